@@ -78,6 +78,24 @@ fn runs_are_forgotten_after_the_runtime_of_the_first_has_ended() {
     }
 }
 
+/// The sweeper belongs where runs run.
+#[test]
+fn runs_are_forgotten_although_a_runtime_that_ended_one_is_not_driven() {
+    let driven = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let idle = Builder::new_current_thread().enable_all().build().unwrap();
+    let runs = Runs::builder().retain_for(Duration::from_millis(50)).build();
+    let start = || driven.block_on(runs.start(&turn(), None, stream::pending::<Event>)).unwrap();
+    let is_forgotten = || driven.block_on(until(|| runs.stats().kept == 0));
+    start();
+    assert!(idle.block_on(runs.cancel(&turn(), None)));
+    is_forgotten();
+    // A whole run in that runtime, and then others elsewhere.
+    idle.block_on(complete(&runs, 0));
+    start();
+    assert!(idle.block_on(runs.cancel(&turn(), None)));
+    is_forgotten();
+}
+
 // The maximum duration of a run.
 
 const HOUR: Duration = Duration::from_secs(3600);

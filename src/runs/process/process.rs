@@ -63,24 +63,27 @@ impl Process {
         with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
     ) -> R {
         let mut deferred = Deferred::default();
-        let (result, is_idle, needs_sweeper) = {
+        let (result, is_idle, unswept) = {
             let mut registry = self.lock();
             let result = with(&mut registry, &mut deferred);
             registry.reporting += deferred.ends.len();
-            let has_sweeper = registry.sweeper.as_ref().is_some_and(|task| !task.is_finished());
-            let needs_sweeper =
-                registry.kept.len() > 0 && !has_sweeper && self.options.retain_for < MAX_TIME;
-            (result, registry.is_idle(), needs_sweeper)
+            let expires = registry.kept.len() > 0 && self.options.retain_for < MAX_TIME;
+            let runtime = if expires { Handle::try_current().ok() } else { None };
+            let unswept = runtime.filter(|runtime| !registry.has_sweeper(runtime.id()));
+            (result, registry.is_idle(), unswept)
         };
         if let Some(hooks) = &self.hooks {
             hooks.have_changed(&deferred.changed);
         }
         let ends = deferred.wake();
-        if needs_sweeper {
-            // If this thread has no runtime, later calls forget the runs that are due.
-            let runtime = Handle::try_current().ok();
-            let sweeper = runtime.map(|runtime| runtime.spawn(sweep(Arc::downgrade(self))));
-            self.lock().sweeper = sweeper;
+        // If this thread has no runtime, later calls forget the runs that are due.
+        if let Some(runtime) = unswept {
+            let sweeper = (runtime.id(), runtime.spawn(sweep(Arc::downgrade(self))));
+            let mut registry = self.lock();
+            let ended: Vec<_> =
+                registry.sweepers.extract_if(.., |(_, task)| task.is_finished()).collect();
+            registry.sweepers.push(sweeper);
+            drop((registry, ended));
         }
         let is_idle = if ends.is_empty() {
             is_idle

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{runtime::Id, task::JoinHandle, time::Instant};
 
 use crate::runs::key::{epoch_after, unique_epoch};
 use crate::runs::record::{Deferred, LastEvent, Phase, Record, State};
@@ -30,8 +30,9 @@ pub(crate) struct Registry {
     pub(crate) is_draining: bool,
     /// The number of runs that have ended and whose ends are being reported.
     pub(super) reporting: usize,
-    /// The task that forgets runs when they are due, if one was spawned.
-    pub(super) sweeper: Option<JoinHandle<()>>,
+    /// The tasks that forget runs when they are due: one in each runtime that starts or ends runs,
+    /// because nothing may drive the others.
+    pub(super) sweepers: Vec<(Id, JoinHandle<()>)>,
 }
 
 impl Registry {
@@ -49,12 +50,16 @@ impl Registry {
             newest_epoch: None,
             is_draining: false,
             reporting: 0,
-            sweeper: None,
+            sweepers: Vec::new(),
         }
     }
 
     pub(crate) fn get(&self, key: &RunKey) -> Option<&Arc<Record>> {
         self.by_key.get(key)
+    }
+
+    pub(super) fn has_sweeper(&self, runtime: Id) -> bool {
+        self.sweepers.iter().any(|(id, task)| *id == runtime && !task.is_finished())
     }
 
     /// Returns whether no run is running, and the end of every run has been reported.
