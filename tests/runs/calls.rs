@@ -1,8 +1,11 @@
 //! The layer calls an unchanged service once for each run.
 
 use std::sync::mpsc;
+use std::task::{Context, Poll};
 
-use crate::*;
+use tower::{Service, limit::ConcurrencyLimitLayer};
+
+use crate::{rig::Reply, *};
 
 #[tokio::test(start_paused = true)]
 async fn of_64_first_requests_one_calls_the_service() {
@@ -273,4 +276,98 @@ async fn starter_that_a_layer_outside_refuses_cancels_a_run_without_other_client
         assert_eq!(feed.is_dropped(), !has_other);
         drop(other);
     }
+}
+
+/// A service of which at most `limit` calls wait for their answers.
+fn limited(rig: &Rig, limit: usize) -> impl Fn(&str) -> JoinHandle<Reply> + use<> {
+    let limit = ConcurrencyLimitLayer::new(limit).layer(rig.handler.service());
+    let service = rig.runs.layer(key).layer(limit);
+    move |path| {
+        let (mut request, service) = (post(), service.clone());
+        *request.uri_mut() = path.parse().unwrap();
+        let answer =
+            async { service.oneshot(request).await.map(|answer| answer.map(|_| full(""))) };
+        tokio::spawn(answer)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_a_call_hold_no_permit_of_a_layer_inside() {
+    let rig = Rig::new(Runs::new());
+    let send = limited(&rig, 2);
+    let same = [(); 4].map(|()| send("/turn"));
+    settle().await;
+    send("/other");
+    settle().await;
+    assert_eq!(rig.handler.calls(), 2, "one for each key");
+    send("/third");
+    settle().await;
+    assert_eq!(rig.handler.calls(), 2, "the limit");
+    // The calls of the first two keys return no stream, so a request of the first calls again.
+    for calls in [3, 4] {
+        rig.handler.json();
+        settle().await;
+        assert_eq!(rig.handler.calls(), calls);
+    }
+    rig.handler.json();
+    rig.handler.stream();
+    settle().await;
+    assert!(same.iter().all(JoinHandle::is_finished));
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_that_leaves_before_its_call_frees_the_key_unreported() {
+    let ends = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&ends);
+    let count = move |_: &RunEnd| _ = counted.fetch_add(1, Relaxed);
+    let rig = Rig::new(Runs::builder().on_end(count).build());
+    let send = limited(&rig, 2);
+    let [_first, second, _third] = [(); 3].map(|()| send("/turn"));
+    settle().await;
+    let _others = ["/other", "/another"].map(&send);
+    settle().await;
+    rig.handler.json();
+    settle().await;
+    assert_eq!(rig.handler.calls(), 3, "the second request waits for a permit");
+    second.abort();
+    settle().await;
+    rig.handler.json();
+    settle().await;
+    assert_eq!((rig.handler.calls(), ends.load(Relaxed)), (4, 0), "the third one calls");
+}
+
+/// A service that is not ready if it fails.
+#[derive(Clone)]
+struct Failing<S>(S, Arc<AtomicBool>);
+
+impl<S: Service<Request<()>, Error = BoxError>> Service<Request<()>> for Failing<S> {
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.1.load(Relaxed) { Poll::Ready(Err("failed".into())) } else { self.0.poll_ready(cx) }
+    }
+
+    fn call(&mut self, request: Request<()>) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_that_waited_gets_the_error_of_a_service_that_failed() {
+    let rig = Rig::new(Runs::new());
+    let fails = Arc::new(AtomicBool::new(false));
+    let service = rig.runs.layer(key).layer(Failing(rig.handler.service(), Arc::clone(&fails)));
+    let send = || tokio::spawn(service.clone().oneshot(post()));
+    let [_first, second] = [send(), send()];
+    settle().await;
+    fails.store(true, Relaxed);
+    rig.handler.json();
+    assert_eq!(second.await.unwrap().unwrap_err().to_string(), "failed");
+    assert!(rig.runs.get(&turn()).await.is_none());
+    fails.store(false, Relaxed);
+    send();
+    settle().await;
+    assert_eq!(rig.handler.calls(), 2);
 }

@@ -1,4 +1,5 @@
-use std::{mem::ManuallyDrop, panic::resume_unwind, sync::Arc};
+use std::mem::{self, ManuallyDrop};
+use std::{future::poll_fn, panic::resume_unwind, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -24,16 +25,24 @@ pub(crate) async fn join_or_call<S, B, R>(
     mut request: Request<B>,
 ) -> Result<Response<RunBody<R>>, S::Error>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let requester = Requester::of(request.method(), request.headers(), request.extensions());
-    let (producer, reader) = match find(&runs, &key, &requester).await {
+    let mut is_ready = true;
+    // The ready service can hold a permit that another call needs.
+    let wait = || (service, is_ready) = (service.clone(), false);
+    let (producer, reader) = match find(&runs, &key, &requester, wait).await {
         Action::Answer(response) => return Ok(response.map(RunBody::answer)),
         Action::Start(producer, reader) => (producer, reader),
     };
+    if !is_ready {
+        let uncalled = Uncalled(&producer);
+        poll_fn(|cx| service.poll_ready(cx)).await?;
+        mem::forget(uncalled);
+    }
     // The call outlives the connection, so it gets a `Disconnect` of its own.
     let guard = DisconnectGuard::insert(request.extensions_mut());
     // The options of the request are for the stream of this client, not for the recorded stream.
@@ -66,8 +75,18 @@ enum Action {
     Start(Producer, Reader),
 }
 
-/// Attaches the client to the run with this key, or claims the key for a new run.
-async fn find(runs: &Runs, key: &RunKey, requester: &Requester) -> Action {
+/// Frees the key if the request leaves, or its service fails, before the call.
+struct Uncalled<'p>(&'p Producer);
+
+impl Drop for Uncalled<'_> {
+    fn drop(&mut self) {
+        self.0.void();
+    }
+}
+
+/// Attaches the client to the run with this key, or claims the key for a new run. Calls `wait`
+/// before it waits for the call of another request.
+async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl FnMut()) -> Action {
     let last = requester.last.as_ref();
     loop {
         let record = match runs.claim(key, last, Purpose::Attach).await {
@@ -85,6 +104,9 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester) -> Action {
         // the key again.
         if last.is_none() && !record.phase().is_usable() {
             continue;
+        }
+        if record.phase() == Phase::Starting {
+            wait();
         }
         // `answer` returns `None` if the call did not return an event stream. The key is then free.
         if let Some(answer) = answer::answer(&record, requester).await {

@@ -91,6 +91,9 @@ impl Runs {
 /// service, its future, its errors and all bodies must be `Send` and `'static`. Task-locals that an
 /// outer layer has set are not available to the future. A timeout layer outside of this layer ends
 /// the client's wait, but the future continues.
+///
+/// A request that waits for the call of another one holds no place in a limit inside of this layer.
+/// If it then calls the service itself, it first waits until the service is ready again.
 pub struct RunLayer<K> {
     runs: Runs,
     key: K,
