@@ -116,7 +116,7 @@ fn many_asleep<const N: usize>(
 /// Returns a runtime that a thread drives, and one that is not driven.
 fn driven_and_idle() -> (Runtime, Runtime) {
     let driven = Builder::new_multi_thread().worker_threads(1).build();
-    (driven.unwrap(), Builder::new_current_thread().build().unwrap())
+    (driven.unwrap(), Builder::new_current_thread().enable_time().build().unwrap())
 }
 
 #[test]
@@ -145,6 +145,16 @@ fn subscribers_are_woken_although_the_runtime_of_others_is_blocked() {
         blocked.block_on(hub.publish("a", Event::from("x"))).unwrap();
         wait(until(|| counts.each_ref().map(|count| count.get()) == [MANY / 2; 2]));
     }
+}
+
+#[test]
+fn publish_wakes_125_000_subscribers_and_their_runtime_the_others() {
+    let (_, idle) = driven_and_idle();
+    let hub = Hub::new();
+    let ([count], _clients) = many_asleep(&hub, [&idle]);
+    publish(&hub, "a", "x");
+    assert_eq!(count.get(), 125_000);
+    idle.block_on(until(|| count.get() == MANY));
 }
 
 #[test]
