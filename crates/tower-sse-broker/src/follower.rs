@@ -64,7 +64,7 @@ struct Follower<L: Log> {
     /// no such entry.
     last: Identity,
     page_size: PageSize,
-    /// The number of reads in a row that did not end in time.
+    /// The number of reads in a row that did not end in time, although bytes may have arrived.
     timeouts: u32,
     /// Whether the history is loaded. Losses that are found earlier are not counted.
     is_loaded: bool,
@@ -133,11 +133,12 @@ impl<L: Log> Follower<L> {
     /// Opens the first session, again after timeouts: a program that connected again instead would
     /// start from the beginning, and fail at the same page.
     async fn load(&mut self) -> Result<Opened<L>, L::Error> {
+        let mut attempts = 0;
         loop {
-            let session = self.log.open(self.known()).await?;
+            let (session, last) = (self.log.open(self.known()).await?, self.last);
             match self.begin(session).await {
-                Err(error)
-                    if L::is_timeout(&error) && (1..=MAX_TIMEOUTS + 1).contains(&self.timeouts) => {
+                Err(error) if L::is_timeout(&error) && attempts <= MAX_TIMEOUTS => {
+                    attempts = if self.last == last { attempts + 1 } else { 0 };
                 }
                 result => return result,
             }
@@ -236,8 +237,10 @@ impl<L: Log> Follower<L> {
     /// Reads to the end of the log, and finds losses.
     async fn catch_up(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
         let result = self.read_to_end(session).await;
-        if result.as_ref().is_err_and(L::is_timeout) {
-            self.timeouts += 1;
+        if let Err(error) = &result
+            && L::is_timeout(error)
+        {
+            self.timeouts += u32::from(L::is_too_large(error));
             self.page_size = PageSize::default();
         }
         result
@@ -323,10 +326,13 @@ impl<L: Log> Follower<L> {
             self.gate.ledger().lose(last.number);
         }
         if let Some(next) = self.log.skip(session, last.number.saturating_add(1)).await? {
-            debug!(number = next, "skipping an entry that does not come in time");
-            self.report_loss(next);
-            self.gate.ledger().pass(&[], next);
-            self.last = Identity::unread(next);
+            debug!(number = next.number, "skipping an entry that does not come in time");
+            self.report_loss(next.number);
+            let met = Some(next).filter(|next| !next.is_unread());
+            self.gate.ledger().pass(met.as_slice(), next.number);
+            self.last = next;
+            // The next entry may be too large as well, which one more timeout shows.
+            self.timeouts = MAX_TIMEOUTS - 1;
         } else if is_proof_late {
             self.log.skip(session, last.number).await?;
             self.last = Identity::unread(last.number);

@@ -225,15 +225,15 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(()))
     }
 
-    /// Returns the number of the first entry whose number is `from` or higher, or `None` if there
-    /// is no such entry. Does not read the entry. If the entry is the newest in the log, adds
-    /// another one after it, which the follower can read and continue from. Only called if
-    /// [`SKIPS`](Self::SKIPS) is `true`.
+    /// Returns the first entry whose number is `from` or higher, or `None` if there is no such
+    /// entry. Does not read its content. If the identity is [unread](Identity::unread), and the
+    /// entry is the newest in the log, adds another one after it, which the follower can read and
+    /// continue from. Only called if [`SKIPS`](Self::SKIPS) is `true`.
     fn skip(
         &mut self,
         _session: &mut Self::Session,
         _from: u64,
-    ) -> impl Future<Output = Result<Option<u64>, Self::Error>> + Send {
+    ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send {
         ready(Ok(None))
     }
 
@@ -242,6 +242,14 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns whether `error` says that the server did not answer in time.
     fn is_timeout(error: &Self::Error) -> bool;
+
+    /// Returns whether `error` says that the entries that were read may be too large for the link.
+    /// The follower skips an entry after three such errors in a row. The default is
+    /// [`is_timeout`](Self::is_timeout). Return `false` if you know that no byte has arrived:
+    /// then the server is late, and not the entry.
+    fn is_too_large(error: &Self::Error) -> bool {
+        Self::is_timeout(error)
+    }
 
     /// Creates an error that the follower itself reports. `reason` says why.
     fn broken(reason: &str) -> Self::Error;

@@ -1,5 +1,6 @@
+use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, task::Context};
 
 use tokio::{task::JoinSet, time::timeout};
 use tokio_postgres::types::{ToSql, Type};
@@ -27,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) settings: Arc<Settings>,
     /// Cancelled when the connection has ended.
     pub(crate) ended: CancellationToken,
+    /// How often the driver was polled: to send a statement, and each time that bytes arrived.
+    polls: Arc<AtomicU64>,
     _driver: JoinSet<()>,
 }
 
@@ -52,16 +55,21 @@ impl Connection {
         let (client, mut connection) = connected.map_err(|error| Error::new(ACTION, error))?;
         check(connection.parameter("server_version"), connection.parameter("server_encoding"))?;
         let (ended, mut driver) = (CancellationToken::new(), JoinSet::new());
-        let guard = ended.clone().drop_guard();
+        let (guard, polls) = (ended.clone().drop_guard(), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&polls);
         driver.spawn(async move {
             let _guard = guard;
-            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            let mut poll = |cx: &mut Context<'_>| {
+                counted.fetch_add(1, Relaxed);
+                connection.poll_message(cx)
+            };
+            while let Some(Ok(message)) = poll_fn(&mut poll).await {
                 if let AsyncMessage::Notification(notification) = message {
                     wakes.of(notification.payload()).notify_one();
                 }
             }
         });
-        Ok(Self { client, settings: Arc::clone(settings), ended, _driver: driver })
+        Ok(Self { client, settings: Arc::clone(settings), ended, polls, _driver: driver })
     }
 
     /// Sends a statement, which is not prepared, so that it passes through every pooler.
@@ -71,12 +79,14 @@ impl Connection {
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Error> {
         let action = || format!("run `{}` in PostgreSQL", text.split('(').next().unwrap_or(text));
+        let polls = self.polls.load(Relaxed);
         match timeout(RESPONSE_LIMIT, self.client.query_typed(text, parameters)).await {
             Ok(result) => result.map_err(|error| Error::new(&action(), error)),
             Err(_) => {
+                // The first poll has sent the statement.
+                let has_begun = self.polls.load(Relaxed) > polls + 1;
                 _ = timeout(CANCEL_LIMIT, self.cancel()).await;
-                let reason = format!("no response within {RESPONSE_LIMIT:?}");
-                Err(Error::with_kind(&action(), ErrorKind::Unreachable, reason))
+                Err(Error::late(&action(), RESPONSE_LIMIT, has_begun))
             }
         }
     }
@@ -283,6 +293,18 @@ impl Connection {
         let parameters: [Parameter<'_>; 4] =
             [self.stream(), (&signed(from), Type::INT8), (&rows, Type::INT4), (&bytes, Type::INT8)];
         self.call("read($1, $2, $3, $4)", &parameters, LogRow::decode).await
+    }
+
+    /// Returns the first row of the log from this number on, without reading its content.
+    pub(crate) async fn first_from(&self, number: u64) -> Result<Option<Identity>, Error> {
+        let text = format!(
+            "select seq, nonce from {}.log where stream = $1 and seq >= $2 order by stream, seq limit 1",
+            quoted(&self.settings.schema)
+        );
+        let rows = self.query(&text, &[self.stream(), (&signed(number), Type::INT8)]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let first = row.try_get(0).and_then(|seq| Ok(identity(seq, row.try_get(1)?)));
+        first.map_err(|error| Error::new("read a response of PostgreSQL", error))
     }
 
     /// Returns whether there are new rows, and sets the clock.

@@ -1,4 +1,4 @@
-use std::{error, fmt, io, sync::Arc};
+use std::{error, fmt, io, sync::Arc, time::Duration};
 
 use tokio_postgres::error::SqlState;
 use tower_sse::{BoxError, hub::broker::support::with_causes};
@@ -119,6 +119,25 @@ impl Error {
     /// Creates an error of this kind, whose cause is a text of this crate.
     pub(crate) fn with_kind(action: &str, kind: ErrorKind, cause: impl Into<BoxError>) -> Self {
         Self { kind, ..Self::new(action, cause) }
+    }
+
+    /// Creates the error of a response that did not arrive in time. `has_begun` says whether some of
+    /// its bytes did.
+    pub(crate) fn late(action: &str, limit: Duration, has_begun: bool) -> Self {
+        let (kind, extent) = if has_begun {
+            (io::ErrorKind::UnexpectedEof, "only a part of the response")
+        } else {
+            (io::ErrorKind::TimedOut, "no response")
+        };
+        let reason = io::Error::new(kind, format!("{extent} within {limit:?}"));
+        Self::with_kind(action, ErrorKind::Unreachable, reason)
+    }
+
+    /// Returns whether only a part of a response arrived in time, as over a link that is too slow
+    /// for it.
+    pub(crate) fn is_too_large(&self) -> bool {
+        let reason = self.cause.downcast_ref().map(io::Error::kind);
+        reason == Some(io::ErrorKind::UnexpectedEof)
     }
 
     /// Returns the kind of the error.

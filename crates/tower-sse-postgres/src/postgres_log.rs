@@ -71,6 +71,7 @@ impl Log for PostgresLog {
     type Error = Error;
 
     const SERVER: &'static str = "PostgreSQL";
+    const SKIPS: bool = true;
 
     async fn open(&mut self, known: Known) -> Result<Opened, Error> {
         let opened = Opened::connect(&self.settings).await?;
@@ -99,8 +100,8 @@ impl Log for PostgresLog {
     }
 
     async fn has_up_to(&mut self, session: &mut Opened, number: u64) -> Result<bool, Error> {
-        let oldest = session.reading.read(0, 1, PAGE_BYTES).await?;
-        Ok(oldest.first().is_some_and(|oldest| oldest.number() <= number))
+        let oldest = session.reading.first_from(0).await?;
+        Ok(oldest.is_some_and(|oldest| oldest.number <= number))
     }
 
     async fn mark(
@@ -190,6 +191,10 @@ impl Log for PostgresLog {
         }
     }
 
+    async fn skip(&mut self, session: &mut Opened, from: u64) -> Result<Option<Identity>, Error> {
+        session.reading.first_from(from).await
+    }
+
     fn content(&mut self, row: LogRow) -> Content {
         self.state.rows += 1;
         let (number, age) = (row.number(), self.settings.clock.age_of(row.at));
@@ -206,6 +211,10 @@ impl Log for PostgresLog {
 
     fn is_timeout(error: &Error) -> bool {
         error.kind() == ErrorKind::Unreachable
+    }
+
+    fn is_too_large(error: &Error) -> bool {
+        error.is_too_large()
     }
 
     fn broken(reason: &str) -> Error {

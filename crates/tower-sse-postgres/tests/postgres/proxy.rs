@@ -14,6 +14,8 @@ struct State {
     held_publishers: watch::Sender<usize>,
     /// The number of connections so far.
     accepted: AtomicUsize,
+    /// The limit of what the server sends over each connection.
+    bytes_per_millisecond: AtomicU64,
     /// Whether notifications are removed from what the server sends.
     drops_notifications: AtomicBool,
 }
@@ -24,6 +26,7 @@ impl Proxy {
             is_held: watch::Sender::new(false),
             held_publishers: watch::Sender::new(0),
             accepted: AtomicUsize::new(0),
+            bytes_per_millisecond: AtomicU64::new(u64::MAX),
             drops_notifications: AtomicBool::new(false),
         });
         let passing = Arc::clone(&state);
@@ -63,6 +66,11 @@ impl Proxy {
         self.state.held_publishers.send_replace(self.state.accepted.load(SeqCst));
     }
 
+    /// Limits the rate of the server's bytes over each connection.
+    pub(crate) fn limit(&self, bytes_per_millisecond: u64) {
+        self.state.bytes_per_millisecond.store(bytes_per_millisecond, SeqCst);
+    }
+
     /// Removes the server's notifications from now on.
     pub(crate) fn drop_notifications(&self) {
         self.state.drops_notifications.store(true, SeqCst);
@@ -100,13 +108,17 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     };
     let down = async {
         let mut messages = Vec::new();
-        let mut chunk = vec![0; 64 * 1024];
+        let mut chunk = vec![0; 16 * 1024];
         while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
             messages.extend_from_slice(&chunk[..length]);
             if state.drops_notifications.load(SeqCst) {
                 remove_notifications(&mut messages);
             }
             state.passes(number, reads.load(SeqCst)).await;
+            let rate = state.bytes_per_millisecond.load(SeqCst);
+            if rate != u64::MAX {
+                sleep(Duration::from_millis(messages.len() as u64 / rate)).await;
+            }
             if to_client.write_all(&messages).await.is_err() {
                 return;
             }

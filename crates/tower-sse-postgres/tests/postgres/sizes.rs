@@ -61,6 +61,39 @@ async fn rows_of_a_stream_without_a_hub_are_counted() {
     assert!(log.bytes > 0 && log.oldest_age < Duration::from_secs(100), "{log:?}");
 }
 
+/// The link of two processes does not carry either of two events within the time limit of a
+/// response. One of the processes has published the first one, and the other one starts.
+#[tokio::test]
+async fn events_that_a_link_cannot_carry_are_gaps_only_there() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let mut ahead = Process::connect_with(large(), server.broker()).await;
+    let mut behind = Process::connect(proxy.broker()).await;
+    behind.publish([0]).await;
+    behind.reads([0]).await;
+    proxy.limit(100);
+    let large = "x".repeat((1 << 20) - 1);
+    for publisher in [&behind, &ahead] {
+        _ = publish(&publisher.hub, "b", &large).await;
+    }
+    ahead.publish([1]).await;
+    ahead.reads([0, 1]).await;
+    let starting = async {
+        let connecting = timeout(2 * PATIENCE, Process::connect(proxy.broker()));
+        let mut starting = connecting.await.expect("it skips the events");
+        ahead.publish([2]).await;
+        starting.reads([2]).await;
+        starting.stats.losses()
+    };
+    let reading = async {
+        behind.reads_gap().await;
+        behind.reads_after_a_gap([1, 2]).await;
+    };
+    let (losses, ()) = tokio::join!(starting, reading);
+    assert_eq!((ahead.stats.losses(), behind.stats.losses(), losses), (0, 2, 0));
+    assert_eq!(ahead.hub.stats().events, 5, "the other process has them");
+}
+
 /// A transaction that writes for hours keeps the deleted rows of the inbox.
 #[tokio::test]
 async fn deleted_rows_cost_no_poll() {

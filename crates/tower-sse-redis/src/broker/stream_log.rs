@@ -175,12 +175,16 @@ impl Log for StreamLog {
         self.survey(publishing).await
     }
 
-    async fn skip(&mut self, session: &mut OpenedLog, from: u64) -> Result<Option<u64>, Error> {
+    async fn skip(
+        &mut self,
+        session: &mut OpenedLog,
+        from: u64,
+    ) -> Result<Option<Identity>, Error> {
         let Some(id) = session.reading.first_id_from(StreamId::of_sequence(from)).await? else {
             return Ok(None);
         };
         session.reading.skip_to(id.leap(), "").await?;
-        Ok(Some(id.sequence()))
+        Ok(Some(Identity::unread(id.sequence())))
     }
 
     fn content(&mut self, RawEntry { id, fields }: RawEntry) -> Content {
