@@ -154,8 +154,8 @@ impl Redis {
     /// For runs, the limit for connecting is an eighth of the [lease](crate::RedisRuns::lease), but
     /// at least 1 second. The limit for an answer is a quarter of the lease, but at least 2
     /// seconds. If `timeout` is shorter than one of these two limits, it replaces that limit. The
-    /// connection that loads answers of other processes is given up after 10 seconds without a
-    /// reply.
+    /// connection that loads answers of other processes is replaced after 10 seconds without a
+    /// reply, and the one for pushes is given up only if no push arrives either.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -8,9 +8,10 @@ const EVENT: usize = 64_000;
 /// pages that are under way, each takes twice as long.
 const START: Duration = Duration::from_millis(200);
 
-/// Two processes that share their runs. The second one reaches Redis over a wire.
+/// Two processes that share their runs. Each reaches Redis over a wire.
 struct Pair {
     redis: Server,
+    owners_wire: Wire,
     wire: Wire,
     owner: Runs,
     reader: Runs,
@@ -19,13 +20,14 @@ struct Pair {
 impl Pair {
     async fn start() -> Option<Self> {
         let redis = Server::start().await?;
-        let wire = Wire::start(redis.port()).await;
+        let (owners_wire, wire) =
+            (Wire::start(redis.port()).await, Wire::start(redis.port()).await);
         let connect = async |url: &str| {
             let limits = Runs::builder().max_running_per_owner(10_000).retain_bytes(8 << 20);
             limits.connect(Redis::open(url).unwrap().runs("app").lease(LEASE)).await.unwrap()
         };
-        let (owner, reader) = (connect(&redis.url()).await, connect(&wire.url()).await);
-        Some(Self { redis, wire, owner, reader })
+        let (owner, reader) = (connect(&owners_wire.url()).await, connect(&wire.url()).await);
+        Some(Self { redis, owners_wire, wire, owner, reader })
     }
 
     /// Stores an answer with this number of events.
@@ -168,4 +170,95 @@ async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
     let event = EVENT as u64;
     println!("{CLIENTS} clients that left: {} bytes each", (passed - EVENTS * event) / CLIENTS);
     assert!(passed < (EVENTS + 3 * CLIENTS) * event, "{passed} bytes");
+}
+
+/// The key whose expiry refuses starts has to be renewed by this process, the only one that is left.
+#[tokio::test]
+async fn loads_of_large_events_do_not_delay_the_renewal_of_data() {
+    let Some(pair) = Pair::start().await else { return };
+    let names: Vec<_> = (0..16).map(|run| format!("stored{run}")).collect();
+    for name in &names {
+        pair.store_of(name, 1, 1 << 20).await;
+    }
+    pair.owners_wire.cut();
+    pair.wire.limit(300_000);
+    let connections = pair.wire.connections();
+    let reading = join_all(names.iter().map(|name| pair.read(name)));
+    let renewed = async || pair.redis.command::<u64>("HGET app:run:data t").await;
+    let renewing = async {
+        let passed = pair.wire.passed();
+        until(|| pair.wire.passed() - passed > 500_000).await;
+        for _ in 0..5 {
+            let (last, since) = (renewed().await, Instant::now());
+            until_async(async || renewed().await > last).await;
+            assert!(since.elapsed() < LEASE, "{:?}", since.elapsed());
+        }
+    };
+    tokio::select! {
+        _ = reading => panic!("the loads are under way"),
+        () = renewing => {}
+    }
+    assert_eq!(pair.wire.connections(), connections, "no connection broke");
+}
+
+/// Reads an answer over a link with this rate while runs start.
+async fn arrives_while_runs_start(pair: &Pair, name: &str, rate: u64) -> usize {
+    pair.wire.limit(rate);
+    let (connections, mut starts) = (pair.wire.connections(), Vec::new());
+    let (read, refusals) = tokio::select! {
+        answer = timeout(2 * PATIENCE, pair.read(name)) => answer.expect("it arrives in time"),
+        () = pair.keep_starting(&mut starts) => unreachable!(),
+    };
+    assert_eq!((pair.wire.connections(), refusals), (connections, 0), "no connection broke");
+    read
+}
+
+/// The event takes longer than a connection may be silent.
+#[tokio::test]
+async fn one_large_event_breaks_no_connection() {
+    let Some(pair) = Pair::start().await else { return };
+    pair.store_of("stored", 1, 4 << 20).await;
+    assert!(arrives_while_runs_start(&pair, "stored", 350_000).await > 4 << 20);
+}
+
+/// While an event arrives, the connection for pushes is checked.
+#[tokio::test]
+async fn large_event_of_a_live_answer_breaks_no_connection() {
+    let Some(pair) = Pair::start().await else { return };
+    live(&pair, 1_100_000, 2, Duration::from_secs(5)).await;
+    assert!(arrives_while_runs_start(&pair, "live", 300_000).await > 2_200_000);
+}
+
+/// The last event is loaded in vain. Afterwards, the answer can be loaded over another connection.
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn load_that_stalls_three_times_fails_its_own_client_alone() {
+    let Some(pair) = Pair::start().await else { return };
+    live(&pair, 100_000, 1, Duration::from_secs(2)).await;
+    pair.wire.hold_loads(true);
+    let (connections, mut starts) = (pair.wire.connections(), Vec::new());
+    let answer = pair.reader.answer(&key("live"), &request()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let body = tokio::select! {
+        body = timeout(2 * PATIENCE, answer.into_body().collect()) => body,
+        () = pair.keep_starting(&mut starts) => unreachable!(),
+    };
+    assert!(body.expect("it ends").is_err());
+    let opened = pair.wire.connections() - connections;
+    assert!((2..=4).contains(&opened), "{opened} connections for loads");
+    pair.wire.hold_loads(false);
+    assert!(pair.read("live").await.0 > 100_000);
+}
+
+/// Starts an answer with an event of this size after each pause.
+async fn live(pair: &Pair, size: usize, events: usize, pause: Duration) {
+    let text = "x".repeat(size);
+    let events = stream::iter(0..events).then(move |_| {
+        let event = Event::from(&*text);
+        async move {
+            sleep(pause).await;
+            event
+        }
+    });
+    _ = pair.owner.start(&key("live"), None, || events).await.unwrap();
 }

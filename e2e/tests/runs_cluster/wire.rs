@@ -1,7 +1,6 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::{
-    net::SocketAddr, sync::atomic::AtomicU64, sync::atomic::Ordering::SeqCst, time::Duration,
-};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -36,6 +35,7 @@ struct State {
     free_at: Mutex<Instant>,
     passed: AtomicU64,
     connections: AtomicU64,
+    holds_loads: AtomicBool,
 }
 
 impl Wire {
@@ -48,6 +48,7 @@ impl Wire {
             free_at: Mutex::new(Instant::now()),
             passed: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            holds_loads: AtomicBool::new(false),
         });
         tokio::spawn(accept(listener, redis, Arc::clone(&state)));
         Self { address, state }
@@ -74,6 +75,11 @@ impl Wire {
     /// Limits the bytes of Redis per second, over all connections.
     pub(crate) fn limit(&self, bytes_per_second: u64) {
         self.state.rate.store(bytes_per_second, SeqCst);
+    }
+
+    /// Holds each connection from the first whole chunk on: no other reply is as large as a page.
+    pub(crate) fn hold_loads(&self, holds: bool) {
+        self.state.holds_loads.store(holds, SeqCst);
     }
 
     /// Returns the number of bytes of Redis that have passed.
@@ -137,6 +143,9 @@ async fn pass(
     state: &State,
 ) -> std::io::Result<()> {
     while let Some((at, chunk)) = queue.recv().await {
+        if chunk.len() == CHUNK && state.holds_loads.load(SeqCst) {
+            pending::<()>().await;
+        }
         let rate = state.rate.load(SeqCst);
         let free_at = if rate == u64::MAX {
             at

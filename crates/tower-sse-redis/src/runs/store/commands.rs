@@ -30,8 +30,8 @@ const MAX_RENEWALS: usize = 64;
 /// The maximum number of runs that one command checks.
 const MAX_CHECKS: usize = 32;
 
-/// The maximum size of a page, unless it has a single entry. A batch has about the same maximum
-/// size.
+/// The maximum size of a page, and of a push. A larger event is loaded in parts. A batch of several
+/// events is not larger.
 const PAGE_BYTES: usize = 64 * 1024;
 /// The maximum number of entries of a page. Redis takes up to half a millisecond for it.
 const PAGE_ENTRIES: usize = 256;
@@ -73,14 +73,15 @@ impl Encoder<'_> {
         command
     }
 
-    /// Returns the command that loads a page of the events above `after`.
-    pub(super) fn load(&self, run: &RunId, after: u64) -> Cmd {
+    /// Returns the command that loads a page of the events above `after`. If the page is a part of
+    /// a large event, the part begins after this number of bytes.
+    pub(super) fn load(&self, run: &RunId, after: u64, read: usize) -> Cmd {
         let mut command = self.call(Script::Load, &[self.scope.keys.stream(run)]);
         match after {
             0 => command.arg("-"),
             _ => command.arg(format!("{}-0", after.saturating_add(1))),
         };
-        command.arg(PAGE_BYTES).arg(PAGE_ENTRIES);
+        command.arg(PAGE_BYTES).arg(PAGE_ENTRIES).arg(read);
         command
     }
 
@@ -140,8 +141,13 @@ impl Encoder<'_> {
         }
         if *pushes {
             let mut push = Vec::with_capacity(bytes.len() + SPARE);
-            _ = write!(push, "d{first} {last} ");
-            push.extend_from_slice(bytes);
+            if bytes.len() > PAGE_BYTES {
+                // Other processes load it, and do not wait for it before later pushes.
+                _ = write!(push, "n{last}");
+            } else {
+                _ = write!(push, "d{first} {last} ");
+                push.extend_from_slice(bytes);
+            }
             let mut publish = sized("PUBLISH", 3, stream.len() + push.len());
             publish.arg(self.scope.keys.channel_of(stream)).arg(push);
             pipeline.add_command(publish);

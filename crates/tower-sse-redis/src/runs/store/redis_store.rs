@@ -2,8 +2,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::Pipeline;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::{select, sync::watch, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::hub::broker::support::lock;
 use tower_sse::runs::{RunKey, support::spawn};
@@ -91,17 +90,40 @@ impl RedisStore {
     }
 
     /// Loads a part of a run's events above `after`. The future has no time limit, but fails if the
-    /// connection breaks.
+    /// session ends, or if the connection for loads breaks three times.
+    ///
+    /// Reads a large event in parts: a single reply would occupy the link for too long.
     pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
-        let (session, scope) = (self.link.session()?, &self.link.endpoint.scope);
-        let encoder = Encoder { scope, hashes: &session.hashes, is_new: false };
-        let command = encoder.load(run, after);
-        let load = async || check(session.load(&command).await.map_err(|_| Failure::Lost)?);
-        let reply = match load().await {
-            Err(Failure::NoScript) if session.load_scripts().await.is_ok() => load().await,
-            reply => reply,
-        };
-        parse_page(reply?).ok_or(Failure::Run)
+        let (session, endpoint) = (self.link.session()?, &self.link.endpoint);
+        let encoder = Encoder { scope: &endpoint.scope, hashes: &session.hashes, is_new: false };
+        let (mut event, mut read) = (None, Vec::new());
+        loop {
+            let command = encoder.load(run, after, read.len());
+            let load = async || check(session.load(endpoint, &command).await?);
+            let reply = match load().await {
+                Err(Failure::NoScript) if session.load_scripts().await.is_ok() => load().await,
+                reply => reply,
+            };
+            let (mut page, length) = parse_page(reply?).ok_or(Failure::Run)?;
+            let Some(part) = page.batches.last_mut().filter(|_| length > 0) else {
+                return Ok(page);
+            };
+            let next = Some((part.first, part.last, length));
+            if !read.is_empty() && event != next {
+                // The owner has trimmed or restored the stream meanwhile.
+                read.clear();
+                continue;
+            }
+            if part.bytes.is_empty() {
+                return Err(Failure::Run);
+            }
+            event = next;
+            read.extend_from_slice(&part.bytes);
+            if read.len() >= length {
+                part.bytes = read.into();
+                return Ok(page);
+            }
+        }
     }
 
     /// Starts passing on the pushes of a run. Once the future is ready, every later push is passed
@@ -217,18 +239,43 @@ impl Link {
         self.endpoint.scope.lease / 4
     }
 
-    /// Checks a session at intervals. Returns the error when it breaks.
+    /// Checks the connections of a session at intervals, each beside the others: a check can wait
+    /// behind what its connection carries. Returns the error when the session breaks.
     async fn watch(&self, session: &Session) -> Error {
-        let mut due = Instant::now() + self.interval();
-        loop {
-            if session.ended.run_until_cancelled(sleep_until(due)).await.is_none() {
-                return Error::new("keep the connection to Redis", "connection lost");
+        let interval = self.interval();
+        let commands = async {
+            loop {
+                sleep(interval).await;
+                match session.check(&self.endpoint.scope).await {
+                    Ok(info) => self.health.set_evicting(info.eviction != Eviction::None),
+                    Err(error) => return error,
+                }
             }
-            due = Instant::now() + self.interval();
-            match session.check(&self.endpoint.scope).await {
-                Ok(info) => self.health.set_evicting(info.eviction != Eviction::None),
-                Err(error) => return error,
+        };
+        let pushes = async {
+            loop {
+                sleep(interval).await;
+                if let Err(error) = session.check_pushes().await {
+                    return error;
+                }
             }
+        };
+        let loads = async {
+            loop {
+                sleep(interval).await;
+                if let Err(error) = session.check_loads(&self.endpoint).await {
+                    return error;
+                }
+            }
+        };
+        select! {
+            biased;
+            () = session.ended.cancelled() => {
+                Error::new("keep the connection to Redis", "connection lost")
+            }
+            error = commands => error,
+            error = pushes => error,
+            error = loads => error,
         }
     }
 }

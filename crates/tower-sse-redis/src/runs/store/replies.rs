@@ -221,9 +221,10 @@ pub(super) fn outcome(name: &str) -> Outcome {
 /// The id of the entry that ends a stream.
 const END: (u64, u64) = (u64::MAX, 0);
 
-/// Reads a page of a run's stream. Returns `None` if the reply is not a page.
-pub(super) fn parse_page(reply: Value) -> Option<Page> {
-    let (is_last, entries): (_, Vec<RawEntry>) = from_redis_value(reply).ok()?;
+/// Reads a page of a run's stream. Also returns the number of bytes of its event, if the page has a
+/// part of that event, or zero. Returns `None` if the reply is not a page.
+pub(super) fn parse_page(reply: Value) -> Option<(Page, usize)> {
+    let (is_last, entries, length): (_, Vec<RawEntry>, _) = from_redis_value(reply).ok()?;
     let mut page = Page { is_last, ..Page::default() };
     for entry in entries {
         let (at, part) = (entry.id.milliseconds, entry.id.counter);
@@ -238,7 +239,7 @@ pub(super) fn parse_page(reply: Value) -> Option<Page> {
         }
         // Any other entry is the marker behind a large batch.
     }
-    Some(page)
+    Some((page, length))
 }
 
 struct PageFields(RawEntry);

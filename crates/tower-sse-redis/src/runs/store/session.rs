@@ -1,10 +1,10 @@
 use std::sync::{Arc, Mutex};
-use std::{collections::BTreeMap, io, pin::pin, str, time::Duration};
+use std::{collections::BTreeMap, future::ready, io, pin::pin, str, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, cmd, from_redis_value};
 use redis::{IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError};
 use redis::{RedisResult, Value};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{hub::broker::support::lock, runs::support::Epoch};
 
@@ -32,9 +32,10 @@ pub(super) struct Session {
     /// The number that the server gave to the connection for commands.
     client: i64,
     commands: MultiplexedConnection,
-    pushes: MultiplexedConnection,
-    loads: Loads,
-    /// Cancelled when a connection breaks.
+    pushes: Shared,
+    /// The connection for loads. It is replaced alone when it breaks.
+    loads: tokio::sync::Mutex<Arc<Shared>>,
+    /// Cancelled when another connection than that for loads breaks.
     pub(super) ended: CancellationToken,
 }
 
@@ -47,7 +48,9 @@ impl Session {
     ) -> Result<Self, Error> {
         let opened = Instant::now();
         let ended = CancellationToken::new();
-        let configs = [(); 3].map(|()| config(endpoint, &ended));
+        let (pushed, ends) = (Arrival::default(), Some(&ended));
+        let configs = [(ends, &Arrival::default()), (ends, &pushed), (None, &Arrival::default())];
+        let configs = configs.map(|(ended, arrival)| config(endpoint, ended, arrival));
         let Connections { connections, info } =
             endpoint.servers.connect(&endpoint.servers.clients, &configs, &endpoint.name).await?;
         let [mut commands, pushes, loads] = connections;
@@ -75,8 +78,8 @@ impl Session {
             info,
             client,
             commands,
-            pushes,
-            loads: Loads::new(loads),
+            pushes: Shared::new(pushes, pushed, reply_timeout(endpoint)),
+            loads: tokio::sync::Mutex::new(Arc::new(Shared::for_loads(loads))),
             ended,
         })
     }
@@ -94,15 +97,43 @@ impl Session {
         replies
     }
 
-    /// Sends a command over the connection for loads, until the session ends.
-    pub(super) async fn load(&self, command: &Cmd) -> Result<Value, RedisError> {
-        let reply = self.ended.run_until_cancelled(self.loads.send(command)).await;
-        let reply =
-            reply.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::NotConnected).into()));
-        if reply.is_err() {
-            self.ended.cancel();
+    /// Sends a command over the connection for loads, until the session ends. If that connection
+    /// breaks, sends the command again over another one. Fails with [`Failure::Run`] after three
+    /// attempts: the reply is one that cannot be loaded.
+    pub(super) async fn load(&self, endpoint: &Endpoint, command: &Cmd) -> Result<Value, Failure> {
+        let loading = async {
+            for _ in 0..LOAD_ATTEMPTS {
+                let loads = Arc::clone(&*self.loads.lock().await);
+                if let Ok(reply) = loads.send(command).await {
+                    return Ok(reply);
+                }
+                self.replace(&loads, endpoint).await;
+            }
+            Err(Failure::Run)
+        };
+        self.ended.run_until_cancelled(loading).await.unwrap_or(Err(Failure::Lost))
+    }
+
+    /// Replaces a broken connection for loads, unless another load has replaced it.
+    async fn replace(&self, broken: &Arc<Shared>, endpoint: &Endpoint) {
+        let mut loads = self.loads.lock().await;
+        if !Arc::ptr_eq(&loads, broken) {
+            return;
         }
-        reply
+        // If the server is gone, the other connections break meanwhile, which ends the session.
+        sleep(REPLACE_DELAY).await;
+        let (servers, config) = (&endpoint.servers, config(endpoint, None, &Arrival::default()));
+        match servers.connect(&servers.clients, &[config], &endpoint.name).await {
+            Ok(Connections { connections: [connection], info })
+                if info.run_id == self.info.run_id =>
+            {
+                *loads = Arc::new(Shared::for_loads(connection));
+            }
+            Ok(_) => self.ended.cancel(),
+            Err(error) => {
+                debug!(error = %tower_sse_broker::with_sources(&error), "failed to open a connection for loads");
+            }
+        }
     }
 
     /// Loads the scripts again, after the server has lost them.
@@ -112,7 +143,8 @@ impl Session {
 
     pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), RedisError> {
         for channels in channels.chunks(CHANNELS) {
-            if let Err(error) = self.pushes.clone().subscribe(channels).await {
+            let mut connection = self.pushes.connection.clone();
+            if let Err(error) = self.pushes.wait(connection.subscribe(channels)).await {
                 self.ended.cancel();
                 return Err(error);
             }
@@ -121,21 +153,18 @@ impl Session {
     }
 
     pub(super) async fn unsubscribe(&self, channel: &str) {
-        if self.pushes.clone().unsubscribe(channel).await.is_err() {
+        let mut connection = self.pushes.connection.clone();
+        if self.pushes.wait(connection.unsubscribe(channel)).await.is_err() {
             self.ended.cancel();
         }
     }
 
-    /// Checks that all connections work, and that the same server is at their end. Also keeps the
-    /// key `data`, which is missing after a loss, and finds out whether it is missing.
+    /// Checks that the connection for commands works, and that the same server is at its end. Also
+    /// keeps the key `data`, which is missing after a loss, and finds out whether it is missing.
     pub(super) async fn check(&self, scope: &Scope) -> Result<ServerInfo, Error> {
-        let (mut commands, mut pushes) = (self.commands.clone(), self.pushes.clone());
-        let mut identify = cmd("INFO");
-        identify.arg(&SECTIONS);
-        let info = self.identify(commands.send_packed_command(&identify)).await?;
+        let mut commands = self.commands.clone();
+        let info = self.identify(commands.send_packed_command(&identify())).await?;
         info.require_runs()?;
-        self.identify(pushes.send_packed_command(&identify)).await?;
-        self.identify(self.loads.send(&identify)).await?;
         let encoder = Encoder { scope, hashes: &self.hashes, is_new: false };
         let join = encoder.join(&info.run_id, Some(&info.run_id));
         // If the server does not accept this command now, the session sends it again at the next
@@ -146,6 +175,23 @@ impl Session {
             self.load_scripts().await?;
         }
         Ok(info)
+    }
+
+    /// Checks the connection for pushes.
+    pub(super) async fn check_pushes(&self) -> Result<(), Error> {
+        self.identify(self.pushes.send(&identify())).await.map(drop)
+    }
+
+    /// Checks the connection for loads, and replaces it if it is broken.
+    pub(super) async fn check_loads(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        let loads = Arc::clone(&*self.loads.lock().await);
+        match loads.send(&identify()).await {
+            Ok(reply) => self.identify(ready(Ok(reply))).await.map(drop),
+            Err(_) => {
+                self.replace(&loads, endpoint).await;
+                Ok(())
+            }
+        }
     }
 
     /// Reads the reply of the server at the end of a connection. It must be the server of the
@@ -172,20 +218,38 @@ pub(super) fn with_pushes(client: &Client) -> Result<Client, Error> {
     info.and_then(Client::open).map_err(|error| Error::new("parse the Redis URL", error))
 }
 
-/// Returns the settings of a connection, whose pushes are received until `ended` is cancelled.
-fn config(endpoint: &Endpoint, ended: &CancellationToken) -> AsyncConnectionConfig {
-    let (subscriptions, ended) = (Arc::clone(&endpoint.subscriptions), ended.clone());
-    let receive = move |push: PushInfo| {
+/// Returns the command whose reply identifies the server.
+fn identify() -> Cmd {
+    let mut command = cmd("INFO");
+    command.arg(&SECTIONS);
+    command
+}
+
+/// Returns the time limit for a reply.
+fn reply_timeout(endpoint: &Endpoint) -> Duration {
+    endpoint.servers.timeout.min(REPLY_TIMEOUT.max(endpoint.scope.lease / 4))
+}
+
+/// Returns the settings of a connection. Its pushes are received, until `ended` is cancelled, which
+/// happens when the connection breaks.
+fn config(
+    endpoint: &Endpoint,
+    ended: Option<&CancellationToken>,
+    arrival: &Arrival,
+) -> AsyncConnectionConfig {
+    let (limit, lease) = (endpoint.servers.timeout, endpoint.scope.lease);
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(limit.min(CONNECT_TIMEOUT.max(lease / 8))))
+        .set_response_timeout(Some(reply_timeout(endpoint)));
+    let Some(ended) = ended.cloned() else { return config };
+    let (subscriptions, arrival) = (Arc::clone(&endpoint.subscriptions), arrival.clone());
+    config.set_push_sender(move |push: PushInfo| {
+        arrival.set();
         if !ended.is_cancelled() && !subscriptions.receive(push) {
             ended.cancel();
         }
         Ok::<_, std::convert::Infallible>(())
-    };
-    let (limit, lease) = (endpoint.servers.timeout, endpoint.scope.lease);
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(limit.min(CONNECT_TIMEOUT.max(lease / 8))))
-        .set_response_timeout(Some(limit.min(REPLY_TIMEOUT.max(lease / 4))))
-        .set_push_sender(receive)
+    })
 }
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {
@@ -296,40 +360,70 @@ impl Subscriptions {
     }
 }
 
-/// The time without any reply after which the connection is broken.
+/// The time without any reply after which the connection for loads is broken.
 const STALL: Duration = Duration::from_secs(10);
+/// The number of attempts at a load.
+const LOAD_ATTEMPTS: u32 = 3;
+/// The delay before the connection for loads is replaced.
+const REPLACE_DELAY: Duration = Duration::from_secs(1);
 
-/// A connection for loads, whose replies are large.
-///
-/// A reply has no time limit of its own, because it waits behind others on a slow link. Giving a
-/// reply up would not help: it would still occupy the link.
-pub(super) struct Loads {
-    connection: MultiplexedConnection,
-    /// The time of the newest reply.
-    replied: Mutex<Instant>,
+/// The time at which the newest reply or push of a connection arrived.
+#[derive(Clone)]
+struct Arrival(Arc<Mutex<Instant>>);
+
+impl Default for Arrival {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
 }
 
-impl Loads {
-    pub(super) fn new(mut connection: MultiplexedConnection) -> Self {
+impl Arrival {
+    fn set(&self) {
+        *lock(&self.0) = Instant::now();
+    }
+}
+
+/// A connection that carries large replies, or pushes.
+///
+/// A reply has no time limit of its own, because it waits behind others on a slow link. Giving a
+/// reply up would not help: it would still occupy the link. Instead, the connection is broken if
+/// nothing arrives for a time. Nothing that it carries is much larger than 64 KiB.
+struct Shared {
+    connection: MultiplexedConnection,
+    arrival: Arrival,
+    /// The time without anything arriving after which the connection is broken.
+    limit: Duration,
+}
+
+impl Shared {
+    fn new(mut connection: MultiplexedConnection, arrival: Arrival, limit: Duration) -> Self {
         connection.set_response_timeout(Duration::MAX);
-        Self { connection, replied: Mutex::new(Instant::now()) }
+        Self { connection, arrival, limit }
+    }
+
+    fn for_loads(connection: MultiplexedConnection) -> Self {
+        Self::new(connection, Arrival::default(), STALL)
     }
 
     /// Sends a command. Fails if the connection breaks.
-    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
-        let mut connection = self.connection.clone();
-        let mut reply = pin!(connection.send_packed_command(command));
+    async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+        self.wait(self.connection.clone().send_packed_command(command)).await
+    }
+
+    /// Waits for a reply. Fails if the connection breaks.
+    async fn wait<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let mut reply = pin!(reply);
         let mut since = Instant::now();
         loop {
-            if let Ok(reply) = timeout_at(since + STALL, &mut reply).await {
-                *lock(&self.replied) = Instant::now();
+            if let Ok(reply) = timeout_at(since + self.limit, &mut reply).await {
+                self.arrival.set();
                 return reply;
             }
-            let replied = *lock(&self.replied);
-            if replied <= since {
+            let arrived = *lock(&self.arrival.0);
+            if arrived <= since {
                 return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
-            since = replied;
+            since = arrived;
         }
     }
 }

@@ -255,6 +255,10 @@ impl Export {
                 plan.end(self.run(), EndMode::Lost);
             }
         }
+        // After the end, because the end compares the number of entries.
+        if let Some(keep_from) = self.stored.trim_from(self.record.retain_bytes()) {
+            plan.trim(Trim { run: self.run(), keep_from });
+        }
     }
 
     /// Adds the next batches.
@@ -273,9 +277,6 @@ impl Export {
             plan.append(Append { run: self.run(), batch, pushes });
         }
         self.has_more = from < newest;
-        if let Some(keep_from) = self.stored.trim_from(self.record.retain_bytes()) {
-            plan.trim(Trim { run: self.run(), keep_from });
-        }
     }
 }
 

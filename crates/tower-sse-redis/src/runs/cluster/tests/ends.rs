@@ -254,3 +254,23 @@ async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
     let run = soon(starting).await.unwrap();
     assert_whole(run.attach(None).await.expect("a run"), &["a"]).await;
 }
+
+/// The end compares the number of entries, which a trim changes.
+#[tokio::test(start_paused = true)]
+async fn end_of_a_trimmed_run_exports_nothing_again() {
+    let text = "x".repeat(1_000);
+    let (one, _other, source, mut live) =
+        watched_with(&["a"], |builder| builder.retain_bytes(2_500)).await;
+    for _ in 0..4 {
+        send(&source, &[&text]);
+        read(&mut live, 1).await;
+    }
+    sleep(LEASE).await;
+    let counts = || ["append", "sync"].map(|name| one.store.server().commands[name]);
+    let [appends, syncs] = counts();
+    send(&source, &[&text]);
+    drop(source);
+    assert_whole(live, &[&text]).await;
+    sleep(LEASE).await;
+    assert_eq!(counts(), [appends + 1, syncs]);
+}

@@ -88,7 +88,10 @@ if mode == 'cancel' and claim.state == 'running' and lines ~= '' then
   local event = lines .. string.format('id: %s-%.0f\n\n', epoch, last)
   -- The owner recognizes the event by the field `l`.
   redis.call('XADD', stream, string.format('%.0f-0', last), 'f', first, 'd', event, 'l', '1')
-  redis.call('PUBLISH', channel, string.format('d%.0f %.0f ', first, last) .. event)
+  -- The end shows that a larger event is missing, so that other processes load it.
+  if #event <= 65536 then
+    redis.call('PUBLISH', channel, string.format('d%.0f %.0f ', first, last) .. event)
+  end
   newest = last
 end
 add_end(key, stream, newest, outcome, message)

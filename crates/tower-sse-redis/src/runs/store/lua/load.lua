@@ -2,11 +2,15 @@
 -- one more entry, if there is one: the first entry has no events, so it does not show where the
 -- next page begins.
 --
--- KEYS: stream
--- ARGV: first id, maximum number of bytes (unless it is one entry), maximum number of entries
+-- An event that is larger than a page is the last entry of its page, which has a part of it. There are at
+-- most 16 parts, because each costs a copy of the event.
 --
--- whether there is nothing behind the page (0, 1), entries
-local stream, from, bytes, most = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+-- KEYS: stream
+-- ARGV: first id, maximum number of bytes, maximum number of entries, number of bytes before the part
+--
+-- whether there is nothing behind the page (0, 1), entries, number of bytes of the event (0: it is whole)
+local stream, from, limit, most = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local bytes, read = limit, tonumber(ARGV[4])
 
 local entries, count = {}, 1
 while true do
@@ -14,11 +18,17 @@ while true do
   for _, entry in ipairs(found) do
     for _, field in ipairs(entry[2]) do bytes = bytes - #field end
     local is_page = #entries > 1 or #entries == 1 and entries[1][1] ~= '0-1'
-    if is_page and (bytes < 0 or #entries == most) then return { 0, entries } end
+    if is_page and (bytes < 0 or #entries == most) then return { 0, entries, 0 } end
     entries[#entries + 1] = entry
+    local length = entry[2][3] == 'd' and #entry[2][4] or 0
+    if length > limit then
+      local size = math.max(limit, math.ceil(length / 16))
+      entry[2][4] = string.sub(entry[2][4], read + 1, read + size)
+      return { 0, entries, length }
+    end
     from = '(' .. entry[1]
   end
-  if #found < count then return { 1, entries } end
+  if #found < count then return { 1, entries, 0 } end
   -- Each read asks for twice as many entries: an entry has between a hundred and 64 thousand bytes.
   count = count * 2
 end

@@ -99,7 +99,12 @@ impl Server {
                 stream.batches.insert(batch.last, batch.clone());
                 if append.pushes {
                     self.pushed_batches += 1;
-                    self.sent.push(Sent::Push(append.run.clone(), Push::Batch(batch)));
+                    let push = if batch.bytes.len() > 64 * 1024 {
+                        Push::Newest(batch.last)
+                    } else {
+                        Push::Batch(batch)
+                    };
+                    self.sent.push(Sent::Push(append.run.clone(), push));
                 }
                 AppendReply::Appended { entries: 1 }
             }
