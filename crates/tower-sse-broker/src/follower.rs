@@ -78,9 +78,9 @@ type Opened<L> = (<L as Log>::Session, Session<<L as Log>::Publishing>);
 enum Before {
     /// The entry with this number, which is still there.
     Entry(u64),
-    /// Entries that were in the log and have been trimmed, so that other processes may have read
-    /// them.
-    Trimmed,
+    /// The entry with this number, and perhaps later ones. They were in the log and have been
+    /// trimmed, so that other processes may have read them.
+    Trimmed(u64),
     /// Entries that no process may have read. The next mark reports them to all.
     Gone,
     /// Entries of an older state of the log, from which nothing was trimmed up to the page.
@@ -300,11 +300,11 @@ impl<L: Log> Follower<L> {
     ) -> Result<Before, L::Error> {
         let last = self.last;
         if last.number == 0 {
-            return Ok(Before::Trimmed);
+            return Ok(Before::Trimmed(0));
         }
         let has_older = self.log.has_up_to(session, last.number).await?;
         if !has_older && !is_empty && self.log.was_trimmed(session).await? {
-            return Ok(Before::Trimmed);
+            return Ok(Before::Trimmed(last.number));
         }
         if !last.is_unread() {
             self.gate.ledger().lose(last.number);
@@ -410,7 +410,8 @@ impl Before {
             // The mark reports them, at the same place in all processes.
             _ if matches!(content, Content::Mark) => false,
             Self::Entry(number) => previous.is_some_and(|previous| previous != number),
-            Self::Trimmed | Self::Gone => true,
+            Self::Trimmed(last) => previous != Some(last),
+            Self::Gone => true,
             Self::Older => false,
         }
     }

@@ -137,6 +137,34 @@ async fn trimmed_rows_are_a_loss_of_processes_that_were_away() {
     assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
 }
 
+/// After a quiet time, the last row that a process has read is too old. While the process is away,
+/// one event comes, or the row that a new connection adds.
+#[tokio::test]
+async fn trim_of_rows_that_were_read_is_no_gap() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let mut ahead = Process::connect(server.broker()).await;
+    let mut behind = Process::connect(proxy.broker()).await;
+    ahead.publish([1]).await;
+    ahead.reads([1]).await;
+    behind.reads([1]).await;
+    for (number, rows) in [(2, 1), (3, 2)] {
+        proxy.hold();
+        let leap = if rows == 2 { Some(Process::connect(server.broker()).await) } else { None };
+        ahead.publish([number]).await;
+        let trim = format!("select from tower_sse.trim('tower_sse', 0, null, {rows}, 100)");
+        sql(&server.connect().await, &trim).await;
+        let kinds = "select string_agg(kind::text, ' ' order by seq) from tower_sse.log";
+        assert_eq!(sql(&server.connect().await, kinds).await, [["0", "3 0"][rows - 1]]);
+        drop(leap);
+        proxy.release();
+        for process in [&mut ahead, &mut behind] {
+            process.reads([number]).await;
+        }
+    }
+    assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 0]);
+}
+
 #[tokio::test]
 async fn older_data_directory_is_one_loss() {
     let Some(mut server) = Server::start().await else { return };
