@@ -55,11 +55,18 @@ pub(crate) struct Log {
     /// events, and the padding around large ones, which align with blocks.
     pub(super) end: u64,
     pub(crate) evicted: Evicted,
+    /// The gaps that the program reported, each after an event that is kept, in ascending order. A
+    /// gap whose event is evicted counts as evicted.
+    gaps: Option<Box<Gaps>>,
     /// The number of events that were evicted, without those that newer ones have replaced.
     pub(crate) evicted_events: u64,
     /// Allocated once a subscriber is behind.
     pub(super) frames: Option<Box<Frames>>,
 }
+
+/// The sequence numbers of gaps. Boxed as a whole, because most logs have none.
+#[derive(Debug, Default)]
+struct Gaps(VecDeque<u64>);
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -95,6 +102,7 @@ impl Log {
             bytes: 0,
             end: 0,
             evicted,
+            gaps: None,
             evicted_events: 0,
             frames: None,
         }
@@ -164,6 +172,26 @@ impl Log {
         self.trim(now, drops);
     }
 
+    /// Adds a gap that the program reported. Gaps without an event between them become one.
+    pub(crate) fn add_gap(&mut self, sequence: u64) {
+        let Some(newest) = self.entries.back().map(|newest| newest.sequence) else {
+            self.evicted = Evicted { up_to: sequence, is_exact: true };
+            return;
+        };
+        let Gaps(gaps) = &mut **self.gaps.get_or_insert_default();
+        if gaps.back().is_some_and(|gap| *gap > newest) {
+            gaps.pop_back();
+        }
+        gaps.push_back(sequence);
+    }
+
+    /// Returns the first gap above `seen` that the program reported.
+    #[inline]
+    pub(crate) fn gap_after(&self, seen: u64) -> Option<u64> {
+        let Gaps(gaps) = &**self.gaps.as_ref()?;
+        gaps.get(gaps.partition_point(|gap| *gap <= seen)).copied()
+    }
+
     /// Returns the sequence number of the oldest event, and the time after which it is too old.
     pub(crate) fn oldest(&self) -> Option<(u64, Duration)> {
         let oldest = self.entries.front()?;
@@ -207,6 +235,12 @@ impl Log {
         self.entries.get(self.index_after(seen)).map(|entry| entry.sequence)
     }
 
+    /// Returns the first sequence number above `seen` of a kept event or of a gap that the program
+    /// reported.
+    pub(crate) fn next_item(&self, seen: u64) -> Option<u64> {
+        [self.gap_after(seen), self.next(seen)].into_iter().flatten().min()
+    }
+
     /// Returns the newest `count` sequence numbers up to `newest`, in descending order.
     pub(crate) fn recent(&self, count: usize, newest: u64) -> impl Iterator<Item = u64> {
         let end = self.index_after(newest);
@@ -241,13 +275,14 @@ const MIN_CAPACITY: usize = 16;
 pub(crate) struct Batch {
     /// The sequence number of its last event.
     pub(crate) last: u64,
-    /// The sequence number of the event after the batch, if there is one.
+    /// The sequence number of the event or gap after the batch, if there is one.
     pub(crate) next: Option<u64>,
     pub(crate) bytes: Bytes,
 }
 
 impl Log {
-    /// Returns the first events above `seen` that are below `bound` and in the same block.
+    /// Returns the first events above `seen` that are below `bound`, before the next gap, and in the
+    /// same block.
     // Forced: with two users of this module, the compiler would not inline it into the path of each
     // event.
     #[inline(always)]
@@ -257,16 +292,19 @@ impl Log {
         bound: u64,
         drops: &mut DeferredDrops,
     ) -> Option<Batch> {
+        let gap = self.gap_after(seen);
+        let bound = gap.map_or(bound, |gap| gap.min(bound));
         let from = self.index_after(seen);
         let first = self.entries.get(from).filter(|entry| entry.sequence < bound)?;
         // The common case: a subscriber has seen all but the newest event.
         if from + 1 == self.entries.len() {
-            return Some(Batch { last: first.sequence, next: None, bytes: first.bytes.clone() });
+            return Some(Batch { last: first.sequence, next: gap, bytes: first.bytes.clone() });
         }
         let block = first.block();
         let is_in_batch = |entry: &Entry| entry.sequence < bound && entry.block() <= block;
         let to = self.entries.partition_point(is_in_batch);
         let next = self.entries.get(to).map(|entry| entry.sequence);
+        let next = [gap, next].into_iter().flatten().min();
         if to == from + 1 {
             return Some(Batch { last: first.sequence, next, bytes: first.bytes.clone() });
         }
@@ -402,12 +440,24 @@ impl Log {
         let is_replaced = self.limits.events == 0 && !self.entries.is_empty();
         self.evicted_events += u64::from(!is_replaced);
         self.evicted = Evicted { up_to: oldest.sequence, is_exact: true };
+        self.evict_gaps();
         drops.add(oldest.bytes);
         self.remove_stale_frames(drops);
         // Free the memory that a burst has left.
         let capacity = self.entries.capacity();
         if capacity > MIN_CAPACITY && self.entries.len() < capacity / 4 {
             self.entries.shrink_to(capacity / 2);
+        }
+    }
+
+    /// Treats the gaps before the oldest kept event as evicted.
+    #[inline]
+    fn evict_gaps(&mut self) {
+        let Some(Gaps(gaps)) = self.gaps.as_deref_mut() else { return };
+        let oldest = self.entries.front().map_or(u64::MAX, |oldest| oldest.sequence);
+        while let Some(gap) = gaps.front().copied().filter(|gap| *gap < oldest) {
+            self.evicted.up_to = gap;
+            gaps.pop_front();
         }
     }
 

@@ -17,6 +17,9 @@ use crate::history::{DeferredDrops, Epoch, Position};
 /// older than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+/// The name of the event that reports a gap to a client, or that publishes one.
+pub(super) const GAP: &str = "gap";
+
 /// The state that all clones of a hub and its subscriptions share.
 pub(crate) struct HubState {
     pub(crate) epoch: Epoch,
@@ -165,7 +168,8 @@ impl HubState {
         })
     }
 
-    /// Appends an event to its topic. `arrival` is what a broker knows of an event that it has fed.
+    /// Appends an event to its topic, or a gap if the event has that name. `arrival` is what a
+    /// broker knows of an event that it has fed.
     pub(crate) fn append(
         &self,
         name: &str,
@@ -182,6 +186,7 @@ impl HubState {
         // The time of publication, by the clock of this process and by that of the broker.
         let (here, at) =
             arrival.map_or((now, now), |Arrival { age, at, .. }| (now.saturating_sub(age), at));
+        let is_gap = event.fields().name == Some(GAP);
         let mut drops = DeferredDrops::default();
         let appended = self.change_topic(name, |topic, state| {
             let sequence = assigned.unwrap_or(u64::MAX);
@@ -191,8 +196,12 @@ impl HubState {
             self.commit(topic, assigned).map(|sequence| {
                 // The event is committed before it is in the log, but readers of the topic wait for
                 // its lock.
-                let bytes = block.end_with_id(&self.id_prefix, sequence);
-                state.log.append(sequence, bytes, here, now, &mut drops);
+                if is_gap {
+                    state.log.add_gap(sequence);
+                } else {
+                    let bytes = block.end_with_id(&self.id_prefix, sequence);
+                    state.log.append(sequence, bytes, here, now, &mut drops);
+                }
                 topic.set_end(state, ends_topic.then(|| self.end(sequence, here, at)));
                 (sequence, state.subscribers as usize, topic.take_waiters(state))
             })

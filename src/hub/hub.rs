@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
+use super::append::{GAP, HubState};
 use super::link::{Acknowledged, Publication};
-use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames, append::HubState};
+use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames};
 use crate::{BoxError, event::Event, event::EventId};
 
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
@@ -211,6 +212,53 @@ impl Hub {
         E: IntoEvent,
     {
         self.send(topic.as_ref(), event, true).await
+    }
+
+    /// Reports that events of a topic may be missing, for example because the program was cut off
+    /// from their source.
+    ///
+    /// Each subscriber of the topic receives a [gap](super::GapPolicy) after the events that were
+    /// published before this call and before those that are published later. A client that
+    /// reconnects, and was away at the time, receives the events that it missed, with the gap at its
+    /// place among them. A client on its first visit receives no gap that is older than its
+    /// subscription. If each event replaces the one before it
+    /// ([`Retention::latest`](super::Retention::latest)), the topic's next event replaces the gap
+    /// too.
+    ///
+    /// With a [broker](Self::connect), the clients of all processes receive the gap. It is an event
+    /// with the name `gap`, so a program in another language, or a transaction of PostgreSQL, can
+    /// publish it too. The data of such an event is ignored.
+    ///
+    /// ```
+    /// use tower_sse::hub::{Hub, PublishError};
+    ///
+    /// # struct Upstream;
+    /// # impl Upstream {
+    /// #     async fn connect() -> Self { Self }
+    /// #     async fn next(&mut self) -> Option<String> { None }
+    /// # }
+    /// async fn forward(hub: &Hub) -> Result<(), PublishError> {
+    ///     loop {
+    ///         let mut upstream = Upstream::connect().await;
+    ///         hub.gap("prices").await?; // what came before the connection is unknown
+    ///         while let Some(price) = upstream.next().await {
+    ///             hub.publish("prices", price).await?;
+    ///         }
+    ///     }
+    /// }
+    /// # drop(forward(&Hub::new()));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`publish`](Self::publish). If the outcome is
+    /// [`Unknown`](PublishError::Unknown), call it again: at worst, clients receive two gaps.
+    ///
+    /// # Cancel safety
+    ///
+    /// The same as for [`publish`](Self::publish).
+    pub async fn gap(&self, topic: impl AsRef<str>) -> Result<Receipt, PublishError> {
+        self.publish(topic, Event::new().event(GAP).data("")).await
     }
 
     async fn send<E>(

@@ -77,7 +77,8 @@
 //! If events after that id were evicted because of a [limit](#memory), the client receives an event
 //! named `gap` with the topic's name as its data. The client also receives a gap if the hub cannot
 //! know whether the client missed events, for example if the client's id comes from another hub.
-//! [`GapPolicy`] sets what happens at a gap.
+//! [`GapPolicy`] sets what happens at a gap. If your program may have missed events itself, it
+//! reports a gap with [`Hub::gap`].
 //!
 //! An `EventSource` has an id from its first visit on: if nothing else with an id comes first, the
 //! stream begins with an event named [`start`](Subscribe::start_event), which `onmessage` does not
@@ -439,6 +440,6 @@ mod tests {
     #[test]
     fn subscription_and_topic_hold_as_much_as_is_written_here() {
         let body = size_of::<EventBody<Subscription>>();
-        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [216, 104, 304]);
+        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [216, 104, 312]);
     }
 }

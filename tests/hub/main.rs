@@ -7,6 +7,7 @@ mod client;
 mod closes;
 mod ended;
 mod fed;
+mod gap;
 mod ids;
 mod loss;
 mod many;

@@ -13,6 +13,11 @@ enum Step {
         topic: usize,
         len: usize,
     },
+    /// Reports a gap.
+    Gap {
+        process: Index,
+        topic: usize,
+    },
     Connect {
         client: usize,
         process: Index,
@@ -75,6 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         90 => (process(), 0..TOPICS.len(), len)
             .prop_map(|(process, topic, len)| Step::Publish { process, topic, len }),
+        15 => (process(), 0..TOPICS.len()).prop_map(|(process, topic)| Step::Gap { process, topic }),
         20 => (client.clone(), process(), topics.prop_shuffle(), recent, with)
             .prop_map(|(client, process, topics, recent, with)| {
                 Step::Connect { client, process, topics, recent, with }
@@ -116,6 +122,7 @@ async fn run(mut world: World, steps: Vec<Step>) {
             Step::Publish { process, topic, len } => {
                 world.publish(process.index(processes), topic, len).await;
             }
+            Step::Gap { process, topic } => world.gap(process.index(processes), topic).await,
             Step::Connect { client, process, topics, recent, with } => {
                 let client = &mut clients[client];
                 client.disconnect(&mut world);
@@ -230,6 +237,8 @@ pub(crate) struct Published {
     /// In milliseconds.
     pub(crate) at: u64,
     pub(crate) evicted: bool,
+    /// Whether it is a gap that the program reported.
+    pub(crate) is_gap: bool,
 }
 
 /// What a hub receives.
@@ -259,17 +268,22 @@ impl Naive {
         Self { limits, events: Vec::new(), newest: 0, losses: Vec::new(), subscribers, now: 0 }
     }
 
-    pub(crate) fn in_topic(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
+    /// Returns the events and the reported gaps of a topic.
+    pub(crate) fn items(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
         self.events.iter().filter(move |event| event.topic == topic)
+    }
+
+    fn in_topic(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
+        self.items(topic).filter(|event| !event.is_gap)
     }
 
     pub(crate) fn kept(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
         self.in_topic(topic).filter(|event| !event.evicted)
     }
 
-    /// Returns the sequence number of the newest evicted event of a topic.
+    /// Returns the sequence number of the newest evicted event or gap of a topic.
     pub(crate) fn evicted_up_to(&self, topic: usize) -> u64 {
-        let evicted = self.in_topic(topic).rev().find(|event| event.evicted);
+        let evicted = self.items(topic).rev().find(|event| event.evicted);
         evicted.map_or(0, |event| event.sequence)
     }
 
@@ -294,13 +308,16 @@ impl Naive {
             (0..TOPICS.len()).flat_map(|topic| self.kept(topic)).map(|e| e.size).sum();
         assert!(size <= self.limits.memory, "more is kept than the memory limit allows");
         // An event above the limit evicts only its own topic.
-        if let [Received::Event(event)] = received {
+        if let [Received::Event(event)] = received
+            && !event.is_gap
+        {
             let rank = |event: &Published| {
                 let newest = self.in_topic(event.topic).next_back().unwrap().sequence;
                 (event.sequence == newest, event.sequence)
             };
             let last = evicted.iter().filter(|other| other.topic != event.topic).map(rank).max();
-            let first = self.events.iter().filter(|event| !event.evicted).map(rank).min();
+            let first = self.events.iter().filter(|event| !event.evicted && !event.is_gap);
+            let first = first.map(rank).min();
             assert!(first.is_none() || last < first, "{last:?} is evicted before {first:?}");
         }
     }
@@ -322,8 +339,13 @@ impl Naive {
         let events = messages.iter().filter(|message| message.event != "gap");
         let kept: Vec<_> = events.map(|event| sequence(&event.last_event_id)).collect();
         assert!(allowed.ends_with(&kept), "{kept:?} are kept, of {allowed:?}");
+        // A gap is kept with the events before it.
+        let oldest = kept.first().copied().unwrap_or(u64::MAX);
         for event in self.events.iter_mut().filter(|event| event.topic == topic) {
-            event.evicted = !kept.contains(&event.sequence);
+            event.evicted = match event.is_gap {
+                true => event.sequence < oldest,
+                false => !kept.contains(&event.sequence),
+            };
         }
         let is_lost = |event: &&Published| {
             event.evicted && event.topic == topic && allowed.contains(&event.sequence)
@@ -351,9 +373,8 @@ impl Naive {
 
     /// Returns the position before the newest `count` events of these topics.
     pub(crate) fn before_recent(&self, topics: &[usize], count: usize) -> u64 {
-        let kept = self.events.iter().rev();
-        let recent =
-            kept.filter(|event| topics.contains(&event.topic) && !event.evicted).take(count);
+        let kept = self.events.iter().rev().filter(|event| !event.evicted && !event.is_gap);
+        let recent = kept.filter(|event| topics.contains(&event.topic)).take(count);
         recent.last().map_or(self.newest, |event| event.sequence - 1)
     }
 }

@@ -91,9 +91,9 @@ impl Visitor {
                 assert_eq!(self.greeting_due, None, "pending, and the greeting is due");
                 assert_eq!(self.due_loss(naive), None, "pending, and a loss is due");
                 assert_eq!(self.loss_gaps, 0, "all gaps of a loss are one item");
-                for (index, topic) in self.topics.iter().enumerate() {
-                    let newest = naive.in_topic(*topic).last().map_or(0, |event| event.sequence);
-                    assert!(self.served[index] >= newest, "pending, and there is more");
+                self.skip_gaps(u64::MAX, naive);
+                for index in 0..self.topics.len() {
+                    assert!(self.missed(index, naive).is_none(), "pending, and there is more");
                     assert!(!self.gap_due[index], "pending, and a gap is due");
                 }
                 if polled.is_ready() {
@@ -149,9 +149,16 @@ impl Visitor {
         let number = sequence(&message.last_event_id);
         let is_before_loss = self.due_loss(naive).is_none_or(|loss| number < loss);
         assert!(is_before_loss, "from after a loss that was not reported");
+        self.skip_gaps(number, naive);
+        let missed = self.missed(index, naive);
+        let reported = self.reported_gap(index, naive);
         let served = std::mem::replace(&mut self.served[index], number);
-        let missed = naive.in_topic(topic).find(|event| event.sequence > served);
-        if is_gap {
+        if let Some(reported) = reported
+            && !gap_due
+        {
+            assert!(is_gap && number > self.newest);
+            assert_eq!(number, reported);
+        } else if is_gap {
             assert!(number >= self.newest, "in order");
             assert_eq!(number, naive.evicted_up_to(topic).max(if gap_due { served } else { 0 }));
             let is_true = missed.is_some_and(|event| event.evicted);
@@ -166,10 +173,40 @@ impl Visitor {
         self.newest = number;
     }
 
+    /// Passes the gaps before `end` that are no gaps for this client.
+    fn skip_gaps(&mut self, end: u64, naive: &Naive) {
+        for (topic, served) in self.topics.iter().zip(&mut self.served) {
+            let is_older = |item: &&Published| {
+                item.is_gap && !item.evicted && item.sequence <= self.loss_seen.min(end)
+            };
+            let next = naive.items(*topic).filter(|item| item.sequence > *served);
+            *served = next.take_while(is_older).last().map_or(*served, |gap| gap.sequence);
+        }
+    }
+
+    /// Returns the next event or gap of a topic. Gaps from before a first visit do not count, unless
+    /// events were evicted with them.
+    fn missed<'n>(&self, index: usize, naive: &'n Naive) -> Option<&'n Published> {
+        naive.items(self.topics[index]).find(|item| {
+            let counts = !item.is_gap || item.evicted || item.sequence > self.loss_seen;
+            item.sequence > self.served[index] && counts
+        })
+    }
+
+    /// Returns the sequence number of the gap that the program reported, if it is next. It is the
+    /// last of several with no event between them.
+    fn reported_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
+        let first = self.missed(index, naive).filter(|item| item.is_gap && !item.evicted)?;
+        let rest = naive.items(self.topics[index]).filter(|item| item.sequence >= first.sequence);
+        rest.take_while(|item| item.is_gap).last().map(|gap| gap.sequence)
+    }
+
     /// Returns the sequence number of the gap that is due in one topic alone.
     fn own_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
         let (served, evicted) = (self.served[index], naive.evicted_up_to(self.topics[index]));
-        (self.gap_due[index] || evicted > served).then_some(evicted.max(served))
+        let is_evicted = self.gap_due[index] || evicted > served;
+        let evicted = is_evicted.then_some(evicted.max(served));
+        evicted.or_else(|| self.reported_gap(index, naive))
     }
 
     /// Returns the first loss that was not reported.
@@ -197,6 +234,7 @@ impl Visitor {
     fn check_gap_of_loss(&mut self, message: &Message, naive: &Naive) {
         assert_eq!(self.greeting_due, None, "the greeting comes before");
         let due = self.due_loss(naive).expect("a loss");
+        self.skip_gaps(due, naive);
         assert!(!self.is_unread(0..due, naive), "an event or a gap is before");
         assert_eq!(message.data, TOPICS[self.topics[self.loss_gaps]], "each topic once");
         self.last = Some(last_id(&message.last_event_id));

@@ -76,8 +76,24 @@ impl World {
         self.newest += 1;
         assert_eq!(sequence(receipt.id().as_str()), self.newest);
         let size = format!("data: {data}\nid: {}\n\n", receipt.id()).len();
+        self.send_item(topic, size, false);
+    }
+
+    pub(crate) async fn gap(&mut self, process: usize, topic: usize) {
+        let Process { hub, is_closed, .. } = &self.processes[process];
+        let reported = hub.gap(TOPICS[topic]).await;
+        assert_eq!(reported.is_err(), *is_closed);
+        if let Ok(receipt) = reported {
+            self.newest += 1;
+            assert_eq!(sequence(receipt.id().as_str()), self.newest);
+            self.send_item(topic, 0, true);
+        }
+    }
+
+    fn send_item(&mut self, topic: usize, size: usize, is_gap: bool) {
         let (sequence, at) = (self.newest, self.now);
-        self.send(&Received::Event(Published { topic, sequence, size, at, evicted: false }));
+        let item = Published { topic, sequence, size, at, evicted: false, is_gap };
+        self.send(&Received::Event(item));
     }
 
     fn send(&mut self, received: &Received) {

@@ -80,6 +80,8 @@ pub(crate) enum TopicRead {
     Nothing,
     /// A gap up to this sequence number.
     Gap(u64),
+    /// A gap that the program reported, at this sequence number.
+    Reported(u64),
     Batch(Batch),
 }
 
@@ -157,12 +159,14 @@ impl TopicCursor {
             return None;
         }
         let log = &self.topic.lock().log;
-        self.gap(log).or_else(|| log.next(self.seen))
+        self.gap(log).or_else(|| log.next_item(self.seen))
     }
 
-    /// Returns whether events that the client has not received were evicted.
+    /// Returns whether events that the client has not received were evicted, or the program
+    /// reported a gap that the client has not received.
     pub(super) fn has_gap(&self) -> bool {
-        !self.is_caught_up() && self.gap(&self.topic.lock().log).is_some()
+        let has_gap = |log: &Log| self.gap(log).or_else(|| log.gap_after(self.seen)).is_some();
+        !self.is_caught_up() && has_gap(&self.topic.lock().log)
     }
 
     /// Returns whether the next item is a gap at this sequence number.
@@ -179,7 +183,7 @@ impl TopicCursor {
         let log = &mut state.log;
         match self.gap(log) {
             Some(gap) if gap < bound => {
-                let next = log.next(gap);
+                let next = log.next_item(gap);
                 drop(state);
                 self.seek(gap, false);
                 (TopicRead::Gap(gap), next)
@@ -193,7 +197,17 @@ impl TopicCursor {
                     let next = batch.next;
                     (TopicRead::Batch(batch), next)
                 }
-                None => (TopicRead::Nothing, log.next(self.seen)),
+                None => {
+                    let next = log.next_item(self.seen);
+                    let gap = log.gap_after(self.seen).filter(|gap| next == Some(*gap));
+                    let Some(gap) = gap.filter(|gap| *gap < bound) else {
+                        return (TopicRead::Nothing, next);
+                    };
+                    let next = log.next_item(gap);
+                    drop(state);
+                    self.seek(gap, false);
+                    (TopicRead::Reported(gap), next)
+                }
             },
         }
     }

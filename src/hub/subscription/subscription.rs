@@ -10,8 +10,9 @@ use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead, is_few};
 use super::flush_window::FlushWindow;
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
+use crate::hub::append::{GAP, HubState};
 use crate::signals::{NothingMore, StartAt, StartReceivers};
-use crate::{body::EventBody, hub::append::HubState, layer};
+use crate::{body::EventBody, layer};
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///
@@ -362,7 +363,9 @@ impl Subscription {
                 TopicRead::Batch(batch) => {
                     return Read::Item(Encoded::of(batch.bytes));
                 }
-                TopicRead::Gap(sequence) => {
+                // It precedes the client's first visit.
+                TopicRead::Reported(sequence) if sequence <= self.loss_seen => {}
+                TopicRead::Gap(sequence) | TopicRead::Reported(sequence) => {
                     if let Some(gaps) = self.gaps(index, sequence) {
                         return Read::Item(gaps);
                     }
@@ -498,8 +501,7 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
         let position = if index + 1 == topics.len() { last } else { before };
         // Each gap has an id. By the HTML standard, an event without an id resets the client's last
         // event id if it is the first of a connection.
-        let gap =
-            Event::new().event("gap").id(EventId::from(position)).data(String::from(&**topic));
+        let gap = Event::new().event(GAP).id(EventId::from(position)).data(String::from(&**topic));
         gaps.extend_from_slice(Encoded::from(gap).as_bytes());
     }
     Encoded::of(gaps.freeze())
@@ -611,8 +613,9 @@ impl Subscription {
     }
 }
 
-/// What a subscription does if its client may have missed events, because they were evicted or
-/// because a [broker](crate::hub::Hub::connect) lost them. In topics with
+/// What a subscription does if its client may have missed events, because they were evicted,
+/// because a [broker](crate::hub::Hub::connect) lost them, or because the program [reports
+/// it](crate::hub::Hub::gap). In topics with
 /// [`Retention::latest`](crate::hub::Retention::latest), a replaced event does not count as missed.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Unless
@@ -630,7 +633,7 @@ impl Subscription {
 /// these events (the greeting, or else the last gap) has the position as its id. A client that
 /// disconnects before this event receives all of them again when it reconnects.
 ///
-/// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
+/// - An event that a program publishes with the name `gap` [reports a gap](crate::hub::Hub::gap).
 /// - A gap reveals the name of its topic to the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

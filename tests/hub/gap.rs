@@ -1,0 +1,105 @@
+//! Gaps that a program reports. Random ones are in the [model](crate::model).
+
+use crate::*;
+
+/// Reports a gap, and gives its number.
+fn gap(hub: &Hub, topic: &str) -> u64 {
+    sequence(hub.gap(topic).now_or_never().unwrap().unwrap().id().as_str())
+}
+
+#[test]
+fn reported_gap_has_its_place_among_the_events_of_every_process() {
+    let (_broker, pair) = connected::<2>();
+    for hubs in [&[Hub::new()][..], &pair] {
+        let topics = ["a", "b"];
+        let (count, waker) = Wakes::new();
+        let mut clients: Vec<_> = hubs.iter().map(|hub| subscribed(hub, &topics)).collect();
+        publish_all(&hubs[0], ["a1", "b2"]);
+        assert_eq!(gap(&hubs[0], "a"), 3);
+        publish_all(&hubs[0], ["b4", "a5"]);
+        let all = ["a1@1", "b2@2", "gap a@3", "b4@4", "a5@5", "gap a@6"];
+        for client in &mut clients {
+            assert_eq!(client.read_with(&waker), all[..5]);
+        }
+        assert_eq!(gap(&hubs[0], "a"), 6);
+        assert_eq!(count.get(), hubs.len());
+        for (hub, client) in hubs.iter().zip(&mut clients) {
+            assert_eq!(client.read(), all[5..]);
+            assert_eq!(hub.stats().gaps, 2);
+            // A client that returns with any id.
+            for seen in 0..=all.len() {
+                assert_eq!(resumed(hub, &topics, seen as u64).read(), all[seen..], "after {seen}");
+            }
+            assert_eq!(read(hub, &["b"], id(hub, 0)), ["b2@2", "b4@4"]);
+            // One on its first visit has missed nothing.
+            let recent = hub.subscribe(topics).recent(usize::MAX).resume(None);
+            assert_eq!(Client::new(recent).read(), ["a1@1", "b2@2", "b4@4", "a5@5"]);
+        }
+    }
+}
+
+#[test]
+fn reported_gap_follows_the_policy() {
+    let hub = Hub::new();
+    let client = |policy| Client::new(hub.subscribe_to("a").gap_policy(policy).resume(None));
+    let [mut ends, mut ignores] = [GapPolicy::ReportAndEnd, GapPolicy::Ignore].map(client);
+    publish_all(&hub, ["a1"]);
+    gap(&hub, "a");
+    publish_all(&hub, ["a3"]);
+    ends.assert_ends_with(&["a1@1", "gap a@2"]);
+    ignores.assert_waits_after(&["a1@1", "a3@3"]);
+    // The greeting has the state as it was queried after the gap.
+    let position = hub.position();
+    let since = |seen| {
+        let greeting = Event::new().data("state");
+        let subscribe = hub.subscribe_to("a").since(position.clone()).greeting(greeting);
+        Client::new(subscribe.resume(id(&hub, seen))).read()
+    };
+    assert_eq!(since(1), ["gap a@1", "state@3"]);
+    assert_eq!(since(2), ["a3@3"]);
+}
+
+#[test]
+fn reported_gap_of_a_newest_value_lasts_until_the_next_value() {
+    let hub = Hub::builder().retention(Retention::latest()).build();
+    let mut client = subscribed(&hub, &["a"]);
+    publish_all(&hub, ["a1"]);
+    assert_eq!(client.read(), ["a1@1"]);
+    gap(&hub, "a");
+    assert_eq!(client.read(), ["gap a@2"]);
+    assert_eq!(read(&hub, &["a"], id(&hub, 1)), ["gap a@2"]);
+    assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["a1@1", "gap a@2"], "the value is kept");
+    assert_eq!(subscribed(&hub, &["a"]).read(), ["a1@1"]);
+    publish_all(&hub, ["a3"]);
+    assert_eq!(read(&hub, &["a"], id(&hub, 1)), ["a3@3"]);
+    assert_eq!(client.read(), ["a3@3"]);
+}
+
+#[test]
+fn reported_gap_is_remembered_without_the_event_before_it() {
+    let hub = Hub::builder().retention(Retention::new().events(1)).build();
+    assert_eq!(gap(&hub, "b"), 1);
+    assert!(hub.topics().is_empty());
+    assert_eq!(read(&hub, &["b"], id(&hub, 0)), ["gap b@1"]);
+    assert!(read(&hub, &["b"], id(&hub, 1)).is_empty());
+    assert!(subscribed(&hub, &["b"]).read().is_empty());
+    publish_all(&hub, ["a2"]);
+    gap(&hub, "a");
+    publish_all(&hub, ["a4"]);
+    for seen in [0, 2] {
+        assert_eq!(read(&hub, &["a"], id(&hub, seen)), ["gap a@3", "a4@4"], "after {seen}");
+    }
+}
+
+#[test]
+fn reported_gap_fails_as_an_event_does() {
+    let hub = Hub::new();
+    end(&hub, "a", "a1");
+    let fails = |topic| hub.gap(topic).now_or_never().unwrap().unwrap_err();
+    assert!(matches!(fails("a"), PublishError::Ended));
+    hub.close();
+    assert!(matches!(fails("b"), PublishError::Closed));
+    let hub = connect_by_hand(Hub::builder(), |feed| feed);
+    let refused = hub.gap("a").now_or_never().unwrap();
+    assert!(matches!(refused, Err(PublishError::Refused(_))));
+}
