@@ -354,3 +354,25 @@ async fn publish_that_would_get_an_id_out_of_range_is_refused() {
         process.reads_after_a_gap([1]).await;
     }
 }
+
+/// The process that begins the stream anew may not know these ids.
+#[tokio::test]
+async fn marker_is_above_the_ids_of_a_stream_that_was_just_deleted() {
+    const MARK: &str = include_str!("../../../crates/tower-sse-redis/src/broker/lua/mark.lua");
+    let Some(server) = Server::start().await else { return };
+    let mut pipeline = redis::pipe();
+    // Several of them in each millisecond.
+    for _ in 0..200 {
+        pipeline.cmd("EVAL").arg(&[MARK, "1", KEY, "empty", "0", "1000-0", "nonce", "0"]);
+        for _ in 0..3 {
+            pipeline.cmd("XADD").arg(&[KEY, "*", "data", "x"]);
+        }
+        pipeline.cmd("DEL").arg(KEY).ignore();
+    }
+    let mut connection = server.try_connect().await.unwrap();
+    let ids: Vec<String> = pipeline.query_async(&mut connection).await.unwrap();
+    let parts = ids.iter().map(|id| id.split_once('-').unwrap());
+    let ids: Vec<[u64; 2]> = parts.map(|(a, b)| [a, b].map(|part| part.parse().unwrap())).collect();
+    let falls = ids.windows(2).find(|pair| pair[0] >= pair[1]);
+    assert_eq!(falls, None);
+}

@@ -20,8 +20,9 @@ pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// follows that entry.
 ///
 /// The marker's id must be above all entries that may have been lost, and its writer may not know
-/// the newest of them. So the id is in the next millisecond of the server's clock, or `leap` if ids
-/// are ahead of the clock. If the stream already has a higher id, Redis assigns the next one.
+/// the newest of them. So the id is in the next millisecond of the server's clock, with a counter
+/// that rises with its microseconds, or `leap` if ids are ahead of the clock. If the stream already
+/// has a higher id, Redis assigns the next one.
 const MARK: &str = include_str!("lua/mark.lua");
 
 /// A script that removes entries that are too old, and returns the number of remaining entries, the
@@ -152,22 +153,24 @@ impl RedisStream {
         command.arg(MARK).arg(1).arg(&*self.key);
         command.arg(read.map_or_else(|| "empty".to_owned(), |id| id.to_string()));
         command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
+        command.arg(newest.counter);
         let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
         self.check_range(id, ACTION)?;
         Ok(Some(Identity { number: id.sequence(), fingerprint: fingerprint([GAP, &nonce]) }))
     }
 
-    /// Adds an entry that only advances the ids, unless the stream already has a later id.
-    pub(crate) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<(), Error> {
+    /// Adds an entry that only advances the ids, unless the stream has assigned this id or a later
+    /// one. Returns whether it has.
+    pub(crate) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<bool, Error> {
         let mut command = cmd("XADD");
         command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());
         command.arg(SKIP).arg(server).arg(NONCE).arg(nonce());
         let detail = |error: &Error| error.client_error()?.detail().map(str::to_owned);
         match self.query::<Value>(&command, "advance the ids of the Redis stream").await {
             Err(error) if detail(&error).is_some_and(|text| text.contains("equal or smaller")) => {
-                Ok(())
+                Ok(true)
             }
-            result => result.map(drop),
+            result => result.map(|_| false),
         }
     }
 

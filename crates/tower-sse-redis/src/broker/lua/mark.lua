@@ -1,5 +1,5 @@
 local key, read = KEYS[1], ARGV[1]
-local newest_at, leap, nonce = tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local newest_at, leap, nonce, newest_counter = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 if read == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
 else
@@ -9,8 +9,9 @@ else
 end
 local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
-local id = string.format('%.0f-0', next)
-if newest_at >= next then id = leap end
+local counter = time[2] % 1000 * 512
+local id = string.format('%.0f-%.0f', next, counter)
+if newest_at > next or newest_at == next and newest_counter >= counter then id = leap end
 local added = redis.pcall('XADD', key, id, 'gap', nonce)
 if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', nonce) end
 return added
