@@ -303,8 +303,15 @@ impl<L: Log> Follower<L> {
             return Ok(Before::Trimmed(0));
         }
         let has_older = self.log.has_up_to(session, last.number).await?;
-        if !has_older && !is_empty && self.log.was_trimmed(session).await? {
-            return Ok(Before::Trimmed(last.number));
+        if !has_older && self.log.was_trimmed(session).await? {
+            if !is_empty {
+                return Ok(Before::Trimmed(last.number));
+            }
+            if self.is_loaded {
+                // The next session marks this, unless another process has published meanwhile.
+                // Then every process finds the same hole, and a mark would be a second gap.
+                return Err(L::broken("the log was trimmed to nothing"));
+            }
         }
         if !last.is_unread() {
             self.gate.ledger().lose(last.number);

@@ -69,7 +69,12 @@
 //! | the last entry's number or lower | it is in an older state, or that entry was deleted | all |
 //! | only higher numbers, `was_trimmed` is `true` | it was trimmed | only this one |
 //! | only higher numbers, `was_trimmed` is `false` | an older state may have replaced it | all |
-//! | no entries | it was lost | all |
+//! | no entries, `was_trimmed` is `false` | it was lost | all |
+//! | no entries, `was_trimmed` is `true` | it was trimmed to nothing | each, as far as it can know |
+//!
+//! If the log was trimmed to nothing, the follower connects again. If there is still no entry,
+//! [`Log::open`] adds a mark. Otherwise, another process has published meanwhile, and each process
+//! reports the loss before that event.
 //!
 //! If all processes have lost events, the follower ends the session, connects again, and adds a
 //! [mark](Log::mark) before this process publishes again. If the follower finds no entry with the

@@ -46,9 +46,8 @@
 //!   connected or resumes. This also holds if Redis restarts with all of its data, an older state,
 //!   or no data. It also holds if a lagging replica is promoted, if an older copy replaces the
 //!   stream, or if the stream is deleted or trimmed. After a loss, a client receives at least one
-//!   gap for each of its topics. Losses without an event between them share this gap. A client can
-//!   receive two gaps for one loss, for example if its process has [skipped an
-//!   entry](running#sizes-and-limits).
+//!   gap for each of its topics. Losses without an event between them share this gap. In [some
+//!   cases](operating#losses), a client receives two gaps for one loss.
 //! - A loss may be known only to processes that received the lost event or its acknowledgement. One
 //!   of these processes reports the loss within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.

@@ -112,6 +112,33 @@ async fn entry_that_is_trimmed_before_a_process_reads_it_is_a_gap() {
     assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
 }
 
+/// One process finds nothing, and before it has marked that, the other one publishes. All processes
+/// report what the trim may have taken from them before this event.
+#[tokio::test]
+async fn trim_to_nothing_is_one_gap_in_each_process() {
+    let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
+    _ = pair.ahead.publish_and_read(1..=3).await;
+    // The reader that is behind receives a full page, and reads on at once.
+    pair.proxy.hold_when_sent("XREAD");
+    pair.proxy.release();
+    until(|| pair.proxy.is_holding()).await;
+    let _: u64 = pair.server.command("XTRIM tower-sse MAXLEN 0").await;
+    pair.proxy.hold_when_sent("*6\r\n$6\r\nXRANGE\r\n");
+    pair.proxy.release();
+    until(|| pair.proxy.is_holding()).await;
+    _ = pair.ahead.publish([4]).await;
+    pair.proxy.release();
+    pair.ahead.reads(1..=3).await;
+    pair.behind.reads(1..=3).await;
+    pair.reads_after_one_gap([4]).await;
+    pair.are_following().await;
+    _ = pair.behind.publish([5]).await;
+    for process in [&mut pair.ahead, &mut pair.behind] {
+        process.reads([5]).await;
+    }
+    assert_eq!(pair.losses(), [1, 1]);
+}
+
 #[tokio::test]
 async fn maximum_age_below_the_retention_of_the_hub_is_refused() {
     let Some(server) = Server::start().await else { return };

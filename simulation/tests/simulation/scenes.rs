@@ -79,6 +79,23 @@ fn trimmed_event_that_only_its_publisher_missed_is_a_gap_only_there() {
     assert_eq!(found.of("gaps"), 4 * LATENCIES.len() * ORDERS as usize);
 }
 
+/// The stream is trimmed to nothing. After two seconds, two processes find nothing and reconnect,
+/// while the third still waits and can publish.
+#[test]
+fn stream_trimmed_to_nothing_is_one_gap_for_each_client() {
+    let moments = 0..30;
+    let found = check(moments.clone(), async |scene, moment| {
+        scene.has_lost = true;
+        scene.network.cut(1, Cut::Now);
+        scene.pass(300).await;
+        scene.network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", "0"]);
+        scene.pass(1_550 + 5 * moment as u64).await;
+        scene.publish(1);
+        scene.pass(3_000).await;
+    });
+    assert_eq!(found.of("gaps"), HUBS * moments.len() * LATENCIES.len() * ORDERS as usize);
+}
+
 /// The clock is set forward while a process is cut off. A client that moves to it has an id that is
 /// too far ahead only if that is more than a minute.
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct StreamLog {
 /// What the log knows besides its options.
 #[derive(Default)]
 pub(crate) struct LogState {
+    /// The last entry that was read.
+    last: StreamId,
     /// The lineage of the stream at the beginning of the session.
     lineage: Option<Arc<Lineage>>,
     /// Whether the link was too slow for the entry before the history.
@@ -100,7 +102,9 @@ impl Log for StreamLog {
 
     async fn was_trimmed(&mut self, session: &mut OpenedLog) -> Result<bool, Error> {
         let Some(lineage) = &self.state.lineage else { return Ok(true) };
-        Ok(**lineage == session.reading.ask_lineage().await?)
+        Ok(**lineage == session.reading.ask_lineage().await?
+            // A deleted stream may begin anew with lower ids, which only a marker tells the others.
+            && session.reading.skip_to(self.state.last, "").await?)
     }
 
     async fn mark(
@@ -134,6 +138,7 @@ impl Log for StreamLog {
                 self.state.advanced_server = server.to_string();
             }
         }
+        self.state.last = last;
         self.state.lineage = Some(Arc::clone(&publishing.lineage));
         Ok(publishing.clone())
     }
@@ -151,6 +156,7 @@ impl Log for StreamLog {
         last: Identity,
         count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
+        self.state.last = StreamId::of_sequence(last.number);
         session.reading.wait_after(last, count).await
     }
 
