@@ -21,6 +21,8 @@ pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Probl
         Event::new().data("named").event("tick"),
         Event::new().data("named as clients name it").event("message"),
         Event::new().data("named with spaces").event(" Größe "),
+        // A gap that a program reports.
+        Event::new().data("").event("gap"),
         Event::new().data("retry").retry(Duration::from_millis(1500)),
         Event::new().data("retry at once").retry(Duration::ZERO),
         Event::new().data("comment").comment(" One\ntwo: é "),
