@@ -186,10 +186,10 @@
 //! # Several processes
 //!
 //! With [`Runs::connect`], processes share their runs through a [store](RunStore). Every process
-//! can then attach new and resuming clients to any run, and can cancel or replace the run. Requests
-//! with the same key call the service only once, even if they reach different processes. The *run's
-//! process* is the one that called the service. It drives the stream, and exports the events to the
-//! store. If it exits before the answer is complete, the answer is interrupted. If any other
+//! can then attach new and resuming clients to any run, and can
+//! [cancel](Runs::cancel_with#several-processes) or replace the run. Requests with the same key call
+//! the service only once, even if they reach different processes. The *run's process* is the one
+//! that called the service. It drives the stream, and exports the events to the store. If it exits before the answer is complete, the answer is interrupted. If any other
 //! process exits, the answer goes on.
 //!
 //! - Each request with a key takes one round trip to the store. A request that starts a run takes
@@ -342,7 +342,7 @@ pub use self::{shared::RunStore, stats::RunsStats};
 pub mod support {
     pub use super::call::spawn;
     pub use super::process::{Claim, EndedRuns, Hooks, Mark, Process, Producer, Purpose};
-    pub use super::record::{LastEvent, Mirror, Mirrored, Phase, Record, until};
+    pub use super::record::{Mirror, Mirrored, Phase, Record, until};
     pub use super::shared::{Connected, Pending, SharedRuns};
     pub use super::{key::random, options::Options};
     pub use crate::callback::{caught, without_panic};

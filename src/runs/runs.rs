@@ -321,7 +321,8 @@ impl Runs {
 /// Stopping runs.
 impl Runs {
     /// Cancels the run with this key if it is starting or running. Returns whether it was
-    /// cancelled.
+    /// cancelled. With a [store](super#several-processes), the method waits as
+    /// [`cancel_with`](Self::cancel_with#several-processes) does.
     ///
     /// `last` is the id of the last event that the client has seen. If this id does not belong to
     /// the run with this key, nothing is cancelled. A late request to stop one turn of a chat
@@ -362,6 +363,7 @@ impl Runs {
     ///   [`retain_bytes`](super::RunsBuilder::retain_bytes) allows. The run is then cancelled
     ///   without the event.
     /// - The run has ended, or `last` is not an id of the run. Then nothing is cancelled.
+    /// - The run's process is another one, and is dead: see below.
     ///
     /// A run that has reached `retain_bytes` evicts its oldest events to make room for `event`.
     ///
@@ -370,12 +372,16 @@ impl Runs {
     ///
     /// # Several processes
     ///
-    /// If the run's source is in this process, the run ends first. The method then waits up to two
-    /// seconds for the export of all earlier events and `event`. If the source is in another
-    /// process, `event` follows the events that the other process has exported. The sequence number
-    /// of `event` is then about a billion higher than the previous event's number. The numbers in
-    /// between are skipped, because the other process may have used them for events that it did not
-    /// export.
+    /// The run's process ends the run and then exports all earlier events and `event`, so every
+    /// later replay contains what a client has seen. If this is the run's process, the method waits
+    /// up to two seconds for the export. Any other process asks the run's process, and waits until
+    /// the run has ended in the store: usually some milliseconds, and at most two lease periods.
+    ///
+    /// If the run's process has died or cannot reach the store, the run is
+    /// [interrupted](super::Outcome::Interrupted) without `event` once that process can be declared
+    /// dead, and this method returns `false`. Events that were not exported are then lost. The
+    /// bodies of clients that have seen them fail, also if they reconnect with the id of such an
+    /// event. The replays of all processes are the same.
     ///
     /// # Cancel safety
     ///

@@ -10,7 +10,7 @@ use super::registry::Registry;
 use crate::history::sync::{Mutex, MutexGuard, lock};
 use crate::history::{Epoch, drop_waker, seen};
 use crate::runs::options::{MAX_TIME, Options};
-use crate::runs::record::{Deferred, LastEvent, Mirror, Record, until};
+use crate::runs::record::{Deferred, Mirror, Record, until};
 use crate::runs::{Outcome, RunEnd, RunKey, RunsStats, StartError};
 use crate::{callback::catch_panic, connection::LastEventId, options::StreamOptions};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
@@ -148,20 +148,16 @@ impl Process {
         lines: Option<Bytes>,
     ) -> bool {
         let Some(record) = self.get(key) else { return false };
-        seen(last, record.epoch, record.newest()).is_some()
-            && self.cancel_record(&record, lines.map(LastEvent::New).as_ref())
+        seen(last, record.epoch, record.newest()).is_some() && self.cancel_record(&record, lines)
     }
 
-    /// Cancels a run of this process. If there is an `event`, the run first records it. Returns
-    /// whether the run was starting or running.
-    pub fn cancel_record(
-        self: &Arc<Self>,
-        record: &Arc<Record>,
-        event: Option<&LastEvent>,
-    ) -> bool {
+    /// Cancels a run of this process. If there are `lines`, the run first records an event with
+    /// them. Returns whether the run was starting or running.
+    pub fn cancel_record(self: &Arc<Self>, record: &Arc<Record>, lines: Option<Bytes>) -> bool {
+        let lines = lines.as_deref();
         let is_cancelled =
-            self.with_registry(|registry, deferred| registry.cancel(record, event, deferred));
-        if event.is_some() {
+            self.with_registry(|registry, deferred| registry.cancel(record, lines, deferred));
+        if lines.is_some() {
             self.make_room(0);
         }
         is_cancelled
@@ -221,14 +217,15 @@ impl Process {
         Mirror::create(key, epoch, after, &self.options, Arc::clone(&self.counters))
     }
 
-    /// Ends a run of this process that another process has declared dead. The other process reports
-    /// the end.
+    /// Ends a run of this process that another process has declared dead, and forgets it: from now
+    /// on, requests get what the store has, at every process. The other process reports the end.
     pub fn fence(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
                 deferred.ends.pop();
                 self.counters.totals().fenced += 1;
             }
+            registry.forget(record, deferred);
         });
     }
 

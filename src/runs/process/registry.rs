@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{runtime::Id, task::JoinHandle, time::Instant};
 
 use crate::runs::key::{epoch_after, unique_epoch};
-use crate::runs::record::{Deferred, LastEvent, Phase, Record, State};
+use crate::runs::record::{Deferred, Phase, Record, State};
 use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunKey, StartError};
 use crate::{history::Epoch, runs::options::Options, runs::outcome::Failure};
@@ -98,17 +98,17 @@ impl Registry {
         })
     }
 
-    /// Appends the last event of a run if there is one, cancels the run and keeps it. Returns
+    /// Appends the last event of a run if it has `lines`, cancels the run and keeps it. Returns
     /// whether it was still running.
     pub(crate) fn cancel(
         &mut self,
         record: &Arc<Record>,
-        event: Option<&LastEvent>,
+        lines: Option<&[u8]>,
         deferred: &mut Deferred,
     ) -> bool {
         self.end_by(record, deferred, |state, deferred| {
-            if let Some(event) = event {
-                record.append_last(state, event, &mut deferred.drops);
+            if let Some(lines) = lines {
+                record.append_last(state, lines, &mut deferred.drops);
             }
             state.end(record, Outcome::Cancelled, None, deferred);
         })

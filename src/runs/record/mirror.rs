@@ -3,7 +3,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::record::{Deferred, GAP, Phase, Record, State};
+use super::record::{Deferred, Phase, Record, State};
 use super::recorded_options;
 use crate::history::{DeferredDrops, Epoch, WakeList};
 use crate::runs::options::{Options, RUN_OVERHEAD};
@@ -167,30 +167,21 @@ impl Record {
         drops: &mut DeferredDrops,
     ) -> Mirrored {
         let mut rest = bytes.clone();
-        let mut next = first;
-        while next <= last {
+        for sequence in first..=last {
             let Some(len) = memchr::memmem::find(&rest, b"\n\n").map(|at| at + 2) else {
                 return Mirrored::Malformed;
             };
             let event = rest.split_to(len);
             let lines = event.strip_suffix(b"\n").unwrap_or_default();
-            let sequence = if lines.ends_with(&self.id_line(next)) {
-                next
-            } else if last - next > GAP / 2 && lines.ends_with(&self.id_line(last)) {
-                // Another process has added this event. Of the numbers in the gap before it, the
-                // owner has used less than half.
-                last
-            } else {
+            if !lines.ends_with(&self.id_line(sequence)) {
                 return Mirrored::Malformed;
-            };
-            next = sequence.saturating_add(1);
+            }
             if sequence <= state.newest || !state.phase.is_live() {
                 continue;
             }
             // A slice would keep the whole batch.
             let event = if len == bytes.len() { event } else { Bytes::copy_from_slice(&event) };
             state.log.make_room(len, self.retain_bytes, u64::MAX, drops);
-            state.unassigned += sequence - state.newest - 1;
             state.newest = sequence;
             state.bytes += len as u64;
             state.log.append(sequence, event, Default::default(), Default::default(), drops);
@@ -237,10 +228,7 @@ impl Record {
     /// Copies the next events above `seen`: up to `max` bytes, but at least one event.
     pub fn next_batch(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let state = self.lock();
-        let (first, last, bytes) = state.log.copy_after(seen, max)?;
-        // Sequence numbers that no event has belong to the batch of the event after them.
-        let first = if state.log.evicted_after(seen).is_none() { seen + 1 } else { first };
-        Some((first, last, bytes))
+        state.log.copy_after(seen, max)
     }
 
     /// Returns the phase, the newest event and the error's text.

@@ -7,7 +7,6 @@
 //! - The oldest events of a run are evicted when [`Record::append`] reaches `retain_bytes`.
 //!   [`Mirror::give_way`] evicts the events of a mirror. Whole runs are evicted in `process/`.
 //! - [`Deferred`] is the work of a change that waits until no lock is held.
-//! - [`LastEvent`] is the event after which a cancelled run ends.
 //! - [`Reader`] is the position of one client. [`Readers`](record::Readers) are the positions of all clients.
 
 mod cutter;
@@ -21,4 +20,4 @@ pub(crate) use self::cutter::Cutter;
 pub use self::mirror::{Mirror, Mirrored};
 pub(crate) use self::reader::{NoEvents, Reader};
 pub(crate) use self::record::{Appended, Deferred, State, lines_of};
-pub use self::record::{LastEvent, Phase, Record, until};
+pub use self::record::{Phase, Record, until};

@@ -16,10 +16,6 @@ use crate::{options::StreamOptions, runs::outcome::Failure};
 /// The maximum length of an id: an epoch in base 36, a hyphen and a sequence number.
 const MAX_ID_LEN: usize = 13 + 1 + 20;
 
-/// The number of sequence numbers that a process leaves to the owner of a run when it adds the
-/// run's last event, as in `lua/end.lua`.
-pub(super) const GAP: u64 = 1_000_000_000;
-
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
 const APPEND_LIMIT: usize = 16 * 1024;
 
@@ -88,7 +84,6 @@ impl Record {
                 log: Log::new(limits, 0, evicted, Arc::clone(&counters.memory)),
                 overhead,
                 newest: 0,
-                unassigned: 0,
                 bytes: 0,
                 readers: Readers::new(now),
                 waiters: Waiters::default(),
@@ -207,26 +202,13 @@ impl Record {
         }
     }
 
-    /// Appends the last event of a run that the caller ends. A run that is starting has no stream
+    /// Appends the last event, with these lines, of a run that the caller ends. A run that is starting has no stream
     /// to append it to.
-    pub(crate) fn append_last(
-        &self,
-        state: &mut State,
-        event: &LastEvent,
-        drops: &mut DeferredDrops,
-    ) {
-        if state.phase != Phase::Running {
-            return;
-        }
-        match event {
-            LastEvent::New(lines) => {
-                let next = state.newest + 1;
-                let bytes = [lines, &self.id_line(next)[..], b"\n"].concat().into();
-                self.append_events(state, (next, next), &bytes, drops);
-            }
-            LastEvent::Stored { first, last, bytes } => {
-                self.append_events(state, (*first, *last), bytes, drops);
-            }
+    pub(crate) fn append_last(&self, state: &mut State, lines: &[u8], drops: &mut DeferredDrops) {
+        if state.phase == Phase::Running {
+            let next = state.newest + 1;
+            let bytes = [lines, &self.id_line(next)[..], b"\n"].concat().into();
+            self.append_events(state, (next, next), &bytes, drops);
         }
     }
 
@@ -264,8 +246,6 @@ pub(crate) struct State {
     pub(crate) overhead: MemoryShare,
     /// The sequence number of the newest event.
     pub(crate) newest: u64,
-    /// The number of sequence numbers up to `newest` that no event has.
-    pub(crate) unassigned: u64,
     /// The total size of all events on the wire, including evicted ones.
     pub(crate) bytes: u64,
     pub(crate) readers: Readers,
@@ -332,7 +312,7 @@ impl State {
             key: record.key.clone(),
             epoch: record.epoch,
             outcome,
-            events: self.newest - self.unassigned,
+            events: self.newest,
             bytes: self.bytes,
             age: now.saturating_duration_since(record.started_at),
         });
@@ -455,15 +435,6 @@ impl Deferred {
         self.wakers.into_iter().for_each(crate::history::wake);
         self.ends
     }
-}
-
-/// The event after which a cancelled run ends.
-#[derive(Clone, Debug)]
-pub enum LastEvent {
-    /// The lines of an event that gets the next sequence number.
-    New(Bytes),
-    /// The batch, stored by another process, that contains the event.
-    Stored { first: u64, last: u64, bytes: Bytes },
 }
 
 /// Returns the lines of an event as runs record them, without an id. Returns `None` if the event

@@ -173,11 +173,11 @@ pub(crate) enum EndMode {
     /// Its owner no longer has all events to export. The outcome is
     /// [`Interrupted`](Outcome::Interrupted).
     Lost,
-    /// A client or the program stops it, at any process. The outcome is
-    /// [`Cancelled`](Outcome::Cancelled). Its owner gets a hint.
+    /// A client or the program stops it, at another process than its owner. The owner gets a hint
+    /// and the request by its next [`Sync`], and ends the run itself. If the owner is dead, the run
+    /// is ended as by [`Bury`](Self::Bury).
     Cancel {
-        /// The lines of an event to add before the end, without an id. The event is added and
-        /// pushed only if the run has begun. Its sequence number is a billion above the next one.
+        /// The lines of an event to add before the end, without an id.
         lines: Option<Bytes>,
     },
     /// Its owner is dead. Ended only if the store agrees. The outcome is
@@ -270,6 +270,8 @@ pub(crate) enum SyncReply {
         entries: u64,
         /// The time for which a client of another process still watches the run.
         watched: Duration,
+        /// If a process has asked to stop the run, the lines of the last event. They may be empty.
+        stop: Option<Bytes>,
     },
     /// The lease is renewed, but the stream does not have the entries that the owner expects: send
     /// a `Sync` that restores, and all events.
@@ -279,8 +281,8 @@ pub(crate) enum SyncReply {
     /// The run was ended. The owner ends it too.
     Over {
         outcome: Outcome,
-        /// The event that another process has added before it cancelled the run.
-        event: Option<Batch>,
+        /// The sequence number of its newest event.
+        newest: u64,
         /// Whether another run has taken the key.
         is_replaced: bool,
     },
@@ -330,7 +332,7 @@ pub(crate) enum EndReply {
     /// The store does not have the events that the owner has exported: send a `Sync`. Sent only to
     /// `Own`.
     Behind,
-    /// The owner is not dead. Sent only to `Bury`.
+    /// The owner is not dead. Sent only to `Bury`, and to `Cancel`, which has asked the owner.
     NotDead(Liveness),
     /// Another run has the key, or the claim is not of this process.
     Other,
@@ -459,7 +461,7 @@ pub(crate) enum Incoming {
     /// all runs are loaded. After a break, the store passes this once all runs are subscribed
     /// again.
     LostPushes,
-    /// Another process has ended a run of this process, or watches it. This process then
+    /// Another process has ended a run of this process, asks to stop it, or watches it. This process then
     /// synchronizes the run, so a forged hint costs only a command.
     Hint(Epoch),
     /// Another run has taken the key of a run of this process, which was live or had ended. No

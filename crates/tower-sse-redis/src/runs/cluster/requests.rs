@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tower_sse::LastEventId;
 use tower_sse::runs::support::{
-    Claim, Connected, Epoch, LastEvent, Mark, Options, Pending, Phase, Producer, Purpose, Record,
-    SharedRuns, seen, spawn,
+    Claim, Connected, Epoch, Mark, Options, Pending, Phase, Producer, Purpose, Record, SharedRuns,
+    seen, spawn,
 };
 use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 
@@ -23,6 +23,8 @@ pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 /// The number of looks after which a request is refused at the earliest. In a process that was
 /// paused, one look can take longer than a lease.
 const MIN_LOOKS: u32 = 4;
+/// The time after which a request to stop a run first looks whether its owner has done it.
+const MIN_STOP_PAUSE: Duration = Duration::from_millis(5);
 /// The maximum time between two looks of a request, in milliseconds.
 const MAX_PAUSE: u64 = 250;
 
@@ -410,23 +412,33 @@ impl Cluster {
         mark
     }
 
-    /// Cancels this run, after the event with these `lines` if there are any.
+    /// Cancels this run, after the event with these `lines` if there are any. Its owner first exports
+    /// all events, so that every later replay has what a client has seen.
+    ///
+    /// Once this method has returned, a request at any process finds that the run has ended, unless
+    /// the export takes too long.
     pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
-        let own = self.exports.record(run);
-        let is_exported = own.is_some() && lines.is_some();
-        let event = lines.clone().map(LastEvent::New);
-        let ended_here = own.is_some_and(|own| self.process.cancel_record(&own, event.as_ref()));
-        if is_exported {
-            // The owner exports the earlier events together with the last one, so that the last one
-            // has the same id at every process.
-            self.wait_until(|| self.exports.has_ended(run.epoch)).await;
-            if ended_here {
-                return true;
+        if let Some(own) = self.exports.record(run) {
+            let is_cancelled = self.process.cancel_record(&own, lines);
+            if self.is_up() {
+                self.wait_until(|| self.exports.has_ended(run.epoch)).await;
             }
+            return is_cancelled;
         }
-        // Once this method has returned, a request at any process finds that the run has ended.
-        let reply = self.end(run, EndMode::Cancel { lines }).await;
-        ended_here || matches!(reply, Ok(EndReply::Ended { .. }))
+        let until = Instant::now() + self.timing.patience;
+        let (mut is_asked, mut pause) = (false, MIN_STOP_PAUSE);
+        loop {
+            match self.end(run, EndMode::Cancel { lines: lines.clone() }).await {
+                Ok(EndReply::NotDead(_)) if Instant::now() < until => is_asked = true,
+                Err(_) if is_asked && Instant::now() < until => {}
+                // The owner has renewed its lease since, so it has been asked.
+                Ok(EndReply::NotDead(Liveness::Alive)) => return true,
+                Ok(EndReply::Over(Outcome::Cancelled)) => return is_asked,
+                result => return self.mirrors.has_cancelled(run, result),
+            }
+            sleep(pause).await;
+            pause = (2 * pause).min(RETRY_DELAY);
+        }
     }
 }
 

@@ -36,6 +36,7 @@
 //! | `t` | when the keys were last given their time to expire, in milliseconds |
 //! | `h` | the encoded options of the handler |
 //! | `b` | how and by which process the run was ended |
+//! | `c` | the lines of the last event (may be empty), if a process has asked the owner to stop the run |
 //!
 //! # Lost data
 //!
@@ -60,7 +61,6 @@
 //! |---|---|---|
 //! | `0-1` | `v`, `h` | the call has answered |
 //! | `last-0` | `f` first, `d` bytes | the events from `first` to `last`, as on the wire |
-//! | `last-0` | the same, `l` | the event that another process has added before it cancelled the run |
 //! | `last-1` | one empty | follows a large batch; scripts read it instead of the batch |
 //! | the highest id | `o` outcome, `m` error, `n` newest, `h` | the end |
 //!

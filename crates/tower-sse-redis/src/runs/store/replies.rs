@@ -125,12 +125,13 @@ impl Fields<'_> {
                 newest: self.number(1)?,
                 entries: self.number(2)?,
                 watched: milliseconds(self.0.get(3)?)?,
+                stop: self.bytes(4).map(Bytes::copy_from_slice),
             },
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
             status @ ("over" | "replaced") => SyncReply::Over {
                 outcome: outcome(self.text(1)?),
-                event: self.batch(2),
+                newest: self.number(2)?,
                 is_replaced: status == "replaced",
             },
             "other" => SyncReply::Other,
@@ -164,11 +165,6 @@ impl Fields<'_> {
             "gone" => CheckReply::Gone,
             ended => CheckReply::Ended { newest, outcome: outcome(ended), head: self.head(2) },
         })
-    }
-
-    fn batch(&self, at: usize) -> Option<Batch> {
-        let (first, last) = (self.number(at)?, self.number(at + 1)?);
-        Some(Batch { first, last, bytes: self.bytes(at + 2)?.to_vec().into() })
     }
 
     fn head(&self, at: usize) -> Option<Bytes> {

@@ -99,6 +99,17 @@ impl Mirrors {
     }
 }
 
+impl Mirrors {
+    /// Returns whether a run is cancelled, by the reply to [`EndMode::Cancel`]. Reports a run whose
+    /// owner is dead.
+    pub(crate) fn has_cancelled(&self, run: &RunId, result: Result<EndReply, Failure>) -> bool {
+        let is_cancelled =
+            matches!(result, Ok(EndReply::Ended { outcome: Outcome::Cancelled, .. }));
+        is_buried(&self.process, run, &result.map(Reply::End));
+        is_cancelled
+    }
+}
+
 fn bury_command(run: &RunId) -> Command {
     Command::End(End { run: run.clone(), mode: EndMode::Bury })
 }

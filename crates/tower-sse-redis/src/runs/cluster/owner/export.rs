@@ -80,8 +80,10 @@ pub(super) enum Head {
 pub(crate) enum Effect {
     /// The store has the end of the run.
     Ended,
-    /// The run was ended elsewhere, after this event if there is one.
-    Over(Outcome, Option<Batch>),
+    /// The run was ended elsewhere.
+    Over(Outcome),
+    /// Another process asks to stop the run, after an event with these lines unless they are empty.
+    Stop(Bytes),
     /// The store does not keep the run, for this reason.
     Lost(&'static str),
 }
@@ -337,8 +339,8 @@ impl Export {
             self.is_replaced |= is_replaced;
         }
         match reply {
-            SyncReply::Over { outcome, event, .. } if !self.is_done() => {
-                return Some(Effect::Over(*outcome, event.clone()));
+            SyncReply::Over { outcome, newest, .. } if !self.is_done() => {
+                return Some(self.over(*outcome, Some(*newest)));
             }
             SyncReply::Other if !self.is_done() => {
                 self.is_replaced = true;
@@ -352,7 +354,7 @@ impl Export {
             {
                 self.sync.need_to_restore();
             }
-            &SyncReply::InStep { newest, entries, watched } => {
+            &SyncReply::InStep { newest, entries, watched, ref stop } => {
                 let now = Instant::now();
                 // The call may have answered since the `Sync` was sent.
                 if self.head == Head::Sent {
@@ -369,6 +371,7 @@ impl Export {
                 // If the store had the end of the run, it has lost the end.
                 self.ended_at = None;
                 self.set_watched(now, watched);
+                return stop.clone().map(Effect::Stop);
             }
             SyncReply::Behind | SyncReply::Gone
                 if !self.is_done() || !self.record.is_forgotten() =>
@@ -423,6 +426,13 @@ impl Export {
         }
     }
 
+    /// Returns the effect of an end in the store, after the event `newest` if that is known.
+    fn over(&self, outcome: Outcome, newest: Option<u64>) -> Effect {
+        let (phase, own, _) = self.record.progress();
+        let is_own = phase == Phase::Ended(outcome) && newest.is_none_or(|newest| newest == own);
+        if is_own { Effect::Ended } else { Effect::Over(outcome) }
+    }
+
     fn ended(&mut self, reply: EndReply) -> Option<Effect> {
         self.failures = 0;
         if let Some(reason) = self.given_up {
@@ -430,6 +440,7 @@ impl Export {
         }
         self.is_replaced |= reply == EndReply::Other;
         let is_lost = match reply {
+            EndReply::Over(outcome) => return Some(self.over(outcome, None)),
             EndReply::Behind => true,
             EndReply::Gone => self.record.phase() != Phase::Void,
             _ => false,

@@ -3,13 +3,13 @@ use std::time::Duration;
 
 use tokio::{sync::Notify, time::Instant, time::sleep, time::sleep_until, time::timeout_at};
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{Epoch, LastEvent, Mark, Options, Process, Record, caught, lock};
+use tower_sse::runs::support::{Epoch, Mark, Options, Process, Record, caught, lock};
 
 use super::export::{Effect, Export};
 use super::plan::{Plan, Target};
 use super::queue::{LostClaim, Queue};
 use crate::runs::cluster::timing::{EARLY, RETRY_DELAY, Timing};
-use crate::runs::seam::{Batch, Connection, Failure, Overhead, Reply, RunId};
+use crate::runs::seam::{Connection, Failure, Overhead, Reply, RunId};
 use crate::runs::store::Store;
 
 /// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. Starts again
@@ -71,14 +71,15 @@ async fn export(
     for (record, effect) in exports.apply(targets, results, connection) {
         match effect {
             Effect::Ended => {}
-            Effect::Over(Outcome::Cancelled, event) => {
-                let stored =
-                    |Batch { first, last, bytes }| LastEvent::Stored { first, last, bytes };
-                process.cancel_record(&record, event.map(stored).as_ref());
+            Effect::Stop(lines) => {
+                process.cancel_record(&record, Some(lines).filter(|lines| !lines.is_empty()));
+                continue;
             }
-            // Only the owner completes a run. Any outcome besides `Cancelled` therefore means that
-            // another process has interrupted the run.
-            Effect::Over(..) => process.fence(&record),
+            // Another run has the key.
+            Effect::Over(Outcome::Cancelled) => _ = process.cancel_record(&record, None),
+            // Only the owner completes a run. Any other outcome therefore means that another process
+            // has interrupted the run.
+            Effect::Over(_) => process.fence(&record),
             Effect::Lost(reason) => process.lose(&record, reason),
         }
         process.acknowledge_end(&record);

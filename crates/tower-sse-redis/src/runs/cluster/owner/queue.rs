@@ -168,7 +168,9 @@ impl Queue {
                 (export.given_up, export.has_failed) = (Some(BROKEN), true);
             }
             let effect = applied.flatten();
-            if let Some(effect) = effect
+            if let Some(stop @ Effect::Stop(_)) = effect {
+                effects.push((Arc::clone(&export.record), stop));
+            } else if let Some(effect) = effect
                 && !export.is_done()
             {
                 export.settle(now);

@@ -25,7 +25,11 @@ async fn client_ahead_of_the_export_learns_of_a_cancel_elsewhere() {
         let cancel = async { assert!(other.runs.cancel(&key(), None).await) };
         let client = if waits {
             one.store.go_away();
-            join(soon(client), cancel).await.0
+            let back = async {
+                sleep(Duration::from_secs(1)).await;
+                one.store.come_back();
+            };
+            join3(soon(client), cancel, back).await.0
         } else {
             cancel.await;
             soon(client).await

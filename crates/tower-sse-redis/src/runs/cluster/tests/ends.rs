@@ -71,8 +71,6 @@ async fn batch_that_lacks_an_event_fails_the_client() {
 }
 
 const USAGE: &str = "12 tokens";
-/// The sequence number of a last event that another process adds after one event in the store.
-const FAR: u64 = 1_000_000_002;
 
 async fn cancel(process: &Process) -> bool {
     soon(process.runs.cancel_with(&key(), None, Event::from(USAGE))).await
@@ -110,24 +108,72 @@ async fn owner_exports_all_events_before_it() {
     assert!(!cancel(&one).await && !cancel(&other).await);
 }
 
-/// Clients that have seen events that were not exported get the last event too, and no id stands
-/// for two events.
+/// Asserts that clients of all processes get the same events of a run that was stopped, `expected`,
+/// and that no client that has seen some of them misses one.
+async fn assert_same(processes: [&Process; 2], expected: &[&str]) {
+    for process in processes {
+        let run = process.get().await.unwrap();
+        assert_fails(run.attach(None).await.unwrap(), expected, Some(Outcome::Cancelled)).await;
+        for seen in 1..=expected.len() {
+            assert_resumes(process, seen as u64, &expected[seen..]).await;
+        }
+        let messages = run.messages().unwrap();
+        let ids: Vec<_> = messages.into_iter().map(|it| it.last_event_id.to_string()).collect();
+        let all = (1..=expected.len() as u64).map(|number| process.id(number).as_str().to_owned());
+        assert_eq!(ids, all.collect::<Vec<_>>());
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn event_of_another_process_follows_what_the_owner_has_not_exported() {
+async fn every_replay_after_a_stop_has_what_a_client_saw() {
+    for is_elsewhere in [false, true] {
+        let (one, other, _source, live) = ahead().await;
+        let stopping = if is_elsewhere { &other } else { &one };
+        assert!(stopping.cancel().await);
+        assert_fails(live, &[], Some(Outcome::Cancelled)).await;
+        assert_same([&other, &one], &["a", "b"]).await;
+        assert!(!one.cancel().await && !other.cancel().await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_of_a_stop_elsewhere_follows_what_a_client_saw() {
     let (one, other, _source, live) = ahead().await;
     assert!(cancel(&other).await);
     assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-    assert_fails(other.attach().await, &["a", USAGE], Some(Outcome::Cancelled)).await;
-    for process in [&one, &other] {
-        assert_resumes(process, 2, &[USAGE]).await;
-        assert_resumes(process, FAR, &[]).await;
-    }
-    let messages = one.get().await.unwrap().messages().unwrap();
-    let ids: Vec<_> = messages.iter().map(|message| message.last_event_id.to_string()).collect();
-    assert_eq!(ids, [1, 2, FAR].map(|number| one.id(number).as_str().to_owned()));
+    assert_same([&other, &one], &["a", "b", USAGE]).await;
     let end = one.ends.lock().unwrap()[0].clone();
     assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 3));
     assert!(!cancel(&one).await && !cancel(&other).await);
+}
+
+/// A process that was cut off for so long that it counts as dead replays what all others have.
+#[tokio::test(start_paused = true)]
+async fn replays_are_the_same_after_a_stop_that_the_owner_could_not_hear() {
+    for completes in [false, true] {
+        let (one, other, source, live) = ahead().await;
+        one.store.go_away();
+        assert!(!cancel(&other).await, "the run is interrupted");
+        if completes {
+            drop(source);
+            sleep(Duration::from_millis(1)).await;
+        }
+        one.store.come_back();
+        sleep(Duration::from_secs(1)).await;
+        if !completes {
+            assert_fails(live, &[], Some(Outcome::Interrupted)).await;
+        }
+        for process in [&other, &one] {
+            let run = process.get().await.unwrap();
+            let replay = run.attach(None).await.unwrap();
+            assert_fails(replay, &["a"], Some(Outcome::Interrupted)).await;
+            let ahead = run.attach(process.id(2)).await.unwrap();
+            assert_fails(ahead, &[], Some(Outcome::Interrupted)).await;
+        }
+        let told = (one.outcomes(), other.outcomes());
+        let by_owner = if completes { vec![Outcome::Completed] } else { vec![] };
+        assert_eq!(told, (by_owner, vec![Outcome::Interrupted]));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,18 +182,20 @@ async fn owner_finds_it_without_the_hint() {
     one.store.faults().loses_pushes = true;
     assert!(cancel(&other).await);
     assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-    assert_resumes(&one, FAR, &[]).await;
+    assert_resumes(&one, 3, &[]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn owner_that_was_away_finds_it() {
     let (one, other, _source, live) = ahead().await;
     one.store.go_away();
-    assert!(cancel(&other).await);
-    sleep(Duration::from_secs(3)).await;
-    one.store.come_back();
+    let back = async {
+        sleep(Duration::from_secs(3)).await;
+        one.store.come_back();
+    };
+    assert!(join(cancel(&other), back).await.0);
     assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-    assert_resumes(&other, 2, &[USAGE]).await;
+    assert_same([&other, &one], &["a", "b", USAGE]).await;
 }
 
 /// The export of the run then has a gap in its numbers.

@@ -80,7 +80,8 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     let (record, epoch) = (Arc::clone(&reserved.record), reserved.record.epoch);
     let beat = LEASE / 3;
     let mut export = Export::new(record, Overhead::default(), beat, Instant::now());
-    let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched: Duration::ZERO };
+    let watched = Duration::ZERO;
+    let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched, stop: None };
     export.synced(&in_step(0, 1), 1, beat);
     let appended = Reply::Append(AppendReply::Appended { entries: 1 });
     export.apply(&Target::Batch(epoch, 1, 10), Ok(appended), 1, beat);

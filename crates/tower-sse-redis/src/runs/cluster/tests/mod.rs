@@ -14,7 +14,7 @@ mod watched;
 use std::sync::{Arc, Mutex};
 use std::{convert::Infallible, time::Duration};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 use futures_util::{FutureExt, StreamExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;

@@ -21,7 +21,7 @@ end
 -- Reads a claim, or returns nil if there is none. Deadlines that are further away than the lease
 -- allows were written before the clock was set back. This function shortens them.
 local function read_claim(key)
-  local f = redis.call('HMGET', key, 'v', 'e', 'p', 's', 'l', 'd', 'w', 'x', 'y', 'b', 't')
+  local f = redis.call('HMGET', key, 'v', 'e', 'p', 's', 'l', 'd', 'w', 'x', 'y', 'b', 't', 'c')
   if not f[1] and not f[2] then return nil end
   local claim = { version = f[1] or '0', epoch = f[2], process = f[3], state = f[4] }
   if claim.version ~= VERSION then return claim end
@@ -29,7 +29,7 @@ local function read_claim(key)
   claim.lease = tonumber(f[6]) or 0
   claim.deadline, claim.watched = tonumber(f[5]) or 0, tonumber(f[7]) or 0
   claim.first_late, claim.last_late, claim.ended_by = tonumber(f[8]), tonumber(f[9]), f[10]
-  claim.kept_since = tonumber(f[11])
+  claim.kept_since, claim.stop = tonumber(f[11]), f[12]
   if claim.deadline > now + claim.lease then
     claim.deadline = now + claim.lease
     redis.call('HSET', key, 'l', claim.deadline)

@@ -3,14 +3,14 @@
 -- KEYS: claim, stream
 -- ARGV: epoch, mode, outcome, message, newest event, expected number of entries (empty: unknown),
 --       process, ttl, is the connection new, channel, prefix of the channels of processes,
---       `cancel`: lines of an event to add before the end of a run that has begun (or nothing)
+--       `cancel`: lines of an event to add before the end (or nothing)
 --
 -- own      by its owner, once Redis has exactly all events
 -- lost     by its owner, which no longer has all events; the outcome is `interrupted`
 -- void     by its owner, because the answer was no stream; the key is free again
 -- orphan   by the process that sent the claim, which does not know whether Redis executed it; like
 --          `void` before the run has begun, otherwise the outcome is `interrupted`
--- cancel   by any process
+-- cancel   by any process; unless the owner is dead, it is asked to end the run itself
 -- bury     by any process, if the owner is dead
 -- forget   deletes the keys of a run that ended, or that Redis has lost
 -- discard  deletes the stream of a run that was replaced
@@ -19,7 +19,7 @@
 --                               mode; `forget`, `discard`: its keys are deleted
 -- over   outcome                the run was ended before by another process or in another mode
 -- behind newest                 `own`: Redis has other events
--- live, late state wait         `bury`: the owner is not dead
+-- live, late state wait         `bury`, `cancel`: the owner is not dead
 -- running                       `void`: the run has begun; `forget`: it is live; `discard`: it has
 --                               the key
 -- other                         the key has another run
@@ -28,10 +28,6 @@
 local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local owned, expected, process, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local is_new_connection, channel, control = ARGV[9] == '1', ARGV[10], ARGV[11]
-local lines = ARGV[12] or ''
--- The number of sequence numbers that are left to the owner: its clients may have events that it
--- has not exported, and an id must not stand for two events.
-local GAP = 1000000000
 
 local claim = read_claim(key)
 local refused = refuse_version(claim)
@@ -69,7 +65,14 @@ if mode == 'own' then
   if expected and expected ~= entries then return { 'behind', 0 } end
 elseif mode == 'lost' then
   outcome = 'interrupted'
-elseif mode == 'bury' then
+elseif mode == 'bury' or mode == 'cancel' and claim.process ~= process then
+  -- The owner exports all events before the end, because its clients may have seen them. If the
+  -- hint is lost, it finds the request when it renews its lease.
+  if mode == 'cancel' and not claim.stop then
+    redis.call('HSET', key, 'c', ARGV[12] or '')
+    redis.call('PUBLISH', control .. claim.process, epoch)
+  end
+  outcome, ended_by = 'interrupted', 'bury ' .. process
   local status, wait = liveness(key, claim, is_new_connection)
   if status ~= 'dead' then return { status, claim.state, wait } end
 elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
@@ -83,17 +86,6 @@ elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
 end
 
 keep(key, ttl)
-if mode == 'cancel' and claim.state == 'running' and lines ~= '' then
-  local first, last = newest + 1, newest + 1 + GAP
-  local event = lines .. string.format('id: %s-%.0f\n\n', epoch, last)
-  -- The owner recognizes the event by the field `l`.
-  redis.call('XADD', stream, string.format('%.0f-0', last), 'f', first, 'd', event, 'l', '1')
-  -- The end shows that a larger event is missing, so that other processes load it.
-  if #event <= 65536 then
-    redis.call('PUBLISH', channel, string.format('d%.0f %.0f ', first, last) .. event)
-  end
-  newest = last
-end
 add_end(key, stream, newest, outcome, message)
 keep(stream, ttl)
 redis.call('HSET', key, 's', outcome, 'b', ended_by)

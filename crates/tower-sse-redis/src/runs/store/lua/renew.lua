@@ -31,9 +31,10 @@ for i = 1, (#ARGV - 3) / 2 do
   local key = KEYS[at]
   if entries then at = at + 1 end
   -- If a key has another type, only the renewal of its run fails.
-  local f = redis.pcall('HMGET', key, 'v', 'e', 'p', 's', 'w', 't')
+  local f = redis.pcall('HMGET', key, 'v', 'e', 'p', 's', 'w', 't', 'c')
   local is_ours = f[1] == VERSION and f[2] == epoch and f[3] == process
-  local is_live = f[4] == 'running' or f[4] == 'starting'
+  -- A request to stop the run counts as a change.
+  local is_live = (f[4] == 'running' or f[4] == 'starting') and not f[7]
   if is_ours and is_live and (not entries or look(key, KEYS[at], entries, tonumber(f[6]))) then
     redis.call('HSET', key, 'l', now + lease)
     replies[i] = math.max(0, math.min((tonumber(f[5]) or 0) - now, lease))

@@ -7,10 +7,12 @@
 --       pushes its batches
 --
 -- ok     newest entries watched     `newest`: the newest event in Redis; `watched`: the number of
---                                   milliseconds for which another process still watches the run
+--        lines                      milliseconds for which another process still watches the run;
+--                                   `lines`: those of the last event (may be empty), if the owner is
+--                                   asked to stop the run
 -- behind newest entries watched     Redis lost entries: restore
 -- gone                              Redis lost the claim: restore
--- over   outcome first last event   the run was ended, after an event of another process (or none)
+-- over   outcome newest             the run was ended
 -- replaced …                        the same, and another run has taken the key
 -- other                             another run has the key: Redis lost the claim
 -- version theirs                    another version of the protocol wrote the claim
@@ -28,12 +30,7 @@ if outcome then
   if claim and claim.epoch == epoch and claim.is_live then redis.call('HSET', key, 's', outcome) end
   -- Whatever state the server has, the key had this run before the stream had an end.
   local status = claim and claim.epoch ~= epoch and 'replaced' or 'over'
-  local id = string.format('%.0f-0', newest)
-  local entry = redis.call('XRANGE', stream, id, id)[1]
-  if entry and entry[2][5] == 'l' then
-    return { status, outcome, tonumber(entry[2][2]), newest, entry[2][4] }
-  end
-  return { status, outcome }
+  return { status, outcome, newest }
 end
 
 local is_lost = has_lost(claim, epoch)
@@ -43,7 +40,7 @@ if is_lost then
   claim = { epoch = epoch, state = 'starting', watched = 0, is_live = true }
 end
 if claim.epoch ~= epoch then return { 'other' } end
-if not claim.is_live then return { 'over', claim.state } end
+if not claim.is_live then return { 'over', claim.state, newest } end
 
 if is_restoring then
   redis.call('DEL', stream)
@@ -78,4 +75,5 @@ if begins then redis.call('PUBLISH', channel, 'h' .. head) end
 if claim.watched > now and not is_pushing then
   redis.call('PUBLISH', channel, string.format('n%.0f', newest))
 end
-return { is_behind and 'behind' or 'ok', newest, entries, math.max(claim.watched - now, 0) }
+local watched = math.max(claim.watched - now, 0)
+return { is_behind and 'behind' or 'ok', newest, entries, watched, claim.stop or nil }

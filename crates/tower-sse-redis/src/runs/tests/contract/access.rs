@@ -95,8 +95,9 @@ async fn runs_without_memory_keep_their_leases_and_can_end() {
     assert_eq!(scene.look().await, "late 1500 a1 of p");
     assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 0 1");
     assert_eq!(scene.look().await, "live a1 of p");
-    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 0");
+    assert_eq!(scene.cancel("a1", "q").await, "live");
     assert_eq!(scene.received("p").await, "hint a1");
+    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
     assert_eq!(scene.look().await, "cancelled a1");
     assert_eq!(scene.p.number(), 1, "over the same connection");
 }

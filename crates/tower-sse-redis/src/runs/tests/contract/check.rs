@@ -97,7 +97,7 @@ async fn leases_are_renewed_together() {
     let Some(scene) = redis().await else { return };
     let runs = begun(&scene, 140).await;
     _ = scene.q.execute(check(&runs[3])).await;
-    _ = scene.q.end(&runs[60], CANCEL).await;
+    _ = scene.p.end(&runs[60], CANCEL).await;
     let _: String = scene.world.server.command("SET app:run:{owner:n80} text").await;
     // 64 and 6 renewals, the look, and 64 and 6 renewals.
     let replies = execute(&scene, runs.iter().map(renew).collect(), 5).await;

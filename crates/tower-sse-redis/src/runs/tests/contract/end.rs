@@ -7,8 +7,7 @@ scenes!(Scene:
     owner_without_all_events_ends_its_run_as_interrupted,
     only_a_call_without_an_answer_can_be_voided,
     any_process_can_cancel_and_the_owner_is_told,
-    last_event_of_another_process_is_pushed_loaded_and_found,
-    last_event_is_added_only_to_a_run_that_is_running,
+    run_that_is_stopped_is_interrupted_if_its_owner_is_dead,
     only_a_dead_owner_is_buried,
     unknown_claim_is_released_only_by_its_process,
     forgotten_run_leaves_nothing,
@@ -51,51 +50,38 @@ async fn only_a_call_without_an_answer_can_be_voided(scene: Scene<impl World>) {
     assert_eq!(scene.end("a2", "p", EndMode::Void).await, "running");
 }
 
+/// The owner exports its events first. It finds the request without the hint too.
 async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene<impl World>) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
-    scene.subscribe("q", "a1").await;
-    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 2");
+    assert_eq!(scene.renew("a1", "p", Some(2)).await, "renewed");
+    for lines in ["data: 12\n", "data: late\n"] {
+        let mode = EndMode::Cancel { lines: Some(lines.into()) };
+        assert_eq!(scene.end("a1", "q", mode).await, "live");
+    }
     assert_eq!(scene.received("p").await, "hint a1");
-    assert_eq!(scene.received("q").await, "end cancelled 2");
-    assert_eq!(scene.sync("a1", "p", HEAD).await, "over cancelled");
-    assert_eq!(scene.complete("a1", 2).await, "over cancelled");
+    scene.has_received_all("p").await;
+    assert_eq!(scene.renew("a1", "p", Some(2)).await, "unsure");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 2 2, stop data: 12\n");
+    assert_eq!(scene.append("a1", 3, 4).await, "appended 1");
+    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 4");
+    assert_eq!(scene.cancel("a1", "q").await, "over cancelled");
+    scene.begin("a2").await;
+    assert_eq!(scene.renew("a2", "p", Some(1)).await, "renewed", "nothing asks to stop it");
 }
 
-/// The owner may have given clients the events 3 and 4 and not exported them, so the number is far
-/// above theirs.
-async fn last_event_of_another_process_is_pushed_loaded_and_found(scene: Scene<impl World>) {
+/// The process that stopped it reports its end, as one that buried it does.
+async fn run_that_is_stopped_is_interrupted_if_its_owner_is_dead(scene: Scene<impl World>) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
-    scene.subscribe("q", "a1").await;
-    for _ in 0..2 {
-        // The second time, the reply was lost.
-        let mode = EndMode::Cancel { lines: Some("event: usage\ndata: 100%\n".into()) };
-        assert_eq!(scene.end("a1", "q", mode).await, "ended cancelled 1000000003");
-    }
-    let event = "3 1000000003 event: usage\ndata: 100%\nid: a1-1000000003\n\n";
-    assert_eq!(scene.received("q").await, event);
-    assert_eq!(scene.received("q").await, "end cancelled 1000000003");
-    scene.has_received_all("q").await;
-    assert_eq!(scene.sync("a1", "p", HEAD).await, format!("over cancelled {event}"));
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, format!("over cancelled {event}"));
-    assert_eq!(scene.check("a1").await, "cancelled 1000000003 head");
-    for seen in [2, 4, 1_000_000_002] {
-        let page = scene.q.store.load(&run("a1"), seen).await.unwrap();
-        assert_eq!(page.batches.iter().map(batch).collect::<Vec<_>>(), [event], "{seen}");
-        assert_eq!(page.end.unwrap().newest, 1_000_000_003);
-    }
-}
-
-async fn last_event_is_added_only_to_a_run_that_is_running(scene: Scene<impl World>) {
-    let cancel = || EndMode::Cancel { lines: Some("data: 12\n".into()) };
-    assert_eq!(scene.claim("a1", "p").await, "claimed");
-    assert_eq!(scene.end("a1", "q", cancel()).await, "ended cancelled 0");
-    assert_eq!(scene.stream("a1").await, ["cancelled 0"]);
-    scene.begin("a2").await;
-    assert_eq!(scene.complete("a2", 0).await, "ended completed 0");
-    assert_eq!(scene.end("a2", "q", cancel()).await, "over completed");
-    assert_eq!(scene.stream("a2").await, ["head", "completed 0"]);
+    assert_eq!(scene.cancel("a1", "q").await, "live");
+    scene.expire().await;
+    assert_eq!(scene.cancel("a1", "q").await, "late 1500");
+    scene.die().await;
+    assert_eq!(scene.cancel("a1", "q").await, "ended interrupted 2");
+    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 2");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "over interrupted");
+    assert_eq!(scene.append("a1", 3, 3).await, "refused");
 }
 
 /// The process that buried the run reports its end, also if the reply to its first attempt was lost.
@@ -177,7 +163,7 @@ async fn end_has_the_head_however_the_run_ends(scene: Scene<impl World>) {
         assert_eq!(head(epoch, 2).await, expected, "{epoch}");
     }
     // It ended before its call had answered.
-    assert_eq!(scene.cancel("d1", "p").await, "ended cancelled 0");
+    assert_eq!(scene.cancel("d1", "q").await, "ended cancelled 0");
     assert_eq!(head("d1", 0).await, (Outcome::Cancelled, None, None));
 }
 

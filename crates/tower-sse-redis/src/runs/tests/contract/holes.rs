@@ -16,7 +16,7 @@ scenes!(Scene:
 async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene<impl World>) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
-    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 2");
+    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 2");
     assert_eq!(scene.claim("a2", "q").await, "claimed");
     assert_eq!(scene.end("a2", "q", EndMode::Void).await, "freed");
     assert_eq!(scene.append("a1", 3, 3).await, "refused");
@@ -28,7 +28,7 @@ async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene<impl
 /// Even without any claim, the end in the stream decides.
 async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene<impl World>) {
     scene.begin("a1").await;
-    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 0");
+    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
     scene.world.lose_claim(&key()).await;
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "over cancelled");
     assert_eq!(scene.stream("a1").await, ["head", "cancelled 0"]);
@@ -111,7 +111,7 @@ async fn run_whose_stream_has_another_type_can_still_end() {
 async fn live_claim_of_an_ended_stream_is_ended() {
     let Some(scene) = redis().await else { return };
     scene.begin("a1").await;
-    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 0");
+    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
     for command in ["sync", "own", "bury", "check"] {
         scene.world.set("s", "running").await;
         let reply = match command {

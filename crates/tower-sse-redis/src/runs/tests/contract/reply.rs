@@ -42,15 +42,15 @@ fn look(reply: LookReply) -> String {
 
 fn sync(reply: SyncReply) -> String {
     match reply {
-        SyncReply::InStep { newest, entries, watched } => {
-            format!("ok {newest} {entries}{}", is(watched))
+        SyncReply::InStep { newest, entries, watched, stop } => {
+            let stop = stop.map(|stop| format!(", stop {}", String::from_utf8_lossy(&stop)));
+            format!("ok {newest} {entries}{}{}", is(watched), stop.unwrap_or_default())
         }
         SyncReply::Behind => "behind".into(),
         SyncReply::Gone => "gone".into(),
-        SyncReply::Over { outcome, event, is_replaced } => {
+        SyncReply::Over { outcome, is_replaced, .. } => {
             let status = if is_replaced { "replaced" } else { "over" };
-            let event = event.map(|event| format!(" {}", batch(&event)));
-            format!("{status} {outcome}{}", event.unwrap_or_default())
+            format!("{status} {outcome}")
         }
         SyncReply::Other => "other".into(),
     }

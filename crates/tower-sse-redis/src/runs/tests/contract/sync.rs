@@ -111,7 +111,7 @@ async fn lease_is_renewed_without_a_look_at_the_stream(scene: Scene<impl World>)
     for (epoch, process) in [("a2", "p"), ("a1", "q")] {
         assert_eq!(scene.renew(epoch, process, None).await, "unsure", "{epoch} of {process}");
     }
-    assert_eq!(scene.cancel("a1", "q").await, "ended cancelled 0");
+    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
     assert_eq!(scene.renew("a1", "p", None).await, "unsure");
     assert_eq!(scene.look().await, "cancelled a1");
 }

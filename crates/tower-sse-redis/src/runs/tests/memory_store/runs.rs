@@ -1,18 +1,13 @@
 use std::mem::discriminant;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tower_sse::runs::Outcome;
 
 use super::server::{Sent, Server, State, Stream};
 use crate::runs::seam::{
-    Append, AppendReply, Batch, Check, CheckReply, End, EndMode, EndReply, Liveness, ProcessId,
-    Push, Renew, RenewReply, RunId, Sync, SyncReply,
+    Append, AppendReply, Check, CheckReply, End, EndMode, EndReply, Liveness, ProcessId, Push,
+    Renew, RenewReply, RunId, Sync, SyncReply,
 };
-
-/// How many sequence numbers stay free for the owner below an event that another process adds, as
-/// in `lua/end.lua`.
-const GAP: u64 = 1_000_000_000;
 
 /// The commands that concern one run.
 impl Server {
@@ -26,7 +21,7 @@ impl Server {
         });
         if let Some(end) = stream.end {
             let is_replaced = claim.is_some_and(|claim| claim.epoch != run.epoch);
-            return SyncReply::Over { outcome: end.outcome, event: stream.added, is_replaced };
+            return SyncReply::Over { outcome: end.outcome, newest: end.newest, is_replaced };
         }
         if is_lost && !sync.restores {
             return SyncReply::Gone;
@@ -40,8 +35,8 @@ impl Server {
         }
         match claim.state {
             State::Starting | State::Running => {}
-            State::Void => return over(Outcome::Interrupted),
-            State::Ended(outcome) => return over(outcome),
+            State::Void => return over(Outcome::Interrupted, stream.newest()),
+            State::Ended(outcome) => return over(outcome, stream.newest()),
         }
         let stream = self.streams.entry(run.clone()).or_default();
         if sync.restores {
@@ -66,7 +61,8 @@ impl Server {
         if !watched.is_zero() && !sync.pushes {
             self.sent.push(Sent::Push(run.clone(), Push::Newest(stream.newest())));
         }
-        SyncReply::InStep { newest: stream.newest(), entries: stream.entries(), watched }
+        let (newest, entries, stop) = (stream.newest(), stream.entries(), claim.stop.clone());
+        SyncReply::InStep { newest, entries, watched, stop }
     }
 
     pub(super) fn renew(
@@ -82,6 +78,7 @@ impl Server {
                 if claim.epoch == run.epoch
                     && claim.process == *process
                     && claim.is_live()
+                    && claim.stop.is_none()
                     && is_as_expected =>
             {
                 claim.deadline = now + claim.lease;
@@ -126,7 +123,7 @@ impl Server {
             return EndReply::Other;
         }
         let newest = stream.newest();
-        let ended_by = (process.clone(), discriminant(&end.mode));
+        let mut ended_by = (process.clone(), discriminant(&end.mode));
         match claim.state {
             State::Starting | State::Running => {}
             State::Void => return EndReply::Freed,
@@ -142,11 +139,20 @@ impl Server {
                 return EndReply::Behind;
             }
             EndMode::Own { outcome, error, .. } => (*outcome, error.clone()),
-            EndMode::Cancel { .. } => (Outcome::Cancelled, None),
-            EndMode::Bury => match claim.liveness() {
-                Liveness::Dead => (Outcome::Interrupted, None),
-                other => return EndReply::NotDead(other),
-            },
+            EndMode::Cancel { .. } if claim.process == *process => (Outcome::Cancelled, None),
+            EndMode::Cancel { .. } | EndMode::Bury => {
+                if let EndMode::Cancel { lines } = &end.mode
+                    && claim.stop.is_none()
+                {
+                    claim.stop = Some(lines.clone().unwrap_or_default());
+                    self.sent.push(Sent::Hint(claim.process.clone(), run.epoch));
+                }
+                ended_by.1 = discriminant(&EndMode::Bury);
+                match claim.liveness() {
+                    Liveness::Dead => (Outcome::Interrupted, None),
+                    other => return EndReply::NotDead(other),
+                }
+            }
             EndMode::Void | EndMode::Release if claim.state == State::Starting => {
                 claim.state = State::Void;
                 self.sent.push(Sent::Push(run.clone(), Push::Void));
@@ -157,16 +163,9 @@ impl Server {
                 (Outcome::Interrupted, None)
             }
         };
-        let has_begun = claim.state == State::Running;
         claim.state = State::Ended(outcome);
         claim.ended_by = Some(ended_by);
         let owner = claim.process.clone();
-        if let EndMode::Cancel { lines: Some(lines) } = &end.mode
-            && has_begun
-        {
-            self.add(run, lines);
-        }
-        let newest = self.streams.get(run).map_or(0, Stream::newest);
         self.close(run, outcome, error);
         if owner != *process {
             self.sent.push(Sent::Hint(owner, run.epoch));
@@ -183,19 +182,6 @@ impl Server {
         }
         self.streams.remove(run);
         EndReply::Freed
-    }
-
-    /// Adds an event of a process that is not the owner.
-    fn add(&mut self, run: &RunId, lines: &Bytes) {
-        let stream = self.streams.entry(run.clone()).or_default();
-        let first = stream.newest() + 1;
-        let last = first + GAP;
-        let id = format!("id: {}-{last}\n\n", run.epoch);
-        let bytes = [lines, id.as_bytes()].concat().into();
-        let batch = Batch { first, last, bytes };
-        stream.batches.insert(last, batch.clone());
-        stream.added = Some(batch.clone());
-        self.sent.push(Sent::Push(run.clone(), Push::Batch(batch)));
     }
 
     pub(super) fn check(&mut self, check: &Check) -> CheckReply {
@@ -252,6 +238,6 @@ impl Server {
     }
 }
 
-fn over(outcome: Outcome) -> SyncReply {
-    SyncReply::Over { outcome, event: None, is_replaced: false }
+fn over(outcome: Outcome, newest: u64) -> SyncReply {
+    SyncReply::Over { outcome, newest, is_replaced: false }
 }

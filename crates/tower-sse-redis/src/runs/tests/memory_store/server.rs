@@ -52,6 +52,8 @@ pub(crate) struct Claim {
     /// The process that has ended the run, and the kind of its command.
     pub(super) ended_by: Option<(ProcessId, Discriminant<EndMode>)>,
     pub(super) head: Option<Bytes>,
+    /// If the owner is asked to stop the run, the lines of the last event.
+    pub(super) stop: Option<Bytes>,
 }
 
 /// The state of a run that has a key.
@@ -75,8 +77,6 @@ pub(crate) struct Stream {
     pub(crate) batches: BTreeMap<u64, Batch>,
     /// The end, if the run has ended.
     pub(crate) end: Option<StoredEnd>,
-    /// The event that another process than the owner has added before it cancelled the run.
-    pub(super) added: Option<Batch>,
 }
 
 /// What a command sends to other processes.
@@ -167,6 +167,7 @@ impl Server {
             late: None,
             ended_by: None,
             head: None,
+            stop: None,
         };
         self.claims.insert(run.key.clone(), claim);
     }
