@@ -5,26 +5,56 @@ use std::time::Duration;
 use http::Method;
 
 use crate::finding::{Finding, quoted, time};
-use crate::session::Session;
+use crate::{recording::Recording, session::Session};
 
 /// A head that takes longer than this and the round trips is late.
 const LATE: Duration = Duration::from_secs(1);
+const WHILE_DOWN: &str = "guide/proxies/#while-no-server-is-up";
 
 pub(crate) fn answer(session: &Session) -> Finding {
-    let recording = &session.outermost.recording;
+    let stream = &session.outermost;
+    let recording = &stream.recording;
     let Some((_, head)) = &recording.head else {
-        return Finding::not_looked_at("no answer has come");
+        return Finding::not_checked("no answer has come");
     };
-    let media_type = recording.header("content-type");
+    let media_type = recording.quoted("content-type");
     let summary = format!("{:?} {}, {media_type}", head.version, head.status);
-    if recording.is_event_stream() {
+    if !recording.is_event_stream() {
+        return no_stream(recording, &summary);
+    } else if stream.is_refusal() {
+        let is_of_layer = recording.bytes.starts_with(b"retry");
+        let page = if is_of_layer { "struct.Refusal.html" } else { WHILE_DOWN };
+        let text = "a refusal, which ends at once so that an EventSource comes back later";
+        return Finding::fail(format!("{summary}: {text}"), page).with(quoted(&recording.bytes));
+    } else if !recording.is_decoded() {
+        return Finding::not_checked(format!("{summary}: events in a compression that is unknown"));
+    } else if stream.has_event() {
         return Finding::pass(summary);
     }
-    let page = "guide/clients/#streams-that-are-over-for-good";
-    let body = recording.bytes.get(..120).unwrap_or(&recording.bytes);
-    Finding::fail(format!("{summary}: no event stream, so an EventSource stops for good"), page)
-        .with(format!("location: '{}'", recording.header("location")))
-        .with(format!("the body begins with {}", quoted(body)))
+    let but = if stream.events.is_empty() { "" } else { " but what a server sends at first" };
+    if session.may_be_empty {
+        return Finding::pass(format!("{summary}: no event came{but}"));
+    }
+    let text = format!("{summary}: no event came{but}, so nothing was checked");
+    Finding::fail(text, "guide/troubleshooting/#if-events-are-late-or-come-all-at-once")
+        .with("publish some meanwhile, watch for longer (--for), or accept it (--allow-empty)")
+}
+
+/// Describes an answer that clients do not treat as an event stream.
+fn no_stream(recording: &Recording, summary: &str) -> Finding {
+    let (to, bytes) = (recording.quoted("location"), &recording.bytes);
+    let page = match recording.status() {
+        // As Fetch does, which ignores one without a target.
+        301 | 302 | 303 | 307 | 308 if !recording.header("location").is_empty() => {
+            let text = format!("{summary}: a redirect, which clients follow");
+            return Finding::fail(format!("{text}: check its target, {to}"), "guide/clients/");
+        }
+        401 | 403 => "guide/authentication/",
+        _ => "guide/clients/#streams-that-are-over-for-good",
+    };
+    let body = (!bytes.is_empty()).then(|| format!("the body begins with {}", quoted(bytes)));
+    let text = format!("{summary}: no event stream, so an EventSource stops for good");
+    Finding::fail(text, page).with_all(body)
 }
 
 pub(crate) fn start(session: &Session) -> Finding {
@@ -55,8 +85,8 @@ pub(crate) fn headers(session: &Session) -> Finding {
         let text = "nothing forbids caches to store the stream, as cache-control: no-cache does";
         findings.push(Finding::warning(text, "struct.SseLayer.html"));
     }
-    let coding = recording.header("content-encoding");
-    if !coding.is_empty() && coding != "identity" {
+    if !recording.coding().is_empty() {
+        let coding = recording.quoted("content-encoding");
         let text = format!(
             "the stream is compressed by {coding}: its events come at once only if the compressor \
              flushes after each one"
@@ -69,7 +99,7 @@ pub(crate) fn headers(session: &Session) -> Finding {
     let shown = shown.filter(|name| !recording.header(name).is_empty());
     Finding::worst(findings)
         .unwrap_or_else(pass)
-        .with_all(shown.map(|name| format!("{name}: {}", recording.header(name))))
+        .with_all(shown.map(|name| format!("{name}: {}", recording.quoted(name))))
 }
 
 /// Returns the page about the proxy that has answered, or about buffers in general.

@@ -2,7 +2,7 @@
 //! back.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use http::Method;
 
@@ -86,6 +86,7 @@ impl<'a> Hop<'a> {
 fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     for basis in [Basis::Ids, Basis::Data] {
         let key = |event: &Event| match basis {
+            _ if event.is_own() => None,
             Basis::Ids => event.id.clone().map(String::into_bytes),
             _ => Some([event.name.as_bytes(), b"\n", &event.data].concat()),
         };
@@ -109,9 +110,10 @@ fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
 fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding {
     let outer = [&session.outermost].into_iter().chain(&session.inner);
     let findings = outer.zip(&session.inner).map(|(outer, inner)| {
-        let mut finding = if !inner.recording.is_event_stream() {
-            let status = inner.recording.status();
-            Finding::not_looked_at(format!("the inner one answers {status}, and no event stream"))
+        let (status, is_refusal) = (inner.recording.status(), inner.is_refusal());
+        let is_stream = inner.recording.is_event_stream() && inner.recording.is_decoded();
+        let mut finding = if is_refusal || !is_stream {
+            Finding::not_checked(format!("the inner one answers {status}, and no event stream"))
         } else {
             compare(&Hop::new(outer, inner))
         };
@@ -119,7 +121,7 @@ fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding
         finding.summary = format!("between {outer} and {inner}: {}", finding.summary);
         finding
     });
-    let none = || Finding::not_looked_at("needs the server's own address: --via http://…");
+    let none = || Finding::not_checked("needs the server's own address: --via http://…");
     Finding::worst(findings.collect()).unwrap_or_else(none)
 }
 
@@ -141,7 +143,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
         return Finding::fail(text, page).with_all(hop.samples());
     }
     let (Some(&median), Some(&longest)) = (delays.get(delays.len() / 2), delays.last()) else {
-        return Finding::not_looked_at("no event is the same");
+        return Finding::not_checked("no event is the same");
     };
     let figures = format!("median {}, longest {}", time(median), time(longest));
     // The answers to two calls may be made at different times.
@@ -167,11 +169,9 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
 pub(crate) fn changes(session: &Session) -> Finding {
     each_hop(session, |hop| {
         let finding = match hop.basis {
-            _ if hop.pairs.is_empty() => Finding::not_looked_at("no event is the same"),
+            _ if hop.pairs.is_empty() => Finding::not_checked("no event is the same"),
             Basis::Ids | Basis::Data => changed_events(hop),
-            Basis::Order => {
-                Finding::not_looked_at("nothing tells the events apart: no ids, no data")
-            }
+            Basis::Order => Finding::not_checked("nothing tells the events apart: no ids, no data"),
         };
         finding.with_all(changed_headers(hop))
     })
@@ -219,82 +219,131 @@ fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
     let names = ["content-type", "content-encoding", "content-length", "cache-control"];
     let (inner, outer) = (&hop.inner.recording, &hop.outer.recording);
     let changed = names.iter().filter(|name| inner.header(name) != outer.header(name));
-    changed
-        .map(|it| format!("{it}: '{}' became '{}'", inner.header(it), outer.header(it)))
-        .collect()
+    changed.map(|it| format!("{it}: {} became {}", inner.quoted(it), outer.quoted(it))).collect()
 }
+
+/// What tells the events of a stream apart: the id, and the name and the data if events share it.
+type Key<'a> = (&'a str, &'a str, &'a [u8]);
 
 /// Compares the stream of a client that came back with what the first connection received.
 pub(crate) fn resumption(session: &Session) -> Finding {
-    let ids = session.outermost.events.iter().filter_map(|it| Some((it.id.as_deref()?, it.at)));
-    let ids: Vec<_> = ids.collect();
+    let first = &session.outermost;
     let Some(resumption) = &session.resumption else {
-        return Finding::not_looked_at(match session.method {
-            Method::GET if ids.is_empty() => "the events have no ids",
+        return Finding::not_checked(match session.method {
+            Method::GET if with_ids(first).count() == 0 => "no event with an id came",
             Method::GET => "no event with an id came in the first half of the time",
             _ => "a client that comes back would repeat the request",
         });
     };
-    let (id, recording) = (&resumption.id, &resumption.stream.recording);
+    let (id, second) = (&resumption.id, &resumption.stream);
+    let recording = &second.recording;
+    let mut counts = HashMap::<&str, usize>::new();
+    with_ids(first).for_each(|(id, _)| *counts.entry(id).or_default() += 1);
+    let key = |(id, event): (_, _)| key(id, event, counts.get(id) == Some(&1));
+    // A gap is about one connection.
+    let is_shared = |(_, event): &(&str, &Event)| event.name != "gap";
+    let received: Vec<_> = with_ids(second).filter(is_shared).map(key).collect();
+    let mut before: Vec<_> = with_ids(first).collect();
     // What the first connection received after the event, which the second one must receive too.
-    let known = ids.iter().take_while(|(it, _)| it != id).count() + 1;
-    let (before, after) = ids.split_at(known.min(ids.len()));
-    let before: Vec<_> = before.iter().map(|(id, _)| *id).collect();
-    let due = after.iter().filter(|(_, at)| *at + UNDERWAY < recording.end_at);
-    let is_live = due.clone().any(|(_, at)| *at > recording.sent);
-    let expected: Vec<_> = due.map(|(id, _)| *id).collect();
-    let received = resumption.stream.events.iter().filter_map(|it| it.id.as_deref());
-    let received: Vec<_> = received.collect();
+    let start = before.iter().take_while(|(it, _)| it != id).count();
+    let known = before.iter().skip(start).take_while(|(it, _)| it == id).count();
+    let mut after = before.split_off(start + known);
+    after.retain(is_shared);
+    let until = |time| after.partition_point(|(_, event)| event.at <= time);
+    let due = until(recording.end_at.saturating_sub(UNDERWAY));
+    let is_live = due > until(recording.sent);
+    // How many events had come when the second connection began.
+    let head = recording.head.as_ref().map_or(recording.sent, |(at, _)| *at);
+    let newest = until(recording.sent)..=until(head);
+    let [before, after] = [before, after].map(|it| it.into_iter().map(key).collect::<Vec<_>>());
     let is_stream = recording.is_event_stream();
-    let seen: HashSet<_> = ids.iter().map(|(id, _)| *id).collect();
-    let is_own = !received.is_empty() && received.iter().all(|id| !seen.contains(id));
+    let is_own = !received.is_empty() && received.iter().all(|(id, ..)| !counts.contains_key(id));
+    let is_over = due == 0 && first.recording.end == End::Clean;
     let finding = match (recording.status(), &recording.end) {
+        _ if second.is_refusal() && !is_over => {
+            let text = format!("a client that comes back is refused: {}", quoted(&recording.bytes));
+            Finding::fail(text, "struct.Refusal.html")
+        }
         _ if is_stream && received.is_empty() && is_live => {
-            Finding::not_looked_at("nothing came on the second connection, not even new events")
+            Finding::not_checked("nothing came on the second connection, not even new events")
         }
         _ if is_stream && is_own => {
             Finding::warning("each stream has ids of its own, so that none resumes", HUB)
         }
-        _ if is_stream => judge(&before, &expected, &received),
-        (204, _) if expected.is_empty() => {
-            Finding::pass("204 stops an EventSource, which is right")
-        }
+        _ if is_stream => judge(&before, &after, due, &received, newest),
+        (204, _) if is_over => Finding::pass("204 stops an EventSource, which is right"),
         (0, End::Cut(error)) => Finding::fail(format!("a client that comes back: {error}"), HUB),
-        (0, _) => Finding::not_looked_at("the second answer did not come in time"),
+        (0, _) => Finding::not_checked("the second answer did not come in time"),
         (status, _) => Finding::fail(format!("a client that comes back gets {status}"), HUB),
     };
+    let id = quoted(id.as_bytes());
     finding
         .with(format!("last-event-id: {id}, sent after {}", time(recording.sent)))
         .with(format!("received ids: {}", listed(&received)))
 }
 
-/// After the client has reconnected, compares the received ids with the expected ones.
-fn judge(before: &[&str], expected: &[&str], received: &[&str]) -> Finding {
-    let mut positions = HashMap::new();
-    for (position, id) in received.iter().enumerate() {
-        if positions.insert(*id, position).is_some() {
-            return Finding::fail(format!("id {id} came twice"), HUB);
-        }
+fn with_ids(stream: &Stream) -> impl Iterator<Item = (&str, &Event)> {
+    stream.events.iter().filter_map(|it| Some((it.id.as_deref()?, it)))
+}
+
+fn key<'a>(id: &'a str, event: &'a Event, has_own_id: bool) -> Key<'a> {
+    if has_own_id { (id, "", b"") } else { (id, &event.name, &event.data) }
+}
+
+/// Compares the events that a client received after it had reconnected with the first `due` of those
+/// after its id. The first of those is `newest`, counted from one, if others were replaced.
+fn judge(
+    before: &[Key<'_>],
+    after: &[Key<'_>],
+    due: usize,
+    received: &[Key<'_>],
+    newest: RangeInclusive<usize>,
+) -> Finding {
+    // How many more came than on the first connection.
+    let mut excess = HashMap::<_, isize>::new();
+    received.iter().for_each(|key| *excess.entry(*key).or_default() += 1);
+    after.iter().for_each(|key| *excess.entry(*key).or_default() -= 1);
+    let before: HashSet<_> = before.iter().collect();
+    let again = |key: &&Key<'_>| excess.get(*key).is_some_and(|count| *count > 0);
+    let mut seen = HashSet::new();
+    // An event that is not known came on the second connection first.
+    let mut repetitions = received.iter().filter(|key| !seen.insert(*key) && again(key));
+    if let Some((id, ..)) = repetitions.find(|key| !before.contains(key)) {
+        return Finding::fail(format!("id {} came twice", quoted(id.as_bytes())), HUB);
     }
-    let repeated = before.iter().filter(|it| positions.contains_key(*it)).count();
+    let repeated = before.iter().filter(|key| again(key)).count();
     if repeated > 0 {
         let text = format!("{repeated} events came again that the client had received");
         return Finding::fail(text, HUB);
     }
-    let missing = expected.iter().filter(|id| !positions.contains_key(*id)).copied();
-    let missing: Vec<_> = missing.collect();
-    if !missing.is_empty() {
-        let text = format!("{} events were lost that came in between", missing.len());
-        return Finding::fail(text, HUB).with(format!("lost ids: {}", listed(&missing)));
-    }
-    if !expected.iter().map(|id| positions.get(id)).is_sorted() {
+    let due = after.get(..due).unwrap_or_default();
+    let is_in_order = |events: &[Key<'_>]| {
+        let mut received = received.iter();
+        events.iter().all(|key| received.any(|it| it == key))
+    };
+    let is_missing = |key: &&Key<'_>| excess.get(*key).is_some_and(|count| *count < 0);
+    let missing: Vec<_> = due.iter().filter(is_missing).copied().collect();
+    if due.is_empty() {
+        return Finding::not_checked("no event with an id came that the client had missed");
+    } else if missing.is_empty() && is_in_order(due) {
+        return Finding::pass(format!("each of {} events that were due came once", due.len()));
+    } else if missing.is_empty() {
         let text = "the order differs from that of the first connection";
-        return Finding::fail(text, HUB).with(format!("ids in order: {}", listed(expected)));
+        return Finding::fail(text, HUB).with(format!("ids in order: {}", listed(due)));
     }
-    Finding::pass(format!("each of {} events that were due came once", expected.len()))
+    let (replaced, rest) = due.split_at(missing.len());
+    let count = missing.len() + 1;
+    if replaced == missing && newest.contains(&count) && is_in_order(rest) {
+        let text = format!("only the newest of {count} events came");
+        let right = "which is right for values that replace each other";
+        return Finding::warning(format!("{text}, {right}"), HUB);
+    }
+    let text = format!("{} events were lost that came in between", missing.len());
+    Finding::fail(text, HUB).with(format!("lost ids: {}", listed(&missing)))
 }
 
-fn listed(ids: &[&str]) -> String {
-    let shown = ids.iter().take(8).copied().collect::<Vec<_>>().join(", ");
-    if ids.len() > 8 { format!("{shown}, … ({})", ids.len()) } else { shown }
+fn listed(keys: &[Key<'_>]) -> String {
+    let shown = keys.iter().take(8).map(|(id, ..)| quoted(id.as_bytes())).collect::<Vec<_>>();
+    let shown = shown.join(", ");
+    if keys.len() > 8 { format!("{shown}, … ({})", keys.len()) } else { shown }
 }

@@ -14,6 +14,8 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider};
 use tokio::time::timeout;
 use tower_service::Service;
 
+use crate::finding::quoted;
+
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
 /// Reads the address of a stream.
@@ -132,10 +134,10 @@ impl Connection {
     }
 }
 
-/// Returns the text of the error that caused the others.
+/// Returns the text of the error that caused the others, which can quote what was received.
 pub(crate) fn innermost(mut error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    quoted(error.to_string().as_bytes())
 }

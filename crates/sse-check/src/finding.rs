@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
-    NotLookedAt,
+    NotChecked,
     Pass,
     Warning,
     Fail,
@@ -13,7 +13,7 @@ pub(crate) enum Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // One for each variant.
-        f.pad(["not looked at", "pass", "warning", "fail"][*self as usize])
+        f.pad(["not checked", "pass", "warning", "fail"][*self as usize])
     }
 }
 
@@ -37,8 +37,8 @@ impl Finding {
         Self { number: 0, name: "", verdict, summary, evidence: vec![], page: None }
     }
 
-    pub(crate) fn not_looked_at(summary: impl Into<String>) -> Self {
-        Self { verdict: Verdict::NotLookedAt, ..Self::pass(summary) }
+    pub(crate) fn not_checked(summary: impl Into<String>) -> Self {
+        Self { verdict: Verdict::NotChecked, ..Self::pass(summary) }
     }
 
     pub(crate) fn warning(summary: impl Into<String>, page: &str) -> Self {
@@ -76,9 +76,9 @@ pub(crate) fn time(duration: Duration) -> String {
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
 }
 
-/// Writes bytes in one line, shortened.
+/// Writes bytes from the network in one line, shortened, with nothing that a terminal obeys.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
-    let text = bytes.escape_ascii().to_string();
-    let short: String = text.chars().take(80).collect();
-    format!("\"{short}{}\"", if short.len() < text.len() { "…" } else { "" })
+    let mut escaped = bytes.escape_ascii().map(char::from);
+    let short: String = escaped.by_ref().take(120).collect();
+    format!("\"{short}{}\"", if escaped.next().is_some() { "…" } else { "" })
 }

@@ -16,6 +16,8 @@ const IDLE: &str = "guide/proxies/#idle-timeouts";
 pub(crate) fn bursts(session: &Session) -> Finding {
     let (stream, page) = (&session.outermost, &buffers(session));
     let bursts = recording::bursts(&stream.events, |event| event.at);
+    let lag = |it: &Event| Some(it.at.as_secs_f64() - made(it, session.began)?);
+    let least = stream.events.iter().filter_map(lag).fold(f64::INFINITY, f64::min);
     let (mut before, mut count, mut suspicious) = (stream.recording.sent, 0, 0);
     for burst in bursts {
         let (Some(first), Some(last)) = (burst.first(), burst.last()) else { continue };
@@ -26,7 +28,7 @@ pub(crate) fn bursts(session: &Session) -> Finding {
         }
         suspicious += usize::from(burst.len() > 2);
         // What was made during the gap, and not before it as replayed events are.
-        let spread = spread(burst).unwrap_or_default();
+        let spread = spread(burst, session, least).unwrap_or_default();
         if spread >= 0.5 && spread <= gap.as_secs_f64() + 0.5 {
             let (count, gap) = (burst.len(), time(gap));
             let text = format!("{count} events came at once after {gap}, made over {spread:.1} s");
@@ -43,22 +45,29 @@ pub(crate) fn bursts(session: &Session) -> Finding {
     Finding::pass(format!("{} events came at {count} times", stream.events.len()))
 }
 
-/// Returns over how many seconds events were made, if all have a time.
-fn spread(events: &[Event]) -> Option<f64> {
-    let made = |event: &Event| {
-        let data = String::from_utf8_lossy(&event.data);
-        event.id.as_deref().and_then(time_in).or_else(|| time_in(&data))
-    };
-    let made: Vec<_> = events.iter().map(made).collect::<Option<_>>()?;
-    let last = made.iter().copied().reduce(f64::max)?;
-    Some(last - made.iter().copied().reduce(f64::min)?)
+/// Returns when the event was made by its own time, in seconds after the first request.
+fn made(event: &Event, began: SystemTime) -> Option<f64> {
+    let data = String::from_utf8_lossy(&event.data);
+    event.id.as_deref().and_then(|id| time_in(id, began)).or_else(|| time_in(&data, began))
 }
 
-/// Finds a time in a text, and returns it in seconds: a Unix time in any unit from seconds to
-/// nanoseconds, or a time in the format of RFC 3339.
-fn time_in(text: &str) -> Option<f64> {
+/// Returns over how many seconds events were made since the request, if all have a time.
+fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
+    let (stream, began) = (&session.outermost, session.began);
+    // How far the server's clock is behind, if another event was not held back. Else it is right,
+    // in any time zone.
+    let is_all = events.len() == stream.events.len();
+    let skew = if is_all { (least / 900.0).round() * 900.0 } else { least };
+    let made: Option<Vec<_>> = events.iter().map(|it| Some(made(it, began)? + skew)).collect();
+    let new = made?.into_iter().filter(|it| *it >= stream.recording.sent.as_secs_f64());
+    Some(new.clone().reduce(f64::max)? - new.reduce(f64::min)?)
+}
+
+/// Finds a time in a text, and returns it in seconds after `began`: a Unix time in any unit from
+/// seconds to nanoseconds, or a time in the format of RFC 3339.
+fn time_in(text: &str, began: SystemTime) -> Option<f64> {
     let seconds = |it: SystemTime| it.duration_since(UNIX_EPOCH).map(|it| it.as_secs_f64()).ok();
-    let now = seconds(SystemTime::now())?;
+    let began = seconds(began)?;
     let unix = text.split(|it: char| !it.is_ascii_digit() && it != '.').filter_map(|number| {
         let digits = number.split('.').next()?.len();
         let units = [(10, 1.0), (13, 1e3), (16, 1e6), (19, 1e9)];
@@ -66,9 +75,9 @@ fn time_in(text: &str) -> Option<f64> {
         Some(number.parse::<f64>().ok()? / unit)
     });
     let rfc3339 = text.split(|it: char| !it.is_ascii_digit() && !"-:.T".contains(it));
-    // Zones do not count, because only differences do.
+    // `spread` knows about zones.
     let rfc3339 = rfc3339.filter_map(|it| seconds(humantime::parse_rfc3339_weak(it).ok()?));
-    unix.chain(rfc3339).find(|it| (it - now).abs() < 172_800.0)
+    unix.chain(rfc3339).map(|it| it - began).find(|it| it.abs() < 172_800.0)
 }
 
 pub(crate) fn silence(session: &Session) -> Finding {

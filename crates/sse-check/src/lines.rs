@@ -12,7 +12,7 @@ const NAMES: [&[u8]; 5] = [b"", b"data", b"event", b"id", b"retry"];
 pub(crate) fn lines(session: &Session) -> Finding {
     let bytes = &session.outermost.recording.bytes;
     if bytes.is_empty() {
-        return Finding::not_looked_at("no byte has come");
+        return Finding::not_checked("no byte has come");
     }
     // What is not complete yet may have been cut anywhere.
     let lines: Vec<_> = split(bytes).filter(|line| line.ends_with(b"\n") || is_cr(line)).collect();

@@ -29,7 +29,7 @@ type Check = (&'static str, &'static str, fn(&Session) -> Finding);
 
 /// The number of a check is its place in this list, and must not change.
 const CHECKS: [Check; 10] = [
-    ("answer", "the status and the content type", answer),
+    ("answer", "the status, the content type, and whether an event comes", answer),
     ("start", "the times until the head and the first byte", start),
     ("headers", "the headers that keep proxies from caching and compressing", headers),
     ("bursts", "events that come together but were made at different times", bursts),
@@ -48,12 +48,18 @@ fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
     let recording = &session.outermost.recording;
     let chosen = (1..).zip(CHECKS).filter(|(number, _)| numbers.contains(number));
     let findings = chosen.map(|(number, (name, _, check))| {
-        let is_of_any = matches!(name, "answer" | "start" | "delay");
-        let finding = match recording.head {
-            _ if is_of_any || recording.is_event_stream() => check(session),
-            None => Finding::not_looked_at("no answer has come"),
-            Some(_) => Finding::not_looked_at("the answer is no event stream"),
+        let obstacle = match recording.head {
+            _ if matches!(name, "answer" | "start") => None,
+            None => (name != "delay").then_some("no answer has come"),
+            Some(_) if !recording.is_event_stream() => Some("the answer is no event stream"),
+            _ if name == "headers" => None,
+            _ if !recording.is_decoded() => Some("its compression is unknown"),
+            _ if session.outermost.is_refusal() && name != "lines" => {
+                Some("the answer is a refusal")
+            }
+            _ => (name == "bursts" && !session.outermost.has_event()).then_some("no event came"),
         };
+        let finding = obstacle.map_or_else(|| check(session), Finding::not_checked);
         Finding { number, name, ..finding }
     });
     findings.collect()
@@ -62,7 +68,8 @@ fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
 /// Looks at a stream of server-sent events as its clients receive it, and finds the proxy that holds
 /// its events back.
 ///
-/// The exit status is 0 if no check failed, 1 if one did, and 2 if the stream cannot be looked at.
+/// The exit status is 0 if no check failed, 1 if one did, and 2 if the stream cannot be checked.
+/// Without an event, the check `answer` fails.
 #[derive(Debug, Parser)]
 #[command(version, after_help = checks())]
 struct Options {
@@ -85,7 +92,10 @@ struct Options {
     /// The method of all requests
     #[arg(short = 'X', long)]
     request: Option<Method>,
-    /// Run only these checks, by number or name, with commas between them
+    /// Accept a stream without an event
+    #[arg(long)]
+    allow_empty: bool,
+    /// Run only these checks and `answer`, by number or name, with commas between them
     #[arg(long, value_name = "CHECKS", value_delimiter = ',', value_parser = check_number)]
     only: Vec<usize>,
     /// Print the report as JSON
@@ -141,13 +151,15 @@ impl Options {
 }
 
 fn look(options: &Options) -> Result<ExitCode, String> {
-    let all: Vec<_> = (1..=CHECKS.len()).collect();
-    let numbers = if options.only.is_empty() { &all } else { &options.only };
+    // The first one always, because without an event the others say little.
+    let is_chosen = |it: &usize| *it == 1 || options.only.is_empty() || options.only.contains(it);
+    let numbers: Vec<_> = (1..=CHECKS.len()).filter(is_chosen).collect();
     let plan = Plan {
         targets: [&options.url].into_iter().chain(&options.via).cloned().collect(),
         request: options.request()?,
         length: options.length,
         resumes: options.method() == Method::GET && numbers.contains(&RESUMPTION),
+        may_be_empty: options.allow_empty,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
@@ -155,7 +167,7 @@ fn look(options: &Options) -> Result<ExitCode, String> {
     // A host name that is still being looked up would hold up the end.
     runtime.shutdown_background();
     let session = session?;
-    let findings = run(numbers, &session);
+    let findings = run(&numbers, &session);
     let text = if options.json {
         format!("{:#}\n", report::json(&session, &findings))
     } else {

@@ -2,19 +2,24 @@
 
 use std::io::{Result, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::{ops::Range, time::Duration};
+use std::{mem::take, ops::Range, time::Duration};
 
-use flate2::write::GzDecoder;
-use http::{Uri, header, response::Parts};
+use flate2::write::MultiGzDecoder;
+use http::{Uri, response::Parts};
 use http_body_util::BodyExt;
 use hyper::{Response, body::Incoming};
 use tokio::time::Instant;
 use tower_sse::{EventSplitter, Piece};
 
 use crate::connection::{Connection, Request, innermost, name};
+use crate::finding::quoted;
 
 /// The size from which a stream is not read any more.
-pub(crate) const MAX_BYTES: usize = 8 << 20;
+pub(crate) const MAX_BYTES: usize = 4 << 20;
+/// The number of events of a stream that are looked at.
+const MAX_EVENTS: usize = 1 << 16;
+/// How soon after the head a greeting or the end of a refusal comes.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How a stream has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +31,7 @@ pub(crate) enum End {
     Cut(String),
 }
 
-/// The bytes that one read has returned.
+/// The bytes that came in one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     pub(crate) at: Duration,
@@ -43,7 +48,7 @@ pub(crate) struct Recording {
     pub(crate) sent: Duration,
     pub(crate) head: Option<(Duration, Parts)>,
     pub(crate) chunks: Vec<Chunk>,
-    /// The bytes of the body, without the content coding.
+    /// The bytes of the body, without the content coding. None if its decoder is missing.
     pub(crate) bytes: Vec<u8>,
     pub(crate) end: End,
     /// When the response ended, or was no longer watched.
@@ -62,6 +67,23 @@ impl Recording {
         let values = head.map(|(_, parts)| parts.headers.get_all(name)).into_iter().flatten();
         let values: Vec<_> = values.map(|it| String::from_utf8_lossy(it.as_bytes())).collect();
         values.join(", ")
+    }
+
+    /// Returns the text of a header as it is printed.
+    pub(crate) fn quoted(&self, name: &str) -> String {
+        let text = self.header(name);
+        if text.is_empty() { format!("no {name}") } else { quoted(text.as_bytes()) }
+    }
+
+    /// Returns the content coding by its name in RFC 9110, section 8.4.1. Empty if there is none.
+    pub(crate) fn coding(&self) -> String {
+        let coding = self.header("content-encoding").to_ascii_lowercase();
+        if coding == "x-gzip" { "gzip".to_owned() } else { coding.replace("identity", "") }
+    }
+
+    /// Returns whether this program can decode the body.
+    pub(crate) fn is_decoded(&self) -> bool {
+        matches!(&*self.coding(), "" | "gzip")
     }
 
     pub(crate) fn name(&self) -> String {
@@ -89,16 +111,21 @@ impl Recording {
             decoder.write_all(data)?;
             decoder.flush()?;
             self.bytes.append(decoder.get_mut());
-        } else {
+        } else if self.is_decoded() {
             self.bytes.extend_from_slice(data);
         }
-        self.chunks.push(Chunk { at, end: self.bytes.len() });
+        // So few that they need little memory, however small the reads and long the watch.
+        let moment = Duration::from_millis(1).max(at / (1 << 16));
+        match self.chunks.last_mut() {
+            Some(last) if at < last.at + moment => last.end = self.bytes.len(),
+            _ => self.chunks.push(Chunk { at, end: self.bytes.len() }),
+        }
         self.end_at = at;
         Ok(())
     }
 }
 
-type Gzip = GzDecoder<Vec<u8>>;
+type Gzip = MultiGzDecoder<Vec<u8>>;
 
 /// Locks a recording, and ignores poisoning, because no panic leaves a recording half changed.
 pub(crate) fn lock(recording: &Mutex<Recording>) -> MutexGuard<'_, Recording> {
@@ -125,20 +152,23 @@ pub(crate) async fn record(
 
 async fn read(response: Response<Incoming>, start: Instant, recording: &Mutex<Recording>) -> End {
     let (parts, mut body) = response.into_parts();
-    let is_gzip = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|it| it == "gzip");
-    let mut gzip = is_gzip.then(|| GzDecoder::new(Vec::new()));
     lock(recording).head = Some((start.elapsed(), parts));
+    let is_gzip = lock(recording).coding() == "gzip";
+    let mut gzip = is_gzip.then(|| Gzip::new(Vec::new()));
     while let Some(frame) = body.frame().await {
         let data = match frame {
             Ok(frame) => frame.into_data().unwrap_or_default(),
             Err(error) => return End::Cut(innermost(&error)),
         };
-        if let Err(error) = lock(recording).push(start.elapsed(), &data, gzip.as_mut()) {
-            return End::Cut(format!("the gzip coding is broken: {error}"));
-        }
-        if lock(recording).bytes.len() > MAX_BYTES {
-            // The rest is not needed, and the stream is not over.
-            std::future::pending::<()>().await;
+        // Few bytes at once, because they may be many more when decoded.
+        for data in data.chunks(1024) {
+            if let Err(error) = lock(recording).push(start.elapsed(), data, gzip.as_mut()) {
+                return End::Cut(format!("the gzip coding is broken: {error}"));
+            }
+            if lock(recording).bytes.len() > MAX_BYTES {
+                // The rest is not needed, and the stream is not over.
+                std::future::pending::<()>().await;
+            }
         }
     }
     End::Clean
@@ -154,6 +184,14 @@ pub(crate) struct Event {
     pub(crate) id: Option<String>,
     pub(crate) name: String,
     pub(crate) data: Vec<u8>,
+}
+
+impl Event {
+    /// Returns whether the server made the event for this connection: to report a loss, or to give
+    /// a first visitor an id.
+    pub(crate) fn is_own(&self) -> bool {
+        self.name == "gap" || self.name == "start" && self.data.is_empty()
+    }
 }
 
 /// Splits items into groups, each of which came within a moment.
@@ -187,19 +225,48 @@ impl Stream {
         // Without a limit of its own, because the recording has one.
         let mut splitter = EventSplitter::new().max_event_size(usize::MAX);
         let (mut start, mut position) = (0, 0);
-        let bytes = std::mem::take(&mut stream.recording.bytes);
-        for Chunk { at, end } in stream.recording.chunks.clone() {
-            let mut input = bytes.get(start..end).unwrap_or_default();
-            start = end;
+        let mut bytes = take(&mut stream.recording.bytes);
+        let chunks = take(&mut stream.recording.chunks);
+        'split: for Chunk { at, end } in &chunks {
+            let mut input = bytes.get(start..*end).unwrap_or_default();
+            start = *end;
             while let Ok(Some(piece)) = splitter.next(&mut input) {
-                stream.push(piece, at, &mut position);
+                stream.push(piece, *at, &mut position);
+                if stream.events.len() + stream.blocks.len() >= MAX_EVENTS {
+                    // The rest is as if it had not been read.
+                    bytes.truncate(position);
+                    (stream.recording.end, stream.recording.end_at) = (End::Open, *at);
+                    break 'split;
+                }
             }
         }
         if let Some(piece) = splitter.finish() {
             stream.push(piece, stream.recording.end_at, &mut position);
         }
-        stream.recording.bytes = bytes;
+        (stream.recording.bytes, stream.recording.chunks) = (bytes, chunks);
         stream
+    }
+
+    /// Returns whether an event came that the server did not make for this connection. One event
+    /// that comes with the head, and none after it while the stream stays open, is a greeting.
+    pub(crate) fn has_event(&self) -> bool {
+        let mut events = self.events.iter().filter(|it| !it.is_own());
+        let Some(first) = events.next() else { return false };
+        let is_greeting = self.recording.end == End::Open && self.is_at_once(first.at);
+        !is_greeting || events.next().is_some()
+    }
+
+    /// Returns whether the answer tells an `EventSource` to come back later: a stream that ends at
+    /// once, with nothing but comments and reconnection times.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let Self { recording, events, blocks, incomplete, .. } = self;
+        let is_empty = events.is_empty() && blocks.is_empty() && incomplete.is_none();
+        let is_over = recording.end == End::Clean && self.is_at_once(recording.end_at);
+        recording.is_event_stream() && recording.is_decoded() && is_empty && is_over
+    }
+
+    fn is_at_once(&self, at: Duration) -> bool {
+        self.recording.head.as_ref().is_some_and(|(head, _)| at < *head + AT_ONCE)
     }
 
     fn push(&mut self, piece: Piece<'_>, at: Duration, position: &mut usize) {

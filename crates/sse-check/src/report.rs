@@ -36,14 +36,14 @@ pub(crate) fn text(session: &Session, findings: &[Finding]) -> String {
         if verdict == "fail" {
             verdict.make_ascii_uppercase();
         }
-        _ = writeln!(text, "{verdict:13} {number:2} {name:11} {summary}");
+        _ = writeln!(text, "{verdict:11} {number:2} {name:11} {summary}");
         let page = page.as_ref().map(|page| format!("To mend it: {page}"));
         for line in evidence.iter().chain(&page) {
-            _ = writeln!(text, "{:29}{line}", "");
+            _ = writeln!(text, "{:27}{line}", "");
         }
     }
     let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
-    let counts = [Verdict::Pass, Verdict::Warning, Verdict::Fail, Verdict::NotLookedAt]
+    let counts = [Verdict::Pass, Verdict::Warning, Verdict::Fail, Verdict::NotChecked]
         .map(|verdict| format!("{} {verdict}", count(verdict)));
     _ = writeln!(text, "\n{}", counts.join(", "));
     text

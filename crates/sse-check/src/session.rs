@@ -1,7 +1,8 @@
 //! One look at a stream through all of its addresses at once.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::{pin::pin, time::Duration};
+use std::time::{Duration, SystemTime};
 
 use http::{Method, Uri};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,6 +28,7 @@ pub(crate) struct Plan {
     pub(crate) length: Duration,
     /// Whether to connect a second time, with the id of an event.
     pub(crate) resumes: bool,
+    pub(crate) may_be_empty: bool,
 }
 
 /// The recorded streams.
@@ -40,6 +42,10 @@ pub(crate) struct Session {
     /// The answer to `HEAD`, if no other one has come.
     pub(crate) proxy: Option<Stream>,
     pub(crate) method: Method,
+    /// When the first requests were sent.
+    pub(crate) began: SystemTime,
+    /// Whether a stream without an event is right.
+    pub(crate) may_be_empty: bool,
 }
 
 /// A connection with the id of an event that the outermost stream had received.
@@ -105,7 +111,7 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     let mut connections: Vec<_> = connections.collect::<Result<_, _>>()?;
     connections.sort_by_key(|(index, ..)| *index);
     // All requests are sent at once, because streams may begin when their request comes.
-    let start = Instant::now();
+    let (start, began) = (Instant::now(), SystemTime::now());
     for (_, target, connection) in connections {
         recorders.push(Recorder::start(Some(connection), &target, &plan.request, None, start));
     }
@@ -124,7 +130,8 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
         sleep(HEAD_LIMIT).await;
         proxy = Some(recorder.stop(now));
     }
-    Ok(Session { outermost, inner: streams, resumption, proxy, method })
+    let may_be_empty = plan.may_be_empty;
+    Ok(Session { outermost, inner: streams, resumption, proxy, method, began, may_be_empty })
 }
 
 /// Waits until the streams are over or the time has passed, and meanwhile resumes the outermost
@@ -166,7 +173,8 @@ async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(S
 fn resume(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(String, Recorder)> {
     let (target, recorder) = plan.targets.first().zip(recorders.first())?;
     let stream = Stream::new(lock(&recorder.recording).clone());
-    let ids: Vec<_> = stream.events.iter().filter_map(|event| event.id.clone()).collect();
+    let mut ids: Vec<_> = stream.events.iter().filter_map(|event| event.id.clone()).collect();
+    ids.dedup();
     let last = ids.len().checked_sub(1)?;
     let id = ids.get(last.saturating_sub(MISSED.min(ids.len() / 2)))?;
     Some((id.clone(), Recorder::start(None, target, &plan.request, Some(id.clone()), start)))

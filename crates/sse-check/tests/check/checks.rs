@@ -1,7 +1,8 @@
 //! Each check without `--via`, with a server that fails it and one that passes.
 
+use std::sync::{OnceLock, atomic::AtomicUsize, atomic::Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{net::SocketAddr, ops::Range, sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst};
+use std::{net::SocketAddr, ops::Range};
 
 use futures_util::future::join_all;
 
@@ -31,13 +32,17 @@ async fn answer_passes_only_for_event_streams() {
     let error = look_at_head("answer", "503 Busy\r\ncontent-type: text/event-stream").await;
     error.expect_with("answer", "fail", "503");
     let redirect = look_at_head("answer", "302 Found\r\nlocation: /other").await;
-    redirect.expect_with("answer", "fail", "/other");
+    redirect.expect_with(
+        "answer",
+        "fail",
+        "a redirect, which clients follow: check its target, \"/other\"",
+    );
 }
 
 #[tokio::test]
 async fn other_checks_need_an_event_stream() {
     let report = look_at_head("headers,lines,end", "404 Not Found").await;
-    assert_eq!(report.all("not looked at"), ["headers", "end", "lines"]);
+    assert_eq!(report.all("not checked"), ["headers", "end", "lines"]);
 }
 
 #[tokio::test]
@@ -53,11 +58,11 @@ async fn start_warns_of_late_heads() {
 async fn headers_warn_of_caches_codings_and_lengths() {
     let type_ = "content-type: text/event-stream";
     let cases = [
-        ("cache-control: no-store\r\nx-accel-buffering: no", "pass", "x-accel-buffering: no"),
-        ("cache-control: private, no-cache\r\nincremental: ?1", "pass", "incremental: ?1"),
+        ("cache-control: no-store\r\nx-accel-buffering: no", "pass", "x-accel-buffering: \"no\""),
+        ("cache-control: private, no-cache\r\nincremental: ?1", "pass", "incremental: \"?1\""),
         ("cache-control: max-age=60", "warning", "store the stream"),
         ("x-test: a", "warning", "store the stream"),
-        ("cache-control: no-cache\r\ncontent-encoding: br", "warning", "compressed by br"),
+        ("cache-control: no-cache\r\ncontent-encoding: br", "warning", "compressed by \"br\""),
     ];
     for (headers, verdict, text) in cases {
         let head = format!("200 OK\r\n{type_}\r\n{headers}");
@@ -69,33 +74,35 @@ fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
 }
 
-/// Events that a server makes each 300 ms, and that leave it every 1.5 seconds.
-fn held(made: impl Fn(u64) -> String) -> Vec<Step> {
-    let burst = |n: u64| (0..5).map(|it| made(n * 5 + it)).collect::<String>();
-    vec![Step::At(1500), write(burst(0)), Step::At(3000), write(burst(1))]
+/// Looks at events that a server makes each 300 ms after the request, and sends every 1.5 seconds.
+async fn look_at_held(time: &str, made: fn(u128, u64) -> String) -> Report {
+    let address = serve(move |_| {
+        let start = now() + 50;
+        let burst = |n: u64| write((0..5).map(|it| made(start, n * 5 + it)).collect::<String>());
+        Answer::new([Step::At(1500), burst(0), Step::At(3000), burst(1)])
+    });
+    look(address.await, "bursts", time).await
 }
 
 #[tokio::test]
 async fn bursts_of_different_ages_were_held_back() {
-    let start = now();
-    let milliseconds = |n| format!("data: {{\"at\": {}}}\n\n", start + u128::from(n) * 300);
-    let report = look(serve_steps(held(milliseconds)).await, "bursts", "2s").await;
+    let milliseconds = |start, n| format!("data: {{\"at\": {}}}\n\n", start + u128::from(n) * 300);
+    let report = look_at_held("2s", milliseconds).await;
     report.expect_with("bursts", "fail", "over 1.2 s");
-    let text = |n: u64| {
-        let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(start).unwrap() + n * 300);
-        format!("data: {}+02:00 tick\n\n", humantime::format_rfc3339_millis(at))
+    let in_zone = |start, n| {
+        let two_hours = Duration::from_secs(7200);
+        let at = Duration::from_millis(u64::try_from(start).unwrap() + n * 300) + two_hours;
+        format!("data: {}+02:00 tick\n\n", humantime::format_rfc3339_millis(UNIX_EPOCH + at))
     };
-    let report = look(serve_steps(held(text)).await, "bursts", "2s").await;
+    let report = look_at_held("2s", in_zone).await;
     report.expect_with("bursts", "fail", "over 1.2 s");
 }
 
 #[tokio::test]
 async fn bursts_of_one_age_pass_and_of_no_age_warn() {
-    let start = now();
-    let together = move |n| format!("data: {}\n\n", start + u128::from(n / 5) * 1500);
-    let report = look(serve_steps(held(together)).await, "bursts", "2s").await;
-    report.expect("bursts", "pass");
-    let report = look(serve_steps(held(|n| format!("data: {n}\n\n"))).await, "bursts", "4s").await;
+    let together = |start, n| format!("data: {}\n\n", start + u128::from(n / 5) * 1500);
+    look_at_held("2s", together).await.expect("bursts", "pass");
+    let report = look_at_held("4s", |_, n| format!("data: {n}\n\n")).await;
     report.expect_with("bursts", "warning", "--via");
 }
 
@@ -126,6 +133,23 @@ async fn old_events_after_a_gap_are_a_replay() {
     let events: String = (0..9).map(|n| format!("data: {}\n\n", start - n * 60_000)).collect();
     let steps = [Step::At(1100), write(events)];
     look(serve_steps(steps).await, "bursts", "1500ms").await.expect("bursts", "pass");
+}
+
+/// Events that were made 1.5 to 0.3 s before the request, by a clock that can be wrong.
+#[tokio::test]
+async fn recent_events_after_a_slow_head_are_a_replay() {
+    for (ahead, later) in [(0, None), (7_200_000, None), (100_000, Some(2000))] {
+        let address = serve(move |_| {
+            let clock = now() + ahead;
+            let recent = (1..6).rev().map(|n| format!("data: {}\n\n", clock - n * 300));
+            let recent = recent.collect::<String>();
+            let live = |at| [Step::At(at), write(format!("data: {}\n\n", clock + u128::from(at)))];
+            let live = later.map(live);
+            let steps = [write(recent)].into_iter().chain(live.into_iter().flatten());
+            Answer { head_at: 1200, ..Answer::new(steps) }
+        });
+        look(address.await, "bursts", "3s").await.expect("bursts", "pass");
+    }
 }
 
 #[tokio::test]
@@ -228,6 +252,41 @@ async fn resumption_with_a_hole_repetition_or_change_fails() {
     }
 }
 
+/// As those of one transaction.
+#[tokio::test]
+async fn events_that_share_an_id_are_told_apart_by_data() {
+    let pair = |id: u64| (0..2).map(move |n| format!("id: {id}\ndata: {n} of {id}\n\n"));
+    let pairs = move |next: u64| (next..9).flat_map(pair).collect::<Vec<_>>();
+    for (resumed, verdict, text) in [
+        (0..12, "pass", "each of 6 events that were due came once"),
+        (1..12, "fail", "1 events were lost"),
+        (0..3, "fail", "3 events were lost"),
+    ] {
+        let address = serve(move |request| {
+            let id = request.header("last-event-id").map(|id| id.parse::<u64>().unwrap() + 1);
+            let events = pairs(id.unwrap_or(0)).into_iter();
+            let events = events.skip(if id.is_some() { resumed.start } else { 0 });
+            let events = events.take(if id.is_some() { resumed.end } else { 99 });
+            Answer::new([write(events.collect::<String>())])
+        });
+        let report = look(address.await, "resumption", "3s").await;
+        report.expect_with("resumption", verdict, text);
+    }
+}
+
+/// Not even the newest of the events that came in between.
+#[tokio::test]
+async fn resumption_with_new_events_alone_fails() {
+    let first = OnceLock::new();
+    let address = serve(move |request| {
+        let gone = first.get_or_init(Instant::now).elapsed().as_millis() as u64;
+        let next = if request.header("last-event-id").is_some() { gone / 1000 + 1 } else { 0 };
+        Answer::new(late(events(next, 9, 1000), (next * 1000).saturating_sub(gone)))
+    });
+    let report = look(address.await, "resumption", "6400ms").await;
+    report.expect_with("resumption", "fail", "events were lost");
+}
+
 #[tokio::test]
 async fn resumption_of_a_busy_stream_ends_in_time() {
     const HALF: u64 = 60_000;
@@ -252,12 +311,18 @@ async fn refused_resumption_fails_unless_the_stream_is_over() {
     };
     let report = look(answer(9, "404 Not Found").await, "resumption", "4s").await;
     report.expect_with("resumption", "fail", "404");
+    let refused = serve(|request| match request.header("last-event-id") {
+        None => Answer::new(events(0, 99, 50)),
+        Some(_) => Answer::new([write("retry: 42118\n"), Step::End]),
+    });
+    let report = look(refused.await, "resumption", "2s").await;
+    report.expect_with("resumption", "fail", "is refused");
     let report = look(answer(1, "204 No Content").await, "resumption", "4s").await;
     report.expect_with("resumption", "pass", "204 stops");
 }
 
 #[tokio::test]
-async fn resumption_is_not_looked_at_without_ids() {
+async fn resumption_is_not_checked_without_ids() {
     let count = std::sync::Arc::new(AtomicUsize::new(0));
     let counted = std::sync::Arc::clone(&count);
     let address = serve(move |_| {
@@ -265,6 +330,6 @@ async fn resumption_is_not_looked_at_without_ids() {
         Answer::new([write("data: a\n\n")])
     });
     let report = look(address.await, "resumption", "1s").await;
-    report.expect("resumption", "not looked at");
+    report.expect("resumption", "not checked");
     assert_eq!(count.load(SeqCst), 1);
 }

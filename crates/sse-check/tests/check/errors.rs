@@ -66,11 +66,11 @@ async fn text_has_time_lines_numbers_and_pages() {
         "HTTP/1.1 200 after ",
         "3 events, ",
         "▄",
-        "pass           1 answer      HTTP/1.1 200 OK, text/event-stream\n",
-        "FAIL          10 lines       lines that are not UTF-8 (times: 1)\n",
+        "pass         1 answer      HTTP/1.1 200 OK, \"text/event-stream\"\n",
+        "FAIL        10 lines       lines that are not UTF-8 (times: 1)\n",
         "data: \\xff",
         "To mend it: https://docs.rs/tower-sse/latest/tower_sse/guide/",
-        "1 pass, 0 warning, 1 fail, 0 not looked at\n",
+        "1 pass, 0 warning, 1 fail, 0 not checked\n",
     ] {
         assert!(report.output.contains(part), "no {part:?} in {report}");
     }

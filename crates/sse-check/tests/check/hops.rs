@@ -17,13 +17,6 @@ async fn look_from(outer: std::net::SocketAddr, inner: impl IntoIterator<Item = 
     Report::of(&[&outer, "--via", &via, "--for", "3s", "--only", "start,delay,changes,end"]).await
 }
 
-fn late(steps: impl Iterator<Item = Step>, by: u64) -> impl Iterator<Item = Step> {
-    steps.map(move |step| match step {
-        Step::At(at) => Step::At(at + by),
-        step => step,
-    })
-}
-
 /// Returns events without ids.
 fn texts(texts: impl IntoIterator<Item = String>, interval: u64) -> Vec<Step> {
     let texts = (0..).zip(texts);
@@ -55,10 +48,10 @@ async fn comments_retry_line_ends_and_differing_greetings_pass() {
     let with_lines = |text: &str| [write(text)];
     let outer = with_lines("retry: 7\n: one\n\n").into_iter().chain(outer);
     let report = look(outer, with_lines("retry: 9\n").into_iter().chain(events(0, 9, 200))).await;
-    assert_eq!(report.all("pass").len(), 4, "{report}");
+    assert_eq!(report.all("pass").len(), 5, "{report}");
     let texts = |own: &str| texts([own.to_owned()].into_iter().chain(numbers(9)), 200);
     let report = look(texts("you are 1"), texts("you are 2")).await;
-    assert_eq!(report.all("pass").len(), 4, "{report}");
+    assert_eq!(report.all("pass").len(), 5, "{report}");
 }
 
 #[tokio::test]
@@ -86,7 +79,7 @@ async fn bunches_are_found_without_ids_and_equal_data() {
     let bunches = (0..3).flat_map(|n| late(bunch(n).into_iter(), (n as u64 + 1) * 1000));
     let report = look(bunches, texts(own("inner"), 200)).await;
     report.expect_with("delay", "fail", "came together that were sent apart");
-    report.expect("changes", "not looked at");
+    report.expect("changes", "not checked");
     let report = look(texts(own("outer"), 200), texts(own("inner"), 200)).await;
     report.expect("delay", "pass");
 }
@@ -179,7 +172,7 @@ async fn inner_address_without_stream_is_not_compared() {
     let outer = format!("http://{}/", serve_steps(events(0, 9, 100)).await);
     let via = format!("http://{wrong}/");
     let report = Report::of(&[&outer, "--via", &via, "--for", "1s", "--only", "delay"]).await;
-    report.expect_with("delay", "not looked at", "404");
+    report.expect_with("delay", "not checked", "404");
 }
 
 /// The answers to two calls are made at different times, and have different lengths.
@@ -211,7 +204,7 @@ async fn fast_streams_pass() {
     };
     let blocks: Vec<_> = (0..200).map(|block| write(events(block))).collect();
     let report = look(blocks.clone(), blocks).await;
-    assert_eq!(report.all("pass").len(), 4, "{}", report.check("delay"));
+    assert_eq!(report.all("pass").len(), 5, "{}", report.check("delay"));
 }
 
 /// They are late, and not held back until there are several.

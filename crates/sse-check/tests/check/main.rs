@@ -11,6 +11,7 @@ mod tool;
 mod checks;
 mod errors;
 mod hops;
+mod origins;
 mod proxies;
 mod report;
 mod server;

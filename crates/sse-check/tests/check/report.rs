@@ -61,7 +61,9 @@ impl Report {
     #[track_caller]
     pub(crate) fn expect_with(&self, check: &str, verdict: &str, text: &str) {
         self.expect(check, verdict);
-        assert!(self.check(check).to_string().contains(text), "no {text:?} in {self}");
+        // Without the escapes of JSON.
+        let check = self.check(check).to_string().replace("\\\"", "\"");
+        assert!(check.contains(text), "no {text:?} in {self}");
     }
 }
 

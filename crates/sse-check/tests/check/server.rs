@@ -15,6 +15,8 @@ pub(crate) enum Step {
     /// Waits until this many milliseconds after the request.
     At(u64),
     Write(Vec<u8>),
+    /// Writes each byte as a chunk of its own.
+    WriteBytes(Vec<u8>),
     /// Ends the chunked body.
     End,
     /// Closes the connection.
@@ -49,6 +51,13 @@ pub(crate) fn events(first: u64, count: u64, interval: u64) -> impl Iterator<Ite
     (0..count).flat_map(move |n| {
         let event = format!("id: {0}\ndata: event {0}\n\n", first + n);
         [Step::At(n * interval), write(event)]
+    })
+}
+
+pub(crate) fn late(steps: impl Iterator<Item = Step>, by: u64) -> impl Iterator<Item = Step> {
+    steps.map(move |step| match step {
+        Step::At(at) => Step::At(at + by),
+        step => step,
     })
 }
 
@@ -113,6 +122,11 @@ async fn respond(stream: TcpStream, answer: &(impl Fn(&Request) -> Answer + ?Siz
                 stream.write_all(&chunk).await.ok()?;
             }
             Step::Write(bytes) => stream.write_all(&bytes).await.ok()?,
+            Step::WriteBytes(bytes) => {
+                let chunks =
+                    bytes.into_iter().flat_map(|it| [b'1', b'\r', b'\n', it, b'\r', b'\n']);
+                stream.write_all(&chunks.collect::<Vec<_>>()).await.ok()?;
+            }
             Step::End if is_chunked => {
                 stream.write_all(b"0\r\n\r\n").await.ok()?;
                 stream.shutdown().await.ok()?;

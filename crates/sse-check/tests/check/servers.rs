@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::{net::TcpListener, process::Command, time::interval};
 use tokio_stream::wrappers::IntervalStream;
-use tower_sse::{Event, Heartbeat, LastEventId, SseLayer, hub::Hub};
+use tower_sse::{Event, Heartbeat, LastEventId, SseLayer, hub::Hub, hub::Retention};
 
 use crate::report::Report;
 use crate::tool::{find, skip};
@@ -38,9 +38,8 @@ async fn axum_fails_nothing() {
     assert_eq!(report.all("warning"), ["lines"], "{report}");
 }
 
-#[tokio::test]
-async fn sse_layer_passes_everything_and_resumes() {
-    let hub = Hub::new();
+/// Looks at a topic of events each 300 ms.
+async fn look_at_hub(hub: Hub, layer: SseLayer) -> Report {
     let publisher = hub.clone();
     tokio::spawn(async move {
         let mut ticks = std::pin::pin!(ticks());
@@ -50,11 +49,26 @@ async fn sse_layer_passes_everything_and_resumes() {
     });
     let route =
         get(async move |last: LastEventId| hub.subscribe_to("topic").resume(last).response());
-    let layer = SseLayer::new().heartbeat(Heartbeat::every(Duration::from_millis(100)));
-    let report = look(serve(Router::new().route("/", route).layer(layer)).await).await;
-    let not_looked_at = ["delay", "changes"];
-    assert_eq!(report.all("not looked at"), not_looked_at, "{report}");
+    let layer = layer.heartbeat(Heartbeat::every(Duration::from_millis(100)));
+    look(serve(Router::new().route("/", route).layer(layer)).await).await
+}
+
+#[tokio::test]
+async fn sse_layer_passes_everything_and_resumes() {
+    let report = look_at_hub(Hub::new(), SseLayer::new()).await;
+    let not_checked = ["delay", "changes"];
+    assert_eq!(report.all("not checked"), not_checked, "{report}");
     assert_eq!(report.all("pass").len(), 8, "{report}");
+}
+
+#[tokio::test]
+async fn newest_values_warn_and_refused_reconnection_fails() {
+    let newest = Hub::builder().retention(Retention::latest()).build();
+    let report = look_at_hub(newest, SseLayer::new()).await;
+    report.expect_with("resumption", "warning", "only the newest of");
+    let report = look_at_hub(Hub::new(), SseLayer::new().max_streams(1)).await;
+    report.expect_with("resumption", "fail", "is refused");
+    assert_eq!(report.all("fail"), ["resumption"], "{report}");
 }
 
 /// Looks at the server of a script that prints its port.
