@@ -292,7 +292,7 @@ fn limited(rig: &Rig, limit: usize) -> impl Fn(&str) -> JoinHandle<Reply> + use<
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_wait_for_a_call_hold_no_permit_of_a_layer_inside() {
+async fn requests_that_wait_for_a_call_hold_no_permit_inside() {
     let rig = Rig::new(Runs::new());
     let send = limited(&rig, 2);
     let same = [(); 4].map(|()| send("/turn"));
