@@ -33,6 +33,7 @@ const AWAY: [(&str, &str, &str); 18] = [
     ("StartError", "src/runs/answer.rs", "answers know the error"),
     ("Streams", "src/hub/connect_streams.rs", "needs the hub"),
     ("StreamsBuilder", "src/hub/connect_streams.rs", "needs the hub"),
+    ("Subscription", "src/hub/subscription/messages.rs", "a stream that has a subscription"),
     ("Subscription", "src/hub/subscription/subscribe.rs", "its start"),
     ("Cluster", "crates/tower-sse-redis/src/runs/cluster/requests.rs", "requests know the cluster"),
     ("Mirrors", "crates/tower-sse-redis/src/runs/cluster/elsewhere/check.rs", "checking owners"),
