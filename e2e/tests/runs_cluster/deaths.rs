@@ -70,7 +70,8 @@ async fn pages_learn_once_that_the_answer_of_a_killed_owner_is_incomplete() {
     _ = Client::begun(&cluster, "killed", 1_000_000).await;
     let mut pages = Vec::new();
     for to in cluster.addresses() {
-        let mut page = Client { is_page: true, ..Client::of_turn("killed", 1_000_000, 5) };
+        let mut page = Client::of_turn("killed", 1_000_000, 5);
+        page.is_page = true;
         let progress = page.progress.clone();
         let others = cluster.addresses().split_off(1);
         pages.push(tokio::spawn(async move {
