@@ -89,6 +89,8 @@ impl Server {
             b"HSET" => self.set_fields(now, command),
             b"HGET" => self.field(now, command),
             b"HMGET" => self.many_fields(now, command),
+            b"HKEYS" => self.field_names(now, command),
+            b"HDEL" => self.delete_fields(now, command),
             b"SCRIPT" => Ok(self.load_script(command)),
             b"EVAL" => Ok(lua::run(self, now, &command[1], command)),
             b"EVALSHA" => match self.scripts.get(&command[1]).cloned() {
@@ -186,7 +188,7 @@ impl Server {
         self.keys.get_mut(name)
     }
 
-    fn take(&mut self, now: u64, name: &[u8]) -> Option<Key> {
+    pub(super) fn take(&mut self, now: u64, name: &[u8]) -> Option<Key> {
         self.key(now, name)?;
         self.keys.remove(name)
     }

@@ -236,6 +236,23 @@ impl Server {
         self.fields(now, &command[1], &command[2..]).map(Reply::Array)
     }
 
+    /// `HKEYS key`
+    pub(super) fn field_names(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
+        let Some(value) = self.value(now, &command[1]) else { return Ok(Reply::Array(vec![])) };
+        Ok(Reply::Array(value.hash()?.keys().cloned().map(Reply::Bulk).collect()))
+    }
+
+    /// `HDEL key field …`
+    pub(super) fn delete_fields(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
+        let Some(value) = self.value(now, &command[1]) else { return Ok(integer(0)) };
+        let hash = value.hash()?;
+        let count = command[2..].iter().filter(|name| hash.remove(*name).is_some()).count();
+        if hash.is_empty() {
+            self.take(now, &command[1]);
+        }
+        Ok(integer(count))
+    }
+
     fn fields(&mut self, now: u64, key: &[u8], names: &[Vec<u8>]) -> Result<Vec<Reply>, Reply> {
         let Some(value) = self.value(now, key) else { return Ok(vec![Reply::Nil; names.len()]) };
         let hash = value.hash()?;

@@ -79,6 +79,7 @@ pub(crate) fn check(history: History) -> Verdict {
     }
     if history.severity < Severity::Losing {
         faults.extend(check_stops(&history));
+        faults.extend(check_stopped(&history));
     }
     if history.severity == Severity::Calm {
         faults.extend(check_reports(&history));
@@ -244,6 +245,28 @@ fn check_stops(history: &History) -> Vec<String> {
         is_late.then(|| format!("call {number} was stopped, and goes on"))
     });
     goes_on.collect()
+}
+
+/// An answer that ends because the run was stopped has every event that any client has seen, unless
+/// the run's process was out of reach.
+fn check_stopped(history: &History) -> Vec<String> {
+    let mut seen = BTreeMap::new();
+    for event in history.answers.iter().flat_map(|answer| &answer.events) {
+        let newest = seen.entry(&event.epoch).or_insert(0);
+        *newest = event.sequence.max(*newest);
+    }
+    let lacks = history.answers.iter().filter_map(|answer| {
+        let last = answer.events.last()?;
+        let call = &history.calls[last.call];
+        let is_stopped = answer.end == Some(AnswerEnd::Failed(Some(Outcome::Cancelled)));
+        // No later request finds a run that was replaced.
+        let is_replaced = history.stops.iter().any(|stop| stop.replaces && stop.key == answer.key);
+        let is_checked = is_stopped && !is_replaced && !history.disturbed[call.life];
+        let newest = seen[&last.epoch];
+        (is_checked && last.sequence < newest)
+            .then(|| format!("client {} lacks events up to {newest}: {last:?}", answer.client))
+    });
+    lacks.collect()
 }
 
 /// Each run is reported once.

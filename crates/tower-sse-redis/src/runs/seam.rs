@@ -90,6 +90,12 @@ pub(crate) enum Command {
     /// Returns the state of a run of another process, and reports to its owner that it is watched.
     /// Answered by [`Reply::Check`].
     Check(Check),
+    /// Returns the runs of a process that are live, or whose end is not reported yet.
+    /// Answered by [`Reply::LiveRuns`].
+    LiveRuns(ProcessId),
+    /// Records that the end of a run of this process, which is dead, is reported.
+    /// Answered by [`Reply::Reported`].
+    Reported(ProcessId, RunId),
 }
 
 /// The input of [`Command::Sync`].
@@ -183,6 +189,9 @@ pub(crate) enum EndMode {
     /// Its owner is dead. Ended only if the store agrees. The outcome is
     /// [`Interrupted`](Outcome::Interrupted).
     Bury,
+    /// The same as [`Bury`](Self::Bury), also if another process has buried the run and not
+    /// [reported](Command::Reported) it.
+    Inherit,
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
     /// stays, and the key is free.
     Void,
@@ -221,6 +230,8 @@ pub(crate) enum Reply {
     },
     End(EndReply),
     Check(CheckReply),
+    LiveRuns(Vec<RunId>),
+    Reported,
 }
 
 /// The reply to a `Look` or `Claim`.
@@ -313,7 +324,7 @@ pub(crate) enum AppendReply {
 }
 
 /// The reply to an `End`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EndReply {
     /// The run is ended, now or by an earlier command of this process in the same mode.
     Ended {
@@ -321,6 +332,10 @@ pub(crate) enum EndReply {
         /// The sequence number of the newest event in its stream.
         newest: u64,
     },
+    /// The run is interrupted, because its owner is dead. This process reports the end, unless it
+    /// already has, and then sends [`Reported`](Command::Reported). Sent only to `Bury`, `Inherit`
+    /// and `Cancel`.
+    Buried { owner: ProcessId, newest: u64 },
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
     /// The call has answered with an event stream, so the run cannot be void; or the run is live,
@@ -332,7 +347,7 @@ pub(crate) enum EndReply {
     /// The store does not have the events that the owner has exported: send a `Sync`. Sent only to
     /// `Own`.
     Behind,
-    /// The owner is not dead. Sent only to `Bury`, and to `Cancel`, which has asked the owner.
+    /// The owner is not dead. Sent only to `Bury` and `Inherit`, and to `Cancel`, which has asked the owner.
     NotDead(Liveness),
     /// Another run has the key, or the claim is not of this process.
     Other,
@@ -467,6 +482,8 @@ pub(crate) enum Incoming {
     /// Another run has taken the key of a run of this process, which was live or had ended. No
     /// request finds the earlier run any more.
     Replaced(Epoch),
+    /// A process has not been seen for most of a lease. This process looks after its runs.
+    Silent(ProcessId),
     /// The store has lost its data. All runs of this process are synchronized.
     HintToAll,
 }

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::runs::RunKey;
 use tower_sse::runs::support::{Epoch, Hooks, Options, Process, Record, lock, spawn, until};
 
-use super::elsewhere::check;
 use super::elsewhere::mirrors::{MirrorMap, Mirrors};
+use super::elsewhere::{check, dead};
 use super::owner::exports::{self, Exports};
 use super::timing::{EXPORT_WAIT, Timing};
 use crate::runs::seam::{
@@ -122,7 +122,10 @@ impl Receiver {
             (Incoming::HintToAll, _) => self.exports.synchronize_all(),
             (Incoming::Push(run, push), Some(mirrors)) => mirrors.push(&run, &push),
             (Incoming::LostPushes, Some(mirrors)) => mirrors.load_all(),
-            (Incoming::Push(..) | Incoming::LostPushes, None) => {}
+            (Incoming::Silent(process), Some(mirrors)) => {
+                spawn(dead::look_after(Arc::downgrade(&mirrors), process));
+            }
+            (Incoming::Push(..) | Incoming::LostPushes | Incoming::Silent(_), None) => {}
         }
     }
 }

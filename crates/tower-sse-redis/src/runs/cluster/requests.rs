@@ -434,7 +434,7 @@ impl Cluster {
                 // The owner has renewed its lease since, so it has been asked.
                 Ok(EndReply::NotDead(Liveness::Alive)) => return true,
                 Ok(EndReply::Over(Outcome::Cancelled)) => return is_asked,
-                result => return self.mirrors.has_cancelled(run, result),
+                result => return self.mirrors.has_cancelled(run, result).await,
             }
             sleep(pause).await;
             pause = (2 * pause).min(RETRY_DELAY);

@@ -1,8 +1,9 @@
 use std::{fmt::Write as _, io::Write as _, time::Duration};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use redis::{Cmd, Pipeline, cmd};
-use tower_sse::{hub::broker::support::whole_milliseconds, runs::RunKey};
+use tower_sse::hub::broker::support::whole_milliseconds;
+use tower_sse::runs::{RunKey, support::Epoch};
 
 use crate::runs::seam::{
     Append, Batch, Check, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim,
@@ -60,16 +61,32 @@ impl Encoder<'_> {
             Command::Trim(trim) => self.trim(trim),
             Command::End(end) => self.end(end),
             Command::Check(_) => self.check(part),
+            // Neither needs a script.
+            Command::LiveRuns(process) => {
+                let mut keys = cmd("HKEYS");
+                keys.arg(self.scope.keys.control(process));
+                keys
+            }
+            Command::Reported(process, run) => {
+                let mut remove = cmd("HDEL");
+                remove.arg(self.scope.keys.control(process)).arg(self.scope.keys.stream(run));
+                remove
+            }
         });
     }
 
     /// Returns the command that registers this process as a user of a server. It is sent again at
-    /// intervals, so that the process remains registered. `server` is the id of this server, and
+    /// intervals, so that the process remains registered. With `looks`, the reply names processes whose
+    /// runs this process looks after. `server` is the id of this server, and
     /// `earlier` the id of the server that the process used before.
-    pub(super) fn join(&self, server: &str, earlier: Option<&str>) -> Cmd {
-        let mut command = self.call(Script::Join, &[self.scope.keys.data()]);
+    pub(super) fn join(&self, server: &str, earlier: Option<&str>, looks: bool) -> Cmd {
+        let Scope { keys, process, kept_for, .. } = self.scope;
+        let joined = [keys.data(), keys.processes(), keys.control(process)];
+        let mut command = self.call(Script::Join, &joined);
         command.arg(server).arg(earlier.unwrap_or_default());
-        command.arg(whole_milliseconds(self.scope.lease)).arg(self.scope.keys.everyone());
+        command.arg(whole_milliseconds(self.scope.lease)).arg(keys.everyone());
+        command.arg(process.as_str()).arg(whole_milliseconds(*kept_for));
+        command.arg(keys.control_prefix()).arg(looks);
         command
     }
 
@@ -106,6 +123,7 @@ impl Encoder<'_> {
         command.arg(run.epoch.to_string()).arg(self.owner());
         command.arg(optional(*entries)).arg(*restores).arg(head.as_deref().unwrap_or_default());
         command.arg(self.scope.keys.channel(run)).arg(*pushes);
+        command.arg(self.scope.keys.control_prefix());
         command
     }
 
@@ -166,6 +184,7 @@ impl Encoder<'_> {
             EndMode::Lost => ("lost", "interrupted"),
             EndMode::Cancel { .. } => ("cancel", "cancelled"),
             EndMode::Bury => ("bury", "interrupted"),
+            EndMode::Inherit => ("inherit", "interrupted"),
             EndMode::Void => ("void", "void"),
             EndMode::Release => ("orphan", "interrupted"),
             EndMode::Forget => ("forget", ""),
@@ -252,6 +271,18 @@ pub(super) fn parts(commands: &[Command]) -> impl Iterator<Item = &[Command]> {
     })
 }
 
+/// Returns the run with a stream of this name, which [`Keys::stream`] has returned.
+pub(super) fn run_of_stream(stream: &str) -> Option<RunId> {
+    let (claim, epoch) = stream.rsplit_once("}:")?;
+    let (_, tag) = claim.rsplit_once('{')?;
+    let text = |part| percent_decode_str(part).decode_utf8().ok();
+    let key = match tag.split_once(':') {
+        Some((owner, name)) => RunKey::new(text(owner)?, text(name)?),
+        None => RunKey::shared(text(tag)?),
+    };
+    Some(RunId::new(key.ok()?, Epoch::parse(epoch)?))
+}
+
 fn optional(number: Option<u64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
@@ -306,12 +337,17 @@ impl Keys {
         format!("{}data", self.prefix)
     }
 
+    /// Returns the key of the processes that share runs.
+    pub(super) fn processes(&self) -> String {
+        format!("{}processes", self.prefix)
+    }
+
     /// Returns the channel of hints to all processes.
     pub(super) fn everyone(&self) -> String {
         format!("{}ctl@{}", self.prefix, self.database)
     }
 
-    /// Returns the channel of hints to a process.
+    /// Returns the channel of hints to a process, which is also the key of its live runs.
     pub(super) fn control(&self, process: &ProcessId) -> String {
         self.control_prefix() + process.as_str()
     }
@@ -384,7 +420,7 @@ impl Hashes {
 mod tests {
     use tower_sse::runs::{RunKey, support::Epoch};
 
-    use super::Keys;
+    use super::{Keys, run_of_stream};
     use crate::runs::seam::{ProcessId, RunId};
 
     #[test]
@@ -393,6 +429,9 @@ mod tests {
         let run = RunId::new(RunKey::new("a:b", "c d}").unwrap(), Epoch::parse("k1").unwrap());
         assert_eq!(keys.claim(&run.key), "app:run:{a%3Ab:c%20d%7D}");
         assert_eq!(keys.stream(&run), "app:run:{a%3Ab:c%20d%7D}:k1");
+        assert_eq!(run_of_stream(&keys.stream(&run)), Some(run.clone()));
+        let shared = RunId::new(RunKey::shared("a{b}:c").unwrap(), run.epoch);
+        assert_eq!(run_of_stream(&keys.stream(&shared)), Some(shared));
         assert_eq!(keys.channel(&run), "app:run:{a%3Ab:c%20d%7D}:k1@3");
         assert_eq!((keys.data(), keys.everyone()), ("app:run:data".into(), "app:run:ctl@3".into()));
         assert_eq!(keys.control(&ProcessId::from_claim("p1")), "app:run:ctl@3:p1");

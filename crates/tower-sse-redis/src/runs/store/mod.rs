@@ -18,6 +18,8 @@
 //! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
 //! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
+//! | `prefix:run:ctl@database:process` | hash | the live runs of one process, and those whose end is not reported yet: the names of their streams |
+//! | `prefix:run:processes` | hash | until when each process counts as present, in milliseconds |
 //! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
 //!
 //! The braces are a part of the name, so that all keys of a run are in one slot. Channels contain

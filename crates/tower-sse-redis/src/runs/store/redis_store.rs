@@ -246,7 +246,7 @@ impl Link {
         let commands = async {
             loop {
                 sleep(interval).await;
-                match session.check(&self.endpoint.scope).await {
+                match session.check(&self.endpoint).await {
                     Ok(info) => self.health.set_evicting(info.eviction != Eviction::None),
                     Err(error) => return error,
                 }

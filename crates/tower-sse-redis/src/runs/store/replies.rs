@@ -4,7 +4,7 @@ use bytes::Bytes;
 use redis::{Value, from_redis_value};
 use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 
-use super::commands::has_marker;
+use super::commands::{has_marker, run_of_stream};
 use crate::broker::RawEntry;
 use crate::runs::seam::{
     Append, AppendReply, Batch, CheckReply, Command, EndReply, Failure, Liveness, LookReply, Page,
@@ -52,6 +52,12 @@ fn split(reply: Value, count: usize) -> Result<Vec<Value>, Failure> {
 
 fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
     let reply = match (command, &check(reply)?) {
+        (Command::Reported(..), reply) => number(reply).map(|_| Reply::Reported),
+        (Command::LiveRuns(_), Value::Array(streams)) => {
+            let streams = Fields(streams);
+            let runs = (0..streams.0.len()).filter_map(|at| run_of_stream(streams.text(at)?));
+            Some(Reply::LiveRuns(runs.collect()))
+        }
         (Command::Trim(_), reply) => number(reply).map(|entries| Reply::Trim { entries }),
         (Command::Renew(_), Value::Int(-1)) => Some(Reply::Renew(RenewReply::Unsure)),
         (Command::Renew(_), reply) => {
@@ -67,7 +73,7 @@ fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
                 Command::Sync(_) => fields.sync().map(Reply::Sync),
                 Command::End(_) => fields.end().map(Reply::End),
                 Command::Check(_) => fields.check().map(Reply::Check),
-                Command::Renew(_) | Command::Append(_) | Command::Trim(_) => None,
+                _ => None,
             }
         }
         _ => None,
@@ -143,6 +149,10 @@ impl Fields<'_> {
         Some(match self.status() {
             "ended" if matches!(self.text(1)?, "void" | "forgotten") => EndReply::Freed,
             "ended" => EndReply::Ended { outcome: outcome(self.text(1)?), newest: self.number(2)? },
+            "buried" => {
+                let owner = ProcessId::from_claim(self.text(1)?);
+                EndReply::Buried { owner, newest: self.number(2)? }
+            }
             "over" => EndReply::Over(outcome(self.text(1)?)),
             "running" => EndReply::Running,
             "behind" => EndReply::Behind,

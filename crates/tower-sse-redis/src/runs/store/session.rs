@@ -68,7 +68,7 @@ impl Session {
         let hashes = load_scripts(&mut commands).await?;
         if earlier != Some(&info.run_id) {
             let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_new: true };
-            let join = encoder.join(&info.run_id, earlier);
+            let join = encoder.join(&info.run_id, earlier, false);
             _ = send::<Value>(&mut commands, &join, "join the processes that share runs").await?;
         }
         Ok(Self {
@@ -160,19 +160,25 @@ impl Session {
     }
 
     /// Checks that the connection for commands works, and that the same server is at its end. Also
-    /// keeps the key `data`, which is missing after a loss, and finds out whether it is missing.
-    pub(super) async fn check(&self, scope: &Scope) -> Result<ServerInfo, Error> {
+    /// keeps the key `data`, which is missing after a loss, and finds out whether it is missing, and
+    /// whose runs this process looks after.
+    pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<ServerInfo, Error> {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify())).await?;
         info.require_runs()?;
-        let encoder = Encoder { scope, hashes: &self.hashes, is_new: false };
-        let join = encoder.join(&info.run_id, Some(&info.run_id));
+        let encoder = Encoder { scope: &endpoint.scope, hashes: &self.hashes, is_new: false };
+        let join = encoder.join(&info.run_id, Some(&info.run_id), true);
         // If the server does not accept this command now, the session sends it again at the next
         // check.
-        if let Ok(reply) = commands.send_packed_command(&join).await
-            && check(reply) == Err(Failure::NoScript)
-        {
-            self.load_scripts().await?;
+        if let Ok(reply) = commands.send_packed_command(&join).await {
+            match check(reply) {
+                Err(Failure::NoScript) => self.load_scripts().await?,
+                Ok(reply) => {
+                    let silent = from_redis_value::<Vec<String>>(reply).unwrap_or_default();
+                    endpoint.subscriptions.look_after(silent.iter().skip(1));
+                }
+                Err(_) => {}
+            }
         }
         Ok(info)
     }
@@ -353,6 +359,11 @@ impl Subscriptions {
         }
         let run = lock(&self.runs).get(str::from_utf8(channel).ok()?)?.clone();
         Some(Incoming::Push(run, parse_push(message)?))
+    }
+
+    /// Lets this process look after the runs of other processes.
+    fn look_after<'a>(&self, silent: impl Iterator<Item = &'a String>) {
+        silent.for_each(|name| (self.receive)(Incoming::Silent(ProcessId::from_claim(name))));
     }
 
     pub(super) fn lose_pushes(&self) {

@@ -3,8 +3,7 @@ use std::{slice, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
-use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{Phase, Process, caught};
+use tower_sse::runs::support::{Phase, caught};
 
 use super::{check, mirror::Mirror, mirrors::Mirrors};
 use crate::runs::seam::{
@@ -86,27 +85,29 @@ impl Mirrors {
     pub(super) async fn bury_all<'m>(&self, dead: &'m [Arc<Mirror>]) -> Vec<&'m Arc<Mirror>> {
         let bury = |mirror: &Arc<Mirror>| bury_command(&mirror.run);
         let results = self.store.execute(None, dead.iter().map(bury).collect()).await;
-        let buried = dead.iter().zip(results);
-        let buried =
-            buried.filter(|(mirror, result)| is_buried(&self.process, &mirror.run, result));
+        self.report(dead.iter().map(|mirror| &mirror.run).zip(&results)).await;
+        let buried = dead.iter().zip(results).filter(|(_, result)| is_buried(result));
         buried.map(|(mirror, _)| mirror).inspect(|mirror| mirror.set_ended()).collect()
     }
 
     /// Ends a run whose owner is dead.
     pub(crate) async fn bury(&self, run: &RunId) {
         let results = self.store.execute(None, vec![bury_command(run)]).await;
-        results.iter().for_each(|result| _ = is_buried(&self.process, run, result));
+        self.report([run].into_iter().zip(&results)).await;
     }
 }
 
 impl Mirrors {
     /// Returns whether a run is cancelled, by the reply to [`EndMode::Cancel`]. Reports a run whose
     /// owner is dead.
-    pub(crate) fn has_cancelled(&self, run: &RunId, result: Result<EndReply, Failure>) -> bool {
-        let is_cancelled =
-            matches!(result, Ok(EndReply::Ended { outcome: Outcome::Cancelled, .. }));
-        is_buried(&self.process, run, &result.map(Reply::End));
-        is_cancelled
+    pub(crate) async fn has_cancelled(
+        &self,
+        run: &RunId,
+        result: Result<EndReply, Failure>,
+    ) -> bool {
+        let result = result.map(Reply::End);
+        self.report([(run, &result)].into_iter()).await;
+        matches!(result, Ok(Reply::End(EndReply::Ended { .. })))
     }
 }
 
@@ -114,18 +115,10 @@ fn bury_command(run: &RunId) -> Command {
     Command::End(End { run: run.clone(), mode: EndMode::Bury })
 }
 
-/// Returns whether a run has ended, and reports the end if this process has ended it.
-fn is_buried(process: &Process, run: &RunId, result: &Result<Reply, Failure>) -> bool {
-    match result {
-        Ok(Reply::End(EndReply::Ended { outcome: Outcome::Interrupted, newest })) => {
-            process.report_dead(run.key.clone(), run.epoch, *newest);
-            true
-        }
-        Ok(Reply::End(reply)) => {
-            matches!(reply, EndReply::Ended { .. } | EndReply::Over(_) | EndReply::Other)
-        }
-        _ => false,
-    }
+/// Returns whether a run has ended.
+fn is_buried(result: &Result<Reply, Failure>) -> bool {
+    use EndReply::{Buried, Ended, Other, Over};
+    matches!(result, Ok(Reply::End(Buried { .. } | Ended { .. } | Over(_) | Other)))
 }
 
 /// The maximum number of commands in a pipeline.

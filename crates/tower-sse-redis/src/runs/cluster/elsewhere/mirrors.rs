@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, time::Instant, time::timeout};
 use tower_sse::runs::support::{Phase, Process, Record, lock};
 use tower_sse::runs::{Outcome, StartError};
 #[cfg(tower_sse_simulation)]
@@ -32,6 +32,8 @@ pub(crate) struct Mirrors {
     /// The permits of loads. Each load holds a permit while it loads a page.
     pub(super) pages: Semaphore,
     pub(crate) map: Arc<MirrorMap>,
+    /// The runs of dead processes that this process has reported, and when.
+    pub(super) reported: Mutex<HashMap<RunId, Instant>>,
 }
 
 impl Mirrors {
@@ -41,7 +43,8 @@ impl Mirrors {
         timing: Timing,
         map: Arc<MirrorMap>,
     ) -> Self {
-        Self { process, store, timing, pages: Semaphore::new(MAX_PAGES), map }
+        let (pages, reported) = (Semaphore::new(MAX_PAGES), Mutex::default());
+        Self { process, store, timing, pages, map, reported }
     }
 
     /// Returns the mirror, among those of this run, that has this record.

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod claims;
+mod deaths;
 mod ends;
 mod faults;
 mod full;

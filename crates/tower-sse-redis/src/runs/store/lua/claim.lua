@@ -35,6 +35,6 @@ if not is_free and (is_looking or claim.state == 'completed') then
 end
 if is_restoring then return { 'restoring' } end
 if is_looking then return { 'free' } end
-create_claim(key, epoch, process, lease, ttl)
+create_claim(key, epoch, process, lease, ttl, control)
 if not is_free then publish_replacement(control, claim) end
 return { 'new' }

@@ -73,12 +73,21 @@ local function has_lost(claim, epoch)
   return claim.epoch < epoch
 end
 
-local function create_claim(key, epoch, process, lease, ttl)
+-- `control` is the prefix of the channels of processes, and of the keys of their live runs.
+local function create_claim(key, epoch, process, lease, ttl, control)
   keep(key, math.max(ttl, MIN_TTL))
   redis.call('DEL', key)
   redis.call('HSET', key, 'v', VERSION, 'e', epoch, 'p', process, 's', 'starting',
     'l', now + lease, 'd', lease, 'w', 0)
   keep(key, math.max(ttl, MIN_TTL))
+  redis.call('HSET', control .. process, key .. ':' .. epoch, '')
+  keep(control .. process, math.max(ttl, MIN_TTL))
+end
+
+-- Removes a run from those that another process reports if the owner dies. If a permission is
+-- missing, that process finds that the run has ended.
+local function remove_live(control, claim, stream)
+  redis.pcall('HDEL', control .. tostring(claim.process), stream)
 end
 
 -- Tells the owner of a run that another run has taken its key, so that the owner deletes its stream.

@@ -11,12 +11,15 @@
 -- orphan   by the process that sent the claim, which does not know whether Redis executed it; like
 --          `void` before the run has begun, otherwise the outcome is `interrupted`
 -- cancel   by any process; unless the owner is dead, it is asked to end the run itself
--- bury     by any process, if the owner is dead
+-- bury     by any process, if the owner is dead. It reports the end and then removes the run from the
+--          live ones of the owner
+-- inherit  the same, also if another process has buried the run and not removed it
 -- forget   deletes the keys of a run that ended, or that Redis has lost
 -- discard  deletes the stream of a run that was replaced
 --
 -- ended  outcome newest         the run is ended, now or before by the same process in the same
 --                               mode; `forget`, `discard`: its keys are deleted
+-- buried owner newest           `bury`, `inherit`, `cancel`: the same, and this process reports the end
 -- over   outcome                the run was ended before by another process or in another mode
 -- behind newest                 `own`: Redis has other events
 -- live, late state wait         `bury`, `cancel`: the owner is not dead
@@ -42,8 +45,16 @@ if mode == 'forget' or mode == 'discard' then
 end
 if not claim then return { 'gone' } end
 if not is_ours or mode == 'orphan' and claim.process ~= process then return { 'other' } end
-local ended_by = mode .. ' ' .. process
+local buried_by = 'bury ' .. process
+local ended_by = (mode == 'bury' or mode == 'inherit') and buried_by or mode .. ' ' .. process
 if not claim.is_live then
+  if mode == 'inherit' and string.find(claim.ended_by or '', '^bury ') then
+    redis.call('HSET', key, 'b', buried_by)
+    claim.ended_by = buried_by
+  end
+  if claim.ended_by == ended_by and ended_by == buried_by then
+    return { 'buried', claim.process, (read_newest(stream)) }
+  end
   if claim.ended_by ~= ended_by then return { 'over', claim.state } end
   return { 'ended', claim.state, (read_newest(stream)) }
 end
@@ -65,14 +76,14 @@ if mode == 'own' then
   if expected and expected ~= entries then return { 'behind', 0 } end
 elseif mode == 'lost' then
   outcome = 'interrupted'
-elseif mode == 'bury' or mode == 'cancel' and claim.process ~= process then
+elseif mode == 'bury' or mode == 'inherit' or mode == 'cancel' and claim.process ~= process then
   -- The owner exports all events before the end, because its clients may have seen them. If the
   -- hint is lost, it finds the request when it renews its lease.
   if mode == 'cancel' and not claim.stop then
     redis.call('HSET', key, 'c', ARGV[12] or '')
     redis.call('PUBLISH', control .. claim.process, epoch)
   end
-  outcome, ended_by = 'interrupted', 'bury ' .. process
+  outcome, ended_by = 'interrupted', buried_by
   local status, wait = liveness(key, claim, is_new_connection)
   if status ~= 'dead' then return { status, claim.state, wait } end
 elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
@@ -82,6 +93,7 @@ elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   keep(key, 2 * claim.lease)
   redis.call('HSET', key, 's', 'void', 'b', ended_by)
   redis.call('PUBLISH', channel, 'v')
+  remove_live(control, claim, stream)
   return { 'ended', 'void', 0 }
 end
 
@@ -91,4 +103,6 @@ keep(stream, ttl)
 redis.call('HSET', key, 's', outcome, 'b', ended_by)
 publish_end(channel, newest, outcome, message)
 if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
+if ended_by == buried_by then return { 'buried', claim.process, newest } end
+remove_live(control, claim, stream)
 return { 'ended', outcome, newest }

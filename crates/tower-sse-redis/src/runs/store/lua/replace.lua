@@ -27,7 +27,8 @@ if is_cancelled then
   add_end(key, stream, newest, 'cancelled', '')
   keep(stream, math.max(ttl, MIN_TTL))
 end
-create_claim(key, epoch, process, lease, ttl)
+create_claim(key, epoch, process, lease, ttl, control)
+if claim.is_live then remove_live(control, claim, stream) end
 if is_cancelled then publish_end(channel, newest, 'cancelled', '') end
 publish_replacement(control, claim)
 return { 'new' }

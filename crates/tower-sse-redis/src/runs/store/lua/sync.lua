@@ -4,7 +4,7 @@
 -- KEYS: claim, stream
 -- ARGV: epoch, process, lease, ttl, expected number of entries (empty: unknown), whether to create
 --       lost keys again, head of the stream (empty: it has not begun), channel, whether the owner
---       pushes its batches
+--       pushes its batches, prefix of the channels of processes
 --
 -- ok     newest entries watched     `newest`: the newest event in Redis; `watched`: the number of
 --        lines                      milliseconds for which another process still watches the run;
@@ -36,7 +36,7 @@ end
 local is_lost = has_lost(claim, epoch)
 if is_lost and not is_restoring then return { 'gone' } end
 if is_lost then
-  create_claim(key, epoch, process, lease, ttl)
+  create_claim(key, epoch, process, lease, ttl, ARGV[10])
   claim = { epoch = epoch, state = 'starting', watched = 0, is_live = true }
 end
 if claim.epoch ~= epoch then return { 'other' } end

@@ -5,6 +5,7 @@ use super::{world::LEASE, *};
 scenes!(Pair:
     owner_that_was_declared_dead_is_fenced,
     request_finds_a_dead_owner_without_a_client,
+    death_of_a_process_is_reported_without_a_client,
     owner_that_is_cut_off_within_its_lease_keeps_its_run,
     client_of_a_process_that_is_cut_off_continues_at_another,
     owner_that_is_cut_off_refuses_ids_of_other_runs,
@@ -48,6 +49,15 @@ async fn request_finds_a_dead_owner_without_a_client(pair: Pair<impl World>) {
     pair.world.pass(LEASE).await;
     let started = join_all((0..20).map(|_| pair.other.start_until_known())).await;
     assert_eq!(started.iter().flatten().count(), 1);
+}
+
+async fn death_of_a_process_is_reported_without_a_client(pair: Pair<impl World>) {
+    let _source = pair.started(&["a"]).await;
+    pair.world.pass(LEASE).await;
+    pair.one.store.cut();
+    until_async(async || !pair.other.outcomes().is_empty()).await;
+    pair.world.pass(LEASE * 4).await;
+    assert_eq!(pair.other.outcomes(), [Outcome::Interrupted]);
 }
 
 async fn owner_that_is_cut_off_within_its_lease_keeps_its_run(pair: Pair<impl World>) {

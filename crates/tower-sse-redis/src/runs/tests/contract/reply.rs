@@ -15,6 +15,7 @@ pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
         Ok(Reply::Trim { entries }) => format!("trimmed {entries}"),
         Ok(Reply::End(reply)) => end(reply),
         Ok(Reply::Check(reply)) => check(reply),
+        Ok(other @ (Reply::LiveRuns(_) | Reply::Reported)) => format!("{other:?}"),
         Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript) => {
             "unavailable".into()
         }
@@ -59,6 +60,7 @@ fn sync(reply: SyncReply) -> String {
 fn end(reply: EndReply) -> String {
     match reply {
         EndReply::Ended { outcome, newest } => format!("ended {outcome} {newest}"),
+        EndReply::Buried { newest, .. } => format!("ended interrupted {newest}"),
         EndReply::Over(outcome) => format!("over {outcome}"),
         EndReply::NotDead(liveness) => live(liveness),
         EndReply::Running => "running".into(),
@@ -89,6 +91,7 @@ pub(crate) fn received(incoming: &Incoming) -> String {
     match incoming {
         Incoming::Hint(epoch) => format!("hint {epoch}"),
         Incoming::HintToAll => "hint to all".into(),
+        Incoming::Silent(process) => format!("silent {}", process.as_str()),
         Incoming::LostPushes => "lost pushes".into(),
         Incoming::Push(_, Push::Head(head)) => utf8(head),
         Incoming::Push(_, Push::Batch(pushed)) => batch(pushed),

@@ -127,6 +127,17 @@ impl Server {
         match claim.state {
             State::Starting | State::Running => {}
             State::Void => return EndReply::Freed,
+            State::Ended(_) if matches!(end.mode, EndMode::Bury | EndMode::Inherit) => {
+                let buried = discriminant(&EndMode::Bury);
+                let is_ours = |(by, how): &(ProcessId, _)| {
+                    *how == buried && (by == process || matches!(end.mode, EndMode::Inherit))
+                };
+                if claim.ended_by.as_ref().is_some_and(is_ours) {
+                    claim.ended_by = Some((process.clone(), buried));
+                    return EndReply::Buried { owner: claim.process.clone(), newest };
+                }
+                return EndReply::Over(claim.outcome());
+            }
             State::Ended(outcome) if claim.ended_by.as_ref() == Some(&ended_by) => {
                 return EndReply::Ended { outcome, newest };
             }
@@ -140,7 +151,7 @@ impl Server {
             }
             EndMode::Own { outcome, error, .. } => (*outcome, error.clone()),
             EndMode::Cancel { .. } if claim.process == *process => (Outcome::Cancelled, None),
-            EndMode::Cancel { .. } | EndMode::Bury => {
+            EndMode::Cancel { .. } | EndMode::Bury | EndMode::Inherit => {
                 if let EndMode::Cancel { lines } = &end.mode
                     && claim.stop.is_none()
                 {
@@ -156,6 +167,7 @@ impl Server {
             EndMode::Void | EndMode::Release if claim.state == State::Starting => {
                 claim.state = State::Void;
                 self.sent.push(Sent::Push(run.clone(), Push::Void));
+                self.live.remove(run);
                 return EndReply::Freed;
             }
             EndMode::Void => return EndReply::Running,
@@ -164,12 +176,17 @@ impl Server {
             }
         };
         claim.state = State::Ended(outcome);
+        let is_buried = ended_by.1 == discriminant(&EndMode::Bury);
         claim.ended_by = Some(ended_by);
         let owner = claim.process.clone();
         self.close(run, outcome, error);
         if owner != *process {
-            self.sent.push(Sent::Hint(owner, run.epoch));
+            self.sent.push(Sent::Hint(owner.clone(), run.epoch));
         }
+        if is_buried {
+            return EndReply::Buried { owner, newest };
+        }
+        self.live.remove(run);
         EndReply::Ended { outcome, newest }
     }
 

@@ -28,6 +28,10 @@ pub(crate) struct Server {
     pub(crate) pushed_batches: usize,
     /// The runs of all renewals, in their order.
     pub(crate) synced: Vec<Epoch>,
+    /// The live runs, and those whose end is not reported yet, each with its process.
+    pub(super) live: HashMap<RunId, ProcessId>,
+    /// Until when each process counts as present.
+    pub(super) present: HashMap<ProcessId, Instant>,
     /// The number of calls with commands.
     pub(crate) pipelines: usize,
     /// The number of pages that were loaded.
@@ -114,6 +118,14 @@ impl Server {
             }
             Command::End(end) => ("end", Reply::End(self.end(end, process))),
             Command::Check(check) => ("check", Reply::Check(self.check(check))),
+            Command::LiveRuns(owner) => {
+                let of_owner = self.live.iter().filter(|(_, process)| *process == owner);
+                ("live runs", Reply::LiveRuns(of_owner.map(|(run, _)| run.clone()).collect()))
+            }
+            Command::Reported(_, run) => {
+                self.live.remove(run);
+                ("reported", Reply::Reported)
+            }
         };
         *self.commands.entry(name).or_default() += 1;
         reply
@@ -151,6 +163,21 @@ impl Server {
         LookReply::Claimed
     }
 
+    /// Records that a process is present. Returns the processes whose runs it looks after.
+    pub(super) fn join(&mut self, process: &ProcessId) -> Vec<ProcessId> {
+        let (now, lease) = (Instant::now(), self.lease);
+        self.present.insert(process.clone(), now + lease * 3 / 4);
+        let live = &self.live;
+        self.present.retain(|it, until| *until >= now || live.values().any(|owner| owner == it));
+        let silent = self.present.iter_mut().filter(|(_, until)| **until < now);
+        silent
+            .map(|(silent, until)| {
+                *until = now + lease * 3;
+                silent.clone()
+            })
+            .collect()
+    }
+
     fn is_restoring(&self) -> bool {
         self.restoring_until.is_some_and(|until| until > Instant::now())
     }
@@ -170,6 +197,7 @@ impl Server {
             stop: None,
         };
         self.claims.insert(run.key.clone(), claim);
+        self.live.insert(run.clone(), process.clone());
     }
 
     pub(super) fn replace(
@@ -186,6 +214,7 @@ impl Server {
                 let (is_live, owner) = (claim.is_live(), claim.process.clone());
                 if is_live {
                     self.close(earlier, Outcome::Cancelled, None);
+                    self.live.remove(earlier);
                 }
                 self.sent.push(Sent::Replaced(owner, earlier.epoch));
             }
@@ -206,7 +235,14 @@ impl Server {
 }
 
 impl Claim {
-    pub(super) fn is_live(&self) -> bool {
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.state {
+            State::Ended(outcome) => outcome,
+            _ => Outcome::Interrupted,
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
         matches!(self.state, State::Starting | State::Running)
     }
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::{convert::Infallible, future::ready, mem, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tower_sse::runs::RunStore;
 use tower_sse::runs::support::lock;
 use tower_sse::runs::support::{Connected, Options};
@@ -42,9 +42,24 @@ impl MemoryStore {
             faults.number = 1;
             faults.connection = Some(watch::Sender::new(Connection::Up(1)));
             let faults = Arc::clone(&self.faults);
-            self.server().inboxes.push((process.clone(), receive, faults));
+            self.server().inboxes.push((process.clone(), receive.clone(), faults));
         }
+        tokio::spawn(self.clone().stay(process.clone(), receive));
         Link { store: self, process }
+    }
+
+    /// Keeps a process present while it is connected, four times in a lease.
+    async fn stay(self, process: ProcessId, receive: Receive) {
+        let interval = self.server().lease / 4;
+        loop {
+            sleep(interval).await;
+            if !self.is_used() {
+                return;
+            }
+            let is_away = self.faults().is_away;
+            let silent = if is_away { Vec::new() } else { self.server().join(&process) };
+            silent.into_iter().for_each(|silent| receive(Incoming::Silent(silent)));
+        }
     }
 
     /// Returns the state of the server, to inspect or change it.
@@ -167,7 +182,7 @@ fn refused(commands: &[Command], failure: Failure) -> Vec<Result<Reply, Failure>
 
 fn run_of(command: &Command) -> Option<&RunId> {
     match command {
-        Command::Look(_) => None,
+        Command::Look(_) | Command::LiveRuns(_) | Command::Reported(..) => None,
         Command::Claim { run, .. } => Some(run),
         Command::Sync(sync) => Some(&sync.run),
         Command::Renew(renew) => Some(&renew.run),

@@ -1,0 +1,94 @@
+//! The runs of processes that have died, which no client need ask for.
+
+use std::{collections::HashMap, sync::Weak};
+
+use tokio::time::{Instant, sleep};
+use tower_sse::runs::{Outcome, support::lock};
+
+use super::mirrors::Mirrors;
+use crate::runs::seam::{Command, End, EndMode, EndReply, Failure, ProcessId, Reply, RunId};
+
+/// The maximum number of commands in a pipeline.
+const MAX_COMMANDS: usize = 512;
+/// The number of leases after which another process looks after the runs, as in `lua/join.lua`.
+const TENURE: u32 = 3;
+
+/// Ends the runs of a silent process once it counts as dead, and reports each of them. If it is
+/// alive, its runs go on.
+pub(crate) async fn look_after(mirrors: Weak<Mirrors>, silent: ProcessId) {
+    let began = Instant::now();
+    // The runs that another process has buried, and when this process first saw that.
+    let mut buried = HashMap::new();
+    while let Some(mirrors) = mirrors.upgrade()
+        && began.elapsed() < mirrors.timing.lease * TENURE
+    {
+        let live = mirrors.store.execute(None, vec![Command::LiveRuns(silent.clone())]).await;
+        if let Some(Ok(Reply::LiveRuns(runs))) = live.into_iter().next() {
+            if runs.is_empty() {
+                return;
+            }
+            for runs in runs.chunks(MAX_COMMANDS) {
+                mirrors.end_dead(&silent, runs, &mut buried).await;
+            }
+        }
+        let pause = mirrors.timing.lease / 8;
+        drop(mirrors);
+        sleep(pause).await;
+    }
+}
+
+impl Mirrors {
+    async fn end_dead(
+        &self,
+        owner: &ProcessId,
+        runs: &[RunId],
+        buried: &mut HashMap<RunId, Instant>,
+    ) {
+        let lease = self.timing.lease;
+        let end = |run: &RunId| {
+            // The process that has buried the run would have reported it by now.
+            let is_late = buried.get(run).is_some_and(|since| since.elapsed() >= lease);
+            let mode = if is_late { EndMode::Inherit } else { EndMode::Bury };
+            Command::End(End { run: run.clone(), mode })
+        };
+        let results = self.store.execute(None, runs.iter().map(end).collect()).await;
+        for (run, result) in runs.iter().zip(&results) {
+            match result {
+                Ok(Reply::End(EndReply::Over(Outcome::Interrupted))) => {
+                    buried.entry(run.clone()).or_insert_with(Instant::now);
+                }
+                Ok(Reply::End(EndReply::NotDead(_) | EndReply::Buried { .. })) | Err(_) => {}
+                // The run is over, and its owner has reported it.
+                Ok(_) => {
+                    let reported = Command::Reported(owner.clone(), run.clone());
+                    self.store.execute(None, vec![reported]).await;
+                }
+            }
+        }
+        self.report(runs.iter().zip(&results)).await;
+    }
+
+    /// Reports the runs that this process has buried, by the replies, and then records that in the
+    /// store: if this process dies in between, another one reports them again.
+    pub(super) async fn report<'r>(
+        &self,
+        results: impl Iterator<Item = (&'r RunId, &'r Result<Reply, Failure>)>,
+    ) {
+        let mut reported = Vec::new();
+        for (run, result) in results {
+            let Ok(Reply::End(EndReply::Buried { owner, newest })) = result else { continue };
+            let is_new = {
+                let mut recent = lock(&self.reported);
+                recent.retain(|_, at: &mut Instant| at.elapsed() < self.timing.lease);
+                recent.insert(run.clone(), Instant::now()).is_none()
+            };
+            if is_new {
+                self.process.report_dead(run.key.clone(), run.epoch, *newest);
+            }
+            reported.push(Command::Reported(owner.clone(), run.clone()));
+        }
+        if !reported.is_empty() {
+            self.store.execute(None, reported).await;
+        }
+    }
+}

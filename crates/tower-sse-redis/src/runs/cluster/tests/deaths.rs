@@ -1,0 +1,97 @@
+//! Processes that die while no client asks for their runs.
+
+use super::*;
+use crate::runs::seam::{Command, End, EndMode, ProcessId};
+
+/// Returns the number of commands of this kind.
+fn count(process: &Process, kind: &str) -> usize {
+    process.store.server().commands.get(kind).copied().unwrap_or(0)
+}
+
+/// Starts runs at the first process, and lets their events be exported.
+async fn started_at(process: &Process, runs: usize) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for turn in 0..runs {
+        sources.push(process.start_as(&key_of(turn)).await);
+        send(&sources[turn], &["a"]);
+    }
+    sleep(LEASE * 3).await;
+    sources
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
+    const RUNS: usize = 600;
+    let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS)).await;
+    let third = Process::with(dead.store.other(), |builder| builder).await;
+    let _sources = started_at(&dead, RUNS).await;
+    assert_eq!(count(&other, "live runs"), 0, "all processes are alive");
+    dead.store.go_away();
+    sleep(LEASE * 2).await;
+    let told = [other.outcomes(), third.outcomes()].concat();
+    assert_eq!(told, [Outcome::Interrupted; RUNS]);
+    assert!(other.ends.lock().unwrap().iter().all(|end| end.events == 1));
+    // After that, nothing is left to do.
+    sleep(LEASE).await;
+    let looked = count(&other, "live runs");
+    sleep(LEASE * 10).await;
+    assert_eq!(count(&other, "live runs"), looked);
+    dead.store.come_back();
+    sleep(LEASE * 10).await;
+    assert_eq!(dead.outcomes(), [], "they were reported");
+    assert_eq!(other.outcomes().len() + third.outcomes().len(), RUNS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn death_is_reported_by_another_if_the_process_that_ends_the_run_dies() {
+    let (dead, other) = two().await;
+    let _sources = started_at(&dead, 1).await;
+    let run = RunId::of(&dead.record(&key_of(0)));
+    let ghost = dead.store.other();
+    let link = ghost.clone().connect(ProcessId::draw(), Arc::new(drop));
+    // The other process looks after the runs only once the ghost has ended them.
+    other.store.go_away();
+    dead.store.go_away();
+    sleep(LEASE).await;
+    for _ in 0..8 {
+        let end = Command::End(End { run: run.clone(), mode: EndMode::Bury });
+        link.execute(None, vec![end]).await;
+        sleep(LEASE / 8).await;
+    }
+    assert!(!dead.store.server().claims[&run.key].is_live());
+    drop(link);
+    assert_eq!(other.outcomes(), []);
+    other.store.come_back();
+    sleep(LEASE * 5).await;
+    assert_eq!(other.outcomes(), [Outcome::Interrupted]);
+    assert_eq!(count(&other, "reported"), 1);
+}
+
+/// The reply that the run has ended is lost.
+#[tokio::test(start_paused = true)]
+async fn death_is_reported_once_if_a_reply_is_lost() {
+    let (dead, other) = two().await;
+    let _sources = started_at(&dead, 1).await;
+    dead.store.go_away();
+    while dead.store.server().claims[&key_of(0)].is_live() {
+        other.store.faults().lost_replies = usize::from(count(&other, "end") > 8);
+        sleep(Duration::from_millis(10)).await;
+    }
+    sleep(LEASE * 2).await;
+    assert_eq!(other.outcomes(), [Outcome::Interrupted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_process_that_returns_keeps_its_runs() {
+    let (one, other) = two().await;
+    let sources = started_at(&one, 1).await;
+    one.store.go_away();
+    sleep(LEASE).await;
+    assert!(count(&other, "live runs") > 0);
+    one.store.come_back();
+    sleep(LEASE * 6).await;
+    send(&sources[0], &["b"]);
+    drop(sources);
+    assert_whole(other.attach_as(&key_of(0)).await, &["a", "b"]).await;
+    assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]));
+}
