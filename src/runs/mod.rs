@@ -3,9 +3,9 @@
 //!
 //! A run is one event stream, which a service returns or the program starts with [`Runs::start`]. A
 //! separate task drives the stream and records its events. A reloaded page, a second tab, and a
-//! client that reconnects with `Last-Event-ID` can all attach to the run. The run does not depend
-//! on any of their connections, so the answer of a language model is generated and paid for only
-//! once.
+//! client that reconnects with `Last-Event-ID` can all attach to the run. The run outlives their
+//! connections, so the answer of a language model is generated and paid for only once. It does not
+//! outlive its process: if that dies, the run is interrupted.
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -205,10 +205,13 @@
 //!   documents how soon they fail. If these clients repeat their requests without an id, the first
 //!   request starts a new run, and the others join it. If a process has had no contact with the
 //!   store for one *lease* period, other processes can declare it dead.
-//! - [`on_end`](RunsBuilder::on_end) is called by the run's process. If that process died, the
-//!   first process that notices this calls its own `on_end` with
-//!   [`Interrupted`](Outcome::Interrupted). In rare cases, for example if a run ends while its
-//!   process cannot reach the store, the run is reported twice, with the same [`RunEnd::id`].
+//! - [`on_end`](RunsBuilder::on_end) is called by the run's process. If that process died, another
+//!   one calls its own `on_end` with [`Interrupted`](Outcome::Interrupted), within two lease periods
+//!   and whether or not a client asks for the run. It can take a quarter of a period longer if all
+//!   other processes connected to the store less than two periods ago. If the process that makes the
+//!   report dies or loses the store at that moment, another one makes it again some periods later.
+//!   A run that ends while its process cannot reach the store can be reported twice too. Both
+//!   reports have the same [`RunEnd::id`].
 //! - [`max_running`](RunsBuilder::max_running),
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),

@@ -696,9 +696,10 @@ impl RunsBuilder {
     /// billing and reports.
     ///
     /// Without a store, it is called once for each run. With a store, it can be called twice for a
-    /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies, the
-    /// first process that notices this calls its own closures for the run, with a [`RunEnd`] whose
-    /// [`bytes`](RunEnd::bytes) is 0.
+    /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies,
+    /// another process calls its own closures for the run [soon](super#several-processes), with a
+    /// [`RunEnd`] whose [`bytes`](RunEnd::bytes) is 0. No client need ask for the run, but one
+    /// process must live.
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or
     /// interrupted, before it has answered. It is not called if the call returns anything but an
