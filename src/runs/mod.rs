@@ -189,8 +189,9 @@
 //! can then attach new and resuming clients to any run, and can
 //! [cancel](Runs::cancel_with#several-processes) or replace the run. Requests with the same key call
 //! the service only once, even if they reach different processes. The *run's process* is the one
-//! that called the service. It drives the stream, and exports the events to the store. If it exits before the answer is complete, the answer is interrupted. If any other
-//! process exits, the answer goes on.
+//! that called the service. It drives the stream, and exports the events to the store. If it exits
+//! before the answer is complete, the answer is interrupted. If any other process exits, the answer
+//! goes on.
 //!
 //! - Each request with a key takes one round trip to the store. A request that starts a run takes
 //!   two. The first request that a process receives for a run of another process takes several.
