@@ -12,6 +12,8 @@ const JOIN: &str = include_str!("../../store/lua/join.lua");
 
 /// The channel of hints to all processes.
 const EVERYONE: &str = "app:run:ctl@0";
+/// The prefix of the channels of processes.
+const CONTROL: &str = "app:run:ctl@0:";
 const LEASE_MS: u64 = LEASE.as_millis() as u64;
 const GRACE_MS: u64 = GRACE.as_millis() as u64;
 
@@ -39,13 +41,14 @@ impl Redis {
     /// Joins the processes that use the server with this id, after a connection to `earlier`.
     async fn join(&self, server: &str, earlier: &str) {
         let lease = LEASE_MS.to_string();
-        let joined = self.call(JOIN, &[DATA], &[server, earlier, &lease, EVERYONE]).await;
-        assert_eq!(joined, "joined");
+        let keys = [DATA, "app:run:processes", "app:run:ctl@0:p"];
+        let arguments = [server, earlier, &lease, EVERYONE, "p", "60000", CONTROL, "1"];
+        assert_eq!(self.call(JOIN, &keys, &arguments).await, "joined");
     }
 
     /// Looks as a process with an old connection does, or claims the key.
     async fn claim(&self, epoch: &str) -> String {
-        let arguments = [epoch, "p", &LEASE_MS.to_string(), "1", "0", EVERYONE];
+        let arguments = [epoch, "p", &LEASE_MS.to_string(), "1", "0", EVERYONE, CONTROL];
         self.call(CLAIM_SCRIPT, &[CLAIM, DATA], &arguments).await
     }
 
