@@ -124,12 +124,8 @@ impl Error {
     /// Creates the error of a response that did not arrive in time. `has_begun` says whether some of
     /// its bytes did.
     pub(crate) fn late(action: &str, limit: Duration, has_begun: bool) -> Self {
-        let (kind, extent) = if has_begun {
-            (io::ErrorKind::UnexpectedEof, "only a part of the response")
-        } else {
-            (io::ErrorKind::TimedOut, "no response")
-        };
-        let reason = io::Error::new(kind, format!("{extent} within {limit:?}"));
+        let kind = if has_begun { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::TimedOut };
+        let reason = io::Error::new(kind, format!("no whole response within {limit:?}"));
         Self::with_kind(action, ErrorKind::Unreachable, reason)
     }
 

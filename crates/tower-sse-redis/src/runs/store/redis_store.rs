@@ -108,16 +108,12 @@ impl RedisStore {
             let Some(part) = page.batches.last_mut().filter(|_| length > 0) else {
                 return Ok(page);
             };
-            let next = Some((part.first, part.last, length));
-            if !read.is_empty() && event != next {
+            let next = (part.first, part.last, length);
+            if event.replace(next).is_some_and(|event| event != next) {
                 // The owner has trimmed or restored the stream meanwhile.
-                read.clear();
+                (event, read) = (None, Vec::new());
                 continue;
             }
-            if part.bytes.is_empty() {
-                return Err(Failure::Run);
-            }
-            event = next;
             read.extend_from_slice(&part.bytes);
             if read.len() >= length {
                 part.bytes = read.into();
@@ -243,39 +239,31 @@ impl Link {
     /// behind what its connection carries. Returns the error when the session breaks.
     async fn watch(&self, session: &Session) -> Error {
         let interval = self.interval();
-        let commands = async {
-            loop {
-                sleep(interval).await;
-                match session.check(&self.endpoint).await {
-                    Ok(info) => self.health.set_evicting(info.eviction != Eviction::None),
-                    Err(error) => return error,
-                }
-            }
-        };
-        let pushes = async {
-            loop {
-                sleep(interval).await;
-                if let Err(error) = session.check_pushes().await {
-                    return error;
-                }
-            }
-        };
-        let loads = async {
-            loop {
-                sleep(interval).await;
-                if let Err(error) = session.check_loads(&self.endpoint).await {
-                    return error;
-                }
-            }
-        };
         select! {
             biased;
             () = session.ended.cancelled() => {
                 Error::new("keep the connection to Redis", "connection lost")
             }
-            error = commands => error,
-            error = pushes => error,
-            error = loads => error,
+            error = repeat(interval, || async move {
+                let info = session.check(&self.endpoint).await?;
+                self.health.set_evicting(info.eviction != Eviction::None);
+                Ok(())
+            }) => error,
+            error = repeat(interval, || session.check_pushes()) => error,
+            error = repeat(interval, || session.check_loads(&self.endpoint)) => error,
+        }
+    }
+}
+
+/// Repeats a check at intervals. Returns its error.
+async fn repeat<F>(interval: Duration, check: impl Fn() -> F) -> Error
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    loop {
+        sleep(interval).await;
+        if let Err(error) = check().await {
+            return error;
         }
     }
 }

@@ -48,9 +48,9 @@ impl Session {
     ) -> Result<Self, Error> {
         let opened = Instant::now();
         let ended = CancellationToken::new();
-        let (pushed, ends) = (Arrival::default(), Some(&ended));
-        let configs = [(ends, &Arrival::default()), (ends, &pushed), (None, &Arrival::default())];
-        let configs = configs.map(|(ended, arrival)| config(endpoint, ended, arrival));
+        let pushed = Arc::new(Mutex::new(opened));
+        let configs = [Some((&ended, &pushed)), Some((&ended, &pushed)), None];
+        let configs = configs.map(|pushes| config(endpoint, pushes));
         let Connections { connections, info } =
             endpoint.servers.connect(&endpoint.servers.clients, &configs, &endpoint.name).await?;
         let [mut commands, pushes, loads] = connections;
@@ -122,17 +122,13 @@ impl Session {
         }
         // If the server is gone, the other connections break meanwhile, which ends the session.
         sleep(REPLACE_DELAY).await;
-        let (servers, config) = (&endpoint.servers, config(endpoint, None, &Arrival::default()));
-        match servers.connect(&servers.clients, &[config], &endpoint.name).await {
-            Ok(Connections { connections: [connection], info })
-                if info.run_id == self.info.run_id =>
-            {
-                *loads = Arc::new(Shared::for_loads(connection));
+        let (servers, config) = (&endpoint.servers, config(endpoint, None));
+        let opened = servers.connect(&servers.clients, &[config], &endpoint.name).await;
+        if let Ok(Connections { connections: [connection], info }) = opened {
+            if info.run_id != self.info.run_id {
+                self.ended.cancel();
             }
-            Ok(_) => self.ended.cancel(),
-            Err(error) => {
-                debug!(error = %tower_sse_broker::with_sources(&error), "failed to open a connection for loads");
-            }
+            *loads = Arc::new(Shared::for_loads(connection));
         }
     }
 
@@ -191,13 +187,11 @@ impl Session {
     /// Checks the connection for loads, and replaces it if it is broken.
     pub(super) async fn check_loads(&self, endpoint: &Endpoint) -> Result<(), Error> {
         let loads = Arc::clone(&*self.loads.lock().await);
-        match loads.send(&identify()).await {
-            Ok(reply) => self.identify(ready(Ok(reply))).await.map(drop),
-            Err(_) => {
-                self.replace(&loads, endpoint).await;
-                Ok(())
-            }
+        if let Ok(reply) = loads.send(&identify()).await {
+            return self.identify(ready(Ok(reply))).await.map(drop);
         }
+        self.replace(&loads, endpoint).await;
+        Ok(())
     }
 
     /// Reads the reply of the server at the end of a connection. It must be the server of the
@@ -236,21 +230,21 @@ fn reply_timeout(endpoint: &Endpoint) -> Duration {
     endpoint.servers.timeout.min(REPLY_TIMEOUT.max(endpoint.scope.lease / 4))
 }
 
-/// Returns the settings of a connection. Its pushes are received, until `ended` is cancelled, which
+/// Returns the settings of a connection. Its pushes are received until the token is cancelled, which
 /// happens when the connection breaks.
 fn config(
     endpoint: &Endpoint,
-    ended: Option<&CancellationToken>,
-    arrival: &Arrival,
+    pushes: Option<(&CancellationToken, &Arrival)>,
 ) -> AsyncConnectionConfig {
     let (limit, lease) = (endpoint.servers.timeout, endpoint.scope.lease);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(limit.min(CONNECT_TIMEOUT.max(lease / 8))))
         .set_response_timeout(Some(reply_timeout(endpoint)));
-    let Some(ended) = ended.cloned() else { return config };
-    let (subscriptions, arrival) = (Arc::clone(&endpoint.subscriptions), arrival.clone());
+    let Some((ended, arrival)) = pushes else { return config };
+    let (ended, arrival) = (ended.clone(), Arc::clone(arrival));
+    let subscriptions = Arc::clone(&endpoint.subscriptions);
     config.set_push_sender(move |push: PushInfo| {
-        arrival.set();
+        *lock(&arrival) = Instant::now();
         if !ended.is_cancelled() && !subscriptions.receive(push) {
             ended.cancel();
         }
@@ -379,20 +373,7 @@ const LOAD_ATTEMPTS: u32 = 3;
 const REPLACE_DELAY: Duration = Duration::from_secs(1);
 
 /// The time at which the newest reply or push of a connection arrived.
-#[derive(Clone)]
-struct Arrival(Arc<Mutex<Instant>>);
-
-impl Default for Arrival {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
-}
-
-impl Arrival {
-    fn set(&self) {
-        *lock(&self.0) = Instant::now();
-    }
-}
+type Arrival = Arc<Mutex<Instant>>;
 
 /// A connection that carries large replies, or pushes.
 ///
@@ -413,7 +394,7 @@ impl Shared {
     }
 
     fn for_loads(connection: MultiplexedConnection) -> Self {
-        Self::new(connection, Arrival::default(), STALL)
+        Self::new(connection, Arc::new(Mutex::new(Instant::now())), STALL)
     }
 
     /// Sends a command. Fails if the connection breaks.
@@ -427,10 +408,10 @@ impl Shared {
         let mut since = Instant::now();
         loop {
             if let Ok(reply) = timeout_at(since + self.limit, &mut reply).await {
-                self.arrival.set();
+                *lock(&self.arrival) = Instant::now();
                 return reply;
             }
-            let arrived = *lock(&self.arrival.0);
+            let arrived = *lock(&self.arrival);
             if arrived <= since {
                 return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
