@@ -124,8 +124,12 @@ impl Error {
     /// Creates the error of a response that did not arrive in time. `has_begun` says whether some of
     /// its bytes did.
     pub(crate) fn late(action: &str, limit: Duration, has_begun: bool) -> Self {
-        let kind = if has_begun { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::TimedOut };
-        let reason = io::Error::new(kind, format!("no whole response within {limit:?}"));
+        let (kind, whole) = if has_begun {
+            (io::ErrorKind::UnexpectedEof, "whole ")
+        } else {
+            (io::ErrorKind::TimedOut, "")
+        };
+        let reason = io::Error::new(kind, format!("no {whole}response within {limit:?}"));
         Self::with_kind(action, ErrorKind::Unreachable, reason)
     }
 
