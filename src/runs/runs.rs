@@ -783,7 +783,7 @@ impl Runs {
         lines: Option<Bytes>,
     ) -> bool {
         match &self.shared {
-            None => self.process.cancel(key, last, lines),
+            None => self.process.cancel(key, last, lines.as_deref()),
             Some(shared) => shared.cancel(key, last, lines).await,
         }
     }

@@ -2,7 +2,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
 use std::{mem, slice, sync::atomic::AtomicBool, sync::atomic::Ordering::AcqRel, task::Context};
 
-use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 use tokio::{runtime::Handle, sync::Notify};
 
@@ -145,7 +144,7 @@ impl Process {
         self: &Arc<Self>,
         key: &RunKey,
         last: Option<&LastEventId>,
-        lines: Option<Bytes>,
+        lines: Option<&[u8]>,
     ) -> bool {
         let Some(record) = self.get(key) else { return false };
         seen(last, record.epoch, record.newest()).is_some() && self.cancel_record(&record, lines)
@@ -153,8 +152,7 @@ impl Process {
 
     /// Cancels a run of this process. If there are `lines`, the run first records an event with
     /// them. Returns whether the run was starting or running.
-    pub fn cancel_record(self: &Arc<Self>, record: &Arc<Record>, lines: Option<Bytes>) -> bool {
-        let lines = lines.as_deref();
+    pub fn cancel_record(self: &Arc<Self>, record: &Arc<Record>, lines: Option<&[u8]>) -> bool {
         let is_cancelled =
             self.with_registry(|registry, deferred| registry.cancel(record, lines, deferred));
         if lines.is_some() {

@@ -140,7 +140,7 @@ impl SharedRuns for Cluster {
                     seen.is_some() && self.cancel_run(&run, lines).await
                 }
                 Ok(LookReply::Ended { .. }) => false,
-                _ => self.process.cancel(key, last, lines),
+                _ => self.process.cancel(key, last, lines.as_deref()),
             }
         })
     }
@@ -419,7 +419,7 @@ impl Cluster {
     /// the export takes too long.
     pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
         if let Some(own) = self.exports.record(run) {
-            let is_cancelled = self.process.cancel_record(&own, lines);
+            let is_cancelled = self.process.cancel_record(&own, lines.as_deref());
             if self.is_up() {
                 self.wait_until(|| self.exports.has_ended(run.epoch)).await;
             }

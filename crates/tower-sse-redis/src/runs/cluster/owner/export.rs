@@ -304,7 +304,7 @@ impl Export {
         }
         match (target, result) {
             (_, Ok(Reply::Sync(reply))) => return self.synced(&reply, connection, beat),
-            (_, Ok(Reply::End(reply))) => return self.ended(reply),
+            (_, Ok(Reply::End(reply))) => return self.ended(&reply),
             (_, Ok(Reply::Renew(reply))) => self.renewed(reply, beat),
             (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
                 self.appended(reply, *last, *len);
@@ -433,14 +433,14 @@ impl Export {
         if is_own { Effect::Ended } else { Effect::Over(outcome) }
     }
 
-    fn ended(&mut self, reply: EndReply) -> Option<Effect> {
+    fn ended(&mut self, reply: &EndReply) -> Option<Effect> {
         self.failures = 0;
         if let Some(reason) = self.given_up {
             return Some(Effect::Lost(reason));
         }
-        self.is_replaced |= reply == EndReply::Other;
+        self.is_replaced |= *reply == EndReply::Other;
         let is_lost = match reply {
-            EndReply::Over(outcome) => return Some(self.over(outcome, None)),
+            EndReply::Over(outcome) => return Some(self.over(*outcome, None)),
             EndReply::Behind => true,
             EndReply::Gone => self.record.phase() != Phase::Void,
             _ => false,

@@ -72,7 +72,8 @@ async fn export(
         match effect {
             Effect::Ended => {}
             Effect::Stop(lines) => {
-                process.cancel_record(&record, Some(lines).filter(|lines| !lines.is_empty()));
+                let lines = Some(&lines[..]).filter(|lines| !lines.is_empty());
+                process.cancel_record(&record, lines);
                 continue;
             }
             // Another run has the key.
