@@ -23,10 +23,11 @@ use slab::Slab;
 use tokio::task::coop;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::event::{Event, EventId};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{Runtimes, drop_waker, wake_all};
-use crate::{BoxError, connection::Client, error::causes, event::Event, event::EventId, stats::Stats};
+use crate::{BoxError, connection::Client, error::causes, stats::Stats};
 
 /// A slot into which an outer layer puts its shutdown before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;

@@ -37,7 +37,7 @@ const AWAY: [(&str, &str, &str); 19] = [
     ("Subscription", "src/hub/subscription/subscribe.rs", "its start"),
     ("Cluster", "crates/tower-sse-redis/src/runs/cluster/requests.rs", "requests know the cluster"),
     ("Mirrors", "crates/tower-sse-redis/src/runs/cluster/elsewhere/check.rs", "checking owners"),
-    ("Mirrors", "crates/tower-sse-redis/src/runs/cluster/elsewhere/dead.rs", "ending runs of the dead"),
+    ("Mirrors", "crates/tower-sse-redis/src/runs/cluster/elsewhere/dead.rs", "burials"),
     ("Mirrors", "crates/tower-sse-redis/src/runs/cluster/elsewhere/load.rs", "loading"),
     ("Redis", "crates/tower-sse-redis/src/broker/redis_broker.rs", "brokers know the server"),
     ("Redis", "crates/tower-sse-redis/src/runs/store/redis_runs.rs", "stores know the server"),
