@@ -13,7 +13,7 @@ pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
         Ok(Reply::Append(AppendReply::Appended { entries })) => format!("appended {entries}"),
         Ok(Reply::Append(AppendReply::Refused)) => "refused".into(),
         Ok(Reply::Trim { entries }) => format!("trimmed {entries}"),
-        Ok(Reply::End(reply)) => end(reply),
+        Ok(Reply::End(reply)) => end(&reply),
         Ok(Reply::Check(reply)) => check(reply),
         Ok(other @ (Reply::LiveRuns(_) | Reply::Reported)) => format!("{other:?}"),
         Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript) => {
@@ -57,12 +57,12 @@ fn sync(reply: SyncReply) -> String {
     }
 }
 
-fn end(reply: EndReply) -> String {
+fn end(reply: &EndReply) -> String {
     match reply {
         EndReply::Ended { outcome, newest } => format!("ended {outcome} {newest}"),
         EndReply::Buried { newest, .. } => format!("ended interrupted {newest}"),
         EndReply::Over(outcome) => format!("over {outcome}"),
-        EndReply::NotDead(liveness) => live(liveness),
+        EndReply::NotDead(liveness) => live(*liveness),
         EndReply::Running => "running".into(),
         EndReply::Freed => "freed".into(),
         EndReply::Behind => "behind".into(),
