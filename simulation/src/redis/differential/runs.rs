@@ -39,7 +39,7 @@ fn model_replies_as_redis_does() {
     // Every state of a claim was met.
     for status in [
         "new", "free", "restori", "live", "late", "dead", "ended", "ok", "behind", "gone", "over",
-        "int(-1)", "joined",
+        "int(-1)", "joined", "buried",
     ] {
         let is_met = statuses.iter().any(|reply| reply.contains(status));
         assert!(is_met, "no reply is {status}: {statuses:?}");
@@ -69,12 +69,12 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let head = if rng.u8(..3) == 0 { "" } else { "-" };
             let restores = u8::from(rng.u8(..4) == 0);
             let arguments =
-                format!("{epoch}|{process}|8000|60000|{entries}|{restores}|{head}|ch|{flag}");
+                format!("{epoch}|{process}|8000|60000|{entries}|{restores}|{head}|ch|{flag}|ctl:");
             (script!("sync.lua"), vec!["k", &stream], arguments)
         }
         7..10 => {
             let modes =
-                ["own", "lost", "void", "orphan", "cancel", "bury", "bury", "forget", "discard"];
+                ["own", "lost", "void", "orphan", "cancel", "bury", "inherit", "forget", "discard"];
             let mode = modes[rng.usize(..modes.len())];
             let outcome = if mode == "own" { "completed" } else { "interrupted" };
             let lines = if flag == 1 { "data: x\n" } else { "" };
@@ -101,12 +101,14 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         }
         14 => {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];
-            (script!("join.lua"), vec!["data"], format!("s{is_new}|{earlier}|8000|all"))
+            let live = format!("ctl:{process}");
+            let arguments = format!("s{is_new}|{earlier}|8000|all|{process}|60000|ctl:|{flag}");
+            return evaluate(script!("join.lua"), &["data", "processes", &live], &arguments);
         }
         15 => {
             let from = if newest == 0 { "-".to_owned() } else { format!("{newest}-0") };
             let (bytes, most) = (rng.u8(..8), rng.u8(1..4));
-            (script!("load.lua"), vec![&*stream], format!("{from}|{bytes}|{most}"))
+            (script!("load.lua"), vec![&*stream], format!("{from}|{bytes}|{most}|{newest}"))
         }
         _ => {
             let command = match rng.u8(..9) {
@@ -115,13 +117,17 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
                 5 => format!("XTRIM {stream} MINID {newest}-0"),
                 6 => "HMGET data u d r".to_owned(),
                 7 => "HMGET k v e p s l d w x y b t h".to_owned(),
-                _ => format!("DEL {}", ["k", "data", &stream][rng.usize(..3)]),
+                _ => format!("DEL {}", ["k", "data", "ctl:p1", &stream][rng.usize(..4)]),
             };
             return split(&command);
         }
     };
+    evaluate(script, &keys, &arguments)
+}
+
+fn evaluate(script: String, keys: &[&str], arguments: &str) -> Vec<String> {
     let mut command = vec!["EVAL".to_owned(), script, keys.len().to_string()];
-    command.extend(keys.into_iter().map(str::to_owned));
+    command.extend(keys.iter().map(|&key| key.to_owned()));
     command.extend(arguments.split('|').map(str::to_owned));
     command
 }
