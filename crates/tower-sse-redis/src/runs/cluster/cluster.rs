@@ -87,23 +87,23 @@ impl Cluster {
 
     /// Executes a `Look` or a `Claim`.
     pub(crate) async fn look_up(&self, command: Command) -> Result<LookReply, Failure> {
-        match self.one(command).await? {
+        match only(self.store.execute(None, vec![command]).await)? {
             Reply::Look(reply) => Ok(reply),
             _ => Err(Failure::Run),
         }
     }
 
+    /// Ends a run. If this process has buried it, reports its end.
     pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, Failure> {
-        match self.one(Command::End(End { run: run.clone(), mode })).await? {
+        match only(self.mirrors.end_all(vec![End { run: run.clone(), mode }]).await)? {
             Reply::End(reply) => Ok(reply),
             _ => Err(Failure::Run),
         }
     }
+}
 
-    async fn one(&self, command: Command) -> Result<Reply, Failure> {
-        let results = self.store.execute(None, vec![command]).await;
-        results.into_iter().next().unwrap_or(Err(Failure::Lost))
-    }
+fn only(results: Vec<Result<Reply, Failure>>) -> Result<Reply, Failure> {
+    results.into_iter().next().unwrap_or(Err(Failure::Lost))
 }
 
 /// The receiver of pushes and hints. It keeps the exports alive, because running runs need their
@@ -122,10 +122,10 @@ impl Receiver {
             (Incoming::HintToAll, _) => self.exports.synchronize_all(),
             (Incoming::Push(run, push), Some(mirrors)) => mirrors.push(&run, &push),
             (Incoming::LostPushes, Some(mirrors)) => mirrors.load_all(),
-            (Incoming::Silent(process), Some(mirrors)) => {
-                spawn(dead::look_after(Arc::downgrade(&mirrors), process));
+            (Incoming::Silent(process), _) => {
+                spawn(dead::look_after(self.mirrors.clone(), process));
             }
-            (Incoming::Push(..) | Incoming::LostPushes | Incoming::Silent(_), None) => {}
+            (Incoming::Push(..) | Incoming::LostPushes, None) => {}
         }
     }
 }

@@ -300,7 +300,7 @@ impl Cluster {
         match liveness {
             Liveness::Alive => return self.open(run, None).await.map(Some),
             Liveness::Late(wait) => sleep(wait).await,
-            Liveness::Dead => _ = self.mirrors.bury(run).await,
+            Liveness::Dead => _ = self.end(run, EndMode::Bury).await,
         }
         Ok(None)
     }
@@ -434,7 +434,7 @@ impl Cluster {
                 // The owner has renewed its lease since, so it has been asked.
                 Ok(EndReply::NotDead(Liveness::Alive)) => return true,
                 Ok(EndReply::Over(Outcome::Cancelled)) => return is_asked,
-                result => return self.mirrors.has_cancelled(run, result).await,
+                result => return matches!(result, Ok(EndReply::Ended { .. })),
             }
             sleep(pause).await;
             pause = (2 * pause).min(RETRY_DELAY);

@@ -1,5 +1,5 @@
 use std::sync::{Arc, Mutex};
-use std::{collections::BTreeMap, future::ready, io, pin::pin, str, time::Duration};
+use std::{collections::BTreeMap, io, pin::pin, str, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, cmd, from_redis_value};
 use redis::{IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError};
@@ -160,47 +160,43 @@ impl Session {
     /// whose runs this process looks after.
     pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<ServerInfo, Error> {
         let mut commands = self.commands.clone();
-        let info = self.identify(commands.send_packed_command(&identify())).await?;
+        let info = self.identify(commands.send_packed_command(&identify()).await)?;
         info.require_runs()?;
         let encoder = Encoder { scope: &endpoint.scope, hashes: &self.hashes, is_new: false };
         let join = encoder.join(&info.run_id, Some(&info.run_id), true);
         // If the server does not accept this command now, the session sends it again at the next
         // check.
-        if let Ok(reply) = commands.send_packed_command(&join).await {
-            match check(reply) {
-                Err(Failure::NoScript) => self.load_scripts().await?,
-                Ok(reply) => {
-                    let silent = from_redis_value::<Vec<String>>(reply).unwrap_or_default();
-                    endpoint.subscriptions.look_after(silent.iter().skip(1));
+        match commands.send_packed_command(&join).await.map(check) {
+            Ok(Err(Failure::NoScript)) => self.load_scripts().await?,
+            Ok(Ok(reply)) => {
+                let joined = from_redis_value::<Vec<String>>(reply).unwrap_or_default();
+                for silent in joined.iter().skip(1) {
+                    let silent = Incoming::Silent(ProcessId::from_claim(silent));
+                    (endpoint.subscriptions.receive)(silent);
                 }
-                Err(_) => {}
             }
+            _ => {}
         }
         Ok(info)
     }
 
     /// Checks the connection for pushes.
     pub(super) async fn check_pushes(&self) -> Result<(), Error> {
-        self.identify(self.pushes.send(&identify())).await.map(drop)
+        self.identify(self.pushes.send(&identify()).await).map(drop)
     }
 
     /// Checks the connection for loads, and replaces it if it is broken.
     pub(super) async fn check_loads(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let loads = Arc::clone(&*self.loads.lock().await);
-        if let Ok(reply) = loads.send(&identify()).await {
-            return self.identify(ready(Ok(reply))).await.map(drop);
+        match self.load(endpoint, &identify()).await {
+            Ok(reply) => self.identify(Ok(reply)).map(drop),
+            Err(_) => Ok(()),
         }
-        self.replace(&loads, endpoint).await;
-        Ok(())
     }
 
     /// Reads the reply of the server at the end of a connection. It must be the server of the
     /// session.
-    async fn identify(
-        &self,
-        reply: impl Future<Output = RedisResult<Value>>,
-    ) -> Result<ServerInfo, Error> {
-        let info = reply.await.and_then(Value::extract_error);
+    fn identify(&self, reply: RedisResult<Value>) -> Result<ServerInfo, Error> {
+        let info = reply.and_then(Value::extract_error);
         let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
         let info = ServerInfo::parse(info)?;
         if info.run_id != self.info.run_id {
@@ -353,11 +349,6 @@ impl Subscriptions {
         }
         let run = lock(&self.runs).get(str::from_utf8(channel).ok()?)?.clone();
         Some(Incoming::Push(run, parse_push(message)?))
-    }
-
-    /// Lets this process look after the runs of other processes.
-    fn look_after<'a>(&self, silent: impl Iterator<Item = &'a String>) {
-        silent.for_each(|name| (self.receive)(Incoming::Silent(ProcessId::from_claim(name))));
     }
 
     pub(super) fn lose_pushes(&self) {

@@ -6,9 +6,7 @@ use tokio::time::{Instant, sleep_until};
 use tower_sse::runs::support::{Phase, caught};
 
 use super::{check, mirror::Mirror, mirrors::Mirrors};
-use crate::runs::seam::{
-    CheckReply, Command, End, EndMode, EndReply, Failure, Liveness, Reply, RunId,
-};
+use crate::runs::seam::{CheckReply, End, EndMode, EndReply, Failure, Liveness, Reply};
 
 /// The result of a check of one mirror.
 #[derive(Default)]
@@ -83,36 +81,11 @@ impl Mirrors {
 
     /// Ends runs whose owners are dead. Returns the mirrors that have to load the end of their run.
     pub(super) async fn bury_all<'m>(&self, dead: &'m [Arc<Mirror>]) -> Vec<&'m Arc<Mirror>> {
-        let bury = |mirror: &Arc<Mirror>| bury_command(&mirror.run);
-        let results = self.store.execute(None, dead.iter().map(bury).collect()).await;
-        self.report(dead.iter().map(|mirror| &mirror.run).zip(&results)).await;
+        let bury = |mirror: &Arc<Mirror>| End { run: mirror.run.clone(), mode: EndMode::Bury };
+        let results = self.end_all(dead.iter().map(bury).collect()).await;
         let buried = dead.iter().zip(results).filter(|(_, result)| is_buried(result));
         buried.map(|(mirror, _)| mirror).inspect(|mirror| mirror.set_ended()).collect()
     }
-
-    /// Ends a run whose owner is dead.
-    pub(crate) async fn bury(&self, run: &RunId) {
-        let results = self.store.execute(None, vec![bury_command(run)]).await;
-        self.report([run].into_iter().zip(&results)).await;
-    }
-}
-
-impl Mirrors {
-    /// Returns whether a run is cancelled, by the reply to [`EndMode::Cancel`]. Reports a run whose
-    /// owner is dead.
-    pub(crate) async fn has_cancelled(
-        &self,
-        run: &RunId,
-        result: Result<EndReply, Failure>,
-    ) -> bool {
-        let result = result.map(Reply::End);
-        self.report([(run, &result)].into_iter()).await;
-        matches!(result, Ok(Reply::End(EndReply::Ended { .. })))
-    }
-}
-
-fn bury_command(run: &RunId) -> Command {
-    Command::End(End { run: run.clone(), mode: EndMode::Bury })
 }
 
 /// Returns whether a run has ended.
@@ -122,7 +95,7 @@ fn is_buried(result: &Result<Reply, Failure>) -> bool {
 }
 
 /// The maximum number of commands in a pipeline.
-const MAX_COMMANDS: usize = 512;
+pub(super) const MAX_COMMANDS: usize = 512;
 
 /// Checks the mirrors at this interval, until the process' [`Runs`](tower_sse::runs::Runs) is dropped.
 pub(crate) async fn supervise(mirrors: Weak<Mirrors>, interval: Duration) {

@@ -5,11 +5,9 @@ use std::{collections::HashMap, sync::Weak};
 use tokio::time::{Instant, sleep};
 use tower_sse::runs::{Outcome, support::lock};
 
-use super::mirrors::Mirrors;
+use super::{check::MAX_COMMANDS, mirrors::Mirrors};
 use crate::runs::seam::{Command, End, EndMode, EndReply, Failure, ProcessId, Reply, RunId};
 
-/// The maximum number of commands in a pipeline.
-const MAX_COMMANDS: usize = 512;
 /// The number of leases after which another process looks after the runs, as in `lua/join.lua`.
 const TENURE: u32 = 3;
 
@@ -49,10 +47,10 @@ impl Mirrors {
             // The process that has buried the run would have reported it by now.
             let is_late = buried.get(run).is_some_and(|since| since.elapsed() >= lease);
             let mode = if is_late { EndMode::Inherit } else { EndMode::Bury };
-            Command::End(End { run: run.clone(), mode })
+            End { run: run.clone(), mode }
         };
-        let results = self.store.execute(None, runs.iter().map(end).collect()).await;
-        for (run, result) in runs.iter().zip(&results) {
+        let results = self.end_all(runs.iter().map(end).collect()).await;
+        for (run, result) in runs.iter().zip(results) {
             match result {
                 Ok(Reply::End(EndReply::Over(Outcome::Interrupted))) => {
                     buried.entry(run.clone()).or_insert_with(Instant::now);
@@ -65,17 +63,15 @@ impl Mirrors {
                 }
             }
         }
-        self.report(runs.iter().zip(&results)).await;
     }
 
-    /// Reports the runs that this process has buried, by the replies, and then records that in the
-    /// store: if this process dies in between, another one reports them again.
-    pub(super) async fn report<'r>(
-        &self,
-        results: impl Iterator<Item = (&'r RunId, &'r Result<Reply, Failure>)>,
-    ) {
+    /// Ends runs. Reports those that this process has buried, and then records that in the store: if
+    /// this process dies in between, another one reports them again.
+    pub(crate) async fn end_all(&self, ends: Vec<End>) -> Vec<Result<Reply, Failure>> {
+        let commands = ends.iter().cloned().map(Command::End).collect();
+        let results = self.store.execute(None, commands).await;
         let mut reported = Vec::new();
-        for (run, result) in results {
+        for (End { run, .. }, result) in ends.iter().zip(&results) {
             let Ok(Reply::End(EndReply::Buried { owner, newest })) = result else { continue };
             let is_new = {
                 let mut recent = lock(&self.reported);
@@ -87,8 +83,7 @@ impl Mirrors {
             }
             reported.push(Command::Reported(owner.clone(), run.clone()));
         }
-        if !reported.is_empty() {
-            self.store.execute(None, reported).await;
-        }
+        self.store.execute(None, reported).await;
+        results
     }
 }

@@ -52,10 +52,8 @@ if not claim.is_live then
     redis.call('HSET', key, 'b', buried_by)
     claim.ended_by = buried_by
   end
-  if claim.ended_by == ended_by and ended_by == buried_by then
-    return { 'buried', claim.process, (read_newest(stream)) }
-  end
   if claim.ended_by ~= ended_by then return { 'over', claim.state } end
+  if ended_by == buried_by then return { 'buried', claim.process, (read_newest(stream)) } end
   return { 'ended', claim.state, (read_newest(stream)) }
 end
 
