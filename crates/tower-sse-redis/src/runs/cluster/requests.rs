@@ -186,7 +186,7 @@ impl SharedRuns for Cluster {
     }
 
     fn figures(&self) -> (usize, usize) {
-        (self.mirrors.len(), self.exports.waiting())
+        (self.mirrors.map.len(), self.exports.waiting())
     }
 }
 
@@ -194,7 +194,7 @@ impl SharedRuns for Cluster {
 impl Cluster {
     /// Returns the mirror to which a record belongs. A run of this process has none.
     fn mirror_of(&self, record: &Arc<Record>) -> Option<Arc<Mirror>> {
-        self.mirrors.of(&RunId::of(record), record)
+        self.mirrors.map.of(&RunId::of(record), record)
     }
 
     /// Looks for the run with this key once. `is_locked` is `true` if another request of this

@@ -48,7 +48,7 @@ pub(super) struct Encoder<'a> {
 impl Encoder<'_> {
     /// Adds the commands of Redis for one of the [`parts`] to `pipeline`.
     pub(super) fn encode(&self, part: &[Command], pipeline: &mut Pipeline) {
-        let Some(command) = part.first() else { return };
+        let (Some(command), keys) = (part.first(), &self.scope.keys) else { return };
         pipeline.add_command(match command {
             Command::Look(key) => self.claim(Script::Look, key, ""),
             Command::Claim { run, earlier: None } => {
@@ -62,15 +62,9 @@ impl Encoder<'_> {
             Command::End(end) => self.end(end),
             Command::Check(_) => self.check(part),
             // Neither needs a script.
-            Command::LiveRuns(process) => {
-                let mut keys = cmd("HKEYS");
-                keys.arg(self.scope.keys.control(process));
-                keys
-            }
+            Command::LiveRuns(process) => cmd("HKEYS").arg(keys.control(process)).clone(),
             Command::Reported(process, run) => {
-                let mut remove = cmd("HDEL");
-                remove.arg(self.scope.keys.control(process)).arg(self.scope.keys.stream(run));
-                remove
+                cmd("HDEL").arg(keys.control(process)).arg(keys.stream(run)).clone()
             }
         });
     }
@@ -128,20 +122,15 @@ impl Encoder<'_> {
     }
 
     fn renew(&self, part: &[Command]) -> Cmd {
-        let renewals = part.iter().filter_map(|command| match command {
-            Command::Renew(renew) => Some(renew),
-            _ => None,
-        });
-        let mut keys = Vec::with_capacity(part.len());
-        for Renew { run, entries } in renewals.clone() {
+        let (mut keys, mut runs) = (Vec::with_capacity(part.len()), Vec::new());
+        for command in part {
+            let Command::Renew(Renew { run, entries }) = command else { continue };
             keys.push(self.scope.keys.claim(&run.key));
             keys.extend(entries.map(|_| self.scope.keys.stream(run)));
+            runs.extend([run.epoch.to_string(), optional(*entries)]);
         }
         let mut command = self.call(Script::Renew, &keys);
-        command.arg(self.owner());
-        for Renew { run, entries } in renewals {
-            command.arg(run.epoch.to_string()).arg(optional(*entries));
-        }
+        command.arg(self.owner()).arg(runs);
         command
     }
 
@@ -173,9 +162,8 @@ impl Encoder<'_> {
     }
 
     fn trim(&self, Trim { run, keep_from }: &Trim) -> Cmd {
-        let mut command = cmd("XTRIM");
-        command.arg(self.scope.keys.stream(run)).arg("MINID").arg(format!("{keep_from}-0"));
-        command
+        let stream = self.scope.keys.stream(run);
+        cmd("XTRIM").arg(stream).arg("MINID").arg(format!("{keep_from}-0")).clone()
     }
 
     fn end(&self, End { run, mode }: &End) -> Cmd {

@@ -13,7 +13,8 @@ use super::redis_runs::RedisRuns;
 use super::replies::{check, decode, parse_page};
 use super::session::{Endpoint, Session, Subscriptions, with_pushes};
 use crate::runs::seam::{
-    Command, Connection, Failure, Overhead, Page, ProcessId, Receive, Reply, RunId, kept_for,
+    Command, Connection, Failure, Incoming, Overhead, Page, ProcessId, Receive, Reply, RunId,
+    kept_for,
 };
 use crate::server::health::{Sessions, keep};
 use crate::{Error, RedisHealth, server::server_info::Eviction};
@@ -71,7 +72,7 @@ impl RedisStore {
 
     /// Returns the state of the connection. The state changes with each new connection.
     pub(crate) fn connection(&self) -> watch::Receiver<Connection> {
-        self.link.state()
+        self.link.state.subscribe()
     }
 
     /// Executes commands in one round trip, and returns one result for each, in their order.
@@ -130,7 +131,7 @@ impl RedisStore {
         let channel = scope.keys.channel(run);
         // Added before the future waits: an earlier `unsubscribe` that has not been sent yet must
         // find this subscription.
-        subscriptions.add(channel.clone(), run);
+        lock(&subscriptions.runs).insert(channel.clone(), run.clone());
         let _changing = subscriptions.changing.lock().await;
         let subscribed = self.link.session()?.subscribe(&[channel]).await;
         subscribed.map_err(|_| Failure::Lost)
@@ -139,11 +140,11 @@ impl RedisStore {
     /// Stops passing on the pushes of a run.
     pub(crate) fn unsubscribe(&self, run: &RunId) {
         let (link, channel) = (Arc::clone(&self.link), self.link.endpoint.scope.keys.channel(run));
-        link.endpoint.subscriptions.remove(&channel);
+        lock(&link.endpoint.subscriptions.runs).remove(&channel);
         spawn(async move {
             let subscriptions = &link.endpoint.subscriptions;
             let _changing = subscriptions.changing.lock().await;
-            if !subscriptions.has(&channel)
+            if !lock(&subscriptions.runs).contains_key(&channel)
                 && let Ok(session) = link.session()
             {
                 session.unsubscribe(&channel).await;
@@ -192,10 +193,6 @@ impl Link {
     fn session(&self) -> Result<Arc<Session>, Failure> {
         let session = lock(&self.session).clone();
         session.filter(|session| !session.ended.is_cancelled()).ok_or(Failure::Unavailable)
-    }
-
-    fn state(&self) -> watch::Receiver<Connection> {
-        self.state.subscribe()
     }
 
     /// Keeps a session until this future is dropped.
@@ -290,7 +287,7 @@ impl Sessions for Kept<'_> {
         self.number += 1;
         self.newest = self.link.connect(self.number, Some(&self.newest)).await?;
         // Messages that were published while there was no session are lost.
-        self.link.endpoint.subscriptions.lose_pushes();
+        (self.link.endpoint.subscriptions.receive)(Incoming::LostPushes);
         Ok(Arc::clone(&self.newest))
     }
 }

@@ -216,9 +216,7 @@ pub(super) fn with_pushes(client: &Client) -> Result<Client, Error> {
 
 /// Returns the command whose reply identifies the server.
 fn identify() -> Cmd {
-    let mut command = cmd("INFO");
-    command.arg(&SECTIONS);
-    command
+    cmd("INFO").arg(&SECTIONS).clone()
 }
 
 /// Returns the time limit for a reply.
@@ -283,8 +281,9 @@ pub(super) struct Subscriptions {
     control: String,
     /// The channel of hints to all processes.
     everyone: String,
-    receive: Receive,
-    runs: Mutex<BTreeMap<String, RunId>>,
+    pub(super) receive: Receive,
+    /// The run of each channel.
+    pub(super) runs: Mutex<BTreeMap<String, RunId>>,
     /// Held while the subscriptions at the server change, so that they change in the same order as
     /// `runs`.
     pub(super) changing: tokio::sync::Mutex<()>,
@@ -306,18 +305,6 @@ impl Subscriptions {
         let mut channels = vec![self.control.clone(), self.everyone.clone()];
         channels.extend(lock(&self.runs).keys().cloned());
         channels
-    }
-
-    pub(super) fn add(&self, channel: String, run: &RunId) {
-        lock(&self.runs).insert(channel, run.clone());
-    }
-
-    pub(super) fn remove(&self, channel: &str) {
-        lock(&self.runs).remove(channel);
-    }
-
-    pub(super) fn has(&self, channel: &str) -> bool {
-        lock(&self.runs).contains_key(channel)
     }
 
     /// Passes on a message of the server. Returns `false` if the connection is broken.
@@ -349,10 +336,6 @@ impl Subscriptions {
         }
         let run = lock(&self.runs).get(str::from_utf8(channel).ok()?)?.clone();
         Some(Incoming::Push(run, parse_push(message)?))
-    }
-
-    pub(super) fn lose_pushes(&self) {
-        (self.receive)(Incoming::LostPushes);
     }
 }
 

@@ -180,29 +180,22 @@ impl Mirror {
         let Some(record) = self.record() else { return false };
         self.set_contact();
         match push {
-            Push::Head(head) => {
-                self.copy.begin(&head);
-                false
-            }
+            Push::Head(head) => self.copy.begin(&head),
             Push::Batch(Batch { first, last, bytes }) => {
                 match self.copy.append_batch(first, last, &bytes) {
-                    Mirrored::Appended => false,
-                    Mirrored::Hole => true,
-                    Mirrored::Malformed => {
-                        self.copy.lose();
-                        false
-                    }
+                    Mirrored::Appended => {}
+                    Mirrored::Hole => return true,
+                    Mirrored::Malformed => self.copy.lose(),
                 }
             }
-            Push::Newest(newest) => newest > record.newest(),
+            Push::Newest(newest) => return newest > record.newest(),
             // If the record is starting, load it: the load finds the head too, without which no
             // client is served.
-            Push::End(end) => record.phase() == Phase::Starting || !self.apply_end(&record, end),
-            Push::Void => {
-                self.copy.void();
-                false
-            }
+            Push::End(_) if record.phase() == Phase::Starting => return true,
+            Push::End(end) => return !self.apply_end(&record, end),
+            Push::Void => self.copy.void(),
         }
+        false
     }
 
     /// Begins a load if one was requested since the last load began, and returns whether the run

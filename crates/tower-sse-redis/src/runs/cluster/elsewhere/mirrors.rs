@@ -47,15 +47,6 @@ impl Mirrors {
         Self { process, store, timing, pages, map, reported }
     }
 
-    /// Returns the mirror, among those of this run, that has this record.
-    pub(crate) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
-        self.map.of(run, record)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.map.len()
-    }
-
     /// Returns the record of a run for a client that has seen the events up to `after`, once the
     /// record has that event and the first page of later ones. If that event was not exported, returns
     /// a record of the run's end.
@@ -174,7 +165,7 @@ impl MirrorMap {
     }
 
     /// Returns the mirror, among those of this run, that has this record.
-    pub(super) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
+    pub(crate) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
         let is_its =
             |mirror: &&Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
         self.lock().get(run)?.iter().find(is_its).cloned()
@@ -188,7 +179,7 @@ impl MirrorMap {
         self.lock().values().flatten().cloned().collect()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().values().map(Vec::len).sum()
     }
 

@@ -106,7 +106,7 @@ impl Export {
             exported: 0,
             entries: 0,
             head: Head::Missing,
-            sync: SyncState::InStep,
+            sync: SyncState::default(),
             has_more: false,
             watched_until: now,
             stored: StoredBatches::default(),
@@ -200,7 +200,7 @@ impl Export {
             self.given_up = Some(BROKEN);
         }
         if self.given_up.is_some() {
-            (self.has_failed, self.sync) = (false, SyncState::InStep);
+            (self.has_failed, self.sync) = (false, SyncState::default());
             if !self.is_done() {
                 plan.end(self.run(), EndMode::Lost);
             }
@@ -493,75 +493,50 @@ impl Export {
 }
 
 /// Whether the store's copy of a run is as its owner knows it, or needs a `Sync`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SyncState {
-    InStep,
-    /// The next plan has a `Sync`, or the last plan had one. The reply to that `Sync` settles the
-    /// state.
-    Due(OnLoss),
-    /// A `Sync` was requested since the last plan, so the next plan has one. A reply to an earlier
-    /// `Sync` is out of date.
-    Asked(OnLoss),
-}
-
-/// What a `Sync` does to a run whose keys the store has lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnLoss {
-    /// The `Sync` reports the loss.
-    Compares,
-    /// The `Sync` creates the keys again.
-    Restores,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SyncState {
+    /// Whether the next plan has a `Sync`, or the last plan had one. The reply settles the state.
+    is_due: bool,
+    /// Whether a `Sync` was requested since the last plan, so that the next plan has one. A reply to
+    /// an earlier `Sync` is out of date.
+    is_asked: bool,
+    /// Whether the `Sync` creates keys again that the store has lost. Otherwise, it reports the
+    /// loss.
+    restores: bool,
 }
 
 impl SyncState {
     /// Requests a `Sync` for another reason than a reply to the last plan.
     pub(super) const fn ask(&mut self) {
-        *self = Self::Asked(self.pending());
+        (self.is_due, self.is_asked) = (true, true);
     }
 
     /// Makes a `Sync` due, because of a reply.
     pub(super) const fn need(&mut self) {
-        if let Self::InStep = *self {
-            *self = Self::Due(OnLoss::Compares);
-        }
+        self.is_due = true;
     }
 
     /// Makes a restoring `Sync` due, because of a reply.
     pub(super) const fn need_to_restore(&mut self) {
-        *self = match self {
-            Self::Asked(_) => Self::Asked(OnLoss::Restores),
-            Self::InStep | Self::Due(_) => Self::Due(OnLoss::Restores),
-        };
+        (self.is_due, self.restores) = (true, true);
     }
 
     /// Records that the run's next commands are planned.
     pub(super) const fn planned(&mut self) {
-        if let Self::Asked(sync) = *self {
-            *self = Self::Due(sync);
-        }
+        self.is_asked = false;
     }
 
     /// Records a reply that says what the store has.
     pub(super) const fn answered(&mut self) {
-        *self = match self {
-            Self::Asked(_) => Self::Asked(OnLoss::Compares),
-            Self::InStep | Self::Due(_) => Self::InStep,
-        };
+        (self.is_due, self.restores) = (self.is_asked, false);
     }
 
     pub(crate) const fn is_in_step(self) -> bool {
-        matches!(self, Self::InStep)
+        !self.is_due
     }
 
     pub(crate) const fn restores(self) -> bool {
-        matches!(self.pending(), OnLoss::Restores)
-    }
-
-    const fn pending(self) -> OnLoss {
-        match self {
-            Self::InStep => OnLoss::Compares,
-            Self::Due(sync) | Self::Asked(sync) => sync,
-        }
+        self.restores
     }
 }
 

@@ -46,8 +46,8 @@ async fn run(process: &Weak<Process>, exports: &Exports, store: &Store) {
         let due = exports.next_due().filter(|_| up.is_some());
         let process = Some(process).filter(|_| !exports.is_empty());
         match due {
-            Some(due) => _ = timeout_at(due, exports.changed()).await,
-            None => exports.changed().await,
+            Some(due) => _ = timeout_at(due, exports.changed.notified()).await,
+            None => exports.changed.notified().await,
         }
         drop(process);
     }
@@ -207,10 +207,6 @@ impl Exports {
 
     pub(crate) fn wake(&self) {
         self.changed.notify_one();
-    }
-
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
     }
 
     /// Makes all runs due, because the connection is new. Runs that are watched become due first.

@@ -12,25 +12,19 @@
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local processes, process, ttl, live = KEYS[2], ARGV[5], tonumber(ARGV[6]), ARGV[7]
 
-local f = redis.call('HMGET', data, 'u', 'r', 't', 's')
+local f = redis.call('HMGET', data, 'u', 'r')
 local is_first = earlier == ''
-if not f[1] then
+local others = f[1] or redis.call('PUBLISH', everyone, '')
+if is_first and others == 0 then
   -- A new server has neither data nor other processes.
-  local others = redis.call('PUBLISH', everyone, '')
-  if is_first and others == 0 then
-    redis.call('HSET', data, 'u', 0, 's', swaps())
-  else
-    begin_restoring(data, lease)
-    redis.call('HSET', data, 'r', server)
-  end
-elseif not is_first and earlier ~= server and f[2] ~= server then
-  -- The server was restarted, or took the place of another one. The first process that returns
-  -- records it.
+  redis.call('HSET', data, 'u', 0, 's', swaps())
+elseif not f[1] or not is_first and earlier ~= server and f[2] ~= server then
+  -- The server has lost its data, was restarted, or took the place of another one. The first process
+  -- that returns records it.
   begin_restoring(data, lease)
   redis.call('HSET', data, 'r', server)
-elseif was_set_back(f[3]) or f[4] ~= swaps() then
-  redis.call('PUBLISH', everyone, '')
-  begin_restoring(data, lease)
+else
+  is_restoring_claims(data, lease, everyone)
 end
 keep_data(data, lease)
 
