@@ -27,7 +27,7 @@ use crate::event::{Event, EventId};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{Runtimes, drop_waker, wake_all};
-use crate::{BoxError, connection::Client, error::causes, stats::Stats};
+use crate::{BoxError, error::causes, stats::Stats};
 
 /// A slot into which an outer layer puts its shutdown before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
@@ -162,21 +162,8 @@ pub(crate) struct NothingMore;
 #[derive(Clone)]
 pub(crate) struct StartAt {
     pub(crate) id: EventId,
-    pub(crate) receivers: StartReceivers,
-}
-
-/// The clients that receive the position at which their stream starts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StartReceivers {
-    None,
-    EventSources,
-    All,
-}
-
-impl StartReceivers {
-    pub(crate) fn include(self, client: Client) -> bool {
-        self == Self::All || self == Self::EventSources && client == Client::EventSource
-    }
+    /// Whether every client receives it. By default, only an `EventSource` does.
+    pub(crate) is_for_all: bool,
 }
 
 /// A callback in a response's extensions, which a layer calls once it has refused the stream and
@@ -317,6 +304,7 @@ impl Error for Interrupted {}
 /// A token of its own for each stream would take three allocations, and a lock for each frame. A
 /// token wakes all its tasks within the call of `cancel`, which takes a quarter of a second for a
 /// million of them.
+#[derive(Default)]
 pub(crate) struct Shutdown {
     has_begun: AtomicBool,
     /// The tasks of the streams that wait for the shutdown. Empty once the shutdown has begun.
@@ -429,16 +417,6 @@ impl Drop for ShutdownWait {
         drop(unused);
         drop_waker(listed);
         drop_waker(Some(own));
-    }
-}
-
-impl Default for Shutdown {
-    fn default() -> Self {
-        Self {
-            has_begun: AtomicBool::new(false),
-            waiting: Mutex::new(Default::default()),
-            cancelled: Mutex::new(None),
-        }
     }
 }
 

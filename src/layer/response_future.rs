@@ -292,7 +292,8 @@ impl InFlight {
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;
         let start = response.extensions_mut().remove::<StartAt>();
-        let start = start.filter(|start| start.receivers.include(client)).map(Box::new);
+        let receives = |start: &StartAt| start.is_for_all || client == Client::EventSource;
+        let start = start.filter(receives).map(Box::new);
         response.map(|source| {
             let state =
                 StreamState::new(is_coded, options, shutdown, client, membership, record, start);

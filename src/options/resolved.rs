@@ -9,7 +9,7 @@ use super::{Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::{Opaque, catch_panic};
 use crate::event::{Encoded, Event};
 use crate::signals::{INTERRUPTED, Interrupted, interruption, is_within_recorder};
-use crate::signals::{StartAt, StartReceivers, program_error, source_error};
+use crate::signals::{StartAt, program_error, source_error};
 use crate::{BoxError, connection::Client, error::causes};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
@@ -99,7 +99,7 @@ impl ResolvedOptions {
     pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
         let id = Event::new().id(start.id);
         // The decoder of the testing client keeps an id without data, and tests expect no `start`.
-        let is_quiet = self.options.omits_defaults && start.receivers != StartReceivers::All;
+        let is_quiet = self.options.omits_defaults && !start.is_for_all;
         Encoded::from(if is_quiet { id } else { id.event("start").data("") }).into()
     }
 

@@ -335,8 +335,7 @@ impl Runs {
     /// poll cancels the run. With a [store](super#several-processes), if the future is dropped
     /// between its first poll and its completion, the run may or may not be cancelled.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
-        let last = last.into().filter(|last| !last.is_empty());
-        self.cancel_run(key, last.as_ref(), None).await
+        self.cancel_run(key, last.into(), None).await
     }
 
     /// Sends a final event to the clients of the run with this key, and [cancels](Self::cancel) the
@@ -393,9 +392,8 @@ impl Runs {
         last: impl Into<Option<LastEventId>>,
         event: impl Into<Event>,
     ) -> bool {
-        let last = last.into().filter(|last| !last.is_empty());
         let lines = lines_of(event.into(), self.process.options.max_event());
-        self.cancel_run(key, last.as_ref(), lines).await
+        self.cancel_run(key, last.into(), lines).await
     }
 
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` for the running
@@ -779,12 +777,13 @@ impl Runs {
     pub(super) async fn cancel_run(
         &self,
         key: &RunKey,
-        last: Option<&LastEventId>,
+        last: Option<LastEventId>,
         lines: Option<Bytes>,
     ) -> bool {
+        let last = last.filter(|last| !last.is_empty());
         match &self.shared {
-            None => self.process.cancel(key, last, lines.as_deref()),
-            Some(shared) => shared.cancel(key, last, lines).await,
+            None => self.process.cancel(key, last.as_ref(), lines.as_deref()),
+            Some(shared) => shared.cancel(key, last.as_ref(), lines).await,
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Error {
     text: String,
     /// Shared, because one error can refuse many events.
     cause: Arc<dyn error::Error + Send + Sync>,
+    /// Whether only a part of a response arrived in time, as over a link that is too slow for it.
+    pub(crate) is_too_large: bool,
 }
 
 /// The kind of an [`Error`], which tells an operator what to do.
@@ -113,7 +115,7 @@ impl Error {
             _ => "",
         };
         let text = format!("failed to {action}: {hint}{}", with_causes(&*cause));
-        Self { kind, text, cause: Arc::from(cause) }
+        Self { kind, text, cause: Arc::from(cause), is_too_large: false }
     }
 
     /// Creates an error of this kind, whose cause is a text of this crate.
@@ -124,20 +126,10 @@ impl Error {
     /// Creates the error of a response that did not arrive in time. `has_begun` says whether some of
     /// its bytes did.
     pub(crate) fn late(action: &str, limit: Duration, has_begun: bool) -> Self {
-        let (kind, whole) = if has_begun {
-            (io::ErrorKind::UnexpectedEof, "whole ")
-        } else {
-            (io::ErrorKind::TimedOut, "")
-        };
-        let reason = io::Error::new(kind, format!("no {whole}response within {limit:?}"));
-        Self::with_kind(action, ErrorKind::Unreachable, reason)
-    }
-
-    /// Returns whether only a part of a response arrived in time, as over a link that is too slow
-    /// for it.
-    pub(crate) fn is_too_large(&self) -> bool {
-        let reason = self.cause.downcast_ref().map(io::Error::kind);
-        reason == Some(io::ErrorKind::UnexpectedEof)
+        let whole = if has_begun { "whole " } else { "" };
+        let reason = format!("no {whole}response within {limit:?}");
+        let error = Self::with_kind(action, ErrorKind::Unreachable, reason);
+        Self { is_too_large: has_begun, ..error }
     }
 
     /// Returns the kind of the error.

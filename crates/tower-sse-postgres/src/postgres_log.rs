@@ -214,7 +214,7 @@ impl Log for PostgresLog {
     }
 
     fn is_too_large(error: &Error) -> bool {
-        error.is_too_large()
+        error.is_too_large
     }
 
     fn broken(reason: &str) -> Error {

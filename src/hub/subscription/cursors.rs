@@ -181,35 +181,27 @@ impl TopicCursor {
         let mut drops = DeferredDrops::default();
         let mut state = self.topic.lock();
         let log = &mut state.log;
-        match self.gap(log) {
-            Some(gap) if gap < bound => {
-                let next = log.next_item(gap);
-                drop(state);
-                self.seek(gap, false);
-                (TopicRead::Gap(gap), next)
-            }
-            Some(gap) => (TopicRead::Nothing, Some(gap)),
-            None => match log.batch(self.seen, bound, &mut drops) {
-                Some(batch) => {
-                    topics.update_frames(&self.topic, &mut state);
-                    drop(state);
-                    self.seen = batch.last;
-                    let next = batch.next;
-                    (TopicRead::Batch(batch), next)
-                }
-                None => {
-                    let next = log.next_item(self.seen);
-                    let gap = log.gap_after(self.seen).filter(|gap| next == Some(*gap));
-                    let Some(gap) = gap.filter(|gap| *gap < bound) else {
-                        return (TopicRead::Nothing, next);
-                    };
-                    let next = log.next_item(gap);
-                    drop(state);
-                    self.seek(gap, false);
-                    (TopicRead::Reported(gap), next)
-                }
-            },
+        let gap = self.gap(log);
+        if gap.is_none()
+            && let Some(batch) = log.batch(self.seen, bound, &mut drops)
+        {
+            topics.update_frames(&self.topic, &mut state);
+            drop(state);
+            self.seen = batch.last;
+            let next = batch.next;
+            return (TopicRead::Batch(batch), next);
         }
+        // Without a batch, an item below the bound can only be a gap.
+        let item = gap.or_else(|| log.next_item(self.seen));
+        let Some(sequence) = item.filter(|item| *item < bound) else {
+            return (TopicRead::Nothing, item);
+        };
+        let next = log.next_item(sequence);
+        drop(state);
+        self.seek(sequence, false);
+        let is_reported = gap.is_none();
+        let read = if is_reported { TopicRead::Reported } else { TopicRead::Gap };
+        (read(sequence), next)
     }
 
     /// Returns whether the topic's next event wakes the subscription.

@@ -6,7 +6,6 @@ use super::subscription::Preamble;
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
-use crate::signals::StartReceivers;
 use crate::{body::EventBody, connection::LastEventId, hub::append::HubState};
 
 /// The options of a subscription. [`resume`](Self::resume) starts the subscription.
@@ -20,7 +19,8 @@ pub struct Subscribe {
     pub(super) window: Duration,
     pub(super) greeting: Option<Event>,
     pub(super) keeps_all: bool,
-    pub(super) start_receivers: StartReceivers,
+    /// As [`Subscription`] has it.
+    start_for_all: Option<bool>,
 }
 
 impl Subscribe {
@@ -37,7 +37,7 @@ impl Subscribe {
             window: Duration::ZERO,
             greeting: None,
             keeps_all: false,
-            start_receivers: StartReceivers::EventSources,
+            start_for_all: Some(false),
         }
     }
 
@@ -180,7 +180,7 @@ impl Subscribe {
     /// # }
     /// ```
     pub fn start_event(mut self, is_sent: bool) -> Self {
-        self.start_receivers = if is_sent { StartReceivers::All } else { StartReceivers::None };
+        self.start_for_all = is_sent.then_some(true);
         self
     }
 }
@@ -228,7 +228,7 @@ impl Subscribe {
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())
         };
-        let (last, start_receivers) = (parse(last.into()), self.start_receivers);
+        let (last, start_for_all) = (parse(last.into()), self.start_for_all);
         match self.since.take() {
             Some(since) => {
                 subscription.begins_anew = true;
@@ -238,7 +238,7 @@ impl Subscribe {
             None => self.start(last, newest, &mut subscription),
         }
         if !matches!(last, ResumeFrom::Seen(_)) && !subscription.has_id_first() {
-            subscription.start_receivers = start_receivers;
+            subscription.start_for_all = start_for_all;
         }
         subscription
     }

@@ -11,7 +11,7 @@ use super::flush_window::FlushWindow;
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
 use crate::hub::append::{GAP, HubState};
-use crate::signals::{NothingMore, StartAt, StartReceivers};
+use crate::signals::{NothingMore, StartAt};
 use crate::{body::EventBody, layer};
 
 /// A stream of the events of one or more topics, in the order of publication.
@@ -67,9 +67,9 @@ pub struct Subscription {
     pub(crate) ended: bool,
     /// Whether a client whose stream has ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
-    /// The clients that receive the position at which the stream starts, because no item gives them
-    /// an id at once.
-    pub(super) start_receivers: StartReceivers,
+    /// Whether every client receives the position at which the stream starts, or only an
+    /// `EventSource`. `None` if no client does, because an item gives it an id at once.
+    pub(super) start_for_all: Option<bool>,
 }
 
 /// The result of reading from the topics of a subscription.
@@ -111,7 +111,7 @@ impl Subscription {
             loss_seen: 0,
             ended: false,
             begins_anew: false,
-            start_receivers: StartReceivers::None,
+            start_for_all: None,
         }
     }
 
@@ -245,13 +245,13 @@ impl Subscription {
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
         // Losses count from the position at which a subscription without an id starts.
-        let (receivers, id) = (self.start_receivers, self.hub.position(self.loss_seen));
+        let (start, id) = (self.start_for_all, self.hub.position(self.loss_seen));
         let mut response = layer::response(self);
         // `layer/response_future.rs` makes a `204` of the one, and an event of the other.
         if has_ended {
             response.extensions_mut().insert(NothingMore);
-        } else if receivers != StartReceivers::None {
-            response.extensions_mut().insert(StartAt { id: id.into(), receivers });
+        } else if let Some(is_for_all) = start {
+            response.extensions_mut().insert(StartAt { id: id.into(), is_for_all });
         }
         if is_latest { response.map(EventBody::with_newest_only) } else { response }
     }
