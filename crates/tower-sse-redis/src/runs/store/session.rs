@@ -140,10 +140,8 @@ impl Session {
     pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), RedisError> {
         for channels in channels.chunks(CHANNELS) {
             let mut connection = self.pushes.connection.clone();
-            if let Err(error) = self.pushes.wait(connection.subscribe(channels)).await {
-                self.ended.cancel();
-                return Err(error);
-            }
+            let subscribed = self.pushes.wait(connection.subscribe(channels)).await;
+            subscribed.inspect_err(|_| self.ended.cancel())?;
         }
         Ok(())
     }

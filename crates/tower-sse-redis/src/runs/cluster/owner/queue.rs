@@ -168,15 +168,13 @@ impl Queue {
                 (export.given_up, export.has_failed) = (Some(BROKEN), true);
             }
             let effect = applied.flatten();
-            if let Some(stop @ Effect::Stop(_)) = effect {
-                effects.push((Arc::clone(&export.record), stop));
-            } else if let Some(effect) = effect
-                && !export.is_done()
-            {
-                export.settle(now);
-                // The store keeps the run for the time that `lua/end.lua` sets.
-                let kept_for = if is_freed { self.timing.lease * 2 } else { self.kept_for };
-                self.ended.add(export.run(), export.memory(), now + kept_for);
+            if let Some(effect) = effect.filter(|_| !export.is_done()) {
+                if !matches!(effect, Effect::Stop(_)) {
+                    export.settle(now);
+                    // The store keeps the run for the time that `lua/end.lua` sets.
+                    let kept_for = if is_freed { self.timing.lease * 2 } else { self.kept_for };
+                    self.ended.add(export.run(), export.memory(), now + kept_for);
+                }
                 effects.push((Arc::clone(&export.record), effect));
             }
             if export.is_replaced {
