@@ -3,8 +3,8 @@
 //! - `commands` names the keys and channels, and writes a command of the store as a script or
 //!   commands of Redis. `lua/` has the scripts, one file each.
 //! - `replies` reads replies, pages and pushes, and classifies errors.
-//! - `Session` has the connections to one server: one for commands, one for pushes, and the
-//!   connection of `Loads`. `Subscriptions` outlive the sessions.
+//! - `Session` has the connections to one server: one for commands, one for pushes, and one for
+//!   loads. `Subscriptions` outlive the sessions.
 //! - `RedisStore` implements the store. Its `Link` replaces a session that breaks.
 //!
 //! # Keys
@@ -56,6 +56,7 @@
 //! | `u`, `d` | the end of the lease in which claims are restored, in milliseconds, and its duration |
 //! | `r` | the id of the server whose restart has begun that lease |
 //! | `t` | the time at which a process last renewed `data` |
+//! | `s` | how often the databases of the server had been swapped when that lease began |
 //!
 //! # Streams
 //!
