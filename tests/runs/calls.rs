@@ -7,21 +7,6 @@ use tower::{Service, limit::ConcurrencyLimitLayer};
 
 use crate::{rig::Reply, *};
 
-#[tokio::test(start_paused = true)]
-async fn of_64_first_requests_one_calls_the_service() {
-    let rig = Rig::new(Runs::new());
-    let requests: Vec<_> = (0..64).map(|_| rig.send(post())).collect();
-    settle().await;
-    let feed = rig.handler.stream();
-    feed.data("data: a\n\n");
-    feed.end();
-    for request in requests {
-        let mut client = request.client().await;
-        assert_eq!(client.read().await, ["a", "[DONE]"]);
-    }
-    assert_eq!(rig.handler.calls(), 1);
-}
-
 /// RFC 10008: a client may repeat the request, also after the answer is complete.
 #[tokio::test(start_paused = true)]
 async fn query_that_is_repeated_calls_the_service_once() {

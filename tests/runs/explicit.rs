@@ -140,19 +140,6 @@ async fn cancel_stops_nothing_if_the_id_is_of_another_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn own_id_cancels() {
-    let (rig, events, _, mut client) = Rig::new(Runs::new()).started().await;
-    events.send(Event::from("a")).unwrap();
-    assert_eq!(client.read().await, ["a"]);
-    let id = LastEventId::try_from(client.last.clone()).unwrap();
-    assert!(rig.runs.cancel(&turn(), id).await);
-    assert_eq!(client.read().await, [""; 0]);
-    assert_eq!(client.end, Some(End::Clean));
-    settle().await;
-    assert!(events.is_closed());
-}
-
-#[tokio::test(start_paused = true)]
 async fn starts_are_limited_in_all_and_for_each_owner() {
     let key = |owner, n: usize| RunKey::new(owner, n.to_string()).unwrap();
     let runs = Runs::builder().max_running(5).max_running_per_owner(3).build();

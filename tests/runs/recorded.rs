@@ -181,11 +181,6 @@ async fn messages_are_none_if_an_event_was_evicted() {
     assert!(recorded(&runs, events).await.messages().is_none());
 }
 
-#[tokio::test(start_paused = true)]
-async fn run_without_events_has_no_messages() {
-    assert_eq!(recorded(&Runs::new(), Vec::new()).await.messages(), Some(Vec::new()));
-}
-
 // Bytes of any source, cut anywhere, are recorded as the events that a client decodes.
 
 /// The names and data of the events that a client decodes.
