@@ -32,6 +32,12 @@ impl Database {
             connection.execute_batch(&statements).unwrap();
         })
     }
+
+    fn remove(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            _ = fs::remove_file(format!("{}{suffix}", self.0.display()));
+        }
+    }
 }
 
 impl World for Database {
@@ -56,14 +62,6 @@ impl World for Database {
         let put_back =
             "begin immediate; delete from log; insert into log select * from copy; commit";
         Some((self.run(copy.to_owned()), self.run(put_back.to_owned())))
-    }
-}
-
-impl Database {
-    fn remove(&self) {
-        for suffix in ["", "-wal", "-shm"] {
-            _ = fs::remove_file(format!("{}{suffix}", self.0.display()));
-        }
     }
 }
 
@@ -122,20 +120,15 @@ async fn assert_notices(database: &Database, replace: impl FnOnce()) {
 
 #[tokio::test]
 #[cfg(unix)]
-async fn removed_file_is_told_to_all() {
+async fn other_file_in_place_of_its_own_is_told_to_all() {
     let database = Database::new().await;
     assert_notices(&database, || database.remove()).await;
-}
-
-#[tokio::test]
-#[cfg(unix)]
-async fn backup_in_place_of_the_file_is_told_to_all() {
     let (database, backup) = (Database::new().await, Database::new().await);
     drop(Hub::connect(database.broker()).await.unwrap());
     database.run(format!("vacuum into '{}'", backup.0.display())).await;
-    assert_notices(&database, || {
+    let replace = || {
         database.remove();
         fs::rename(&backup.0, &database.0).unwrap();
-    })
-    .await;
+    };
+    assert_notices(&database, replace).await;
 }

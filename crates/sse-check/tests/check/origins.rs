@@ -3,6 +3,7 @@
 use std::{io::Write, net::SocketAddr, process::Stdio, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
+use futures_util::future::join;
 use serde_json::Value;
 use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 
@@ -75,7 +76,7 @@ async fn stream_without_an_event_fails_unless_it_may_be_empty() {
 }
 
 #[tokio::test]
-async fn one_event_of_a_watched_time_or_of_a_whole_answer_is_enough() {
+async fn one_event_of_a_watched_time_or_a_whole_answer_is_enough() {
     let steps = [Step::At(1100), write("data: a\n\n")];
     look(serve_steps(steps).await, &["--for", "2s"]).await.expect("answer", "pass");
     let two = [write("data: hello\n\ndata: a\n\n")];
@@ -145,16 +146,11 @@ async fn peak(address: SocketAddr, seconds: u64) -> (u64, Value) {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn memory_is_bounded_however_small_events_are() {
+async fn memory_is_bounded_however_small_events_and_chunks_are() {
     let smallest = (0..1000).map(|_| write("data\n\n".repeat(2_000)));
-    let (peak_of_events, _) = peak(serve_steps(smallest).await, 6).await;
+    let (smallest, idle) = (serve_steps(smallest).await, serve_steps([write(":\n")]).await);
+    let ((peak_of_events, _), (idle, _)) = join(peak(smallest, 6), peak(idle, 1)).await;
     assert!(peak_of_events < 64 << 10, "{peak_of_events} kB");
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn memory_is_bounded_however_small_chunks_are() {
-    let (idle, _) = peak(serve_steps([write(":\n")]).await, 1).await;
     let block = format!("data: {}\n\n", "x".repeat(200)).repeat(100);
     let bytes = (0..400).map(|_| Step::WriteBytes(block.clone().into()));
     let (peak_of_chunks, report) = peak(serve_steps(bytes).await, 6).await;
