@@ -39,16 +39,26 @@ async fn client_ahead_of_the_export_learns_of_a_cancel_elsewhere() {
     }
 }
 
+/// Also while the store is away for a time.
 #[tokio::test(start_paused = true)]
 async fn handle_attaches_a_client_ahead_of_the_export() {
-    let (_one, other, source, last) = ahead().await;
-    let run = other.get().await.unwrap();
-    let live = soon(run.attach(last.clone())).await.expect("an attachment");
-    let answer = soon(run.answer(&request(Some(&last)))).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    send(&source, &["c"]);
-    drop(source);
-    assert_whole(live, &["c"]).await;
+    for is_away in [false, true] {
+        let (_one, other, source, last) = ahead().await;
+        let run = other.get().await.unwrap();
+        let away = async {
+            if is_away {
+                other.store.go_away();
+                sleep(LEASE).await;
+                other.store.come_back();
+            }
+        };
+        let live = join(away, soon(run.attach(last.clone()))).await.1.expect("an attachment");
+        let answer = soon(run.answer(&request(Some(&last)))).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        send(&source, &["c"]);
+        drop(source);
+        assert_whole(live, &["c"]).await;
+    }
 }
 
 /// The client of the handle reconnects, and must not be told that there is no such run.
@@ -60,21 +70,6 @@ async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
     assert_fails(soon(run.attach(last.clone())).await.expect("an attachment"), &[], None).await;
     let answer = soon(run.answer(&request(Some(&last)))).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-}
-
-#[tokio::test(start_paused = true)]
-async fn handle_waits_for_a_store_that_comes_back() {
-    let (_one, other, source, last) = ahead().await;
-    let run = other.get().await.unwrap();
-    other.store.go_away();
-    let comes_back = async {
-        sleep(LEASE).await;
-        other.store.come_back();
-    };
-    let (live, ()) = join(soon(run.attach(last)), comes_back).await;
-    send(&source, &["c"]);
-    drop(source);
-    assert_whole(live.expect("an attachment"), &["c"]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn death_is_reported_by_another_if_the_process_that_ends_the_run_dies() {
+async fn death_is_reported_by_another_if_the_process_that_ends_it_dies() {
     let (dead, other) = two().await;
     let _sources = started_at(&dead, 1).await;
     let run = RunId::of(&dead.record(&key_of(0)));

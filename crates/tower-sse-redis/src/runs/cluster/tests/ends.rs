@@ -1,23 +1,18 @@
 use super::*;
 use crate::runs::seam::{Batch, Push};
 
-#[tokio::test(start_paused = true)]
-async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {
-    let (_one, _other, source, live) =
-        watched_with(&["a"], |builder| builder.retain_for(Duration::ZERO)).await;
-    send(&source, &["b", "c"]);
-    drop(source);
-    assert_whole(live, &["b", "c"]).await;
-}
-
+/// Also if it is due at once.
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
-    let (one, _other, source, live) =
-        watched_with(&["a"], |builder| builder.retain_for(Duration::from_secs(1))).await;
-    one.store.faults().delay = Duration::from_secs(2);
-    send(&source, &["b"]);
-    drop(source);
-    assert_whole(live, &["b"]).await;
+    for (retained, delay) in [(0, 0), (1, 2)] {
+        let retained = Duration::from_secs(retained);
+        let (one, _other, source, live) =
+            watched_with(&["a"], |builder| builder.retain_for(retained)).await;
+        one.store.faults().delay = Duration::from_secs(delay);
+        send(&source, &["b", "c"]);
+        drop(source);
+        assert_whole(live, &["b", "c"]).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,26 +43,19 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
     assert_whole(live, &["b"]).await;
 }
 
+/// They have no id, or an event is missing.
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_the_runs_events_fail_the_client() {
-    let (one, other, _source, live) = watched(&["a"]).await;
-    let run = one.run();
-    let push = Push::Batch(Batch { first: 2, last: 2, bytes: "data: forged\n\n".into() });
-    other.cluster().mirrors.push(&run, &push);
-    let (data, error) = read_all(live).await;
-    assert!(data.is_empty() && error.is_some(), "{data:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn batch_that_lacks_an_event_fails_the_client() {
-    let (one, other, _source, live) = watched(&["a"]).await;
-    let epoch = one.epoch();
-    let bytes = format!("data: b\nid: {epoch}-2\n\ndata: d\nid: {epoch}-4\n\n").into();
-    let push = Push::Batch(Batch { first: 2, last: 4, bytes });
-    other.cluster().mirrors.push(&RunId::new(key(), epoch), &push);
-    let (data, error) = read_all(live).await;
-    assert_eq!(data, ["b"]);
-    assert!(error.is_some());
+    let lacking = "data: b\nid: E-2\n\ndata: d\nid: E-4\n\n";
+    for (last, bytes, expected) in [(2, "data: forged\n\n", &[][..]), (4, lacking, &["b"])] {
+        let (one, other, _source, live) = watched(&["a"]).await;
+        let bytes = bytes.replace('E', &one.epoch().to_string()).into();
+        let push = Push::Batch(Batch { first: 2, last, bytes });
+        other.cluster().mirrors.push(&one.run(), &push);
+        let (data, error) = read_all(live).await;
+        assert_eq!(data, expected);
+        assert!(error.is_some());
+    }
 }
 
 const USAGE: &str = "12 tokens";
@@ -92,20 +80,6 @@ async fn ahead() -> (Process, Process, Source, tower_sse::runs::Attachment) {
     send(&source, &["b"]);
     assert_eq!(read(&mut live, 2).await, ["a", "b"]);
     (one, other, source, live)
-}
-
-#[tokio::test(start_paused = true)]
-async fn owner_exports_all_events_before_it() {
-    let (one, other, _source, live) = ahead().await;
-    assert!(cancel(&one).await);
-    assert_eq!(one.store.server().streams.values().next().unwrap().end.as_ref().unwrap().newest, 3);
-    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-    for process in [&one, &other] {
-        assert_resumes(process, 1, &["b", USAGE]).await;
-        assert_resumes(process, 2, &[USAGE]).await;
-        assert_resumes(process, 3, &[]).await;
-    }
-    assert!(!cancel(&one).await && !cancel(&other).await);
 }
 
 /// Asserts that clients of all processes get the same events of a run that was stopped, `expected`,
@@ -136,20 +110,33 @@ async fn every_replay_after_a_stop_has_what_a_client_saw() {
     }
 }
 
+/// At its owner; elsewhere; if the hint to the owner is lost; if the owner is away.
 #[tokio::test(start_paused = true)]
-async fn event_of_a_stop_elsewhere_follows_what_a_client_saw() {
-    let (one, other, _source, live) = ahead().await;
-    assert!(cancel(&other).await);
-    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-    assert_same([&other, &one], &["a", "b", USAGE]).await;
-    let end = one.ends.lock().unwrap()[0].clone();
-    assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 3));
-    assert!(!cancel(&one).await && !cancel(&other).await);
+async fn event_of_a_stop_follows_what_a_client_saw() {
+    for (is_own, loses_hint, is_away) in
+        [(true, false, false), (false, false, false), (false, true, false), (false, false, true)]
+    {
+        let (one, other, _source, live) = ahead().await;
+        one.store.faults().loses_pushes = loses_hint;
+        let back = async {
+            if is_away {
+                one.store.go_away();
+                sleep(Duration::from_secs(3)).await;
+                one.store.come_back();
+            }
+        };
+        assert!(join(back, cancel(if is_own { &one } else { &other })).await.1);
+        assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
+        assert_same([&other, &one], &["a", "b", USAGE]).await;
+        let end = one.ends.lock().unwrap()[0].clone();
+        assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 3));
+        assert!(!cancel(&one).await && !cancel(&other).await);
+    }
 }
 
 /// A process that was cut off for so long that it counts as dead replays what all others have.
 #[tokio::test(start_paused = true)]
-async fn replays_are_the_same_after_a_stop_that_the_owner_could_not_hear() {
+async fn replays_are_the_same_after_a_stop_that_the_owner_missed() {
     for completes in [false, true] {
         let (one, other, source, live) = ahead().await;
         one.store.go_away();
@@ -174,28 +161,6 @@ async fn replays_are_the_same_after_a_stop_that_the_owner_could_not_hear() {
         let by_owner = if completes { vec![Outcome::Completed] } else { vec![] };
         assert_eq!(told, (by_owner, vec![Outcome::Interrupted]));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn owner_finds_it_without_the_hint() {
-    let (one, other, _source, live) = ahead().await;
-    one.store.faults().loses_pushes = true;
-    assert!(cancel(&other).await);
-    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-    assert_resumes(&one, 3, &[]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn owner_that_was_away_finds_it() {
-    let (one, other, _source, live) = ahead().await;
-    one.store.go_away();
-    let back = async {
-        sleep(Duration::from_secs(3)).await;
-        one.store.come_back();
-    };
-    assert!(join(cancel(&other), back).await.0);
-    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-    assert_same([&other, &one], &["a", "b", USAGE]).await;
 }
 
 /// The export of the run then has a gap in its numbers.

@@ -11,18 +11,28 @@ async fn small() -> (Process, Process) {
 }
 
 /// Returns texts whose events take 80 kB.
-fn texts() -> Vec<String> {
-    (0..80).map(|at| format!("{at}{}", "x".repeat(850))).collect()
+fn texts() -> Vec<&'static str> {
+    static TEXTS: LazyLock<Vec<String>> =
+        LazyLock::new(|| (0..80).map(|at| format!("{at}{}", "x".repeat(850))).collect());
+    TEXTS.iter().map(String::as_str).collect()
 }
 
 /// Starts a run with events that take 80 kB, which the store gets in a few batches.
 async fn start_large(one: &Process, turn: usize) -> Source {
     let source = one.start_as(&key_of(turn)).await;
     for texts in texts().chunks(16) {
-        send(&source, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+        send(&source, texts);
         sleep(Duration::from_secs(2)).await;
     }
     source
+}
+
+async fn start_four_large(one: &Process) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for turn in 0..4 {
+        sources.push(start_large(one, turn).await);
+    }
+    sources
 }
 
 /// Asserts that a client receives all events, even if its mirror gives way. The client then
@@ -45,10 +55,7 @@ async fn assert_receives_all(process: &Process, turn: usize, client: Attachment)
 #[tokio::test(start_paused = true)]
 async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     let (one, other) = small().await;
-    let (mut sources, mut idle) = (Vec::new(), Vec::new());
-    for turn in 0..4 {
-        sources.push(start_large(&one, turn).await);
-    }
+    let (sources, mut idle) = (start_four_large(&one).await, Vec::new());
     let own = other.start_as(&key_of(10)).await;
     let mut prompt = other.attach_as(&key_of(10)).await;
     // This client has not read the beginning of a run of its own process, which has ended.
@@ -65,8 +72,7 @@ async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     }
     drop(own);
     assert_whole(prompt, &[]).await;
-    let texts = texts();
-    assert_whole(slow, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_whole(slow, &texts()).await;
     drop(sources);
     for (turn, idle) in idle {
         assert_receives_all(&other, turn, idle).await;
@@ -128,7 +134,6 @@ async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
     }
     one.store.go_away();
     let (texts, running) = (texts(), sources.pop().unwrap());
-    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
     for source in sources {
         send(&source, &texts);
     }
@@ -149,10 +154,7 @@ async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
 #[tokio::test(start_paused = true)]
 async fn run_takes_its_room_until_the_store_has_its_end() {
     let one = alone(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await;
-    let mut sources = Vec::new();
-    for turn in 0..4 {
-        sources.push(start_large(&one, turn).await);
-    }
+    let mut sources = start_four_large(&one).await;
     assert_eq!(one.try_start(&key_of(4), None).await.unwrap_err(), StartError::Full);
     one.store.faults().reply_delay = Duration::from_millis(100);
     drop(sources.pop());
@@ -167,17 +169,13 @@ async fn run_takes_its_room_until_the_store_has_its_end() {
 #[tokio::test(start_paused = true)]
 async fn run_is_replaced_although_memory_is_full() {
     let (one, other) = small().await;
-    let mut sources = Vec::new();
-    for turn in 0..4 {
-        sources.push(start_large(&one, turn).await);
-    }
+    let sources = start_four_large(&one).await;
     // Clients of both processes have read nothing of the run that is replaced.
     let (_here, _there) = (one.attach_as(&key_of(0)).await, other.attach_as(&key_of(0)).await);
     let (source, stream) = source();
     soon(one.runs.replace(&key_of(0), None, || stream)).await.unwrap();
     assert!(sources[0].is_closed());
     let texts = texts();
-    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
     send(&source, &texts);
     sleep(Duration::from_secs(1)).await;
     assert!(one.runs.stats().memory <= MAX_MEMORY, "{:?}", one.runs.stats());
@@ -190,12 +188,8 @@ async fn run_is_replaced_although_memory_is_full() {
 #[tokio::test(start_paused = true)]
 async fn drain_while_memory_is_full_tells_every_client_the_whole_truth() {
     let (one, other) = small().await;
-    let mut sources = Vec::new();
-    for turn in 0..4 {
-        sources.push(start_large(&one, turn).await);
-    }
+    let mut sources = start_four_large(&one).await;
     let texts = texts();
-    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
     let cut = other.attach_as(&key_of(0)).await;
     sources.drain(1..).for_each(drop);
     soon(one.runs.drain(Duration::from_secs(1))).await;

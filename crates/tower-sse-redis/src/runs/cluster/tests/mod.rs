@@ -12,7 +12,7 @@ mod rig;
 mod round_trips;
 mod watched;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::{convert::Infallible, time::Duration};
 
 use futures_util::future::{join, join_all, join3};
