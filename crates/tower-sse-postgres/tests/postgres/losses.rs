@@ -24,14 +24,21 @@ async fn pair(server: &Server) -> [Process; 2] {
 /// A process that has read the events 1 to 4, and one that has read the first and then waits at its
 /// proxy.
 async fn ahead_and_behind(server: &Server) -> (Process, Process, Proxy) {
+    let (mut ahead, behind, proxy) = one_behind_a_proxy(server).await;
+    proxy.hold();
+    ahead.publish(2..=4).await;
+    ahead.reads(2..=4).await;
+    (ahead, behind, proxy)
+}
+
+/// Two processes that have read the event 1, of which the second one is behind a proxy.
+async fn one_behind_a_proxy(server: &Server) -> (Process, Process, Proxy) {
     let proxy = Proxy::start(server.port).await;
     let mut ahead = Process::connect(server.broker()).await;
     let mut behind = Process::connect(proxy.broker()).await;
     ahead.publish([1]).await;
+    ahead.reads([1]).await;
     behind.reads([1]).await;
-    proxy.hold();
-    ahead.publish(2..=4).await;
-    ahead.reads(1..=4).await;
     (ahead, behind, proxy)
 }
 
@@ -110,31 +117,25 @@ async fn crash_empties_an_unlogged_log() {
     reads_one_gap(&server, &mut pair, 4).await;
 }
 
+/// One row, or all rows up to one.
 #[tokio::test]
-async fn deleted_row_is_a_loss_of_processes_that_have_not_read_it() {
-    let Some(server) = Server::start().await else { return };
-    let (mut ahead, mut behind, proxy) = ahead_and_behind(&server).await;
-    sql(&server.connect().await, "delete from tower_sse.log where data = '3'").await;
-    proxy.release();
-    behind.reads([2]).await;
-    behind.reads_after_a_gap([4]).await;
-    behind.publish([5]).await;
-    ahead.reads([5]).await;
-    behind.reads([5]).await;
-    assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
-}
-
-#[tokio::test]
-async fn trimmed_rows_are_a_loss_of_processes_that_were_away() {
-    let Some(server) = Server::start().await else { return };
-    let (mut ahead, mut behind, proxy) = ahead_and_behind(&server).await;
-    sql(&server.connect().await, "select from tower_sse.trim('tower_sse', 0, null, 2, 100)").await;
-    proxy.release();
-    behind.reads_after_a_gap(3..=4).await;
-    behind.publish([5]).await;
-    ahead.reads([5]).await;
-    behind.reads([5]).await;
-    assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
+async fn removed_rows_are_a_loss_of_processes_that_have_not_read_them() {
+    for (removal, before, after) in [
+        ("delete from tower_sse.log where data = '3'", 2..3, 4..5),
+        ("select from tower_sse.trim('tower_sse', 0, null, 2, 100)", 2..2, 3..5),
+    ] {
+        let Some(server) = Server::start().await else { return };
+        let (mut ahead, mut behind, proxy) = ahead_and_behind(&server).await;
+        sql(&server.connect().await, removal).await;
+        proxy.release();
+        behind.reads(before).await;
+        behind.reads_after_a_gap(after).await;
+        behind.publish([5]).await;
+        for process in [&mut ahead, &mut behind] {
+            process.reads([5]).await;
+        }
+        assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 1]);
+    }
 }
 
 /// After a quiet time, the last row that a process has read is too old. While the process is away,
@@ -142,12 +143,7 @@ async fn trimmed_rows_are_a_loss_of_processes_that_were_away() {
 #[tokio::test]
 async fn trim_of_rows_that_were_read_is_no_gap() {
     let Some(server) = Server::start().await else { return };
-    let proxy = Proxy::start(server.port).await;
-    let mut ahead = Process::connect(server.broker()).await;
-    let mut behind = Process::connect(proxy.broker()).await;
-    ahead.publish([1]).await;
-    ahead.reads([1]).await;
-    behind.reads([1]).await;
+    let (mut ahead, mut behind, proxy) = one_behind_a_proxy(&server).await;
     for (number, rows) in [(2, 1), (3, 2)] {
         proxy.hold();
         let leap = if rows == 2 { Some(Process::connect(server.broker()).await) } else { None };
@@ -201,12 +197,7 @@ async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
 async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     let Some(server) = Server::start().await else { return };
     let client = server.connect().await;
-    let proxy = Proxy::start(server.port).await;
-    let mut ahead = Process::connect(server.broker()).await;
-    let mut behind = Process::connect(proxy.broker()).await;
-    ahead.publish([1]).await;
-    ahead.reads([1]).await;
-    behind.reads([1]).await;
+    let (mut ahead, mut behind, proxy) = one_behind_a_proxy(&server).await;
     sql(&client, "create table copy as select * from tower_sse.log").await;
     proxy.hold();
     ahead.publish([2]).await;
