@@ -211,15 +211,6 @@ async fn silence_above_its_limit_is_an_error_and_any_byte_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_without_bytes_do_not_end_a_silence() {
-    let (feed, body) = Feed::new();
-    let mut stream = MessageStream::new(body).max_silence(10 * SECOND);
-    assert!(tokio::time::timeout(6 * SECOND, stream.next()).await.is_err());
-    feed.data("");
-    assert!(tokio::time::timeout(6 * SECOND, stream.next()).await.unwrap().unwrap().is_err());
-}
-
-#[tokio::test(start_paused = true)]
 async fn ready_frames_without_bytes_are_a_silence_within_any_budget() {
     for has_budget in [true, false] {
         let frames = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new())));

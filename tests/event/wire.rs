@@ -11,13 +11,6 @@ fn assert_wire(event: Event, wire: &str) {
 }
 
 #[test]
-fn data_alone_is_a_data_line_and_an_empty_line() {
-    assert_wire(Event::new().data("hello"), "data: hello\n\n");
-    assert_wire(Event::from("hello"), "data: hello\n\n");
-    assert_wire(Event::from(String::from("hello")), "data: hello\n\n");
-}
-
-#[test]
 fn text_of_every_kind_is_data() {
     let owned = String::from("hello");
     let borrowed: &str = &owned;
@@ -25,6 +18,7 @@ fn text_of_every_kind_is_data() {
         Event::from_static("hello"),
         Event::from(borrowed),
         Event::from(&owned),
+        Event::from(owned.clone()),
         Event::from(Cow::Borrowed(borrowed)),
         Event::new().data(borrowed),
         Event::new().data(&owned),
@@ -45,14 +39,36 @@ fn every_line_break_in_data_begins_one_new_line() {
     assert_wire(Event::from("a\n\rb"), "data: a\ndata: \ndata: b\n\n");
     assert_wire(Event::from("a\r\r\nb"), "data: a\ndata: \ndata: b\n\n");
     assert_wire(Event::from("\na"), "data: \ndata: a\n\n");
-}
-
-#[test]
-fn trailing_line_break_is_kept() {
     for text in ["a\n", "a\r", "a\r\n"] {
         assert_wire(Event::from(text), "data: a\ndata: \n\n");
     }
     assert_wire(Event::from("\n"), "data: \ndata: \n\n");
+}
+
+#[test]
+fn each_field_is_a_line_and_a_lone_comment_no_block() {
+    let event = Event::new;
+    for (event, wire) in [
+        (event(), ""),
+        (event().data(""), "data: \n\n"),
+        (event().data("").id(1), "id: 1\ndata: \n\n"),
+        (event().data(" two: leading"), "data:  two: leading\n\n"),
+        (event().event("tick").data("1"), "event: tick\ndata: 1\n\n"),
+        (event().event("tick"), "event: tick\n\n"),
+        (event().event("").data("1"), "event: \ndata: 1\n\n"),
+        (event().id("a"), "id: a\n\n"),
+        (event().id(""), "id: \n\n"),
+        (event().comment("ping"), ": ping\n"),
+        (event().comment(""), ": \n"),
+        (event().comment("a\r\nb"), ": a\n: b\n"),
+        (event().retry(Duration::from_millis(1500)), "retry: 1500\n"),
+        (event().comment("ping").retry(Duration::from_secs(1)), ": ping\nretry: 1000\n"),
+        (event().retry(Duration::ZERO), "retry: 0\n"),
+        (event().retry(Duration::from_nanos(1_999_999)), "retry: 1\n"),
+        (event().retry(Duration::MAX), "retry: 18446744073709551615\n"),
+    ] {
+        assert_wire(event, wire);
+    }
 }
 
 #[test]
@@ -62,30 +78,6 @@ fn line_breaks_are_found_in_long_data_too() {
         Event::from(format!("{long}\r\n{longer}\n{long}")),
         &format!("data: {long}\ndata: {longer}\ndata: {long}\n\n"),
     );
-}
-
-#[test]
-fn empty_data_is_a_line_of_its_own() {
-    assert_wire(Event::from(""), "data: \n\n");
-    assert_wire(Event::new().id(1).data(""), "id: 1\ndata: \n\n");
-}
-
-#[test]
-fn spaces_and_colons_in_data_survive() {
-    assert_wire(Event::from(" two: leading"), "data:  two: leading\n\n");
-}
-
-#[test]
-fn name_is_an_event_line() {
-    assert_wire(Event::new().event("tick").data("1"), "event: tick\ndata: 1\n\n");
-    assert_wire(Event::new().event("tick"), "event: tick\n\n");
-    assert_wire(Event::new().event("").data("1"), "event: \ndata: 1\n\n");
-}
-
-#[test]
-fn id_without_data_is_written_without_data() {
-    assert_wire(Event::new().id("a"), "id: a\n\n");
-    assert_wire(Event::new().id(""), "id: \n\n");
 }
 
 #[test]
@@ -111,25 +103,6 @@ fn integers_of_every_type_are_ids() {
 }
 
 #[test]
-fn lone_comment_or_retry_is_a_line_and_no_block() {
-    assert_wire(Event::new().comment("ping"), ": ping\n");
-    assert_wire(Event::new().comment(""), ": \n");
-    assert_wire(Event::new().comment("a\r\nb"), ": a\n: b\n");
-    assert_wire(Event::new().retry(Duration::from_millis(1500)), "retry: 1500\n");
-    assert_wire(
-        Event::new().comment("ping").retry(Duration::from_secs(1)),
-        ": ping\nretry: 1000\n",
-    );
-}
-
-#[test]
-fn retry_is_whole_milliseconds() {
-    assert_wire(Event::new().retry(Duration::ZERO), "retry: 0\n");
-    assert_wire(Event::new().retry(Duration::from_nanos(1_999_999)), "retry: 1\n");
-    assert_wire(Event::new().retry(Duration::MAX), "retry: 18446744073709551615\n");
-}
-
-#[test]
 fn all_fields_come_in_one_block_in_a_fixed_order() {
     let event = Event::new()
         .data("a\nb")
@@ -152,11 +125,6 @@ fn last_value_of_a_field_set_twice_wins() {
         .comment("c")
         .comment("d");
     assert_wire(event, ": d\nevent: y\nid: 2\ndata: b\n\n");
-}
-
-#[test]
-fn event_without_fields_encodes_to_nothing() {
-    assert_wire(Event::new(), "");
 }
 
 #[test]
