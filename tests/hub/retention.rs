@@ -19,14 +19,6 @@ fn size_of(hub: &Hub, data: &str) -> usize {
 }
 
 #[test]
-fn topic_keeps_its_newest_events() {
-    let hub = Hub::builder().retention(Retention::new().events(3)).build();
-    publish_all(&hub, ["a1", "b2", "a3", "a4", "a5", "a6"]);
-    assert_eq!(kept(&hub, "a"), ["a4@4", "a5@5", "a6@6"]);
-    assert_eq!(kept(&hub, "b"), ["b2@2"]);
-}
-
-#[test]
 #[should_panic(expected = "subscribers read only kept events")]
 fn retaining_zero_events_panics() {
     _ = Hub::builder().retention(Retention::new().events(0));

@@ -98,19 +98,16 @@ fn moved_subscription_wakes_the_new_task_only() {
 /// More subscriptions than are woken in one turn.
 const MANY: usize = 130_000;
 
-/// Creates subscriptions that wait in one runtime after the other, and returns the wake-ups in each
-/// of the runtimes.
-fn many_asleep<const N: usize>(
-    hub: &Hub,
-    runtimes: [&Runtime; N],
-) -> ([Arc<Wakes>; N], Vec<Client>) {
-    let wakes = [(); N].map(|()| Wakes::new());
+/// Creates a hub with subscriptions that wait in one runtime after the other, and returns the
+/// wake-ups in each of the runtimes.
+fn many_asleep<const N: usize>(runtimes: [&Runtime; N]) -> (Hub, [Arc<Wakes>; N], Vec<Client>) {
+    let (hub, wakes) = (Hub::new(), [(); N].map(|()| Wakes::new()));
     let asleep = |n: usize| {
         let _entered = runtimes[n % N].enter();
-        asleep(hub, &["a"], &wakes[n % N].1)
+        asleep(&hub, &["a"], &wakes[n % N].1)
     };
     let clients = (0..MANY).map(asleep).collect();
-    (wakes.map(|(count, _)| count), clients)
+    (hub, wakes.map(|(count, _)| count), clients)
 }
 
 /// Returns a runtime that a thread drives, and one that is not driven.
@@ -122,8 +119,7 @@ fn driven_and_idle() -> (Runtime, Runtime) {
 #[test]
 fn very_many_subscribers_are_woken_whichever_runtime_publishes_or_closes() {
     let (driven, idle) = driven_and_idle();
-    let hub = Hub::new();
-    let ([count], mut clients) = many_asleep(&hub, [&driven]);
+    let (hub, [count], mut clients) = many_asleep([&driven]);
     let all_woken = || wait(until(|| count.get() == MANY));
     idle.block_on(hub.publish("a", Event::from("x"))).unwrap();
     all_woken();
@@ -140,8 +136,7 @@ fn very_many_subscribers_are_woken_whichever_runtime_publishes_or_closes() {
 fn subscribers_are_woken_although_the_runtime_of_others_is_blocked() {
     let (driven, blocked) = driven_and_idle();
     for runtimes in [[&blocked, &driven], [&driven, &blocked]] {
-        let hub = Hub::new();
-        let (counts, _clients) = many_asleep(&hub, runtimes);
+        let (hub, counts, _clients) = many_asleep(runtimes);
         blocked.block_on(hub.publish("a", Event::from("x"))).unwrap();
         wait(until(|| counts.each_ref().map(|count| count.get()) == [MANY / 2; 2]));
     }
@@ -150,8 +145,7 @@ fn subscribers_are_woken_although_the_runtime_of_others_is_blocked() {
 #[test]
 fn publish_wakes_125_000_subscribers_and_their_runtime_the_others() {
     let (_, idle) = driven_and_idle();
-    let hub = Hub::new();
-    let ([count], _clients) = many_asleep(&hub, [&idle]);
+    let (hub, [count], _clients) = many_asleep([&idle]);
     publish(&hub, "a", "x");
     assert_eq!(count.get(), 125_000);
     idle.block_on(until(|| count.get() == MANY));

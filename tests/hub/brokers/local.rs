@@ -6,7 +6,6 @@ use super::*;
 /// What is wrong with a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
-    DropsNames,
     /// Each second process has an order of its own.
     OwnOrder,
     NoHistory,
@@ -317,7 +316,6 @@ fn spoil(fields: &mut Value, flaw: Option<Flaw>) {
         Flaw::NameTrimmed => map(NAME, |text| text.trim().to_owned()),
         Flaw::NameAscii => map(NAME, ascii),
         Flaw::CommentAscii => map(COMMENT, ascii),
-        Flaw::DropsNames => fields[NAME] = Value::Null,
         Flaw::RetryIn32Bits => {
             let retry = fields[RETRY].as_u64();
             fields[RETRY] = json!(retry.map(|retry| retry & u64::from(u32::MAX)));

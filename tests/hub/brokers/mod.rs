@@ -32,11 +32,6 @@ async fn world() -> Memory {
     Memory(MemoryBroker::new())
 }
 
-#[tokio::test]
-async fn memory_broker_passes_the_kit() {
-    check(world).await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn memory_broker_passes_the_kit_under_a_paused_clock() {
     check(world).await;
@@ -88,7 +83,6 @@ macro_rules! finds {
 }
 
 finds! {
-    dropped_names_are_found: DropsNames in every_field_arrives;
     orders_of_single_processes_are_found: OwnOrder in all_processes_see_one_order;
     missing_history_is_found: NoHistory in a_late_process_loads_the_history;
     silent_losses_are_found: SilentLoss in a_lost_log_is_told_to_all;
