@@ -260,12 +260,7 @@ async fn load_that_stalls_three_times_fails_its_own_client_alone() {
 /// Starts an answer with an event of this size after each pause.
 async fn live(pair: &Pair, size: usize, events: usize, pause: Duration) {
     let text = "x".repeat(size);
-    let events = stream::iter(0..events).then(move |_| {
-        let event = Event::from(&*text);
-        async move {
-            sleep(pause).await;
-            event
-        }
-    });
+    let pauses = stream::iter(0..events).then(move |_| sleep(pause));
+    let events = pauses.map(move |()| Event::from(&*text));
     _ = pair.owner.start(&key("live"), None, || events).await.unwrap();
 }
