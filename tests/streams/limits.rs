@@ -170,19 +170,6 @@ async fn stream_with_another_status_is_never_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reserved_place_is_that_of_the_stream() {
-    let streams = limited(&[("user:", 1)]);
-    let mut request = Requester::EventSource.request("/");
-    let subjects = streams.subjects_of(&mut request);
-    subjects.try_add("user:1").unwrap();
-    assert!(!opens(&streams, &["user:1"]), "it is taken before the stream opens");
-    let stream = Rig::fed(SseLayer::new().streams(&streams), request);
-    assert!(!opens(&streams, &["user:1"]));
-    drop(stream);
-    assert!(opens(&streams, &["user:1"]));
-}
-
-#[tokio::test(start_paused = true)]
 async fn subject_without_a_place_is_not_added() {
     let streams = limited(&[("user:", 1)]);
     let _open = open(&streams, &["user:1"]);
