@@ -28,18 +28,14 @@ async fn is_seen_live_cut_and_resumed(tools: &Tools, address: SocketAddr) {
 
     // Samples kept from before the page was opened are sent at once.
     let history = browser.until("dashboard.samples.length").await.as_u64().unwrap();
-    browser.until(&format!("dashboard.samples.length >= {}", history as usize + LIVE)).await;
+    come_one_by_one(&browser, history as usize).await;
     assert_eq!(browser.until("document.querySelector('#state').textContent").await, "open");
-    let samples = seen(&browser).await;
-    came_one_by_one(&samples[samples.len() - LIVE..]);
 
     browser.choose("#cut select", "1").await;
     browser.click("#cut button").await;
     browser.until("dashboard.opened.length === 2").await;
     let caught_up = browser.until("dashboard.samples.length").await.as_u64().unwrap();
-    browser.until(&format!("dashboard.samples.length >= {}", caught_up as usize + LIVE)).await;
-    let samples = seen(&browser).await;
-    came_one_by_one(&samples[samples.len() - LIVE..]);
+    let samples = come_one_by_one(&browser, caught_up as usize).await;
 
     are_consecutive(&samples);
     let before = samples.iter().rfind(|sample| sample.connection == 1).unwrap();
@@ -81,14 +77,28 @@ fn are_consecutive(samples: &[Seen]) {
     assert_eq!(numbers, consecutive, "no gap and no double");
 }
 
-/// Asserts that each sample arrived when it was taken. In a burst, the first sample would arrive as
-/// late as the last.
-fn came_one_by_one(samples: &[Seen]) {
+/// Returns all samples once [`LIVE`] consecutive ones after the first `before` have arrived one by
+/// one. Behind a proxy that holds events back, none ever do. On a busy machine, the page can be
+/// late for the first.
+async fn come_one_by_one(browser: &Chromium, mut before: usize) -> Vec<Seen> {
+    for _ in 0..5 {
+        browser.until(&format!("dashboard.samples.length >= {}", before + LIVE)).await;
+        let samples = seen(browser).await;
+        if came_one_by_one(&samples[samples.len() - LIVE..]) {
+            return samples;
+        }
+        before = samples.len();
+    }
+    panic!("no {LIVE} samples came one by one");
+}
+
+/// Returns whether each sample arrived when it was taken. In a burst, the first sample would arrive
+/// as late as the last.
+fn came_one_by_one(samples: &[Seen]) -> bool {
     let (first, last) = (samples.first().unwrap(), samples.last().unwrap());
     let (made, arrived) = (last.made - first.made, last.arrived - first.arrived);
-    assert!(arrived > made / 2.0, "made within {made} ms, arrived within {arrived} ms");
     let alone = samples.windows(2).filter(|pair| pair[1].arrived - pair[0].arrived > 20.0).count();
-    assert!(alone >= samples.len() / 2, "{alone} of {} came alone", samples.len());
+    arrived > made / 2.0 && alone >= samples.len() / 2
 }
 
 /// The hub of the new server issues other IDs, knows none of the old ones, and counts from the
