@@ -211,8 +211,8 @@ impl Drop for StreamRecord {
     }
 }
 
-/// What [`SseLayer::label`](crate::SseLayer::label) and [`SseLayer::timings`](crate::SseLayer::timings)
-/// note about a stream.
+/// What [`SseLayer::label`](crate::SseLayer::label) and
+/// [`SseLayer::timings`](crate::SseLayer::timings) note about a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     pub(super) label: Option<Label>,
@@ -245,8 +245,8 @@ impl Observation {
     }
 
     /// Notes the first event if it begins in `data`: the first line that is neither empty, nor a
-    /// comment, nor a reconnection time. The layer writes no other lines while a stream is open, except for
-    /// the event `start`, which is skipped.
+    /// comment, nor a reconnection time. The layer writes no other lines while a stream is open,
+    /// except for the event `start`, which is skipped.
     pub(super) fn note_data(&mut self, data: &[u8]) {
         if mem::take(&mut self.skips_frame) {
             return;

@@ -245,7 +245,8 @@ impl InFlight {
         }
         if may_be_refused && self.is_complete(&mut response) {
             self.end(CloseReason::Ended);
-            // After a `204`, an `EventSource` does not reconnect. `runs/answer.rs` answers so for runs.
+            // After a `204`, an `EventSource` does not reconnect. `runs/answer.rs` answers so for
+            // runs.
             return without_body(response, StatusCode::NO_CONTENT);
         }
         let options =

@@ -1,5 +1,5 @@
-//! Two streams that should have the same events: at two addresses, or before and after a client has come
-//! back.
+//! Two streams that should have the same events: at two addresses, or before and after a client has
+//! come back.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::{ops::RangeInclusive, time::Duration};

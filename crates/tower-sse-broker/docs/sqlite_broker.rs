@@ -243,8 +243,8 @@ fn identify_file(_: &Path) -> Option<(u64, u64)> {
     None
 }
 
-/// Adds events in one transaction, behind a mark if the log is empty, has lost what this process knows,
-/// or has no mark of `lost`. Returns the number of the first event, and the time.
+/// Adds events in one transaction, behind a mark if the log is empty, has lost what this process
+/// knows, or has no mark of `lost`. Returns the number of the first event, and the time.
 fn append(
     connection: &mut Connection,
     known: u64,

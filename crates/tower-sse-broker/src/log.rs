@@ -170,9 +170,10 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Returns `true` if the entries that are missing at the beginning of the log, or all of its
-    /// entries, were certainly trimmed. Returns `false` if an older state without these entries may have replaced the log.
-    /// The default is `true`, which is wrong only if an older state replaced the log and was then
-    /// trimmed. If the older state was not trimmed, [`has_up_to`](Self::has_up_to) detects it.
+    /// entries, were certainly trimmed. Returns `false` if an older state without these entries may
+    /// have replaced the log. The default is `true`, which is wrong only if an older state replaced
+    /// the log and was then trimmed. If the older state was not trimmed,
+    /// [`has_up_to`](Self::has_up_to) detects it.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,

@@ -122,8 +122,8 @@ impl Connection {
         Error::with_kind("run a statement in PostgreSQL", ErrorKind::Unreachable, reason)
     }
 
-    /// Cancels the statement that runs. It may be waiting for a lock, and would continue to wait after
-    /// this connection has ended.
+    /// Cancels the statement that runs. It may be waiting for a lock, and would continue to wait
+    /// after this connection has ended.
     async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
         let token = self.client.cancel_token();
         match &self.settings.encryption {

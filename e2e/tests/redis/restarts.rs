@@ -105,8 +105,8 @@ async fn marker_that_is_lost_is_written_again() {
     server.kill();
     proxy.hold_when_sent("newest_at");
     server.restart().await;
-    // The script that adds it runs when the process connects, in vain, and when it has found the loss.
-    // Then the process reads on.
+    // The script that adds it runs when the process connects, in vain, and when it has found the
+    // loss. Then the process reads on.
     for next in ["newest_at", "*6\r\n$6\r\nXRANGE\r\n"] {
         until(|| proxy.is_holding()).await;
         proxy.hold_when_sent(next);

@@ -258,8 +258,8 @@ pub(crate) struct MergeQueue {
     /// The sequence number up to which all cursors were scanned: those that are not in the heap have
     /// nothing to read up to it. `None` before the first scan.
     complete_to: Option<u64>,
-    /// The scan that the last poll has not finished: the sequence number up to which it scans, and the
-    /// index of the next cursor.
+    /// The scan that the last poll has not finished: the sequence number up to which it scans, and
+    /// the index of the next cursor.
     scan: Option<(u64, usize)>,
 }
 

@@ -7,7 +7,8 @@
 //! - The oldest events of a run are evicted when [`Record::append`] reaches `retain_bytes`.
 //!   [`Mirror::give_way`] evicts the events of a mirror. Whole runs are evicted in `process/`.
 //! - [`Deferred`] is the work of a change that waits until no lock is held.
-//! - [`Reader`] is the position of one client. [`Readers`](record::Readers) are the positions of all clients.
+//! - [`Reader`] is the position of one client. [`Readers`](record::Readers) are the positions of
+//!   all clients.
 
 mod cutter;
 mod mirror;

@@ -202,8 +202,8 @@ impl Record {
         }
     }
 
-    /// Appends the last event, with these lines, of a run that the caller ends. A run that is starting has no stream
-    /// to append it to.
+    /// Appends the last event, with these lines, of a run that the caller ends. A run that is
+    /// starting has no stream to append it to.
     pub(crate) fn append_last(&self, state: &mut State, lines: &[u8], drops: &mut DeferredDrops) {
         if state.phase == Phase::Running {
             let next = state.newest + 1;

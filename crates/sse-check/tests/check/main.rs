@@ -1,5 +1,5 @@
-//! The program against servers and proxies that do what each check looks for, and against such that do
-//! it right.
+//! The program against servers and proxies that do what each check looks for, and against such that
+//! do it right.
 
 #[path = "../../../../tests/support/port.rs"]
 #[allow(dead_code, unreachable_pub)]

@@ -1,5 +1,5 @@
-//! The stream as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and this
-//! file answers its questions.
+//! The stream as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and
+//! this file answers its questions.
 
 use std::{sync::Arc, time::Duration};
 

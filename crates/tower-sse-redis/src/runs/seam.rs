@@ -27,8 +27,8 @@ impl RunId {
     }
 }
 
-/// The name of one process, or more exactly of one connected [`Runs`](tower_sse::runs::Runs). No two of
-/// them have the same name, and a restarted process has a new name.
+/// The name of one process, or more exactly of one connected [`Runs`](tower_sse::runs::Runs). No
+/// two of them have the same name, and a restarted process has a new name.
 ///
 /// It consists of letters, digits and hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -347,7 +347,8 @@ pub(crate) enum EndReply {
     /// The store does not have the events that the owner has exported: send a `Sync`. Sent only to
     /// `Own`.
     Behind,
-    /// The owner is not dead. Sent only to `Bury` and `Inherit`, and to `Cancel`, which has asked the owner.
+    /// The owner is not dead. Sent only to `Bury` and `Inherit`, and to `Cancel`, which has asked
+    /// the owner.
     NotDead(Liveness),
     /// Another run has the key, or the claim is not of this process.
     Other,
@@ -476,8 +477,8 @@ pub(crate) enum Incoming {
     /// all runs are loaded. After a break, the store passes this once all runs are subscribed
     /// again.
     LostPushes,
-    /// Another process has ended a run of this process, asks to stop it, or watches it. This process then
-    /// synchronizes the run, so a forged hint costs only a command.
+    /// Another process has ended a run of this process, asks to stop it, or watches it. This
+    /// process then synchronizes the run, so a forged hint costs only a command.
     Hint(Epoch),
     /// Another run has taken the key of a run of this process, which was live or had ended. No
     /// request finds the earlier run any more.

@@ -35,8 +35,8 @@ enum Found {
     Claimable(Option<RunId>),
     /// A run that has changed since the look.
     Changed,
-    /// A run to which no client can attach. It may have ended since the look, and another may have the
-    /// key.
+    /// A run to which no client can attach. It may have ended since the look, and another may have
+    /// the key.
     Unopened(RunId, StartError),
 }
 

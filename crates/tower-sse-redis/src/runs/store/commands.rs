@@ -70,9 +70,9 @@ impl Encoder<'_> {
     }
 
     /// Returns the command that registers this process as a user of a server. It is sent again at
-    /// intervals, so that the process remains registered. With `looks`, the reply names processes whose
-    /// runs this process looks after. `server` is the id of this server, and
-    /// `earlier` the id of the server that the process used before.
+    /// intervals, so that the process remains registered. With `looks`, the reply names processes
+    /// whose runs this process looks after. `server` is the id of this server, and `earlier` the id
+    /// of the server that the process used before.
     pub(super) fn join(&self, server: &str, earlier: Option<&str>, looks: bool) -> Cmd {
         let Scope { keys, process, kept_for, .. } = self.scope;
         let joined = [keys.data(), keys.processes(), keys.control(process)];

@@ -300,7 +300,8 @@ impl Link {
         connection: Option<u64>,
         commands: &[Command],
     ) -> Vec<Result<Reply, Failure>> {
-        // The Redis client takes a pipeline without commands for an error, which would end the session.
+        // The Redis client takes a pipeline without commands for an error, which would end the
+        // session.
         if commands.is_empty() {
             return Vec::new();
         }

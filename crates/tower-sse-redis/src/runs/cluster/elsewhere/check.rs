@@ -97,7 +97,8 @@ fn is_buried(result: &Result<Reply, Failure>) -> bool {
 /// The maximum number of commands in a pipeline.
 pub(super) const MAX_COMMANDS: usize = 512;
 
-/// Checks the mirrors at this interval, until the process' [`Runs`](tower_sse::runs::Runs) is dropped.
+/// Checks the mirrors at this interval, until the process' [`Runs`](tower_sse::runs::Runs) is
+/// dropped.
 pub(crate) async fn supervise(mirrors: Weak<Mirrors>, interval: Duration) {
     while caught(run(&mirrors, interval)).await.is_none() {}
 }

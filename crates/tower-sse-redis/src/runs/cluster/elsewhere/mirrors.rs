@@ -23,8 +23,8 @@ const MAX_WAITERS: usize = 16;
 /// Copies of runs of other processes, while a client reads them at this process.
 ///
 /// The first mirror of a run begins at the id of its client, but not above the newest event in the
-/// store. It serves all clients with higher ids. A client that needs earlier events gets another mirror,
-/// which begins at the first event.
+/// store. It serves all clients with higher ids. A client that needs earlier events gets another
+/// mirror, which begins at the first event.
 pub(crate) struct Mirrors {
     pub(super) process: Arc<Process>,
     pub(super) store: Arc<Store>,
@@ -48,8 +48,8 @@ impl Mirrors {
     }
 
     /// Returns the record of a run for a client that has seen the events up to `after`, once the
-    /// record has that event and the first page of later ones. If that event was not exported, returns
-    /// a record of the run's end.
+    /// record has that event and the first page of later ones. If that event was not exported,
+    /// returns a record of the run's end.
     pub(crate) async fn open(
         self: &Arc<Self>,
         run: &RunId,

@@ -12,9 +12,9 @@ use crate::runs::cluster::timing::{EARLY, RETRY_DELAY, Timing};
 use crate::runs::seam::{Connection, Failure, Overhead, Reply, RunId};
 use crate::runs::store::Store;
 
-/// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. Starts again
-/// after a panic, because otherwise all leases would expire, but not at once: a panic that repeats
-/// would take a processor.
+/// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. Starts
+/// again after a panic, because otherwise all leases would expire, but not at once: a panic that
+/// repeats would take a processor.
 pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, store: Arc<Store>) {
     while caught(run(&process, &exports, &store)).await.is_none() {
         sleep(RETRY_DELAY).await;

@@ -166,8 +166,8 @@ async fn next_run_of_a_deleted_claim_interrupts_the_one_at_its_owner() {
     drop(third);
 }
 
-/// The owner of the run with the id can still restore the claim. The other process has not received the
-/// message that this run has replaced its own.
+/// The owner of the run with the id can still restore the claim. The other process has not received
+/// the message that this run has replaced its own.
 #[tokio::test(start_paused = true)]
 async fn id_of_another_run_is_refused_while_claims_are_restored() {
     let (one, other, _source) = started(&["old"]).await;

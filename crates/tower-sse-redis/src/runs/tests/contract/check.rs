@@ -139,7 +139,8 @@ async fn runs_are_checked_together() {
 
 /// The number of renewals over which the time is averaged.
 const CALLS: usize = 200;
-/// The maximum of a renewal's time behind a large batch, as a multiple of the time behind a small one.
+/// The maximum of a renewal's time behind a large batch, as a multiple of the time behind a small
+/// one.
 ///
 /// Redis copies 8 MiB in about a millisecond, which is 50 times as long as a renewal.
 const MAX_RATIO: f64 = 5.0;
