@@ -25,7 +25,7 @@ async fn pair(server: &Server) -> [Process; 2] {
 /// proxy.
 async fn ahead_and_behind(server: &Server) -> (Process, Process, Proxy) {
     let (mut ahead, behind, proxy) = one_behind_a_proxy(server).await;
-    proxy.hold();
+    proxy.hold().await;
     ahead.publish(2..=4).await;
     ahead.reads(2..=4).await;
     (ahead, behind, proxy)
@@ -145,7 +145,7 @@ async fn trim_of_rows_that_were_read_is_no_gap() {
     let Some(server) = Server::start().await else { return };
     let (mut ahead, mut behind, proxy) = one_behind_a_proxy(&server).await;
     for (number, rows) in [(2, 1), (3, 2)] {
-        proxy.hold();
+        proxy.hold().await;
         let leap = if rows == 2 { Some(Process::connect(server.broker()).await) } else { None };
         ahead.publish([number]).await;
         let trim = format!("select from tower_sse.trim('tower_sse', 0, null, {rows}, 100)");
@@ -199,7 +199,7 @@ async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     let client = server.connect().await;
     let (mut ahead, mut behind, proxy) = one_behind_a_proxy(&server).await;
     sql(&client, "create table copy as select * from tower_sse.log").await;
-    proxy.hold();
+    proxy.hold().await;
     ahead.publish([2]).await;
     ahead.reads([2]).await;
     // The second event has the number after the one that `ahead` has read.
@@ -230,10 +230,10 @@ async fn deleted_row_that_a_process_read_last_is_a_loss_of_all() {
     let mut behind = Process::connect(proxies[1].broker()).await;
     ahead.publish([1]).await;
     behind.reads([1]).await;
-    proxies[1].hold();
+    proxies[1].hold().await;
     ahead.publish([2]).await;
     last.reads(1..=2).await;
-    proxies[0].hold();
+    proxies[0].hold().await;
     ahead.publish([3]).await;
     ahead.reads(1..=3).await;
     sql(&server.connect().await, "delete from tower_sse.log where data = '2'").await;
@@ -291,7 +291,7 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
     let mut process = Process::connect(proxy.broker()).await;
     process.publish([1]).await;
     process.reads([1]).await;
-    proxy.hold();
+    proxy.hold().await;
     process.publish([2]).await;
     let overtake = "update tower_sse.log set nonce = 7, data = '3' where data = '2'";
     sql(&server.connect().await, overtake).await;

@@ -10,6 +10,8 @@ pub(crate) struct Proxy {
 
 struct State {
     is_held: watch::Sender<bool>,
+    /// The number of readers whose request is at the server.
+    asking: watch::Sender<usize>,
     /// Connections of publishers are held if their number is below this one.
     held_publishers: watch::Sender<usize>,
     /// The number of connections so far.
@@ -24,6 +26,7 @@ impl Proxy {
     pub(crate) async fn start(server: u16) -> Self {
         let state = Arc::new(State {
             is_held: watch::Sender::new(false),
+            asking: watch::Sender::new(0),
             held_publishers: watch::Sender::new(0),
             accepted: AtomicUsize::new(0),
             bytes_per_millisecond: AtomicU64::new(u64::MAX),
@@ -52,9 +55,11 @@ impl Proxy {
     }
 
     /// Holds all connections that publish nothing, in both directions: what a reader asks for while
-    /// it is held is read after the release.
-    pub(crate) fn hold(&self) {
+    /// it is held is read after the release. Returns once the server has answered what was asked
+    /// before.
+    pub(crate) async fn hold(&self) {
         self.state.is_held.send_replace(true);
+        self.state.asking.subscribe().wait_for(|asking| *asking == 0).await.unwrap();
     }
 
     pub(crate) fn release(&self) {
@@ -88,11 +93,21 @@ impl State {
     }
 }
 
+/// The server's last message of each answer, outside of transactions.
+const READY: &[u8] = b"Z\0\0\0\x05I";
+
 async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let number = state.accepted.fetch_add(1, SeqCst);
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let reads = AtomicBool::new(false);
+    let asks = AtomicBool::new(false);
+    let set_asks = |asking: bool| {
+        if asks.swap(asking, SeqCst) != asking {
+            let change = |count: &mut usize| *count = if asking { *count + 1 } else { *count - 1 };
+            state.asking.send_modify(change);
+        }
+    };
     let up = async {
         let mut chunk = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from_client.read(&mut chunk).await {
@@ -101,6 +116,7 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
                 reads.store(true, SeqCst);
             }
             state.passes(number, reads.load(SeqCst)).await;
+            set_asks(reads.load(SeqCst));
             if to_server.write_all(&chunk[..length]).await.is_err() {
                 return;
             }
@@ -111,6 +127,9 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
         let mut chunk = vec![0; 16 * 1024];
         while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
             messages.extend_from_slice(&chunk[..length]);
+            if messages.ends_with(READY) {
+                set_asks(false);
+            }
             if state.drops_notifications.load(SeqCst) {
                 remove_notifications(&mut messages);
             }
@@ -129,6 +148,7 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
         () = up => {}
         () = down => {}
     }
+    set_asks(false);
 }
 
 /// Removes the notifications of a chunk that consists of whole messages.
