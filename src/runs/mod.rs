@@ -187,7 +187,7 @@
 //!
 //! With [`Runs::connect`], processes share their runs through a [store](RunStore). Every process
 //! can then attach new and resuming clients to any run, and can
-//! [cancel](Runs::cancel_with#several-processes) or replace the run. Requests with the same key call
+//! [cancel](Runs::cancel_with) or replace the run. Requests with the same key call
 //! the service only once, even if they reach different processes. The *run's process* is the one
 //! that called the service. It drives the stream, and exports the events to the store. If it exits
 //! before the answer is complete, the answer is interrupted. If any other process exits, the answer

@@ -322,7 +322,7 @@ impl Runs {
 impl Runs {
     /// Cancels the run with this key if it is starting or running. Returns whether it was
     /// cancelled. With a [store](super#several-processes), the method waits as
-    /// [`cancel_with`](Self::cancel_with#several-processes) does.
+    /// [`cancel_with`](Self::cancel_with) does.
     ///
     /// `last` is the id of the last event that the client has seen. If this id does not belong to
     /// the run with this key, nothing is cancelled. A late request to stop one turn of a chat
