@@ -272,7 +272,7 @@
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the events are kept, up to the limits | the run continues until it is abandoned |
 //! | a client whose missed events are no longer kept gets | a `gap` event and the rest | `404`, or its body fails |
-//! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and bodies fail or end with [`interrupted`](#half-an-answer) |
+//! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and its bodies [fail or end](#half-an-answer) |
 //! | the work is stopped by | the program's own code, for example when it receives a [request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [with a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
