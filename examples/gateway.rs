@@ -26,10 +26,8 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use tokio::{net::TcpListener, time::sleep};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{
-    BoxError, Event, EventRef, SseLayer,
-    filter::{EventFilter, FilterEnd, FilterLayer, SourceEnd, Verdict},
-};
+use tower_sse::filter::{EventFilter, FilterEnd, FilterLayer, SourceEnd, Verdict};
+use tower_sse::{BoxError, Event, SseLayer, decode::EventRef};
 
 /// How long the head of an answer waits for the first event. Meanwhile, no heartbeat is sent.
 const HOLD: Duration = Duration::from_secs(5);
@@ -81,20 +79,23 @@ impl EventFilter for Answer {
         let data = event.data();
         if event.name() == "error" {
             let response = Response::builder().status(StatusCode::BAD_GATEWAY);
-            return response.body(data.into_owned()).map_or_else(Verdict::fail, Verdict::reject);
+            return match response.body(data.into_owned().into()) {
+                Ok(response) => Verdict::Reject(Box::new(response)),
+                Err(error) => Verdict::Fail(error.into()),
+            };
         } else if data == "[DONE]" {
             self.is_done = true;
             return Verdict::Pass;
         }
         self.events += 1;
         match data.split_once(r#","server":""#) {
-            Some((public, _)) => Verdict::replace(event.with_data(format!("{public}}}"))),
+            Some((public, _)) => Verdict::Replace(event.with_data(format!("{public}}}"))),
             None => Verdict::Pass,
         }
     }
 
     fn source_end(&mut self, _: SourceEnd<'_>) -> Verdict {
-        if self.is_done { Verdict::Pass } else { Verdict::fail("the answer was cut") }
+        if self.is_done { Verdict::Pass } else { Verdict::Fail("the answer was cut".into()) }
     }
 
     fn end(&mut self, end: &FilterEnd) {

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
-use tower_sse::{Encoded, Event, SseLayer, Stats};
+use tower_sse::{Event, SseLayer, event::Encoded, stats::Stats};
 
 /// In production use more than the layer grants: `Drain::per_client` gives calls 30 seconds, and 5
 /// more to a stream that is mid-event then. Use less than your orchestrator's own deadline.

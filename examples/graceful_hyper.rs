@@ -39,7 +39,7 @@ use tokio::{
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceBuilder};
-use tower_sse::{BoxError, Encoded, Event, MaxAge, SseLayer, Stats};
+use tower_sse::{BoxError, Event, MaxAge, SseLayer, event::Encoded, stats::Stats};
 
 /// The limits of connections that do not end by themselves.
 #[derive(Clone, Copy, Debug)]

@@ -30,7 +30,7 @@ use tokio::time::{sleep, timeout};
 use tokio::{runtime, task::yield_now};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
-use tower_sse::{BoxError, LastEventId, SseLayer, Stats, hub::Hub};
+use tower_sse::{BoxError, LastEventId, SseLayer, hub::Hub, stats::Stats};
 
 /// The connections that may wait for `accept`, if the system's own limit (`net.core.somaxconn`) is
 /// no lower. tokio's `TcpListener::bind` sets 1,024, and when a deployment ends, all clients of a

@@ -35,7 +35,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, EventBody, LastEventId, MessageStream, SseLayer};
+use tower_sse::{BoxError, Event, LastEventId, SseLayer, decode::MessageStream, layer::EventBody};
 
 /// The time without bytes after which the proxy reconnects to its upstream: a few times the interval
 /// of the upstream's heartbeats.

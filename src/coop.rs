@@ -7,7 +7,7 @@ use tokio::task::coop;
 
 /// The number of bytes for which a body spends one unit, in addition to one unit for each frame. A
 /// task has 128 units each time it runs, so a body sends up to 128 KiB at a time. An
-/// [`EventBody`](crate::EventBody) and its layer both spend, so they send about 64 KiB.
+/// [`EventBody`](crate::layer::EventBody) and its layer both spend, so they send about 64 KiB.
 const BYTES_PER_UNIT: usize = 1024;
 /// The number of consecutive items without bytes after which a body pauses, even outside of tokio's
 /// budget. Within the budget, its 128 units are spent earlier.

@@ -22,8 +22,7 @@ pub(crate) fn causes<'e>(
 /// Except for `RunError`, the errors of this crate and of the broker crates display this text, and
 /// have no [`source`](Error::source). A program that prints such an error, followed by its chain of
 /// sources, therefore prints no text twice.
-#[must_use]
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error).skip(1) {
         let cause = cause.to_string();

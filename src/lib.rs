@@ -88,39 +88,9 @@
 //!
 //! # Options
 //!
-//! This list has all options, with their defaults. [`SseLayer`] groups them by purpose.
-//!
-//! - [`heartbeat`](SseLayer::heartbeat): a comment line after 15 seconds of silence
-//! - [`retry`](SseLayer::retry): a reconnection time of 1 to 5 seconds for an `EventSource`, which
-//!   the layer [recognises](guide::clients#how-clients-reconnect) by its request
-//! - [`padding`](SseLayer::padding): none
-//! - [`without_incremental`](SseLayer::without_incremental): off, so `incremental: ?1` is sent
-//! - [`last_event_id_query`](SseLayer::last_event_id_query): off, so the id is read from the header
-//!   only
-//! - [`on_error`](SseLayer::on_error): not set, so an error of the source fails the body
-//! - [`cancellation_if`](SseLayer::cancellation_if): not set, so only the `JoinError` of a
-//!   cancelled task is a cancellation
-//! - [`terminator`](SseLayer::terminator): none
-//! - [`max_age`](SseLayer::max_age): unlimited
-//! - [`streams`](SseLayer::streams): not set, so the program cannot close the streams of a user or
-//!   session
-//! - [`shutdown`](SseLayer::shutdown): no token is set, so a graceful shutdown waits until the
-//!   streams end by themselves
-//! - [`drain`](SseLayer::drain): [`per_client`](Drain::per_client), which depends on the method of
-//!   the request
-//! - [`farewell`](SseLayer::farewell): none
-//! - [`max_streams`](SseLayer::max_streams): unlimited
-//! - [`refusal`](SseLayer::refusal): [`per_client`](Refusal::per_client), which depends on the kind
-//!   of client
-//! - [`timings`](SseLayer::timings), [`label`](SseLayer::label): off
-//! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close):
-//!   none; with feature `tracing`, each close is logged as a DEBUG line
-//! - [`track_disconnects`](SseLayer::track_disconnects): off
-//! - [`require_accept`](SseLayer::require_accept): off, so `Accept` is ignored
-//!
-//! With [`StreamOptions`], a request or a response can set options for its own stream. Put only one
-//! layer around a route: of two layers, the options of the inner one apply, [with a few
-//! exceptions](guide::placement#two-layers).
+//! [`SseLayer`](SseLayer#options) lists all options. With [`StreamOptions`], a request or a
+//! response can set options for its own stream. Put only one layer around a route: of two layers,
+//! the options of the inner one apply, [with a few exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
 //!
@@ -143,11 +113,12 @@
 //!
 //! # Events and their bytes
 //!
-//! [`Event`] is an event that a server sends. [`Message`] is an event that a client has received.
-//! [`Json`] is an event whose data is serialised as JSON when the event is sent. [`Encoded`] is one
-//! or more events, encoded once for many streams. [`MessageStream`] and [`Decoder`] decode events,
-//! for clients, proxies and tests. [`EventSplitter`] splits a stream into its events, without
-//! changing their bytes.
+//! [`Event`] is an event that a server sends. [`Message`](decode::Message) is an event that a
+//! client has received. [`Json`] is an event whose data is serialised as JSON when the event is
+//! sent. [`Encoded`](event::Encoded) is one or more events, encoded once for many streams.
+//! [`MessageStream`](decode::MessageStream) and [`Decoder`](decode::Decoder) decode events, for
+//! clients, proxies and tests. [`EventSplitter`](decode::EventSplitter) splits a stream into its
+//! events, without changing their bytes.
 //!
 //! Untrusted text cannot forge a field: each line of an event's data is sent in a `data` field of
 //! its own, and [`EventName`] and [`EventId`] are validated when they are created.
@@ -308,8 +279,9 @@ mod axum;
 mod body;
 mod connection;
 mod coop;
+pub mod decode;
 mod error;
-mod event;
+pub mod event;
 #[cfg(feature = "filter")]
 pub mod filter;
 pub mod guide;
@@ -318,7 +290,8 @@ mod headers;
 mod history;
 #[cfg(feature = "hub")]
 pub mod hub;
-mod layer;
+mod idle_timer;
+pub mod layer;
 mod lock;
 mod options;
 #[cfg(feature = "runs")]
@@ -327,7 +300,7 @@ mod signals;
 #[cfg(tower_sse_simulation)]
 #[doc(hidden)]
 pub mod simulation;
-mod stats;
+pub mod stats;
 pub mod streams;
 mod sync;
 #[cfg(feature = "testing")]
@@ -335,22 +308,19 @@ pub mod testing;
 mod wake;
 
 pub use crate::{
-    body::{EventBody, MessageStream, SseBody},
     connection::{CloseReason, CloseReport, Disconnect, LAST_EVENT_ID, Label, LastEventId},
     error::BoxError,
-    event::{
-        Decoder, Encode, Encoded, Event, EventId, EventName, EventRef, EventSplitter,
-        EventTooLarge, IntoEventId, IntoEventName, InvalidField, Message, MessageId, Piece,
-    },
-    layer::{AnyStream, IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
+    event::event::{Event, EventId, EventName},
+    layer::{into_sse::response, refusal::Refusal, sse_layer::SseLayer},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
-    stats::{LabelStats, Stats, StatsSnapshot},
 };
 
 #[cfg(feature = "axum")]
 pub use crate::axum::MissingLayer;
 #[cfg(feature = "json")]
-pub use crate::event::Json;
+pub use crate::event::json::Json;
+#[cfg(any(feature = "hub", feature = "runs"))]
+pub use crate::history::Retention;
 
 /// The README's code compiles too.
 #[cfg(all(doctest, feature = "axum", feature = "hub", feature = "testing"))]

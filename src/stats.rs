@@ -1,3 +1,5 @@
+//! Counters of event streams: [`Stats`], and what they are at one moment.
+
 use std::fmt::{self, Display, Formatter, Result, Write};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -19,7 +21,7 @@ use crate::lock::lock;
 /// time.
 ///
 /// ```
-/// use tower_sse::{SseLayer, Stats};
+/// use tower_sse::{SseLayer, stats::Stats};
 ///
 /// let stats = Stats::new();
 /// # let layer: SseLayer =
@@ -35,7 +37,7 @@ use crate::lock::lock;
 /// ```
 /// # #[cfg(all(feature = "axum", feature = "hub"))] {
 /// use axum::{Router, routing::get};
-/// use tower_sse::{Stats, hub::Hub};
+/// use tower_sse::{hub::Hub, stats::Stats};
 ///
 /// # fn routes(stats: Stats, hub: Hub) -> Router {
 /// # let router: Router =

@@ -2,7 +2,7 @@ use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use sse_stream::SseStream;
 use sseer::event_stream::EventStream;
-use tower_sse::{Decoder, MessageStream};
+use tower_sse::decode::{Decoder, MessageStream};
 
 use crate::*;
 

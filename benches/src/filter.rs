@@ -26,7 +26,7 @@ pub fn cases() -> Vec<Case> {
                 work,
                 "a filter that changes",
                 filtered(events, || {
-                    filter::from_fn(|event| Verdict::replace(event.with_data(event.data())))
+                    filter::from_fn(|event| Verdict::Replace(event.with_data(event.data())))
                 }),
             ),
         ]);

@@ -1,7 +1,8 @@
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tower_sse::LastEventId;
-use tower_sse::hub::{Hub, Receipt, Retention, Subscription};
+use tower_sse::Retention;
+use tower_sse::hub::{Hub, Receipt, Subscription};
 
 use crate::*;
 

@@ -5,7 +5,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::Full;
 use tower::service_fn;
-use tower_sse::Stats;
+use tower_sse::stats::Stats;
 
 use super::{drain::drain, noop::NoopLayer};
 use crate::*;

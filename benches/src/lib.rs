@@ -17,7 +17,7 @@ use payload::{MESSAGE, Ownership, line};
 use stream::Repeat;
 use tokio::runtime;
 use tower::{Layer, Service};
-use tower_sse::{Encoded, Event, SseLayer};
+use tower_sse::{Event, SseLayer, event::Encoded};
 
 pub mod decode;
 pub mod drain;

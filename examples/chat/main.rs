@@ -27,8 +27,8 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    BoxError, LastEventId, SseLayer,
-    hub::{Hub, HubBuilder, Retention},
+    BoxError, LastEventId, Retention, SseLayer,
+    hub::{Hub, HubBuilder},
 };
 
 use self::{

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
     time::sleep,
 };
-use tower_sse::Decoder;
+use tower_sse::decode::Decoder;
 
 /// Simulated browsers, each with an `EventSource`. Dropping this disconnects them.
 pub(super) struct Clients {

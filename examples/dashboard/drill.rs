@@ -5,7 +5,7 @@ use tokio::{
     sync::Mutex,
     time::{Instant, interval, timeout},
 };
-use tower_sse::{Drain, Event, Retry, Stats, hub::Hub};
+use tower_sse::{Drain, Event, Retry, hub::Hub, stats::Stats};
 
 use super::{DRILLS, clients::Clients, generation::Generation};
 

@@ -4,7 +4,7 @@ use axum::{Router, response::IntoResponse, routing::get};
 use futures_util::{StreamExt, stream};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Event, SseLayer, Stats};
+use tower_sse::{Drain, Event, SseLayer, stats::Stats};
 
 /// One generation of a deployed server, with its own port, layer and token. A token can be
 /// cancelled only once.

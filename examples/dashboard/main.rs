@@ -28,10 +28,8 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::broadcast, task, time};
 use tokio_util::task::AbortOnDropHandle;
-use tower_sse::{
-    Event, LastEventId, SseLayer, Stats,
-    hub::{Hub, Retention},
-};
+use tower_sse::hub::Hub;
+use tower_sse::{Event, LastEventId, Retention, SseLayer, stats::Stats};
 
 use self::{
     drill::{Drills, Kind},

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use sysinfo::{Disk, Disks, NetworkData, Networks, System};
-use tower_sse::Stats;
+use tower_sse::stats::Stats;
 
 use super::streams::Streams;
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tower_sse::Stats;
+use tower_sse::stats::Stats;
 
 /// The event streams of this server, including those of the drills.
 #[derive(Debug, Serialize)]

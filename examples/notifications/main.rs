@@ -44,7 +44,7 @@ struct App<D> {
 }
 
 pub(crate) fn app<D: Database>(hub: Hub, database: D) -> Router {
-    let app = App { streams: Streams::connect(&hub, "closes"), hub, database };
+    let app = App { streams: Streams::follow(&hub, "closes"), hub, database };
     Router::new()
         .route("/events", get(events::<D>))
         .route("/notify/{user}", post(notify::<D>))

@@ -26,10 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::interval,
 };
-use tower_sse::{
-    LastEventId, SseLayer,
-    hub::{Hub, Retention},
-};
+use tower_sse::{LastEventId, Retention, SseLayer, hub::Hub};
 
 /// A client receives at most one price of a symbol in this time.
 const WINDOW: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-use tower_sse::{BoxError, EventRef};
+use tower_sse::{BoxError, decode::EventRef};
 use tower_sse::filter::{EventFilter, FilterEnd, FilterPipe, SourceEnd, Verdict};
 
 use super::naive_filter::{ADDED, BY_FILTER, Choice, OF_SOURCE, Plan, REJECTED, TOO_LARGE, filtered};
@@ -23,7 +23,7 @@ pub fn filter(data: &[u8]) {
     let filter = Planned { plan: &plan, seen: 0, reported: &mut reported };
     let mut pipe = FilterPipe::new(filter).max_event_size(plan.max_event_size);
     if plan.pass_oversized {
-        pipe = pipe.pass_oversized();
+        pipe = pipe.pass_oversized(true);
     }
     let (mut sent, mut error) = (Vec::new(), None);
     let mut source_error = plan.fails.then(|| BoxError::from(OF_SOURCE));
@@ -79,11 +79,11 @@ fn verdict(choice: Choice) -> Verdict {
     match choice {
         Choice::Pass => Verdict::Pass,
         Choice::Drop => Verdict::Drop,
-        Choice::Replace => Verdict::replace(added()),
-        Choice::Insert => Verdict::insert(added()),
-        Choice::End => Verdict::end_with(added()),
-        Choice::Fail => Verdict::fail(BY_FILTER),
-        Choice::Reject => Verdict::reject(Response::new("rejected")),
+        Choice::Replace => Verdict::Replace(added().into()),
+        Choice::Insert => Verdict::Insert(added().into()),
+        Choice::End => Verdict::End(added().into()),
+        Choice::Fail => Verdict::Fail(BY_FILTER.into()),
+        Choice::Reject => Verdict::Reject(Box::new(Response::new("rejected".into()))),
     }
 }
 

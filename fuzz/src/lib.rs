@@ -30,7 +30,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::{Decoder, Encoded, SseLayer};
+use tower_sse::{SseLayer, decode::Decoder, event::Encoded};
 
 pub use self::{boundary::boundary, decoder::decoder, encoder::encoder, entries::entries};
 pub use self::{filter::filter, headers::headers, last_event_id::last_event_id, recorder::recorder};

@@ -6,7 +6,7 @@ use std::pin::pin;
 use futures_util::StreamExt;
 use loom::{future::block_on, model::Builder, thread};
 use tower_sse::hub::{Hub, PublishError, Subscription};
-use tower_sse::{Encoded, Event, LastEventId};
+use tower_sse::{Event, LastEventId, event::Encoded};
 
 /// Checks all interleavings.
 fn check(model: impl Fn() + Sync + Send + 'static) {

@@ -30,7 +30,7 @@ fn streams<const N: usize>(shutdown: &CancellationToken) -> [StreamBody; N] {
 struct Pending;
 
 impl Service<Request<()>> for Pending {
-    type Response = Response<tower_sse::EventBody<stream::Pending<Event>>>;
+    type Response = Response<tower_sse::layer::EventBody<stream::Pending<Event>>>;
     type Error = Infallible;
     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
 

@@ -3,7 +3,7 @@ use std::mem;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr2, memrchr2};
 
-use crate::{event::BYTE_ORDER_MARK, options::has_retry_line};
+use crate::{decode::BYTE_ORDER_MARK, options::has_retry_line};
 
 /// The position of a source's stream within its lines and events. It shows where the layer can
 /// write without changing the events that a client decodes.

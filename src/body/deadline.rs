@@ -7,8 +7,8 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::idle_timer::is_within_reach;
 use crate::connection::{Client, CloseReason};
+use crate::idle_timer::is_within_reach;
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
 use crate::signals::{Inherited, Shutdown, ShutdownWait};
 use crate::streams::{Membership, Revocation};

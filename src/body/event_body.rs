@@ -37,8 +37,8 @@ pin_project! {
     ///   and dropped it, the limit is 16 KiB. Slow clients therefore get small frames, which take
     ///   little memory.
     /// - The body never splits an event, so a large event can make a frame exceed this limit.
-    /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
-    ///   of its own.
+    /// - An [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied and is sent in
+    ///   a frame of its own.
     ///
     /// If an item is an `Err` or fails to serialise, the body first returns all earlier events, and
     /// then fails. Likewise, if the stream panics, the body first returns all earlier events, and

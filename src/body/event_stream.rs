@@ -11,12 +11,12 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::StreamRecord;
-use super::{Boundary, Deadline, EndsWith, IdleTimer, LastFrames, deadline::DeadlineVerdict};
+use super::{Boundary, Deadline, EndsWith, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
 use crate::options::{ResolvedOptions, Retry};
 use crate::signals::{ShutdownWait, StartAt, Stopped, is_within_recorder, within_layer};
 use crate::streams::Membership;
-use crate::{BoxError, coop::CoopBudget, event::first_block_has_retry};
+use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
 ///

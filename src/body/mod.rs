@@ -5,29 +5,25 @@
 //!   through unchanged. For an event stream, `EventStream` passes the source's bytes, and writes
 //!   the first lines, heartbeats and the last event at points where they do not change the events
 //!   that a client decodes.
-//! - [`MessageStream`] is the other direction: it decodes the body of another server's response.
 //!
 //! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. It asks `boundary.rs`
-//! where lines can be written between a source's bytes, `deadline.rs` and `idle_timer.rs` when, and
+//! where lines can be written between a source's bytes, `deadline.rs` and [`IdleTimer`](crate::idle_timer::IdleTimer) when, and
 //! `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.
 
 mod boundary;
 mod deadline;
 mod event_body;
 mod event_stream;
-mod idle_timer;
 mod last_frames;
-mod message_stream;
 mod sse_body;
 mod stream_record;
 
 pub(crate) use self::sse_body::forward_to_kinds;
-pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
+pub use self::{event_body::EventBody, sse_body::SseBody};
 
 pub(crate) use self::stream_record::{Observation, StreamRecord};
 pub(crate) use self::{deadline::EndsWith, event_stream::StreamState};
 
-use self::idle_timer::{IdleTimer, Silence};
 use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};
 
 /// The sizes of the parts of a stream. `.ci/slow` measures the memory of a whole stream.

@@ -238,7 +238,7 @@ impl<'frame> Lines<'frame> {
 ///
 /// ```
 /// use tokio::sync::broadcast;
-/// use tower_sse::{Encoded, Event};
+/// use tower_sse::{Event, event::Encoded};
 ///
 /// let (events, _) = broadcast::channel::<Encoded>(64);
 /// let mut one = events.subscribe();
@@ -253,7 +253,7 @@ impl<'frame> Lines<'frame> {
 /// Collect an iterator of events into one `Encoded` to send the events together:
 ///
 /// ```
-/// # use tower_sse::{Encoded, Event};
+/// # use tower_sse::{Event, event::Encoded};
 /// let history: Encoded = (1..=2).map(|n| Event::new().id(n).data("…")).collect();
 /// assert_eq!(history.as_bytes(), "id: 1\ndata: …\n\nid: 2\ndata: …\n\n".as_bytes());
 /// ```

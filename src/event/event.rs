@@ -1,4 +1,4 @@
-use std::{borrow::Cow, error::Error, fmt, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use super::one_line::{InvalidField, is_one_line, one_line_text};
 use crate::error::Sealed;
@@ -10,7 +10,7 @@ use crate::error::Sealed;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_sse::{Encoded, Event};
+/// use tower_sse::{Event, event::Encoded};
 ///
 /// let event = Event::new()
 ///     .event("tick")
@@ -99,7 +99,7 @@ impl Event {
     /// Returns an error if `name` contains a line feed, a carriage return or U+0000.
     ///
     /// ```
-    /// use tower_sse::{Event, InvalidField};
+    /// use tower_sse::{Event, event::InvalidField};
     ///
     /// fn price(ticker: &str, price: u32) -> Result<Event, InvalidField> {
     ///     Ok(Event::new().try_event(ticker)?.data(price.to_string()))
@@ -126,7 +126,7 @@ impl Event {
     /// | WebKit | counts if an event with data follows before the client reconnects | counts |
     ///
     /// ```
-    /// use tower_sse::{Encoded, Event};
+    /// use tower_sse::{Event, event::Encoded};
     ///
     /// let checkpoint = Event::new().event("checkpoint").id(42).data("");
     /// assert_eq!(Encoded::from(checkpoint).as_bytes(), b"event: checkpoint\nid: 42\ndata: \n\n");
@@ -150,7 +150,7 @@ impl Event {
     /// Returns an error if `id` contains a line feed, a carriage return or U+0000.
     ///
     /// ```
-    /// use tower_sse::{Event, InvalidField};
+    /// use tower_sse::{Event, event::InvalidField};
     ///
     /// fn row(cursor: &str) -> Result<Event, InvalidField> {
     ///     Ok(Event::new().try_id(cursor)?.data("…"))
@@ -259,7 +259,7 @@ impl From<String> for Event {
 ///     Event::new().id("a literal"),
 ///     Event::new().id(EventId::try_from(cursor())?),
 /// ];
-/// # Ok::<_, tower_sse::InvalidField>(())
+/// # Ok::<_, tower_sse::event::InvalidField>(())
 /// ```
 ///
 /// Unvalidated text does not compile:
@@ -356,7 +356,7 @@ integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 /// # fn ticker() -> String { "acme".to_owned() }
 /// let ticker = EventName::try_from(ticker())?;
 /// let events = [Event::new().event(PRICE), Event::new().event(ticker)];
-/// # Ok::<_, tower_sse::InvalidField>(())
+/// # Ok::<_, tower_sse::event::InvalidField>(())
 /// ```
 ///
 /// Unvalidated text does not compile:
@@ -459,31 +459,7 @@ pub struct Fields<'a> {
     pub comment: Option<&'a str>,
 }
 
-/// The error for an event or `retry` line that is larger than a limit such as
-/// [`Decoder::max_event_size`](crate::Decoder::max_event_size).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventTooLarge {
-    pub(super) max_event_size: usize,
-}
-
-impl EventTooLarge {
-    /// Returns the limit, in bytes.
-    #[must_use]
-    pub const fn max_event_size(&self) -> usize {
-        self.max_event_size
-    }
-}
-
-impl fmt::Display for EventTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an event is larger than {} bytes", self.max_event_size)
-    }
-}
-
-impl Error for EventTooLarge {}
-
 /// Returns the whole milliseconds of `duration`, at most `u64::MAX`.
-#[must_use]
-pub fn whole_milliseconds(duration: Duration) -> u64 {
+pub(crate) fn whole_milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

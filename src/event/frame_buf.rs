@@ -5,7 +5,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr2, memchr2_iter};
 
-/// The buffer into which [`Encode`](crate::Encode) writes events.
+/// The buffer into which [`Encode`](super::Encode) writes events.
 ///
 /// It is opaque, because only the types of this crate write events.
 #[derive(Debug)]

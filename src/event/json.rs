@@ -12,7 +12,7 @@ use crate::error::Sealed;
 ///
 /// ```
 /// use serde::Serialize;
-/// use tower_sse::{Encoded, Event};
+/// use tower_sse::{Event, event::Encoded};
 ///
 /// #[derive(Serialize)]
 /// struct Point { x: i32, y: i32 }

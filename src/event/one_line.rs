@@ -118,26 +118,26 @@ macro_rules! one_line_text {
     };
     ($type:ty, $field:literal) => {
         impl TryFrom<String> for $type {
-            type Error = $crate::InvalidField;
+            type Error = $crate::event::InvalidField;
 
-            fn try_from(text: String) -> Result<Self, $crate::InvalidField> {
+            fn try_from(text: String) -> Result<Self, $crate::event::InvalidField> {
                 $crate::event::check_one_line($field, &text)?;
                 Ok(Self(text.into()))
             }
         }
 
         impl TryFrom<&str> for $type {
-            type Error = $crate::InvalidField;
+            type Error = $crate::event::InvalidField;
 
-            fn try_from(text: &str) -> Result<Self, $crate::InvalidField> {
+            fn try_from(text: &str) -> Result<Self, $crate::event::InvalidField> {
                 Self::try_from(text.to_owned())
             }
         }
 
         impl std::str::FromStr for $type {
-            type Err = $crate::InvalidField;
+            type Err = $crate::event::InvalidField;
 
-            fn from_str(text: &str) -> Result<Self, $crate::InvalidField> {
+            fn from_str(text: &str) -> Result<Self, $crate::event::InvalidField> {
                 Self::try_from(text)
             }
         }

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::{task::coop, time::Sleep};
 
 use super::{EventFilter, FilterPipe, pipe::FilterGuard};
-use crate::{BoxError, SseBody, body::forward_to_kinds, coop::CoopBudget};
+use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, layer::SseBody};
 
 pin_project! {
     /// The body of an event stream that passes through a filter.

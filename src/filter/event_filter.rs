@@ -3,16 +3,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 
-use crate::{BoxError, Encoded, EventRef};
+use crate::{BoxError, decode::EventRef, event::Encoded};
 
 /// A filter for the events of one stream, called the *source*. It holds the state of that stream,
 /// such as a count.
 ///
 /// ```
-/// use tower_sse::{
-///     EventRef,
-///     filter::{EventFilter, FilterEnd, SourceEnd, Verdict},
-/// };
+/// use tower_sse::decode::EventRef;
+/// use tower_sse::filter::{EventFilter, FilterEnd, SourceEnd, Verdict};
 ///
 /// /// Fails a stream that ends without `[DONE]`, so that half an answer is not taken for a whole one.
 /// #[derive(Default)]
@@ -25,7 +23,7 @@ use crate::{BoxError, Encoded, EventRef};
 ///     }
 ///
 ///     fn source_end(&mut self, _: SourceEnd<'_>) -> Verdict {
-///         if self.0 { Verdict::Pass } else { Verdict::fail("the answer was cut") }
+///         if self.0 { Verdict::Pass } else { Verdict::Fail("the answer was cut".into()) }
 ///     }
 /// }
 /// ```
@@ -135,37 +133,10 @@ pub enum Verdict {
     Reject(Box<Response<Bytes>>),
 }
 
-impl Verdict {
-    /// Returns [`Replace`](Self::Replace) with these events.
-    pub fn replace(events: impl Into<Encoded>) -> Self {
-        Self::Replace(events.into())
-    }
-
-    /// Returns [`Insert`](Self::Insert) with these events.
-    pub fn insert(events: impl Into<Encoded>) -> Self {
-        Self::Insert(events.into())
-    }
-
-    /// Returns [`End`](Self::End) with these events.
-    pub fn end_with(events: impl Into<Encoded>) -> Self {
-        Self::End(events.into())
-    }
-
-    /// Returns [`Fail`](Self::Fail) with this error.
-    pub fn fail(error: impl Into<BoxError>) -> Self {
-        Self::Fail(error.into())
-    }
-
-    /// Returns [`Reject`](Self::Reject) with this response.
-    pub fn reject(response: Response<impl Into<Bytes>>) -> Self {
-        Self::Reject(Box::new(response.map(Into::into)))
-    }
-}
-
 /// The way a filtered stream ended, as reported to [`EventFilter::end`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum FilterOutcome {
     /// The source ended between events.
     Completed,
     /// The source ended without an error, but in the middle of an event.
@@ -184,8 +155,9 @@ pub enum Outcome {
     TooLarge,
     /// The response's body or future was dropped before the end of the stream. Either the client
     /// disconnected, or the server or an outer layer ended the stream, or the body's reader has
-    /// read enough. For example, [`MessageStream::terminator`](crate::MessageStream::terminator)
-    /// drops the body after the upstream's last event.
+    /// read enough. For example,
+    /// [`MessageStream::terminator`](crate::decode::MessageStream::terminator) drops the body after
+    /// the upstream's last event.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
@@ -198,7 +170,7 @@ pub enum Outcome {
     Head,
 }
 
-impl Outcome {
+impl FilterOutcome {
     /// Returns the name of the variant in snake case, for logs and for the labels of metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -223,7 +195,7 @@ impl Outcome {
 #[non_exhaustive]
 pub struct FilterEnd {
     /// How the stream ended.
-    pub outcome: Outcome,
+    pub outcome: FilterOutcome,
     /// The number of events that the filter saw.
     pub events: u64,
     /// The number of events that were [too large](super::FilterLayer::pass_oversized) and passed
@@ -250,7 +222,7 @@ pub struct FilterEnd {
 ///     _ => Verdict::Pass,
 /// });
 /// ```
-pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> FromFn<F> {
+pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> impl EventFilter {
     FromFn { decide }
 }
 
@@ -261,7 +233,7 @@ pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> FromFn<F> 
 ///
 /// let logging = filter::inspect(|event| println!("{}: {}", event.name(), event.data()));
 /// ```
-pub fn inspect<F>(mut look: F) -> FromFn<impl FnMut(EventRef<'_>) -> Verdict>
+pub fn inspect<F>(mut look: F) -> impl EventFilter
 where
     F: FnMut(EventRef<'_>),
 {
@@ -271,9 +243,7 @@ where
     })
 }
 
-/// The filter that [`from_fn`] and [`inspect`] create.
-#[derive(Clone)]
-pub struct FromFn<F> {
+struct FromFn<F> {
     decide: F,
 }
 
@@ -282,8 +252,6 @@ impl<F: FnMut(EventRef<'_>) -> Verdict> EventFilter for FromFn<F> {
         (self.decide)(event)
     }
 }
-
-opaque_debug!(FromFn<F>);
 
 /// The options that a program has set.
 #[derive(Clone, Copy, Default)]

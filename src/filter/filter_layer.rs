@@ -52,17 +52,45 @@ use crate::BoxError;
 /// # The type
 ///
 /// `M` is the type of the closure, which you cannot name. If you need a type that you can name, for
-/// example for a struct field, use the [`BoxFilterLayer`] that [`boxed`](Self::boxed) returns.
+/// example for a struct field, box the closure:
+///
+/// ```
+/// use axum::body::Body;
+/// use http::Request;
+/// use tower_sse::decode::EventRef;
+/// use tower_sse::filter::{EventFilter, FilterLayer, Verdict};
+///
+/// struct Budget(usize);
+///
+/// impl EventFilter for Budget {
+///     fn event(&mut self, event: EventRef<'_>) -> Verdict {
+///         match self.0.checked_sub(event.data_bytes().len()) {
+///             Some(rest) => {
+///                 self.0 = rest;
+///                 Verdict::Pass
+///             }
+///             None => Verdict::Fail("the budget is used up".into()),
+///         }
+///     }
+/// }
+///
+/// type MakeFilter = Box<dyn Fn(&Request<Body>) -> Option<Budget> + Send + Sync>;
+///
+/// struct Gateway {
+///     filters: FilterLayer<MakeFilter>,
+/// }
+///
+/// fn gateway(budget: usize) -> Gateway {
+///     Gateway { filters: FilterLayer::new(Box::new(move |_| Some(Budget(budget)))) }
+/// }
+/// # _ = gateway(7).filters.clone();
+/// ```
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
-pub struct FilterLayer<M: ?Sized> {
+pub struct FilterLayer<M> {
     options: FilterOptions,
     make: Arc<M>,
 }
-
-/// A [`FilterLayer`] that hides the type of its closure. `B` is the body of the requests, and `F`
-/// the type of the filters. [`FilterLayer::boxed`] returns such a layer.
-pub type BoxFilterLayer<B, F> = FilterLayer<dyn Fn(&Request<B>) -> Option<F> + Send + Sync>;
 
 impl<M> FilterLayer<M> {
     /// Creates a layer that calls `make` with each request, before it calls the service. `make`
@@ -76,52 +104,12 @@ impl<M> FilterLayer<M> {
         Self { options, make: Arc::new(make) }
     }
 
-    /// Hides the type of the closure.
-    ///
-    /// ```
-    /// use axum::body::Body;
-    /// use http::Request;
-    /// use tower_sse::{EventRef, filter::{BoxFilterLayer, EventFilter, FilterLayer, Verdict}};
-    ///
-    /// struct Budget(usize);
-    ///
-    /// impl EventFilter for Budget {
-    ///     fn event(&mut self, event: EventRef<'_>) -> Verdict {
-    ///         match self.0.checked_sub(event.data_bytes().len()) {
-    ///             Some(rest) => {
-    ///                 self.0 = rest;
-    ///                 Verdict::Pass
-    ///             }
-    ///             None => Verdict::fail("the budget is used up"),
-    ///         }
-    ///     }
-    /// }
-    ///
-    /// struct Gateway {
-    ///     filters: BoxFilterLayer<Body, Budget>,
-    /// }
-    ///
-    /// fn gateway(budget: usize) -> Gateway {
-    ///     Gateway { filters: FilterLayer::new(move |_: &_| Some(Budget(budget))).boxed() }
-    /// }
-    /// # _ = gateway(7).filters.clone();
-    /// ```
-    #[must_use]
-    pub fn boxed<B, F>(self) -> BoxFilterLayer<B, F>
-    where
-        M: Fn(&Request<B>) -> Option<F> + Send + Sync + 'static,
-    {
-        FilterLayer { options: self.options, make: self.make }
-    }
-}
-
-impl<M: ?Sized> FilterLayer<M> {
     /// Limits the size of an event to `bytes`. The size includes line ends and comments, but not
     /// the empty line at the end. The default is 1 MiB. A `retry` line between events has the same
     /// limit.
     ///
     /// If an event is larger, the events before it are sent, and then the body fails with
-    /// [`EventTooLarge`](crate::EventTooLarge).
+    /// [`EventTooLarge`](crate::decode::EventTooLarge).
     ///
     /// ```
     /// # use http::Request;
@@ -142,7 +130,7 @@ impl<M: ?Sized> FilterLayer<M> {
     }
 
     /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
-    /// still sees all other events.
+    /// still sees all other events. Off by default.
     ///
     /// Use this option only for filters that just observe events. A filter that blocks or redacts
     /// events would miss the large events.
@@ -151,11 +139,11 @@ impl<M: ?Sized> FilterLayer<M> {
     /// # use http::Request;
     /// # use tower_sse::filter::{self, FilterLayer};
     /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
-    /// let filters = filters.pass_oversized();
+    /// let filters = filters.pass_oversized(true);
     /// ```
     #[must_use]
-    pub const fn pass_oversized(mut self) -> Self {
-        self.options.pass_oversized = true;
+    pub const fn pass_oversized(mut self, passes: bool) -> Self {
+        self.options.pass_oversized = passes;
         self
     }
 
@@ -170,11 +158,11 @@ impl<M: ?Sized> FilterLayer<M> {
     /// # use http::Request;
     /// # use tower_sse::filter::{self, FilterLayer};
     /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
-    /// let filters = filters.pass_encoded();
+    /// let filters = filters.pass_encoded(true);
     /// ```
     #[must_use]
-    pub const fn pass_encoded(mut self) -> Self {
-        self.options.pass_encoded = true;
+    pub const fn pass_encoded(mut self, passes: bool) -> Self {
+        self.options.pass_encoded = passes;
         self
     }
 
@@ -190,11 +178,11 @@ impl<M: ?Sized> FilterLayer<M> {
     /// # use http::Request;
     /// # use tower_sse::filter::{self, FilterLayer};
     /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
-    /// let filters = filters.pass_rejected();
+    /// let filters = filters.pass_rejected(true);
     /// ```
     #[must_use]
-    pub const fn pass_rejected(mut self) -> Self {
-        self.options.pass_rejected = true;
+    pub const fn pass_rejected(mut self, passes: bool) -> Self {
+        self.options.pass_rejected = passes;
         self
     }
 
@@ -219,14 +207,14 @@ impl<M: ?Sized> FilterLayer<M> {
     ///     Some(filter::from_fn(|event| match &*event.name() {
     ///         "error" => {
     ///             let error = event.data().into_owned();
-    ///             Verdict::reject(Response::builder().status(502).body(error).unwrap())
+    ///             Verdict::Reject(Box::new(Response::builder().status(502).body(error.into()).unwrap()))
     ///         }
     ///         _ => Verdict::Pass,
     ///     }))
     /// })
     /// .hold_head(Duration::from_secs(5))
     /// // An error after other events passes: the client finds it in the stream.
-    /// .pass_rejected();
+    /// .pass_rejected(true);
     /// ```
     ///
     /// # Panics
@@ -239,13 +227,13 @@ impl<M: ?Sized> FilterLayer<M> {
     }
 }
 
-impl<M: ?Sized> Clone for FilterLayer<M> {
+impl<M> Clone for FilterLayer<M> {
     fn clone(&self) -> Self {
         Self { options: self.options, make: Arc::clone(&self.make) }
     }
 }
 
-impl<S, M: ?Sized> Layer<S> for FilterLayer<M> {
+impl<S, M> Layer<S> for FilterLayer<M> {
     type Service = FilterService<S, M>;
 
     fn layer(&self, inner: S) -> FilterService<S, M> {
@@ -253,27 +241,42 @@ impl<S, M: ?Sized> Layer<S> for FilterLayer<M> {
     }
 }
 
-opaque_debug!(FilterLayer<M: ?Sized>);
+opaque_debug!(FilterLayer<M>);
 
 /// The middleware that a [`FilterLayer`] wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
-pub struct FilterService<S, M: ?Sized> {
+pub struct FilterService<S, M> {
     inner: S,
     make: Arc<M>,
     options: FilterOptions,
 }
 
-impl<S, M: ?Sized> FilterService<S, M> {
+impl<S, M> FilterService<S, M> {
     pub(super) const fn new(inner: S, make: Arc<M>, options: FilterOptions) -> Self {
         Self { inner, make, options }
+    }
+
+    /// Returns a reference to the inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 }
 
 impl<S, M, F, B, R> Service<Request<B>> for FilterService<S, M>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    M: Fn(&Request<B>) -> Option<F> + ?Sized,
+    M: Fn(&Request<B>) -> Option<F>,
     F: EventFilter,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -294,10 +297,10 @@ where
     }
 }
 
-impl<S: Clone, M: ?Sized> Clone for FilterService<S, M> {
+impl<S: Clone, M> Clone for FilterService<S, M> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), make: Arc::clone(&self.make), options: self.options }
     }
 }
 
-opaque_debug!(FilterService<S, M: ?Sized>);
+opaque_debug!(FilterService<S, M>);

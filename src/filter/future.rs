@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use super::{EventFilter, FilterBody, FilterPipe, body::Filtered, event_filter::FilterOptions};
-use super::{Outcome, pipe::FilterGuard};
+use super::{FilterOutcome, pipe::FilterGuard};
 use crate::{BoxError, headers};
 
 type Answer<F, B, E> = Result<Response<FilterBody<F, B>>, E>;
@@ -127,15 +127,15 @@ where
     /// no stream that can be filtered.
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {
         let outcome = match &answer {
-            Ok(_) if self.is_head => Outcome::Head,
+            Ok(_) if self.is_head => FilterOutcome::Head,
             Ok(response) if headers::is_event_stream(response.status(), response.headers()) => {
                 let is_encoded = headers::has_content_coding(response.headers());
-                if is_encoded { Outcome::Encoded } else { Outcome::Completed }
+                if is_encoded { FilterOutcome::Encoded } else { FilterOutcome::Completed }
             }
-            _ => Outcome::NotAStream,
+            _ => FilterOutcome::NotAStream,
         };
         match answer {
-            Ok(response) if outcome == Outcome::Completed => {
+            Ok(response) if outcome == FilterOutcome::Completed => {
                 let (mut parts, source) = response.into_parts();
                 headers::remove_those_of_whole_bodies(&mut parts.headers);
                 self.body.as_mut().project().source.set(Some(source));
@@ -143,7 +143,7 @@ where
             }
             answer => {
                 self.body.as_mut().project().pipe.flow.guard.end(outcome);
-                let passes = outcome != Outcome::Encoded || self.options.pass_encoded;
+                let passes = outcome != FilterOutcome::Encoded || self.options.pass_encoded;
                 Err(answer.map(|response| {
                     if passes { response.map(FilterBody::pass_through) } else { refuse(response) }
                 }))

@@ -6,7 +6,7 @@
 //! event that passes stays identical byte for byte, and is sent as soon as its last byte has
 //! arrived. The memory for each stream is bounded, and [`EventFilter::end`] is called exactly once.
 //! [A table](crate::guide::upstreams#bytes-filter-messages-or-run) shows when to choose a filter, a
-//! [`MessageStream`](crate::MessageStream) or a run.
+//! [`MessageStream`](crate::decode::MessageStream) or a run.
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
@@ -34,7 +34,8 @@
 //! Bill each stream once, however it ends:
 //!
 //! ```
-//! # use tower_sse::{EventRef, filter::{EventFilter, FilterEnd, Verdict}};
+//! # use tower_sse::decode::EventRef;
+//! # use tower_sse::filter::{EventFilter, FilterEnd, Verdict};
 //! # fn bill(customer: u64, events: u64) {}
 //! struct Billed { customer: u64 }
 //!
@@ -56,7 +57,7 @@
 //! # use bytes::Bytes;
 //! # use tower_sse::filter::{self, FilterPipe, Verdict};
 //! let redact = filter::from_fn(|event| match event.data().contains("secret") {
-//!     true => Verdict::replace(event.with_data(event.data().replace("secret", "***"))),
+//!     true => Verdict::Replace(event.with_data(event.data().replace("secret", "***")).into()),
 //!     false => Verdict::Pass,
 //! });
 //! # let mut pipe = FilterPipe::new(redact);
@@ -73,7 +74,7 @@
 //! # use tower_sse::{Event, filter::{self, FilterPipe, Verdict}};
 //! let mut tokens = 0;
 //! let with_usage = filter::from_fn(move |event| match &*event.data() {
-//!     "[DONE]" => Verdict::insert(Event::new().event("usage").data(format!("{tokens} tokens"))),
+//!     "[DONE]" => Verdict::Insert(Event::new().event("usage").data(format!("{tokens} tokens")).into()),
 //!     _ => {
 //!         tokens += 1;
 //!         Verdict::Pass
@@ -94,7 +95,7 @@
 //!         left = rest;
 //!         Verdict::Pass
 //!     }
-//!     None => Verdict::end_with(Event::new().event("budget").data("used up")),
+//!     None => Verdict::End(Event::new().event("budget").data("used up").into()),
 //! });
 //! # let mut pipe = FilterPipe::new(within_budget);
 //! # let sent = pipe.push("data: 12345678\n\ndata: 12345678\n\n".into()).unwrap();
@@ -121,14 +122,14 @@
 //! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
 //!   must see it.
 //! - If the source ends in the middle of an event, but without an error, the filter also gets the
-//!   incomplete event, with [`is_terminated()`](crate::EventRef::is_terminated) `== false`.
+//!   incomplete event, with [`is_terminated()`](crate::decode::EventRef::is_terminated) `== false`.
 //!   Browsers discard such an event, but some other clients read it. If the source fails in the
 //!   middle of an event, the incomplete event is not sent, and the filter does not see it.
 //! - How the source divides its bytes into frames makes no difference to the filter, except that
-//!   an event's [`raw`](crate::EventRef::raw) can lack the LF of its final CRLF.
-//! - [`with_data`](crate::EventRef::with_data) keeps the line ends of the event. The lines of a new
-//!   event always end in LF, even if the stream has other line ends. Browsers, the AI SDK, and the
-//!   clients of OpenAI, Anthropic and Google accept such mixed line ends.
+//!   an event's [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
+//! - [`with_data`](crate::decode::EventRef::with_data) keeps the line ends of the event. The lines
+//!   of a new event always end in LF, even if the stream has other line ends. Browsers, the AI SDK,
+//!   and the clients of OpenAI, Anthropic and Google accept such mixed line ends.
 //!
 //! # Where a filter belongs
 //!
@@ -136,7 +137,7 @@
 //!   `.layer(filters).layer(SseLayer::new())` in axum, and in the opposite order in a
 //!   `ServiceBuilder`. A filter holds back incomplete events, so `SseLayer` can send heartbeats
 //!   even while the upstream stalls in the middle of an event. If `SseLayer` ends the stream, the
-//!   filter's outcome is [`Disconnected`](Outcome::Disconnected), and the [close
+//!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the [close
 //!   report](crate::CloseReport) of `SseLayer` has the reason.
 //! - The filter layer may be inside or outside of the layer of [runs](crate::runs). Inside, a
 //!   filter sees each answer once, however many clients receive it. Outside, each client's stream
@@ -147,7 +148,7 @@
 //!   replaces events of [topics that keep only their newest
 //!   value](crate::hub::Subscription::response), a client that stalls receives more old values.
 //! - A filter cannot await. If a decision has to wait, for example for another model, use a
-//!   [`MessageStream`](crate::MessageStream).
+//!   [`MessageStream`](crate::decode::MessageStream).
 
 // A response passes these from the top to the bottom:
 //
@@ -164,7 +165,7 @@ mod future;
 mod pipe;
 
 pub use self::event_filter::{
-    EventFilter, FilterEnd, FromFn, Outcome, SourceEnd, Verdict, from_fn, inspect,
+    EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict, from_fn, inspect,
 };
-pub use self::filter_layer::{BoxFilterLayer, FilterLayer, FilterService};
+pub use self::filter_layer::{FilterLayer, FilterService};
 pub use self::{body::FilterBody, future::FilterFuture, pipe::FilterPipe};

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::Response;
 use tokio::time::Instant;
 
-use super::{EventFilter, FilterEnd, Outcome, SourceEnd, Verdict};
-use crate::{BoxError, Encoded, EventRef, EventSplitter, Piece, callback::catch_panic};
+use super::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict};
+use crate::decode::{EventRef, EventSplitter, Piece};
+use crate::{BoxError, callback::catch_panic, event::Encoded};
 
 /// A pipe that passes the bytes of one stream through a filter, without I/O. Use it in hosts that
 /// are not Tower services, such as a pingora proxy, and in tests of filters.
@@ -15,7 +16,7 @@ use crate::{BoxError, Encoded, EventRef, EventSplitter, Piece, callback::catch_p
 /// use tower_sse::filter::{self, FilterPipe};
 ///
 /// let mut pipe = FilterPipe::new(filter::from_fn(|event| match event.has_data() {
-///     true => filter::Verdict::replace(event.with_data("***")),
+///     true => filter::Verdict::Replace(event.with_data("***").into()),
 ///     false => filter::Verdict::Pass,
 /// }));
 ///
@@ -69,8 +70,8 @@ impl<F: EventFilter> FilterPipe<F> {
     /// Lets events that are too large pass unseen; see
     /// [`FilterLayer::pass_oversized`](super::FilterLayer::pass_oversized).
     #[must_use]
-    pub const fn pass_oversized(mut self) -> Self {
-        self.pass_oversized = true;
+    pub const fn pass_oversized(mut self, passes: bool) -> Self {
+        self.pass_oversized = passes;
         self
     }
 
@@ -123,7 +124,7 @@ impl<F: EventFilter> FilterPipe<F> {
                 }
                 Ok(None) => {}
                 Err(_) if self.pass_oversized => self.flow.guard.report.oversized += 1,
-                Err(error) => self.flow.end(Outcome::TooLarge, Some(error.into())),
+                Err(error) => self.flow.end(FilterOutcome::TooLarge, Some(error.into())),
             }
         }
         let bytes = match output.finish() {
@@ -147,7 +148,7 @@ impl<F: EventFilter> FilterPipe<F> {
             let mut passes = true;
             if let Some(Piece::Event(event)) = tail {
                 let verdict = self.flow.guard.event(event);
-                let (events, is_passed) = self.flow.apply(verdict, Outcome::MidEvent);
+                let (events, is_passed) = self.flow.apply(verdict, FilterOutcome::MidEvent);
                 output.extend_from_slice(events.as_bytes());
                 passes = is_passed;
             }
@@ -236,7 +237,7 @@ impl<F: EventFilter> Flow<F> {
             mem::forget(verdict);
             return None;
         }
-        Some(self.apply(verdict, Outcome::Stopped))
+        Some(self.apply(verdict, FilterOutcome::Stopped))
     }
 
     /// Returns whether the head is sent, so that the response can no longer be rejected. The result
@@ -281,15 +282,16 @@ impl<F: EventFilter> Flow<F> {
     /// Returns what is sent at the end of the source, before the end itself.
     pub(super) fn source_end(&mut self, is_mid_event: bool, error: Option<BoxError>) -> Encoded {
         let (end, outcome) = match &error {
-            Some(error) => (SourceEnd::Failed(error), Outcome::Failed),
-            None if is_mid_event => (SourceEnd::MidEvent, Outcome::MidEvent),
-            None => (SourceEnd::Clean, Outcome::Completed),
+            Some(error) => (SourceEnd::Failed(error), FilterOutcome::Failed),
+            None if is_mid_event => (SourceEnd::MidEvent, FilterOutcome::MidEvent),
+            None => (SourceEnd::Clean, FilterOutcome::Completed),
         };
         let verdict = match self.guard.source_end(end) {
             Verdict::End(events) => Verdict::Replace(events),
             verdict => verdict,
         };
-        let stopped = if outcome == Outcome::Completed { Outcome::Stopped } else { outcome };
+        let stopped =
+            if outcome == FilterOutcome::Completed { FilterOutcome::Stopped } else { outcome };
         let (events, passes) = self.apply(verdict, stopped);
         if self.is_open {
             self.end(outcome, error.filter(|_| passes));
@@ -299,7 +301,7 @@ impl<F: EventFilter> Flow<F> {
 
     /// Returns the bytes that this verdict sends, and whether the event, or the end of the source,
     /// follows them.
-    fn apply(&mut self, verdict: Verdict, outcome: Outcome) -> (Encoded, bool) {
+    fn apply(&mut self, verdict: Verdict, outcome: FilterOutcome) -> (Encoded, bool) {
         match verdict {
             Verdict::Pass => return (Encoded::default(), true),
             Verdict::Drop => {}
@@ -310,8 +312,8 @@ impl<F: EventFilter> Flow<F> {
                 return (events, false);
             }
             Verdict::Fail(error) => {
-                let is_ours = outcome == Outcome::Stopped;
-                self.stop(if is_ours { Outcome::FilterFailed } else { outcome }, Some(error));
+                let is_ours = outcome == FilterOutcome::Stopped;
+                self.stop(if is_ours { FilterOutcome::FilterFailed } else { outcome }, Some(error));
             }
             Verdict::Reject(response) if !self.releases_head() => {
                 self.rejected = Some(response);
@@ -327,13 +329,13 @@ impl<F: EventFilter> Flow<F> {
     }
 
     /// Ends the stream by a verdict, after the bytes that are sent now.
-    fn stop(&mut self, outcome: Outcome, error: Option<BoxError>) {
+    fn stop(&mut self, outcome: FilterOutcome, error: Option<BoxError>) {
         self.is_stopped = true;
         self.end(outcome, error);
     }
 
     /// Ends the stream after the bytes that are sent now.
-    pub(super) fn end(&mut self, outcome: Outcome, error: Option<BoxError>) {
+    pub(super) fn end(&mut self, outcome: FilterOutcome, error: Option<BoxError>) {
         self.is_open = false;
         self.error = error;
         self.guard.report.outcome = outcome;
@@ -436,7 +438,7 @@ impl<F: EventFilter> FilterGuard<F> {
     #[inline]
     pub(super) fn enter(&mut self) -> Result<(), BoxError> {
         if self.is_calling {
-            self.end(Outcome::Panicked);
+            self.end(FilterOutcome::Panicked);
             return Err("event stream panicked".into());
         }
         self.is_calling = true;
@@ -459,7 +461,7 @@ impl<F: EventFilter> FilterGuard<F> {
     }
 
     /// Reports the end, unless it has been reported, and drops the filter.
-    pub(super) fn end(&mut self, outcome: Outcome) {
+    pub(super) fn end(&mut self, outcome: FilterOutcome) {
         let Some(mut filter) = self.filter.take() else { return };
         self.report.outcome = outcome;
         self.report.age = self.start.map(|start| start.elapsed()).unwrap_or_default();
@@ -470,6 +472,10 @@ impl<F: EventFilter> FilterGuard<F> {
 
 impl<F: EventFilter> Drop for FilterGuard<F> {
     fn drop(&mut self) {
-        self.end(if self.is_calling { Outcome::Panicked } else { Outcome::Disconnected });
+        self.end(if self.is_calling {
+            FilterOutcome::Panicked
+        } else {
+            FilterOutcome::Disconnected
+        });
     }
 }

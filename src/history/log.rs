@@ -13,7 +13,7 @@ pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
 const LARGE_EVENT_SIZE: usize = 4 * 1024;
 /// The memory that an event takes besides its bytes on the wire: its entry in the log, and the
 /// reference count of its bytes.
-pub const ENTRY_OVERHEAD: usize = 112;
+pub(crate) const ENTRY_OVERHEAD: usize = 112;
 /// The number of events that a search looks at one by one.
 const NEWEST: usize = 4;
 

@@ -15,6 +15,7 @@ mod frames;
 mod id;
 mod log;
 mod memory;
+mod retention;
 mod waiters;
 
 pub(crate) use crate::sync;
@@ -22,7 +23,7 @@ pub(crate) use crate::wake::{drop_waker, wake};
 
 pub use self::id::{Epoch, seen};
 pub(crate) use self::id::{Position, ResumeFrom, UnknownId, milliseconds, now};
-pub use self::log::ENTRY_OVERHEAD;
-pub(crate) use self::log::{Batch, Evicted, Limits, Log};
+pub(crate) use self::log::{Batch, ENTRY_OVERHEAD, Evicted, Limits, Log};
 pub(crate) use self::memory::{DeferredDrops, MemoryCounter, MemoryShare};
+pub use self::retention::Retention;
 pub(crate) use self::waiters::{Ticket, Waiters, WakeList};

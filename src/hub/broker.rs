@@ -6,6 +6,9 @@
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): connects hubs within one
 //!   process, for tests
 //!
+//! Redis and PostgreSQL have the same interface: to change from one to the other, change the
+//! dependency, its `use`, and the line that opens the store.
+//!
 //! For any other broker, implement [`Broker`] and [`Publisher`].
 //!
 //! If your broker keeps its log on a server, for example in a database table, the crate
@@ -23,15 +26,10 @@ use super::append::{HubState, NotAppended};
 use crate::callback::{catch_panic, caught};
 use crate::{BoxError, event::Event};
 
-/// Internals for crates that implement brokers. Exempt from semantic versioning.
-#[doc(hidden)]
-pub mod support {
-    pub use crate::{callback::caught, error::with_causes, event::whole_milliseconds, lock::lock};
-}
 #[cfg(test)]
 mod tests;
 
-pub use crate::event::Fields;
+pub use crate::event::event::Fields;
 pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 
 /// An engine that carries events between the hubs of several processes, so that these hubs act as
@@ -117,8 +115,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   has returned, the hub and the future of `start` are dropped. A task started by [`Feed::spawn`]
 ///   is then dropped too.
 ///
-/// [`testing::broker`](crate::testing::broker) (feature `testing`) tests a broker against these
-/// rules.
+/// The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) in the crate
+/// `tower-sse-broker` tests a broker against these rules.
 // The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two busy
 // processors. The time for 125,000 subscriptions is that of `publish` in `benches/scale.sh`.
 #[diagnostic::on_unimplemented(

@@ -4,8 +4,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, Feed};
 use super::topic::{RetentionOf, Topics};
-use super::{Hub, Retention, append::HubState, link::Link};
-use crate::{callback::Opaque, history::Epoch};
+use super::{Hub, append::HubState, link::Link};
+use crate::{callback::Opaque, history::Epoch, history::Retention};
 
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
@@ -52,7 +52,7 @@ impl Default for Hub {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_sse::hub::{Hub, Retention};
+/// use tower_sse::{Retention, hub::Hub};
 ///
 /// let hub = Hub::builder()
 ///     .retention(Retention::new().events(4096).age(Duration::from_secs(3600)))
@@ -103,7 +103,7 @@ impl HubBuilder {
     ///
     /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB, plus the
     ///   length of its name.
-    /// - Events that close the streams of [`Streams::connect`](crate::streams::Streams::connect).
+    /// - Events that close the streams of [`Streams::follow`](crate::streams::Streams::follow).
     ///   They take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send. Clients that wait for the same
     ///   event or frame share one copy.

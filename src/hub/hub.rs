@@ -222,7 +222,7 @@ impl Hub {
     /// reconnects, and was away at the time, receives the events that it missed, with the gap at its
     /// place among them. A client on its first visit receives no gap that is older than its
     /// subscription. If each event replaces the one before it
-    /// ([`Retention::latest`](super::Retention::latest)), the topic's next event replaces the gap
+    /// ([`Retention::latest`](crate::Retention::latest)), the topic's next event replaces the gap
     /// too.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. It is an event
@@ -305,10 +305,21 @@ where
 }
 
 /// A value that [`Hub::publish`](super::Hub::publish) accepts as an event: an [`Event`], text, a
-/// [`Message`](crate::Message) or, with feature `json`, a [`Json`](crate::Json).
+/// [`Message`](crate::decode::Message) or, with feature `json`, a [`Json`](crate::Json).
 ///
 /// All types that convert into an [`Event`] implement this trait, and no other type can. The trait
-/// exists so that, for any other type, the compiler's error message says how to make an event.
+/// exists so that, for any other type, the compiler's error message says how to make an event. Use
+/// it as the bound of a function of yours that publishes:
+///
+/// ```
+/// use tower_sse::hub::{Hub, IntoEvent, PublishError};
+///
+/// async fn notify(hub: &Hub, user: u64, event: impl IntoEvent) -> Result<(), PublishError> {
+///     hub.publish(format!("user:{user}"), event).await?;
+///     Ok(())
+/// }
+/// # drop(notify(&Hub::new(), 7, "text"));
+/// ```
 ///
 /// ```
 /// # #[cfg(feature = "json")] {

@@ -196,7 +196,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_sse::{LastEventId, hub::{Hub, Retention, Subscription}};
+//! use tower_sse::{LastEventId, Retention, hub::{Hub, Subscription}};
 //!
 //! fn hub() -> Hub {
 //!     Hub::builder()
@@ -216,7 +216,7 @@
 //!   [`since`](Subscribe::since) is set.
 //! - A client that is behind, or was away, receives from each topic only the newest value that it
 //!   missed. The replaced values do not cause a `gap`.
-//! - If all topics of a hub are of this kind, pass [`Retention::latest`] to
+//! - If all topics of a hub are of this kind, pass [`Retention::latest`](crate::Retention::latest) to
 //!   [`retention`](HubBuilder::retention).
 //! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is
 //!   a complete program with a page.
@@ -294,7 +294,10 @@
 //! async fn orders(hub: Hub, user: String, last: Option<LastEventId>) -> impl IntoResponse {
 //!     let own = filter::from_fn(move |event| match (&*event.name(), event.id()) {
 //!         ("order", Some(id)) if !event.data().starts_with(&user) => {
-//!             Event::new().try_id(&*id).map_or_else(Verdict::fail, Verdict::replace)
+//!             match Event::new().try_id(&*id) {
+//!                 Ok(event) => Verdict::Replace(event.into()),
+//!                 Err(error) => Verdict::Fail(error.into()),
+//!             }
 //!         }
 //!         _ => Verdict::Pass,
 //!     });
@@ -319,7 +322,7 @@
 //! # Memory
 //!
 //! By default each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
-//! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these
+//! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`](crate::Retention) change these
 //! limits.
 //!
 //! No client has a queue, so a slow client does not delay other clients. Subscribers that are
@@ -336,11 +339,12 @@
 //!
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event: a
 //! larger event is not kept, and the subscribers of its topic receive a gap. The
-//! [limit of a topic](Retention::bytes) never evicts its newest event. Brokers have limits of their
+//! [limit of a topic](crate::Retention::bytes) never evicts its newest event. Brokers have limits of their
 //! own, which are listed for
 //! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits) and
 //! for [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
-//! By default, this crate's own clients accept [1 MiB](crate::Decoder::max_event_size) per event.
+//! By default, this crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per
+//! event.
 //!
 //! Events are text. Encode binary data as base64, which makes it a third larger. For large data,
 //! publish a URL that the page fetches.
@@ -405,12 +409,12 @@
 // | `subscription/` | one client: its start, what it reads next, its gaps |
 // | `link.rs`, `broker.rs` | what a hub sends to a broker, and the broker's interface |
 // | `receipt.rs`, `stats.rs` | what a publisher and an operator see |
-// | `connect_streams.rs` | a hub that closes the streams of all processes |
+// | `closes.rs` | a hub that closes the streams of all processes |
 
 mod append;
 pub mod broker;
 mod builder;
-mod connect_streams;
+mod closes;
 #[allow(clippy::module_inception)]
 mod hub;
 mod link;
@@ -425,7 +429,7 @@ pub(crate) use self::append::HubState;
 pub use self::builder::HubBuilder;
 pub use self::hub::{Hub, IntoEvent};
 pub use self::receipt::{PublishError, Receipt};
-pub use self::stats::{HubStats, Retention};
+pub use self::stats::HubStats;
 pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, TopicNames};
 
 /// The sizes of what the streams of a hub hold in addition. `.ci/slow` measures the memory of a
@@ -435,7 +439,7 @@ mod tests {
     use std::mem::size_of;
 
     use super::{Subscription, topic::Topic};
-    use crate::EventBody;
+    use crate::layer::EventBody;
 
     #[test]
     fn subscription_and_topic_hold_as_much_as_is_written_here() {

@@ -1,17 +1,19 @@
 use std::{mem, sync::Arc};
 
-use http::{HeaderMap, Method, Request, request::Parts};
+use http::header::VARY;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Refusal;
-use crate::body::{Observation, StreamRecord};
+use crate::body::{Observation, SseBody, StreamRecord};
 use crate::callback::{Opaque, catch_panic};
 use crate::connection::{
     Client, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream,
 };
 use crate::options::{OnOpen, ResolvedOptions};
+use crate::signals::{OnRefusal, Shutdown};
 use crate::streams::{Streams, Unopened};
-use crate::{headers, signals::Shutdown, stats::Stats};
+use crate::{headers, stats::Stats};
 
 /// Returns the label of the stream that answers a request.
 pub(super) type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
@@ -77,6 +79,61 @@ impl Config {
         self.shutdown.as_ref().is_some_and(|shutdown| shutdown.has_begun())
     }
 
+    /// Decides whether a stream may open for this request, and takes its permit.
+    pub(super) fn admit(
+        &self,
+        request: RequestInfo,
+    ) -> Result<Option<OwnedSemaphorePermit>, NotOpened> {
+        if !request.accepts_stream {
+            return Err(NotOpened::NotAcceptable);
+        }
+        if request.is_head {
+            return Ok(None);
+        }
+        if self.is_barred_by_shutdown(request) {
+            return Err(NotOpened::Unavailable);
+        }
+        let permit = self.permits.as_ref().map(|permits| Arc::clone(permits).try_acquire_owned());
+        permit.transpose().map_err(|_| NotOpened::Unavailable)
+    }
+
+    /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
+    /// shutdown is answered, because the handler has already acted on it.
+    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
+        if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
+    }
+
+    /// Turns `response` into the answer to a client whose stream is not opened.
+    #[cold]
+    pub(super) fn not_opened<B, C>(
+        &self,
+        reason: NotOpened,
+        request: RequestInfo,
+        response: Response<B>,
+    ) -> Response<SseBody<C>> {
+        let mut response = response.map(drop);
+        if let Some(on_refusal) = response.extensions_mut().remove::<OnRefusal>() {
+            on_refusal.call();
+        }
+        match reason {
+            NotOpened::NotAcceptable => {
+                let mut response = without_body(response, StatusCode::NOT_ACCEPTABLE);
+                response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+                response
+            }
+            NotOpened::Unavailable => {
+                self.stats.refused();
+                debug!("an event stream was refused");
+                self.refusal.refuse(response, request.client, SseBody::whole)
+            }
+            NotOpened::Limited => {
+                self.stats.refused();
+                debug!("an event stream was refused at the limit of a subject");
+                Refusal::too_many_requests().refuse(response, request.client, SseBody::whole)
+            }
+        }
+    }
+
     /// Opens a stream with these options.
     pub(super) fn open(
         &self,
@@ -112,6 +169,26 @@ fn label_of<B>(label: &LabelOf, request: &mut Request<B>) -> Option<Label> {
     *request.headers_mut() = parts.headers;
     *request.extensions_mut() = parts.extensions;
     label
+}
+
+/// The reason a stream is not opened.
+#[derive(Clone, Copy)]
+pub(super) enum NotOpened {
+    NotAcceptable,
+    /// The server is shutting down, or the limit of open streams is reached.
+    Unavailable,
+    /// One of the stream's subjects has no place left.
+    Limited,
+}
+
+/// Turns a response into one without a body.
+pub(super) fn without_body<B, C>(
+    mut response: Response<B>,
+    status: StatusCode,
+) -> Response<SseBody<C>> {
+    *response.status_mut() = status;
+    headers::make_empty(response.headers_mut());
+    response.map(|_| SseBody::empty())
 }
 
 /// The facts about a request that determine its response. Computed when the request arrives.

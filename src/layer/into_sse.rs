@@ -39,6 +39,8 @@ pub mod marker {
     label = "a service inside `SseLayer` can't answer with this",
     note = "answer with an `http::Response` whose body has `Bytes` as its data, or with a \
             `Stream` of events, or with an `http::Response` of such a stream",
+    note = "a hub's subscription is a stream once it has started: \
+            `hub.subscribe(topics).resume(last_event_id)`",
     note = "the items of the stream must be `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` \
             of one of them",
     note = "a struct field of type `SseLayer` is an `SseLayer<marker::Http>`; for a service that \
@@ -65,10 +67,10 @@ mod sealed {
     impl<S: Stream<Item: Encode>> Sealed<super::marker::EventResponse> for Response<S> {}
 }
 
-/// Any [`Stream`]. All streams implement this trait, and nothing else can.
+/// Any [`Stream`], as the bound of your own function that calls [`response`](crate::response).
 ///
-/// The trait exists so that, for any other type, the compiler's error message says how to make a
-/// stream.
+/// All streams implement this trait, and nothing else can. For any other type, the compiler's error
+/// message says how to make a stream, which it does not say for `Stream`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream of events",
     label = "not a stream",

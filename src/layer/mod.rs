@@ -1,26 +1,29 @@
-//! The layer, which sets the headers and wraps the bodies of event streams: [`SseLayer`].
+//! The service, future and bodies of an [`SseLayer`], and what it makes streams of.
 //!
-//! A request passes through these files from top to bottom, and its stream continues in
-//! `body/sse_body.rs`:
-//!
-//! | | |
-//! |---|---|
-//! | `sse_layer.rs` | [`SseService`] records the [`RequestInfo`], and calls the inner service |
-//! | `into_sse.rs` | what a service may return, and [`response`], which makes a response of a stream |
-//! | `response_future.rs` | [`InFlight`] decides what becomes of the response: a stream, a refusal, `204`, or unchanged |
-//! | `refusal.rs` | the answer to a client whose stream may not open |
-//! | `config.rs`, `setters.rs` | the options, and the methods that set them |
+//! You need these names only where a type or a bound has to be written, for example in the struct
+//! of another layer.
+
+// A request passes through these files from top to bottom, and its stream continues in
+// `body/sse_body.rs`:
+//
+// | `sse_layer.rs` | `SseService` records the `RequestInfo`, and calls the inner service |
+// | `into_sse.rs` | what a service may return, and `response`, which makes a response of a stream |
+// | `sse_future.rs` | `InFlight` decides what becomes of the response: a stream, a refusal, `204`, or unchanged |
+// | `refusal.rs` | the answer to a client whose stream may not open |
+// | `config.rs`, `setters.rs` | the options, and the methods that set them |
 
 mod config;
-mod into_sse;
-mod refusal;
-mod response_future;
+pub(crate) mod into_sse;
+pub(crate) mod refusal;
 mod setters;
-mod sse_layer;
+mod sse_future;
+pub(crate) mod sse_layer;
 
-pub use self::into_sse::{AnyStream, IntoSse, marker, response};
-pub use self::sse_layer::{SseLayer, SseService};
-pub use self::{refusal::Refusal, response_future::ResponseFuture};
+pub use self::into_sse::{AnyStream, IntoSse, marker};
+pub use self::{sse_future::SseFuture, sse_layer::SseService};
+pub use crate::body::{EventBody, SseBody};
 
-use self::config::{Config, RequestInfo};
-use self::response_future::{Completion, FutureState, InFlight};
+pub(crate) use self::{into_sse::response, refusal::Refusal, sse_layer::SseLayer};
+
+use self::config::{Config, NotOpened, RequestInfo};
+use self::sse_future::{Completion, FutureState, InFlight};

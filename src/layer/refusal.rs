@@ -128,7 +128,7 @@ impl Refusal {
 
     /// Returns the answer to a request that a handler or middleware itself decides to refuse.
     /// `parts` are those of the request. The layer passes the answer on unchanged, and
-    /// [counts](crate::StatsSnapshot::refused) it as a refusal.
+    /// [counts](crate::stats::StatsSnapshot::refused) it as a refusal.
     ///
     /// ```
     /// use axum::{extract::Request, middleware::Next, response::{IntoResponse, Response}};

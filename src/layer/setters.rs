@@ -94,25 +94,25 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().padding(bytes))
     }
 
-    /// Leaves out the header `incremental: ?1`. By default, each stream has this header, unless the
-    /// service sets another value.
+    /// Sets whether streams have the header `incremental: ?1`. By default, each stream has this
+    /// header, unless the service sets another value.
     ///
     /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that
     /// knows the header but does not comply must answer with an error, such as 501 or 429, instead
     /// of buffering. An `EventSource` never reconnects after such an error, whereas buffering would
-    /// only delay its events. Use this option if a proxy on the way answers with such errors.
+    /// only delay its events. Turn the header off if a proxy on the way answers with such errors.
     ///
     /// ```
     /// use tower_sse::SseLayer;
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().without_incremental();
+    /// SseLayer::new().incremental(false);
     /// ```
     ///
     /// [RFC 10036]: https://www.rfc-editor.org/rfc/rfc10036#section-3
     #[must_use]
-    pub fn without_incremental(mut self) -> Self {
-        self.config_mut().omits_incremental = true;
+    pub fn incremental(mut self, is_sent: bool) -> Self {
+        self.config_mut().omits_incremental = !is_sent;
         self
     }
 }
@@ -591,7 +591,7 @@ impl<M> SseLayer<M> {
     /// are available.
     ///
     /// ```
-    /// use tower_sse::{SseLayer, Stats};
+    /// use tower_sse::{SseLayer, stats::Stats};
     ///
     /// let stats = Stats::new();
     /// # let layer: SseLayer =

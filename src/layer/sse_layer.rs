@@ -5,7 +5,7 @@ use http::{Extensions, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::ResponseFuture;
+use super::SseFuture;
 use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, marker};
 use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
 
@@ -43,11 +43,11 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// The layer covers the routes that are added to the router before it. The *source* of an event
 /// stream is the body or the stream that the service returns. The crate's page lists [what the
-/// layer changes](crate#what-the-layer-changes) and the [defaults](crate#options) of its options.
+/// layer changes](crate#what-the-layer-changes).
 ///
 /// The body `B` of the service's responses must have `Data = Bytes`, and an error that converts
 /// into a [`BoxError`](crate::BoxError). All responses of the layer, not only event streams, have
-/// the body [`SseBody<B>`](crate::SseBody).
+/// the body [`SseBody<B>`](crate::layer::SseBody).
 ///
 /// Clones are cheap. Setting an option of a clone does not change the original.
 ///
@@ -58,7 +58,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// - [`heartbeat`](Self::heartbeat) sets what is sent while a stream is idle, and how often.
 /// - [`padding`](Self::padding) starts streams with a long comment, for proxies that hold back the
 ///   first bytes.
-/// - [`without_incremental`](Self::without_incremental) leaves out the header `incremental`.
+/// - [`incremental`](Self::incremental) turns off the header `incremental`.
 ///
 /// **Resume**
 ///
@@ -229,7 +229,7 @@ where
 {
     type Response = Response<SseBody<<S::Response as IntoSse<M>>::Body>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, M>;
+    type Future = SseFuture<S::Future, M>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -250,7 +250,7 @@ where
                 Err(reason) => {
                     let config = Arc::clone(&self.config);
                     let request = info;
-                    return ResponseFuture::new(FutureState::NotOpened { reason, config, request });
+                    return SseFuture::new(FutureState::NotOpened { reason, config, request });
                 }
             }
         } else if self.config.tracks_all || concerns_stream(request.extensions()) {
@@ -264,7 +264,7 @@ where
             Some(in_flight) => Completion::InFlight(in_flight),
             None => Completion::Untracked { config: Arc::clone(&self.config), request: info },
         };
-        ResponseFuture::new(FutureState::Called { future, completion })
+        SseFuture::new(FutureState::Called { future, completion })
     }
 }
 

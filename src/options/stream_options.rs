@@ -24,7 +24,7 @@ use crate::event::{Encoded, Event};
 /// use tower_sse::{Event, StreamOptions};
 /// # use futures_util::stream;
 ///
-/// # use tower_sse::EventBody;
+/// # use tower_sse::layer::EventBody;
 /// # use futures_core::Stream;
 /// async fn completion() -> Response<EventBody<impl Stream<Item = Event>>> {
 ///     let tokens = stream::iter(["Hel", "lo"]).map(Event::from);
@@ -87,20 +87,8 @@ pub struct StreamOptions {
 
 impl StreamOptions {
     /// Creates `StreamOptions` in which no option is set.
-    pub const fn new() -> Self {
-        Self {
-            heartbeat: None,
-            retry: None,
-            omits_defaults: false,
-            padding: None,
-            max_age: None,
-            end_when: None,
-            drain: None,
-            farewell: None,
-            terminator: None,
-            on_error: None,
-            on_close: None,
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Sets the heartbeat that is sent while the stream is idle; see

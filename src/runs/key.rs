@@ -102,21 +102,12 @@ impl fmt::Debug for RunKey {
 /// use tower_sse::runs::RunKey;
 ///
 /// let error = RunKey::new("user:42", "x".repeat(513)).unwrap_err();
-/// assert_eq!(error.part(), "name");
 /// assert_eq!(error.to_string(), "run name has 513 bytes, and the maximum is 512");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidKey {
     part: &'static str,
     len: usize,
-}
-
-impl InvalidKey {
-    /// Returns which part of the key is invalid: `owner` or `name`.
-    #[must_use]
-    pub const fn part(&self) -> &'static str {
-        self.part
-    }
 }
 
 impl fmt::Display for InvalidKey {
@@ -169,8 +160,7 @@ pub(crate) fn epoch_age(unique: Epoch) -> Duration {
 }
 
 /// Returns random bits. In a simulation, they depend only on its seed.
-#[must_use]
-pub fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     #[cfg(tower_sse_simulation)]
     return fastrand::u64(..);
     #[cfg(not(tower_sse_simulation))]
@@ -205,9 +195,7 @@ mod tests {
                 (RunKey::new("x", &bad), "name"),
                 (RunKey::shared(&bad), "name"),
             ] {
-                let error = key.unwrap_err();
-                assert_eq!(error.part(), part);
-                assert_eq!(error.to_string(), format!("run {part} {text}"));
+                assert_eq!(key.unwrap_err().to_string(), format!("run {part} {text}"));
             }
         }
     }

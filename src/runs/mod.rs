@@ -66,7 +66,7 @@
 //!   and no run is started. An `EventSource` with such an id gets [`interrupted`](#half-an-answer).
 //! - If the next event that a client needs was evicted from memory, the client gets this answer
 //!   too, or, if it is already attached, its body fails. A run that is still running evicts events
-//!   only after it has reached its [size limit](RunsBuilder::retain_bytes).
+//!   only after it has reached its [size limit](RunsBuilder::retention).
 //! - A run does not stop when a client disconnects. The program can [cancel](Runs::cancel) it, and
 //!   it is abandoned once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
 //!
@@ -220,7 +220,7 @@
 //!   [`Runs::drain`] apply to each process separately. `max_memory` also limits the memory that the
 //!   runs of a process take in the store.
 //! - A source waits only for clients of its own process. If a client of another process falls
-//!   behind by more than [`retain_bytes`](RunsBuilder::retain_bytes), the client's body fails.
+//!   behind by more than the [size limit](RunsBuilder::retention), the client's body fails.
 //! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions), except
 //!   for closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer)
 //!   instead.
@@ -309,7 +309,7 @@
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:
 //
-// | `runs.rs`, `stats.rs` | `Runs` and `Run`, the options of both, and their figures |
+// | `runs.rs`, `run.rs`, `builder.rs`, `stats.rs` | `Runs` and `Run`, the options of both, and their figures |
 // | `call/` | the layer, whether a request joins a run or starts one, and the task of a run |
 // | `process/` | all runs by key: limits, claims and eviction |
 // | `record/` | one run: its events, and the clients that read them |
@@ -318,6 +318,7 @@
 // | `shared.rs`, `support` | what a store of several processes implements, and what it calls |
 
 mod answer;
+mod builder;
 mod call;
 mod key;
 mod stats;
@@ -329,27 +330,25 @@ mod outcome;
 mod process;
 #[allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate)]
 mod record;
+mod run;
 #[allow(clippy::module_inception)]
 mod runs;
 mod shared;
 
 pub use self::answer::{AnswerBody, Attachment, RunBody};
+pub use self::builder::RunsBuilder;
 pub use self::call::{RunFuture, RunLayer, RunService, RunSource};
 pub use self::key::{InvalidKey, RunKey};
 pub use self::outcome::{Outcome, RunEnd, RunError, StartError};
-pub use self::runs::{Run, Runs, RunsBuilder};
-pub use self::{shared::RunStore, stats::RunsStats};
+pub use self::{run::Run, runs::Runs, shared::RunStore, stats::RunsStats};
 
 /// Internals for crates that share runs between processes, such as `tower-sse-redis`. Exempt from
 /// semantic versioning.
 #[doc(hidden)]
 pub mod support {
-    pub use super::call::spawn;
-    pub use super::process::{Claim, EndedRuns, Hooks, Mark, Process, Producer, Purpose};
-    pub use super::record::{Mirror, Mirrored, Phase, Record, until};
+    pub use super::options::Options;
+    pub use super::process::{Claim, Hooks, Process, Producer, Purpose};
+    pub use super::record::{MirrorWriter, Mirrored, Phase, Record};
     pub use super::shared::{Connected, Pending, SharedRuns};
-    pub use super::{key::random, options::Options};
-    pub use crate::callback::{caught, without_panic};
-    pub use crate::history::{ENTRY_OVERHEAD, Epoch, seen};
-    pub use crate::lock::lock;
+    pub use crate::history::{Epoch, seen};
 }

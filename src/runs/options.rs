@@ -1,7 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{RunEnd, RunKey};
-use crate::{callback::Opaque, history::ENTRY_OVERHEAD};
+use crate::callback::Opaque;
+use crate::history::{ENTRY_OVERHEAD, Retention};
 
 pub(crate) type OnEnd = Opaque<Arc<dyn Fn(&RunEnd) + Send + Sync>>;
 
@@ -48,11 +49,12 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let (retain_bytes, retain_for) = Retention::new().of_run();
         Self {
-            retain_bytes: 2 << 20,
+            retain_bytes,
             max_memory: 2 << 30,
             max_memory_per_owner: None,
-            retain_for: Duration::from_secs(5 * 60),
+            retain_for,
             abandon_after: Duration::from_secs(10 * 60),
             max_duration: MAX_TIME,
             limits: RunLimits { running: 10_000, running_per_owner: 16 },

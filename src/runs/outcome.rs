@@ -18,7 +18,7 @@ pub enum Outcome {
     /// [`interrupted`](super#half-an-answer). One of these has happened:
     ///
     /// - The source failed or panicked.
-    /// - An event was larger than [`retain_bytes`](super::RunsBuilder::retain_bytes) allows.
+    /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
     /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
     /// - An [`SseLayer`](crate::SseLayer) inside of the [`RunLayer`](super::RunLayer) ended the
     ///   stream early.
@@ -39,8 +39,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of the variants, which is the order of their counters.
-    #[doc(hidden)]
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned, Self::Interrupted];
 
     /// Returns the name of the variant in lower case, for logs and as the label of a metric.

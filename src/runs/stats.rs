@@ -81,12 +81,6 @@ impl RunCounters {
 }
 
 impl RunsStats {
-    /// Returns the number of runs that ended with this outcome.
-    #[must_use]
-    pub fn ended(&self, outcome: Outcome) -> u64 {
-        self.ended.get(outcome as usize).copied().unwrap_or_default()
-    }
-
     /// Returns the number of runs that ended with each outcome, including outcomes with a count of
     /// zero.
     #[must_use]

@@ -91,7 +91,7 @@
 //! ```
 //!
 //! - With [`Streams::new`] or [`StreamsBuilder::build`], closing cannot fail. With
-//!   [`Streams::connect`], closing can fail after the session was deleted. When the client repeats
+//!   [`Streams::follow`], closing can fail after the session was deleted. When the client repeats
 //!   the log-out, the handler must close the streams although the session is already gone.
 //! - Check requests against session data that includes every earlier log-out. If the check reads a
 //!   cache or a replica that lags behind, a client that has logged out is let in again.
@@ -120,7 +120,7 @@
 //!
 //! # Many processes
 //!
-//! With [`Streams::connect`], which needs feature `hub`, `close` reaches the streams of all
+//! With [`Streams::follow`], which needs feature `hub`, `close` reaches the streams of all
 //! processes that share a [broker](crate::hub::broker).
 //!
 //! - `close` first closes the streams of its own process, and then waits for the broker's
@@ -132,7 +132,7 @@
 //!   kept, the process closes all its streams that have a subject. Each process keeps the close
 //!   events of the last 5 minutes, at most 1,024 events and 1 MiB, or more if the hub's retention
 //!   has higher limits. Some brokers keep fewer close events, for example Redis with a low
-//!   `max_len`.
+//!   `max_events`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
 //! - If the broker loses close events, for example because Redis restarts without its data, each

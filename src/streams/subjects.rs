@@ -74,7 +74,7 @@ impl Subjects {
     ///
     /// ```
     /// use http::{Response, request::Parts};
-    /// use tower_sse::{Refusal, SseBody, streams::Subjects};
+    /// use tower_sse::{Refusal, layer::SseBody, streams::Subjects};
     ///
     /// fn admit(subjects: &Subjects, user: u64, parts: &Parts) -> Result<(), Response<SseBody<String>>> {
     ///     subjects

@@ -19,7 +19,7 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// ```
 /// use axum::{Router, routing::get};
 /// use futures_util::stream;
-/// use tower_sse::{Event, Message, SseLayer, testing::TestClient};
+/// use tower_sse::{Event, SseLayer, decode::Message, testing::TestClient};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {

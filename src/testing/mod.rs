@@ -4,7 +4,7 @@
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
 //! use futures_util::stream;
-//! use tower_sse::{Event, LastEventId, Message, SseLayer, testing::TestClient};
+//! use tower_sse::{Event, LastEventId, SseLayer, decode::Message, testing::TestClient};
 //!
 //! # #[cfg(feature = "axum")]
 //! async fn count(last: Option<LastEventId>) -> impl IntoResponse {
@@ -28,7 +28,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! async fn it_counts_to_five() {
 //!     let mut events = TestClient::new(app()).get("/count").await;
-//!     assert_eq!(events.next().await, Message::new("1").last_event_id("1"));
+//!     assert_eq!(events.next().await.data, "1");
 //!     assert_eq!(events.take(2).await.len(), 2);
 //!     let rest = events.collect().await;
 //!     assert_eq!(rest.last().unwrap().data, "5");
@@ -193,7 +193,9 @@
 //! # }
 //! ```
 //!
-//! The module [`broker`] has tests for a broker of your own.
+//! The crate `tower-sse-broker` has [tests for a broker of your own][kit].
+//!
+//! [kit]: https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/
 //!
 //! # Other requests and answers
 //!
@@ -225,8 +227,6 @@
 //! Do not pause the clock in such tests: it jumps while the test waits for the socket, and every
 //! timeout fires.
 
-#[cfg(feature = "hub")]
-pub mod broker;
 mod client;
 #[cfg(feature = "hub")]
 mod memory_broker;

@@ -6,7 +6,7 @@ use http_body::Body;
 use tokio::time::timeout;
 
 use super::reader::{BodyBytes, End, StreamReader};
-use crate::{BoxError, event::Message, headers::is_event_stream, signals::source_error};
+use crate::{BoxError, decode::Message, headers::is_event_stream, signals::source_error};
 
 /// How long a test waits by default. Longer than the default interval of heartbeats.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -17,7 +17,7 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// response:
 ///
 /// ```
-/// use tower_sse::{Event, Message, testing::TestStream};
+/// use tower_sse::{Event, decode::Message, testing::TestStream};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {

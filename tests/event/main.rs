@@ -29,9 +29,11 @@ use http_body_util::StreamBody;
 use tokio::task::{self, JoinError, JoinHandle};
 use tokio::{sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{BoxError, CloseReason, Decoder, Encode, Encoded, Event, EventBody, EventId};
-use tower_sse::{EventName, EventRef, EventSplitter, EventTooLarge, Heartbeat, Message};
-use tower_sse::{MessageStream, Piece, SseBody, SseLayer};
+use tower_sse::decode::{Decoder, EventRef, EventSplitter, EventTooLarge, Message, MessageId};
+use tower_sse::decode::{MessageStream, Piece};
+use tower_sse::event::{Encode, Encoded};
+use tower_sse::layer::{EventBody, SseBody};
+use tower_sse::{BoxError, CloseReason, Event, EventId, EventName, Heartbeat, SseLayer};
 
 use cuts::{cut, special_bytes};
 use support::naive;

@@ -25,6 +25,7 @@ impl Split {
                 assert!(!bytes.is_empty(), "no piece is empty");
                 self.rest.extend_from_slice(bytes);
             }
+            other => panic!("{other:?}"),
         }
     }
 }

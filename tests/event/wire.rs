@@ -178,7 +178,7 @@ fn no_run_time_text_can_forge_a_field() {
 }
 
 #[test]
-fn run_time_names_and_ids_are_written_unchanged() -> Result<(), tower_sse::InvalidField> {
+fn run_time_names_and_ids_are_written_unchanged() -> Result<(), tower_sse::event::InvalidField> {
     let (name, id) = (EventName::try_from(String::from(" ü: "))?, EventId::try_from("épée")?);
     assert_eq!((name.as_str(), id.as_str()), (" ü: ", "épée"));
     assert_eq!((name.as_ref(), id.as_ref()), (" ü: ", "épée"));
@@ -207,7 +207,7 @@ fn literal_id_with_a_nul_panics() {
 mod json {
     use serde::{Serialize, Serializer, ser::Error as _};
     use serde_json::{json, value::RawValue};
-    use tower_sse::{Encoded, Event, Json};
+    use tower_sse::{Event, Json, event::Encoded};
 
     use super::{MILLISECOND, assert_wire};
 
@@ -236,7 +236,7 @@ mod json {
     }
 
     #[test]
-    fn run_time_text_names_json_too() -> Result<(), tower_sse::InvalidField> {
+    fn run_time_text_names_json_too() -> Result<(), tower_sse::event::InvalidField> {
         let named = Event::new().try_event("n")?.try_id("x")?;
         assert_json_wire(named.json(1), "event: n\nid: x\ndata: 1\n\n");
         Ok(())

@@ -56,8 +56,8 @@ impl EventFilter for Changes<'_> {
         match self.changes.next().copied().unwrap_or(Change::Pass) {
             Change::Pass => Verdict::Pass,
             Change::Drop => Verdict::Drop,
-            Change::Insert => Verdict::insert(added()),
-            Change::Replace => Verdict::replace(added()),
+            Change::Insert => Verdict::Insert(added()),
+            Change::Replace => Verdict::Replace(added()),
             Change::Copy => Verdict::Replace(event.to_encoded()),
             Change::CopyAndAdd => {
                 Verdict::Replace([event.to_encoded(), added()].into_iter().collect())
@@ -68,7 +68,7 @@ impl EventFilter for Changes<'_> {
     }
 
     fn source_end(&mut self, _: SourceEnd<'_>) -> Verdict {
-        if self.adds_at_end { Verdict::insert(added()) } else { Verdict::Pass }
+        if self.adds_at_end { Verdict::Insert(added()) } else { Verdict::Pass }
     }
 }
 

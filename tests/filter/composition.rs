@@ -107,7 +107,7 @@ async fn filter_sees_a_run_once_inside_and_for_each_client_outside() {
 fn redacting() -> FilterLayer<impl Fn(&Request<Body>) -> Option<Box<dyn EventFilter + Send>> + Clone>
 {
     FilterLayer::new(|_: &Request<Body>| {
-        let redact = filter::from_fn(|event| Verdict::replace(event.with_data("***")));
+        let redact = filter::from_fn(|event| Verdict::Replace(event.with_data("***")));
         Some(Box::new(redact) as Box<dyn EventFilter + Send>)
     })
 }
@@ -147,7 +147,7 @@ async fn compressor_inside_is_refused() {
 #[tokio::test]
 async fn handler_maps_the_body_of_its_response() {
     async fn handler() -> Response<Body> {
-        let redact = filter::from_fn(|event| Verdict::replace(event.with_data("***")));
+        let redact = filter::from_fn(|event| Verdict::Replace(event.with_data("***")));
         secret().await.map(|body| Body::new(FilterBody::new(body, redact)))
     }
     let app: Router = Router::new().route("/", get(handler)).layer(SseLayer::new());
@@ -162,7 +162,7 @@ async fn several_filters_each_see_what_the_inner_one_sends() {
         FilterLayer::new(move |_: &Request<()>| {
             Some(filter::from_fn(move |event| {
                 assert_eq!(event.data(), from);
-                Verdict::replace(event.with_data(to))
+                Verdict::Replace(event.with_data(to))
             }))
         })
     };
@@ -182,7 +182,7 @@ async fn messages_of_a_filtered_body_are_decoded() {
         "a" => Verdict::Drop,
         _ => Verdict::Pass,
     });
-    let messages = tower_sse::MessageStream::new(FilterBody::new(body, drop_a));
+    let messages = tower_sse::decode::MessageStream::new(FilterBody::new(body, drop_a));
     let data: Vec<_> = messages.map(|message| message.unwrap().data).collect().await;
     assert_eq!(data, ["b"]);
 }
@@ -216,13 +216,15 @@ impl EventFilter for First {
     }
 }
 
+type MakeFilter = Box<dyn Fn(&Request<Body>) -> Option<First> + Send + Sync>;
+
 struct Gateway {
-    filters: BoxFilterLayer<Body, First>,
+    filters: FilterLayer<MakeFilter>,
 }
 
 impl Gateway {
     fn new(dropped: u64) -> Self {
-        Self { filters: FilterLayer::new(move |_: &_| Some(First(dropped))).boxed() }
+        Self { filters: FilterLayer::new(Box::new(move |_| Some(First(dropped)))) }
     }
 
     fn app(&self) -> Router {

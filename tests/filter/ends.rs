@@ -126,7 +126,7 @@ async fn rejection_after_the_head_fails_unless_it_may_pass() {
 
     let (feed, source) = Feed::new();
     let (layer, log) = filters(on_event(Choice::Reject));
-    let mut body = through(&layer.pass_rejected(), event_stream(source)).into_body();
+    let mut body = through(&layer.pass_rejected(true), event_stream(source)).into_body();
     feed.passes("data: a\n\n", &mut body);
     feed.end();
     assert_polls(&mut body, [Polled::End]);
@@ -139,7 +139,7 @@ async fn too_large_event_fails_the_body_unless_it_may_pass() {
         let (feed, source) = Feed::new();
         let (layer, log) = filters(PASS);
         let layer = layer.max_event_size(8);
-        let layer = if pass_oversized { layer.pass_oversized() } else { layer };
+        let layer = layer.pass_oversized(pass_oversized);
         let mut body = through(&layer, event_stream(source)).into_body();
         feed.data("data: a\n\ndata: 9 or more\n\ndata: b\n\n");
         feed.end();
@@ -237,7 +237,7 @@ async fn stream_with_a_content_coding_is_refused_unless_it_may_pass() {
     assert_eq!(text, "an event stream with a content coding cannot be filtered");
 
     let (layer, log) = filters(PASS);
-    let response = through(&layer.pass_encoded(), answer());
+    let response = through(&layer.pass_encoded(true), answer());
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-encoding"], "gzip");
     assert_eq!(outcome(&log), "encoded");
@@ -409,7 +409,7 @@ async fn mark_within_the_source_does_not_become_the_first_bytes() {
     let mut dropped = 0;
     let mut pipe = FilterPipe::new(filter::from_fn(|event| {
         dropped += 1;
-        if dropped == 1 { Verdict::Drop } else { Verdict::replace(event.with_data("***")) }
+        if dropped == 1 { Verdict::Drop } else { Verdict::Replace(event.with_data("***")) }
     }));
     let sent = pipe.push("data: a\n\n\u{feff}other: b\n\n".into()).unwrap();
     assert!(sent.starts_with("\n\u{feff}other: b\n".as_bytes()), "{sent:?}");

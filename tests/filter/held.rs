@@ -236,7 +236,9 @@ async fn retry_layer_outside_fails_over_before_the_first_event() {
         Some(filter::from_fn(|event| match &*event.name() {
             "error" => {
                 let error = event.data().into_owned();
-                Verdict::reject(Response::builder().status(502).body(error).unwrap())
+                Verdict::Reject(Box::new(
+                    Response::builder().status(502).body(error.into()).unwrap(),
+                ))
             }
             _ => Verdict::Pass,
         }))

@@ -33,11 +33,12 @@ use tokio::{task::yield_now, time};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, retry, service_fn};
 use tower_sse::filter::{
-    self, BoxFilterLayer, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd,
-    Verdict,
+    self, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd, Verdict,
 };
 use tower_sse::runs::{RunKey, Runs};
-use tower_sse::{BoxError, Drain, Encoded, Event, EventBody, EventRef, SseLayer};
+use tower_sse::{
+    BoxError, Drain, Event, SseLayer, decode::EventRef, event::Encoded, layer::EventBody,
+};
 
 use cuts::cut;
 use properties::Planned;

@@ -174,11 +174,11 @@ pub(crate) fn verdict(choice: Choice) -> Verdict {
     match choice {
         Choice::Pass => Verdict::Pass,
         Choice::Drop => Verdict::Drop,
-        Choice::Replace => Verdict::replace(added()),
-        Choice::Insert => Verdict::insert(added()),
-        Choice::End => Verdict::end_with(added()),
-        Choice::Fail => Verdict::fail(BY_FILTER),
-        Choice::Reject => Verdict::reject(Response::new("rejected")),
+        Choice::Replace => Verdict::Replace(added()),
+        Choice::Insert => Verdict::Insert(added()),
+        Choice::End => Verdict::End(added()),
+        Choice::Fail => Verdict::Fail(BY_FILTER.into()),
+        Choice::Reject => Verdict::Reject(Box::new(Response::new("rejected".into()))),
     }
 }
 
@@ -231,7 +231,7 @@ pub(crate) fn run(chunks: &[Bytes], plan: &Plan) -> Done {
     let (filter, log) = Planned::new(plan);
     let mut pipe = FilterPipe::new(filter).max_event_size(plan.max_event_size);
     if plan.pass_oversized {
-        pipe = pipe.pass_oversized();
+        pipe = pipe.pass_oversized(true);
     }
     let (mut frames, mut error) = (Vec::new(), None);
     let mut chunks = chunks.iter();

@@ -28,7 +28,7 @@ async fn relay_changes_every_event_over_both_protocols() {
         let upstream = serve_axum(upstream).await;
         let redact = FilterLayer::new(|_: &Request<Body>| {
             Some(filter::from_fn(|event| {
-                Verdict::replace(event.with_data(event.data().replace('7', "*")))
+                Verdict::Replace(event.with_data(event.data().replace('7', "*")))
             }))
         });
         let app = Router::new()

@@ -94,7 +94,7 @@ fn most_memory(first: &'static str, piece: &'static str, pass_oversized: bool) -
     let mut failed = false;
     let counted = measure(|| {
         let pipe = FilterPipe::new(filter::inspect(|_| {})).max_event_size(LIMIT);
-        let mut pipe = if pass_oversized { pipe.pass_oversized() } else { pipe };
+        let mut pipe = pipe.pass_oversized(pass_oversized);
         pipe.push(Bytes::from_static(first.as_bytes())).unwrap();
         for _ in 0..1000 {
             failed |= pipe.push(piece.clone()).is_err();

@@ -22,7 +22,7 @@ impl Process {
     }
 
     fn of(hub: Hub) -> Self {
-        let streams = Streams::connect(&hub, TOPIC);
+        let streams = Streams::follow(&hub, TOPIC);
         Self { hub, streams }
     }
 
@@ -143,7 +143,7 @@ async fn closes_take_no_memory_from_other_topics() {
     let hub = Hub::builder().retention(unlimited).max_memory(MEMORY).build();
     // The topic has a place in the queue of eviction before it is one of closes.
     publish_all(&hub, ["closes", "closes"]);
-    let streams = Streams::connect(&hub, "c");
+    let streams = Streams::follow(&hub, "c");
     let news = publish(&hub, "news", &"x".repeat(MEMORY / 2));
     let memory = hub.stats().memory;
     let subject = "s".repeat(1_000);
@@ -245,7 +245,7 @@ async fn process_follows_until_its_last_stream_with_a_subject_has_ended() {
 #[tokio::test]
 async fn without_a_broker_the_topic_closes_the_streams_of_one_process() {
     let hub = Hub::new();
-    let [one, other] = [(); 2].map(|()| Streams::connect(&hub, TOPIC));
+    let [one, other] = [(); 2].map(|()| Streams::follow(&hub, TOPIC));
     let one = Process { hub: hub.clone(), streams: one };
     let _body = one.open(&["a"]);
     assert_eq!(other.close("a").await.unwrap(), 0);

@@ -39,8 +39,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Barrier, LazyLock, Mutex, MutexGuard, OnceLock, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, UNIX_EPOCH};
-use std::{convert::Infallible, iter, mem, net::SocketAddr, ops::Range, pin::Pin};
+use std::time::Duration;
+use std::{convert::Infallible, iter, net::SocketAddr, ops::Range, pin::Pin};
 use std::{sync::atomic::AtomicUsize, thread};
 
 use allocation_counter::measure;
@@ -49,21 +49,19 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
-use serde_json::{Value, json};
 use tokio::runtime::{self, Builder, Handle, Runtime};
-use tokio::time::{Instant, advance, interval, sleep};
-use tokio::{sync::watch, task::yield_now};
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance, interval};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::decode::{Decoder, Message};
 use tower_sse::filter::{self, FilterBody};
-use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher};
-use tower_sse::hub::{
-    GapPolicy, Hub, HubBuilder, PublishError, Retention, Subscribe, Subscription,
-};
+use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher};
+use tower_sse::hub::{GapPolicy, Hub, HubBuilder, PublishError, Subscribe, Subscription};
 use tower_sse::streams::{CloseError, Streams};
-use tower_sse::testing::broker::{Fault, check};
-use tower_sse::{BoxError, Decoder, Encoded, Event, EventBody, EventId, LastEventId, Message};
-use tower_sse::{Drain, SseBody, SseLayer, testing::MemoryBroker, testing::TestClient};
+use tower_sse::testing::{MemoryBroker, TestClient};
+use tower_sse::{BoxError, Event, EventId, LastEventId, event::Encoded, layer::EventBody};
+use tower_sse::{Drain, Retention, SseLayer, layer::SseBody};
 
 use client::{Client, asleep, connect_by_hand, describe, end, foreign, id, last_id, publish};
 use client::{publish_all, read, resumed, sequence, subscribed, wait};

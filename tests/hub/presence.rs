@@ -83,7 +83,7 @@ async fn each_process_counts_the_streams_of_all() {
     let mut processes = Vec::new();
     for _ in 0..2 {
         let hub = Hub::connect(broker.clone()).await.unwrap();
-        let streams = Streams::connect(&hub, "closes");
+        let streams = Streams::follow(&hub, "closes");
         let presence = Presence::start(&hub, &streams);
         processes.push((hub, streams, presence));
     }

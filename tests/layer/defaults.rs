@@ -9,11 +9,8 @@ fn documented() -> Documented {
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_come_when_the_pages_say() {
-    let interval = documented().time(&[
-        "a comment line after {} of silence",
-        "The default is a comment line after {}. A",
-        "after {} without a byte",
-    ]);
+    let interval = documented()
+        .time(&["The default is a comment line after {}. A", "after {} without a byte"]);
     let (_feed, mut body) = fed(&SseLayer::new());
     idle(&mut body, interval - MILLISECOND).await;
     // A heartbeat is at most a sixteenth of the interval late.
@@ -45,10 +42,8 @@ fn reconnection_times_are_those_of_the_pages() {
 
 #[tokio::test(start_paused = true)]
 async fn streams_start_with_a_time_of_the_range_of_the_pages() {
-    let (min, max) = documented().range(&[
-        "the stream of an `EventSource` starts with a random time of {}, and",
-        "a reconnection time of {} for an `EventSource`",
-    ]);
+    let (min, max) = documented()
+        .range(&["the stream of an `EventSource` starts with a random time of {}, and"]);
     let layer = SseLayer::new();
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -93,7 +88,7 @@ async fn source_that_stays_mid_event_has_the_time_of_the_pages() {
 #[test]
 fn clients_accept_events_up_to_the_size_of_the_pages() {
     let limit = documented()
-        .bytes(&["accepts events of up to {}.", "own clients accept [{}](crate::Decoder"]);
+        .bytes(&["accepts events of up to {}.", "own clients accept [{}](crate::decode::Decoder"]);
     let decodes = |size: usize| {
         let event = format!("data: {}\n\n", "x".repeat(size - "data: \n\n".len()));
         let mut event = Bytes::from(event);
@@ -106,7 +101,8 @@ fn clients_accept_events_up_to_the_size_of_the_pages() {
 
 #[cfg(feature = "hub")]
 mod of_hubs {
-    use tower_sse::hub::{Hub, Retention};
+    use tower_sse::Retention;
+    use tower_sse::hub::Hub;
 
     use super::documented;
 
@@ -162,10 +158,10 @@ mod of_runs {
             assert!(builder[at + expected.len()..].starts_with([',', ' ']), "{builder}");
         };
         let bytes = |phrase| pages.bytes(&[phrase]);
-        has("retain_bytes", &bytes("each run keeps to `bytes` of memory. The default is {}."));
+        has("retain_bytes", &bytes("[size](Retention::bytes), by default {}, and the"));
         has("max_memory", &bytes("total memory of all runs to `bytes`. The default is {}."));
         let time = |phrase| pages.time(&[phrase]);
-        has("retain_for", &time("how long a run is kept after its end. The default is {}."));
+        has("retain_for", &time("for which it is kept after its end, by default {}."));
         has("abandon_after", &time("(super::Outcome::Abandoned). The default is {}."));
         let count = |phrase| pages.count(&[phrase]);
         has("running", &count("runs may be running at a time. The default is {}, but"));

@@ -125,7 +125,7 @@ fn handlers_own_incremental_is_kept() {
 
 #[test]
 fn incremental_can_be_left_out() {
-    let layer: SseLayer = SseLayer::new().without_incremental();
+    let layer: SseLayer = SseLayer::new().incremental(false);
     for is_head in [false, true] {
         let method = if is_head { Method::HEAD } else { Method::GET };
         let request = Request::builder().method(method).body(()).unwrap();

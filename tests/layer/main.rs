@@ -78,14 +78,16 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_http::trace::TraceLayer;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
 use tower_http::{metrics::InFlightRequestsLayer, set_header::SetResponseHeaderLayer};
+use tower_sse::StreamOptions;
+use tower_sse::decode::{Decoder, EventTooLarge, Message, MessageId, MessageStream};
+use tower_sse::event::{Encode, Encoded, InvalidField};
+use tower_sse::layer::{EventBody, IntoSse, SseBody, SseFuture, SseService, marker};
+use tower_sse::stats::{LabelStats, Stats, StatsSnapshot};
 use tower_sse::streams::{CloseError, Subjects};
 #[cfg(feature = "testing")]
 use tower_sse::testing::{TestClient, TestStream};
-use tower_sse::{BoxError, CloseReason, CloseReport, Decoder, Disconnect, Drain, Encode, Encoded};
-use tower_sse::{Event, EventBody, EventId, EventName, EventTooLarge, Heartbeat, IntoSse};
-use tower_sse::{InvalidField, LAST_EVENT_ID, Label, LabelStats, LastEventId, MaxAge, marker};
-use tower_sse::{Message, MessageId, MessageStream, Refusal, ResponseFuture, Retry, SseBody};
-use tower_sse::{SseLayer, SseService, Stats, StatsSnapshot, StreamOptions};
+use tower_sse::{BoxError, CloseReason, CloseReport, Disconnect, Drain, Event, EventId, EventName};
+use tower_sse::{Heartbeat, LAST_EVENT_ID, Label, LastEventId, MaxAge, Refusal, Retry, SseLayer};
 use tracing::Subscriber;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 

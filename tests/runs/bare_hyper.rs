@@ -96,7 +96,7 @@ async fn event_stream_is_recorded_and_resumed_after_a_cut() {
         let replay = EventReader::new(server.send(Request::post("/words")).await).rest().await;
         let replay: Vec<_> = replay.into_iter().map(|event| event.data).collect();
         assert_eq!(replay, ["a", "b", "c", "d", "[DONE]"]);
-        assert_eq!((server.calls(), server.runs.stats().ended(Outcome::Completed)), (1, 1));
+        assert_eq!((server.calls(), ended_as(&server.runs.stats(), Outcome::Completed)), (1, 1));
     }
 }
 
@@ -129,7 +129,7 @@ async fn error_and_panic_reach_the_server_and_free_their_key() {
                 assert!(sent.is_err(), "{path}: {sent:?}");
                 assert_eq!((server.calls(), server.runs.stats().running), (calls, 0), "{path}");
             }
-            assert_eq!(server.runs.stats().ended(Outcome::Failed), failures, "{path}");
+            assert_eq!(ended_as(&server.runs.stats(), Outcome::Failed), failures, "{path}");
         }
     }
 }

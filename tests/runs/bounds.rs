@@ -20,7 +20,7 @@ fn fast() -> (Arc<AtomicUsize>, impl FnOnce() -> Events) {
 type Events = std::pin::Pin<Box<dyn Stream<Item = Event> + Send>>;
 
 fn small() -> Runs {
-    Runs::builder().retain_bytes(64 * 1024).build()
+    Runs::builder().retention(Retention::new().bytes(64 * 1024)).build()
 }
 
 /// The numbers of the events that are ready, and whether the attachment failed.
@@ -163,7 +163,7 @@ async fn source_goes_on_when_its_last_reader_leaves() {
 /// The record is full of events that a stalled client has not read, but the returned one has.
 #[tokio::test(start_paused = true)]
 async fn source_goes_on_when_a_client_returns_that_has_read_all() {
-    let runs = Runs::builder().retain_bytes(3 * (31 + 112)).build();
+    let runs = Runs::builder().retention(Retention::new().bytes(3 * (31 + 112))).build();
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
     let run = runs.start(&turn(), None, || stream).await.unwrap();
@@ -224,7 +224,10 @@ async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
 /// Nor has it a maximum duration by default.
 #[tokio::test(start_paused = true)]
 async fn run_is_never_abandoned_if_the_time_is_endless() {
-    let runs = Runs::builder().abandon_after(Duration::MAX).retain_for(Duration::MAX).build();
+    let runs = Runs::builder()
+        .abandon_after(Duration::MAX)
+        .retention(Retention::new().age(Duration::MAX))
+        .build();
     let run = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
     settle().await;
     assert_eq!(outcome_after(&run, 365 * 86_400 * SECOND).await, None);
@@ -237,7 +240,7 @@ async fn run_is_never_abandoned_if_the_time_is_endless() {
 /// A client that still reads when the run is forgotten can read the rest.
 #[tokio::test(start_paused = true)]
 async fn client_that_is_attached_reads_the_rest_of_a_forgotten_run() {
-    let runs = Runs::builder().retain_for(Duration::ZERO).build();
+    let runs = Runs::builder().retention(Retention::new().age(Duration::ZERO)).build();
     let events = || stream::iter((0..100).map(|n| Event::from(n.to_string())));
     let run = runs.start(&turn(), None, events).await.unwrap();
     let mut attachment = run.attach(None).await.unwrap();
@@ -255,7 +258,7 @@ async fn client_that_is_attached_reads_the_rest_of_a_forgotten_run() {
 
 #[tokio::test(start_paused = true)]
 async fn resumed_client_needs_only_the_events_that_are_kept() {
-    let runs = Runs::builder().retain_bytes(3 * (31 + 112)).build();
+    let runs = Runs::builder().retention(Retention::new().bytes(3 * (31 + 112))).build();
     let (_, sender, run, mut client) = Rig::new(runs).started().await;
     let mut ids = Vec::new();
     for n in 0..10 {
@@ -269,5 +272,13 @@ async fn resumed_client_needs_only_the_events_that_are_kept() {
         let attachment = run.attach(last).await;
         let kept = attachment.map(|mut attachment| ready(&mut attachment).0.len());
         assert_eq!(kept, expected, "after {id}");
+    }
+}
+
+#[test]
+fn limits_that_only_topics_have_are_rejected() {
+    for retention in [Retention::latest(), Retention::new().events(9), Retention::new().bytes(0)] {
+        let build = || Runs::builder().retention(retention);
+        assert!(std::panic::catch_unwind(build).is_err(), "{retention:?}");
     }
 }

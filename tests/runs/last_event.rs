@@ -83,7 +83,7 @@ async fn event_that_cannot_be_recorded_is_dropped_and_the_run_cancelled() {
     let large = Event::from("x".repeat(4_000));
     for event in [large, Event::new(), Event::new().comment("no"), Event::new().id(7)] {
         let (rig, _feed, mut client, _) =
-            running(Runs::builder().retain_bytes(4_000).build()).await;
+            running(Runs::builder().retention(Retention::new().bytes(4_000)).build()).await;
         assert!(rig.runs.cancel_with(&turn(), None, event).await);
         assert_eq!(client.read().await, [""; 0]);
         assert_eq!(client.end, Some(End::Clean));
@@ -93,7 +93,8 @@ async fn event_that_cannot_be_recorded_is_dropped_and_the_run_cancelled() {
 /// The source waits for the client, and the last event does not.
 #[tokio::test(start_paused = true)]
 async fn full_run_evicts_its_oldest_events_for_it() {
-    let (rig, feed, client, _) = running(Runs::builder().retain_bytes(4_000).build()).await;
+    let (rig, feed, client, _) =
+        running(Runs::builder().retention(Retention::new().bytes(4_000)).build()).await;
     for _ in 0..20 {
         feed.data(format!("data: {}\n\n", "x".repeat(500)));
     }

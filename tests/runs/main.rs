@@ -54,15 +54,19 @@ use tower_sse::runs::{
     RunsStats, StartError,
 };
 use tower_sse::streams::{Streams, Subjects};
-use tower_sse::{BoxError, CloseReason, Decoder, Disconnect, Drain, Encoded, Event, EventBody};
 use tower_sse::{
-    Heartbeat, LastEventId, MaxAge, Message, Refusal, SseBody, SseLayer, StreamOptions,
+    BoxError, CloseReason, Disconnect, Drain, Event, decode::Decoder, event::Encoded,
+    layer::EventBody,
+};
+use tower_sse::{
+    Heartbeat, LastEventId, MaxAge, Refusal, Retention, SseLayer, StreamOptions, decode::Message,
+    layer::SseBody,
 };
 
 use cuts::{cut, special_bytes};
 use log::{current_span, record_by};
-use rig::{Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, full, key, post};
-use rig::{runtime, settle, source, turn};
+use rig::{Answer, Body, Client, End, Handler, Rig, after, by, data_of, ended_as, field_of, full};
+use rig::{key, post, runtime, settle, source, turn};
 use support::{
     Connection, EventReader, Feed, PATIENCE, cancelled_task, event_stream, listen, naive,
 };

@@ -33,7 +33,10 @@ fn ended_run_takes_about_what_is_counted() {
     const RUNS: usize = 3 << 10;
     for (name, count) in [("empty", 0), ("ten events", 10)] {
         let runtime = runtime();
-        let runs = Runs::builder().retain_for(Duration::MAX).max_memory(usize::MAX).build();
+        let runs = Runs::builder()
+            .retention(Retention::new().age(Duration::MAX))
+            .max_memory(usize::MAX)
+            .build();
         start_all(&runtime, &runs, 0..100, || events(count)());
         let before = runs.stats().memory;
         let taken = measure(|| start_all(&runtime, &runs, 100..RUNS, || events(count)()));
@@ -71,7 +74,7 @@ fn memory_stays_below_its_limit_and_is_freed() {
     const LIMIT: usize = 16 << 20;
     let runtime = runtime();
     // There is room for 1,115 running runs.
-    let builder = Runs::builder().max_memory(LIMIT).retain_bytes(12 << 10);
+    let builder = Runs::builder().max_memory(LIMIT).retention(Retention::new().bytes(12 << 10));
     let runs = builder.abandon_after(Duration::from_secs(60)).build();
     let limit = (LIMIT + LIMIT / 20) as i64;
     // What the runtime and the maps need at any rate is small.
@@ -89,7 +92,7 @@ fn memory_stays_below_its_limit_and_is_freed() {
     let rest = measure(|| {
         runtime.block_on(async {
             tokio::time::sleep(Duration::from_secs(61)).await;
-            assert_eq!(runs.stats().ended(Outcome::Abandoned), 1000);
+            assert_eq!(ended_as(&runs.stats(), Outcome::Abandoned), 1000);
             tokio::time::sleep(Duration::from_secs(301)).await;
         });
     });
@@ -102,7 +105,8 @@ fn memory_stays_below_its_limit_and_is_freed() {
 #[tokio::test(start_paused = true)]
 async fn runs_that_stalled_clients_hold_are_within_the_limit() {
     const LIMIT: usize = 1 << 20;
-    let runs = Runs::builder().max_memory(LIMIT).retain_for(Duration::ZERO).build();
+    let runs =
+        Runs::builder().max_memory(LIMIT).retention(Retention::new().age(Duration::ZERO)).build();
     let mut stalled = Vec::new();
     for _ in 0..100 {
         let run = runs.replace(&key(0), None, events(500)).await.unwrap();

@@ -256,7 +256,7 @@ impl World {
         for outcome in [Outcome::Completed, Outcome::Failed, Outcome::Cancelled, Outcome::Abandoned]
         {
             let ended = self.modelled.iter().filter(|run| run.outcome == Some(outcome)).count();
-            assert_eq!(stats.ended(outcome), ended as u64, "{outcome}");
+            assert_eq!(ended_as(&stats, outcome), ended as u64, "{outcome}");
         }
         assert_eq!(stats.started, self.modelled.len() as u64);
     }
@@ -265,7 +265,8 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn random_steps_agree_with_the_model() {
     for seed in 0..5 {
-        let runs = Runs::builder().retain_for(RETAIN).abandon_after(ABANDON).build();
+        let runs =
+            Runs::builder().retention(Retention::new().age(RETAIN)).abandon_after(ABANDON).build();
         let random = fastrand::Rng::with_seed(seed);
         let mut world = World { runs, modelled: Vec::new(), readers: Vec::new(), random };
         world.start(0).await;

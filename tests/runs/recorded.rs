@@ -129,7 +129,7 @@ async fn own_events_and_foreign_bytes_make_the_same_record_and_replays() {
         let steps = random_steps(random);
         // In half of the runs, the source has to wait for its client.
         let retained = [8 * 1024, 1 << 20][random.usize(..2)];
-        let runs = || Runs::builder().retain_bytes(retained).build();
+        let runs = || Runs::builder().retention(Retention::new().bytes(retained)).build();
 
         let bytes: Encoded = steps.iter().map(|(event, _)| event.clone()).collect();
         let expected = record(runs(), foreign(steps.clone(), random)).await;
@@ -176,7 +176,7 @@ async fn messages_of_a_large_run_are_complete() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_are_none_if_an_event_was_evicted() {
-    let runs = Runs::builder().retain_bytes(300).build();
+    let runs = Runs::builder().retention(Retention::new().bytes(300)).build();
     let events = (0..10).map(|at| Event::from(format!("event {at}"))).collect();
     assert!(recorded(&runs, events).await.messages().is_none());
 }
@@ -302,7 +302,7 @@ async fn sse_stream_reads_every_attachment() {
 #[tokio::test(start_paused = true)]
 async fn event_larger_than_the_record_fails_the_run() {
     for data in ["x".repeat(200), "x\ndata: ".repeat(40)] {
-        let rig = Rig::new(Runs::builder().retain_bytes(200).build());
+        let rig = Rig::new(Runs::builder().retention(Retention::new().bytes(200)).build());
         let (feed, mut first) = rig.stream(post()).await;
         feed.data("data: small\n\n");
         feed.data(format!("data: {data}"));

@@ -244,6 +244,11 @@ pub(crate) fn field_of<'e>(events: &'e Encoded, field: &str) -> impl Iterator<It
     text.lines().filter_map(move |line| line.strip_prefix(field))
 }
 
+/// Returns the number of runs that have ended with this outcome.
+pub(crate) fn ended_as(stats: &RunsStats, outcome: Outcome) -> u64 {
+    stats.ended_by_outcome().find(|(of, _)| *of == outcome).unwrap().1
+}
+
 /// Lets all tasks run that can.
 pub(crate) async fn settle() {
     for _ in 0..50 {

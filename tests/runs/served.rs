@@ -132,7 +132,7 @@ async fn handlers_are_one_line_each() {
     // Both end cleanly, without the words that have no permit.
     assert_eq!(reader.rest().await.len(), 1);
     assert_eq!(resumed.rest().await.len(), 0);
-    assert_eq!(runs.stats().ended(Outcome::Cancelled), 1);
+    assert_eq!(ended_as(&runs.stats(), Outcome::Cancelled), 1);
 }
 
 /// The recipe of [`Runs::drain`]: every client gets the whole answer.
@@ -188,7 +188,7 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
             let [caller, page] = clients;
             assert!(soon(caller.into_body().collect()).await.is_err());
             assert_eq!(page.rest().await.last().unwrap().event, "interrupted");
-            assert_eq!(runs.stats().ended(Outcome::Interrupted), 1);
+            assert_eq!(ended_as(&runs.stats(), Outcome::Interrupted), 1);
         }
         soon(server).await.unwrap().unwrap();
     }

@@ -188,7 +188,7 @@ async fn panic_propagates_and_frees_the_key() {
     let start = runs.start_with(&key, None, of_future);
     assert!(AssertUnwindSafe(start).catch_unwind().await.is_err());
     assert_free(&runs).await;
-    assert_eq!(runs.stats().ended(Outcome::Failed), 2);
+    assert_eq!(ended_as(&runs.stats(), Outcome::Failed), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ async fn figures_are_zero_before_the_first_run_and_count_all_later() {
     let runs = Runs::builder().max_running(2).build();
     let stats = runs.stats();
     assert_eq!(figures(&stats), ([0; 5], [0; 7]));
-    assert_eq!((stats.memory, stats.ended(Outcome::Completed)), (0, 0));
+    assert_eq!((stats.memory, ended_as(&stats, Outcome::Completed)), (0, 0));
 
     let key = |n| RunKey::new("user", format!("turn:{n}")).unwrap();
     for n in 0..3 {
@@ -41,7 +41,7 @@ async fn figures_are_zero_before_the_first_run_and_count_all_later() {
     let (now, counters) = figures(&stats);
     assert_eq!(now, [2, 3, 2, 0, 0]);
     assert_eq!(counters[..6], [5, 2, 0, 0, 0, 6]);
-    assert_eq!(stats.ended(Outcome::Completed), 3);
+    assert_eq!(ended_as(&stats, Outcome::Completed), 3);
     let ended = stats.ended_by_outcome().filter(|(_, runs)| *runs > 0);
     assert_eq!(ended.collect::<Vec<_>>(), [(Outcome::Completed, 3)]);
     assert!(stats.memory > 0 && stats.bytes > 6);

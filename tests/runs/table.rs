@@ -369,7 +369,7 @@ async fn repeated_post_of_an_earlier_turn_leaves_the_current_one_alone() {
         assert_eq!(stale.status, 404, "{handler:?}");
     }
     assert_eq!((current.read().await, current.end), (vec!["a".into(), "b".into()], None));
-    assert_eq!(rig.runs.stats().ended(Outcome::Cancelled), 1);
+    assert_eq!(ended_as(&rig.runs.stats(), Outcome::Cancelled), 1);
 }
 
 #[tokio::test(start_paused = true)]

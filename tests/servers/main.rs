@@ -45,9 +45,12 @@ use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_sse::StreamOptions;
+use tower_sse::event::{Encode, Encoded};
+use tower_sse::layer::{EventBody, marker};
+use tower_sse::stats::{Stats, StatsSnapshot};
 use tower_sse::streams::{Streams, Subjects};
-use tower_sse::{BoxError, CloseReason, CloseReport, Disconnect, Drain, Encode, Encoded, Event};
-use tower_sse::{EventBody, Heartbeat, MaxAge, SseLayer, Stats, StatsSnapshot, marker};
+use tower_sse::{BoxError, CloseReason, CloseReport, Disconnect, Drain, Event};
+use tower_sse::{Heartbeat, MaxAge, SseLayer};
 
 use host::{Fed, Host, streams};
 use log::Log;

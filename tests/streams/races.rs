@@ -55,7 +55,7 @@ fn request(
     layer: &SseLayer,
     store: &Arc<Store>,
     pause: usize,
-) -> Response<tower_sse::SseBody<EventBody<Events>>> {
+) -> Response<tower_sse::layer::SseBody<EventBody<Events>>> {
     let answer = |is_allowed: bool| {
         let mut answer = tower_sse::response(stream::pending::<Event>());
         if !is_allowed {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout};
+use tower_sse::decode::{Decoder, Message};
 use tower_sse::hub::{Hub, PublishError, Receipt, Subscription};
-use tower_sse::{Decoder, Event, LastEventId, Message};
+use tower_sse::{Event, LastEventId};
 
 use crate::PATIENCE;
 

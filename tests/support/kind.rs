@@ -1,7 +1,7 @@
 //! The three kinds of inner service behind one trait.
 
 use futures_util::stream;
-use tower_sse::{EventBody, marker};
+use tower_sse::layer::{EventBody, marker};
 
 use super::*;
 

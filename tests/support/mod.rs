@@ -69,7 +69,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower::{Layer, Service, service_fn};
-use tower_sse::{BoxError, CloseReason, Event, IntoSse, SseBody, SseLayer};
+use tower_sse::layer::{IntoSse, SseBody};
+use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
 pub use self::answer::{ResponseExt, answer_by, answer_to, event_stream, through};
 pub use self::body::{

@@ -1,7 +1,7 @@
 //! A second, naive implementation of the standard: the oracle of the property tests. It reads a
 //! stream as a whole and shares nothing with the decoder of the crate.
 
-use tower_sse::Message;
+use tower_sse::decode::Message;
 
 /// An event as a client dispatches it: name, data, last event ID.
 pub type Seen = (String, String, String);

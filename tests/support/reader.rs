@@ -1,4 +1,4 @@
-use tower_sse::{Decoder, Message};
+use tower_sse::decode::{Decoder, Message};
 
 use super::*;
 

@@ -36,7 +36,9 @@ async fn body_of_any_frames_is_read() {
         feed.data(head);
         feed.data(tail);
         feed.end();
-        assert_eq!(events.collect().await, [Message::new("a").last_event_id("7")], "{cut}");
+        let mut message = Message::new("a");
+        message.last_event_id = "7".into();
+        assert_eq!(events.collect().await, [message], "{cut}");
     }
 }
 

@@ -37,8 +37,8 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_http::compression::CompressionLayer;
-use tower_sse::hub::{Hub, Retention};
-use tower_sse::{BoxError, Event, LastEventId, MaxAge, SseLayer};
+use tower_sse::hub::Hub;
+use tower_sse::{BoxError, Event, LastEventId, MaxAge, Retention, SseLayer};
 use tower_sse_benches::{OURS, payload, stream::Repeat};
 
 #[path = "served/over_http2.rs"]

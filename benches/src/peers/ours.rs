@@ -1,7 +1,8 @@
 use std::future::{Ready, ready};
 
 use axum::body::Body;
-use tower_sse::{Encode, EventBody, Json, SseBody};
+use tower_sse::layer::{EventBody, SseBody};
+use tower_sse::{Json, event::Encode};
 
 use crate::{drain::drain, *};
 

@@ -9,7 +9,7 @@ use http::{Uri, response::Parts};
 use http_body_util::BodyExt;
 use hyper::{Response, body::Incoming};
 use tokio::time::Instant;
-use tower_sse::{EventSplitter, Piece};
+use tower_sse::decode::{EventSplitter, Piece};
 
 use crate::connection::{Connection, Request, innermost, name};
 use crate::finding::quoted;

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower_sse::{hub::PublishError, hub::broker::Acknowledged, hub::broker::support::lock};
+use tower_sse::{hub::PublishError, hub::broker::Acknowledged};
 
-use crate::Identity;
 use crate::ledger::{Ledger, Sent, Unproven};
+use crate::{Identity, tasks::lock};
 
 /// The gate between publishers and the server.
 ///

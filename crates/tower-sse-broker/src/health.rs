@@ -1,9 +1,9 @@
-use std::error::Error;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
+use std::{error::Error, io, iter};
 
-use tower_sse::hub::broker::support::{lock, with_causes};
+use crate::tasks::lock;
 
 /// The state of a process's connection to a log, for readiness probes and metrics.
 ///
@@ -82,5 +82,18 @@ impl<E: Clone> Health<E> {
 /// Returns the texts of an error and of its sources, joined as in `a: b: c`.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
-    with_causes(error)
+    let sources = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        // `source` skips the error that an `io::Error` wraps.
+        Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    });
+    let mut text = error.to_string();
+    for source in sources.skip(1) {
+        let source = source.to_string();
+        // Some errors include the text of their source.
+        if !text.contains(&source) {
+            text.extend([": ", &source]);
+        }
+    }
+    text
 }

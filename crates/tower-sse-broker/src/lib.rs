@@ -18,14 +18,17 @@
 //!
 //! [`Queue`] collects the events of concurrent calls, and publishes them in batches. [`Gate`] stops
 //! publishers until the process has caught up, and records which events the server has
-//! acknowledged. [`Health`] is for readiness probes and metrics.
+//! acknowledged. [`Health`] is for readiness probes and metrics. [`CredentialsProvider`] asks the
+//! program for [`Credentials`] that change at run time.
+//!
+//! The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature `testing`)
+//! tests any broker. The broker need not use the rest of this crate.
 //!
 //! # An example
 //!
 //! The following broker keeps its log in an SQLite file, for processes on one host. The broker
-//! passes the tests of the [kit that checks
-//! brokers](https://docs.rs/tower-sse/latest/tower_sse/testing/broker/). To add rusqlite, run
-//! `cargo add rusqlite --features bundled,fallible_uint`; versions before 0.38 need only `bundled`.
+//! passes the kit. To add rusqlite, run `cargo add rusqlite --features bundled,fallible_uint`;
+//! versions before 0.38 need only `bundled`.
 //!
 //! ```
 #![doc = include_str!("../docs/sqlite_broker.rs")]
@@ -98,6 +101,7 @@
 #[macro_use]
 mod trace;
 
+mod credentials;
 mod follower;
 mod gate;
 mod health;
@@ -105,7 +109,13 @@ mod ledger;
 mod log;
 mod pace;
 mod queue;
+#[allow(missing_docs)]
+#[doc(hidden)]
+pub mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+pub use crate::credentials::{Credentials, CredentialsProvider};
 pub use crate::gate::{Gate, InFlight, Session};
 pub use crate::health::{Health, with_sources};
 pub use crate::log::{Content, Identity, Known, Log, LogEntry, Page, event_of};

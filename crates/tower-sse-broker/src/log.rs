@@ -1,6 +1,6 @@
 use std::{error, future::ready, time::Duration};
 
-use tower_sse::{Event, InvalidField, hub::broker::Arrival};
+use tower_sse::{Event, event::InvalidField, hub::broker::Arrival};
 
 /// The number and the fingerprint of an entry.
 ///

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, mem, pin::pin, time::Duration};
 use tokio::sync::{Notify, oneshot};
 use tokio::{select, time::timeout};
 use tower_sse::hub::broker::{Acknowledged, Publication};
-use tower_sse::{BoxError, hub::PublishError, hub::broker::support::lock};
+use tower_sse::{BoxError, hub::PublishError};
 
-use crate::{Gate, InFlight};
+use crate::{Gate, InFlight, tasks::lock};
 
 /// The maximum number of events in a batch.
 const MAX_EVENTS: usize = 1000;

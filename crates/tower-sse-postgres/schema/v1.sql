@@ -34,7 +34,7 @@ create table tower_sse.log (
 -- The events that wait for a number. Rows of other transactions appear when they commit.
 create table tower_sse.inbox (
     id bigint generated always as identity primary key,
-    stream text not null default 'tower_sse',
+    stream text not null,
     topic text not null check (octet_length(topic) <= 1024),
     data text not null check (octet_length(data) <= 1048576),
     event text check (octet_length(event) <= 256 and event !~ '[\n\r]'),
@@ -79,7 +79,7 @@ create trigger require_stream before insert on tower_sse.inbox
 -- event within a tenth of a second: transactions that notify commit one after another, and cannot be
 -- prepared.
 create function tower_sse.publish(
-    topic text, data text, event text default null, stream text default 'tower_sse',
+    topic text, data text, stream text, event text default null,
     ends boolean default false, wake boolean default false,
     retry bigint default null, comment text default null
 ) returns void language plpgsql as $$

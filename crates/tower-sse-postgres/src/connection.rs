@@ -7,6 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, tls::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower_sse::Event;
+use tower_sse_broker::warn;
 use tower_sse_broker::{Identity, Queued, event_of};
 
 use crate::settings::{Encryption, Settings, Wakes, quoted};
@@ -18,6 +19,7 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
 pub(crate) const ACTION: &str = "connect to PostgreSQL";
+const ASK: &str = "get the credentials for PostgreSQL";
 
 /// A parameter of a statement, with its type on the server.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -149,7 +151,7 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
     Err(Error::new(ACTION, reason))
 }
 
-/// The time limit for connecting, and for the closure that returns the password.
+/// The time limit for connecting, and for the closure that returns the credentials.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The time limit for the notification by which [`listen`] tests the connections.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);
@@ -161,18 +163,23 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens the connections of a session. If the server refuses the password, asks the program for
-    /// another one, once.
+    /// Opens the connections of a session. If the server refuses the credentials, asks the program for
+    /// others, once.
     pub(crate) async fn connect(settings: &Arc<Settings>) -> Result<Self, Error> {
         let mut config = settings.config.clone();
         let Some(provider) = &settings.provider else { return Self::open(settings, &config).await };
-        config.password(settings.ask(provider, CONNECT_LIMIT).await?);
-        match Self::open(settings, &config).await {
-            Err(error) if error.kind() == ErrorKind::NotPermitted => {
-                config.password(settings.ask(provider, CONNECT_LIMIT).await?);
-                Self::open(settings, &config).await
+        let mut is_refused = false;
+        loop {
+            let asked = provider.ask(CONNECT_LIMIT).await;
+            let credentials =
+                asked.map_err(|reason| Error::with_kind(ASK, ErrorKind::NotPermitted, reason))?;
+            config.user(credentials.user()).password(credentials.password());
+            match Self::open(settings, &config).await {
+                Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
+                    is_refused = true;
+                }
+                result => return result,
             }
-            result => result,
         }
     }
 

@@ -1,7 +1,8 @@
 use std::{error, fmt, io, sync::Arc, time::Duration};
 
 use tokio_postgres::error::SqlState;
-use tower_sse::{BoxError, hub::broker::support::with_causes};
+use tower_sse::BoxError;
+use tower_sse_broker::with_sources;
 
 /// An error from the broker: an invalid connection string, a failed connection, or a failed
 /// statement.
@@ -114,7 +115,7 @@ impl Error {
             ErrorKind::NotInstalled => "the schema `tower_sse_postgres::SCHEMA` is not installed: ",
             _ => "",
         };
-        let text = format!("failed to {action}: {hint}{}", with_causes(&*cause));
+        let text = format!("failed to {action}: {hint}{}", with_sources(&*cause));
         Self { kind, text, cause: Arc::from(cause), is_too_large: false }
     }
 

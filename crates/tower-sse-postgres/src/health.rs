@@ -1,20 +1,20 @@
 use std::sync::{Arc, Mutex};
 use std::{sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use tower_sse::hub::broker::support::lock;
-use tower_sse_broker::{Health, with_sources};
+use tower_sse_broker::{tasks::lock, with_sources};
 
 use crate::{Error, ErrorKind};
 
-/// The state of a hub's connections, from [`Postgres::health`](crate::Postgres::health).
+/// The state of a hub's connections, from
+/// [`PostgresBroker::health`](crate::PostgresBroker::health).
 ///
 /// Clones share the same state. A readiness probe:
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};
-/// use tower_sse_postgres::PostgresHealth;
+/// use tower_sse_postgres::Health;
 ///
-/// async fn ready(State(health): State<PostgresHealth>) -> StatusCode {
+/// async fn ready(State(health): State<Health>) -> StatusCode {
 ///     if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 /// }
 /// # _ = ready;
@@ -24,8 +24,8 @@ use crate::{Error, ErrorKind};
 /// receive later events when it is ready again. Take the process out of a load balancer only after
 /// several failed probes, because the other processes probably cannot reach the server either.
 #[derive(Clone, Debug, Default)]
-pub struct PostgresHealth {
-    pub(crate) common: Health<Error>,
+pub struct Health {
+    pub(crate) common: tower_sse_broker::Health<Error>,
     state: Arc<HealthState>,
 }
 
@@ -36,7 +36,7 @@ struct HealthState {
 }
 
 /// The number of rows in the [inbox](crate#how-it-works) that no hub has moved to the log yet, and
-/// the age of the oldest one. Returned by [`PostgresHealth::waiting`].
+/// the age of the oldest one. Returned by [`Health::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -49,7 +49,7 @@ pub struct Waiting {
     pub oldest_age: Duration,
 }
 
-impl PostgresHealth {
+impl Health {
     /// Returns whether the hub is connected, and has caught up with its stream.
     ///
     /// The result becomes `false` when the hub needs more than a second to look for new events, for
@@ -60,8 +60,8 @@ impl PostgresHealth {
     }
 
     /// Returns whether the server's notifications arrive. If they do not arrive, for example behind
-    /// a pooler or with [`listen(false)`](crate::Postgres::listen), the hub polls for the events of
-    /// other processes.
+    /// a pooler or with [`listen(false)`](crate::PostgresBroker::listen), the hub polls for the
+    /// events of other processes.
     #[must_use]
     pub fn listens(&self) -> bool {
         self.state.listens.load(Relaxed)
@@ -110,13 +110,14 @@ impl PostgresHealth {
     }
 }
 
-/// The statistics of a hub's log, for metrics, from [`Postgres::stats`](crate::Postgres::stats).
+/// The statistics of a hub's log, for metrics, from
+/// [`PostgresBroker::stats`](crate::PostgresBroker::stats).
 ///
-/// Clones share the same statistics. [`PostgresHealth::waiting`] returns the statistics of the
+/// Clones share the same statistics. [`Health::waiting`] returns the statistics of the
 /// [inbox](crate#how-it-works).
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
-    health: Health<Error>,
+    health: tower_sse_broker::Health<Error>,
     log: Arc<Mutex<Option<LogStats>>>,
 }
 
@@ -126,21 +127,22 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// [`max_rows`](crate::Postgres::max_rows) is too low if `oldest_age` has been below
+    /// [`max_events`](crate::PostgresBroker::max_events) is too low if `oldest_age` has been below
     /// [`retention_age`](Self::retention_age) for a time longer than `retention_age`, although
-    /// [`max_age`](crate::Postgres::max_age) is higher. Then a new process loads only a part of the
-    /// history, and a process that is disconnected for longer than `oldest_age` loses events.
+    /// [`max_age`](crate::PostgresBroker::max_age) is higher. Then a new process loads only a part
+    /// of the history, and a process that is disconnected for longer than `oldest_age` loses
+    /// events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
     /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
     pub retention_age: Duration,
-    /// The size in bytes of the log's table and indexes, for all streams together. Zero before the
-    /// size is known. The size is measured every ten seconds.
-    pub bytes: u64,
+    /// The size in bytes of the log's table and indexes, for all streams together. `None` before
+    /// the size is known. The size is measured every ten seconds.
+    pub bytes: Option<u64>,
 }
 
 impl BrokerStats {
-    pub(crate) fn of(health: Health<Error>) -> Self {
+    pub(crate) fn of(health: tower_sse_broker::Health<Error>) -> Self {
         Self { health, log: Arc::default() }
     }
 
@@ -154,7 +156,7 @@ impl BrokerStats {
     }
 
     /// Returns the state of the log, or `None` before it is known. The state is updated every two
-    /// seconds while the hub is [ready](PostgresHealth::is_ready).
+    /// seconds while the hub is [ready](Health::is_ready).
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

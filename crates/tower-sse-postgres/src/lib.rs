@@ -11,8 +11,8 @@
 //! }
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let postgres = Postgres::open("host=127.0.0.1 user=app dbname=shop")?.stream("orders");
-//! let hub = Hub::connect(postgres).await?;
+//! let postgres = Postgres::open("host=127.0.0.1 user=app dbname=shop")?;
+//! let hub = Hub::connect(postgres.broker("orders")).await?;
 //! let app: Router =
 //!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
 //!
@@ -77,10 +77,10 @@
 //!
 //! # Publishing by SQL
 //!
-//! `tower_sse.publish(topic, data)` has these optional parameters:
+//! `tower_sse.publish(topic, data, stream)` publishes to the stream with this name. It has these
+//! optional parameters:
 //!
 //! - `event`: the event's name
-//! - `stream`: the name of the hub's stream, by default `tower_sse`
 //! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic
 //! - `wake`: whether the call notifies hubs when the transaction commits. See below.
 //! - `retry`: a reconnection time in milliseconds
@@ -94,13 +94,13 @@
 //! ```
 //!
 //! - An invalid event makes the statement fail, which aborts its transaction. An event is invalid
-//!   if its topic or data is null, its stream is unknown, its data exceed 1 MiB, its topic exceeds
-//!   1 KiB, its comment exceeds 4 KiB, its name exceeds 256 bytes or has a line break, or its
-//!   `retry` is negative.
+//!   if its topic or data is null, its stream is null or unknown, its data exceed 1 MiB, its topic
+//!   exceeds 1 KiB, its comment exceeds 4 KiB, its name exceeds 256 bytes or has a line break, or
+//!   its `retry` is negative.
 //! - Hubs look for new events 10 times a second. If the server is repeatedly slow to answer, hubs
 //!   look less often, with pauses of up to a second. If a program with a hub calls the hub's
-//!   [waker](Postgres::waker) after a commit, clients receive the event a few milliseconds after
-//!   the call.
+//!   [waker](PostgresBroker::waker) after a commit, clients receive the event a few milliseconds
+//!   after the call.
 //! - With `wake => true`, any program can wake the hubs. But transactions with `wake => true`
 //!   commit one after another, so use it only for rare events. In a measurement with 20
 //!   connections, 5,983 transactions a second committed without `wake`, and 1,804 with it. In a
@@ -165,16 +165,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
 
-// | `postgres.rs`, `tls.rs` | `Postgres`, its options, and TLS |
+// | `postgres.rs`, `tls.rs` | what opens connections |
+// | `postgres_broker.rs` | the broker of a stream, and its options |
 // | `settings.rs` | what all connections of a hub have in common |
 // | `connection.rs` | one connection, and the statements that hubs send |
 // | `publisher.rs` | publishing in batches |
 // | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |
 // | `health.rs`, `error.rs` | what programs and operators see |
-
-// Its macros for log lines.
-#[macro_use]
-extern crate tower_sse_broker;
 
 #[doc = include_str!("../docs/clients.md")]
 pub mod clients {}
@@ -186,6 +183,7 @@ pub mod notifications {}
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 mod postgres;
+mod postgres_broker;
 mod postgres_log;
 mod publisher;
 mod settings;
@@ -193,10 +191,12 @@ mod settings;
 mod tls;
 
 pub use self::error::{Error, ErrorKind};
-pub use self::health::{BrokerStats, LogStats, PostgresHealth, Waiting};
+pub use self::health::{BrokerStats, Health, LogStats, Waiting};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
-pub use self::{postgres::Postgres, publisher::PostgresPublisher};
+pub use self::{postgres::Postgres, postgres_broker::PostgresBroker};
+#[doc(inline)]
+pub use tower_sse_broker::Credentials;
 
 /// The statements that create the schema `tower_sse`, to apply in a migration of the program. They
 /// are also in the package, as `schema/v1.sql`.

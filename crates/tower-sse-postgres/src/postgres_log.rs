@@ -6,6 +6,7 @@ use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::select;
 use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::Arrival;
+use tower_sse_broker::debug;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue};
 
 use crate::connection::{Connection, Kind, LogRow, Opened};
@@ -41,7 +42,7 @@ pub(crate) struct PostgresLog {
     /// The age of the hub's retention.
     pub(crate) retained: Duration,
     pub(crate) max_age: Option<Duration>,
-    pub(crate) max_rows: u64,
+    pub(crate) max_events: usize,
     pub(crate) state: LogState,
 }
 
@@ -245,8 +246,9 @@ impl PostgresLog {
         state.trims = state.trims.wrapping_add(1);
         // Count the rows only after enough new ones, because counting takes as long as reading all
         // of them.
-        let counts = state.counted.is_none_or(|rows| state.rows - rows >= self.max_rows / 10);
-        let rows = counts.then(|| self.max_rows.try_into().unwrap_or(i64::MAX));
+        let counts =
+            state.counted.is_none_or(|rows| state.rows - rows >= self.max_events as u64 / 10);
+        let rows = counts.then(|| self.max_events.try_into().unwrap_or(i64::MAX));
         let trimmed = connection.trim(state.first, self.max_age, rows).await?;
         state.first = trimmed.first;
         if trimmed.is_full {
@@ -266,7 +268,7 @@ impl PostgresLog {
         let surveyed = connection.survey().await?;
         let oldest_age = surveyed.since.map_or(Duration::ZERO, |at| self.settings.clock.age_of(at));
         self.settings.health.set_waiting(Waiting { rows: surveyed.waiting, oldest_age });
-        self.stats.update_log(|log| log.bytes = surveyed.bytes);
+        self.stats.update_log(|log| log.bytes = Some(surveyed.bytes));
         Ok(())
     }
 }

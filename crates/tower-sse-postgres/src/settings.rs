@@ -1,14 +1,14 @@
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{pin::Pin, sync::atomic::AtomicI64};
 
-use tokio::time::{Instant, timeout};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{sync::Notify, time::Instant};
 use tokio_postgres::Config;
 use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
-use tower_sse::{BoxError, hub::broker::support::lock};
+use tower_sse_broker::CredentialsProvider;
 
-use crate::{Error, ErrorKind, PostgresHealth};
+use crate::{Error, Health};
+use tower_sse_broker::tasks::lock;
 
 /// The time limit for one address to accept a connection, unless the connection string sets
 /// another.
@@ -18,13 +18,13 @@ const ADDRESS_LIMIT: Duration = Duration::from_secs(3);
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) encryption: Encryption,
-    pub(crate) provider: Option<Box<Provider>>,
+    pub(crate) provider: Option<CredentialsProvider>,
     pub(crate) schema: String,
     pub(crate) stream: String,
     /// Whether the hub listens for notifications, and sends them.
     pub(crate) listens: bool,
     pub(crate) wakes: Wakes,
-    pub(crate) health: PostgresHealth,
+    pub(crate) health: Health,
     pub(crate) clock: Clock,
     /// The id of a transaction: all rows of the inbox by earlier transactions are numbered. It is
     /// valid while the session lasts.
@@ -55,10 +55,6 @@ pub(crate) enum Encryption {
     Tls(tokio_postgres_rustls::MakeRustlsConnect),
 }
 
-/// The program's closure, which returns a password.
-pub(crate) type Provider =
-    dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>> + Send + Sync;
-
 impl Settings {
     /// Sets the options that every hub needs, and those that the address leaves out.
     pub(crate) fn with_defaults(mut self) -> Self {
@@ -73,21 +69,6 @@ impl Settings {
             self.config.application_name(format!("tower-sse {}", self.stream));
         }
         self
-    }
-
-    /// Asks the program for a password, for at most this time.
-    pub(crate) async fn ask(&self, provider: &Provider, limit: Duration) -> Result<String, Error> {
-        // The closure runs on a task of its own, because a panic would end the task that keeps the
-        // connections.
-        let mut task = JoinSet::new();
-        task.spawn(provider());
-        let reason: BoxError = match timeout(limit, task.join_next()).await {
-            Ok(Some(Ok(Ok(password)))) => return Ok(password),
-            Ok(Some(Ok(Err(error)))) => error,
-            Ok(_) => "the closure that returns it panicked".into(),
-            Err(_) => "the closure that returns it took too long".into(),
-        };
-        Err(Error::with_kind("get the password for PostgreSQL", ErrorKind::NotPermitted, reason))
     }
 }
 

@@ -159,10 +159,6 @@
 #[cfg(all(test, unix, feature = "runs"))]
 extern crate self as tower_sse_redis;
 
-// Its macros for log lines.
-#[macro_use]
-extern crate tower_sse_broker;
-
 mod broker;
 mod redis;
 #[cfg(feature = "runs")]
@@ -177,15 +173,17 @@ pub mod operating {}
 #[doc = include_str!("../docs/running.md")]
 pub mod running {}
 
-pub use crate::broker::{BrokerStats, RedisBroker, StreamStats};
+pub use crate::broker::{BrokerStats, LogStats, RedisBroker};
 pub use crate::redis::Redis;
 #[cfg(feature = "runs")]
 pub use crate::runs::RedisRuns;
 #[cfg(feature = "tls")]
 pub use crate::server::Tls;
-pub use crate::server::{Credentials, Error, ErrorKind, RedisHealth};
 #[cfg(tower_sse_simulation)]
 pub use crate::server::{Dialing, Transport, set_dialer};
+pub use crate::server::{Error, ErrorKind, Health};
+#[doc(inline)]
+pub use tower_sse_broker::Credentials;
 
 /// The README's code compiles too.
 #[cfg(doctest)]

@@ -1,12 +1,13 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use redis::{Client, IntoConnectionInfo, RedisResult};
 use tower_sse::BoxError;
+use tower_sse_broker::CredentialsProvider;
 
 #[cfg(feature = "tls")]
 use crate::Tls;
 use crate::server::servers::Servers;
-use crate::{Credentials, Error, server::CONNECT_TIMEOUT, server::credentials::Provider};
+use crate::{Credentials, Error, server::CONNECT_TIMEOUT};
 
 const ACTION: &str = "parse the Redis URL";
 
@@ -140,10 +141,7 @@ impl Redis {
         Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.servers.provider = Some(Provider(Arc::new(move || {
-            let asking = closure();
-            Box::pin(async move { asking.await.map_err(Into::into) })
-        })));
+        self.servers.provider = Some(CredentialsProvider::new(closure));
         self
     }
 

@@ -2,10 +2,8 @@
 
 use std::marker::PhantomData;
 
-use tower_sse_redis::StreamStats;
-use tower_sse_redis::{
-    BrokerStats, Credentials, Error, ErrorKind, Redis, RedisBroker, RedisHealth,
-};
+use tower_sse_redis::LogStats;
+use tower_sse_redis::{BrokerStats, Credentials, Error, ErrorKind, Health, Redis, RedisBroker};
 
 const fn shared<T: Send + Sync + Unpin>() {}
 const fn cloned<T: Send + Sync + Unpin + Clone>() {}
@@ -14,9 +12,9 @@ const fn cloned<T: Send + Sync + Unpin + Clone>() {}
 const _: () = {
     cloned::<Redis>();
     cloned::<Credentials>();
-    cloned::<RedisHealth>();
+    cloned::<Health>();
     cloned::<BrokerStats>();
-    cloned::<StreamStats>();
+    cloned::<LogStats>();
     cloned::<ErrorKind>();
     shared::<Error>();
     shared::<RedisBroker>();

@@ -28,8 +28,8 @@ fn assert_has(options: &impl Debug, field: &str, value: &dyn Debug) {
 #[test]
 fn brokers_have_the_limits_of_the_pages() {
     let (pages, broker) = (documented(), redis().broker("key"));
-    let entries = pages.count(&["The default is {}, roughly", "by default {} entries:"]);
-    assert_has(&broker, "max_len", &entries);
+    let events = pages.count(&["The default is {}, roughly", "by default {} events:"]);
+    assert_has(&broker, "max_events", &events);
     let deadline = pages.time(&[
         "including the wait for a connection. The default is {}.",
         "by default {}: how long a request may wait to publish",

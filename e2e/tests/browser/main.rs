@@ -65,10 +65,13 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, service_fn};
-use tower_sse::hub::{Hub, Retention};
+use tower_sse::hub::Hub;
 use tower_sse::runs::{Outcome, RunEnd, Runs};
-use tower_sse::{CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retry};
-use tower_sse::{SseLayer, Stats, StatsSnapshot, StreamOptions};
+use tower_sse::stats::{Stats, StatsSnapshot};
+use tower_sse::{
+    CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retention, Retry,
+};
+use tower_sse::{SseLayer, StreamOptions};
 
 use certificate::Certificate;
 use chromium::Chromium;

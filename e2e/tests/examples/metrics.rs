@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tower_sse::{Stats, runs::Runs, streams::Streams};
+use tower_sse::{runs::Runs, stats::Stats, streams::Streams};
 
 use super::server::Server;
 use crate::*;

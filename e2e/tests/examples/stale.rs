@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObjec
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::{io::AsyncRead, time::interval};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use tower_sse::{LastEventId, hub::Retention};
+use tower_sse::{LastEventId, Retention};
 
 use super::support::{Directory, Gate, Gated};
 use crate::*;

@@ -109,7 +109,7 @@ async fn documented_permissions_are_enough() {
     assert_eq!(other.stats().events, 2);
     until(|| health.is_ready()).await;
     assert_eq!(health.last_error(), None);
-    assert!(stats.stream().unwrap().memory.is_some());
+    assert!(stats.log().unwrap().bytes.is_some());
     let denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
     assert_eq!(denied, [], "an operator would see these");
 

@@ -38,7 +38,7 @@ impl Process {
 
     async fn start_with(broker: RedisBroker, sessions: Sessions) -> Self {
         let hub = Hub::connect(broker).await.unwrap();
-        let streams = Streams::connect(&hub, "closes");
+        let streams = Streams::follow(&hub, "closes");
         let events = async move |Path(subject): Path<String>, subjects: Subjects| -> Response {
             if !sessions.check(&subject) {
                 return StatusCode::UNAUTHORIZED.into_response();

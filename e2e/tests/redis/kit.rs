@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tower_sse::testing::broker::check;
+use tower_sse_broker::testing::check;
 
 use crate::*;
 

@@ -6,7 +6,7 @@ const MAX_LEN: usize = 10_000;
 const TOPICS: [&str; 2] = ["quiet", "busy"];
 
 async fn connect(server: &Server) -> Hub {
-    let broker: RedisBroker = server.broker().max_len(MAX_LEN);
+    let broker: RedisBroker = server.broker().max_events(MAX_LEN);
     Hub::builder().retention(Retention::latest()).connect(broker).await.unwrap()
 }
 

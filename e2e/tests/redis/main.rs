@@ -53,15 +53,14 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle, yield_now};
 use tokio::time::{Instant, pause, resume, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{Hub, HubBuilder, PublishError, Receipt, Retention};
+use tower_sse::decode::{Decoder, Message};
+use tower_sse::hub::{Hub, HubBuilder, PublishError, Receipt};
 use tower_sse::runs::{RunKey, Runs, StartError};
 use tower_sse::streams::{Streams, Subjects};
-use tower_sse::testing::broker::{Fault, World};
-use tower_sse::{BoxError, Decoder, Event, EventId, LastEventId, Message, SseLayer};
+use tower_sse::{BoxError, Event, EventId, LastEventId, Retention, SseLayer};
+use tower_sse_broker::testing::{Fault, World};
 use tower_sse_redis::Tls;
-use tower_sse_redis::{
-    BrokerStats, Credentials, Error, ErrorKind, Redis, RedisBroker, RedisHealth,
-};
+use tower_sse_redis::{BrokerStats, Credentials, Error, ErrorKind, Health, Redis, RedisBroker};
 
 use cluster::{Cluster, Name, Sentinel};
 use credentials::start_run;

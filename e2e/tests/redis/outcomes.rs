@@ -6,7 +6,7 @@ use crate::*;
 async fn server_that_refuses_writes_refuses_the_event() {
     let Some((server, proxy, Process { hub, mut client, .. })) = one_behind().await else { return };
     for (before, reason, kind, after) in [
-        ("CONFIG SET maxmemory 1", "OOM", ErrorKind::OutOfMemory, "CONFIG SET maxmemory 0"),
+        ("CONFIG SET maxmemory 1", "OOM", ErrorKind::OutOfResources, "CONFIG SET maxmemory 0"),
         (
             "CONFIG SET min-replicas-to-write 1",
             "NOREPLICAS",

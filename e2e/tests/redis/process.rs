@@ -4,7 +4,7 @@ use crate::*;
 /// can exceed it, so such a process publishes nothing that must be acknowledged.
 pub(crate) const SHORT_DEADLINE: Duration = Duration::from_millis(300);
 
-pub(crate) type Process = HubProcess<RedisHealth, BrokerStats>;
+pub(crate) type Process = HubProcess<Health, BrokerStats>;
 
 impl Process {
     /// Starts a server, and connects a process to it.

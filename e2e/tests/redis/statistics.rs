@@ -21,7 +21,7 @@ async fn reconnections_are_counted() {
 #[tokio::test]
 async fn stream_is_measured() {
     let Some(server) = Server::start().await else { return };
-    let broker = server.broker().max_len(20_000);
+    let broker = server.broker().max_events(20_000);
     let stats = broker.stats();
     let hub = Hub::builder()
         .retention(Retention::new().age(Duration::from_secs(60)))
@@ -32,13 +32,13 @@ async fn stream_is_measured() {
         _ = hub.publish("a", "x".repeat(1_000)).await.unwrap();
     }
     // And the marker with which the stream begins.
-    until(|| stats.stream().is_some_and(|stream| stream.entries == 11)).await;
-    let stream = stats.stream().unwrap();
-    assert_eq!((stream.max_len, stream.retention_age), (20_000, Duration::from_secs(60)));
-    let memory = stream.memory.unwrap();
-    assert!((10_000..100_000).contains(&memory), "{memory}");
-    let age = stream.oldest_age;
-    until(|| stats.stream().unwrap().oldest_age >= age + Duration::from_secs(2)).await;
+    until(|| stats.log().is_some_and(|log| log.events == 11)).await;
+    let log = stats.log().unwrap();
+    assert_eq!((log.max_events, log.retention_age), (20_000, Duration::from_secs(60)));
+    let bytes = log.bytes.unwrap();
+    assert!((10_000..100_000).contains(&bytes), "{bytes}");
+    let age = log.oldest_age;
+    until(|| stats.log().unwrap().oldest_age >= age + Duration::from_secs(2)).await;
 }
 
 #[tokio::test]

@@ -160,9 +160,9 @@ async fn missing_permission_to_trim_is_reported() {
     assert!(process.health.is_ready());
     // Without trimming, it needs no permission.
     let Process { health, stats, .. } = &Process::connect(server.broker()).await;
-    until(|| stats.stream().is_some()).await;
-    let stream = stats.stream().unwrap();
-    assert_eq!((stream.memory, health.last_error()), (None, None));
+    until(|| stats.log().is_some()).await;
+    let log = stats.log().unwrap();
+    assert_eq!((log.bytes, health.last_error()), (None, None));
 }
 
 // A reader that is behind finds that entries after the last one that it has read are gone, while

@@ -13,7 +13,7 @@ async fn gateway() -> String {
             if !data.contains('ö') {
                 return Verdict::Pass;
             }
-            Verdict::replace(event.with_data(data.replace('ö', "o")))
+            Verdict::Replace(event.with_data(data.replace('ö', "o")))
         }))
     });
     let app = service.app(CancellationToken::new()).layer(filters).layer(SseLayer::new());

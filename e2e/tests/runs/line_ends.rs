@@ -198,10 +198,10 @@ fn gateway(protocol: Protocol, upstream: Router) -> Router {
                     "message" => Event::new(),
                     name => Event::new().try_event(name).unwrap(),
                 };
-                return Verdict::insert(Encoded::from(event.data(inserted)));
+                return Verdict::Insert(Encoded::from(event.data(inserted)));
             }
             match data.contains('ö') {
-                true => Verdict::replace(event.with_data(data.replace('ö', "o"))),
+                true => Verdict::Replace(event.with_data(data.replace('ö', "o"))),
                 false => Verdict::Pass,
             }
         }))

@@ -58,7 +58,7 @@ use tokio::{runtime::Runtime, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower_sse::filter::{self, FilterLayer, Verdict};
 use tower_sse::runs::{InvalidKey, RunKey, Runs};
-use tower_sse::{Drain, Encoded, Event, Heartbeat, LastEventId, Refusal, Retry, SseLayer};
+use tower_sse::{Drain, Event, Heartbeat, LastEventId, Refusal, Retry, SseLayer, event::Encoded};
 use tower_sse::{StreamOptions, streams::Streams};
 
 use answers::Pace;

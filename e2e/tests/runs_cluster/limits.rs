@@ -43,10 +43,15 @@ fn long_name(number: usize) -> String {
 #[tokio::test]
 async fn runs_start_whatever_the_times_are() {
     let Some(server) = Server::start().await else { return };
-    let retained = connect(&server, Runs::builder().retain_for(Duration::MAX)).await;
+    let retained =
+        connect(&server, Runs::builder().retention(Retention::new().age(Duration::MAX))).await;
     start_all(&retained, [RunKey::shared("retained").unwrap()]).await;
     let redis = server.redis().runs("app").lease(Duration::MAX);
-    let leased = Runs::builder().retain_for(Duration::MAX).connect(redis).await.unwrap();
+    let leased = Runs::builder()
+        .retention(Retention::new().age(Duration::MAX))
+        .connect(redis)
+        .await
+        .unwrap();
     start_all(&leased, [RunKey::shared("leased").unwrap()]).await;
 }
 
@@ -64,7 +69,7 @@ async fn runs_keep_as_much_in_redis_as_their_owner_may_use() {
 async fn all_runs_keep_as_much_in_redis_as_a_process_may_use() {
     let Some(server) = Server::start().await else { return };
     // Small, so that runs start while those before them end in Redis.
-    let options = Runs::builder().max_memory(MEBIBYTE).retain_bytes(16 << 10);
+    let options = Runs::builder().max_memory(MEBIBYTE).retention(Retention::new().bytes(16 << 10));
     let runs = connect(&server, options).await;
     start_all(&runs, (0..600).map(|n| RunKey::shared(format!("run {n}")).unwrap())).await;
     takes_about(&server, MEBIBYTE).await;

@@ -23,7 +23,9 @@ impl Pair {
         let (owners_wire, wire) =
             (Wire::start(redis.port()).await, Wire::start(redis.port()).await);
         let connect = async |url: &str| {
-            let limits = Runs::builder().max_running_per_owner(10_000).retain_bytes(8 << 20);
+            let limits = Runs::builder()
+                .max_running_per_owner(10_000)
+                .retention(Retention::new().bytes(8 << 20));
             limits.connect(Redis::open(url).unwrap().runs("app").lease(LEASE)).await.unwrap()
         };
         let (owner, reader) = (connect(&owners_wire.url()).await, connect(&wire.url()).await);

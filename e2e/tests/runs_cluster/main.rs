@@ -41,7 +41,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio::{net::TcpStream, runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::{InvalidKey, RunKey, Runs, RunsBuilder};
-use tower_sse::{Decoder, Event, Heartbeat, SseLayer};
+use tower_sse::{Event, Heartbeat, Retention, SseLayer, decode::Decoder};
 use tower_sse_redis::Redis;
 
 use app::{DONE, Service};

@@ -45,7 +45,7 @@ use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
-use tower_sse::{CloseReason, Drain, Event, MaxAge, Retry, SseLayer, Stats, StreamOptions};
+use tower_sse::{CloseReason, Drain, Event, MaxAge, Retry, SseLayer, StreamOptions, stats::Stats};
 
 use deadline::{SMALL_SOCKET, Stalled, flood};
 use end::{End, read_to_end};

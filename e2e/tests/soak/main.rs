@@ -39,9 +39,9 @@ use support::{Peer, Process, Protocol, connect_h1, soon};
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use tokio::{net::TcpListener, runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{Hub, Retention};
-use tower_sse::runs::{Outcome, RunKey, Runs};
-use tower_sse::{Decoder, Drain, Event, LastEventId, SseLayer, Stats};
+use tower_sse::hub::Hub;
+use tower_sse::runs::{RunKey, Runs};
+use tower_sse::{Drain, Event, LastEventId, Retention, SseLayer, decode::Decoder, stats::Stats};
 use tower_sse_redis::{BrokerStats, Redis};
 
 // For the Redis server of `../redis`.

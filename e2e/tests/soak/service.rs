@@ -28,8 +28,8 @@ impl Service {
             .await
             .unwrap();
         // Runs whose clients have left go on until they are abandoned.
-        let limits = Runs::builder().retain_bytes(256 << 10);
-        let runs = limits.retain_for(plan.retention).abandon_after(plan.abandon_after).build();
+        let retention = Retention::new().bytes(256 << 10).age(plan.retention);
+        let runs = Runs::builder().retention(retention).abandon_after(plan.abandon_after).build();
         Self {
             plan: Arc::new(plan),
             hub,
@@ -68,14 +68,8 @@ impl Service {
     fn figures(&self) -> Figures {
         let (stats, hub, runs) = (self.stats.snapshot(), self.hub.stats(), self.runs.stats());
         let (reported_opened, reported_closed) = self.reports.lock().unwrap().clone();
+        let ended = runs.ended_by_outcome();
         let closed = stats.closed_by_reason.into_iter().filter(|(_, count)| *count > 0);
-        let outcomes = [
-            Outcome::Completed,
-            Outcome::Failed,
-            Outcome::Cancelled,
-            Outcome::Abandoned,
-            Outcome::Interrupted,
-        ];
         Figures {
             memory: account::memory(),
             descriptors: account::descriptors(),
@@ -96,7 +90,7 @@ impl Service {
             attached: runs.attached as u64,
             started: runs.started,
             lagged: runs.lagged,
-            ended: outcomes.map(|it| (it.as_str().to_owned(), runs.ended(it))).into(),
+            ended: ended.map(|(outcome, count)| (outcome.to_string(), count)).collect(),
         }
     }
 }

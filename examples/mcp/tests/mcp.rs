@@ -351,7 +351,7 @@ async fn clients_read_what_a_filter_has_changed() {
         let filters = FilterLayer::new(|_: &Request| {
             Some(filter::from_fn(|event| {
                 let data = event.data();
-                Verdict::replace(event.with_data(data.replace(r#""done""#, r#""redacted""#)))
+                Verdict::Replace(event.with_data(data.replace(r#""done""#, r#""redacted""#)))
             }))
         });
         let app = mcp(gate.clone()).layer(filters).layer(SseLayer::new());

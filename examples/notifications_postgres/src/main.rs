@@ -69,10 +69,10 @@ async fn main() -> Result<(), BoxError> {
         env::var("DATABASE_URL").map_err(|_| "set DATABASE_URL to a database of PostgreSQL")?;
     let pool = PgPool::connect(&url).await?;
     migrate(&pool).await?;
-    let postgres = Postgres::open(&url)?.stream("notifications");
-    let wake = Arc::new(postgres.waker());
-    let hub = Hub::connect(postgres).await?;
-    let streams = Streams::connect(&hub, "closes");
+    let broker = Postgres::open(&url)?.broker("notifications");
+    let wake = Arc::new(broker.waker());
+    let hub = Hub::connect(broker).await?;
+    let streams = Streams::follow(&hub, "closes");
     let app = App { pool, hub, wake };
     let routes = Router::new()
         .route("/events", get(events))

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::{Body, Client};
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use tower_sse::{BoxError, Event, MessageStream};
+use tower_sse::{BoxError, Event, decode::MessageStream};
 
 const ANSWER: &str = "The server makes this answer on a task of its own, and records every word. \
     A page that reloads gets all of them, and a second tab reads along. The model is asked once. \

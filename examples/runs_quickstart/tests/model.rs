@@ -12,7 +12,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::{Body, Client};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::timeout};
-use tower_sse::{BoxError, Event, Message, MessageStream, SseLayer};
+use tower_sse::decode::{Message, MessageStream};
+use tower_sse::{BoxError, Event, SseLayer};
 
 /// Longer than anything a test awaits, so that a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(20);

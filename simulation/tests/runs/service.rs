@@ -158,7 +158,7 @@ pub(crate) struct Process {
     pub(crate) life: usize,
     pub(crate) gate: Gate,
     runs: Arc<Mutex<Option<Runs>>>,
-    health: Arc<Mutex<Option<RedisHealth>>>,
+    health: Arc<Mutex<Option<Health>>>,
 }
 
 /// The settings of all processes of one simulation.
@@ -256,8 +256,7 @@ impl Process {
                 builder = builder.max_memory_per_owner(bytes);
             }
             let builder = builder
-                .retain_for(settings.retain_for)
-                .retain_bytes(settings.retain_bytes)
+                .retention(Retention::new().bytes(settings.retain_bytes).age(settings.retain_for))
                 .max_memory(settings.max_memory)
                 .max_running_per_owner(1_000)
                 .on_end(move |end: &RunEnd| {

@@ -152,7 +152,7 @@ async fn connect(
 }
 
 /// Logs the state of the connection when it changes, for readers of the log.
-async fn follow(network: Network, number: usize, health: RedisHealth, stats: BrokerStats) {
+async fn follow(network: Network, number: usize, health: Health, stats: BrokerStats) {
     if !network.is_logging() {
         return;
     }

@@ -24,8 +24,9 @@ use publications::{Journal, Kind, Publication, Publications, Published, Received
 use scheduler::Scheduler;
 use tokio::{task::unconstrained, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{Hub, PublishError, Retention, Subscription};
-use tower_sse::{Decoder, Event, LastEventId, Message};
-use tower_sse_redis::{BrokerStats, Redis, RedisHealth};
+use tower_sse::decode::{Decoder, Message};
+use tower_sse::hub::{Hub, PublishError, Subscription};
+use tower_sse::{Event, LastEventId, Retention};
+use tower_sse_redis::{BrokerStats, Health, Redis};
 use tower_sse_simulation::redis::{Cut, Data, Marker, Network, Promotion, Refusal, Stream};
 use tower_sse_simulation::{Log, Verdict, check_repeatable, check_seeds, runtime};

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use super::Subscription;
-use crate::event::{Decoder, Message, MessageId};
+use crate::decode::{Decoder, Message, MessageId};
 
 /// A stream of the [`Message`]s and [`Gap`]s of a [`Subscription`], for consumers in the same
 /// process.

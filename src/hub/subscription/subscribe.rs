@@ -6,7 +6,7 @@ use super::subscription::Preamble;
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
-use crate::{body::EventBody, connection::LastEventId, hub::append::HubState};
+use crate::{body::EventBody, connection::LastEventId, hub::append::HubState, layer::IntoSse};
 
 /// The options of a subscription. [`resume`](Self::resume) starts the subscription.
 #[must_use = "call `resume` to start the subscription"]
@@ -42,7 +42,7 @@ impl Subscribe {
     }
 
     /// From the subscription on, makes the topics keep at least as much as
-    /// [`Retention::new`](crate::hub::Retention::new), and lets no event replace another.
+    /// [`Retention::new`](crate::Retention::new), and lets no event replace another.
     pub(crate) const fn keep_all(mut self) -> Self {
         self.keeps_all = true;
         self
@@ -51,7 +51,7 @@ impl Subscribe {
     /// Sets the position after which the stream starts on a client's first visit. The default is
     /// the hub's position when [`resume`](Self::resume) is called. If a position is set,
     /// [`recent`](Self::recent) has no effect, and a first visit receives no
-    /// [latest](crate::hub::Retention::latest) event from before the position.
+    /// [latest](crate::Retention::latest) event from before the position.
     ///
     /// Use this method for a stream that begins with state from a database. Take the
     /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the
@@ -86,7 +86,7 @@ impl Subscribe {
 
     /// Sends up to `events` recent events on a client's first visit: the newest across all topics.
     /// The default is zero: the client receives no events from before the subscription, except the
-    /// newest event of each topic with [`Retention::latest`](crate::hub::Retention::latest). That
+    /// newest event of each topic with [`Retention::latest`](crate::Retention::latest). That
     /// event does not count towards `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
@@ -109,7 +109,7 @@ impl Subscribe {
     /// is over.
     ///
     /// If waiting events are evicted from their topic, the client receives a [gap](GapPolicy). With
-    /// [`Retention::latest`](crate::hub::Retention::latest), the client receives at most one event
+    /// [`Retention::latest`](crate::Retention::latest), the client receives at most one event
     /// of each topic in each window.
     ///
     /// # Panics
@@ -161,7 +161,7 @@ impl Subscribe {
     ///
     /// - The event is left out if the first visit begins with something else that has an id: the
     ///   [greeting](Self::greeting), or [`recent`](Self::recent) or
-    ///   [latest](crate::hub::Retention::latest) events.
+    ///   [latest](crate::Retention::latest) events.
     /// - A client whose malformed id [is not reported](GapPolicy::Ignore) receives the event too.
     /// - Only the [`response`](Subscription::response) of a subscription has the event. If you wrap
     ///   the subscription in another stream, send a greeting instead.
@@ -196,9 +196,9 @@ impl Subscribe {
     ///
     /// | last event id | without [`since`](Self::since), the subscription sends |
     /// |---|---|
-    /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
+    /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::Retention::latest) events, and the events that are published after this call |
     /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |
-    /// | an id of another hub, for example from before a restart | all kept events, with a gap before the events of each topic, except for topics that keep a [latest](crate::hub::Retention::latest) event |
+    /// | an id of another hub, for example from before a restart | all kept events, with a gap before the events of each topic, except for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// - If the id is of another hub and a topic has evicted events, the topic's gap has the id of
@@ -361,27 +361,15 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
     oldest.map_or(position, |oldest| position.min(oldest - 1))
 }
 
-/// A subscription that has started. If you forget to call [`resume`](Subscribe::resume) before
-/// `response`, this trait makes the compiler say so.
-#[diagnostic::on_unimplemented(
-    message = "the subscription has not started",
-    label = "`resume` is missing",
-    note = "start it with the last event id of the request: \
-            `hub.subscribe_to(topic).resume(last_event_id).response()`"
-)]
-pub trait HasStarted<M> {}
-
-impl<M> HasStarted<M> for Subscription {}
-
 impl Subscribe {
     /// Exists only for the compiler's error: only a subscription that has [started](Self::resume)
     /// has a response.
-    // The parameter delays the check of the bound, which does not hold, until there is a caller.
+    // The bound does not hold. Its parameter delays the check until there is a caller.
     #[doc(hidden)]
     #[must_use]
     pub fn response<M>(self) -> Response<EventBody<Subscription>>
     where
-        Self: HasStarted<M>,
+        Self: IntoSse<M>,
     {
         self.resume(None).response()
     }
@@ -392,7 +380,8 @@ impl Subscribe {
 ///
 /// All collections of strings implement this trait, and no other type can. The trait exists for the
 /// compiler's error message: if you pass a single name, the message says how to subscribe to one
-/// topic.
+/// topic. Use it as the bound of a function of yours that subscribes, as in
+/// `fn events(hub: &Hub, topics: impl TopicNames) -> Subscription`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of topics",
     label = "not an array or another collection of names",

@@ -232,7 +232,7 @@ impl Subscription {
     /// ```
     ///
     /// If all topics keep only their newest value
-    /// ([`Retention::latest`](crate::hub::Retention::latest)), the body waits until the server has
+    /// ([`Retention::latest`](crate::Retention::latest)), the body waits until the server has
     /// written one frame before it makes the next, but for a minute at most. A client that stalls
     /// therefore receives no old values afterwards, except those in the buffers of its connection.
     /// Behind a [filter](crate::filter) that replaces events, the body does not wait, because the
@@ -616,7 +616,7 @@ impl Subscription {
 /// What a subscription does if its client may have missed events, because they were evicted,
 /// because a [broker](crate::hub::Hub::connect) lost them, or because the program [reports
 /// it](crate::hub::Hub::gap). In topics with
-/// [`Retention::latest`](crate::hub::Retention::latest), a replaced event does not count as missed.
+/// [`Retention::latest`](crate::Retention::latest), a replaced event does not count as missed.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Unless
 /// another gap or the greeting follows (see below), the id of this event is the position after

@@ -2,8 +2,7 @@ use std::{sync::Arc, task::Waker, time::Duration};
 
 use crate::history::sync::Ordering::{Acquire, Release};
 use crate::history::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
-use crate::history::{Log, Ticket, Waiters, WakeList};
-use crate::hub::Retention;
+use crate::history::{Log, Retention, Ticket, Waiters, WakeList};
 
 /// A topic: its log, and the subscribers that wait for its next event.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ impl Topic {
     /// event replace another. The caller holds the topic's lock.
     pub(crate) fn keep_all(&self, state: &mut TopicState) {
         self.is_latest.store(false, Release);
-        let Retention { events, bytes, age, .. } = Retention::new();
+        let (events, bytes, age) = Retention::new().of_topic();
         state.log.raise_limits(events, bytes, age);
     }
 

@@ -5,8 +5,9 @@ use std::{array, borrow::Borrow, collections::HashSet, time::Duration};
 use super::topic::{EvictionPlace, Topic, TopicEnd, TopicState};
 use super::{eviction_queue::EvictionQueue, tombstones::Tombstones};
 use crate::callback::Opaque;
+use crate::history::Retention;
 use crate::history::{DeferredDrops, Limits, Log, MemoryCounter};
-use crate::hub::{HubStats, Retention};
+use crate::hub::HubStats;
 use crate::sync::{Mutex, RwLock, lock};
 
 /// The topics of a hub by name, and the memory that they use.
@@ -96,7 +97,8 @@ impl Topics {
         }
         // This calls user code, so no lock may be held.
         let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
-        let Retention { events, bytes, age, is_latest } = retention.unwrap_or(self.retention);
+        let retention = retention.unwrap_or(self.retention);
+        let ((events, bytes, age), is_latest) = (retention.of_topic(), retention.is_latest);
         let events = if is_latest { 0 } else { events };
         let limits = Limits { events, bytes, age, memory: self.max_memory };
         let mut names = self.names_of(hash).write().unwrap_or_else(PoisonError::into_inner);
@@ -299,7 +301,7 @@ const VISITS_BY_AGE: usize = 16;
 
 impl Topics {
     /// Evicts what [`max_memory`](crate::hub::HubBuilder::max_memory) and
-    /// [`Retention::age`](crate::hub::Retention::age) document for a publish.
+    /// [`Retention::age`](crate::Retention::age) document for a publish.
     #[inline]
     pub(crate) fn evict(&self, now: Duration, drops: &mut DeferredDrops) {
         if self.has_excess() {

@@ -14,7 +14,7 @@ use crate::runs::answer::{self, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Reader};
 use crate::runs::{AnswerBody, RunBody, RunKey, Runs};
-use crate::{BoxError, options::StreamOptions, runs::runs::on_refusal};
+use crate::{BoxError, options::StreamOptions, runs::run::on_refusal};
 
 /// Answers a request with a key: attaches its client to the run that has the key, or calls the
 /// service on a task, and waits for its response head.

@@ -16,4 +16,3 @@ mod task;
 
 pub use self::run_layer::{RunFuture, RunLayer, RunService};
 pub use self::start::RunSource;
-pub use self::task::spawn;

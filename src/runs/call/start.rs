@@ -16,6 +16,19 @@ use crate::{body::EventBody, event::Encode, layer::response, runs::answer::Reque
 /// All such functions implement this trait, and nothing else can.
 /// [`Runs::start`](crate::runs::Runs::start) requires this trait instead of `FnOnce`, for a better
 /// compiler error: if you pass a stream or an async closure, the error says what to pass instead.
+/// Use it as the bound of a function of yours that starts runs:
+///
+/// ```
+/// use futures_util::Stream;
+/// use tower_sse::{Event, runs::{Outcome, RunKey, RunSource, Runs, StartError}};
+///
+/// async fn report<F>(runs: &Runs, key: &RunKey, source: F) -> Result<Option<Outcome>, StartError>
+/// where
+///     F: RunSource<Stream: Stream<Item = Event> + Send + 'static>,
+/// {
+///     Ok(runs.start(key, None, source).await?.ended().await)
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -36,6 +49,19 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 }
 
 impl Runs {
+    /// Returns the run with this key if it is starting or running, or if it has ended and is still
+    /// kept.
+    ///
+    /// While the [store](crate::runs#several-processes) cannot be reached, returns `None` for any run
+    /// that is not running in this process. In that case, [`answer`](Self::answer) returns a
+    /// refusal.
+    pub async fn get(&self, key: &RunKey) -> Option<Run> {
+        let record = self.find(key, None).await.ok().flatten()?;
+        // If another process owns the run, its outcome is known once the last page is loaded.
+        let is_loaded = self.ask(|shared| shared.is_loaded(&record), |_| true).await;
+        is_loaded.then(|| Run::new(self.clone(), record, false))
+    }
+
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
     /// that records the stream of `source`. If a run with this key is still starting, because the
     /// service of the layer or the closure of [`start_with`](Self::start_with) has not returned a

@@ -15,5 +15,4 @@ mod process;
 mod registry;
 
 pub(crate) use self::process::PANICKED;
-pub use self::process::{Claim, Hooks, Mark, Process, Producer, Purpose};
-pub use self::registry::EndedRuns;
+pub use self::process::{Claim, Hooks, Process, Producer, Purpose};

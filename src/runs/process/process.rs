@@ -1,15 +1,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
-use std::{mem, slice, sync::atomic::AtomicBool, sync::atomic::Ordering::AcqRel, task::Context};
+use std::{mem, slice, task::Context};
 
 use tokio::time::{Instant, sleep_until};
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::registry::Registry;
 use crate::history::sync::{Mutex, MutexGuard, lock};
-use crate::history::{Epoch, drop_waker, seen};
+use crate::history::{ENTRY_OVERHEAD, Epoch, drop_waker, seen};
 use crate::runs::options::{MAX_TIME, Options};
-use crate::runs::record::{Deferred, Mirror, Record, until};
+use crate::runs::record::{Deferred, MirrorWriter, Record, until};
 use crate::runs::{Outcome, RunEnd, RunKey, RunsStats, StartError};
 use crate::{callback::catch_panic, connection::LastEventId, options::StreamOptions};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
@@ -19,7 +19,8 @@ const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process that shares its runs through a store.
 pub trait Hooks: Send + Sync {
-    /// Called when a run has new events, unless its [`Mark`] was already set.
+    /// Called when a run has new events, unless it was called for the run since its
+    /// [mark was cleared](Record::clear_mark).
     fn has_events(&self, epoch: Epoch);
 
     /// Called when the phases of runs have changed.
@@ -140,7 +141,7 @@ impl Process {
     /// Cancels the run with this key in this process. If there are `lines`, the run first records
     /// an event with them. Returns `false` if no such run was starting or running, or if `last` is
     /// not an id of the run.
-    pub fn cancel(
+    pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
         last: Option<&LastEventId>,
@@ -164,7 +165,7 @@ impl Process {
     /// Makes room for `additional` bytes in `max_memory`. Evicts runs that have ended and that no
     /// client reads, then the events of mirrors, then all other runs that have ended. Running runs
     /// are not evicted: [`Registry::reserve`] admits only as many as there is room for.
-    pub fn make_room(self: &Arc<Self>, additional: usize) {
+    pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
         };
@@ -172,6 +173,11 @@ impl Process {
         while self.counters.memory.total().saturating_add(additional) > self.options.max_memory
             && (evict_ended(false) || evict_mirrored() || evict_ended(true))
         {}
+    }
+
+    /// Makes room for events of another process's run that have `bytes` bytes.
+    pub fn make_room_for(self: &Arc<Self>, events: usize, bytes: usize) {
+        self.make_room(bytes.saturating_add(events.saturating_mul(ENTRY_OVERHEAD)));
     }
 
     /// Reports the end of a run whose process is dead.
@@ -211,8 +217,8 @@ impl Process {
     }
 
     /// Creates the record of another process's run, without the events up to the number `after`.
-    pub fn mirror(&self, key: RunKey, epoch: Epoch, after: u64) -> (Arc<Record>, Mirror) {
-        Mirror::create(key, epoch, after, &self.options, Arc::clone(&self.counters))
+    pub fn mirror(&self, key: RunKey, epoch: Epoch, after: u64) -> (Arc<Record>, MirrorWriter) {
+        MirrorWriter::create(key, epoch, after, &self.options, Arc::clone(&self.counters))
     }
 
     /// Ends a run of this process that another process has declared dead, and forgets it: from now
@@ -272,64 +278,43 @@ async fn sweep(process: Weak<Process>) {
     }
 }
 
-/// A flag that a run's task sets for new events without taking a lock, and that the run's exporter
-/// clears.
-#[derive(Clone)]
-pub struct Mark {
-    is_set: Arc<AtomicBool>,
-    pub epoch: Epoch,
-}
-
-impl Mark {
-    pub fn new(epoch: Epoch) -> Self {
-        Self { is_set: Arc::default(), epoch }
-    }
-
-    /// Sets the mark. Returns `true` if it was not set before.
-    #[inline]
-    pub fn set(&self) -> bool {
-        !self.is_set.swap(true, AcqRel)
-    }
-
-    pub fn clear(&self) {
-        self.is_set.swap(false, AcqRel);
-    }
-}
-
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
 /// the run is interrupted. With a store, if it is dropped before [`export`](Self::export) is
 /// called, only the key is freed, and no run is reported as ended.
 pub struct Producer {
     pub(crate) process: Arc<Process>,
     pub record: Arc<Record>,
-    /// Set once the request has received its claim in the store. Without a store, always `None`.
-    mark: Option<Mark>,
+    /// Set once the request has received its claim in the store. Without a store, always `false`.
+    is_exported: bool,
 }
 
 impl Producer {
     pub(crate) const fn new(process: Arc<Process>, record: Arc<Record>) -> Self {
-        Self { process, record, mark: None }
+        Self { process, record, is_exported: false }
     }
 
-    /// Gives the producer its mark. Called when other processes can reach the run.
-    pub fn export(&mut self, mark: Mark) {
-        self.mark = Some(mark);
+    /// Called when other processes can reach the run.
+    pub const fn export(&mut self) {
+        self.is_exported = true;
     }
 
     /// Reports new events to the exporter.
     #[inline]
     pub(crate) fn mark(&self) {
-        if let (Some(mark), Some(hooks)) = (&self.mark, &self.process.hooks)
-            && mark.set()
+        if self.is_exported
+            && let Some(hooks) = &self.process.hooks
+            && self.record.set_mark()
         {
-            hooks.has_events(mark.epoch);
+            hooks.has_events(self.record.epoch);
         }
     }
 
     /// Starts recording the call's answer. Returns `false` if the run has already ended.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         let has_begun = self.record.begin(options);
-        if let (Some(_), Some(hooks)) = (&self.mark, &self.process.hooks) {
+        if self.is_exported
+            && let Some(hooks) = &self.process.hooks
+        {
             hooks.have_changed(slice::from_ref(&self.record));
         }
         has_begun
@@ -417,7 +402,7 @@ pub(crate) const PANICKED: &str = "the source panicked";
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if self.process.hooks.is_some() && self.mark.is_none() {
+        if self.process.hooks.is_some() && !self.is_exported {
             self.void();
         } else {
             self.process.end(&self.record, Outcome::Interrupted, None);
@@ -445,22 +430,14 @@ pub enum Purpose {
 
 impl Process {
     /// Returns the run of this process that a request is about, or claims the key for a new run.
-    ///
-    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
-    /// of an answer, and a new run would be a different one.
     pub(crate) fn claim(
         self: &Arc<Self>,
         key: &RunKey,
-        last: Option<&LastEventId>,
         purpose: Purpose,
     ) -> Result<Claim, StartError> {
         let claim = self.with_registry(|registry, deferred| {
             registry.expire(self.options.retain_for, deferred);
-            let existing = registry.get(key).cloned();
-            if last.is_some() {
-                return existing.map(Claim::Existing).ok_or(StartError::NotFound);
-            }
-            match existing {
+            match registry.get(key).cloned() {
                 Some(record) if purpose == Purpose::Attach && record.phase().is_usable() => {
                     return Ok(Claim::Existing(record));
                 }
@@ -474,10 +451,8 @@ impl Process {
             registry.enter(&record, deferred);
             Ok(Claim::New(Producer::new(Arc::clone(self), record)))
         });
-        match &claim {
-            Ok(Claim::New(_)) => self.make_room(0),
-            Ok(Claim::Existing(_)) | Err(StartError::NotFound) => {}
-            Err(_) => self.counters.totals().refused += 1,
+        if let Ok(Claim::New(_)) = &claim {
+            self.make_room(0);
         }
         claim
     }

@@ -317,7 +317,7 @@ type At = (Instant, Epoch);
 ///
 /// Without a limit, owners are not tracked. Runs without an owner are not limited.
 #[derive(Debug)]
-pub struct EndedRuns<R> {
+pub(super) struct EndedRuns<R> {
     runs: BTreeMap<At, R>,
     key_of: fn(&R) -> &RunKey,
     max_per_owner: Option<usize>,
@@ -326,7 +326,7 @@ pub struct EndedRuns<R> {
 }
 
 impl<R> EndedRuns<R> {
-    pub fn new(max_per_owner: Option<usize>, key_of: fn(&R) -> &RunKey) -> Self {
+    pub(crate) fn new(max_per_owner: Option<usize>, key_of: fn(&R) -> &RunKey) -> Self {
         Self { runs: BTreeMap::new(), key_of, max_per_owner, owners: HashMap::new() }
     }
 
@@ -334,7 +334,7 @@ impl<R> EndedRuns<R> {
         self.runs.len()
     }
 
-    pub fn add(&mut self, at: At, run: R, bytes: usize) {
+    pub(crate) fn add(&mut self, at: At, run: R, bytes: usize) {
         if let (Some(_), Some(owner)) = (self.max_per_owner, (self.key_of)(&run).shared_owner()) {
             let (runs, total) = self.owners.entry(Arc::clone(owner)).or_default();
             runs.insert(at, bytes);
@@ -343,7 +343,7 @@ impl<R> EndedRuns<R> {
         self.runs.insert(at, run);
     }
 
-    pub fn remove(&mut self, at: At) -> Option<R> {
+    pub(crate) fn remove(&mut self, at: At) -> Option<R> {
         let run = self.runs.remove(&at)?;
         if let Some(owner) = (self.key_of)(&run).shared_owner()
             && let Some((runs, total)) = self.owners.get_mut(owner)
@@ -362,13 +362,13 @@ impl<R> EndedRuns<R> {
     }
 
     /// Returns the run that ended first, and when it ended.
-    pub fn oldest(&self) -> Option<(At, &R)> {
+    pub(crate) fn oldest(&self) -> Option<(At, &R)> {
         self.runs.first_key_value().map(|(at, run)| (*at, run))
     }
 
     /// If the owner of `key` has several ended runs and they exceed the limit, removes the run that
     /// ended first.
-    pub fn remove_excess(&mut self, key: &RunKey) -> Option<R> {
+    pub(crate) fn remove_excess(&mut self, key: &RunKey) -> Option<R> {
         let (runs, total) = self.owners.get(key.shared_owner()?)?;
         let is_over = runs.len() > 1 && self.max_per_owner.is_some_and(|max| *total > max);
         let (oldest, _) = runs.first_key_value().filter(|_| is_over)?;

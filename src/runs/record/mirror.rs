@@ -1,4 +1,4 @@
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering::AcqRel};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -12,12 +12,12 @@ use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
 /// Write access to a record that is this process's copy of a run in another process. Such a record
 /// has no task: it changes when the store pushes changes of the run, or when a page of its events
-/// is loaded. Once the last client or handle of the record is gone, the methods of `Mirror` do
+/// is loaded. Once the last client or handle of the record is gone, the methods of `MirrorWriter` do
 /// nothing.
 #[derive(Debug)]
-pub struct Mirror(Weak<Record>);
+pub struct MirrorWriter(Weak<Record>);
 
-/// The result of [`Mirror::append_batch`].
+/// The result of [`MirrorWriter::append_batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mirrored {
     Appended,
@@ -27,7 +27,7 @@ pub enum Mirrored {
     Malformed,
 }
 
-impl Mirror {
+impl MirrorWriter {
     /// Creates a record without the events up to `after`.
     pub(crate) fn create(
         key: RunKey,
@@ -223,6 +223,23 @@ impl Record {
             Phase::Running => state.newest >= position,
             Phase::Void | Phase::Ended(_) => true,
         }
+    }
+
+    /// Waits until the record [has reached](Self::has_reached) the event `position`.
+    pub async fn reach(&self, position: u64) {
+        self.until(|| self.has_reached(position).then_some(())).await;
+    }
+
+    /// Marks that the run's exporter was told of new events. Returns `true` if the mark was not set
+    /// before.
+    #[inline]
+    pub fn set_mark(&self) -> bool {
+        !self.is_marked.swap(true, AcqRel)
+    }
+
+    /// Clears the mark, so that the exporter is told of the next event.
+    pub fn clear_mark(&self) {
+        self.is_marked.swap(false, AcqRel);
     }
 
     /// Copies the next events above `seen`: up to `max` bytes, but at least one event.

@@ -2,10 +2,10 @@
 //!
 //! - [`Record`] appends the events that [`Cutter`] cuts out of the source's bytes. Small ones share
 //!   memory, a [`Chunk`](cutter::Chunk). The record's lock protects its [`State`].
-//! - A [`Mirror`] changes the record of a run of another process, as that process reports.
+//! - A [`MirrorWriter`] changes the record of a run of another process, as that process reports.
 //!   `recorded_options.rs` encodes the options of a run's answer.
-//! - The oldest events of a run are evicted when [`Record::append`] reaches `retain_bytes`.
-//!   [`Mirror::give_way`] evicts the events of a mirror. Whole runs are evicted in `process/`.
+//! - The oldest events of a run are evicted when [`Record::append`] reaches its size limit.
+//!   [`MirrorWriter::give_way`] evicts the events of a mirror. Whole runs are evicted in `process/`.
 //! - [`Deferred`] is the work of a change that waits until no lock is held.
 //! - [`Reader`] is the position of one client. [`Readers`](record::Readers) are the positions of
 //!   all clients.
@@ -18,7 +18,7 @@ mod record;
 mod recorded_options;
 
 pub(crate) use self::cutter::Cutter;
-pub use self::mirror::{Mirror, Mirrored};
+pub use self::mirror::{MirrorWriter, Mirrored};
 pub(crate) use self::reader::{NoEvents, Reader};
-pub(crate) use self::record::{Appended, Deferred, State, lines_of};
-pub use self::record::{Phase, Record, until};
+pub(crate) use self::record::{Appended, Deferred, State, lines_of, until};
+pub use self::record::{Phase, Record};

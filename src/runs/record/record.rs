@@ -1,11 +1,12 @@
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{sync::Arc, sync::atomic::AtomicBool, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use slab::Slab;
 use tokio::{sync::Notify, time::Instant};
 
 use super::cutter::{Cutter, RunEventId, TooLarge};
-use crate::event::{Decoder, Encoded, Event, Message};
+use crate::decode::{Decoder, Message};
+use crate::event::{Encoded, Event};
 use crate::history::sync::{Mutex, MutexGuard, lock};
 use crate::history::{DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, Waiters, WakeList};
 use crate::runs::options::{Options, RUN_OVERHEAD, TASK_OVERHEAD, max_event};
@@ -31,6 +32,9 @@ pub struct Record {
     pub(crate) counters: Arc<RunCounters>,
     /// Notified when the phase changes, or a mirror gets events.
     pub(super) changed: Notify,
+    /// Whether the run's exporter was told that there are new events. The run's task sets it
+    /// without taking a lock.
+    pub(super) is_marked: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -76,6 +80,7 @@ impl Record {
             started_at: now,
             retain_bytes: options.max_record(),
             changed: Notify::new(),
+            is_marked: AtomicBool::new(false),
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 is_lost: false,
@@ -117,7 +122,7 @@ impl Record {
 
     /// Waits until `get` returns a value. Calls `get` at once, and again when the phase changes or
     /// a mirror gets events.
-    pub async fn until<T>(&self, get: impl Fn() -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, get: impl Fn() -> Option<T>) -> T {
         until(&self.changed, get).await
     }
 
@@ -452,7 +457,7 @@ pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
 }
 
 /// Waits until `get` returns a value. Calls `get` at once, and again after each notification.
-pub async fn until<T>(changed: &Notify, get: impl Fn() -> Option<T>) -> T {
+pub(crate) async fn until<T>(changed: &Notify, get: impl Fn() -> Option<T>) -> T {
     loop {
         // Created before the state is read, so that no change is missed.
         let notified = changed.notified();

@@ -82,11 +82,11 @@ fn service_has_the_auto_traits_of_its_inner_service() {
 
 #[test]
 fn future_has_the_auto_traits_of_its_inner_future() {
-    assert_traits!("Send Sync Unpin": ResponseFuture<Plain>);
-    assert_traits!("Send Sync Unpin": ResponseFuture<Plain, Local>);
-    assert_traits!("Send Unpin": ResponseFuture<Sending>);
-    assert_traits!("Unpin": ResponseFuture<Local>);
-    assert_traits!("Send Sync": ResponseFuture<Pinned>);
+    assert_traits!("Send Sync Unpin": SseFuture<Plain>);
+    assert_traits!("Send Sync Unpin": SseFuture<Plain, Local>);
+    assert_traits!("Send Unpin": SseFuture<Sending>);
+    assert_traits!("Unpin": SseFuture<Local>);
+    assert_traits!("Send Sync": SseFuture<Pinned>);
 }
 
 #[test]
@@ -135,15 +135,13 @@ fn values_have_all_auto_traits() {
 #[cfg(feature = "filter")]
 #[test]
 fn filters_have_the_auto_traits_of_their_parts() {
+    use tower_sse::decode::{EventRef, EventSplitter};
     use tower_sse::filter::{
-        self, FilterBody, FilterEnd, FilterLayer, FilterPipe, Outcome, SourceEnd, Verdict,
+        FilterBody, FilterEnd, FilterLayer, FilterOutcome, FilterPipe, SourceEnd, Verdict,
     };
-    use tower_sse::{EventRef, EventSplitter};
-    type OfFn<T> = filter::FromFn<PhantomData<T>>;
-    assert_traits!("Send Sync Unpin Clone": EventSplitter, EventRef<'static>, FilterEnd, Outcome, SourceEnd<'static>);
+    assert_traits!("Send Sync Unpin Clone": EventSplitter, EventRef<'static>, FilterEnd, FilterOutcome, SourceEnd<'static>);
     assert_traits!("Send Sync Unpin": Verdict);
-    assert_traits!("Send Sync Unpin Clone": OfFn<u8>, FilterLayer<Cloning>);
-    assert_traits!("Send Unpin Clone": OfFn<Sending>);
+    assert_traits!("Send Sync Unpin Clone": FilterLayer<Cloning>);
     assert_traits!("Send Sync Unpin": FilterPipe<Never>, FilterBody<Never, Plain>);
     assert_traits!("Send Unpin": FilterBody<Never, Sending>);
     assert_traits!("Send Sync": FilterBody<Never, Pinned>);
@@ -155,7 +153,7 @@ struct Never;
 
 #[cfg(feature = "filter")]
 impl tower_sse::filter::EventFilter for Never {
-    fn event(&mut self, _: tower_sse::EventRef<'_>) -> tower_sse::filter::Verdict {
+    fn event(&mut self, _: tower_sse::decode::EventRef<'_>) -> tower_sse::filter::Verdict {
         tower_sse::filter::Verdict::Pass
     }
 }
@@ -181,9 +179,9 @@ fn json_has_the_auto_traits_of_its_value() {
 #[cfg(feature = "hub")]
 #[test]
 fn hub_has_all_auto_traits_and_a_subscription_all_but_clone() {
+    use tower_sse::Retention;
     use tower_sse::hub::{
-        GapPolicy, Hub, HubBuilder, HubStats, PublishError, Receipt, Retention, Subscribe,
-        Subscription,
+        GapPolicy, Hub, HubBuilder, HubStats, PublishError, Receipt, Subscribe, Subscription,
     };
 
     assert_traits!("Send Sync Unpin Clone": Hub, HubStats, GapPolicy, Receipt, Retention);
@@ -206,7 +204,6 @@ fn test_client_and_its_streams_are_send() {
 #[test]
 fn broker_has_all_auto_traits() {
     assert_traits!("Send Sync Unpin Clone": tower_sse::testing::MemoryBroker);
-    assert_traits!("Send Sync Unpin": tower_sse::testing::broker::Problem);
 }
 
 #[cfg(feature = "runs")]

@@ -64,7 +64,7 @@ const CRATES: [(&str, Misfit); 4] = [
     }),
     ("tower", |compiler| {
         let service = "tower::service_fn(|_: ()| std::future::pending::<Result<(), ()>>())";
-        let layer = "tower_sse::SseLayer::<tower_sse::marker::Http>::new()";
+        let layer = "tower_sse::SseLayer::<tower_sse::layer::marker::Http>::new()";
         compiler.compile(&format!("fn f() {{ _ = tower::Layer::layer(&{layer}, {service}); }}"))
     }),
     ("axum", |compiler| compiler.compile(&format!("{IMPORTS}{BARE_STREAM}"))),

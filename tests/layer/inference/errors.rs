@@ -125,7 +125,10 @@ fn error_of_a_forgotten_resume_names_it() {
     assert_eq!(compile(&forgotten.replace("])", "]).resume(None)")), "");
 
     let forgotten = "fn events(hub: &hub::Hub) { _ = hub.subscribe_to(\"news\").response(); }";
-    assert_error(forgotten, &["error[E0277]: the subscription has not started", "resume(last"]);
+    assert_error(
+        forgotten,
+        &["can't make an event stream of `Subscribe`", "resume(last_event_id)"],
+    );
     assert_eq!(compile(&forgotten.replace(".response", ".resume(None).response")), "");
 }
 

@@ -23,7 +23,7 @@ use tokio::sync::broadcast;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{MissedTickBehavior, interval};
 use tower::{Layer, Service, ServiceExt};
-use tower_sse::{Decoder, SseLayer, hub::Hub};
+use tower_sse::{SseLayer, decode::Decoder, hub::Hub};
 use tower_sse_redis::{Redis, RedisBroker};
 
 use server::{Server, microseconds_per, own_processor_time, run};

@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderName, StatusCode, Uri, Version, header};
 use memchr::memmem;
 use tokio::runtime;
 use tower_sse::filter::{self, FilterLayer, Verdict};
-use tower_sse::{Event, EventBody, MessageStream, SseLayer};
+use tower_sse::{Event, SseLayer, decode::MessageStream, layer::EventBody};
 use tower_sse_benches::sockets::process::{end_with_parent, raise_open_files};
 use tower_sse_benches::sockets::record::{Columns, Measured, Record};
 use tower_sse_benches::{sockets::client::DEADLINE, sockets::clock::monotonic_ns};

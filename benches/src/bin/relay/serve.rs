@@ -37,7 +37,7 @@ fn app(subject: Subject, upstream: SocketAddr) -> Router {
     let changes = FilterLayer::new(|_: &Request| {
         let (from, to) = REDACTED;
         Some(filter::from_fn(move |event| {
-            Verdict::replace(event.with_data(event.data().replace(from, to)))
+            Verdict::Replace(event.with_data(event.data().replace(from, to)))
         }))
     });
     match subject {

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
-use tower_sse::{SseLayer, Stats, hub::Hub};
+use tower_sse::{SseLayer, hub::Hub, stats::Stats};
 use tower_sse_benches::sockets::process::end_with_parent;
 use tower_sse_redis::Redis;
 

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::{net::TcpListener, process::Command, time::interval};
 use tokio_stream::wrappers::IntervalStream;
-use tower_sse::{Event, Heartbeat, LastEventId, SseLayer, hub::Hub, hub::Retention};
+use tower_sse::{Event, Heartbeat, LastEventId, Retention, SseLayer, hub::Hub};
 
 use crate::report::Report;
 use crate::tool::{find, skip};

@@ -21,7 +21,7 @@ async fn pays(mut command: Command) {
     let client = server.connect().await;
     sql(&client, "create table orders (id bigint, status text); insert into orders values (42)")
         .await;
-    let process = Process::connect(server.broker().stream("orders")).await;
+    let process = Process::connect(server.broker_of("orders")).await;
     let mut reader = Client::connect(&process.hub, &["orders:42"]);
     command.env("PGHOST", "127.0.0.1").env("PGPORT", server.port.to_string());
     command.env("PGUSER", "postgres").env("PGDATABASE", "postgres");

@@ -74,7 +74,7 @@ async fn held_row_is_told_by_the_deadline() {
     let waiting = async || sql(&observer, "select pid::text from pg_locks where not granted").await;
     let pids = waiting().await;
     assert_eq!(pids.len(), 1, "{pids:?}");
-    sql(&client, "select tower_sse.publish('a', 'by SQL')").await;
+    sql(&client, "select tower_sse.publish('a', 'by SQL', 'tower_sse')").await;
     until(|| process.health.last_error().is_some_and(|error| error.contains("no response"))).await;
     // Its statement is cancelled. The next one may already wait.
     until_async(async || waiting().await != pids).await;

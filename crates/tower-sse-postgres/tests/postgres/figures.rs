@@ -96,11 +96,12 @@ async fn figures_keep_their_ratios() {
     .await;
     let data = "x".repeat(BYTES);
     let insert = format!("insert into plain (data) values ('{data}');");
-    let publish = format!("select tower_sse.publish('b', '{data}');");
+    let publish = format!("select tower_sse.publish('b', '{data}', 'tower_sse');");
     let single = pgbench(&server, 1, &insert).await;
     let commit = Duration::from_secs_f64(1.0 / single);
     println!("pgbench, 1 connection: {single:.0} inserts/s, {commit:?} each");
-    let publish_and_wake = format!("select tower_sse.publish('b', '{data}', wake => true);");
+    let publish_and_wake =
+        format!("select tower_sse.publish('b', '{data}', 'tower_sse', wake => true);");
     let [mut with, mut without, mut woken] = [0.0_f64; 3];
     for _ in 0..2 {
         without = without.max(pgbench(&server, 20, &publish).await);
@@ -114,7 +115,7 @@ async fn figures_keep_their_ratios() {
          {woken:.0} with `wake => true`"
     );
 
-    let broker = server.broker().max_rows(2_000_000);
+    let broker = server.broker().max_events(2_000_000);
     let waker = broker.waker();
     let mut process = Process::connect_with(large(), broker).await;
     let other = Process::connect(server.broker()).await;
@@ -127,7 +128,7 @@ async fn figures_keep_their_ratios() {
     let by_hub = by_hub.await;
     let mut by_sql = async |wakes: bool| {
         median(async |number| {
-            let insert = "select tower_sse.publish('a', $1)";
+            let insert = "select tower_sse.publish('a', $1, 'tower_sse')";
             client.execute(insert, &[&number.to_string()]).await.unwrap();
             let began = Instant::now();
             if wakes {

@@ -15,25 +15,27 @@ async fn bad_input_is_an_error_of_its_statement() {
     let mut process = Process::connect(server.broker()).await;
     let publish = |arguments: &str| format!("select tower_sse.publish({arguments})");
     for (statement, code) in [
-        (publish("'a', repeat('x', 1048577)"), SqlState::CHECK_VIOLATION),
-        (publish("repeat('x', 1025), ''"), SqlState::CHECK_VIOLATION),
-        (publish("'a', '', repeat('x', 257)"), SqlState::CHECK_VIOLATION),
-        (publish("'a', '', E'x\\ny'"), SqlState::CHECK_VIOLATION),
-        (publish("'a', '', E'x\\r'"), SqlState::CHECK_VIOLATION),
-        (publish("'a', '', comment => repeat('x', 4097)"), SqlState::CHECK_VIOLATION),
-        (publish("'a', '', retry => -1"), SqlState::CHECK_VIOLATION),
+        (publish("'a', repeat('x', 1048577), 'tower_sse'"), SqlState::CHECK_VIOLATION),
+        (publish("repeat('x', 1025), '', 'tower_sse'"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', 'tower_sse', repeat('x', 257)"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', 'tower_sse', E'x\\ny'"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', 'tower_sse', E'x\\r'"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', 'tower_sse', comment => repeat('x', 4097)"), SqlState::CHECK_VIOLATION),
+        (publish("'a', '', 'tower_sse', retry => -1"), SqlState::CHECK_VIOLATION),
         (publish("'a', '', stream => 'other'"), SqlState::FOREIGN_KEY_VIOLATION),
-        (publish("null, ''"), SqlState::NOT_NULL_VIOLATION),
-        (publish("'a', null"), SqlState::NOT_NULL_VIOLATION),
-        (publish("'a', U&'\\0000'"), SqlState::SYNTAX_ERROR),
+        (publish("'a', '', null"), SqlState::FOREIGN_KEY_VIOLATION),
+        (publish("'a', ''"), SqlState::UNDEFINED_FUNCTION),
+        (publish("null, '', 'tower_sse'"), SqlState::NOT_NULL_VIOLATION),
+        (publish("'a', null, 'tower_sse'"), SqlState::NOT_NULL_VIOLATION),
+        (publish("'a', U&'\\0000', 'tower_sse'"), SqlState::SYNTAX_ERROR),
     ] {
         assert_eq!(failure(&client, &statement).await, code, "{statement}");
     }
     for arguments in [
-        "'a', repeat('x', 1048576)",
-        "repeat('x', 1024), ''",
-        "'', '', repeat('x', 256), comment => repeat('x', 4096), retry => 0",
-        "'a', E'1\\r\\n2\\n', '', comment => E'\\n'",
+        "'a', repeat('x', 1048576), 'tower_sse'",
+        "repeat('x', 1024), '', 'tower_sse'",
+        "'', '', 'tower_sse', repeat('x', 256), comment => repeat('x', 4096), retry => 0",
+        "'a', E'1\\r\\n2\\n', 'tower_sse', '', comment => E'\\n'",
     ] {
         sql(&client, &publish(arguments)).await;
     }
@@ -86,7 +88,8 @@ async fn names_are_not_a_part_of_statements() {
     let schema = "select";
     let stream = "'; delete from log; --\n\"x\" $1 \\";
     sql(&client, &schema_named(schema).unwrap()).await;
-    let broker = || server.broker().schema(schema).unwrap().stream(stream);
+    let postgres = Postgres::open(&server.address()).unwrap().schema(schema).unwrap();
+    let broker = || patient(postgres.broker(stream));
     let first = Process::connect(broker()).await;
     let mut second = Process::connect(broker()).await;
     assert!(first.health.listens());
@@ -185,7 +188,7 @@ async fn trigger_publishes_changes_of_a_table() {
     let client = server.connect().await;
     sql(&client, TABLE).await;
     sql(&client, &block(PAGE, "sql,row")).await;
-    let broker = server.broker().stream("orders");
+    let broker = server.broker_of("orders");
     let process = Process::connect(broker).await;
     let mut reader = Client::connect(&process.hub, &["orders:42"]);
     sql(&client, "insert into orders values (42, 'new')").await;
@@ -206,7 +209,7 @@ async fn trigger_that_sends_the_key_aborts_no_transaction() {
     let client = server.connect().await;
     sql(&client, TABLE).await;
     sql(&client, &block(PAGE, "sql,key")).await;
-    let process = Process::connect(server.broker().stream("orders")).await;
+    let process = Process::connect(server.broker_of("orders")).await;
     let mut reader = Client::connect(&process.hub, &["orders"]);
     sql(&client, "insert into orders values (42, repeat('x', 1048576))").await;
     assert_eq!(reader.data(1).await, ["42"]);

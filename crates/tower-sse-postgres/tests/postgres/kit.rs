@@ -21,10 +21,11 @@ impl<'s> Stream<'s> {
 }
 
 impl World for Stream<'_> {
-    type Broker = Postgres;
+    type Broker = PostgresBroker;
 
-    fn broker(&self) -> Postgres {
-        self.proxy.broker().publish_deadline(std::time::Duration::from_secs(2)).stream(&self.name)
+    fn broker(&self) -> PostgresBroker {
+        let broker = self.proxy.broker_of(&self.name);
+        broker.publish_deadline(std::time::Duration::from_secs(2))
     }
 
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {
@@ -66,14 +67,14 @@ async fn postgres_passes_the_kit() {
     check(async || Stream::new(&server, &proxy)).await;
 }
 
-pub(crate) type Process = HubProcess<PostgresHealth, BrokerStats>;
+pub(crate) type Process = HubProcess<Health, BrokerStats>;
 
 impl Process {
-    pub(crate) async fn connect(broker: Postgres) -> Self {
+    pub(crate) async fn connect(broker: PostgresBroker) -> Self {
         Self::connect_with(Hub::builder(), broker).await
     }
 
-    pub(crate) async fn connect_with(builder: HubBuilder, broker: Postgres) -> Self {
+    pub(crate) async fn connect_with(builder: HubBuilder, broker: PostgresBroker) -> Self {
         let (health, stats) = (broker.health(), broker.stats());
         Self::new(builder.connect(broker).await.unwrap(), health, stats)
     }

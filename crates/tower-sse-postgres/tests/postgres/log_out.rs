@@ -19,8 +19,8 @@ struct Closing {
 
 impl Closing {
     async fn connect(server: &Server) -> Self {
-        let hub = Hub::connect(server.broker().stream("notifications")).await.unwrap();
-        let streams = Streams::connect(&hub, "closes");
+        let hub = Hub::connect(server.broker_of("notifications")).await.unwrap();
+        let streams = Streams::follow(&hub, "closes");
         let events = async move |Path(subject): Path<String>, subjects: Subjects| {
             subjects.add(subject);
             subjects.add("user:ann");

@@ -180,7 +180,7 @@ async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     // So that no hub numbers the event before the snapshot.
     let holding = server.connect().await;
     sql(&holding, "begin; select from tower_sse.stream for update").await;
-    sql(&server.connect().await, "select tower_sse.publish('a', '1')").await;
+    sql(&server.connect().await, "select tower_sse.publish('a', '1', 'tower_sse')").await;
     server.take_snapshot().await;
     for process in &mut pair {
         process.reads([1]).await;
@@ -268,7 +268,7 @@ async fn promoted_standby_that_lags_is_one_loss() {
         "host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname=postgres",
         standby.port, primary.port
     );
-    let broker = || patient(Postgres::open(&address).unwrap());
+    let broker = || broker_at(&address);
     let mut pair = [Process::connect(broker()).await, Process::connect(broker()).await];
     publish_and_read(&mut pair, [1, 2, 3]).await;
     primary.stop(Stop::Immediate);

@@ -51,10 +51,13 @@ use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tokio::time::{Instant, sleep, timeout};
 use tokio::{net::TcpStream, runtime::Builder, sync::watch};
 use tokio_postgres::{Client as Sql, error::SqlState};
-use tower_sse::hub::{Hub, HubBuilder, PublishError, Retention};
-use tower_sse::testing::broker::{Fault, World, check};
+use tower_sse::Retention;
+use tower_sse::hub::{Hub, HubBuilder, PublishError};
 use tower_sse::{BoxError, Event, LastEventId};
-use tower_sse_postgres::{BrokerStats, ErrorKind, Postgres, PostgresHealth, SCHEMA, schema_named};
+use tower_sse_broker::testing::{Fault, World, check};
+use tower_sse_postgres::{
+    BrokerStats, Credentials, ErrorKind, Health, Postgres, PostgresBroker, SCHEMA, schema_named,
+};
 
 use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
 use input::block;
@@ -62,5 +65,5 @@ use kit::Process;
 use order::large;
 use patience::{PATIENCE, soon, until, until_async};
 use proxy::Proxy;
-use server::{Server, Stop, connect, patient, program, sql};
+use server::{Server, Stop, broker_at, connect, patient, program, sql};
 use tool::{Directory, find};

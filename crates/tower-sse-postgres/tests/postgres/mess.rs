@@ -82,7 +82,7 @@ impl Mess {
         for _ in 0..fastrand::usize(1..=4) {
             *sent += 1;
             let data = format!("{name}-{sent}");
-            let insert = "select tower_sse.publish($1, $2)";
+            let insert = "select tower_sse.publish($1, $2, 'tower_sse')";
             let topic = TOPICS[fastrand::usize(..TOPICS.len())];
             if fastrand::u8(..10) == 0 {
                 client.batch_execute("savepoint s").await?;
@@ -102,8 +102,8 @@ impl Mess {
             let first = *sent + 1;
             *sent += 8000;
             let bulk = format!(
-                "insert into tower_sse.inbox (topic, data)
-                select 'a', '{name}-' || n from generate_series({first}, {sent}) n"
+                "insert into tower_sse.inbox (stream, topic, data)
+                select 'tower_sse', 'a', '{name}-' || n from generate_series({first}, {sent}) n"
             );
             client.batch_execute(&bulk).await?;
             events.extend((first..=*sent).map(|number| format!("{name}-{number}")));
@@ -215,7 +215,7 @@ async fn mess(duration: Duration, long: Duration) {
     let Some(mut server) = Server::start().await else { return };
     let mut hubs = Vec::new();
     for _ in 0..3 {
-        let broker = server.broker().publish_deadline(Duration::from_secs(2)).max_rows(1_000_000);
+        let broker = server.broker().publish_deadline(Duration::from_secs(2)).max_events(1_000_000);
         hubs.push(large().connect(broker).await.unwrap());
     }
     let end = Instant::now() + duration;

@@ -3,7 +3,7 @@
 use crate::*;
 
 async fn send(client: &Sql, data: &str) {
-    client.execute("select tower_sse.publish('a', $1)", &[&data]).await.unwrap();
+    client.execute("select tower_sse.publish('a', $1, 'tower_sse')", &[&data]).await.unwrap();
 }
 
 #[tokio::test]
@@ -67,7 +67,8 @@ async fn bulk_of_rows_is_complete_and_in_order() {
     let client = server.connect().await;
     sql(
         &client,
-        "insert into tower_sse.inbox (topic, data) select 'a', n::text from generate_series(0, 12000) n",
+        "insert into tower_sse.inbox (stream, topic, data)
+        select 'tower_sse', 'a', n::text from generate_series(0, 12000) n",
     )
     .await;
     process.reads(0..=12_000).await;
@@ -82,7 +83,7 @@ async fn row_of_a_covered_transaction_is_found_later() {
     process.publish([0]).await;
     process.reads([0]).await;
     // As a restored dump does.
-    sql(&client, "insert into tower_sse.inbox (topic, data, xid) values ('a', '1', '3')").await;
+    sql(&client, "insert into tower_sse.inbox (stream, topic, data, xid) values ('tower_sse', 'a', '1', '3')").await;
     process.reads([1]).await;
 }
 

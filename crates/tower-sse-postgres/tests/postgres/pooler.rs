@@ -55,7 +55,7 @@ impl Drop for Pooler {
 async fn hubs_work_behind_a_pooler() {
     let Some(server) = Server::start().await else { return };
     let Some(pooler) = Pooler::start(&server).await else { return };
-    let broker = || patient(Postgres::open(&pooler.address()).unwrap());
+    let broker = || broker_at(&pooler.address());
     let mut processes = Vec::new();
     // More connections than the pooler has to the server.
     for _ in 0..4 {
@@ -63,7 +63,8 @@ async fn hubs_work_behind_a_pooler() {
     }
     assert!(processes.iter().all(|process| !process.health.listens()));
     processes[0].publish(0..10).await;
-    sql(&connect(&pooler.address()).await.unwrap(), "select tower_sse.publish('a', '10')").await;
+    let client = connect(&pooler.address()).await.unwrap();
+    sql(&client, "select tower_sse.publish('a', '10', 'tower_sse')").await;
     for process in &mut processes {
         process.reads(0..=10).await;
         assert_eq!(process.health.reconnections(), 0);

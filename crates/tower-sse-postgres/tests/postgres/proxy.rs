@@ -38,10 +38,14 @@ impl Proxy {
     }
 
     /// Returns a broker of the server behind the proxy.
-    pub(crate) fn broker(&self) -> Postgres {
+    pub(crate) fn broker(&self) -> PostgresBroker {
+        self.broker_of("tower_sse")
+    }
+
+    pub(crate) fn broker_of(&self, stream: &str) -> PostgresBroker {
         let port = self.relay.port;
         let address = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
-        patient(Postgres::open(&address).unwrap())
+        patient(Postgres::open(&address).unwrap().broker(stream))
     }
 
     /// Breaks all connections.

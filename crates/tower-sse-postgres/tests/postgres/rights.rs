@@ -13,9 +13,8 @@ async fn server_with_roles() -> Option<Server> {
     Some(server)
 }
 
-fn hub_of(server: &Server) -> Postgres {
-    let broker = Postgres::open(&server.address_of("hub")).unwrap();
-    server::patient(broker).stream("orders")
+fn hub_of(server: &Server) -> PostgresBroker {
+    patient(Postgres::open(&server.address_of("hub")).unwrap().broker("orders"))
 }
 
 #[tokio::test]
@@ -159,19 +158,20 @@ async fn other_encodings_are_refused() {
     sql(&client, "create database latin template template0 encoding 'LATIN1' locale 'C'").await;
     let address = server.address().replace("dbname=postgres", "dbname=latin");
     sql(&connect(&address).await.unwrap(), SCHEMA).await;
-    let error = Hub::connect(Postgres::open(&address).unwrap()).await.unwrap_err();
+    let error = Hub::connect(broker_at(&address)).await.unwrap_err();
     assert!(error.to_string().contains("the encoding LATIN1, not UTF8"), "{error}");
 }
 
-// Passwords that change at run time.
+// Credentials that change at run time.
 
-/// Starts a server on which the role `app` needs a password.
+/// Starts a server on which the roles `app` and `next` need a password.
 async fn server_with_passwords() -> Option<Server> {
     let server = Server::start().await?;
     let access = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
     fs::write(server.data().join("pg_hba.conf"), access).unwrap();
     let client = server.connect().await;
     sql(&client, "create role app login superuser password 'first'").await;
+    sql(&client, "create role next login superuser password 'second'").await;
     sql(&client, "select pg_reload_conf()").await;
     let refused = async || server::connect(&server.address_of("app")).await.is_err();
     until_async(refused).await;
@@ -179,28 +179,28 @@ async fn server_with_passwords() -> Option<Server> {
 }
 
 #[tokio::test]
-async fn new_password_is_asked_for_when_one_is_refused() {
+async fn new_credentials_are_asked_for_when_some_are_refused() {
     let Some(server) = server_with_passwords().await else { return };
     let address = server.address_of("app");
-    let kind = async |broker: Postgres| Hub::connect(broker).await.unwrap_err().kind();
-    assert_eq!(
-        kind(Postgres::open(&format!("{address} password=other")).unwrap()).await,
-        ErrorKind::NotPermitted
-    );
-    let password = Arc::new(Mutex::new("first".to_owned()));
+    let wrong = broker_at(&format!("{address} password=other"));
+    let error = Hub::connect(wrong).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotPermitted);
+    let credentials = Arc::new(Mutex::new(Credentials::new("app", "first")));
     let asked = Arc::new(AtomicUsize::new(0));
-    let broker = patient(Postgres::open(&address).unwrap()).password({
-        let (password, asked) = (Arc::clone(&password), Arc::clone(&asked));
+    // The address names no user.
+    let address = address.replace(" user=app", "");
+    let postgres = Postgres::open(&address).unwrap().credentials({
+        let (credentials, asked) = (Arc::clone(&credentials), Arc::clone(&asked));
         move || {
             asked.fetch_add(1, SeqCst);
-            let password = password.lock().unwrap().clone();
-            async move { Ok::<_, BoxError>(password) }
+            let credentials = credentials.lock().unwrap().clone();
+            async move { Ok::<_, BoxError>(credentials) }
         }
     });
-    let mut process = Process::connect(broker).await;
+    let mut process = Process::connect(patient(postgres.broker("tower_sse"))).await;
     assert_eq!(asked.load(SeqCst), 1);
     let client = server.connect().await;
-    sql(&client, "alter role app password 'second'").await;
+    sql(&client, "alter role app nologin").await;
     // The open connections go on.
     process.publish([1]).await;
     process.reads([1]).await;
@@ -208,7 +208,7 @@ async fn new_password_is_asked_for_when_one_is_refused() {
         .await;
     // It asks twice for each attempt.
     until(|| asked.load(SeqCst) >= 3).await;
-    *password.lock().unwrap() = "second".to_owned();
+    *credentials.lock().unwrap() = Credentials::new("next", "second");
     until(|| process.health.reconnections() == 1 && process.health.is_ready()).await;
     process.publish([2]).await;
     process.reads([2]).await;
@@ -217,13 +217,13 @@ async fn new_password_is_asked_for_when_one_is_refused() {
 #[tokio::test]
 async fn closure_that_fails_or_panics_is_an_error() {
     let Some(server) = server_with_passwords().await else { return };
-    let broker = || Postgres::open(&server.address_of("app")).unwrap();
-    let failing = broker().password(|| async { Err::<String, _>("no token") });
-    let error = Hub::connect(failing).await.unwrap_err();
+    let postgres = || Postgres::open(&server.address_of("app")).unwrap();
+    let failing = postgres().credentials(|| async { Err::<Credentials, _>("no token") });
+    let error = Hub::connect(failing.broker("tower_sse")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotPermitted);
-    assert_eq!(error.to_string(), "failed to get the password for PostgreSQL: no token");
-    let panicking =
-        broker().password(|| async { panic!("in the program") as Result<String, BoxError> });
-    let error = Hub::connect(panicking).await.unwrap_err();
+    assert_eq!(error.to_string(), "failed to get the credentials for PostgreSQL: no token");
+    let panicking = postgres()
+        .credentials(|| async { panic!("in the program") as Result<Credentials, BoxError> });
+    let error = Hub::connect(panicking.broker("tower_sse")).await.unwrap_err();
     assert!(error.to_string().contains("panicked"), "{error}");
 }

@@ -7,7 +7,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, geteuid};
 use tokio::{spawn, time::Instant};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
-use tower_sse_postgres::Postgres;
+use tower_sse_postgres::{Postgres, PostgresBroker};
 
 use crate::tool::{Directory, skip};
 use crate::{PATIENCE, port::free_port};
@@ -160,8 +160,13 @@ impl Server {
         format!("host=127.0.0.1 port={} user={user} dbname=postgres", self.port)
     }
 
-    pub(crate) fn broker(&self) -> Postgres {
-        patient(Postgres::open(&self.address()).unwrap())
+    /// Returns a broker of the stream that most tests use.
+    pub(crate) fn broker(&self) -> PostgresBroker {
+        self.broker_of("tower_sse")
+    }
+
+    pub(crate) fn broker_of(&self, stream: &str) -> PostgresBroker {
+        patient(Postgres::open(&self.address()).unwrap().broker(stream))
     }
 
     pub(crate) async fn connect(&self) -> Client {
@@ -180,8 +185,13 @@ impl Drop for Server {
 }
 
 /// Lets a hub wait for the server for as long as tests wait. A test of the deadline sets it itself.
-pub(crate) fn patient(postgres: Postgres) -> Postgres {
-    postgres.publish_deadline(PATIENCE)
+pub(crate) fn patient(broker: PostgresBroker) -> PostgresBroker {
+    broker.publish_deadline(PATIENCE)
+}
+
+/// Returns a broker of the server at this address.
+pub(crate) fn broker_at(address: &str) -> PostgresBroker {
+    patient(Postgres::open(address).unwrap().broker("tower_sse"))
 }
 
 pub(crate) async fn connect(address: &str) -> Result<Client, tokio_postgres::Error> {

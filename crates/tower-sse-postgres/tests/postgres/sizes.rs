@@ -8,10 +8,10 @@ const COUNT: &str = "select count(*)::text from tower_sse.log";
 async fn log_is_trimmed_to_its_rows() {
     let Some(server) = Server::start().await else { return };
     let client = server.connect().await;
-    let process = Process::connect_with(large(), server.broker().max_rows(10_000)).await;
+    let process = Process::connect_with(large(), server.broker().max_events(10_000)).await;
     for batch in 0..6 {
-        let insert = "insert into tower_sse.inbox (topic, data)
-            select 'b', n::text from generate_series(1, 5000) n";
+        let insert = "insert into tower_sse.inbox (stream, topic, data)
+            select 'tower_sse', 'b', n::text from generate_series(1, 5000) n";
         sql(&client, insert).await;
         publish(&process.hub, "a", &batch.to_string()).await;
     }
@@ -58,7 +58,10 @@ async fn rows_of_a_stream_without_a_hub_are_counted() {
     let age = process.health.waiting().unwrap().oldest_age;
     assert!(age > Duration::from_secs(3600) && age < Duration::from_secs(3700), "{age:?}");
     let log = process.stats.log().unwrap();
-    assert!(log.bytes > 0 && log.oldest_age < Duration::from_secs(100), "{log:?}");
+    assert!(
+        log.bytes.is_some_and(|bytes| bytes > 0) && log.oldest_age < Duration::from_secs(100),
+        "{log:?}"
+    );
 }
 
 /// The link of two processes does not carry either of two events within the time limit of a
@@ -107,8 +110,8 @@ async fn deleted_rows_cost_no_poll() {
     sql(&reading, "begin isolation level repeatable read; select 1").await;
     // The writer ends, but the reader still sees what was deleted.
     sql(&writing, "commit").await;
-    let insert = "insert into tower_sse.inbox (topic, data)
-        select 'b', n::text from generate_series(1, 50000) n";
+    let insert = "insert into tower_sse.inbox (stream, topic, data)
+        select 'tower_sse', 'b', n::text from generate_series(1, 50000) n";
     sql(&client, insert).await;
     until_async(async || sql(&client, "select count(*)::text from tower_sse.inbox").await == ["0"])
         .await;
@@ -124,7 +127,7 @@ async fn deleted_rows_cost_no_poll() {
     let far =
         sql(&client, "select waits::text from tower_sse.poll('tower_sse', 9e18::bigint)").await;
     assert_eq!(far, ["false"]);
-    sql(&client, "begin; select tower_sse.publish('a', 'own')").await;
+    sql(&client, "begin; select tower_sse.publish('a', 'own', 'tower_sse')").await;
     let far =
         sql(&client, "select waits::text from tower_sse.poll('tower_sse', 9e18::bigint)").await;
     assert_eq!(far, ["true"]);
@@ -148,8 +151,8 @@ async fn large_rows_are_numbered_in_parts() {
     let Some(server) = Server::start().await else { return };
     let client = server.connect().await;
     sql(&client, "insert into tower_sse.stream (name) values ('tower_sse')").await;
-    let insert = "insert into tower_sse.inbox (topic, data)
-        select 'a', repeat('x', 1048576) from generate_series(1, 40) n";
+    let insert = "insert into tower_sse.inbox (stream, topic, data)
+        select 'tower_sse', 'a', repeat('x', 1048576) from generate_series(1, 40) n";
     sql(&client, insert).await;
     let append = "select more::text from tower_sse.append('tower_sse', 0, 0, null, false,
         '{}', '{}', '{}', '{}', '{}', '{}', '{}', false)";
@@ -166,8 +169,8 @@ async fn pages_are_limited_by_their_bytes() {
     let Some(server) = Server::start().await else { return };
     let client = server.connect().await;
     drop(Process::connect(server.broker()).await);
-    let insert = "insert into tower_sse.inbox (topic, data)
-        select 'a', repeat('x', 1048576) from generate_series(1, 15) n";
+    let insert = "insert into tower_sse.inbox (stream, topic, data)
+        select 'tower_sse', 'a', repeat('x', 1048576) from generate_series(1, 15) n";
     sql(&client, insert).await;
     let mut process = Process::connect_with(large(), server.broker()).await;
     process.publish([1]).await;

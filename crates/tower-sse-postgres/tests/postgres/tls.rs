@@ -35,11 +35,11 @@ impl Secure {
         fs::read(self.server.data().join(name)).unwrap()
     }
 
-    fn broker(&self, host: &str, tls: Tls) -> Postgres {
+    fn broker(&self, host: &str, tls: Tls) -> PostgresBroker {
         let address = self.server.address_of("app");
         let address = address.replace("host=127.0.0.1", &format!("host={host} hostaddr=127.0.0.1"));
         let address = format!("{address} password=secret channel_binding=require");
-        patient(Postgres::open(&address).unwrap().tls(tls).unwrap())
+        patient(Postgres::open(&address).unwrap().tls(tls).unwrap().broker("tower_sse"))
     }
 
     async fn refusal(&self, host: &str, tls: Tls) -> String {
@@ -64,7 +64,7 @@ async fn server_of_the_authority_is_connected_to() {
     assert!(refusal.contains("NotValidForName"), "{refusal}");
     // Without TLS, the server refuses the role.
     let plain = Postgres::open(&secure.server.address_of("app")).unwrap();
-    let error = Hub::connect(plain).await.unwrap_err();
+    let error = Hub::connect(plain.broker("tower_sse")).await.unwrap_err();
     assert_eq!(error.kind(), tower_sse_postgres::ErrorKind::NotPermitted);
 }
 
@@ -77,7 +77,7 @@ async fn client_has_the_certificate_of_the_program() {
     let broker = |tls: Tls| {
         let address =
             secure.server.address_of("app").replace("127.0.0.1", "localhost hostaddr=127.0.0.1");
-        patient(Postgres::open(&address).unwrap().tls(tls).unwrap())
+        patient(Postgres::open(&address).unwrap().tls(tls).unwrap().broker("tower_sse"))
     };
     let own = tls().identity(secure.file("app.crt"), secure.file("app.key"));
     let mut process = Process::connect(broker(own)).await;
@@ -87,8 +87,8 @@ async fn client_has_the_certificate_of_the_program() {
     for (certificates, key) in
         [(b"".to_vec(), secure.file("app.key")), (secure.file("app.crt"), b"".to_vec())]
     {
-        let broker = Postgres::open(&secure.server.address_of("app")).unwrap();
-        assert!(broker.tls(tls().identity(certificates, key)).is_err());
+        let postgres = Postgres::open(&secure.server.address_of("app")).unwrap();
+        assert!(postgres.tls(tls().identity(certificates, key)).is_err());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::*;
 
-const SEND: &str = "select tower_sse.publish('a', $1, wake => $2)";
+const SEND: &str = "select tower_sse.publish('a', $1, 'tower_sse', wake => $2)";
 
 /// Publishes by SQL, and returns the median time from the commit to the client.
 async fn latency(
@@ -114,7 +114,7 @@ async fn lock_inbox(server: &Server, observer: &Sql) -> Sql {
 
 async fn arrives_as_usual(process: &mut Process, client: &Sql, number: usize) {
     let began = Instant::now();
-    sql(client, &format!("select tower_sse.publish('a', '{number}')")).await;
+    sql(client, &format!("select tower_sse.publish('a', '{number}', 'tower_sse')")).await;
     process.reads([number]).await;
     assert!(began.elapsed() < USUAL, "{:?}", began.elapsed());
 }

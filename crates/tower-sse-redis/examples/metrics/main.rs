@@ -32,7 +32,7 @@ use axum::{Router, extract::Request, middleware::from_fn, serve::ListenerExt};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tower_sse::runs::{RunKey, Runs};
-use tower_sse::{BoxError, SseLayer, Stats, hub::Hub, streams::Streams};
+use tower_sse::{BoxError, SseLayer, hub::Hub, stats::Stats, streams::Streams};
 use tower_sse_redis::Redis;
 
 use self::{close_metrics::CloseMetrics, publish_metrics::PublishMetrics};

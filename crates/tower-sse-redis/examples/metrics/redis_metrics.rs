@@ -5,20 +5,20 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use prometheus_client::{
     metrics::counter::ConstCounter, metrics::gauge::ConstGauge, registry::Unit,
 };
-use tower_sse_redis::{BrokerStats, RedisHealth, StreamStats};
+use tower_sse_redis::{BrokerStats, Health, LogStats};
 
 use super::encode::{encode_counter, encode_family, encode_gauge};
 
 /// A collector of the state of the connections to Redis, and of the statistics of the hub's stream.
 #[derive(Clone, Debug)]
 pub(super) struct RedisMetrics {
-    pub(super) hub: RedisHealth,
-    pub(super) runs: RedisHealth,
+    pub(super) hub: Health,
+    pub(super) runs: Health,
     pub(super) stream: BrokerStats,
 }
 
 impl RedisMetrics {
-    fn connections(&self) -> [(&'static str, &RedisHealth); 2] {
+    fn connections(&self) -> [(&'static str, &Health); 2] {
         [("hub", &self.hub), ("runs", &self.runs)]
     }
 
@@ -40,7 +40,7 @@ impl RedisMetrics {
         encode_family(encoder, metric, Gauge, "connection", evicts)?;
 
         let metric = ("sse_redis_reconnections", "Times that a connection was replaced.");
-        let count = |health: &RedisHealth| ConstCounter::new(health.reconnections());
+        let count = |health: &Health| ConstCounter::new(health.reconnections());
         let reconnections = self.connections().map(|(name, health)| (name, count(health)));
         encode_family(encoder, metric, Counter, "connection", reconnections)
     }
@@ -59,23 +59,23 @@ impl Collector for RedisMetrics {
         ] {
             encode_counter(&mut encoder, name, help, count)?;
         }
-        match self.stream.stream() {
-            Some(stream) => encode_stream(&stream, &mut encoder),
+        match self.stream.log() {
+            Some(log) => encode_log(&log, &mut encoder),
             None => Ok(()),
         }
     }
 }
 
-fn encode_stream(now: &StreamStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_log(now: &LogStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let sizes = [
-        ("sse_redis_stream_entries", "Entries of the stream.", None, Some(now.entries)),
+        ("sse_redis_stream_entries", "Entries of the stream.", None, Some(now.events)),
         (
             "sse_redis_stream_max_entries",
             "Entries above which the stream is trimmed.",
             None,
-            Some(now.max_len),
+            Some(now.max_events),
         ),
-        ("sse_redis_stream_memory", "Memory of the stream.", Some(Unit::Bytes), now.memory),
+        ("sse_redis_stream_memory", "Memory of the stream.", Some(Unit::Bytes), now.bytes),
     ];
     for (name, help, unit, value) in sizes {
         // The memory is unknown without the permission to ask for it.

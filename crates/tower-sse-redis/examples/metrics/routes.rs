@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use prometheus_client::{encoding::text, registry::Registry};
 use tokio::time::sleep;
 use tower_sse::streams::{Streams, Subjects};
-use tower_sse::{Event, Label, LastEventId, Stats, hub::Hub, runs::Runs};
+use tower_sse::{Event, Label, LastEventId, hub::Hub, runs::Runs, stats::Stats};
 
 use super::{publish_metrics::PublishMetrics, redis_metrics::RedisMetrics};
 

@@ -46,13 +46,13 @@ impl AddEvent {
     /// Returns an error if the event is too large.
     pub(crate) fn new(
         key: &str,
-        max_len: usize,
+        max_events: usize,
         topic: &str,
         event: &Event,
         ends_topic: bool,
     ) -> Result<Self, Error> {
         let mut command = redis::cmd("XADD");
-        command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
+        command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_events).arg("*");
         let Fields { data, name, retry, comment, .. } = event.fields();
         let size = [topic, data].into_iter().chain(name).chain(comment).map(str::len).sum();
         if size > MAX_SIZE {

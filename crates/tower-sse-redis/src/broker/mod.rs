@@ -19,4 +19,4 @@ mod stream_log;
 pub(crate) use self::entry::Entry;
 pub(crate) use self::entry::RawEntry;
 pub use self::redis_broker::RedisBroker;
-pub use self::stats::{BrokerStats, StreamStats};
+pub use self::stats::{BrokerStats, LogStats};

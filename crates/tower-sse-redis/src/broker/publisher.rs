@@ -3,12 +3,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use redis::{RedisError, Value};
 use tokio::time::timeout;
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
-use tower_sse::{BoxError, hub::PublishError, hub::broker::support::whole_milliseconds};
+use tower_sse::{BoxError, hub::PublishError};
 use tower_sse_broker::{Gate, Identity, Session, with_sources};
 
 use super::entry::{AddEvent, StreamId};
 use super::redis_stream::{Clock, RedisStream};
-use crate::{Error, ErrorKind, server::health::RedisHealth};
+use crate::server::{health::Health, whole_milliseconds};
+use crate::{Error, ErrorKind};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later. Redis continues from the newest id if its clock is set back.
@@ -17,17 +18,17 @@ const MAX_LEAD: Duration = Duration::from_secs(60);
 /// Publishes the events of a hub as entries of its stream.
 pub struct RedisPublisher {
     pub(crate) key: String,
-    pub(crate) max_len: usize,
+    pub(crate) max_events: usize,
     pub(crate) deadline: Duration,
     pub(crate) gate: Arc<Gate<RedisStream>>,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) health: RedisHealth,
+    pub(crate) health: Health,
 }
 
 impl Publisher for RedisPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
         let Publication { topic, event, ends_topic, .. } = publication;
-        let added = AddEvent::new(&self.key, self.max_len, &topic, &event, ends_topic);
+        let added = AddEvent::new(&self.key, self.max_events, &topic, &event, ends_topic);
         let added = added.map_err(refused)?;
         drop((topic, event));
         let mut is_sent = false;

@@ -6,7 +6,7 @@ use tower_sse_broker::{Gate, follow};
 use super::publisher::RedisPublisher;
 use super::redis_stream::{Clock, Connector};
 use super::stream_log::{LogState, StreamLog};
-use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
+use crate::{BrokerStats, Error, Health, Redis, server::servers::Servers};
 
 /// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs of several processes share the
 /// events of one stream.
@@ -15,11 +15,11 @@ use crate::{BrokerStats, Error, Redis, RedisHealth, server::servers::Servers};
 pub struct RedisBroker {
     servers: Servers,
     key: String,
-    pub(super) max_len: usize,
+    pub(super) max_events: usize,
     pub(super) max_age: Option<Duration>,
     pub(super) publish_deadline: Duration,
     pub(super) pause: Duration,
-    health: RedisHealth,
+    health: Health,
     stats: BrokerStats,
 }
 
@@ -35,16 +35,16 @@ impl Redis {
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
-    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("chat:events").max_len(200_000);
+    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("chat:events").max_events(200_000);
     /// # drop(broker);
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
     pub fn broker(&self, key: impl Into<String>) -> RedisBroker {
-        let health = RedisHealth::new();
+        let health = Health::new();
         RedisBroker {
             servers: self.servers.clone(),
             key: key.into(),
-            max_len: 100_000,
+            max_events: 100_000,
             max_age: None,
             publish_deadline: Duration::from_secs(2),
             pause: Duration::ZERO,
@@ -70,7 +70,7 @@ impl RedisBroker {
     /// # }
     /// ```
     #[must_use]
-    pub fn health(&self) -> RedisHealth {
+    pub fn health(&self) -> Health {
         self.health.clone()
     }
 
@@ -94,7 +94,8 @@ impl Broker for RedisBroker {
     /// Connects and loads the history. Then a task follows the stream until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<RedisPublisher, Error> {
-        let Self { servers, key, max_len, max_age, publish_deadline, pause, health, stats } = self;
+        let Self { servers, key, max_events, max_age, publish_deadline, pause, health, stats } =
+            self;
         let retained = feed.max_age();
         if max_age.is_some_and(|age| age < retained) {
             let reason = "`max_age` is less than the age of the hub's retention";
@@ -106,7 +107,7 @@ impl Broker for RedisBroker {
             Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
         let publisher = RedisPublisher {
             key,
-            max_len,
+            max_events,
             deadline: publish_deadline,
             gate: Arc::clone(&gate),
             clock: Arc::clone(&clock),
@@ -114,19 +115,28 @@ impl Broker for RedisBroker {
         };
         let state = LogState::default();
         let common = health.common.clone();
-        let log =
-            StreamLog { connector, clock, health, stats, max_len, max_age, retained, pause, state };
+        let log = StreamLog {
+            connector,
+            clock,
+            health,
+            stats,
+            max_events,
+            max_age,
+            retained,
+            pause,
+            state,
+        };
         follow(log, feed, gate, common, pending()).await?;
         Ok(publisher)
     }
 }
 
-/// The minimum of [`RedisBroker::max_len`]. A reader takes up to 1,000 entries at a time, and the
+/// The minimum of [`RedisBroker::max_events`]. A reader takes up to 1,000 entries at a time, and the
 /// stream must not be trimmed past it meanwhile.
-const MIN_MAX_LEN: usize = 10_000;
+const MIN_MAX_EVENTS: usize = 10_000;
 
 impl RedisBroker {
-    /// Limits the stream to about `entries` entries over all topics, by removing the oldest. The
+    /// Limits the stream to about `events` events over all topics, by removing the oldest. The
     /// default is 100,000, roughly 33 MB if events have 256 bytes.
     ///
     /// A process reads the stream to load its history at the start, and to catch up after a
@@ -137,22 +147,22 @@ impl RedisBroker {
     /// ```
     /// # use tower_sse_redis::Redis;
     /// // 500 events a second, kept for 5 minutes.
-    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("news").max_len(500 * 300);
+    /// let broker = Redis::open("redis://127.0.0.1/")?.broker("news").max_events(500 * 300);
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
     ///
     /// # Panics
     ///
-    /// Panics if `entries` is less than 10,000: a process that is briefly behind would lose events.
+    /// Panics if `events` is less than 10,000: a process that is briefly behind would lose events.
     #[track_caller]
-    pub fn max_len(mut self, entries: usize) -> Self {
-        assert!(entries >= MIN_MAX_LEN, "a stream must keep at least {MIN_MAX_LEN} entries");
-        self.max_len = entries;
+    pub fn max_events(mut self, events: usize) -> Self {
+        assert!(events >= MIN_MAX_EVENTS, "a stream must keep at least {MIN_MAX_EVENTS} events");
+        self.max_events = events;
         self
     }
 
     /// Removes entries that are older than `age` by the server's clock, in addition to those that
-    /// [`max_len`](Self::max_len) removes. By default, no entry is removed because of its age.
+    /// [`max_events`](Self::max_events) removes. By default, no entry is removed because of its age.
     ///
     /// Set a maximum age to free memory after a busy time, or to delete old data. About every two
     /// seconds, each connected process removes all but the newest of the entries that are older

@@ -4,13 +4,13 @@ use std::{sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed};
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue};
 use redis::{RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::Instant;
-use tower_sse::hub::broker::support::whole_milliseconds;
 use tower_sse_broker::Identity;
 
 use super::entry::{GAP, NONCE, RawEntry, SKIP, StreamId, fingerprint};
+use crate::Error;
 use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
 use crate::server::servers::{Connections, Servers};
-use crate::{Error, server::MultiplexedConnection};
+use crate::server::{MultiplexedConnection, whole_milliseconds};
 
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);

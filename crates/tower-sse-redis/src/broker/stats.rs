@@ -1,10 +1,8 @@
 use std::sync::{Arc, Mutex};
 use std::{sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use tower_sse::hub::broker::support::lock;
-use tower_sse_broker::Health;
-
 use crate::Error;
+use tower_sse_broker::tasks::lock;
 
 /// The statistics of a hub's stream in Redis, from
 /// [`RedisBroker::stats`](crate::RedisBroker::stats).
@@ -12,18 +10,18 @@ use crate::Error;
 /// Clones share the same statistics.
 #[derive(Clone, Debug)]
 pub struct BrokerStats {
-    health: Health<Error>,
+    health: tower_sse_broker::Health<Error>,
     state: Arc<StatsState>,
 }
 
 #[derive(Debug, Default)]
 struct StatsState {
     foreign_entries: AtomicU64,
-    stream: Mutex<Option<StreamStats>>,
+    log: Mutex<Option<LogStats>>,
 }
 
 impl BrokerStats {
-    pub(super) fn of(health: Health<Error>) -> Self {
+    pub(super) fn of(health: tower_sse_broker::Health<Error>) -> Self {
         Self { health, state: Arc::default() }
     }
 
@@ -44,14 +42,14 @@ impl BrokerStats {
     }
 
     /// Returns the state of the stream, or `None` before it is known. The state is updated about
-    /// every two seconds while the hub is [ready](crate::RedisHealth::is_ready).
+    /// every two seconds while the hub is [ready](crate::Health::is_ready).
     #[must_use]
-    pub fn stream(&self) -> Option<StreamStats> {
-        *lock(&self.state.stream)
+    pub fn log(&self) -> Option<LogStats> {
+        *lock(&self.state.log)
     }
 
-    pub(super) fn set_stream(&self, stream: StreamStats) {
-        *lock(&self.state.stream) = Some(stream);
+    pub(super) fn set_log(&self, log: LogStats) {
+        *lock(&self.state.log) = Some(log);
     }
 
     pub(super) fn count_foreign_entry(&self) {
@@ -59,19 +57,19 @@ impl BrokerStats {
     }
 }
 
-/// The state of a hub's stream in Redis, from [`BrokerStats::stream`].
+/// The state of a hub's stream in Redis, from [`BrokerStats::log`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct StreamStats {
-    /// The number of entries.
-    pub entries: u64,
-    /// The maximum number of entries, [`max_len`](crate::RedisBroker::max_len).
-    pub max_len: u64,
+pub struct LogStats {
+    /// The number of entries, nearly all of which are events.
+    pub events: u64,
+    /// The limit that [`max_events`](crate::RedisBroker::max_events) sets.
+    pub max_events: u64,
     /// The age of the oldest entry, by the server's clock.
     ///
     /// If this age is less than [`retention_age`](Self::retention_age) while the stream has
-    /// [`max_len`](Self::max_len) entries, `max_len` is too low. Then a new process loads only a
-    /// part of the history, and a process that is disconnected for longer than this age loses
+    /// [`max_events`](Self::max_events) entries, the limit is too low. Then a new process loads only
+    /// a part of the history, and a process that is disconnected for longer than this age loses
     /// events.
     pub oldest_age: Duration,
     /// The maximum age of the hub's events, which
@@ -79,5 +77,5 @@ pub struct StreamStats {
     pub retention_age: Duration,
     /// The memory of the stream in bytes, estimated by Redis from a few entries. `None` if the user
     /// lacks the permission for `MEMORY USAGE`.
-    pub memory: Option<u64>,
+    pub bytes: Option<u64>,
 }

@@ -4,22 +4,24 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use tower_sse::hub::broker::{Arrival, support::whole_milliseconds};
+use tower_sse::hub::broker::Arrival;
+use tower_sse_broker::debug;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, with_sources};
 
 use super::entry::{Entry, RawEntry, StreamId};
 use super::redis_stream::{BLOCK_TIMEOUT, Clock, Connector, RedisStream};
-use super::stats::{BrokerStats, StreamStats};
+use super::stats::{BrokerStats, LogStats};
 use crate::server::server_info::{Eviction, Lineage};
-use crate::{Error, ErrorKind, RedisHealth, server::servers::Connections};
+use crate::server::{servers::Connections, whole_milliseconds};
+use crate::{Error, ErrorKind, Health};
 
 /// The log of a hub.
 pub(crate) struct StreamLog {
     pub(crate) connector: Connector,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) health: RedisHealth,
+    pub(crate) health: Health,
     pub(crate) stats: BrokerStats,
-    pub(crate) max_len: usize,
+    pub(crate) max_events: usize,
     /// The age after which entries are removed.
     pub(crate) max_age: Option<Duration>,
     /// The age of the hub's retention.
@@ -242,14 +244,14 @@ impl StreamLog {
     async fn survey(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
         // If the server did not report the memory last time, the user lacks the permission to ask
         // for it.
-        let asks_memory = self.stats.stream().is_none_or(|stats| stats.memory.is_some());
+        let asks_memory = self.stats.log().is_none_or(|stats| stats.bytes.is_some());
         match stream.survey(self.max_age, asks_memory).await {
-            Ok(Some((entries, oldest, memory))) => self.stats.set_stream(StreamStats {
-                entries,
-                max_len: self.max_len as u64,
+            Ok(Some((events, oldest, bytes))) => self.stats.set_log(LogStats {
+                events,
+                max_events: self.max_events as u64,
                 oldest_age: self.clock.age_of(oldest.milliseconds),
                 retention_age: self.retained,
-                memory,
+                bytes,
             }),
             Ok(None) => {}
             // The server accepts no writes at present, or the user may not trim.

@@ -4,10 +4,13 @@
 //!   each push or hint, as [`Incoming`].
 //! - [`RunId`] names a run.
 
-use std::{marker, process, sync::Arc, time::Duration};
+#[cfg(not(tower_sse_simulation))]
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, UNIX_EPOCH};
+use std::{marker, process, sync::Arc};
 
 use bytes::Bytes;
-use tower_sse::runs::support::{ENTRY_OVERHEAD, Epoch, Record, random};
+use tower_sse::runs::support::{Epoch, Record};
 use tower_sse::runs::{Outcome, RunKey};
 
 /// The name of one run of one key. Two runs with the same epoch differ in their keys.
@@ -42,7 +45,12 @@ impl ProcessId {
 
     /// Draws a new name.
     pub(crate) fn draw() -> Self {
-        Self(format!("{}-{:016x}", process::id(), random()).into())
+        #[cfg(not(tower_sse_simulation))]
+        // Two copies of one virtual machine may have the same random keys, but not the same time.
+        let drawn = RandomState::new().hash_one(UNIX_EPOCH.elapsed().unwrap_or_default());
+        #[cfg(tower_sse_simulation)]
+        let drawn = fastrand::u64(..);
+        Self(format!("{}-{drawn:016x}", process::id()).into())
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -146,12 +154,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Returns the memory of its events in a record.
-    pub(crate) fn memory(&self) -> usize {
+    /// Returns the number of its events.
+    pub(crate) fn len(&self) -> usize {
         let events = self.last.saturating_sub(self.first).saturating_add(1);
         // An event takes at least one byte.
-        let events = usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len());
-        self.bytes.len().saturating_add(events.saturating_mul(ENTRY_OVERHEAD))
+        usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len())
     }
 }
 
@@ -487,4 +494,11 @@ pub(crate) enum Incoming {
     Silent(ProcessId),
     /// The store has lost its data. All runs of this process are synchronized.
     HintToAll,
+}
+
+/// Runs a task. In a simulation, the task belongs to the process that starts it.
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    #[cfg(tower_sse_simulation)]
+    let task = tower_sse::simulation::adopt(task);
+    tokio::spawn(task);
 }

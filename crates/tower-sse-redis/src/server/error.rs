@@ -1,7 +1,8 @@
 use std::{error, fmt, sync::Arc};
 
 use redis::RedisError;
-use tower_sse::{BoxError, hub::broker::support::with_causes};
+use tower_sse::BoxError;
+use tower_sse_broker::with_sources;
 
 /// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
@@ -15,7 +16,7 @@ use tower_sse::{BoxError, hub::broker::support::with_causes};
 ///
 /// fn is_full(error: &PublishError) -> bool {
 ///     let PublishError::Refused(reason) = error else { return false };
-///     reason.downcast_ref().map(Error::kind) == Some(ErrorKind::OutOfMemory)
+///     reason.downcast_ref().map(Error::kind) == Some(ErrorKind::OutOfResources)
 /// }
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
@@ -36,7 +37,7 @@ pub struct Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// Redis has reached its `maxmemory`, and cannot evict keys.
-    OutOfMemory,
+    OutOfResources,
     /// Redis accepts no writes: it is a replica, has too few replicas, or cannot write to its disk.
     ReadOnly,
     /// The user or the password is wrong or has expired, or the user lacks a permission.
@@ -54,7 +55,7 @@ impl ErrorKind {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::OutOfMemory => "out_of_memory",
+            Self::OutOfResources => "out_of_resources",
             Self::ReadOnly => "read_only",
             Self::NotPermitted => "not_permitted",
             Self::Unreachable => "unreachable",
@@ -66,7 +67,7 @@ impl ErrorKind {
     /// Returns the kind of an error of the Redis client.
     fn of_client(error: &RedisError) -> Self {
         match error.code() {
-            Some("OOM") => Self::OutOfMemory,
+            Some("OOM") => Self::OutOfResources,
             Some("READONLY" | "NOREPLICAS" | "MISCONF") => Self::ReadOnly,
             Some("NOPERM" | "NOAUTH" | "WRONGPASS") => Self::NotPermitted,
             Some("LOADING" | "MASTERDOWN") => Self::Loading,
@@ -82,7 +83,7 @@ impl Error {
     pub(crate) fn new(action: &'static str, cause: impl Into<BoxError>) -> Self {
         let cause: BoxError = cause.into();
         let kind = cause.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
-        let text = format!("failed to {action}: {}", with_causes(&*cause));
+        let text = format!("failed to {action}: {}", with_sources(&*cause));
         Self { kind, text, cause: Some(Arc::from(cause)) }
     }
 

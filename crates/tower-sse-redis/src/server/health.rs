@@ -2,7 +2,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::{convert::Infallible, sync::Arc, sync::atomic::AtomicBool};
 
 use tokio::time::{Instant, sleep};
-use tower_sse_broker::{Backoff, Health, with_sources};
+use tower_sse_broker::{Backoff, with_sources};
+use tower_sse_broker::{debug, warn};
 
 use crate::Error;
 
@@ -13,9 +14,9 @@ use crate::Error;
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};
-/// use tower_sse_redis::RedisHealth;
+/// use tower_sse_redis::Health;
 ///
-/// async fn ready(State(health): State<RedisHealth>) -> StatusCode {
+/// async fn ready(State(health): State<Health>) -> StatusCode {
 ///     if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 /// }
 /// # _ = ready;
@@ -25,14 +26,14 @@ use crate::Error;
 /// receive later events when it is ready again. Take the process out of a load balancer only after
 /// several failed probes, because the other processes probably cannot reach Redis either.
 #[derive(Clone, Debug)]
-pub struct RedisHealth {
-    pub(crate) common: Health<Error>,
+pub struct Health {
+    pub(crate) common: tower_sse_broker::Health<Error>,
     evicts: Arc<AtomicBool>,
 }
 
-impl RedisHealth {
+impl Health {
     pub(crate) fn new() -> Self {
-        Self { common: Health::default(), evicts: Arc::default() }
+        Self { common: tower_sse_broker::Health::default(), evicts: Arc::default() }
     }
 
     /// For a hub, returns whether it is connected and has caught up with its stream. If a connected
@@ -95,7 +96,7 @@ pub(crate) trait Sessions {
 pub(crate) async fn keep<S: Sessions>(
     sessions: &mut S,
     mut session: S::Session,
-    health: &RedisHealth,
+    health: &Health,
     mut backoff: Backoff,
 ) -> Infallible {
     loop {

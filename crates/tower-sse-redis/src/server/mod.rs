@@ -1,14 +1,13 @@
 //! A server, or a primary with replicas, and the connections to it.
 //!
-//! - `Servers` opens all connections to the primary, with the credentials of `Provider`, and
+//! - `Servers` opens all connections to the primary, with the program's credentials, and
 //!   `keep` replaces those that break.
-//! - [`RedisHealth`] shows their state to the program, and [`Error`] says why one fails.
+//! - [`Health`] shows their state to the program, and [`Error`] says why one fails.
 //! - `ServerInfo` and `Lineage` are what a server reports about itself: the lineage shows whether
 //!   an older state can have replaced a key.
 
 use std::time::Duration;
 
-pub(crate) mod credentials;
 mod error;
 pub(crate) mod health;
 pub(crate) mod server_info;
@@ -19,11 +18,11 @@ mod simulation;
 mod tls;
 
 pub use self::error::{Error, ErrorKind};
+pub use self::health::Health;
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
-pub use self::{credentials::Credentials, health::RedisHealth};
 
 #[cfg(tower_sse_simulation)]
 pub(crate) use self::simulation::MultiplexedConnection;
@@ -33,3 +32,8 @@ pub(crate) use redis::aio::MultiplexedConnection;
 /// The default time limit for connecting, including authentication and the choice of the database,
 /// and for a reply. It is longer than Redis waits for an entry.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Returns the whole milliseconds of `duration`, in which Redis counts time, at most `u64::MAX`.
+pub(crate) fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

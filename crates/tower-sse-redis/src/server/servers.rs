@@ -2,23 +2,24 @@ use std::{env, fmt, fs, process, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, Value};
 use tokio::task::JoinSet;
-use tower_sse_broker::with_sources;
+use tower_sse_broker::{Credentials, CredentialsProvider, with_sources};
 
+use super::MultiplexedConnection;
 use super::server_info::{COUNTS, SECTIONS, ServerInfo};
-use super::{MultiplexedConnection, credentials::Provider};
 use crate::{Error, ErrorKind};
 
 #[cfg(feature = "tls")]
 use super::tls;
 
 const ACTION: &str = "connect to Redis";
+const ASK: &str = "get the credentials for Redis";
 
 /// A primary and its replicas, and how to connect to them.
 #[derive(Clone)]
 pub(crate) struct Servers {
     /// One client for each address, at least one.
     pub(crate) clients: Vec<Client>,
-    pub(crate) provider: Option<Provider>,
+    pub(crate) provider: Option<CredentialsProvider>,
     /// The time limit for connecting, and for asking the provider.
     pub(crate) timeout: Duration,
     /// The name in the certificates of all servers, if it differs from the host of their URLs.
@@ -94,8 +95,10 @@ impl Servers {
         };
         let mut is_refused = false;
         loop {
-            let credentials = provider.ask(self.timeout).await?;
-            let clients = clients.iter().map(|client| credentials.apply(client));
+            let asked = provider.ask(self.timeout).await;
+            let credentials =
+                asked.map_err(|reason| Error::with_kind(ASK, ErrorKind::NotPermitted, reason))?;
+            let clients = clients.iter().map(|client| with_credentials(client, &credentials));
             match open_all(clients.collect::<Result<_, _>>()?, configs, &names).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
@@ -104,6 +107,15 @@ impl Servers {
             }
         }
     }
+}
+
+/// Returns a client that connects with these credentials.
+fn with_credentials(client: &Client, credentials: &Credentials) -> Result<Client, Error> {
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone();
+    let settings = settings.set_username(credentials.user()).set_password(credentials.password());
+    let client = Client::open(info.set_redis_settings(settings));
+    client.map_err(|error| Error::new(ASK, error))
 }
 
 async fn open_all<const N: usize>(

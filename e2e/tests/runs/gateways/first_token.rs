@@ -5,7 +5,8 @@ use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use serde_json::Value;
 use tokio::time::timeout;
-use tower_sse::{BoxError, Message, MessageStream};
+use tower_sse::BoxError;
+use tower_sse::decode::{Message, MessageStream};
 
 /// Calls the upstream, and returns its messages once there is a token, or the response to send
 /// instead. The limit begins with the call.

@@ -3,7 +3,7 @@ use std::{collections::HashMap, mem::take};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
 use serde_json::Value;
-use tower_sse::{BoxError, Event, Message, StreamOptions};
+use tower_sse::{BoxError, Event, StreamOptions, decode::Message};
 
 const SECRET: &str = "open sesame";
 

@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use http::StatusCode;
 use tokio::time::{sleep, timeout};
 use tower_sse::runs::{Run, RunKey, StartError};
-use tower_sse::{Decoder, LastEventId};
+use tower_sse::{LastEventId, decode::Decoder};
 
 use crate::calls::{Answer, AnswerEnd, Received};
 use crate::client::{Attempt, get, request};

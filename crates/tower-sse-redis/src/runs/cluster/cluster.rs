@@ -4,17 +4,19 @@ use std::{collections::HashMap, collections::hash_map::Entry};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::RunKey;
-use tower_sse::runs::support::{Epoch, Hooks, Options, Process, Record, lock, spawn, until};
+use tower_sse::runs::support::{Epoch, Hooks, Options, Process, Record};
 
 use super::elsewhere::mirrors::{MirrorMap, Mirrors};
 use super::elsewhere::{check, dead};
 use super::owner::exports::{self, Exports};
 use super::timing::{EXPORT_WAIT, Timing};
+use crate::runs::seam::spawn;
 use crate::runs::seam::{
     Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply, ProcessId, Receive,
     Reply, RunId,
 };
 use crate::runs::store::Store;
+use tower_sse_broker::tasks::lock;
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
@@ -77,8 +79,17 @@ impl Cluster {
     /// Waits until `is_true` returns `true`, for at most [`EXPORT_WAIT`]. Returns whether it did.
     /// Only replies of the store to the exporter may change the result of `is_true`.
     pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
-        let replied = until(&self.exports.replied, || is_true().then_some(()));
-        timeout(EXPORT_WAIT, replied).await.is_ok()
+        let becomes_true = async {
+            loop {
+                // Created before the state is read, so that no reply is missed.
+                let replied = self.exports.replied.notified();
+                if is_true() {
+                    return;
+                }
+                replied.await;
+            }
+        };
+        timeout(EXPORT_WAIT, becomes_true).await.is_ok()
     }
 
     pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, Failure> {

@@ -5,13 +5,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tower_sse::LastEventId;
 use tower_sse::runs::support::{
-    Claim, Connected, Epoch, Mark, Options, Pending, Phase, Producer, Purpose, Record, SharedRuns,
-    seen, spawn,
+    Claim, Connected, Epoch, Options, Pending, Phase, Producer, Purpose, Record, SharedRuns, seen,
 };
 use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 
 use super::timing::RETRY_DELAY;
 use super::{cluster::Cluster, elsewhere::mirror::Mirror, owner::exports::Exports};
+use crate::runs::seam::spawn;
 use crate::runs::seam::{
     Command, EndMode, EndReply, Failure, Liveness, LookReply, ProcessId, RunId,
 };
@@ -140,7 +140,10 @@ impl SharedRuns for Cluster {
                     seen.is_some() && self.cancel_run(&run, lines).await
                 }
                 Ok(LookReply::Ended { .. }) => false,
-                _ => self.process.cancel(key, last, lines.as_deref()),
+                _ => self.process.peek(key).is_some_and(|here| {
+                    seen(last, here.epoch, here.newest()).is_some()
+                        && self.process.cancel_record(&here, lines.as_deref())
+                }),
             }
         })
     }
@@ -357,15 +360,15 @@ impl Cluster {
         let reserved = self.process.reserve(key, replaced)?;
         let cluster = Arc::clone(self);
         let (sender, receiver) = oneshot::channel();
-        // The request sets the producer's mark below. If the request is gone, the producer is
-        // dropped without a mark, and releases its claim.
+        // The request exports the producer below. If the request is gone, the producer is dropped
+        // before that, and releases its claim.
         spawn(async move {
             let confirmed = cluster.confirm(reserved, earlier, &sender).await;
             _ = sender.send(confirmed);
         });
         let claimed = receiver.await.unwrap_or(Err(StartError::Unavailable))?;
-        Ok(claimed.map(|(mut producer, mark)| {
-            producer.export(mark);
+        Ok(claimed.map(|mut producer| {
+            producer.export();
             producer
         }))
     }
@@ -395,8 +398,8 @@ impl Cluster {
         drop(sent);
         match reply {
             Ok(LookReply::Claimed) if !is_late => {
-                let mark = self.enter(&reserved, replaced);
-                Ok(Some((reserved, mark)))
+                self.enter(&reserved, replaced);
+                Ok(Some(reserved))
             }
             Ok(LookReply::Restoring) | Err(_) => Err(StartError::Unavailable),
             Ok(_) => Ok(None),
@@ -404,12 +407,11 @@ impl Cluster {
     }
 
     /// Lets requests find a claimed run.
-    fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> Mark {
+    fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) {
         let record = &reserved.record;
-        let mark = self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
+        self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
         replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
         self.process.enter(reserved, replaced);
-        mark
     }
 
     /// Cancels this run, after the event with these `lines` if there are any. Its owner first exports
@@ -443,7 +445,7 @@ impl Cluster {
 }
 
 /// The result of a claim, for the request.
-type Confirmed = Result<Option<(Producer, Mark)>, StartError>;
+type Confirmed = Result<Option<Producer>, StartError>;
 
 /// A claim that was sent. If this value is dropped before the claim is settled, the claim is
 /// released, because the store may have executed it.

@@ -2,12 +2,12 @@ use std::{fmt::Write as _, io::Write as _, time::Duration};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use redis::{Cmd, Pipeline, cmd};
-use tower_sse::hub::broker::support::whole_milliseconds;
 use tower_sse::runs::{RunKey, support::Epoch};
 
 use crate::runs::seam::{
     Append, Batch, Check, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim,
 };
+use crate::server::whole_milliseconds;
 
 /// The values that all commands of a process need.
 pub(super) struct Scope {

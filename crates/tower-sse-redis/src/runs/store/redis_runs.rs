@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{Redis, RedisHealth, server::servers::Servers};
+use crate::{Health, Redis, server::servers::Servers};
 
 /// The minimum of [`RedisRuns::lease`].
 const MIN_LEASE: Duration = Duration::from_secs(2);
@@ -16,7 +16,7 @@ pub struct RedisRuns {
     pub(super) servers: Servers,
     pub(super) prefix: String,
     pub(super) lease: Duration,
-    pub(super) health: RedisHealth,
+    pub(super) health: Health,
 }
 
 impl Redis {
@@ -35,7 +35,7 @@ impl Redis {
             servers: self.servers.clone(),
             prefix: prefix.into(),
             lease: Duration::from_secs(8),
-            health: RedisHealth::new(),
+            health: Health::new(),
         }
     }
 }
@@ -79,7 +79,7 @@ impl RedisRuns {
     /// Returns a handle to the state of the connections. The handle stays valid after
     /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect) has taken this store.
     #[must_use]
-    pub fn health(&self) -> RedisHealth {
+    pub fn health(&self) -> Health {
         self.health.clone()
     }
 }

@@ -4,20 +4,21 @@ use std::time::Duration;
 use redis::Pipeline;
 use tokio::{select, sync::watch, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower_sse::hub::broker::support::lock;
-use tower_sse::runs::{RunKey, support::spawn};
+use tower_sse::runs::RunKey;
 use tower_sse_broker::Backoff;
 
 use super::commands::{Encoder, Keys, Scope, parts};
 use super::redis_runs::RedisRuns;
 use super::replies::{check, decode, parse_page};
 use super::session::{Endpoint, Session, Subscriptions, with_pushes};
+use crate::runs::seam::spawn;
 use crate::runs::seam::{
     Command, Connection, Failure, Incoming, Overhead, Page, ProcessId, Receive, Reply, RunId,
     kept_for,
 };
 use crate::server::health::{Sessions, keep};
-use crate::{Error, RedisHealth, server::server_info::Eviction};
+use crate::{Error, Health, server::server_info::Eviction};
+use tower_sse_broker::tasks::lock;
 
 /// The memory of a claim besides its name, as measured with Redis 7.
 const CLAIM: usize = 384;
@@ -156,7 +157,7 @@ impl RedisStore {
 /// The link of one process to Redis. Its session is replaced when it breaks.
 struct Link {
     endpoint: Endpoint,
-    health: RedisHealth,
+    health: Health,
     session: Mutex<Option<Arc<Session>>>,
     state: watch::Sender<Connection>,
 }

@@ -2,7 +2,7 @@ use std::{str, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use redis::{Value, from_redis_value};
-use tower_sse::runs::{Outcome, RunKey, support::Epoch};
+use tower_sse::runs::{Outcome, RunKey, RunsStats, support::Epoch};
 
 use super::commands::{has_marker, run_of_stream};
 use crate::broker::RawEntry;
@@ -220,7 +220,7 @@ fn milliseconds(value: &Value) -> Option<Duration> {
 
 /// Returns the outcome with this name. An outcome of a later version counts as an interruption.
 pub(super) fn outcome(name: &str) -> Outcome {
-    let mut all = Outcome::ALL.into_iter();
+    let mut all = RunsStats::default().ended_by_outcome().map(|(outcome, _)| outcome);
     all.find(|outcome| outcome.as_str() == name).unwrap_or(Outcome::Interrupted)
 }
 

@@ -6,7 +6,7 @@ use redis::{IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, R
 use redis::{RedisResult, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{hub::broker::support::lock, runs::support::Epoch};
+use tower_sse::runs::support::Epoch;
 
 use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS};
 use super::replies::{check, parse_push};
@@ -14,6 +14,7 @@ use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
 use crate::server::server_info::{SECTIONS, ServerInfo};
 use crate::server::servers::{Connections, Servers};
 use crate::{Error, server::MultiplexedConnection};
+use tower_sse_broker::tasks::lock;
 
 /// The minimum of the time limit for connecting, including authentication and the choice of the
 /// database.

@@ -3,10 +3,11 @@ use std::{slice, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
-use tower_sse::runs::support::{Phase, caught};
+use tower_sse::runs::support::Phase;
 
 use super::{check, mirror::Mirror, mirrors::Mirrors};
 use crate::runs::seam::{CheckReply, End, EndMode, EndReply, Failure, Liveness, Reply};
+use tower_sse_broker::tasks::caught;
 
 /// The result of a check of one mirror.
 #[derive(Default)]

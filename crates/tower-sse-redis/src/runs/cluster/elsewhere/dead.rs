@@ -3,10 +3,11 @@
 use std::{collections::HashMap, sync::Weak};
 
 use tokio::time::{Instant, sleep};
-use tower_sse::runs::{Outcome, support::lock};
+use tower_sse::runs::Outcome;
 
 use super::{check::MAX_COMMANDS, mirrors::Mirrors};
 use crate::runs::seam::{Command, End, EndMode, EndReply, Failure, ProcessId, Reply, RunId};
+use tower_sse_broker::tasks::lock;
 
 /// The number of leases after which another process looks after the runs, as in `lua/join.lua`.
 const TENURE: u32 = 3;

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{Phase, caught, spawn};
+use tower_sse::runs::support::Phase;
 
 use super::{mirror::Mirror, mirrors::Mirrors};
+use crate::runs::seam::spawn;
 use crate::runs::seam::{Batch, Failure};
+use tower_sse_broker::tasks::caught;
 
 /// A load of a mirror, on a task of its own.
 struct Load {
@@ -93,7 +95,8 @@ impl Load {
             let record = mirror.record().filter(|record| record.phase().is_live());
             let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };
             let page = mirrors.store.load(&mirror.run, after).await?;
-            mirrors.process.make_room(page.batches.iter().map(Batch::memory).sum());
+            let bytes = page.batches.iter().map(|batch| batch.bytes.len()).sum();
+            mirrors.process.make_room_for(page.batches.iter().map(Batch::len).sum(), bytes);
             if !mirror.apply_page(page) {
                 return Ok(());
             }

@@ -3,16 +3,17 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, SetOnce};
 use tokio::time::Instant;
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{self, Mirrored, Phase, Record, lock};
+use tower_sse::runs::support::{MirrorWriter, Mirrored, Phase, Record};
 
 use crate::runs::cluster::timing::Timing;
 use crate::runs::seam::{Batch, Check, Command, Page, Push, RunId, StoredEnd};
+use tower_sse_broker::tasks::lock;
 
 /// A copy of a run of another process, while a client or a handle of this process uses it.
 pub(crate) struct Mirror {
     pub(crate) run: RunId,
     /// The record. Readers and handles keep it alive.
-    pub(super) copy: support::Mirror,
+    pub(super) copy: MirrorWriter,
     /// Whether the first page could be loaded, once that is known.
     readable: SetOnce<bool>,
     /// Whether the first load succeeded, once it has ended.
@@ -48,12 +49,7 @@ enum Loading {
 
 impl Mirror {
     /// Creates the mirror of an empty record for a client that has seen the events up to `start`.
-    pub(super) fn new(
-        run: RunId,
-        copy: support::Mirror,
-        start: u64,
-        waiters: Arc<Semaphore>,
-    ) -> Self {
+    pub(super) fn new(run: RunId, copy: MirrorWriter, start: u64, waiters: Arc<Semaphore>) -> Self {
         let state = MirrorState {
             start: Some(start),
             stored: 0,

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::{sync::Semaphore, time::Instant, time::timeout};
-use tower_sse::runs::support::{Phase, Process, Record, lock};
+use tower_sse::runs::support::{Phase, Process, Record};
 use tower_sse::runs::{Outcome, StartError};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
@@ -11,6 +11,7 @@ use tower_sse::simulation::HashMap;
 use super::mirror::Mirror;
 use crate::runs::seam::{Push, RunId};
 use crate::{runs::cluster::timing::Timing, runs::store::Store};
+use tower_sse_broker::tasks::lock;
 
 /// The maximum number of pages that are loaded at the same time. Together, these pages have about a
 /// megabyte. On a slow link, all later replies wait until the pages have arrived.
@@ -97,7 +98,7 @@ impl Mirrors {
     pub(crate) fn push(self: &Arc<Self>, run: &RunId, push: &Push) {
         for mirror in self.map.all_of(run) {
             if let Push::Batch(batch) = push {
-                self.process.make_room(batch.memory());
+                self.process.make_room_for(batch.len(), batch.bytes.len());
             }
             if mirror.push(push.clone()) {
                 self.start_load(&mirror);
@@ -122,7 +123,7 @@ impl Mirrors {
         record: &Record,
         after: u64,
     ) -> Result<(), StartError> {
-        let reached = record.until(|| record.has_reached(after).then_some(()));
+        let reached = record.reach(after);
         let reached = if mirror.is_stored(after) {
             timeout(self.timing.patience, reached).await
         } else {

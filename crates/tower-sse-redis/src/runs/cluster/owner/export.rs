@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::Instant;
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{Epoch, Mark, Phase, Record, without_panic};
+use tower_sse::runs::support::{Epoch, Phase, Record};
 
 use super::plan::{Plan, Target};
 use super::stored::StoredBatches;
@@ -14,6 +14,7 @@ use crate::runs::{
         RunId, Sync, SyncReply, Trim,
     },
 };
+use tower_sse_broker::tasks::without_panic;
 
 /// The maximum size of a batch, unless it has a single event.
 const MAX_BATCH: usize = 64 * 1024;
@@ -27,7 +28,6 @@ pub(super) const BROKEN: &str = "the export of the run panicked";
 /// command.
 pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
-    pub(super) mark: Mark,
     /// The time of the run's next command.
     pub(super) due: Instant,
     pub(super) lease: Lease,
@@ -98,7 +98,6 @@ impl Export {
         let now = Instant::now();
         Self {
             base,
-            mark: Mark::new(record.epoch),
             record,
             due: now + beat,
             lease: Lease::new(now + beat),
@@ -125,9 +124,9 @@ impl Export {
 
     /// Changes the time of the next command, here and in the queue of all runs.
     pub(super) fn set_due(&mut self, queue: &mut BTreeSet<(Instant, Epoch)>, due: Instant) {
-        queue.remove(&(self.due, self.mark.epoch));
+        queue.remove(&(self.due, self.record.epoch));
         self.due = due;
-        queue.insert((due, self.mark.epoch));
+        queue.insert((due, self.record.epoch));
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -208,7 +207,7 @@ impl Export {
     }
 
     fn plan_next(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
-        self.mark.clear();
+        self.record.clear_mark();
         self.sync.planned();
         self.has_failed = false;
         #[cfg(test)]

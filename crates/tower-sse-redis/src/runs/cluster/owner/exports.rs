@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::{sync::Notify, time::Instant, time::sleep, time::sleep_until, time::timeout_at};
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{Epoch, Mark, Options, Process, Record, caught, lock};
+use tower_sse::runs::support::{Epoch, Options, Process, Record};
 
 use super::export::{Effect, Export};
 use super::plan::{Plan, Target};
@@ -11,6 +11,7 @@ use super::queue::{LostClaim, Queue};
 use crate::runs::cluster::timing::{EARLY, RETRY_DELAY, Timing};
 use crate::runs::seam::{Connection, Failure, Overhead, Reply, RunId};
 use crate::runs::store::Store;
+use tower_sse_broker::tasks::{caught, lock};
 
 /// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. Starts
 /// again after a panic, because otherwise all leases would expire, but not at once: a panic that
@@ -109,10 +110,9 @@ impl Exports {
     }
 
     /// Adds a run whose claim was acknowledged, with the memory that the store needs for it.
-    pub(crate) fn add(&self, record: Arc<Record>, overhead: Overhead) -> Mark {
-        let mark = self.lock().add(record, overhead);
+    pub(crate) fn add(&self, record: Arc<Record>, overhead: Overhead) {
+        self.lock().add(record, overhead);
         self.changed.notify_one();
-        mark
     }
 
     /// Makes the next thousand plans of a run panic, for tests.

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use tower_sse::runs::support::{Epoch, Mark, Options, Record, without_panic};
+use tower_sse::runs::support::{Epoch, Options, Record};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
 
@@ -12,6 +12,7 @@ use super::plan::{Plan, Target};
 use super::stored::StoredRuns;
 use crate::runs::cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing};
 use crate::runs::seam::{EndReply, Failure, Overhead, Reply, RunId, kept_for};
+use tower_sse_broker::tasks::without_panic;
 
 /// When each run is due, and the state of its export.
 pub(super) struct Queue {
@@ -50,13 +51,12 @@ impl Queue {
         }
     }
 
-    pub(super) fn add(&mut self, record: Arc<Record>, overhead: Overhead) -> Mark {
+    pub(super) fn add(&mut self, record: Arc<Record>, overhead: Overhead) {
+        let epoch = record.epoch;
         let mut export = Export::new(record, overhead, self.timing.beat, self.base);
         count(&mut self.live_bytes, &mut export);
-        let mark = export.mark.clone();
-        self.due.insert((export.due, mark.epoch));
-        self.exports.insert(mark.epoch, export);
-        mark
+        self.due.insert((export.due, epoch));
+        self.exports.insert(epoch, export);
     }
 
     /// Makes a run due at a time, unless it is due earlier. Returns whether it is now due before all
@@ -192,7 +192,7 @@ impl Queue {
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             // The run's task can set the mark for an event after the plan has taken that event. The
             // next event would then go unnoticed.
-            export.mark.clear();
+            export.record.clear_mark();
             let due = export.next_due(connection, now);
             export.set_due(&mut self.due, due);
         }

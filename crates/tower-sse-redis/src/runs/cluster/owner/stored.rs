@@ -1,16 +1,17 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tokio::time::Instant;
-use tower_sse::runs::support::{EndedRuns, Epoch};
+use tower_sse::runs::support::Epoch;
 
 use crate::runs::seam::{EndMode, RunId};
 
 /// The runs of this process that have ended and that the store keeps.
 pub(super) struct StoredRuns {
-    /// In the order in which the store deletes them by itself.
-    runs: EndedRuns<(RunId, usize)>,
-    /// When the store deletes each of `runs` by itself.
-    deleted_at: HashMap<Epoch, Instant>,
+    runs: HashMap<Epoch, StoredRun>,
+    order: Order,
+    /// The runs of each owner, and their size. Without a limit, owners are not tracked.
+    owners: HashMap<Box<str>, (Order, usize)>,
+    max_per_owner: Option<usize>,
     bytes: usize,
     /// Runs that exceed the limit of their owner.
     excess: Vec<RunId>,
@@ -19,23 +20,46 @@ pub(super) struct StoredRuns {
     replaced: VecDeque<(Instant, RunId, usize)>,
 }
 
+/// Runs in the order in which the store deletes them by itself.
+type Order = BTreeSet<(Instant, Epoch)>;
+
+struct StoredRun {
+    run: RunId,
+    bytes: usize,
+    /// When the store deletes the run by itself.
+    deleted_at: Instant,
+}
+
 impl StoredRuns {
     /// Creates an empty value. `max_per_owner` is the maximum size of an owner's runs.
     pub(super) fn new(max_per_owner: Option<usize>) -> Self {
-        let runs = EndedRuns::new(max_per_owner, |(run, _): &(RunId, usize)| &run.key);
-        let (deleted_at, replaced) = (HashMap::new(), VecDeque::new());
-        Self { runs, deleted_at, bytes: 0, excess: Vec::new(), replaced }
+        Self {
+            runs: HashMap::new(),
+            order: Order::new(),
+            owners: HashMap::new(),
+            max_per_owner,
+            bytes: 0,
+            excess: Vec::new(),
+            replaced: VecDeque::new(),
+        }
     }
 
     /// Adds a run that the store deletes by itself at a time.
     pub(super) fn add(&mut self, run: RunId, bytes: usize, deleted_at: Instant) {
-        let key = run.key.clone();
-        self.deleted_at.insert(run.epoch, deleted_at);
-        self.runs.add((deleted_at, run.epoch), (run, bytes), bytes);
+        let (key, at) = (run.key.clone(), (deleted_at, run.epoch));
+        self.order.insert(at);
+        self.runs.insert(run.epoch, StoredRun { run, bytes, deleted_at });
         self.bytes += bytes;
-        while let Some((run, bytes)) = self.runs.remove_excess(&key) {
-            self.deleted_at.remove(&run.epoch);
-            self.bytes -= bytes;
+        let (Some(max), Some(owner)) = (self.max_per_owner, key.owner()) else { return };
+        let (runs, total) = self.owners.entry(owner.into()).or_default();
+        runs.insert(at);
+        *total += bytes;
+        while let Some((runs, total)) = self.owners.get(owner)
+            && runs.len() > 1
+            && *total > max
+            && let Some(&(_, oldest)) = runs.first()
+            && let Some((run, _)) = self.remove(oldest)
+        {
             self.excess.push(run);
         }
     }
@@ -51,8 +75,8 @@ impl StoredRuns {
 
     /// Removes the runs that the store has deleted by itself.
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some(((deleted_at, _), _)) = self.runs.oldest()
-            && deleted_at <= now
+        while let Some((deleted_at, _)) = self.order.first()
+            && *deleted_at <= now
         {
             self.remove_oldest();
         }
@@ -87,15 +111,24 @@ impl StoredRuns {
     }
 
     fn remove_oldest(&mut self) -> Option<RunId> {
-        let ((_, epoch), _) = self.runs.oldest()?;
+        let (_, epoch) = *self.order.first()?;
         self.remove(epoch).map(|(run, _)| run)
     }
 
     /// Removes a run that was not replaced.
     pub(super) fn remove(&mut self, epoch: Epoch) -> Option<(RunId, usize)> {
-        let deleted_at = self.deleted_at.remove(&epoch)?;
-        let (run, bytes) = self.runs.remove((deleted_at, epoch))?;
+        let StoredRun { run, bytes, deleted_at } = self.runs.remove(&epoch)?;
+        self.order.remove(&(deleted_at, epoch));
         self.bytes -= bytes;
+        if let Some(owner) = run.key.owner()
+            && let Some((runs, total)) = self.owners.get_mut(owner)
+        {
+            runs.remove(&(deleted_at, epoch));
+            *total -= bytes;
+            if runs.is_empty() {
+                self.owners.remove(owner);
+            }
+        }
         Some((run, bytes))
     }
 }

@@ -199,7 +199,7 @@ async fn statistics_count_mirrors_and_exports_that_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn unwatched_run_at_full_speed_is_exported_whole() {
-    let (one, other) = two_with(|builder| builder.retain_bytes(8 << 20)).await;
+    let (one, other) = two_with(|builder| builder.retention(Retention::new().bytes(8 << 20))).await;
     let source = one.start().await.unwrap();
     let text = "x".repeat(10_000);
     let texts = vec![text.as_str(); 400];

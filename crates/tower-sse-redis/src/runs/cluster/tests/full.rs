@@ -7,7 +7,8 @@ const RETAINED: usize = 90_000;
 
 /// Creates two processes that have room for four running runs each.
 async fn small() -> (Process, Process) {
-    two_with(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await
+    two_with(|builder| builder.max_memory(MAX_MEMORY).retention(Retention::new().bytes(RETAINED)))
+        .await
 }
 
 /// Returns texts whose events take 80 kB.
@@ -153,7 +154,9 @@ async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
 /// When the next run asks for room, the store does not have the end of the previous run yet.
 #[tokio::test(start_paused = true)]
 async fn run_takes_its_room_until_the_store_has_its_end() {
-    let one = alone(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await;
+    let one =
+        alone(|builder| builder.max_memory(MAX_MEMORY).retention(Retention::new().bytes(RETAINED)))
+            .await;
     let mut sources = start_four_large(&one).await;
     assert_eq!(one.try_start(&key_of(4), None).await.unwrap_err(), StartError::Full);
     one.store.faults().reply_delay = Duration::from_millis(100);
@@ -234,7 +237,9 @@ async fn one_owner_does_not_evict_the_runs_of_others() {
 async fn run_counts_for_as_long_as_the_store_keeps_it() {
     const KEPT_FOR: Duration = Duration::from_secs(60);
     for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {
-        let (one, other) = two_with(|builder| limit(builder.retain_for(KEPT_FOR), 100_000)).await;
+        let (one, other) =
+            two_with(|builder| limit(builder.retention(Retention::new().age(KEPT_FOR)), 100_000))
+                .await;
         let text = "x".repeat(60_000);
         for (turn, pause) in [(1, KEPT_FOR), (2, KEPT_FOR / 2), (3, KEPT_FOR / 2)] {
             let source = one.start_as(&key_of(turn)).await;
@@ -297,7 +302,8 @@ async fn export_after_a_rollback(one: &Process, ends: bool) -> (Vec<String>, Opt
 #[tokio::test(start_paused = true)]
 async fn partly_lost_run_keeps_all_events_that_fit() {
     for ends in [false, true] {
-        let (one, other) = two_with(|builder| builder.retain_bytes(500_000)).await;
+        let (one, other) =
+            two_with(|builder| builder.retention(Retention::new().bytes(500_000))).await;
         let (texts, source) = export_after_a_rollback(&one, ends).await;
         drop(source);
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();

@@ -22,7 +22,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::runs::{AnswerBody, Attachment, Outcome, RunKey, RunsBuilder, StartError};
-use tower_sse::{Event, LastEventId, StreamOptions, runs::support::Epoch};
+use tower_sse::{Event, LastEventId, Retention, StreamOptions, runs::support::Epoch};
 
 use self::rig::*;
 use crate::runs::seam::{Overhead, RunId};

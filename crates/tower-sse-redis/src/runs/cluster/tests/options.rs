@@ -19,7 +19,8 @@ fn options() -> StreamOptions {
 /// events. With `is_trimmed`, the store has only the newest two events.
 async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
     let retained = if is_trimmed { 2_500 } else { 1 << 20 };
-    let (one, other) = two_with(|builder| builder.retain_bytes(retained)).await;
+    let (one, other) =
+        two_with(|builder| builder.retention(Retention::new().bytes(retained))).await;
     let source = one.answer_with(options()).await;
     for _ in 0..4 {
         send(&source, &["x".repeat(1_000).as_str()]);

@@ -90,8 +90,10 @@ async fn batches_are_pushed_while_a_client_watches() {
 #[tokio::test(start_paused = true)]
 async fn watched_runs_are_exported_first_after_a_break() {
     const QUIET: usize = 3_000;
-    let (one, other) =
-        two_with(|builder| builder.retain_bytes(1 << 10).max_running_per_owner(QUIET + 1)).await;
+    let (one, other) = two_with(|builder| {
+        builder.retention(Retention::new().bytes(1 << 10)).max_running_per_owner(QUIET + 1)
+    })
+    .await;
     let mut sources = Vec::new();
     for turn in 0..QUIET {
         sources.push(one.start_as(&key_of(turn)).await);
@@ -162,12 +164,12 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
     let claim = Command::Claim { run: run.clone(), earlier: None };
     let watch = Command::Check(Check { run, is_watched: true, wants_head: false });
     _ = cluster.store.execute(None, vec![claim, watch]).now_or_never().unwrap();
-    let mark = exports.add(Arc::clone(&record), Overhead::default());
+    exports.add(Arc::clone(&record), Overhead::default());
     events.begin(b"-");
     exports.mark_all(slice::from_ref(&record));
     let set_mark = || {
-        if mark.set() {
-            exports.make_due(mark.epoch);
+        if record.set_mark() {
+            exports.make_due(record.epoch);
         }
     };
     let append = |sequence| {

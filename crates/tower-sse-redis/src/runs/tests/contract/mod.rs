@@ -64,7 +64,7 @@ use http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tower_sse::runs::{Attachment, Outcome, RunKey, Runs, RunsBuilder, StartError};
-use tower_sse::{Event, LastEventId, runs::support::Epoch};
+use tower_sse::{Event, LastEventId, Retention, runs::support::Epoch};
 
 use self::process::{CANCEL, completed, completed_with};
 use self::reply::{batch, received, text};

@@ -3,7 +3,7 @@ use std::thread;
 use redis::{RedisResult, ToRedisArgs, cmd};
 
 use super::*;
-use crate::{RedisHealth, RedisRuns};
+use crate::{Health, RedisRuns};
 
 /// The claim of the key of scenes.
 pub(crate) const CLAIM: &str = "app:run:{owner:name}";
@@ -25,7 +25,7 @@ end";
 pub(crate) struct Redis {
     pub(crate) server: Server,
     lease: Duration,
-    healths: Mutex<Vec<RedisHealth>>,
+    healths: Mutex<Vec<Health>>,
     copy: Vec<(String, Vec<u8>)>,
 }
 
@@ -35,7 +35,7 @@ impl Redis {
     }
 
     /// Returns the health of the process that has connected first.
-    pub(crate) fn health(&self) -> RedisHealth {
+    pub(crate) fn health(&self) -> Health {
         self.healths.lock().unwrap()[0].clone()
     }
 

@@ -80,7 +80,7 @@ scenes!(Pair:
 );
 
 fn small() -> RunsBuilder {
-    Runs::builder().max_memory(1 << 20).retain_bytes(256 << 10)
+    Runs::builder().max_memory(1 << 20).retention(Retention::new().bytes(256 << 10))
 }
 
 fn kept() -> RunKey {

@@ -51,7 +51,9 @@ async fn stranger_does_not_find_the_run_at_another_process(pair: Pair<impl World
 async fn client_that_has_missed_evicted_events_is_refused_at_all_processes(
     mut pair: Pair<impl World>,
 ) {
-    pair.one = Program::connect(&pair.world, Runs::builder().retain_bytes(2_500)).await;
+    pair.one =
+        Program::connect(&pair.world, Runs::builder().retention(Retention::new().bytes(2_500)))
+            .await;
     let source = pair.started(&["first"]).await;
     let mut own = pair.one.attach().await;
     read(&mut own, 1).await;

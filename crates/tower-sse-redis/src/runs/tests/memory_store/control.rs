@@ -1,10 +1,10 @@
 use std::sync::{Arc, MutexGuard};
 
 use tokio::time::{Instant, sleep};
-use tower_sse::runs::support::lock;
 
 use super::{faults::Faults, server::Server, store::MemoryStore};
 use crate::runs::seam::{Connection, Incoming, Receive};
+use tower_sse_broker::tasks::lock;
 
 /// What tests do to the store.
 impl MemoryStore {

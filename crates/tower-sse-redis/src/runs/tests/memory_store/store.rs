@@ -3,7 +3,6 @@ use std::{convert::Infallible, future::ready, mem, time::Duration};
 
 use tokio::{sync::watch, time::sleep};
 use tower_sse::runs::RunStore;
-use tower_sse::runs::support::lock;
 use tower_sse::runs::support::{Connected, Options};
 
 use super::faults::Faults;
@@ -12,6 +11,7 @@ use crate::runs::cluster::cluster::Cluster;
 use crate::runs::seam::{
     Command, Connection, Failure, Incoming, LookReply, Page, ProcessId, Receive, Reply, RunId,
 };
+use tower_sse_broker::tasks::lock;
 
 const PAGE: usize = 3;
 

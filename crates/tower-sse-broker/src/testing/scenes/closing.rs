@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
+use tower_sse::hub::{Hub, PublishError};
 
 use super::super::{Problem, World};
-use crate::hub::{Hub, PublishError};
-use crate::lock::lock;
-use crate::testing::broker::hub_client::{PATIENCE, is_gap, poll_and_drop};
-use crate::{testing::broker::hub_process::HubProcess, testing::broker::world::ensure};
+use crate::tasks::lock;
+use crate::testing::hub_client::{PATIENCE, is_gap, poll_and_drop};
+use crate::testing::{hub_process::HubProcess, world::ensure};
 
 pub(crate) async fn closing_one_hub_leaves_the_others<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;

@@ -2,25 +2,24 @@ use std::task::{Context, Poll, ready};
 use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::VARY};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Config, IntoSse, Refusal, RequestInfo, marker};
+use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
 use crate::body::{EndsWith, Observation, SseBody, StreamRecord, StreamState};
 use crate::connection::{Client, CloseReason, Disconnect, DisconnectGuard};
 use crate::options::{ResolvedOptions, StreamOptions};
-use crate::signals::{Handled, NothingMore, OnRefusal, StartAt, within_layer};
+use crate::signals::{Handled, NothingMore, StartAt, within_layer};
 use crate::streams::{Membership, Unopened};
 use crate::{BoxError, headers};
 
 pin_project! {
-    /// The response future of [`SseService`](crate::SseService).
+    /// The response future of [`SseService`](super::SseService).
     ///
     /// Dropping this future drops the future of the inner service, and frees the request's places
     /// in [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
-    pub struct ResponseFuture<F, M = marker::Http> {
+    pub struct SseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,
         // The compiler infers `M` at the layer, so each type between has to pass it on.
@@ -48,14 +47,14 @@ pub(super) enum Completion {
     InFlight(Box<InFlight>),
 }
 
-impl<F, M> ResponseFuture<F, M> {
+impl<F, M> SseFuture<F, M> {
     #[inline]
     pub(super) const fn new(state: FutureState<F>) -> Self {
         Self { state, kind: PhantomData }
     }
 }
 
-impl<F, M, R, E> Future for ResponseFuture<F, M>
+impl<F, M, R, E> Future for SseFuture<F, M>
 where
     F: Future<Output = Result<R, E>>,
     R: IntoSse<M>,
@@ -67,7 +66,7 @@ where
         let (future, completion) = match self.project().state.project() {
             FutureStateProj::Called { future, completion } => (future, completion),
             FutureStateProj::NotOpened { reason, config, request } => {
-                return Poll::Ready(Ok(reason.answer(config, *request, Response::new(()))));
+                return Poll::Ready(Ok(config.not_opened(*reason, *request, Response::new(()))));
             }
         };
         let (config, request) = match completion {
@@ -118,7 +117,7 @@ where
     })
 }
 
-opaque_debug!(ResponseFuture<F, M>);
+opaque_debug!(SseFuture<F, M>);
 
 /// A response before its stream opens, or before it passes through.
 pub(super) struct InFlight {
@@ -354,7 +353,7 @@ impl InFlight {
 
     fn refuse<B, C>(&mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {
         self.end(CloseReason::Ended);
-        reason.answer(&self.config, self.request, response)
+        self.config.not_opened(reason, self.request, response)
     }
 
     /// Passes through a response that is not a stream of this layer. A tracked response with a body
@@ -375,91 +374,15 @@ impl InFlight {
     }
 }
 
-impl Config {
-    /// Decides whether a stream may open for this request, and takes its permit.
-    pub(super) fn admit(
-        &self,
-        request: RequestInfo,
-    ) -> Result<Option<OwnedSemaphorePermit>, NotOpened> {
-        if !request.accepts_stream {
-            return Err(NotOpened::NotAcceptable);
-        }
-        if request.is_head {
-            return Ok(None);
-        }
-        if self.is_barred_by_shutdown(request) {
-            return Err(NotOpened::Unavailable);
-        }
-        let permit = self.permits.as_ref().map(|permits| Arc::clone(permits).try_acquire_owned());
-        permit.transpose().map_err(|_| NotOpened::Unavailable)
-    }
-
-    /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
-    /// shutdown is answered, because the handler has already acted on it.
-    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
-        if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
-    }
-}
-
-/// Turns a response into one without a body.
-fn without_body<B, C>(mut response: Response<B>, status: StatusCode) -> Response<SseBody<C>> {
-    *response.status_mut() = status;
-    headers::make_empty(response.headers_mut());
-    response.map(|_| SseBody::empty())
-}
-
-/// The reason a stream is not opened.
-#[derive(Clone, Copy)]
-pub(super) enum NotOpened {
-    NotAcceptable,
-    /// The server is shutting down, or the limit of open streams is reached.
-    Unavailable,
-    /// One of the stream's subjects has no place left.
-    Limited,
-}
-
-impl NotOpened {
-    /// Turns `response` into the answer to a client whose stream is not opened.
-    #[cold]
-    pub(super) fn answer<B, C>(
-        self,
-        config: &Config,
-        request: RequestInfo,
-        response: Response<B>,
-    ) -> Response<SseBody<C>> {
-        let mut response = response.map(drop);
-        if let Some(on_refusal) = response.extensions_mut().remove::<OnRefusal>() {
-            on_refusal.call();
-        }
-        match self {
-            Self::NotAcceptable => {
-                let mut response = without_body(response, StatusCode::NOT_ACCEPTABLE);
-                response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
-                response
-            }
-            Self::Unavailable => {
-                config.stats.refused();
-                debug!("an event stream was refused");
-                config.refusal.refuse(response, request.client, SseBody::whole)
-            }
-            Self::Limited => {
-                config.stats.refused();
-                debug!("an event stream was refused at the limit of a subject");
-                Refusal::too_many_requests().refuse(response, request.client, SseBody::whole)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::mem::size_of;
 
-    use super::ResponseFuture;
+    use super::SseFuture;
 
     #[test]
     fn future_is_two_words_larger_than_that_of_the_service() {
         type Inner = [usize; 30];
-        assert_eq!(size_of::<ResponseFuture<Inner>>(), size_of::<Inner>() + 2 * size_of::<usize>());
+        assert_eq!(size_of::<SseFuture<Inner>>(), size_of::<Inner>() + 2 * size_of::<usize>());
     }
 }

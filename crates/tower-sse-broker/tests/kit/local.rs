@@ -1,7 +1,7 @@
 //! A broker whose processes read the log itself, and which can be wrong in one way.
 
-use super::log::{COMMENT, DATA, ENDS, NAME, RETRY, TOPIC};
-use super::*;
+use crate::log::{COMMENT, DATA, ENDS, NAME, RETRY, TOPIC};
+use crate::*;
 
 /// What is wrong with a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,7 +103,7 @@ impl IdleTimer {
 
 /// Returns whether a timer can be set to `deadline`. tokio adds up to a millisecond, which must not
 /// overflow the clock.
-pub(super) fn is_within_reach(deadline: Instant) -> bool {
+pub(crate) fn is_within_reach(deadline: Instant) -> bool {
     deadline.checked_add(Duration::from_millis(1)).is_some()
 }
 

@@ -11,10 +11,10 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
 /// would dispatch. Like a browser, it replaces bytes that are not UTF-8 with U+FFFD, and discards
 /// an event that is incomplete when the stream ends. To decode a body, use
-/// [`MessageStream`](crate::MessageStream).
+/// [`MessageStream`](super::MessageStream).
 ///
 /// ```
-/// use tower_sse::Decoder;
+/// use tower_sse::decode::Decoder;
 ///
 /// let mut decoder = Decoder::new();
 /// let mut messages = Vec::new();
@@ -28,7 +28,7 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// assert_eq!(messages[0].event, "message");
 /// assert_eq!(messages[0].data, "one");
 /// assert_eq!(&*messages[0].last_event_id, "7");
-/// # Ok::<_, tower_sse::EventTooLarge>(())
+/// # Ok::<_, tower_sse::decode::EventTooLarge>(())
 /// ```
 ///
 /// # Memory
@@ -50,8 +50,6 @@ pub struct Decoder {
 #[derive(Clone, Debug, Default)]
 struct ClientState {
     last_event_id: MessageId,
-    /// The stream has set or cleared the last event id.
-    has_id: bool,
     retry: Option<Duration>,
     retry_since_message: Option<Duration>,
 }
@@ -141,12 +139,14 @@ impl Decoder {
 
     /// Sets the last event id that the client had before the stream.
     pub(crate) fn start_after(&mut self, id: &str) {
-        self.client.last_event_id = id.into();
+        if !id.is_empty() {
+            self.client.last_event_id = id.into();
+        }
     }
 
     /// Returns whether the stream has set or cleared the last event id.
     pub(crate) const fn has_id(&self) -> bool {
-        self.client.has_id
+        self.client.last_event_id.0.is_some()
     }
 
     /// Returns the bytes that have been received of an incomplete event or line.
@@ -177,18 +177,16 @@ impl ClientState {
             data: event.data().into_owned(),
             last_event_id: self.last_event_id.clone(),
             retry: self.retry_since_message.take(),
-            clears_id: self.has_id && self.last_event_id.is_empty(),
         })
     }
 
     /// Reads the lines of an event that are not data. Returns its name.
     #[inline(never)]
     fn read_other_lines(&mut self, event: EventRef<'_>) -> Cow<'static, str> {
-        if let Some(id) = event.id() {
-            self.has_id = true;
-            if *self.last_event_id != *id {
-                self.last_event_id = MessageId::from(&*id);
-            }
+        if let Some(id) = event.id()
+            && self.last_event_id.0.as_deref() != Some(&*id)
+        {
+            self.last_event_id = MessageId::from(&*id);
         }
         if let Some(retry) = event.retry() {
             self.set_retry(retry);

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 
+use tower_sse::{EventId, decode::Message};
+
 use super::super::{Fault, Problem, World};
-use crate::event::{EventId, Message};
-use crate::testing::broker::hub_client::{HubClient, after_turns, both, is_gap};
-use crate::testing::broker::hub_process::{HubProcess, number};
-use crate::testing::broker::world::ensure;
+use crate::testing::hub_client::{HubClient, after_turns, both, is_gap};
+use crate::testing::hub_process::{HubProcess, number};
+use crate::testing::world::ensure;
 
 /// The topic of the scenes.
 const TOPIC: &str = "news";

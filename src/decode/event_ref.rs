@@ -3,21 +3,20 @@ use std::{borrow::Cow, fmt, str, time::Duration};
 use bytes::Bytes;
 use memchr::memchr2;
 
-use super::frame_buf::DATA;
-use super::{Encoded, FrameBuf};
+use crate::event::{DATA, Encoded, FrameBuf};
 
 /// The name of an event without an `event` field.
 pub(super) const NO_NAME: &str = "message";
 
 /// An event of a stream, borrowed from the bytes in which it was received.
 ///
-/// An [`EventSplitter`](crate::EventSplitter) returns such events, and a [filter](crate::filter)
-/// receives them. Unlike a [`Message`](crate::Message), an `EventRef` has all lines of the event,
+/// An [`EventSplitter`](super::EventSplitter) returns such events, and a [filter](crate::filter)
+/// receives them. Unlike a [`Message`](super::Message), an `EventRef` has all lines of the event,
 /// byte for byte, with comments and unknown fields. It can also be an event without data, which
 /// browsers do not dispatch.
 ///
 /// ```
-/// use tower_sse::{EventSplitter, Piece};
+/// use tower_sse::decode::{EventSplitter, Piece};
 ///
 /// let mut splitter = EventSplitter::new();
 /// let mut stream = &b"id: 7\nevent: tick\ndata: one\ndata: two\n\n"[..];
@@ -25,7 +24,7 @@ pub(super) const NO_NAME: &str = "message";
 /// assert_eq!(event.name(), "tick");
 /// assert_eq!(event.id().as_deref(), Some("7"));
 /// assert_eq!(event.data(), "one\ntwo");
-/// # Ok::<_, tower_sse::EventTooLarge>(())
+/// # Ok::<_, tower_sse::decode::EventTooLarge>(())
 /// ```
 ///
 /// A method that returns text replaces bytes that are not UTF-8 with U+FFFD, like a browser.
@@ -102,8 +101,8 @@ impl<'a> EventRef<'a> {
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds.
     ///
     /// A `retry` line counts only if it follows another field of the event. An
-    /// [`EventSplitter`](crate::EventSplitter) returns an earlier one separately, as
-    /// [`Piece::Between`](crate::Piece::Between).
+    /// [`EventSplitter`](super::EventSplitter) returns an earlier one separately, as
+    /// [`Piece::Between`](super::Piece::Between).
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.spans.retry.of(self.raw).map(reconnection_time)
@@ -152,14 +151,14 @@ impl<'a> EventRef<'a> {
     /// [`to_encoded`](Self::to_encoded).
     ///
     /// ```
-    /// use tower_sse::{EventSplitter, Piece};
+    /// use tower_sse::decode::{EventSplitter, Piece};
     ///
     /// let mut splitter = EventSplitter::new();
     /// let mut stream = &b"id: 7\n: note\ndata: secret\nx-trace: 1\n\n"[..];
     /// let Some(Piece::Event(event)) = splitter.next(&mut stream)? else { panic!() };
     /// let redacted = event.with_data("***");
     /// assert_eq!(redacted.as_bytes(), b"id: 7\n: note\ndata: ***\nx-trace: 1\n\n");
-    /// # Ok::<_, tower_sse::EventTooLarge>(())
+    /// # Ok::<_, tower_sse::decode::EventTooLarge>(())
     /// ```
     #[must_use]
     pub fn with_data(&self, data: impl AsRef<str>) -> Encoded {

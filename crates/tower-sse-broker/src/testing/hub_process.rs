@@ -4,12 +4,11 @@ use std::{fmt::Display, future::poll_fn, pin::Pin, time::Duration};
 use futures_core::Stream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use tower_sse::hub::{Hub, HubBuilder, PublishError, Receipt, Subscription, TopicNames};
+use tower_sse::{BoxError, Event, EventId, LastEventId};
 
 use super::hub_client::{HubClient, PATIENCE, is_gap, soon};
 use super::{Problem, World, world::ensure};
-use crate::event::{Event, EventId};
-use crate::hub::{Hub, HubBuilder, PublishError, Receipt, Subscription, TopicNames};
-use crate::{BoxError, connection::LastEventId};
 
 /// The pause before something is tried again.
 const PAUSE: Duration = Duration::from_millis(5);

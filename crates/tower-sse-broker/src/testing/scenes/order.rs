@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 
+use tower_sse::{EventId, LastEventId, decode::Message};
+use tower_sse::{Retention, hub::Hub};
+
 use super::super::{Problem, World};
-use crate::connection::LastEventId;
-use crate::event::{EventId, Message};
-use crate::hub::{Hub, Retention};
-use crate::testing::broker::hub_process::{HubProcess, Published, epoch, number, with_number};
-use crate::{testing::broker::hub_client::both, testing::broker::world::ensure};
+use crate::testing::hub_process::{HubProcess, Published, epoch, number, with_number};
+use crate::testing::{hub_client::both, world::ensure};
 
 /// If a broker numbers or orders events separately in each process, the orders differ when all
 /// processes publish.

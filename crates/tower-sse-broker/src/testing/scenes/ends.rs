@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tower_sse::Retention;
+use tower_sse::hub::{Hub, PublishError};
 
 use super::super::{Problem, World};
-use crate::hub::{Hub, PublishError, Retention};
-use crate::testing::broker::hub_client::{PATIENCE, both};
-use crate::{testing::broker::hub_process::HubProcess, testing::broker::world::ensure};
+use crate::testing::hub_client::{PATIENCE, both};
+use crate::testing::{hub_process::HubProcess, world::ensure};
 
 /// The end of a topic is a part of its last event, in the history too.
 pub(crate) async fn ends_are_the_same_everywhere<W: World>(world: &W) -> Result<(), Problem> {

@@ -1,20 +1,7 @@
 //! The example of a broker, over a file of SQLite, passes the kit, and notices another file in place
 //! of its own.
 
-#[path = "../docs/sqlite_broker.rs"]
-#[allow(missing_debug_implementations, unreachable_pub)]
-mod sqlite_broker;
-
-use std::sync::atomic::Ordering::Relaxed;
-use std::{env, fs, path::PathBuf, process, sync::atomic::AtomicUsize, time::Duration};
-
-use futures_util::StreamExt;
-use rusqlite::Connection;
-use tokio::time::{sleep, timeout};
-use tower_sse::hub::{Hub, Subscription};
-use tower_sse::testing::broker::{Fault, World, check};
-
-use crate::sqlite_broker::SqliteBroker;
+use crate::*;
 
 struct Database(PathBuf);
 

@@ -1,14 +1,13 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
+use tower_sse::{EventId, LastEventId};
+use tower_sse::{Retention, hub::Hub};
 
 use super::super::{Problem, World};
-use crate::connection::LastEventId;
-use crate::event::EventId;
-use crate::hub::{Hub, Retention};
-use crate::testing::broker::hub_client::{HubClient, is_gap};
-use crate::testing::broker::hub_process::{HubProcess, number, with_number};
-use crate::testing::broker::world::ensure;
+use crate::testing::hub_client::{HubClient, is_gap};
+use crate::testing::hub_process::{HubProcess, number, with_number};
+use crate::testing::world::ensure;
 
 /// A hub is not ready before it has all events that were acknowledged before it connected.
 pub(crate) async fn a_late_process_loads_the_history<W: World>(world: &W) -> Result<(), Problem> {

@@ -3,14 +3,15 @@ use std::{collections::HashSet, sync::mpsc};
 
 use fastrand::Rng;
 use tokio::{runtime, task::spawn_blocking, time::Instant};
+use tower_sse::Retention;
+use tower_sse::hub::{Hub, HubBuilder, PublishError};
+use tower_sse::{EventId, LastEventId};
 
 use super::super::{Problem, World};
-use crate::hub::{Hub, HubBuilder, PublishError, Retention};
-use crate::testing::broker::hub_client::{HubClient, PATIENCE, after_turns, both, soon};
-use crate::testing::broker::hub_client::{is_gap, quoted};
-use crate::testing::broker::hub_process::{Due, HubProcess};
-use crate::testing::broker::world::ensure;
-use crate::{connection::LastEventId, event::EventId};
+use crate::testing::hub_client::{HubClient, PATIENCE, after_turns, both, soon};
+use crate::testing::hub_client::{is_gap, quoted};
+use crate::testing::hub_process::{Due, HubProcess};
+use crate::testing::world::ensure;
 
 /// A reader that comes back continues where it was.
 pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {

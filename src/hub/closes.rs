@@ -4,13 +4,13 @@ use futures_core::Stream;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::{Hub, Messages, PublishError};
-use crate::event::{Event, Message};
 use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder};
+use crate::{decode::Message, event::Event};
 
 /// Closing streams across processes.
 impl Streams {
     /// Creates a set of streams in this process. If one process [closes](Self::close) the streams
-    /// of a [subject](crate::streams), all processes that are connected to the same topic and
+    /// of a [subject](crate::streams), all processes that follow the same topic and share its
     /// [broker](Hub::connect) close their streams of this subject.
     ///
     /// ```
@@ -19,7 +19,7 @@ impl Streams {
     /// # #[tokio::main]
     /// # async fn main() {
     /// # let hub = Hub::new();
-    /// let streams = Streams::connect(&hub, "closes");
+    /// let streams = Streams::follow(&hub, "closes");
     /// # let layer: SseLayer =
     /// SseLayer::new().streams(&streams);
     /// # }
@@ -31,7 +31,7 @@ impl Streams {
     /// task of this process follows the topic. The task stops once all clones of this `Streams` are
     /// dropped and the last stream with a subject has ended. The topic keeps the events of the last
     /// 5 minutes, at most 1,024 events and 1 MiB. If a limit of the hub's
-    /// [`Retention`](crate::hub::Retention) is larger, that limit applies instead.
+    /// [`Retention`](crate::Retention) is larger, that limit applies instead.
     ///
     /// If this process receives a gap for the topic, it may have missed a log-out, so it
     /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off
@@ -47,20 +47,20 @@ impl Streams {
     ///
     /// Panics if it is called outside of a tokio runtime.
     #[must_use]
-    pub fn connect(hub: &Hub, topic: impl Into<String>) -> Self {
-        Self::builder().connect(hub, topic)
+    pub fn follow(hub: &Hub, topic: impl Into<String>) -> Self {
+        Self::builder().follow(hub, topic)
     }
 }
 
 impl StreamsBuilder {
-    /// Creates a set of streams as [`Streams::connect`] does, but with the limits of this builder.
+    /// Creates a set of streams as [`Streams::follow`] does, but with the limits of this builder.
     /// The limits count only the streams of this process.
     ///
     /// # Panics
     ///
     /// Panics if it is called outside of a tokio runtime.
     #[must_use]
-    pub fn connect(self, hub: &Hub, topic: impl Into<String>) -> Streams {
+    pub fn follow(self, hub: &Hub, topic: impl Into<String>) -> Streams {
         let topic = topic.into();
         // Before the streams exist, so that no request can arrive before it.
         let closes = hub.subscribe_to(&topic).keep_all().resume(None).messages();
@@ -134,7 +134,7 @@ mod tests {
                 let closing = Closing { subject, kept };
                 let encoded = crate::event::Encoded::from(encode("0f", closing));
                 let mut bytes = bytes::Bytes::from(encoded);
-                let message = crate::event::Decoder::new().decode(&mut bytes).unwrap().unwrap();
+                let message = crate::decode::Decoder::new().decode(&mut bytes).unwrap().unwrap();
                 let (origin, decoded) = decode(&message).unwrap();
                 assert_eq!((origin, decoded.map(|subject| &**subject)), ("0f", closing));
             }
@@ -142,6 +142,12 @@ mod tests {
     }
 
     /// As the page on notifications of `tower-sse-postgres` shows them.
+    fn message(data: &str, event: &'static str) -> Message {
+        let mut message = Message::new(data);
+        message.event = event.into();
+        message
+    }
+
     #[test]
     fn program_can_write_closes_itself() {
         for (data, subject, kept) in [
@@ -149,7 +155,7 @@ mod tests {
             ("\nuser:42\nsession:a", "user:42", Some("session:a")),
             ("\n100%25\n%0A", "100%", Some("\n")),
         ] {
-            let message = Message::new(data).event("close");
+            let message = message(data, "close");
             let (origin, closing) = decode(&message).unwrap();
             assert_eq!((origin, closing.map(|it| &**it)), ("", Closing { subject, kept }));
         }
@@ -164,7 +170,7 @@ mod tests {
             ("close", "0f\n%ff"),
             ("close-later", "0f\na"),
         ] {
-            let message = Message::new(data).event(event);
+            let message = message(data, event);
             assert!(decode(&message).is_none(), "{event} {data}");
         }
     }

@@ -6,16 +6,15 @@ use futures_core::Stream;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::Silence;
-use crate::event::{Decoder, Message};
-use crate::{BoxError, coop::CoopBudget};
+use super::{Decoder, Message};
+use crate::{BoxError, coop::CoopBudget, idle_timer::Silence};
 
 pin_project! {
     /// A [`Stream`] of the [`Message`]s in the body of another server's response.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
-    /// use tower_sse::{Message, MessageStream};
+    /// use tower_sse::decode::{Message, MessageStream};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), tower_sse::BoxError> {
@@ -23,7 +22,8 @@ pin_project! {
     /// let body = "data: one\n\nevent: tick\ndata: two\n\n".to_owned();
     /// let mut messages = MessageStream::new(body);
     /// assert_eq!(messages.try_next().await?, Some(Message::new("one")));
-    /// assert_eq!(messages.try_next().await?, Some(Message::new("two").event("tick")));
+    /// let two = messages.try_next().await?.unwrap();
+    /// assert_eq!((&*two.event, &*two.data), ("tick", "two"));
     /// assert_eq!(messages.try_next().await?, None);
     /// # Ok(())
     /// # }
@@ -43,7 +43,7 @@ pin_project! {
     ///   browsers.
     /// - If the body fails, the stream returns the messages before the failure, and then the error.
     ///   If an event is larger than the [decoder's limit](Decoder::max_event_size), the stream
-    ///   returns [`EventTooLarge`](crate::EventTooLarge). After either error, the stream ends.
+    ///   returns [`EventTooLarge`](super::EventTooLarge). After either error, the stream ends.
     /// - When the stream ends, it drops the body, and from then on returns `None`.
     ///
     /// The stream does not reconnect. After the end, [`last_event_id`](Self::last_event_id) and
@@ -103,7 +103,7 @@ impl<B: Body> MessageStream<B> {
     ///
     /// ```
     /// use futures_util::TryStreamExt;
-    /// use tower_sse::MessageStream;
+    /// use tower_sse::decode::MessageStream;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
@@ -126,7 +126,7 @@ impl<B: Body> MessageStream<B> {
     ///
     /// ```
     /// use futures_util::TryStreamExt;
-    /// use tower_sse::MessageStream;
+    /// use tower_sse::decode::MessageStream;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), tower_sse::BoxError> {

@@ -1,12 +1,14 @@
-//! A series of tests, called scenes, for your own [`Broker`](crate::hub::broker::Broker) (features
-//! `testing` and `hub`).
+//! A series of tests, called scenes, for your own [`Broker`](tower_sse::hub::broker::Broker)
+//! (feature `testing`).
 //!
 //! Implement [`World`] to provide an empty log of your broker. [`check`] plays the scenes, which
-//! test the rules on the page of [`Broker`](crate::hub::broker::Broker). The scenes use the broker
-//! only through hubs and their clients. Here, they test [`MemoryBroker`](super::MemoryBroker):
+//! test the rules on the page of [`Broker`](tower_sse::hub::broker::Broker). The scenes use the
+//! broker only through hubs and their clients. Here, they test `MemoryBroker` of
+//! [`tower_sse::testing`](https://docs.rs/tower-sse/latest/tower_sse/testing/):
 //!
 //! ```
-//! use tower_sse::testing::{MemoryBroker, broker::{self, Fault, World}};
+//! use tower_sse::testing::MemoryBroker;
+//! use tower_sse_broker::testing::{Fault, World, check};
 //!
 //! struct Memory(MemoryBroker);
 //!
@@ -27,7 +29,7 @@
 //! # */
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! async fn broker_keeps_its_promises() {
-//!     broker::check(async || Memory(MemoryBroker::new())).await;
+//!     check(async || Memory(MemoryBroker::new())).await;
 //! }
 //! # fn main() {
 //! #     broker_keeps_its_promises();
@@ -58,7 +60,7 @@
 //! - `history_is_as_old_as_asked`: leaves out old events without reporting a loss, treats old
 //!   events as new, or rounds the age of the history
 //! - `history_of_any_age_is_loaded`: overflows if
-//!   [`Feed::max_age`](crate::hub::broker::Feed::max_age) is `Duration::MAX`
+//!   [`Feed::max_age`](tower_sse::hub::broker::Feed::max_age) is `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report removed events
 //! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns ids that only one process
 //!   knows
@@ -146,7 +148,7 @@
 //! - Its `start` runs the test program again as a child, with
 //!   [`current_exe`](std::env::current_exe). Environment variables tell the child that it is one,
 //!   which log it opens, and how old the history is
-//!   ([`Feed::max_age`](crate::hub::broker::Feed::max_age)).
+//!   ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
 //! - The child runs your code, which must reach the feed through a trait of your own. In the child,
 //!   this trait writes a line to standard output for each event and each loss, and another line
 //!   when the history is loaded. The broker in the test feeds its hub from these lines.
@@ -155,8 +157,8 @@
 //! - The child's first line is the name that your broker returns. `start` fails if the children of
 //!   one world have different names.
 //!
-//! If your broker uses the crate `tower-sse-broker`, keep `follow` in the test, and let the child
-//! answer the calls of your `Log`.
+//! If your broker uses [`follow`](crate::follow), keep it in the test, and let the child answer the
+//! calls of your [`Log`](crate::Log).
 
 // | `world.rs` | what a test of a broker brings, and what it is told |
 // | `kit.rs` | playing the scenes, and their outcomes |

@@ -1,11 +1,11 @@
-use std::{mem, time::Duration};
+use std::{error::Error, fmt, mem, time::Duration};
 
 use memchr::memchr2;
 
+use super::EventRef;
 use super::event_ref::{
     FieldSpans, Line, is_reconnection_time, line_end_len, reconnection_time, without_line_end,
 };
-use super::{EventRef, EventTooLarge};
 
 /// The bytes that may precede the first line of a stream.
 pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
@@ -13,10 +13,10 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// Splits an event stream into events and the bytes between them.
 ///
 /// A splitter accepts chunks of any size, and the [pieces](Piece) together are the stream, byte for
-/// byte. A [`Decoder`](crate::Decoder) returns messages instead.
+/// byte. A [`Decoder`](super::Decoder) returns messages instead.
 ///
 /// ```
-/// use tower_sse::{EventSplitter, Piece};
+/// use tower_sse::decode::{EventSplitter, Piece};
 ///
 /// let mut splitter = EventSplitter::new();
 /// let mut data = Vec::new();
@@ -28,7 +28,7 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 ///     }
 /// }
 /// assert_eq!(data, ["one", "two"]);
-/// # Ok::<_, tower_sse::EventTooLarge>(())
+/// # Ok::<_, tower_sse::decode::EventTooLarge>(())
 /// ```
 ///
 /// # Events
@@ -57,6 +57,7 @@ pub struct EventSplitter {
 
 /// A part of an event stream, returned by an [`EventSplitter`].
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Piece<'a> {
     /// An event.
     Event(EventRef<'a>),
@@ -521,6 +522,29 @@ impl EventSplitter {
         part
     }
 }
+
+/// The error for an event or `retry` line that is larger than a limit such as
+/// [`Decoder::max_event_size`](super::Decoder::max_event_size).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventTooLarge {
+    max_event_size: usize,
+}
+
+impl EventTooLarge {
+    /// Returns the limit, in bytes.
+    #[must_use]
+    pub const fn max_event_size(&self) -> usize {
+        self.max_event_size
+    }
+}
+
+impl fmt::Display for EventTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an event is larger than {} bytes", self.max_event_size)
+    }
+}
+
+impl Error for EventTooLarge {}
 
 #[cfg(test)]
 mod tests {

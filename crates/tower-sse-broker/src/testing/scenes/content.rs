@@ -1,10 +1,12 @@
 use std::{collections::HashSet, slice, time::Duration};
 
+use tower_sse::Event;
+use tower_sse::Retention;
+use tower_sse::hub::{Hub, PublishError};
+
 use super::super::{Problem, World};
-use crate::event::Event;
-use crate::hub::{Hub, PublishError, Retention};
-use crate::testing::broker::hub_process::{HubProcess, lines_of, lines_without_broker};
-use crate::testing::broker::world::ensure;
+use crate::testing::hub_process::{HubProcess, lines_of, lines_without_broker};
+use crate::testing::world::ensure;
 
 /// Brokers may refuse larger events.
 const LARGE: usize = 64 << 10;

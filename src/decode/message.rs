@@ -1,18 +1,22 @@
 use std::{borrow::Cow, fmt, ops::Deref, sync::Arc, time::Duration};
 
-use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line};
+use super::event_ref::NO_NAME;
+use crate::event::{Event, EventId, EventName, is_one_line};
 
 /// An event as clients dispatch it to page code.
 ///
-/// A [`Decoder`](crate::Decoder) returns messages. Tests and proxies can also create messages:
+/// A [`Decoder`](super::Decoder) returns messages. Tests and proxies can also create messages:
 ///
 /// ```
-/// use tower_sse::{Decoder, Message};
+/// use tower_sse::decode::{Decoder, Message};
 ///
 /// let mut stream = &b"id: 7\nevent: tick\ndata: one\n\n"[..];
 /// let message = Decoder::new().decode(&mut stream)?;
-/// assert_eq!(message, Some(Message::new("one").event("tick").last_event_id("7")));
-/// # Ok::<_, tower_sse::EventTooLarge>(())
+/// let mut expected = Message::new("one");
+/// expected.event = "tick".into();
+/// expected.last_event_id = "7".into();
+/// assert_eq!(message, Some(expected));
+/// # Ok::<_, tower_sse::decode::EventTooLarge>(())
 /// ```
 ///
 /// # Sending a message on
@@ -20,9 +24,10 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// A message converts into an [`Event`], so a proxy can change the events of another server:
 ///
 /// ```
-/// use tower_sse::{Encoded, Event, Message};
+/// use tower_sse::{Event, decode::Message, event::Encoded};
 ///
-/// let mut message = Message::new("two\nlines").last_event_id("7");
+/// let mut message = Message::new("two\nlines");
+/// message.last_event_id = "7".into();
 /// message.data.make_ascii_uppercase();
 /// assert_eq!(
 ///     Encoded::from(Event::from(message)).as_bytes(),
@@ -36,9 +41,8 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// - If the message's `event` is `message` or empty, the new event has no `event` field.
 /// - If `last_event_id` is not empty, the new event has an `id` field, even if the source sent the
 ///   id with an earlier event and did not repeat it.
-/// - If `last_event_id` is empty because the stream [cleared](Self::last_event_id()) the id, the
-///   new event has an empty `id` field. If `last_event_id` is empty for another reason, the new
-///   event has no `id` field.
+/// - If `last_event_id` is empty because the stream [cleared](MessageId) the id, the new event has
+///   an empty `id` field. If the stream has sent no id, the new event has no `id` field.
 ///
 /// No text can forge other fields, but some text is changed or omitted:
 ///
@@ -50,7 +54,18 @@ use super::{Event, EventId, EventName, event_ref::NO_NAME, one_line::is_one_line
 /// A decoder never returns such text, except U+0000 in `event`.
 ///
 /// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has an id, so
-/// publish a message [without its id](Self::without_id).
+/// remove the id before you publish a message:
+///
+/// ```
+/// # #[cfg(feature = "hub")]
+/// # async fn publish(hub: tower_sse::hub::Hub) -> Result<(), tower_sse::hub::PublishError> {
+/// # use tower_sse::decode::{Message, MessageId};
+/// # let mut message = Message::new("…");
+/// message.last_event_id = MessageId::default();
+/// hub.publish("news", message).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -64,8 +79,6 @@ pub struct Message {
     /// The newest reconnection time that the stream has sent since the previous message. `None` if
     /// it has sent none since then.
     pub retry: Option<Duration>,
-    /// The last event id is empty because the stream cleared it.
-    pub(super) clears_id: bool,
 }
 
 impl Message {
@@ -77,49 +90,7 @@ impl Message {
             data: data.into(),
             last_event_id: MessageId::default(),
             retry: None,
-            clears_id: false,
         }
-    }
-
-    /// Sets the event's name.
-    #[must_use]
-    pub fn event(mut self, name: impl Into<String>) -> Self {
-        self.event = Cow::Owned(name.into());
-        self
-    }
-
-    /// Sets the last event id. An empty `id` differs from no id: it means that the stream has
-    /// cleared the id with an empty `id` field.
-    #[must_use]
-    pub fn last_event_id(mut self, id: impl Into<MessageId>) -> Self {
-        self.last_event_id = id.into();
-        self.clears_id = self.last_event_id.is_empty();
-        self
-    }
-
-    /// Returns the message without its last event id.
-    ///
-    /// A [hub](crate::hub) does not publish events that have an id, so remove the id first:
-    ///
-    /// ```
-    /// # #[cfg(feature = "hub")]
-    /// # async fn publish(hub: tower_sse::hub::Hub) -> Result<(), tower_sse::hub::PublishError> {
-    /// # use tower_sse::Message;
-    /// # let message = Message::new("…").last_event_id("7");
-    /// hub.publish("news", message.without_id()).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn without_id(self) -> Self {
-        Self { last_event_id: MessageId::default(), clears_id: false, ..self }
-    }
-
-    /// Sets the reconnection time.
-    #[must_use]
-    pub const fn retry(mut self, reconnection_time: Duration) -> Self {
-        self.retry = Some(reconnection_time);
-        self
     }
 }
 
@@ -127,14 +98,12 @@ impl From<Message> for Event {
     /// Converts the message into an event. See [`Message`] for the fields that are written, and for
     /// text that is changed or omitted.
     fn from(message: Message) -> Self {
-        let Message { event, data, last_event_id, retry, clears_id } = message;
+        let Message { event, data, last_event_id, retry } = message;
         let mut converted = Self::new().data(data);
         if let Some(name) = name(event) {
             converted = converted.event(name);
         }
-        if let (true, Ok(id)) =
-            (clears_id || !last_event_id.is_empty(), EventId::try_from(&*last_event_id))
-        {
+        if let Some(Ok(id)) = last_event_id.0.as_deref().map(EventId::try_from) {
             converted = converted.id(id);
         }
         match retry {
@@ -156,13 +125,15 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
     EventName::try_from(one_line).ok()
 }
 
-/// The last event id of a [`Message`]: text that is empty if there is no id, or if the stream
-/// [cleared](Message::last_event_id()) the id.
+/// The last event id of a [`Message`].
+///
+/// Its text is empty in two cases: if the stream has sent no id (`MessageId::default()`), and if
+/// the stream has cleared the id with an empty `id` field (`MessageId::from("")`).
 ///
 /// Cloning is cheap, because clones share the text.
 ///
 /// ```
-/// use tower_sse::{Message, MessageId};
+/// use tower_sse::decode::{Message, MessageId};
 ///
 /// let mut message = Message::new("one");
 /// assert_eq!(&*message.last_event_id, "");
@@ -170,11 +141,7 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
 /// assert_eq!(&*message.last_event_id, "7");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct MessageId(
-    /// `None` if the text is empty: many streams have no ids, and to share empty text would change a
-    /// reference count for each message.
-    Option<Arc<str>>,
-);
+pub struct MessageId(pub(super) Option<Arc<str>>);
 
 impl Deref for MessageId {
     type Target = str;
@@ -187,7 +154,7 @@ impl Deref for MessageId {
 
 impl From<&str> for MessageId {
     fn from(id: &str) -> Self {
-        Self((!id.is_empty()).then(|| id.into()))
+        Self(Some(id.into()))
     }
 }
 

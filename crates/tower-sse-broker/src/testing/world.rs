@@ -1,6 +1,8 @@
 use std::{error::Error, fmt, pin::Pin};
 
-use crate::hub::broker::Broker;
+use tower_sse::hub::broker::Broker;
+
+use crate::with_sources;
 
 /// A future that causes a fault in a [`World`] when it is polled.
 pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -13,7 +15,8 @@ pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// says that the fault goes unnoticed.
 ///
 /// ```
-/// use tower_sse::testing::{MemoryBroker, broker::{Fault, World}};
+/// use tower_sse::testing::MemoryBroker;
+/// use tower_sse_broker::testing::{Fault, World};
 ///
 /// struct Memory(MemoryBroker);
 ///
@@ -81,13 +84,7 @@ impl Problem {
 
     /// Creates a problem from an error and its sources.
     pub(super) fn caused_by(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
-        let mut text = what.to_string();
-        let mut next = Some(error);
-        while let Some(error) = next {
-            text += &format!(": {error}");
-            next = error.source();
-        }
-        Self::new(text)
+        Self::new(format_args!("{what}: {}", with_sources(error)))
     }
 
     /// Creates the problem of a world that cannot cause the scene's fault.
@@ -115,7 +112,7 @@ impl Error for Problem {}
 macro_rules! ensure {
     ($holds:expr, $($text:tt)+) => {
         if !$holds {
-            return Err($crate::testing::broker::Problem::new(format!($($text)+)));
+            return Err($crate::testing::Problem::new(format!($($text)+)));
         }
     };
 }

@@ -3,10 +3,10 @@ use std::{fmt::Display, future::poll_fn, task::Poll, time::Duration};
 
 use futures_core::Stream;
 use tokio::time::timeout;
+use tower_sse::hub::{Gap, Messages, Subscription};
+use tower_sse::{LastEventId, decode::Message};
 
 use super::{Fault, Problem, world::ensure};
-use crate::hub::{Messages, Subscription};
-use crate::{connection::LastEventId, event::Message};
 
 /// A client of a process. All its waits are bounded.
 pub(super) struct HubClient {
@@ -26,7 +26,7 @@ impl HubClient {
         let what = format!("process {}: {expected}", self.process);
         let next = poll_fn(|cx| Pin::new(&mut self.messages).poll_next(cx));
         let next = soon(what, next).await?;
-        let message = next.map(|next| next.unwrap_or_else(|gap| gap.0));
+        let message = next.map(|next| next.unwrap_or_else(|gap| message_of(&gap)));
         self.received.extend(message.clone());
         Ok(message)
     }
@@ -105,6 +105,14 @@ impl HubClient {
     pub(super) fn last_event_id(&self) -> Option<LastEventId> {
         LastEventId::try_from(&*self.received.last()?.last_event_id).ok()
     }
+}
+
+/// Returns a gap as a client receives it.
+fn message_of(gap: &Gap) -> Message {
+    let mut message = Message::new(gap.topic());
+    message.event = "gap".into();
+    message.last_event_id = gap.last_event_id().clone();
+    message
 }
 
 /// Returns whether a message is the gap of a hub. No scene publishes an event with this name.

@@ -1,0 +1,81 @@
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use tower_sse::BoxError;
+
+use crate::{tasks::caught, with_sources};
+
+/// A user and a password for a server, as returned by the closure that a program sets with
+/// `credentials`.
+#[derive(Clone)]
+pub struct Credentials {
+    user: String,
+    password: String,
+}
+
+impl Credentials {
+    /// Creates credentials. If a Redis server has only a password, pass `default` as the user.
+    pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
+        Self { user: user.into(), password: password.into() }
+    }
+
+    /// Returns the user.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Returns the password.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+type Asking = Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>>;
+
+/// A program's closure that returns [`Credentials`], for credentials that change at run time.
+#[derive(Clone)]
+pub struct CredentialsProvider(Arc<dyn Fn() -> Asking + Send + Sync>);
+
+impl CredentialsProvider {
+    /// Creates a provider from an async closure.
+    pub fn new<F, Fut, E>(closure: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        Self(Arc::new(move || {
+            let asking = closure();
+            Box::pin(async move { asking.await.map_err(Into::into) })
+        }))
+    }
+
+    /// Calls the closure, and waits at most `limit` for its result.
+    ///
+    /// # Errors
+    ///
+    /// Returns the text of the closure's error, or says that the closure panicked or took too long.
+    pub async fn ask(&self, limit: Duration) -> Result<Credentials, String> {
+        // A panic would end the task that keeps the connection.
+        match timeout(limit, caught(async { (self.0)().await })).await {
+            Ok(Some(Ok(credentials))) => Ok(credentials),
+            Ok(Some(Err(error))) => Err(with_sources(&*error)),
+            Ok(None) => Err("the closure that returns them panicked".to_owned()),
+            Err(_) => Err("the closure that returns them took too long".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for CredentialsProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialsProvider").finish_non_exhaustive()
+    }
+}

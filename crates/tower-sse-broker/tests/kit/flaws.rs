@@ -1,0 +1,79 @@
+//! The kit finds what is wrong with a broker.
+
+use crate::local::{Flaw, LocalWorld};
+use crate::*;
+
+/// Returns the names of the scenes that fail for a broker with this flaw.
+async fn failed(flaw: Option<Flaw>) -> Vec<&'static str> {
+    let outcomes = outcomes(async || LocalWorld::new(flaw)).await;
+    let failed = outcomes.into_iter().filter_map(|(scene, outcome)| match outcome {
+        Err(problem) if !problem.is_skipped() => Some(scene),
+        _ => None,
+    });
+    failed.collect()
+}
+
+/// Asserts that this scene fails for a broker with this flaw.
+async fn assert_finds(scene: &str, flaw: Flaw) {
+    let failed = failed(Some(flaw)).await;
+    assert!(failed.contains(&scene), "{flaw:?} is found by {failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn broker_without_a_flaw_passes_the_kit() {
+    assert_eq!(failed(None).await, [""; 0]);
+}
+
+/// Makes a test for each flaw, with the scene that finds it.
+macro_rules! finds {
+    ($($test:ident: $flaw:ident in $scene:ident;)+) => {
+        $(#[tokio::test(start_paused = true)]
+        async fn $test() {
+            assert_finds(stringify!($scene), Flaw::$flaw).await;
+        })+
+    };
+}
+
+finds! {
+    orders_of_single_processes_are_found: OwnOrder in all_processes_see_one_order;
+    missing_history_is_found: NoHistory in a_late_process_loads_the_history;
+    silent_losses_are_found: SilentLoss in a_lost_log_is_told_to_all;
+    acknowledgements_with_other_numbers_are_found: OtherNumbers in receipts_are_ids;
+    forgotten_ends_are_found: ForgottenEnds in ends_are_the_same_everywhere;
+    breaks_longer_than_page_are_found: ResumeReadsOnePage in a_long_break_loses_nothing;
+    silently_cut_histories_are_found: HistoryOf1000 in a_burst_loses_nothing;
+    silently_skipping_readers_are_found: LaggedIsIgnored in a_burst_loses_nothing;
+    losses_that_are_reported_too_low_are_found: TrimLossOneTooLow
+        in trimmed_events_are_told_to_a_new_process;
+    cut_topics_are_found: TopicCutAt63 in extremes_are_kept_or_refused;
+    cut_names_are_found: NameCutAt255 in extremes_are_kept_or_refused;
+    normalized_topics_are_found: TopicNormalized in names_and_data_cannot_inject;
+    narrow_retries_are_found: RetryIn32Bits in extremes_are_kept_or_refused;
+    history_that_looks_new_is_found: AgeIsZero in history_is_as_old_as_asked;
+    overflowing_ages_are_found: MaxAgeOverflows in history_of_any_age_is_loaded;
+    readers_that_look_for_no_losses_are_found: OnlyPublishersLook
+        in a_loss_is_told_although_nobody_publishes;
+    hubs_that_end_all_reading_are_found: OneClosedEndsAll in a_hub_is_dropped_while_it_is_fed;
+    positions_that_become_the_newest_are_found: OffsetResetLatest in a_loss_during_a_break_is_told;
+    losses_that_absent_processes_miss_are_found: LossMissedByTheAbsent
+        in a_loss_during_a_break_is_told;
+    loading_that_ends_at_breaks_is_found: BreakEndsLoad in a_break_while_a_hub_loads_loses_nothing;
+    unreported_old_histories_are_found: NoLossIfHistoryEmpty in history_is_as_old_as_asked;
+    overflowing_batches_are_found: BatchOverflows in a_burst_loses_nothing;
+    breaks_with_more_bytes_than_page_are_found: ResumeBytes64K in a_long_break_loses_nothing;
+    ends_with_data_alone_are_found: EndHasDataOnly in every_field_arrives;
+    dropped_empty_ends_are_found: EmptyEndIsDropped in every_field_arrives;
+    lower_case_names_are_found: NameLowerCase in every_field_arrives;
+    trimmed_names_are_found: NameTrimmed in every_field_arrives;
+    ascii_names_are_found: NameAscii in every_field_arrives;
+    cut_comments_are_found: CommentCutAt255 in extremes_are_kept_or_refused;
+    ascii_comments_are_found: CommentAscii in every_field_arrives;
+    ages_in_seconds_are_found: MaxAgeInSeconds in history_is_as_old_as_asked;
+    overflowing_buffers_are_found: BufferOverflows in a_burst_loses_nothing;
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "ends_are_the_same_everywhere: ")]
+async fn failing_scenes_are_in_the_panic() {
+    check(async || LocalWorld::new(Some(Flaw::ForgottenEnds))).await;
+}

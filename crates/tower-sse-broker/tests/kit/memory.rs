@@ -1,0 +1,44 @@
+//! `MemoryBroker` passes the kit.
+
+use crate::*;
+
+struct Memory(MemoryBroker);
+
+impl World for Memory {
+    type Broker = MemoryBroker;
+
+    fn broker(&self) -> MemoryBroker {
+        self.0.clone()
+    }
+
+    fn lose(&self) -> Option<Fault<'_>> {
+        Some(Box::pin(async { self.0.lose_history() }))
+    }
+}
+
+async fn world() -> Memory {
+    Memory(MemoryBroker::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_broker_passes_the_kit_under_a_paused_clock() {
+    check(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_broker_passes_the_kit_on_several_threads() {
+    check(world).await;
+}
+
+#[test]
+fn futures_of_the_kit_can_be_spawned() {
+    const fn assert_send<T: Send>(_: &T) {}
+    assert_send(&check(world));
+    assert_send(&outcomes(world));
+}
+
+#[test]
+fn problems_are_errors_that_can_be_sent() {
+    const fn assert_error<T: std::error::Error + Send + Sync + Unpin + 'static>() {}
+    assert_error::<Problem>();
+}

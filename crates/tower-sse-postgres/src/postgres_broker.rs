@@ -1,0 +1,230 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use tower_sse::hub::broker::{Broker, Feed};
+use tower_sse_broker::{Gate, Queue, follow};
+
+use crate::postgres_log::{LONGEST, LogState, PostgresLog};
+use crate::publisher::{Batcher, PostgresPublisher};
+use crate::settings::{Settings, quoted};
+use crate::{BrokerStats, Error, Health};
+
+/// A [`Broker`] over PostgreSQL, from [`Postgres::broker`](crate::Postgres::broker): hubs of several processes share the
+/// events of one stream, and any program can publish to the stream in its own transactions.
+#[must_use = "pass it to `Hub::connect`"]
+pub struct PostgresBroker {
+    settings: Settings,
+    max_events: usize,
+    max_age: Option<Duration>,
+    publish_deadline: Duration,
+    stats: BrokerStats,
+}
+
+/// The minimum of [`PostgresBroker::max_events`]. A process that is briefly behind must not lose
+/// events.
+const MIN_MAX_EVENTS: usize = 10_000;
+
+impl PostgresBroker {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            stats: BrokerStats::of(settings.health.common.clone()),
+            settings,
+            max_events: 100_000,
+            max_age: None,
+            publish_deadline: Duration::from_secs(2),
+        }
+    }
+
+    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    ///
+    /// ```no_run
+    /// # use tower_sse::hub::Hub;
+    /// # use tower_sse_postgres::Postgres;
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Postgres::open("host=127.0.0.1 user=app")?.broker("orders");
+    /// let health = broker.health();
+    /// let hub = Hub::connect(broker).await?;
+    /// assert!(health.is_ready());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.settings.health.clone()
+    }
+
+    /// Returns a handle to the statistics of the log, for metrics. The handle stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    #[must_use]
+    pub fn stats(&self) -> BrokerStats {
+        self.stats.clone()
+    }
+
+    /// Returns a closure that wakes the hub. Call the closure after a commit. The closure stays
+    /// valid after [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    ///
+    /// Without a call, the hub finds an event that was published by SQL within about 100 ms, or
+    /// later if the server is slow. After a call, clients receive the event a few milliseconds
+    /// later. Unlike `wake => true`, the closure does not slow down the commit.
+    ///
+    /// ```no_run
+    /// # use tower_sse::hub::Hub;
+    /// # use tower_sse_postgres::Postgres;
+    /// # async fn commit() {}
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Postgres::open("host=127.0.0.1 user=app")?.broker("orders");
+    /// let wake = broker.waker();
+    /// let hub = Hub::connect(broker).await?;
+    ///
+    /// commit().await;
+    /// wake();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use = "call it after a commit"]
+    pub fn waker(&self) -> impl Fn() + Clone + Send + Sync + 'static {
+        let wake = Arc::clone(&self.settings.wakes.inbox);
+        move || wake.notify_one()
+    }
+
+    /// Limits the stream to about `events` events over all topics, by removing the oldest. The
+    /// default is 100,000. The stream can exceed the limit by a tenth of it, plus the events
+    /// published in about two seconds.
+    ///
+    /// Set the limit to the total rate of events, multiplied by the maximum age in the hub's
+    /// retention or by the longest expected disconnection, whichever is longer.
+    ///
+    /// ```
+    /// # use tower_sse_postgres::Postgres;
+    /// // 500 events a second, kept for 15 minutes.
+    /// let postgres = Postgres::open("host=127.0.0.1 user=app")?;
+    /// let broker = postgres.broker("orders").max_events(500 * 900);
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_postgres::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `events` is less than 10,000: a process that is briefly behind would lose events.
+    #[track_caller]
+    pub fn max_events(mut self, events: usize) -> Self {
+        assert!(events >= MIN_MAX_EVENTS, "a stream must keep at least {MIN_MAX_EVENTS} events");
+        self.max_events = events;
+        self
+    }
+
+    /// Removes rows of the log that are older than `age`, by the server's clock. The default is one
+    /// and a half times the maximum age in the hub's
+    /// [`retention`](tower_sse::hub::HubBuilder::retention).
+    ///
+    /// About every two seconds, each connected process removes rows that are too old. The newest
+    /// row always stays. A process that is disconnected for longer than `age` reports a gap to its
+    /// clients if events were added meanwhile. All processes should set the same age and the same
+    /// [`max_events`](Self::max_events).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse_postgres::Postgres;
+    /// let postgres = Postgres::open("host=127.0.0.1 user=app")?;
+    /// let broker = postgres.broker("orders").max_age(Duration::from_secs(3600));
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_postgres::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
+    /// maximum age in the hub's retention: clients would receive gaps instead of the history.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Limits how long publishing an event may take, including the wait for a connection. The
+    /// default is 2 seconds.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse_postgres::Postgres;
+    /// let postgres = Postgres::open("host=127.0.0.1 user=app")?;
+    /// let broker = postgres.broker("orders").publish_deadline(Duration::from_millis(500));
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_postgres::Error>(())
+    /// ```
+    pub fn publish_deadline(mut self, deadline: Duration) -> Self {
+        self.publish_deadline = deadline;
+        self
+    }
+
+    /// Sets whether the hub listens for PostgreSQL's notifications, and whether it notifies the
+    /// hubs of other processes. The default is `true`.
+    ///
+    /// Turn notifications off in all processes if other programs fill the server's queue of
+    /// notifications. Also turn them off behind a pooler in transaction mode, where the hub would
+    /// wait a second for a test notification whenever it connects. Without notifications, hubs find
+    /// the events of other processes within about 100 ms, or later if the server is slow.
+    ///
+    /// ```
+    /// # use tower_sse_postgres::Postgres;
+    /// let postgres = Postgres::open("host=pgbouncer port=6432 user=app")?;
+    /// let broker = postgres.broker("orders").listen(false);
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_postgres::Error>(())
+    /// ```
+    pub fn listen(mut self, listens: bool) -> Self {
+        self.settings.listens = listens;
+        self
+    }
+}
+
+impl Broker for PostgresBroker {
+    type Publisher = PostgresPublisher;
+    type Error = Error;
+
+    fn name(&self) -> String {
+        // The server is left out, so that ids stay valid when the stream moves with its data. The
+        // schema is quoted, so that two pairs of schema and stream never make the same name.
+        format!("postgres:{}.{}", quoted(&self.settings.schema), self.settings.stream)
+    }
+
+    /// Connects and loads the history. Then a task follows the log until the hub is closed or
+    /// dropped.
+    async fn start(self, feed: Feed) -> Result<PostgresPublisher, Error> {
+        const ACTION: &str = "connect a hub";
+        let retained = feed.max_age();
+        if self.max_age.is_some_and(|age| age < retained) {
+            let reason = "`max_age` is less than the age of the hub's retention";
+            return Err(Error::new(ACTION, reason));
+        }
+        let max_age = self.max_age.or_else(|| retained.checked_add(retained / 2));
+        let max_age = max_age.filter(|age| *age <= LONGEST);
+        let settings = Arc::new(self.settings.with_defaults());
+        let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::default()));
+        let batcher = Batcher { settings: Arc::clone(&settings), passes: 0 };
+        let batching = Arc::clone(&queue).run(Arc::clone(&gate), feed.closed(), batcher);
+        let batching = tokio::spawn(batching);
+        let health = settings.health.common.clone();
+        let log = PostgresLog {
+            settings: Arc::clone(&settings),
+            queue: Arc::clone(&queue),
+            stats: self.stats,
+            retained,
+            max_age,
+            max_events: self.max_events,
+            state: LogState::default(),
+        };
+        // A batcher that has panicked would leave a hub that cannot publish.
+        follow(log, feed, gate, health, async { _ = batching.await }).await?;
+        Ok(PostgresPublisher { queue, deadline: self.publish_deadline, settings })
+    }
+}
+
+impl fmt::Debug for PostgresBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address can contain a password.
+        f.debug_struct("PostgresBroker")
+            .field("schema", &self.settings.schema)
+            .field("stream", &self.settings.stream)
+            .finish_non_exhaustive()
+    }
+}

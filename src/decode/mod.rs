@@ -1,0 +1,23 @@
+//! Decoding: received bytes as [messages](Message), or as [events](EventRef) that are not copied.
+//!
+//! - [`MessageStream`] decodes the body of another server's response.
+//! - [`Decoder`] decodes bytes as a client does, and returns messages.
+//! - [`EventSplitter`] finds the events in received bytes, for programs that pass them on
+//!   unchanged.
+//!
+//! The page on [upstreams](crate::guide::upstreams) shows when to use which.
+
+mod decoder;
+mod event_ref;
+mod message;
+mod message_stream;
+mod splitter;
+
+pub use self::message::{Message, MessageId};
+pub use self::splitter::{EventSplitter, EventTooLarge, Piece};
+pub use self::{decoder::Decoder, event_ref::EventRef, message_stream::MessageStream};
+
+#[cfg(any(feature = "runs", feature = "testing"))]
+pub(crate) use self::event_ref::Line;
+pub(crate) use self::event_ref::{text, without_line_end};
+pub(crate) use self::splitter::{BYTE_ORDER_MARK, first_block_has_retry};

@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use http::{Response, request::Parts};
+
+use super::answer::{self, Requester};
+use super::record::{NoEvents, Record};
+use super::{AnswerBody, Attachment, Outcome, RunKey, Runs, StartError, process::Process};
+use crate::{connection::LastEventId, decode::Message, history::seen, signals::OnRefusal};
+
+/// A handle to a run: an event stream that is being recorded, or whose recording has ended.
+///
+/// [`Runs::start`](super::Runs::start), [`Runs::replace`](super::Runs::replace) and
+/// [`Runs::get`](super::Runs::get) return handles. Clones of a handle refer to the same run.
+/// Dropping a handle neither stops the run nor detaches a client.
+#[derive(Clone)]
+pub struct Run {
+    runs: Runs,
+    pub(super) record: Arc<Record>,
+    /// Whether this handle was returned to the caller that started the run.
+    is_own: bool,
+}
+
+impl Run {
+    pub(super) const fn new(runs: Runs, record: Arc<Record>, is_own: bool) -> Self {
+        Self { runs, record, is_own }
+    }
+
+    /// Returns the key of the run.
+    #[must_use]
+    pub fn key(&self) -> &RunKey {
+        &self.record.key
+    }
+
+    /// Returns all events that have been recorded so far, so that a program can store them. The
+    /// list is complete once the run has [ended](Self::ended). But if this process has lost contact
+    /// with the run's process, the list has only the events that this process has received.
+    ///
+    /// Returns `None` if an event was evicted. A run that is running in this process evicts events
+    /// only once it has reached its [size limit](super::RunsBuilder::retention). A run that has
+    /// ended, or that belongs to another process, can also lose its events when a memory limit such
+    /// as [`max_memory`](super::RunsBuilder::max_memory) is reached, or when
+    /// its [age limit](super::RunsBuilder::retention) has passed after its end.
+    ///
+    /// ```
+    /// use tower_sse::runs::{Outcome, Run};
+    /// # async fn save(_: &str, _: String) {}
+    ///
+    /// async fn store(run: Run) {
+    ///     if run.ended().await == Some(Outcome::Completed) && let Some(messages) = run.messages() {
+    ///         let text = messages.iter().map(|message| message.data.as_str()).collect();
+    ///         save(run.key().name(), text).await;
+    ///     }
+    /// }
+    /// # _ = store;
+    /// ```
+    #[must_use]
+    pub fn messages(&self) -> Option<Vec<Message>> {
+        self.record.messages()
+    }
+
+    /// Attaches the client of a request, and returns the answer to the request. See the [table of
+    /// all answers](super::Runs#answers).
+    ///
+    /// The handler can add headers to the response, and extensions such as
+    /// [`StreamOptions`](crate::StreamOptions).
+    ///
+    /// With a [store](super#several-processes), a request with an id of another run gets the answer
+    /// of [`Runs::answer`](super::Runs::answer), because a later run may have the key.
+    ///
+    /// If an outer [`SseLayer`](crate::SseLayer) refuses the stream of the client that started the
+    /// run, and no other client is attached, the run is cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the client.
+    pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+        let requester = Requester::of_parts(parts);
+        let is_of_run = seen(requester.last.as_ref(), self.record.epoch, u64::MAX).is_some();
+        if self.runs.shared.is_some() && !is_of_run {
+            let answer = self.runs.answer(self.key(), parts).await;
+            return answer.unwrap_or_else(|| answer::not_found(&requester));
+        }
+        let mut response = match self.serve(requester.last.as_ref(), false).await {
+            Ok(record) => match answer::answer(&record, &requester).await {
+                Some(response) => response,
+                None if self.is_own => answer::forgotten(&record, &requester),
+                None => answer::not_found(&requester),
+            },
+            Err(error) => error.answer_to(&requester),
+        };
+        if self.is_own {
+            response.extensions_mut().insert(on_refusal(&self.runs.process, &self.record));
+        }
+        response
+    }
+
+    /// Attaches a client that has seen the events up to the id `last`. Without `last`, the client
+    /// has seen no events.
+    ///
+    /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if an
+    /// event after `last` was evicted, or if the run is no longer kept. If another process owns the
+    /// run, the [`Attachment`] fails when this process has no memory left for the run's events, or
+    /// cannot reach the store for as long as two [leases](super#several-processes).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the client.
+    pub async fn attach(&self, last: impl Into<Option<LastEventId>>) -> Option<Attachment> {
+        let last = last.into().filter(|last| !last.is_empty());
+        let record = match self.serve(last.as_ref(), true).await {
+            Ok(record) => record,
+            Err(StartError::NotFound) => return None,
+            Err(_) => return self.lost().attach(None).ok().map(Attachment::new),
+        };
+        let reader = match record.attach(last.as_ref()) {
+            Err(NoEvents::GivenWay) => self.lost().attach(None),
+            reader => reader,
+        };
+        let reader = reader.ok()?;
+        match reader.started().await {
+            Ok(()) | Err(NoEvents::AllSeen(_)) => Some(Attachment::new(reader)),
+            Err(_) => None,
+        }
+    }
+
+    /// Returns a record of the run for a client that has seen the events up to `last`. The record
+    /// of this handle may be a mirror (a copy of another process's run) without the event after
+    /// `last`. If `waits` is set, tries to reach the store for up to twice the lease.
+    async fn serve(
+        &self,
+        last: Option<&LastEventId>,
+        waits: bool,
+    ) -> Result<Arc<Record>, StartError> {
+        let own = |_: &_| Ok(Arc::clone(&self.record));
+        self.runs.ask(|shared| shared.serve(&self.record, last, waits), own).await
+    }
+
+    /// Returns another record of the run, which reports to its clients that the contact to the
+    /// run's process is lost.
+    fn lost(&self) -> Arc<Record> {
+        let Record { key, epoch, .. } = &*self.record;
+        let (lost, mirror) = self.runs.process.mirror(key.clone(), *epoch, 0);
+        mirror.lose();
+        lost
+    }
+
+    /// Cancels the run: its outcome is [`Cancelled`](Outcome::Cancelled), and its source is dropped
+    /// when the run's task is polled next. Does nothing if the run has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// The same as for [`Runs::cancel`](super::Runs::cancel).
+    pub async fn cancel(&self) {
+        let cancel = |process: &Arc<Process>| _ = process.cancel_record(&self.record, None);
+        self.runs.ask(|shared| shared.cancel_record(&self.record), cancel).await;
+    }
+
+    /// Returns how the run ended. Returns `None` if the run has not ended, or if its call returned
+    /// anything but an event stream.
+    ///
+    /// For a run of another process, also returns [`Interrupted`](Outcome::Interrupted) if this
+    /// process has lost contact with that process, although the run may go on there.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.record.phase().outcome()
+    }
+
+    /// Waits until the run has ended, or until this process loses contact with the run's process.
+    /// Then returns the [`outcome`](Self::outcome).
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time, and the method can be called again. The future does
+    /// not count as an attached client.
+    pub async fn ended(&self) -> Option<Outcome> {
+        let ended = || Some(self.record.phase()).filter(|phase| !phase.is_live());
+        self.record.until(ended).await.outcome()
+    }
+}
+
+/// Returns a callback that an outer layer calls if it refuses the stream of the client that started
+/// the run.
+pub(super) fn on_refusal(process: &Arc<Process>, record: &Arc<Record>) -> OnRefusal {
+    let (process, record) = (Arc::clone(process), Arc::clone(record));
+    OnRefusal(Arc::new(move || _ = process.end_unattended(&record, Outcome::Cancelled)))
+}
+
+opaque_debug!(Run);
