@@ -111,17 +111,24 @@ mod of_hubs {
         let pages = documented();
         let events = pages.count(&[
             "topic keeps at most {} events, 1",
-            "limits: {} events, 1",
+            "For a topic, these are {} events, 1",
             " minutes, at most {} events and 1 MiB",
         ]);
         let bytes = pages.bytes(&[" events, {} of events, and", " events, {} and"]);
         let age = pages.time(&[
             " of events, and {} of events. All",
-            " MiB and {}.",
+            " MiB and {}; for a run, 2",
             "process keeps the close events of the last {}, at most",
         ]);
-        let retention = Retention::new();
-        assert_eq!(retention, retention.events(events).bytes(bytes).age(age));
+        assert_eq!(Retention::new(), Retention::new().age(age));
+        let kept = |size: usize, count: usize| {
+            let hub = Hub::new();
+            let data = "x".repeat(size - "data: \n\n".len());
+            (0..count).for_each(|_| _ = hub.publish_now("a", data.as_str()).unwrap());
+            hub.stats().events
+        };
+        assert_eq!(kept(16, events + 1), events);
+        assert_eq!(kept(bytes / 4, 6), 4);
     }
 
     #[test]
