@@ -7,8 +7,8 @@
 //!   that a client decodes.
 //!
 //! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. It asks `boundary.rs`
-//! where lines can be written between a source's bytes, `deadline.rs` and [`IdleTimer`](crate::idle_timer::IdleTimer) when, and
-//! `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.
+//! where lines can be written between a source's bytes, `deadline.rs` and `src/idle_timer.rs` when,
+//! and `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.
 
 mod boundary;
 mod deadline;

@@ -139,12 +139,11 @@ impl Decoder {
 
     /// Sets the last event id that the client had before the stream.
     pub(crate) fn start_after(&mut self, id: &str) {
-        if !id.is_empty() {
-            self.client.last_event_id = id.into();
-        }
+        let text = (!id.is_empty()).then(|| id.into());
+        self.client.last_event_id = MessageId(text);
     }
 
-    /// Returns whether the stream has set or cleared the last event id.
+    /// Returns whether the client has had a last event id, which the stream may have cleared.
     pub(crate) const fn has_id(&self) -> bool {
         self.client.last_event_id.0.is_some()
     }

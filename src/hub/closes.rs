@@ -141,13 +141,13 @@ mod tests {
         }
     }
 
-    /// As the page on notifications of `tower-sse-postgres` shows them.
     fn message(data: &str, event: &'static str) -> Message {
         let mut message = Message::new(data);
         message.event = event.into();
         message
     }
 
+    /// As the page on notifications of `tower-sse-postgres` shows them.
     #[test]
     fn program_can_write_closes_itself() {
         for (data, subject, kept) in [

@@ -104,6 +104,14 @@ fn messages_come_as_their_bytes_come() {
 }
 
 #[test]
+fn id_of_before_the_stream_can_be_set_and_taken_back() {
+    let mut stream = MessageStream::new("data: a\n\n".to_owned()).after("7").after("");
+    assert_eq!(stream.last_event_id(), "");
+    let message = stream.next().now_or_never().flatten().unwrap().unwrap();
+    assert_eq!(message, Message::new("a"));
+}
+
+#[test]
 fn incomplete_event_is_discarded_at_the_end_and_the_body_is_dropped() {
     let (feed, mut stream) = fed();
     feed.data("id: 1\nretry: 5\ndata: one\n\nid: 2\ndata: two\n");

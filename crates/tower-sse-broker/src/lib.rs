@@ -109,7 +109,6 @@ mod ledger;
 mod log;
 mod pace;
 mod queue;
-#[allow(missing_docs)]
 #[doc(hidden)]
 pub mod tasks;
 #[cfg(feature = "testing")]
