@@ -43,6 +43,7 @@ heartbeat 16 B literal|axum without KeepAlive
 no event stream bare|no layer
 no event stream bare|no-op layer
 no event stream bare|tower-sse
+no event stream bare|tower-sse with an early head
 no event stream in axum|no layer
 no event stream in axum|no-op layer
 no event stream in axum|tower-sse

@@ -19,7 +19,7 @@ pub(crate) fn causes<'e>(
 
 /// Returns the texts of an error and of its causes, as in `a: b: c`.
 ///
-/// Except for `RunError`, the errors of this crate and of the broker crates display this text, and
+/// Except for `RunError` and `LateResponse`, the errors of this crate and of the broker crates display this text, and
 /// have no [`source`](Error::source). A program that prints such an error, followed by its chain of
 /// sources, therefore prints no text twice.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {

@@ -82,6 +82,7 @@
 //! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | sharing one hub between many processes |
 //! | [`streams`] | closing the streams of a user or session, for example at a log-out |
 //! | [`runs`] | answers that outlive their connection, such as those of language models |
+//! | [`early_head`] | handlers that wait for longer than a proxy does, before they answer |
 //! | [`filter`] | reading, changing or dropping single events of another server's stream |
 //! | [`testing`] | testing your handlers |
 //! | [`guide`] | whole programs, proxies, operation and troubleshooting |
@@ -280,6 +281,7 @@ mod body;
 mod connection;
 mod coop;
 pub mod decode;
+pub mod early_head;
 mod error;
 pub mod event;
 #[cfg(feature = "filter")]

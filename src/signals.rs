@@ -7,6 +7,7 @@
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
 //! | [`StartAt`]: the position of a client without an id | the hub | layers | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
+//! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
 //! | [`Stopped`]: the source stopped for good | runs | bodies | a cause of an error |
 //! | [`Interrupted`]: the answer is incomplete for good | runs | layers | a cause of an error |
@@ -27,7 +28,7 @@ use crate::event::{Event, EventId};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{Runtimes, drop_waker, wake_all};
-use crate::{BoxError, error::causes, stats::Stats};
+use crate::{BoxError, connection::Client, error::causes, stats::Stats};
 
 /// A slot into which an outer layer puts its shutdown before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
@@ -67,6 +68,7 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
+    extensions.remove::<EarlyHead>();
 }
 
 /// A mark around an error that an item of the program's stream returned. A host such as axum or
@@ -166,6 +168,14 @@ pub(crate) struct StartAt {
     pub(crate) is_for_all: bool,
 }
 
+impl StartAt {
+    /// Takes the position out of a response's extensions, if this client receives one.
+    pub(crate) fn take(extensions: &mut Extensions, client: Client) -> Option<Self> {
+        let start: Self = extensions.remove()?;
+        (start.is_for_all || client == Client::EventSource).then_some(start)
+    }
+}
+
 /// A callback in a response's extensions, which a layer calls once it has refused the stream and
 /// dropped its body. The source cannot learn of the refusal from the drop, which has other reasons
 /// too.
@@ -175,6 +185,43 @@ pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 impl OnRefusal {
     pub(crate) fn call(&self) {
         (self.0)();
+    }
+}
+
+/// The link between a response whose head was sent early, and the service that has not answered yet.
+#[derive(Clone, Default)]
+pub(crate) struct EarlyHead(Arc<Early>);
+
+#[derive(Default)]
+struct Early {
+    /// The extensions of the service's response, until the layer takes them.
+    late: Mutex<Option<Extensions>>,
+    on_refusal: OnceLock<OnRefusal>,
+}
+
+impl EarlyHead {
+    /// Gives the layer the extensions of the service's response.
+    pub(crate) fn answer(&self, extensions: Extensions) {
+        *lock(&self.0.late) = Some(extensions);
+    }
+
+    /// Returns the extensions of the service's response, once.
+    pub(crate) fn take_answer(&self) -> Option<Extensions> {
+        lock(&self.0.late).take()
+    }
+
+    /// Sets what a layer calls if it refuses the stream. The request has the extension if its head
+    /// can be sent early.
+    pub(crate) fn set_on_refusal(request: &Extensions, on_refusal: OnRefusal) {
+        if let Some(Self(early)) = request.get() {
+            _ = early.on_refusal.set(on_refusal);
+        }
+    }
+
+    /// Returns the callback for a refusal of the early response.
+    pub(crate) fn on_refusal(&self) -> OnRefusal {
+        let early = Arc::clone(&self.0);
+        OnRefusal(Arc::new(move || early.on_refusal.get().into_iter().for_each(OnRefusal::call)))
     }
 }
 
@@ -293,7 +340,7 @@ impl Interrupted {
 // The client's error has the text already.
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the run ended")
+        f.write_str("the rest of the answer is lost")
     }
 }
 

@@ -5,7 +5,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::Full;
 use tower::service_fn;
-use tower_sse::stats::Stats;
+use tower_sse::{early_head::EarlyHeadLayer, stats::Stats};
 
 use super::{drain::drain, noop::NoopLayer};
 use crate::*;
@@ -18,6 +18,7 @@ pub const WORKS: [&str; 2] = [BARE, AXUM];
 const STREAM: &str = "event stream of one event";
 pub const NO_LAYER: &str = "no layer";
 pub const NO_OP: &str = "no-op layer";
+pub const EARLY: &str = "tower-sse with an early head";
 
 /// Returns the cases of whole responses, from the call to the end of the body: of those that are not
 /// event streams, and of event streams.
@@ -26,11 +27,17 @@ pub fn cases() -> Vec<Case> {
         Case::new(BARE, NO_LAYER, requests(service_fn(answer))),
         Case::new(BARE, NO_OP, requests(NoopLayer.layer(service_fn(answer)))),
         Case::new(BARE, OURS, requests(SseLayer::new().layer(service_fn(answer)))),
+        Case::new(BARE, EARLY, {
+            requests(SseLayer::new().layer(early().layer(service_fn(answer))))
+        }),
         Case::new(BARE, "with timings", requests(timed().layer(service_fn(answer)))),
         Case::new(BARE, "with timings, a label and statistics", {
             requests(observed().layer(service_fn(answer)))
         }),
         Case::new(STREAM, OURS, requests(SseLayer::new().layer(service_fn(stream)))),
+        Case::new(STREAM, EARLY, {
+            requests(SseLayer::new().layer(early().layer(service_fn(stream))))
+        }),
         Case::new(STREAM, "with timings", requests(timed().layer(service_fn(stream)))),
         Case::new(STREAM, "with timings, a label and statistics", {
             requests(observed().layer(service_fn(stream)))
@@ -58,6 +65,10 @@ async fn stream(request: Request<AxumBody>) -> Result<Response<Full<Bytes>>, Inf
     *response.body_mut() = Full::new(EVENT);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     Ok(response)
+}
+
+fn early() -> EarlyHeadLayer {
+    EarlyHeadLayer::new(std::time::Duration::from_secs(10))
 }
 
 fn timed() -> SseLayer {

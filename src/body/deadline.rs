@@ -11,7 +11,7 @@ use crate::connection::{Client, CloseReason};
 use crate::idle_timer::is_within_reach;
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
 use crate::signals::{Inherited, Shutdown, ShutdownWait};
-use crate::streams::{Membership, Revocation};
+use crate::streams::{Membership, Revocation, Unopened};
 
 /// The time at which a stream must end although its source continues: at its maximum age, during a
 /// shutdown, or when the program closes it.
@@ -95,9 +95,26 @@ impl Deadline {
             this.advance(cx);
         } else {
             let until = max_age.and_then(|age| Instant::now().checked_add(age));
-            this.enter(cx, Stage::Open, until);
+            this.enter(cx, Stage::Open, earlier(this.until, until));
         }
         Some(this)
+    }
+
+    /// Takes up the options and subjects of the service's answer, whose head was sent early.
+    pub(super) fn answer_late(
+        this: &mut Option<Box<Self>>,
+        options: &ResolvedOptions,
+        subjects: Option<Unopened>,
+        client: Client,
+        cx: &mut Context<'_>,
+    ) {
+        let former = this.take();
+        let mut deadline = former.unwrap_or_else(|| Box::new(Self::new(options, client, None)));
+        if let Some(subjects) = subjects {
+            deadline.membership = subjects.reopen(deadline.membership.take());
+        }
+        deadline.end_when = options.end_when().map(|token| Cancellation::of(token.child_token()));
+        *this = Self::start(Some(deadline), options, client, cx);
     }
 
     /// Returns what the stream must do now.

@@ -380,7 +380,7 @@ impl Error for DeferredPanic {}
 /// rarely run on such a task, and need no layer.
 #[cold]
 #[inline(never)]
-pub(super) fn warn_without_layer() {
+pub(crate) fn warn_without_layer() {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);
 
     if is_within_layer() || task::try_id().is_none() || HAS_WARNED.swap(true, Relaxed) {

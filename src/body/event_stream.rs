@@ -6,16 +6,17 @@ use std::task::{Context, Poll, ready};
 use std::{mem, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::StreamRecord;
 use super::{Boundary, Deadline, EndsWith, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
-use crate::options::{ResolvedOptions, Retry};
-use crate::signals::{ShutdownWait, StartAt, Stopped, is_within_recorder, within_layer};
-use crate::streams::Membership;
+use crate::options::{ResolvedOptions, Retry, StreamOptions};
+use crate::signals::{EarlyHead, ShutdownWait, StartAt, Stopped};
+use crate::signals::{is_within_recorder, within_layer};
+use crate::streams::{Membership, Unopened};
 use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
@@ -50,13 +51,30 @@ pin_project! {
 }
 
 enum StreamPhase {
-    /// With the position for a client that has no id yet. Boxed, because few streams have one.
-    Beginning(EndsWith, Option<Box<StartAt>>),
+    // Boxed, because most streams have no opening.
+    Beginning(EndsWith, Option<Box<Opening>>),
     Open,
+    /// The head was sent early, and the service has not answered yet.
+    Waiting(Box<EarlyStream>),
     /// The stream is open. A result was polled early, or the rest of a large frame is yet to be
     /// sent.
     Holding(Box<Polled>),
     Ending(LastFrames),
+}
+
+/// What few streams begin with.
+pub(crate) enum Opening {
+    /// The position of a client that has no id yet.
+    Start(StartAt),
+    /// The head was sent early.
+    Early(Box<EarlyStream>),
+}
+
+/// A stream whose head was sent before the service has answered.
+pub(crate) struct EarlyStream {
+    pub(crate) head: EarlyHead,
+    /// The subjects, to which the handler can still add some.
+    pub(crate) subjects: Option<Unopened>,
 }
 
 /// The ready result of polling a body.
@@ -74,14 +92,14 @@ impl StreamState {
         client: Client,
         membership: Option<Membership>,
         record: StreamRecord,
-        start: Option<Box<StartAt>>,
+        opening: Option<Box<Opening>>,
     ) -> Self {
         Self {
             idle: IdleTimer::default(),
             // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(&options, client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
-            phase: StreamPhase::Beginning(ends_with, start),
+            phase: StreamPhase::Beginning(ends_with, opening),
             shutdown: None,
             budget: CoopBudget::default(),
             options,
@@ -158,7 +176,7 @@ where
                         return Poll::Ready(Some(Ok(preamble)));
                     }
                 }
-                StreamPhase::Open | StreamPhase::Holding(_) => {
+                StreamPhase::Open | StreamPhase::Holding(_) | StreamPhase::Waiting(_) => {
                     if let Some(frame) = ready!(self.poll_open(cx)) {
                         return Poll::Ready(Some(Ok(frame)));
                     }
@@ -181,7 +199,39 @@ where
             return Poll::Ready(None);
         };
         let polled = state.record.reason.noting_panic(|| within_layer(|| source.poll_frame(cx)));
-        polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
+        let polled = polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)));
+        if let StreamPhase::Waiting(early) = state.phase
+            && let Some(late) = early.head.take_answer()
+        {
+            return self.answer_late(late, polled, cx);
+        }
+        polled
+    }
+
+    /// Takes up the options, the subjects and the position of an answer whose head was sent early.
+    /// Returns what the source returned, or the position first.
+    #[cold]
+    fn answer_late(
+        &mut self,
+        mut late: Extensions,
+        polled: Poll<Polled>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Polled> {
+        let mut this = self.state();
+        if let StreamPhase::Waiting(early) = mem::replace(this.phase, StreamPhase::Open) {
+            let options = late.remove::<StreamOptions>();
+            *this.options = ResolvedOptions::of_stream(this.options, None, options);
+            this.idle.as_mut().set(IdleTimer::default());
+            this.record.answer_late(&mut late, this.options.on_close());
+            Deadline::answer_late(this.deadline, this.options, early.subjects, *this.client, cx);
+        }
+        let Some(start) = StartAt::take(&mut late, *this.client) else { return polled };
+        let start = this.options.start_event(start);
+        this.record.expect_own_event();
+        if let Poll::Ready(polled) = polled {
+            *this.phase = StreamPhase::Holding(Box::new(polled));
+        }
+        Poll::Ready(Some(Ok(Frame::data(start))))
     }
 
     /// Returns the next frame of an open stream, or `None` once the stream is no longer open.
@@ -255,11 +305,19 @@ where
     #[cold]
     pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
         let this = self.state();
-        let mut start = None;
-        if let StreamPhase::Beginning(ends_with, start_at) =
+        let (mut start, mut is_early) = (None, false);
+        if let StreamPhase::Beginning(ends_with, opening) =
             mem::replace(this.phase, StreamPhase::Open)
         {
-            (*this.shutdown, start) = (ends_with.into_wait(), start_at);
+            *this.shutdown = ends_with.into_wait();
+            match opening.map(|opening| *opening) {
+                None => {}
+                Some(Opening::Start(start_at)) => start = Some(start_at),
+                Some(Opening::Early(early)) => {
+                    is_early = true;
+                    *this.phase = StreamPhase::Waiting(early);
+                }
+            }
         }
         let before = this.deadline.take();
         *this.deadline = Deadline::start(before, this.options, *this.client, cx);
@@ -269,14 +327,18 @@ where
         let client = *this.client;
         let retry = self.first_retry(cx);
         let options = &self.state.options;
-        let start = start.map(|start| options.start_event(*start)).unwrap_or_default();
-        let (preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
+        let start = start.map(|start| options.start_event(start)).unwrap_or_default();
+        let (mut preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
+        let is_heartbeat = is_early && preamble.is_empty();
+        if is_heartbeat {
+            preamble = options.first_sign();
+        }
         if preamble.is_empty() {
             return None;
         }
         let preamble = self.interject(preamble);
-        if has_start {
-            self.state().record.expect_start();
+        if has_start || is_heartbeat {
+            self.state().record.expect_own_event();
         } else if retry.is_some() && client == Client::EventSource {
             self.state().boundary.note_retry();
         }
@@ -294,6 +356,9 @@ where
         }
         if self.must_end(cx) {
             return is_set.then_some(retry);
+        }
+        if matches!(self.state.phase, StreamPhase::Waiting(_)) {
+            return Some(retry);
         }
         // Some clients reject a block with two `retry` lines.
         match self.poll_source(cx) {
@@ -350,6 +415,7 @@ where
         let lines = ready!(self.poll_heartbeat_lines(cx));
         self.state().record.count_heartbeat();
         if self.state().boundary.between_events() {
+            self.state().record.expect_own_event();
             return Poll::Ready(self.interject(lines));
         }
         self.reset_idle_timer();
@@ -384,7 +450,7 @@ const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 impl<B> EventStream<'_, B> {
     /// Returns whether the deadline requires the stream to end at this point.
     pub(super) fn must_be_cut_now(&mut self, cx: &mut Context<'_>) -> bool {
-        matches!(self.state.phase, StreamPhase::Open | StreamPhase::Holding(_))
+        !matches!(self.state.phase, StreamPhase::Beginning(..) | StreamPhase::Ending(_))
             && matches!(self.check_deadline(cx), DeadlineVerdict::EndNow(_))
     }
 

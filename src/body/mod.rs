@@ -21,8 +21,10 @@ mod stream_record;
 pub(crate) use self::sse_body::forward_to_kinds;
 pub use self::{event_body::EventBody, sse_body::SseBody};
 
+pub(crate) use self::deadline::EndsWith;
+pub(crate) use self::event_body::warn_without_layer;
+pub(crate) use self::event_stream::{EarlyStream, Opening, StreamState};
 pub(crate) use self::stream_record::{Observation, StreamRecord};
-pub(crate) use self::{deadline::EndsWith, event_stream::StreamState};
 
 use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};
 

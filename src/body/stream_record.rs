@@ -1,10 +1,12 @@
 use std::{mem, thread, time::Duration};
 
+use http::Extensions;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::callback::{Opaque, catch_panic};
 use crate::connection::{CloseReason, CloseReport, DisconnectGuard, Label};
 use crate::options::{OnClose, OnOpen};
+use crate::signals::Handled;
 use crate::stats::Stats;
 
 /// The number of bytes after which a stream that is never idle updates the shared counters.
@@ -96,8 +98,8 @@ impl StreamRecord {
         }
     }
 
-    /// Notes that the next data frame has the layer's event `start`, and no event of the source.
-    pub(super) fn expect_start(&mut self) {
+    /// Notes that the next data frame has an event of the layer, and no event of the source.
+    pub(super) fn expect_own_event(&mut self) {
         self.await_event(|observation| observation.skips_frame = true);
     }
 
@@ -115,6 +117,15 @@ impl StreamRecord {
         {
             note(observation);
             self.stats_due |= observation.awaits_event;
+        }
+    }
+
+    /// Takes up the service's answer to a request whose head was sent early: counts it if it is a
+    /// refusal, and replaces the closures of `on_close`.
+    pub(super) fn answer_late(&mut self, late: &mut Extensions, on_close: Option<OnClose>) {
+        if let Some(stream) = &mut self.stream {
+            Handled::count_refusal(late, &stream.stats);
+            stream.on_close = on_close;
         }
     }
 
@@ -245,8 +256,7 @@ impl Observation {
     }
 
     /// Notes the first event if it begins in `data`: the first line that is neither empty, nor a
-    /// comment, nor a reconnection time. The layer writes no other lines while a stream is open,
-    /// except for the event `start`, which is skipped.
+    /// comment, nor a reconnection time. Frames with the layer's own events are skipped.
     pub(super) fn note_data(&mut self, data: &[u8]) {
         if mem::take(&mut self.skips_frame) {
             return;

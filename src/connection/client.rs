@@ -101,7 +101,7 @@ pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Returns whether the `Accept` header names `text/event-stream`, with a weight above zero.
-pub(super) fn names_event_stream(headers: &HeaderMap) -> bool {
+pub(crate) fn names_event_stream(headers: &HeaderMap) -> bool {
     ranges(headers)
         .filter_map(RangeMatch::of)
         .any(|range| range.specificity == BY_NAME && range.is_accepted)

@@ -10,5 +10,5 @@ pub use self::close::{CloseReason, CloseReport, Label};
 pub use self::disconnect::Disconnect;
 pub use self::last_event_id::{LAST_EVENT_ID, LastEventId};
 
-pub(crate) use self::client::{Client, HeaderScan, accepts_event_stream};
+pub(crate) use self::client::{Client, HeaderScan, accepts_event_stream, names_event_stream};
 pub(crate) use self::disconnect::DisconnectGuard;

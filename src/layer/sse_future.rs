@@ -7,10 +7,11 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
-use crate::body::{EndsWith, Observation, SseBody, StreamRecord, StreamState};
+use crate::body::{EarlyStream, EndsWith, Observation, Opening, SseBody};
+use crate::body::{StreamRecord, StreamState};
 use crate::connection::{Client, CloseReason, Disconnect, DisconnectGuard};
 use crate::options::{ResolvedOptions, StreamOptions};
-use crate::signals::{Handled, NothingMore, StartAt, within_layer};
+use crate::signals::{EarlyHead, Handled, NothingMore, StartAt, within_layer};
 use crate::streams::{Membership, Unopened};
 use crate::{BoxError, headers};
 
@@ -253,14 +254,21 @@ impl InFlight {
         if self.request.is_head {
             return self.complete_head(response);
         }
-        let joined = match self.subjects.take() {
-            Some(subjects) => subjects.open(may_be_refused).map_err(|_| NotOpened::Limited),
+        let subjects = self.subjects.take();
+        let early = response.extensions_mut().remove::<EarlyHead>();
+        let joined = match &subjects {
+            Some(subjects) if early.is_some() => subjects.open_early(may_be_refused),
+            Some(subjects) => subjects.open(may_be_refused),
             None => Ok(None),
         };
-        let opened =
-            joined.and_then(|member| Ok((member, self.open_stream(&options, may_be_refused)?)));
+        let opened = joined
+            .map_err(|_| NotOpened::Limited)
+            .and_then(|member| Ok((member, self.open_stream(&options, may_be_refused)?)));
         match opened {
-            Ok((membership, record)) => self.start_stream(response, options, membership, record),
+            Ok((membership, record)) => {
+                let early = early.map(|head| Box::new(EarlyStream { head, subjects }));
+                self.start_stream(response, options, membership, record, early)
+            }
             Err(not_opened) => self.refuse(response, not_opened),
         }
     }
@@ -285,18 +293,18 @@ impl InFlight {
         options: Arc<ResolvedOptions>,
         membership: Option<Membership>,
         record: StreamRecord,
+        early: Option<Box<EarlyStream>>,
     ) -> Response<SseBody<B>> {
         let is_coded = headers::has_content_coding(response.headers());
         self.config.make_event_stream(response.headers_mut());
         let shutdown = EndsWith::of(self.config.shutdown.as_ref());
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;
-        let start = response.extensions_mut().remove::<StartAt>();
-        let receives = |start: &StartAt| start.is_for_all || client == Client::EventSource;
-        let start = start.filter(receives).map(Box::new);
+        let start = StartAt::take(response.extensions_mut(), client);
+        let opening = early.map(Opening::Early).or(start.map(Opening::Start)).map(Box::new);
         response.map(|source| {
             let state =
-                StreamState::new(is_coded, options, shutdown, client, membership, record, start);
+                StreamState::new(is_coded, options, shutdown, client, membership, record, opening);
             SseBody::event_stream(source, state)
         })
     }

@@ -95,6 +95,12 @@ impl ResolvedOptions {
         joined(joined(retry, self.padding()), start)
     }
 
+    /// Returns the first lines of a stream whose source has not answered yet. Some proxies hold the
+    /// head back until the first byte of the body.
+    pub(crate) fn first_sign(&self) -> Bytes {
+        self.heartbeat().map_or(Bytes::from_static(b":\n"), |it| it.between_events().clone())
+    }
+
     /// Returns the event that gives a client the id of its position.
     pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
         let id = Event::new().id(start.id);

@@ -160,8 +160,26 @@ impl Unopened {
     }
 
     /// Opens the stream. See [`Subjects::open`].
-    pub(crate) fn open(self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
+    pub(crate) fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
         self.0.open(may_be_refused)
+    }
+
+    /// Opens a stream whose handler is still running, and can add subjects.
+    pub(crate) fn open_early(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
+        let opened = self.open(may_be_refused);
+        lock(&self.0.request.names).is_open = false;
+        opened
+    }
+
+    /// Returns the membership of an early stream with the subjects that the handler has added since.
+    /// They can no longer refuse the stream.
+    pub(crate) fn reopen(self, early: Option<Membership>) -> Option<Membership> {
+        let mut early = early;
+        if let Some(early) = &mut early {
+            lock(&self.0.request.names).places.extend(mem::take(&mut early.places));
+        }
+        // The former membership is dropped last, so that no close comes between the two.
+        self.open(false).unwrap_or_default()
     }
 }
 
@@ -187,7 +205,7 @@ pub(crate) struct Membership {
     open_streams: Arc<OpenStreams>,
     member: Arc<Member>,
     /// The places in the limits. They are free again once the stream has left its lists.
-    _places: Box<[LimitPlace]>,
+    places: Box<[LimitPlace]>,
 }
 
 impl Membership {
@@ -202,7 +220,7 @@ impl Membership {
         let member = open_streams.member(subjects);
         // Before it is in a list, which it leaves when it is dropped.
         let membership =
-            Self { open_streams: Arc::clone(open_streams), member, _places: places.into() };
+            Self { open_streams: Arc::clone(open_streams), member, places: places.into() };
         open_streams.open(ticket, &membership.member);
         membership
     }

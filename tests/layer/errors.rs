@@ -68,11 +68,13 @@ async fn public_errors_print_their_causes_and_a_reporter_prints_none_twice() {
 }
 
 /// The errors that have a source, and why.
-const WITH_A_SOURCE: [&str; 2] = [
+const WITH_A_SOURCE: [&str; 3] = [
     // The layer finds the error of the program by it. It is not public.
     "src/signals.rs: ItemError",
     // `on_error` finds the error of the run by it. Its text is another one.
     "src/runs/outcome.rs: RunError",
+    // The layer finds the mark by it that stops an `EventSource`. Its text is another one.
+    "src/early_head/late_response.rs: LateResponse",
 ];
 
 /// Collects the `impl`s of `Error` in a folder that have a source.

@@ -25,6 +25,8 @@ mod unlayered;
 mod body;
 #[path = "../connection/mod.rs"]
 mod connection;
+#[path = "../early_head/mod.rs"]
+mod early_head;
 #[path = "../streams/mod.rs"]
 mod streams;
 #[path = "../testing/mod.rs"]

@@ -14,7 +14,7 @@ use crate::runs::answer::{self, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Reader};
 use crate::runs::{AnswerBody, RunBody, RunKey, Runs};
-use crate::{BoxError, options::StreamOptions, runs::run::on_refusal};
+use crate::{BoxError, options::StreamOptions, runs::run::on_refusal, signals::EarlyHead};
 
 /// Answers a request with a key: attaches its client to the run that has the key, or calls the
 /// service on a task, and waits for its response head.
@@ -48,6 +48,7 @@ where
     // The options of the request are for the stream of this client, not for the recorded stream.
     request.extensions_mut().remove::<StreamOptions>();
     let record = Arc::clone(&producer.record);
+    EarlyHead::set_on_refusal(request.extensions(), on_refusal(&runs.process, &record));
     let (starter, answer) = oneshot::channel();
     let call = producer.within_call(|| service.call(request));
     drop(service);

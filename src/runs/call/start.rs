@@ -9,7 +9,8 @@ use super::task::{Answer, CallStage, RunTask, spawn};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Record};
 use crate::runs::{Run, RunKey, Runs, StartError};
-use crate::{body::EventBody, event::Encode, layer::response, runs::answer::Requester};
+use crate::runs::{answer::Requester, run::on_refusal};
+use crate::{body::EventBody, event::Encode, layer::response, signals::EarlyHead};
 
 /// A function or closure without arguments that returns the stream of a run.
 ///
@@ -296,8 +297,15 @@ impl Runs {
         S: Stream<Item: Encode> + Send + 'static,
         R: Send + 'static,
     {
-        Ok(match self.claim_to_start(key, request.into()).await? {
-            Claim::New(producer) => self.call(producer, call).await,
+        let request = request.into();
+        Ok(match self.claim_to_start(key, request).await? {
+            Claim::New(producer) => {
+                if let Some(parts) = request {
+                    let on_refusal = on_refusal(&self.process, &producer.record);
+                    EarlyHead::set_on_refusal(&parts.extensions, on_refusal);
+                }
+                self.call(producer, call).await
+            }
             Claim::Existing(record) => Ok(self.existing(record)),
         })
     }

@@ -1,0 +1,189 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::{future::Future, mem};
+
+use bytes::{Bytes, BytesMut};
+use http::{Response, response::Parts};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::{LateResponse, late_response::LateEvent};
+use crate::signals::{EarlyHead, Stopped, is_refusal};
+use crate::{BoxError, body::warn_without_layer, callback::catch_panic, event::Encoded, headers};
+
+pin_project! {
+    /// The body of the responses of an [`EarlyHeadService`](super::EarlyHeadService).
+    ///
+    /// If the head was sent early, the body polls the call of the inner service, and then its answer.
+    /// Dropping the body drops both.
+    pub struct EarlyHeadBody<F, B> {
+        #[pin]
+        kind: Kind<F, B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<F, B> {
+        // The service has answered in time.
+        Passing { #[pin] body: B },
+        Waiting { waiting: Option<Waiting<F>> },
+        // The service has answered late, with an event stream. After a refusal, no terminator may
+        // follow.
+        Streaming { #[pin] body: B, is_refusal: bool },
+        // The service has answered late, with something else.
+        Collecting { #[pin] body: B, late: Option<Late> },
+        Over,
+    }
+}
+
+/// A call whose head was sent early.
+pub(super) struct Waiting<F> {
+    // Boxed, because it moves into the body after the future has polled it.
+    pub(super) call: Pin<Box<F>>,
+    pub(super) late_event: Option<LateEvent>,
+    pub(super) head: EarlyHead,
+}
+
+/// A late answer that is not an event stream.
+struct Late {
+    parts: Box<Parts>,
+    body: BytesMut,
+    late_event: Option<LateEvent>,
+}
+
+/// The limit in bytes of a late answer that can become an event.
+const MAX_LATE: usize = 64 << 10;
+
+type Polled = Option<Result<Frame<Bytes>, BoxError>>;
+
+impl<F, B> EarlyHeadBody<F, B> {
+    pub(super) const fn passing(body: B) -> Self {
+        Self { kind: Kind::Passing { body } }
+    }
+
+    pub(super) const fn waiting(waiting: Waiting<F>) -> Self {
+        Self { kind: Kind::Waiting { waiting: Some(waiting) } }
+    }
+
+    pub(super) const fn empty() -> Self {
+        Self { kind: Kind::Over }
+    }
+}
+
+impl<F, B, E> Body for EarlyHeadBody<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
+        let mut kind = self.project().kind;
+        loop {
+            match kind.as_mut().project() {
+                KindProj::Passing { body } => return body.poll_frame(cx).map_err(Into::into),
+                KindProj::Waiting { waiting } => {
+                    warn_without_layer();
+                    let Some(Waiting { call, .. }) = waiting else { return Poll::Ready(None) };
+                    let answer = ready!(call.as_mut().poll(cx));
+                    match (answer, waiting.take()) {
+                        (Ok(response), Some(waiting)) => kind.set(Kind::of(response, waiting)),
+                        (Ok(_), None) => return Poll::Ready(None),
+                        (Err(error), _) => return Poll::Ready(Some(Err(error.into()))),
+                    }
+                }
+                KindProj::Streaming { body, is_refusal } => {
+                    let polled = ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+                    let stops = polled.is_none() && *is_refusal;
+                    if !matches!(polled, Some(Ok(_))) {
+                        kind.set(Kind::Over);
+                    }
+                    return Poll::Ready(if stops { Some(Err(Box::new(Stopped))) } else { polled });
+                }
+                KindProj::Collecting { body, late } => {
+                    let last = match ready!(body.poll_frame(cx)) {
+                        Some(Ok(frame)) => {
+                            if late.as_mut().is_some_and(|late| late.take_in(frame)) {
+                                continue;
+                            }
+                            late.take().map(Late::too_large)
+                        }
+                        Some(Err(error)) => Some(Err(error.into())),
+                        None => late.take().map(Late::last_frame),
+                    };
+                    kind.set(Kind::Over);
+                    return Poll::Ready(last);
+                }
+                KindProj::Over => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Passing { body } => body.is_end_stream(),
+            Kind::Waiting { waiting: None } | Kind::Over => true,
+            _ => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Passing { body } => body.size_hint(),
+            Kind::Over => SizeHint::with_exact(0),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl<F, B> Kind<F, B> {
+    /// Returns the rest of the body after this late response, and gives the layer what it can still
+    /// use of its head.
+    fn of(response: Response<B>, waiting: Waiting<F>) -> Self {
+        let Waiting { call, late_event, head } = waiting;
+        drop(call);
+        let (mut parts, body) = response.into_parts();
+        let is_stream = parts.status.is_success()
+            && headers::is_event_stream(parts.status, &parts.headers)
+            && !headers::has_content_coding(&parts.headers);
+        let is_refusal = is_refusal(&parts.extensions);
+        head.answer(mem::take(&mut parts.extensions));
+        if is_stream {
+            return Self::Streaming { body, is_refusal };
+        }
+        let late = Late { parts: Box::new(parts), body: BytesMut::new(), late_event };
+        Self::Collecting { body, late: Some(late) }
+    }
+}
+
+impl Late {
+    /// Adds a frame. Returns `false` if the body becomes too large.
+    fn take_in(&mut self, frame: Frame<Bytes>) -> bool {
+        let data = frame.into_data().unwrap_or_default();
+        let fits = self.body.len() + data.len() <= MAX_LATE;
+        if fits {
+            self.body.extend_from_slice(&data);
+        }
+        fits
+    }
+
+    fn too_large(self) -> Result<Frame<Bytes>, BoxError> {
+        Err(LateResponse::boxed(Response::from_parts(*self.parts, Bytes::new())))
+    }
+
+    /// Returns the event for the response, or the error with which the body fails.
+    fn last_frame(self) -> Result<Frame<Bytes>, BoxError> {
+        let response = Response::from_parts(*self.parts, self.body.freeze());
+        let late_event =
+            self.late_event.filter(|_| !headers::has_content_coding(response.headers()));
+        match late_event.and_then(|to_event| catch_panic(|| to_event(&response)).flatten()) {
+            Some(event) => Ok(Frame::data(Encoded::from(event).into())),
+            None => Err(LateResponse::boxed(response)),
+        }
+    }
+}
+
+opaque_debug!(EarlyHeadBody<F, B>);

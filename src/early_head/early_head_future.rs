@@ -1,0 +1,103 @@
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::{future::Future, time::Duration};
+
+use http::{Response, StatusCode, header::CONTENT_TYPE};
+use pin_project_lite::pin_project;
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{EarlyHeadBody, early_head_body::Waiting, late_response::LateEvent};
+use crate::{headers::TEXT_EVENT_STREAM, signals::EarlyHead};
+
+pin_project! {
+    /// The response future of [`EarlyHeadService`](super::EarlyHeadService).
+    ///
+    /// Dropping this future drops the future of the inner service.
+    pub struct EarlyHeadFuture<F> {
+        #[pin]
+        progress: Progress<F>,
+    }
+}
+
+pin_project! {
+    #[project = ProgressProj]
+    enum Progress<F> {
+        Passing { #[pin] call: F },
+        // `None` once the head was sent early.
+        Racing { call: Option<Waiting<F>>, due: Option<Instant>, sleep: Option<Pin<Box<Sleep>>> },
+        // The client came back after the event that was to stop it.
+        Stopped,
+    }
+}
+
+impl<F> EarlyHeadFuture<F> {
+    #[inline]
+    pub(super) const fn passing(call: F) -> Self {
+        Self { progress: Progress::Passing { call } }
+    }
+
+    pub(super) const fn stopped() -> Self {
+        Self { progress: Progress::Stopped }
+    }
+
+    /// Waits for `call` until `after` has passed.
+    pub(super) fn racing(
+        call: F,
+        after: Duration,
+        late_event: Option<LateEvent>,
+        head: EarlyHead,
+    ) -> Self {
+        // `None` for a time that never comes.
+        let due = Instant::now().checked_add(after);
+        let call = Some(Waiting { call: Box::pin(call), late_event, head });
+        Self { progress: Progress::Racing { call, due, sleep: None } }
+    }
+}
+
+impl<F, B, E> Future for EarlyHeadFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<EarlyHeadBody<F, B>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().progress.project() {
+            ProgressProj::Passing { call } => {
+                call.poll(cx).map_ok(|response| response.map(EarlyHeadBody::passing))
+            }
+            ProgressProj::Racing { call, due, sleep } => {
+                let Some(Waiting { call: future, .. }) = call else { return Poll::Pending };
+                if let Poll::Ready(answer) = future.as_mut().poll(cx) {
+                    *call = None;
+                    return Poll::Ready(
+                        answer.map(|response| response.map(EarlyHeadBody::passing)),
+                    );
+                }
+                let Some(due) = *due else { return Poll::Pending };
+                let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+                // The call may have spent tokio's budget, without which a timer is never ready.
+                ready!(pin!(coop::unconstrained(sleep)).poll(cx));
+                call.take().map_or(Poll::Pending, |call| Poll::Ready(Ok(early_response(call))))
+            }
+            ProgressProj::Stopped => {
+                let mut response = Response::new(EarlyHeadBody::empty());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                Poll::Ready(Ok(response))
+            }
+        }
+    }
+}
+
+/// Returns the head that is sent before the call has answered.
+fn early_response<F, B>(call: Waiting<F>) -> Response<EarlyHeadBody<F, B>> {
+    let head = call.head.clone();
+    let mut response = Response::new(EarlyHeadBody::waiting(call));
+    response.headers_mut().insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
+    response.extensions_mut().insert(head.on_refusal());
+    response.extensions_mut().insert(head);
+    response
+}
+
+opaque_debug!(EarlyHeadFuture<F>);

@@ -1,0 +1,250 @@
+use std::task::{Context, Poll};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, request::Parts};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{EarlyHeadBody, EarlyHeadFuture, late_response::LateEvent};
+use crate::BoxError;
+use crate::connection::{Client, LastEventId, names_event_stream};
+use crate::event::Event;
+use crate::signals::{EarlyHead, INTERRUPTED};
+
+/// A layer that sends the head of an event stream if the service has not answered in time. The
+/// service's answer follows in the body.
+///
+/// Put it inside of [`SseLayer`](crate::SseLayer), which sends the heartbeats:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use axum::{Router, routing::get};
+/// use tower_sse::{SseLayer, early_head::EarlyHeadLayer};
+/// # async fn report() {}
+///
+/// let app: Router = Router::new()
+///     .route("/report", get(report))
+///     .layer(EarlyHeadLayer::new(Duration::from_secs(10)))
+///     .layer(SseLayer::new());
+/// ```
+///
+/// The [module](crate::early_head) describes what a client receives.
+#[derive(Clone)]
+pub struct EarlyHeadLayer {
+    options: Arc<EarlyHeadOptions>,
+}
+
+#[derive(Clone)]
+struct EarlyHeadOptions {
+    after: Duration,
+    when: Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>,
+    late_event: Option<LateEvent>,
+}
+
+impl EarlyHeadLayer {
+    /// Creates a layer that sends the head once a request has waited for `after`.
+    ///
+    /// There is no default, because the time must be shorter than the shortest timeout of your
+    /// proxies: 10 seconds suit nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100
+    /// seconds). Until then, an error of the service still reaches the client with its own status.
+    ///
+    /// # Panics
+    ///
+    /// The future of the response panics if it is polled outside of a tokio runtime with timers.
+    #[must_use]
+    pub fn new(after: Duration) -> Self {
+        Self { options: Arc::new(EarlyHeadOptions { after, when: None, late_event: None }) }
+    }
+
+    /// Sets which requests can get an early head. By default, these are `GET` requests whose
+    /// `Accept` names `text/event-stream`.
+    ///
+    /// `when` replaces the default. The layer calls it for each request except `HEAD` requests, which
+    /// always pass. Return `false` unless the client expects an event stream: it receives one, even
+    /// if the service answers with JSON later. If only the body says what the client expects, call
+    /// [`answer`](Self::answer) in the handler instead.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::early_head::EarlyHeadLayer;
+    /// let layer = EarlyHeadLayer::new(Duration::from_secs(10))
+    ///     .when(|request| request.uri.path().starts_with("/stream/"));
+    /// ```
+    #[must_use]
+    pub fn when<F>(mut self, when: F) -> Self
+    where
+        F: Fn(&Parts) -> bool + Send + Sync + 'static,
+    {
+        self.options_mut().when = Some(Arc::new(when));
+        self
+    }
+
+    /// Turns a late answer that is not an event stream into the last event of the stream. By default,
+    /// the body fails with a [`LateResponse`](super::LateResponse).
+    ///
+    /// After the event, the stream ends cleanly. If `to_event` returns `None` or panics, the body
+    /// fails. It also fails, without a call of `to_event`, if the answer has more than 64 KiB or a
+    /// content coding, or if the service returns an error.
+    ///
+    /// An `EventSource` reconnects after the event: give it a name, and let the page call `close()`.
+    /// For the SDKs of OpenAI and Anthropic, there are `openai_error` and `anthropic_error` (feature
+    /// `json`).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::{Event, early_head::EarlyHeadLayer};
+    /// let layer = EarlyHeadLayer::new(Duration::from_secs(10)).late_event(|late| {
+    ///     let body = String::from_utf8(late.body().to_vec()).ok()?;
+    ///     Some(Event::new().event(if late.status().is_success() { "answer" } else { "failed" }).data(body))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn late_event<F>(mut self, to_event: F) -> Self
+    where
+        F: Fn(&Response<Bytes>) -> Option<Event> + Send + Sync + 'static,
+    {
+        self.options_mut().late_event = Some(Arc::new(to_event));
+        self
+    }
+
+    /// Does for one handler what the layer does for a service: answers with the response of `call`,
+    /// or with an early head if `call` takes too long.
+    ///
+    /// Use it where the body of the request decides whether the client expects a stream. Official
+    /// clients of OpenAI, for example, send the same headers with `"stream": false`. The route needs
+    /// an [`SseLayer`](crate::SseLayer), but not this layer.
+    ///
+    /// ```
+    /// use axum::{Json, extract::State, response::{IntoResponse, Response}};
+    /// use serde_json::Value;
+    /// use tower_sse::early_head::EarlyHeadLayer;
+    /// # async fn complete(_: Value) -> Response { ().into_response() }
+    ///
+    /// async fn chat(State(early): State<EarlyHeadLayer>, Json(body): Json<Value>) -> Response {
+    ///     if body["stream"] != true {
+    ///         return complete(body).await;
+    ///     }
+    ///     early.answer(complete(body)).await.into_response()
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops `call`, as does dropping the response's body.
+    pub fn answer<F, B>(
+        &self,
+        call: F,
+    ) -> impl Future<Output = Response<impl Body<Data = Bytes, Error = BoxError> + use<F, B>>> + use<F, B>
+    where
+        F: Future<Output = Response<B>>,
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let call = async move { Ok::<_, Infallible>(call.await) };
+        let answer = self.options.race(call, EarlyHead::default());
+        async move {
+            match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    }
+
+    fn options_mut(&mut self) -> &mut EarlyHeadOptions {
+        Arc::make_mut(&mut self.options)
+    }
+}
+
+impl EarlyHeadOptions {
+    fn race<F>(&self, call: F, head: EarlyHead) -> EarlyHeadFuture<F> {
+        EarlyHeadFuture::racing(call, self.after, self.late_event.clone(), head)
+    }
+}
+
+impl<S> Layer<S> for EarlyHeadLayer {
+    type Service = EarlyHeadService<S>;
+
+    fn layer(&self, inner: S) -> EarlyHeadService<S> {
+        EarlyHeadService { inner, options: Arc::clone(&self.options) }
+    }
+}
+
+opaque_debug!(EarlyHeadLayer);
+
+/// The middleware that an [`EarlyHeadLayer`] wraps around a service.
+///
+/// It is ready when the inner service is ready, and its errors are those of the inner service.
+#[derive(Clone)]
+pub struct EarlyHeadService<S> {
+    inner: S,
+    options: Arc<EarlyHeadOptions>,
+}
+
+impl<S> EarlyHeadService<S> {
+    /// Returns a reference to the inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for EarlyHeadService<S>
+where
+    S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>>,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Response = Response<EarlyHeadBody<S::Future, R>>;
+    type Error = S::Error;
+    type Future = EarlyHeadFuture<S::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if *request.method() == Method::HEAD {
+            return EarlyHeadFuture::passing(self.inner.call(request));
+        }
+        let can_wait = match &self.options.when {
+            None if *request.method() != Method::GET => false,
+            None => names_event_stream(request.headers()),
+            Some(when) => {
+                let (parts, body) = request.into_parts();
+                let can_wait = when(&parts);
+                request = Request::from_parts(parts, body);
+                can_wait
+            }
+        };
+        if !can_wait {
+            return EarlyHeadFuture::passing(self.inner.call(request));
+        }
+        if was_stopped(&request) {
+            return EarlyHeadFuture::stopped();
+        }
+        let head = EarlyHead::default();
+        request.extensions_mut().insert(head.clone());
+        self.options.race(self.inner.call(request), head)
+    }
+}
+
+/// Returns whether an `EventSource` comes back after a late answer that was to stop it.
+fn was_stopped<B>(request: &Request<B>) -> bool {
+    let (method, headers) = (request.method(), request.headers());
+    LastEventId::from_headers(headers).is_some_and(|last| last.as_str() == INTERRUPTED)
+        && Client::of(method, headers) == Client::EventSource
+}
+
+opaque_debug!(EarlyHeadService<S>);

@@ -1,0 +1,122 @@
+use std::{error::Error, fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+#[cfg(feature = "json")]
+use serde_json::{Value, json};
+
+use crate::{BoxError, event::Event, signals::Interrupted};
+
+/// Turns a late response into the last event of its stream.
+pub(super) type LateEvent = Arc<dyn Fn(&Response<Bytes>) -> Option<Event> + Send + Sync>;
+
+/// The error of a stream whose service has answered late, and not with an event stream.
+///
+/// The layer's [`on_error`](crate::SseLayer::on_error) receives it, and can make an event of it:
+///
+/// ```
+/// use tower_sse::{Event, SseLayer, early_head::LateResponse};
+///
+/// # let layer: SseLayer =
+/// SseLayer::new().on_error(|error| match error.downcast_ref::<LateResponse>() {
+///     Some(late) => Event::new().event("failed").data(late.response().status().as_str()),
+///     None => Event::new().event("failed").data("500"),
+/// });
+/// ```
+pub struct LateResponse {
+    response: Response<Bytes>,
+}
+
+impl LateResponse {
+    pub(super) fn boxed(response: Response<Bytes>) -> BoxError {
+        Box::new(Self { response })
+    }
+
+    /// Returns the response. Its body is empty if it had more than 64 KiB, and its extensions are
+    /// empty.
+    #[must_use]
+    pub const fn response(&self) -> &Response<Bytes> {
+        &self.response
+    }
+}
+
+impl fmt::Debug for LateResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LateResponse").field("status", &self.response.status()).finish()
+    }
+}
+
+impl fmt::Display for LateResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.response.status();
+        write!(f, "the service answered {status} after the head of an event stream had been sent")
+    }
+}
+
+impl Error for LateResponse {
+    /// Returns the mark that stops an `EventSource`, if the response would have stopped it in time
+    /// and another request is useless.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let status = self.response.status();
+        let stops = status == StatusCode::NO_CONTENT || status.is_client_error();
+        stops.then_some(&Interrupted)
+    }
+}
+
+/// Turns a late error into the event for which the SDKs of OpenAI raise their `APIError`: its data is
+/// `{"error": …}`. Give it to [`late_event`](super::EarlyHeadLayer::late_event).
+///
+/// The field `status` of the error has the status. An `error` in the response's JSON keeps its other
+/// fields. Returns `None` for a response that is a success.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::early_head::{EarlyHeadLayer, openai_error};
+///
+/// let layer = EarlyHeadLayer::new(Duration::from_secs(10)).late_event(openai_error);
+/// ```
+#[must_use]
+#[cfg(feature = "json")]
+pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
+    Some(Event::new().data(json!({ "error": error_of(late)? }).to_string()))
+}
+
+/// Turns a late error into the event for which the SDKs of Anthropic raise their `APIStatusError` or
+/// `APIError`: its name is `error`, and its data `{"type": "error", "error": …}`. Give it to
+/// [`late_event`](super::EarlyHeadLayer::late_event).
+///
+/// The field `status` of the error has the status. An `error` in the response's JSON keeps its other
+/// fields. Returns `None` for a response that is a success.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::early_head::{EarlyHeadLayer, anthropic_error};
+///
+/// let layer = EarlyHeadLayer::new(Duration::from_secs(10)).late_event(anthropic_error);
+/// ```
+#[must_use]
+#[cfg(feature = "json")]
+pub fn anthropic_error(late: &Response<Bytes>) -> Option<Event> {
+    let data = json!({ "type": "error", "error": error_of(late)? });
+    Some(Event::new().event("error").data(data.to_string()))
+}
+
+/// Returns the error of a response, with its status.
+#[cfg(feature = "json")]
+fn error_of(late: &Response<Bytes>) -> Option<Value> {
+    let status = late.status();
+    if status.is_success() {
+        return None;
+    }
+    let mut body: Value = serde_json::from_slice(late.body()).unwrap_or_default();
+    let mut error = match body.get_mut("error").map(Value::take) {
+        Some(error @ Value::Object(_)) => error,
+        _ => {
+            let text = String::from_utf8_lossy(late.body());
+            let message = if text.is_empty() { status.to_string().into() } else { text };
+            json!({ "type": "api_error", "message": message })
+        }
+    };
+    error.as_object_mut()?.insert("status".into(), status.as_u16().into());
+    Some(error)
+}

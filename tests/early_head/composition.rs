@@ -1,0 +1,219 @@
+//! What the options of `SseLayer` do while the service has not answered, and after a late answer.
+
+use tower_sse::streams::Streams;
+
+use super::*;
+
+/// Returns an app that waits for ever, and a pointer to which its running calls have others.
+fn waiting(layer: SseLayer) -> (Router, Arc<()>) {
+    let running = Arc::new(());
+    let held = Arc::clone(&running);
+    let app = Router::new().fallback(any(async move || {
+        let _held = Arc::clone(&held);
+        pending::<()>().await;
+    }));
+    (app.layer(early()).layer(layer), running)
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_gets_at_once_and_gives_calls_half_a_minute() {
+    for client in Requester::ALL {
+        let (reports, shutdown) = (Reports::default(), CancellationToken::new());
+        let (app, running) = waiting(reports.observe(SseLayer::new().shutdown(shutdown.clone())));
+        let idle = Arc::strong_count(&running);
+        let body = ask(&app, client).await.into_body();
+        assert!(Arc::strong_count(&running) > idle);
+        shutdown.cancel();
+        let start = Instant::now();
+        let (_, error) = read(body).await;
+        let is_call = client == Requester::Post;
+        assert_eq!(error.is_some(), client.is_cut_by_failing(), "{client:?}");
+        assert_eq!(start.elapsed().as_secs(), if is_call { 30 } else { 0 }, "{client:?}");
+        assert_eq!(reports.take(), [CloseReason::Drained]);
+        assert_eq!(Arc::strong_count(&running), idle, "the call was dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_answers_during_the_shutdown() {
+    let shutdown = CancellationToken::new();
+    let app = slow(LATE, events).layer(early());
+    let app = app.layer(SseLayer::new().without_heartbeat().shutdown(shutdown.clone()));
+    let body = ask(&app, Requester::Post).await.into_body();
+    sleep(LATE - AFTER - 20 * SECOND).await;
+    shutdown.cancel();
+    let (text, error) = read(body).await;
+    assert_eq!((&*text, error.is_none()), (&*format!(":\n{EVENTS}"), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_comes_with_the_early_head_and_drops_the_call() {
+    let stats = Stats::new();
+    let (app, running) = waiting(SseLayer::new().max_streams(1).stats(&stats));
+    let first = ask(&app, Requester::Post).await;
+    let with_one = Arc::strong_count(&running);
+    let start = Instant::now();
+    let second = ask(&app, Requester::Post).await;
+    assert_eq!((second.status(), start.elapsed()), (StatusCode::SERVICE_UNAVAILABLE, AFTER));
+    assert_eq!(Arc::strong_count(&running), with_one, "the call was dropped");
+    assert_eq!((stats.snapshot().open, stats.snapshot().refused), (1, 1));
+    drop(first);
+    assert_eq!(ask(&app, Requester::Post).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_leaves_drops_the_call() {
+    let reports = Reports::default();
+    let (sender, seen) = oneshot::channel();
+    let sender = Arc::new(Mutex::new(Some(sender)));
+    let app = Router::new().fallback(any(async move |disconnect: Disconnect| {
+        let sender = sender.lock().unwrap().take().unwrap();
+        tokio::spawn(async move {
+            disconnect.cancelled().await;
+            sender.send(disconnect.reason()).unwrap();
+        });
+        pending::<()>().await;
+    }));
+    let layer = reports.observe(SseLayer::new().track_disconnects(true));
+    let response = ask(&app.layer(early()).layer(layer), Requester::EventSource).await;
+    drop(response);
+    assert_eq!(seen.await.unwrap(), Some(CloseReason::Disconnected));
+    assert_eq!(reports.take(), [CloseReason::Disconnected]);
+}
+
+/// Returns what a client receives if its late answer has these options, and the time that it takes.
+async fn with_late(layer: SseLayer, options: StreamOptions) -> (String, Duration) {
+    let endless = move || {
+        let one = stream::iter([Event::from("one")]).chain(stream::pending());
+        tower_sse::response(one).with_options(options.clone()).into_response()
+    };
+    let app = slow(LATE, endless).layer(early()).layer(layer);
+    let start = Instant::now();
+    let (text, _) = receive(&app, Requester::EventSource).await;
+    (text, start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_of_a_late_response_apply() {
+    let layer = || SseLayer::new().retry(SECOND).without_heartbeat();
+    let options = || StreamOptions::new().max_age(25 * SECOND);
+    let (text, time) = with_late(layer(), options().heartbeat(10 * SECOND)).await;
+    assert_eq!((&*text, time), ("retry: 1000\ndata: one\n\n:\n:\n", LATE + 25 * SECOND));
+
+    let closed = Reports::default();
+    let counted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&counted);
+    let on_close = options().on_close(move |_| _ = count.fetch_add(1, SeqCst));
+    _ = with_late(closed.observe(layer()), on_close).await;
+    assert_eq!((counted.load(SeqCst), closed.take()), (1, vec![CloseReason::Expired]));
+
+    let token = CancellationToken::new();
+    let end = token.clone();
+    tokio::spawn(async move {
+        sleep(LATE + 5 * SECOND).await;
+        end.cancel();
+    });
+    let (_, time) = with_late(layer(), StreamOptions::new().end_when(token)).await;
+    assert_eq!(time, LATE + 5 * SECOND);
+
+    let done = || events().with_options(StreamOptions::new().terminator("[DONE]"));
+    let app = slow(LATE, done).layer(early()).layer(SseLayer::new().without_heartbeat());
+    let expected = format!(":\n{EVENTS}data: [DONE]\n\n");
+    assert_eq!(receive(&app, Requester::Post).await, (expected, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn maximum_age_counts_from_the_early_head() {
+    let layer = SseLayer::new().max_age(20 * SECOND).without_retry().without_heartbeat();
+    let (text, time) = with_late(layer.clone(), StreamOptions::new()).await;
+    assert_eq!((&*text, time), (":\n", AFTER + 20 * SECOND));
+    let layer = layer.max_age(LATE);
+    let (text, time) = with_late(layer, StreamOptions::new().max_age(LATE)).await;
+    assert_eq!((&*text, time), (":\ndata: one\n\n", AFTER + LATE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_of_the_request_apply() {
+    let options = StreamOptions::new().terminator("[DONE]").without_heartbeat();
+    let app = slow(LATE, events).layer(early()).layer(SseLayer::new());
+    let mut request = Requester::Post.request("/");
+    options.merge_into_extensions(request.extensions_mut());
+    let (text, _) = read(send(&app, request).await.into_body()).await;
+    assert_eq!(text, format!(":\n{EVENTS}data: [DONE]\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_refusal_is_counted_and_has_no_terminator() {
+    let stats = Stats::new();
+    let refuse = |request: axum::extract::Request| async move {
+        sleep(LATE).await;
+        let (parts, _) = request.into_parts();
+        Refusal::per_client().retry(5 * SECOND).answer(&parts).into_response()
+    };
+    let layer = SseLayer::new().without_retry().without_heartbeat().terminator("[DONE]");
+    let app = Router::new().fallback(any(refuse)).layer(early()).layer(layer.stats(&stats));
+    let expected = (":\nretry: 5000\n".into(), None);
+    assert_eq!(receive(&app, Requester::EventSource).await, expected);
+    assert_eq!(stats.snapshot().refused, 1);
+    assert!(receive(&app, Requester::Post).await.1.is_some());
+    assert_eq!(stats.snapshot().refused, 2);
+}
+
+/// Returns an app whose handler adds the subject `name` after `wait`, and then answers with an
+/// endless stream.
+fn adding(streams: &Streams, name: &'static str, wait: Duration) -> Router {
+    let handler = async move |subjects: Subjects| {
+        sleep(wait).await;
+        subjects.add(name);
+        sleep(LATE - wait).await;
+        tower_sse::response(stream::pending::<Event>())
+    };
+    let layer = SseLayer::new().without_heartbeat().streams(streams);
+    Router::new().fallback(any(handler)).layer(early()).layer(layer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_out_ends_a_stream_whose_subject_was_added_late() {
+    for (name, wait, close_at, ends_at) in [
+        ("known at the early head", SECOND, 2 * AFTER, 2 * AFTER),
+        ("added late, closed before the answer", 2 * AFTER, 3 * AFTER, LATE),
+        ("added late, closed before it is added", 3 * AFTER, 2 * AFTER, LATE),
+        ("added late, closed after the answer", 2 * AFTER, LATE + AFTER, LATE + AFTER),
+    ] {
+        let _case = case(name);
+        let streams = Streams::new();
+        let app = adding(&streams, "user:7", wait);
+        let start = Instant::now();
+        let closing = async {
+            sleep(close_at).await;
+            _ = streams.close("user:7").await;
+        };
+        let received = async {
+            let received = receive(&app, Requester::EventSource).await;
+            assert!(received.1.is_none());
+        };
+        tokio::join!(closing, received);
+        assert_eq!(start.elapsed(), ends_at.max(close_at));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_subject_holds_a_place_in_its_limit() {
+    let streams = Streams::builder().limit("user:", 1).build();
+    let app = adding(&streams, "user:7", 2 * AFTER);
+    let mut body = ask(&app, Requester::Get).await.into_body();
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    // Until the subject is added, until the answer, and after it.
+    for _ in 0..3 {
+        idle(&mut body, LATE).await;
+    }
+    let start = Instant::now();
+    let full = Router::new().fallback(any(async |subjects: Subjects| {
+        subjects.try_add("user:7").map_or(StatusCode::TOO_MANY_REQUESTS, |()| StatusCode::OK)
+    }));
+    let full = full.layer(SseLayer::new().streams(&streams));
+    assert_eq!(ask(&full, Requester::Get).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    drop(body);
+    assert_eq!(ask(&full, Requester::Get).await.status(), StatusCode::OK);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}

@@ -1,0 +1,75 @@
+//! Heads that are sent before the service has answered, under a paused clock.
+
+mod answers;
+mod composition;
+mod layers;
+mod model;
+#[cfg(all(feature = "hub", feature = "runs"))]
+mod runs;
+
+use axum::{Router, body::Body as AxumBody, response::Response as AxumResponse, routing::any};
+use tower_sse::early_head::EarlyHeadLayer;
+
+use self::SECOND;
+use crate::*;
+
+/// How long the layer waits, and when the handlers answer.
+const AFTER: Duration = Duration::from_secs(10);
+const LATE: Duration = Duration::from_secs(60);
+
+/// Returns a layer for all requests.
+fn early() -> EarlyHeadLayer {
+    EarlyHeadLayer::new(AFTER).when(|_| true)
+}
+
+/// Returns an app whose handler answers after `wait`.
+fn slow<R>(wait: Duration, answer: impl Fn() -> R + Clone + Send + Sync + 'static) -> Router
+where
+    R: IntoResponse + Send + 'static,
+{
+    Router::new().fallback(any(move || {
+        let answer = answer.clone();
+        async move {
+            sleep(wait).await;
+            answer()
+        }
+    }))
+}
+
+fn events() -> AxumResponse {
+    tower_sse::response(stream::iter(["one", "two"].map(Event::from))).into_response()
+}
+
+const EVENTS: &str = "data: one\n\ndata: two\n\n";
+
+async fn send(app: &Router, request: Request<AxumBody>) -> AxumResponse {
+    app.clone().oneshot(request).await.unwrap()
+}
+
+async fn ask(app: &Router, client: Requester) -> AxumResponse {
+    send(app, client.request("/")).await
+}
+
+/// Returns what a client receives, and the text of the error with which its body fails.
+async fn receive(app: &Router, client: Requester) -> (String, Option<String>) {
+    read(ask(app, client).await.into_body()).await
+}
+
+/// Reads a body that waits for longer than [`read_to_end`] does.
+async fn read<B>(mut body: B) -> (String, Option<String>)
+where
+    B: Body<Data = Bytes, Error: fmt::Display> + Unpin,
+{
+    let mut text = String::new();
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => text += str::from_utf8(&frame.into_data().expect("data")).unwrap(),
+                Err(error) => return Some(error.to_string()),
+            }
+        }
+        None
+    };
+    let error = timeout(10 * LATE, reading).await.expect("an end");
+    (text, error)
+}

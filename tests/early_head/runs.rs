@@ -1,0 +1,117 @@
+//! Runs and hubs behind an early head.
+
+use tower_sse::hub::Hub;
+use tower_sse::runs::{InvalidKey, RunKey, Runs};
+
+use super::*;
+
+fn key(request: &Request<AxumBody>) -> Option<Result<RunKey, InvalidKey>> {
+    Some(RunKey::new("user", request.uri().path()))
+}
+
+fn run_of(path: &str) -> RunKey {
+    RunKey::new("user", path).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_client_of_a_starting_run_gets_an_early_head() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let answer = move || {
+        count.fetch_add(1, SeqCst);
+        events()
+    };
+    let app = slow(LATE, answer).layer(Runs::new().layer(key)).layer(early());
+    let app = app.layer(SseLayer::new().without_heartbeat());
+    let start = Instant::now();
+    let first = ask(&app, Requester::Post).await;
+    let second = ask(&app, Requester::Post).await;
+    assert_eq!(start.elapsed(), 2 * AFTER);
+    drop(first);
+    let (text, error) = read(second.into_body()).await;
+    assert!(text.contains("data: two") && error.is_none());
+    assert_eq!((calls.load(SeqCst), start.elapsed()), (1, LATE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_error_starts_no_run() {
+    let runs = Runs::new();
+    let app = slow(LATE, || StatusCode::BAD_GATEWAY).layer(runs.layer(key)).layer(early());
+    let app = app.layer(SseLayer::new());
+    for _ in 0..2 {
+        assert!(receive(&app, Requester::Post).await.1.is_some());
+        assert!(runs.get(&run_of("/")).await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_refused_at_the_early_head_is_cancelled() {
+    for in_handler in [false, true] {
+        let runs = Runs::new();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let endless = async move || {
+            sleep(LATE).await;
+            count.fetch_add(1, SeqCst);
+            stream::pending::<Event>()
+        };
+        let app = if in_handler {
+            let runs = runs.clone();
+            Router::new().fallback(any(async move |request: axum::extract::Request| {
+                let (parts, _) = request.into_parts();
+                let call = async move || Ok::<_, Infallible>(endless().await);
+                let run = runs.start_with(&run_of(parts.uri.path()), &parts, call).await;
+                let Ok(run) = run.unwrap();
+                run.answer(&parts).await
+            }))
+        } else {
+            let answer = async move || tower_sse::response(endless().await);
+            Router::new().fallback(any(answer)).layer(runs.layer(key))
+        };
+        let app = app.layer(early()).layer(SseLayer::new().max_streams(1));
+        let _open = send(&app, Requester::Post.request("/open")).await;
+        let refused = send(&app, Requester::Post.request("/refused")).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        sleep(2 * LATE).await;
+        assert_eq!(calls.load(SeqCst), 1, "in the handler: {in_handler}");
+        assert!(runs.get(&run_of("/open")).await.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_visit_of_a_late_hub_gets_an_id() {
+    let hub = Hub::new();
+    let topic = hub.clone();
+    let app = slow(LATE, move || topic.subscribe(["news"]).resume(None).response()).layer(early());
+    let layer = SseLayer::new().without_retry().without_heartbeat().timings(true);
+    let reports = Reports::default();
+    let app = app.layer(reports.observe(layer));
+    let mut body = ask(&app, Requester::EventSource).await.into_body();
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    idle(&mut body, LATE - AFTER - SECOND).await;
+    sleep(SECOND).await;
+    let start = poll_frame(&mut body);
+    assert!(
+        matches!(&start, Polled::Data(start) if start.starts_with(b"event: start\nid: ")),
+        "{start:?}"
+    );
+    hub.publish("news", Event::from("one")).await.unwrap();
+    sleep(SECOND).await;
+    assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
+    drop(body);
+    assert_eq!(reports.closed()[0].time_to_first_event, Some(LATE + SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_of_a_late_answer_resumes() {
+    let app = slow(LATE, events).layer(Runs::new().layer(key)).layer(early());
+    let app = app.layer(SseLayer::new().without_heartbeat());
+    let (text, _) = receive(&app, Requester::Post).await;
+    let id = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    let mut request = Requester::Post.request("/");
+    request.headers_mut().insert("last-event-id", id.parse().unwrap());
+    let start = Instant::now();
+    let (text, _) = read(send(&app, request).await.into_body()).await;
+    assert!(text.starts_with("data: two"), "{text}");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
