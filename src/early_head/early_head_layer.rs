@@ -13,6 +13,9 @@ use crate::connection::{Client, LastEventId, names_event_stream};
 use crate::event::Event;
 use crate::signals::{EarlyHead, INTERRUPTED};
 
+/// Decides by a request's head whether it can get an early head.
+type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
+
 /// A layer that sends the head of an event stream if the service has not answered in time. The
 /// service's answer follows in the body.
 ///
@@ -40,7 +43,7 @@ pub struct EarlyHeadLayer {
 #[derive(Clone)]
 struct EarlyHeadOptions {
     after: Duration,
-    when: Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>,
+    when: Option<Condition>,
     late_event: Option<LateEvent>,
 }
 

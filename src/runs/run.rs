@@ -5,7 +5,8 @@ use http::{Response, request::Parts};
 use super::answer::{self, Requester};
 use super::record::{NoEvents, Record};
 use super::{AnswerBody, Attachment, Outcome, RunKey, Runs, StartError, process::Process};
-use crate::{connection::LastEventId, decode::Message, history::seen, signals::OnRefusal};
+use crate::history::{Position, seen};
+use crate::{connection::LastEventId, decode::Message, event::EventId, signals::OnRefusal};
 
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.
 ///
@@ -56,6 +57,28 @@ impl Run {
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()
+    }
+
+    /// Returns the id of the run's event number `n`. The first event has the number 1, and with 0, the
+    /// id is that of a client that has seen no event.
+    ///
+    /// With this id, a client resumes that counts events instead of storing ids, such as one that
+    /// sends `?after=41`. The run need not have the event: if it was evicted, or does not exist yet,
+    /// [`answer`](Self::answer) treats the id like every id that [cannot be
+    /// resumed](super::Runs#answers), and [`attach`](Self::attach) returns `None`.
+    ///
+    /// ```
+    /// use http::{Response, request::Parts};
+    /// use tower_sse::runs::{AnswerBody, Run};
+    ///
+    /// async fn resume(run: Run, after: u64, mut parts: Parts) -> Response<AnswerBody> {
+    ///     parts.extensions.insert(run.event_id(after));
+    ///     run.answer(&parts).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn event_id(&self, n: u64) -> LastEventId {
+        EventId::from(Position { epoch: self.record.epoch, sequence: n }).into()
     }
 
     /// Attaches the client of a request, and returns the answer to the request. See the [table of

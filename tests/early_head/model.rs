@@ -110,12 +110,11 @@ fn expected(scene: Scene) -> Received {
     }
     match reply {
         Reply::Events => Received::Whole,
-        Reply::FailingEvents => Received::Fails,
         Reply::Panic => Received::Panics,
         Reply::Error | Reply::NoContent if has_late_event => Received::LateEvent,
         // An `EventSource` gets the event that stops it.
         Reply::Error | Reply::NoContent if !is_post => Received::Reconnects,
-        Reply::Error | Reply::NoContent => Received::Fails,
+        Reply::FailingEvents | Reply::Error | Reply::NoContent => Received::Fails,
         Reply::Never => unreachable!("a stream that ends"),
     }
 }

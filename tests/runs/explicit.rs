@@ -52,6 +52,26 @@ async fn start_makes_a_run_anew_that_did_not_complete() {
     assert!(run.attach(None).await.is_none(), "the run before is forgotten");
 }
 
+#[tokio::test(start_paused = true)]
+async fn number_of_an_event_resumes_behind_it() {
+    let runs = Runs::new();
+    let events = || stream::iter(["a", "b", "c"].map(Event::from));
+    let run = runs.start(&turn(), None, events).await.unwrap();
+    assert_eq!(run.ended().await, Some(Outcome::Completed));
+    let same = runs.get(&turn()).await.unwrap();
+    for (n, rest) in [(0, &["a", "b", "c"][..]), (1, &["b", "c"]), (3, &[])] {
+        assert_eq!(same.event_id(n), run.event_id(n));
+        assert_eq!(read(&same, Some(run.event_id(n))).await.0, rest, "{n}");
+    }
+    assert!(run.attach(run.event_id(4)).await.is_none(), "it does not exist");
+    let messages = run.messages().unwrap();
+    assert_eq!(messages[1].last_event_id, run.event_id(2).as_str().into());
+    // After the run was made again, its numbers are those of another run.
+    let again = runs.replace(&turn(), None, endless).await.unwrap();
+    assert_ne!(again.event_id(1), run.event_id(1));
+    assert!(again.attach(run.event_id(1)).await.is_none());
+}
+
 /// A call through the layer may turn out to be no event stream: `start` has to look again.
 #[tokio::test(start_paused = true)]
 async fn start_waits_for_a_call_and_starts_if_that_is_no_run() {
