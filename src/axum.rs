@@ -1,7 +1,7 @@
 //! Implementations of axum's traits: the extractors [`LastEventId`], [`Disconnect`] and
 //! [`Subjects`], the response part [`StreamOptions`], and subscriptions as responses.
 
-use std::{convert::Infallible, error::Error, fmt};
+use std::convert::Infallible;
 
 #[cfg(feature = "hub")]
 use axum_core::body::Body;
@@ -50,6 +50,8 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
 /// with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects). For requests with a
 /// key, a [`RunLayer`](crate::runs::RunLayer) suffices, whose signal fires when the run is over.
 ///
+/// Otherwise, the request is rejected with a `500`, whose text names the option that is missing.
+///
 /// ```
 /// use std::time::Duration;
 ///
@@ -76,10 +78,14 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
 ///     .layer(SseLayer::new().track_disconnects(true));
 /// ```
 impl<S: Sync> FromRequestParts<S> for Disconnect {
-    type Rejection = MissingLayer;
+    type Rejection = (StatusCode, &'static str);
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
-        parts.extensions.get::<Self>().cloned().ok_or(MissingLayer::DISCONNECT)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        parts.extensions.get::<Self>().cloned().ok_or((
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "no `Disconnect` in the request: set `SseLayer::track_disconnects(true)` on a layer \
+             around this handler",
+        ))
     }
 }
 
@@ -96,42 +102,16 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
 /// [`SseLayer::streams`](crate::SseLayer::streams), or middleware around the handler must have
 /// called [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
 ///
-/// Otherwise, the request is rejected: its stream would have no subjects, so a log-out could not
-/// close the stream.
+/// Otherwise, the request is rejected with a `500`, whose text names the option that is missing: the
+/// stream would have no subjects, so a log-out could not close it.
 impl<S: Sync> FromRequestParts<S> for Subjects {
-    type Rejection = MissingLayer;
+    type Rejection = (StatusCode, &'static str);
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
-        parts.extensions.get::<Self>().cloned().ok_or(MissingLayer::SUBJECTS)
-    }
-}
-
-/// The rejection of the extractors [`Disconnect`] and [`Subjects`], for a handler outside of a
-/// layer that inserts them. Its text names the option that is missing, and its response is a `500`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingLayer(&'static str);
-
-impl MissingLayer {
-    const DISCONNECT: Self = Self(
-        "no `Disconnect` in the request: set `SseLayer::track_disconnects(true)` on a layer around \
-         this handler",
-    );
-    const SUBJECTS: Self = Self(
-        "no `Subjects` in the request: set `SseLayer::streams` on a layer around this handler",
-    );
-}
-
-impl fmt::Display for MissingLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl Error for MissingLayer {}
-
-impl IntoResponse for MissingLayer {
-    fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, self.0).into_response()
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        parts.extensions.get::<Self>().cloned().ok_or((
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "no `Subjects` in the request: set `SseLayer::streams` on a layer around this handler",
+        ))
     }
 }
 

@@ -310,15 +310,13 @@ pub mod testing;
 mod wake;
 
 pub use crate::{
-    connection::{CloseReason, CloseReport, Disconnect, LAST_EVENT_ID, Label, LastEventId},
+    connection::{CloseReason, CloseReport, Disconnect, Label, LastEventId},
     error::BoxError,
     event::event::{Event, EventId, EventName},
     layer::{into_sse::response, refusal::Refusal, sse_layer::SseLayer},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
 };
 
-#[cfg(feature = "axum")]
-pub use crate::axum::MissingLayer;
 #[cfg(feature = "json")]
 pub use crate::event::json::Json;
 #[cfg(any(feature = "hub", feature = "runs"))]

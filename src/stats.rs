@@ -64,7 +64,15 @@ struct Counters {
     heartbeats: AtomicU64,
     /// The labels, in the order in which they were first seen: at most [`MAX_LABELS`], and
     /// [`OTHER`].
-    labels: Mutex<Vec<(Label, LabelStats)>>,
+    labels: Mutex<Vec<Labelled>>,
+}
+
+/// The streams with one label.
+#[derive(Debug)]
+struct Labelled {
+    label: Label,
+    open: u64,
+    opened: u64,
 }
 
 /// The maximum number of labels that are counted.
@@ -92,6 +100,7 @@ impl Stats {
         let closed_by_reason: Vec<_> = CloseReason::ALL.into_iter().zip(closed).collect();
         let closed = closed_by_reason.iter().map(|(_, closed)| closed).sum();
         let opened = load(&counters.opened);
+        let labels = lock(&counters.labels);
         StatsSnapshot {
             open: opened.saturating_sub(closed),
             opened,
@@ -101,7 +110,8 @@ impl Stats {
             frames: load(&counters.frames),
             bytes: load(&counters.bytes),
             heartbeats: load(&counters.heartbeats),
-            by_label: lock(&counters.labels).clone(),
+            open_by_label: labels.iter().map(|it| (it.label.clone(), it.open)).collect(),
+            opened_by_label: labels.iter().map(|it| (it.label.clone(), it.opened)).collect(),
         }
     }
 
@@ -116,19 +126,19 @@ impl Stats {
     }
 
     /// Counts a stream under its label, or under [`OTHER`] if there are too many labels.
-    fn count_labelled(&self, label: &Label, count: impl FnOnce(&mut LabelStats)) {
+    fn count_labelled(&self, label: &Label, count: impl FnOnce(&mut Labelled)) {
         let mut labels = lock(&self.counters.labels);
-        let is_known = |label: &Label| labels.iter().position(|(known, _)| known == label);
+        let is_known = |label: &Label| labels.iter().position(|known| known.label == *label);
         let known =
             is_known(label).or_else(|| (labels.len() >= MAX_LABELS).then(|| is_known(&OTHER))?);
-        if let Some((_, streams)) = known.and_then(|at| labels.get_mut(at)) {
+        if let Some(streams) = known.and_then(|at| labels.get_mut(at)) {
             count(streams);
             return;
         }
         let label = if labels.len() < MAX_LABELS { label.clone() } else { OTHER };
-        let mut streams = LabelStats::default();
+        let mut streams = Labelled { label, open: 0, opened: 0 };
         count(&mut streams);
-        labels.push((label, streams));
+        labels.push(streams);
     }
 
     pub(crate) fn refused(&self) {
@@ -179,10 +189,12 @@ pub struct StatsSnapshot {
     pub bytes: u64,
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
-    /// The counts of the streams with each [label](crate::SseLayer::label), in the order in which
-    /// the labels were first seen. The first 100 labels have counters of their own. Streams with
-    /// any other label count as `other`.
-    pub by_label: Vec<(Label, LabelStats)>,
+    /// The number of streams that are open with each [label](crate::SseLayer::label), in the order
+    /// in which the labels were first seen. The first 100 labels have counters of their own.
+    /// Streams with any other label count as `other`.
+    pub open_by_label: Vec<(Label, u64)>,
+    /// The total number of streams that were opened with each label, in the same order.
+    pub opened_by_label: Vec<(Label, u64)>,
 }
 
 impl fmt::Display for StatsSnapshot {
@@ -196,27 +208,16 @@ impl fmt::Display for StatsSnapshot {
         counter(f, "sse_frames_total", "Frames of data that were sent.", self.frames)?;
         counter(f, "sse_bytes_total", "Bytes that were sent.", self.bytes)?;
         counter(f, "sse_heartbeats_total", "Frames that were heartbeats.", self.heartbeats)?;
-        if self.by_label.is_empty() {
+        if self.open_by_label.is_empty() {
             return Ok(());
         }
-        let labels = self.by_label.iter().map(|(label, streams)| (Escaped(label), streams));
         let metric = ("sse_label_streams_open", "Streams that are open, by label.");
-        let open = labels.clone().map(|(label, streams)| (label, streams.open));
+        let open = self.open_by_label.iter().map(|(label, open)| (Escaped(label), *open));
         labelled(f, "gauge", metric, "label", open)?;
         let metric = ("sse_label_streams_opened_total", "Streams that were opened, by label.");
-        let opened = labels.map(|(label, streams)| (label, streams.opened));
+        let opened = self.opened_by_label.iter().map(|(label, opened)| (Escaped(label), *opened));
         labelled(f, "counter", metric, "label", opened)
     }
-}
-
-/// The counts of the streams with one [label](crate::SseLayer::label).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LabelStats {
-    /// The number of streams that are open.
-    pub open: u64,
-    /// The total number of streams that were opened, including those that have closed.
-    pub opened: u64,
 }
 
 /// Writes a counter, whose name should end with `_total`.

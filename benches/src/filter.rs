@@ -16,11 +16,20 @@ pub fn cases() -> Vec<Case> {
     for (work, events) in FRAMES {
         cases.extend([
             Case::new(work, "no filter", move |times| drain(body(events, times))),
-            Case::new(work, "a filter that passes", filtered(events, || filter::inspect(|_| {}))),
+            Case::new(
+                work,
+                "a filter that passes",
+                filtered(events, || filter::from_fn(|_| Verdict::Pass)),
+            ),
             Case::new(
                 work,
                 "a filter that looks",
-                filtered(events, || filter::inspect(|event| _ = black_box(event.data().len()))),
+                filtered(events, || {
+                    filter::from_fn(|event| {
+                        _ = black_box(event.data().len());
+                        Verdict::Pass
+                    })
+                }),
             ),
             Case::new(
                 work,

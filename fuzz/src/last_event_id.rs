@@ -1,5 +1,5 @@
 use http::Uri;
-use tower_sse::{LAST_EVENT_ID, LastEventId, hub::Hub};
+use tower_sse::{LastEventId, hub::Hub};
 
 use crate::*;
 
@@ -9,7 +9,7 @@ pub fn last_event_id(data: &[u8]) {
     let mut ids = Vec::new();
     if let Ok(value) = HeaderValue::from_bytes(data) {
         let mut headers = HeaderMap::new();
-        headers.insert(LAST_EVENT_ID, value);
+        headers.insert(LastEventId::HEADER, value);
         ids.extend(LastEventId::from_headers(&headers));
     }
     if let Ok(query) = str::from_utf8(data)

@@ -3,7 +3,7 @@ use std::mem::ManuallyDrop;
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, Method};
 
-use super::LAST_EVENT_ID;
+use super::LastEventId;
 use crate::headers::elements;
 
 /// The kind of client that sent a request.
@@ -176,7 +176,7 @@ impl HeaderScan {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         // The compiler knows a constant's kind of name, unlike that of a static, and drops it for
         // each request unless told otherwise.
-        const NAME: ManuallyDrop<HeaderName> = ManuallyDrop::new(LAST_EVENT_ID);
+        const NAME: ManuallyDrop<HeaderName> = ManuallyDrop::new(LastEventId::HEADER);
         let last_event_id = NAME;
         let mut scan = Self::default();
         for (name, value) in headers {

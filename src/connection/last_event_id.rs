@@ -5,17 +5,6 @@ use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, one_line_text};
 
-/// The name of the header in which a client sends the id of the last event that it received.
-///
-/// ```
-/// use tower_http::cors::CorsLayer;
-/// use tower_sse::LAST_EVENT_ID;
-///
-/// // A `fetch` with this header from another origin asks first.
-/// let cors = CorsLayer::new().allow_headers([LAST_EVENT_ID]);
-/// ```
-pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
 /// The id of the last event that a client received, sent as `Last-Event-ID` when the client
 /// reconnects.
 ///
@@ -55,10 +44,21 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub struct LastEventId(Box<str>);
 
 impl LastEventId {
+    /// The name of the header in which a client sends the id of the last event that it received.
+    ///
+    /// ```
+    /// use tower_http::cors::CorsLayer;
+    /// use tower_sse::LastEventId;
+    ///
+    /// // A `fetch` with this header from another origin asks first.
+    /// let cors = CorsLayer::new().allow_headers([LastEventId::HEADER]);
+    /// ```
+    pub const HEADER: HeaderName = HeaderName::from_static("last-event-id");
+
     /// Reads the `Last-Event-ID` header, for handlers that are not inside a layer.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        Self::from_bytes(headers.get(LAST_EVENT_ID)?.as_bytes())
+        Self::from_bytes(headers.get(Self::HEADER)?.as_bytes())
     }
 
     /// Reads the id from the query. Tries the parameters in the order of `names`, and returns the
@@ -164,11 +164,11 @@ fn decodes_to(key: &str, name: &str) -> bool {
 mod tests {
     use http::{HeaderMap, HeaderValue, Uri};
 
-    use super::{EventId, LAST_EVENT_ID, LastEventId};
+    use super::{EventId, LastEventId};
 
     fn from_header(value: &[u8]) -> Option<String> {
         let mut headers = HeaderMap::new();
-        headers.insert(LAST_EVENT_ID, HeaderValue::from_bytes(value).unwrap());
+        headers.insert(LastEventId::HEADER, HeaderValue::from_bytes(value).unwrap());
         LastEventId::from_headers(&headers).map(|id| id.to_string())
     }
 
@@ -187,8 +187,8 @@ mod tests {
     #[test]
     fn first_of_two_headers_counts() {
         let mut headers = HeaderMap::new();
-        headers.append(LAST_EVENT_ID, HeaderValue::from_static("first"));
-        headers.append(LAST_EVENT_ID, HeaderValue::from_static("second"));
+        headers.append(LastEventId::HEADER, HeaderValue::from_static("first"));
+        headers.append(LastEventId::HEADER, HeaderValue::from_static("second"));
         assert_eq!(LastEventId::from_headers(&headers).unwrap().as_str(), "first");
     }
 

@@ -8,7 +8,7 @@ mod last_event_id;
 
 pub use self::close::{CloseReason, CloseReport, Label};
 pub use self::disconnect::Disconnect;
-pub use self::last_event_id::{LAST_EVENT_ID, LastEventId};
+pub use self::last_event_id::LastEventId;
 
 pub(crate) use self::client::{Client, HeaderScan, accepts_event_stream, names_event_stream};
 pub(crate) use self::disconnect::DisconnectGuard;

@@ -20,13 +20,16 @@ pin_project! {
     /// ```
     /// use http::Response;
     /// use http_body_util::BodyExt;
-    /// use tower_sse::filter::{self, FilterBody};
+    /// use tower_sse::filter::{self, FilterBody, Verdict};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), tower_sse::BoxError> {
     /// // Any `http_body::Body`; a `String` is the simplest one.
     /// let upstream = Response::new("data: one\n\ndata: two\n\n".to_owned());
-    /// let filter = filter::inspect(|event| println!("{}", event.data()));
+    /// let filter = filter::from_fn(|event| {
+    ///     println!("{}", event.data());
+    ///     Verdict::Pass
+    /// });
     /// let response = upstream.map(|body| FilterBody::new(body, filter));
     /// assert_eq!(response.into_body().collect().await?.to_bytes(), "data: one\n\ndata: two\n\n");
     /// # Ok(())

@@ -226,23 +226,6 @@ pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> impl Event
     FromFn { decide }
 }
 
-/// Creates a filter from a closure that is called with each event. All events pass.
-///
-/// ```
-/// use tower_sse::filter;
-///
-/// let logging = filter::inspect(|event| println!("{}: {}", event.name(), event.data()));
-/// ```
-pub fn inspect<F>(mut look: F) -> impl EventFilter
-where
-    F: FnMut(EventRef<'_>),
-{
-    from_fn(move |event| {
-        look(event);
-        Verdict::Pass
-    })
-}
-
 struct FromFn<F> {
     decide: F,
 }

@@ -21,12 +21,15 @@ use crate::BoxError;
 /// ```
 /// use axum::{Router, body::Body, routing::post};
 /// use http::Request;
-/// use tower_sse::{SseLayer, filter::{self, FilterLayer}};
+/// use tower_sse::{SseLayer, filter::{self, FilterLayer, Verdict}};
 /// # async fn proxy() {}
 ///
 /// let filters = FilterLayer::new(|request: &Request<Body>| {
 ///     let path = request.uri().path().to_owned();
-///     Some(filter::inspect(move |event| println!("{path}: {}", event.name())))
+///     Some(filter::from_fn(move |event| {
+///         println!("{path}: {}", event.name());
+///         Verdict::Pass
+///     }))
 /// });
 /// // The layer of heartbeats and shutdown is outside.
 /// let app: Router =
@@ -113,8 +116,8 @@ impl<M> FilterLayer<M> {
     ///
     /// ```
     /// # use http::Request;
-    /// # use tower_sse::filter::{self, FilterLayer};
-    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
+    /// # use tower_sse::filter::{self, FilterLayer, Verdict};
+    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
     /// let filters = filters.max_event_size(16 << 20);
     /// ```
     ///
@@ -137,8 +140,8 @@ impl<M> FilterLayer<M> {
     ///
     /// ```
     /// # use http::Request;
-    /// # use tower_sse::filter::{self, FilterLayer};
-    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
+    /// # use tower_sse::filter::{self, FilterLayer, Verdict};
+    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
     /// let filters = filters.pass_oversized(true);
     /// ```
     #[must_use]
@@ -156,8 +159,8 @@ impl<M> FilterLayer<M> {
     ///
     /// ```
     /// # use http::Request;
-    /// # use tower_sse::filter::{self, FilterLayer};
-    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
+    /// # use tower_sse::filter::{self, FilterLayer, Verdict};
+    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
     /// let filters = filters.pass_encoded(true);
     /// ```
     #[must_use]
@@ -176,8 +179,8 @@ impl<M> FilterLayer<M> {
     ///
     /// ```
     /// # use http::Request;
-    /// # use tower_sse::filter::{self, FilterLayer};
-    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::inspect(|_| {})));
+    /// # use tower_sse::filter::{self, FilterLayer, Verdict};
+    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
     /// let filters = filters.pass_rejected(true);
     /// ```
     #[must_use]

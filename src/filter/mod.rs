@@ -11,7 +11,7 @@
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
 //! - [`FilterPipe`] filters bytes, for hosts without Tower and for tests.
-//! - [`from_fn`] and [`inspect`] make a filter from a closure.
+//! - [`from_fn`] makes a filter from a closure.
 //!
 //! ```
 //! use axum::{Router, body::Body, routing::post};
@@ -164,8 +164,6 @@ mod filter_layer;
 mod future;
 mod pipe;
 
-pub use self::event_filter::{
-    EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict, from_fn, inspect,
-};
+pub use self::event_filter::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict, from_fn};
 pub use self::filter_layer::{FilterLayer, FilterService};
 pub use self::{body::FilterBody, future::FilterFuture, pipe::FilterPipe};

@@ -19,8 +19,8 @@ impl Hub {
     }
 
     /// Returns a builder for a hub with custom limits.
-    pub const fn builder() -> HubBuilder {
-        HubBuilder::new()
+    pub fn builder() -> HubBuilder {
+        HubBuilder::default()
     }
 
     /// Connects to a broker and returns a hub. An event published in one process reaches the
@@ -69,10 +69,6 @@ pub struct HubBuilder {
 }
 
 impl HubBuilder {
-    pub(crate) const fn new() -> Self {
-        Self { retention: Retention::new(), retention_of: None, max_memory: 64 << 20 }
-    }
-
     /// Limits the events that each topic keeps. The default is [`Retention::new`].
     pub const fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
@@ -160,6 +156,6 @@ impl HubBuilder {
 
 impl Default for HubBuilder {
     fn default() -> Self {
-        Self::new()
+        Self { retention: Retention::new(), retention_of: None, max_memory: 64 << 20 }
     }
 }

@@ -2,16 +2,15 @@
 //!
 //! - [`answer`] attaches a client to a run and returns its response, according to the table in
 //!   [`Runs`](crate::runs::Runs#answers).
-//! - [`Attachment`] is the stream of one client's events, and [`AnswerBody`] the body that has it.
+//! - [`Attachment`] is the stream of one client's events, and [`RunBody`] the body that has it.
 
 use std::task::{Context, Poll, ready};
 use std::{pin::Pin, sync::Arc};
 
-use bytes::Bytes;
 use futures_core::Stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, request::Parts};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::task::coop;
 
@@ -20,7 +19,7 @@ use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{EventBody, SseBody, forward_to_kinds};
 use crate::connection::{Client, DisconnectGuard, LastEventId};
 use crate::signals::{Handled, INTERRUPTED, interruption};
-use crate::{BoxError, event::Encoded, headers::make_event_stream, layer::Refusal};
+use crate::{event::Encoded, headers::make_event_stream, layer::Refusal};
 
 /// The client that sent a request, and its last event id unless that is empty.
 pub(crate) struct Requester {
@@ -107,7 +106,7 @@ fn without_stream(outcome: Outcome, requester: &Requester) -> Option<Response<An
 
 fn events(reader: Reader) -> Response<AnswerBody> {
     let options = reader.record.lock().options.as_deref().cloned();
-    let mut response = Response::new(AnswerBody::events(reader));
+    let mut response = Response::new(events_of(reader));
     make_event_stream(response.headers_mut());
     if let Some(options) = options {
         response.extensions_mut().insert(options);
@@ -134,7 +133,7 @@ fn interrupted(requester: &Requester) -> Response<AnswerBody> {
         return status(StatusCode::NO_CONTENT);
     }
     let event = Encoded::from(interruption()).into();
-    let mut response = Response::new(AnswerBody::whole(event));
+    let mut response = Response::new(SseBody::whole(event));
     make_event_stream(response.headers_mut());
     // An `SseLayer` would open a stream, and send its terminator.
     Handled::Stream(None).mark(response.extensions_mut());
@@ -142,20 +141,20 @@ fn interrupted(requester: &Requester) -> Response<AnswerBody> {
 }
 
 pub(crate) fn refusal(client: Client) -> Response<AnswerBody> {
-    Refusal::per_client().refuse(Response::new(()), client, AnswerBody::whole)
+    Refusal::per_client().refuse(Response::new(()), client, SseBody::whole)
 }
 
 /// Returns the response to a request whose key is invalid. Its body names the fault.
 pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
     let mut response = status(StatusCode::BAD_REQUEST);
-    *response.body_mut() = AnswerBody::whole(error.to_string().into());
+    *response.body_mut() = SseBody::whole(error.to_string().into());
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response
 }
 
 fn status(status: StatusCode) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody { body: SseBody::empty() });
+    let mut response = Response::new(SseBody::empty());
     *response.status_mut() = status;
     // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and would
     // answer requests for the next run with them.
@@ -171,8 +170,8 @@ impl StartError {
     /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
     /// which it reconnects, and other clients get a `503` with `Retry-After`.
     #[must_use]
-    pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
-        self.answer_to(&Requester::of_parts(parts))
+    pub fn answer(&self, parts: &Parts) -> Response<RunBody> {
+        self.answer_to(&Requester::of_parts(parts)).map(RunBody::answer)
     }
 
     pub(crate) fn answer_to(self, requester: &Requester) -> Response<AnswerBody> {
@@ -235,47 +234,19 @@ impl Stream for Attachment {
 opaque_debug!(Attachment);
 
 /// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
-pub struct AnswerBody {
-    body: SseBody<Box<EventBody<Attachment>>>,
+pub(crate) type AnswerBody = SseBody<Box<EventBody<Attachment>>>;
+
+/// Returns the body that sends the events of a run.
+pub(crate) fn events_of(reader: Reader) -> AnswerBody {
+    SseBody::pass_through(Box::new(EventBody::expecting_layer(Attachment::new(reader))))
 }
-
-impl AnswerBody {
-    pub(crate) fn events(reader: Reader) -> Self {
-        let events = Box::new(EventBody::expecting_layer(Attachment::new(reader)));
-        Self { body: SseBody::pass_through(events) }
-    }
-
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { body: SseBody::whole(bytes) }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-opaque_debug!(AnswerBody);
 
 pin_project! {
-    /// The response body of a [`RunLayer`](crate::runs::RunLayer)'s service: the events of a run,
-    /// or the inner service's body unchanged.
-    pub struct RunBody<B> {
+    /// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
+    ///
+    /// It is also the response body of a [`RunLayer`](crate::runs::RunLayer)'s service, whose other
+    /// responses have the inner service's body `B` unchanged.
+    pub struct RunBody<B = EventBody<Attachment>> {
         #[pin]
         kind: Kind<B>,
     }

@@ -335,7 +335,7 @@ mod run;
 mod runs;
 mod shared;
 
-pub use self::answer::{AnswerBody, Attachment, RunBody};
+pub use self::answer::{Attachment, RunBody};
 pub use self::builder::RunsBuilder;
 pub use self::call::{RunFuture, RunLayer, RunService, RunSource};
 pub use self::key::{InvalidKey, RunKey};

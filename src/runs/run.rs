@@ -4,7 +4,7 @@ use http::{Response, request::Parts};
 
 use super::answer::{self, Requester};
 use super::record::{NoEvents, Record};
-use super::{AnswerBody, Attachment, Outcome, RunKey, Runs, StartError, process::Process};
+use super::{Attachment, Outcome, RunBody, RunKey, Runs, StartError, process::Process};
 use crate::history::{Position, seen};
 use crate::{connection::LastEventId, decode::Message, event::EventId, signals::OnRefusal};
 
@@ -69,9 +69,9 @@ impl Run {
     ///
     /// ```
     /// use http::{Response, request::Parts};
-    /// use tower_sse::runs::{AnswerBody, Run};
+    /// use tower_sse::runs::{Run, RunBody};
     ///
-    /// async fn resume(run: Run, after: u64, mut parts: Parts) -> Response<AnswerBody> {
+    /// async fn resume(run: Run, after: u64, mut parts: Parts) -> Response<RunBody> {
     ///     parts.extensions.insert(run.event_id(after));
     ///     run.answer(&parts).await
     /// }
@@ -96,12 +96,12 @@ impl Run {
     /// # Cancel safety
     ///
     /// Dropping the future detaches the client.
-    pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+    pub async fn answer(&self, parts: &Parts) -> Response<RunBody> {
         let requester = Requester::of_parts(parts);
         let is_of_run = seen(requester.last.as_ref(), self.record.epoch, u64::MAX).is_some();
         if self.runs.shared.is_some() && !is_of_run {
             let answer = self.runs.answer(self.key(), parts).await;
-            return answer.unwrap_or_else(|| answer::not_found(&requester));
+            return answer.unwrap_or_else(|| answer::not_found(&requester).map(RunBody::answer));
         }
         let mut response = match self.serve(requester.last.as_ref(), false).await {
             Ok(record) => match answer::answer(&record, &requester).await {
@@ -114,7 +114,7 @@ impl Run {
         if self.is_own {
             response.extensions_mut().insert(on_refusal(&self.runs.process, &self.record));
         }
-        response
+        response.map(RunBody::answer)
     }
 
     /// Attaches a client that has seen the events up to the id `last`. Without `last`, the client

@@ -8,7 +8,7 @@ use super::answer::{self, Requester};
 use super::process::{Claim, Process, Purpose};
 use super::record::{Record, lines_of};
 use super::shared::{Pending, SharedRuns};
-use super::{AnswerBody, RunKey, RunsStats, StartError};
+use super::{RunBody, RunKey, RunsStats, StartError};
 use crate::{connection::LastEventId, event::Event};
 
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), several
@@ -123,14 +123,14 @@ impl Runs {
     /// # Cancel safety
     ///
     /// Dropping the future detaches the client.
-    pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<AnswerBody>> {
+    pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<RunBody>> {
         let requester = Requester::of_parts(parts);
         let answer = match self.find(key, requester.last.as_ref()).await {
             Ok(Some(record)) => answer::answer(&record, &requester).await,
             Ok(None) => None,
             Err(error) => Some(error.answer_to(&requester)),
         };
-        answer.or_else(|| answer::unfinished(&requester))
+        Some(answer.or_else(|| answer::unfinished(&requester))?.map(RunBody::answer))
     }
 }
 

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::reader::BodyBytes;
 use super::stream::{Opened, TIME_LIMIT, TestStream};
-use crate::connection::LAST_EVENT_ID;
+use crate::connection::LastEventId;
 use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
 /// A client that opens event streams directly on a service, without a server. It sends the headers
@@ -240,7 +240,7 @@ where
                 // A client could not send it either, so the test fails.
                 panic!("the id {last_event_id:?} cannot be the value of a header, at {caller}")
             };
-            request.headers_mut().insert(LAST_EVENT_ID, value);
+            request.headers_mut().insert(LastEventId::HEADER, value);
         }
         request
     }

@@ -2,7 +2,6 @@
 
 use axum::{body::Body, response::Response};
 use tokio::sync::mpsc;
-use tower_sse::MissingLayer;
 
 use crate::*;
 
@@ -63,10 +62,10 @@ async fn without_tracking_the_answer_is_a_500_that_names_the_method() {
 async fn handler_can_ask_for_the_rejection_or_for_an_option() {
     async fn handler(
         optional: Option<Disconnect>,
-        result: Result<Disconnect, MissingLayer>,
+        result: Result<Disconnect, (StatusCode, &'static str)>,
     ) -> String {
-        let rejection = result.map(drop).map_err(|missing| missing.to_string());
-        format!("{} {}", optional.is_some(), rejection.err().unwrap_or_default())
+        let rejection = result.err().map(|(_, text)| text);
+        format!("{} {}", optional.is_some(), rejection.unwrap_or_default())
     }
 
     let app: Router = Router::new().route("/", get(handler));

@@ -181,7 +181,12 @@ fn path(parts: &Parts) -> String {
 }
 
 fn counts(now: &StatsSnapshot) -> Vec<(&str, u64, u64)> {
-    now.by_label.iter().map(|(label, streams)| (&**label, streams.open, streams.opened)).collect()
+    let both = now.open_by_label.iter().zip(&now.opened_by_label);
+    both.map(|((label, open), (same, opened))| {
+        assert_eq!(label, same);
+        (&**label, *open, *opened)
+    })
+    .collect()
 }
 
 fn request(path: &str) -> Request<()> {

@@ -50,7 +50,10 @@ async fn large_frames_are_filtered_in_parts() {
     let (feed, source) = Feed::new();
     let seen = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&seen);
-    let count = filter::inspect(move |_| _ = counted.fetch_add(1, SeqCst));
+    let count = filter::from_fn(move |_| {
+        counted.fetch_add(1, SeqCst);
+        Verdict::Pass
+    });
     let mut body = FilterBody::new(source, count);
     let frame = Bytes::from("data: x\n\n".repeat((16 << 20) / 9));
     feed.data(frame.clone());
@@ -93,7 +96,7 @@ fn most_memory(first: &'static str, piece: &'static str, pass_oversized: bool) -
     let piece = Bytes::from_static(piece.repeat(PIECE / piece.len()).leak().as_bytes());
     let mut failed = false;
     let counted = measure(|| {
-        let pipe = FilterPipe::new(filter::inspect(|_| {})).max_event_size(LIMIT);
+        let pipe = FilterPipe::new(filter::from_fn(|_| Verdict::Pass)).max_event_size(LIMIT);
         let mut pipe = pipe.pass_oversized(pass_oversized);
         pipe.push(Bytes::from_static(first.as_bytes())).unwrap();
         for _ in 0..1000 {
@@ -133,7 +136,13 @@ fn memory_is_bounded() {
 fn passing_events_allocate_nothing() {
     for frame in ["data: 0123456789abcdef\n\n", "id: 7\nevent: e\ndata: a\n: c\n\n:\n"] {
         let (feed, source) = Feed::new();
-        let mut body = FilterBody::new(source, filter::inspect(|event| assert!(event.has_data())));
+        let mut body = FilterBody::new(
+            source,
+            filter::from_fn(|event| {
+                assert!(event.has_data());
+                Verdict::Pass
+            }),
+        );
         feed.passes(frame, &mut body);
         for _ in 0..100 {
             feed.data(frame);
@@ -147,7 +156,8 @@ fn passing_events_allocate_nothing() {
 fn stream_takes_one_allocation() {
     let (_feed, source) = Feed::new();
     let mut body = None;
-    let counted = measure(|| body = Some(FilterBody::new(source, filter::inspect(|_| {}))));
+    let counted =
+        measure(|| body = Some(FilterBody::new(source, filter::from_fn(|_| Verdict::Pass))));
     assert_eq!(counted.count_total, 1);
     assert!(counted.bytes_total <= 512, "{} bytes", counted.bytes_total);
     drop(body);
@@ -156,7 +166,7 @@ fn stream_takes_one_allocation() {
 #[test]
 fn buffer_of_a_large_event_is_freed_after_it() {
     let (feed, source) = Feed::new();
-    let mut body = FilterBody::new(source, filter::inspect(|_| {}));
+    let mut body = FilterBody::new(source, filter::from_fn(|_| Verdict::Pass));
     let line = format!("data: {}", "x".repeat(10_000)).leak();
     let mut held = |text: &'static str| {
         feed.data(text);

@@ -55,7 +55,7 @@ use tokio::time::{Instant, advance, interval};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::decode::{Decoder, Message};
-use tower_sse::filter::{self, FilterBody};
+use tower_sse::filter::{self, FilterBody, Verdict};
 use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher};
 use tower_sse::hub::{GapPolicy, Hub, HubBuilder, PublishError, Subscribe, Subscription};
 use tower_sse::streams::{CloseError, Streams};

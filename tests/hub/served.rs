@@ -111,7 +111,8 @@ async fn only_the_response_of_an_ended_subscription_is_204() {
     };
     assert_eq!(answer(ended().response()), 204);
     assert_eq!(answer(tower_sse::response(ended())), 200, "it is any stream");
-    let filtered = ended().response().map(|body| FilterBody::new(body, filter::inspect(|_| {})));
+    let filtered =
+        ended().response().map(|body| FilterBody::new(body, filter::from_fn(|_| Verdict::Pass)));
     let request = Requester::EventSource.request("/");
     assert_eq!(answer_to(request, &SseLayer::new(), filtered).status(), 204);
     let others = answer_to(Requester::Fetch.request("/"), &SseLayer::new(), ended().response());

@@ -84,12 +84,12 @@ use tower_sse::StreamOptions;
 use tower_sse::decode::{Decoder, EventTooLarge, Message, MessageId, MessageStream};
 use tower_sse::event::{Encode, Encoded, InvalidField};
 use tower_sse::layer::{EventBody, IntoSse, SseBody, SseFuture, SseService, marker};
-use tower_sse::stats::{LabelStats, Stats, StatsSnapshot};
+use tower_sse::stats::{Stats, StatsSnapshot};
 use tower_sse::streams::{CloseError, Subjects};
 #[cfg(feature = "testing")]
 use tower_sse::testing::{TestClient, TestStream};
 use tower_sse::{BoxError, CloseReason, CloseReport, Disconnect, Drain, Event, EventId, EventName};
-use tower_sse::{Heartbeat, LAST_EVENT_ID, Label, LastEventId, MaxAge, Refusal, Retry, SseLayer};
+use tower_sse::{Heartbeat, Label, LastEventId, MaxAge, Refusal, Retry, SseLayer};
 use tracing::Subscriber;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 

@@ -65,7 +65,7 @@ fn recording(
 fn sent_ids(heads: &Heads) -> Vec<Option<String>> {
     let heads = heads.lock().unwrap();
     let id = |headers: &HeaderMap| {
-        let value = headers.get(LAST_EVENT_ID)?;
+        let value = headers.get(LastEventId::HEADER)?;
         Some(String::from_utf8(value.as_bytes().to_vec()).unwrap())
     };
     heads.iter().map(|(_, headers)| id(headers)).collect()
@@ -218,7 +218,7 @@ async fn answer_that_is_no_event_stream_is_returned_whole() {
             "/202" => event_stream("data: a\n\n".to_owned()).with_status(202),
             _ => event_stream("id: 1\ndata: a\n\n".to_owned()),
         };
-        let id = request.headers().get(LAST_EVENT_ID).cloned();
+        let id = request.headers().get(LastEventId::HEADER).cloned();
         let (mut head, body) = answer.into_parts();
         head.headers.extend(id.map(|id| (HeaderName::from_static("x-id"), id)));
         Ok::<_, Infallible>(Response::from_parts(head, body))

@@ -36,7 +36,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::decode::{Decoder, Message};
 use tower_sse::runs::{Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError};
 use tower_sse::simulation::{Host, Task};
-use tower_sse::{BoxError, Event, LAST_EVENT_ID, LastEventId, layer::EventBody};
+use tower_sse::{BoxError, Event, LastEventId, layer::EventBody};
 use tower_sse::{Retention, SseLayer, StreamOptions, decode::MessageStream};
 use tower_sse_redis::{Health, Redis};
 use tower_sse_simulation::redis::{BEGIN, Cut, Data, Network, Promotion, Refusal};

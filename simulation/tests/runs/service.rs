@@ -68,7 +68,7 @@ impl Asking {
         let mut request = Request::post("/").body(()).unwrap();
         if let Some(last) = &last {
             let last = HeaderValue::from_str(last.as_str()).unwrap();
-            request.headers_mut().insert(LAST_EVENT_ID, last);
+            request.headers_mut().insert(LastEventId::HEADER, last);
         }
         let answering = SseLayer::new().layer(service).oneshot(request);
         let Ok(response) = answering.await;

@@ -10,10 +10,10 @@ use tower_service::Service;
 use super::task::{Answer, CallStage, RunTask, spawn};
 use crate::connection::{CloseReason, DisconnectGuard};
 use crate::headers::{has_body, make_event_stream};
-use crate::runs::answer::{self, Requester};
+use crate::runs::answer::{self, AnswerBody, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Reader};
-use crate::runs::{AnswerBody, RunBody, RunKey, Runs};
+use crate::runs::{RunBody, RunKey, Runs};
 use crate::{BoxError, options::StreamOptions, runs::run::on_refusal, signals::EarlyHead};
 
 /// Answers a request with a key: attaches its client to the run that has the key, or calls the
@@ -58,8 +58,8 @@ where
         Ok(Answer::Stream(mut parts)) => {
             make_event_stream(&mut parts.headers);
             parts.extensions.insert(on_refusal(&runs.process, &record));
-            let body = AnswerBody::events(reader);
-            Ok(Response::from_parts(parts, RunBody::answer(body)))
+            let body = RunBody::answer(answer::events_of(reader));
+            Ok(Response::from_parts(parts, body))
         }
         Ok(Answer::Other(answer, Some(guard))) => pass(answer, guard),
         Ok(Answer::Other(answer, None)) => answer.map(|answer| answer.map(RunBody::pass_through)),

@@ -48,7 +48,6 @@ const CRATES: [(&str, Misfit); 4] = [
     ("tower_sse", |compiler| {
         let imports = [
             (true, "use tower_sse::Event;"),
-            (cfg!(feature = "axum"), "use tower_sse::MissingLayer;"),
             (cfg!(feature = "hub"), "use tower_sse::hub::Hub;"),
             (cfg!(feature = "json"), "fn f() { _ = tower_sse::Event::new().json(&1); }"),
             (cfg!(feature = "runs"), "use tower_sse::runs::Runs;"),
@@ -67,7 +66,15 @@ const CRATES: [(&str, Misfit); 4] = [
         let layer = "tower_sse::SseLayer::<tower_sse::layer::marker::Http>::new()";
         compiler.compile(&format!("fn f() {{ _ = tower::Layer::layer(&{layer}, {service}); }}"))
     }),
-    ("axum", |compiler| compiler.compile(&format!("{IMPORTS}{BARE_STREAM}"))),
+    ("axum", |compiler| {
+        let part = "fn f(options: tower_sse::StreamOptions) -> impl axum::response::IntoResponse {
+            (options, ())
+        }";
+        if compiler.compile(part).is_empty() != cfg!(feature = "axum") {
+            return "tower_sse has another feature `axum`".to_owned();
+        }
+        compiler.compile(&format!("{IMPORTS}{BARE_STREAM}"))
+    }),
 ];
 
 /// A service that returns a bare stream, inside a layer of a kind that the compiler infers.

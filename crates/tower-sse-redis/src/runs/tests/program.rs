@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tower_sse::runs::{
-    AnswerBody, Attachment, Outcome, Run, RunEnd, RunError, RunKey, RunStore, Runs, RunsBuilder,
+    Attachment, Outcome, Run, RunBody, RunEnd, RunError, RunKey, RunStore, Runs, RunsBuilder,
     StartError,
 };
 use tower_sse::{Event, LastEventId};
@@ -85,7 +85,7 @@ impl<W> Program<W> {
     }
 
     /// Answers a request to the run with the key, whichever process owns the run.
-    pub(crate) async fn answer(&self, last: Option<&LastEventId>) -> Response<AnswerBody> {
+    pub(crate) async fn answer(&self, last: Option<&LastEventId>) -> Response<RunBody> {
         soon(self.runs.answer(&key(), &request(last))).await.expect("an answer")
     }
 

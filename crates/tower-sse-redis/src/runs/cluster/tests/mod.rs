@@ -21,7 +21,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::runs::{AnswerBody, Attachment, Outcome, RunKey, RunsBuilder, StartError};
+use tower_sse::runs::{Attachment, Outcome, RunBody, RunKey, RunsBuilder, StartError};
 use tower_sse::{Event, LastEventId, Retention, StreamOptions, runs::support::Epoch};
 
 use self::rig::*;
