@@ -231,7 +231,7 @@ impl<L: Log> Follower<L> {
     /// Returns what this process knows of the log.
     fn known(&self) -> Known {
         let ledger = self.gate.ledger();
-        Known { last: self.last.number, newest: ledger.newest_known, lost: ledger.lost() }
+        Known { last: self.last.number, newest: ledger.newest_known, lost: ledger.lost }
     }
 
     /// Reads to the end of the log, and finds losses.

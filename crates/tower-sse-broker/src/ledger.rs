@@ -23,7 +23,7 @@ pub(crate) struct Ledger {
     reads: u64,
     /// The newest entry that was read or acknowledged, that the log no longer has, and whose loss
     /// no marker covers.
-    lost: Option<u64>,
+    pub(crate) lost: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -164,11 +164,6 @@ impl Ledger {
     /// Records that clients receive a gap at the position of a marker.
     pub(crate) fn cover(&mut self, marker: u64) {
         self.lost = self.lost.filter(|lost| *lost > marker);
-    }
-
-    /// Returns the newest lost entry that no marker covers.
-    pub(crate) const fn lost(&self) -> Option<u64> {
-        self.lost
     }
 
     /// Handles the acknowledged entries before `number`, which the reader has passed without meeting

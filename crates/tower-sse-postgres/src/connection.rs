@@ -7,8 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, tls::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower_sse::Event;
-use tower_sse_broker::warn;
-use tower_sse_broker::{Identity, Queued, event_of};
+use tower_sse_broker::{Identity, Queued, event_of, warn};
 
 use crate::settings::{Encryption, Settings, Wakes, quoted};
 use crate::{Error, ErrorKind, SCHEMA_VERSION};

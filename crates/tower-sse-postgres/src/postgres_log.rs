@@ -6,8 +6,7 @@ use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::select;
 use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::Arrival;
-use tower_sse_broker::debug;
-use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue};
+use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue, debug};
 
 use crate::connection::{Connection, Kind, LogRow, Opened};
 use crate::settings::{Settings, since_epoch};

@@ -1,5 +1,4 @@
-use std::pin::{Pin, pin};
-use std::{fmt::Display, future::poll_fn, task::Poll, time::Duration};
+use std::{fmt::Display, future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use futures_core::Stream;
 use tokio::time::timeout;
@@ -12,7 +11,7 @@ use super::{Fault, Problem, world::ensure};
 pub(super) struct HubClient {
     process: &'static str,
     messages: Messages,
-    received: Vec<Message>,
+    pub(super) received: Vec<Message>,
 }
 
 impl HubClient {
@@ -96,11 +95,6 @@ impl HubClient {
         }
     }
 
-    /// Returns all events and gaps that the client has received.
-    pub(super) fn received(&self) -> &[Message] {
-        &self.received
-    }
-
     /// Returns the id with which the client reconnects.
     pub(super) fn last_event_id(&self) -> Option<LastEventId> {
         LastEventId::try_from(&*self.received.last()?.last_event_id).ok()
@@ -144,32 +138,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn soon<F: Future>(what: impl Display, future: F) -> Result<F::Output, Problem> {
     let late = |_| Problem::new(format_args!("{what} did not come within {PATIENCE:?}"));
     timeout(PATIENCE, future).await.map_err(late)
-}
-
-/// Awaits two futures at the same time.
-pub(super) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    let (mut first, mut second) = (None, None);
-    poll_fn(|cx| {
-        if first.is_none()
-            && let Poll::Ready(output) = one.as_mut().poll(cx)
-        {
-            first = Some(output);
-        }
-        if second.is_none()
-            && let Poll::Ready(output) = other.as_mut().poll(cx)
-        {
-            second = Some(output);
-        }
-        match (first.take(), second.take()) {
-            (Some(one), Some(other)) => Poll::Ready((one, other)),
-            outputs => {
-                (first, second) = outputs;
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 /// Causes a fault after this number of turns, in which other futures are polled.

@@ -51,8 +51,16 @@ impl HubProcess {
     /// Connects two processes, and publishes the first event of the log. Returns its id, after which
     /// the clients of the scene resume.
     pub(super) async fn pair<W: World>(world: &W) -> Result<(Self, Self, EventId), Problem> {
-        let a = Self::connect(world, "a").await?;
-        let b = Self::connect(world, "b").await?;
+        Self::pair_with(Hub::builder, world).await
+    }
+
+    /// Does the same as [`pair`](Self::pair), with hubs of `builder`.
+    pub(super) async fn pair_with<W: World>(
+        builder: impl Fn() -> HubBuilder,
+        world: &W,
+    ) -> Result<(Self, Self, EventId), Problem> {
+        let a = Self::connect_with(builder(), world, "a").await?;
+        let b = Self::connect_with(builder(), world, "b").await?;
         let start = a.publish("start", "start").await?.id();
         Ok((a, b, start))
     }

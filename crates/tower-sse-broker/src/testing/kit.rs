@@ -1,9 +1,9 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::{future::poll_fn, mem, pin::Pin, pin::pin, task::Poll, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use tokio::time::timeout;
 
 use super::{Problem, World, scenes};
+use crate::tasks::caught;
 
 /// How long a scene may take.
 const SCENE_LIMIT: Duration = Duration::from_secs(60);
@@ -115,18 +115,4 @@ async fn bounded(scene: impl Future<Output = Result<(), Problem>>) -> Result<(),
         Ok(played) => played.unwrap_or_else(panicked),
         Err(_) => Err(Problem::new(format_args!("the scene took longer than {SCENE_LIMIT:?}"))),
     }
-}
-
-/// Runs a future, and returns its output, or `None` if it panics.
-async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Some),
-        Err(payload) => {
-            // Dropping the payload could panic again.
-            mem::forget(payload);
-            Poll::Ready(None)
-        }
-    })
-    .await
 }

@@ -40,7 +40,7 @@ impl Redis {
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
     pub fn broker(&self, key: impl Into<String>) -> RedisBroker {
-        let health = Health::new();
+        let health = Health::default();
         RedisBroker {
             servers: self.servers.clone(),
             key: key.into(),

@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tower_sse::hub::broker::Arrival;
-use tower_sse_broker::debug;
-use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, with_sources};
+use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, debug, with_sources};
 
 use super::entry::{Entry, RawEntry, StreamId};
 use super::redis_stream::{BLOCK_TIMEOUT, Clock, Connector, RedisStream};

@@ -1,9 +1,6 @@
-use std::sync::atomic::Ordering::Relaxed;
-use std::{convert::Infallible, sync::Arc, sync::atomic::AtomicBool};
+use std::{sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed};
 
-use tokio::time::{Instant, sleep};
-use tower_sse_broker::{Backoff, with_sources};
-use tower_sse_broker::{debug, warn};
+use tower_sse_broker::{warn, with_sources};
 
 use crate::Error;
 
@@ -25,17 +22,13 @@ use crate::Error;
 /// A process that is not ready still serves the events that it has received, and its clients
 /// receive later events when it is ready again. Take the process out of a load balancer only after
 /// several failed probes, because the other processes probably cannot reach Redis either.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Health {
     pub(crate) common: tower_sse_broker::Health<Error>,
     evicts: Arc<AtomicBool>,
 }
 
 impl Health {
-    pub(crate) fn new() -> Self {
-        Self { common: tower_sse_broker::Health::default(), evicts: Arc::default() }
-    }
-
     /// For a hub, returns whether it is connected and has caught up with its stream. If a connected
     /// hub falls behind later, the result stays `true`: see
     /// [`HubStats::lag`](tower_sse::hub::HubStats::lag). For runs, returns whether they are
@@ -78,43 +71,5 @@ impl Health {
                  noeviction"
             );
         }
-    }
-}
-
-/// The connections of runs to one server, which are replaced together.
-pub(crate) trait Sessions {
-    type Session;
-
-    /// Waits until a connection of the session breaks, ends the session, and returns the error.
-    async fn broken(&mut self, session: &mut Self::Session) -> Error;
-
-    /// Opens the next session.
-    async fn open(&mut self) -> Result<Self::Session, Error>;
-}
-
-/// Keeps a session until this future is dropped.
-pub(crate) async fn keep<S: Sessions>(
-    sessions: &mut S,
-    mut session: S::Session,
-    health: &Health,
-    mut backoff: Backoff,
-) -> Infallible {
-    loop {
-        let opened = Instant::now();
-        let error = sessions.broken(&mut session).await;
-        warn!(error = %tower_sse_broker::with_sources(&error), "connection to Redis lost");
-        health.common.set_error(error);
-        backoff.end_session(opened.elapsed());
-        session = loop {
-            sleep(backoff.next_delay()).await;
-            match sessions.open().await {
-                Ok(session) => break session,
-                Err(error) => {
-                    debug!(error = %tower_sse_broker::with_sources(&error), "failed to reconnect to Redis");
-                    health.common.set_error(error);
-                }
-            }
-        };
-        health.common.count_reconnection();
     }
 }

@@ -2,14 +2,12 @@ use std::thread::{self, JoinHandle};
 use std::{collections::HashSet, sync::mpsc};
 
 use fastrand::Rng;
-use tokio::{runtime, task::spawn_blocking, time::Instant};
-use tower_sse::Retention;
+use tokio::{join, runtime, task::spawn_blocking, time::Instant, try_join};
 use tower_sse::hub::{Hub, HubBuilder, PublishError};
-use tower_sse::{EventId, LastEventId};
+use tower_sse::{EventId, LastEventId, Retention};
 
 use super::super::{Problem, World};
-use crate::testing::hub_client::{HubClient, PATIENCE, after_turns, both, soon};
-use crate::testing::hub_client::{is_gap, quoted};
+use crate::testing::hub_client::{HubClient, PATIENCE, after_turns, is_gap, quoted, soon};
 use crate::testing::hub_process::{Due, HubProcess};
 use crate::testing::world::ensure;
 
@@ -30,7 +28,7 @@ pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Pro
             }
             Ok(published)
         };
-        let (published, ()) = both(publishing, cut).await;
+        let (published, ()) = join!(publishing, cut);
         for (data, acknowledged) in published? {
             clients.iter_mut().for_each(|(_, due)| due.push(data.clone(), &acknowledged));
         }
@@ -45,7 +43,7 @@ pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Pro
 /// history.
 pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 2500;
-    let (a, b, start) = ample_pair(world).await?;
+    let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let blocked = BlockedClient::connect(world, start.clone()).await?;
     let mut connected = [&a, &b].map(|process| process.client(["news"], start.clone()));
     let mut published = publish_all([&a, &b], "burst", EACH, 0).await?;
@@ -60,7 +58,7 @@ pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Pro
 
 /// More events, or more bytes, follow a break than a reader takes at a time.
 pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
-    let (a, b, start) = ample_pair(world).await?;
+    let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let mut clients = [&a, &b].map(|process| process.client(["news"], start.clone()));
     for (round, (each, size)) in [(500, 0), (500, 0), (EACH_LARGE, LARGE)].into_iter().enumerate() {
         world.cut().ok_or_else(|| Problem::skipped("cut"))?.await;
@@ -81,7 +79,7 @@ const LARGE: usize = 60_000;
 pub(crate) async fn a_break_while_a_hub_loads_loses_nothing<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
-    let (a, b, start) = ample_pair(world).await?;
+    let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let published = publish_all([&a, &b], "history", 100, 0).await?;
     let last = a.publish("news", "newest").await?.id();
     for turns in [0, 1, 3, 10, 30, 100] {
@@ -90,7 +88,7 @@ pub(crate) async fn a_break_while_a_hub_loads_loses_nothing<W: World>(
             let connected = soon("process late", ample().connect(world.broker())).await;
             connected.map(Result::ok)
         };
-        let (connected, ()) = both(connecting, after_turns(turns, cut)).await;
+        let (connected, ()) = join!(connecting, after_turns(turns, cut));
         // A hub may fail to connect, but is complete if it does not fail.
         let Some(hub) = connected? else { continue };
         let late = HubProcess { name: "late", hub };
@@ -151,14 +149,6 @@ fn ample() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
 }
 
-/// Does the same as [`HubProcess::pair`], with [`ample`] hubs.
-async fn ample_pair<W: World>(world: &W) -> Result<(HubProcess, HubProcess, EventId), Problem> {
-    let a = HubProcess::connect_with(ample(), world, "a").await?;
-    let b = HubProcess::connect_with(ample(), world, "b").await?;
-    let start = a.publish("start", "start").await?.id();
-    Ok((a, b, start))
-}
-
 /// Publishes events of at least `size` bytes through both processes at once. Returns their data, and
 /// last the data of an event that follows all others.
 async fn publish_all(
@@ -169,13 +159,10 @@ async fn publish_all(
 ) -> Result<Vec<String>, Problem> {
     let event = move |process, index| format!("{name} {process} {index:.<size$}");
     let events = |process| (0..each).map(move |index| event(process, index));
-    let (first, second) = both(
+    try_join!(
         publish_until_acknowledged(a, events("a")),
         publish_until_acknowledged(b, events("b")),
-    )
-    .await;
-    first?;
-    second?;
+    )?;
     let last = format!("{name} last");
     a.publish_repeatedly("news", &last).await?;
     Ok(events("a").chain(events("b")).chain([last]).collect())
@@ -187,8 +174,8 @@ async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Probl
     if let Some(last) = events.last() {
         client.read_until(last).await?;
     }
-    ensure!(!client.received().iter().any(is_gap), "received a gap, and nothing was lost");
-    let received: HashSet<_> = client.received().iter().map(|message| &*message.data).collect();
+    ensure!(!client.received.iter().any(is_gap), "received a gap, and nothing was lost");
+    let received: HashSet<_> = client.received.iter().map(|message| &*message.data).collect();
     if let Some(missing) = events.iter().find(|data| !received.contains(&***data)) {
         let missing = quoted(missing);
         return Err(Problem::new(format!("{missing} was acknowledged, and did not come")));
@@ -235,12 +222,12 @@ pub(crate) async fn a_publish_during_a_break_ends<W: World>(world: &W) -> Result
         let events = (0..50).map(|event| ("news".to_owned(), format!("{round} {event}")));
         // Before the events are sent, while they are, and while the results come.
         let cutting = after_turns(8 * round, cut);
-        let (results, ()) = both(a.publish_at_once(events), cutting).await;
+        let (results, ()) = join!(a.publish_at_once(events), cutting);
         let last = format!("last {round}");
         a.publish_repeatedly("news", &last).await?;
         client.read_until(&last).await?;
         for (data, result) in results? {
-            let count = client.received().iter().filter(|message| message.data == data).count();
+            let count = client.received.iter().filter(|message| message.data == data).count();
             match result {
                 Ok(_) => ensure!(count == 1, "{data:?} was acknowledged, and came {count} times"),
                 Err(PublishError::Refused(_)) => {
@@ -253,7 +240,7 @@ pub(crate) async fn a_publish_during_a_break_ends<W: World>(world: &W) -> Result
             }
         }
     }
-    ensure!(!client.received().iter().any(is_gap), "received a gap, and nothing was lost");
+    ensure!(!client.received.iter().any(is_gap), "received a gap, and nothing was lost");
     Ok(())
 }
 

@@ -138,7 +138,7 @@ pub(crate) async fn dropped_publishes_do_no_harm<W: World>(world: &W) -> Result<
     a.publish("news", "last").await?;
     expected.push("last".to_owned());
     client.read_until("last").await?;
-    let received = client.received();
+    let received = &client.received;
     ensure!(!received.iter().any(is_gap), "received a gap, and nothing was lost");
     let mut data: Vec<_> = received.iter().map(|message| &message.data).collect();
     for (polls, dropped) in &dropped {

@@ -1,8 +1,7 @@
 use std::{collections::HashSet, slice, time::Duration};
 
-use tower_sse::Event;
-use tower_sse::Retention;
 use tower_sse::hub::{Hub, PublishError};
+use tower_sse::{Event, Retention};
 
 use super::super::{Problem, World};
 use crate::testing::hub_process::{HubProcess, lines_of, lines_without_broker};
@@ -169,9 +168,7 @@ async fn accepts(
 
 pub(crate) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Problem> {
     let ample = || Hub::builder().retention(Retention::new().bytes(16 << 20));
-    let a = HubProcess::connect_with(ample(), world, "a").await?;
-    let b = HubProcess::connect_with(ample(), world, "b").await?;
-    let start = a.publish("news", "start").await?.id();
+    let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let mut expected = Vec::new();
     for size in [1 << 10, LARGE - 1, LARGE, 4 * LARGE, 16 * LARGE] {
         let data: String = format!("{size} ").chars().cycle().take(size).collect();

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
+use tokio::join;
 use tokio::time::{Instant, sleep};
 use tower_sse::Retention;
 use tower_sse::hub::{Hub, PublishError};
 
 use super::super::{Problem, World};
-use crate::testing::hub_client::{PATIENCE, both};
+use crate::testing::hub_client::PATIENCE;
 use crate::testing::{hub_process::HubProcess, world::ensure};
 
 /// The end of a topic is a part of its last event, in the history too.
@@ -75,7 +76,7 @@ pub(crate) async fn an_end_is_read_after_a_break<W: World>(world: &W) -> Result<
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
         let job = format!("job {round}");
         let clients = [&a, &b].map(|process| process.client([&job], start.clone()));
-        let (ended, ()) = both(a.end_repeatedly(&job, "done"), cut).await;
+        let (ended, ()) = join!(a.end_repeatedly(&job, "done"), cut);
         ended?;
         for mut client in clients {
             client.reads(["done"]).await?;

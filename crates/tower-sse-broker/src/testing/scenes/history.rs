@@ -1,8 +1,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use tower_sse::{EventId, LastEventId};
-use tower_sse::{Retention, hub::Hub};
+use tower_sse::{EventId, LastEventId, Retention, hub::Hub};
 
 use super::super::{Problem, World};
 use crate::testing::hub_client::{HubClient, is_gap};
@@ -79,7 +78,7 @@ async fn sends_nothing_old(
     client.reads_gap().await?;
     client.read_until(data).await?;
     ensure!(
-        client.received().iter().all(|message| message.data != "old"),
+        client.received.iter().all(|message| message.data != "old"),
         "an event was sent that is older than the hub keeps events",
     );
     Ok(())
@@ -128,7 +127,7 @@ pub(crate) async fn trimmed_events_are_told_to_a_new_process<W: World>(
         let mut client = new.client(["news"], last);
         client.reads_gap().await?;
         client.read_until("after").await?;
-        let kept = client.received().iter().filter(|message| !is_gap(message)).count();
+        let kept = client.received.iter().filter(|message| !is_gap(message)).count();
         ensure!(kept <= KEPT + 1, "a new process has more than {KEPT} events of the trimmed log");
     }
     if let Some(from_last) = &mut from_last {

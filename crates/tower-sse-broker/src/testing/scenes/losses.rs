@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 
+use tokio::join;
 use tower_sse::{EventId, decode::Message};
 
 use super::super::{Fault, Problem, World};
-use crate::testing::hub_client::{HubClient, after_turns, both, is_gap};
+use crate::testing::hub_client::{HubClient, after_turns, is_gap};
 use crate::testing::hub_process::{HubProcess, number};
 use crate::testing::world::ensure;
 
@@ -103,7 +104,7 @@ pub(crate) async fn a_loss_while_a_hub_loads_is_told<W: World>(world: &W) -> Res
         let mut acknowledged = publish(&a, "before", 20).await?;
         let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
         let loss = after_turns(turns, lose);
-        let (late, ()) = both(HubProcess::connect(world, "late"), loss).await;
+        let (late, ()) = join!(HubProcess::connect(world, "late"), loss);
         let late = late?;
         acknowledged.extend(publish(&a, "after", 1).await?);
         let clients = [late.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
@@ -182,7 +183,7 @@ async fn all_are_told<W: World>(
     a.publish_repeatedly(TOPIC, "last").await?;
     for client in &mut clients {
         client.read_until("last").await?;
-        is_covered(client.received(), acknowledged)?;
+        is_covered(&client.received, acknowledged)?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 
-use tower_sse::{EventId, LastEventId, decode::Message};
-use tower_sse::{Retention, hub::Hub};
+use tokio::try_join;
+use tower_sse::{EventId, LastEventId, Retention, decode::Message, hub::Hub};
 
 use super::super::{Problem, World};
 use crate::testing::hub_process::{HubProcess, Published, epoch, number, with_number};
-use crate::testing::{hub_client::both, world::ensure};
+use crate::testing::world::ensure;
 
 /// If a broker numbers or orders events separately in each process, the orders differ when all
 /// processes publish.
@@ -13,8 +13,8 @@ pub(crate) async fn all_processes_see_one_order<W: World>(world: &W) -> Result<(
     const EACH: usize = 100;
     let (a, b, start) = HubProcess::pair(world).await?;
     let (first, second) =
-        both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
-    for (data, result) in first?.into_iter().chain(second?) {
+        try_join!(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH)))?;
+    for (data, result) in first.into_iter().chain(second) {
         result.map_err(|error| Problem::caused_by(data, &error))?;
     }
     let (late, later) =
@@ -60,12 +60,10 @@ pub(crate) async fn a_publisher_keeps_its_order<W: World>(world: &W) -> Result<(
 pub(crate) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 1000;
     let ample = || Hub::builder().retention(Retention::new().events(4 * EACH));
-    let a = HubProcess::connect_with(ample(), world, "a").await?;
-    let b = HubProcess::connect_with(ample(), world, "b").await?;
-    let start = a.publish("start", "start").await?.id();
+    let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let (first, second) =
-        both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
-    let acknowledged = receipts(first?.into_iter().chain(second?))?;
+        try_join!(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH)))?;
+    let acknowledged = receipts(first.into_iter().chain(second))?;
     for process in [a, b] {
         let mut client = process.client(["news"], start.clone());
         let mut missing = acknowledged.clone();
@@ -83,8 +81,8 @@ pub(crate) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem>
     const EACH: usize = 25;
     let (a, b, start) = HubProcess::pair(world).await?;
     let (first, second) =
-        both(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH))).await;
-    let results: Vec<_> = first?.into_iter().chain(second?).collect();
+        try_join!(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH)))?;
+    let results: Vec<_> = first.into_iter().chain(second).collect();
     let by_data: HashMap<_, _> = results
         .iter()
         .filter_map(|(data, result)| Some((data, result.as_ref().ok()?.id())))

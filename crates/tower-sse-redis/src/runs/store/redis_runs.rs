@@ -35,7 +35,7 @@ impl Redis {
             servers: self.servers.clone(),
             prefix: prefix.into(),
             lease: Duration::from_secs(8),
-            health: Health::new(),
+            health: Health::default(),
         }
     }
 }

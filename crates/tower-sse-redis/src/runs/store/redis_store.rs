@@ -2,10 +2,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::Pipeline;
-use tokio::{select, sync::watch, time::sleep};
+use tokio::{select, sync::watch, time::Instant, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::RunKey;
-use tower_sse_broker::Backoff;
+use tower_sse_broker::{Backoff, debug, warn};
 
 use super::commands::{Encoder, Keys, Scope, parts};
 use super::redis_runs::RedisRuns;
@@ -16,7 +16,6 @@ use crate::runs::seam::{
     Command, Connection, Failure, Incoming, Overhead, Page, ProcessId, Receive, Reply, RunId,
     kept_for,
 };
-use crate::server::health::{Sessions, keep};
 use crate::{Error, Health, server::server_info::Eviction};
 use tower_sse_broker::tasks::lock;
 
@@ -198,11 +197,33 @@ impl Link {
 
     /// Keeps a session until this future is dropped.
     async fn keep(&self) {
-        let Some(session) = lock(&self.session).clone() else { return };
+        let Some(mut session) = lock(&self.session).clone() else { return };
         // An owner must reconnect within its grace period, which leaves time for four attempts.
-        let backoff = Backoff::up_to(self.interval() * 3 / 8);
-        let mut kept = Kept { link: self, number: session.number, newest: Arc::clone(&session) };
-        keep(&mut kept, session, &self.health, backoff).await;
+        let mut backoff = Backoff::up_to(self.interval() * 3 / 8);
+        let mut number = session.number;
+        loop {
+            let opened = Instant::now();
+            let error = self.watch(&session).await;
+            session.ended.cancel();
+            self.set(None, Connection::Down);
+            warn!(error = %tower_sse_broker::with_sources(&error), "connection to Redis lost");
+            self.health.common.set_error(error);
+            backoff.end_session(opened.elapsed());
+            session = loop {
+                sleep(backoff.next_delay()).await;
+                number += 1;
+                match self.connect(number, Some(&session)).await {
+                    Ok(session) => break session,
+                    Err(error) => {
+                        debug!(error = %tower_sse_broker::with_sources(&error), "failed to reconnect to Redis");
+                        self.health.common.set_error(error);
+                    }
+                }
+            };
+            // Messages that were published while there was no session are lost.
+            (self.endpoint.subscriptions.receive)(Incoming::LostPushes);
+            self.health.common.count_reconnection();
+        }
     }
 
     /// Opens a session, subscribes to all channels, and makes it the current one.
@@ -263,33 +284,6 @@ where
         if let Err(error) = check().await {
             return error;
         }
-    }
-}
-
-/// The sessions of a link.
-struct Kept<'a> {
-    link: &'a Link,
-    /// The number of the newest session, or of the newest attempt to open one.
-    number: u64,
-    newest: Arc<Session>,
-}
-
-impl Sessions for Kept<'_> {
-    type Session = Arc<Session>;
-
-    async fn broken(&mut self, session: &mut Arc<Session>) -> Error {
-        let error = self.link.watch(session).await;
-        session.ended.cancel();
-        self.link.set(None, Connection::Down);
-        error
-    }
-
-    async fn open(&mut self) -> Result<Arc<Session>, Error> {
-        self.number += 1;
-        self.newest = self.link.connect(self.number, Some(&self.newest)).await?;
-        // Messages that were published while there was no session are lost.
-        (self.link.endpoint.subscriptions.receive)(Incoming::LostPushes);
-        Ok(Arc::clone(&self.newest))
     }
 }
 

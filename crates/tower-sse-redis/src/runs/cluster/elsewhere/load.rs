@@ -4,8 +4,7 @@ use tower_sse::runs::Outcome;
 use tower_sse::runs::support::Phase;
 
 use super::{mirror::Mirror, mirrors::Mirrors};
-use crate::runs::seam::spawn;
-use crate::runs::seam::{Batch, Failure};
+use crate::runs::seam::{Batch, Failure, spawn};
 use tower_sse_broker::tasks::caught;
 
 /// A load of a mirror, on a task of its own.

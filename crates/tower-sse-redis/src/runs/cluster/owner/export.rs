@@ -236,7 +236,7 @@ impl Export {
             plan.sync(Sync {
                 run: self.run(),
                 entries: (!is_new).then_some(self.entries),
-                restores: self.sync.restores(),
+                restores: self.sync.restores,
                 pushes: self.is_watched(now),
                 head,
             });
@@ -410,7 +410,7 @@ impl Export {
     /// state may have executed a command whose reply is missing.
     const fn doubts(&self, newest: u64, entries: u64) -> bool {
         let is_as_acknowledged = newest == self.exported && entries == self.entries;
-        self.entries > 0 && !self.sync.restores() && newest >= self.exported && !is_as_acknowledged
+        self.entries > 0 && !self.sync.restores && newest >= self.exported && !is_as_acknowledged
     }
 
     fn appended(&mut self, reply: AppendReply, last: u64, len: usize) {
@@ -501,7 +501,7 @@ pub(crate) struct SyncState {
     is_asked: bool,
     /// Whether the `Sync` creates keys again that the store has lost. Otherwise, it reports the
     /// loss.
-    restores: bool,
+    pub(crate) restores: bool,
 }
 
 impl SyncState {
@@ -532,10 +532,6 @@ impl SyncState {
 
     pub(crate) const fn is_in_step(self) -> bool {
         !self.is_due
-    }
-
-    pub(crate) const fn restores(self) -> bool {
-        self.restores
     }
 }
 
