@@ -40,7 +40,8 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// event id share one copy of it.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Decoder {
     splitter: EventSplitter,
     client: ClientState,
@@ -56,9 +57,8 @@ struct ClientState {
 
 impl Decoder {
     /// Creates a decoder for a new stream. It accepts events of up to 1 MiB.
-    #[must_use]
     pub fn new() -> Self {
-        Self { splitter: EventSplitter::new(), client: ClientState::default() }
+        Self::default()
     }
 
     /// Limits the size of an event to `bytes`. The size includes line ends and comments, but not
@@ -69,7 +69,6 @@ impl Decoder {
     /// # Panics
     ///
     /// Panics if `bytes` is zero.
-    #[must_use]
     #[track_caller]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
         self.splitter = self.splitter.max_event_size(bytes);
@@ -204,11 +203,5 @@ impl ClientState {
     fn set_retry(&mut self, reconnection_time: Duration) {
         self.retry = Some(reconnection_time);
         self.retry_since_message = Some(reconnection_time);
-    }
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -59,6 +59,7 @@ pin_project! {
     ///
     /// A future that waits for the next message, such as that of `StreamExt::next`, can be dropped
     /// without losing a message.
+    #[must_use = "streams do nothing unless polled"]
     pub struct MessageStream<B>
     where
         B: Body,
@@ -114,7 +115,6 @@ impl<B: Body> MessageStream<B> {
     /// assert!(messages.try_next().await.is_err());
     /// # }
     /// ```
-    #[must_use]
     pub fn terminator(mut self, data: impl Into<String>) -> Self {
         self.terminator = Some(data.into());
         self
@@ -137,7 +137,6 @@ impl<B: Body> MessageStream<B> {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn after(mut self, last_event_id: impl AsRef<str>) -> Self {
         self.decoder.start_after(last_event_id.as_ref());
         self
@@ -154,7 +153,6 @@ impl<B: Body> MessageStream<B> {
     /// # Panics
     ///
     /// The stream panics if it is polled outside of a tokio runtime with timers.
-    #[must_use]
     pub fn max_silence(mut self, limit: Duration) -> Self {
         self.silence = Some(Silence::new(limit));
         self

@@ -44,6 +44,7 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// The splitter keeps only an incomplete event or `retry` line, of at most
 /// [`max_event_size`](Self::max_event_size) bytes. An event that comes in one chunk is not copied.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct EventSplitter {
     max_event_size: usize,
     place: LinePlace,
@@ -114,7 +115,6 @@ enum LinePlace {
 
 impl EventSplitter {
     /// Creates a splitter for a new stream. It accepts events of up to 1 MiB.
-    #[must_use]
     pub fn new() -> Self {
         Self {
             max_event_size: 1 << 20,
@@ -132,7 +132,6 @@ impl EventSplitter {
     /// # Panics
     ///
     /// Panics if `bytes` is zero.
-    #[must_use]
     #[track_caller]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
         assert!(bytes > 0, "the maximum size of an event cannot be zero");

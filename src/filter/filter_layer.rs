@@ -90,6 +90,7 @@ use crate::BoxError;
 /// ```
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
+#[must_use]
 pub struct FilterLayer<M> {
     options: FilterOptions,
     make: Arc<M>,
@@ -124,7 +125,6 @@ impl<M> FilterLayer<M> {
     /// # Panics
     ///
     /// Panics if `bytes` is zero.
-    #[must_use]
     #[track_caller]
     pub const fn max_event_size(mut self, bytes: usize) -> Self {
         assert!(bytes > 0, "the maximum size of an event cannot be zero");
@@ -144,7 +144,6 @@ impl<M> FilterLayer<M> {
     /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
     /// let filters = filters.pass_oversized(true);
     /// ```
-    #[must_use]
     pub const fn pass_oversized(mut self, passes: bool) -> Self {
         self.options.pass_oversized = passes;
         self
@@ -163,7 +162,6 @@ impl<M> FilterLayer<M> {
     /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
     /// let filters = filters.pass_encoded(true);
     /// ```
-    #[must_use]
     pub const fn pass_encoded(mut self, passes: bool) -> Self {
         self.options.pass_encoded = passes;
         self
@@ -183,7 +181,6 @@ impl<M> FilterLayer<M> {
     /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
     /// let filters = filters.pass_rejected(true);
     /// ```
-    #[must_use]
     pub const fn pass_rejected(mut self, passes: bool) -> Self {
         self.options.pass_rejected = passes;
         self
@@ -223,7 +220,6 @@ impl<M> FilterLayer<M> {
     /// # Panics
     ///
     /// The future of the response panics if it is polled outside of a tokio runtime with timers.
-    #[must_use]
     pub const fn hold_head(mut self, limit: Duration) -> Self {
         self.options.hold_head = Some(limit);
         self
@@ -240,7 +236,7 @@ impl<S, M> Layer<S> for FilterLayer<M> {
     type Service = FilterService<S, M>;
 
     fn layer(&self, inner: S) -> FilterService<S, M> {
-        FilterService::new(inner, Arc::clone(&self.make), self.options)
+        FilterService { inner, make: Arc::clone(&self.make), options: self.options }
     }
 }
 
@@ -256,10 +252,6 @@ pub struct FilterService<S, M> {
 }
 
 impl<S, M> FilterService<S, M> {
-    pub(super) const fn new(inner: S, make: Arc<M>, options: FilterOptions) -> Self {
-        Self { inner, make, options }
-    }
-
     /// Returns a reference to the inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner

@@ -37,6 +37,7 @@ use crate::{BoxError, callback::catch_panic, event::Encoded};
 /// The pipe keeps only an incomplete event or `retry` line, of at most
 /// [`max_event_size`](Self::max_event_size) bytes. A frame is not copied if it consists of whole
 /// events and all of them pass.
+#[must_use]
 pub struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
     pub(super) flow: Flow<F>,
@@ -45,7 +46,6 @@ pub struct FilterPipe<F: EventFilter> {
 
 impl<F: EventFilter> FilterPipe<F> {
     /// Creates a pipe for a new stream. By default, an event larger than 1 MiB is an error.
-    #[must_use]
     pub fn new(filter: F) -> Self {
         Self::with_guard(FilterGuard::new(filter, false))
     }
@@ -60,7 +60,6 @@ impl<F: EventFilter> FilterPipe<F> {
     /// # Panics
     ///
     /// Panics if `bytes` is zero.
-    #[must_use]
     #[track_caller]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
         self.splitter = self.splitter.max_event_size(bytes);
@@ -69,7 +68,6 @@ impl<F: EventFilter> FilterPipe<F> {
 
     /// Lets events that are too large pass unseen; see
     /// [`FilterLayer::pass_oversized`](super::FilterLayer::pass_oversized).
-    #[must_use]
     pub const fn pass_oversized(mut self, passes: bool) -> Self {
         self.pass_oversized = passes;
         self

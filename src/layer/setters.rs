@@ -27,7 +27,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().padding(2048).options(options);
     /// ```
-    #[must_use]
     pub fn options(mut self, options: StreamOptions) -> Self {
         let config = self.config_mut();
         config.options = Arc::new(config.options.with(options));
@@ -54,7 +53,6 @@ impl<M> SseLayer<M> {
     #[doc(alias = "keep_alive")]
     #[doc(alias = "KeepAlive")]
     #[doc(alias = "ping")]
-    #[must_use]
     pub fn heartbeat(self, heartbeat: impl Into<Heartbeat>) -> Self {
         self.options(StreamOptions::new().heartbeat(heartbeat))
     }
@@ -67,7 +65,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().without_heartbeat();
     /// ```
-    #[must_use]
     pub fn without_heartbeat(self) -> Self {
         self.options(StreamOptions::new().without_heartbeat())
     }
@@ -88,7 +85,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().padding(2048);
     /// ```
-    #[must_use]
     #[track_caller]
     pub fn padding(self, bytes: usize) -> Self {
         self.options(StreamOptions::new().padding(bytes))
@@ -110,7 +106,6 @@ impl<M> SseLayer<M> {
     /// ```
     ///
     /// [RFC 10036]: https://www.rfc-editor.org/rfc/rfc10036#section-3
-    #[must_use]
     pub fn incremental(mut self, is_sent: bool) -> Self {
         self.config_mut().omits_incremental = !is_sent;
         self
@@ -133,7 +128,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().last_event_id_query("lastEventId").last_event_id_query("last_event_id");
     /// ```
-    #[must_use]
     pub fn last_event_id_query(mut self, name: impl Into<String>) -> Self {
         self.config_mut().last_event_id_query.push(name.into());
         self
@@ -185,7 +179,6 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().retry(Duration::from_secs(2));
     /// ```
     #[doc(alias = "reconnect")]
-    #[must_use]
     pub fn retry(self, retry: impl Into<Retry>) -> Self {
         self.options(StreamOptions::new().retry(retry))
     }
@@ -201,7 +194,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().without_retry();
     /// ```
-    #[must_use]
     pub fn without_retry(self) -> Self {
         self.options(StreamOptions::new().without_retry())
     }
@@ -253,7 +245,6 @@ impl<M> SseLayer<M> {
     /// If you stop a stream with `take_until`, the stream ends cleanly, so `[DONE]` follows a
     /// partial answer. Instead, stop the stream by [returning an
     /// error](crate::guide::errors#stopping-a-stream) from the source.
-    #[must_use]
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
     }
@@ -291,7 +282,6 @@ impl<M> SseLayer<M> {
     ///
     /// Do not send the text of the error to clients you do not trust. Do not name the event
     /// `error`: `EventSource` dispatches its own `error` event when the connection breaks.
-    #[must_use]
     pub fn on_error<F>(self, to_event: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
@@ -329,7 +319,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().cancellation_if(|error| error.is::<RecvError>());
     /// ```
-    #[must_use]
     pub fn cancellation_if<F>(mut self, is_cancellation: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
@@ -355,7 +344,6 @@ impl<M> SseLayer<M> {
     /// ```
     #[doc(alias = "revoke")]
     #[doc(alias = "log_out")]
-    #[must_use]
     pub fn streams(mut self, streams: &Streams) -> Self {
         let config = self.config_mut();
         config.streams = Some(streams.clone());
@@ -375,7 +363,6 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1));
     /// ```
     #[doc(alias = "timeout")]
-    #[must_use]
     pub fn max_age(self, max_age: impl Into<MaxAge>) -> Self {
         self.options(StreamOptions::new().max_age(max_age))
     }
@@ -406,7 +393,6 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().shutdown(shutdown.clone());
     /// ```
     #[doc(alias = "graceful_shutdown")]
-    #[must_use]
     pub fn shutdown(mut self, token: CancellationToken) -> Self {
         self.config_mut().shutdown = Some(Shutdown::of(token));
         self
@@ -426,7 +412,6 @@ impl<M> SseLayer<M> {
     ///     .shutdown(shutdown.clone())
     ///     .drain(Drain::spread_over(Duration::from_secs(20)));
     /// ```
-    #[must_use]
     pub fn drain(self, drain: Drain) -> Self {
         self.options(StreamOptions::new().drain(drain))
     }
@@ -450,7 +435,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().farewell(Event::new().event("restart").data("back in a moment"));
     /// ```
-    #[must_use]
     pub fn farewell(self, farewell: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().farewell(farewell))
     }
@@ -482,7 +466,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().max_streams(10_000);
     /// ```
-    #[must_use]
     #[track_caller]
     pub fn max_streams(mut self, limit: usize) -> Self {
         assert!(limit > 0, "the limit of open streams cannot be zero");
@@ -501,7 +484,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().max_streams(10_000).refusal(Refusal::unavailable());
     /// ```
-    #[must_use]
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.config_mut().refusal = refusal;
         self
@@ -524,7 +506,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().require_accept(true);
     /// ```
-    #[must_use]
     pub fn require_accept(mut self, required: bool) -> Self {
         self.config_mut().require_accept = required;
         self
@@ -549,7 +530,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().on_open(|| println!("a stream opened"));
     /// ```
-    #[must_use]
     pub fn on_open<F>(mut self, callback: F) -> Self
     where
         F: Fn() + Send + Sync + 'static,
@@ -579,7 +559,6 @@ impl<M> SseLayer<M> {
     ///     println!("{} after {:?}, {} bytes", report.reason, report.age, report.bytes);
     /// });
     /// ```
-    #[must_use]
     pub fn on_close<F>(self, callback: F) -> Self
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,
@@ -598,7 +577,6 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().stats(&stats);
     /// assert_eq!(stats.snapshot().open, 0);
     /// ```
-    #[must_use]
     pub fn stats(mut self, stats: &Stats) -> Self {
         self.config_mut().stats = stats.clone();
         self
@@ -616,7 +594,6 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().track_disconnects(true);
     /// ```
-    #[must_use]
     pub fn track_disconnects(mut self, tracked: bool) -> Self {
         let config = self.config_mut();
         config.track_disconnects = tracked;
@@ -638,7 +615,6 @@ impl<M> SseLayer<M> {
     ///     println!("first event after {:?}", report.time_to_first_event);
     /// });
     /// ```
-    #[must_use]
     pub fn timings(mut self, noted: bool) -> Self {
         let config = self.config_mut();
         config.timings = noted;
@@ -670,7 +646,6 @@ impl<M> SseLayer<M> {
     ///
     /// Use few labels, and no text that clients choose: `Stats` counts the first 100 labels
     /// separately, and all further labels together as `other`.
-    #[must_use]
     pub fn label<F, L>(mut self, label: F) -> Self
     where
         F: Fn(&Parts) -> L + Send + Sync + 'static,

@@ -5,8 +5,7 @@ use http::{Extensions, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::SseFuture;
-use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, marker};
+use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, SseFuture, marker};
 use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
 
 /// The layer that adds headers and heartbeats to event streams, and sets how clients resume and how
@@ -153,6 +152,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
 #[doc(alias = "nginx")]
+#[must_use]
 pub struct SseLayer<M = marker::Http> {
     config: Arc<Config>,
     kind: PhantomData<fn() -> M>,
@@ -162,7 +162,6 @@ impl<M> SseLayer<M> {
     /// Creates a layer with the default options: it sets the headers, starts the stream of an
     /// `EventSource` with a [reconnection time](Self::retry), and sends a
     /// [heartbeat](Self::heartbeat) while a stream is idle.
-    #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::default(), kind: PhantomData }
     }
@@ -176,7 +175,7 @@ impl<S, M> Layer<S> for SseLayer<M> {
     type Service = SseService<S, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SseService::new(inner, Arc::clone(&self.config))
+        SseService { inner, config: Arc::clone(&self.config), kind: PhantomData }
     }
 }
 
@@ -203,10 +202,6 @@ pub struct SseService<S, M = marker::Http> {
 }
 
 impl<S, M> SseService<S, M> {
-    pub(super) const fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config, kind: PhantomData }
-    }
-
     /// Returns a reference to the inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -276,6 +271,6 @@ fn concerns_stream(extensions: &Extensions) -> bool {
 
 impl<S: Clone, M> Clone for SseService<S, M> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Arc::clone(&self.config))
+        Self { inner: self.inner.clone(), config: Arc::clone(&self.config), kind: PhantomData }
     }
 }

@@ -48,6 +48,7 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// stream, because an `EventSource` would give up; [`try_get`](Self::try_get) and
 /// [`try_resume`](Self::try_resume) return such an answer instead. Unlike an `EventSource`, the
 /// client does not follow redirects. The panic's text names the caller's line.
+#[must_use]
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does. Otherwise, dropping the
     /// client would close the channel to which a handler subscribes.
@@ -59,7 +60,6 @@ pub struct TestClient<S, B = String> {
 
 impl<S> TestClient<S> {
     /// Creates a client of this service.
-    #[must_use]
     pub fn new(service: S) -> Self {
         let no_cache = HeaderValue::from_static("no-cache");
         let headers = [
@@ -80,7 +80,6 @@ impl<S, B> TestClient<S, B> {
     /// # Panics
     ///
     /// Panics if the name or the value is not valid.
-    #[must_use]
     #[track_caller]
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -97,7 +96,6 @@ impl<S, B> TestClient<S, B> {
 
     /// Sets how long the client waits for a response, and the [time limit](TestStream::time_limit)
     /// of its streams. The default is 30 seconds.
-    #[must_use]
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
@@ -120,7 +118,6 @@ impl<S, B> TestClient<S, B> {
     /// assert_eq!(client.get("/").await.next().await.data, "hello");
     /// # }
     /// ```
-    #[must_use]
     pub fn request_body<T>(self) -> TestClient<S, T> {
         let Self { service, headers, time_limit, request_body: _ } = self;
         TestClient { service, headers, time_limit, request_body: PhantomData }
