@@ -45,10 +45,6 @@ pub(crate) enum Handled {
 }
 
 impl Handled {
-    pub(crate) fn mark(self, extensions: &mut Extensions) {
-        extensions.insert(self);
-    }
-
     /// Counts a refusal of the program, unless an inner layer has counted it.
     pub(crate) fn count_refusal(extensions: &mut Extensions, stats: &Stats) {
         if let Some(Self::Refused { is_counted: is_counted @ false }) = extensions.get_mut() {
@@ -182,12 +178,6 @@ impl StartAt {
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
-impl OnRefusal {
-    pub(crate) fn call(&self) {
-        (self.0)();
-    }
-}
-
 /// The link between a response whose head was sent early, and the service that has not answered yet.
 #[derive(Clone, Default)]
 pub(crate) struct EarlyHead(Arc<Early>);
@@ -221,7 +211,7 @@ impl EarlyHead {
     /// Returns the callback for a refusal of the early response.
     pub(crate) fn on_refusal(&self) -> OnRefusal {
         let early = Arc::clone(&self.0);
-        OnRefusal(Arc::new(move || early.on_refusal.get().into_iter().for_each(OnRefusal::call)))
+        OnRefusal(Arc::new(move || early.on_refusal.get().into_iter().for_each(|it| (it.0)())))
     }
 }
 

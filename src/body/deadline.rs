@@ -29,7 +29,7 @@ pub(crate) struct Deadline {
     reason: CloseReason,
     client: Client,
     /// Whether all streams were closed. Their clients then return at random times.
-    is_for_all: bool,
+    pub(super) is_for_all: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +58,17 @@ impl Deadline {
         client: Client,
         membership: Option<Membership>,
     ) -> Option<Box<Self>> {
-        let can_be_closed = membership.is_some() || options.end_when().is_some();
+        let can_be_closed = membership.is_some() || options.merged.end_when.is_some();
         can_be_closed.then(|| Box::new(Self::new(options, client, membership)))
     }
 
     fn new(options: &ResolvedOptions, client: Client, membership: Option<Membership>) -> Self {
+        let end_when = options.merged.end_when.as_ref();
         Self {
             membership,
             // A child token, because all streams would otherwise contend for the lock of the
             // program's token.
-            end_when: options.end_when().map(|token| Cancellation::of(token.child_token())),
+            end_when: end_when.map(|token| Cancellation::of(token.child_token())),
             sleep: None,
             stage: Stage::Open,
             until: None,
@@ -85,7 +86,7 @@ impl Deadline {
         client: Client,
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
-        let max_age = options.draw_max_age(client);
+        let max_age = options.merged.max_age.as_ref().map(|max_age| max_age.draw(client));
         if max_age.is_none() {
             return before;
         }
@@ -113,7 +114,8 @@ impl Deadline {
         if let Some(subjects) = subjects {
             deadline.membership = subjects.reopen(deadline.membership.take());
         }
-        deadline.end_when = options.end_when().map(|token| Cancellation::of(token.child_token()));
+        deadline.end_when =
+            options.merged.end_when.as_ref().map(|token| Cancellation::of(token.child_token()));
         *this = Self::start(Some(deadline), options, client, cx);
     }
 
@@ -169,11 +171,6 @@ impl Deadline {
             return Some(Revocation::Subject);
         }
         self.membership.as_ref()?.revocation()
-    }
-
-    /// Returns whether all streams were closed. Their clients then return at random times.
-    pub(super) const fn is_for_all(&self) -> bool {
-        self.is_for_all
     }
 
     /// Makes the stream end at the next point between events.

@@ -152,7 +152,7 @@ where
             *this.expects_layer = false;
             warn_without_layer();
         }
-        if this.batch.has_uncopied() || this.stream.is_some() {
+        if this.batch.buffer.has_uncopied() || this.stream.is_some() {
             ready!(CoopBudget::poll_ready(cx));
         }
         // Once the stream has ended, no later frame can be newer.
@@ -161,7 +161,7 @@ where
         {
             ready!(release.poll_released(cx));
         }
-        if let Some(bytes) = this.batch.take_uncopied() {
+        if let Some(bytes) = this.batch.buffer.take_uncopied() {
             this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(tracked(this.release, bytes)))));
         }
@@ -187,7 +187,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_none() && self.error.is_none() && !self.batch.has_uncopied()
+        self.stream.is_none() && self.error.is_none() && !self.batch.buffer.has_uncopied()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -233,7 +233,7 @@ struct Incomplete<'b> {
 
 impl Drop for Incomplete<'_> {
     fn drop(&mut self) {
-        self.buffer.truncate(self.start);
+        self.buffer.bytes.truncate(self.start);
     }
 }
 
@@ -256,14 +256,14 @@ impl FrameBatch {
     // Inlined into the loop that polls the stream, so that the event is encoded without a call.
     #[inline(always)]
     pub(super) fn push<T: Encode>(&mut self, event: T) -> Result<Pushed, T::Error> {
-        let mut start = self.buffer.len();
+        let mut start = self.buffer.bytes.len();
         if start == 0 {
             if self.is_full {
                 self.renew_buffer();
             }
             if self.buffer.has_uncopied() {
                 self.buffer.copy_first(self.frame_size);
-                start = self.buffer.len();
+                start = self.buffer.bytes.len();
             }
         } else if start + self.buffer.spare() < self.frame_size {
             // The first event allocated a buffer of its own size; the second needs a frame's.
@@ -277,7 +277,7 @@ impl FrameBatch {
             let has_room = self.buffer.leaves_room_in(self.frame_size);
             return Ok(if has_room { Pushed::Room } else { Pushed::Full });
         }
-        let end = self.buffer.len();
+        let end = self.buffer.bytes.len();
         if end == start {
             return Ok(Pushed::Empty);
         }
@@ -295,8 +295,8 @@ impl FrameBatch {
     #[inline]
     pub(super) fn shrink(&mut self) {
         self.frame_size = SMALL_FRAME;
-        let is_large = self.is_full || self.buffer.capacity() > KEPT_CAPACITY;
-        if is_large && self.buffer.len() == 0 {
+        let is_large = self.is_full || self.buffer.bytes.capacity() > KEPT_CAPACITY;
+        if is_large && self.buffer.bytes.is_empty() {
             self.buffer.replace(0);
         }
         self.is_full = false;
@@ -308,28 +308,21 @@ impl FrameBatch {
     /// A recorder drops the frame soon, so the next one reuses its buffer.
     #[inline]
     pub(super) fn take_frame(&mut self) -> Option<Bytes> {
-        if self.buffer.len() == 0 {
-            return self.take_uncopied();
+        if self.buffer.bytes.is_empty() {
+            return self.buffer.take_uncopied();
         }
         let is_kept =
-            self.is_full || self.buffer.capacity() <= KEPT_CAPACITY && is_within_recorder();
+            self.is_full || self.buffer.bytes.capacity() <= KEPT_CAPACITY && is_within_recorder();
         Some(if is_kept { self.buffer.split() } else { self.buffer.take() })
     }
 
     /// Returns the event that is sent without a copy, if there is one.
-    pub(super) fn take_uncopied(&mut self) -> Option<Bytes> {
-        self.buffer.take_uncopied()
-    }
-
-    pub(super) fn has_uncopied(&self) -> bool {
-        self.buffer.has_uncopied()
-    }
-
     /// Prepares the buffer after a full frame. It is a large one if the server has dropped the full
     /// frame, which shows that the client keeps up.
     fn renew_buffer(&mut self) {
         self.is_full = false;
-        if !self.buffer.try_reclaim(self.frame_size) {
+        // Reclaims the buffer of frames that were split off and dropped.
+        if !self.buffer.bytes.try_reclaim(self.frame_size) {
             self.frame_size = SMALL_FRAME;
             self.buffer.replace(SMALL_FRAME);
         } else if self.frame_size < LARGE_FRAME {
@@ -418,7 +411,7 @@ mod tests {
         assert_eq!(*first, *[b"data: ", &[b'x'; 92][..], b"\n\n"].concat());
         drop(reused);
         within_layer(|| frame(&mut batch, 80));
-        assert_eq!(batch.buffer.capacity(), 0);
+        assert_eq!(batch.buffer.bytes.capacity(), 0);
     }
 
     #[test]
@@ -426,15 +419,15 @@ mod tests {
         let mut batch = FrameBatch::new();
         within_recorder(|| {
             frame(&mut batch, KEPT_CAPACITY + 1);
-            assert_eq!(batch.buffer.capacity(), 0);
+            assert_eq!(batch.buffer.bytes.capacity(), 0);
             while matches!(batch.push(Event::from("x".repeat(100))), Ok(Pushed::Room)) {}
             assert!(batch.take_frame().unwrap().len() > SMALL_FRAME / 2);
             assert!(batch.is_full);
             // The buffer is renewed, but empty.
             assert!(matches!(batch.push(Event::new()), Ok(Pushed::Empty)));
-            assert!(batch.buffer.capacity() >= SMALL_FRAME);
+            assert!(batch.buffer.bytes.capacity() >= SMALL_FRAME);
             batch.shrink();
-            assert_eq!(batch.buffer.capacity(), 0);
+            assert_eq!(batch.buffer.bytes.capacity(), 0);
             assert!(batch.take_frame().is_none());
         });
     }

@@ -10,8 +10,7 @@ use http::{Extensions, HeaderMap};
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
-use super::StreamRecord;
-use super::{Boundary, Deadline, EndsWith, LastFrames, deadline::DeadlineVerdict};
+use super::{Boundary, Deadline, EndsWith, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
 use crate::options::{ResolvedOptions, Retry, StreamOptions};
 use crate::signals::{EarlyHead, ShutdownWait, StartAt, Stopped};
@@ -24,8 +23,8 @@ use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_time
 /// It borrows the source and the state from a [`ManagedBody`](super::sse_body::ManagedBody),
 /// which stores them apart.
 pub(super) struct EventStream<'p, B> {
-    source: Pin<&'p mut Option<B>>,
-    state: Pin<&'p mut StreamState>,
+    pub(super) source: Pin<&'p mut Option<B>>,
+    pub(super) state: Pin<&'p mut StreamState>,
 }
 
 pin_project! {
@@ -114,13 +113,6 @@ impl StreamState {
 }
 
 impl<'p, B> EventStream<'p, B> {
-    pub(super) const fn new(
-        source: Pin<&'p mut Option<B>>,
-        state: Pin<&'p mut StreamState>,
-    ) -> Self {
-        Self { source, state }
-    }
-
     /// Drops the parts that must be dropped before the state, because dropping the state reports
     /// the close.
     pub(super) fn abandon(mut self) {
@@ -222,7 +214,7 @@ where
             let options = late.remove::<StreamOptions>();
             *this.options = ResolvedOptions::of_stream(this.options, None, options);
             this.idle.as_mut().set(IdleTimer::default());
-            this.record.answer_late(&mut late, this.options.on_close());
+            this.record.answer_late(&mut late, this.options.merged.on_close.clone());
             Deadline::answer_late(this.deadline, this.options, early.subjects, *this.client, cx);
         }
         let Some(start) = StartAt::take(&mut late, *this.client) else { return polled };
@@ -349,7 +341,8 @@ where
     /// frame, which may set one.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
-        let (is_set, retry) = (options.sets_retry(), options.first_retry(self.state.client)?);
+        let (is_set, retry) =
+            (options.merged.retry.is_some(), options.first_retry(self.state.client)?);
         // The clients of a recorded stream get times of their own.
         if !is_set && is_within_recorder() {
             return None;
@@ -566,7 +559,7 @@ impl<B> EventStream<'_, B> {
     pub(super) fn cut(&mut self, reason: CloseReason) {
         let this = self.state();
         let between_events = this.boundary.between_events();
-        let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all());
+        let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all);
         let lines = match reason {
             CloseReason::Drained if between_events => this.options.goodbye(),
             // A `retry` line belongs to no event, so it can be written mid-event.

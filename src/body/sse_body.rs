@@ -37,16 +37,16 @@ impl<B> SseBody<B> {
         Self { kind: Kind::PassThrough { body } }
     }
 
-    const fn managed(body: ManagedBody<B>) -> Self {
-        Self { kind: Kind::Managed { body } }
+    fn managed(source: Option<B>, role: Role) -> Self {
+        Self { kind: Kind::Managed { body: ManagedBody { source, role: Box::pin(role) } } }
     }
 
     pub(crate) fn event_stream(source: B, state: StreamState) -> Self {
-        Self::managed(ManagedBody::stream(source, state))
+        Self::managed(Some(source), Role::Stream { state })
     }
 
     pub(crate) fn unsent() -> Self {
-        Self::managed(ManagedBody::unsent())
+        Self::managed(None, Role::Unsent)
     }
 
     pub(crate) fn empty() -> Self {
@@ -55,14 +55,17 @@ impl<B> SseBody<B> {
 
     /// Creates a body of these bytes.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::managed(ManagedBody::whole(bytes))
+        Self::managed(None, Role::Whole { bytes })
     }
 }
 
 impl<B: Body> SseBody<B> {
     /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of `guard`.
-    pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
-        Self::managed(ManagedBody::tracked(body, guard))
+    pub(crate) fn tracked(body: B, mut guard: DisconnectGuard) -> Self {
+        if is_complete(&body) {
+            guard.reason = CloseReason::Ended;
+        }
+        Self::managed(Some(body), Role::Tracked { guard })
     }
 }
 
@@ -85,7 +88,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let RoleProj::Stream { state } = this.role.as_mut().project() {
-                EventStream::new(this.source, state).abandon();
+                EventStream { source: this.source, state }.abandon();
             }
         }
     }
@@ -107,33 +110,7 @@ pin_project! {
     }
 }
 
-impl<B> ManagedBody<B> {
-    pub(super) fn stream(source: B, state: StreamState) -> Self {
-        Self::new(Some(source), Role::Stream { state })
-    }
-
-    pub(super) fn unsent() -> Self {
-        Self::new(None, Role::Unsent)
-    }
-
-    pub(super) fn whole(bytes: Bytes) -> Self {
-        Self::new(None, Role::Whole { bytes })
-    }
-
-    fn new(source: Option<B>, role: Role) -> Self {
-        Self { source, role: Box::pin(role) }
-    }
-}
-
 impl<B: Body> ManagedBody<B> {
-    /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of `guard`.
-    pub(super) fn tracked(body: B, mut guard: DisconnectGuard) -> Self {
-        if is_complete(&body) {
-            guard.reason = CloseReason::Ended;
-        }
-        Self::new(Some(body), Role::Tracked { guard })
-    }
-
     pub(super) fn is_end_stream(&self) -> bool {
         match &*self.role {
             Role::Stream { state } => state.is_over(),
@@ -163,7 +140,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         match this.role.as_mut().project() {
-            RoleProj::Stream { state } => EventStream::new(this.source, state).poll_frame(cx),
+            RoleProj::Stream { state } => EventStream { source: this.source, state }.poll_frame(cx),
             RoleProj::Tracked { guard } => {
                 let Some(mut body) = this.source.as_pin_mut() else { return Poll::Ready(None) };
                 let polled = ready!(guard.reason.noting_panic(|| body.as_mut().poll_frame(cx)));

@@ -10,7 +10,7 @@ use memchr::{memchr2, memchr2_iter};
 /// It is opaque, because only the types of this crate write events.
 #[derive(Debug)]
 pub struct FrameBuf {
-    bytes: BytesMut,
+    pub(crate) bytes: BytesMut,
     /// Encoded bytes that were not copied into `bytes`. Large ones follow `bytes` as a frame of
     /// their own. Small ones are here only while `bytes` is empty.
     uncopied: Option<Bytes>,
@@ -25,14 +25,6 @@ impl FrameBuf {
         Self { bytes: BytesMut::new(), uncopied: None }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len);
-    }
-
     /// Reserves room for `additional` bytes, and for no more than that in an empty buffer.
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.bytes.reserve(additional);
@@ -41,16 +33,6 @@ impl FrameBuf {
     /// Returns the number of bytes that can be written without another allocation.
     pub(crate) fn spare(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
-    /// Reclaims the buffer of frames that were split off and dropped. Returns whether `capacity`
-    /// bytes can then be written without another allocation.
-    pub(crate) fn try_reclaim(&mut self, capacity: usize) -> bool {
-        self.bytes.try_reclaim(capacity)
     }
 
     /// Replaces the buffer by a new one.

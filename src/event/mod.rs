@@ -25,7 +25,6 @@ pub use self::encode::{Encode, Encoded};
 pub use self::event::{IntoEventId, IntoEventName};
 pub use self::one_line::InvalidField;
 
-pub(crate) use self::event::whole_milliseconds;
-pub(crate) use self::event::{Event, EventId, EventName};
+pub(crate) use self::event::{Event, EventId, EventName, whole_milliseconds};
 pub(crate) use self::frame_buf::{DATA, FrameBuf};
 pub(crate) use self::one_line::{check_one_line, is_one_line, one_line_text};

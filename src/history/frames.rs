@@ -34,8 +34,8 @@ pub(super) struct Frames {
 /// oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
-    block: u64,
-    part: Option<(u64, u64)>,
+    pub(super) block: u64,
+    pub(super) part: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -52,16 +52,6 @@ struct Owner(Arc<Vec<u8>>);
 impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
         &self.0
-    }
-}
-
-impl FrameKey {
-    pub(super) const fn whole(block: u64) -> Self {
-        Self { block, part: None }
-    }
-
-    pub(super) const fn range(block: u64, range: &Range<u64>) -> Self {
-        Self { block, part: Some((range.start, range.end)) }
     }
 }
 
@@ -205,11 +195,15 @@ fn slice(bytes: &Bytes, start: u64, range: &Range<u64>) -> Option<Bytes> {
 mod tests {
     use super::{DeferredDrops, ENTRY_MEMORY, FrameKey, Frames, MAX_KEPT};
 
+    fn whole(block: u64) -> FrameKey {
+        FrameKey { block, part: None }
+    }
+
     /// Adds frames of five bytes, one for each block.
     fn add(frames: &mut Frames, blocks: std::ops::Range<u64>, drops: &mut DeferredDrops) {
         for block in blocks {
             let range = block * 10..block * 10 + 5;
-            let key = FrameKey::whole(block);
+            let key = whole(block);
             let bytes = frames.add(key, range.start, vec![0; 5], &range, 5, drops);
             assert_eq!(bytes.unwrap().len(), 5);
         }
@@ -222,8 +216,8 @@ mod tests {
         assert_eq!(frames.memory(), 4 * (5 + ENTRY_MEMORY));
         frames.remove_before(3, &mut drops);
         assert_eq!(frames.memory(), 5 + ENTRY_MEMORY);
-        assert!(frames.get(FrameKey::whole(2), &(20..25), 5, &mut drops).is_none());
-        assert!(frames.get(FrameKey::whole(3), &(31..35), 5, &mut drops).is_some());
+        assert!(frames.get(whole(2), &(20..25), 5, &mut drops).is_none());
+        assert!(frames.get(whole(3), &(31..35), 5, &mut drops).is_some());
         frames.evict(&mut drops);
         assert!(!frames.are_kept());
         assert_eq!(frames.memory(), ENTRY_MEMORY, "its bytes are not dropped yet");
@@ -237,7 +231,7 @@ mod tests {
         drop(std::mem::take(&mut drops));
         // Each access examines a few frames.
         for _ in 0..20 {
-            assert!(frames.get(FrameKey::whole(39), &(390..395), 5, &mut drops).is_some());
+            assert!(frames.get(whole(39), &(390..395), 5, &mut drops).is_some());
         }
         assert_eq!(frames.memory(), MAX_KEPT * (5 + ENTRY_MEMORY));
     }

@@ -13,11 +13,7 @@ pub(crate) use crate::simulation::now;
 /// several processes share, otherwise 20. For a hub with a broker, the epoch is a hash of the
 /// broker's name instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Epoch {
-    /// The upper 64 bits. They are zero, except in epochs with 40 random bits.
-    high: u64,
-    low: u64,
-}
+pub struct Epoch(pub(crate) u128);
 
 const RANDOM_BITS: u32 = 20;
 const RADIX: u64 = 36;
@@ -43,20 +39,12 @@ impl Epoch {
     }
 
     pub(super) const fn of(low: u64) -> Self {
-        Self { high: 0, low }
+        Self(low as u128)
     }
 
     /// Returns an epoch of this moment, with 20 random bits.
     pub(crate) fn now() -> Self {
         Self::of((milliseconds() << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
-    }
-
-    pub(crate) const fn from_number(number: u128) -> Self {
-        Self { high: (number >> u64::BITS) as u64, low: number as u64 }
-    }
-
-    pub(crate) fn number(self) -> u128 {
-        (u128::from(self.high) << u64::BITS) | u128::from(self.low)
     }
 
     /// Parses the text of an epoch in its canonical form.
@@ -66,8 +54,7 @@ impl Epoch {
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
             && !text.starts_with('0');
         let number = u128::from_str_radix(text, RADIX as u32).ok().filter(|_| canonical)?;
-        let epoch = Self::from_number(number);
-        (epoch.high == 0 || text.len() == UNIQUE_DIGITS).then_some(epoch)
+        (number <= u64::MAX.into() || text.len() == UNIQUE_DIGITS).then_some(Self(number))
     }
 }
 
@@ -79,7 +66,7 @@ pub(crate) fn now() -> SystemTime {
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; UNIQUE_DIGITS];
-        let (mut rest, mut count) = (self.number(), 0);
+        let (mut rest, mut count) = (self.0, 0);
         for place in digits.iter_mut().rev() {
             // Numbers of two words are slow to divide.
             let (quotient, digit) = match u64::try_from(rest) {

@@ -319,7 +319,7 @@ impl Log {
         let range = first.start..self.entries.get(entries.end - 1)?.end();
         let is_complete = self.end / BLOCK_SIZE > block;
         let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
-        let key = if is_whole { FrameKey::whole(block) } else { FrameKey::range(block, &range) };
+        let key = FrameKey { block, part: (!is_whole).then_some((range.start, range.end)) };
         // Readers must not fill memory that only publishers evict.
         let room = self.memory.room(self.limits.memory);
         let frame = match self.frames.get_or_insert_default().get(key, &range, room, drops) {

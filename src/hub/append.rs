@@ -215,7 +215,7 @@ impl HubState {
     /// Returns the end of a topic whose last event was published at this time, by the clock of this
     /// process and by the broker's clock.
     const fn end(&self, sequence: u64, here: Duration, at: Duration) -> TopicEnd {
-        let retained = self.topics.retained_for();
+        let retained = self.topics.retention.age;
         TopicEnd {
             sequence,
             free_at: at.saturating_add(retained),

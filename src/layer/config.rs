@@ -112,8 +112,8 @@ impl Config {
         response: Response<B>,
     ) -> Response<SseBody<C>> {
         let mut response = response.map(drop);
-        if let Some(on_refusal) = response.extensions_mut().remove::<OnRefusal>() {
-            on_refusal.call();
+        if let Some(OnRefusal(on_refusal)) = response.extensions_mut().remove() {
+            on_refusal();
         }
         match reason {
             NotOpened::NotAcceptable => {
@@ -142,7 +142,7 @@ impl Config {
         disconnect: Option<DisconnectGuard>,
         observation: Option<Box<Observation>>,
     ) -> StreamRecord {
-        let (stats, on_close) = (self.stats.clone(), options.on_close());
+        let (stats, on_close) = (self.stats.clone(), options.merged.on_close.clone());
         StreamRecord::open(stats, &self.on_open, on_close, disconnect, permit, observation)
     }
 

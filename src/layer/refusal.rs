@@ -66,7 +66,7 @@ enum RefusalAnswer {
 impl Refusal {
     const fn new(answer: RefusalAnswer) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let retry = Some(Retry::later());
+        let retry = Some(Retry::LATER);
         Self { answer, status, retry, retry_of_call: retry }
     }
 
@@ -103,7 +103,7 @@ impl Refusal {
     /// answer.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Self { status, retry: Some(Retry::much_later()), ..Self::per_client() }
+        Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }
     }
 
     /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
@@ -148,7 +148,7 @@ impl Refusal {
     pub fn answer(&self, parts: &Parts) -> Response<SseBody<String>> {
         let client = Client::of(&parts.method, &parts.headers);
         let mut response = self.refuse(Response::new(()), client, SseBody::whole);
-        Handled::Refused { is_counted: false }.mark(response.extensions_mut());
+        response.extensions_mut().insert(Handled::Refused { is_counted: false });
         response
     }
 
@@ -169,7 +169,7 @@ impl Refusal {
             _ => Bytes::new(),
         };
         let mut response = response.map(|_| whole(line));
-        Handled::Refused { is_counted: true }.mark(response.extensions_mut());
+        response.extensions_mut().insert(Handled::Refused { is_counted: true });
         if is_stream {
             response.headers_mut().remove(CONTENT_ENCODING);
             headers::make_event_stream(response.headers_mut());

@@ -323,9 +323,8 @@ impl<M> SseLayer<M> {
     where
         F: Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
     {
-        let config = self.config_mut();
-        config.options =
-            Arc::new(config.options.with_cancellation_if(Opaque(Arc::new(is_cancellation))));
+        let options = Arc::make_mut(&mut self.config_mut().options);
+        options.cancellation_if.push(Opaque(Arc::new(is_cancellation)));
         self
     }
 

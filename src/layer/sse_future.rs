@@ -283,7 +283,7 @@ impl InFlight {
     fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
         self.end(CloseReason::Ended);
         self.config.make_event_stream(response.headers_mut());
-        Handled::Stream(None).mark(response.extensions_mut());
+        response.extensions_mut().insert(Handled::Stream(None));
         response.map(|_| SseBody::unsent())
     }
 
@@ -298,7 +298,7 @@ impl InFlight {
         let is_coded = headers::has_content_coding(response.headers());
         self.config.make_event_stream(response.headers_mut());
         let shutdown = EndsWith::of(self.config.shutdown.as_ref());
-        Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
+        response.extensions_mut().insert(Handled::Stream(shutdown.inherited()));
         let client = self.request.client;
         let start = StartAt::take(response.extensions_mut(), client);
         let opening = early.map(Opening::Early).or(start.map(Opening::Start)).map(Box::new);

@@ -2,11 +2,10 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{task::JoinError, time::Instant};
-use tokio_util::sync::CancellationToken;
 
-use super::stream_options::{CancellationIf, OnClose, last_event};
+use super::stream_options::{CancellationIf, last_event};
 use super::{Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
-use crate::callback::{Opaque, catch_panic};
+use crate::callback::catch_panic;
 use crate::event::{Encoded, Event};
 use crate::signals::{INTERRUPTED, Interrupted, interruption, is_within_recorder};
 use crate::signals::{StartAt, program_error, source_error};
@@ -15,8 +14,9 @@ use crate::{BoxError, connection::Client, error::causes};
 /// The options of one stream, merged from those of its layer, its request and its response.
 #[derive(Clone, Debug)]
 pub(crate) struct ResolvedOptions {
-    options: StreamOptions,
-    pub(super) cancellation_if: Option<CancellationIf>,
+    pub(crate) merged: StreamOptions,
+    /// An error is a cancellation if any of these closures returns `true`.
+    pub(crate) cancellation_if: Vec<CancellationIf>,
     /// The start of the time grid that the heartbeats of a layer share.
     grid: Instant,
 }
@@ -31,15 +31,15 @@ pub(crate) struct IdleInterval {
 
 impl Default for ResolvedOptions {
     fn default() -> Self {
-        let options = StreamOptions::new().heartbeat(Heartbeat::default());
-        Self { options, cancellation_if: None, grid: Instant::now() }
+        let merged = StreamOptions::new().heartbeat(Heartbeat::default());
+        Self { merged, cancellation_if: Vec::new(), grid: Instant::now() }
     }
 }
 
 impl ResolvedOptions {
     /// Returns these options, each replaced if `options` sets it.
     pub(crate) fn with(&self, options: StreamOptions) -> Self {
-        Self { options: options.or(&self.options), ..self.clone() }
+        Self { merged: options.or(&self.merged), ..self.clone() }
     }
 
     /// Returns the options of one stream, from those of its layer, its request and its response.
@@ -51,13 +51,13 @@ impl ResolvedOptions {
         if request.is_none() && response.is_none() {
             return Arc::clone(layer);
         }
-        let options = request.unwrap_or_default().over(&layer.options);
-        let options = response.unwrap_or_default().over(&options);
-        Arc::new(Self { options, ..Self::clone(layer) })
+        let merged = request.unwrap_or_default().over(&layer.merged);
+        let merged = response.unwrap_or_default().over(&merged);
+        Arc::new(Self { merged, ..Self::clone(layer) })
     }
 
     pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
-        self.options.heartbeat.as_ref()?.as_ref()
+        self.merged.heartbeat.as_ref()?.as_ref()
     }
 
     /// Returns how long the stream may be idle before a heartbeat is due.
@@ -66,33 +66,24 @@ impl ResolvedOptions {
         Some(IdleInterval { length, grid: Some(self.grid) })
     }
 
-    /// Returns whether a reconnection time was set or turned off.
-    pub(crate) const fn sets_retry(&self) -> bool {
-        self.options.retry.is_some()
-    }
-
     /// Returns the reconnection time that the stream of this client starts with.
     ///
     /// By default, only an `EventSource` gets one: other clients are not known to reconnect by
     /// themselves, and some take a block without data for an event.
     pub(crate) fn first_retry(&self, client: Client) -> Option<Retry> {
-        match self.options.retry {
+        match self.merged.retry {
             Some(set) => set,
-            None if client != Client::EventSource || self.options.omits_defaults => None,
-            None => Some(Retry::soon()),
+            None if client != Client::EventSource || self.merged.omits_defaults => None,
+            None => Some(Retry::SOON),
         }
-    }
-
-    /// Returns the comment line that streams start with, or no bytes if there is none.
-    fn padding(&self) -> Bytes {
-        self.options.padding.as_deref().cloned().unwrap_or_default()
     }
 
     /// Returns the lines that the stream starts with, or no bytes if there are none. The last ones
     /// are the event `start`.
     pub(crate) fn preamble(&self, retry: Option<Retry>, start: Bytes) -> Bytes {
         let retry = retry.map(Retry::line).unwrap_or_default();
-        joined(joined(retry, self.padding()), start)
+        let padding = self.merged.padding.as_deref().cloned().unwrap_or_default();
+        joined(joined(retry, padding), start)
     }
 
     /// Returns the first lines of a stream whose source has not answered yet. Some proxies hold the
@@ -105,26 +96,16 @@ impl ResolvedOptions {
     pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
         let id = Event::new().id(start.id);
         // The decoder of the testing client keeps an id without data, and tests expect no `start`.
-        let is_quiet = self.options.omits_defaults && !start.is_for_all;
+        let is_quiet = self.merged.omits_defaults && !start.is_for_all;
         Encoded::from(if is_quiet { id } else { id.event("start").data("") }).into()
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {
-        self.options.terminator.as_ref()?.as_ref()
-    }
-
-    /// Draws the maximum age of one stream.
-    pub(crate) fn draw_max_age(&self, client: Client) -> Option<Duration> {
-        self.options.max_age.as_ref().map(|max_age| max_age.draw(client))
-    }
-
-    /// Returns the token at whose cancellation the stream ends.
-    pub(crate) fn end_when(&self) -> Option<&CancellationToken> {
-        self.options.end_when.as_ref()
+        self.merged.terminator.as_ref()?.as_ref()
     }
 
     pub(crate) fn drain(&self) -> Drain {
-        self.options.drain.clone().unwrap_or_default()
+        self.merged.drain.clone().unwrap_or_default()
     }
 
     /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
@@ -132,7 +113,7 @@ impl ResolvedOptions {
     /// If the farewell has a `retry` line of its own, no other one is added, because some clients
     /// reject two such lines in one block.
     pub(crate) fn goodbye(&self) -> Bytes {
-        let farewell = self.options.farewell.clone().flatten().unwrap_or_default();
+        let farewell = self.merged.farewell.clone().flatten().unwrap_or_default();
         let retry = if has_retry_line(&farewell) { Bytes::new() } else { self.reconnection_time() };
         joined(retry, farewell)
     }
@@ -143,17 +124,13 @@ impl ResolvedOptions {
         self.drain().retry_line()
     }
 
-    pub(crate) fn on_close(&self) -> Option<OnClose> {
-        self.options.on_close.clone()
-    }
-
     /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or
     /// panics, or if the event has neither data nor a name.
     ///
     /// For an `EventSource` whose answer was [interrupted](Interrupted), the event has the id that
     /// stops the client, and is [`interruption`] by default.
     pub(crate) fn event_for(&self, error: &BoxError, client: Client) -> Option<Bytes> {
-        let to_event = self.options.on_error.as_ref();
+        let to_event = self.merged.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
         let is_page = client == Client::EventSource && !is_within_recorder();
         if !is_page || !Interrupted::is_cause_of(&**error) {
@@ -174,20 +151,6 @@ fn joined(first: Bytes, second: Bytes) -> Bytes {
 }
 
 impl ResolvedOptions {
-    /// Returns these options, extended so that errors for which `predicate` returns `true` are
-    /// cancellations too.
-    pub(crate) fn with_cancellation_if(&self, predicate: CancellationIf) -> Self {
-        let predicate = match self.cancellation_if.clone() {
-            None => predicate,
-            Some(earlier) => Opaque(Arc::new(move |error: &(dyn Error + 'static)| {
-                catch_panic(|| earlier(error)).unwrap_or(false) || predicate(error)
-            }) as Arc<_>),
-        };
-        let mut options = self.clone();
-        options.cancellation_if = Some(predicate);
-        options
-    }
-
     /// Decides whether an error of the source is a cancellation: the program itself ended the
     /// source.
     ///
@@ -199,7 +162,7 @@ impl ResolvedOptions {
         // Not of a host's own errors: tonic makes a `Cancelled` status of an upstream's reset.
         let error = program_error(&**error);
         is_cancelled_task(error)
-            || self.cancellation_if.as_ref().is_some_and(|predicate| {
+            || self.cancellation_if.iter().any(|predicate| {
                 causes(error).any(|cause| catch_panic(|| predicate(cause)).unwrap_or_default())
             })
     }

@@ -76,13 +76,13 @@ pub struct StreamOptions {
     /// time and the event `start`. Those that the program sets still apply.
     pub(super) omits_defaults: bool,
     pub(crate) padding: Option<Opaque<Bytes>>,
-    pub(super) max_age: Option<MaxAge>,
-    pub(super) end_when: Option<CancellationToken>,
+    pub(crate) max_age: Option<MaxAge>,
+    pub(crate) end_when: Option<CancellationToken>,
     pub(crate) drain: Option<Drain>,
     pub(crate) farewell: Option<Option<Bytes>>,
     pub(crate) terminator: Option<Option<Bytes>>,
     pub(super) on_error: Option<ErrorToEvent>,
-    pub(super) on_close: Option<OnClose>,
+    pub(crate) on_close: Option<OnClose>,
 }
 
 impl StreamOptions {
@@ -386,7 +386,7 @@ pub(crate) type OnClose = Opaque<Arc<dyn Fn(&CloseReport) + Send + Sync>>;
 pub(super) type ErrorToEvent = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync>>;
 
 /// A closure that decides whether an error of the source is a cancellation.
-pub(super) type CancellationIf = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync>>;
+pub(crate) type CancellationIf = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync>>;
 
 /// Returns a closure that calls `first` and then `second`, even if `first` panics.
 pub(super) fn both(first: Option<OnClose>, second: Option<OnClose>) -> Option<OnClose> {

@@ -175,20 +175,12 @@ impl Retry {
         Self { milliseconds: (milliseconds(min), milliseconds(max)) }
     }
 
-    /// Creates the default range for the start of a stream: 1 to 5 seconds.
-    pub(crate) const fn soon() -> Self {
-        Self { milliseconds: (1_000, 5_000) }
-    }
-
-    /// Creates the default range for clients that are refused or drained: 2 to 10 seconds.
-    pub(crate) const fn later() -> Self {
-        Self { milliseconds: (2_000, 10_000) }
-    }
-
-    /// The time until a client that has too many streams tries again.
-    pub(crate) const fn much_later() -> Self {
-        Self { milliseconds: (30_000, 60_000) }
-    }
+    /// The default range for the start of a stream: 1 to 5 seconds.
+    pub(crate) const SOON: Self = Self { milliseconds: (1_000, 5_000) };
+    /// The default range for clients that are refused or drained: 2 to 10 seconds.
+    pub(crate) const LATER: Self = Self { milliseconds: (2_000, 10_000) };
+    /// The range for a client that has too many streams: 30 to 60 seconds.
+    pub(crate) const MUCH_LATER: Self = Self { milliseconds: (30_000, 60_000) };
 
     /// Draws the time for one connection.
     pub(crate) fn draw(self) -> Duration {
@@ -378,7 +370,7 @@ pub(crate) const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
 impl Drain {
     const fn new(when: When) -> Self {
-        Self { when, grace: GRACE, retry: Some(Retry::later()) }
+        Self { when, grace: GRACE, retry: Some(Retry::LATER) }
     }
 
     /// Ends streams at once, except answers to calls (requests by any method except `GET`): these

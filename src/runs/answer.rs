@@ -136,7 +136,7 @@ fn interrupted(requester: &Requester) -> Response<AnswerBody> {
     let mut response = Response::new(SseBody::whole(event));
     make_event_stream(response.headers_mut());
     // An `SseLayer` would open a stream, and send its terminator.
-    Handled::Stream(None).mark(response.extensions_mut());
+    response.extensions_mut().insert(Handled::Stream(None));
     response
 }
 

@@ -131,8 +131,8 @@ const UNIQUE: u128 = 1 << 86;
 
 /// Returns the epoch of a new run, later than `earlier`.
 pub(crate) fn epoch_after(earlier: Option<Epoch>) -> Epoch {
-    let next = earlier.map_or(0, |earlier| earlier.number() + 1);
-    Epoch::now().max(Epoch::from_number(next))
+    let next = earlier.map_or(0, |earlier| earlier.0 + 1);
+    Epoch::now().max(Epoch(next))
 }
 
 /// Returns an epoch later than `earlier`, with 40 random bits. Another process is very unlikely to
@@ -145,12 +145,12 @@ fn unique_epoch_at(milliseconds: u64, earlier: Option<Epoch>) -> Epoch {
     let next = earlier.map_or(0, |earlier| created_at(earlier).saturating_add(1));
     let time = u128::from(milliseconds.max(next)) << UNIQUE_BITS;
     let random = random() >> (u64::BITS - UNIQUE_BITS);
-    Epoch::from_number(UNIQUE | (time & (UNIQUE - 1)) | u128::from(random))
+    Epoch(UNIQUE | (time & (UNIQUE - 1)) | u128::from(random))
 }
 
 /// Returns the milliseconds from 1970 to the creation of a unique epoch.
 fn created_at(unique: Epoch) -> u64 {
-    ((unique.number() & (UNIQUE - 1)) >> UNIQUE_BITS) as u64
+    ((unique.0 & (UNIQUE - 1)) >> UNIQUE_BITS) as u64
 }
 
 /// Returns the time since a unique epoch was created, according to the clock of this machine.
@@ -261,8 +261,8 @@ mod tests {
 
     #[test]
     fn epoch_after_another_is_later_although_the_clock_was_set_back() {
-        let ahead = Epoch::from_number(Epoch::now().number() + (60_000 << 20));
-        assert_eq!(epoch_after(Some(ahead)).number(), ahead.number() + 1);
+        let ahead = Epoch(Epoch::now().0 + (60_000 << 20));
+        assert_eq!(epoch_after(Some(ahead)).0, ahead.0 + 1);
         assert!(epoch_after(None) < ahead);
     }
 }

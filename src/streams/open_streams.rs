@@ -51,7 +51,7 @@ impl OpenStreams {
     /// was taken.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
         self.count_open(member, 1);
-        for subject in member.subjects() {
+        for subject in &member.subjects {
             self.enter(member, subject);
         }
         self.close_since(ticket, member);
@@ -71,13 +71,13 @@ impl OpenStreams {
     /// ticket was taken. `CloseLog` says why this is checked last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
-            let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
+            let hashes: Vec<_> = member.subjects.iter().map(|name| self.hash(name)).collect();
             if self.closes.has_closed(ticket, &hashes) {
                 _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
             }
         }
         // A close may have removed it only from the lists that it had entered by then.
-        if member.is_revoked() || member.generation() != self.generation() {
+        if member.is_revoked() || member.generation != self.generation() {
             self.leave(member);
         }
     }
@@ -156,7 +156,7 @@ impl OpenStreams {
     fn count_open(&self, member: &Member, change: i32) {
         _ = self.open.fetch_update(Relaxed, Relaxed, |open| {
             let (generation, count) = ((open >> 32) as u32, open as u32);
-            (generation == member.generation())
+            (generation == member.generation)
                 .then(|| packed(generation, count.saturating_add_signed(change)))
         });
     }
@@ -179,7 +179,7 @@ impl OpenStreams {
     pub(super) fn end(&self, member: &Arc<Member>) {
         self.begin_end(member);
         // The lists of an earlier generation are gone.
-        if member.generation() == self.generation() {
+        if member.generation == self.generation() {
             self.leave(member);
         }
     }
@@ -192,7 +192,7 @@ impl OpenStreams {
                 self.count_open(&member, -1);
                 count += 1;
             }
-            if member.subjects().len() > 1 {
+            if member.subjects.len() > 1 {
                 self.leave(&member);
             }
         }
@@ -201,7 +201,7 @@ impl OpenStreams {
 
     /// Removes a stream from the lists in which it still is.
     pub(super) fn leave(&self, member: &Arc<Member>) {
-        for subject in member.subjects() {
+        for subject in &member.subjects {
             let mut shard = self.shard(subject);
             if let Some(members) = shard.get_mut(subject)
                 && members.remove(member)
@@ -413,16 +413,8 @@ impl Member {
         Self { subjects, generation, state: AtomicU8::new(OPEN), waker: Mutex::default() }
     }
 
-    pub(super) const fn subjects(&self) -> &[Arc<str>] {
-        &self.subjects
-    }
-
     pub(super) fn has(&self, subject: &str) -> bool {
         self.subjects.iter().any(|name| **name == *subject)
-    }
-
-    pub(super) const fn generation(&self) -> Generation {
-        self.generation
     }
 
     /// Returns whether the stream was closed by itself, and not with all others.

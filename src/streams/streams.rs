@@ -191,12 +191,8 @@ impl StreamsBuilder {
     /// Creates an empty set of streams, for this process only, with the limits of this builder.
     #[must_use]
     pub fn build(self) -> Streams {
-        let open_streams = Arc::new(OpenStreams::new(self.limits(), None));
+        let open_streams = Arc::new(OpenStreams::new(SubjectLimits::new(self.limits), None));
         Streams { open_streams, relay: None }
-    }
-
-    pub(super) fn limits(self) -> SubjectLimits {
-        SubjectLimits::new(self.limits)
     }
 }
 
@@ -270,7 +266,8 @@ impl Followed {
     pub(crate) fn relayed_by(relay: Arc<Relay>, builder: StreamsBuilder) -> (Streams, Self) {
         let ended = CancellationToken::new();
         let follower = ended.clone().drop_guard();
-        let open_streams = Arc::new(OpenStreams::new(builder.limits(), Some(follower)));
+        let limits = SubjectLimits::new(builder.limits);
+        let open_streams = Arc::new(OpenStreams::new(limits, Some(follower)));
         let followed = Self { open_streams: Arc::downgrade(&open_streams), ended };
         (Streams { open_streams, relay: Some(relay) }, followed)
     }

@@ -31,6 +31,8 @@ struct SubjectNames {
     /// The places that [`Subjects::try_add`] has reserved.
     places: Vec<LimitPlace>,
     is_open: bool,
+    /// The number of subjects with which an early stream is open. They have their places.
+    opened: usize,
     /// Whether the response is known to be no stream.
     is_over: bool,
 }
@@ -109,13 +111,34 @@ impl Subjects {
         Ok(())
     }
 
+    pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {
+        Arc::ptr_eq(&self.request.open_streams, open_streams)
+    }
+}
+
+impl SubjectNames {
+    fn has_place(&self, subject: &str) -> bool {
+        let mut opened = self.added.iter().take(self.opened);
+        self.places.iter().any(|place| place.is_of(subject)) || opened.any(|it| **it == *subject)
+    }
+}
+
+impl Unopened {
+    pub(crate) fn new(subjects: Subjects) -> Self {
+        // Middleware outside of the layer can send the request again.
+        let mut names = lock(&subjects.request.names);
+        (names.is_open, names.is_over, names.opened) = (false, false, 0);
+        drop(names);
+        Self(subjects)
+    }
+
     /// Opens the stream. Returns `None` if the stream has no subjects, or is recorded for several
     /// clients. Returns [`Full`] if a subject has no place left and `may_be_refused` is set.
-    fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
+    pub(crate) fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
         if is_recorded() {
             return Ok(None);
         }
-        let OfRequest { open_streams, ticket, names } = &*self.request;
+        let OfRequest { open_streams, ticket, names } = &*self.0.request;
         let mut names = lock(names);
         names.is_open = true;
         if names.added.is_empty() {
@@ -139,42 +162,17 @@ impl Subjects {
         Ok(Some(Membership::open(open_streams, *ticket, &added, places)))
     }
 
-    pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {
-        Arc::ptr_eq(&self.request.open_streams, open_streams)
-    }
-}
-
-impl SubjectNames {
-    fn has_place(&self, subject: &str) -> bool {
-        self.places.iter().any(|place| place.is_of(subject))
-    }
-}
-
-impl Unopened {
-    pub(crate) fn new(subjects: Subjects) -> Self {
-        // Middleware outside of the layer can send the request again.
-        let mut names = lock(&subjects.request.names);
-        (names.is_open, names.is_over) = (false, false);
-        drop(names);
-        Self(subjects)
-    }
-
-    /// Opens the stream. See [`Subjects::open`].
-    pub(crate) fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
-        self.0.open(may_be_refused)
-    }
-
     /// Opens a stream whose handler is still running, and can add subjects.
     pub(crate) fn open_early(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
         let opened = self.open(may_be_refused);
-        lock(&self.0.request.names).is_open = false;
+        let mut names = lock(&self.0.request.names);
+        (names.is_open, names.opened) = (false, names.added.len());
         opened
     }
 
     /// Returns the membership of an early stream with the subjects that the handler has added since.
     /// They can no longer refuse the stream.
-    pub(crate) fn reopen(self, early: Option<Membership>) -> Option<Membership> {
-        let mut early = early;
+    pub(crate) fn reopen(self, mut early: Option<Membership>) -> Option<Membership> {
         if let Some(early) = &mut early {
             lock(&self.0.request.names).places.extend(mem::take(&mut early.places));
         }

@@ -6,8 +6,7 @@ use http_body::Body;
 use tokio::time::timeout;
 
 use crate::BoxError;
-use crate::decode::{Decoder, Message, Piece};
-use crate::decode::{Line, text, without_line_end};
+use crate::decode::{Decoder, Line, Message, Piece, text, without_line_end};
 
 /// A reader of the messages and comments of a body. It decodes no further than it has to, so that
 /// what a test sees does not depend on how the body's frames are cut.

@@ -217,3 +217,19 @@ async fn late_subject_holds_a_place_in_its_limit() {
     assert_eq!(ask(&full, Requester::Get).await.status(), StatusCode::OK);
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn place_that_is_reserved_before_the_early_head_is_not_taken_twice() {
+    let streams = Streams::builder().limit("user:", 1).build();
+    let handler = async |subjects: Subjects| {
+        subjects.try_add("user:7").unwrap();
+        sleep(LATE).await;
+        subjects.try_add("user:7").map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
+        Ok::<_, StatusCode>(events())
+    };
+    let layer = SseLayer::new().without_heartbeat().streams(&streams);
+    let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+    for _ in 0..2 {
+        assert_eq!(receive(&app, Requester::Get).await, (format!(":\n{EVENTS}"), None));
+    }
+}

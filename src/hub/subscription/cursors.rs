@@ -185,7 +185,8 @@ impl TopicCursor {
         if gap.is_none()
             && let Some(batch) = log.batch(self.seen, bound, &mut drops)
         {
-            topics.update_frames(&self.topic, &mut state);
+            // The log may keep more frames than before.
+            topics.queue.update(&self.topic, &mut state);
             drop(state);
             self.seen = batch.last;
             let next = batch.next;

@@ -12,7 +12,7 @@ use crate::lock::lock;
 ///
 /// Lock order: a topic's lock before this one. No lock is taken while this one is held.
 #[derive(Debug)]
-pub(super) struct EvictionQueue {
+pub(crate) struct EvictionQueue {
     // The standard library's lock even under loom: the models do not depend on its order.
     order: std::sync::Mutex<Order>,
     /// The earliest time in `by_age`, so that a publish before it takes no lock.
@@ -33,7 +33,7 @@ impl EvictionQueue {
 
     /// Adds, moves or removes a topic after a change, unless its place is right or too early.
     #[inline]
-    pub(super) fn update(&self, topic: &Arc<Topic>, state: &mut TopicState) {
+    pub(crate) fn update(&self, topic: &Arc<Topic>, state: &mut TopicState) {
         let is_too_late = match (Evictable::of(&state.log), &state.place) {
             (Some(evictable), Some(place)) => evictable < place.by_memory.0,
             (evictable, place) => evictable.is_some() != place.is_some(),

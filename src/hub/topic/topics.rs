@@ -5,14 +5,13 @@ use std::{array, borrow::Borrow, collections::HashSet, time::Duration};
 use super::topic::{EvictionPlace, Topic, TopicEnd, TopicState};
 use super::{eviction_queue::EvictionQueue, tombstones::Tombstones};
 use crate::callback::Opaque;
-use crate::history::Retention;
-use crate::history::{DeferredDrops, Limits, Log, MemoryCounter};
+use crate::history::{DeferredDrops, Limits, Log, MemoryCounter, Retention};
 use crate::hub::HubStats;
 use crate::sync::{Mutex, RwLock, lock};
 
 /// The topics of a hub by name, and the memory that they use.
 pub(crate) struct Topics {
-    retention: Retention,
+    pub(crate) retention: Retention,
     retention_of: Option<RetentionOf>,
     pub(crate) max_memory: usize,
     pub(crate) memory: Arc<MemoryCounter>,
@@ -20,7 +19,7 @@ pub(crate) struct Topics {
     names: [RwLock<Names>; SHARDS],
     // Lock order: the table of the topic, the topic, and then this.
     tombstones: Mutex<Tombstones>,
-    pub(super) queue: EvictionQueue,
+    pub(crate) queue: EvictionQueue,
 }
 
 pub(crate) type RetentionOf = Opaque<Box<dyn Fn(&str) -> Option<Retention> + Send + Sync>>;
@@ -113,12 +112,6 @@ impl Topics {
         topic
     }
 
-    /// Returns the time for which events are retained by default, and for which the names of ended
-    /// topics are taken.
-    pub(crate) const fn retained_for(&self) -> Duration {
-        self.retention.age
-    }
-
     /// Returns the end of the topic with this name, if it has ended, and the number of its
     /// subscribers.
     pub(crate) fn end_and_subscribers(&self, name: &str) -> (Option<TopicEnd>, usize) {
@@ -182,12 +175,6 @@ impl Topics {
             self.remove_unused(topic);
         }
         Some(result)
-    }
-
-    /// Moves a topic whose log may keep more frames than before. The caller holds its lock.
-    #[inline]
-    pub(crate) fn update_frames(&self, topic: &Arc<Topic>, state: &mut TopicState) {
-        self.queue.update(topic, state);
     }
 
     /// Removes a topic if it has no subscribers and keeps no events.

@@ -45,7 +45,7 @@ impl Runs {
     where
         K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
     {
-        RunLayer::new(self.clone(), key)
+        RunLayer { runs: self.clone(), key }
     }
 }
 
@@ -94,28 +94,17 @@ impl Runs {
 ///
 /// A request that waits for the call of another one holds no place in a limit inside of this layer.
 /// If it then calls the service itself, it first waits until the service is ready again.
+#[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,
     key: K,
-}
-
-impl<K> RunLayer<K> {
-    pub(crate) const fn new(runs: Runs, key: K) -> Self {
-        Self { runs, key }
-    }
 }
 
 impl<S, K: Clone> Layer<S> for RunLayer<K> {
     type Service = RunService<S, K>;
 
     fn layer(&self, inner: S) -> RunService<S, K> {
-        RunService::new(inner, self.runs.clone(), self.key.clone())
-    }
-}
-
-impl<K: Clone> Clone for RunLayer<K> {
-    fn clone(&self) -> Self {
-        Self::new(self.runs.clone(), self.key.clone())
+        RunService { inner, runs: self.runs.clone(), key: self.key.clone() }
     }
 }
 
@@ -124,6 +113,7 @@ opaque_debug!(RunLayer<K>);
 /// The middleware that a [`RunLayer`] wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
+#[derive(Clone)]
 pub struct RunService<S, K> {
     inner: S,
     runs: Runs,
@@ -131,10 +121,6 @@ pub struct RunService<S, K> {
 }
 
 impl<S, K> RunService<S, K> {
-    pub(crate) const fn new(inner: S, runs: Runs, key: K) -> Self {
-        Self { inner, runs, key }
-    }
-
     /// Returns a reference to the inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -190,12 +176,6 @@ where
         let service = mem::replace(&mut self.inner, clone);
         let answer = Box::pin(join_or_call(self.runs.clone(), key, service, request));
         RunFuture { kind: FutureKind::Keyed { answer } }
-    }
-}
-
-impl<S: Clone, K: Clone> Clone for RunService<S, K> {
-    fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.runs.clone(), self.key.clone())
     }
 }
 

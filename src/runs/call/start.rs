@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::task::{Answer, CallStage, RunTask, spawn};
 use crate::runs::process::{Claim, Producer, Purpose};
-use crate::runs::record::{Phase, Record};
+use crate::runs::record::Phase;
 use crate::runs::{Run, RunKey, Runs, StartError};
 use crate::runs::{answer::Requester, run::on_refusal};
 use crate::{body::EventBody, event::Encode, layer::response, signals::EarlyHead};
@@ -130,7 +130,7 @@ impl Runs {
     {
         Ok(match self.claim_to_start(key, request.into()).await? {
             Claim::New(producer) => self.record(producer, source),
-            Claim::Existing(record) => self.existing(record),
+            Claim::Existing(record) => Run::new(self.clone(), record, false),
         })
     }
 
@@ -186,7 +186,7 @@ impl Runs {
         let last = request.and_then(|parts| Requester::of_parts(parts).last);
         Ok(match self.claim(key, last.as_ref(), Purpose::Replace).await? {
             Claim::New(producer) => self.record(producer, source),
-            Claim::Existing(record) => self.existing(record),
+            Claim::Existing(record) => Run::new(self.clone(), record, false),
         })
     }
 
@@ -210,10 +210,6 @@ impl Runs {
                 _ = reader.started().await;
             }
         }
-    }
-
-    pub(super) fn existing(&self, record: Arc<Record>) -> Run {
-        Run::new(self.clone(), record, false)
     }
 
     fn record<F, S>(&self, producer: Producer, source: F) -> Run
@@ -306,7 +302,7 @@ impl Runs {
                 }
                 self.call(producer, call).await
             }
-            Claim::Existing(record) => Ok(self.existing(record)),
+            Claim::Existing(record) => Ok(Run::new(self.clone(), record, false)),
         })
     }
 

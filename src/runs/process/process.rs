@@ -67,7 +67,7 @@ impl Process {
             let mut registry = self.lock();
             let result = with(&mut registry, &mut deferred);
             registry.reporting += deferred.ends.len();
-            let expires = registry.kept.len() > 0 && self.options.retain_for < MAX_TIME;
+            let expires = !registry.kept.runs.is_empty() && self.options.retain_for < MAX_TIME;
             let runtime = if expires { Handle::try_current().ok() } else { None };
             let unswept = runtime.filter(|runtime| !registry.has_sweeper(runtime.id()));
             (result, registry.is_idle(), unswept)
@@ -242,7 +242,7 @@ impl Process {
         let mut stats = self.counters.stats();
         {
             let registry = self.lock();
-            (stats.running, stats.kept) = (registry.running.len(), registry.kept.len());
+            (stats.running, stats.kept) = (registry.running.len(), registry.kept.runs.len());
         }
         stats
     }

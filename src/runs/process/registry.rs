@@ -275,7 +275,7 @@ impl Registry {
     /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
     pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
         loop {
-            let ((ended_at, _), record) = self.kept.oldest()?;
+            let ((ended_at, _), record) = self.kept.runs.first_key_value()?;
             let due = ended_at.checked_add(age)?;
             if due > Instant::now() {
                 return Some(due);
@@ -296,7 +296,7 @@ impl Registry {
             }
             return true;
         }
-        let oldest = self.kept.find(|record| is_read || !record.is_read()).cloned();
+        let oldest = self.kept.runs.values().find(|record| is_read || !record.is_read()).cloned();
         let is_found = oldest.is_some();
         oldest.into_iter().for_each(|oldest| self.evict(oldest, deferred));
         is_found
@@ -318,7 +318,7 @@ type At = (Instant, Epoch);
 /// Without a limit, owners are not tracked. Runs without an owner are not limited.
 #[derive(Debug)]
 pub(super) struct EndedRuns<R> {
-    runs: BTreeMap<At, R>,
+    pub(super) runs: BTreeMap<At, R>,
     key_of: fn(&R) -> &RunKey,
     max_per_owner: Option<usize>,
     /// The memory of each run of an owner, and the total.
@@ -328,10 +328,6 @@ pub(super) struct EndedRuns<R> {
 impl<R> EndedRuns<R> {
     pub(crate) fn new(max_per_owner: Option<usize>, key_of: fn(&R) -> &RunKey) -> Self {
         Self { runs: BTreeMap::new(), key_of, max_per_owner, owners: HashMap::new() }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.runs.len()
     }
 
     pub(crate) fn add(&mut self, at: At, run: R, bytes: usize) {
@@ -354,16 +350,6 @@ impl<R> EndedRuns<R> {
             }
         }
         Some(run)
-    }
-
-    /// Of the runs to which `is_wanted` applies, returns the one that ended first.
-    pub(crate) fn find(&self, mut is_wanted: impl FnMut(&R) -> bool) -> Option<&R> {
-        self.runs.values().find(|run| is_wanted(run))
-    }
-
-    /// Returns the run that ended first, and when it ended.
-    pub(crate) fn oldest(&self) -> Option<(At, &R)> {
-        self.runs.first_key_value().map(|(at, run)| (*at, run))
     }
 
     /// If the owner of `key` has several ended runs and they exceed the limit, removes the run that
@@ -410,11 +396,11 @@ mod tests {
         assert_eq!(runs.remove_excess(&ann), Some((1, ann.clone())));
         assert_eq!(runs.remove(at(3)), Some((3, ann.clone())));
         assert_eq!(runs.remove_excess(&ann), None, "no longer above it");
-        assert_eq!(runs.oldest(), Some((at(2), &(2, ann))));
+        assert_eq!(runs.runs.first_key_value(), Some((&at(2), &(2, ann))));
         for run in (1..=8).rev() {
             runs.remove(at(run));
         }
-        assert_eq!((runs.len(), runs.owners.len()), (0, 0));
+        assert_eq!((runs.runs.len(), runs.owners.len()), (0, 0));
     }
 
     #[test]

@@ -3,8 +3,7 @@ use std::mem;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr2;
 
-use crate::decode::{BYTE_ORDER_MARK, Line};
-use crate::decode::{EventRef, EventSplitter, Piece};
+use crate::decode::{BYTE_ORDER_MARK, EventRef, EventSplitter, Line, Piece};
 
 /// The id of an event: the prefix of its run and a sequence number.
 pub(crate) struct RunEventId<'p> {
