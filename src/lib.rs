@@ -174,6 +174,7 @@
 //! - prices, of which only the newest counts: [`ticker`]
 //! - metrics for Prometheus, from one process or several: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
+//! - a slow model behind a proxy that does not wait for it: [`early_head`][early_head_example]
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart); and
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), a program
 //!   whose page has a button that cuts the network
@@ -243,6 +244,7 @@
 //! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
 //! [`ticker`]: https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs
 //! [`metrics`]: https://docs.rs/crate/tower-sse-redis/latest/source/examples/metrics/main.rs
+//! [early_head_example]: https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs
 //! [`llm_tokens`]: https://docs.rs/crate/tower-sse/latest/source/examples/llm_tokens.rs
 //! [`existing_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/existing_axum.rs
 //! [`tonic_web`]: https://docs.rs/crate/tower-sse/latest/source/examples/tonic_web.rs

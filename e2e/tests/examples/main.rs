@@ -3,6 +3,7 @@
 
 #[cfg(unix)]
 mod cluster;
+mod early_head;
 #[cfg(unix)]
 mod graceful;
 mod hosts;

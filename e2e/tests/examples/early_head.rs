@@ -1,0 +1,52 @@
+//! A slow model, whose clients get the head of a stream before it answers.
+
+use crate::*;
+
+/// Starts the example with a model that takes longer than the head.
+fn gateway() -> Example {
+    let mut command = Command::new(program("early_head"));
+    Example::spawn(command.env("HEAD_AFTER", "0.1").env("MODEL_TAKES", "1"))
+}
+
+/// Returns the status of a completion, and the text of its body.
+async fn complete(gateway: &Example, model: &str, stream: bool) -> (StatusCode, String) {
+    let headers = [("content-type", "application/json")];
+    let request = json!({ "model": model, "stream": stream }).to_string();
+    let response = client::post(gateway.address, "/v1/chat/completions", &headers, request).await;
+    let status = response.status();
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Asserts that a stream has begun before its first event.
+fn assert_is_early(body: &str) {
+    assert!(body.find(":\n").unwrap() < body.find("data: ").unwrap(), "{body}");
+}
+
+#[tokio::test]
+async fn stream_of_a_slow_model_begins_before_its_first_word() {
+    let gateway = gateway();
+    let summary = client::get(gateway.address, "/summary", &[("accept", "text/event-stream")]);
+    let summary = soon(summary.await.into_body().collect()).await.unwrap().to_bytes();
+    let completion = complete(&gateway, "slow", true).await.1;
+    for body in [String::from_utf8(summary.to_vec()).unwrap(), completion] {
+        assert_is_early(&body);
+        assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn busy_model_answers_with_a_status_or_in_the_stream() {
+    let gateway = gateway();
+    let (status, body) = complete(&gateway, "busy", false).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    let mut error: Value = serde_json::from_str(&body).unwrap();
+    let (status, body) = complete(&gateway, "busy", true).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_is_early(&body);
+    error["error"]["status"] = 429.into();
+    assert!(body.ends_with(&format!("data: {error}\n\n")), "{body}");
+    let (status, body) = complete(&gateway, "slow", false).await;
+    let completion: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &completion["object"]), (StatusCode::OK, &json!("chat.completion")));
+}
