@@ -4,7 +4,7 @@ use futures_util::stream;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
 use tower_http::decompression::Decompression;
 
-use super::nginx::is_older;
+use super::proxies::is_older;
 use crate::*;
 
 /// Without this result the tests through nginx would prove nothing.
