@@ -1,4 +1,11 @@
-use crate::*;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::{fs::write, process::Stdio};
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::support::{Directory, listen, soon};
 
 /// An nginx in front of a server, with its default proxy settings. It is killed when dropped.
 pub(crate) struct Nginx {

@@ -1,7 +1,8 @@
 //! Runs with real clients: Chromium, and packages of npm and PyPI, through a proxy that cuts their
-//! connections, and while the server shuts down or is killed.
+//! connections, and while the server shuts down or is killed. And the same clients behind an nginx
+//! that does not wait for the first word.
 //!
-//! The tests that `.ci/slow runs` starts are ignored by default.
+//! The tests that `.ci/slow runs` and `.ci/slow early-head` start are ignored by default.
 
 #![cfg(unix)]
 
@@ -11,6 +12,7 @@ mod chats;
 mod client;
 mod cuts;
 mod deployment;
+mod early_head;
 mod filters;
 mod gateways;
 mod graphs;
@@ -28,6 +30,9 @@ mod browser;
 #[path = "../browser/chromium.rs"]
 #[allow(dead_code)]
 mod chromium;
+#[path = "../browser/nginx.rs"]
+#[allow(dead_code)]
+mod nginx;
 #[path = "../redis/server.rs"]
 #[allow(dead_code)]
 mod redis;

@@ -9,5 +9,9 @@ process.stdin.on('end', () => process.exit()).on('data', () => step()).resume();
 /** Waits until the test lets the client go on. */
 export const goOn = () => new Promise((resolve) => { step = resolve; });
 
-/** Reports an error as the end. */
-export const fail = (error) => report({ end: `${error?.name}: ${error?.message}` });
+/** Reports an error as the end, with its class and what the server says of it. */
+export const fail = (error) => report({
+    end: `${error?.name}: ${error?.message}`,
+    kind: error?.constructor.name,
+    error: error?.error,
+});

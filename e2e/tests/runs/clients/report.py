@@ -9,5 +9,7 @@ def report(**line):
 
 
 def fail(error):
-    report(end=f"{type(error).__name__}: {error}")
+    name = type(error).__name__
+    # What the server says of it.
+    report(end=f"{name}: {error}", kind=name, error=getattr(error, "body", None))
     print(repr(error), file=sys.stderr)

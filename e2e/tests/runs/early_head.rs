@@ -1,0 +1,262 @@
+//! Heads that are sent before the answer, behind an nginx that does not wait for it, with the
+//! clients of language models, an `EventSource` and curl.
+
+use std::process::Output;
+
+use axum::routing::{get, post};
+use axum::{Json, response::Html};
+use tokio::time::sleep;
+use tower_sse::early_head::{EarlyHeadLayer, anthropic_error, openai_error};
+
+use crate::nginx::Nginx;
+use crate::support::client;
+use crate::tools::find_nginx;
+use crate::*;
+
+/// What the handlers take, of which nginx waits for a third.
+const SLOW: Duration = Duration::from_secs(6);
+const NGINX: &str = "proxy_read_timeout 2s; proxy_http_version 1.1;";
+
+/// The words of each whole answer.
+const WORDS: [&str; 2] = ["Good ", "morning"];
+
+async fn completion() -> Response {
+    sleep(SLOW).await;
+    let chunk = |word| {
+        let choice = json!({ "index": 0, "delta": { "content": word } });
+        let chunk = json!({ "id": "c", "object": "chat.completion.chunk", "choices": [choice] });
+        Event::from(chunk.to_string())
+    };
+    let end = [Event::from("[DONE]")];
+    tower_sse::response(stream::iter(WORDS.map(chunk).into_iter().chain(end))).into_response()
+}
+
+async fn message() -> Response {
+    sleep(SLOW).await;
+    let usage = json!({ "input_tokens": 1, "output_tokens": 1 });
+    let message = json!({
+        "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [],
+        "stop_reason": null, "stop_sequence": null, "usage": usage,
+    });
+    let text = json!({ "type": "text", "text": "" });
+    let stop = json!({ "stop_reason": "end_turn", "stop_sequence": null });
+    let event = |name, mut data: Value| {
+        data["type"] = Value::from(name);
+        Event::new().event(name).data(data.to_string())
+    };
+    let word = |word| {
+        let delta = json!({ "type": "text_delta", "text": word });
+        event("content_block_delta", json!({ "index": 0, "delta": delta }))
+    };
+    let start = [
+        event("message_start", json!({ "message": message })),
+        event("content_block_start", json!({ "index": 0, "content_block": text })),
+    ];
+    let end = [
+        event("content_block_stop", json!({ "index": 0 })),
+        event("message_delta", json!({ "delta": stop, "usage": usage })),
+        event("message_stop", json!({})),
+    ];
+    let events: Vec<_> = start.into_iter().chain(WORDS.map(word)).chain(end).collect();
+    tower_sse::response(stream::iter(events)).into_response()
+}
+
+/// An error as the APIs of OpenAI and Anthropic send it.
+fn error(status: u16) -> Response {
+    let error = json!({ "type": "overloaded_error", "message": "later", "code": "overloaded" });
+    let body = Json(json!({ "type": "error", "error": error }));
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, [("retry-after", "7")], body).into_response()
+}
+
+async fn busy(status: u16) -> Response {
+    sleep(SLOW).await;
+    error(status)
+}
+
+async fn words() -> Response {
+    sleep(SLOW).await;
+    let end = [Event::new().event("end").data("end")];
+    let events = WORDS.map(Event::from).into_iter().chain(end);
+    tower_sse::response(stream::iter(events)).into_response()
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/slow/chat/completions", post(completion))
+        .route("/busy/chat/completions", post(async || busy(429).await))
+        .route("/quick/chat/completions", post(async || error(429)))
+        .route("/slow/v1/messages", post(message))
+        .route("/busy/v1/messages", post(async || busy(529).await))
+        .route("/words", get(words))
+}
+
+/// Starts a server behind nginx: without the layer, with it, and with it and each late event.
+async fn start() -> Option<Nginx> {
+    let program = find_nginx()?;
+    let early = EarlyHeadLayer::new(Duration::from_secs(1)).when(|_| true);
+    let of = |early: EarlyHeadLayer| routes().layer(early);
+    let app = Router::new()
+        .nest("/bare", routes())
+        .nest("/early", of(early.clone()))
+        .nest("/openai", of(early.clone().late_event(openai_error)))
+        .nest("/anthropic", of(early.late_event(anthropic_error)))
+        .layer(SseLayer::new().heartbeat(Heartbeat::every(Duration::from_millis(500))))
+        .route("/", get(Html("<!doctype html><title>words</title>")));
+    let server = serve_axum(app).await;
+    Some(Nginx::start_with(&program, &format!("server {server};"), NGINX).await)
+}
+
+/// Posts by curl, and returns its exit status, the status of the response, and the body.
+async fn curl(program: &std::path::Path, nginx: &Nginx, path: &str) -> (i32, String, String) {
+    let url = format!("http://{}{path}", nginx.address);
+    let mut command = Command::new(program);
+    command.args(["--silent", "--no-buffer", "--write-out", "\n%{http_code}", "--data", "", &url]);
+    let Output { status, stdout, .. } = soon(command.output()).await.unwrap();
+    let output = String::from_utf8(stdout).unwrap();
+    let (body, http_status) = output.rsplit_once('\n').unwrap();
+    (status.code().unwrap(), http_status.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn curl_gets_a_whole_answer_or_sees_that_it_failed() {
+    let (Some(nginx), Some(program)) = (start().await, find(&["curl"])) else { return };
+    let ask = async |path| curl(&program, &nginx, path).await;
+    let (bare, whole, failed) = tokio::join!(
+        ask("/bare/slow/chat/completions"),
+        ask("/early/slow/chat/completions"),
+        ask("/early/busy/chat/completions")
+    );
+    assert_eq!((bare.0, &*bare.1), (0, "504"));
+    assert_eq!((whole.0, &*whole.1), (0, "200"));
+    assert!(whole.2.starts_with(":\n") && whole.2.ends_with("data: [DONE]\n\n"), "{}", whole.2);
+    // The body was cut.
+    assert_eq!((failed.0, &*failed.1), (18, "200"));
+    assert!(!failed.2.contains("data: "), "{}", failed.2);
+}
+
+#[tokio::test]
+async fn quick_error_is_the_same_byte_for_byte() {
+    let Some(nginx) = start().await else { return };
+    let mut answers = Vec::new();
+    for layer in ["bare", "early", "openai"] {
+        let path = format!("/{layer}/quick/chat/completions");
+        let (mut head, body) = client::post(nginx.address, &path, &[], "").await.into_parts();
+        head.headers.remove("date");
+        let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        answers.push((head.status, head.headers, body));
+    }
+    assert_eq!(answers[0].0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answers[0].1["retry-after"], "7");
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+}
+
+/// How a client of a language model ended.
+#[derive(Debug)]
+struct Ended {
+    text: String,
+    end: String,
+    /// The class of its error, and the error in the event.
+    kind: Value,
+    error: Value,
+}
+
+async fn finish(mut client: Client) -> Ended {
+    loop {
+        let mut line = client.next().await;
+        if let Some(end) = line["end"].as_str() {
+            let end = end.to_owned();
+            let [kind, error] = ["kind", "error"].map(|member| line[member].take());
+            return Ended { text: client.text, end, kind, error };
+        }
+    }
+}
+
+/// Lets a client ask for answers without the layer, with it, and for a late error.
+async fn asks(layer: &str, start_client: impl Fn(&str) -> Option<Client>) -> Option<[Ended; 3]> {
+    let nginx = start().await?;
+    let paths = ["bare/slow".into(), format!("{layer}/slow"), format!("{layer}/busy")];
+    let mut ended = Vec::new();
+    // One after the other, because loading some packages keeps a processor busy for seconds.
+    for path in paths {
+        ended.push(finish(start_client(&format!("http://{}/{path}", nginx.address))?).await);
+    }
+    let ended: [Ended; 3] = ended.try_into().unwrap();
+    let [bare, whole, late] = &ended;
+    assert_eq!(bare.text, "");
+    assert_eq!((&*whole.text, &*whole.end), ("Good morning", "complete"), "{whole:?}");
+    assert!(late.text.is_empty() && late.end != "complete", "{late:?}");
+    Some(ended)
+}
+
+#[tokio::test]
+async fn openai_client_gets_a_slow_answer_and_a_late_error() {
+    let start = |url: &str| Client::node(Packages::Few, "openai", "openai.mjs", &[url]);
+    let Some([bare, _, late]) = asks("openai", start).await else { return };
+    assert!(bare.end.contains("504"), "{bare:?}");
+    assert_eq!((&late.kind, &late.error["status"]), (&json!("APIError"), &json!(429)), "{late:?}");
+    assert_eq!(late.error["code"], "overloaded");
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow early-head"]
+async fn openai_client_of_python_gets_a_slow_answer_and_a_late_error() {
+    let start = |url: &str| Client::python("openai_client.py", &[url]);
+    let [bare, _, late] = asks("openai", start).await.expect("the clients");
+    assert_eq!(bare.kind, "InternalServerError", "{bare:?}");
+    assert_eq!((&late.kind, &late.error["status"]), (&json!("APIError"), &json!(429)), "{late:?}");
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow early-head"]
+async fn anthropic_client_gets_a_slow_answer_and_a_late_error() {
+    let start =
+        |url: &str| Client::node(Packages::All, "@anthropic-ai/sdk", "anthropic.mjs", &[url]);
+    let [bare, _, late] = asks("anthropic", start).await.expect("the clients");
+    assert!(bare.end.contains("504"), "{bare:?}");
+    assert_eq!(late.kind, "APIError", "{late:?}");
+    assert_eq!(late.error["error"]["status"], 529, "{late:?}");
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow early-head"]
+async fn anthropic_client_of_python_gets_a_slow_answer_and_a_late_error() {
+    let start = |url: &str| Client::python("anthropic_client.py", &[url]);
+    let [bare, _, late] = asks("anthropic", start).await.expect("the clients");
+    assert_eq!(bare.kind, "GatewayTimeoutError", "{bare:?}");
+    assert_eq!(late.error["error"]["status"], 529, "{late:?}");
+    assert_eq!(late.kind, "APIStatusError", "{late:?}");
+}
+
+#[tokio::test]
+async fn event_source_of_node_stays_for_a_slow_answer() {
+    let Some(nginx) = start().await else { return };
+    let start = |layer: &str| {
+        let url = format!("http://{}/{layer}/words", nginx.address);
+        Client::node(Packages::Few, "eventsource", "event_source.mjs", &[&url])
+    };
+    let (Some(mut bare), Some(mut early)) = (start("bare"), start("early")) else { return };
+    let (end, ()) = tokio::join!(bare.end(), early.until_received(WORDS.concat().len()));
+    assert_eq!((&*end, &*bare.text), ("504", ""));
+    assert_eq!(early.text, WORDS.concat());
+}
+
+#[tokio::test]
+async fn event_source_of_a_browser_stays_for_a_slow_answer() {
+    let (Some(nginx), Some(tools)) = (start().await, Tools::find()) else { return };
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{}/", nginx.address)).await;
+    let listen = "window.seen = {};
+        for (const layer of ['bare', 'early']) {
+            const seen = window.seen[layer] = { text: '', closed: false };
+            const source = new EventSource(`/${layer}/words`);
+            source.onmessage = ({ data }) => { seen.text += data };
+            source.addEventListener('end', () => source.close());
+            source.onerror = () => { seen.closed = source.readyState === EventSource.CLOSED };
+        }
+        arguments[arguments.length - 1](true);";
+    browser.answer(listen).await.unwrap();
+    browser.until("window.seen.bare.closed && window.seen.bare.text === ''").await;
+    let text = "window.seen.early.text.length >= 12 && window.seen.early.text";
+    assert_eq!(browser.until(text).await, WORDS.concat());
+}
