@@ -7,7 +7,11 @@ pub(crate) mod serving;
 
 use std::{env, io, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    body::Bytes,
+    http::{Response, header::CONTENT_TYPE, request::Parts},
+};
 use rmcp::{
     ServerHandler,
     handler::server::wrapper::Parameters,
@@ -20,7 +24,7 @@ use rmcp::{
 use serde::Deserialize;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tower_sse::SseLayer;
+use tower_sse::{Event, SseLayer, early_head::EarlyHeadLayer};
 
 use self::serving::{cancel_on_signal, serve};
 
@@ -33,7 +37,8 @@ async fn main() -> io::Result<()> {
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     // The token stops the layer and the server. rmcp does not get it: it would drop the calls in
     // progress.
-    let app = mcp(Kitchen).layer(SseLayer::new().shutdown(shutdown.clone()));
+    let sse = SseLayer::new().shutdown(shutdown.clone());
+    let app = mcp(Kitchen).layer(early_head(Duration::from_secs(10))).layer(sse);
     serve(listener, app, shutdown, Duration::from_secs(40)).await
 }
 
@@ -44,9 +49,29 @@ pub(crate) fn mcp<S: ServerHandler + Clone>(server: S) -> Router {
     Router::new().nest_service("/mcp", service)
 }
 
+/// Begins the answers of slow tools before a proxy gives them up.
+pub(crate) fn early_head(after: Duration) -> EarlyHeadLayer {
+    EarlyHeadLayer::new(after).when(calls_a_tool).late_event(json_event)
+}
+
+/// Clients of MCP version 2026-07-28 name the method. Those of earlier versions name a session.
+fn calls_a_tool(request: &Parts) -> bool {
+    match request.headers.get("mcp-method") {
+        Some(method) => method == "tools/call",
+        None => request.headers.contains_key("mcp-session-id"),
+    }
+}
+
+/// rmcp answers some errors with JSON, and clients read the same JSON in an event.
+fn json_event(late: &Response<Bytes>) -> Option<Event> {
+    let content_type = late.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+    let json = content_type.starts_with("application/json").then_some(late.body())?;
+    Some(Event::from(String::from_utf8(json.to_vec()).ok()?))
+}
+
 /// A server with one slow tool.
 #[derive(Clone)]
-struct Kitchen;
+pub(crate) struct Kitchen;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "schemars")]

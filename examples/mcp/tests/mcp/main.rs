@@ -24,7 +24,7 @@ use rmcp::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
     time::{self, Instant, timeout},
@@ -36,21 +36,22 @@ use tower_sse::{
     streams::{Streams, Subjects},
 };
 
-#[path = "../src/main.rs"]
+mod slow_tools;
+mod support;
+
+#[path = "../../src/main.rs"]
 #[allow(dead_code)]
 mod example;
+#[path = "../../../../e2e/tests/browser/nginx.rs"]
+#[allow(dead_code)]
+mod nginx;
 
-use example::{mcp, serving::serve};
+use example::{Kitchen, early_head, mcp, serving::serve};
+use nginx::Nginx;
+use support::{PATIENCE, find, listen, soon};
 
 /// A client has at most 16 calls without a response head at a time.
 const CALLS: usize = 12;
-
-/// Longer than anything a test awaits, so that a test that hangs fails.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn soon<F: Future>(future: F) -> F::Output {
-    timeout(PATIENCE, future).await.expect("in time")
-}
 
 /// A server whose calls end when the test opens their gate.
 #[derive(Clone)]
@@ -103,18 +104,20 @@ struct Server {
 
 impl Server {
     async fn start(app: Router, shutdown: &CancellationToken) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen().await;
         let serving = serve(listener, app, shutdown.clone(), 10 * PATIENCE);
         Self { address, served: tokio::spawn(async move { serving.await.unwrap() }) }
     }
 
     async fn connect(&self, lifecycle: ClientLifecycleMode) -> Client {
-        let uri = format!("http://{}/mcp", self.address);
-        let transport = StreamableHttpClientTransport::from_uri(uri);
-        let client = ClientConfig::default().serve_with_lifecycle(transport, lifecycle);
-        soon(client).await.unwrap()
+        connect(self.address, lifecycle).await
     }
+}
+
+async fn connect(address: SocketAddr, lifecycle: ClientLifecycleMode) -> Client {
+    let transport = StreamableHttpClientTransport::from_uri(format!("http://{address}/mcp"));
+    let client = ClientConfig::default().serve_with_lifecycle(transport, lifecycle);
+    soon(client).await.unwrap()
 }
 
 type Calls = JoinSet<Result<CallToolResult, ServiceError>>;
@@ -138,15 +141,17 @@ fn is_done(answer: &Result<CallToolResult, ServiceError>) -> bool {
 
 #[tokio::test]
 async fn shutdown_answers_every_call_in_flight() {
-    for (lifecycle, reports) in [
-        (ClientLifecycleMode::Initialize, false),
-        (ClientLifecycleMode::Initialize, true),
-        (without_sessions(), false),
-        (without_sessions(), true),
+    for (lifecycle, reports, head_after) in [
+        (ClientLifecycleMode::Initialize, false, Duration::MAX),
+        (ClientLifecycleMode::Initialize, true, Duration::MAX),
+        (ClientLifecycleMode::Initialize, false, Duration::ZERO),
+        (without_sessions(), false, Duration::MAX),
+        (without_sessions(), true, Duration::MAX),
+        (without_sessions(), false, Duration::ZERO),
     ] {
         let (gate, shutdown) = (Gate::new(reports), CancellationToken::new());
         let layer = SseLayer::new().shutdown(shutdown.clone());
-        let app = mcp(gate.clone()).layer(layer);
+        let app = mcp(gate.clone()).layer(early_head(head_after)).layer(layer);
         let server = Server::start(app, &shutdown).await;
         let client = server.connect(lifecycle).await;
         let calls = call(&client, &gate).await;
@@ -333,12 +338,12 @@ async fn log_out_ends_the_calls_of_a_user_and_refuses_new_ones() {
     }
 }
 
-const PAGE: &str = include_str!("../../../docs/guide/mcp.md");
+const PAGE: &str = include_str!("../../../../docs/guide/mcp.md");
 
 #[test]
 fn page_shows_the_middleware_that_is_tested() {
     for name in ["end_subscriptions_at_once", "check"] {
-        let (_, from) = include_str!("mcp.rs").split_once(&format!("async fn {name}(")).unwrap();
+        let (_, from) = include_str!("main.rs").split_once(&format!("async fn {name}(")).unwrap();
         let (code, _) = from.split_once("\n}\n").unwrap();
         assert!(PAGE.contains(&format!("\nasync fn {name}({code}\n}}\n```")), "{name}");
     }
