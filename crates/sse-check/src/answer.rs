@@ -5,10 +5,17 @@ use std::time::Duration;
 use http::Method;
 
 use crate::finding::{Finding, quoted, time};
-use crate::{recording::Recording, session::Session};
+use crate::recording::{Recording, Stream};
+use crate::session::Session;
 
 /// A head that takes longer than this and the round trips is late.
 const LATE: Duration = Duration::from_secs(1);
+/// A head that takes longer than this is close to the limits of proxies.
+const TOO_LATE: Duration = Duration::from_secs(10);
+/// What comes this soon after the head comes with it.
+const TOGETHER: Duration = Duration::from_millis(20);
+const EARLY_HEAD: &str = "early_head/";
+const UNKNOWN: &str = "--via with the server's own address shows whether a proxy holds it back";
 const WHILE_DOWN: &str = "guide/proxies/#while-no-server-is-up";
 
 pub(crate) fn answer(session: &Session) -> Finding {
@@ -58,10 +65,11 @@ fn no_stream(recording: &Recording, summary: &str) -> Finding {
 }
 
 pub(crate) fn start(session: &Session) -> Finding {
-    let recording = &session.outermost.recording;
+    let Session { outermost: Stream { recording, events, .. }, .. } = session;
+    let proxy = buffers(session);
     let Some((head, _)) = &recording.head else {
         let text = format!("no head within {}", time(recording.end_at));
-        return Finding::fail(text, &buffers(session));
+        return Finding::fail(text, &proxy);
     };
     let first_byte = recording.chunks.first().map(|chunk| chunk.at);
     let byte =
@@ -70,10 +78,46 @@ pub(crate) fn start(session: &Session) -> Finding {
     if *head < LATE + recording.connecting {
         return Finding::pass(summary);
     }
+    let is_with = |it: Option<Duration>| it.is_some_and(|at| at < *head + TOGETHER);
+    let (is_too_late, is_with_event) =
+        (*head > TOO_LATE, is_with(events.first().map(|event| event.at)));
+    let (holder, page) = match holder(session) {
+        Some((holder, true)) => (holder, &*proxy),
+        Some((holder, false)) => (holder, EARLY_HEAD),
+        None if is_too_late || is_with_event => (UNKNOWN.to_owned(), EARLY_HEAD),
+        None => (UNKNOWN.to_owned(), &*proxy),
+    };
     let held = "the server or a proxy has held the head back until the first byte";
-    let is_held = first_byte.is_some_and(|at| at < *head + Duration::from_millis(20));
-    let finding = Finding::warning(format!("the head is late: {summary}"), &buffers(session));
-    finding.with_all(is_held.then(|| held.to_owned()))
+    let evidence = [
+        (is_too_late, "it comes later than 10 s: many proxies wait for 30 to 100 s"),
+        (is_with_event, "it comes only with the first event"),
+        (is_with(first_byte), held),
+        (true, &holder),
+    ];
+    let evidence = evidence.into_iter().filter(|(is_so, _)| *is_so);
+    Finding::warning(format!("the head is late: {summary}"), page)
+        .with_all(evidence.map(|(_, text)| text.to_owned()))
+}
+
+/// Describes what holds the head back, and returns whether it is a proxy. `None` without the
+/// addresses that tell.
+fn holder(session: &Session) -> Option<(String, bool)> {
+    let inner = session.inner.iter().map(|stream| &stream.recording);
+    let server = inner.clone().last()?;
+    if !inner.clone().all(Recording::is_event_stream) {
+        return None;
+    }
+    let head = |it: &Recording| it.head.as_ref().map_or(it.end_at, |(at, _)| *at);
+    let mut hops = [&session.outermost.recording].into_iter().chain(inner.clone()).zip(inner);
+    let hop = hops.find(|(outer, inner)| head(outer) >= head(inner) + LATE + outer.connecting);
+    Some(match hop {
+        Some((outer, inner)) => {
+            let held = time(head(outer) - head(inner));
+            let (outer, inner) = (outer.name(), inner.name());
+            (format!("between {outer} and {inner}, it is held back for {held}"), true)
+        }
+        None => (format!("{} itself sends it after {}", server.name(), time(head(server))), false),
+    })
 }
 
 pub(crate) fn headers(session: &Session) -> Finding {

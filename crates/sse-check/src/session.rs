@@ -185,7 +185,8 @@ fn answered(streams: &[Stream]) -> Result<(), String> {
     let recording = streams.last().map(|stream| &stream.recording);
     let Some(Recording { target, head: None, end, .. }) = recording else { return Ok(()) };
     let hint = "nothing came in time; if a proxy is in front of it, --via with the server's own \
-                address shows whether the proxy holds the answer back";
+                address shows whether the proxy holds the answer back; if its handler is slow, \
+                watch for longer (--for)";
     let reason = if let End::Cut(error) = end { error } else { hint };
     Err(format!("{} does not answer: {reason}", name(target)))
 }

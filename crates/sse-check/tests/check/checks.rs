@@ -55,6 +55,24 @@ async fn start_warns_of_late_heads() {
 }
 
 #[tokio::test]
+async fn start_links_to_early_heads_if_a_handler_may_be_slow() {
+    let with_event = |_: &Request| Answer { head_at: 1200, ..Answer::new([write("data: a\n\n")]) };
+    let report = look(serve(with_event).await, "start", "2s").await;
+    report.expect_with("start", "warning", "it comes only with the first event");
+    report.expect_with("start", "warning", "tower_sse/early_head/");
+    report.expect_with("start", "warning", "--via");
+    let steps = [write(":\n"), Step::At(1700), write("data: a\n\n")];
+    let alone = move |_: &Request| Answer { head_at: 1200, ..Answer::new(steps.clone()) };
+    let report = look(serve(alone).await, "start", "2s").await;
+    report.expect_with("start", "warning", "guide/proxies/#buffers");
+    let steps = [write(":\n"), Step::At(10_700), write("data: a\n\n")];
+    let late = move |_: &Request| Answer { head_at: 10_200, ..Answer::new(steps.clone()) };
+    let report = look(serve(late).await, "start", "11s").await;
+    report.expect_with("start", "warning", "it comes later than 10 s");
+    report.expect_with("start", "warning", "tower_sse/early_head/");
+}
+
+#[tokio::test]
 async fn headers_warn_of_caches_codings_and_lengths() {
     let type_ = "content-type: text/event-stream";
     let cases = [

@@ -112,6 +112,37 @@ async fn heads_that_do_not_come_fail_by_page_of_proxy() {
     report.expect("start", "fail");
 }
 
+/// Looks at heads that come after these times, in milliseconds, from the outside to the inside.
+/// Returns the report, and the addresses.
+async fn look_at_heads(times: [u64; 3]) -> (Report, [String; 3]) {
+    let mut addresses = times.map(|_| String::new());
+    for (address, head_at) in addresses.iter_mut().zip(times) {
+        let answer = move |_: &Request| Answer { head_at, ..Answer::new(events(0, 1, 0)) };
+        *address = format!("http://{}/", serve(answer).await);
+    }
+    let [outer, middle, inner] = &addresses;
+    let arguments = [outer, "--via", middle, "--via", inner, "--for", "4s", "--only", "start"];
+    (Report::of(&arguments).await, addresses)
+}
+
+#[tokio::test]
+async fn late_head_is_put_down_to_the_hop_that_holds_it_back() {
+    let (report, [outer, middle, _]) = look_at_heads([1500, 0, 0]).await;
+    let hop = format!("between {outer} and {middle}, it is held back for 1.5 s");
+    report.expect_with("start", "warning", &hop);
+    report.expect_with("start", "warning", "guide/proxies/#buffers");
+    let (report, [_, middle, inner]) = look_at_heads([1500, 1500, 0]).await;
+    report.expect_with("start", "warning", &format!("between {middle} and {inner}, it is held"));
+    look_at_heads([500, 0, 0]).await.0.expect("start", "pass");
+}
+
+#[tokio::test]
+async fn late_head_of_the_server_itself_leads_to_early_heads() {
+    let (report, [_, _, inner]) = look_at_heads([1500, 1500, 1500]).await;
+    report.expect_with("start", "warning", &format!("{inner} itself sends it after 1.5 s"));
+    report.expect_with("start", "warning", "tower_sse/early_head/");
+}
+
 fn without(id: u64) -> impl Iterator<Item = Step> {
     let needle = format!("id: {id}\n");
     events(0, 9, 200).filter(move |step| match step {
