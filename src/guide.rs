@@ -42,8 +42,8 @@ macro_rules! page {
     };
 }
 
-/// Declares the page `docs/guide/$name.md`, which shows the code of a program. The page is no
-/// doctest, because doctests do not have the program's files. Another test runs the program.
+/// Declares the page `docs/guide/$name.md`, whose code `e2e/` tests: the files of a program, or code
+/// that needs crates which no other test of this crate needs.
 macro_rules! program {
     ($name:ident) => {
         #[cfg_attr(not(doctest), doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md")))]
@@ -54,7 +54,9 @@ macro_rules! program {
 program!(frameworks);
 program!(mcp);
 program!(notifications);
+program!(observing);
 program!(runs_quickstart);
+program!(serving);
 
 page!(authentication, "axum", "hub");
 page!(axum);
@@ -65,13 +67,11 @@ page!(kubernetes);
 page!(limits);
 page!(load_balancers);
 page!(nginx);
-page!(observing, "axum");
 page!(operating);
 page!(other_proxies);
 page!(placement);
 page!(proxies);
 page!(runs_clients, "axum", "runs");
-page!(serving, "hub");
 page!(shutdown, "axum", "runs");
 page!(troubleshooting, "hub", "json");
 page!(upstreams, "axum");

@@ -168,7 +168,6 @@
 //! - a first hub: [`quickstart`]
 //! - notifications for logged-in users, and a log-out: [`notifications`](guide::notifications)
 //! - rooms: [`chat`]
-//! - live charts: [`dashboard`]
 //! - the progress of a job: [`job`]
 //! - state from a database, then live events: [`notes`]
 //! - prices, of which only the newest counts: [`ticker`]
@@ -179,15 +178,16 @@
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), a program
 //!   whose page has a button that cuts the network
 //! - an MCP server whose shutdown waits for the calls in progress: [`mcp`](guide::mcp)
-//! - axum's `Sse`, tonic, bare hyper: [`existing_axum`], [`tonic_web`], [`hyper_raw`]
+//! - axum's `Sse`, bare hyper: [`existing_axum`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]
-//! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`]
+//! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`]
 //! - very many clients in one process: [`many_clients`]
 //!
 //! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which run
 //! `chat`, `notifications` and `runs` in several processes over Redis. Another program there,
-//! [`notifications_postgres`], publishes events in transactions of PostgreSQL.
+//! [`notifications_postgres`], publishes events in transactions of PostgreSQL. `dashboard` draws live
+//! charts, `tonic_web` serves events beside gRPC, and `graceful_tonic` shuts tonic's server down.
 //!
 //! # Features
 //!
@@ -240,21 +240,18 @@
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
 //! [`notes`]: https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs
 //! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs
-//! [`dashboard`]: https://docs.rs/crate/tower-sse/latest/source/examples/dashboard/main.rs
 //! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
 //! [`ticker`]: https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs
 //! [`metrics`]: https://docs.rs/crate/tower-sse-redis/latest/source/examples/metrics/main.rs
 //! [early_head_example]: https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs
 //! [`llm_tokens`]: https://docs.rs/crate/tower-sse/latest/source/examples/llm_tokens.rs
 //! [`existing_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/existing_axum.rs
-//! [`tonic_web`]: https://docs.rs/crate/tower-sse/latest/source/examples/tonic_web.rs
 //! [`hyper_raw`]: https://docs.rs/crate/tower-sse/latest/source/examples/hyper_raw.rs
 //! [`gateway`]: https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs
 //! [`proxy`]: https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs
 //! [`many_clients`]: https://docs.rs/crate/tower-sse/latest/source/examples/many_clients.rs
 //! [`graceful_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_axum.rs
 //! [`graceful_hyper`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_hyper.rs
-//! [`graceful_tonic`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_tonic.rs
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

@@ -228,7 +228,7 @@ fn programs_wait_for_the_same_signals_and_have_a_deadline() {
             programs += 1;
             assert!(text.contains("deadline"), "{path} has no deadline");
         } else if text.contains(".shutdown(shutdown") {
-            let is_drill = path.ends_with("dashboard/generation.rs");
+            let is_drill = path.ends_with("dashboard/src/generation.rs");
             let ends = ["guide::shutdown", "guide::serving", "cancel_on_signal("];
             let shows_end = ends.iter().any(|end| text.contains(end));
             assert!(is_drill || shows_end, "{path} shows no end");

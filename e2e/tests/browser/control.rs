@@ -2,7 +2,8 @@ use axum::response::{Sse, sse};
 use axum::routing::get;
 use futures_util::stream;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
-use tower_http::decompression::Decompression;
+use tower_http::compression::{CompressionLayer, predicate::NotForContentType};
+use tower_http::decompression::{Decompression, DecompressionBody};
 
 use super::proxies::is_older;
 use crate::*;
@@ -113,34 +114,57 @@ async fn over_http_1_0_nginx_turns_a_failure_into_a_clean_end() {
     );
 }
 
-// Streams that nginx compresses without holding events back.
+// Streams that a compressor passes on without holding events back. The crate's own tests have the
+// codings that need no library in C.
 
-#[tokio::test]
-async fn nginx_passes_each_event_that_it_compresses_at_once() {
-    let Some(nginx) = find_nginx() else { return };
+/// Returns an app whose `/events` streams what is sent.
+fn sent() -> (Router, broadcast::Sender<&'static str>) {
     let (events, _) = broadcast::channel::<&'static str>(8);
     let opened = events.clone();
     let answer = async move || {
         let received = BroadcastStream::new(opened.subscribe());
         tower_sse::response(received.map(|data| data.map(Event::from)))
     };
-    let app = Router::new().route("/events", get(answer)).layer(SseLayer::new());
-    let upstream = format!("server {};", serve_axum(app).await);
-    let settings = "proxy_http_version 1.1; gzip on; gzip_types text/event-stream;";
-    let nginx = Nginx::start_with(&nginx, &upstream, settings).await;
+    (Router::new().route("/events", get(answer)).layer(SseLayer::new()), events)
+}
 
-    let response = client::get(nginx.address, "/events", &[("accept-encoding", "gzip")]).await;
-    assert_eq!(response.headers()["content-encoding"], "gzip");
+/// Opens `/events`, and asserts that the response has this coding.
+async fn decoded(address: SocketAddr, coding: &str) -> EventReader<DecompressionBody<Incoming>> {
+    let response = client::get(address, "/events", &[("accept-encoding", coding)]).await;
+    assert_eq!(response.headers()["content-encoding"], coding);
     let mut response = Some(response);
     let received = service_fn(move |_: Request<Full<Bytes>>| {
         std::future::ready(Ok::<_, Infallible>(response.take().expect("one request")))
     });
-    let response = Decompression::new(received).oneshot(Request::default()).await.unwrap();
-    let mut received = EventReader::new(response);
+    EventReader::new(Decompression::new(received).oneshot(Request::default()).await.unwrap())
+}
+
+async fn assert_passes_each_event_at_once(
+    mut received: EventReader<DecompressionBody<Incoming>>,
+    events: broadcast::Sender<&'static str>,
+) {
     for data in ["one", "two", "two", "three"] {
         events.send(data).unwrap();
         assert_eq!(received.next().await.unwrap().data, data);
     }
+}
+
+#[tokio::test]
+async fn each_event_compressed_with_zstd_arrives_at_once() {
+    let (app, events) = sent();
+    let compressor = CompressionLayer::new().compress_when(NotForContentType::const_new("nothing"));
+    let address = serve_axum(app.layer(compressor)).await;
+    assert_passes_each_event_at_once(decoded(address, "zstd").await, events).await;
+}
+
+#[tokio::test]
+async fn nginx_passes_each_event_that_it_compresses_at_once() {
+    let Some(nginx) = find_nginx() else { return };
+    let (app, events) = sent();
+    let upstream = format!("server {};", serve_axum(app).await);
+    let settings = "proxy_http_version 1.1; gzip on; gzip_types text/event-stream;";
+    let nginx = Nginx::start_with(&nginx, &upstream, settings).await;
+    assert_passes_each_event_at_once(decoded(nginx.address, "gzip").await, events).await;
 }
 
 // What decides whether nginx holds events back, and which proxies share connections to the server.

@@ -33,7 +33,7 @@ mod tickets;
 mod tools;
 mod watchdog;
 
-#[path = "../../../examples/dashboard/main.rs"]
+#[path = "../../../examples/dashboard/src/main.rs"]
 #[allow(dead_code)]
 mod example;
 #[path = "../../../tests/support/relay.rs"]

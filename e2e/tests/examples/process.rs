@@ -48,14 +48,22 @@ impl Drop for Example {
     }
 }
 
+/// The packages of the examples that these tests run.
+const PACKAGES: [&str; 3] = ["tower-sse", "tower-sse-redis", "tower-sse-tonic"];
+
 /// Returns the path of an example. `cargo test` builds the examples with the tests of their own
 /// package, but not if only this package or only this test is selected.
 pub(crate) fn program(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
-    let directory = test.ancestors().nth(2).unwrap().join("examples");
-    let program = directory.join(name).with_extension(env::consts::EXE_EXTENSION);
-    assert!(program.exists(), "first run: cargo build --examples --all-features");
-    program
+    let directory = test.ancestors().nth(2).unwrap();
+    // Where Cargo puts examples, and the programs of an example that is a package.
+    let mut places = [directory.join("examples"), directory.to_owned()]
+        .map(|place| place.join(name).with_extension(env::consts::EXE_EXTENSION))
+        .into_iter();
+    places.find(|program| program.exists()).unwrap_or_else(|| {
+        let packages = PACKAGES.map(|name| format!("--package {name} ")).concat();
+        panic!("first run: cargo build {packages}--bins --examples --all-features")
+    })
 }
 
 /// Returns the address that an example has printed behind a label.

@@ -18,7 +18,7 @@ mod graceful_axum;
 #[path = "../../../examples/graceful_hyper.rs"]
 #[allow(dead_code)]
 mod graceful_hyper;
-#[path = "../../../examples/graceful_tonic.rs"]
+#[path = "../../../examples/tonic/src/bin/graceful_tonic.rs"]
 #[allow(dead_code)]
 mod graceful_tonic;
 #[path = "../../../tests/support/mod.rs"]

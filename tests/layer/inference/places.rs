@@ -2,9 +2,6 @@ use async_stream::stream;
 use axum::extract::Request;
 use hyper::{client, server};
 use hyper_util::service::TowerToHyperService;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Endpoint;
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::*;
 
@@ -126,25 +123,6 @@ async fn in_hyper_without_a_framework() {
     assert_serves_events!(bare_stream);
     assert_serves_events!(response_of_a_stream);
     assert_serves_events!(response_of_a_body);
-}
-
-#[tokio::test]
-async fn around_a_tonic_server_for_browsers() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (_reporter, health) = tonic_health::server::health_reporter();
-    let server = tonic::transport::Server::builder()
-        .accept_http1(true)
-        .layer(SseLayer::new())
-        .layer(GrpcWebLayer::new())
-        .add_service(health)
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    tokio::spawn(server);
-
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    let mut client = HealthClient::new(endpoint.connect().await.unwrap());
-    let answer = client.check(HealthCheckRequest::default()).await.unwrap().into_inner();
-    assert_eq!(answer.status().as_str_name(), "SERVING");
 }
 
 /// A layer in a written type has a kind; the default is that of an axum router.

@@ -11,7 +11,7 @@
 //!
 //! A single process needs a Redis at `REDIS_URL`, by default on this machine:
 //!
-//! cargo run --example chat_cluster --all-features
+//! cargo run --package tower-sse-redis --example chat_cluster --all-features
 
 #[path = "../../../../examples/chat/main.rs"]
 #[allow(dead_code)]

@@ -1,4 +1,4 @@
-//! cargo run --example metrics --all-features
+//! cargo run --package tower-sse-redis --example metrics --all-features
 //!
 //! curl -N http://127.0.0.1:3000/news
 //! curl http://127.0.0.1:3000/news --data 'something happened'

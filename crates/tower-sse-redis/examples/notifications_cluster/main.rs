@@ -12,7 +12,7 @@
 //!
 //! A single process needs a Redis at `REDIS_URL`, by default on this machine:
 //!
-//! cargo run --example notifications_cluster --all-features
+//! cargo run --package tower-sse-redis --example notifications_cluster --all-features
 
 #[path = "../../../../examples/notifications/main.rs"]
 #[allow(dead_code)]

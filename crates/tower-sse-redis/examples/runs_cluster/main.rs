@@ -13,7 +13,7 @@
 //!
 //! A single process needs a Redis at `REDIS_URL`, by default on this machine:
 //!
-//! cargo run --example runs_cluster --all-features
+//! cargo run --package tower-sse-redis --example runs_cluster --all-features
 
 #[path = "../../../../examples/runs/main.rs"]
 #[allow(dead_code)]

@@ -1,4 +1,4 @@
-//! cargo run --example graceful_tonic --all-features
+//! cargo run --package tower-sse-tonic --bin graceful_tonic
 //!
 //! curl -N http://127.0.0.1:3000/events
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000

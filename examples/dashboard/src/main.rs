@@ -1,4 +1,4 @@
-//! cargo run --example dashboard --all-features
+//! cargo run --package tower-sse-dashboard
 //!
 //! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
 //!
@@ -15,7 +15,6 @@ mod streams;
 
 use std::{env, io, process, sync::Arc, time::Duration};
 
-use async_stream::stream;
 use axum::{
     Router,
     extract::{Query, State},
@@ -24,7 +23,7 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::broadcast, task, time};
 use tokio_util::task::AbortOnDropHandle;
@@ -120,24 +119,17 @@ async fn events(
     Query(Visit { page }): Query<Visit>,
     last: Option<LastEventId>,
 ) -> impl IntoResponse {
-    let mut cuts = dashboard.cuts.subscribe();
+    let cuts = dashboard.cuts.subscribe();
     // A first visit begins with all samples, and with the newest drill event.
-    let mut events = dashboard.hub.subscribe([SAMPLES, DRILLS]).recent(KEPT).resume(last);
-    tower_sse::response(stream! {
-        loop {
-            tokio::select! {
-                event = events.next() => match event {
-                    Some(event) => yield event,
-                    None => break,
-                },
-                away = cut_of(&mut cuts, &page) => {
-                    // Delay only the next reconnection.
-                    yield Event::new().retry(away).into();
-                    break;
-                }
-            }
+    let events = dashboard.hub.subscribe([SAMPLES, DRILLS]).recent(KEPT).resume(last);
+    tower_sse::response(stream::unfold(Some((events, cuts, page)), |source| async {
+        let (mut events, mut cuts, page) = source?;
+        tokio::select! {
+            event = events.next() => Some((event?, Some((events, cuts, page)))),
+            // Delay only the next reconnection.
+            away = cut_of(&mut cuts, &page) => Some((Event::new().retry(away).into(), None)),
         }
-    })
+    }))
 }
 
 /// Publishes a sample at every `interval`.

@@ -1,4 +1,4 @@
-//! cargo run --example tonic_web --all-features
+//! cargo run --package tower-sse-tonic --bin tonic_web
 //!
 //! curl -N http://127.0.0.1:3000/events
 //!
