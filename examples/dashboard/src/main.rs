@@ -64,8 +64,9 @@ pub(crate) fn app(interval: Duration) -> Router {
     dashboard(interval, stats).layer(layer)
 }
 
-/// Returns the dashboard without the layer, for a test that shows what the layer does.
+/// Returns the dashboard without the layer, for a test in `e2e/` that shows what the layer does.
 #[cfg(test)]
+#[allow(dead_code)]
 pub(crate) fn routes(interval: Duration) -> Router {
     dashboard(interval, Stats::new())
 }
