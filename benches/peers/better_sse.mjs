@@ -1,4 +1,4 @@
-// The routes of `fan_out serve` and `peers serve`, by better-sse and its channel, as its documentation shows them.
+// The routes of `peers serve`, by better-sse and its channel, as its documentation shows them.
 //
 // `node better_sse.mjs DIRECTORY`, where DIRECTORY has the `node_modules`.
 
@@ -13,7 +13,7 @@ const { createChannel, createSession } = installed("better-sse");
 const channel = createChannel();
 const filler = "the quick brown fox jumps over the lazy dog, ".repeat(6).slice(0, 226);
 
-// As src/bin/fan_out/event.rs has it.
+// The number of an event, filler, and the time at which it is published.
 function text(number) {
     const sequence = String(number).padStart(8, "0");
     const published = String(process.hrtime.bigint()).padStart(20, "0");

@@ -1,12 +1,8 @@
-//! What benchmarks over sockets share: servers in processes of their own, a client that costs less
-//! than they do, the clock of both, and the record of all rounds.
+//! What benchmarks over sockets share: servers in processes of their own, clients that cost less than
+//! they do, and the clock of both.
 
-pub mod client;
 pub mod clock;
-pub mod listen;
 pub mod process;
-pub mod record;
-pub mod request;
 pub mod streams;
 
 /// Returns the median, or `None` without figures.
