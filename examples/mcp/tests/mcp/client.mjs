@@ -1,9 +1,9 @@
-// Calls the tool by the official client: client.mjs <directory of packages> <package> <url> <seconds>
+// Calls the tool by the official client: client.mjs <package> <url> <seconds>
 
 import { createRequire } from 'node:module';
 
-const [directory, name, url, seconds] = process.argv.slice(2);
-const load = createRequire(`${directory}/`);
+const [name, url, seconds] = process.argv.slice(2);
+const load = createRequire(`${process.env.PACKAGES}/`);
 const modules = name.endsWith('/sdk')
     ? [load(`${name}/client/index.js`), load(`${name}/client/streamableHttp.js`)]
     : [load(name)];

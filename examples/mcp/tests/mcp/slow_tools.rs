@@ -113,34 +113,43 @@ async fn late_json_answers_the_call() {
     assert_eq!(answer, "an egg, boiled for 6 s");
 }
 
-/// Returns what a TypeScript client prints: the text of the dish, or its error.
-async fn boil_in_typescript(package: &str, address: SocketAddr, seconds: u64) -> String {
+/// The official clients in other languages. Each script's first argument chooses between a package
+/// or mode with sessions, and one of MCP version 2026-07-28.
+const OFFICIAL: [(&str, &str); 4] = [
+    ("client.mjs", "@modelcontextprotocol/sdk"),
+    ("client.mjs", "@modelcontextprotocol/client"),
+    ("client.py", "legacy"),
+    ("client.py", "2026-07-28"),
+];
+
+/// Returns what an official client prints: the text of the dish, or its error.
+async fn boil_by((script, version): (&str, &str), address: SocketAddr, seconds: u64) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let packages = directory.join("../../target/npm-runs/node_modules");
-    let output = Command::new(find(&["node"]).expect("Node"))
-        .arg(directory.join("tests/mcp/client.mjs"))
-        .args([packages.as_os_str(), package.as_ref()])
-        .args([format!("http://{address}/mcp"), seconds.to_string()])
+    let target = directory.join("../../target");
+    let program = if script.ends_with(".py") { "python3" } else { "node" };
+    let output = Command::new(find(&[program]).expect("its interpreter"))
+        .arg(directory.join("tests/mcp").join(script))
+        .args([version.to_owned(), format!("http://{address}/mcp"), seconds.to_string()])
+        .env("PACKAGES", target.join("npm-runs/node_modules"))
+        .env("PYTHONPATH", target.join("python-runs"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output();
     String::from_utf8(output.await.unwrap().stdout).unwrap().trim_end().to_owned()
 }
 
-/// The older one has sessions; the newer one speaks MCP version 2026-07-28 here.
-const PACKAGES: [&str; 2] = ["@modelcontextprotocol/sdk", "@modelcontextprotocol/client"];
-
 #[tokio::test]
 #[ignore = "of .ci/slow early-head"]
-async fn slow_tool_answers_clients_in_typescript_behind_nginx() {
+async fn slow_tool_answers_official_clients_behind_nginx() {
     for settings in SETTINGS {
         let Some((nginx, _server)) = start(early(mcp(Kitchen)), settings).await else { return };
         let (missing, _missing) = start(early(mcp(Missing)), settings).await.unwrap();
-        for package in PACKAGES {
-            let answer = boil_in_typescript(package, nginx.address, SLOW).await;
-            assert_eq!(answer, "an egg, boiled for 6 s", "{package} {settings}");
-            let error = boil_in_typescript(package, missing.address, SLOW).await;
-            assert!(error.contains("no such tool"), "{package} {settings}: {error}");
+        for client in OFFICIAL {
+            let answer = boil_by(client, nginx.address, SLOW).await;
+            assert_eq!(answer, "an egg, boiled for 6 s", "{client:?} {settings}");
+            let error = boil_by(client, missing.address, SLOW).await;
+            assert!(error.contains("no such tool"), "{client:?} {settings}: {error}");
         }
     }
 }
@@ -154,7 +163,7 @@ async fn client_in_typescript_does_not_notice_that_a_body_failed() {
     let failing = EarlyHeadLayer::new(Duration::from_secs(1)).when(calls);
     let app = mcp(Missing).layer(failing);
     let Some((nginx, _server)) = start(app, "proxy_http_version 1.1;").await else { return };
-    let error = boil_in_typescript("@modelcontextprotocol/client", nginx.address, SLOW).await;
+    let error = boil_by(OFFICIAL[1], nginx.address, SLOW).await;
     assert!(error.contains("timed out"), "{error}");
 }
 
@@ -180,12 +189,13 @@ async fn tool_of_70_seconds_answers_behind_nginx_with_its_defaults() {
     let bare = Server::start(mcp(Kitchen).layer(SseLayer::new()), &CancellationToken::new()).await;
     let bare_nginx = proxy(bare.address, "").await.unwrap();
     let [session, none] = lifecycles().map(|lifecycle| boil(nginx.address, lifecycle, 70));
-    let [older, newer] = PACKAGES.map(|package| boil_in_typescript(package, nginx.address, 70));
+    let official = OFFICIAL.map(|client| boil_by(client, nginx.address, 70));
+    let official = official.into_iter().collect::<JoinSet<_>>().join_all();
     let without = boil(bare_nginx.address, without_sessions(), 70);
-    let answers = async { tokio::join!(session, none, older, newer, without) };
-    let (session, none, older, newer, without) =
-        timeout(Duration::from_secs(100), answers).await.expect("in time");
-    for answer in [session.unwrap(), none.unwrap(), older, newer] {
+    let answers = async { tokio::join!(session, none, official, without) };
+    let (session, none, official, without) =
+        timeout(Duration::from_secs(120), answers).await.expect("in time");
+    for answer in official.into_iter().chain([session.unwrap(), none.unwrap()]) {
         assert_eq!(answer, "an egg, boiled for 70 s");
     }
     let error = without.unwrap_err();
