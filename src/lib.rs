@@ -80,6 +80,7 @@
 //! |---|---|
 //! | [`hub`] | one event for many clients, with resumption |
 //! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | sharing one hub between many processes |
+//! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | events that survive a restart, without a server |
 //! | [`streams`] | closing the streams of a user or session, for example at a log-out |
 //! | [`runs`] | answers that outlive their connection, such as those of language models |
 //! | [`early_head`] | handlers that wait for longer than a proxy does, before they answer |
@@ -209,8 +210,8 @@
 //! # Compatibility
 //!
 //! - **Rust.** 1.88 or later, for this crate and for `tower-sse-redis`, `tower-sse-postgres`,
-//!   `tower-sse-broker` and `sse-check`. The five crates are released together, with the same
-//!   version number.
+//!   `tower-sse-sqlite`, `tower-sse-broker` and `sse-check`. The six crates are released together,
+//!   with the same version number.
 //! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
 //!   Without the feature, the layer and the responses of this crate work with any axum that uses
 //!   `http` 1, such as 0.7. A handler then extracts the last event id as `Extension<LastEventId>`.

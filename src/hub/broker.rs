@@ -3,18 +3,20 @@
 //! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
 //! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL; programs can also
 //!   publish in their own transactions
+//! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for the processes of one
+//!   machine; programs can also publish in their own transactions
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): connects hubs within one
 //!   process, for tests
 //!
-//! Redis and PostgreSQL have the same interface: to change from one to the other, change the
-//! dependency, its `use`, and the line that opens the store.
+//! The three crates have the same interface: to change from one to another, change the dependency,
+//! its `use`, and the line that opens the store.
 //!
 //! For any other broker, implement [`Broker`] and [`Publisher`].
 //!
 //! If your broker keeps its log on a server, for example in a database table, the crate
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. It loads the
-//! history, reconnects, publishes in batches, and detects losses of events. Its page shows a broker
-//! that uses an SQLite file.
+//! history, reconnects, publishes in batches, and detects losses of events. Its page shows a whole
+//! broker.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};

@@ -341,8 +341,9 @@
 //! larger event is not kept, and the subscribers of its topic receive a gap. The
 //! [limit of a topic](crate::Retention::bytes) never evicts its newest event. Brokers have limits of their
 //! own, which are listed for
-//! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits) and
-//! for [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes).
+//! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits),
+//! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes) and
+//! [SQLite](https://docs.rs/tower-sse-sqlite/latest/tower_sse_sqlite/#publishing-by-sql).
 //! By default, this crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per
 //! event.
 //!
@@ -351,10 +352,18 @@
 //!
 //! # Many processes
 //!
-//! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process
-//! receives a gap. [`Hub::connect`] takes a [broker], such as
-//! [Redis](https://docs.rs/tower-sse-redis), and each process then has the same events with the
-//! same ids. To add a broker to a program that publishes with [`publish`](Hub::publish), change
+//! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process, or
+//! after a restart, receives a gap. [`Hub::connect`] takes a [broker], and each process then has
+//! the same events with the same ids:
+//!
+//! | take | for |
+//! |---|---|
+//! | [`Hub::new`] | one process, whose clients load their state again after a restart |
+//! | [SQLite](https://docs.rs/tower-sse-sqlite) | the processes of one machine, restarts without gaps, and no server |
+//! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines, and events in the transactions of your data |
+//! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
+//!
+//! To add a broker to a program that publishes with [`publish`](Hub::publish), change
 //! only the line that creates the hub. Give the hubs of all processes the same
 //! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory).
 //! Otherwise, a client of several topics can miss events without receiving a gap: it may receive a

@@ -12,12 +12,13 @@ use std::fs;
 use crate::rooms::Tree;
 
 /// The sources of the crates.
-const CRATES: [&str; 5] = [
+const CRATES: [&str; 6] = [
     "src",
     "crates/sse-check/src",
     "crates/tower-sse-broker/src",
     "crates/tower-sse-postgres/src",
     "crates/tower-sse-redis/src",
+    "crates/tower-sse-sqlite/src",
 ];
 
 /// Rows of a table in CONTRIBUTING: those after the line that begins with `header`.

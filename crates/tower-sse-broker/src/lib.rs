@@ -26,22 +26,17 @@
 //!
 //! # An example
 //!
-//! The following broker keeps its log in an SQLite file, for processes on one host. The broker
-//! passes the kit. To add rusqlite, run `cargo add rusqlite --features bundled,fallible_uint`;
-//! versions before 0.38 need only `bundled`.
+//! The following broker keeps its log in a list in memory, which stands for a server. The broker
+//! passes the kit. For a broker over a real store, read the sources of
+//! [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite).
 //!
 //! ```
-#![doc = include_str!("../docs/sqlite_broker.rs")]
+#![doc = include_str!("../docs/list_broker.rs")]
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let name = format!("tower-sse-{}.sqlite", std::process::id());
-//! # let file = std::env::temp_dir().join(name);
-//! # let hub = tower_sse::hub::Hub::connect(SqliteBroker(file.clone())).await?;
+//! # let broker = ListBroker { name: "news".to_owned(), server: Server::default() };
+//! # let hub = tower_sse::hub::Hub::connect(broker).await?;
 //! # hub.publish("news", "hello").await?;
-//! # drop(hub);
-//! # for suffix in ["", "-wal", "-shm"] {
-//! #     _ = std::fs::remove_file(format!("{}{suffix}", file.display()));
-//! # }
 //! # Ok(())
 //! # }
 //! ```

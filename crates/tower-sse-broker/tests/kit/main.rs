@@ -1,27 +1,25 @@
 //! The conformance kit of brokers, over brokers that are right and brokers that are wrong on purpose.
 
 mod flaws;
+mod list;
+#[path = "../../docs/list_broker.rs"]
+#[allow(missing_debug_implementations, unreachable_pub)]
+mod list_broker;
 mod local;
 mod log;
 mod memory;
-mod sqlite;
-#[path = "../../docs/sqlite_broker.rs"]
-#[allow(missing_debug_implementations, unreachable_pub)]
-mod sqlite_broker;
 
 use std::sync::{Arc, Mutex, atomic::AtomicUsize, atomic::Ordering::Relaxed};
 use std::time::{Duration, UNIX_EPOCH};
-use std::{convert::Infallible, env, fs, mem, path::PathBuf, process};
+use std::{convert::Infallible, mem};
 
-use futures_util::StreamExt;
-use rusqlite::Connection;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio::{sync::watch, task::yield_now};
+use tower_sse::hub::PublishError;
 use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher};
-use tower_sse::hub::{Hub, PublishError, Subscription};
 use tower_sse::{Event, testing::MemoryBroker};
 use tower_sse_broker::testing::{Fault, Problem, World, check, outcomes};
 
+use list_broker::{Kind, ListBroker};
 use log::{Entry, Log, encode, feed_entry};
-use sqlite_broker::SqliteBroker;

@@ -1,0 +1,105 @@
+use std::{error, fmt};
+
+use rusqlite::ErrorCode;
+
+/// An error from the broker: a file that cannot be used, or a statement that failed.
+///
+/// The error's [`kind`](Self::kind) tells an operator what to do.
+/// The reason in a [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an
+/// error, to which you can downcast:
+///
+/// ```
+/// use tower_sse::hub::PublishError;
+/// use tower_sse_sqlite::{Error, ErrorKind};
+///
+/// fn is_full(error: &PublishError) -> bool {
+///     let PublishError::Refused(reason) = error else { return false };
+///     reason.downcast_ref().map(Error::kind) == Some(ErrorKind::OutOfResources)
+/// }
+/// # assert!(!is_full(&PublishError::Closed));
+/// ```
+///
+/// The error's text includes the texts of its causes. So that no cause is printed twice,
+/// [`source`](error::Error::source) returns `None`.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    text: String,
+}
+
+/// The kind of an [`Error`], which tells an operator what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The disk is full, no memory is left, or the file has reached its maximum size.
+    OutOfResources,
+    /// The file is read-only.
+    ReadOnly,
+    /// The file cannot be opened: the process lacks a permission, or the directory does not exist.
+    NotPermitted,
+    /// Another program has kept the file locked.
+    Locked,
+    /// The file is corrupted, or is not an SQLite database.
+    Corrupted,
+    /// The file has a table of this name that this version of the crate did not create.
+    WrongTable,
+    /// The disk failed or did not respond in time, or the file was removed or replaced. Or the
+    /// process has found a loss of events, and opens the file again.
+    Unreachable,
+    /// Any other error, such as an event that exceeds a limit.
+    Other,
+}
+
+impl ErrorKind {
+    /// Returns the name of the kind in snake case, for metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfResources => "out_of_resources",
+            Self::ReadOnly => "read_only",
+            Self::NotPermitted => "not_permitted",
+            Self::Locked => "locked",
+            Self::Corrupted => "corrupted",
+            Self::WrongTable => "wrong_table",
+            Self::Unreachable => "unreachable",
+            Self::Other => "other",
+        }
+    }
+
+    fn of_sqlite(error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull | ErrorCode::OutOfMemory) => Self::OutOfResources,
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::NotPermitted,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupted,
+            Some(ErrorCode::SystemIoFailure) => Self::Unreachable,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, reason: impl fmt::Display) -> Self {
+        Self { kind, text: format!("failed to use SQLite: {reason}") }
+    }
+
+    /// Creates the error of a statement.
+    pub(crate) fn of_sqlite(error: rusqlite::Error) -> Self {
+        Self::new(ErrorKind::of_sqlite(&error), error)
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl error::Error for Error {}

@@ -1,0 +1,72 @@
+//! Publishing in batches.
+
+use std::{sync::Arc, time::Duration};
+
+use tower_sse::hub::PublishError;
+use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
+use tower_sse_broker::{Health, Identity, InFlight, Log, Queue, Queued, SendBatch};
+
+use crate::table::{Appended, now};
+use crate::{Error, ErrorKind, sqlite_log::SqliteLog, worker::Worker};
+
+/// The maximum lead of a client's id over the clock or the newest committed id, in microseconds.
+const MAX_LEAD: u64 = 60_000_000;
+
+/// Publishes the events of a hub as rows of its table.
+#[derive(Debug)]
+pub struct SqlitePublisher {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) publish_deadline: Duration,
+    pub(crate) health: Health<Error>,
+}
+
+impl Publisher for SqlitePublisher {
+    async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
+        let not_sent = || {
+            let error = self.health.last_error().filter(|_| !self.health.is_ready());
+            error.unwrap_or_else(|| SqliteLog::broken("earlier events wait for the file"))
+        };
+        self.queue.publish(publication, self.publish_deadline, not_sent).await
+    }
+
+    fn newest_possible(&self, committed: u64) -> u64 {
+        committed.max(now()).saturating_add(MAX_LEAD)
+    }
+}
+
+/// Sends the batches of a hub.
+pub(crate) struct Batcher(pub(crate) Health<Error>);
+
+impl SendBatch<Worker> for Batcher {
+    async fn send(&mut self, in_flight: &InFlight<'_, Worker>, batch: Vec<Queued>) -> bool {
+        let (known, session) = (in_flight.newest_known(), &in_flight.session);
+        let append = session.connection.run(move |table| {
+            let appended = table.append(known, None, &batch);
+            Ok((batch, appended))
+        });
+        // The events of a job that does not end in time are reported as unknown.
+        let (batch, appended) = match append.await {
+            Ok((batch, appended)) => (batch, appended.map_err(Error::of_sqlite)),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        session.connection.changed.notify_one();
+        let Appended { at, numbers } = appended.unwrap_or_else(|error| {
+            self.0.set_error(error.clone());
+            if error.kind() == ErrorKind::Unreachable {
+                session.ended.cancel();
+            }
+            Appended { at: Duration::ZERO, numbers: vec![Err(error); batch.len()] }
+        });
+        for (queued, number) in batch.into_iter().zip(numbers) {
+            let fingerprint = queued.nonce;
+            queued.answer(match number {
+                Ok(number) => in_flight.acknowledge(Identity { number, fingerprint }, at),
+                Err(error) if error.kind() == ErrorKind::Unreachable => {
+                    Err(PublishError::Unknown(error.into()))
+                }
+                Err(error) => Err(PublishError::Refused(error.into())),
+            });
+        }
+        false
+    }
+}

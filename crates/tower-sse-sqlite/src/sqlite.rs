@@ -1,0 +1,244 @@
+use std::path::{Path, absolute};
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tower_sse::hub::broker::{Broker, Feed};
+use tower_sse_broker::{Queue, follow};
+
+use crate::publisher::{Batcher, SqlitePublisher};
+use crate::sqlite_log::SqliteLog;
+use crate::{BrokerStats, Error, ErrorKind, Health, table::Source};
+
+/// The minimum of [`SqliteBroker::max_events`]. A process that is briefly behind must not lose
+/// events.
+const MIN_MAX_EVENTS: usize = 10_000;
+
+/// An SQLite file. One value serves all hubs of a program.
+///
+/// ```no_run
+/// use tower_sse::hub::Hub;
+/// use tower_sse_sqlite::Sqlite;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let sqlite = Sqlite::open("events.db")?;
+/// let hub = Hub::connect(sqlite.broker("news")).await?;
+/// hub.publish("weather", "rain").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The file is created when the first hub connects. See the [crate] for requirements and
+/// guarantees.
+#[derive(Clone, Debug)]
+#[must_use = "it opens nothing by itself"]
+pub struct Sqlite(Source);
+
+impl Sqlite {
+    /// Creates a `Sqlite` from the path of a file, which can be the database of the program. A
+    /// relative path begins at the working directory of this call. The file need not exist, but its
+    /// directory must.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the path is empty, or if it is relative and there is no working
+    /// directory.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = absolute(path).map_err(|error| Error::new(ErrorKind::Other, error))?;
+        Ok(Self(Source { path, ..Source::default() }))
+    }
+
+    /// Sets a pragma of the connections that hubs open. The default of `synchronous` is `normal`,
+    /// and the mode of the journal is always `wal`. The other defaults are those of SQLite.
+    ///
+    /// With `synchronous = full`, each commit waits for the disk, so that a power failure takes no
+    /// acknowledged event:
+    ///
+    /// ```
+    /// # use tower_sse_sqlite::Sqlite;
+    /// let sqlite = Sqlite::open("events.db")?.pragma("synchronous", "full");
+    /// # drop(sqlite);
+    /// # Ok::<_, tower_sse_sqlite::Error>(())
+    /// ```
+    ///
+    /// If SQLite rejects the name, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
+    pub fn pragma(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.pragmas.push((name.into(), value.into()));
+        self
+    }
+
+    /// Returns a broker whose events are in the table with this name. All hubs of this table in the
+    /// same file share their events and ids.
+    ///
+    /// The name consists of ASCII letters, digits and underscores, and does not begin with
+    /// `sqlite_`. Upper-case and lower-case letters are the same. If the file has no such table, the
+    /// first hub that connects creates it. With any other name, or if the table was not created by
+    /// this crate, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
+    ///
+    /// An event's id depends only on the table's name and the event's position in the table, so ids
+    /// stay valid when the file moves. Use different names for unrelated hubs, even in different
+    /// files. Otherwise, the hubs can accept each other's ids, and a client that moves between them
+    /// can miss events without receiving a gap.
+    ///
+    /// ```
+    /// # use tower_sse_sqlite::Sqlite;
+    /// let broker = Sqlite::open("events.db")?.broker("news").max_events(200_000);
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_sqlite::Error>(())
+    /// ```
+    pub fn broker(&self, table: impl Into<String>) -> SqliteBroker {
+        let table = table.into().to_ascii_lowercase();
+        let log = SqliteLog {
+            source: Source { table, ..self.0.clone() },
+            max_events: 100_000,
+            max_bytes: 1 << 30,
+            max_age: None,
+            retained: Duration::ZERO,
+            stats: BrokerStats::default(),
+            next_trim: Instant::now(),
+            growth: 1.0,
+        };
+        SqliteBroker { log, publish_deadline: Duration::from_secs(5) }
+    }
+}
+
+/// A [`Broker`] over a table of SQLite, from [`Sqlite::broker`]: the hubs of all processes on a
+/// machine share the table's events, and any program can publish to the table in its own
+/// transactions.
+#[derive(Debug)]
+#[must_use = "pass it to `Hub::connect`"]
+pub struct SqliteBroker {
+    log: SqliteLog,
+    publish_deadline: Duration,
+}
+
+impl SqliteBroker {
+    /// Returns a handle to the state of the file. The handle stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health { common: self.log.stats.health.clone() }
+    }
+
+    /// Returns a handle to the statistics of the log, for metrics. The handle stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    #[must_use]
+    pub fn stats(&self) -> BrokerStats {
+        self.log.stats.clone()
+    }
+
+    /// Limits the table to about `events` events over all topics, by removing the oldest. The
+    /// default is 100,000. The table can exceed the limit by a tenth of it, plus the events
+    /// published in about two seconds.
+    ///
+    /// Set the limit to the total rate of events, multiplied by the maximum age in the hub's
+    /// retention or by the longest expected disconnection, whichever is longer.
+    ///
+    /// ```
+    /// # use tower_sse_sqlite::Sqlite;
+    /// // 500 events a second, kept for 15 minutes.
+    /// let broker = Sqlite::open("events.db")?.broker("news").max_events(500 * 900);
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_sqlite::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `events` is less than 10,000: a process that is briefly behind would lose events.
+    #[track_caller]
+    pub fn max_events(mut self, events: usize) -> Self {
+        assert!(events >= MIN_MAX_EVENTS, "a table must keep at least {MIN_MAX_EVENTS} events");
+        self.log.max_events = events as u64;
+        self
+    }
+
+    /// Limits the events in the table to about `bytes` bytes of topics, data and comments, by
+    /// removing the oldest. The default is 1 GiB. The events can exceed the limit by a tenth of it,
+    /// plus the events published in about two seconds. The newest event always stays.
+    ///
+    /// SQLite adds about 60 bytes to each event, and the file [does not
+    /// shrink](crate::operating#sizes) when events are removed.
+    ///
+    /// ```
+    /// # use tower_sse_sqlite::Sqlite;
+    /// let broker = Sqlite::open("events.db")?.broker("news").max_bytes(64 << 20);
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_sqlite::Error>(())
+    /// ```
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.log.max_bytes = bytes;
+        self
+    }
+
+    /// Removes events that are older than `age`. The default is one and a half times the maximum age
+    /// in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
+    ///
+    /// About every two seconds, each connected process removes events that are too old. The newest
+    /// event always stays. All processes should set the same age, the same
+    /// [`max_events`](Self::max_events) and the same [`max_bytes`](Self::max_bytes).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse_sqlite::Sqlite;
+    /// let broker = Sqlite::open("events.db")?.broker("news").max_age(Duration::from_secs(3600));
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_sqlite::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
+    /// maximum age in the hub's retention: clients would receive gaps instead of the history.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.log.max_age = Some(age);
+        self
+    }
+
+    /// Limits how long publishing an event may take, including the wait for a lock of another
+    /// program. The default is 5 seconds.
+    ///
+    /// While another program keeps the file locked, an event waits for 2 to 4 seconds and is then
+    /// refused. With a shorter deadline, publishing can also return
+    /// [`Unknown`](tower_sse::hub::PublishError::Unknown) in this case.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse_sqlite::Sqlite;
+    /// let broker = Sqlite::open("events.db")?.broker("news");
+    /// let broker = broker.publish_deadline(Duration::from_secs(5));
+    /// # drop(broker);
+    /// # Ok::<_, tower_sse_sqlite::Error>(())
+    /// ```
+    pub fn publish_deadline(mut self, deadline: Duration) -> Self {
+        self.publish_deadline = deadline;
+        self
+    }
+}
+
+impl Broker for SqliteBroker {
+    type Publisher = SqlitePublisher;
+    type Error = Error;
+
+    fn name(&self) -> String {
+        // The file is left out, so that ids stay valid when it moves.
+        format!("sqlite:{}", self.log.source.table)
+    }
+
+    /// Opens the file and loads the history. Then a task follows the log until the hub is closed or
+    /// dropped.
+    async fn start(self, feed: Feed) -> Result<SqlitePublisher, Error> {
+        let Self { mut log, publish_deadline } = self;
+        log.retained = feed.max_age();
+        if log.max_age.is_some_and(|age| age < log.retained) {
+            let reason = "`max_age` is less than the age of the hub's retention";
+            return Err(Error::new(ErrorKind::Other, reason));
+        }
+        log.max_age = log.max_age.or_else(|| log.retained.checked_add(log.retained / 2));
+        let (queue, gate, health) =
+            (Arc::<Queue>::default(), Arc::default(), log.stats.health.clone());
+        let publisher = SqlitePublisher { queue: Arc::clone(&queue), publish_deadline, health };
+        let (health, batcher) = (log.stats.health.clone(), Batcher(log.stats.health.clone()));
+        let batching = tokio::spawn(queue.run(Arc::clone(&gate), feed.closed(), batcher));
+        // A batcher that has panicked would leave a hub that cannot publish.
+        follow(log, feed, gate, health, async { _ = batching.await }).await.map(|()| publisher)
+    }
+}

@@ -1,0 +1,179 @@
+//! The table as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and this
+//! file answers its questions.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Row};
+use tokio::time::{Instant, timeout};
+use tower_sse::hub::broker::Arrival;
+use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, event_of};
+use tower_sse_broker::{debug, tasks::lock};
+
+use crate::table::{Source, before, now};
+use crate::{BrokerStats, Error, ErrorKind, LogStats, worker::Worker};
+
+/// The time between two trims, give or take a quarter.
+const TRIM_INTERVAL: Duration = Duration::from_secs(2);
+/// The time after which the hub looks for losses although nothing seems to have changed.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// The bytes of events at which a page is full.
+const PAGE_BYTES: u64 = 4 << 20;
+
+type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The log of a hub.
+#[derive(Debug)]
+pub(crate) struct SqliteLog {
+    pub(crate) source: Source,
+    pub(crate) max_events: u64,
+    pub(crate) max_bytes: u64,
+    pub(crate) max_age: Option<Duration>,
+    /// The age of the hub's retention.
+    pub(crate) retained: Duration,
+    pub(crate) stats: BrokerStats,
+    pub(crate) next_trim: Instant,
+    /// The part of its maximum by which the log has grown since its rows were last counted.
+    pub(crate) growth: f64,
+}
+
+/// A row that was read.
+pub(crate) struct LogRow {
+    identity: Identity,
+    bytes: u64,
+    content: Content,
+}
+
+impl Log for SqliteLog {
+    type Session = Worker;
+    type Publishing = Worker;
+    type Entry = LogRow;
+    type Error = Error;
+
+    const SERVER: &'static str = "SQLite";
+
+    async fn open(&mut self, known: Known) -> Result<Worker> {
+        self.growth = 1.0;
+        let mut worker = Worker::start(self.source.clone()).await?;
+        self.mark(&mut worker, known).await.map(|_| worker)
+    }
+
+    async fn newest_before(&mut self, it: &mut Worker, age: Duration) -> Result<Option<Identity>> {
+        let newest = "select id, nonce from {} where at < ? order by id desc limit 1";
+        let identity = |row: &Row<'_>| LogRow::identify(row);
+        it.run(move |it| it.statement(newest)?.query_row([before(age)], identity).optional()).await
+    }
+
+    async fn read(&mut self, it: &mut Worker, from: u64, count: usize) -> Result<Page<LogRow>> {
+        let rows = "select * from {} where id >= ? order by id limit ?";
+        it.run(move |table| {
+            let (mut entries, mut bytes, mut rows) = (Vec::new(), 0, table.statement(rows)?);
+            let mut rows = rows.query([from, count as u64])?;
+            while bytes < PAGE_BYTES
+                && let Some(row) = rows.next()?
+            {
+                entries.push(LogRow::decode(row)?);
+                bytes += entries.last().map_or(0, |row| row.bytes);
+            }
+            Ok(Page { has_more: entries.len() == count || bytes >= PAGE_BYTES, entries })
+        })
+        .await
+    }
+
+    async fn has_up_to(&mut self, it: &mut Worker, number: u64) -> Result<bool> {
+        let exists = format!("select exists (select 1 from {{}} where id <= {number})");
+        it.run(move |table| table.number(&exists)).await.map(|exists| exists > 0)
+    }
+
+    async fn mark(&mut self, it: &mut Worker, known: Known) -> Result<Option<Identity>> {
+        it.run(move |table| table.append(known.newest, known.lost, &[])).await.map(|_| None)
+    }
+
+    async fn publishing(&mut self, worker: &mut Worker, _: Identity) -> Result<Worker> {
+        Ok(worker.clone())
+    }
+
+    async fn wait(&mut self, worker: &mut Worker) -> Result<()> {
+        _ = timeout(MAX_PAUSE, worker.changed.notified()).await;
+        Ok(())
+    }
+
+    /// Trims the log if that is due.
+    async fn upkeep(&mut self, worker: &mut Worker, _: Identity) -> Result<()> {
+        if Instant::now() < self.next_trim {
+            return Ok(());
+        }
+        self.next_trim = Instant::now() + TRIM_INTERVAL.mul_f64(0.75 + fastrand::f64() / 2.0);
+        // Counting reads all rows.
+        let max = (self.growth >= 0.1).then_some((self.max_events, self.max_bytes));
+        let age = self.max_age.unwrap_or(Duration::MAX);
+        match worker.run(move |table| table.trim(age, max)).await {
+            Ok((oldest_age, bytes, is_done)) => {
+                if !is_done {
+                    self.next_trim = Instant::now();
+                } else if max.is_some() {
+                    self.growth = 0.0;
+                }
+                let (retention_age, bytes) = (self.retained, Some(bytes));
+                let log = LogStats { oldest_age, retention_age, bytes };
+                *lock(&self.stats.log) = Some(log);
+            }
+            Err(error) if error.kind() == ErrorKind::Unreachable => return Err(error),
+            Err(error) => {
+                debug!(%error, "failed to trim the log in SQLite");
+                self.stats.health.set_error(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, row: LogRow) -> Content {
+        let bytes = row.bytes as f64 / self.max_bytes as f64;
+        self.growth += bytes.max(1.0 / self.max_events as f64);
+        row.content
+    }
+
+    fn is_timeout(_: &Error) -> bool {
+        false
+    }
+
+    fn broken(reason: &str) -> Error {
+        Error::new(ErrorKind::Unreachable, reason)
+    }
+}
+
+impl LogEntry for LogRow {
+    fn number(&self) -> u64 {
+        self.identity.number
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+}
+
+impl LogRow {
+    fn identify(row: &Row<'_>) -> rusqlite::Result<Identity> {
+        Ok(Identity { number: row.get(0)?, fingerprint: row.get::<_, i64>(1)?.cast_unsigned() })
+    }
+
+    fn decode(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let (identity, bytes, ends) = (Self::identify(row)?, row.get(3)?, row.get(4)?);
+        // A program can have written any number.
+        let at = row.get::<_, i64>(2)?.try_into().unwrap_or_default();
+        // A text that is not UTF-8 cannot be read.
+        let topic_and_event = || {
+            let event = event_of(row.get::<_, String>(9)?, row.get(6)?, row.get(5)?, row.get(8)?);
+            Ok::<_, rusqlite::Error>((row.get(7)?, event))
+        };
+        let content = match (ends, topic_and_event()) {
+            (2, _) => Content::Mark,
+            (_, Ok((topic, Ok(event)))) => {
+                let age = Duration::from_micros(now().saturating_sub(at));
+                let arrival = Arrival::new(identity.number, Duration::from_micros(at), age);
+                Content::Event { arrival: arrival.ends_topic(ends == 1), topic, event }
+            }
+            _ => Content::Unreadable,
+        };
+        Ok(Self { identity, bytes, content })
+    }
+}

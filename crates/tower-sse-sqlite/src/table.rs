@@ -1,0 +1,250 @@
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::{cell::Cell, io, thread};
+
+use rusqlite::{CachedStatement, Connection, Error as Failed, ErrorCode, ffi, params};
+use rusqlite::{Result, Transaction, TransactionBehavior::Immediate};
+use tower_sse::hub::broker::{Fields, Publication};
+use tower_sse_broker::Queued;
+
+use crate::{Error, ErrorKind};
+
+/// The columns of a table. The small ones come first, because SQLite reads a row from its beginning.
+/// `ends` is 1 for the last event of its topic, and 2 for a mark of a loss.
+const COLUMNS: &str = r#"( -- tower-sse-sqlite, version 1
+    id integer primary key autoincrement,
+    nonce integer not null default (random() | 1),
+    at integer not null default (cast((julianday('now') - 2440587.5) * 86400000000 as integer)),
+    bytes integer not null as (length(cast(topic || data || ifnull(comment, '') as blob))) stored,
+    ends integer not null default 0 constraint "ends is 0 or 1" check (ends in (0, 1, 2)),
+    retry integer constraint "retry is from 0 to 2^63 - 1" check (retry >= 0),
+    event text constraint "event has at most 256 bytes" check (length(cast(event as blob)) <= 256)
+        constraint "event has no line break and no U+0000" check (
+            instr(event, char(10)) + instr(event, char(13)) + instr(event, char(0)) = 0),
+    topic text not null
+        constraint "topic has at most 1 KiB" check (length(cast(topic as blob)) <= 1024),
+    comment text
+        constraint "comment has at most 4 KiB" check (length(cast(comment as blob)) <= 4096),
+    data text not null
+        constraint "data has at most 1 MiB" check (length(cast(data as blob)) <= 1048576)
+) strict"#;
+/// Rows below the newest would reach no client that is connected.
+const TRIGGER: &str = "create trigger if not exists {trigger} after insert on {}
+    when new.id < (select max(id) from {})
+    begin select raise(abort, 'id is below the newest: leave it out'); end";
+/// The pause before another attempt to lock the file.
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(2);
+/// How long to wait for a lock.
+pub(crate) const LOCK_LIMIT: Duration = Duration::from_secs(2);
+/// The maximum number of rows that are removed in one transaction.
+const MAX_TRIMMED: u64 = 10_000;
+
+/// Where a table is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    /// The names and values of pragmas.
+    pub(crate) pragmas: Vec<(String, String)>,
+    pub(crate) table: String,
+}
+
+/// The table of a log, and the connection to its file.
+pub(crate) struct Table {
+    source: Source,
+    connection: Connection,
+    /// The device and the inode of the file.
+    file: Option<(u64, u64)>,
+}
+
+/// What a transaction has added.
+pub(crate) struct Appended {
+    /// The time of the events since 1970.
+    pub(crate) at: Duration,
+    /// For each event, its number, or why it was left out.
+    pub(crate) numbers: Vec<Result<u64, Error>>,
+}
+
+/// The age of the oldest row, the size of the file in bytes, and whether all rows that were to be
+/// removed are gone.
+pub(crate) type Trimmed = (Duration, u64, bool);
+
+impl Table {
+    /// Opens the file, and creates what is missing.
+    pub(crate) fn open(source: Source) -> Result<Self, Error> {
+        let name = source.table.clone();
+        let wrong = |kind, reason| Err(Error::new(kind, format!("table {name:?} {reason}")));
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if name.is_empty() || name.starts_with("sqlite_") || !name.bytes().all(is_letter) {
+            let rule = "has more than ASCII letters, digits and _, or begins with sqlite_";
+            return wrong(ErrorKind::Other, rule);
+        }
+        let table = Self::connect(source).map_err(Error::of_sqlite)?;
+        let definition = format!("CREATE TABLE \"{name}\" {COLUMNS}");
+        if table.create().map_err(Error::of_sqlite)? != definition {
+            return wrong(ErrorKind::WrongTable, "was not created by this version of the crate");
+        }
+        match table.prepare().map_err(Error::of_sqlite)?.as_str() {
+            "wal" => Ok(table),
+            _ => wrong(ErrorKind::Other, "is in a file that cannot have `journal_mode = wal`"),
+        }
+    }
+
+    fn connect(source: Source) -> Result<Self> {
+        // Creates the file. If another one replaces it before it is opened again, the session ends.
+        drop(Connection::open(&source.path)?);
+        let (file, connection) = (identify(&source.path).ok(), Connection::open(&source.path)?);
+        connection.busy_handler(Some(wait_for_lock))?;
+        Ok(Self { source, connection, file })
+    }
+
+    /// Creates the table if it is missing, and returns its definition.
+    fn create(&self) -> Result<String> {
+        self.statement(&format!("create table if not exists {{}} {COLUMNS}"))?.execute([])?;
+        let definition = "select sql from sqlite_schema where name = ? collate nocase";
+        self.connection.query_row(definition, [&self.source.table], |row| row.get(0))
+    }
+
+    /// Sets the pragmas, and returns the mode of the journal.
+    fn prepare(&self) -> Result<String> {
+        let Self { source, connection, .. } = self;
+        let mode =
+            connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
+        connection.pragma_update(None, "synchronous", "normal")?;
+        for (pragma, value) in &source.pragmas {
+            connection.pragma_update(None, pragma, value)?;
+        }
+        let trigger = TRIGGER.replace("{trigger}", &format!("\"{}_id\"", source.table));
+        self.statement(&trigger)?.execute([]).map(|_| mode)
+    }
+
+    /// Returns whether the file is still at its path.
+    pub(crate) fn is_in_place(&self) -> bool {
+        identify(&self.source.path).ok() == self.file
+    }
+
+    /// Prepares a statement in which `{}` is the table.
+    pub(crate) fn statement(&self, sql: &str) -> Result<CachedStatement<'_>> {
+        self.connection.prepare_cached(&sql.replace("{}", &format!("\"{}\"", self.source.table)))
+    }
+
+    /// Returns the number that a statement without parameters selects.
+    pub(crate) fn number(&self, sql: &str) -> Result<u64> {
+        self.statement(sql)?.query_row([], |row| row.get(0))
+    }
+
+    /// Adds events in one transaction, after a mark if the table is empty, has lost the row
+    /// `seen`, or has no mark of `lost`. Without events and without a mark, lets the next
+    /// number begin at the clock: an older state of the file would otherwise use numbers again.
+    pub(crate) fn append(
+        &self,
+        seen: u64,
+        lost: Option<u64>,
+        batch: &[Queued],
+    ) -> Result<Appended> {
+        let transaction = Transaction::new_unchecked(&self.connection, Immediate)?;
+        if !self.is_in_place() {
+            let reason = Some("the file was removed or replaced".to_owned());
+            return Err(Failed::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), reason));
+        }
+        let newest = self.number("select ifnull(max(id), 0) from {}")?;
+        let marks = |lost| format!("select count(*) from {{}} where id >= {lost} and ends = 2");
+        let is_unmarked = lost.map(|lost| self.number(&marks(lost))).transpose()? == Some(0);
+        let at = now();
+        if newest == 0 || newest < seen || is_unmarked {
+            let mark = "insert into {} (id, ends, topic, data) values (?, 2, '', '')";
+            self.statement(mark)?.execute([at.max(seen + 1).max(newest + 1)])?;
+        } else if batch.is_empty() {
+            let leap = "update sqlite_sequence set seq = max(seq, ?) where name = ?";
+            self.statement(leap)?.execute(params![at, self.source.table])?;
+        }
+        let insert = "insert into {} (at, nonce, ends, topic, event, retry, comment, data)
+            values (?, ?, ?, ?, ?, ?, ?, ?)";
+        let (mut insert, mut numbers) = (self.statement(insert)?, Vec::with_capacity(batch.len()));
+        for Queued { publication, nonce, .. } in batch {
+            let Publication { topic, event, ends_topic, .. } = publication;
+            let Fields { data, name, retry, comment, .. } = event.fields();
+            let retry = retry.map(|retry| i64::try_from(retry).unwrap_or(-1));
+            let row = params![at, nonce, ends_topic, topic, name, retry, comment, data];
+            let number = insert.insert(row);
+            let code = number.as_ref().err().and_then(Failed::sqlite_error_code);
+            // A row that breaks a limit leaves the transaction as it was, and other errors do not.
+            let is_limit = code == Some(ErrorCode::ConstraintViolation);
+            match number {
+                Err(error) if !is_limit || self.connection.is_autocommit() => return Err(error),
+                number => numbers.push(number.map(i64::cast_unsigned).map_err(Error::of_sqlite)),
+            }
+        }
+        transaction.commit().map(|()| Appended { at: Duration::from_micros(at), numbers })
+    }
+
+    /// Removes rows that are older than `age`, and those before the newest `max`, which is a number
+    /// of rows and of bytes.
+    pub(crate) fn trim(&self, age: Duration, max: Option<(u64, u64)>) -> Result<Trimmed> {
+        let young = format!("select id from {{}} where at >= {} order by id limit 1", before(age));
+        let mut first = self.number(&format!("select ifnull(({young}), 1 << 62)"))?;
+        if let Some((mut events, mut bytes)) = max {
+            let mut rows = self.statement("select id, bytes from {} order by id desc")?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                let left = events.checked_sub(1).zip(bytes.checked_sub(row.get(1)?));
+                let Some(left) = left else {
+                    first = first.max(row.get::<_, u64>(0)? + 1);
+                    break;
+                };
+                (events, bytes) = left;
+            }
+        }
+        let old = format!(
+            "select id from {{}} where id < min({first}, (select max(id) from {{}}))
+            order by id limit {MAX_TRIMMED}"
+        );
+        let count = self.number(&format!("select count(*) from ({old})"))?;
+        if count > 0 {
+            let mut trim = self.statement(&format!("delete from {{}} where id in ({old})"))?;
+            // The thread has other jobs than to wait for a lock.
+            self.connection.busy_handler(None)?;
+            let trimmed = trim.execute([]);
+            self.connection.busy_handler(Some(wait_for_lock))?;
+            trimmed?;
+        }
+        let oldest = "select ifnull(min(at), 0) from (select at from {} order by id limit 1)";
+        let age = Duration::from_micros(now().saturating_sub(self.number(oldest)?));
+        let size = "select page_count * page_size from pragma_page_count, pragma_page_size";
+        Ok((age, self.number(size)?, count < MAX_TRIMMED))
+    }
+}
+
+/// Decides whether to wait longer for a lock of another connection.
+fn wait_for_lock(attempts: i32) -> bool {
+    thread_local!(static SINCE: Cell<Instant> = Cell::new(Instant::now()));
+    if attempts == 0 {
+        SINCE.set(Instant::now());
+    }
+    thread::sleep(LOCK_PAUSE);
+    SINCE.get().elapsed() < LOCK_LIMIT
+}
+
+/// Returns the device and the inode of a file. Does not open it: closing the file would release the
+/// locks of SQLite.
+#[cfg(unix)]
+fn identify(path: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().map(|file| (file.dev(), file.ino()))
+}
+
+/// Windows does not remove or replace a file that is open.
+#[cfg(not(unix))]
+fn identify(path: &Path) -> io::Result<(u64, u64)> {
+    path.metadata().map(|_| (0, 0))
+}
+
+/// Returns the time since 1970 in microseconds.
+pub(crate) fn now() -> u64 {
+    UNIX_EPOCH.elapsed().unwrap_or_default().as_micros().try_into().unwrap_or(u64::MAX)
+}
+
+/// Returns the time since 1970 in microseconds, `age` ago.
+pub(crate) fn before(age: Duration) -> i64 {
+    let age = age.as_micros().try_into().unwrap_or(u64::MAX);
+    now().saturating_sub(age).try_into().unwrap_or(i64::MAX)
+}

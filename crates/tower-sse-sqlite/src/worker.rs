@@ -1,0 +1,97 @@
+use std::sync::{Arc, mpsc, mpsc::RecvTimeoutError};
+use std::time::{Duration, Instant};
+use std::{fmt, thread};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+
+use crate::table::{LOCK_LIMIT, LOCK_PAUSE, Source, Table};
+use crate::{Error, ErrorKind};
+
+/// The time between two looks for commits of other connections.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a job may take.
+const JOB_LIMIT: Duration = Duration::from_secs(10);
+
+type Job = Box<dyn FnOnce(&Table) + Send>;
+
+/// A handle to the thread that has the connection. The thread ends when the last handle is dropped,
+/// or when the file was removed or replaced.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    jobs: mpsc::Sender<Job>,
+    /// Notified when the table may have new rows, and when the thread ends.
+    pub(crate) changed: Arc<Notify>,
+}
+
+impl Worker {
+    /// Starts a thread, which opens the file.
+    pub(crate) async fn start(source: Source) -> Result<Self, Error> {
+        let ((jobs, queue), (opened, opening)) = (mpsc::channel(), oneshot::channel());
+        let worker = Self { jobs, changed: Arc::default() };
+        let changed = Arc::clone(&worker.changed);
+        let run = move || match open(&source) {
+            Ok(table) => {
+                _ = opened.send(Ok(()));
+                serve(&table, &queue, &changed);
+            }
+            Err(error) => _ = opened.send(Err(error)),
+        };
+        let started = thread::Builder::new().name("tower-sse-sqlite".to_owned()).spawn(run);
+        started.map_err(|error| Error::new(ErrorKind::Other, error))?;
+        answer(opening).await?.map(|()| worker)
+    }
+
+    /// Runs a job on the thread.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Table) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, replied) = oneshot::channel();
+        // If the thread has ended, the job is dropped, and with it the reply.
+        _ = self.jobs.send(Box::new(move |table| _ = reply.send(job(table))));
+        answer(replied).await?.map_err(Error::of_sqlite)
+    }
+}
+
+/// Waits for an answer of the thread.
+async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
+    let unreachable = |reason: &dyn fmt::Display| Error::new(ErrorKind::Unreachable, reason);
+    let answer = timeout(JOB_LIMIT, answer).await.map_err(|late| unreachable(&late))?;
+    answer.map_err(|_| unreachable(&"the file was removed or replaced"))
+}
+
+/// Opens a table. Processes that create the same file can lock out each other.
+fn open(source: &Source) -> Result<Table, Error> {
+    let until = Instant::now() + LOCK_LIMIT;
+    loop {
+        match Table::open(source.clone()) {
+            Err(error) if error.kind() == ErrorKind::Locked && Instant::now() < until => {
+                thread::sleep(LOCK_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Runs jobs, and looks for commits of other connections.
+fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify) {
+    let (mut version, mut next_poll) = (None, Instant::now());
+    loop {
+        match queue.recv_timeout(next_poll.saturating_duration_since(Instant::now())) {
+            Err(RecvTimeoutError::Disconnected) => return,
+            _ if !table.is_in_place() => break,
+            Ok(job) => job(table),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if Instant::now() >= next_poll {
+            next_poll = Instant::now() + POLL_INTERVAL;
+            let found = table.number("pragma data_version").ok();
+            if found != version {
+                version = found;
+                changed.notify_one();
+            }
+        }
+    }
+    changed.notify_one();
+}

@@ -1,0 +1,116 @@
+//! Files that cannot be written or read for a while.
+
+use crate::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_disk_refuses_events_until_there_is_space() {
+    let file = File::new();
+    let mut process =
+        Process::connect(file.sqlite().pragma("max_page_count", "60").broker(&file.table)).await;
+    process.publish([1]).await;
+    let mut published = 0;
+    let error = loop {
+        match process.hub.publish("b", "x".repeat(50_000)).await {
+            Ok(_) => published += 1,
+            outcome => break refused(outcome),
+        }
+    };
+    assert_eq!((error.kind(), published > 1), (ErrorKind::OutOfResources, true), "{error}");
+    assert!(process.health.is_ready());
+    assert_eq!(process.health.last_error(), Some(error.to_string()));
+    file.run("delete from news where topic = 'b' and id < (select max(id) from news)");
+    process.publish([2]).await;
+    process.reads([1, 2]).await;
+}
+
+/// As a file system that is mounted again without the permission to write.
+#[tokio::test(flavor = "multi_thread")]
+async fn read_only_file_refuses_events_and_new_hubs() {
+    let file = File::new();
+    let mut process = Process::connect(file.broker()).await;
+    process.publish([1]).await;
+    let read_only = || file.sqlite().pragma("query_only", "1").broker(&file.table);
+    assert_eq!(refusal(read_only()).await.kind(), ErrorKind::ReadOnly);
+    process.reads([1]).await;
+}
+
+/// For longer than events wait, and for longer than the hub looks for losses.
+#[tokio::test(flavor = "multi_thread")]
+async fn locked_file_refuses_events_and_loses_nothing() {
+    let file = File::new();
+    let mut process = Process::connect(file.broker()).await;
+    process.publish([1]).await;
+    let lock = file.sql();
+    lock.execute_batch("begin immediate").unwrap();
+    let insert = format!("insert into {} (topic, data) values ('a', '2')", file.table);
+    lock.execute(&insert, []).unwrap();
+    let (first, (), second) = tokio::join!(
+        process.hub.publish("a", "refused"),
+        sleep(Duration::from_millis(500)),
+        async {
+            sleep(Duration::from_millis(500)).await;
+            process.hub.publish("a", "refused").await
+        }
+    );
+    for outcome in [first, second] {
+        assert_eq!(refused(outcome).kind(), ErrorKind::Locked);
+    }
+    let waiting = process.hub.publish("a", "3");
+    let unlock = async {
+        sleep(Duration::from_millis(100)).await;
+        lock.execute_batch("commit").unwrap();
+    };
+    let (waited, ()) = tokio::join!(waiting, unlock);
+    waited.unwrap();
+    process.reads(1..=3).await;
+    assert_eq!((process.health.reconnections(), process.stats.losses()), (0, 0));
+}
+
+/// A hub that starts while the file is locked waits, and then says why it does not start.
+#[tokio::test(flavor = "multi_thread")]
+async fn hub_connects_when_the_lock_is_released_in_time() {
+    let file = File::new();
+    drop(Process::connect(file.broker()).await);
+    let lock = file.sql();
+    lock.execute_batch("begin immediate").unwrap();
+    assert_eq!(refusal(file.broker()).await.kind(), ErrorKind::Locked);
+    let unlock = async {
+        sleep(Duration::from_millis(300)).await;
+        lock.execute_batch("rollback").unwrap();
+    };
+    tokio::join!(Process::connect(file.broker()), unlock);
+}
+
+/// Streams stay open, and go on when a backup takes the file's place.
+#[tokio::test(flavor = "multi_thread")]
+async fn corrupted_file_stops_publishing_until_it_is_replaced() {
+    let file = File::new();
+    // A page in the cache is not read again, so its damage can go unnoticed.
+    let broker = file.sqlite().pragma("cache_size", "0").broker(&file.table);
+    let mut process = Process::connect(broker).await;
+    process.publish([1]).await;
+    process.reads([1]).await;
+    let copy = file.with_suffix("-copy");
+    file.back_up_to(&copy);
+    for suffix in ["", "-wal"] {
+        let path = file.with_suffix(suffix);
+        let blocks = fs::metadata(&path).unwrap().len().div_ceil(512);
+        // By another process, because closing the file here would release the locks of SQLite.
+        let of = format!("of={}", path.display());
+        let count = format!("count={blocks}");
+        let mut dd = process::Command::new("dd");
+        dd.args(["if=/dev/zero", &of, &count, "conv=notrunc", "status=none"]);
+        assert!(dd.status().unwrap().success());
+    }
+    let unnoticed = process.hub.publish("a", "lost").await;
+    let is_lost = unnoticed.is_ok();
+    assert!(is_lost || refused(unnoticed).kind() == ErrorKind::Corrupted);
+    assert_eq!(refusal(file.broker()).await.kind(), ErrorKind::Corrupted);
+    file.replace_by(&copy);
+    until_async(async || process.hub.publish("a", "2").await.is_ok()).await;
+    // The hub may have read it before.
+    if is_lost && process.client.next().await.event != "gap" {
+        process.reads_gap().await;
+    }
+    process.reads([2]).await;
+}

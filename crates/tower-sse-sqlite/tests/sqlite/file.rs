@@ -1,0 +1,68 @@
+//! A file of its own, with a table of its own.
+
+use crate::*;
+
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    pub(crate) table: String,
+}
+
+impl File {
+    pub(crate) fn new() -> Self {
+        static CREATED: AtomicUsize = AtomicUsize::new(0);
+        let number = CREATED.fetch_add(1, Relaxed);
+        let name = format!("tower-sse-sqlite-{}-{number}.db", process::id());
+        Self { path: env::temp_dir().join(name), table: format!("news{number}") }
+    }
+
+    pub(crate) fn broker(&self) -> SqliteBroker {
+        self.sqlite().broker(&self.table)
+    }
+
+    /// Connects as another program would.
+    pub(crate) fn sql(&self) -> Connection {
+        let connection = Connection::open(&self.path).unwrap();
+        connection.busy_timeout(Duration::from_secs(10)).unwrap();
+        connection
+    }
+
+    /// Runs statements in which `news` is the table.
+    pub(crate) fn run(&self, statements: &str) {
+        self.try_run(statements).unwrap();
+    }
+
+    pub(crate) fn try_run(&self, statements: &str) -> rusqlite::Result<()> {
+        self.sql().execute_batch(&statements.replace("news", &self.table))
+    }
+
+    pub(crate) fn sqlite(&self) -> Sqlite {
+        Sqlite::open(&self.path).unwrap()
+    }
+
+    pub(crate) fn remove(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            _ = fs::remove_file(self.with_suffix(suffix));
+        }
+    }
+
+    pub(crate) fn with_suffix(&self, suffix: &str) -> PathBuf {
+        format!("{}{suffix}", self.path.display()).into()
+    }
+
+    /// Makes a copy of the file with all that is committed.
+    pub(crate) fn back_up_to(&self, copy: &Path) {
+        self.sql().execute("vacuum into ?", [copy.to_str().unwrap()]).unwrap();
+    }
+
+    /// Puts a copy in the place of the file, so that all connections are to a file without a name.
+    pub(crate) fn replace_by(&self, copy: &Path) {
+        self.remove();
+        fs::rename(copy, &self.path).unwrap();
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}

@@ -1,0 +1,55 @@
+//! The conformance kit of brokers.
+
+use crate::*;
+
+impl File {
+    fn fault(&self, statements: String) -> Fault<'_> {
+        Box::pin(async move { self.run(&statements) })
+    }
+}
+
+impl World for File {
+    type Broker = SqliteBroker;
+
+    fn broker(&self) -> SqliteBroker {
+        self.broker()
+    }
+
+    fn trim(&self, keep: usize) -> Option<Fault<'_>> {
+        Some(self.fault(format!(
+            "delete from news where id < (
+                select id from news where ends < 2 order by id desc limit 1 offset {keep} - 1)"
+        )))
+    }
+
+    fn lose(&self) -> Option<Fault<'_>> {
+        Some(self.fault("delete from news; delete from sqlite_sequence".to_owned()))
+    }
+
+    fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        const COLUMNS: &str = "id, at, nonce, ends, retry, event, topic, comment, data";
+        let copy = "create table copy as select * from news";
+        let put_back = format!(
+            "begin immediate; delete from news;
+            insert into news ({COLUMNS}) select {COLUMNS} from copy order by id;
+            update sqlite_sequence set seq = (select max(id) from news); commit"
+        );
+        Some((self.fault(copy.to_owned()), self.fault(put_back)))
+    }
+
+    /// Puts an exact copy in the place of the file while nobody can write.
+    fn cut(&self) -> Option<Fault<'_>> {
+        Some(Box::pin(async {
+            let lock = self.sql();
+            lock.execute_batch("begin immediate").unwrap();
+            let copy = self.with_suffix("-copy");
+            self.back_up_to(&copy);
+            self.replace_by(&copy);
+        }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_passes_the_kit() {
+    check(async || File::new()).await;
+}

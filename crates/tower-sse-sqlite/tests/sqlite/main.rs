@@ -1,0 +1,60 @@
+//! The broker over files that the tests create. Windows does not replace a file that is open.
+
+#![cfg(unix)]
+
+mod faults;
+mod figures;
+mod file;
+mod kit;
+mod replaced;
+mod sql;
+mod table;
+mod trims;
+
+// The rig of all tests. Not its `mod.rs`, which needs the dependencies of the crate's own tests.
+#[path = "../../../../tests/support/hub_process.rs"]
+mod hub_process;
+#[path = "../../../../tests/support/patience.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod patience;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering::Relaxed};
+use std::{env, fs, process, time::Duration};
+
+use rusqlite::{Connection, backup::Backup};
+use tokio::time::{Instant, sleep};
+use tower_sse::hub::{Hub, HubBuilder, PublishError, Receipt};
+use tower_sse::{Event, Retention};
+use tower_sse_broker::testing::{Fault, World, check};
+use tower_sse_sqlite::{BrokerStats, Error, ErrorKind, Health, Sqlite, SqliteBroker};
+
+use file::File;
+use hub_process::{Client, HubProcess};
+use patience::{PATIENCE, until, until_async};
+
+type Process = HubProcess<Health, BrokerStats>;
+
+impl Process {
+    async fn connect(broker: SqliteBroker) -> Self {
+        Self::connect_with(Hub::builder(), broker).await
+    }
+
+    async fn connect_with(builder: HubBuilder, broker: SqliteBroker) -> Self {
+        let (health, stats) = (broker.health(), broker.stats());
+        Self::new(builder.connect(broker).await.unwrap(), health, stats)
+    }
+}
+
+/// Returns why a hub cannot connect.
+async fn refusal(broker: SqliteBroker) -> Error {
+    Hub::connect(broker).await.unwrap_err()
+}
+
+/// Returns the error of an event that was refused.
+fn refused(outcome: Result<Receipt, PublishError>) -> Error {
+    match outcome.unwrap_err() {
+        PublishError::Refused(reason) => *reason.downcast().unwrap(),
+        other => panic!("not refused: {other}"),
+    }
+}

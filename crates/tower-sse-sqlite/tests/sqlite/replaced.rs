@@ -1,0 +1,95 @@
+//! Files that are removed, replaced or restored under the processes that have them open.
+
+use crate::*;
+
+/// Replaces the file under a connected process, and asserts that clients of this process and of a
+/// new one are told what was lost, and that both processes then use the same file.
+async fn assert_notices(file: &File, replace: impl FnOnce()) {
+    let mut old = Process::connect(file.broker()).await;
+    let start = old.publish([1]).await.unwrap().id();
+    let mut resumed = Client::resume(&old.hub, &["a"], Some(start.clone().into()));
+    let newest = old.publish([2]).await.unwrap().id();
+    old.reads([1, 2]).await;
+    resumed.data(1).await;
+    replace();
+    let mut new = Process::connect(file.broker()).await;
+    new.client = Client::resume(&new.hub, &["a"], Some(newest.into()));
+    // May be acknowledged in the old file, and is then covered by the gap.
+    _ = old.hub.publish("a", "lost or not").await;
+    old.reads_gap().await;
+    resumed.gap("a").await;
+    new.reads_gap().await;
+    for (publisher, number) in [(&old.hub, "3"), (&new.hub, "4")] {
+        hub_process::publish(publisher, "a", number).await;
+    }
+    for client in [&mut old.client, &mut resumed, &mut new.client] {
+        let mut data = client.data(1).await;
+        if data == ["lost or not"] {
+            data = client.data(1).await;
+        }
+        assert_eq!((data, client.data(1).await), (vec!["3".to_owned()], vec!["4".to_owned()]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_file_is_told_to_all() {
+    let file = File::new();
+    assert_notices(&file, || file.remove()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_in_place_of_the_file_is_told_to_all() {
+    let file = File::new();
+    drop(Process::connect(file.broker()).await);
+    let copy = file.with_suffix("-copy");
+    file.back_up_to(&copy);
+    assert_notices(&file, || file.replace_by(&copy)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_restored_into_the_file_is_told_to_all() {
+    let (file, copy) = (File::new(), File::new());
+    drop(Process::connect(file.broker()).await);
+    file.back_up_to(&copy.path);
+    let restore = || {
+        let (source, mut target) = (copy.sql(), file.sql());
+        let backup = Backup::new(&source, &mut target).unwrap();
+        backup.run_to_completion(100, Duration::ZERO, None).unwrap();
+    };
+    assert_notices(&file, restore).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_table_is_told_to_all() {
+    let file = File::new();
+    assert_notices(&file, || file.run("drop table news")).await;
+}
+
+/// No process is left that knows what was lost, but no new event has an id of a lost one.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_lost_events_receive_all_later_ones() {
+    let file = File::new();
+    let process = Process::connect(file.broker()).await;
+    process.publish([1]).await;
+    let copy = file.with_suffix("-copy");
+    file.back_up_to(&copy);
+    let lost = process.publish([2, 3]).await.unwrap().id();
+    drop(process);
+    file.replace_by(&copy);
+    let process = Process::connect(file.broker()).await;
+    let mut client = Client::resume(&process.hub, &["a"], Some(lost.into()));
+    file.run("insert into news (topic, data) values ('a', '4')");
+    process.publish([5]).await;
+    assert_eq!(client.data(2).await, ["4", "5"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vacuum_loses_nothing() {
+    let file = File::new();
+    let mut process = Process::connect(file.broker()).await;
+    process.publish(1..=100).await;
+    file.run("delete from news where id < (select max(id) - 50 from news); vacuum");
+    process.publish(101..=110).await;
+    process.reads(1..=110).await;
+    assert_eq!((process.health.reconnections(), process.stats.losses()), (0, 0));
+}

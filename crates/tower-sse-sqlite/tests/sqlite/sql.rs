@@ -1,0 +1,134 @@
+//! Publishing by SQL, in transactions of the program.
+
+use crate::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_in_a_transaction_arrives_when_it_commits() {
+    let file = File::new();
+    let mut process = Process::connect(file.broker()).await;
+    let program = file.sql();
+    let insert = |data: &str| {
+        let insert = format!("insert into {} (topic, data) values ('a', ?)", file.table);
+        program.execute(&insert, [data]).unwrap();
+    };
+    program.execute_batch("create table orders (id integer primary key); begin").unwrap();
+    insert("1");
+    program.execute_batch("insert into orders values (1); savepoint s").unwrap();
+    insert("rolled back");
+    program.execute_batch("rollback to s").unwrap();
+    insert("2");
+    // Of another connection, which cannot write until the transaction ends.
+    let hub = process.hub.clone();
+    let publishing = tokio::spawn(async move { hub.publish("a", "3").await.unwrap() });
+    sleep(Duration::from_millis(50)).await;
+    program.execute_batch("commit; begin").unwrap();
+    insert("rolled back");
+    program.execute_batch("rollback").unwrap();
+    publishing.await.unwrap();
+    insert("4");
+    process.reads(1..=4).await;
+    assert_eq!(process.hub.stats().gaps, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_column_arrives_and_the_last_event_ends_its_topic() {
+    let file = File::new();
+    let process = Process::connect(file.broker()).await;
+    file.run(
+        "insert into news (topic, data, event, retry, comment, ends)
+        values ('a', 'one' || char(10) || 'two', 'paid', 1500, 'from SQL', 1)",
+    );
+    let mut client = process.client;
+    let message = client.next().await;
+    assert_eq!((&*message.event, &*message.data), ("paid", "one\ntwo"));
+    assert_eq!(client.try_next().await, None);
+    let blob = file.try_run("insert into news (topic, data) values ('b', x'00')").unwrap_err();
+    assert!(blob.to_string().contains("cannot store BLOB value"), "{blob}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_beyond_a_limit_is_refused_with_the_name_of_the_limit() {
+    let file = File::new();
+    let mut process = Process::connect(file.broker()).await;
+    for (column, value, limit) in [
+        (0, "printf('%1025s', '')", "topic has at most 1 KiB"),
+        (1, "printf('%1048577s', '')", "data has at most 1 MiB"),
+        (1, "null", "NOT NULL constraint failed"),
+        (2, "printf('%257s', '')", "event has at most 256 bytes"),
+        (2, "'b' || char(10)", "event has no line break"),
+        (2, "char(0) || 'b'", "event has no line break"),
+        (3, "-1", "retry is from 0"),
+        (4, "printf('%4097s', '')", "comment has at most 4 KiB"),
+        (5, "3", "ends is 0 or 1"),
+    ] {
+        let mut values = ["'a'", "'x'", "null", "null", "null", "0"];
+        values[column] = value;
+        let columns = "topic, data, event, retry, comment, ends";
+        let insert = format!("insert into news ({columns}) values ({})", values.join(", "));
+        let error = file.try_run(&insert).unwrap_err();
+        assert!(error.to_string().contains(limit), "{error}");
+    }
+    process.publish([1]).await;
+    process.reads([1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_beyond_a_limit_is_refused_alone() {
+    let file = File::new();
+    let hub = Process::connect(file.broker()).await.hub;
+    let long = |bytes: usize| "é".repeat(bytes / 2) + "x";
+    let event = || Event::new().data("x");
+    for (topic, event, limit) in [
+        (long(1024), event(), "topic has at most 1 KiB"),
+        ("a".into(), Event::new().data(long(1 << 20)), "data has at most 1 MiB"),
+        ("a".into(), event().try_event(long(256)).unwrap(), "event has at most 256 bytes"),
+        ("a".into(), event().comment(long(4096)), "comment has at most 4 KiB"),
+        ("a".into(), event().retry(Duration::MAX), "retry is from 0"),
+    ] {
+        // Both are in one batch.
+        let (refusal, other) = tokio::join!(hub.publish(&*topic, event), hub.publish("b", "x"));
+        let error = refused(refusal);
+        assert!(error.to_string().contains(limit), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Other);
+        other.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn id_below_the_newest_is_refused() {
+    let file = File::new();
+    let mut process = Process::connect(file.broker()).await;
+    process.publish([1]).await;
+    let error =
+        file.try_run("insert into news (id, topic, data) values (7, 'a', 'x')").unwrap_err();
+    assert!(error.to_string().contains("id is below the newest"), "{error}");
+    file.run("insert into news (id, topic, data) select max(id) + 9, 'a', '2' from news");
+    process.publish([3]).await;
+    process.reads(1..=3).await;
+}
+
+/// The statements that the crate's page shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_of_the_page_publish() {
+    let file = File::new();
+    let process = Process::connect(file.broker()).await;
+    let mut client = Client::connect(&process.hub, &["orders:42"]);
+    file.run(
+        "create table orders (id integer primary key, status); insert into orders (id) values (42)",
+    );
+    let page = include_str!("../../src/lib.rs").replace("//! ", "");
+    for statements in page.split("```sql\n").skip(1) {
+        file.run(statements.split("```").next().unwrap());
+    }
+    file.run("update orders set status = 'shipped'");
+    assert_eq!(client.data(2).await, ["paid", "shipped"]);
+}
+
+/// Text that is not UTF-8 is lost, but nothing after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_is_not_utf_8_becomes_a_gap() {
+    let file = File::new();
+    let mut process = Process::connect(file.broker()).await;
+    file.run("insert into news (topic, data) values ('a', cast(x'ff' as text)), ('a', '1')");
+    process.reads_after_a_gap([1]).await;
+}
