@@ -96,6 +96,26 @@ fn stream_trimmed_to_nothing_is_one_gap_for_each_client() {
     assert_eq!(found.of("gaps"), HUBS * moments.len() * LATENCIES.len() * ORDERS as usize);
 }
 
+/// A process starts over a stream that is deleted before its first read. It then reads an entry, and
+/// loses its connections while the stream is deleted again.
+#[test]
+fn process_that_starts_over_an_empty_stream_outlives_its_deletion() {
+    check(1..25, async |scene, commands| {
+        scene.has_lost = true;
+        scene.processes[2] = Process::start(&scene.network, 2, 2, None);
+        scene.network.appoint(commands, &["DEL", "tower-sse"]);
+        scene.pass(500).await;
+        scene.publish(0);
+        scene.network.hold_reads(2, 500);
+        scene.pass(30).await;
+        scene.network.command(&["DEL", "tower-sse"]);
+        scene.network.cut(2, Cut::Now);
+        scene.network.cut(2, Cut::Now);
+        scene.publish(0);
+        scene.pass(3_000).await;
+    });
+}
+
 /// The clock is set forward while a process is cut off. A client that moves to it has an id that is
 /// too far ahead only if that is more than a minute.
 #[test]

@@ -93,7 +93,10 @@ impl Log for StreamLog {
         from: u64,
         count: usize,
     ) -> Result<Page<RawEntry>, Error> {
-        let entries = session.reading.range(StreamId::of_sequence(from), count).await?;
+        let from = StreamId::of_sequence(from);
+        // The session before may have read this, and ended before it looked for more.
+        self.state.last = self.state.last.max(from);
+        let entries = session.reading.range(from, count).await?;
         Ok(Page { has_more: entries.len() == count, entries })
     }
 
