@@ -210,6 +210,13 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Polled> {
         let mut this = self.state();
+        if let Some(head) = late.remove::<EarlyHead>()
+            && let StreamPhase::Waiting(early) = this.phase
+        {
+            // An inner layer has sent its head early too.
+            early.head = head;
+            return polled;
+        }
         if let StreamPhase::Waiting(early) = mem::replace(this.phase, StreamPhase::Open) {
             let options = late.remove::<StreamOptions>();
             *this.options = ResolvedOptions::of_stream(this.options, None, options);
@@ -217,7 +224,8 @@ where
             this.record.answer_late(&mut late, this.options.merged.on_close.clone());
             Deadline::answer_late(this.deadline, this.options, early.subjects, *this.client, cx);
         }
-        let Some(start) = StartAt::take(&mut late, *this.client) else { return polled };
+        let start = StartAt::take(&mut late, *this.client).filter(|_| !this.boundary.is_opaque);
+        let Some(start) = start else { return polled };
         let start = this.options.start_event(start);
         this.record.expect_own_event();
         if let Poll::Ready(polled) = polled {

@@ -8,8 +8,9 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{LateResponse, late_response::LateEvent};
-use crate::signals::{EarlyHead, Stopped, is_refusal};
-use crate::{BoxError, body::warn_without_layer, callback::catch_panic, event::Encoded, headers};
+use crate::signals::{EarlyHead, Handled, Stopped};
+use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget};
+use crate::{event::Encoded, headers};
 
 pin_project! {
     /// The body of the responses of an [`EarlyHeadService`](super::EarlyHeadService).
@@ -28,11 +29,13 @@ pin_project! {
         // The service has answered in time.
         Passing { #[pin] body: B },
         Waiting { waiting: Option<Waiting<F>> },
-        // The service has answered late, with an event stream. After a refusal, no terminator may
-        // follow.
-        Streaming { #[pin] body: B, is_refusal: bool },
+        // The service has answered late, with an event stream. After that of an inner layer, or a
+        // refusal, no terminator may follow.
+        Streaming { #[pin] body: B, is_handled: bool },
         // The service has answered late, with something else.
         Collecting { #[pin] body: B, late: Option<Late> },
+        // After the event of a late error, no terminator may follow.
+        Stopping,
         Over,
     }
 }
@@ -49,6 +52,7 @@ pub(super) struct Waiting<F> {
 struct Late {
     parts: Box<Parts>,
     body: BytesMut,
+    budget: CoopBudget,
     late_event: Option<LateEvent>,
 }
 
@@ -95,9 +99,9 @@ where
                         (Err(error), _) => return Poll::Ready(Some(Err(error.into()))),
                     }
                 }
-                KindProj::Streaming { body, is_refusal } => {
+                KindProj::Streaming { body, is_handled } => {
                     let polled = ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
-                    let stops = polled.is_none() && *is_refusal;
+                    let stops = polled.is_none() && *is_handled;
                     if !matches!(polled, Some(Ok(_))) {
                         kind.set(Kind::Over);
                     }
@@ -106,16 +110,29 @@ where
                 KindProj::Collecting { body, late } => {
                     let last = match ready!(body.poll_frame(cx)) {
                         Some(Ok(frame)) => {
-                            if late.as_mut().is_some_and(|late| late.take_in(frame)) {
+                            if let Some(late) = late
+                                && late.take_in(frame)
+                            {
+                                ready!(late.budget.poll_empty(cx));
                                 continue;
                             }
                             late.take().map(Late::too_large)
                         }
                         Some(Err(error)) => Some(Err(error.into())),
-                        None => late.take().map(Late::last_frame),
+                        None => {
+                            let is_error = late.as_ref().is_some_and(Late::is_error);
+                            let last = late.take().map(Late::last_frame);
+                            let stops = is_error && matches!(last, Some(Ok(_)));
+                            kind.set(if stops { Kind::Stopping } else { Kind::Over });
+                            return Poll::Ready(last);
+                        }
                     };
                     kind.set(Kind::Over);
                     return Poll::Ready(last);
+                }
+                KindProj::Stopping => {
+                    kind.set(Kind::Over);
+                    return Poll::Ready(Some(Err(Box::new(Stopped))));
                 }
                 KindProj::Over => return Poll::Ready(None),
             }
@@ -149,12 +166,17 @@ impl<F, B> Kind<F, B> {
         let is_stream = parts.status.is_success()
             && headers::is_event_stream(parts.status, &parts.headers)
             && !headers::has_content_coding(&parts.headers);
-        let is_refusal = is_refusal(&parts.extensions);
+        let is_handled = parts.extensions.get::<Handled>().is_some();
         head.answer(mem::take(&mut parts.extensions));
         if is_stream {
-            return Self::Streaming { body, is_refusal };
+            return Self::Streaming { body, is_handled };
         }
-        let late = Late { parts: Box::new(parts), body: BytesMut::new(), late_event };
+        let late = Late {
+            parts: Box::new(parts),
+            body: BytesMut::new(),
+            budget: CoopBudget::default(),
+            late_event,
+        };
         Self::Collecting { body, late: Some(late) }
     }
 }
@@ -170,6 +192,10 @@ impl Late {
         fits
     }
 
+    fn is_error(&self) -> bool {
+        !self.parts.status.is_success()
+    }
+
     fn too_large(self) -> Result<Frame<Bytes>, BoxError> {
         Err(LateResponse::boxed(Response::from_parts(*self.parts, Bytes::new())))
     }
@@ -179,7 +205,9 @@ impl Late {
         let response = Response::from_parts(*self.parts, self.body.freeze());
         let late_event =
             self.late_event.filter(|_| !headers::has_content_coding(response.headers()));
-        match late_event.and_then(|to_event| catch_panic(|| to_event(&response)).flatten()) {
+        match late_event
+            .and_then(|to_event| catch_panic(|| to_event(&response)?.dispatched()).flatten())
+        {
             Some(event) => Ok(Frame::data(Encoded::from(event).into())),
             None => Err(LateResponse::boxed(response)),
         }

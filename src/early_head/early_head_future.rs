@@ -8,7 +8,7 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{EarlyHeadBody, early_head_body::Waiting, late_response::LateEvent};
-use crate::{headers::TEXT_EVENT_STREAM, signals::EarlyHead};
+use crate::{headers::TEXT_EVENT_STREAM, idle_timer::is_within_reach, signals::EarlyHead};
 
 pin_project! {
     /// The response future of [`EarlyHeadService`](super::EarlyHeadService).
@@ -49,7 +49,7 @@ impl<F> EarlyHeadFuture<F> {
         head: EarlyHead,
     ) -> Self {
         // `None` for a time that never comes.
-        let due = Instant::now().checked_add(after);
+        let due = Instant::now().checked_add(after).filter(|due| is_within_reach(*due));
         let call = Some(Waiting { call: Box::pin(call), late_event, head });
         Self { progress: Progress::Racing { call, due, sleep: None } }
     }

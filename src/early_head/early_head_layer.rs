@@ -120,19 +120,9 @@ impl EarlyHeadLayer {
     /// clients of OpenAI, for example, send the same headers with `"stream": false`. The route needs
     /// an [`SseLayer`](crate::SseLayer), but not this layer.
     ///
-    /// ```
-    /// use axum::{Json, extract::State, response::{IntoResponse, Response}};
-    /// use serde_json::Value;
-    /// use tower_sse::early_head::EarlyHeadLayer;
-    /// # async fn complete(_: Value) -> Response { ().into_response() }
-    ///
-    /// async fn chat(State(early): State<EarlyHeadLayer>, Json(body): Json<Value>) -> Response {
-    ///     if body["stream"] != true {
-    ///         return complete(body).await;
-    ///     }
-    ///     early.answer(complete(body)).await.into_response()
-    /// }
-    /// ```
+    /// The [module](crate::early_head#which-requests) has an example. `answer` doesn't see the request.
+    /// So it can't stop an `EventSource` that gets a late `204` or `4xx`, and a run that `call` starts
+    /// goes on if the stream is refused. Prefer the layer where the head of the request says enough.
     ///
     /// # Cancel safety
     ///
@@ -231,7 +221,8 @@ where
                 can_wait
             }
         };
-        if !can_wait {
+        // An outer layer of this kind may already wait for the answer.
+        if !can_wait || request.extensions().get::<EarlyHead>().is_some() {
             return EarlyHeadFuture::passing(self.inner.call(request));
         }
         if was_stopped(&request) {

@@ -48,62 +48,98 @@
 //!
 //! By default, `GET` requests whose `Accept` names `text/event-stream`. You might expect that a `POST`
 //! to a model's API is one too. It isn't, because the official clients of OpenAI send the same
-//! headers with `"stream": false`, and would get an event stream where they expect JSON. Call
-//! [`EarlyHeadLayer::answer`] in the handler, which has read the body, or choose requests by their
-//! head with [`EarlyHeadLayer::when`].
+//! headers with `"stream": false`, and would get an event stream where they expect JSON. So decide in
+//! the handler, which has read the body:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::{Json, Router, extract::State, response::Response, response::IntoResponse, routing::post};
+//! use serde_json::Value;
+//! use tower_sse::{SseLayer, early_head::EarlyHeadLayer};
+//!
+//! # async fn complete(_: Value) -> Response { ().into_response() }
+//! async fn chat(State(early): State<EarlyHeadLayer>, Json(body): Json<Value>) -> Response {
+//!     if body["stream"] != true {
+//!         return complete(body).await;
+//!     }
+//!     early.answer(complete(body)).await.into_response()
+//! }
+//!
+//! let early = EarlyHeadLayer::new(Duration::from_secs(10));
+//! let app: Router =
+//!     Router::new().route("/chat", post(chat)).layer(SseLayer::new()).with_state(early);
+//! ```
+//!
+//! If the request's head says enough, [`EarlyHeadLayer::when`] chooses requests by it.
 //!
 //! # Late answers
 //!
-//! After the head, the status can no longer change. What happens depends on the handler's answer:
+//! After the head, the status can no longer change. What the client receives depends on the answer:
 //!
 //! | late answer | the client receives |
 //! |---|---|
 //! | an event stream with a `2xx` status and without a content coding | its bytes, as they come |
-//! | anything else, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end |
-//! | anything else, without `late_event` | a failed body, so that nobody takes the answer for whole |
-//! | `204` or `4xx`, for an `EventSource` without `late_event` | the event `interrupted`; the next request gets `204`, which stops the client |
+//! | another response, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end |
+//! | another response, without `late_event` | a failed body |
 //! | an error of the service | a failed body |
-//! | a panic | an aborted connection |
+//! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
-//! The body fails with a [`LateResponse`], which [`on_error`](crate::SseLayer::on_error) can turn
-//! into an event. OpenAI's and Anthropic's SDKs have an error type of their own for errors within a
-//! stream: give `openai_error` or `anthropic_error` (feature `json`) to `late_event`, and the SDK
-//! throws it. Such an error has the status in its body, not as its HTTP status, so the SDK's own
-//! retries don't see it.
+//! A failed body is one that no client takes for whole: `fetch` rejects, curl exits with 18, and an
+//! `EventSource` reconnects, so your handler runs again. A late `204` or `4xx` would have stopped
+//! the `EventSource`. Without `late_event`, the layer therefore sends it the event `interrupted`, and
+//! answers its next request with `204`. With `late_event`, give the event a name, and let the page
+//! call `close()`. The terminator doesn't follow the event of an error.
+//!
+//! For other responses, the body fails with a [`LateResponse`], which
+//! [`on_error`](crate::SseLayer::on_error) can turn into an event. OpenAI's and Anthropic's SDKs have
+//! an error type of their own for errors within a stream: give `openai_error` or `anthropic_error`
+//! (feature `json`) to `late_event`, and the SDK throws it. The error has the status in its body, not
+//! as its HTTP status, so the SDK's own retries don't see it.
 //!
 //! Over HTTP/1.0 a failed body looks like a clean end. nginx speaks HTTP/1.0 to its upstream by
-//! default up to version 1.29.6, so set `proxy_http_version 1.1`, or use `late_event`.
+//! default up to version 1.29.6, so set `proxy_http_version 1.1`. If you can't, `late_event` at least
+//! tells the client of a late error response.
 //!
 //! # What is lost
 //!
-//! A late answer loses its status, its headers and its cookies: session middleware outside of this
-//! layer has saved its session by then. The answer's [`StreamOptions`](crate::StreamOptions) still
-//! apply, except for `retry` and `padding`, which belong to the stream's first bytes. Subjects that
-//! the handler adds late count for later closes, but a limit can no longer refuse the stream.
+//! A late answer loses its status, its headers and its cookies. Headers that every response needs,
+//! such as those of CORS, must come from a layer outside of this one. The answer's
+//! [`StreamOptions`](crate::StreamOptions) still apply, except for `retry` and `padding`, which belong
+//! to the stream's first bytes. Subjects that the handler adds late count for closes, but a limit can
+//! no longer refuse the stream. If a hub's topic has ended, a late answer can't say so by a `204`:
+//! the `EventSource` comes back once more.
+//!
+//! After the head, the call runs in the body, and no longer within middleware outside of this layer.
+//! Task-locals and tracing spans that the handler needs must be set inside.
 //!
 //! # The first byte
 //!
 //! Cloudflare holds a head back until a byte of the body follows, so one follows at once: the
-//! `retry` line for an `EventSource`, and the layer's heartbeat for all other clients. By default
-//! that is a comment. The npm package `@google/genai` loses the event behind a comment; for its
-//! requests, set a heartbeat that is an [event](crate::Heartbeat::event).
+//! [`retry`](crate::SseLayer::retry) line or the [padding](crate::SseLayer::padding) if the stream
+//! starts with one, and otherwise the layer's heartbeat. The heartbeat is a comment by default, and
+//! the npm package `@google/genai` loses the event behind a comment. For its requests, set a heartbeat
+//! that is an [event](crate::Heartbeat::event).
 //!
 //! # With other layers
 //!
-//! Put this layer directly inside of [`SseLayer`](crate::SseLayer). Layers that authenticate or limit
-//! requests go outside of both, where their `401` and `429` are always in time.
+//! In axum, a layer that is added later is outside. Put this layer directly inside of
+//! [`SseLayer`](crate::SseLayer): in the other order, nothing sends the first byte and the heartbeats.
 //!
-//! - **Runs**: inside. A client that joins a run whose call has not answered gets its early head too,
+//! - **Authentication, CORS, rate limits, sessions, compression** go outside. Their quick `401` and
+//!   `429` keep their status. A session must be changed before the head.
+//! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too,
 //!   and an error starts no run.
-//! - **Filters**: on either side. `hold_head` outside of this layer holds the early head back.
-//! - **Timeouts**: inside, where a timeout becomes a late answer. Outside, a timeout ends with the
-//!   head, and no longer limits the call.
+//! - **Timeouts** go inside, where a timeout becomes a late answer. Outside, they no longer apply once
+//!   the head is sent.
+//! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head) outside
+//!   of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If the
 //!   limit is reached, the client is refused then, and the call is dropped.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** treats the waiting stream as any other: a `GET` ends
-//!   at once, and a call has 30 seconds to finish.
+//!   at once, and its handler is dropped. Requests by other methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** answers `406` at the early head to a
-//!   client that does not accept event streams. Such requests should not get one.
+//!   client that doesn't accept event streams. Leave such requests out by `when`.
 
 mod early_head_body;
 mod early_head_future;

@@ -135,12 +135,21 @@ impl Unopened {
     /// Opens the stream. Returns `None` if the stream has no subjects, or is recorded for several
     /// clients. Returns [`Full`] if a subject has no place left and `may_be_refused` is set.
     pub(crate) fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
+        self.open_with(may_be_refused, false)
+    }
+
+    /// Opens a stream whose handler is still running, and can add subjects.
+    pub(crate) fn open_early(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
+        self.open_with(may_be_refused, true)
+    }
+
+    fn open_with(&self, may_be_refused: bool, is_early: bool) -> Result<Option<Membership>, Full> {
         if is_recorded() {
             return Ok(None);
         }
         let OfRequest { open_streams, ticket, names } = &*self.0.request;
         let mut names = lock(names);
-        names.is_open = true;
+        (names.is_open, names.opened) = (!is_early, names.added.len());
         if names.added.is_empty() {
             return Ok(None);
         }
@@ -160,14 +169,6 @@ impl Unopened {
             }
         }
         Ok(Some(Membership::open(open_streams, *ticket, &added, places)))
-    }
-
-    /// Opens a stream whose handler is still running, and can add subjects.
-    pub(crate) fn open_early(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
-        let opened = self.open(may_be_refused);
-        let mut names = lock(&self.0.request.names);
-        (names.is_open, names.opened) = (false, names.added.len());
-        opened
     }
 
     /// Returns the membership of an early stream with the subjects that the handler has added since.

@@ -163,6 +163,14 @@ async fn late_event_takes_the_place_of_the_response() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn event_of_a_late_error_has_no_terminator() {
+    let layer = SseLayer::new().terminator("[DONE]").without_heartbeat();
+    let app = slow(LATE, || TOO_MANY).layer(early().late_event(|_| Some("late".into())));
+    let expected = (":\ndata: late\n\n".into(), None);
+    assert_eq!(receive(&app.layer(layer), Requester::Post).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn late_response_without_an_event_fails_the_body() {
     let fails = async |app: Router, layer: EarlyHeadLayer| {
         let layer = layer.when(|_| true);
@@ -174,6 +182,8 @@ async fn late_response_without_an_event_fails_the_body() {
     let never = || EarlyHeadLayer::new(AFTER).late_event(|_| panic!("called"));
     fails(slow(LATE, || TOO_MANY), EarlyHeadLayer::new(AFTER).late_event(|_| None)).await;
     fails(slow(LATE, || TOO_MANY), never()).await;
+    let undispatched = EarlyHeadLayer::new(AFTER).late_event(|_| Some(Event::new().comment("x")));
+    fails(slow(LATE, || TOO_MANY), undispatched).await;
     let unseen = EarlyHeadLayer::new(AFTER).late_event(|_| Some("unseen".into()));
     fails(slow(LATE, || "x".repeat((64 << 10) + 1)), unseen.clone()).await;
     fails(slow(LATE, || ([("content-encoding", "gzip")], "x")), unseen.clone()).await;

@@ -58,6 +58,55 @@ async fn call_that_spends_the_budget_of_tokio_does_not_delay_the_head() {
     assert!(start.elapsed() < AFTER + SECOND, "{:?}", start.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
+    let endless = || {
+        tower_sse::response(stream::iter([Event::from("one")]).chain(stream::pending()))
+            .into_response()
+    };
+    let inner = SseLayer::new().max_age(SECOND).without_heartbeat().without_retry();
+    let outer = SseLayer::new().terminator("[DONE]").without_heartbeat().without_retry();
+    let app = slow(LATE, endless).layer(inner).layer(early()).layer(outer);
+    let expected = (":\ndata: one\n\n".into(), None);
+    assert_eq!(receive(&app, Requester::EventSource).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_behind_two_early_heads_keeps_its_options_and_subjects() {
+    let handler = async |subjects: Subjects| {
+        let call = async move {
+            sleep(LATE).await;
+            subjects.add("user:7");
+            tower_sse::response(stream::pending::<Event>())
+                .with_options(StreamOptions::new().heartbeat(SECOND))
+        };
+        EarlyHeadLayer::new(2 * AFTER).answer(call).await.into_response()
+    };
+    let streams = tower_sse::streams::Streams::new();
+    let layer = SseLayer::new().without_heartbeat().without_retry().streams(&streams);
+    // The layer that is added twice passes the request to the outer one.
+    let app = Router::new().fallback(any(handler)).layer(early()).layer(early()).layer(layer);
+    let closing = async {
+        sleep(LATE + 3 * SECOND + SECOND / 2).await;
+        streams.close("user:7").await.unwrap();
+    };
+    let (received, ()) = tokio::join!(receive(&app, Requester::EventSource), closing);
+    assert_eq!(received, (":\n:\n:\n:\n".into(), None));
+}
+
+/// With a real clock: a paused one stands still while a task is always ready.
+#[tokio::test]
+async fn body_of_endless_empty_frames_yields() {
+    let moment = Duration::from_millis(10);
+    let empty = || {
+        let frames = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::new()));
+        AxumResponse::builder().status(500).body(AxumBody::from_stream(frames)).unwrap()
+    };
+    let early = EarlyHeadLayer::new(moment).when(|_| true);
+    let app = slow(3 * moment, empty).layer(early).layer(SseLayer::new().max_age(10 * moment));
+    assert!(receive(&app, Requester::Get).await.0.starts_with(":\n"));
+}
+
 #[test]
 fn types_of_the_layer_are_send_and_sync() {
     fn is_send_and_sync<T: Send + Sync + Unpin>(_: &T) {}

@@ -41,7 +41,7 @@ enum Received {
     Status(u16),
     /// All events, and the terminator.
     Whole,
-    /// The late event, and the terminator.
+    /// The late event, and a clean end.
     LateEvent,
     /// A clean end without a terminator, after which an `EventSource` reconnects.
     Reconnects,
@@ -172,8 +172,8 @@ async fn happen(scene: Scene) -> Received {
         let (text, error) = read(response.into_body()).await;
         match error {
             Some(_) => Received::Fails,
-            None if !text.ends_with("data: [DONE]\n\n") => Received::Reconnects,
             None if text.contains("data: late") => Received::LateEvent,
+            None if !text.ends_with("data: [DONE]\n\n") => Received::Reconnects,
             None => {
                 assert!(text.contains(EVENTS), "half an answer looks whole: {text}");
                 Received::Whole
