@@ -45,6 +45,18 @@ async fn cluster_is_used_from_any_of_its_servers() {
     }
 }
 
+/// Valkey 8 and later name the mode differently from Redis.
+#[tokio::test]
+async fn replica_in_a_cluster_of_valkey_redirects_a_hub() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let other = &cluster.nodes[(cluster.owner + 1) % cluster.nodes.len()];
+    let replica = as_replica_of_valkey(other).await;
+    let redis = Redis::open(&format!("redis://127.0.0.1:{}/", replica.port)).unwrap();
+    let refused = Runs::builder().connect(redis.runs("app")).await.unwrap_err();
+    assert!(refused.to_string().contains("cluster"), "{refused}");
+    publishes_and_reads(patient(redis)).await;
+}
+
 /// The server that the cluster named dies, and another one takes over the key.
 #[tokio::test]
 async fn server_that_a_cluster_named_is_not_the_only_one() {

@@ -1,6 +1,6 @@
 use redis::Value;
 
-use crate::*;
+use crate::{relay::Relay, *};
 
 /// Three servers that share all slots.
 pub(crate) struct Cluster {
@@ -59,6 +59,31 @@ impl Cluster {
         }
         self.owner = to;
     }
+}
+
+/// Starts a port at which a server reports itself as a replica in a cluster of Valkey does.
+pub(crate) async fn as_replica_of_valkey(server: &Server) -> Relay {
+    Relay::start(server.port(), |client: TcpStream, server: TcpStream| async {
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let rename = async {
+            let mut chunk = vec![0; 64 * 1024];
+            while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
+                // Together, the two changes keep the length, which precedes the reply.
+                let renamed = String::from_utf8_lossy(&chunk[..length])
+                    .replace("redis_mode:", "server_mode:")
+                    .replace("role:master", "role:slave");
+                if to_client.write_all(renamed.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            _ = copy(&mut from_client, &mut to_server) => {}
+            () = rename => {}
+        }
+    })
+    .await
 }
 
 /// A Sentinel that watches a server with a replica. Dropping it kills it.

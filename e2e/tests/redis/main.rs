@@ -46,7 +46,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
@@ -62,7 +62,7 @@ use tower_sse_broker::testing::{Fault, World};
 use tower_sse_redis::Tls;
 use tower_sse_redis::{BrokerStats, Credentials, Error, ErrorKind, Health, Redis, RedisBroker};
 
-use cluster::{Cluster, Name, Sentinel};
+use cluster::{Cluster, Name, Sentinel, as_replica_of_valkey};
 use credentials::start_run;
 use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
 use load::load_until;

@@ -1,13 +1,14 @@
-use std::{slice, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use std::{sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed};
 
-use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue};
 use redis::{RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::Instant;
 use tower_sse_broker::Identity;
 
 use super::entry::{GAP, NONCE, RawEntry, SKIP, StreamId, fingerprint};
 use crate::Error;
+use crate::server::route::Route;
 use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
 use crate::server::servers::{Connections, Servers};
 use crate::server::{MultiplexedConnection, whole_milliseconds};
@@ -316,11 +317,9 @@ impl Clock {
 
 /// A factory of connections to the server that has the stream.
 pub(crate) struct Connector {
-    servers: Servers,
+    pub(in crate::broker) route: Route,
     /// The time limit for a reply.
     reply_timeout: Duration,
-    /// The server of the same cluster that a redirect named.
-    redirected: Option<Client>,
     key: Arc<str>,
     clock: Arc<Clock>,
     name: String,
@@ -334,21 +333,17 @@ impl Connector {
         clock: Arc<Clock>,
     ) -> Self {
         let name = servers.connection_name(&key);
-        Self { servers, reply_timeout, redirected: None, key, clock, name }
+        Self { route: Route::new(servers), reply_timeout, key, clock, name }
     }
 
     /// Opens two connections to one server: one for the reader, whose reads block, and one for
     /// publishers.
-    pub(crate) async fn connect(&mut self) -> Result<Connections<2, RedisStream>, Error> {
+    pub(crate) async fn connect(&self) -> Result<Connections<2, RedisStream>, Error> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.servers.timeout))
+            .set_connection_timeout(Some(self.route.servers.timeout))
             .set_response_timeout(Some(self.reply_timeout));
         let configs = [config.clone(), config];
-        let clients = self.redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
-        let opened = self.servers.connect(clients, &configs, &self.name).await;
-        // The next attempt asks the configured servers again: they can redirect it.
-        let opened = opened.inspect_err(|_| self.redirected = None)?;
-        let Connections { connections, info } = opened;
+        let Connections { connections, info } = self.route.connect(&configs, &self.name).await?;
         let server: Arc<str> = Arc::from(&*info.run_id);
         let lineage = Arc::new(info.lineage.clone());
         let [mut reading, publishing] = connections.map(|connection| RedisStream {
@@ -361,37 +356,4 @@ impl Connector {
         reading.set_clock().await?;
         Ok(Connections { connections: [reading, publishing], info })
     }
-
-    /// Uses another server from now on if `error` is a cluster's redirect to the server that has
-    /// the stream. Returns whether it is.
-    pub(crate) fn follow_redirect(&mut self, error: &Error) -> bool {
-        let Some((address, _)) = error.client_error().and_then(RedisError::redirect_node) else {
-            return false;
-        };
-        let from = self.redirected.as_ref().or(self.servers.clients.first());
-        let redirected = from.and_then(|client| redirect(client, address));
-        let is_redirected = redirected.is_some();
-        self.redirected = redirected.or_else(|| self.redirected.take());
-        is_redirected
-    }
-}
-
-/// Returns a client for another address, with the same settings.
-fn redirect(client: &Client, address: &str) -> Option<Client> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port = port.parse().ok()?;
-    let info = client.get_connection_info().clone();
-    let mut address = info.addr().clone();
-    match &mut address {
-        ConnectionAddr::Tcp(current, at)
-        | ConnectionAddr::TcpTls { host: current, port: at, .. } => {
-            // A server that does not know its own name leaves it out.
-            if !host.is_empty() {
-                host.clone_into(current);
-            }
-            *at = port;
-        }
-        other => *other = ConnectionAddr::Tcp(host.to_owned(), port),
-    }
-    Client::open(info.set_addr(address)).ok()
 }

@@ -67,7 +67,7 @@ impl Log for StreamLog {
     async fn open(&mut self, known: Known) -> Result<OpenedLog, Error> {
         match self.connect(known).await {
             // The error of a cluster names the server that has the stream.
-            Err(error) if self.connector.follow_redirect(&error) => self.connect(known).await,
+            Err(error) if self.connector.route.follow(&error) => self.connect(known).await,
             result => result,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! - `Servers` opens all connections to the primary, with the program's credentials, and
 //!   `keep` replaces those that break.
+//! - `Route` leads them to the node of a cluster that has the keys.
 //! - [`Health`] shows their state to the program, and [`Error`] says why one fails.
 //! - `ServerInfo` and `Lineage` are what a server reports about itself: the lineage shows whether
 //!   an older state can have replaced a key.
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 mod error;
 pub(crate) mod health;
+pub(crate) mod route;
 pub(crate) mod server_info;
 pub(crate) mod servers;
 #[cfg(tower_sse_simulation)]

@@ -47,7 +47,10 @@ impl ServerInfo {
         Ok(Self {
             run_id,
             is_replica: field("role").is_some_and(|role| role != "master"),
-            is_cluster: field("redis_mode").is_some_and(|mode| mode == "cluster"),
+            // Valkey 8 and later report `server_mode`.
+            is_cluster: ["redis_mode", "server_mode"]
+                .into_iter()
+                .any(|name| field(name).is_some_and(|mode| mode == "cluster")),
             eviction,
             lineage,
         })
@@ -140,6 +143,14 @@ mod tests {
         parse(INFO).require_primary().unwrap();
         assert!(format!("{:?}", parse(&replica).require_primary()).contains("replica"));
         parse(&replica.replace("standalone", "cluster")).require_primary().unwrap();
+    }
+
+    /// Valkey 8 and later report `server_mode` in place of `redis_mode`.
+    #[test]
+    fn cluster_of_valkey_is_one() {
+        let valkey = INFO.replace("redis_mode", "server_mode");
+        assert!(!parse(&valkey).is_cluster);
+        assert!(parse(&valkey.replace("standalone", "cluster")).is_cluster);
     }
 
     #[cfg(feature = "runs")]

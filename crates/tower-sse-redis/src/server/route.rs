@@ -1,0 +1,114 @@
+use std::{slice, sync::Mutex};
+
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError};
+use tower_sse_broker::tasks::lock;
+
+use super::servers::{Connections, Servers};
+use crate::Error;
+
+/// Leads connections to the server that has the keys: one of the program's servers, or another node
+/// of their cluster.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) servers: Servers,
+    /// The node that a redirect named.
+    redirected: Mutex<Option<Client>>,
+}
+
+impl Route {
+    pub(crate) const fn new(servers: Servers) -> Self {
+        Self { servers, redirected: Mutex::new(None) }
+    }
+
+    /// Opens connections as [`Servers::connect`] does.
+    pub(crate) async fn connect<const N: usize>(
+        &self,
+        configs: &[AsyncConnectionConfig; N],
+        name: &str,
+    ) -> Result<Connections<N>, Error> {
+        let redirected = lock(&self.redirected).clone();
+        let clients = redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
+        let opened = self.servers.connect(clients, configs, name).await;
+        // The program's servers can redirect the next attempt.
+        opened.inspect_err(|_| *lock(&self.redirected) = None)
+    }
+
+    /// Returns whether `error` redirects to the node that has the keys. If so, later connections
+    /// lead to that node, and otherwise to the program's servers.
+    pub(crate) fn follow(&self, error: &Error) -> bool {
+        // `ASK` names a node that has the key, but not yet the slot. That node would redirect back.
+        let moved = error.client_error().filter(|error| error.code() == Some("MOVED"));
+        let mut redirected = lock(&self.redirected);
+        let from = redirected.as_ref().or(self.servers.clients.first());
+        *redirected = moved
+            .and_then(RedisError::redirect_node)
+            .and_then(|(address, _)| redirect(from?, address));
+        redirected.is_some()
+    }
+}
+
+/// Returns a client for another address, with the same settings.
+fn redirect(client: &Client, address: &str) -> Option<Client> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let info = client.get_connection_info().clone();
+    let mut address = info.addr().clone();
+    match &mut address {
+        ConnectionAddr::Tcp(current, at)
+        | ConnectionAddr::TcpTls { host: current, port: at, .. } => {
+            // A server that does not know its own name leaves it out.
+            if !host.is_empty() {
+                host.clone_into(current);
+            }
+            *at = port;
+        }
+        other => *other = ConnectionAddr::Tcp(host.to_owned(), port),
+    }
+    Client::open(info.set_addr(address)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Route;
+    use crate::{Error, Redis};
+
+    fn route() -> Route {
+        Route::new(Redis::open("redis://user:secret@seed:6379/").unwrap().servers)
+    }
+
+    fn follow(route: &Route, reply: &str) -> bool {
+        let reply = redis::parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
+        route.follow(&Error::new("test", reply.extract_error().unwrap_err()))
+    }
+
+    /// Returns the address to which the next connection leads.
+    fn address(route: &Route) -> Option<String> {
+        let redirected = route.redirected.lock().unwrap();
+        redirected.as_ref().map(|client| client.get_connection_info().addr().to_string())
+    }
+
+    #[test]
+    fn redirect_is_followed_until_another_error() {
+        let route = route();
+        for (error, to) in [
+            ("MOVED 7 node:7001", Some("node:7001")),
+            ("MOVED 7 :7002", Some("node:7002")),
+            ("CLUSTERDOWN Hash slot not served", None),
+            ("MOVED 7 :7003", Some("seed:7003")),
+        ] {
+            assert_eq!(follow(&route, error), to.is_some(), "{error}");
+            assert_eq!(address(&route).as_deref(), to, "{error}");
+        }
+        let redirected = route.redirected.lock().unwrap().clone().unwrap();
+        let settings = redirected.get_connection_info().redis_settings().clone();
+        assert_eq!((settings.username(), settings.password()), (Some("user"), Some("secret")));
+    }
+
+    /// A node has the key before it has the slot, and then redirects back.
+    #[test]
+    fn redirect_of_one_command_is_not_followed() {
+        let route = route();
+        assert!(!follow(&route, "ASK 7 node:7001"));
+        assert_eq!(address(&route), None);
+    }
+}
