@@ -258,8 +258,8 @@ impl RedisStream {
         let key = &self.key;
         format!(
             "the id of entry {id} of stream `{key}` is out of range: delete the stream with \
-             `DEL {key}`, or the entry with `XDEL {key} {id}` and `XSETID {key} <last id>`, where \
-             <last id> is that of the last remaining entry"
+             `DEL {key}`; Redis 7.0, but not its successors, also accepts `XDEL {key} {id}` and \
+             then `XSETID {key} <last id>`, where <last id> is that of the last remaining entry"
         )
     }
 }
