@@ -136,8 +136,9 @@
 //!
 //! # Clusters and replicas
 //!
-//! A stream is one key, so it is on one node of a cluster. The URL can name any node.
-//! [Runs](tower_sse::runs) need a server that is not part of a cluster.
+//! A stream is one key, so it is on one node of a cluster. The URL can name any node. The keys of
+//! [runs](tower_sse::runs) must be on one node too: in a cluster, their [prefix](Redis::runs) needs
+//! a hash tag, such as `{app}`.
 //!
 //! If the server has replicas but is not a cluster, the URL must lead to the primary, even after a
 //! fail-over. Use a name or a proxy that follows the primary, or [list](Redis::open_any) the URLs

@@ -64,14 +64,14 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
 
 #[tokio::test]
 async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
-    let Some(mut cluster) = Cluster::start().await else { return };
+    let Some(mut cluster) = Nodes::start(KEY).await else { return };
     // Each process knows only one of the servers, and one of them has the stream at times.
     let owner = cluster.owner;
     let brokers = [1, 2].map(|other| cluster.nodes[(owner + other) % 3].broker());
     let moves = async {
         for other in [1, 2, 0] {
             sleep(Duration::from_millis(300)).await;
-            cluster.move_stream((owner + other) % 3).await;
+            cluster.move_slot((owner + other) % 3, Duration::ZERO).await;
         }
         Vec::new()
     };

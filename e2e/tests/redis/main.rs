@@ -10,6 +10,8 @@ mod certificates;
 mod closes;
 mod cluster;
 mod credentials;
+#[allow(dead_code)]
+mod disguise;
 mod ended;
 mod failover;
 #[path = "../../../tests/support/hub_process.rs"]
@@ -18,6 +20,8 @@ mod keys;
 mod kit;
 mod latest;
 mod load;
+#[allow(dead_code)]
+mod nodes;
 mod outcomes;
 mod process;
 mod proxy;
@@ -46,7 +50,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
@@ -62,10 +66,12 @@ use tower_sse_broker::testing::{Fault, World};
 use tower_sse_redis::Tls;
 use tower_sse_redis::{BrokerStats, Credentials, Error, ErrorKind, Health, Redis, RedisBroker};
 
-use cluster::{Cluster, Name, Sentinel, as_replica_of_valkey};
+use cluster::{Name, Sentinel};
 use credentials::start_run;
+use disguise::as_replica_of_valkey;
 use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
 use load::load_until;
+use nodes::Nodes;
 use process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind};
 use proxy::Proxy;
 use record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence};

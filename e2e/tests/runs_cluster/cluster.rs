@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use crate::*;
 
 /// The number of processes.
@@ -9,7 +11,7 @@ pub(crate) const DEFAULT_LEASE: Duration = Duration::from_secs(8);
 /// How long a run of a dead process lasts at most: the lease, the grace period, and one check.
 pub(crate) const DEATH: Duration = Duration::from_millis(3_000 + 1_500 + 750);
 /// The grace of a shutdown.
-const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// Three processes that share their runs over one Redis server.
 pub(crate) struct Cluster {
@@ -40,7 +42,7 @@ impl Cluster {
 
     async fn new_process(&self, at: usize) -> Process {
         let url = format!("redis://{}/", self.wires[at].address);
-        process::start(&url, self.lease, GRACE, &self.calls).await
+        process::start(&url, "app", self.lease, GRACE, &self.calls).await
     }
 
     pub(crate) fn address(&self, at: usize) -> SocketAddr {
@@ -53,7 +55,7 @@ impl Cluster {
 
     /// Returns how often a name's answer was called for.
     pub(crate) fn calls(&self, name: &str) -> usize {
-        fs::read(self.calls.join(name)).map_or(0, |calls| calls.len() / "call\n".len())
+        calls(&self.calls, name)
     }
     /// Lets the keys in Redis expire as if its clock jumped forward.
     pub(crate) async fn jump(&self, by: Duration) {
@@ -66,6 +68,11 @@ impl Cluster {
         command.arg(SCRIPT).arg(0).arg(by.as_millis() as u64);
         command.query_async::<()>(&mut connection).await.unwrap();
     }
+}
+
+/// Returns how often a name's answer was called for, from the directory of the calls.
+pub(crate) fn calls(directory: &Path, name: &str) -> usize {
+    fs::read(directory.join(name)).map_or(0, |calls| calls.len() / "call\n".len())
 }
 
 impl Drop for Cluster {

@@ -11,16 +11,24 @@ mod client;
 mod cluster;
 mod cost;
 mod deaths;
+#[path = "../redis/disguise.rs"]
+#[allow(dead_code)]
+mod disguise;
 mod eternal_keys;
 mod limits;
 mod loads;
+#[path = "../redis/nodes.rs"]
+mod nodes;
 mod process;
 mod redis_faults;
+#[path = "../../../tests/support/relay.rs"]
+mod relay;
 #[path = "../redis/server.rs"]
 #[allow(dead_code)]
 mod server;
 #[path = "../runs/sigterm.rs"]
 mod sigterm;
+mod slots;
 mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
@@ -46,8 +54,11 @@ use tower_sse_redis::Redis;
 
 use app::{DONE, Service};
 use client::{Client, Closed, Progress, reads_whole};
-use cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE};
+use cluster::{Cluster, DEATH, DEFAULT_LEASE, GRACE, LEASE, calls};
+use disguise::as_one_server;
 use eternal_keys::assert_no_eternal_keys;
+use nodes::Nodes;
+use redis_faults::{EVENTS, RUNS, read_everywhere};
 use server::{Data, Server};
 use support::{PATIENCE, Process, listen, until, until_async};
 use wire::Wire;

@@ -6,18 +6,18 @@ use nix::{sys::signal::kill, unistd::Pid};
 
 use crate::*;
 
-/// Serves. The task is the URL of Redis, the milliseconds of the lease and of the shutdown's grace,
-/// and the directory of the calls.
+/// Serves. The task is the URLs of Redis, the prefix of the runs, the milliseconds of the lease and
+/// of the shutdown's grace, and the directory of the calls.
 #[test]
 #[ignore = "the process of the other tests"]
 fn serves_until_sigterm() {
     let Some(task) = Process::task() else { return };
     let task: Vec<_> = task.split(' ').collect();
-    let [url, lease, grace, calls] = task[..] else { panic!("{task:?}") };
+    let [urls, prefix, lease, grace, calls] = task[..] else { panic!("{task:?}") };
     let millis = |text: &str| Duration::from_millis(text.parse().unwrap());
     let (lease, grace) = (millis(lease), millis(grace));
     Runtime::new().unwrap().block_on(async {
-        let redis = Redis::open(url).unwrap().runs("app").lease(lease);
+        let redis = Redis::open_any(urls.split(',')).unwrap().runs(prefix).lease(lease);
         let limits = Runs::builder().retention(Retention::new().bytes(8 << 20)).max_memory(1 << 40);
         let limits = limits.max_running(100_000).max_running_per_owner(100_000);
         let runs = limits.connect(redis).await.unwrap();
@@ -28,9 +28,16 @@ fn serves_until_sigterm() {
     });
 }
 
-/// Starts a process.
-pub(crate) async fn start(url: &str, lease: Duration, grace: Duration, calls: &Path) -> Process {
-    let task = format!("{url} {} {} {}", lease.as_millis(), grace.as_millis(), calls.display());
+/// Starts a process. A comma separates the URLs.
+pub(crate) async fn start(
+    urls: &str,
+    prefix: &str,
+    lease: Duration,
+    grace: Duration,
+    calls: &Path,
+) -> Process {
+    let task =
+        format!("{urls} {prefix} {} {} {}", lease.as_millis(), grace.as_millis(), calls.display());
     Process::start("process::serves_until_sigterm", task).await
 }
 

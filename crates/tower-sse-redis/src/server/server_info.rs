@@ -65,14 +65,23 @@ impl ServerInfo {
         Ok(())
     }
 
-    /// Returns an error if runs cannot be kept on the server.
+    /// Returns an error if runs cannot be kept on the server. `has_tag` says whether their prefix
+    /// has a hash tag.
     #[cfg(feature = "runs")]
-    pub(crate) fn require_runs(&self) -> Result<(), Error> {
-        if self.is_cluster {
-            return Err(Error::new(ACTION, "runs need a server outside of a cluster"));
+    pub(crate) fn require_runs(&self, has_tag: bool) -> Result<(), Error> {
+        if self.is_cluster && !has_tag {
+            return Err(lacks_tag());
         }
         self.require_primary()
     }
+}
+
+/// Returns the error for runs whose keys are on several nodes of a cluster.
+#[cfg(feature = "runs")]
+pub(crate) fn lacks_tag() -> Error {
+    let reason = "in a cluster, the prefix of runs needs a hash tag, such as `{app}`, which keeps \
+        all keys on one node";
+    Error::new(ACTION, reason)
 }
 
 /// The section of INFO that counts commands.
@@ -155,12 +164,13 @@ mod tests {
 
     #[cfg(feature = "runs")]
     #[test]
-    fn runs_need_a_primary_outside_of_a_cluster() {
-        parse(INFO).require_runs().unwrap();
+    fn runs_need_a_primary_or_a_hash_tag_in_a_cluster() {
+        parse(INFO).require_runs(false).unwrap();
+        parse(&INFO.replace("standalone", "cluster")).require_runs(true).unwrap();
         for (is, should_be, reason) in
-            [("master", "slave", "replica"), ("standalone", "cluster", "cluster")]
+            [("master", "slave", "replica"), ("standalone", "cluster", "`{app}`")]
         {
-            let refused = parse(&INFO.replace(is, should_be)).require_runs();
+            let refused = parse(&INFO.replace(is, should_be)).require_runs(false);
             assert!(format!("{refused:?}").contains(reason), "{refused:?}");
         }
     }

@@ -290,6 +290,12 @@ impl Keys {
         Self { prefix: format!("{prefix}:run:").into(), database }
     }
 
+    /// Returns whether the prefix has a hash tag, so that a cluster keeps all keys on one node.
+    pub(super) fn has_tag(&self) -> bool {
+        let tag = self.prefix.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        tag.is_some_and(|(tag, _)| !tag.is_empty())
+    }
+
     pub(super) fn claim(&self, key: &RunKey) -> String {
         let mut text = String::with_capacity(CAPACITY);
         text.push_str(&self.prefix);
@@ -423,6 +429,17 @@ mod tests {
         assert_eq!(keys.channel(&run), "app:run:{a%3Ab:c%20d%7D}:k1@3");
         assert_eq!((keys.data(), keys.everyone()), ("app:run:data".into(), "app:run:ctl@3".into()));
         assert_eq!(keys.control(&ProcessId::from_claim("p1")), "app:run:ctl@3:p1");
+    }
+
+    #[test]
+    fn only_text_in_braces_is_a_hash_tag() {
+        for (prefix, has_tag) in
+            [("{app}", true), ("a{pp}:{x", true), ("app", false), ("a{pp", false), ("{}{a}", false)]
+        {
+            assert_eq!(Keys::new(prefix, 0).has_tag(), has_tag, "{prefix}");
+        }
+        let run = RunId::new(RunKey::new("a", "b").unwrap(), Epoch::parse("k1").unwrap());
+        assert_eq!(run_of_stream(&Keys::new("{app}", 0).stream(&run)), Some(run));
     }
 
     #[test]

@@ -8,7 +8,7 @@ const MIN_LEASE: Duration = Duration::from_secs(2);
 /// Redis, could overflow.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server, from [`Redis::runs`]. Several
+/// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server or node of a cluster, from [`Redis::runs`]. Several
 /// processes can share their runs through the store.
 #[derive(Debug)]
 #[must_use = "pass it to `RunsBuilder::connect`"]
@@ -22,6 +22,10 @@ pub struct RedisRuns {
 impl Redis {
     /// Returns a store of runs. The names of its keys in Redis begin with `prefix`. Programs with
     /// the same prefix in the same database of this server share their runs.
+    ///
+    /// In a cluster, all keys must be on one node. Connecting to a cluster therefore fails unless
+    /// the prefix has a hash tag, such as `{app}`: the cluster chooses the node by the text in the
+    /// braces.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -16,7 +16,8 @@ use crate::runs::seam::{
     Command, Connection, Failure, Incoming, Overhead, Page, ProcessId, Receive, Reply, RunId,
     kept_for,
 };
-use crate::{Error, Health, server::server_info::Eviction};
+use crate::server::{route::Route, server_info::Eviction};
+use crate::{Error, Health};
 use tower_sse_broker::tasks::lock;
 
 /// The memory of a claim besides its name, as measured with Redis 7.
@@ -178,7 +179,7 @@ impl Link {
         let scope = Scope { keys, process, lease, kept_for: kept_for(retain_for, lease) };
         let name = servers.connection_name(&prefix);
         let link = Self {
-            endpoint: Endpoint { servers, name, scope, subscriptions },
+            endpoint: Endpoint { route: Route::new(servers), name, scope, subscriptions },
             health,
             session: Mutex::new(None),
             state: watch::Sender::new(Connection::Down),
@@ -232,7 +233,12 @@ impl Link {
         number: u64,
         previous: Option<&Session>,
     ) -> Result<Arc<Session>, Error> {
-        let session = Session::open(&self.endpoint, number, previous).await?;
+        let open = || Session::open(&self.endpoint, number, previous);
+        let session = match open().await {
+            // The error of a cluster names the node that has the keys.
+            Err(error) if self.endpoint.route.follow(&error) => open().await?,
+            session => session?,
+        };
         let changing = self.endpoint.subscriptions.changing.lock().await;
         let subscribed = session.subscribe(&self.endpoint.subscriptions.channels()).await;
         subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;

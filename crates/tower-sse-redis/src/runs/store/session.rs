@@ -11,8 +11,8 @@ use tower_sse::runs::support::Epoch;
 use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS};
 use super::replies::{check, parse_push};
 use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
-use crate::server::server_info::{SECTIONS, ServerInfo};
-use crate::server::servers::{Connections, Servers};
+use crate::server::server_info::{SECTIONS, ServerInfo, lacks_tag};
+use crate::server::{route::Route, servers::Connections};
 use crate::{Error, server::MultiplexedConnection};
 use tower_sse_broker::tasks::lock;
 
@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of channels in one command.
 const CHANNELS: usize = 512;
+
+const JOIN: &str = "join the processes that share runs";
 
 /// Three connections to one server: for commands, for pushes and for loads.
 pub(super) struct Session {
@@ -52,10 +54,9 @@ impl Session {
         let pushed = Arc::new(Mutex::new(opened));
         let configs = [Some((&ended, &pushed)), Some((&ended, &pushed)), None];
         let configs = configs.map(|pushes| config(endpoint, pushes));
-        let Connections { connections, info } =
-            endpoint.servers.connect(&endpoint.servers.clients, &configs, &endpoint.name).await?;
-        let [mut commands, pushes, loads] = connections;
-        info.require_runs()?;
+        let connected = endpoint.route.connect(&configs, &endpoint.name).await?;
+        let Connections { connections: [mut commands, pushes, loads], info } = connected;
+        info.require_runs(endpoint.scope.keys.has_tag())?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
         if let Some(previous) = previous.filter(|_| earlier == Some(&info.run_id)) {
             // After this command, the server executes nothing more that was sent over the earlier
@@ -67,10 +68,17 @@ impl Session {
         let id = "identify the connection to Redis";
         let client = send(&mut commands, cmd("CLIENT").arg("ID"), id).await?;
         let hashes = load_scripts(&mut commands).await?;
-        if earlier != Some(&info.run_id) {
+        // A node of a cluster redirects this command if it no longer has the keys.
+        if info.is_cluster || earlier != Some(&info.run_id) {
             let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_new: true };
             let join = encoder.join(&info.run_id, earlier, false);
-            _ = send::<Value>(&mut commands, &join, "join the processes that share runs").await?;
+            let joined = send::<Value>(&mut commands, &join, JOIN).await;
+            let code = |error: &Error| error.client_error()?.code().map(str::to_owned);
+            // A proxy in front of a cluster can report itself as a single server.
+            joined.map_err(|error| match code(&error).as_deref() {
+                Some("CROSSSLOT") => lacks_tag(),
+                _ => error,
+            })?;
         }
         Ok(Self {
             number,
@@ -123,8 +131,7 @@ impl Session {
         }
         // If the server is gone, the other connections break meanwhile, which ends the session.
         sleep(REPLACE_DELAY).await;
-        let (servers, config) = (&endpoint.servers, config(endpoint, None));
-        let opened = servers.connect(&servers.clients, &[config], &endpoint.name).await;
+        let opened = endpoint.route.connect(&[config(endpoint, None)], &endpoint.name).await;
         if let Ok(Connections { connections: [connection], info }) = opened {
             if info.run_id != self.info.run_id {
                 self.ended.cancel();
@@ -160,13 +167,17 @@ impl Session {
     pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<ServerInfo, Error> {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify()).await)?;
-        info.require_runs()?;
+        info.require_runs(endpoint.scope.keys.has_tag())?;
         let encoder = Encoder { scope: &endpoint.scope, hashes: &self.hashes, is_new: false };
         let join = encoder.join(&info.run_id, Some(&info.run_id), true);
         // If the server does not accept this command now, the session sends it again at the next
         // check.
         match commands.send_packed_command(&join).await.map(check) {
             Ok(Err(Failure::NoScript)) => self.load_scripts().await?,
+            // Without commands, this is how a process finds that another node has the keys.
+            Ok(Err(Failure::WrongServer)) => {
+                return Err(Error::new(JOIN, "the server no longer has the keys"));
+            }
             Ok(Ok(reply)) => {
                 let joined = from_redis_value::<Vec<String>>(reply).unwrap_or_default();
                 for silent in joined.iter().skip(1) {
@@ -220,7 +231,7 @@ fn identify() -> Cmd {
 
 /// Returns the time limit for a reply.
 fn reply_timeout(endpoint: &Endpoint) -> Duration {
-    endpoint.servers.timeout.min(REPLY_TIMEOUT.max(endpoint.scope.lease / 4))
+    endpoint.route.servers.timeout.min(REPLY_TIMEOUT.max(endpoint.scope.lease / 4))
 }
 
 /// Returns the settings of a connection. Its pushes are received until the token is cancelled, which
@@ -229,7 +240,7 @@ fn config(
     endpoint: &Endpoint,
     pushes: Option<(&CancellationToken, &Arrival)>,
 ) -> AsyncConnectionConfig {
-    let (limit, lease) = (endpoint.servers.timeout, endpoint.scope.lease);
+    let (limit, lease) = (endpoint.route.servers.timeout, endpoint.scope.lease);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(limit.min(CONNECT_TIMEOUT.max(lease / 8))))
         .set_response_timeout(Some(reply_timeout(endpoint)));
@@ -267,7 +278,7 @@ async fn send<T: FromRedisValue>(
 
 /// The servers to which the sessions of a process connect, and the data that the sessions need.
 pub(super) struct Endpoint {
-    pub(super) servers: Servers,
+    pub(super) route: Route,
     /// The name of the connections in `CLIENT LIST`.
     pub(super) name: String,
     pub(super) scope: Scope,

@@ -1,0 +1,181 @@
+//! Runs in a cluster of Redis servers whose slots move, or whose servers fail, while runs are read in
+//! all processes.
+
+use crate::*;
+
+/// The hash tag of the runs.
+const PREFIX: &str = "{app}";
+/// The longest time without an event in another process than the owner's.
+const STALL: Duration = Duration::from_secs(4);
+/// The time between the moves of two keys of a slow move. The whole move lasts longer than a lease.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// Three processes that share their runs over a cluster.
+struct Slots {
+    redis: Nodes,
+    processes: Vec<Process>,
+    calls: PathBuf,
+}
+
+impl Slots {
+    /// Starts processes with the URLs of these servers. With one URL each, every process begins at
+    /// another server.
+    async fn start(redis: Nodes, known: [Vec<usize>; 3]) -> Self {
+        let calls = redis.nodes[0].directory().join("calls");
+        fs::create_dir_all(&calls).unwrap();
+        let mut processes = Vec::new();
+        for known in known {
+            let urls: Vec<_> = known.into_iter().map(|node| redis.nodes[node].url()).collect();
+            processes.push(process::start(&urls.join(","), PREFIX, LEASE, GRACE, &calls).await);
+        }
+        Self { redis, processes, calls }
+    }
+
+    async fn move_on(&mut self) {
+        let to = (self.redis.owner + 1) % 3;
+        self.redis.move_slot(to, Duration::ZERO).await;
+    }
+}
+
+async fn nodes() -> Option<(Nodes, [Vec<usize>; 3])> {
+    Some((Nodes::start(PREFIX).await?, [vec![0], vec![1], vec![2]]))
+}
+
+/// Returns a cluster with a replica of the server that has the runs. The processes know the two
+/// servers that do not have them.
+async fn with_replica() -> Option<(Nodes, [Vec<usize>; 3])> {
+    let mut nodes = Nodes::start(PREFIX).await?;
+    nodes.add_replica().await;
+    let others: Vec<_> = (0..3).filter(|node| *node != nodes.owner).collect();
+    Some((nodes, [others.clone(), others.clone(), others]))
+}
+
+/// Every event arrives once, each answer is called once, and no client outside of the owner's
+/// process waits for longer than [`STALL`], besides the time that `fault` returns.
+async fn nothing_is_lost_while(
+    nodes: impl Future<Output = Option<(Nodes, [Vec<usize>; 3])>>,
+    fault: impl AsyncFnOnce(&mut Slots) -> Duration,
+) {
+    let Some((redis, known)) = nodes.await else { return };
+    let mut slots = Slots::start(redis, known).await;
+    let addresses: Vec<_> = slots.processes.iter().map(|process| process.address).collect();
+    let clients = read_everywhere(&addresses);
+    sleep(Duration::from_secs(1)).await;
+    let standstill = fault(&mut slots).await;
+    let mut longest = Duration::ZERO;
+    for (at, client) in join_all(clients).await.into_iter().enumerate() {
+        let client = client.unwrap();
+        client.assert_whole(EVENTS);
+        let (run, at) = (at / 3, at % 3);
+        if run % 3 != at {
+            let stall = client.times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            longest = longest.max(stall);
+        }
+    }
+    println!("the longest stall outside of the owners: {longest:?}, of which {standstill:?}");
+    assert!(longest <= STALL + standstill, "{longest:?}, {standstill:?}");
+    for run in 0..RUNS {
+        assert_eq!(calls(&slots.calls, &format!("fault-{run}")), 1, "{run}");
+    }
+    assert_no_eternal_keys(&slots.redis.nodes[slots.redis.owner]);
+}
+
+#[tokio::test]
+async fn slot_moves_three_times() {
+    nothing_is_lost_while(nodes(), async |slots| {
+        for _ in 0..3 {
+            slots.move_on().await;
+            sleep(Duration::from_millis(700)).await;
+        }
+        Duration::ZERO
+    })
+    .await;
+}
+
+/// The source redirects commands one by one in this time, or asks to try again.
+#[tokio::test]
+async fn slot_moves_slowly() {
+    nothing_is_lost_while(nodes(), async |slots| {
+        let (to, started) = ((slots.redis.owner + 1) % 3, Instant::now());
+        slots.redis.move_slot(to, SLOW).await;
+        started.elapsed()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn slot_moves_while_scripts_are_flushed() {
+    nothing_is_lost_while(nodes(), async |slots| {
+        for _ in 0..5 {
+            for node in &slots.redis.nodes {
+                let _: String = node.command("SCRIPT FLUSH").await;
+            }
+            slots.move_on().await;
+            sleep(Duration::from_millis(500)).await;
+        }
+        Duration::ZERO
+    })
+    .await;
+}
+
+/// The server that had the slot leaves. No process has known the one that has it afterwards.
+#[tokio::test]
+async fn slot_moves_to_a_new_server_and_the_old_one_leaves() {
+    nothing_is_lost_while(with_new_server(), async |slots| {
+        let old = slots.redis.owner;
+        slots.redis.move_slot(3, Duration::ZERO).await;
+        sleep(Duration::from_millis(700)).await;
+        slots.redis.nodes[old].kill();
+        Duration::ZERO
+    })
+    .await;
+}
+
+/// Returns a cluster that a server without slots has joined.
+async fn with_new_server() -> Option<(Nodes, [Vec<usize>; 3])> {
+    let mut nodes = Nodes::start(PREFIX).await?;
+    nodes.add_node().await;
+    Some((nodes, [vec![0, 1], vec![1, 2], vec![2, 0]]))
+}
+
+#[tokio::test]
+async fn replica_takes_over_by_hand() {
+    nothing_is_lost_while(with_replica(), async |slots| {
+        let _: String = slots.redis.nodes[3].command("CLUSTER FAILOVER").await;
+        slots.redis.is_primary(3).await;
+        Duration::ZERO
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn primary_dies_and_its_replica_takes_over() {
+    nothing_is_lost_while(with_replica(), async |slots| {
+        let owner = slots.redis.owner;
+        slots.redis.nodes[owner].kill();
+        slots.redis.is_primary(3).await;
+        Duration::ZERO
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn prefix_without_a_hash_tag_is_refused() {
+    let Some(nodes) = Nodes::start("app").await else { return };
+    for prefix in ["app", "app{}"] {
+        let runs = Redis::open(&nodes.nodes[0].url()).unwrap().runs(prefix);
+        let refused = Runs::builder().connect(runs).await.unwrap_err();
+        assert!(refused.to_string().contains("such as `{app}`"), "{prefix}: {refused}");
+    }
+}
+
+/// A proxy can hide that the servers behind it are a cluster.
+#[tokio::test]
+async fn cluster_that_calls_itself_one_server_needs_a_hash_tag() {
+    let Some(nodes) = Nodes::start("app:run:data").await else { return };
+    let owner = &nodes.nodes[nodes.owner];
+    let proxy = as_one_server(owner).await;
+    let runs = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap().runs("app");
+    let refused = Runs::builder().connect(runs).await.unwrap_err();
+    assert!(refused.to_string().contains("such as `{app}`"), "{refused}");
+}
