@@ -59,7 +59,11 @@ impl Redis {
     ///
     /// The first server that responds as a primary is used. If the connection breaks or the server
     /// becomes a replica, all servers are tried again. List all servers that Sentinel or an
-    /// operator may promote:
+    /// operator may promote.
+    ///
+    /// The servers must have the setting `min-replicas-to-write 1`. An old primary that comes back
+    /// is a primary again until Sentinel demotes it, which can take more than 10 seconds. With this
+    /// setting, it refuses to write meanwhile, because it has no replicas.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -5,6 +5,13 @@ use crate::*;
 
 /// The hash tag of the runs.
 const PREFIX: &str = "{app}";
+/// A script that looks at a claim.
+const LOOK: &str = concat!(
+    "#!lua flags=allow-oom\n",
+    include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/version.lua"),
+    include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/common.lua"),
+    include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/claim.lua"),
+);
 /// The longest time without an event in another process than the owner's.
 const STALL: Duration = Duration::from_secs(4);
 /// The time between the moves of two keys of a slow move. The whole move lasts longer than a lease.
@@ -160,6 +167,20 @@ async fn primary_dies_and_its_replica_takes_over() {
 }
 
 #[tokio::test]
+async fn idle_process_follows_a_slot() {
+    let Some(mut nodes) = Nodes::start(PREFIX).await else { return };
+    let store = Redis::open(&nodes.nodes[0].url()).unwrap().runs(PREFIX).lease(LEASE);
+    let health = store.health();
+    let _runs = Runs::builder().connect(store).await.unwrap();
+    nodes.move_slot((nodes.owner + 1) % 3, Duration::ZERO).await;
+    until(|| health.reconnections() == 1).await;
+    until(|| health.is_ready()).await;
+    let list: String = nodes.nodes[nodes.owner].command("CLIENT LIST").await;
+    let name = format!(" name={PREFIX}:");
+    assert_eq!(list.lines().filter(|client| client.contains(&name)).count(), 3, "{list}");
+}
+
+#[tokio::test]
 async fn prefix_without_a_hash_tag_is_refused() {
     let Some(nodes) = Nodes::start("app").await else { return };
     for prefix in ["app", "app{}"] {
@@ -178,4 +199,24 @@ async fn cluster_that_calls_itself_one_server_needs_a_hash_tag() {
     let runs = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap().runs("app");
     let refused = Runs::builder().connect(runs).await.unwrap_err();
     assert!(refused.to_string().contains("such as `{app}`"), "{refused}");
+}
+
+/// While a slot moves, a script fails if it uses a missing key that it does not declare. Some
+/// services refuse such scripts altogether.
+#[tokio::test]
+async fn permissions_are_checked_without_another_key() {
+    let Some(nodes) = Nodes::start(PREFIX).await else { return };
+    let [owner, other] = [nodes.owner, (nodes.owner + 1) % 3].map(|node| &nodes.nodes[node]);
+    let claim = "v 1 e k1 p owner s running l 1 d 3000 w 0";
+    assert_eq!(owner.command::<u32>(&format!("HSET {PREFIX}:claim {claim}")).await, 7);
+    assert_eq!(owner.command::<u32>(&format!("HSET {PREFIX}:data u 0 d 0 t 0 s 0")).await, 4);
+    let target: String = other.command("CLUSTER MYID").await;
+    let migrating = format!("CLUSTER SETSLOT {} MIGRATING {target}", nodes.slot);
+    let _: String = owner.command(&migrating).await;
+    let mut look = cmd("EVAL");
+    look.arg(LOOK).arg(2).arg(format!("{PREFIX}:claim")).arg(format!("{PREFIX}:data"));
+    look.arg(&["", "other", "3000", "60000", "0", "all", "control:"]);
+    let mut connection = owner.try_connect().await.unwrap();
+    let reply: Vec<Value> = look.query_async(&mut connection).await.unwrap();
+    assert_eq!(reply[0], Value::BulkString(b"late".to_vec()), "{reply:?}");
 }

@@ -55,6 +55,8 @@ impl Interpreter {
         let pcall =
             lua.create_function(|lua, parts: Variadic<Value>| to_lua(lua, execute(&parts)?));
         commands.set("pcall", pcall.unwrap()).unwrap();
+        let permits = lua.create_function(|_, parts: Variadic<Value>| is_permitted(&parts));
+        commands.set("acl_check_cmd", permits.unwrap()).unwrap();
         let error_reply = lua.create_function(|lua, text: mlua::String| {
             to_lua(lua, Reply::Error(text.to_string_lossy()))
         });
@@ -95,6 +97,25 @@ impl Interpreter {
 
 /// Executes a command of a script.
 fn execute(parts: &[Value]) -> mlua::Result<Reply> {
+    let command = command(parts)?;
+    RUNNING.with_borrow_mut(|running| {
+        let Running { server, now, text } = running.as_mut().expect("a script runs");
+        let refused = server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]));
+        Ok(refused.unwrap_or_else(|| server.call(*now, &command)))
+    })
+}
+
+/// Returns whether a script may execute a command.
+fn is_permitted(parts: &[Value]) -> mlua::Result<bool> {
+    let command = command(parts)?;
+    RUNNING.with_borrow(|running| {
+        let Running { server, text, .. } = running.as_ref().expect("a script runs");
+        let refused = server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]));
+        Ok(refused.is_none())
+    })
+}
+
+fn command(parts: &[Value]) -> mlua::Result<Command> {
     let parts = parts.iter().map(|part| match part {
         Value::String(text) => Ok(text.as_bytes().to_vec()),
         Value::Integer(integer) => Ok(integer.to_string().into_bytes()),
@@ -104,12 +125,7 @@ fn execute(parts: &[Value]) -> mlua::Result<Reply> {
         }
         other => Err(Error::runtime(format!("{other:?} is no argument of a command"))),
     });
-    let command: Command = parts.collect::<mlua::Result<_>>()?;
-    RUNNING.with_borrow_mut(|running| {
-        let Running { server, now, text } = running.as_mut().expect("a script runs");
-        let refused = server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]));
-        Ok(refused.unwrap_or_else(|| server.call(*now, &command)))
-    })
+    parts.collect()
 }
 
 fn to_lua(lua: &Lua, reply: Reply) -> mlua::Result<Value> {

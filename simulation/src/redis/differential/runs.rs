@@ -58,19 +58,19 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let (is_new, flag) = (rng.u8(..4) / 3, rng.u8(..2));
     let newest = rng.u8(..4);
     let entries = if rng.bool() { String::new() } else { rng.u8(..5).to_string() };
-    let stream = format!("k:{epoch}");
+    let (stream, live) = (format!("k:{epoch}"), format!("ctl:{process}"));
     let (script, keys, arguments) = match rng.u8(..19) {
         0..3 => {
             let epoch = if rng.u8(..3) == 0 { "" } else { epoch };
             let arguments = format!("{epoch}|{process}|8000|60000|{is_new}|all|ctl:");
-            (script!("claim.lua"), vec!["k", "data"], arguments)
+            (script!("claim.lua"), vec!["k", "data", &live], arguments)
         }
         3..7 => {
             let head = if rng.u8(..3) == 0 { "" } else { "-" };
             let restores = u8::from(rng.u8(..4) == 0);
             let arguments =
-                format!("{epoch}|{process}|8000|60000|{entries}|{restores}|{head}|ch|{flag}|ctl:");
-            (script!("sync.lua"), vec!["k", &stream], arguments)
+                format!("{epoch}|{process}|8000|60000|{entries}|{restores}|{head}|ch|{flag}");
+            (script!("sync.lua"), vec!["k", &stream, &live], arguments)
         }
         7..10 => {
             let modes =
@@ -92,7 +92,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         }
         12 => {
             let arguments = format!("{epoch}|{other}|{process}|8000|60000|ch|ctl:");
-            (script!("replace.lua"), vec!["k", &stream], arguments)
+            (script!("replace.lua"), vec!["k", &stream, &live], arguments)
         }
         13 => {
             let looked_at = if entries.is_empty() { vec!["k"] } else { vec!["k", &stream] };
@@ -101,7 +101,6 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         }
         14 => {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];
-            let live = format!("ctl:{process}");
             let arguments = format!("s{is_new}|{earlier}|8000|all|{process}|60000|ctl:|{flag}");
             return evaluate(script!("join.lua"), &["data", "processes", &live], &arguments);
         }

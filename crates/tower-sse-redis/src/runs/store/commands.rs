@@ -97,27 +97,32 @@ impl Encoder<'_> {
     }
 
     fn claim(&self, script: Script, key: &RunKey, epoch: &str) -> Cmd {
-        let keys = &self.scope.keys;
-        let mut command = self.call(script, &[keys.claim(key), keys.data()]);
+        let Scope { keys, process, .. } = self.scope;
+        let mut names = vec![keys.claim(key), keys.data()];
+        names.extend((script == Script::Claim).then(|| keys.control(process)));
+        let mut command = self.call(script, &names);
         command.arg(epoch).arg(self.owner()).arg(self.is_new).arg(keys.everyone());
         command.arg(keys.control_prefix());
         command
     }
 
     fn replace(&self, run: &RunId, earlier: &RunId) -> Cmd {
-        let keys = &self.scope.keys;
-        let mut command = self.call(Script::Replace, &[keys.claim(&run.key), keys.stream(earlier)]);
+        let Scope { keys, process, .. } = self.scope;
+        let names = [keys.claim(&run.key), keys.stream(earlier), keys.control(process)];
+        let mut command = self.call(Script::Replace, &names);
         command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string()).arg(self.owner());
         command.arg(keys.channel(earlier)).arg(keys.control_prefix());
         command
     }
 
     fn sync(&self, Sync { run, entries, restores, pushes, head }: &Sync) -> Cmd {
-        let mut command = self.call(Script::Sync, &self.keys_of(run));
+        let Scope { keys, process, .. } = self.scope;
+        let mut names = Vec::from(self.keys_of(run));
+        names.extend(restores.then(|| keys.control(process)));
+        let mut command = self.call(Script::Sync, &names);
         command.arg(run.epoch.to_string()).arg(self.owner());
         command.arg(optional(*entries)).arg(*restores).arg(head.as_deref().unwrap_or_default());
-        command.arg(self.scope.keys.channel(run)).arg(*pushes);
-        command.arg(self.scope.keys.control_prefix());
+        command.arg(keys.channel(run)).arg(*pushes);
         command
     }
 

@@ -1,6 +1,6 @@
 -- Returns which run has a key, or claims the key for a run.
 --
--- KEYS: claim, data
+-- KEYS: claim, data, live runs of the process (not to look)
 -- ARGV: epoch (empty: only look), process, lease, ttl, is the connection new, channel of all
 --       processes, prefix of the channels of processes
 --
@@ -35,6 +35,6 @@ if not is_free and (is_looking or claim.state == 'completed') then
 end
 if is_restoring then return { 'restoring' } end
 if is_looking then return { 'free' } end
-create_claim(key, epoch, process, lease, ttl, control)
+create_claim(key, epoch, process, lease, ttl, KEYS[3])
 if not is_free then publish_replacement(control, claim) end
 return { 'new' }

@@ -55,12 +55,14 @@ end
 
 -- Fails if the user lacks a permission without which owners cannot renew their leases.
 local function require_permissions(key)
-  local missing = key .. ':'
-  redis.call('XREVRANGE', missing, '+', '-', 'COUNT', 1)
-  redis.call('XLEN', missing)
-  redis.call('XADD', missing, 'NOMKSTREAM', '1-0', '', '')
-  redis.call('PEXPIRE', missing, 1)
-  redis.call('DEL', missing)
+  local commands = {
+    { 'XREVRANGE', key, '+', '-' }, { 'XLEN', key }, { 'XADD', key, '1-0', '', '' },
+    { 'PEXPIRE', key, 1 }, { 'DEL', key },
+  }
+  for _, command in ipairs(commands) do
+    -- A call that is not permitted fails, and the server logs it for its operator.
+    if not redis.acl_check_cmd(unpack(command)) then redis.call(unpack(command)) end
+  end
 end
 
 -- Returns whether the server has lost the claim of a run whose stream has no end. If the server has
@@ -73,15 +75,15 @@ local function has_lost(claim, epoch)
   return claim.epoch < epoch
 end
 
--- `control` is the prefix of the channels of processes, and of the keys of their live runs.
-local function create_claim(key, epoch, process, lease, ttl, control)
+-- `live` is the key of the live runs of the process.
+local function create_claim(key, epoch, process, lease, ttl, live)
   keep(key, math.max(ttl, MIN_TTL))
   redis.call('DEL', key)
   redis.call('HSET', key, 'v', VERSION, 'e', epoch, 'p', process, 's', 'starting',
     'l', now + lease, 'd', lease, 'w', 0)
   keep(key, math.max(ttl, MIN_TTL))
-  redis.call('HSET', control .. process, key .. ':' .. epoch, '')
-  keep(control .. process, math.max(ttl, MIN_TTL))
+  redis.call('HSET', live, key .. ':' .. epoch, '')
+  keep(live, math.max(ttl, MIN_TTL))
 end
 
 -- Removes a run from those that another process reports if the owner dies. If a permission is

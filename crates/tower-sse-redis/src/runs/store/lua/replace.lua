@@ -1,7 +1,7 @@
 -- Claims a key in place of an earlier run, which is cancelled if it is live. Its owner deletes its
 -- stream later.
 --
--- KEYS: claim, stream of the earlier run
+-- KEYS: claim, stream of the earlier run, live runs of the process
 -- ARGV: earlier epoch, epoch, process, lease, ttl, channel of the earlier run, prefix of the
 --       channels of processes
 --
@@ -27,7 +27,7 @@ if is_cancelled then
   add_end(key, stream, newest, 'cancelled', '')
   keep(stream, math.max(ttl, MIN_TTL))
 end
-create_claim(key, epoch, process, lease, ttl, control)
+create_claim(key, epoch, process, lease, ttl, KEYS[3])
 if claim.is_live then remove_live(control, claim, stream) end
 if is_cancelled then publish_end(channel, newest, 'cancelled', '') end
 publish_replacement(control, claim)

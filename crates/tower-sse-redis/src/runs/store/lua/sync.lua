@@ -1,10 +1,10 @@
 -- Renews the lease of a run, begins its stream, and reports what Redis has of it. The owner sends it
 -- when a run begins, when a reply leaves doubt, and on each new connection before anything else.
 --
--- KEYS: claim, stream
+-- KEYS: claim, stream, live runs of the process (only to create lost keys again)
 -- ARGV: epoch, process, lease, ttl, expected number of entries (empty: unknown), whether to create
 --       lost keys again, head of the stream (empty: it has not begun), channel, whether the owner
---       pushes its batches, prefix of the channels of processes
+--       pushes its batches
 --
 -- ok     newest entries watched     `newest`: the newest event in Redis; `watched`: the number of
 --        lines                      milliseconds for which another process still watches the run;
@@ -36,7 +36,7 @@ end
 local is_lost = has_lost(claim, epoch)
 if is_lost and not is_restoring then return { 'gone' } end
 if is_lost then
-  create_claim(key, epoch, process, lease, ttl, ARGV[10])
+  create_claim(key, epoch, process, lease, ttl, KEYS[3])
   claim = { epoch = epoch, state = 'starting', watched = 0, is_live = true }
 end
 if claim.epoch ~= epoch then return { 'other' } end

@@ -49,7 +49,7 @@ impl Redis {
     /// Looks as a process with an old connection does, or claims the key.
     async fn claim(&self, epoch: &str) -> String {
         let arguments = [epoch, "p", &LEASE_MS.to_string(), "1", "0", EVERYONE, CONTROL];
-        self.call(CLAIM_SCRIPT, &[CLAIM, DATA], &arguments).await
+        self.call(CLAIM_SCRIPT, &[CLAIM, DATA, "app:run:ctl@0:p"], &arguments).await
     }
 
     async fn look(&self) -> String {
