@@ -1,6 +1,6 @@
 //! Connects the hubs of several processes through Redis Streams, and lets the processes share runs.
-//! This crate needs Redis 7 or Valkey. It was tested only with Redis 7.0, not with newer versions
-//! or Valkey.
+//! This crate needs Redis 7 or Valkey. It was tested with Redis 7.0 and Valkey 9.1, but not with
+//! newer versions of Redis.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
