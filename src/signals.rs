@@ -315,10 +315,10 @@ pub(crate) fn interruption() -> Event {
     Event::new().event(INTERRUPTED).id(INTERRUPTED).data("")
 }
 
-/// The cause of the error of an answer whose rest no client can get. A [`RecordedError`] means the
-/// same.
+/// The cause of the error of an answer whose rest no client can get, with its text. A
+/// [`RecordedError`] means the same.
 #[derive(Debug)]
-pub(crate) struct Interrupted;
+pub(crate) struct Interrupted(pub(crate) &'static str);
 
 impl Interrupted {
     /// Returns whether this is a cause of `error`.
@@ -327,10 +327,9 @@ impl Interrupted {
     }
 }
 
-// The client's error has the text already.
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the rest of the answer is lost")
+        f.write_str(self.0)
     }
 }
 

@@ -59,7 +59,7 @@ impl Error for LateResponse {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let status = self.response.status();
         let stops = status == StatusCode::NO_CONTENT || status.is_client_error();
-        stops.then_some(&Interrupted)
+        stops.then_some(&Interrupted("no event stream follows"))
     }
 }
 

@@ -233,7 +233,7 @@ impl Error for RunError {
             // `SseLayer::on_error` finds the error of the run by it.
             (Some(recorded), _) => Some(recorded),
             // `SseLayer` tells an `EventSource`.
-            (None, _) => Some(&Interrupted),
+            (None, _) => Some(&Interrupted("the run ended")),
         }
     }
 }
