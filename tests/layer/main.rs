@@ -25,6 +25,7 @@ mod unlayered;
 mod body;
 #[path = "../connection/mod.rs"]
 mod connection;
+#[cfg(all(feature = "axum", feature = "json", feature = "testing", feature = "tracing"))]
 #[path = "../early_head/mod.rs"]
 mod early_head;
 #[path = "../streams/mod.rs"]

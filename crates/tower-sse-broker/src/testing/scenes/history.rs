@@ -49,14 +49,14 @@ pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<()
     sleep(AGE / 4).await;
     let late = HubProcess::connect_with(short(), world, "late").await?;
     let mut from_old = late.client(["news"], old);
-    let is_still_new = published.elapsed() < AGE / 2;
     let newest = a.publish("news", "newest").await?.id();
     let is_all_old = Instant::now() + AGE + Duration::from_millis(200);
+    // On a busy machine, it is old by now.
+    if published.elapsed() < AGE / 2 {
+        from_old.reads(["new", "newest"]).await?;
+    }
     for process in [early, late] {
         sends_nothing_old(process, &start, "newest", &newest).await?;
-    }
-    if is_still_new {
-        from_old.reads(["new", "newest"]).await?;
     }
     sleep_until(is_all_old).await;
     // Loads nothing.
