@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Response, response::Parts};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
 
 use super::{LateResponse, late_response::LateEvent};
 use crate::signals::{EarlyHead, Handled, Stopped};
@@ -28,12 +29,13 @@ pin_project! {
     enum Kind<F, B> {
         // The service has answered in time.
         Passing { #[pin] body: B },
-        Waiting { waiting: Option<Waiting<F>> },
+        // Boxed, because the bodies of all other responses are moved too.
+        Waiting { waiting: Option<Box<Waiting<F>>> },
         // The service has answered late, with an event stream. After that of an inner layer, or a
         // refusal, no terminator may follow.
         Streaming { #[pin] body: B, is_handled: bool },
         // The service has answered late, with something else.
-        Collecting { #[pin] body: B, late: Option<Late> },
+        Collecting { #[pin] body: B, late: Option<Box<Late>> },
         // After the event of a late error, no terminator may follow.
         Stopping,
         Over,
@@ -46,6 +48,10 @@ pub(super) struct Waiting<F> {
     pub(super) call: Pin<Box<F>>,
     pub(super) late_event: Option<LateEvent>,
     pub(super) head: EarlyHead,
+    /// When the head is sent, or `None` for a time that never comes.
+    pub(super) due: Option<Instant>,
+    /// `None` until the first poll has shown that the call has no answer yet.
+    pub(super) sleep: Option<Pin<Box<Sleep>>>,
 }
 
 /// A late answer that is not an event stream.
@@ -66,7 +72,7 @@ impl<F, B> EarlyHeadBody<F, B> {
         Self { kind: Kind::Passing { body } }
     }
 
-    pub(super) const fn waiting(waiting: Waiting<F>) -> Self {
+    pub(super) const fn waiting(waiting: Box<Waiting<F>>) -> Self {
         Self { kind: Kind::Waiting { waiting: Some(waiting) } }
     }
 
@@ -91,10 +97,10 @@ where
                 KindProj::Passing { body } => return body.poll_frame(cx).map_err(Into::into),
                 KindProj::Waiting { waiting } => {
                     warn_without_layer();
-                    let Some(Waiting { call, .. }) = waiting else { return Poll::Ready(None) };
-                    let answer = ready!(call.as_mut().poll(cx));
+                    let Some(early) = waiting else { return Poll::Ready(None) };
+                    let answer = ready!(early.call.as_mut().poll(cx));
                     match (answer, waiting.take()) {
-                        (Ok(response), Some(waiting)) => kind.set(Kind::of(response, waiting)),
+                        (Ok(response), Some(waiting)) => kind.set(Kind::of(response, *waiting)),
                         (Ok(_), None) => return Poll::Ready(None),
                         (Err(error), _) => return Poll::Ready(Some(Err(error.into()))),
                     }
@@ -116,12 +122,12 @@ where
                                 ready!(late.budget.poll_empty(cx));
                                 continue;
                             }
-                            late.take().map(Late::too_large)
+                            late.take().map(|late| late.too_large())
                         }
                         Some(Err(error)) => Some(Err(error.into())),
                         None => {
-                            let is_error = late.as_ref().is_some_and(Late::is_error);
-                            let last = late.take().map(Late::last_frame);
+                            let is_error = late.as_ref().is_some_and(|late| late.is_error());
+                            let last = late.take().map(|late| late.last_frame());
                             let stops = is_error && matches!(last, Some(Ok(_)));
                             kind.set(if stops { Kind::Stopping } else { Kind::Over });
                             return Poll::Ready(last);
@@ -160,7 +166,7 @@ impl<F, B> Kind<F, B> {
     /// Returns the rest of the body after this late response, and gives the layer what it can still
     /// use of its head.
     fn of(response: Response<B>, waiting: Waiting<F>) -> Self {
-        let Waiting { call, late_event, head } = waiting;
+        let Waiting { call, late_event, head, .. } = waiting;
         drop(call);
         let (mut parts, body) = response.into_parts();
         let is_stream = parts.status.is_success()
@@ -177,7 +183,7 @@ impl<F, B> Kind<F, B> {
             budget: CoopBudget::default(),
             late_event,
         };
-        Self::Collecting { body, late: Some(late) }
+        Self::Collecting { body, late: Some(Box::new(late)) }
     }
 }
 

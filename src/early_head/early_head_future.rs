@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use http::{Response, StatusCode, header::CONTENT_TYPE};
 use pin_project_lite::pin_project;
 use tokio::task::coop;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::{EarlyHeadBody, early_head_body::Waiting, late_response::LateEvent};
 use crate::{headers::TEXT_EVENT_STREAM, idle_timer::is_within_reach, signals::EarlyHead};
@@ -24,8 +24,8 @@ pin_project! {
     #[project = ProgressProj]
     enum Progress<F> {
         Passing { #[pin] call: F },
-        // `None` once the head was sent early.
-        Racing { call: Option<Waiting<F>>, due: Option<Instant>, sleep: Option<Pin<Box<Sleep>>> },
+        // `None` once the future has returned. Boxed, because all other futures are moved too.
+        Racing { race: Option<Box<Waiting<F>>> },
         // The client came back after the event that was to stop it.
         Stopped,
     }
@@ -48,10 +48,10 @@ impl<F> EarlyHeadFuture<F> {
         late_event: Option<LateEvent>,
         head: EarlyHead,
     ) -> Self {
-        // `None` for a time that never comes.
         let due = Instant::now().checked_add(after).filter(|due| is_within_reach(*due));
-        let call = Some(Waiting { call: Box::pin(call), late_event, head });
-        Self { progress: Progress::Racing { call, due, sleep: None } }
+        let call = Box::pin(call);
+        let race = Some(Box::new(Waiting { call, late_event, head, due, sleep: None }));
+        Self { progress: Progress::Racing { race } }
     }
 }
 
@@ -67,19 +67,20 @@ where
             ProgressProj::Passing { call } => {
                 call.poll(cx).map_ok(|response| response.map(EarlyHeadBody::passing))
             }
-            ProgressProj::Racing { call, due, sleep } => {
-                let Some(Waiting { call: future, .. }) = call else { return Poll::Pending };
-                if let Poll::Ready(answer) = future.as_mut().poll(cx) {
-                    *call = None;
+            ProgressProj::Racing { race } => {
+                let Some(racing) = race else { return Poll::Pending };
+                if let Poll::Ready(answer) = racing.call.as_mut().poll(cx) {
+                    *race = None;
                     return Poll::Ready(
                         answer.map(|response| response.map(EarlyHeadBody::passing)),
                     );
                 }
-                let Some(due) = *due else { return Poll::Pending };
-                let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+                let Some(due) = racing.due else { return Poll::Pending };
+                let sleep = racing.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
                 // The call may have spent tokio's budget, without which a timer is never ready.
                 ready!(pin!(coop::unconstrained(sleep)).poll(cx));
-                call.take().map_or(Poll::Pending, |call| Poll::Ready(Ok(early_response(call))))
+                racing.sleep = None;
+                race.take().map_or(Poll::Pending, |early| Poll::Ready(Ok(early_response(early))))
             }
             ProgressProj::Stopped => {
                 let mut response = Response::new(EarlyHeadBody::empty());
@@ -91,9 +92,9 @@ where
 }
 
 /// Returns the head that is sent before the call has answered.
-fn early_response<F, B>(call: Waiting<F>) -> Response<EarlyHeadBody<F, B>> {
-    let head = call.head.clone();
-    let mut response = Response::new(EarlyHeadBody::waiting(call));
+fn early_response<F, B>(early: Box<Waiting<F>>) -> Response<EarlyHeadBody<F, B>> {
+    let head = early.head.clone();
+    let mut response = Response::new(EarlyHeadBody::waiting(early));
     response.headers_mut().insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
     response.extensions_mut().insert(head.on_refusal());
     response.extensions_mut().insert(head);
