@@ -305,7 +305,7 @@ where
     #[cold]
     pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
         let this = self.state();
-        let (mut start, mut is_early) = (None, false);
+        let mut start = None;
         if let StreamPhase::Beginning(ends_with, opening) =
             mem::replace(this.phase, StreamPhase::Open)
         {
@@ -313,10 +313,7 @@ where
             match opening.map(|opening| *opening) {
                 None => {}
                 Some(Opening::Start(start_at)) => start = Some(start_at),
-                Some(Opening::Early(early)) => {
-                    is_early = true;
-                    *this.phase = StreamPhase::Waiting(early);
-                }
+                Some(Opening::Early(early)) => *this.phase = StreamPhase::Waiting(early),
             }
         }
         let before = this.deadline.take();
@@ -329,6 +326,7 @@ where
         let options = &self.state.options;
         let start = start.map(|start| options.start_event(start)).unwrap_or_default();
         let (mut preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
+        let is_early = matches!(self.state.phase, StreamPhase::Waiting(_));
         let is_heartbeat = is_early && preamble.is_empty();
         if is_heartbeat {
             preamble = options.first_sign();

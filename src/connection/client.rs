@@ -168,7 +168,7 @@ fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 pub(crate) struct HeaderScan {
     pub(crate) has_last_event_id: bool,
     /// Whether an `Accept` header is long enough to name `text/event-stream`.
-    pub(super) has_long_accept: bool,
+    pub(crate) has_long_accept: bool,
 }
 
 impl HeaderScan {

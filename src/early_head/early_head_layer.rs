@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::{EarlyHeadBody, EarlyHeadFuture, late_response::LateEvent};
 use crate::BoxError;
-use crate::connection::{Client, LastEventId, names_event_stream};
+use crate::connection::{Client, HeaderScan, LastEventId, names_event_stream};
 use crate::event::Event;
 use crate::signals::{EarlyHead, INTERRUPTED};
 
@@ -213,7 +213,10 @@ where
         }
         let can_wait = match &self.options.when {
             None if *request.method() != Method::GET => false,
-            None => names_event_stream(request.headers()),
+            None => {
+                let headers = request.headers();
+                HeaderScan::of(headers).has_long_accept && names_event_stream(headers)
+            }
             Some(when) => {
                 let (parts, body) = request.into_parts();
                 let can_wait = when(&parts);
