@@ -4,6 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, future::poll_fn, mem, ops::Deref, pin::pin, task::Poll};
 
+use http::{Request, request::Parts};
+
 /// Calls a callback and returns its result, or logs a warning and returns `None` if it panics.
 pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     let value = without_panic(callback);
@@ -14,6 +16,26 @@ pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
         });
     }
     value
+}
+
+/// Calls a callback with the head of a request, and returns its result, or `None` if it panics.
+#[cold]
+pub(crate) fn with_head<B, T>(
+    request: &mut Request<B>,
+    callback: impl FnOnce(&Parts) -> T,
+) -> Option<T> {
+    // The callback does not depend on the body's type, so it borrows the parts alone.
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = request.method().clone();
+    parts.version = request.version();
+    mem::swap(&mut parts.uri, request.uri_mut());
+    mem::swap(&mut parts.headers, request.headers_mut());
+    mem::swap(&mut parts.extensions, request.extensions_mut());
+    let result = catch_panic(|| callback(&parts));
+    *request.uri_mut() = parts.uri;
+    *request.headers_mut() = parts.headers;
+    *request.extensions_mut() = parts.extensions;
+    result
 }
 
 /// Calls a callback and returns its result, or `None` if it panics.

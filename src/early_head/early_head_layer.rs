@@ -8,10 +8,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{EarlyHeadBody, EarlyHeadFuture, late_response::LateEvent};
-use crate::BoxError;
 use crate::connection::{Client, HeaderScan, LastEventId, names_event_stream};
 use crate::event::Event;
 use crate::signals::{EarlyHead, INTERRUPTED};
+use crate::{BoxError, callback::with_head};
 
 /// Decides by a request's head whether it can get an early head.
 type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
@@ -66,7 +66,7 @@ impl EarlyHeadLayer {
     /// `Accept` names `text/event-stream`.
     ///
     /// `when` replaces the default. The layer calls it for each request except `HEAD` requests, which
-    /// always pass. Return `false` unless the client expects an event stream: it receives one, even
+    /// always pass. If it panics, the request passes too. Return `false` unless the client expects an event stream: it receives one, even
     /// if the service answers with JSON later. If only the body says what the client expects, call
     /// [`answer`](Self::answer) in the handler instead.
     ///
@@ -151,6 +151,22 @@ impl EarlyHeadLayer {
 }
 
 impl EarlyHeadOptions {
+    /// Returns whether a request can get an early head.
+    #[inline]
+    fn can_wait<B>(&self, request: &mut Request<B>) -> bool {
+        let can_wait = match &self.when {
+            None if *request.method() != Method::GET => false,
+            None => {
+                let headers = request.headers();
+                HeaderScan::of(headers).has_long_accept && names_event_stream(headers)
+            }
+            Some(_) if *request.method() == Method::HEAD => false,
+            Some(when) => with_head(request, |parts| when(parts)).unwrap_or_default(),
+        };
+        // An outer layer of this kind may already wait for the answer.
+        can_wait && request.extensions().get::<EarlyHead>().is_none()
+    }
+
     fn race<F>(&self, call: F, head: EarlyHead) -> EarlyHeadFuture<F> {
         EarlyHeadFuture::racing(call, self.after, self.late_event.clone(), head)
     }
@@ -208,32 +224,20 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if *request.method() == Method::HEAD {
-            return EarlyHeadFuture::passing(self.inner.call(request));
-        }
-        let can_wait = match &self.options.when {
-            None if *request.method() != Method::GET => false,
-            None => {
-                let headers = request.headers();
-                HeaderScan::of(headers).has_long_accept && names_event_stream(headers)
+        let mut head = None;
+        if self.options.can_wait(&mut request) {
+            if was_stopped(&request) {
+                return EarlyHeadFuture::stopped();
             }
-            Some(when) => {
-                let (parts, body) = request.into_parts();
-                let can_wait = when(&parts);
-                request = Request::from_parts(parts, body);
-                can_wait
-            }
-        };
-        // An outer layer of this kind may already wait for the answer.
-        if !can_wait || request.extensions().get::<EarlyHead>().is_some() {
-            return EarlyHeadFuture::passing(self.inner.call(request));
+            let early = head.insert(EarlyHead::default());
+            request.extensions_mut().insert(early.clone());
         }
-        if was_stopped(&request) {
-            return EarlyHeadFuture::stopped();
+        // One call, because the compiler copies the future for each.
+        let call = self.inner.call(request);
+        match head {
+            None => EarlyHeadFuture::passing(call),
+            Some(head) => self.options.race(call, head),
         }
-        let head = EarlyHead::default();
-        request.extensions_mut().insert(head.clone());
-        self.options.race(self.inner.call(request), head)
     }
 }
 

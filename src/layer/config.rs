@@ -1,4 +1,4 @@
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use http::header::VARY;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Refusal;
 use crate::body::{Observation, SseBody, StreamRecord};
-use crate::callback::{Opaque, catch_panic};
+use crate::callback::{Opaque, with_head};
 use crate::connection::{
     Client, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream,
 };
@@ -63,7 +63,8 @@ impl Config {
         if !self.timings && self.label.is_none() {
             return None;
         }
-        let label = self.label.as_ref().and_then(|label| label_of(label, request));
+        let label = self.label.as_ref();
+        let label = label.and_then(|label| with_head(request, |parts| label(parts)));
         Some(Box::new(Observation::new(label, self.timings)))
     }
 
@@ -153,22 +154,6 @@ impl Config {
             || self.label.is_some()
             || self.streams.is_some();
     }
-}
-
-/// Returns the label of the stream that answers a request. `None` if the program's closure panics.
-fn label_of<B>(label: &LabelOf, request: &mut Request<B>) -> Option<Label> {
-    // The closure does not depend on the body's type, so it borrows the parts alone.
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = request.method().clone();
-    parts.version = request.version();
-    mem::swap(&mut parts.uri, request.uri_mut());
-    mem::swap(&mut parts.headers, request.headers_mut());
-    mem::swap(&mut parts.extensions, request.extensions_mut());
-    let label = catch_panic(|| label(&parts));
-    *request.uri_mut() = parts.uri;
-    *request.headers_mut() = parts.headers;
-    *request.extensions_mut() = parts.extensions;
-    label
 }
 
 /// The reason a stream is not opened.
