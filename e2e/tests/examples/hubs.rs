@@ -55,11 +55,3 @@ async fn ticker_begins_with_the_prices_of_the_chosen_symbols() {
     chosen.sort();
     assert!(chosen[0].starts_with("AAB ") && chosen[1].starts_with("AAD "), "{chosen:?}");
 }
-
-#[tokio::test]
-async fn dashboard_sends_samples() {
-    let example = Example::start("dashboard");
-    let sample = open(example.address, "/events", "").await.next().await.unwrap();
-    assert_eq!(sample.event, "sample");
-    assert_eq!(serde_json::from_str::<Value>(&sample.data).unwrap()["number"], 1);
-}
