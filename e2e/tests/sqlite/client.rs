@@ -6,8 +6,13 @@ use super::*;
 pub(crate) type Servers = Arc<Mutex<Vec<SocketAddr>>>;
 
 /// Reads from `last` on up to the event `end`, and returns the data of all events.
-pub(crate) async fn read_to_end(servers: Servers, client: usize, mut last: String) -> Vec<String> {
-    let (http, mut received) = (reqwest::Client::new(), Vec::new());
+pub(crate) async fn read_to_end(
+    http: reqwest::Client,
+    servers: Servers,
+    client: usize,
+    mut last: String,
+) -> Vec<String> {
+    let mut received = Vec::new();
     for attempt in client.. {
         let address = {
             let servers = servers.lock().unwrap();

@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower_sse::decode::Decoder;
 use tower_sse::hub::{Hub, PublishError};
-use tower_sse::{LastEventId, SseLayer};
+use tower_sse::{LastEventId, Retention, SseLayer};
 use tower_sse_sqlite::Sqlite;
 
 use support::{PATIENCE, Process, soon};

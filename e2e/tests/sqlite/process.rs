@@ -32,7 +32,9 @@ async fn publish(hub: Hub, name: String, stop: CancellationToken) {
 async fn serve_and_publish() {
     let Some(task) = Process::task() else { return };
     let (path, name) = task.split_once('\n').unwrap();
-    let hub = Hub::connect(Sqlite::open(path).unwrap().broker("news")).await.unwrap();
+    // On a busy machine, a client can come back after more than the default of 1,024 events.
+    let hub = Hub::builder().retention(Retention::new().events(100_000));
+    let hub = hub.connect(Sqlite::open(path).unwrap().broker("news")).await.unwrap();
     let (stop, shutdown) = (CancellationToken::new(), CancellationToken::new());
     let app = Router::new()
         .route("/events", get(events))

@@ -113,8 +113,11 @@ async fn nothing_is_lost_while_processes_are_killed_and_deployed() {
         *addresses.lock().unwrap() = living;
     };
     publish_addresses(&servers);
+    // One for all, because a new one loads the certificates of the system.
+    let http = reqwest::Client::new();
     let reading: Vec<_> = (0..CLIENTS)
-        .map(|client| tokio::spawn(read_to_end(Arc::clone(&addresses), client, start.clone())))
+        .map(|client| read_to_end(http.clone(), Arc::clone(&addresses), client, start.clone()))
+        .map(tokio::spawn)
         .collect();
     let stop = Arc::new(AtomicBool::new(false));
     let sql = {
