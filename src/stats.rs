@@ -4,6 +4,9 @@ use std::fmt::{self, Display, Formatter, Result, Write};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex};
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::connection::{CloseReason, CloseReport, Label};
 use crate::lock::lock;
@@ -54,8 +57,11 @@ pub struct Stats {
     counters: Arc<Counters>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counters {
+    /// Seconds in `ages` count from here.
+    created: Instant,
+    ages: Mutex<Ages>,
     opened: AtomicU64,
     closed: [AtomicU64; CloseReason::ALL.len()],
     refused: AtomicU64,
@@ -65,6 +71,53 @@ struct Counters {
     /// The labels, in the order in which they were first seen: at most [`MAX_LABELS`], and
     /// [`OTHER`].
     labels: Mutex<Vec<Labelled>>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            created: Instant::now(),
+            ages: Mutex::new(Ages(VecDeque::with_capacity(8))),
+            opened: AtomicU64::default(),
+            closed: Default::default(),
+            refused: AtomicU64::default(),
+            frames: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            heartbeats: AtomicU64::default(),
+            labels: Mutex::default(),
+        }
+    }
+}
+
+/// The number of open streams by the second in which they opened, in ascending order.
+// A map would allocate for the first stream.
+#[derive(Debug)]
+struct Ages(VecDeque<(u64, u64)>);
+
+impl Ages {
+    fn add(&mut self, second: u64) {
+        match self.find(second) {
+            Ok(at) => {
+                if let Some((_, open)) = self.0.get_mut(at) {
+                    *open += 1;
+                }
+            }
+            Err(at) => self.0.insert(at, (second, 1)),
+        }
+    }
+
+    fn remove(&mut self, second: u64) {
+        let Ok(at) = self.find(second) else { return };
+        let Some((_, open)) = self.0.get_mut(at) else { return };
+        *open -= 1;
+        if *open == 0 {
+            self.0.remove(at);
+        }
+    }
+
+    fn find(&self, second: u64) -> std::result::Result<usize, usize> {
+        self.0.binary_search_by_key(&second, |(other, _)| *other)
+    }
 }
 
 /// The streams with one label.
@@ -100,8 +153,11 @@ impl Stats {
         let closed_by_reason: Vec<_> = CloseReason::ALL.into_iter().zip(closed).collect();
         let closed = closed_by_reason.iter().map(|(_, closed)| closed).sum();
         let opened = load(&counters.opened);
+        let oldest = lock(&counters.ages).0.front().map(|(second, _)| *second);
+        let oldest = oldest.map(Duration::from_secs);
         let labels = lock(&counters.labels);
         StatsSnapshot {
+            oldest_age: oldest.map(|oldest| counters.created.elapsed().saturating_sub(oldest)),
             open: opened.saturating_sub(closed),
             opened,
             closed,
@@ -115,14 +171,19 @@ impl Stats {
         }
     }
 
-    pub(crate) fn opened(&self, label: Option<&Label>) {
+    pub(crate) fn opened(&self, at: Instant, label: Option<&Label>) {
         self.counters.opened.fetch_add(1, Relaxed);
+        lock(&self.counters.ages).add(self.second_of(at));
         if let Some(label) = label {
             self.count_labelled(label, |streams| {
                 streams.open += 1;
                 streams.opened += 1;
             });
         }
+    }
+
+    fn second_of(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.counters.created).as_secs()
     }
 
     /// Counts a stream under its label, or under [`OTHER`] if there are too many labels.
@@ -151,7 +212,8 @@ impl Stats {
         self.counters.heartbeats.fetch_add(heartbeats, Relaxed);
     }
 
-    pub(crate) fn closed(&self, report: &CloseReport) {
+    pub(crate) fn closed(&self, opened_at: Instant, report: &CloseReport) {
+        lock(&self.counters.ages).remove(self.second_of(opened_at));
         if let Some(counter) = self.counters.closed.get(report.reason as usize) {
             counter.fetch_add(1, Release);
         }
@@ -171,6 +233,10 @@ fn load(counter: &AtomicU64) -> u64 {
 pub struct StatsSnapshot {
     /// The number of streams that are open.
     pub open: u64,
+    /// The age of the oldest open stream, to within a second. If it exceeds the
+    /// [maximum age](crate::SseLayer::max_age) and its grace period, the server's connection doesn't
+    /// poll that stream any more.
+    pub oldest_age: Option<Duration>,
     /// The total number of streams that were opened, including those that have closed.
     pub opened: u64,
     /// The number of streams that have closed.
@@ -201,6 +267,8 @@ impl fmt::Display for StatsSnapshot {
     /// Writes the counters in the text format of Prometheus.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         gauge(f, "sse_streams_open", "Streams that are open.", self.open)?;
+        let oldest = self.oldest_age.unwrap_or_default().as_secs();
+        gauge(f, "sse_streams_oldest_age_seconds", "Age of the oldest open stream.", oldest)?;
         counter(f, "sse_streams_opened_total", "Streams that were opened.", self.opened)?;
         let metric = ("sse_streams_closed_total", "Streams that have closed, by reason.");
         labelled(f, "counter", metric, "reason", self.closed_by_reason.iter().copied())?;

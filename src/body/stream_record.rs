@@ -61,13 +61,14 @@ impl StreamRecord {
         permit: Option<OwnedSemaphorePermit>,
         observation: Option<Box<Observation>>,
     ) -> Self {
-        stats.opened(observation.as_ref().and_then(|observed| observed.label.as_ref()));
+        let opened_at = Instant::now();
+        stats.opened(opened_at, observation.as_ref().and_then(|observed| observed.label.as_ref()));
         for Opaque(callback) in on_open {
             _ = catch_panic(|| callback());
         }
         let awaits_event = observation.as_ref().is_some_and(|observed| observed.awaits_event);
         let stream = OpenStream {
-            opened_at: Instant::now(),
+            opened_at,
             in_stats: Counts::default(),
             stats,
             on_close,
@@ -192,7 +193,7 @@ impl OpenStream {
             time_to_head,
             time_to_first_event,
         };
-        self.stats.closed(&report);
+        self.stats.closed(self.opened_at, &report);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
         // A subscriber is code of the program too.

@@ -34,6 +34,28 @@ fn stream_is_open_from_its_head_to_its_drop() {
     assert_eq!(closed_for(&now, CloseReason::Disconnected), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn oldest_age_is_that_of_the_oldest_stream_that_is_open() {
+    let stats = Stats::new();
+    let layer: SseLayer = SseLayer::new().stats(&stats);
+    let oldest = || stats.snapshot().oldest_age;
+    assert_eq!(oldest(), None);
+    let old = open::<Bodies>(&layer).unwrap();
+    let twin = open::<Bodies>(&layer).unwrap();
+    advance(90 * SECOND).await;
+    let young = open::<Bodies>(&layer).unwrap();
+    advance(5 * SECOND).await;
+    assert_eq!(oldest(), Some(95 * SECOND));
+    drop(old);
+    assert_eq!(oldest(), Some(95 * SECOND), "its twin is as old");
+    let text = stats.snapshot().to_string();
+    assert!(text.contains("\nsse_streams_oldest_age_seconds 95\n"), "{text}");
+    drop(twin);
+    assert_eq!(oldest(), Some(5 * SECOND));
+    drop(young);
+    assert_eq!(oldest(), None);
+}
+
 #[test]
 fn several_layers_can_share_stats_and_clones_are_shared() {
     let stats = Stats::new();
