@@ -16,7 +16,7 @@ pub(crate) fn phone(width: u32) -> Value {
     })
 }
 
-/// Takes the picture in the README.
+/// Takes the picture that the README links to.
 #[tokio::test]
 #[ignore = "overwrites docs/dashboard.png"]
 async fn dashboard_of_the_readme_is_taken() {
