@@ -1,9 +1,14 @@
-//! A Tower layer for server-sent events on axum and hyper: it sends heartbeats while a stream is
-//! idle, and adds headers that ask proxies not to buffer, transform or cache the stream.
+//! A Tower layer that keeps server-sent events flowing on axum and hyper, and a hub from which
+//! clients resume.
 //!
-//! Further options of the layer end streams at a shutdown, limit their number, and count them. With
-//! a [hub], clients that reconnect receive the events that they missed. Wrap the handlers that you
-//! have, or write new ones with the events of this crate.
+//! Your stream works on your machine. Behind a proxy, its events arrive late, and nginx cuts it
+//! after 60 idle seconds. Your next deployment waits for streams that never end, and clients that
+//! return have missed what you sent meanwhile.
+//!
+//! [`SseLayer`] wraps the handlers that you have. It asks proxies not to buffer, transform or cache
+//! the stream, and sends a heartbeat after 15 seconds without a byte. Options end streams at a
+//! shutdown, limit their number, and count them. A [hub] keeps recent events, and sends clients
+//! what they missed.
 //!
 //! # A layer around what you have
 //!
@@ -29,13 +34,13 @@
 //! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 //! ```
 //!
-//! Other responses pass through unchanged. The pages for [axum's `Sse`](guide::axum) and for [other
-//! libraries](guide::coming_from) say what changes when you switch to this crate.
+//! Other responses pass through unchanged. Coming from [axum's `Sse`](guide::axum) or [another
+//! library](guide::coming_from)? These pages say what changes.
 //!
 //! # Events of your own
 //!
-//! [`response`] makes a response from any stream of [`Event`]s. With [`LastEventId`], a handler
-//! continues after the last event that a reconnecting client received:
+//! [`response`] makes a response from any stream of [`Event`]s. A client that reconnects sends the
+//! id of the last event it received, and your handler goes on from there:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
@@ -55,8 +60,8 @@
 //! let app: Router = Router::new().route("/count", get(count)).layer(SseLayer::new());
 //! ```
 //!
-//! If many clients receive the same events, or your events have no ids of their own, publish to a
-//! [hub]. It keeps recent events and assigns their ids:
+//! If many clients receive the same events, or your events have no ids, publish to a [hub]. It
+//! assigns ids and keeps recent events:
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "hub"))]
@@ -90,14 +95,15 @@
 //!
 //! # Options
 //!
-//! [`SseLayer`](SseLayer#options) lists all options. With [`StreamOptions`], a request or a
-//! response can set options for its own stream. Put only one layer around a route: of two layers,
-//! the options of the inner one apply, [with a few exceptions](guide::placement#two-layers).
+//! [`SseLayer`](SseLayer#options) lists the layer's options. With [`StreamOptions`], a request or a
+//! response sets options for its own stream. Put only one layer around a route. You might expect
+//! two to add up, but the inner one's options apply, [with a few
+//! exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
 //!
 //! An event stream is a response of type `text/event-stream` with any status but 1xx, 204 and 304.
-//! The layer removes any parameters from this type, and changes these headers:
+//! The layer removes parameters from this type, and changes these headers:
 //!
 //! | Header | Value |
 //! |---|---|
@@ -109,37 +115,35 @@
 //!
 //! A `HEAD` request gets the same headers as a `GET`.
 //!
-//! The layer never changes the events of the source. It writes heartbeats only at the start of a
-//! line, and its own events only between those of the source. It writes nothing into a body with a
-//! content coding, so put a [compressor outside of the layer](guide::upstreams#compression).
+//! The layer never changes your events. It writes heartbeats only at the start of a line, and its
+//! own events only between yours. It writes nothing into a body with a content coding, so put a
+//! [compressor outside of the layer](guide::upstreams#compression).
 //!
 //! # Events and their bytes
 //!
-//! [`Event`] is an event that a server sends. [`Message`](decode::Message) is an event that a
-//! client has received. [`Json`] is an event whose data is serialised as JSON when the event is
-//! sent. [`Encoded`](event::Encoded) is one or more events, encoded once for many streams.
-//! [`MessageStream`](decode::MessageStream) and [`Decoder`](decode::Decoder) decode events, for
-//! clients, proxies and tests. [`EventSplitter`](decode::EventSplitter) splits a stream into its
-//! events, without changing their bytes.
+//! You send an [`Event`], or with [`Encoded`](event::Encoded) several, encoded once for many
+//! streams. [`MessageStream`](decode::MessageStream) and [`Decoder`](decode::Decoder) read a stream
+//! as [`Message`](decode::Message)s, and [`EventSplitter`](decode::EventSplitter) splits it without
+//! changing its bytes.
 //!
-//! Untrusted text cannot forge a field: each line of an event's data is sent in a `data` field of
-//! its own, and [`EventName`] and [`EventId`] are validated when they are created.
+//! Untrusted text can't forge a field. Each line of your data is sent in its own `data` field, and
+//! [`EventName`] and [`EventId`] are validated when you create them.
 //!
 //! # Clients that disconnect
 //!
-//! When a client disconnects, the server drops the response and with it the source stream. The
-//! layer reports no error, and logs nothing above DEBUG.
+//! When a client disconnects, the server drops the response, and your stream with it. The layer
+//! reports no error, and logs nothing above DEBUG.
 //!
-//! A stream has no task of its own: the server polls it. A disconnect therefore cancels the futures
-//! that the stream awaits. Work that must outlive the client needs a spawned task. To stop a
-//! spawned task when the client disconnects, use the signal [`Disconnect`].
-//! [`track_disconnects`](SseLayer::track_disconnects) turns the signal on; for services that return
-//! a [bare stream](SseLayer#services-that-return-a-bare-stream), it is always on.
+//! You might expect your stream to run on a task. It doesn't: the server polls it, and a disconnect
+//! cancels what it awaits. Spawn a task for work that must outlive the client. To stop such a task
+//! at the disconnect, use the signal [`Disconnect`], which
+//! [`track_disconnects`](SseLayer::track_disconnects) turns on. It's always on for services that
+//! return a [bare stream](SseLayer#services-that-return-a-bare-stream).
 //!
 //! # Graceful shutdown
 //!
-//! The graceful shutdown of axum, hyper and tonic waits until every body has ended, and an event
-//! stream does not end by itself. Give the layer the token that shuts down the server:
+//! You might expect a graceful shutdown to end your streams. In axum, hyper and tonic it waits for
+//! them, and they don't end by themselves. Give the layer the token that shuts down your server:
 //!
 //! ```
 //! use tokio_util::sync::CancellationToken;
@@ -150,19 +154,19 @@
 //! SseLayer::new().shutdown(shutdown.clone());
 //! ```
 //!
-//! By default, streams of `GET` requests end at once, between events where possible, so that their
-//! clients reconnect. The answer to a `POST` may take up to 30 more seconds. After that, its body
-//! fails, so that a partial answer does not look complete. New streams are [refused](Refusal), so
-//! that their clients try again later. [`Drain`] sets when streams end, and how much time answers
-//! to a `POST` have. The page on [shutdown](guide::shutdown) has whole programs, with a deadline
-//! for clients that do not read.
+//! By default, streams of `GET` requests end at once, between events where possible, and each
+//! `EventSource` reconnects after a random time. The answer to a `POST` may take up to 30 more
+//! seconds. After that its body fails, because a partial answer must not look complete. New streams
+//! are [refused](Refusal), and their clients try again later. [`Drain`] sets these times. The layer
+//! can't end the stream of a client that doesn't read, so your server also needs the deadline on
+//! the page [shutdown](guide::shutdown).
 //!
 //! # In production
 //!
-//! The page [serving](guide::serving) shows a server with a shutdown deadline and with
-//! `TCP_NODELAY`. Without `TCP_NODELAY`, small events arrive late. Answer an `EventSource` with
-//! `200`: any other status stops it for good. Also follow the [checklist](guide::operating). If a
-//! program does not compile, or misbehaves, see [troubleshooting](guide::troubleshooting).
+//! Start from [this server](guide::serving), which has a deadline and sets `TCP_NODELAY`. Without
+//! `TCP_NODELAY`, small events arrive late. Answer an `EventSource` with `200`: any other status
+//! except a redirect stops it for good. Follow the [checklist](guide::operating). If your program
+//! doesn't compile, or misbehaves, see [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
@@ -174,68 +178,65 @@
 //! - prices, of which only the newest counts: [`ticker`]
 //! - metrics for Prometheus, from one process or several: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
-//! - a slow model behind a proxy that does not wait for it: [`early_head`][early_head_example]
-//! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart); and
-//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), a program
-//!   whose page has a button that cuts the network
-//! - an MCP server whose shutdown waits for the calls in progress: [`mcp`](guide::mcp)
+//! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
+//! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart), and
+//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), where you can
+//!   cut the network
+//! - an MCP server whose shutdown waits for calls in progress: [`mcp`](guide::mcp)
 //! - axum's `Sse`, bare hyper: [`existing_axum`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]
 //! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`]
 //! - very many clients in one process: [`many_clients`]
 //!
-//! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, which run
-//! `chat`, `notifications` and `runs` in several processes over Redis. Another program there,
-//! [`notifications_postgres`], publishes events in transactions of PostgreSQL. `dashboard` draws live
-//! charts, `tonic_web` serves events beside gRPC, and `graceful_tonic` shuts tonic's server down.
+//! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, over Redis;
+//! [`notifications_postgres`], which publishes in transactions; `dashboard`, with live charts; and
+//! for tonic, `tonic_web` and `graceful_tonic`.
 //!
 //! # Features
 //!
 //! No feature is on by default. `full` enables all but `testing`.
 //!
-//! - `axum`: [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) are extractors,
-//!   and [`StreamOptions`] is a response part. The feature depends on axum-core only. Closures such
-//!   as [`on_error`](SseLayer::on_error) receive [your own
-//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
+//! - `axum`: handlers extract [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects),
+//!   and return [`StreamOptions`] with a response. Closures such as
+//!   [`on_error`](SseLayer::on_error) receive [your own
+//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it. The feature
+//!   depends on axum-core only.
 //! - `filter`: the module [`filter`].
 //! - `hub`: the module [`hub`].
 //! - `json`: [`Json`] and [`Event::json_data`].
 //! - `runs`: the module [`runs`].
-//! - `testing`: the module [`testing`]; with `hub`, also a broker in memory, and tests for brokers
-//!   of your own.
+//! - `testing`: the module [`testing`]; with `hub`, also a broker in memory.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). DEBUG for each stream that closes,
 //!   WARN for mistakes in the program, ERROR if a [broker](hub::broker) stops.
 //!
 //! # Compatibility
 //!
-//! - **Rust.** 1.88 or later, for this crate and for `tower-sse-redis`, `tower-sse-postgres`,
-//!   `tower-sse-sqlite`, `tower-sse-broker` and `sse-check`. The six crates are released together,
-//!   with the same version number.
+//! - **Rust.** 1.88 or later. `tower-sse-redis`, `tower-sse-postgres`, `tower-sse-sqlite`,
+//!   `tower-sse-broker` and `sse-check` need the same, and always have this crate's version number.
 //! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
-//!   Without the feature, the layer and the responses of this crate work with any axum that uses
-//!   `http` 1, such as 0.7. A handler then extracts the last event id as `Extension<LastEventId>`.
-//! - **hyper and tonic.** Any version that uses `http` 1. The crate depends on neither. gRPC passes
+//!   Without the feature, you can use any axum with `http` 1, such as 0.7, and extract the last
+//!   event id as `Extension<LastEventId>`.
+//! - **hyper and tonic.** Any version with `http` 1. The crate depends on neither. gRPC passes
 //!   through unchanged.
-//! - **Systems.** Linux is tested most. On macOS and Windows, CI runs the tests of this crate, of
-//!   `tower-sse-broker` and of `tower-sse-redis`, but no tests with a browser or a proxy.
-//! - **Browsers.** The tests drive Chromium. Firefox and WebKit were tried by hand, and [differ
-//!   from Chromium](guide::clients#exceptions) in a few points. Browsers on Android and iOS were
-//!   not tried.
-//! - **Two versions of a program or of these crates** [can
+//! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
+//!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
+//! - **Browsers.** The tests drive Chromium, and for first visits also Firefox and WebKitGTK, which
+//!   [differ](guide::clients#exceptions) in a few points. Safari and phones were not tried.
+//! - **Deployments.** Two versions of your program or of these crates [can
 //!   share](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments)
-//!   a Redis server, for example during a deployment.
+//!   a Redis server.
 //!
 //! # Stability
 //!
 //! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. The
-//! public API uses types and traits of crates that have not reached 1.0 either: futures-core,
-//! tokio-util, tower-layer, tower-service and, with feature `axum`, axum-core. So a breaking change
-//! in any of them can require one here.
+//! public API also has types of crates below 1.0: futures-core, tokio-util, tower-layer,
+//! tower-service and, with feature `axum`, axum-core. This means that a breaking change in one of
+//! them can require one here.
 //!
-//! Where this documentation describes the bytes of a stream, the bytes and their order are stable.
-//! The boundaries of frames, and the texts of log lines and errors, can change in any version.
-//! `unsafe` is forbidden.
+//! Where this documentation describes the bytes of a stream, you can rely on them and their order.
+//! Frame boundaries, and the texts of log lines and errors, can change in any version. `unsafe` is
+//! forbidden.
 //!
 //! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
