@@ -1,5 +1,12 @@
-//! A publish-subscribe hub: the subscribers of a topic receive all events of the topic, and clients
-//! that reconnect receive the events that they missed (feature `hub`).
+//! Topics whose events reach many clients, and from which clients resume when they reconnect
+//! (feature `hub`).
+//!
+//! Your clients read from a channel. One of them goes through a tunnel for ten seconds, reconnects,
+//! and what you published meanwhile is gone.
+//!
+//! A hub keeps it: by default the newest 1,024 events of each topic, for five minutes. Each event
+//! has an id, and a client that reconnects sends the last id it received. It then gets the rest, in
+//! order. If some of that is gone, it gets an event named `gap`, and your page reloads its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -25,9 +32,9 @@
 //!
 //! # Topics
 //!
-//! Any string can be the name of a topic. Subscribing and publishing create the topic, which exists
-//! while it has subscriptions or keeps events. To address one client, give it a topic of its own.
-//! To address a group or all clients, let them share a topic:
+//! Any string can name a topic. Publishing or subscribing creates it, and it exists while it has
+//! subscriptions or keeps events. To reach one client, give it a topic of its own. To reach a
+//! group, or everyone, let clients share a topic:
 //!
 //! ```
 //! # use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
@@ -42,11 +49,11 @@
 //! # }
 //! ```
 //!
-//! [`publish_now`](Hub::publish_now) is for synchronous code, in a hub without a broker.
+//! In synchronous code, if your hub has no broker, use [`publish_now`](Hub::publish_now).
 //!
 //! # JSON
 //!
-//! With feature `json`, a value that implements `Serialize` becomes the data of an event:
+//! With feature `json`, you can publish any value that implements `Serialize`:
 //!
 //! ```
 //! # #[cfg(feature = "json")] {
@@ -65,32 +72,33 @@
 //! # }
 //! ```
 //!
-//! The value is serialised once, when it is published. A web page reads it with
+//! The value is serialised once, when you publish it. Your page reads it with
 //! `JSON.parse(event.data)`.
 //!
 //! # Order and resumption
 //!
-//! The hub assigns ids in the order of publication, across all its topics. One `Last-Event-ID` is
-//! therefore enough for a stream of many topics. A subscription that [resumes](Subscribe::resume)
-//! after an id continues with the next event that is kept, in order and without duplicates.
+//! Ids follow the order of publication across all topics. This means that one `Last-Event-ID` is
+//! enough for many topics. A subscription that [resumes](Subscribe::resume) after an id continues
+//! with the next kept event, in order and without duplicates.
 //!
-//! If events after that id were evicted because of a [limit](#memory), the client receives an event
-//! named `gap` with the topic's name as its data. The client also receives a gap if the hub cannot
-//! know whether the client missed events, for example if the client's id comes from another hub.
-//! [`GapPolicy`] sets what happens at a gap. If your program may have missed events itself, it
-//! reports a gap with [`Hub::gap`].
+//! If a [limit](#memory) has evicted events that the client missed, it gets a `gap`, whose data is
+//! the topic's name. It also gets one if the hub can't know what it missed, for example if its id
+//! comes from another hub. [`GapPolicy`] sets what happens at a gap. If your own program may have
+//! missed events, report a gap with [`Hub::gap`].
 //!
-//! An `EventSource` has an id from its first visit on: if nothing else with an id comes first, the
-//! stream begins with an event named [`start`](Subscribe::start_event), which `onmessage` does not
-//! receive. Other clients receive this event if you turn it on, or a
-//! [greeting](Subscribe::greeting). Without either, such a client has no id before its first event:
-//! if it disconnects, it misses what is published until it reconnects.
+//! You might expect a client to have no id before its first event. An `EventSource` has one: if
+//! nothing else with an id comes first, its stream begins with an event named
+//! [`start`](Subscribe::start_event), which `onmessage` doesn't receive. Other clients that
+//! disconnect so early miss what you publish until they reconnect, and get no gap. Turn `start` on
+//! for them, or send a [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
-//! twice. It receives a gap for the events that it misses, if [all processes have the same
-//! limits](#many-processes). Publishing is *at most once* too. With a broker, publishing can fail
-//! with [`PublishError::Unknown`]. If the program then publishes the event again, publishing is *at
-//! least once*: clients must recognise duplicates by a key in the data.
+//! twice, and gets a gap for what it misses. Between processes, this needs [the same
+//! limits](#many-processes) in all of them.
+//!
+//! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
+//! you then publish the event again, publishing is *at least once*, and clients must recognise
+//! duplicates by a key in the data.
 //!
 //! # In a page
 //!
@@ -109,20 +117,22 @@
 //! };
 //! ```
 //!
-//! - The page defines `show` and `reload`. `onmessage` receives the events that have no name.
-//! - The browser reconnects after the stream ends or the connection breaks, and sends the id of the
-//!   last event that it received.
-//! - The `EventSource` stops for good, with `readyState` 2, after `close()` and after any status
-//!   but 200. When all topics have ended, [`Subscription::response`] answers `204` to an
-//!   `EventSource` that has received everything. To stop an `EventSource` in any other case, let
-//!   the handler answer `204`.
-//! - `done` is the name of the topic's last event, which the program publishes with [`Hub::end`],
-//!   for example as `Event::new().event("done").data("")`.
+//! Your page defines `show` and `reload`. `onmessage` receives the events without a name. `done`
+//! names the topic's last event, which you publish with [`Hub::end`], for example as
+//! `Event::new().event("done").data("")`.
+//!
+//! When the stream ends or breaks, the browser reconnects with the id of the last event it
+//! received. It stops for good, with `readyState` 2, after `close()` and after any status but 200
+//! and redirects. To stop it, answer `204`.
+//!
+//! Once all topics have ended, [`Subscription::response`] answers `204` to an `EventSource` that
+//! has nothing left to receive. You might expect a first visit to get the last event at least. It
+//! gets `204` too, unless you ask for [`recent`](Subscribe::recent) events.
 //!
 //! # Progress of a job
 //!
-//! [`Hub::end`] publishes the last event of a topic. A stream ends once all of its topics have
-//! ended. Here, each job has a topic:
+//! [`Hub::end`] publishes a topic's last event, and a stream ends once all its topics have ended.
+//! Here, each job has a topic:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -172,27 +182,26 @@
 //! # }
 //! ```
 //!
-//! - If a job fails, publish its last event with another name than `done`, such as `failed`.
-//! - With `recent(1)`, a client receives the latest state of the job on its first visit.
-//! - An `EventSource` that reconnects after the last event receives `204`, and stops. If the page
-//!   closes its `EventSource` at `done`, it avoids this last request.
-//! - If the process that works on a job exits, the topic of the job does not end, and the clients
-//!   keep waiting. If another process then finishes or abandons the job, that process must end the
-//!   topic.
-//! - The hub forgets an ended topic once its last event exceeds the age limit of the hub's
-//!   [`retention`](HubBuilder::retention) and is evicted. A client without an id then gets a stream
-//!   that waits for events. For a job that has ended, the handler therefore sends the result from
-//!   the table of jobs. The result has the id `over`, which no hub assigns. A client that
-//!   reconnects with this id already has the result, so the handler answers `204`. Write the result
-//!   into the table before you publish the end.
+//! With `recent(1)`, a first visit begins with the job's latest state. If a job fails, give its
+//! last event another name, such as `failed`. After the last event, an `EventSource` reconnects,
+//! gets `204` and stops. If your page closes it at `done`, it saves this request.
+//!
+//! You might expect the topic to end with the process that works on the job. It doesn't, and the
+//! clients keep waiting. The process that then finishes or abandons the job must end the topic.
+//!
+//! The hub forgets an ended topic once its last event exceeds the age limit of the hub's
+//! [`retention`](HubBuilder::retention) and is evicted. From then on, a client without an id would
+//! wait for events. That's why the handler sends the result of an ended job from the table, with an
+//! id that no hub assigns, `over`. A client that reconnects with this id has the result, and gets
+//! `204`. Write the result into the table before you publish the end.
 //!
 //! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
 //! complete program with a page.
 //!
 //! # Only the newest value
 //!
-//! Give each value, such as a price or the location of a vehicle, a topic of its own, in which each
-//! event replaces the previous event:
+//! A page that shows a price needs only the newest. Give each such value its own topic, in which
+//! each event replaces the previous one:
 //!
 //! ```
 //! use std::time::Duration;
@@ -212,26 +221,25 @@
 //! # prices(&hub(), &["AAPL", "MSFT"], None);
 //! ```
 //!
-//! - On a first visit, the stream begins with the newest value of each topic, unless
-//!   [`since`](Subscribe::since) is set.
-//! - A client that is behind, or was away, receives from each topic only the newest value that it
-//!   missed. The replaced values do not cause a `gap`.
-//! - If all topics of a hub are of this kind, pass [`Retention::latest`](crate::Retention::latest) to
-//!   [`retention`](HubBuilder::retention).
-//! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is
-//!   a complete program with a page.
+//! A first visit begins with the newest value of each topic, unless you set
+//! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value
+//! that it missed of each topic. The replaced values cause no `gap`. If all topics of your hub are
+//! of this kind, pass [`Retention::latest`](crate::Retention::latest) to
+//! [`retention`](HubBuilder::retention).
 //!
-//! If a client does not read, the buffers of its connection can hold outdated values; see
-//! [memory](#memory). The page
+//! If a client doesn't read, its connection's [buffers](#memory) can still hold outdated values.
+//! The page
 //! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value)
-//! of `tower-sse-redis` says how long Redis keeps values.
+//! of `tower-sse-redis` says how long Redis keeps values. The example
+//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a complete
+//! program with a page.
 //!
 //! # State in a database
 //!
-//! Take the [position](Hub::position) of the hub first, and then query the database. Use
-//! [`since`](Subscribe::since) to start the stream after that position. In this example, the stream
-//! of a first visit begins with all notes in the database. A client that reconnects receives the
-//! notes that it missed. After that, both kinds of client receive new notes:
+//! If you query your database and then subscribe, you can lose what is published in between. Take
+//! the hub's [position](Hub::position) first, then query, and start the stream
+//! [`since`](Subscribe::since) that position. Here, a first visit begins with all notes, and a
+//! client that reconnects gets those that it missed. Both then get new notes:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -255,33 +263,31 @@
 //! }
 //! ```
 //!
-//! - In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a row could be committed and
-//!   never published, because the server drops the handler when the client disconnects.
-//! - No note is lost between the backlog and the events. A note that was committed before the
-//!   query, but published after the position, comes twice: in the backlog and as an event. A client
-//!   that disconnects between the two receives the event when it reconnects. The page must ignore
-//!   rows that it already has.
-//! - A client that reconnects receives the events that it missed. If some of these events were
-//!   evicted, the client receives a gap, and then the backlog again. The same happens to a
-//!   connected client that is so far behind that it misses events:
-//!   [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and the client reconnects.
-//! - Every connection queries the database, even if its client needs no backlog.
-//! - If publishing fails, the row is already committed, but clients may not learn of it. Publish
-//!   the event again; otherwise, clients may see the row only in their next backlog.
-//! - The hub cannot map an id to a row, so the backlog has all rows. If a page should receive only
-//!   the rows that it has missed, let it close its `EventSource` at the `gap` event, and open a new
-//!   one whose URL has the number of the page's newest row. The greeting then needs only later
-//!   rows.
-//! - You can render the state into the page instead of sending a greeting. If you do, render the
-//!   position too, and let the page send it in the query of the stream's URL
-//!   ([`last_event_id_query`](crate::SseLayer::last_event_id_query)).
-//! - The example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a
-//!   complete program.
+//! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
+//! handler, and a row could be committed and never published. If publishing fails, publish again:
+//! the row is committed, and clients may otherwise see it only in their next backlog.
+//!
+//! No note is lost, but one that was committed before the query and published after the position
+//! comes twice: in the backlog, and as an event, which also reaches a client that reconnects in
+//! between. Have your page ignore rows that it already has.
+//!
+//! If events that a client missed were evicted, it gets a gap when it reconnects, and then the
+//! backlog again. If a connected client is so far behind that it misses events,
+//! [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and it reconnects.
+//!
+//! Every connection queries the database, even if its client needs no backlog. The backlog has all
+//! rows, because the hub can't map an id to a row. For only the missed rows, have your page close
+//! its `EventSource` at a `gap`, and open one whose URL has the number of its newest row.
+//!
+//! Instead of a greeting, you can render the state and the position into the page, which then sends
+//! the position in the URL of its stream
+//! ([`last_event_id_query`](crate::SseLayer::last_event_id_query)). The example
+//! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete program.
 //!
 //! # One client's view
 //!
-//! A [filter](crate::filter) changes or drops single events for one client, for example by the
-//! client's permissions or language:
+//! With a [filter](crate::filter), you change or drop single events for one client, for example by
+//! its permissions or language:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -306,55 +312,53 @@
 //! # _ = orders;
 //! ```
 //!
-//! - Check the name of the event, here `order`, and pass events with any other name: a filter also
-//!   sees [gaps](GapPolicy), whose name is `gap`, and the [greeting](Subscribe::greeting).
-//! - Here, the filter replaces another user's order with an event that has the same id and nothing
-//!   else. According to the [HTML standard][html], a client that receives an id without data stores
-//!   the id, but dispatches no event. With [`Verdict::Drop`](crate::filter::Verdict::Drop) instead,
-//!   a client that sees few events keeps an old id. When it reconnects, it receives a gap if an
-//!   event after this id was evicted. In Firefox, the same happens even with this filter, because
-//!   Firefox [ignores an id without data](crate::Event::id).
-//! - A filter runs for each event and each client. If a few additional topics serve the purpose,
-//!   use topics instead.
+//! A filter also sees [gaps](GapPolicy), whose name is `gap`, and the
+//! [greeting](Subscribe::greeting). Check the name of the event, here `order`, and pass all others.
+//!
+//! You might expect [`Verdict::Drop`](crate::filter::Verdict::Drop) for another user's order. But a
+//! client that sees few events would keep an old id. If an event after it is evicted, its next
+//! reconnection gets a gap. This filter sends the order's id and nothing else, which a client
+//! [stores][html] without dispatching an event. Firefox [ignores an id without
+//! data](crate::Event::id), and can still get the gap.
+//!
+//! A filter runs for each event and each client. If a few more topics serve the purpose, use those.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
 //! # Memory
 //!
 //! By default each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
-//! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`](crate::Retention) change these
-//! limits.
+//! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`](crate::Retention)
+//! change these limits.
 //!
-//! No client has a queue, so a slow client does not delay other clients. Subscribers that are
-//! behind receive several events in one frame of about 16 KiB, and subscribers at the same position
-//! share the bytes of the frame. An event of 4 KiB or more has a frame of its own. Each topic
-//! caches up to 16 of its newest frames. Older frames exist only while a connection still has to
-//! write them.
+//! You might expect a queue for each client. There's none, and a slow client doesn't delay others.
+//! It gets several events in one frame of about 16 KiB, whose bytes clients at the same position
+//! share. An event of 4 KiB or more has a frame of its own. Each topic caches up to 16 of its
+//! newest frames. Older frames exist only while a connection still has to write them.
 //!
-//! The only buffers for a single client are those of its connection: up to 16 frames in hyper, and
-//! up to a few megabytes in the kernel. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits
-//! the kernel's part.
+//! A single client's only buffers are those of its connection: up to 16 frames in hyper, and up to
+//! a few megabytes in the kernel. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits the
+//! kernel's part.
 //!
 //! # Large events and binary data
 //!
-//! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event: a
-//! larger event is not kept, and the subscribers of its topic receive a gap. The
-//! [limit of a topic](crate::Retention::bytes) never evicts its newest event. Brokers have limits of their
-//! own, which are listed for
-//! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits),
-//! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes) and
-//! [SQLite](https://docs.rs/tower-sse-sqlite/latest/tower_sse_sqlite/#publishing-by-sql).
-//! By default, this crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per
-//! event.
-//!
 //! Events are text. Encode binary data as base64, which makes it a third larger. For large data,
-//! publish a URL that the page fetches.
+//! publish a URL that your page fetches.
+//!
+//! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. A
+//! larger event isn't kept, and its topic's subscribers get a gap. The [limit of a
+//! topic](crate::Retention::bytes) never evicts its newest event. Brokers have their own limits:
+//! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits),
+//! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes),
+//! [SQLite](https://docs.rs/tower-sse-sqlite/latest/tower_sse_sqlite/#publishing-by-sql). By
+//! default, this crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per
+//! event.
 //!
 //! # Many processes
 //!
-//! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process, or
-//! after a restart, receives a gap. [`Hub::connect`] takes a [broker], and each process then has
-//! the same events with the same ids:
+//! A hub from [`Hub::new`] lives in one process. A client that reconnects to another process, or
+//! after a restart, gets a gap. With a [broker] and [`Hub::connect`], all your processes have the
+//! same events with the same ids:
 //!
 //! | take | for |
 //! |---|---|
@@ -363,17 +367,18 @@
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines, and events in the transactions of your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
-//! To add a broker to a program that publishes with [`publish`](Hub::publish), change
-//! only the line that creates the hub. Give the hubs of all processes the same
-//! [retention](HubBuilder::retention) and the same [limit of memory](HubBuilder::max_memory).
-//! Otherwise, a client of several topics can miss events without receiving a gap: it may receive a
-//! newer event of another topic before the gap, and then reconnect with this event's id to a
-//! process that has kept more events and so reports no gap.
+//! If your program publishes with [`publish`](Hub::publish), you change only the line that creates
+//! the hub.
+//!
+//! Give the hubs of all processes the same [retention](HubBuilder::retention) and [limit of
+//! memory](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
+//! gap. It may receive a newer event of another topic before the gap, and reconnect with this
+//! event's id to a process that has kept more events and reports no gap.
 //!
 //! # Stopping work
 //!
-//! A request to stop a job can arrive at a process that does not work on the job. Publish the
-//! request to a topic to which the task of the job subscribes:
+//! A request to stop a job can arrive at a process that doesn't work on it. Publish the request to
+//! a topic to which the job's task subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -401,13 +406,12 @@
 //!
 //! # Authorization
 //!
-//! - The hub does not authenticate clients: a handler that takes topics from a request has to check
-//!   whether the client may read them. The page [authentication](crate::guide::authentication)
-//!   shows how to derive topics from the logged-in user.
-//! - Subscribing creates topics, so a client that chooses their names can create any number of
-//!   topics.
-//! - Ids contain a counter of all events of the hub, so clients can see how many events are
-//!   published. With Redis, ids contain the time of publication instead.
+//! The hub doesn't authenticate clients. If your handler takes topics from a request, it has to
+//! check whether the client may read them, or [derive them](crate::guide::authentication) from the
+//! logged-in user. A client that chooses the names can create any number of topics.
+//!
+//! Ids count all events of the hub, so clients can see how many you publish. With Redis, ids
+//! contain the time of publication instead.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //
