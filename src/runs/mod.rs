@@ -1,11 +1,13 @@
-//! Event streams that outlive their client's connection: one layer makes the streams of any service
-//! resumable (feature `runs`).
+//! Event streams that outlive their client's connection, such as the answers of language models
+//! (feature `runs`).
 //!
-//! A run is one event stream, which a service returns or the program starts with [`Runs::start`]. A
-//! separate task drives the stream and records its events. A reloaded page, a second tab, and a
-//! client that reconnects with `Last-Event-ID` can all attach to the run. The run outlives their
-//! connections, so the answer of a language model is generated and paid for only once. It does not
-//! outlive its process: if that dies, the run is interrupted.
+//! Your user reloads the page while the model writes. The stream is dropped, half an answer is
+//! gone, and the next request pays for a whole one again.
+//!
+//! A run keeps it going. It's one event stream, which a service returns or your program starts with
+//! [`Runs::start`]. A task of its own drives the stream, and keeps up to 2 MiB of its events until
+//! 5 minutes after its end. A reloaded page, a second tab, and a client that reconnects with
+//! `Last-Event-ID` all attach to the run. One layer does this for any service:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -28,67 +30,68 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! A client that repeats its `POST` gets the same answer, unless the run failed, was stopped or is
-//! no longer kept. The [recipe for `EventSource`](crate::guide::runs_clients#eventsource) adds a
-//! `GET` route that attaches clients to a run and never starts one.
+//! A client that repeats its `POST` gets the same answer. If the run failed, was stopped or is no
+//! longer kept, a repeated `POST` without an id starts a new one. You might expect a run to outlive
+//! its process too. It doesn't: if the process dies, the run is interrupted.
 //!
-//! The handler behind the layer needs no change. It can return a stream of this crate, axum's own
-//! `Sse`, or the bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). The
-//! page on [clients](crate::guide::runs_clients) shows what client libraries need, and [a
-//! table](#a-hub-or-a-run) shows when a [hub](crate::hub) is the better choice.
+//! Your handler behind the layer needs no change. It can return a stream of this crate, axum's own
+//! `Sse`, or the bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For
+//! an `EventSource`, [add a `GET` route](crate::guide::runs_clients#eventsource) that attaches
+//! clients and never starts a run. The page on [clients](crate::guide::runs_clients) says what
+//! others need. [A table](#a-hub-or-a-run) shows when a [hub](crate::hub) fits better.
 //!
 //! # Keys
 //!
 //! Requests with the same [`RunKey`] get the same run. With the layer, a key must name one answer,
-//! such as one turn of a chat. With [`Runs::replace`], a key can name a whole chat, and the run is
-//! the current turn.
+//! such as one turn of a chat. With [`Runs::replace`], it can name a whole chat, whose run is the
+//! current turn.
 //!
-//! Use the layer if the key is in the URL or a header. If the key is in the body, the handler calls
-//! [`Runs::start`] or [`Runs::replace`] instead. If the answer comes from an upstream that can
-//! refuse, the handler calls [`Runs::start_with`]: this method returns a refusal, such as a `429`,
-//! without recording it. `start_with` never replaces a run that is running or has completed: to
-//! replace a running one, cancel it first.
+//! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
+//! [`Runs::start`] or [`Runs::replace`]. If the answer comes from an upstream that can refuse, call
+//! [`Runs::start_with`], which returns a refusal, such as a `429`, without recording it. It never
+//! replaces a run that is running or has completed, so cancel a running one first.
 //!
-//! A key consists of a name and, unless it is [shared](RunKey::shared), an owner. Take the owner
-//! from an authenticated session, never from a value that the client chooses. A client of another
-//! owner cannot reach the run, even with the same name and a valid id. Check permissions in an
-//! outer layer, not in the handler, because only the request that starts a run reaches the handler.
+//! A key has a name and an owner, unless it is [shared](RunKey::shared). Take the owner from an
+//! authenticated session, never from a value that the client chooses. A client of another owner
+//! can't reach the run, even with the same name and a valid id. Check permissions in an outer
+//! layer: only the request that starts a run reaches the handler.
 //!
 //! The layer handles every request with a key, except `HEAD` and `OPTIONS`. If a route stops runs,
-//! keep the route outside of the layer, or return no key for its requests.
+//! keep it outside of the layer, or return no key for its requests.
 //!
 //! # Clients
 //!
-//! - With the layer, a client without a last event id gets all events of a run that is running
-//!   or has completed. If the run ended in any other way, for example by a failure, the client's
-//!   request starts a new run. From then on, requests with ids of the old run get `404`.
-//! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
-//!   and no run is started. An `EventSource` with such an id gets [`interrupted`](#half-an-answer).
-//! - If the next event that a client needs was evicted from memory, the client gets this answer
-//!   too, or, if it is already attached, its body fails. A run that is still running evicts events
-//!   only after it has reached its [size limit](RunsBuilder::retention).
-//! - A run does not stop when a client disconnects. The program can [cancel](Runs::cancel) it, and
-//!   it is abandoned once it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
+//! With the layer, a client without a last event id gets all events of a run that is running or has
+//! completed. If the run ended in any other way, the request starts a new one, and from then on,
+//! ids of the old run get `404`.
 //!
-//! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] documents how the clients'
-//! streams end.
+//! A client with an id of the run gets the events after that id. With any other id it gets `404`,
+//! and no run is started. An `EventSource` gets [`interrupted`](#half-an-answer) instead.
+//!
+//! If a client needs an event that was evicted from memory, it gets this answer too, or its body
+//! fails if it's already attached. A running run evicts events only at its [size
+//! limit](RunsBuilder::retention).
+//!
+//! You might expect a run to stop when its client disconnects. It goes on until your program
+//! [cancels](Runs::cancel) it, or until it has had no client for
+//! [`abandon_after`](RunsBuilder::abandon_after). [`Runs`](Runs#answers) has the table of all
+//! answers, and [`Outcome`] says how the clients' streams end.
 //!
 //! # Half an answer
 //!
-//! A page cannot see why its `EventSource` was stopped: the `204` at the end of a whole answer and
-//! a `404` are the same `error` event. So if the page's answer is incomplete, and the server cannot
-//! send the rest, an event precedes that error: its name and id are `interrupted`, and its data is
-//! empty. The page receives it once, because an `EventSource` with this id gets `204`.
+//! Your page can't see why its `EventSource` was stopped: the `204` after a whole answer and a
+//! `404` are the same `error` event. If the server can't send the rest of an answer, an event comes
+//! first, whose name and id are `interrupted`, with empty data. Your page receives it once: an
+//! `EventSource` with this id gets `204`.
 //!
-//! - The event ends the open streams of a run that failed or was abandoned or interrupted. Without
-//!   [`SseLayer`](crate::SseLayer), the body fails, and the event comes after the reconnection.
-//! - An `EventSource` also gets the event if its id cannot be resumed. Its run may have died with a
-//!   process that had not exported the newest events, or may no longer be kept.
-//! - In open streams, the event of [`on_error`](crate::SseLayer::on_error) takes its place, with
-//!   the same id.
-//! - A run that the program cancels sends no such event. [`Runs::cancel_with`] sends one of yours.
+//! The event ends the open streams of a run that failed or was abandoned or interrupted. Without
+//! [`SseLayer`](crate::SseLayer), the body fails, and the event comes after the reconnection. An
+//! `EventSource` whose id can't be resumed gets the event too. Its run may have died with a process
+//! that hadn't exported the newest events, or may no longer be kept.
 //!
-//! Clients of other kinds are not told by an event: their bodies fail, or they get `404`.
+//! In open streams, your event from [`on_error`](crate::SseLayer::on_error) takes its place, with
+//! the same id. A run that you cancel sends no such event, but [`Runs::cancel_with`] sends one of
+//! yours. Clients of other kinds get no event: their bodies fail, or they get `404`.
 //!
 //! # Runs without the layer
 //!
@@ -133,38 +136,38 @@
 //!
 //! # What is recorded
 //!
-//! The source of a run is the stream that the service returns.
+//! The source of a run is the stream that your service returns. Each block of lines with a `data`
+//! or `event` line is recorded as one event, however the source divides its bytes into frames.
+//! Comments and the source's own ids are not recorded. The run assigns an id of the form
+//! `epoch-sequence`, on the last line of each event. No two runs of a key share an epoch.
 //!
-//! - Each block of lines that contains a `data` or `event` line is recorded as one event. It does
-//!   not matter how the source divides its bytes into frames.
-//! - Comments and the source's ids are not recorded. The last line of each recorded event is an id
-//!   of the form `epoch-sequence`, which the run assigns. No two runs of a key share an epoch.
-//! - A `retry` line in a block of its own becomes part of the next event. If the source ends inside
-//!   an event, the incomplete event is dropped, because clients would ignore it.
+//! A `retry` line in a block of its own becomes part of the next event. If the source ends inside
+//! an event, this event is dropped, because clients would ignore it.
 //!
 //! # Memory and back-pressure
 //!
-//! [`RunsBuilder`] limits the size of each run. It also limits the memory of runs and the number of
-//! running runs, both in total and per owner. Other options set how long runs are kept after their
-//! end, and when runs without clients are abandoned. While clients are attached, a run that has
-//! reached its size limit evicts only events that the fastest client has read. If that client has
-//! read none of the kept events, the source waits. If the next event of a slower client is evicted,
-//! the body of that client fails. While no client is attached, a run at its size limit evicts its
-//! oldest events, and the source never waits. A run starts only if the memory limit has room for
-//! this run and all running runs at their maximum size. Otherwise, the request is refused.
+//! [`RunsBuilder`] limits the size of each run, and the memory and number of runs, in total and per
+//! owner. Other options set how long runs are kept, and when runs without clients are abandoned.
+//!
+//! You might expect a full run to evict its oldest events. While clients are attached, it never
+//! evicts what the fastest of them hasn't read: the source waits. Slower clients can lose events,
+//! and their bodies then fail. While no client is attached, the source doesn't wait.
+//!
+//! A run starts only if the memory limit has room for it and all running runs at their maximum
+//! size.
 //!
 //! # The order of layers
 //!
 //! Put the [`RunLayer`]:
 //!
 //! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits and close reports to
-//!   each client's stream, and decides how the stream ends. Without `SseLayer`, the body of each
-//!   client fails when the run is cancelled, instead of ending cleanly.
-//! - Inside of layers that add headers to every response, such as CORS, because headers that are
-//!   added inside of the `RunLayer` reach only the first client.
+//!   each client's stream, and ends it. Without `SseLayer`, the bodies of a cancelled run's clients
+//!   fail instead of ending cleanly.
+//! - Inside of layers that add headers to every response, such as CORS. Headers from inside of the
+//!   `RunLayer` reach only the first client.
 //! - Inside of compression, because a compressed answer is not recorded.
-//! - Outside of layers that set task-locals for the handler, because the call runs on another task.
-//!   The call still runs in the tracing span of its request.
+//! - Outside of layers that set task-locals for the handler. The call runs on another task, but
+//!   still in the tracing span of its request.
 //!
 //! If an `SseLayer` inside of the `RunLayer` ends the stream early, for example at its maximum age,
 //! the run fails.
@@ -172,79 +175,86 @@
 //! # Shutdown
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
-//! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
-//! requests at once. To keep these streams open, answer with
-//! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`, where `grace` is the
-//! grace period of [`Runs::drain`]. Every client then gets its whole answer or, if the answer takes
-//! longer than `grace`, a body that fails. The page on [shutdown](crate::guide::shutdown#runs) has
-//! the code.
+//! is long enough for an answer. You might expect the clients to stay for it, but by default,
+//! `SseLayer` ends the streams of `GET` requests at once. To keep them open, answer with
+//! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`. Every client then
+//! gets its whole answer or, if this takes longer than `grace`, a body that fails. The page on
+//! [shutdown](crate::guide::shutdown#runs) has the code.
 //!
-//! Without a [store](#several-processes), runs are kept in the memory of one process. After a
-//! restart, all keys are unknown: a request with a last event id gets `404`, and does not call the
-//! service.
+//! Without a [store](#several-processes), a restart loses all runs. A request with a last event id
+//! then gets `404`, and doesn't call your service.
 //!
 //! # Several processes
 //!
-//! With [`Runs::connect`], processes share their runs through a [store](RunStore). Every process
-//! can then attach new and resuming clients to any run, and can
-//! [cancel](Runs::cancel_with) or replace the run. Requests with the same key call
-//! the service only once, even if they reach different processes. The *run's process* is the one
-//! that called the service. It drives the stream, and exports the events to the store. If it exits
-//! before the answer is complete, the answer is interrupted. If any other process exits, the answer
-//! goes on.
+//! With [`Runs::connect`], your processes share their runs through a [store](RunStore). Any process
+//! can attach clients to any run, and can [cancel](Runs::cancel_with) or replace it. Requests with
+//! the same key call your service only once, even if they reach different processes.
 //!
-//! - Each request with a key takes one round trip to the store. A request that starts a run takes
-//!   two. The first request that a process receives for a run of another process takes several.
-//!   Therefore put the layer inside of layers that authenticate and limit requests.
-//! - While a client of another process reads a run, the run's events are exported at once, or as
-//!   soon as the store has acknowledged the previous export. If many events are due, the process
-//!   sends several together, and waits up to 4 milliseconds before the next export. If no client of
-//!   another process reads a run, the run is exported about once a second, and when it ends.
-//! - If the run's process dies, the response bodies of clients that read the run through another
-//!   process fail.
-//!   [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
-//!   documents how soon they fail. If these clients repeat their requests without an id, the first
-//!   request starts a new run, and the others join it. If a process has had no contact with the
-//!   store for one *lease* period, other processes can declare it dead.
-//! - [`on_end`](RunsBuilder::on_end) is called by the run's process. If that process died, another
-//!   one calls its own `on_end` with [`Interrupted`](Outcome::Interrupted), within two lease periods
-//!   and whether or not a client asks for the run. It can take a quarter of a period longer if all
-//!   other processes connected to the store less than two periods ago. If the process that makes the
-//!   report dies or loses the store at that moment, another one makes it again some periods later.
-//!   A run that ends while its process cannot reach the store can be reported twice too. Both
-//!   reports have the same [`RunEnd::id`].
-//! - [`max_running`](RunsBuilder::max_running),
-//!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
-//!   [`max_memory`](RunsBuilder::max_memory),
-//!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
-//!   [`Runs::drain`] apply to each process separately. `max_memory` also limits the memory that the
-//!   runs of a process take in the store.
-//! - A source waits only for clients of its own process. If a client of another process falls
-//!   behind by more than the [size limit](RunsBuilder::retention), the client's body fails.
-//! - Clients of other processes get the handler's [`StreamOptions`](crate::StreamOptions), except
-//!   for closures, `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer)
-//!   instead.
+//! The *run's process* is the one that called the service. It drives the stream, and exports the
+//! events to the store. If it exits before the answer is complete, the answer is interrupted. If
+//! any other process exits, the answer goes on.
 //!
-//! If the store loses its data, the processes restore their running runs, and those that ended in
-//! the last 10 seconds. Other ended runs are lost: a repeated request without an id starts a new
-//! run. For one lease period after the loss, the store can lack a run that its process has not
-//! restored yet. During this time, a process therefore refuses a request if the store has no run
-//! with the request's key and none is running in this process: [`Runs::start`] returns
-//! [`StartError::Unavailable`]. For a request without an id, [`Runs::replace`] returns this error
-//! whenever the store has no run with the key, even if one is running in this process.
+//! ## What it costs
 //!
-//! While the store cannot be reached, or refuses commands, for example because a permission is
-//! missing:
+//! A request with a key takes one round trip to the store, or two if it starts a run. A process's
+//! first request for another process's run takes several. Put the layer inside of layers that
+//! authenticate and limit requests.
 //!
-//! - Runs in progress continue. Clients of the run's process keep receiving the run, without a time
-//!   limit.
-//! - The bodies of clients of other processes fail after two lease periods. If Redis can be
-//!   reached but is out of memory, these clients wait instead.
-//! - No run starts, because otherwise an answer could be paid for twice. The layer and
-//!   [`Runs::start`] still find a run that is running in their own process, if the request has no
-//!   id or an id of this run. They refuse all other requests with a key. [`Runs::replace`] does the
-//!   same for requests with an id, and refuses all requests without one. Both methods refuse with
-//!   [`StartError::Unavailable`]. To send an unrecorded answer instead, match this error:
+//! While a client of another process reads a run, its events are exported at once, or when the
+//! store has acknowledged the previous export. If many are due, several go together, and the next
+//! export waits up to 4 milliseconds. Otherwise, a run is exported about once a second, and when it
+//! ends.
+//!
+//! These apply to each process separately: [`max_running`](RunsBuilder::max_running),
+//! [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
+//! [`max_memory`](RunsBuilder::max_memory),
+//! [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
+//! [`Runs::drain`]. `max_memory` also limits what the runs of a process take in the store.
+//!
+//! A source waits only for clients of its own process. Another process's client that falls behind
+//! by more than the [size limit](RunsBuilder::retention) gets a body that fails. Clients of other
+//! processes get the handler's [`StreamOptions`](crate::StreamOptions), except for closures,
+//! `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
+//!
+//! ## If the run's process dies
+//!
+//! The bodies of clients that read the run through another process fail.
+//! [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
+//! says how soon. If these clients repeat their requests without an id, the first request starts a
+//! new run, and the others join it. A process that has had no contact with the store for one
+//! *lease* period can be declared dead too.
+//!
+//! [`on_end`](RunsBuilder::on_end) is called by the run's process. If that died, another one calls
+//! its own `on_end` with [`Interrupted`](Outcome::Interrupted), within two lease periods, whether
+//! or not a client asks for the run. It can take a quarter of a period longer if all other
+//! processes connected to the store less than two periods ago.
+//!
+//! You might expect one report for each run. There can be two, with the same [`RunEnd::id`], if a
+//! run ends while its process can't reach the store. If the process that reports for a dead one
+//! dies or loses the store at that moment, another one reports again some periods later.
+//!
+//! ## If the store loses its data
+//!
+//! The processes restore their running runs, and those that ended in the last 10 seconds. Other
+//! ended runs are lost: a repeated request without an id starts a new run.
+//!
+//! For one lease period after the loss, the store can lack a run that is still to be restored.
+//! During this time, a process refuses a request if the store has no run with its key and none is
+//! running in this process: [`Runs::start`] returns [`StartError::Unavailable`]. For a request
+//! without an id, [`Runs::replace`] returns this error even if one is running in this process.
+//!
+//! ## While the store is unavailable
+//!
+//! The store may be out of reach, or refuse commands, for example because a permission is missing.
+//! Runs in progress continue, and clients of the run's process keep receiving it, without a time
+//! limit. The bodies of other processes' clients fail after two lease periods. If Redis can be
+//! reached but is out of memory, these clients wait instead.
+//!
+//! No run starts, because an answer could be paid for twice. The layer and [`Runs::start`] still
+//! attach a request without an id, or with an id of the run, to a run that is running in their own
+//! process. They refuse all other requests with a key. [`Runs::replace`] does the same for requests
+//! with an id, and refuses all without one. The error is [`StartError::Unavailable`]. To send an
+//! unrecorded answer instead, match this error:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};
@@ -271,15 +281,15 @@
 //! | ends | never, or at a topic's [last event](crate::hub::Hub::end) | at the end of the answer, with an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the events are kept, up to the limits | the run continues until it is abandoned |
-//! | a client whose missed events are no longer kept gets | a `gap` event and the rest | `404`, or its body fails |
+//! | if missed events have been evicted | the client gets a `gap` event and the rest | the client gets `404`, or its body fails |
 //! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and its bodies [fail or end](#half-an-answer) |
 //! | the work is stopped by | the program's own code, for example when it receives a [request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [with a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
-//! Use a hub for notifications, chat rooms and dashboards. Use a run for the answer of a language
-//! model or an export of data. For the [progress of a job](crate::hub#progress-of-a-job), use a hub
-//! if late clients need only the latest state, and a run if they need every event. A hub can notify
-//! a user's other pages that a run has begun.
+//! Use a hub for notifications, chat rooms and dashboards, and a run for a model's answer or an
+//! export of data. For the [progress of a job](crate::hub#progress-of-a-job), use a hub if late
+//! clients need only the latest state, and a run if they need every event. A hub can notify your
+//! user's other pages that a run has begun.
 //!
 //! # Storing answers
 //!
@@ -302,9 +312,8 @@
 //! }
 //! ```
 //!
-//! Call this function in the handler, with the run that [`Runs::start`] or [`Runs::replace`]
-//! returns. Both methods can return the same run for a repeated request, so `save` must accept an
-//! answer that is already stored.
+//! Call this in your handler, with the run from [`Runs::start`] or [`Runs::replace`]. A repeated
+//! request can get the same run, so `save` must accept an answer that is already stored.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:
