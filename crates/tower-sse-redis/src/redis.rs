@@ -4,10 +4,10 @@ use redis::{Client, IntoConnectionInfo, RedisResult};
 use tower_sse::BoxError;
 use tower_sse_broker::CredentialsProvider;
 
-#[cfg(feature = "tls")]
-use crate::Tls;
 use crate::server::servers::Servers;
 use crate::{Credentials, Error, server::CONNECT_TIMEOUT};
+#[cfg(feature = "tls")]
+use crate::{Tls, server::is_tls};
 
 const ACTION: &str = "parse the Redis URL";
 
@@ -91,6 +91,38 @@ impl Redis {
         Ok(Self { servers: Servers::new(clients, CONNECT_TIMEOUT) })
     }
 
+    /// Creates a `Redis` for the primary that Sentinels watch. The host of `url` is the name of the
+    /// primary, as in `sentinel monitor`, and the port is ignored.
+    ///
+    /// For each attempt to connect, all Sentinels are asked at the same time, and the first address
+    /// that one of them names is used. User, password and database of `url` are those of the
+    /// servers. A Sentinel that needs a password has it in its own URL, and its port is usually
+    /// 26379.
+    ///
+    /// A Sentinel that is cut off from the others can name an old primary, so the servers should
+    /// have the setting `min-replicas-to-write 1`.
+    ///
+    /// ```
+    /// # use tower_sse_redis::Redis;
+    /// let sentinels = ["redis://sentinel-1.internal:26379/", "redis://sentinel-2.internal:26379/"];
+    /// let redis = Redis::open_by_sentinel("redis://app:secret@mymaster/0", sentinels)?;
+    /// # drop(redis);
+    /// # Ok::<_, tower_sse_redis::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no Sentinel, or if a URL does not have a form that
+    /// [`open`](Self::open) takes.
+    pub fn open_by_sentinel(
+        url: &str,
+        sentinels: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Self, Error> {
+        let mut redis = Self::open(url)?;
+        redis.servers.sentinels = Self::open_any(sentinels)?.servers.clients;
+        Ok(redis)
+    }
+
     /// Sets the certificates of connections over TLS (feature `tls`). By default, servers are
     /// checked against the [root certificates of the machine](crate#tls), and the client has no
     /// certificate.
@@ -116,7 +148,9 @@ impl Redis {
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
-        self.servers.server_name = tls.set_up(&mut self.servers.clients)?;
+        let Servers { clients, sentinels, server_name, .. } = &mut self.servers;
+        let sentinels = sentinels.iter_mut().filter(|sentinel| is_tls(sentinel));
+        *server_name = tls.set_up(clients.iter_mut().chain(sentinels))?;
         Ok(self)
     }
 

@@ -4,6 +4,7 @@ use crate::*;
 pub(crate) struct Sentinel {
     process: Child,
     client: redis::Client,
+    pub(crate) url: String,
 }
 
 impl Sentinel {
@@ -18,6 +19,8 @@ impl Sentinel {
             format!("sentinel monitor hub 127.0.0.1 {} 1", watched.port()),
             "sentinel down-after-milliseconds hub 300".to_owned(),
             "sentinel failover-timeout hub 3000".to_owned(),
+            // Another one than that of the servers.
+            "requirepass watch".to_owned(),
         ];
         fs::write(&file, lines.join("\n")).unwrap();
         let process = Command::new(program().unwrap())
@@ -28,8 +31,15 @@ impl Sentinel {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).unwrap();
-        Self { process, client }
+        let url = format!("redis://:watch@127.0.0.1:{port}/");
+        let client = redis::Client::open(url.as_str()).unwrap();
+        Self { process, client, url }
+    }
+
+    /// Returns the server that it names, for programs that also know a Sentinel that is down.
+    pub(crate) fn redis(&self) -> Redis {
+        let nobody = format!("redis://127.0.0.1:{}/", free_port());
+        Redis::open_by_sentinel("redis://hub/", [&nobody, &self.url]).unwrap()
     }
 
     /// Returns the port of the server that has the name, or `None` while Sentinel does not answer.

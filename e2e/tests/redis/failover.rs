@@ -91,6 +91,60 @@ async fn successor_of_a_dead_server_is_found_in_the_list_of_urls() {
     sentinel(true, Found::InList).await;
 }
 
+#[tokio::test]
+async fn successor_of_a_dead_server_is_found_by_asking_sentinel() {
+    sentinel(true, Found::BySentinel).await;
+}
+
+#[tokio::test]
+async fn successor_of_a_demoted_server_is_found_by_asking_sentinel() {
+    sentinel(false, Found::BySentinel).await;
+}
+
+/// A list of URLs leads to the server that was the primary until Sentinel demotes it.
+#[tokio::test]
+async fn primary_that_comes_back_gets_no_event_of_a_new_process() {
+    let Some(mut server) = Server::start().await else { return };
+    let Some(replica) = Server::start().await else { return };
+    replica.replicate(&server).await;
+    let sentinel = Sentinel::start(&server);
+    until_async(async || sentinel.knows_replica().await).await;
+    server.kill();
+    until_async(async || sentinel.primary().await == Some(replica.port())).await;
+
+    server.restart().await;
+    let mut process = Process::connect(patient(sentinel.redis())).await;
+    let runs = Runs::connect(sentinel.redis().timeout(PATIENCE).runs("app")).await.unwrap();
+    _ = process.publish([0]).await;
+    process.reads([0]).await;
+    start_run(&runs, "run").await;
+    assert_eq!(hub_connections(&replica).await, 2);
+    assert_eq!(hub_connections(&server).await, 0);
+}
+
+#[tokio::test]
+async fn sentinels_that_name_no_primary_are_an_error_that_says_why() {
+    let Some(server) = Server::start().await else { return };
+    let sentinel = Sentinel::start(&server);
+    until_async(async || sentinel.primary().await.is_some()).await;
+    let without_password = sentinel.url.replace(":watch@", "");
+    let socket = "unix:///run/redis.sock";
+    for (url, asked, kind, reason) in [
+        ("redis://other/", &*sentinel.url, ErrorKind::Other, "no primary named `other`"),
+        ("redis://hub/", &*without_password, ErrorKind::NotPermitted, "NOAUTH"),
+        ("redis://hub/", &*server.url(), ErrorKind::Other, "unknown command"),
+        (socket, &*sentinel.url, ErrorKind::Other, "has no host"),
+    ] {
+        let redis = Redis::open_by_sentinel(url, [asked]).unwrap();
+        let error = Hub::connect(patient(redis)).await.unwrap_err();
+        let text = error.to_string();
+        assert!(error.kind() == kind && text.contains(reason), "{kind:?}: {text}");
+        assert!(!text.contains("watch"), "{text}");
+    }
+    let none: [&str; 0] = [];
+    assert!(Redis::open_by_sentinel("redis://hub/", none).is_err());
+}
+
 /// The server runs on, and takes events until the name is of the other one.
 #[tokio::test]
 async fn server_that_sentinel_demotes_loses_nothing_in_silence() {
@@ -104,6 +158,8 @@ enum Found {
     ByName,
     /// They know the URLs of all servers.
     InList,
+    /// They ask Sentinel.
+    BySentinel,
 }
 
 /// Loads two processes while the server that they use dies or is replaced.
@@ -123,6 +179,7 @@ async fn sentinel(dies: bool, found: Found) {
             let reversed = [replica.url(), server.url()];
             [urls, reversed].map(|urls| patient(Redis::open_any(urls).unwrap()))
         }
+        Found::BySentinel => [(); 2].map(|()| patient(sentinel.redis())),
     };
     let _name = Name::follow(Arc::clone(&sentinel), proxies.into(), server.port());
     let replace = async {
@@ -136,7 +193,7 @@ async fn sentinel(dies: bool, found: Found) {
         until_async(async || sentinel.primary().await == Some(replica.port())).await;
         // Connections to the old server are cut within this time.
         sleep(Duration::from_millis(200)).await;
-        if found == Found::InList {
+        if found != Found::ByName {
             // Two for each process, besides those of Sentinel and of this test.
             until_async(async || hub_connections(&replica).await == 4).await;
         }

@@ -1,7 +1,7 @@
 //! A server, or a primary with replicas, and the connections to it.
 //!
 //! - `Servers` opens all connections to the primary, with the program's credentials, and
-//!   `keep` replaces those that break.
+//!   `keep` replaces those that break. `find_primary` asks Sentinels which server it is.
 //! - `Route` leads them to the node of a cluster that has the keys.
 //! - [`Health`] shows their state to the program, and [`Error`] says why one fails.
 //! - `ServerInfo` and `Lineage` are what a server reports about itself: the lineage shows whether
@@ -12,6 +12,7 @@ use std::time::Duration;
 mod error;
 pub(crate) mod health;
 pub(crate) mod route;
+mod sentinel;
 pub(crate) mod server_info;
 pub(crate) mod servers;
 #[cfg(tower_sse_simulation)]
@@ -25,6 +26,8 @@ pub use self::health::Health;
 pub use self::simulation::{Dialing, Transport, set_dialer};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
+#[cfg(feature = "tls")]
+pub(crate) use self::tls::is_tls;
 
 #[cfg(tower_sse_simulation)]
 pub(crate) use self::simulation::MultiplexedConnection;

@@ -1,9 +1,10 @@
-use std::{slice, sync::Mutex};
+use std::sync::Mutex;
 
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError};
+use redis::{AsyncConnectionConfig, Client, RedisError};
 use tower_sse_broker::tasks::lock;
 
-use super::servers::{Connections, Servers};
+use super::sentinel::find_primary;
+use super::servers::{Connections, Servers, redirect};
 use crate::Error;
 
 /// Leads connections to the server that has the keys: one of the program's servers, or another node
@@ -27,10 +28,23 @@ impl Route {
         name: &str,
     ) -> Result<Connections<N>, Error> {
         let redirected = lock(&self.redirected).clone();
-        let clients = redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
-        let opened = self.servers.connect(clients, configs, name).await;
+        let clients = match redirected {
+            Some(client) => vec![client],
+            None => self.candidates().await?,
+        };
+        let opened = self.servers.connect(&clients, configs, name).await;
         // The program's servers can redirect the next attempt.
         opened.inspect_err(|_| *lock(&self.redirected) = None)
+    }
+
+    /// Returns clients for the servers of which one may be the primary.
+    async fn candidates(&self) -> Result<Vec<Client>, Error> {
+        let Servers { clients, sentinels, timeout, server_name, .. } = &self.servers;
+        let Some(client) = clients.first().filter(|_| !sentinels.is_empty()) else {
+            return Ok(clients.clone());
+        };
+        let found = find_primary(sentinels, client, *timeout, server_name.as_deref());
+        found.await.map(|client| vec![client])
     }
 
     /// Returns whether `error` redirects to the node that has the keys. If so, later connections
@@ -45,26 +59,6 @@ impl Route {
             .and_then(|(address, _)| redirect(from?, address));
         redirected.is_some()
     }
-}
-
-/// Returns a client for another address, with the same settings.
-fn redirect(client: &Client, address: &str) -> Option<Client> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port = port.parse().ok()?;
-    let info = client.get_connection_info().clone();
-    let mut address = info.addr().clone();
-    match &mut address {
-        ConnectionAddr::Tcp(current, at)
-        | ConnectionAddr::TcpTls { host: current, port: at, .. } => {
-            // A server that does not know its own name leaves it out.
-            if !host.is_empty() {
-                host.clone_into(current);
-            }
-            *at = port;
-        }
-        other => *other = ConnectionAddr::Tcp(host.to_owned(), port),
-    }
-    Client::open(info.set_addr(address)).ok()
 }
 
 #[cfg(test)]

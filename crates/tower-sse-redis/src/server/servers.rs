@@ -1,6 +1,6 @@
 use std::{env, fmt, fs, process, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, Value};
 use tokio::task::JoinSet;
 use tower_sse_broker::{Credentials, CredentialsProvider, with_sources};
 
@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind};
 #[cfg(feature = "tls")]
 use super::tls;
 
-const ACTION: &str = "connect to Redis";
+pub(super) const ACTION: &str = "connect to Redis";
 const ASK: &str = "get the credentials for Redis";
 
 /// A primary and its replicas, and how to connect to them.
@@ -19,6 +19,8 @@ const ASK: &str = "get the credentials for Redis";
 pub(crate) struct Servers {
     /// One client for each address, at least one.
     pub(crate) clients: Vec<Client>,
+    /// Where to ask for the address of the primary, whose name is then the host of the only client.
+    pub(crate) sentinels: Vec<Client>,
     pub(crate) provider: Option<CredentialsProvider>,
     /// The time limit for connecting, and for asking the provider.
     pub(crate) timeout: Duration,
@@ -58,7 +60,14 @@ impl fmt::Debug for Servers {
 
 impl Servers {
     pub(crate) const fn new(clients: Vec<Client>, timeout: Duration) -> Self {
-        Self { clients, provider: None, timeout, server_name: None, client_name: None }
+        Self {
+            clients,
+            sentinels: Vec::new(),
+            provider: None,
+            timeout,
+            server_name: None,
+            client_name: None,
+        }
     }
 
     /// Returns the number of the database, which all URLs name.
@@ -118,6 +127,26 @@ fn with_credentials(client: &Client, credentials: &Credentials) -> Result<Client
     client.map_err(|error| Error::new(ASK, error))
 }
 
+/// Returns a client for another address, with the same settings.
+pub(super) fn redirect(client: &Client, address: &str) -> Option<Client> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let info = client.get_connection_info().clone();
+    let mut address = info.addr().clone();
+    match &mut address {
+        ConnectionAddr::Tcp(current, at)
+        | ConnectionAddr::TcpTls { host: current, port: at, .. } => {
+            // A server that does not know its own name leaves it out.
+            if !host.is_empty() {
+                host.clone_into(current);
+            }
+            *at = port;
+        }
+        other => *other = ConnectionAddr::Tcp(host.to_owned(), port),
+    }
+    Client::open(info.set_addr(address)).ok()
+}
+
 async fn open_all<const N: usize>(
     clients: Vec<Client>,
     configs: &[AsyncConnectionConfig; N],
@@ -156,30 +185,36 @@ async fn open_primary(
         let opening = open(client, config.clone(), names.clone());
         attempts.spawn(async move { opening.await.map_err(|error| (address, error)) });
     }
-    let mut errors = Vec::new();
+    let mut failures = Failures::default();
     while let Some(attempt) = attempts.join_next().await {
         match attempt {
             Ok(Ok(opened)) => return Ok(opened),
-            Ok(Err(error)) => errors.push(error),
+            Ok(Err(failure)) => failures.0.push(failure),
             // The runtime shuts down.
             Err(_) => {}
         }
     }
-    Err(no_primary(&errors))
+    Err(failures.into_error("no address leads to a primary"))
 }
 
-/// Returns the error for addresses of which none leads to a primary.
-fn no_primary(errors: &[(String, Error)]) -> Error {
-    let kinds = || errors.iter().map(|(_, error)| error.kind());
-    let kind = kinds()
-        .find(|kind| *kind == ErrorKind::NotPermitted)
-        .or_else(|| kinds().find(|kind| *kind != ErrorKind::Unreachable))
-        .unwrap_or(ErrorKind::Unreachable);
-    let mut text = "no address leads to a primary".to_owned();
-    for (address, error) in errors {
-        text.extend(["; ", address, ": ", &with_sources(error)]);
+/// The addresses that were tried in vain, and their errors.
+#[derive(Default)]
+pub(super) struct Failures(pub(super) Vec<(String, Error)>);
+
+impl Failures {
+    /// Returns one error for all, which begins with `text`.
+    pub(super) fn into_error(self, text: &str) -> Error {
+        let kinds = || self.0.iter().map(|(_, error)| error.kind());
+        let kind = kinds()
+            .find(|kind| *kind == ErrorKind::NotPermitted)
+            .or_else(|| kinds().find(|kind| *kind != ErrorKind::Unreachable))
+            .unwrap_or(ErrorKind::Unreachable);
+        let mut text = text.to_owned();
+        for (address, error) in &self.0 {
+            text.extend(["; ", address, ": ", &with_sources(error)]);
+        }
+        Error::with_kind(ACTION, kind, text)
     }
-    Error::with_kind(ACTION, kind, text)
 }
 
 /// Opens a connection, names it, and checks that the server is a primary.
@@ -188,15 +223,7 @@ async fn open(
     config: AsyncConnectionConfig,
     names: Names,
 ) -> Result<Opened, Error> {
-    #[cfg(feature = "tls")]
-    tls::check_crypto_provider(&client)?;
-    #[cfg(all(feature = "tls", not(tower_sse_simulation)))]
-    let connection = tls::connect(&client, &config, names.server.as_deref()).await;
-    #[cfg(not(any(feature = "tls", tower_sse_simulation)))]
-    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-    #[cfg(tower_sse_simulation)]
-    let connection = super::simulation::connect(&client, &config).await;
-    let mut connection = connection.map_err(|error| Error::new(ACTION, error))?;
+    let mut connection = dial(&client, &config, names.server.as_deref()).await?;
     let mut pipeline = redis::pipe();
     // The user may lack the permission to set a name. Ignore that error, because nothing depends on
     // the name.
@@ -208,4 +235,22 @@ async fn open(
     let info = ServerInfo::parse(info)?;
     info.require_primary()?;
     Ok(Opened { client, connection, info })
+}
+
+/// Opens a connection.
+#[cfg_attr(any(not(feature = "tls"), tower_sse_simulation), allow(unused_variables))]
+pub(super) async fn dial(
+    client: &Client,
+    config: &AsyncConnectionConfig,
+    server_name: Option<&str>,
+) -> Result<MultiplexedConnection, Error> {
+    #[cfg(feature = "tls")]
+    tls::check_crypto_provider(client)?;
+    #[cfg(all(feature = "tls", not(tower_sse_simulation)))]
+    let connection = tls::connect(client, config, server_name).await;
+    #[cfg(not(any(feature = "tls", tower_sse_simulation)))]
+    let connection = client.get_multiplexed_async_connection_with_config(config).await;
+    #[cfg(tower_sse_simulation)]
+    let connection = super::simulation::connect(client, config).await;
+    connection.map_err(|error| Error::new(ACTION, error))
 }

@@ -52,7 +52,10 @@ impl Tls {
     }
 
     /// Lets clients use these certificates. Returns the name of the servers.
-    pub(crate) fn set_up(self, clients: &mut [Client]) -> Result<Option<String>, Error> {
+    pub(crate) fn set_up<'c>(
+        self,
+        clients: impl Iterator<Item = &'c mut Client>,
+    ) -> Result<Option<String>, Error> {
         let Self { authority, identity, server_name } = self;
         let certificates = authority.iter().chain(identity.as_ref().map(|own| &own.client_cert));
         for pem in certificates {
@@ -76,10 +79,14 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// Returns whether a client connects over TLS.
+pub(crate) fn is_tls(client: &Client) -> bool {
+    matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
+}
+
 /// Returns an error if no crypto provider is installed, because rustls would panic then.
 pub(crate) fn check_crypto_provider(client: &Client) -> Result<(), Error> {
-    let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
-    if is_tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+    if is_tls(client) && rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(Error::new("connect to Redis", "no crypto provider is installed for rustls"));
     }
     Ok(())
