@@ -140,9 +140,9 @@
 //! [runs](tower_sse::runs) must be on one node too: in a cluster, their [prefix](Redis::runs) needs
 //! a hash tag, such as `{app}`.
 //!
-//! If the server has replicas but is not a cluster, the URL must lead to the primary, even after a
-//! fail-over. Use a name or a proxy that follows the primary, or [list](Redis::open_any) the URLs
-//! of all servers. This crate has no Sentinel client.
+//! If the server has replicas but is not a cluster, each connection must lead to the primary, even
+//! after a fail-over. Let the program [ask Sentinel](Redis::open_by_sentinel), or use a name or a
+//! proxy that follows the primary, or [list](Redis::open_any) the URLs of all servers.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
