@@ -1,0 +1,22 @@
+//! A function of the guide's page `serving`.
+
+use tokio_util::sync::CancellationToken;
+
+pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => _ = terminate.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending();
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+    println!("shutting down");
+    shutdown.cancel();
+}
