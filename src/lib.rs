@@ -183,6 +183,7 @@
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), where you can
 //!   cut the network
 //! - an MCP server whose shutdown waits for calls in progress: [`mcp`](guide::mcp)
+//! - GraphQL subscriptions: [`graphql`](guide::graphql)
 //! - axum's `Sse`, bare hyper: [`existing_axum`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]

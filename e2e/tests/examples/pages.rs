@@ -1,7 +1,7 @@
 //! The pages of the guide that show a whole program: the one that the tests run.
 
 /// Each page with the files that it shows.
-const PAGES: [(&str, &[(&str, &str)]); 6] = [
+const PAGES: [(&str, &[(&str, &str)]); 7] = [
     (
         include_str!("../../../docs/guide/notifications.md"),
         &[
@@ -21,6 +21,17 @@ const PAGES: [(&str, &[(&str, &str)]); 6] = [
     (
         include_str!("../../../docs/guide/mcp.md"),
         &[("rust", include_str!("../../../examples/mcp/src/main.rs"))],
+    ),
+    (
+        include_str!("../../../docs/guide/graphql.md"),
+        &[
+            ("rust", include_str!("../../../examples/graphql_sse/src/main.rs")),
+            ("rust", include_str!("../../../examples/graphql_sse/src/chat.rs")),
+            (
+                "rust",
+                include_str!("../../../examples/graphql_sse/tests/graphql_sse/axum_handler.rs"),
+            ),
+        ],
     ),
     (
         include_str!("../../../docs/guide/authentication.md"),

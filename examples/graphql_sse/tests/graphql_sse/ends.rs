@@ -40,13 +40,18 @@ async fn client_without_attempts_gets_an_error_at_a_shutdown() {
     soon(server.served).await.unwrap();
 }
 
-/// Shows why neither the heartbeat nor a farewell may be an event.
+/// Shows why neither the heartbeat nor the farewell may be an event.
 #[tokio::test]
 async fn client_fails_at_an_event_of_another_name() {
     let heartbeat = Heartbeat::every(Duration::from_millis(20)).event("ping", "");
     let server = Server::with(graphql_layer().heartbeat(heartbeat)).await;
-    let Some(reports) = run(server.address, UPDATES, 0).await else { return };
+    let Some(reports) = run(server.address, UPDATES, 200).await else { return };
     assert_eq!(reports.last().unwrap()["error"], "Error: Invalid stream event \"ping\"");
+    let farewell = Event::new().event("restart").data("");
+    let server = Server::with(graphql_layer().farewell(farewell)).await;
+    let mut client = Client::subscribe(server.address).await.unwrap();
+    server.shutdown.cancel();
+    assert_eq!(client.next().await["error"], "Error: Invalid stream event \"restart\"");
 }
 
 /// Returns the bytes of the process that are in memory, or zero where the system does not say.

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::{Heartbeat, SseLayer, hub::Hub};
+use tower_sse::{Event, Heartbeat, SseLayer, hub::Hub};
 
 mod axum_handler;
 mod ends;
