@@ -94,14 +94,19 @@ fn routes() -> Router {
 /// Starts a server behind nginx: without the layer, with it, and with it and each late event.
 async fn start() -> Option<Nginx> {
     let program = find_nginx()?;
+    let heartbeat = Heartbeat::every(Duration::from_millis(500));
+    let ping = heartbeat.clone().event("ping", r#"{"type": "ping"}"#);
     let early = EarlyHeadLayer::new(Duration::from_secs(1)).when(|_| true);
     let of = |early: EarlyHeadLayer| routes().layer(early);
     let app = Router::new()
         .nest("/bare", routes())
         .nest("/early", of(early.clone()))
         .nest("/openai", of(early.clone().late_event(openai_error)))
-        .nest("/anthropic", of(early.late_event(anthropic_error)))
-        .layer(SseLayer::new().heartbeat(Heartbeat::every(Duration::from_millis(500))))
+        .nest(
+            "/anthropic",
+            of(early.late_event(anthropic_error)).layer(SseLayer::new().heartbeat(ping)),
+        )
+        .layer(SseLayer::new().heartbeat(heartbeat))
         .route("/", get(Html("<!doctype html><title>words</title>")));
     let server = serve_axum(app).await;
     Some(Nginx::start_with(&program, &format!("server {server};"), NGINX).await)
