@@ -9,6 +9,9 @@
 //! It needs no other crate, so it runs with
 //! `cargo test --release --package tower-sse-simulation --test exploration`.
 
+// Without optimisation, it takes more than a minute.
+#![cfg(not(debug_assertions))]
+
 mod explore;
 mod owner;
 mod protocol;
