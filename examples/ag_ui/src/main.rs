@@ -1,0 +1,120 @@
+//! cargo run --package tower-sse-ag-ui
+
+use std::{env, time::Duration};
+
+use async_stream::try_stream;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, request::Parts};
+use axum::response::{IntoResponse, Response, Result};
+use axum::{Json, Router, routing::delete, routing::post, serve::ListenerExt};
+use futures_util::Stream;
+use redis::{AsyncCommands, RedisResult};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::mpsc, time::sleep};
+use tower_sse::runs::{Outcome, RunEnd, RunKey, Runs};
+use tower_sse::{BoxError, Event, SseLayer};
+use tower_sse_redis::Redis;
+
+#[derive(Clone)]
+struct App {
+    runs: Runs,
+    redis: Option<redis::Client>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let (ended, ends) = mpsc::unbounded_channel();
+    let runs = Runs::builder().on_end(move |end| _ = ended.send(end.clone()));
+    let (runs, redis) = match env::var("REDIS_URL") {
+        Ok(url) => (runs.connect(Redis::open(&url)?.runs("ag-ui")).await?, Some(url)),
+        Err(_) => (runs.build(), None),
+    };
+    let app = App { runs, redis: redis.map(redis::Client::open).transpose()? };
+    tokio::spawn(restart(app.clone(), ends));
+    let port = env::var("PORT").unwrap_or("3000".into());
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}/agent", listener.local_addr()?);
+    let routes = Router::new().route("/agent", post(ask)).route("/agent/{run}", delete(stop));
+    let routes = routes.layer(SseLayer::new()).with_state(app);
+    Ok(axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes).await?)
+}
+
+/// Returns the key of a run: its user, whom an authenticating proxy has named, and its id.
+fn key(parts: &Parts, id: &str) -> Result<RunKey, StatusCode> {
+    let user = parts.headers.get("x-user").and_then(|user| user.to_str().ok());
+    RunKey::new(user.ok_or(StatusCode::UNAUTHORIZED)?, id).map_err(|_| StatusCode::BAD_REQUEST)
+}
+
+/// Starts a run, or joins it. In both cases, the client gets all events from the first.
+async fn ask(State(app): State<App>, parts: Parts, Json(input): Json<Value>) -> Result<Response> {
+    let key = key(&parts, input["runId"].as_str().unwrap_or_default())?;
+    let work = || work(app.clone(), key.clone(), input);
+    let run = match app.runs.get(&key).await {
+        // A repeated request must not start again what the user has stopped.
+        Some(run) if run.outcome() == Some(Outcome::Cancelled) => run,
+        _ => app.runs.start(&key, &parts, work).await.map_err(|error| error.answer(&parts))?,
+    };
+    Ok(run.answer(&parts).await.into_response())
+}
+
+async fn stop(State(app): State<App>, Path(run): Path<String>, parts: Parts) -> Result<StatusCode> {
+    let last = json!({ "type": "RUN_ERROR", "code": "stopped", "message": "stopped by the user" });
+    let is_stopped = app.runs.cancel_with(&key(&parts, &run)?, None, last.to_string()).await;
+    Ok(if is_stopped { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND })
+}
+
+/// Returns the events of a run. Each part of its answer stands for a call of a model.
+fn work(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<Event, BoxError>> {
+    let event = |event: Value| Event::from(event.to_string());
+    try_stream! {
+        let (id, own) = (key.name(), format!("{}/", key.name()));
+        // A client that repeats its request sends what it has of the answer, too.
+        let messages = input["messages"].as_array_mut().ok_or("no messages")?;
+        messages.retain(|it| !it["id"].as_str().is_some_and(|it| it.starts_with(&own)));
+        save(&app, &key, 0, &input.to_string()).await?;
+        yield event(json!({ "type": "RUN_STARTED", "threadId": input["threadId"], "runId": id }));
+        // Clients add to what they have, so a replay takes them back to before the answer.
+        yield event(json!({ "type": "MESSAGES_SNAPSHOT", "messages": input["messages"] }));
+        for part in 1..=3 {
+            let chunk = |delta: &str| event(json!({ "type": "TEXT_MESSAGE_CHUNK",
+                "messageId": format!("{own}{part}"), "role": "assistant", "delta": delta }));
+            if let Some(text) = saved(&app, &key, part).await? {
+                yield chunk(&text);
+                continue;
+            }
+            println!("working on part {part}");
+            let text = format!("Part {part} of the answer, which has eight words. ");
+            for word in text.split_inclusive(' ') {
+                sleep(Duration::from_millis(100)).await;
+                yield chunk(word);
+            }
+            save(&app, &key, part, &text).await?;
+        }
+        yield event(json!({ "type": "RUN_FINISHED", "threadId": input["threadId"], "runId": id }));
+    }
+}
+
+/// Restarts the runs whose process has died. Redis has their input, and the parts that are done.
+async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
+    while let Some(RunEnd { key, outcome, .. }) = ends.recv().await {
+        if let (Outcome::Interrupted, Ok(Some(input))) = (outcome, saved(&app, &key, 0).await) {
+            let work = || work(app.clone(), key.clone(), input.parse().unwrap_or_default());
+            _ = app.runs.start(&key, None, work).await;
+        }
+    }
+}
+
+async fn save(app: &App, key: &RunKey, part: usize, text: &str) -> RedisResult<()> {
+    let Some(redis) = &app.redis else { return Ok(()) };
+    redis.get_multiplexed_async_connection().await?.set_ex(name(key, part), text, 86_400).await
+}
+
+async fn saved(app: &App, key: &RunKey, part: usize) -> RedisResult<Option<String>> {
+    let Some(redis) = &app.redis else { return Ok(None) };
+    redis.get_multiplexed_async_connection().await?.get(name(key, part)).await
+}
+
+/// Returns a name that no part of another run has: JSON escapes what clients choose.
+fn name(key: &RunKey, part: usize) -> String {
+    json!(["ag-ui", key.owner(), key.name(), part]).to_string()
+}
