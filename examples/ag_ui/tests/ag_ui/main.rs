@@ -4,6 +4,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 #[path = "../../../../tests/support/patience.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -12,6 +13,7 @@ mod patience;
 #[allow(unreachable_pub)]
 mod port;
 mod process;
+mod redis;
 #[path = "../../../../tests/support/relay.rs"]
 mod relay;
 #[path = "../../../../tests/support/tool.rs"]
@@ -19,10 +21,35 @@ mod relay;
 mod tool;
 
 use patience::soon;
-use process::{Client, Example, Process, Redis, find_client};
+use process::{Process, node};
+use redis::Redis;
 use relay::Relay;
 
 const RUN: &str = "run";
+
+/// A process of the example.
+struct Example {
+    process: Process,
+    port: u16,
+}
+
+impl Example {
+    async fn start(redis: Option<&Redis>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ag_ui"));
+        command.env("PORT", "0").env_remove("REDIS_URL");
+        command.envs(redis.map(|redis| ("REDIS_URL", redis.url())));
+        let (process, port) = Process::serve(&mut command).await;
+        Self { process, port }
+    }
+}
+
+/// Asks by the official client, on these ports in turn. Returns `None` if it is not installed.
+fn ask(user: &str, ports: &[u16]) -> Option<Process> {
+    let mut command = node("tests/ag_ui/client.mjs", &["@ag-ui/client"])?;
+    command.args([user, RUN]);
+    command.args(ports.iter().map(|port| format!("http://127.0.0.1:{port}/agent")));
+    Some(Process::start(&mut command))
+}
 
 /// Returns the messages of a client that has seen `parts` parts of the answer.
 fn messages(parts: usize) -> String {
@@ -55,25 +82,23 @@ async fn stop(port: u16, user: &str) -> u16 {
 
 #[tokio::test]
 async fn clients_of_one_run_share_one_answer() {
-    let Some(client) = find_client() else { return };
     let example = Example::start(None).await;
-    let mut first = client.ask("ann", RUN, &[example.port]);
+    let Some(mut first) = ask("ann", &[example.port]) else { return };
     first.reach("TEXT_MESSAGE_CONTENT run/2").await;
-    let second = client.ask("ann", RUN, &[example.port]);
+    let second = ask("ann", &[example.port]).unwrap();
     assert_eq!((read(first).await, read(second).await), (messages(3), messages(3)));
-    assert_eq!(read(client.ask("ann", RUN, &[example.port])).await, messages(3));
+    assert_eq!(read(ask("ann", &[example.port]).unwrap()).await, messages(3));
     assert_eq!(example.process.kill().await, work(&[1, 2, 3]));
 }
 
 #[tokio::test]
 async fn client_that_is_cut_off_gets_every_word_once() {
-    let Some(client) = find_client() else { return };
     let example = Example::start(None).await;
     let pass = |mut client, mut server| async move {
         _ = copy_bidirectional(&mut client, &mut server).await;
     };
     let relay = Relay::start(example.port, pass).await;
-    let mut cut = client.ask("ann", RUN, &[relay.port]);
+    let Some(mut cut) = ask("ann", &[relay.port]) else { return };
     for part in ["run/1", "run/2", "run/3"] {
         cut.reach(&format!("TEXT_MESSAGE_CONTENT {part}")).await;
         relay.cut();
@@ -84,14 +109,13 @@ async fn client_that_is_cut_off_gets_every_word_once() {
 
 #[tokio::test]
 async fn stop_ends_a_run_for_good() {
-    let Some(client) = find_client() else { return };
     let example = Example::start(None).await;
-    let mut first = client.ask("ann", RUN, &[example.port]);
+    let Some(mut first) = ask("ann", &[example.port]) else { return };
     first.reach("TEXT_MESSAGE_START run/2").await;
     assert_eq!(stop(example.port, "").await, 401);
     assert_eq!(stop(example.port, "x-user: bob\r\n").await, 404);
     assert_eq!(stop(example.port, "x-user: ann\r\n").await, 204);
-    let repeated = client.ask("ann", RUN, &[example.port]);
+    let repeated = ask("ann", &[example.port]).unwrap();
     for mut client in [first, repeated] {
         client.reach("RUN_ERROR stopped").await;
         let messages = read(client).await;
@@ -103,16 +127,16 @@ async fn stop_ends_a_run_for_good() {
 
 #[tokio::test]
 async fn request_without_a_user_is_refused_and_not_repeated() {
-    let Some(client) = find_client() else { return };
     let example = Example::start(None).await;
-    assert_eq!(read(client.ask("", RUN, &[example.port])).await, "401");
+    let Some(client) = ask("", &[example.port]) else { return };
+    assert_eq!(read(client).await, "401");
 }
 
 #[tokio::test]
 async fn client_repeats_until_another_process_has_done_the_rest() {
-    let Some((client, redis)) = tools().await else { return };
+    let Some(redis) = Redis::start().await else { return };
     let [killed, other] = [Example::start(Some(&redis)).await, Example::start(Some(&redis)).await];
-    let mut reader = client.ask("ann", RUN, &[killed.port, other.port]);
+    let Some(mut reader) = ask("ann", &[killed.port, other.port]) else { return };
     reader.reach("TEXT_MESSAGE_CONTENT run/2").await;
     assert_eq!(killed.process.kill().await, work(&[1, 2]));
     assert_eq!(read(reader).await, messages(3));
@@ -122,19 +146,15 @@ async fn client_repeats_until_another_process_has_done_the_rest() {
 /// The other process may start after the death.
 #[tokio::test]
 async fn work_goes_on_although_no_client_asks() {
-    let Some((client, redis)) = tools().await else { return };
+    let Some(redis) = Redis::start().await else { return };
     let killed = Example::start(Some(&redis)).await;
-    let mut reader = client.ask("ann", RUN, &[killed.port]);
+    let Some(mut reader) = ask("ann", &[killed.port]) else { return };
     reader.reach("TEXT_MESSAGE_CONTENT run/2").await;
-    reader.kill().await;
     assert_eq!(killed.process.kill().await, work(&[1, 2]));
+    reader.kill().await;
     let mut other = Example::start(Some(&redis)).await;
     other.process.reach("working on part 2").await;
     other.process.reach("working on part 3").await;
-    assert_eq!(read(client.ask("ann", RUN, &[other.port])).await, messages(3));
+    assert_eq!(read(ask("ann", &[other.port]).unwrap()).await, messages(3));
     assert_eq!(other.process.kill().await, [""; 0]);
-}
-
-async fn tools() -> Option<(Client, Redis)> {
-    Some((find_client()?, Redis::start().await?))
 }

@@ -1,16 +1,13 @@
-//! The processes of these tests: the example, Redis, and a client in Node.
+//! Processes that print lines: an example, and clients in Node. The tests of `a2a` have them, too.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::patience::until_async;
-use crate::port::free_port;
 use crate::tool::{find, skip};
 
 /// Longer than it takes until a process counts as dead, and its work is done again.
@@ -23,11 +20,20 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
+    }
+
+    /// Starts a program that prints its address. Returns its port, too.
+    pub(crate) async fn serve(command: &mut Command) -> (Self, u16) {
+        let mut process = Self::start(command);
+        let line = process.line().await.expect("an address");
+        let address = line.strip_prefix("listening on http://127.0.0.1:").unwrap();
+        let (port, _) = address.split_once('/').unwrap();
+        (process, port.parse().unwrap())
     }
 
     /// Returns the next line, or `None` at the end.
@@ -56,67 +62,16 @@ impl Process {
     }
 }
 
-/// A process of the example, and its address.
-pub(crate) struct Example {
-    pub(crate) process: Process,
-    pub(crate) port: u16,
-}
-
-impl Example {
-    pub(crate) async fn start(redis: Option<&Redis>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ag_ui"));
-        command.env("PORT", "0").env_remove("REDIS_URL");
-        command
-            .envs(redis.map(|redis| ("REDIS_URL", format!("redis://127.0.0.1:{}/", redis.port))));
-        let mut process = Process::start(&mut command);
-        let line = process.line().await.expect("an address");
-        let port = line.strip_prefix("listening on http://127.0.0.1:").unwrap();
-        let port = port.strip_suffix("/agent").unwrap().parse().unwrap();
-        Self { process, port }
-    }
-}
-
-/// A Redis server that keeps nothing. Dropping it kills it.
-pub(crate) struct Redis {
-    _child: Child,
-    port: u16,
-}
-
-impl Redis {
-    /// Returns `None`, and prints the reason, if `redis-server` is not installed.
-    pub(crate) async fn start() -> Option<Self> {
-        let port = free_port();
-        let mut command = Command::new(find(&["redis-server"])?);
-        command.args(["--bind", "127.0.0.1", "--appendonly", "no", "--save", "", "--port"]);
-        let child = command.arg(port.to_string()).stdout(Stdio::null()).kill_on_drop(true).spawn();
-        until_async(async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
-        Some(Self { _child: child.unwrap(), port })
-    }
-}
-
-/// The official client. Returns `None`, and prints the reason, if it is not installed.
-pub(crate) fn find_client() -> Option<Client> {
-    let node = find(&["node", "nodejs"])?;
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/npm/node_modules");
-    if !target.join("@ag-ui/client").is_dir() {
-        skip("no @ag-ui/client in target/npm");
+/// Returns a command that runs a script with npm's packages. Returns `None`, and prints the reason,
+/// if Node or one of these packages is missing.
+pub(crate) fn node(script: &str, packages: &[&str]) -> Option<Command> {
+    let mut command = Command::new(find(&["node", "nodejs"])?);
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/npm/node_modules");
+    if let Some(missing) = packages.iter().find(|package| !modules.join(package).is_dir()) {
+        skip(&format!("no {missing} in target/npm"));
         return None;
     }
-    Some(Client { node, packages: target.canonicalize().unwrap() })
-}
-
-pub(crate) struct Client {
-    node: PathBuf,
-    packages: PathBuf,
-}
-
-impl Client {
-    /// Asks the example on these ports in turn.
-    pub(crate) fn ask(&self, user: &str, run: &str, ports: &[u16]) -> Process {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ag_ui/client.mjs");
-        let mut command = Command::new(&self.node);
-        command.args([script, user, run]).env("PACKAGES", &self.packages);
-        command.args(ports.iter().map(|port| format!("http://127.0.0.1:{port}/agent")));
-        Process::start(&mut command)
-    }
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+    command.env("PACKAGES", modules.canonicalize().unwrap());
+    Some(command)
 }

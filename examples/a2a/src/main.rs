@@ -1,0 +1,120 @@
+//! cargo run --package tower-sse-a2a
+
+use std::{env, time::Duration};
+
+use async_stream::stream;
+use axum::http::{StatusCode, request::Parts};
+use axum::response::{IntoResponse, Response, Result};
+use axum::{Json, Router, extract::State, routing::get, routing::post, serve::ListenerExt};
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, time::sleep};
+use tower_sse::filter::{self, FilterBody, Verdict};
+use tower_sse::runs::{Run, RunKey, Runs};
+use tower_sse::{BoxError, Event, SseLayer};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let port = env::var("PORT").unwrap_or("3000".into());
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    println!("listening on {url}");
+    let mut card: Value = serde_json::from_str(include_str!("agent_card.json"))?;
+    card["url"] = env::var("PUBLIC_URL").unwrap_or(url).into();
+    let card = get(async move || Json(card));
+    let routes = Router::new().route("/", post(call)).route("/.well-known/agent-card.json", card);
+    let routes = routes.layer(SseLayer::new()).with_state(Runs::new());
+    Ok(axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes).await?)
+}
+
+async fn call(State(runs): State<Runs>, parts: Parts, Json(call): Json<Value>) -> Result<Response> {
+    let (id, method) = (call["id"].clone(), call["method"].as_str().unwrap_or_default());
+    let (task_id, message) = (&call["params"]["id"], &call["params"]["message"]);
+    // A task has the id of its message: a client that sends the message again joins the task.
+    let name = task_id.as_str().or(message["messageId"].as_str()).unwrap_or_default();
+    let user = parts.headers.get("x-user").and_then(|user| user.to_str().ok());
+    let key = RunKey::new(user.ok_or(StatusCode::UNAUTHORIZED)?, name);
+    let key = key.map_err(|_| StatusCode::BAD_REQUEST)?;
+    let mut run = runs.get(&key).await;
+    if run.is_none() && matches!(method, "message/send" | "message/stream") {
+        let started = runs.start(&key, &parts, || work(name, message)).await;
+        run = Some(started.map_err(|error| error.answer(&parts))?);
+    }
+    if let ("message/send", Some(run)) = (method, &run) {
+        run.ended().await;
+    }
+    let error = |code, message| json!({ "error": { "code": code, "message": message } });
+    let mut answer = match (method, run) {
+        ("message/stream" | "tasks/resubscribe", Some(run)) => return follow(&run, id).await,
+        ("message/send" | "tasks/get", Some(run)) => json!({ "result": task(&run).0 }),
+        ("tasks/cancel", Some(run)) => {
+            let canceled = status(&task(&run).0, "canceled");
+            match runs.cancel_with(&key, None, canceled).await {
+                true => json!({ "result": task(&run).0 }),
+                false => error(-32002, "the task has ended"),
+            }
+        }
+        ("tasks/resubscribe" | "tasks/get" | "tasks/cancel", None) => error(-32001, "no such task"),
+        _ => error(-32601, "no such method"),
+    };
+    (answer["jsonrpc"], answer["id"]) = ("2.0".into(), id);
+    Ok(match method {
+        // Its client reads errors from a stream, too.
+        "tasks/resubscribe" => tower_sse::response(stream::iter([event(&answer)])).into_response(),
+        _ => Json(answer).into_response(),
+    })
+}
+
+/// Streams a task to one request: first the task as it is, then the results that follow.
+async fn follow(run: &Run, id: Value) -> Result<Response> {
+    let (task, seen) = task(run);
+    let rest = run.attach(run.event_id(seen)).await.ok_or(StatusCode::NOT_FOUND)?;
+    let results = stream::iter((seen > 0).then(|| Ok(event(&task).into()))).chain(rest);
+    // The run has recorded results only: an answer has the id of its request.
+    let answer = filter::from_fn(move |event| {
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{}}}"#, event.data());
+        Verdict::Replace(event.with_data(answer))
+    });
+    Ok(tower_sse::response(results).map(|body| FilterBody::new(body, answer)).into_response())
+}
+
+/// Returns a task as its results have made it so far, and how many they are.
+fn task(run: &Run) -> (Value, u64) {
+    let messages = run.messages().unwrap_or_default();
+    let results = messages.iter().map(|it| serde_json::from_str(&it.data).unwrap_or_default());
+    let task = results.reduce(|mut task: Value, result: Value| {
+        match (result.get("status"), task.pointer_mut("/artifacts/0/parts")) {
+            (None, Some(Value::Array(parts))) => parts.push(result["artifact"]["parts"][0].clone()),
+            (status, _) => task["status"] = status.cloned().unwrap_or_default(),
+        }
+        task
+    });
+    (task.unwrap_or_default(), messages.len() as u64)
+}
+
+/// Stands for an agent. Its first result is the task, which the other results change.
+fn work(id: &str, message: &Value) -> impl Stream<Item = Event> + use<> {
+    let task = json!({ "kind": "task", "id": id, "history": [message],
+        "contextId": message.get("contextId").unwrap_or(&json!(id)),
+        "status": { "state": "submitted" }, "artifacts": [{ "artifactId": "text", "parts": [] }] });
+    stream! {
+        yield event(&task);
+        yield status(&task, "working");
+        for word in "Each word of this answer takes the model a while.".split_inclusive(' ') {
+            sleep(Duration::from_millis(200)).await;
+            yield event(&json!({ "kind": "artifact-update", "append": true,
+                "taskId": task["id"], "contextId": task["contextId"],
+                "artifact": { "artifactId": "text", "parts": [{ "kind": "text", "text": word }] } }));
+        }
+        yield status(&task, "completed");
+    }
+}
+
+fn status(task: &Value, state: &str) -> Event {
+    event(&json!({ "kind": "status-update", "taskId": task["id"], "contextId": task["contextId"],
+        "status": { "state": state }, "final": state != "working" }))
+}
+
+fn event(result: &Value) -> Event {
+    Event::from(result.to_string())
+}
