@@ -6,6 +6,7 @@
 //! | [notifications] | a program: notifications for logged-in users, with a log-out |
 //! | [runs_quickstart] | a program: answers of a language model that survive a reload |
 //! | [mcp] | a program: an MCP server |
+//! | [agents] | two programs: an AG-UI agent whose answers survive its process, an A2A server |
 //! | [graphql] | a program: GraphQL subscriptions, on hyper or axum |
 //! | [serving] | setting up a server: `TCP_NODELAY`, a deadline, TLS, metrics, many clients |
 //! | [operating] | running event streams in production: a checklist |
@@ -52,6 +53,7 @@ macro_rules! program {
     };
 }
 
+program!(agents);
 program!(frameworks);
 program!(graphql);
 program!(mcp);

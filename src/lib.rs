@@ -184,6 +184,7 @@
 //!   cut the network
 //! - an MCP server whose shutdown waits for calls in progress: [`mcp`](guide::mcp)
 //! - GraphQL subscriptions: [`graphql`](guide::graphql)
+//! - an AG-UI agent and an A2A server: [`agents`](guide::agents)
 //! - axum's `Sse`, bare hyper: [`existing_axum`], [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]

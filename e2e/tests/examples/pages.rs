@@ -1,7 +1,7 @@
 //! The pages of the guide that show a whole program: the one that the tests run.
 
 /// Each page with the files that it shows.
-const PAGES: [(&str, &[(&str, &str)]); 7] = [
+const PAGES: [(&str, &[(&str, &str)]); 8] = [
     (
         include_str!("../../../docs/guide/notifications.md"),
         &[
@@ -31,6 +31,15 @@ const PAGES: [(&str, &[(&str, &str)]); 7] = [
                 "rust",
                 include_str!("../../../examples/graphql_sse/tests/graphql_sse/axum_handler.rs"),
             ),
+        ],
+    ),
+    (
+        include_str!("../../../docs/guide/agents.md"),
+        &[
+            ("rust", include_str!("../../../examples/ag_ui/src/main.rs")),
+            ("js", include_str!("../../../examples/ag_ui/src/ask.mjs")),
+            ("rust", include_str!("../../../examples/a2a/src/main.rs")),
+            ("json", include_str!("../../../examples/a2a/src/agent_card.json")),
         ],
     ),
     (
