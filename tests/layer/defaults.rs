@@ -234,5 +234,5 @@ fn programs_wait_for_the_same_signals_and_have_a_deadline() {
             assert!(is_drill || shows_end, "{path} shows no end");
         }
     }
-    assert_eq!(programs, 8, "four hosts, chat, runs, MCP, a page");
+    assert_eq!(programs, 9, "four hosts, chat, runs, MCP, GraphQL, a page");
 }

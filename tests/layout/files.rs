@@ -6,10 +6,9 @@ use std::{fs, path::Path};
 use crate::CRATES;
 
 /// Files of fewer than 40 lines, and why they are files of their own.
-const SMALL: [(&str, &str); 13] = [
+const SMALL: [(&str, &str); 12] = [
     ("src/error.rs", "everything imports it"),
     ("src/sync.rs", "is loom's under loom"),
-    ("src/guide.rs", "a list of pages"),
     ("src/hub/losses.rs", "brokers report them, and subscriptions read them"),
     ("src/hub/stats.rs", "topics count, and the hub reports"),
     ("src/lock.rs", "everything imports it"),

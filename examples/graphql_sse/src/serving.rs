@@ -1,4 +1,4 @@
-//! A function of the guide's page `serving`.
+//! A function of the guide's page `serving`. The deadline of the shutdown is in `main.rs`.
 
 use tokio_util::sync::CancellationToken;
 
