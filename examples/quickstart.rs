@@ -9,7 +9,7 @@ use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, rou
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), tower_sse::BoxError> {
     let app = Router::new()
         .route("/events", get(subscribe).post(publish))
         .layer(SseLayer::new()) // covers the routes above it
@@ -17,7 +17,7 @@ async fn main() -> std::io::Result<()> {
     let port = std::env::var("PORT").unwrap_or("3000".into());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app).await
+    Ok(axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app).await?)
 }
 
 async fn subscribe(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
