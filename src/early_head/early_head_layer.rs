@@ -54,6 +54,9 @@ impl EarlyHeadLayer {
     /// proxies: 10 seconds suit nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100
     /// seconds). Until then, an error of the service still reaches the client with its own status.
     ///
+    /// The [heartbeat](crate::SseLayer::heartbeat) must be shorter than these timeouts too. Its default
+    /// of 15 seconds is, unless you have set a proxy's timeout lower.
+    ///
     /// # Panics
     ///
     /// The future of the response panics if it is polled outside of a tokio runtime with timers.
@@ -66,8 +69,10 @@ impl EarlyHeadLayer {
     /// `Accept` names `text/event-stream`.
     ///
     /// `when` replaces the default. The layer calls it for each request except `HEAD` requests, which
-    /// always pass. If it panics, the request passes too. Return `false` unless the client expects an event stream: it receives one, even
-    /// if the service answers with JSON later. If only the body says what the client expects, call
+    /// always pass. If it panics, the request passes too.
+    ///
+    /// Return `false` unless the client expects an event stream: it receives one, even if the service
+    /// answers with JSON later. If only the body says what the client expects, call
     /// [`answer`](Self::answer) in the handler instead.
     ///
     /// ```

@@ -6,8 +6,8 @@
 //! An `EventSource` that gets the proxy's `504` stops for good.
 //!
 //! This layer gives the handler a time limit, and then sends the head without it: `200` and
-//! `text/event-stream`. From then on [`SseLayer`](crate::SseLayer) sends heartbeats, and the events
-//! follow when the handler has them. A handler that answers in time isn't touched, so a quick `401`
+//! `text/event-stream`. From then on [`SseLayer`](crate::SseLayer) sends heartbeats, every 15
+//! seconds by default, and the events follow when the handler has them. A handler that answers in time isn't touched, so a quick `401`
 //! or `429` keeps its status, headers and body.
 //!
 //! ```
@@ -54,22 +54,27 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use axum::{Json, Router, extract::State, response::Response, response::IntoResponse, routing::post};
+//! # #[cfg(feature = "json")] {
+//! use axum::{Json, Router, response::IntoResponse, response::Response, routing::post};
 //! use serde_json::Value;
-//! use tower_sse::{SseLayer, early_head::EarlyHeadLayer};
+//! use tower_sse::{SseLayer, early_head::EarlyHeadLayer, early_head::openai_error};
 //!
 //! # async fn complete(_: Value) -> Response { ().into_response() }
-//! async fn chat(State(early): State<EarlyHeadLayer>, Json(body): Json<Value>) -> Response {
+//! async fn chat(Json(body): Json<Value>) -> Response {
 //!     if body["stream"] != true {
 //!         return complete(body).await;
 //!     }
+//!     // As an error that the client understands, if it comes late.
+//!     let early = EarlyHeadLayer::new(Duration::from_secs(10)).late_event(openai_error);
 //!     early.answer(complete(body)).await.into_response()
 //! }
 //!
-//! let early = EarlyHeadLayer::new(Duration::from_secs(10));
-//! let app: Router =
-//!     Router::new().route("/chat", post(chat)).layer(SseLayer::new()).with_state(early);
+//! let app: Router = Router::new().route("/chat", post(chat)).layer(SseLayer::new());
+//! # }
 //! ```
+//!
+//! Nothing can be sent early to a client that waits for JSON. For a call without `stream`, raise the
+//! proxy's timeout.
 //!
 //! If the request's head says enough, [`EarlyHeadLayer::when`] chooses requests by it.
 //!

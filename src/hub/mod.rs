@@ -367,8 +367,8 @@
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines, and events in the transactions of your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
-//! If your program publishes with [`publish`](Hub::publish), you change only the line that creates
-//! the hub.
+//! If your program publishes with [`publish`](Hub::publish), you add a dependency and its `use`, and
+//! change only the line that creates the hub. PostgreSQL also needs its schema.
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [limit of
 //! memory](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
@@ -410,8 +410,8 @@
 //! check whether the client may read them, or [derive them](crate::guide::authentication) from the
 //! logged-in user. A client that chooses the names can create any number of topics.
 //!
-//! Ids count all events of the hub, so clients can see how many you publish. With Redis, ids
-//! contain the time of publication instead.
+//! Ids count all events of the hub, so clients can see how many you publish. With Redis, they are the
+//! time of publication instead. With SQLite, they count on from the time of the last start.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //

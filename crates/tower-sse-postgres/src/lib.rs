@@ -42,8 +42,10 @@
 //! # Setup
 //!
 //! 1. In a migration of the program, apply [`SCHEMA`], grant the [rights](operating#rights) to the
-//!    program's roles, and insert a row for each stream: `insert into tower_sse.stream (name)
-//!    values ('orders')`.
+//!    program's roles, and insert a row for each stream that a program publishes to before a hub
+//!    connects: `insert into tower_sse.stream (name) values ('orders')`. To try it, apply
+//!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) by
+//!    hand: `psql --file schema/v1.sql`.
 //! 2. Connect a hub in each process that serves clients, as above. A hub needs PostgreSQL 14 or
 //!    later, and a tokio runtime with timers and IO.
 //! 3. Before you run a hub in production, read [operating], which explains rights, poolers,

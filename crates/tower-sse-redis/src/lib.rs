@@ -12,7 +12,7 @@
 //! }
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! // The only line that differs from a hub in one process, `Hub::new()`.
+//! // With one process, this line is `Hub::new()`.
 //! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.broker("news")).await?;
 //! let app: Router =
 //!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());

@@ -28,8 +28,8 @@
 //!
 //! To change a program with `Hub::new()`, run `cargo add tower-sse-sqlite`, add the `use` of
 //! `Sqlite`, and replace `Hub::new()` with
-//! `Hub::connect(Sqlite::open("events.db")?.broker("news")).await?`. Your `main` then returns
-//! `Result<(), Box<dyn std::error::Error>>`. The first connection creates the file and the table.
+//! `Hub::connect(Sqlite::open("events.db")?.broker("news")).await?`. If your `main` returns an
+//! `io::Result`, let it return `Result<(), tower_sse::BoxError>`. The first connection creates the file and the table.
 //! `news` is the name of the table, and the hub has any number of topics in it. Instead of
 //! [`publish_now`](tower_sse::hub::Hub::publish_now), which cannot wait for the file, call
 //! [`publish`](tower_sse::hub::Hub::publish).
@@ -104,6 +104,7 @@
 //! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data are in PostgreSQL, and
 //! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. All stores have the same
 //! interface: to change, you change the dependency, its `use`, and the line that opens the store.
+//! PostgreSQL also needs its schema.
 //! Only [`Sqlite::pragma`] and [`SqliteBroker::max_bytes`] have no counterpart. If events need not
 //! survive the process, `Hub::new()` needs no file at all.
 //!
