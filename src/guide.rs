@@ -3,11 +3,11 @@
 //!
 //! | page | for |
 //! |---|---|
-//! | [notifications] | a program: notifications for logged-in users, with a log-out |
-//! | [runs_quickstart] | a program: answers of a language model that survive a reload |
-//! | [mcp] | a program: an MCP server |
-//! | [agents] | two programs: an AG-UI agent whose answers survive its process, an A2A server |
-//! | [graphql] | a program: GraphQL subscriptions, on hyper or axum |
+//! | [notifications] | notifications for logged-in users, with log-out (a whole program) |
+//! | [runs_quickstart] | answers of a language model that survive a reload (a whole program) |
+//! | [mcp] | an MCP server (a whole program) |
+//! | [agents] | an AG-UI agent whose answers survive its process, and an A2A server (two programs) |
+//! | [graphql] | GraphQL subscriptions, on hyper or axum (a whole program) |
 //! | [serving] | setting up a server: `TCP_NODELAY`, a deadline, TLS, metrics, many clients |
 //! | [operating] | running event streams in production: a checklist |
 //! | [placement] | ordering the layer among other layers |

@@ -189,7 +189,7 @@
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]
 //! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`]
-//! - very many clients in one process: [`many_clients`]
+//! - hundreds of thousands of clients in one process: [`many_clients`]
 //!
 //! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, over Redis;
 //! [`notifications_postgres`], which publishes in transactions; `dashboard`, with live charts; and

@@ -65,8 +65,7 @@ fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Looks at a stream of server-sent events as its clients receive it, and finds the proxy that holds
-/// its events back.
+/// Reads an event stream the way clients do, and finds the proxy that delays it.
 ///
 /// The exit status is 0 if no check failed, 1 if one did, and 2 if the stream cannot be checked.
 /// Without an event, the check `answer` fails.

@@ -159,7 +159,7 @@
 //! statement does both, and locks the stream's row in the table `stream`. Any hub can do this, so
 //! no leader is needed.
 //!
-//! The first number is the time of the server's clock in microseconds. Later numbers rise by one,
+//! A log's first number is the server's time in microseconds. Later numbers rise by one,
 //! so that a missing row shows as a hole. Each hub compares the rows that it reads with the rows
 //! that it has read before, and with the events that it has published. If the log has lost rows,
 //! the hub adds a mark to the log, and every process reports a gap at this mark.

@@ -61,7 +61,7 @@ impl Redis {
     /// becomes a replica, all servers are tried again. List all servers that Sentinel or an
     /// operator may promote.
     ///
-    /// The servers must have the setting `min-replicas-to-write 1`. An old primary that comes back
+    /// Set `min-replicas-to-write 1` on every server. An old primary that comes back
     /// is a primary again until Sentinel demotes it, which can take more than 10 seconds. With this
     /// setting, it refuses to write meanwhile, because it has no replicas.
     ///
