@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
 use tower_sse::filter::{self, FilterBody, Verdict};
-use tower_sse::runs::{Run, RunKey, Runs};
+use tower_sse::runs::{Outcome, Run, RunKey, Runs};
 use tower_sse::{BoxError, Event, SseLayer};
 
 #[tokio::main]
@@ -36,7 +36,9 @@ async fn call(State(runs): State<Runs>, parts: Parts, Json(call): Json<Value>) -
     let key = RunKey::new(user.ok_or(StatusCode::UNAUTHORIZED)?, name);
     let key = key.map_err(|_| StatusCode::BAD_REQUEST)?;
     let mut run = runs.get(&key).await;
-    if run.is_none() && matches!(method, "message/send" | "message/stream") {
+    let is_canceled = run.as_ref().is_some_and(|run| run.outcome() == Some(Outcome::Cancelled));
+    if !is_canceled && matches!(method, "message/send" | "message/stream") {
+        // This joins a task in progress, and replays a complete one.
         let started = runs.start(&key, &parts, || work(name, message)).await;
         run = Some(started.map_err(|error| error.answer(&parts))?);
     }
@@ -89,7 +91,11 @@ fn task(run: &Run) -> (Value, u64) {
         }
         task
     });
-    (task.unwrap_or_default(), messages.len() as u64)
+    let mut task = task.unwrap_or_default();
+    if !matches!(run.outcome(), None | Some(Outcome::Completed | Outcome::Cancelled)) {
+        task["status"] = json!({ "state": "failed" });
+    }
+    (task, messages.len() as u64)
 }
 
 /// Stands for an agent. Its first result is the task, which the other results change.

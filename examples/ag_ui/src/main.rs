@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, request::Parts};
 use axum::response::{IntoResponse, Response, Result};
 use axum::{Json, Router, routing::delete, routing::post, serve::ListenerExt};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use redis::{AsyncCommands, RedisResult};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, time::sleep};
@@ -63,11 +63,24 @@ async fn stop(State(app): State<App>, Path(run): Path<String>, parts: Parts) -> 
     Ok(if is_stopped { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND })
 }
 
-/// Returns the events of a run. Each part of its answer stands for a call of a model.
-fn work(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<Event, BoxError>> {
-    let event = |event: Value| Event::from(event.to_string());
+fn event(event: Value) -> Event {
+    Event::from(event.to_string())
+}
+
+/// Returns the events of a run. An error is its last event, or the client would ask for ever.
+fn work(app: App, key: RunKey, input: Value) -> impl Stream<Item = Event> {
+    let error = |error: BoxError| json!({ "type": "RUN_ERROR", "message": error.to_string() });
+    parts(app, key, input).map(move |result| result.unwrap_or_else(|it| event(error(it))))
+}
+
+/// Each part of the answer stands for a call of a model.
+fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<Event, BoxError>> {
     try_stream! {
         let (id, own) = (key.name(), format!("{}/", key.name()));
+        if let Some(first) = saved(&app, &key, 0).await? {
+            // A page that was reloaded has lost its messages.
+            input = serde_json::from_str(&first)?;
+        }
         // A client that repeats its request sends what it has of the answer, too.
         let messages = input["messages"].as_array_mut().ok_or("no messages")?;
         messages.retain(|it| !it["id"].as_str().is_some_and(|it| it.starts_with(&own)));
@@ -97,8 +110,8 @@ fn work(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<Ev
 /// Restarts the runs whose process has died. Redis has their input, and the parts that are done.
 async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
     while let Some(RunEnd { key, outcome, .. }) = ends.recv().await {
-        if let (Outcome::Interrupted, Ok(Some(input))) = (outcome, saved(&app, &key, 0).await) {
-            let work = || work(app.clone(), key.clone(), input.parse().unwrap_or_default());
+        if outcome == Outcome::Interrupted {
+            let work = || work(app.clone(), key.clone(), Value::Null);
             _ = app.runs.start(&key, None, work).await;
         }
     }

@@ -15,7 +15,8 @@ const agent = new HttpAgent({
   url: urls[0],
   threadId: 'thread',
   headers: user ? { 'x-user': user } : {},
-  initialMessages: [{ id: 'question', role: 'user', content: 'Why?' }],
+  // A page that was reloaded has none.
+  initialMessages: process.env.RELOADED ? [] : [{ id: 'question', role: 'user', content: 'Why?' }],
   // A load balancer gives each request to the next process.
   fetch: (_, init) => fetch(urls[requests++ % urls.length], init),
 });

@@ -43,12 +43,16 @@ impl Example {
     }
 }
 
-/// Asks by the official client, on these ports in turn. Returns `None` if it is not installed.
-fn ask(user: &str, ports: &[u16]) -> Option<Process> {
+/// Returns the official client, which asks on these ports in turn, or `None` if it is not installed.
+fn client(user: &str, ports: &[u16]) -> Option<Command> {
     let mut command = node("tests/ag_ui/client.mjs", &["@ag-ui/client"])?;
     command.args([user, RUN]);
     command.args(ports.iter().map(|port| format!("http://127.0.0.1:{port}/agent")));
-    Some(Process::start(&mut command))
+    Some(command)
+}
+
+fn ask(user: &str, ports: &[u16]) -> Option<Process> {
+    Some(Process::start(&mut client(user, ports)?))
 }
 
 /// Returns the messages of a client that has seen `parts` parts of the answer.
@@ -70,14 +74,20 @@ fn work(parts: &[usize]) -> Vec<String> {
     parts.iter().map(|part| format!("working on part {part}")).collect()
 }
 
+/// Sends a request whose connection closes after the response.
+async fn send(port: u16, request: &str) -> String {
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = request.replace("\r\n\r\n", "\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon(connection.read_to_string(&mut answer)).await.unwrap();
+    answer
+}
+
 /// Returns the status of a request to stop the run.
 async fn stop(port: u16, user: &str) -> u16 {
-    let mut connection = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let request = format!("DELETE /agent/{RUN} HTTP/1.1\r\nhost: localhost\r\n{user}\r\n");
-    connection.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    soon(connection.read_exact(&mut answer)).await.unwrap();
-    std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+    let answer = send(port, &format!("DELETE /agent/{RUN} HTTP/1.1\r\n{user}\r\n\r\n")).await;
+    answer[9..12].parse().unwrap()
 }
 
 #[tokio::test]
@@ -112,16 +122,16 @@ async fn stop_ends_a_run_for_good() {
     let example = Example::start(None).await;
     let Some(mut first) = ask("ann", &[example.port]) else { return };
     first.reach("TEXT_MESSAGE_START run/2").await;
-    assert_eq!(stop(example.port, "").await, 401);
-    assert_eq!(stop(example.port, "x-user: bob\r\n").await, 404);
-    assert_eq!(stop(example.port, "x-user: ann\r\n").await, 204);
+    assert_eq!(stop(example.port, "x-other: ann").await, 401);
+    assert_eq!(stop(example.port, "x-user: bob").await, 404);
+    assert_eq!(stop(example.port, "x-user: ann").await, 204);
     let repeated = ask("ann", &[example.port]).unwrap();
     for mut client in [first, repeated] {
         client.reach("RUN_ERROR stopped").await;
         let messages = read(client).await;
         assert!(messages.contains("Part 1") && !messages.contains("Part 3"), "{messages}");
     }
-    assert_eq!(stop(example.port, "x-user: ann\r\n").await, 404);
+    assert_eq!(stop(example.port, "x-user: ann").await, 404);
     assert_eq!(example.process.kill().await, work(&[1, 2]));
 }
 
@@ -130,6 +140,34 @@ async fn request_without_a_user_is_refused_and_not_repeated() {
     let example = Example::start(None).await;
     let Some(client) = ask("", &[example.port]) else { return };
     assert_eq!(read(client).await, "401");
+}
+
+/// A client repeats a request whose body has failed.
+#[tokio::test]
+async fn error_of_the_work_is_the_last_event_of_its_run() {
+    let example = Example::start(None).await;
+    let input = r#"{"runId":"run"}"#;
+    let head = "POST /agent HTTP/1.1\r\nx-user: ann\r\ncontent-type: application/json\r\n";
+    let request = format!("{head}content-length: {}\r\n\r\n{input}", input.len());
+    for _ in 0..2 {
+        let answer = send(example.port, &request).await;
+        assert!(answer.contains(r#""message":"no messages","type":"RUN_ERROR""#), "{answer}");
+        assert!(answer.ends_with("\r\n0\r\n\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn page_that_is_reloaded_after_a_death_gets_its_question() {
+    let Some(redis) = Redis::start().await else { return };
+    let killed = Example::start(Some(&redis)).await;
+    let Some(mut page) = ask("ann", &[killed.port]) else { return };
+    page.reach("TEXT_MESSAGE_CONTENT run/2").await;
+    killed.process.kill().await;
+    page.kill().await;
+    let other = Example::start(Some(&redis)).await;
+    let mut reloaded = client("ann", &[other.port]).unwrap();
+    let reloaded = Process::start(reloaded.env("RELOADED", "1"));
+    assert_eq!(read(reloaded).await, messages(3));
 }
 
 #[tokio::test]
