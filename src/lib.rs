@@ -225,9 +225,9 @@
 //!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
 //! - **Browsers.** The tests drive Chromium, and for first visits also Firefox and WebKitGTK, which
 //!   [differ](guide::clients#exceptions) in a few points. Safari and phones were not tried.
-//! - **Deployments.** Two versions of your program or of these crates [can
-//!   share](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments)
-//!   a Redis server.
+//! - **Deployments.** Two versions of your program or of these crates can share a Redis server,
+//!   [under these
+//!   conditions](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
 //!
 //! # Stability
 //!

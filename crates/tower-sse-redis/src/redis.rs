@@ -214,7 +214,7 @@ impl Redis {
 
     /// Sets the name of the connections in `CLIENT LIST`. By default, the name is
     /// `key:host:process` for a hub, and `prefix:host:process` for runs, where `host` is the name
-    /// of the machine and `process` is the id of the process.
+    /// of the machine, if it is known, and `process` is the id of the process.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -126,8 +126,8 @@
 //! it. Every 20 milliseconds, the thread asks SQLite whether another connection has committed
 //! (`PRAGMA data_version`), which takes about 0.5 % of a processor.
 //!
-//! The first id is the time in microseconds, and so is the next one whenever a hub connects. Each
-//! row has a random number besides its id. The hub compares them with the rows that it has read
+//! Ids start at the current time in microseconds. Whenever a hub connects, the next id jumps to the
+//! current time again. Each row has a random number besides its id. The hub compares them with the rows that it has read
 //! before and with the events that it has published. If rows are missing, it adds a mark to the
 //! table, and every process reports a gap at this mark.
 

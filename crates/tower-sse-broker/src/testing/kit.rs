@@ -18,7 +18,7 @@ type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>
 /// Plays all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each scene
 /// when the scene ends.
 ///
-/// Needs a tokio runtime with timers, of any flavor. The scenes are played one after another.
+/// Needs a tokio runtime of any flavor, with its timer enabled. Scenes run one at a time.
 ///
 /// # Panics
 ///
