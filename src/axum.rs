@@ -14,13 +14,9 @@ use crate::connection::{Disconnect, LastEventId};
 use crate::hub::Subscription;
 use crate::{options::StreamOptions, streams::Subjects};
 
-/// Extracts the last event id. If the client sent none, the id is empty, like the initial last
-/// event id in the [HTML standard][html].
-///
-/// Inside a layer, this is the value that the layer inserted, which may come from the query.
-/// Without a layer, it is read from the header.
-///
-/// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface
+/// Extracts the last event id. If the client sent none, the id is empty. Inside a layer, this is
+/// the value that the layer inserted, which may come from the query. Without a layer, it is read
+/// from the header.
 impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
@@ -47,35 +43,23 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
 }
 
 /// Extracts the signal that fires when the response is over. The handler must be inside a layer
-/// with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects). For requests with a
-/// key, a [`RunLayer`](crate::runs::RunLayer) suffices, whose signal fires when the run is over.
-///
-/// Otherwise, the request is rejected with a `500`, whose text names the option that is missing.
+/// with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects), or, for requests with
+/// a key, a [`RunLayer`](crate::runs::RunLayer). Otherwise, the request is rejected with a `500`,
+/// whose text names the option that is missing.
 ///
 /// ```
-/// use std::time::Duration;
-///
-/// use axum::{Router, response::IntoResponse, routing::get};
+/// use axum::response::IntoResponse;
 /// use tokio::sync::mpsc;
 /// use tokio_stream::wrappers::ReceiverStream;
-/// use tower_sse::{Disconnect, Event, SseLayer};
+/// use tower_sse::{Disconnect, Event};
 ///
 /// async fn completion(disconnect: Disconnect) -> impl IntoResponse {
 ///     let (tokens, received) = mpsc::channel(16);
-///     tokio::spawn(async move {
-///         tokio::select! {
-///             () = disconnect.cancelled() => {} // Stop generating: the client is gone.
-///             () = async {
-///                 while tokens.send(Event::from("token")).await.is_ok() {}
-///             } => {}
-///         }
-///     });
+///     tokio::spawn(disconnect.token().run_until_cancelled_owned(async move {
+///         while tokens.send(Event::from("token")).await.is_ok() {}
+///     }));
 ///     tower_sse::response(ReceiverStream::new(received))
 /// }
-///
-/// let app: Router = Router::new()
-///     .route("/completion", get(completion))
-///     .layer(SseLayer::new().track_disconnects(true));
 /// ```
 impl<S: Sync> FromRequestParts<S> for Disconnect {
     type Rejection = (StatusCode, &'static str);
@@ -99,11 +83,9 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
 }
 
 /// Extracts the subjects of the request. The handler must be inside a layer with
-/// [`SseLayer::streams`](crate::SseLayer::streams), or middleware around the handler must have
-/// called [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
-///
-/// Otherwise, the request is rejected with a `500`, whose text names the option that is missing: the
-/// stream would have no subjects, so a log-out could not close it.
+/// [`SseLayer::streams`](crate::SseLayer::streams), or middleware around it must have called
+/// [`Streams::subjects_of`](crate::streams::Streams::subjects_of). Otherwise, the request is
+/// rejected with a `500`, whose text names the option that is missing.
 impl<S: Sync> FromRequestParts<S> for Subjects {
     type Rejection = (StatusCode, &'static str);
 
@@ -115,19 +97,7 @@ impl<S: Sync> FromRequestParts<S> for Subjects {
     }
 }
 
-/// Adds these options to the options of the response; see
-/// [`merge_into`](StreamOptions::merge_into).
-///
-/// ```
-/// use axum::response::IntoResponse;
-/// use futures_util::stream;
-/// use tower_sse::{Event, StreamOptions};
-///
-/// async fn completion() -> impl IntoResponse {
-///     let tokens = stream::iter(["Hel", "lo"].map(Event::from));
-///     (StreamOptions::new().terminator(Event::from("[DONE]")), tower_sse::response(tokens))
-/// }
-/// ```
+/// Adds these options to those of the response; see [`merge_into`](StreamOptions::merge_into).
 impl IntoResponseParts for StreamOptions {
     type Error = Infallible;
 

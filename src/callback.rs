@@ -38,13 +38,11 @@ pub(crate) fn with_head<B, T>(
     result
 }
 
-/// Calls a callback and returns its result, or `None` if it panics.
 pub(crate) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     // Dropping the payload could panic again.
     catch_unwind(AssertUnwindSafe(callback)).map_err(mem::forget).ok()
 }
 
-/// Runs a future, and returns its output, or `None` if it panics.
 pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match without_panic(|| future.as_mut().poll(cx)) {

@@ -5,18 +5,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
-/// The number of bytes for which a body spends one unit, in addition to one unit for each frame. A
-/// task has 128 units each time it runs, so a body sends up to 128 KiB at a time. An
-/// [`EventBody`](crate::layer::EventBody) and its layer both spend, so they send about 64 KiB.
+/// The number of bytes for which a body spends one of a task's 128 units, besides one for each
+/// frame.
 const BYTES_PER_UNIT: usize = 1024;
 /// The number of consecutive items without bytes after which a body pauses, even outside of tokio's
 /// budget. Within the budget, its 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// The share of tokio's cooperative budget that a body spends.
-///
-/// tokio's own sockets and channels spend budget, but a source can make frames without them. So
-/// each body spends budget for its frames.
+/// The share of tokio's cooperative budget that a body spends, because a source can make frames
+/// without tokio's sockets and channels.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.
@@ -24,10 +21,8 @@ pub(crate) struct CoopBudget {
 }
 
 impl CoopBudget {
-    /// Waits until the task has budget left.
-    ///
-    /// tokio wakes the task after other tasks have run, which calling `wake_by_ref` here would not
-    /// ensure.
+    /// Waits until the task has budget left. Unlike `wake_by_ref`, tokio lets other tasks run
+    /// first.
     #[inline]
     pub(crate) fn poll_ready(cx: &mut Context<'_>) -> Poll<()> {
         if !coop::has_budget_remaining() {
@@ -37,10 +32,8 @@ impl CoopBudget {
         Poll::Ready(())
     }
 
-    /// Spends one unit for an item without bytes, or waits until the task has budget left.
-    ///
-    /// Also pauses after [`MAX_EMPTY_ITEMS`] items, because a task polled outside of tokio's budget
-    /// never runs out of it.
+    /// Spends one unit for an item without bytes, or waits until the task has budget left. Also
+    /// pauses after [`MAX_EMPTY_ITEMS`] items, for tasks outside of tokio's budget.
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -57,10 +50,7 @@ impl CoopBudget {
         polled.map(|unit| unit.made_progress())
     }
 
-    /// Spends budget for a frame of this size in bytes.
-    ///
-    /// Call it after making the frame, because the channel from which the events come needs budget
-    /// too.
+    /// Spends budget for a frame, after it is made: the channel of the events needs budget too.
     #[inline]
     pub(crate) fn spend(&mut self, cx: &mut Context<'_>, bytes: usize) {
         self.empty_items = 0;

@@ -1,8 +1,6 @@
 use std::{error::Error, io, iter};
 
-/// A boxed error.
-///
-/// The body of an event stream fails with an error of this type. Errors of stream items and of
+/// A boxed error, with which the body of an event stream fails. Errors of stream items and of
 /// bodies inside the layer must convert into this type.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -17,11 +15,8 @@ pub(crate) fn causes<'e>(
     })
 }
 
-/// Returns the texts of an error and of its causes, as in `a: b: c`.
-///
-/// Except for `RunError` and `LateResponse`, the errors of this crate and of the broker crates display this text, and
-/// have no [`source`](Error::source). A program that prints such an error, followed by its chain of
-/// sources, therefore prints no text twice.
+/// Returns the texts of an error and of its causes, as in `a: b: c`. Most errors of this crate
+/// display it, and have no [`source`](Error::source): otherwise programs would print texts twice.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error).skip(1) {

@@ -52,9 +52,7 @@ pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
         && has_body(status)
 }
 
-/// Returns the last media type of all values, as the [Fetch standard] extracts it.
-///
-/// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
+/// Returns the last media type of all values, as the Fetch standard extracts it.
 #[cold]
 fn last_media_type(headers: &HeaderMap) -> &[u8] {
     let values = headers.get_all(CONTENT_TYPE).iter().flat_map(|value| {
@@ -106,7 +104,6 @@ pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<I
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
 }
 
-/// Turns the headers into those of an event stream.
 pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
     forbid_transforming(headers);
@@ -122,14 +119,12 @@ pub(crate) fn ask_for_incremental_forwarding(headers: &mut HeaderMap) {
     headers.entry(INCREMENTAL).or_insert(HeaderValue::from_static("?1"));
 }
 
-/// Removes the headers that are wrong once an event stream is changed.
 pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
     for name in &NOT_OF_A_STREAM {
         headers.remove(name);
     }
 }
 
-/// Turns the headers of an event stream into those of a response without a body.
 pub(crate) fn make_empty(headers: &mut HeaderMap) {
     let of_a_stream =
         [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING, INCREMENTAL];
@@ -138,9 +133,7 @@ pub(crate) fn make_empty(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds `no-transform` to `Cache-Control`, which keeps proxies from changing the stream (RFC 9111,
-/// section 5.2.2.6). If the service has not set the header, adds `no-cache` too, as browsers
-/// expect.
+/// Adds `no-transform` to `Cache-Control`, or `no-cache` too if the service has not set the header.
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";
 

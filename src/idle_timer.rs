@@ -9,10 +9,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::{BoxError, options::IdleInterval};
 
 pin_project! {
-    /// A timer that fires when a stream has been idle for an interval.
-    ///
-    /// It costs a busy stream nothing. The clock is read only when a poll finds the stream idle, and
-    /// a timer from an earlier idle period is set again only when it fires.
+    /// A timer that fires when a stream has been idle for an interval. It reads the clock only when
+    /// a poll finds the stream idle, so it costs a busy stream nothing.
     // `repr(C)` keeps the timer behind the fields that each event needs: it is large and rarely
     // polled.
     #[derive(Debug, Default)]
@@ -27,8 +25,7 @@ pin_project! {
     }
 }
 
-/// When the timer fires, and the task that it then wakes. This task does not poll the timer before
-/// it fires.
+/// When the timer fires, and the task that it then wakes.
 #[derive(Debug)]
 struct Alarm {
     fires_at: Instant,
@@ -36,7 +33,6 @@ struct Alarm {
 }
 
 impl IdleTimer {
-    /// Ends the idle period, because bytes are sent.
     #[inline]
     pub(crate) fn reset(self: Pin<&mut Self>) {
         *self.project().idle_since = None;
@@ -110,7 +106,6 @@ pub(crate) fn is_within_reach(deadline: Instant) -> bool {
 /// The number of grid points per interval. Timers fire on the grid, so that streams share wake-ups.
 const GRID_POINTS: u32 = 16;
 
-/// Returns `since + interval`, rounded up to the grid; `None` if an `Instant` cannot represent it.
 fn round_up(grid: Instant, since: Instant, interval: Duration) -> Option<Instant> {
     let due = since.checked_add(interval)?;
     let step = (interval / GRID_POINTS).as_nanos().max(1);
@@ -121,7 +116,6 @@ fn round_up(grid: Instant, since: Instant, interval: Duration) -> Option<Instant
     due.checked_add(Duration::from_nanos(u64::try_from(step - past_point).ok()?))
 }
 
-/// The limit of the time in which a body sends no bytes.
 #[derive(Debug)]
 pub(crate) struct Silence {
     limit: Duration,
@@ -133,13 +127,11 @@ impl Silence {
         Self { limit, timer: Box::pin(IdleTimer::default()) }
     }
 
-    /// Ends the silence, because bytes have arrived.
     pub(crate) fn end(&mut self) {
         self.timer.as_mut().reset();
     }
 
-    /// Waits until the limit is exceeded, and returns the error for it. The silence begins at the
-    /// first call after bytes have [arrived](Self::end).
+    /// Waits until the limit is exceeded, and returns the error for it.
     pub(crate) fn poll_exceeded(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
         let interval = IdleInterval { length: self.limit, grid: None };
         self.timer.as_mut().poll_interval(cx, interval).map(|()| {

@@ -54,13 +54,11 @@ impl Handled {
     }
 }
 
-/// Returns whether a response is a refusal, which can look like an event stream.
 pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
     matches!(extensions.get(), Some(Handled::Refused { .. }))
 }
 
-/// Removes the mark of an inner layer from a response whose body is replaced, so that an outer
-/// layer opens its stream. The new body has other ids.
+/// Removes the mark of an inner layer from a response whose body is replaced.
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
@@ -77,7 +75,6 @@ impl ItemError {
         Box::new(Self(error.into()))
     }
 
-    /// Removes the mark of an error that no host has wrapped.
     pub(crate) fn unmark(error: BoxError) -> BoxError {
         error.downcast::<Self>().map_or_else(|error| error, |marked| marked.0)
     }
@@ -110,9 +107,8 @@ fn inside_wrapper<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
     error.source().filter(|_| is_wrapper)
 }
 
-/// The error with which a recorded source has failed, as the cause of the error of each client.
-///
-/// It hides the error and its causes: a cancellation of the source is a failure for the clients.
+/// The error with which a recorded source has failed. It hides the error and its causes: a
+/// cancellation of the source is a failure for the clients.
 #[derive(Clone)]
 pub(crate) struct RecordedError(pub(crate) Arc<dyn Error + Send + Sync>);
 
@@ -149,14 +145,12 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
     error.source()?.downcast_ref().map(RecordedError::program_error)
 }
 
-/// The mark of a response whose client has received everything that its stream will ever have. It is
-/// an extension of the response. An empty stream alone means nothing: handlers that a client polls
-/// return them on purpose.
+/// The mark of a response whose client has received everything that its stream will ever have. An
+/// empty stream alone means nothing: handlers that a client polls return them on purpose.
 #[derive(Clone, Copy)]
 pub(crate) struct NothingMore;
 
-/// The position at which a stream starts whose client has no id yet. It is an extension of the
-/// response. The layer knows the client, and sends it the position in the stream's first frame.
+/// The position at which a stream starts whose client has no id yet. The layer knows the client.
 #[derive(Clone)]
 pub(crate) struct StartAt {
     pub(crate) id: EventId,
@@ -165,16 +159,14 @@ pub(crate) struct StartAt {
 }
 
 impl StartAt {
-    /// Takes the position out of a response's extensions, if this client receives one.
     pub(crate) fn take(extensions: &mut Extensions, client: Client) -> Option<Self> {
         let start: Self = extensions.remove()?;
         (start.is_for_all || client == Client::EventSource).then_some(start)
     }
 }
 
-/// A callback in a response's extensions, which a layer calls once it has refused the stream and
-/// dropped its body. The source cannot learn of the refusal from the drop, which has other reasons
-/// too.
+/// A callback that a layer calls once it has refused the stream and dropped its body: the source
+/// cannot learn of the refusal from the drop.
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
@@ -190,12 +182,10 @@ struct Early {
 }
 
 impl EarlyHead {
-    /// Gives the layer the extensions of the service's response.
     pub(crate) fn answer(&self, extensions: Extensions) {
         *lock(&self.0.late) = Some(extensions);
     }
 
-    /// Returns the extensions of the service's response, once.
     pub(crate) fn take_answer(&self) -> Option<Extensions> {
         lock(&self.0.late).take()
     }
@@ -208,7 +198,6 @@ impl EarlyHead {
         }
     }
 
-    /// Returns the callback for a refusal of the early response.
     pub(crate) fn on_refusal(&self) -> OnRefusal {
         let early = Arc::clone(&self.0);
         OnRefusal(Arc::new(move || early.on_refusal.get().into_iter().for_each(|it| (it.0)())))
@@ -235,18 +224,15 @@ enum Layer {
     Runs,
 }
 
-/// Calls `poll`, which polls a response or a body for a layer.
-///
-/// A body of this crate can be nested in any number of other bodies, so it shares only the call
-/// stack with the layer. Middleware can also read the body before it returns the response, or on a
-/// task of its own, so a body that is created within a layer never warns.
+/// Calls `poll`, which polls a response or a body for a layer. Bodies of this crate can be nested
+/// in any other bodies, so they share only the call stack with the layer.
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
     within(Layer::Sse, poll)
 }
 
-/// Calls `poll`, which polls a response or a body for the layer of runs. That layer copies each frame
-/// and drops it before it polls again. It takes a clean end for the end of the answer.
+/// Calls `poll` for the layer of runs, which copies each frame and drops it before it polls again,
+/// and takes a clean end for the end of the answer.
 #[inline]
 pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
     within(Layer::Runs, poll)
@@ -270,7 +256,6 @@ fn within<T>(layer: Layer, poll: impl FnOnce() -> T) -> T {
     poll()
 }
 
-/// Returns whether a layer is polling on this thread.
 pub(crate) fn is_within_layer() -> bool {
     POLLED_BY.get().innermost != Layer::None
 }
@@ -280,8 +265,8 @@ pub(crate) fn is_within_recorder() -> bool {
     POLLED_BY.get().innermost == Layer::Runs
 }
 
-/// Returns whether the layer of runs is polling on this thread, with or without layers inside of it:
-/// what is polled is recorded for several clients.
+/// Returns whether the layer of runs is polling on this thread, with or without layers inside of
+/// it.
 pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }
@@ -292,7 +277,6 @@ pub(crate) fn is_recorded() -> bool {
 pub(crate) struct Stopped;
 
 impl Stopped {
-    /// Returns whether this is a cause of `error`.
     pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
         causes(error).any(<dyn Error>::is::<Self>)
     }
@@ -321,7 +305,6 @@ pub(crate) fn interruption() -> Event {
 pub(crate) struct Interrupted(pub(crate) &'static str);
 
 impl Interrupted {
-    /// Returns whether this is a cause of `error`.
     pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
         causes(error).any(|cause| cause.is::<Self>() || cause.is::<RecordedError>())
     }
@@ -335,11 +318,8 @@ impl fmt::Display for Interrupted {
 
 impl Error for Interrupted {}
 
-/// The shutdown of a layer, which its streams share.
-///
-/// A token of its own for each stream would take three allocations, and a lock for each frame. A
-/// token wakes all its tasks within the call of `cancel`, which takes a quarter of a second for a
-/// million of them.
+/// The shutdown of a layer, which its streams share. A token for each would take three allocations
+/// and a lock for each frame, and wake all in one turn.
 #[derive(Default)]
 pub(crate) struct Shutdown {
     has_begun: AtomicBool,
@@ -349,7 +329,6 @@ pub(crate) struct Shutdown {
     cancelled: Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,
 }
 
-/// The place of a stream in the list of its layer's shutdown. It is free again when this is dropped.
 pub(crate) struct ShutdownWait {
     shutdown: Arc<Shutdown>,
     place: Option<(usize, Waker)>,
@@ -359,7 +338,6 @@ pub(crate) struct ShutdownWait {
 const FEW: usize = 64;
 
 impl Shutdown {
-    /// Returns the shutdown that begins when `token` is cancelled.
     pub(crate) fn of(token: CancellationToken) -> Arc<Self> {
         let shutdown = Arc::<Self>::default();
         let waker = Waker::from(Arc::new(Begin(Arc::downgrade(&shutdown))));

@@ -12,7 +12,6 @@ use tokio::task::JoinHandle;
 /// A map whose order is the same in every simulation of a seed.
 pub type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
-/// The future of a task.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The machine on which the code of a thread runs at present.

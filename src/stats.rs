@@ -14,24 +14,11 @@ use crate::lock::lock;
 /// Counters of event streams, for a `/metrics` route or a health check.
 ///
 /// Pass a `Stats` to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
-/// and of the layer's clones. Several layers can share one `Stats`. Clones of a `Stats` share its
-/// counters.
+/// and of the layer's clones. Several layers can share one `Stats`, and clones share its counters.
 ///
-/// Sending an event does not touch the shared counters. Each stream counts its own frames and
-/// bytes, and adds them to the shared counters after each 64 KiB, at each heartbeat and when the
-/// stream closes. The shared counters therefore lag by less than 64 KiB for each open stream. A
-/// stream that sends little but is never idle has no heartbeat, and may add nothing for a long
-/// time.
-///
-/// ```
-/// use tower_sse::{SseLayer, stats::Stats};
-///
-/// let stats = Stats::new();
-/// # let layer: SseLayer =
-/// SseLayer::new().stats(&stats);
-///
-/// assert_eq!(stats.snapshot().open, 0);
-/// ```
+/// Each stream counts its own frames and bytes, and adds them to the shared counters after each 64
+/// KiB, at each heartbeat and when it closes. The counters therefore lag by less than 64 KiB for
+/// each open stream.
 ///
 /// `Display` writes a snapshot as metrics in the text format of Prometheus. It does the same for
 /// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a whole
@@ -50,8 +37,7 @@ use crate::lock::lock;
 /// # }
 /// ```
 ///
-/// The content type of the format is `text/plain; version=0.0.4`. Prometheus also accepts the
-/// `text/plain` that axum sends for a `String`.
+/// The content type of the format is `text/plain; version=0.0.4`. axum's `text/plain` will do.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     counters: Arc<Counters>,
@@ -140,10 +126,8 @@ impl Stats {
         Self::default()
     }
 
-    /// Returns the current values of the counters.
-    ///
-    /// The counters are read one after another while streams are running, so a stream that closes
-    /// during the call may still count as open.
+    /// Returns the current values of the counters. A stream that closes during the call may still
+    /// count as open.
     #[must_use]
     pub fn snapshot(&self) -> StatsSnapshot {
         let counters = &*self.counters;
@@ -244,10 +228,9 @@ pub struct StatsSnapshot {
     /// The number of streams that have closed for each reason, including reasons with a count of
     /// zero.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
-    /// The number of [refused](crate::Refusal#what-is-refused) streams. The layer refuses streams
-    /// at a limit, and once the [shutdown](crate::SseLayer::shutdown) has begun. If a handler or
-    /// middleware inside the layer answers with [`Refusal::answer`](crate::Refusal::answer), this
-    /// counts too.
+    /// The number of [refused](crate::Refusal#what-is-refused) streams, including those that a
+    /// handler or middleware inside the layer refused by
+    /// [`Refusal::answer`](crate::Refusal::answer).
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,
@@ -256,8 +239,7 @@ pub struct StatsSnapshot {
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
     /// The number of streams that are open with each [label](crate::SseLayer::label), in the order
-    /// in which the labels were first seen. The first 100 labels have counters of their own.
-    /// Streams with any other label count as `other`.
+    /// in which the labels were first seen.
     pub open_by_label: Vec<(Label, u64)>,
     /// The total number of streams that were opened with each label, in the same order.
     pub opened_by_label: Vec<(Label, u64)>,

@@ -10,9 +10,7 @@ use crate::{callback::without_panic, lock::lock};
 
 /// The number of tasks that are woken in one turn. This takes some milliseconds, and the
 /// turns of the tasks themselves a few tenths of a second.
-///
-/// In each turn, a connection over HTTP/2 writes the frames of its streams that were woken, so
-/// smaller turns cost more system calls.
+/// Smaller turns cost more system calls: an HTTP/2 connection writes the frames of all its streams.
 const BATCH: usize = 125_000;
 
 /// The number of items that are taken at a time while their lock is held.
@@ -34,7 +32,6 @@ impl Runtimes {
         }
     }
 
-    /// Notes the current runtime.
     #[cold]
     pub(crate) fn note(&mut self) {
         let current = Handle::try_current().ok();
@@ -55,12 +52,10 @@ pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     }
 }
 
-/// Calls `wake` with each item: with the first [`BATCH`] at once, and with the others in later turns
-/// of the tasks' own `runtimes`. No lock may be held.
-///
-/// The caller's runtime has no part in it, because it may be one that nothing drives. All runtimes
-/// take their turns from the same items, so that one that is blocked delays only its own tasks. The
-/// others are woken at once if some of them have no runtime, or if all runtimes have ended.
+/// Calls `wake` with each item: with the first [`BATCH`] at once, and with the others in later
+/// turns of the tasks' own `runtimes`, so that one that is blocked delays only its own tasks. No
+/// lock may be held. All are woken at once if some of the others have no runtime, or if all runtimes
+/// have ended.
 pub(crate) fn in_batches<I>(items: I, wake: fn(I::Item), runtimes: Runtimes)
 where
     I: Iterator + Send + 'static,

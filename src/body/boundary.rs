@@ -6,15 +6,11 @@ use memchr::{memchr2, memrchr2};
 use crate::{decode::BYTE_ORDER_MARK, options::has_retry_line};
 
 /// The position of a source's stream within its lines and events. It shows where the layer can
-/// write without changing the events that a client decodes.
-///
-/// Only the end of each frame is read. If it is an empty line, the position is known at once;
-/// otherwise the lines are read backwards to the last one that determines it.
+/// write without changing the events. Of each frame, only the end is read.
 #[derive(Debug, Default)]
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
     line: LineKind,
-    /// What was sent since the last empty line.
     block: Block,
     /// Whether the last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
@@ -28,7 +24,6 @@ pub(crate) struct Boundary {
     pub(super) is_opaque: bool,
 }
 
-/// The content of the current block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Block {
     /// Nothing, or lines that belong to no event.
@@ -36,8 +31,7 @@ enum Block {
     Empty,
     /// Lines of an event.
     Event,
-    /// A `retry` line of the layer, and no line of an event. The layer may end the block with an
-    /// empty line.
+    /// A `retry` line of the layer, and no line of an event: the layer may end this block.
     Retry,
 }
 
@@ -55,25 +49,21 @@ struct Start {
 }
 
 impl Boundary {
-    /// Creates the start of a stream whose bytes have a content coding.
     pub(crate) fn opaque() -> Self {
         Self { is_opaque: true, ..Self::default() }
     }
 
-    /// Returns whether a comment or `retry` line can be written here: at every line start.
     pub(crate) fn at_line_start(&self) -> bool {
         !self.is_opaque
             && self.line == LineKind::Empty
             && (self.start.matched == 0 || self.start.is_held)
     }
 
-    /// Returns whether an event can be written here: between the source's events.
     pub(crate) fn between_events(&self) -> bool {
         self.at_line_start() && self.block != Block::Event
     }
 
-    /// Records that the layer writes `lines` at this line start, and returns the bytes to send for
-    /// them.
+    /// Returns the bytes to send for the layer's `lines` at this line start.
     pub(crate) fn interject(&mut self, lines: Bytes) -> Bytes {
         if self.start.matched == 0 {
             self.start.is_held = true;
@@ -87,13 +77,11 @@ impl Boundary {
         }
     }
 
-    /// Records that the layer has written a `retry` line. An empty line will separate it from the
-    /// layer's next `retry` line, because some clients reject a block with two.
+    /// Has an empty line separate the layer's `retry` lines: some clients reject a block with two.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;
     }
 
-    /// Returns the bytes to send for `lines` in a block that has a `retry` line of the layer.
     #[cold]
     fn in_block_of_own(&mut self, lines: Bytes) -> Bytes {
         if lines.ends_with(b"\n\n") {
@@ -117,7 +105,6 @@ impl Boundary {
         lines.flat_map(|line| [line, line_end]).collect::<Vec<_>>().concat().into()
     }
 
-    /// Records a frame of the source and returns its bytes to send.
     pub(crate) fn pass(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;
@@ -136,8 +123,8 @@ impl Boundary {
         }
     }
 
-    /// Passes a frame as [`pass`](Self::pass) does, up to the first point between events, and drops
-    /// the rest. The frames of a busy source may never end at such a point.
+    /// Passes a frame up to the first point between events, and drops the rest: the frames of a
+    /// busy source may never end at such a point.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;
@@ -153,7 +140,6 @@ impl Boundary {
         passed.freeze()
     }
 
-    /// Passes a frame that may contain the rest of a byte order mark.
     fn pass_start(&mut self, frame: Bytes) -> Bytes {
         let Start { matched, is_held, .. } = self.start;
         let (before, awaited) =
@@ -184,7 +170,6 @@ impl Boundary {
         }
     }
 
-    /// Updates the position after the source has sent `bytes`.
     fn observe(&mut self, bytes: &[u8]) {
         let bytes = match bytes {
             [] => return,
@@ -203,7 +188,6 @@ impl Boundary {
         }
     }
 
-    /// Updates the position after an empty line.
     fn end_event(&mut self, after_cr: bool) {
         self.line = LineKind::Empty;
         self.block = Block::Empty;
@@ -247,8 +231,7 @@ fn split_last_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at_checked(end).unwrap_or((bytes, &[]))
 }
 
-/// Removes the last of the complete `lines`. Returns it without its line end, and whether another
-/// complete line precedes it.
+/// Removes the last of the complete `lines`, and returns whether another one precedes it.
 fn pop_line<'b>(lines: &mut &'b [u8]) -> Option<(&'b [u8], bool)> {
     let ([ended @ .., b'\r', b'\n'] | [ended @ .., _]) = lines else {
         return None;
@@ -258,7 +241,6 @@ fn pop_line<'b>(lines: &mut &'b [u8]) -> Option<(&'b [u8], bool)> {
     Some((line, !before.is_empty()))
 }
 
-/// The kind of a line, which its first bytes determine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum LineKind {
     #[default]
@@ -274,7 +256,6 @@ pub(super) enum LineKind {
 const RETRY: &[u8] = b"retry";
 
 impl LineKind {
-    /// Returns the kind of the line once `bytes` are appended to it.
     pub(super) fn extended(self, bytes: &[u8]) -> Self {
         match (self, bytes) {
             (line @ (Self::NonEvent | Self::Field), _) | (line, []) => line,
@@ -293,7 +274,6 @@ impl LineKind {
         }
     }
 
-    /// Returns whether this complete line is empty or belongs to an event.
     pub(super) fn is_of_event(self) -> bool {
         self != Self::NonEvent && self != Self::RetryPrefix(RETRY.len() as u8)
     }

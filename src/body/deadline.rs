@@ -42,7 +42,6 @@ enum Stage {
     Overdue,
 }
 
-/// The requirement of a [`Deadline`] on its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeadlineVerdict {
     Continue,
@@ -52,7 +51,6 @@ pub(super) enum DeadlineVerdict {
 
 impl Deadline {
     /// Creates the deadline before the stream's first poll, if the program can close the stream.
-    /// Otherwise returns `None`.
     pub(super) fn before_start(
         options: &ResolvedOptions,
         client: Client,
@@ -78,8 +76,7 @@ impl Deadline {
         }
     }
 
-    /// Starts the deadline when the body is first polled. Returns `None` if only the source can end
-    /// the stream.
+    /// Starts the deadline. Returns `None` if only the source can end the stream.
     pub(super) fn start(
         before: Option<Box<Self>>,
         options: &ResolvedOptions,
@@ -119,10 +116,7 @@ impl Deadline {
         *this = Self::start(Some(deadline), options, client, cx);
     }
 
-    /// Returns what the stream must do now.
-    ///
-    /// The timer is not polled here, because this is called for every frame;
-    /// [`poll_change`](Self::poll_change) polls it.
+    /// Returns what the stream must do now. Called for every frame, so it does not poll the timer.
     pub(super) fn check(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         if let Some(revocation) = self.revocation() {
             self.begin_revocation(cx, revocation);
@@ -155,12 +149,10 @@ impl Deadline {
         }
     }
 
-    /// Returns whether a shutdown can end the stream: nothing else has ended it.
     pub(super) fn may_drain(&self) -> bool {
         !self.is_revoked() && self.stage != Stage::Overdue
     }
 
-    /// Returns whether the program has closed the stream.
     pub(super) fn is_revoked(&self) -> bool {
         self.reason == CloseReason::Revoked || self.revocation().is_some()
     }
@@ -173,7 +165,6 @@ impl Deadline {
         self.membership.as_ref()?.revocation()
     }
 
-    /// Makes the stream end at the next point between events.
     #[cold]
     fn begin_revocation(&mut self, cx: &mut Context<'_>, revocation: Revocation) {
         if let Some(membership) = &self.membership {
@@ -184,7 +175,6 @@ impl Deadline {
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
 
-    /// Sets or moves the deadline of a stream to the time at which the shutdown ends the stream.
     #[cold]
     pub(super) fn begin_drain(
         this: &mut Option<Box<Self>>,
@@ -216,8 +206,7 @@ impl Deadline {
         }
     }
 
-    /// Makes the stream end at the next point between events, or when the source's `patience` is
-    /// over.
+    /// Ends the stream between events, or when the source's `patience` is over.
     fn end_soon(&mut self, cx: &mut Context<'_>, reason: CloseReason, patience: Duration) {
         let patience = Instant::now().checked_add(patience);
         let until = match self.stage {
@@ -229,7 +218,6 @@ impl Deadline {
         self.enter(cx, Stage::Due, until);
     }
 
-    /// Enters the stage that follows when the timer has elapsed.
     fn advance(&mut self, cx: &mut Context<'_>) {
         match self.stage {
             Stage::Open => self.enter(cx, Stage::Due, Instant::now().checked_add(PATIENCE)),
@@ -237,7 +225,6 @@ impl Deadline {
         }
     }
 
-    /// Enters `stage` and sets the timer for its end.
     fn enter(&mut self, cx: &mut Context<'_>, stage: Stage, until: Option<Instant>) {
         (self.stage, self.until) = (stage, until);
         let Some(until) = until else {
@@ -252,7 +239,6 @@ impl Deadline {
     }
 }
 
-/// Returns the earlier of two times. `None` is later than any time.
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
@@ -266,8 +252,7 @@ pub(crate) enum EndsWith {
 }
 
 impl EndsWith {
-    /// Takes the shutdown of the stream's own layer, or leaves a slot for the shutdown of an outer
-    /// layer.
+    /// Takes the shutdown of the stream's own layer, or leaves a slot for that of an outer layer.
     pub(crate) fn of(shutdown: Option<&Arc<Shutdown>>) -> Self {
         match shutdown {
             Some(shutdown) => Self::Own(Arc::clone(shutdown)),
@@ -309,7 +294,6 @@ impl Cancellation {
         self.token.is_cancelled()
     }
 
-    /// Returns whether the token is cancelled, or registers the waker.
     pub(super) fn poll_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         // The source may have spent tokio's budget, without which the future is never ready.
         pin!(coop::unconstrained(self.project().cancelled)).poll(cx).is_ready()

@@ -27,26 +27,17 @@ pin_project! {
     ///
     /// [`response`](crate::response) creates a response with such a body, which logs a
     /// [warning](crate::response#without-a-layer) if it is served without a layer. A body from
-    /// [`new`](Self::new) logs none. The body only encodes events; the [layer](crate::SseLayer)
-    /// adds headers, heartbeats and more.
+    /// [`new`](Self::new) logs none.
     ///
-    /// No event waits for later events: a frame ends when no further event is ready or when the
-    /// frame is full.
-    ///
-    /// - A frame is full at 4 KiB. If the previous frame was full, and the server has already sent
-    ///   and dropped it, the limit is 16 KiB. Slow clients therefore get small frames, which take
-    ///   little memory.
-    /// - The body never splits an event, so a large event can make a frame exceed this limit.
-    /// - An [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied and is sent in
-    ///   a frame of its own.
-    ///
-    /// If an item is an `Err` or fails to serialise, the body first returns all earlier events, and
-    /// then fails. Likewise, if the stream panics, the body first returns all earlier events, and
-    /// then the panic propagates. In both cases, hyper drops what it has not written yet, which can
-    /// include the response head. The layer therefore [waits for the
-    /// server](crate::guide::errors#timing) before it fails a body, but not before a panic.
-    ///
-    /// The body drops the stream as soon as the stream ends or fails.
+    /// - No event waits for later events: a frame ends when no further event is ready or when it is
+    ///   full, at 4 KiB, or at 16 KiB while the client keeps up.
+    /// - An event is never split, so a large one can exceed this. An
+    ///   [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
+    /// - If an item is an `Err` or fails to serialise, the body first returns all earlier events,
+    ///   and then fails. Likewise, if the stream panics, the panic then propagates. The layer
+    ///   [waits for the server](crate::guide::errors#timing) before it fails a body, but not before
+    ///   a panic.
+    /// - The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {
         #[pin]
         stream: Option<S>,
@@ -62,9 +53,8 @@ pin_project! {
 }
 
 impl<S> EventBody<S> {
-    /// Creates a body that sends the events of `stream`.
-    ///
-    /// The body polls `stream` only when the server polls the body.
+    /// Creates a body that sends the events of `stream`, which it polls only when it is polled
+    /// itself.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), ..Self::ended() }
     }
@@ -74,7 +64,6 @@ impl<S> EventBody<S> {
         Self { expects_layer: !is_within_layer(), ..Self::new(stream) }
     }
 
-    /// Creates a body that has already ended.
     pub(crate) fn ended() -> Self {
         Self {
             stream: None,
@@ -98,9 +87,7 @@ impl<S> EventBody<S>
 where
     S: Stream<Item: Encode>,
 {
-    /// Encodes events into the batch until the frame is full or no further event is ready.
-    ///
-    /// Returns `Pending` while the stream has no event, or until the task has budget again.
+    /// Encodes events into the batch until the frame is full, or no event or budget is left.
     #[inline(always)]
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
@@ -210,13 +197,10 @@ const LARGE_FRAME: usize = 16 * 1024;
 /// The frame size while the server still holds earlier frames, in bytes. hyper holds up to 16
 /// frames for a client that reads slowly.
 const SMALL_FRAME: usize = 4 * 1024;
-/// The capacity up to which a recorded body keeps its buffer for the next frame. It is small,
-/// because idle bodies keep it too.
+/// The capacity up to which a recorded body keeps its buffer: idle bodies keep it too.
 const KEPT_CAPACITY: usize = 256;
 
 /// The events that leave together as the next frame of an [`EventBody`].
-///
-/// Frames grow from 4 KiB to 16 KiB once the server has dropped the previous ones.
 pub(super) struct FrameBatch {
     buffer: FrameBuf,
     frame_size: usize,
@@ -224,8 +208,7 @@ pub(super) struct FrameBatch {
     is_full: bool,
 }
 
-/// An event that is being encoded. Dropping it removes its bytes, because the event has failed to
-/// encode or has panicked.
+/// An event that is being encoded. Dropping it removes the bytes of an event that has failed.
 struct Incomplete<'b> {
     buffer: &'b mut FrameBuf,
     start: usize,
@@ -237,7 +220,6 @@ impl Drop for Incomplete<'_> {
     }
 }
 
-/// The state of a [`FrameBatch`] after an event was pushed.
 pub(super) enum Pushed {
     /// The frame has room for another event.
     Room,
@@ -252,7 +234,6 @@ impl FrameBatch {
         Self { buffer: FrameBuf::new(), frame_size: SMALL_FRAME, is_full: false }
     }
 
-    /// Encodes an event at the end of the frame. An event that fails to encode leaves no bytes.
     // Inlined into the loop that polls the stream, so that the event is encoded without a call.
     #[inline(always)]
     pub(super) fn push<T: Encode>(&mut self, event: T) -> Result<Pushed, T::Error> {
@@ -303,9 +284,7 @@ impl FrameBatch {
     }
 
     /// Returns the frame, or `None` if it has no bytes. An uncopied event that follows other events
-    /// is a frame of its own, which [`take_uncopied`](Self::take_uncopied) returns.
-    ///
-    /// A recorder drops the frame soon, so the next one reuses its buffer.
+    /// is a frame of its own. A recorder drops the frame soon, so the next one reuses its buffer.
     #[inline]
     pub(super) fn take_frame(&mut self) -> Option<Bytes> {
         if self.buffer.bytes.is_empty() {
@@ -316,7 +295,6 @@ impl FrameBatch {
         Some(if is_kept { self.buffer.split() } else { self.buffer.take() })
     }
 
-    /// Returns the event that is sent without a copy, if there is one.
     /// Prepares the buffer after a full frame. It is a large one if the server has dropped the full
     /// frame, which shows that the client keeps up.
     fn renew_buffer(&mut self) {
@@ -332,9 +310,7 @@ impl FrameBatch {
     }
 }
 
-/// The panic of a stream, as an error. It resumes after the events before it are sent.
-///
-/// The mutex is never locked. It makes the payload `Sync`, as bodies are.
+/// The panic of a stream, as an error. The mutex, never locked, makes the payload `Sync`.
 pub(super) struct DeferredPanic(Mutex<Payload>);
 
 /// The payload is leaked if the panic never resumes, because dropping it could panic again.
@@ -345,7 +321,6 @@ impl DeferredPanic {
         Self(Mutex::new(ManuallyDrop::new(payload)))
     }
 
-    /// Resumes the panic that `error` stands for, or returns `error` if it stands for no panic.
     pub(super) fn resume(error: BoxError) -> BoxError {
         match error.downcast::<Self>() {
             Ok(panic) => {
@@ -367,10 +342,7 @@ impl fmt::Display for DeferredPanic {
 
 impl Error for DeferredPanic {}
 
-/// Warns, once for each process, if no layer polls the current body.
-///
-/// Servers poll bodies on tasks that they spawn. Tests that read the body of a handler themselves
-/// rarely run on such a task, and need no layer.
+/// Warns, once for each process, if a task polls the body without a layer. Tests rarely do.
 #[cold]
 #[inline(never)]
 pub(crate) fn warn_without_layer() {

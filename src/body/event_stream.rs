@@ -19,9 +19,6 @@ use crate::streams::{Membership, Unopened};
 use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
-///
-/// It borrows the source and the state from a [`ManagedBody`](super::sse_body::ManagedBody),
-/// which stores them apart.
 pub(super) struct EventStream<'p, B> {
     pub(super) source: Pin<&'p mut Option<B>>,
     pub(super) state: Pin<&'p mut StreamState>,
@@ -61,7 +58,6 @@ enum StreamPhase {
     Ending(LastFrames),
 }
 
-/// What few streams begin with.
 pub(crate) enum Opening {
     /// The position of a client that has no id yet.
     Start(StartAt),
@@ -76,11 +72,9 @@ pub(crate) struct EarlyStream {
     pub(crate) subjects: Option<Unopened>,
 }
 
-/// The ready result of polling a body.
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// The size in bytes of the pieces into which larger frames of the source are split. Reading the
-/// lines of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
+/// The pieces into which larger frames are split: a line-by-line read of 16 MiB took 71 ms.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl StreamState {
@@ -113,8 +107,7 @@ impl StreamState {
 }
 
 impl<'p, B> EventStream<'p, B> {
-    /// Drops the parts that must be dropped before the state, because dropping the state reports
-    /// the close.
+    /// Drops the parts that must go before the state, whose drop reports the close.
     pub(super) fn abandon(mut self) {
         let state = self.state();
         // The client did not read, so the end could not be sent.
@@ -178,7 +171,6 @@ where
         }
     }
 
-    /// Returns the source's next result, which may have been polled early.
     #[inline(always)]
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         let state = self.state.as_mut().project();
@@ -200,8 +192,7 @@ where
         polled
     }
 
-    /// Takes up the options, the subjects and the position of an answer whose head was sent early.
-    /// Returns what the source returned, or the position first.
+    /// Takes up the options, the subjects and the position of a late answer.
     #[cold]
     fn answer_late(
         &mut self,
@@ -283,8 +274,8 @@ where
         }
     }
 
-    /// Returns the part of a source's frame to send now, and holds the rest of a large one. If
-    /// `is_ending`, cuts the frame at the first point between events and drops what follows.
+    /// Returns the part of a source's frame to send now. If `is_ending`, drops what follows the
+    /// first point between events.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
@@ -343,8 +334,7 @@ where
         Some(preamble)
     }
 
-    /// Returns the reconnection time that the stream starts with. Polls the source for its first
-    /// frame, which may set one.
+    /// Returns the reconnection time of the start. Polls the source first, which may set one.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
         let (is_set, retry) =
@@ -370,13 +360,11 @@ where
         }
     }
 
-    /// Returns whether the deadline requires the stream to end, at this point or at a later one.
     fn must_end(&mut self, cx: &mut Context<'_>) -> bool {
         self.verdict(cx) != DeadlineVerdict::Continue
     }
 }
 
-/// Returns the first bytes of the source's first frame.
 fn first_data(first: &Polled) -> Option<&[u8]> {
     let data = first.as_ref()?.as_ref().ok()?.data_ref()?;
     Some(data.get(..LARGEST_PIECE).unwrap_or(data))
@@ -386,7 +374,6 @@ impl<B> EventStream<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Restarts the pause before the next heartbeat, because the source or the layer sends bytes.
     #[inline]
     pub(super) fn reset_idle_timer(&mut self) {
         self.state().idle.reset();
@@ -421,7 +408,6 @@ where
         Poll::Ready(Frame::data(self.state().boundary.interject_within_event(&lines)))
     }
 
-    /// Waits until a heartbeat is due and can be written, and returns its lines.
     fn poll_heartbeat_lines(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         let mut this = self.state();
         let (Some(heartbeat), Some(interval), false) =
@@ -447,13 +433,11 @@ const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
 /// The decision whether a stream must end now, and the ways in which it enters its last phase.
 impl<B> EventStream<'_, B> {
-    /// Returns whether the deadline requires the stream to end at this point.
     pub(super) fn must_be_cut_now(&mut self, cx: &mut Context<'_>) -> bool {
         !matches!(self.state.phase, StreamPhase::Beginning(..) | StreamPhase::Ending(_))
             && matches!(self.check_deadline(cx), DeadlineVerdict::EndNow(_))
     }
 
-    /// Returns what the deadline requires at this point of the stream.
     #[inline]
     pub(super) fn check_deadline(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         let verdict = self.verdict(cx);
@@ -481,7 +465,6 @@ impl<B> EventStream<'_, B> {
         }
     }
 
-    /// Returns what the shutdown and the deadline require of the stream.
     #[inline]
     pub(super) fn verdict(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         let this = self.state();
@@ -491,7 +474,6 @@ impl<B> EventStream<'_, B> {
         this.deadline.as_mut().map_or(DeadlineVerdict::Continue, |deadline| deadline.check(cx))
     }
 
-    /// Returns what a shutdown that has begun requires of the stream.
     #[cold]
     fn drain(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         let this = self.state();
@@ -506,7 +488,6 @@ impl<B> EventStream<'_, B> {
         this.deadline.as_mut().map_or(DeadlineVerdict::Continue, |deadline| deadline.check(cx))
     }
 
-    /// Ends the stream at its source's clean end.
     pub(super) fn end(&mut self, trailers: Option<HeaderMap>) {
         let this = self.state();
         let last = match this.options.terminator() {
@@ -561,7 +542,6 @@ impl<B> EventStream<'_, B> {
         this.boundary.interject(COMMENT_LINE)
     }
 
-    /// Ends the stream before its source has ended.
     pub(super) fn cut(&mut self, reason: CloseReason) {
         let this = self.state();
         let between_events = this.boundary.between_events();
@@ -588,9 +568,7 @@ impl<B> EventStream<'_, B> {
         self.begin_ending(ending);
     }
 
-    /// Drops the source and enters the last phase.
-    ///
-    /// The source is dropped before the body, because it may hold a guard, a permit or a cursor.
+    /// Drops the source, which may hold a permit or a cursor, and enters the last phase.
     fn begin_ending(&mut self, ending: LastFrames) {
         let state = self.state.as_mut().project();
         // The body may be dropped before it is polled again.

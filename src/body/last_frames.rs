@@ -32,7 +32,6 @@ enum Then {
 }
 
 impl LastFrames {
-    /// Creates a clean end after the bytes `last`.
     pub(super) fn clean(reason: CloseReason, last: Bytes) -> Self {
         let rest = (!last.is_empty()).then(|| Box::new(Rest { last, then: Then::End }));
         Self { reason, rest }
@@ -49,7 +48,6 @@ impl LastFrames {
         }
     }
 
-    /// Creates a failure with `error` after the bytes `last`.
     pub(super) fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
         let (last, flush) = FlushWait::after(last);
         let error = ItemError::unmark(error);
@@ -67,8 +65,7 @@ impl LastFrames {
         self.rest.is_none()
     }
 
-    /// Returns the reason to report if the stream is dropped now, or `None` if the drop would mean
-    /// that the client has disconnected.
+    /// Returns the reason if the stream is dropped now, or `None` if the client has disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         let fails = |rest: &Rest| matches!(rest.then, Then::Fail { .. });
         self.rest.as_deref().is_none_or(fails).then_some(self.reason)
@@ -112,12 +109,9 @@ impl fmt::Display for CutShort {
 
 impl Error for CutShort {}
 
-/// The wait between the last bytes of a stream and its failure. When a body fails, the server drops
-/// what it has not written yet, including the response head.
-///
-/// If there are last bytes, the wait ends after the server has dropped them. On HTTP/2 another task
-/// writes them, and may run late when many streams are cut at once. An empty last frame would show
-/// the same, but to peers, many empty frames on a connection look like an attack.
+/// The wait between the last bytes of a stream and its failure, at which the server drops what it
+/// has not written yet. An empty last frame would also show that the bytes are written, but to
+/// HTTP/2 peers, many of them look like an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
     Writing(Option<Release>),
@@ -127,13 +121,11 @@ pub(super) enum FlushWait {
 
 /// The maximum wait for the server to drop the last bytes. It may never drop them.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause before the failure. On HTTP/2 one more turn of the runtime is not always enough to
-/// write the last bytes. Also, when a `fetch` body fails, browsers drop the bytes that page code
-/// has not read.
+/// The pause before the failure: on HTTP/2 one more turn is not always enough to write the last
+/// bytes, and browsers drop the bytes of a failed `fetch` body that page code has not read.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl FlushWait {
-    /// Returns the bytes to send in place of `last`, and the wait for them.
     pub(super) fn after(last: Bytes) -> (Bytes, Self) {
         if last.is_empty() {
             return (last, Self::Writing(None));
@@ -142,7 +134,6 @@ impl FlushWait {
         (release.track(last), Self::Writing(Some(release)))
     }
 
-    /// Waits until the body may fail.
     pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self {
@@ -161,8 +152,7 @@ impl FlushWait {
         }
     }
 
-    /// Begins the pause, which is pending at least once: on HTTP/1, hyper writes only when the body
-    /// is pending.
+    /// Begins the pause, pending at least once: hyper writes HTTP/1 only when the body is pending.
     fn begin_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.
@@ -183,7 +173,6 @@ pub(super) struct Release {
     timeout: Option<Pin<Box<Sleep>>>,
 }
 
-/// Whether the server holds the last frame, and the task that waits for its release.
 #[derive(Debug, Default)]
 struct FrameState {
     is_held: bool,
@@ -195,14 +184,12 @@ impl Release {
         Self { frame: Arc::default(), max_wait, timeout: None }
     }
 
-    /// Returns the bytes to send in place of `frame`.
     pub(super) fn track(&mut self, frame: Bytes) -> Bytes {
         self.timeout = None;
         lock(&self.frame).is_held = true;
         Bytes::from_owner(TrackedFrame { bytes: frame, state: Arc::clone(&self.frame) })
     }
 
-    /// Waits until the server has dropped the last frame.
     pub(super) fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !lock(&self.frame).is_held {
             return Poll::Ready(());

@@ -1,11 +1,5 @@
 //! The bodies of event streams.
 //!
-//! - [`EventBody`] encodes a `Stream` of events.
-//! - [`SseBody`] is the body of the layer's responses. Bodies that are not event streams pass
-//!   through unchanged. For an event stream, `EventStream` passes the source's bytes, and writes
-//!   the first lines, heartbeats and the last event at points where they do not change the events
-//!   that a client decodes.
-//!
 //! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. It asks `boundary.rs`
 //! where lines can be written between a source's bytes, `deadline.rs` and `src/idle_timer.rs` when,
 //! and `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.

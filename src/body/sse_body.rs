@@ -12,12 +12,10 @@ use crate::connection::{CloseReason, DisconnectGuard};
 pin_project! {
     /// The body of the responses that the [layer](crate::SseLayer) returns.
     ///
-    /// For an event stream, this body sends the source's bytes and, between them, the layer's own
-    /// lines. If a response is not an event stream, its body passes through unchanged, with its
-    /// frames, trailers, errors, `size_hint` and `is_end_stream`.
-    ///
-    /// For an event stream, this body has no size hint, and `is_end_stream` returns `true` only
-    /// after its last byte, so that no server sends a `content-length`.
+    /// For an event stream, it sends the source's bytes and the layer's own lines. It has no size
+    /// hint, and `is_end_stream` returns `true` only after its last byte, so that no server sends a
+    /// `content-length`. Any other body passes through unchanged, with its frames, trailers, errors
+    /// and hints.
     pub struct SseBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -74,7 +72,6 @@ forward_to_kinds!(SseBody: PassThrough, Managed);
 opaque_debug!(SseBody<B>);
 
 pin_project! {
-    /// A body that the layer has made or watches.
     pub(super) struct ManagedBody<B> {
         // Not in the box: the processor can then load the source's memory together with the box's,
         // and not one after the other.
@@ -161,7 +158,6 @@ where
     }
 }
 
-/// Returns whether the body reports that it is over, so that servers do not poll it again.
 fn is_complete<B: Body>(body: &B) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }

@@ -12,10 +12,7 @@ use crate::stats::Stats;
 /// The number of bytes after which a stream that is never idle updates the shared counters.
 const STATS_STEP: u64 = 64 * 1024;
 
-/// The record of one open stream: what it has sent, and what to do when it closes.
-///
-/// Each stream makes exactly one close report, on every exit path. If no other reason was set, the
-/// reason is that the client disconnected.
+/// The record of one open stream. It makes exactly one close report, on every exit path.
 // `repr(C)` keeps the fields that an event needs last, where those of `StreamState` follow.
 #[repr(C)]
 pub(crate) struct StreamRecord {
@@ -36,7 +33,6 @@ struct Counts {
     bytes: u64,
 }
 
-/// The parts of a record that are needed only when the stream opens and closes.
 struct OpenStream {
     opened_at: Instant,
     /// The counts that have been added to `stats`.
@@ -52,7 +48,6 @@ struct OpenStream {
 }
 
 impl StreamRecord {
-    /// Counts an opened stream and calls the `on_open` callbacks.
     pub(crate) fn open(
         stats: Stats,
         on_open: &[OnOpen],
@@ -86,7 +81,6 @@ impl StreamRecord {
         }
     }
 
-    /// Counts a data frame.
     pub(super) fn count_frame(&mut self, data: &[u8]) {
         let before = self.counts.bytes;
         self.counts.frames += 1;
@@ -99,18 +93,15 @@ impl StreamRecord {
         }
     }
 
-    /// Notes that the next data frame has an event of the layer, and no event of the source.
     pub(super) fn expect_own_event(&mut self) {
         self.await_event(|observation| observation.skips_frame = true);
     }
 
-    /// Notes that what follows is no event of the source.
     #[cold]
     pub(super) fn stop_awaiting_event(&mut self) {
         self.await_event(|observation| observation.awaits_event = false);
     }
 
-    /// Calls `note` if the first event is awaited.
     fn await_event(&mut self, note: impl FnOnce(&mut Observation)) {
         let stream = self.stream.as_mut();
         if let Some(observation) = stream.and_then(|stream| stream.observation.as_mut())
@@ -121,8 +112,7 @@ impl StreamRecord {
         }
     }
 
-    /// Takes up the service's answer to a request whose head was sent early: counts it if it is a
-    /// refusal, and replaces the closures of `on_close`.
+    /// Takes up the late answer to a request, which may be a refusal or replace `on_close`.
     pub(super) fn answer_late(&mut self, late: &mut Extensions, on_close: Option<OnClose>) {
         if let Some(stream) = &mut self.stream {
             Handled::count_refusal(late, &stream.stats);
@@ -130,7 +120,6 @@ impl StreamRecord {
         }
     }
 
-    /// Notes the response head of a stream that opened before its head was known.
     pub(crate) fn note_head(&mut self) {
         let stream = self.stream.as_mut();
         if let Some(observation) = stream.and_then(|stream| stream.observation.as_mut()) {
@@ -138,13 +127,11 @@ impl StreamRecord {
         }
     }
 
-    /// Counts the next data frame as a heartbeat too.
     pub(super) const fn count_heartbeat(&mut self) {
         self.counts.heartbeats += 1;
         self.stats_due = true;
     }
 
-    /// Sets the reason of a stream that is dropped before it has ended.
     pub(super) fn set_reason_if_dropped(&mut self, reason: CloseReason) {
         if self.reason == CloseReason::Disconnected && !thread::panicking() {
             self.reason = reason;
@@ -157,7 +144,6 @@ impl StreamRecord {
         }
     }
 
-    /// Reports the close, unless it has been reported already.
     pub(super) fn close(&mut self) {
         self.update_stats();
         if let Some(stream) = self.stream.take() {
@@ -223,8 +209,7 @@ impl Drop for StreamRecord {
     }
 }
 
-/// What [`SseLayer::label`](crate::SseLayer::label) and
-/// [`SseLayer::timings`](crate::SseLayer::timings) note about a stream.
+/// What labels and timings note about a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     pub(super) label: Option<Label>,
@@ -241,7 +226,6 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// Begins to observe the answer to a request that has just arrived.
     pub(crate) fn new(label: Option<Label>, has_timings: bool) -> Self {
         Self {
             label,
@@ -251,13 +235,11 @@ impl Observation {
         }
     }
 
-    /// Notes that the response head is known.
     pub(crate) fn note_head(&mut self) {
         self.time_to_head = self.arrived.map(|arrived| arrived.elapsed());
     }
 
-    /// Notes the first event if it begins in `data`: the first line that is neither empty, nor a
-    /// comment, nor a reconnection time. Frames with the layer's own events are skipped.
+    /// Notes the first event if it begins in `data`, unless the event is the layer's own.
     pub(super) fn note_data(&mut self, data: &[u8]) {
         if mem::take(&mut self.skips_frame) {
             return;

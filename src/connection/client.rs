@@ -6,17 +6,11 @@ use http::{HeaderMap, HeaderName, Method};
 use super::LastEventId;
 use crate::headers::elements;
 
-/// The kind of client that sent a request.
-///
-/// The layer refuses and ends streams by the kind of their client, because clients differ in when
-/// they reconnect.
+/// The kind of client that sent a request: clients differ in when they reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
     /// A browser's `EventSource`, or a client that behaves like one. It reconnects after a clean
-    /// end and after a failure, and gives up after any status but 200 ([HTML, "Processing
-    /// model"][html]).
-    ///
-    /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
+    /// end and after a failure, and gives up after any status but 200.
     EventSource,
     /// Page code that requests `text/event-stream` with `fetch`. It reconnects after a failure or a
     /// bad status, but not after a clean end.
@@ -61,14 +55,12 @@ impl Client {
     }
 
     /// Returns whether the body must fail if the layer ends the stream before its source does.
-    ///
-    /// `fetch` clients do not reconnect after a clean end, and the client of a call would mistake a
-    /// partial answer for the complete one.
+    /// Otherwise `fetch` would not reconnect, and a call would take a partial answer for a complete
+    /// one.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Call)
     }
 
-    /// Returns whether the client is known to reconnect after a clean end.
     pub(crate) const fn reconnects_after_clean_end(self) -> bool {
         matches!(self, Self::EventSource)
     }
@@ -86,9 +78,6 @@ fn sends_no_cache(headers: &HeaderMap) -> bool {
 }
 
 /// Returns whether a request accepts an event stream (RFC 9110, section 12.5.1).
-///
-/// A request without an `Accept` header accepts anything. Otherwise the most specific range that
-/// matches decides.
 pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let mut ranges = ranges(headers).peekable();
     if ranges.peek().is_none() {
@@ -116,7 +105,6 @@ fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .filter(|range| !range.is_empty())
 }
 
-/// A media range that matches `text/event-stream`.
 struct RangeMatch {
     specificity: u8,
     is_accepted: bool,
@@ -161,9 +149,7 @@ fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The result of one pass over the headers of a request. Most requests need no other.
-///
-/// Few requests have many headers, so comparing their names costs less than a hash of each.
+/// The result of one pass over the headers of a request. Comparing few costs less than hashing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderScan {
     pub(crate) has_last_event_id: bool,

@@ -7,9 +7,9 @@ use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
-    /// The source failed. This is also the reason if [`on_error`](crate::SseLayer::on_error) turned
-    /// the error into an event. The reason is also `Failed` if a service returned an error instead
-    /// of a [bare stream](crate::SseLayer#services-that-return-a-bare-stream).
+    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into an
+    /// event. Also the reason if a service returned an error instead of a [bare
+    /// stream](crate::SseLayer#services-that-return-a-bare-stream).
     Failed,
     /// The response or its future was dropped before the end of the stream. Usually, the client
     /// disconnected; the server or an outer layer can also give up on the response.
@@ -30,7 +30,6 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// All reasons, in the order of the variants, which is the order of their counters.
     pub(crate) const ALL: [Self; 8] = [
         Self::Ended,
         Self::Failed,
@@ -113,11 +112,10 @@ pub struct CloseReport {
     /// [`SseLayer::timings`](crate::SseLayer::timings), or if the client disconnected before the
     /// head.
     pub time_to_head: Option<Duration>,
-    /// The time from the request until the first byte of the source's first event was passed to the
-    /// server. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no
-    /// event. Comments, reconnection times and the layer's own lines and events do not count,
-    /// except [heartbeats that are events](crate::Heartbeat::event). If the stream has a content
-    /// coding, its first bytes count.
+    /// The time from the request until the first byte of the source's first event, or of a
+    /// [heartbeat that is an event](crate::Heartbeat::event), was passed to the server. `None`
+    /// without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no event. If the
+    /// stream has a content coding, its first bytes count.
     pub time_to_first_event: Option<Duration>,
 }
 

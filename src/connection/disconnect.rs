@@ -7,18 +7,14 @@ use super::CloseReason;
 
 /// A signal that fires when the response is over, so that tasks spawned by the handler can stop.
 ///
-/// It fires however the response ends: when the stream ends, or when the client disconnects, even
-/// before the first byte or while the handler still runs. [`reason`](Self::reason) returns why the
-/// response is over. The source stream needs no signal: the server drops this stream with the
-/// response.
+/// It fires however the response ends, even before the first byte or while the handler still runs.
+/// The source stream needs no signal: the server drops it with the response.
 ///
-/// Services that return a [bare stream](crate::SseLayer#services-that-return-a-bare-stream) find
-/// the signal in the request's extensions. For all other services, the option
-/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there. With
-/// feature `axum`, `Disconnect` is also an extractor.
-///
-/// Inside a [`RunLayer`](crate::runs::RunLayer), the signal of a request with a key fires when the
-/// run is over, not when the client disconnects.
+/// The option [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts the
+/// signal into the request's extensions. For services that return a [bare
+/// stream](crate::SseLayer#services-that-return-a-bare-stream), it is always there. With feature
+/// `axum`, `Disconnect` is also an extractor. Inside a [`RunLayer`](crate::runs::RunLayer), the
+/// signal of a request with a key fires when the run is over, not when the client disconnects.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -45,20 +41,16 @@ use super::CloseReason;
 /// # When it fires
 ///
 /// - For an event stream: when the stream closes, with the reason of its [`CloseReport`].
-/// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): at the refusal,
-///   with [`Ended`].
+/// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): with [`Ended`].
 /// - For any other body: when the body is over, with [`Ended`], [`Failed`], [`Panicked`] or
-///   [`Disconnected`].
+///   [`Disconnected`]. A server may drop a body after the last byte that `content-length` allows.
+///   The reason is then [`Disconnected`], unless [`is_end_stream`](http_body::Body::is_end_stream)
+///   returned `true`.
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
 ///   layer returns the response head, with [`Ended`].
 ///
-/// After an upgrade (`101`), the connection is not observed. If two layers track disconnects of the
-/// same response, only the outer one fires the signal. For the outer layer, the inner layer's event
-/// stream counts as "any other body" in the list above.
-///
-/// A server may drop a body after the last byte that `content-length` allows, without polling the
-/// body to its end. The reason is then [`Disconnected`], unless
-/// [`is_end_stream`](http_body::Body::is_end_stream) returned `true`.
+/// If two layers track disconnects of the same response, only the outer one fires the signal. For
+/// it, the inner layer's event stream is "any other body".
 ///
 /// [`CloseReport`]: super::CloseReport
 /// [`Ended`]: CloseReason::Ended
@@ -76,8 +68,7 @@ impl Disconnect {
     ///
     /// # Cancel safety
     ///
-    /// This method is cancel safe: the future can be dropped and the method called again at any
-    /// time.
+    /// The future can be dropped and the method called again at any time.
     pub async fn cancelled(&self) {
         self.token.cancelled().await;
     }
@@ -88,8 +79,8 @@ impl Disconnect {
         self.token.is_cancelled()
     }
 
-    /// Returns a token that is cancelled when the response is over, for code that takes a
-    /// [`CancellationToken`]. It is a child token: cancelling it does not affect the response.
+    /// Returns a child token that is cancelled when the response is over. Cancelling it does not
+    /// affect the response.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.child_token()

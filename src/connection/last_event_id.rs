@@ -9,35 +9,25 @@ use crate::event::{EventId, one_line_text};
 /// reconnects.
 ///
 /// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum`,
-/// `LastEventId` is also an extractor, with or without the layer. On a client's first connection,
-/// the extractor `Option<LastEventId>` is `None`, and the extractor `LastEventId` [is
-/// empty](Self::is_empty). Neither ever rejects a request, because an `EventSource` gives up after
-/// a `400`.
+/// `LastEventId` is also an extractor, with or without the layer, that never rejects a request. On
+/// a client's first connection, `Option<LastEventId>` is `None`, and `LastEventId` [is
+/// empty](Self::is_empty).
 ///
 /// ```
 /// # use http::Request;
 /// use tower_sse::LastEventId;
 ///
 /// fn resume_at<B>(request: &Request<B>) -> u64 {
-///     request
-///         .extensions()
-///         .get::<LastEventId>()
-///         .and_then(|last| last.parse().ok())
-///         .map_or(0, |last: u64| last.saturating_add(1))
+///     let last = request.extensions().get::<LastEventId>();
+///     last.and_then(|last| last.parse().ok()).map_or(0, |last: u64| last.saturating_add(1))
 /// }
-/// # let request = Request::get("/").header("last-event-id", "41").body(()).unwrap();
-/// # let (mut parts, ()) = request.into_parts();
-/// # let last = LastEventId::from_headers(&parts.headers).unwrap();
-/// # parts.extensions.insert(last);
-/// # assert_eq!(resume_at(&Request::from_parts(parts, ())), 42);
 /// ```
 ///
 /// The client chooses the value, so validate it before trusting it.
 ///
 /// # How it is read
 ///
-/// - A value is read as UTF-8, or as Latin-1 if it is not valid UTF-8. An `EventSource` sends
-///   UTF-8, and clients built on `fetch` send Latin-1.
+/// - A value is read as UTF-8, or as Latin-1, which `fetch` sends, if it is not valid UTF-8.
 /// - If a request has several `Last-Event-ID` headers, the first one counts.
 /// - A value that is empty, or that contains U+0000 or a line break, counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,14 +35,7 @@ pub struct LastEventId(Box<str>);
 
 impl LastEventId {
     /// The name of the header in which a client sends the id of the last event that it received.
-    ///
-    /// ```
-    /// use tower_http::cors::CorsLayer;
-    /// use tower_sse::LastEventId;
-    ///
-    /// // A `fetch` with this header from another origin asks first.
-    /// let cors = CorsLayer::new().allow_headers([LastEventId::HEADER]);
-    /// ```
+    /// [CORS layers](crate::guide::placement#layers-that-belong-outside) must allow it.
     pub const HEADER: HeaderName = HeaderName::from_static("last-event-id");
 
     /// Reads the `Last-Event-ID` header, for handlers that are not inside a layer.
@@ -62,10 +45,7 @@ impl LastEventId {
     }
 
     /// Reads the id from the query. Tries the parameters in the order of `names`, and returns the
-    /// first value that is not empty.
-    ///
-    /// Page code cannot set the headers of an `EventSource`. Polyfills, and pages that start a
-    /// stream at a given event, therefore send the id in the query. See also
+    /// first value that is not empty. See also
     /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     #[must_use]
     pub fn from_query<N: AsRef<str>>(uri: &Uri, names: &[N]) -> Option<Self> {
@@ -147,9 +127,7 @@ fn decode_form(text: &str) -> Cow<'_, [u8]> {
     }
 }
 
-/// Returns whether a key of a query decodes to `name`.
-///
-/// It stops at the first difference, so that a long query costs little.
+/// Returns whether a key of a query decodes to `name`, at little cost even for a long query.
 fn decodes_to(key: &str, name: &str) -> bool {
     // An encoded byte is one character or three.
     if key.len() < name.len() || key.len() > 3 * name.len() {

@@ -34,10 +34,8 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// # Memory
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
-/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so an upstream whose
-/// event never ends cannot exhaust memory. A message can be three times as large as its event,
-/// because a byte that is not UTF-8 becomes three bytes. Successive messages with the same last
-/// event id share one copy of it.
+/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error. A message can be three
+/// times as large as its event, because a byte that is not UTF-8 becomes three bytes.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug, Default)]

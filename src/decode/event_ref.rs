@@ -15,18 +15,6 @@ pub(super) const NO_NAME: &str = "message";
 /// byte for byte, with comments and unknown fields. It can also be an event without data, which
 /// browsers do not dispatch.
 ///
-/// ```
-/// use tower_sse::decode::{EventSplitter, Piece};
-///
-/// let mut splitter = EventSplitter::new();
-/// let mut stream = &b"id: 7\nevent: tick\ndata: one\ndata: two\n\n"[..];
-/// let Some(Piece::Event(event)) = splitter.next(&mut stream)? else { panic!() };
-/// assert_eq!(event.name(), "tick");
-/// assert_eq!(event.id().as_deref(), Some("7"));
-/// assert_eq!(event.data(), "one\ntwo");
-/// # Ok::<_, tower_sse::decode::EventTooLarge>(())
-/// ```
-///
 /// A method that returns text replaces bytes that are not UTF-8 with U+FFFD, like a browser.
 #[derive(Clone, Copy)]
 pub struct EventRef<'a> {
@@ -98,10 +86,8 @@ impl<'a> EventRef<'a> {
         self.spans.id.of(self.raw).map(text)
     }
 
-    /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds.
-    ///
-    /// A `retry` line counts only if it follows another field of the event. An
-    /// [`EventSplitter`](super::EventSplitter) returns an earlier one separately, as
+    /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds. A
+    /// `retry` line before its other fields is not a part of the event, but
     /// [`Piece::Between`](super::Piece::Between).
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
@@ -118,10 +104,8 @@ impl<'a> EventRef<'a> {
         })
     }
 
-    /// Returns whether the empty line that ends the event has been received.
-    ///
-    /// Returns `false` only if the stream has ended in the middle of the event. Browsers discard
-    /// such an event, but some clients dispatch it.
+    /// Returns whether the empty line that ends the event has been received, which is `false` only
+    /// if the stream has ended in the middle of the event.
     #[must_use]
     pub const fn is_terminated(&self) -> bool {
         self.spans.empty_line > 0
@@ -141,14 +125,11 @@ impl<'a> EventRef<'a> {
     }
 
     /// Copies the event with `data` in place of its own data. All other lines keep their bytes and
-    /// their order: id, name, comments and unknown fields.
+    /// their order: id, name, comments and unknown fields. Any text is safe.
     ///
-    /// The new `data` lines take the place of the first old `data` line, and any other old `data`
-    /// lines are removed. If there was no `data` line, the new lines follow the last line. They
-    /// have the same line end (LF, CR or CRLF) as the line that they replace or follow, because
-    /// some clients recognise the end of an event only by two identical line ends in a row. `data`
-    /// is split at its line breaks, so any text is safe. The copy is complete, like the result of
-    /// [`to_encoded`](Self::to_encoded).
+    /// The new `data` lines take the place of the first old one, or follow the last line. They have
+    /// the same line end (LF, CR or CRLF) as the line that they replace or follow. The copy is
+    /// complete, like the result of [`to_encoded`](Self::to_encoded).
     ///
     /// ```
     /// use tower_sse::decode::{EventSplitter, Piece};
@@ -233,7 +214,6 @@ impl<'a> EventRef<'a> {
         Encoded::of(frame.take())
     }
 
-    /// Returns the lines before the empty one, without and with their line ends.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let end = if self.is_terminated() { self.spans.empty_line } else { self.raw.len() };
         let mut rest = self.raw.get(..end).unwrap_or_default();
@@ -248,7 +228,6 @@ impl<'a> EventRef<'a> {
     }
 }
 
-/// Returns the time of a valid `retry` field.
 pub(super) fn reconnection_time(digits: &[u8]) -> Duration {
     Duration::from_millis(text(digits).parse().unwrap_or(u64::MAX))
 }
@@ -294,7 +273,6 @@ impl Span {
         Self { start: end - value.len(), end }
     }
 
-    /// Returns these bytes of `event`, if the event has them.
     #[inline]
     pub(super) fn of(self, event: &[u8]) -> Option<&[u8]> {
         if self.start == 0 { None } else { event.get(self.start..self.end) }
@@ -331,7 +309,6 @@ impl FieldSpans {
         }
     }
 
-    /// Reads the last line of an event that breaks off.
     pub(super) fn read_last(&mut self, event: &[u8]) {
         if !self.read(event) {
             self.add_line(event.get(self.len..).unwrap_or_default());
@@ -348,7 +325,6 @@ impl FieldSpans {
         }
     }
 
-    /// Adds the line that starts after the lines that have been read.
     #[inline]
     fn add_line(&mut self, line: &[u8]) {
         self.has_other_lines = true;
@@ -379,10 +355,8 @@ impl FieldSpans {
     }
 }
 
-/// Returns the length of the first line, if it is complete.
-///
-/// Most lines besides data are so short that memchr's set-up costs more than the search, so two
-/// words are searched first.
+/// Returns the length of the first line, if it is complete. Two words are searched first, because
+/// most lines besides data are too short for memchr.
 #[inline]
 fn short_line_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
@@ -451,21 +425,17 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns whether clients accept the value of a `retry` field, which must consist of digits.
 pub(crate) fn is_reconnection_time(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
 
-/// Returns the bytes as text, with U+FFFD in place of bytes that are not UTF-8.
-///
-/// Line ends are ASCII, so decoding the whole stream would give the same characters.
+/// Returns the bytes as text. Line ends are ASCII, so decoding the whole stream would be the same.
 #[inline]
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     // `from_utf8_lossy` alone reads byte by byte.
     str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// Returns the line without its line end, if it has one.
 pub(crate) fn without_line_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)

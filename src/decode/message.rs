@@ -36,36 +36,17 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// ```
 ///
 /// From this event, clients decode the message's name, data, last event id and reconnection time.
-/// The bytes can differ from the bytes of the original event:
+/// The bytes can differ from those of the original event:
 ///
 /// - If the message's `event` is `message` or empty, the new event has no `event` field.
 /// - If `last_event_id` is not empty, the new event has an `id` field, even if the source sent the
-///   id with an earlier event and did not repeat it.
-/// - If `last_event_id` is empty because the stream [cleared](MessageId) the id, the new event has
-///   an empty `id` field. If the stream has sent no id, the new event has no `id` field.
-///
-/// No text can forge other fields, but some text is changed or omitted:
-///
+///   id with an earlier event. If the stream [cleared](MessageId) the id, the field is empty.
 /// - Clients decode a CR or CRLF in `data` as a line feed.
 /// - In `event`, U+FFFD replaces line breaks and U+0000.
-/// - A `last_event_id` with a line break or U+0000 is omitted: with a changed id, a client could
-///   resume at a wrong position.
+/// - A `last_event_id` with a line break or U+0000 is omitted.
 ///
-/// A decoder never returns such text, except U+0000 in `event`.
-///
-/// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has an id, so
-/// remove the id before you publish a message:
-///
-/// ```
-/// # #[cfg(feature = "hub")]
-/// # async fn publish(hub: tower_sse::hub::Hub) -> Result<(), tower_sse::hub::PublishError> {
-/// # use tower_sse::decode::{Message, MessageId};
-/// # let mut message = Message::new("…");
-/// message.last_event_id = MessageId::default();
-/// hub.publish("news", message).await?;
-/// # Ok(())
-/// # }
-/// ```
+/// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has one. Before
+/// you publish a message, set its `last_event_id` to `MessageId::default()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -95,8 +76,7 @@ impl Message {
 }
 
 impl From<Message> for Event {
-    /// Converts the message into an event. See [`Message`] for the fields that are written, and for
-    /// text that is changed or omitted.
+    /// Converts the message into an event; see [`Message`].
     fn from(message: Message) -> Self {
         let Message { event, data, last_event_id, retry } = message;
         let mut converted = Self::new().data(data);
@@ -128,18 +108,8 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
 /// The last event id of a [`Message`].
 ///
 /// Its text is empty in two cases: if the stream has sent no id (`MessageId::default()`), and if
-/// the stream has cleared the id with an empty `id` field (`MessageId::from("")`).
-///
-/// Cloning is cheap, because clones share the text.
-///
-/// ```
-/// use tower_sse::decode::{Message, MessageId};
-///
-/// let mut message = Message::new("one");
-/// assert_eq!(&*message.last_event_id, "");
-/// message.last_event_id = MessageId::from("7");
-/// assert_eq!(&*message.last_event_id, "7");
-/// ```
+/// the stream has cleared the id with an empty `id` field (`MessageId::from("")`). Clones share the
+/// text.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct MessageId(pub(super) Option<Arc<str>>);
 

@@ -29,31 +29,24 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// The page on [upstreams](crate::guide::upstreams) has examples of gateways that change
-    /// messages, and shows when a [filter](crate::guide::upstreams#bytes-filter-messages-or-run) is
-    /// the better choice.
-    ///
-    /// A `reqwest::Response` converts into a body:
+    /// The page on [upstreams](crate::guide::upstreams) has examples of gateways, and shows when a
+    /// [filter](crate::guide::upstreams#bytes-filter-messages-or-run) is the better choice. A
+    /// `reqwest::Response` converts into a body:
     /// `MessageStream::new(reqwest::Body::from(response))`. With http-body-util, a stream of
     /// `Result<Bytes, E>` becomes a body: `StreamBody::new(stream.map_ok(Frame::data))`.
     ///
     /// # The end of the stream
     ///
-    /// - When the body ends, the stream ends. An incomplete event at the end is discarded, as in
-    ///   browsers.
-    /// - If the body fails, the stream returns the messages before the failure, and then the error.
-    ///   If an event is larger than the [decoder's limit](Decoder::max_event_size), the stream
-    ///   returns [`EventTooLarge`](super::EventTooLarge). After either error, the stream ends.
+    /// - When the body ends, the stream ends. An incomplete event at the end is discarded.
+    /// - If the body fails, the stream returns the messages before the failure, then the error, and
+    ///   ends. If an event is larger than the [decoder's limit](Decoder::max_event_size), the error
+    ///   is [`EventTooLarge`](super::EventTooLarge).
     /// - When the stream ends, it drops the body, and from then on returns `None`.
     ///
-    /// The stream does not reconnect. After the end, [`last_event_id`](Self::last_event_id) and
-    /// [`retry`](Self::retry) are still available. The example
-    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) uses both to
-    /// reconnect.
-    ///
-    /// # Memory
-    ///
-    /// The stream keeps one frame of the body, plus what its [decoder](Decoder#memory) keeps.
+    /// The stream does not reconnect. With [`last_event_id`](Self::last_event_id) and
+    /// [`retry`](Self::retry), the program can, as in the example
+    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs). The stream keeps
+    /// one frame of the body, plus what its [decoder](Decoder#memory) keeps.
     ///
     /// # Cancel safety
     ///
@@ -123,20 +116,6 @@ impl<B: Body> MessageStream<B> {
     /// Sets the initial last event id. Pass the `Last-Event-ID` that the program sent to the
     /// upstream. Until the body sends an id, every message has this id, and
     /// [`last_event_id`](Self::last_event_id) returns it.
-    ///
-    /// ```
-    /// use futures_util::TryStreamExt;
-    /// use tower_sse::decode::MessageStream;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), tower_sse::BoxError> {
-    /// let body = "data: no id\n\n".to_owned();
-    /// let mut messages = MessageStream::new(body).after("41");
-    /// let message = messages.try_next().await?.unwrap();
-    /// assert_eq!(&*message.last_event_id, "41");
-    /// # Ok(())
-    /// # }
-    /// ```
     pub fn after(mut self, last_event_id: impl AsRef<str>) -> Self {
         self.decoder.start_after(last_event_id.as_ref());
         self

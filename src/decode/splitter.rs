@@ -31,15 +31,10 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// # Ok::<_, tower_sse::decode::EventTooLarge>(())
 /// ```
 ///
-/// # Events
-///
 /// An event begins with the first field line that is not a `retry` line, and ends with the next
-/// empty line. The event is complete when the last byte of this line has arrived. If this byte is a
-/// CR, the splitter does not wait for an LF. Comments and `retry` lines within an event belong to
-/// the event. A block with an id or a name but no data is an event too, because some clients
-/// dispatch it.
-///
-/// # Memory
+/// empty line. If the last byte of this line is a CR, the splitter does not wait for an LF.
+/// Comments and `retry` lines within an event belong to the event. A block with an id or a name but
+/// no data is an event too, because some clients dispatch it.
 ///
 /// The splitter keeps only an incomplete event or `retry` line, of at most
 /// [`max_event_size`](Self::max_event_size) bytes. An event that comes in one chunk is not copied.
@@ -66,9 +61,8 @@ pub enum Piece<'a> {
     Between(&'a [u8]),
     /// A comment line between events, or a part of one. Only the last part contains the line end.
     Comment(&'a [u8]),
-    /// A part of an [oversized](EventSplitter::max_event_size) event or `retry` line. Such parts
-    /// are returned only if the program calls [`EventSplitter::next`] again after
-    /// [`EventTooLarge`].
+    /// A part of an [oversized](EventSplitter::max_event_size) event or `retry` line, if the
+    /// program calls [`EventSplitter::next`] again after [`EventTooLarge`].
     Oversized(&'a [u8]),
 }
 
@@ -145,8 +139,7 @@ impl EventSplitter {
     /// # Errors
     ///
     /// Returns [`EventTooLarge`] once for each event or `retry` line that exceeds the
-    /// [limit](Self::max_event_size). If the program calls this method again, it receives the event
-    /// or line in parts, as [`Piece::Oversized`].
+    /// [limit](Self::max_event_size). Further calls return it in parts, as [`Piece::Oversized`].
     #[inline]
     pub fn next<'a, 'b: 'a>(
         &'a mut self,
@@ -162,7 +155,6 @@ impl EventSplitter {
         self.next_slowly(input)
     }
 
-    /// Returns the event at the start of `input`, if it is complete.
     #[inline]
     fn next_event<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
         self.spans = FieldSpans::default();
@@ -355,7 +347,6 @@ impl EventSplitter {
         Ok(None)
     }
 
-    /// Completes the carried bytes, and returns them.
     fn complete(&mut self) -> &[u8] {
         self.place = LinePlace::Between;
         self.is_returned = true;
@@ -369,24 +360,20 @@ fn first_line(bytes: &[u8]) -> (usize, bool) {
     (at + line_end_len(bytes.get(at..).unwrap_or_default()), true)
 }
 
-/// Consumes `len` bytes of `input` and returns them.
 fn take<'b>(input: &mut &'b [u8], len: usize) -> &'b [u8] {
     input.split_off(..len).unwrap_or_default()
 }
 
-/// Methods that return the state of the splitter, for decoders and bodies.
 impl EventSplitter {
     /// Returns the bytes that have been received of an incomplete event or line.
     pub(crate) fn incomplete(&self) -> &[u8] {
         if self.is_returned { &[] } else { &self.carried }
     }
 
-    /// Returns whether the next byte begins a line between events.
     pub(crate) const fn is_between_events(&self) -> bool {
         matches!(self.place, LinePlace::Between)
     }
 
-    /// Returns the memory of the incomplete event.
     #[cfg(feature = "runs")]
     pub(crate) const fn memory(&self) -> usize {
         self.carried.capacity()
@@ -403,7 +390,6 @@ impl EventSplitter {
         self.spans.retry.of(self.incomplete()).filter(|_| is_event).map(reconnection_time)
     }
 
-    /// Frees large buffers that are empty, because the source is idle.
     pub(crate) fn shrink(&mut self) {
         if self.incomplete().is_empty() {
             self.free(KEPT_WHILE_IDLE);
@@ -451,7 +437,6 @@ impl Oversized {
 }
 
 impl EventSplitter {
-    /// Treats the current event or `retry` line as too large from here on.
     #[cold]
     pub(super) fn too_large(&mut self, is_event: bool) -> EventTooLarge {
         self.place = LinePlace::Oversized(Oversized {
@@ -474,13 +459,11 @@ impl EventSplitter {
         error
     }
 
-    /// Returns whether the next byte belongs to an event or `retry` line that is too large.
     pub(crate) const fn is_oversized(&self) -> bool {
         matches!(self.place, LinePlace::Oversized(_))
     }
 
-    /// Returns the error again if the next byte belongs to an event that is too large, and frees
-    /// its memory.
+    /// Returns the error again if the next byte belongs to an event that is too large.
     #[inline]
     pub(crate) fn abandon_oversized(&mut self) -> Option<EventTooLarge> {
         if !self.is_oversized() {

@@ -19,22 +19,8 @@ type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 /// A layer that sends the head of an event stream if the service has not answered in time. The
 /// service's answer follows in the body.
 ///
-/// Put it inside of [`SseLayer`](crate::SseLayer), which sends the heartbeats:
-///
-/// ```
-/// use std::time::Duration;
-///
-/// use axum::{Router, routing::get};
-/// use tower_sse::{SseLayer, early_head::EarlyHeadLayer};
-/// # async fn report() {}
-///
-/// let app: Router = Router::new()
-///     .route("/report", get(report))
-///     .layer(EarlyHeadLayer::new(Duration::from_secs(10)))
-///     .layer(SseLayer::new());
-/// ```
-///
-/// The [module](crate::early_head) describes what a client receives.
+/// Put it inside of [`SseLayer`](crate::SseLayer), which sends the heartbeats. The
+/// [module](crate::early_head) has an example, and describes what a client receives.
 #[derive(Clone)]
 pub struct EarlyHeadLayer {
     options: Arc<EarlyHeadOptions>,
@@ -53,9 +39,7 @@ impl EarlyHeadLayer {
     /// There is no default, because the time must be shorter than the shortest timeout of your
     /// proxies: 10 seconds suit nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100
     /// seconds). Until then, an error of the service still reaches the client with its own status.
-    ///
-    /// The [heartbeat](crate::SseLayer::heartbeat) must be shorter than these timeouts too. Its default
-    /// of 15 seconds is, unless you have set a proxy's timeout lower.
+    /// The [heartbeat](crate::SseLayer::heartbeat) must be shorter than these timeouts too.
     ///
     /// # Panics
     ///
@@ -68,12 +52,10 @@ impl EarlyHeadLayer {
     /// Sets which requests can get an early head. By default, these are `GET` requests whose
     /// `Accept` names `text/event-stream`.
     ///
-    /// `when` replaces the default. The layer calls it for each request except `HEAD` requests, which
-    /// always pass. If it panics, the request passes too.
-    ///
-    /// Return `false` unless the client expects an event stream: it receives one, even if the service
-    /// answers with JSON later. If only the body says what the client expects, call
-    /// [`answer`](Self::answer) in the handler instead.
+    /// `when` replaces the default. `HEAD` requests always pass, and so does a request for which
+    /// `when` panics. Return `false` unless the client expects an event stream: it receives one,
+    /// even if the service answers with JSON later. If only the body says so, call
+    /// [`answer`](Self::answer) in the handler.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -97,9 +79,8 @@ impl EarlyHeadLayer {
     /// fails. It also fails, without a call of `to_event`, if the answer has more than 64 KiB or a
     /// content coding, or if the service returns an error.
     ///
-    /// An `EventSource` reconnects after the event: give it a name, and let the page call `close()`.
-    /// For the SDKs of OpenAI and Anthropic, there are `openai_error` and `anthropic_error` (feature
-    /// `json`).
+    /// An `EventSource` reconnects after the event: give it a name, and let the page call
+    /// `close()`.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -121,13 +102,12 @@ impl EarlyHeadLayer {
     /// Does for one handler what the layer does for a service: answers with the response of `call`,
     /// or with an early head if `call` takes too long.
     ///
-    /// Use it where the body of the request decides whether the client expects a stream. Official
-    /// clients of OpenAI, for example, send the same headers with `"stream": false`. The route needs
-    /// an [`SseLayer`](crate::SseLayer), but not this layer.
+    /// Use it where the [body of the request](crate::early_head#which-requests) decides whether the
+    /// client expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this
+    /// layer.
     ///
-    /// The [module](crate::early_head#which-requests) has an example. `answer` doesn't see the request.
-    /// So it can't stop an `EventSource` that gets a late `204` or `4xx`, and a run that `call` starts
-    /// goes on if the stream is refused. Prefer the layer where the head of the request says enough.
+    /// `answer` doesn't see the request, so it can't stop an `EventSource` that gets a late `204`
+    /// or `4xx`. A run that `call` starts goes on if the stream is refused.
     ///
     /// # Cancel safety
     ///

@@ -63,37 +63,20 @@ impl Error for LateResponse {
     }
 }
 
-/// Turns a late error into the event for which the SDKs of OpenAI raise their `APIError`: its data is
-/// `{"error": …}`. Give it to [`late_event`](super::EarlyHeadLayer::late_event).
+/// Turns a late error into the event for which the SDKs of OpenAI raise their `APIError`: its data
+/// is `{"error": …}`. Give it to [`late_event`](super::EarlyHeadLayer::late_event).
 ///
-/// The field `status` of the error has the status. An `error` in the response's JSON keeps its other
-/// fields. Returns `None` for a response that is a success.
-///
-/// ```
-/// use std::time::Duration;
-/// use tower_sse::early_head::{EarlyHeadLayer, openai_error};
-///
-/// let layer = EarlyHeadLayer::new(Duration::from_secs(10)).late_event(openai_error);
-/// ```
+/// The field `status` of the error has the status. An `error` in the response's JSON keeps its
+/// other fields. Returns `None` for a response that is a success.
 #[must_use]
 #[cfg(feature = "json")]
 pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
     Some(Event::new().data(json!({ "error": error_of(late)? }).to_string()))
 }
 
-/// Turns a late error into the event for which the SDKs of Anthropic raise their `APIStatusError` or
-/// `APIError`: its name is `error`, and its data `{"type": "error", "error": …}`. Give it to
-/// [`late_event`](super::EarlyHeadLayer::late_event).
-///
-/// The field `status` of the error has the status. An `error` in the response's JSON keeps its other
-/// fields. Returns `None` for a response that is a success.
-///
-/// ```
-/// use std::time::Duration;
-/// use tower_sse::early_head::{EarlyHeadLayer, anthropic_error};
-///
-/// let layer = EarlyHeadLayer::new(Duration::from_secs(10)).late_event(anthropic_error);
-/// ```
+/// Turns a late error into the event for which the SDKs of Anthropic raise their `APIStatusError`
+/// or `APIError`: its name is `error`, and its data `{"type": "error", "error": …}`. Otherwise like
+/// [`openai_error`].
 #[must_use]
 #[cfg(feature = "json")]
 pub fn anthropic_error(late: &Response<Bytes>) -> Option<Event> {

@@ -7,8 +7,8 @@
 //!
 //! This layer gives the handler a time limit, and then sends the head without it: `200` and
 //! `text/event-stream`. From then on [`SseLayer`](crate::SseLayer) sends heartbeats, every 15
-//! seconds by default, and the events follow when the handler has them. A handler that answers in time isn't touched, so a quick `401`
-//! or `429` keeps its status, headers and body.
+//! seconds by default, and the events follow when the handler has them. A handler that answers in
+//! time isn't touched, so a quick `401` or `429` keeps its status, headers and body.
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,27 +29,14 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! # Who waits for what
-//!
-//! For a call of 70 seconds:
-//!
-//! ```text
-//!             0 s        10 s               25 s  40 s  55 s  70 s
-//! browser     request →  200, first byte    :     :     :     events, end
-//! nginx       waits      forwards           its 60 seconds start anew each time
-//! this layer  waits      sends the head     polls the handler in the body
-//! handler     works ────────────────────────────────────────→ returns its stream
-//! ```
-//!
 //! The layer spawns no task. The call moves into the body, so the handler stops when the client
 //! leaves, just as it does before the head.
 //!
 //! # Which requests
 //!
-//! By default, `GET` requests whose `Accept` names `text/event-stream`. You might expect that a `POST`
-//! to a model's API is one too. It isn't, because the official clients of OpenAI send the same
-//! headers with `"stream": false`, and would get an event stream where they expect JSON. So decide in
-//! the handler, which has read the body:
+//! By default, `GET` requests whose `Accept` names `text/event-stream`. OpenAI's clients send the
+//! same headers with `"stream": false`, and expect JSON. So decide about a `POST` in the handler,
+//! which has read the body:
 //!
 //! ```
 //! use std::time::Duration;
@@ -73,10 +60,8 @@
 //! # }
 //! ```
 //!
-//! Nothing can be sent early to a client that waits for JSON. For a call without `stream`, raise the
-//! proxy's timeout.
-//!
-//! If the request's head says enough, [`EarlyHeadLayer::when`] chooses requests by it.
+//! Nothing can be sent early to a client that waits for JSON: raise the proxy's timeout. If the
+//! request's head says enough, [`EarlyHeadLayer::when`] chooses requests by it.
 //!
 //! # Late answers
 //!
@@ -97,14 +82,12 @@
 //! call `close()`. The terminator doesn't follow the event of an error.
 //!
 //! For other responses, the body fails with a [`LateResponse`], which
-//! [`on_error`](crate::SseLayer::on_error) can turn into an event. OpenAI's and Anthropic's SDKs have
-//! an error type of their own for errors within a stream: give `openai_error` or `anthropic_error`
-//! (feature `json`) to `late_event`, and the SDK throws it. The error has the status in its body, not
-//! as its HTTP status, so the SDK's own retries don't see it.
+//! [`on_error`](crate::SseLayer::on_error) can turn into an event. For OpenAI's and Anthropic's
+//! SDKs, give `openai_error` or `anthropic_error` (feature `json`) to `late_event`, and the SDK
+//! throws the error. The SDK's own retries don't see it.
 //!
 //! Over HTTP/1.0 a failed body looks like a clean end. nginx speaks HTTP/1.0 to its upstream by
-//! default up to version 1.29.6, so set `proxy_http_version 1.1`. If you can't, `late_event` at least
-//! tells the client of a late error response.
+//! default up to version 1.29.6, so set `proxy_http_version 1.1`.
 //!
 //! # What is lost
 //!

@@ -101,8 +101,7 @@ impl Event {
         frame.take()
     }
 
-    /// Returns the exact length of the event's block with `data` in place of its own, so that an
-    /// event that is sent alone takes one allocation.
+    /// Returns the exact length of the event's block, so that encoding takes one allocation.
     fn len_with(&self, data: Option<&[u8]>) -> usize {
         let mut len = 1 + data.map_or(0, |data| DATA.len_of(data));
         if let Some(name) = &self.name {
@@ -136,14 +135,12 @@ impl Event {
     }
 }
 
-/// An encoded event that lacks its id and the end of its block.
 pub(crate) struct OpenBlock {
     frame: FrameBuf,
     is_open: bool,
 }
 
 impl OpenBlock {
-    /// Writes the id as the block's last line and returns the block.
     pub(crate) fn end_with_id(&mut self, prefix: &str, sequence: u64) -> Bytes {
         let mut lines = Lines { frame: &mut self.frame, is_open: self.is_open };
         let frame = lines.open(ID);
@@ -261,9 +258,7 @@ impl<'frame> Lines<'frame> {
 pub struct Encoded(Bytes);
 
 impl Encoded {
-    /// Encodes an item of a stream of events.
-    ///
-    /// Encoding an [`Event`] cannot fail, so convert an event with `Encoded::from(event)`.
+    /// Encodes an item of a stream of events. For an [`Event`], `Encoded::from(event)` cannot fail.
     ///
     /// # Errors
     ///
@@ -295,7 +290,6 @@ impl From<Encoded> for Bytes {
 }
 
 impl Encoded {
-    /// Wraps events that are already encoded.
     pub(crate) const fn of(bytes: Bytes) -> Self {
         Self(bytes)
     }

@@ -24,11 +24,9 @@ use crate::error::Sealed;
 /// );
 /// ```
 ///
-/// Text converts into an event with this text as its data: `Event::from("text")`,
-/// `Event::from(string)`. A `String` is moved, and a `&str` is copied;
-/// [`from_static`](Self::from_static) does not copy.
-///
-/// Two events are equal if their bytes in the wire format are equal.
+/// Text converts into an event with this text as its data. A `String` is moved, and a `&str` is
+/// copied; [`from_static`](Self::from_static) does not copy. Two events are equal if their bytes in
+/// the wire format are equal.
 ///
 /// # How clients treat an event
 ///
@@ -61,25 +59,15 @@ impl Event {
         Self { data: None, name: None, id: None, rare: None }
     }
 
-    /// Creates an event whose data is a literal, which is not copied.
-    ///
-    /// ```
-    /// use tower_sse::Event;
-    ///
-    /// const DONE: Event = Event::from_static("[DONE]");
-    ///
-    /// assert_eq!(DONE.id(7), Event::new().id(7).data("[DONE]"));
-    /// ```
+    /// Creates an event whose data is a literal, which is not copied. It can be a `const`.
     pub const fn from_static(data: &'static str) -> Self {
         Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }
 
     /// Sets the `event` field, which is the event's name. Page code listens for `tick` events with
     /// `addEventListener("tick", …)`. An event without a name, or with an empty one, is dispatched
-    /// with the name `message`.
-    ///
-    /// Avoid the names `open` and `error`. `EventSource` itself dispatches events with these names,
-    /// so a listener would receive both these events and yours.
+    /// with the name `message`. Avoid the names `open` and `error`: `EventSource` itself dispatches
+    /// such events.
     ///
     /// # Panics
     ///
@@ -97,17 +85,6 @@ impl Event {
     /// # Errors
     ///
     /// Returns an error if `name` contains a line feed, a carriage return or U+0000.
-    ///
-    /// ```
-    /// use tower_sse::{Event, event::InvalidField};
-    ///
-    /// fn price(ticker: &str, price: u32) -> Result<Event, InvalidField> {
-    ///     Ok(Event::new().try_event(ticker)?.data(price.to_string()))
-    /// }
-    ///
-    /// assert!(price("acme", 42).is_ok());
-    /// assert!(price("acme\nid: forged", 42).is_err());
-    /// ```
     pub fn try_event(mut self, name: impl Into<String>) -> Result<Self, InvalidField> {
         self.name = Some(EventName::try_from(name.into())?);
         Ok(self)
@@ -117,13 +94,8 @@ impl Event {
     /// that it received. An empty id clears the client's last event id.
     ///
     /// To advance a client's last event id without an event for the page, send the id with empty
-    /// data and a name that the page does not listen for. Some clients ignore an id without data:
-    ///
-    /// | Client | An id without data | An id with empty data |
-    /// |---|---|---|
-    /// | Chromium, and the HTML standard | counts | counts |
-    /// | Firefox | is ignored | counts |
-    /// | WebKit | counts if an event with data follows before the client reconnects | counts |
+    /// data and a name that the page does not listen for. Some clients, such as Firefox, ignore an
+    /// id without data.
     ///
     /// ```
     /// use tower_sse::{Event, event::Encoded};
@@ -165,14 +137,12 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `retry` field: how long the client waits before it reconnects. The time applies
-    /// until the client receives another `retry` field.
+    /// Sets the `retry` field: how long the client waits before it reconnects, until it receives
+    /// another `retry` field. For the start of every stream, use
+    /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
     /// if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
-    ///
-    /// To send a reconnection time at the start of every stream, use
-    /// [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
         self
@@ -180,8 +150,6 @@ impl Event {
 
     /// Sets a comment, which clients ignore. Every line of `text` becomes a comment line, so any
     /// text is safe.
-    ///
-    /// A `String` is moved, and a `&str` is copied.
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.rare_fields().comment = Some(text.into());
         self
@@ -191,9 +159,6 @@ impl Event {
     ///
     /// Every line of `text` becomes a `data` line, so any text is safe. The client joins the lines
     /// with line feeds, so a CR or CRLF arrives as an LF. A trailing line break is kept.
-    ///
-    /// A `String` is moved, and a `&str` is copied. For a literal,
-    /// [`from_static`](Self::from_static) avoids the copy.
     pub fn data(mut self, text: impl Into<String>) -> Self {
         self.data = Some(Cow::Owned(text.into()));
         self
@@ -213,28 +178,24 @@ impl PartialEq for Event {
 impl Eq for Event {}
 
 impl From<&str> for Event {
-    /// Creates an event with a copy of this data.
     fn from(data: &str) -> Self {
         Self::new().data(data)
     }
 }
 
 impl From<Cow<'_, str>> for Event {
-    /// Creates an event with this data.
     fn from(data: Cow<'_, str>) -> Self {
         Self::new().data(data)
     }
 }
 
 impl From<&String> for Event {
-    /// Creates an event with a copy of this data.
     fn from(data: &String) -> Self {
         Self::new().data(data)
     }
 }
 
 impl From<String> for Event {
-    /// Creates an event with this data.
     fn from(data: String) -> Self {
         Self::new().data(data)
     }
@@ -247,18 +208,11 @@ impl From<String> for Event {
 /// client's next request has no `Last-Event-ID`. HTTP removes spaces and tabs at both ends of a
 /// header's value, so an id loses them when the client sends it back.
 ///
-/// If a page of another origin reads the stream, its `EventSource` sends the id without a CORS
-/// preflight. A `fetch` that sets `Last-Event-ID` always causes a preflight.
-///
 /// ```
 /// use tower_sse::{Event, EventId};
 ///
 /// # fn cursor() -> String { "eu-17".to_owned() }
-/// let events = [
-///     Event::new().id(42),
-///     Event::new().id("a literal"),
-///     Event::new().id(EventId::try_from(cursor())?),
-/// ];
+/// let event = Event::new().id(EventId::try_from(cursor())?);
 /// # Ok::<_, tower_sse::event::InvalidField>(())
 /// ```
 ///
@@ -282,13 +236,8 @@ impl EventId {
 one_line_text!(EventId, "id", "an event's id");
 
 /// A type that [`Event::id`](crate::Event::id) accepts: a literal, an integer of any type or an
-/// [`EventId`].
-///
-/// The trait is sealed. `Event::id` panics if a literal has a line break or U+0000, as
-/// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. For text that
-/// is known only at run time, use [`EventId::try_from`] or [`Event::try_id`](crate::Event::try_id),
-/// which return an error instead of panicking. An integer that fits into 64 bits is encoded without
-/// an intermediate string.
+/// [`EventId`]. The trait is sealed. For text that is known only at run time, use
+/// [`EventId::try_from`] or [`Event::try_id`](crate::Event::try_id).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an event's id",
     label = "neither a literal, nor an integer, nor an `EventId`",
@@ -358,24 +307,14 @@ integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 /// let events = [Event::new().event(PRICE), Event::new().event(ticker)];
 /// # Ok::<_, tower_sse::event::InvalidField>(())
 /// ```
-///
-/// Unvalidated text does not compile:
-///
-/// ```compile_fail,E0277
-/// # fn ticker() -> String { "acme".to_owned() }
-/// let event = tower_sse::Event::new().event(ticker());
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventName(Cow<'static, str>);
 
 one_line_text!(EventName, "event", "an event's name");
 
-/// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`].
-///
-/// The trait is sealed. `Event::event` panics if a literal has a line break or U+0000, as
-/// [`HeaderMap::insert`](http::HeaderMap::insert) does if a header name is invalid. For text that
-/// is known only at run time, use [`EventName::try_from`] or
-/// [`Event::try_event`](crate::Event::try_event), which return an error instead of panicking.
+/// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`]. The
+/// trait is sealed. For text that is known only at run time, use [`EventName::try_from`] or
+/// [`Event::try_event`](crate::Event::try_event).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't name an event",
     label = "neither a literal nor an `EventName`",
@@ -440,11 +379,8 @@ impl Event {
     }
 }
 
-/// The fields that a broker stores for an event, from [`Event::fields`]. They do not include the
-/// id, which the broker assigns.
-///
-/// To rebuild the event, pass the fields to [`Event::data`], [`Event::try_event`], [`Event::retry`]
-/// and [`Event::comment`].
+/// The fields that a broker stores for an event, from [`Event::fields`], without the id, which the
+/// broker assigns. To rebuild the event, pass them to the methods of [`Event`].
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

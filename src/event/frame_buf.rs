@@ -16,8 +16,7 @@ pub struct FrameBuf {
     uncopied: Option<Bytes>,
 }
 
-/// The length from which encoded bytes are sent in a frame of their own, because copying them would
-/// cost more than another frame.
+/// The length from which copying encoded bytes would cost more than another frame.
 const MIN_UNCOPIED_LEN: usize = 4096;
 
 impl FrameBuf {
@@ -35,17 +34,14 @@ impl FrameBuf {
         self.bytes.capacity() - self.bytes.len()
     }
 
-    /// Replaces the buffer by a new one.
     pub(crate) fn replace(&mut self, capacity: usize) {
         self.bytes = BytesMut::with_capacity(capacity);
     }
 
-    /// Splits off the written bytes and keeps the rest of the buffer for the next frame.
     pub(crate) fn split(&mut self) -> Bytes {
         self.bytes.split().freeze()
     }
 
-    /// Takes the written bytes together with the buffer.
     pub(crate) fn take(&mut self) -> Bytes {
         mem::take(&mut self.bytes).freeze()
     }
@@ -93,7 +89,6 @@ impl FrameBuf {
     }
 }
 
-/// Writing lines.
 impl FrameBuf {
     /// Opens the block's first line.
     #[inline]
@@ -167,7 +162,6 @@ impl Field {
     }
 }
 
-/// Splits `text` at its first line break, or returns `None` if it has none.
 fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (line, rest) = text.split_at_checked(memchr2(b'\n', b'\r', text)?)?;
     let rest = match rest {

@@ -27,9 +27,8 @@ use crate::error::Sealed;
 ///
 /// Each thread that serialises such events keeps a buffer of up to 64 KiB.
 ///
-/// If the value fails to serialise, the body first sends all earlier events, and then fails as if
-/// the stream had returned an `Err`: see [`SseLayer::on_error`](crate::SseLayer::on_error). No part
-/// of the value is sent.
+/// If the value fails to serialise, the body fails as if the stream had returned an `Err`: see
+/// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of the value is sent.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {
@@ -53,22 +52,12 @@ impl Event {
         Json { value, event: self }
     }
 
-    /// Sets the `data` field to `value`, serialised as JSON.
-    ///
-    /// This method allocates a string. [`Json`] allocates none, because it serialises the value
-    /// when the event is sent.
+    /// Sets the `data` field to `value`, serialised as JSON. This allocates a string; [`Json`] does
+    /// not.
     ///
     /// # Errors
     ///
     /// Returns an error if `value` fails to serialise.
-    ///
-    /// ```
-    /// use tower_sse::Event;
-    ///
-    /// let event = Event::new().event("point").json_data(&[3, 4])?;
-    /// assert_eq!(event, Event::new().event("point").data("[3,4]"));
-    /// # Ok::<_, serde_json::Error>(())
-    /// ```
     pub fn json_data<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, serde_json::Error> {
         Ok(self.data(serde_json::to_string(value)?))
     }

@@ -33,30 +33,22 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// again afterwards, it fails.
 pub trait EventFilter {
     /// Decides what happens to an event. This method is called once for each event, in order, as
-    /// soon as the last byte of the event has been received.
-    ///
-    /// If the source ends in the middle of an event, but without an error, the filter also gets the
-    /// incomplete event, which is not [terminated](EventRef::is_terminated).
+    /// soon as the last byte of the event has been received. If the source ends mid-event without
+    /// an error, the filter also gets that event, which is not
+    /// [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
     /// Decides how the client's stream ends. This method is called when the source ends, unless an
-    /// earlier verdict has ended the stream: [`Verdict::End`], [`Verdict::Fail`], or
-    /// [`Verdict::Reject`]. A `Reject` ends the stream unless
-    /// [`pass_rejected`](super::FilterLayer::pass_rejected) has let the event pass. If an event was
-    /// too large, this method is called only if
-    /// [`pass_oversized`](super::FilterLayer::pass_oversized) is set.
+    /// earlier verdict has ended the stream, or an event was too large and
+    /// [`pass_oversized`](super::FilterLayer::pass_oversized) is off.
     ///
-    /// Events in the returned verdict are sent before the stream ends or fails. If the filter has
-    /// let an incomplete last event pass, it is sent after these events, unless the verdict fails
-    /// the stream or rejects the response. If the source ended in the middle of an event that was
-    /// [too large](super::FilterLayer::pass_oversized), the events in the verdict are dropped.
+    /// Events in the verdict are sent before the stream ends or fails. If the filter has let an
+    /// incomplete last event pass, it follows them, unless the verdict fails the stream or rejects
+    /// the response. If the source ended in the middle of an event that was too large, the events
+    /// in the verdict are dropped. The client then receives:
     ///
-    /// For each verdict, the client receives the following, besides what is said above:
-    ///
-    /// - `Pass`: a clean end, or the source's error
-    /// - `Drop`: a clean end
-    /// - `Insert`: the verdict's events, then a clean end, or the source's error
-    /// - `Replace`, `End`: the verdict's events, then a clean end
+    /// - `Pass`, `Insert`: a clean end, or the source's error
+    /// - `Drop`, `Replace`, `End`: a clean end
     /// - `Fail`: the verdict's error
     /// - `Reject` while the [head is held](super::FilterLayer::hold_head): the verdict's response
     /// - `Reject` otherwise: an error, or the same as `Pass` if
@@ -66,8 +58,8 @@ pub trait EventFilter {
         Verdict::Pass
     }
 
-    /// Receives the report when the stream has ended. This method is called exactly once, whatever
-    /// happens, and then the filter is dropped. A panic in this method is caught.
+    /// Receives the report when the stream has ended, exactly once, whatever happens. Then the
+    /// filter is dropped. A panic in this method is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -101,9 +93,8 @@ pub enum SourceEnd<'a> {
 
 /// A filter's decision about an event, or about the end of the source.
 ///
-/// To send several events in one verdict, collect them from an iterator into an [`Encoded`]. To
-/// send events after an event, replace it with a copy of itself, followed by the new events:
-/// `[event.to_encoded(), usage].into_iter().collect()`.
+/// To send several events in one verdict, collect them into an [`Encoded`]. To send events after an
+/// event, replace it: `[event.to_encoded(), usage].into_iter().collect()`.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use]
@@ -119,16 +110,13 @@ pub enum Verdict {
     /// These events, if any, are sent in place of the event. The stream then ends cleanly, and the
     /// source is dropped.
     End(Encoded),
-    /// The body fails with this error. Neither the event nor what follows it is sent.
-    ///
-    /// When a body fails, the server drops the bytes that it has not written yet. With hyper, these
-    /// bytes can include the response head, and earlier events from the same frame of the source.
-    /// An [`SseLayer`](crate::SseLayer) outside of the filter delays the failure, so that the
-    /// server can write these bytes first.
+    /// The body fails with this error. Neither the event nor what follows it is sent. An
+    /// [`SseLayer`](crate::SseLayer) outside of the filter delays the failure, so that the server
+    /// can [write earlier bytes first](crate::guide::errors#timing).
     Fail(BoxError),
     /// If the [head is held](super::FilterLayer::hold_head), the client gets this response in place
-    /// of the stream. Otherwise, if [`pass_rejected`](super::FilterLayer::pass_rejected) is set,
-    /// the event passes; if not, the body fails.
+    /// of the stream. Otherwise, the body fails, or with
+    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes.
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }
@@ -144,20 +132,16 @@ pub enum FilterOutcome {
     /// The source failed. [`EventFilter::source_end`] may have turned the error into a clean end.
     Failed,
     /// The filter ended or rejected the stream, for example at a forbidden word. If the source had
-    /// already failed, or had ended in the middle of an event, the outcome is `Failed` or
-    /// `MidEvent` instead.
+    /// already ended mid-event or failed, the outcome is `MidEvent` or `Failed` instead.
     Stopped,
-    /// The filter failed the stream with [`Verdict::Fail`], for example because an answer was cut
-    /// short. If the source had already failed, or had ended in the middle of an event, the outcome
-    /// is `Failed` or `MidEvent` instead.
+    /// The filter failed the stream with [`Verdict::Fail`]. The same exception as for `Stopped`
+    /// applies.
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
-    /// The response's body or future was dropped before the end of the stream. Either the client
-    /// disconnected, or the server or an outer layer ended the stream, or the body's reader has
-    /// read enough. For example,
-    /// [`MessageStream::terminator`](crate::decode::MessageStream::terminator) drops the body after
-    /// the upstream's last event.
+    /// The response's body or future was dropped before the end of the stream: the client
+    /// disconnected, the server or an outer layer ended the stream, or the body's reader has read
+    /// enough.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
@@ -206,22 +190,13 @@ pub struct FilterEnd {
     /// The number of bytes that passed the filter or that the filter inserted. The client may have
     /// received fewer.
     pub bytes_sent: u64,
-    /// The time from the creation of the filter to the end of the stream. The layer creates the
-    /// filter when the request arrives. A [`FilterPipe`](super::FilterPipe) reads no clock, and
-    /// always reports zero.
+    /// The time from the creation of the filter (when the request arrives) to the end of the
+    /// stream. Always zero for a [`FilterPipe`](super::FilterPipe), which reads no clock.
     pub age: Duration,
 }
 
-/// Creates a filter from a closure that decides what happens to each event.
-///
-/// ```
-/// use tower_sse::filter::{self, Verdict};
-///
-/// let without_pings = filter::from_fn(|event| match &*event.name() {
-///     "ping" => Verdict::Drop,
-///     _ => Verdict::Pass,
-/// });
-/// ```
+/// Creates a filter from a closure that decides what happens to each event. The [module](super) has
+/// examples.
 pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> impl EventFilter {
     FromFn { decide }
 }

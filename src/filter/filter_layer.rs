@@ -15,26 +15,8 @@ use crate::BoxError;
 /// The closure given to [`new`](Self::new) returns a filter for each request, or `None` to leave
 /// the response unchanged. A response that is not an event stream also passes unchanged; the layer
 /// then calls only the filter's method [`end`](EventFilter::end). If `Content-Type` lists several
-/// media types, the last valid type decides whether the response is an event stream, as the [Fetch
-/// standard] says.
-///
-/// ```
-/// use axum::{Router, body::Body, routing::post};
-/// use http::Request;
-/// use tower_sse::{SseLayer, filter::{self, FilterLayer, Verdict}};
-/// # async fn proxy() {}
-///
-/// let filters = FilterLayer::new(|request: &Request<Body>| {
-///     let path = request.uri().path().to_owned();
-///     Some(filter::from_fn(move |event| {
-///         println!("{path}: {}", event.name());
-///         Verdict::Pass
-///     }))
-/// });
-/// // The layer of heartbeats and shutdown is outside.
-/// let app: Router =
-///     Router::new().route("/chat", post(proxy)).layer(filters).layer(SseLayer::new());
-/// ```
+/// media types, the last valid one counts, as the [Fetch standard] says. The [module](super) has an
+/// example.
 ///
 /// # Headers
 ///
@@ -45,17 +27,17 @@ use crate::BoxError;
 ///
 /// By default, an event that the filter has not seen, or has rejected, does not reach the client:
 ///
-/// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB.
-///   [`pass_oversized`](Self::pass_oversized) lets such an event pass.
-/// - If an event stream has a content coding, the client receives a `502` instead.
-///   [`pass_encoded`](Self::pass_encoded) lets such a stream pass.
+/// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB: see
+///   [`pass_oversized`](Self::pass_oversized).
+/// - If an event stream has a content coding, the client receives a `502` instead: see
+///   [`pass_encoded`](Self::pass_encoded).
 /// - The body fails if the filter returns [`Reject`](super::Verdict::Reject) after the head of the
-///   response has been sent. [`pass_rejected`](Self::pass_rejected) lets the rejected events pass.
+///   response has been sent: see [`pass_rejected`](Self::pass_rejected).
 ///
 /// # The type
 ///
-/// `M` is the type of the closure, which you cannot name. If you need a type that you can name, for
-/// example for a struct field, box the closure:
+/// `M` is the type of the closure. If you need a type that you can name, for example for a struct
+/// field, box the closure:
 ///
 /// ```
 /// use axum::body::Body;
@@ -63,30 +45,22 @@ use crate::BoxError;
 /// use tower_sse::decode::EventRef;
 /// use tower_sse::filter::{EventFilter, FilterLayer, Verdict};
 ///
-/// struct Budget(usize);
+/// struct Guard;
 ///
-/// impl EventFilter for Budget {
-///     fn event(&mut self, event: EventRef<'_>) -> Verdict {
-///         match self.0.checked_sub(event.data_bytes().len()) {
-///             Some(rest) => {
-///                 self.0 = rest;
-///                 Verdict::Pass
-///             }
-///             None => Verdict::Fail("the budget is used up".into()),
-///         }
+/// impl EventFilter for Guard {
+///     fn event(&mut self, _: EventRef<'_>) -> Verdict {
+///         Verdict::Pass
 ///     }
 /// }
 ///
-/// type MakeFilter = Box<dyn Fn(&Request<Body>) -> Option<Budget> + Send + Sync>;
+/// type MakeFilter = Box<dyn Fn(&Request<Body>) -> Option<Guard> + Send + Sync>;
 ///
 /// struct Gateway {
 ///     filters: FilterLayer<MakeFilter>,
 /// }
 ///
-/// fn gateway(budget: usize) -> Gateway {
-///     Gateway { filters: FilterLayer::new(Box::new(move |_| Some(Budget(budget)))) }
-/// }
-/// # _ = gateway(7).filters.clone();
+/// let gateway = Gateway { filters: FilterLayer::new(Box::new(|_| Some(Guard))) };
+/// # _ = gateway.filters.clone();
 /// ```
 ///
 /// [Fetch standard]: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
@@ -115,13 +89,6 @@ impl<M> FilterLayer<M> {
     /// If an event is larger, the events before it are sent, and then the body fails with
     /// [`EventTooLarge`](crate::decode::EventTooLarge).
     ///
-    /// ```
-    /// # use http::Request;
-    /// # use tower_sse::filter::{self, FilterLayer, Verdict};
-    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
-    /// let filters = filters.max_event_size(16 << 20);
-    /// ```
-    ///
     /// # Panics
     ///
     /// Panics if `bytes` is zero.
@@ -133,35 +100,17 @@ impl<M> FilterLayer<M> {
     }
 
     /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
-    /// still sees all other events. Off by default.
-    ///
-    /// Use this option only for filters that just observe events. A filter that blocks or redacts
-    /// events would miss the large events.
-    ///
-    /// ```
-    /// # use http::Request;
-    /// # use tower_sse::filter::{self, FilterLayer, Verdict};
-    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
-    /// let filters = filters.pass_oversized(true);
-    /// ```
+    /// still sees all other events. Off by default. Use this option only for filters that just
+    /// observe events.
     pub const fn pass_oversized(mut self, passes: bool) -> Self {
         self.options.pass_oversized = passes;
         self
     }
 
     /// Lets event streams with a content coding pass unseen. By default, the layer replaces such a
-    /// stream with a `502`.
-    ///
-    /// Use this option only for filters that just observe events. A filter that blocks or redacts
-    /// events would miss such streams. It is better to remove `accept-encoding` from
-    /// requests to the upstream, and to compress the responses outside of this layer.
-    ///
-    /// ```
-    /// # use http::Request;
-    /// # use tower_sse::filter::{self, FilterLayer, Verdict};
-    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
-    /// let filters = filters.pass_encoded(true);
-    /// ```
+    /// stream with a `502`. Use this option only for filters that just observe events. It is better
+    /// to remove `accept-encoding` from requests to the upstream, and to compress outside of this
+    /// layer.
     pub const fn pass_encoded(mut self, passes: bool) -> Self {
         self.options.pass_encoded = passes;
         self
@@ -171,16 +120,8 @@ impl<M> FilterLayer<M> {
     /// sent. By default, such a rejection fails the body.
     ///
     /// Use this option only if the filter rejects the upstream's error events in order to answer
-    /// with an error status. Once the head has been sent, such an error reaches the client as an
-    /// event. If the filter rejects events to block them, this option could let them reach the
-    /// client.
-    ///
-    /// ```
-    /// # use http::Request;
-    /// # use tower_sse::filter::{self, FilterLayer, Verdict};
-    /// # let filters = FilterLayer::new(|_: &Request<()>| Some(filter::from_fn(|_| Verdict::Pass)));
-    /// let filters = filters.pass_rejected(true);
-    /// ```
+    /// with an error status, as in the example of [`hold_head`](Self::hold_head). If the filter
+    /// rejects events to block them, this option could let them reach the client.
     pub const fn pass_rejected(mut self, passes: bool) -> Self {
         self.options.pass_rejected = passes;
         self

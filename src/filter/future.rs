@@ -23,7 +23,6 @@ pin_project! {
     }
 }
 
-/// A response that is to be filtered.
 struct Filtering<F: EventFilter, B> {
     options: FilterOptions,
     is_head: bool,
@@ -76,7 +75,6 @@ where
     }
 }
 
-/// Returns the response that takes the place of a stream.
 fn whole<F: EventFilter, B>(mut response: Response<Bytes>) -> Response<FilterBody<F, B>> {
     let len = response.body().len();
     response.headers_mut().entry(CONTENT_LENGTH).or_insert(len.into());
@@ -88,7 +86,6 @@ where
     F: EventFilter,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Returns the answer, or the future itself if there is none yet.
     fn poll<C, E>(
         mut self,
         call: Pin<&mut C>,

@@ -54,15 +54,11 @@
 //! Redact the data, and keep the id, the name and unknown fields:
 //!
 //! ```
-//! # use bytes::Bytes;
-//! # use tower_sse::filter::{self, FilterPipe, Verdict};
+//! # use tower_sse::filter::{self, Verdict};
 //! let redact = filter::from_fn(|event| match event.data().contains("secret") {
 //!     true => Verdict::Replace(event.with_data(event.data().replace("secret", "***")).into()),
 //!     false => Verdict::Pass,
 //! });
-//! # let mut pipe = FilterPipe::new(redact);
-//! # let sent = pipe.push("id: 7\ndata: a secret\n\n: ping\n".into()).unwrap();
-//! # assert_eq!(sent, "id: 7\ndata: a ***\n\n: ping\n");
 //! ```
 //!
 //! [This program](crate::guide::upstreams#a-secret-that-is-split-over-tokens) also redacts a secret
@@ -80,74 +76,50 @@
 //!         Verdict::Pass
 //!     }
 //! });
-//! # let mut pipe = FilterPipe::new(with_usage);
-//! # let sent = pipe.push("data: a\n\ndata: [DONE]\n\n".into()).unwrap();
-//! # assert_eq!(sent, "data: a\n\nevent: usage\ndata: 1 tokens\n\ndata: [DONE]\n\n");
 //! ```
 //!
-//! End the stream when a budget is used up:
-//!
-//! ```
-//! # use tower_sse::{Event, filter::{self, FilterPipe, Verdict}};
-//! let mut left: usize = 10;
-//! let within_budget = filter::from_fn(move |event| match left.checked_sub(event.data().len()) {
-//!     Some(rest) => {
-//!         left = rest;
-//!         Verdict::Pass
-//!     }
-//!     None => Verdict::End(Event::new().event("budget").data("used up").into()),
-//! });
-//! # let mut pipe = FilterPipe::new(within_budget);
-//! # let sent = pipe.push("data: 12345678\n\ndata: 12345678\n\n".into()).unwrap();
-//! # assert_eq!(sent, "data: 12345678\n\nevent: budget\ndata: used up\n\n");
-//! # assert!(pipe.is_over());
-//! ```
-//!
+//! [`Verdict::End`] ends the stream, for example when a budget is used up.
 //! [`FilterLayer::hold_head`] shows how to answer with an error status if an upstream sends `200`
 //! and its first event is an error. [`EventFilter`] shows how to fail a stream whose answer was cut
 //! short.
 //!
 //! To fail over to another upstream before the first event, [hold the
-//! head](FilterLayer::hold_head), and [reject](Verdict::Reject) the response with a status such as
-//! `502`. Add an outer layer that repeats the request after this status, for example with
+//! head](FilterLayer::hold_head), [reject](Verdict::Reject) the response with a status such as
+//! `502`, and add an outer layer that repeats the request after this status, such as
 //! `tower::retry`. The example
-//! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) needs no such
-//! layer: its handler tries the upstreams in a loop.
+//! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries the
+//! upstreams in a loop instead.
 //!
 //! # Events
 //!
 //! - An event begins with the first field line that is not a `retry` line, and ends with the next
 //!   empty line. Comments, `retry` lines and empty lines between events pass at once, and the
 //!   filter does not see them.
-//! - A block with an id or a name but no data is an event too: some clients dispatch it, so a guard
-//!   must see it.
+//! - A block with an id or a name but no data is an event too, because some clients dispatch it.
 //! - If the source ends in the middle of an event, but without an error, the filter also gets the
 //!   incomplete event, with [`is_terminated()`](crate::decode::EventRef::is_terminated) `== false`.
-//!   Browsers discard such an event, but some other clients read it. If the source fails in the
-//!   middle of an event, the incomplete event is not sent, and the filter does not see it.
-//! - How the source divides its bytes into frames makes no difference to the filter, except that
-//!   an event's [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
+//!   If the source fails there, the incomplete event is not sent, and the filter does not see it.
+//! - How the source divides its bytes into frames makes no difference to the filter, except that an
+//!   event's [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
 //! - [`with_data`](crate::decode::EventRef::with_data) keeps the line ends of the event. The lines
-//!   of a new event always end in LF, even if the stream has other line ends. Browsers, the AI SDK,
-//!   and the clients of OpenAI, Anthropic and Google accept such mixed line ends.
+//!   of a new event always end in LF, even if the stream has other line ends.
 //!
 //! # Where a filter belongs
 //!
 //! - Place [`SseLayer`](crate::SseLayer) outside of filters:
 //!   `.layer(filters).layer(SseLayer::new())` in axum, and in the opposite order in a
-//!   `ServiceBuilder`. A filter holds back incomplete events, so `SseLayer` can send heartbeats
-//!   even while the upstream stalls in the middle of an event. If `SseLayer` ends the stream, the
-//!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the [close
-//!   report](crate::CloseReport) of `SseLayer` has the reason.
-//! - The filter layer may be inside or outside of the layer of [runs](crate::runs). Inside, a
-//!   filter sees each answer once, however many clients receive it. Outside, each client's stream
-//!   has a filter of its own.
+//!   `ServiceBuilder`. It can then send heartbeats even while the upstream stalls in the middle of
+//!   an event. If it ends the stream, the filter's outcome is
+//!   [`Disconnected`](FilterOutcome::Disconnected), and its [close report](crate::CloseReport) has
+//!   the reason.
+//! - Inside of the layer of [runs](crate::runs), a filter sees each answer once, however many
+//!   clients receive it. Outside, each client's stream has a filter of its own.
 //! - Place compressors outside of filters and of `SseLayer`. Do not forward `accept-encoding` to an
 //!   upstream: a stream with a content coding is [refused](FilterLayer#what-is-refused).
 //! - To filter in a handler, map the body of the response to a [`FilterBody`]. If the filter
 //!   replaces events of [topics that keep only their newest
 //!   value](crate::hub::Subscription::response), a client that stalls receives more old values.
-//! - A filter cannot await. If a decision has to wait, for example for another model, use a
+//! - A filter cannot await. If a decision has to wait, use a
 //!   [`MessageStream`](crate::decode::MessageStream).
 
 // A response passes these from the top to the bottom:

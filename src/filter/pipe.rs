@@ -28,15 +28,9 @@ use crate::{BoxError, callback::catch_panic, event::Encoded};
 /// # Ok::<_, tower_sse::BoxError>(())
 /// ```
 ///
-/// The pipe reads no clock, because some WebAssembly hosts have none. In the pipe's report, the
-/// [age](super::FilterEnd::age) is therefore zero; a [`FilterBody`](super::FilterBody) reports the
-/// real age.
-///
-/// # Memory
-///
-/// The pipe keeps only an incomplete event or `retry` line, of at most
-/// [`max_event_size`](Self::max_event_size) bytes. A frame is not copied if it consists of whole
-/// events and all of them pass.
+/// The pipe reads no clock, because some WebAssembly hosts have none. It keeps only an incomplete
+/// event or `retry` line, of at most [`max_event_size`](Self::max_event_size) bytes. A frame is not
+/// copied if it consists of whole events and all of them pass.
 #[must_use]
 pub struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
@@ -78,9 +72,8 @@ impl<F: EventFilter> FilterPipe<F> {
     /// # Errors
     ///
     /// Returns the error of [`Verdict::Fail`]. Also returns an error if the filter rejects the
-    /// stream, if an event is too large, or if the filter panicked in an earlier call. If there are
-    /// bytes to send before the error, this call returns them, and the next call to this method or
-    /// to [`finish`](Self::finish) returns the error.
+    /// stream, if an event is too large, or if the filter panicked in an earlier call. Bytes to
+    /// send before the error are returned first, and the error by the next call.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter(frame);
@@ -135,7 +128,6 @@ impl<F: EventFilter> FilterPipe<F> {
         self.flow.send(bytes)
     }
 
-    /// Filters the end of the source, as [`filter`](Self::filter) filters a frame.
     pub(super) fn filter_end(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         let mut output = Vec::new();
         if self.flow.is_open {
@@ -169,7 +161,6 @@ impl<F: EventFilter> FilterPipe<F> {
         self.flow.send(output.into())
     }
 
-    /// Frees large buffers that are empty, because the source is idle.
     pub(super) fn shrink(&mut self) {
         self.splitter.shrink();
     }
@@ -177,19 +168,14 @@ impl<F: EventFilter> FilterPipe<F> {
 
 opaque_debug!(FilterPipe<F: EventFilter>);
 
-/// The number of bytes without an event for which a head is held.
 const MAX_HELD: u64 = 16 << 10;
 
 /// A filter, and the state of the stream after its verdicts so far.
 pub(super) struct Flow<F: EventFilter> {
     pub(super) guard: FilterGuard<F>,
-    /// The source is still to be read.
     pub(super) is_open: bool,
-    /// The error that follows what has been sent.
     pub(super) error: Option<BoxError>,
-    /// The response that takes the place of the stream.
     pub(super) rejected: Option<Box<Response<Bytes>>>,
-    /// A rejection is still possible.
     pub(super) holds_head: bool,
     /// An event passes even if it is rejected, once the head has been sent.
     pub(super) pass_rejected: bool,
@@ -332,7 +318,6 @@ impl<F: EventFilter> Flow<F> {
         self.end(outcome, error);
     }
 
-    /// Ends the stream after the bytes that are sent now.
     pub(super) fn end(&mut self, outcome: FilterOutcome, error: Option<BoxError>) {
         self.is_open = false;
         self.error = error;
@@ -375,7 +360,6 @@ impl<'f> Output<'f> {
         Self { frame, passed: 0, copied: None }
     }
 
-    /// Returns whether nothing is sent so far.
     pub(super) const fn is_empty(&self) -> bool {
         self.passed == 0 && self.copied.is_none()
     }
@@ -390,7 +374,6 @@ impl<'f> Output<'f> {
         }
     }
 
-    /// Sends bytes that are not of the frame.
     pub(super) fn put(&mut self, bytes: &[u8]) {
         let copied = self.copied.get_or_insert_with(|| {
             let mut copied = Vec::with_capacity(self.frame.len() + bytes.len());
@@ -412,7 +395,6 @@ impl<'f> Output<'f> {
 pub(super) struct FilterGuard<F: EventFilter> {
     /// The filter, until its end has been reported.
     filter: Option<F>,
-    /// The counts so far.
     pub(super) report: FilterEnd,
     start: Option<Instant>,
     /// The filter, the source or the service is being called. The caller then resets this to

@@ -15,7 +15,6 @@ use crate::signals::{OnRefusal, Shutdown};
 use crate::streams::{Streams, Unopened};
 use crate::{headers, stats::Stats};
 
-/// Returns the label of the stream that answers a request.
 pub(super) type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
 
 /// The options of a layer, which its services and their streams share.
@@ -40,7 +39,6 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Inserts the client's last event id into the extensions of its request.
     pub(super) fn insert_last_event_id<B>(&self, request: &mut Request<B>) {
         let last_event_id = LastEventId::from_headers(request.headers())
             .or_else(|| LastEventId::from_query(request.uri(), &self.last_event_id_query));
@@ -49,7 +47,6 @@ impl Config {
         }
     }
 
-    /// Returns the subjects of the stream that answers a request.
     pub(super) fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Unopened> {
         let subjects = match &self.streams {
             Some(streams) => Some(streams.subjects_of(request)),
@@ -68,7 +65,6 @@ impl Config {
         Some(Box::new(Observation::new(label, self.timings)))
     }
 
-    /// Turns the headers into the headers of a stream of this layer.
     pub(super) fn make_event_stream(&self, headers: &mut HeaderMap) {
         headers::make_event_stream(headers);
         if !self.omits_incremental {
@@ -104,7 +100,6 @@ impl Config {
         if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
     }
 
-    /// Turns `response` into the answer to a client whose stream is not opened.
     #[cold]
     pub(super) fn not_opened<B, C>(
         &self,
@@ -135,7 +130,6 @@ impl Config {
         }
     }
 
-    /// Opens a stream with these options.
     pub(super) fn open(
         &self,
         options: &ResolvedOptions,
@@ -156,17 +150,14 @@ impl Config {
     }
 }
 
-/// The reason a stream is not opened.
 #[derive(Clone, Copy)]
 pub(super) enum NotOpened {
     NotAcceptable,
     /// The server is shutting down, or the limit of open streams is reached.
     Unavailable,
-    /// One of the stream's subjects has no place left.
     Limited,
 }
 
-/// Turns a response into one without a body.
 pub(super) fn without_body<B, C>(
     mut response: Response<B>,
     status: StatusCode,

@@ -7,10 +7,8 @@ use crate::headers::{TEXT_EVENT_STREAM, has_body};
 use crate::{BoxError, body::EventBody, event::Encode};
 
 pub mod marker {
-    //! The kinds of services inside an [`SseLayer`](crate::SseLayer).
-    //!
-    //! The compiler infers the kind from what the service returns. You write the kind only as a
-    //! part of the layer's type, for example in a struct field.
+    //! The kinds of services inside an [`SseLayer`](crate::SseLayer): [one layer, one kind of
+    //! service](crate::SseLayer#one-layer-one-kind-of-service).
 
     /// A service that returns an [`http::Response`] with a body. This kind is the default.
     #[derive(Clone, Copy, Debug)]
@@ -128,8 +126,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 
 /// Creates a response whose body sends the events of `stream`.
 ///
-/// The [layer](crate::SseLayer) adds heartbeats, further headers and more. A handler can return
-/// this response if its framework accepts an [`http::Response`], as axum does:
+/// A handler can return this response if its framework accepts an [`http::Response`], as axum does:
 ///
 /// ```
 /// use axum::{Router, response::IntoResponse, routing::get};
@@ -148,13 +145,10 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// # Without a layer
 ///
-/// If the layer is missing, or was added before the route, the events still arrive. However, there
-/// are no heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. If a server polls
-/// the body without a layer, the crate logs a warning, at most once in each process (feature
-/// `tracing`).
-///
-/// A test that reads the body directly needs no layer. To serve events without a layer on purpose,
-/// create the body with [`EventBody::new`]: for this body, no warning is logged.
+/// If the layer is missing, or was added before the route, the events still arrive, but there are
+/// no heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. If a server polls the
+/// body without a layer, the crate logs a warning, at most once in each process (feature
+/// `tracing`). To serve events without a layer on purpose, create the body with [`EventBody::new`].
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

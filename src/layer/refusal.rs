@@ -4,10 +4,9 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused. The layer refuses a stream while the server
-/// is [shutting down](crate::SseLayer::shutdown). It also refuses a stream if the limit of [all
-/// streams](crate::SseLayer::max_streams) has been reached, or that of a
-/// [subject](crate::streams#limits-for-each-subject), such as the user.
+/// The answer to a client whose stream is refused, while the server is [shutting
+/// down](crate::SseLayer::shutdown), or at the limit of [all streams](crate::SseLayer::max_streams)
+/// or of a [subject](crate::streams#limits-for-each-subject), such as the user.
 ///
 /// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
 /// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random
@@ -26,24 +25,12 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   response that do not describe the stream, such as CORS headers.
 /// - For a service that returns a [bare
 ///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
-///   the service. Only the limit of a subject is checked later, when the service has answered. By
-///   then, the stream has already opened, so this refusal closes it. The close reason is
-///   [`Ended`](crate::CloseReason::Ended). Some services, such as tower's `ConcurrencyLimit`,
-///   reserve a permit in `poll_ready`. If the layer refuses a stream without calling such a
-///   service, the permit stays reserved for the service's next request.
+///   the service. A permit that such a service has reserved in `poll_ready`, as tower's
+///   `ConcurrencyLimit` does, stays reserved for its next request. Only the limit of a subject is
+///   checked when the service has answered. By then, the stream has opened, and closes as
+///   [`Ended`](crate::CloseReason::Ended).
 /// - If a call (a request by any method except `GET`) arrived before the shutdown began, the
 ///   shutdown does not refuse it, but a limit still can.
-///
-/// ```
-/// use std::time::Duration;
-/// use tower_sse::{Refusal, Retry, SseLayer};
-///
-/// let second = Duration::from_secs(1);
-/// # let layer: SseLayer =
-/// SseLayer::new()
-///     .max_streams(10_000)
-///     .refusal(Refusal::per_client().retry(Retry::between(5 * second, 30 * second)));
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {
@@ -94,25 +81,17 @@ impl Refusal {
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
     /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds, because a client that returns sooner would probably be refused again: a place
-    /// becomes free only when an open stream ends. For a call (a request by any method except
-    /// `GET`), it is drawn from 2 to 10 seconds, because answers to calls are short and soon free a
-    /// place.
-    ///
-    /// Clients above the [limit of a subject](crate::streams#limits-for-each-subject) receive this
-    /// answer.
+    /// seconds, because a client that returns sooner would probably be refused again. For a call (a
+    /// request by any method except `GET`), it is drawn from 2 to 10 seconds.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }
     }
 
-    /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
+    /// Sets the reconnection time that is sent to refused clients, in a `retry` line or, rounded up
+    /// to seconds, in `Retry-After` (RFC 9110, section 10.2.3). The default is drawn for each
     /// client from 2 to 10 seconds. With [`too_many_requests`](Self::too_many_requests), it is
-    /// drawn from 30 to 60 seconds, except for calls. With [`without_retry`](Self::without_retry),
-    /// no time is sent.
-    ///
-    /// A `retry` line has the time in milliseconds. The header `Retry-After` has it in seconds,
-    /// rounded up (RFC 9110, section 10.2.3).
+    /// drawn from 30 to 60 seconds, except for calls.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self.retry_of_call = self.retry;

@@ -17,15 +17,10 @@ impl<M> SseLayer<M> {
     /// Sets several options of streams at once. An option that `options` does not set keeps its
     /// value.
     ///
-    /// [`StreamOptions`] of a request or a response [override](StreamOptions#precedence) the
-    /// options of the layer.
-    ///
     /// ```
     /// use tower_sse::{SseLayer, StreamOptions};
-    ///
     /// let options = StreamOptions::new().without_heartbeat().terminator("[END]");
-    /// # let layer: SseLayer =
-    /// SseLayer::new().padding(2048).options(options);
+    /// let layer: SseLayer = SseLayer::new().padding(2048).options(options);
     /// ```
     pub fn options(mut self, options: StreamOptions) -> Self {
         let config = self.config_mut();
@@ -42,9 +37,7 @@ impl<M> SseLayer<M> {
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().heartbeat(Duration::from_secs(30));
+    /// let layer: SseLayer = SseLayer::new().heartbeat(Duration::from_secs(30));
     /// ```
     ///
     /// # Panics
@@ -61,19 +54,17 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().without_heartbeat();
+    /// let layer: SseLayer = SseLayer::new().without_heartbeat();
     /// ```
     pub fn without_heartbeat(self) -> Self {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Starts every stream with a comment line of `bytes` bytes, including the line feed. By
-    /// default, streams start without this line.
+    /// Starts every stream with a comment line of `bytes` bytes, including the line feed, for
+    /// proxies and old browsers that hold back the first 2 KiB of a response. By default, streams
+    /// start without this line.
     ///
-    /// Use it for proxies and old browsers that hold back the first 2 KiB of a response. If `bytes`
-    /// is 1, the line has 2 bytes, because no comment line is shorter. Zero means no padding.
+    /// If `bytes` is 1, the line has 2 bytes. Zero means no padding.
     ///
     /// # Panics
     ///
@@ -81,31 +72,22 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().padding(2048);
+    /// let layer: SseLayer = SseLayer::new().padding(2048);
     /// ```
     #[track_caller]
     pub fn padding(self, bytes: usize) -> Self {
         self.options(StreamOptions::new().padding(bytes))
     }
 
-    /// Sets whether streams have the header `incremental: ?1`. By default, each stream has this
-    /// header, unless the service sets another value.
+    /// Sets whether streams have the header [`incremental: ?1`](crate::guide::proxies#incremental).
+    /// By default, each stream has this header, unless the service sets another value.
     ///
-    /// The header asks every proxy to forward bytes as they arrive ([RFC 10036]). A proxy that
-    /// knows the header but does not comply must answer with an error, such as 501 or 429, instead
-    /// of buffering. An `EventSource` never reconnects after such an error, whereas buffering would
-    /// only delay its events. Turn the header off if a proxy on the way answers with such errors.
+    /// Turn the header off if a proxy on the way answers it with an error, such as 501 or 429.
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().incremental(false);
+    /// let layer: SseLayer = SseLayer::new().incremental(false);
     /// ```
-    ///
-    /// [RFC 10036]: https://www.rfc-editor.org/rfc/rfc10036#section-3
     pub fn incremental(mut self, is_sent: bool) -> Self {
         self.config_mut().omits_incremental = !is_sent;
         self
@@ -119,14 +101,13 @@ impl<M> SseLayer<M> {
     ///
     /// For the first connection of an `EventSource`, page code can set the parameter, but not the
     /// header. Polyfills use the parameter `lastEventId`, `evs_last_event_id` or `last_event_id`.
-    /// To accept several names, call this method once for each name. The names are tried in the
-    /// order of the calls, and empty values are skipped.
+    /// Call this method once for each name. The names are tried in the order of the calls, and
+    /// empty values are skipped.
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().last_event_id_query("lastEventId").last_event_id_query("last_event_id");
+    /// let layer: SseLayer =
+    ///     SseLayer::new().last_event_id_query("lastEventId").last_event_id_query("last_event_id");
     /// ```
     pub fn last_event_id_query(mut self, name: impl Into<String>) -> Self {
         self.config_mut().last_event_id_query.push(name.into());
@@ -138,10 +119,9 @@ impl<M> SseLayer<M> {
     /// streams of [other clients](crate::guide::clients#how-clients-reconnect) start without this
     /// line. A [`Duration`](std::time::Duration) sets the same time for every client.
     ///
-    /// When the server crashes, its clients wait for the time of this option before they reconnect.
-    /// A range ([`Retry::between`](crate::Retry::between)) spreads their reconnections. Without the
-    /// `retry` line, most browsers wait for exactly 3 seconds, and so reconnect all at once. The
-    /// line is left out
+    /// A range ([`Retry::between`](crate::Retry::between)) spreads the reconnections after a crash.
+    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
+    /// instead. The line is left out
     ///
     /// - if the stream has a content coding,
     /// - if the source's first block (its lines up to the first empty line) is ready at once and
@@ -150,33 +130,18 @@ impl<M> SseLayer<M> {
     /// - if this option is not set, and a [`RunLayer`](crate::runs::RunLayer) around this layer
     ///   records the stream.
     ///
-    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
-    /// instead, even if this option's time is shorter. With
-    /// [`Drain::without_retry`](crate::Drain::without_retry), they keep the time of this option.
-    ///
     /// No empty line follows the `retry` line, so the line belongs to the same block as the first
-    /// event. Chromium and the npm package `eventsource` obey the line at once, but undici obeys it
-    /// only at the next empty line. If undici's `EventSource` is disconnected before its first
-    /// event, it therefore reconnects after its default of 3 seconds. Two kinds of sources do not
-    /// suit this option:
+    /// event. Do not set this option for sources that send
     ///
-    /// - Sources that send `retry` lines, such as MCP servers. If the first block of such a source
-    ///   is not ready at once, the layer cannot leave out its own line. The block then has two
-    ///   `retry` lines, and rmcp's client fails.
-    /// - Sources that send comments followed by an empty line, such as axum's `Sse` with
-    ///   `KeepAlive`. The empty line can complete a block whose only field is `retry`. For such a
-    ///   block, httpx-sse returns an empty event.
-    ///
-    /// If a shutdown ends a stream before its first event begins, the stream can have two `retry`
-    /// lines, one of this option and one of `Drain::retry`. For an `EventSource`, an empty line
-    /// separates them. In other streams, they are in one block.
+    /// - `retry` lines, such as MCP servers: if their first block is not ready at once, it has two
+    ///   such lines, and rmcp's client fails,
+    /// - comments followed by an empty line, such as axum's `Sse` with `KeepAlive`: the block can
+    ///   then have no other field, and httpx-sse returns an empty event.
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().retry(Duration::from_secs(2));
+    /// let layer: SseLayer = SseLayer::new().retry(Duration::from_secs(2));
     /// ```
     #[doc(alias = "reconnect")]
     pub fn retry(self, retry: impl Into<Retry>) -> Self {
@@ -184,15 +149,12 @@ impl<M> SseLayer<M> {
     }
 
     /// Starts streams without a reconnection time. Each client then waits for its built-in time,
-    /// which is the same for all clients of the same kind.
-    ///
-    /// [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still send their own times.
+    /// which is the same for all clients of the same kind. [`Drain`](crate::Drain) and
+    /// [`Refusal`](crate::Refusal) still send their own times.
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().without_retry();
+    /// let layer: SseLayer = SseLayer::new().without_retry();
     /// ```
     pub fn without_retry(self) -> Self {
         self.options(StreamOptions::new().without_retry())
@@ -203,78 +165,48 @@ impl<M> SseLayer<M> {
 impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent.
     ///
-    /// OpenAI's clients wait for `[DONE]`. An `EventSource` reconnects after a clean end, unless
-    /// page code closes it when the terminator arrives.
+    /// An `EventSource` reconnects after a clean end, unless page code closes it when the
+    /// terminator arrives.
     ///
     /// - If the source fails or ends mid-event, or the stream has a content coding, the terminator
     ///   is not sent.
     /// - Set this option only for streams that you generate. A body that is forwarded from an
-    ///   [upstream](crate::guide::upstreams) has its own terminator, so clients would get two.
-    /// - If the terminator has a name but no data, it is sent with empty data, because otherwise
-    ///   most clients would not dispatch it.
-    /// - If the terminator has neither a name nor data, it is not sent, and a WARN line is logged
-    ///   (feature `tracing`).
+    ///   [upstream](crate::guide::upstreams) has its own terminator.
+    /// - If the terminator has a name but no data, it is sent with empty data. With neither, it is
+    ///   not sent, and a WARN line is logged (feature `tracing`).
     ///
     /// ```
-    /// use tower_sse::{Event, SseLayer};
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().terminator("[DONE]");
+    /// use tower_sse::SseLayer;
+    /// let layer: SseLayer = SseLayer::new().terminator("[DONE]");
     /// ```
     ///
-    /// If a task sends the events through a channel and panics, the channel closes as usual, and
-    /// `[DONE]` is sent after a partial answer. Send the task's failure as the last item of the
-    /// stream, so that the body fails:
-    ///
-    /// ```
-    /// use futures_util::{Stream, StreamExt, future, stream};
-    /// use tokio::{sync::mpsc, task::{JoinError, JoinHandle}};
-    /// use tokio_stream::wrappers::ReceiverStream;
-    /// use tower_sse::Event;
-    ///
-    /// fn with_failure(
-    ///     events: mpsc::Receiver<Event>,
-    ///     producer: JoinHandle<()>,
-    /// ) -> impl Stream<Item = Result<Event, JoinError>> {
-    ///     let failure = stream::once(producer)
-    ///         .filter_map(|joined| future::ready(joined.err().map(Err)));
-    ///     ReceiverStream::new(events).map(Ok).chain(failure)
-    /// }
-    /// ```
-    ///
-    /// If you stop a stream with `take_until`, the stream ends cleanly, so `[DONE]` follows a
-    /// partial answer. Instead, stop the stream by [returning an
-    /// error](crate::guide::errors#stopping-a-stream) from the source.
+    /// If [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or the [task
+    /// panics](crate::guide::errors#tasks-that-panic) that sends events through a channel, the
+    /// source ends cleanly, and `[DONE]` follows a partial answer.
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
     }
 
     /// Turns an error of the source into a last event. The stream then ends cleanly, without the
-    /// [terminator](Self::terminator).
+    /// [terminator](Self::terminator). By default, the body fails, so that clients notice the error
+    /// and reconnect.
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), and can call
-    /// `error.downcast_ref::<MyError>()`. For a [run](crate::runs) in another process, the closure
-    /// receives a [`RunError`](crate::runs::RunError), which has only the text of the error.
+    /// `error.downcast_ref::<MyError>()`. In these cases, the client receives no last event:
     ///
-    /// Without this option, an error of the source fails the body, so that clients notice the error
-    /// and reconnect. Even with this option, the client receives no last event in these cases:
-    ///
-    /// - If the source failed mid-event, or the stream has a content coding, no event can be
-    ///   written: the closure is not called, and the body fails.
-    /// - If the error is a cancellation, the closure is not called.
-    ///   [`cancellation_if`](Self::cancellation_if) describes how the stream then ends.
+    /// - If the source failed mid-event, or the stream has a content coding, the closure is not
+    ///   called, and the body fails.
+    /// - If the error is a [cancellation](Self::cancellation_if), the closure is not called.
     /// - If the closure panics, or returns an event with neither data nor a name, the body fails.
     ///
     /// Before a body fails, the layer sends the events that preceded the error, and waits [a
     /// moment](crate::guide::errors#timing). Even so, a client that reads slowly may lose the last
-    /// events. The server or a proxy may also [log](crate::guide::errors#logs) the failure.
+    /// events.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().on_error(|error| {
+    /// let layer: SseLayer = SseLayer::new().on_error(|error| {
     ///     tracing::error!(error, "the stream failed");
     ///     Event::new().event("failed").data("internal error")
     /// });
@@ -290,21 +222,16 @@ impl<M> SseLayer<M> {
     }
 
     /// Treats an error of the source as a cancellation if the closure returns `true`. A
-    /// cancellation means that the program itself has ended the source.
-    ///
-    /// By default, only the [`JoinError`](tokio::task::JoinError) of a cancelled task is a
-    /// cancellation; the closure can add other errors. A cancellation differs from a failure:
+    /// cancellation means that the program itself has ended the source. By default, only the
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task is one.
     ///
     /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
-    /// - If the error comes between events, the stream of an `EventSource` ends cleanly. The body
-    ///   of any other client fails, because a clean end would make a partial answer look complete.
-    ///   If the error comes mid-event, or if the stream has a content coding, the body fails for
-    ///   every client.
+    /// - If the error comes between events, the stream of an `EventSource` without a content coding
+    ///   ends cleanly. In all other cases, the body fails.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the answer of that
-    /// upstream is then incomplete. The closure is not called when a client disconnects, because
-    /// the source then has no error. The page [errors](crate::guide::errors#cancellations) has
+    /// upstream is then incomplete. The page [errors](crate::guide::errors#cancellations) has
     /// predicates for tonic and hyper.
     ///
     /// The closure is first called with [the error that your stream
@@ -315,9 +242,7 @@ impl<M> SseLayer<M> {
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().cancellation_if(|error| error.is::<RecvError>());
+    /// let layer: SseLayer = SseLayer::new().cancellation_if(|error| error.is::<RecvError>());
     /// ```
     pub fn cancellation_if<F>(mut self, is_cancellation: F) -> Self
     where
@@ -336,10 +261,8 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};
-    ///
     /// let streams = Streams::new();
-    /// # let layer: SseLayer =
-    /// SseLayer::new().streams(&streams);
+    /// let layer: SseLayer = SseLayer::new().streams(&streams);
     /// ```
     #[doc(alias = "revoke")]
     #[doc(alias = "log_out")]
@@ -350,16 +273,14 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Limits the age of streams, so that their clients reconnect. By default there is no limit.
-    /// [`MaxAge`] describes how streams end at this age. A [`Duration`](std::time::Duration) sets a
-    /// maximum age without jitter.
+    /// Limits the age of streams, so that their clients reconnect. By default there is no limit. A
+    /// [`Duration`](std::time::Duration) sets a maximum age without jitter.
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{MaxAge, SseLayer};
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1));
+    /// let max_age = MaxAge::new(Duration::from_secs(3600)).jitter(0.1);
+    /// let layer: SseLayer = SseLayer::new().max_age(max_age);
     /// ```
     #[doc(alias = "timeout")]
     pub fn max_age(self, max_age: impl Into<MaxAge>) -> Self {
@@ -376,8 +297,8 @@ impl<M> SseLayer<M> {
     /// [`drain`](Self::drain) sets how streams end. For a route with several layers, see
     /// [placement](crate::guide::placement#two-layers).
     ///
-    /// Without this option, a shutdown does not end streams. The graceful shutdown of axum or hyper
-    /// then never finishes while a stream is open, because the server waits for every body.
+    /// Without this option, a shutdown does not end streams, and the graceful shutdown of axum or
+    /// hyper waits for each of them.
     ///
     /// Use the token that also shuts the server down. Also give the graceful shutdown a deadline,
     /// because the token cannot end the stream of a client that does not read. The page
@@ -386,10 +307,8 @@ impl<M> SseLayer<M> {
     /// ```
     /// use tokio_util::sync::CancellationToken;
     /// use tower_sse::SseLayer;
-    ///
     /// let shutdown = CancellationToken::new();
-    /// # let layer: SseLayer =
-    /// SseLayer::new().shutdown(shutdown.clone());
+    /// let layer: SseLayer = SseLayer::new().shutdown(shutdown.clone());
     /// ```
     #[doc(alias = "graceful_shutdown")]
     pub fn shutdown(mut self, token: CancellationToken) -> Self {
@@ -402,14 +321,9 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tokio_util::sync::CancellationToken;
     /// use tower_sse::{Drain, SseLayer};
-    ///
-    /// let shutdown = CancellationToken::new();
-    /// # let layer: SseLayer =
-    /// SseLayer::new()
-    ///     .shutdown(shutdown.clone())
-    ///     .drain(Drain::spread_over(Duration::from_secs(20)));
+    /// let drain = Drain::spread_over(Duration::from_secs(20));
+    /// let layer: SseLayer = SseLayer::new().drain(drain);
     /// ```
     pub fn drain(self, drain: Drain) -> Self {
         self.options(StreamOptions::new().drain(drain))
@@ -419,20 +333,17 @@ impl<M> SseLayer<M> {
     /// none is sent.
     ///
     /// - If the shutdown ends the answer to a call (a request by any method except `GET`), the
-    ///   event is sent before the body fails. Clients of language models would treat the event as
-    ///   part of the answer, so turn the farewell off for such answers with
+    ///   event is sent before the body fails. Clients of language models would treat it as part of
+    ///   the answer: turn it off there with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from that id.
-    /// - If the event has a name but no data, it is sent with empty data, because otherwise most
-    ///   clients would not dispatch it.
-    /// - If the event has neither a name nor data, it is not sent, and a WARN line is logged
-    ///   (feature `tracing`).
+    /// - If the event has a name but no data, it is sent with empty data. With neither, it is not
+    ///   sent, and a WARN line is logged (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().farewell(Event::new().event("restart").data("back in a moment"));
+    /// let farewell = Event::new().event("restart").data("back in a moment");
+    /// let layer: SseLayer = SseLayer::new().farewell(farewell);
     /// ```
     pub fn farewell(self, farewell: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().farewell(farewell))
@@ -444,13 +355,11 @@ impl<M> SseLayer<M> {
     /// Allows at most `limit` streams to be open at the same time. By default there is no limit.
     ///
     /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
-    /// share the limit.
+    /// share the limit. A stream takes a place when it [opens](Self::on_open). The place is free
+    /// again when the stream has closed, for whatever reason.
     ///
-    /// - A stream takes a place when the service returns its response head. If the service returns
-    ///   a bare stream, the stream takes a place when the service is called. The place is free again
-    ///   when the stream has closed, for whatever reason.
-    /// - A stream with a status other than 200 is never refused. Such a stream takes a place if
-    ///   one is free, and otherwise opens without a place.
+    /// - A stream with a status other than 200 is never refused. It takes a place only if one is
+    ///   free.
     /// - A client that never reads its HTTP/2 connection can hold a place for each stream of that
     ///   connection: see [clients that grant no
     ///   window](crate::guide::proxies#http2-clients-that-grant-no-window).
@@ -461,9 +370,7 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().max_streams(10_000);
+    /// let layer: SseLayer = SseLayer::new().max_streams(10_000);
     /// ```
     #[track_caller]
     pub fn max_streams(mut self, limit: usize) -> Self {
@@ -479,31 +386,24 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::{Refusal, SseLayer};
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().max_streams(10_000).refusal(Refusal::unavailable());
+    /// let layer: SseLayer = SseLayer::new().max_streams(10_000).refusal(Refusal::unavailable());
     /// ```
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.config_mut().refusal = refusal;
         self
     }
 
-    /// Answers `406 Not Acceptable` if the response is an event stream, and the request does not
-    /// accept event streams (RFC 9110, section 12.5.1).
+    /// Answers `406 Not Acceptable` if the response is an event stream with status 200, and the
+    /// request does not accept event streams (RFC 9110, section 12.5.1). Off by default, because
+    /// OpenAI's SDKs send `Accept: application/json` and expect a stream.
     ///
-    /// Off by default, because OpenAI's SDKs send `Accept: application/json` and expect a stream.
-    ///
-    /// - A request without an `Accept` header accepts anything. If several media ranges of the
-    ///   header match, the most specific range decides.
-    /// - Only event streams with status 200 are affected.
-    /// - A service that returns a bare stream is [not called](Refusal#what-is-refused) for a
-    ///   request that does not accept event streams.
+    /// A request without an `Accept` header accepts anything. If several media ranges of the header
+    /// match, the most specific range decides. A service that returns a bare stream is [not
+    /// called](Refusal#what-is-refused) for a request that does not accept event streams.
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().require_accept(true);
+    /// let layer: SseLayer = SseLayer::new().require_accept(true);
     /// ```
     pub fn require_accept(mut self, required: bool) -> Self {
         self.config_mut().require_accept = required;
@@ -525,9 +425,7 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().on_open(|| println!("a stream opened"));
+    /// let layer: SseLayer = SseLayer::new().on_open(|| println!("a stream opened"));
     /// ```
     pub fn on_open<F>(mut self, callback: F) -> Self
     where
@@ -538,23 +436,20 @@ impl<M> SseLayer<M> {
     }
 
     /// Calls a closure with a [`CloseReport`] when a stream has closed, exactly once for each
-    /// stream that was opened.
+    /// stream that was opened, and for every kind of end.
     ///
-    /// The closure is called for every kind of end, even if the body is never polled or the source
-    /// panics. If the service returns a bare stream, the closure is also called if the client
-    /// disconnects before the response head is known. Before the closure is called, the source is
-    /// dropped, and the stream's place in [`max_streams`](Self::max_streams) is freed.
+    /// If the service returns a bare stream, the closure is also called if the client disconnects
+    /// before the response head is known. Before the closure is called, the source is dropped, and
+    /// the stream's place in [`max_streams`](Self::max_streams) is freed.
     ///
     /// The closure must not block. It runs in the server's task, or on the thread that drops the
-    /// body. That thread may be unwinding from a panic. A panic in the closure is caught and
-    /// logged. With feature `tracing`, the closure is called in the request's span, and every close
-    /// is logged at DEBUG.
+    /// body, which may be unwinding from a panic. A panic in the closure is caught and logged. With
+    /// feature `tracing`, the closure is called in the request's span, and every close is logged at
+    /// DEBUG.
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().on_close(|report| {
+    /// let layer: SseLayer = SseLayer::new().on_close(|report| {
     ///     println!("{} after {:?}, {} bytes", report.reason, report.age, report.bytes);
     /// });
     /// ```
@@ -570,11 +465,8 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::{SseLayer, stats::Stats};
-    ///
     /// let stats = Stats::new();
-    /// # let layer: SseLayer =
-    /// SseLayer::new().stats(&stats);
-    /// assert_eq!(stats.snapshot().open, 0);
+    /// let layer: SseLayer = SseLayer::new().stats(&stats);
     /// ```
     pub fn stats(mut self, stats: &Stats) -> Self {
         self.config_mut().stats = stats.clone();
@@ -589,9 +481,7 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().track_disconnects(true);
+    /// let layer: SseLayer = SseLayer::new().track_disconnects(true);
     /// ```
     pub fn track_disconnects(mut self, tracked: bool) -> Self {
         let config = self.config_mut();
@@ -608,9 +498,7 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use tower_sse::SseLayer;
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().timings(true).on_close(|report| {
+    /// let layer: SseLayer = SseLayer::new().timings(true).on_close(|report| {
     ///     println!("first event after {:?}", report.time_to_first_event);
     /// });
     /// ```
@@ -624,11 +512,12 @@ impl<M> SseLayer<M> {
     /// Gives each stream a label, such as the path of its route. By default streams have no label.
     ///
     /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each label
-    /// separately. The closure is called when a request arrives, so it must be cheap and must not
-    /// block. If it panics, the panic is caught and logged, and the stream has no label.
+    /// separately: the first 100 labels, and all further ones together as `other`. Use few labels,
+    /// and no text that clients choose.
     ///
-    /// With axum, add the layer with `Router::layer`, so that the closure finds the request's
-    /// `MatchedPath`. The closure can return a [`Label`]:
+    /// The closure is called when a request arrives, so it must be cheap and must not block. If it
+    /// panics, the panic is caught and logged, and the stream has no label. With axum, add the
+    /// layer with `Router::layer`, so that the closure finds the request's `MatchedPath`:
     ///
     /// ```
     /// use axum::extract::MatchedPath;
@@ -639,12 +528,8 @@ impl<M> SseLayer<M> {
     ///     parts.extensions.get().map_or("other".into(), |path: &MatchedPath| path.as_str().to_owned().into())
     /// }
     ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().label(route);
+    /// let layer: SseLayer = SseLayer::new().label(route);
     /// ```
-    ///
-    /// Use few labels, and no text that clients choose: `Stats` counts the first 100 labels
-    /// separately, and all further labels together as `other`.
     pub fn label<F, L>(mut self, label: F) -> Self
     where
         F: Fn(&Parts) -> L + Send + Sync + 'static,

@@ -120,15 +120,11 @@ where
 
 opaque_debug!(SseFuture<F, M>);
 
-/// A response before its stream opens, or before it passes through.
 pub(super) struct InFlight {
     pub(super) config: Arc<Config>,
     pub(super) request: RequestInfo,
-    /// The tracked response, until its stream opens or it ends.
     pub(super) tracked: Option<Tracked>,
-    /// The subjects of its stream, if it opens one.
     pub(super) subjects: Option<Unopened>,
-    /// The options in the request, for its stream.
     pub(super) options: Option<StreamOptions>,
     /// The observation of its stream, if there is one, until the stream opens.
     pub(super) observation: Option<Box<Observation>>,
@@ -136,10 +132,8 @@ pub(super) struct InFlight {
 
 /// A tracked response. Each variant holds the object to which its end is reported.
 pub(super) enum Tracked {
-    /// The guard of this layer's `Disconnect`.
     Disconnect(DisconnectGuard),
-    /// The record of a stream that opened when the service was called, because the service returns
-    /// bare streams.
+    /// The record of a stream that opened when the service was called.
     Stream(StreamRecord),
 }
 
@@ -189,8 +183,7 @@ impl InFlight {
         Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, info) }))
     }
 
-    /// Polls the inner service's future with `call`. If the future panics, the reason becomes
-    /// [`CloseReason::Panicked`].
+    /// Polls the inner service's future, and notes a panic as [`CloseReason::Panicked`].
     pub(super) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.tracked {
             None => call(),
@@ -198,7 +191,6 @@ impl InFlight {
         }
     }
 
-    /// Ends the response with this reason.
     pub(super) fn end(&mut self, reason: CloseReason) {
         if let Some(mut tracked) = self.tracked.take() {
             *tracked.reason() = reason;
@@ -222,8 +214,7 @@ fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
     (!is_tracked).then(|| DisconnectGuard::insert(request.extensions_mut()))
 }
 
-/// The decision on a response: it becomes a stream of this layer (for `HEAD`, only the headers of
-/// one), is refused, becomes `204` or passes through.
+/// The decision on a response. For `HEAD`, a stream has only its headers.
 impl InFlight {
     /// Completes a response that is an event stream or that is tracked.
     // Out of line, so that all other responses pay only for the check.
@@ -279,7 +270,6 @@ impl InFlight {
             && self.request.client == Client::EventSource
     }
 
-    /// Answers a `HEAD` request with the headers of the stream.
     fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
         self.end(CloseReason::Ended);
         self.config.make_event_stream(response.headers_mut());

@@ -45,69 +45,30 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// layer changes](crate#what-the-layer-changes).
 ///
 /// The body `B` of the service's responses must have `Data = Bytes`, and an error that converts
-/// into a [`BoxError`](crate::BoxError). All responses of the layer, not only event streams, have
-/// the body [`SseBody<B>`](crate::layer::SseBody).
+/// into a [`BoxError`](crate::BoxError). All responses, not only event streams, have the body
+/// [`SseBody<B>`](crate::layer::SseBody).
 ///
 /// Clones are cheap. Setting an option of a clone does not change the original.
 ///
 /// # Options
 ///
-/// **Stay open**
+/// - **Stay open**: [`heartbeat`](Self::heartbeat), [`padding`](Self::padding),
+///   [`incremental`](Self::incremental)
+/// - **Resume**: [`last_event_id_query`](Self::last_event_id_query), [`retry`](Self::retry)
+/// - **End**: [`terminator`](Self::terminator), [`on_error`](Self::on_error),
+///   [`cancellation_if`](Self::cancellation_if), [`max_age`](Self::max_age),
+///   [`streams`](Self::streams)
+/// - **Shut down**: [`shutdown`](Self::shutdown), [`drain`](Self::drain),
+///   [`farewell`](Self::farewell)
+/// - **Limit**: [`max_streams`](Self::max_streams), [`refusal`](Self::refusal),
+///   [`require_accept`](Self::require_accept)
+/// - **Observe**: [`on_open`](Self::on_open), [`on_close`](Self::on_close), [`stats`](Self::stats),
+///   [`timings`](Self::timings), [`label`](Self::label),
+///   [`track_disconnects`](Self::track_disconnects)
 ///
-/// - [`heartbeat`](Self::heartbeat) sets what is sent while a stream is idle, and how often.
-/// - [`padding`](Self::padding) starts streams with a long comment, for proxies that hold back the
-///   first bytes.
-/// - [`incremental`](Self::incremental) turns off the header `incremental`.
-///
-/// **Resume**
-///
-/// - [`last_event_id_query`](Self::last_event_id_query) accepts the last event id in the query.
-/// - [`retry`](Self::retry) sets how long clients wait before they reconnect. With
-///   [`without_retry`](Self::without_retry), they wait for their built-in times.
-///
-/// **End**
-///
-/// - [`terminator`](Self::terminator) sends a last event, such as `[DONE]`, when the source has
-///   ended cleanly.
-/// - [`on_error`](Self::on_error) turns an error of the source into a last event.
-/// - [`cancellation_if`](Self::cancellation_if) sets which errors of the source are cancellations,
-///   besides the error of a cancelled task.
-/// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
-/// - [`streams`](Self::streams) lets the program close the streams of a user or session.
-///
-/// **Shut down**
-///
-/// - [`shutdown`](Self::shutdown) sets the token that ends all streams.
-/// - [`drain`](Self::drain) sets when and how open streams end after the shutdown has begun.
-/// - [`farewell`](Self::farewell) sends an event before the shutdown ends a stream.
-///
-/// **Limit**
-///
-/// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
-/// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
-/// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
-///   stream.
-///
-/// **Observe**
-///
-/// - [`on_open`](Self::on_open) and [`on_close`](Self::on_close) call closures.
-/// - [`stats`](Self::stats) counts streams.
-/// - [`timings`](Self::timings) measures the time from the request to the head and to the first
-///   event.
-/// - [`label`](Self::label) gives streams a label, such as the path of their route.
-/// - [`track_disconnects`](Self::track_disconnects) tells a handler's spawned tasks when the
-///   response ends.
-///
-/// [`options`](Self::options) sets several options of streams at once.
 /// [`StreamOptions`](crate::StreamOptions) in the extensions of a request or a response override
-/// these options; the methods `StreamOptions::without_…` turn them off. Only three options of the
-/// layer are on by default: the heartbeat, the header `incremental` and the reconnection time of an
-/// [`EventSource`](crate::guide::clients#how-clients-reconnect).
-///
-/// # Panics
-///
-/// The body of an event stream panics if it needs a timer outside of a tokio runtime with timers. By
-/// default, it needs one for its heartbeat when it first waits for the source.
+/// these options. Only three options are on by default: the heartbeat, the header `incremental` and
+/// the reconnection time of an [`EventSource`](crate::guide::clients#how-clients-reconnect).
 ///
 /// # Services that return a bare stream
 ///
@@ -143,11 +104,12 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// and `SseLayer<marker::Events>` for services that return a bare stream. Elsewhere, the compiler
 /// infers `M` from the service that the layer wraps.
 ///
-/// # Runtime
+/// # Panics
 ///
-/// Event streams need a tokio runtime with its timer enabled. Both `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable the timer. If the timer is
-/// off, a stream panics as soon as it needs the timer.
+/// Event streams need a tokio runtime with its timer enabled, as `#[tokio::main]` and
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do. Without it, the body of an
+/// event stream panics when it needs the timer, by default for its heartbeat when it first waits
+/// for the source.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
@@ -159,9 +121,7 @@ pub struct SseLayer<M = marker::Http> {
 }
 
 impl<M> SseLayer<M> {
-    /// Creates a layer with the default options: it sets the headers, starts the stream of an
-    /// `EventSource` with a [reconnection time](Self::retry), and sends a
-    /// [heartbeat](Self::heartbeat) while a stream is idle.
+    /// Creates a layer with the default options.
     pub fn new() -> Self {
         Self { config: Arc::default(), kind: PhantomData }
     }

@@ -15,7 +15,6 @@ use crate::{BoxError, connection::Client, error::causes};
 #[derive(Clone, Debug)]
 pub(crate) struct ResolvedOptions {
     pub(crate) merged: StreamOptions,
-    /// An error is a cancellation if any of these closures returns `true`.
     pub(crate) cancellation_if: Vec<CancellationIf>,
     /// The start of the time grid that the heartbeats of a layer share.
     grid: Instant,
@@ -60,16 +59,13 @@ impl ResolvedOptions {
         self.merged.heartbeat.as_ref()?.as_ref()
     }
 
-    /// Returns how long the stream may be idle before a heartbeat is due.
     pub(crate) fn heartbeat_interval(&self) -> Option<IdleInterval> {
         let length = self.heartbeat()?.interval;
         Some(IdleInterval { length, grid: Some(self.grid) })
     }
 
-    /// Returns the reconnection time that the stream of this client starts with.
-    ///
-    /// By default, only an `EventSource` gets one: other clients are not known to reconnect by
-    /// themselves, and some take a block without data for an event.
+    /// Returns the reconnection time that the stream of this client starts with, by default only
+    /// for an `EventSource`: some other clients take a block without data for an event.
     pub(crate) fn first_retry(&self, client: Client) -> Option<Retry> {
         match self.merged.retry {
             Some(set) => set,
@@ -92,7 +88,6 @@ impl ResolvedOptions {
         self.heartbeat().map_or(Bytes::from_static(b":\n"), |it| it.between_events().clone())
     }
 
-    /// Returns the event that gives a client the id of its position.
     pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
         let id = Event::new().id(start.id);
         // The decoder of the testing client keeps an id without data, and tests expect no `start`.
@@ -118,8 +113,6 @@ impl ResolvedOptions {
         joined(retry, farewell)
     }
 
-    /// Draws the reconnection time after the shutdown for one client. Returns its `retry` line, or
-    /// no bytes if there is none.
     pub(crate) fn reconnection_time(&self) -> Bytes {
         self.drain().retry_line()
     }
@@ -151,13 +144,8 @@ fn joined(first: Bytes, second: Bytes) -> Bytes {
 }
 
 impl ResolvedOptions {
-    /// Decides whether an error of the source is a cancellation: the program itself ended the
-    /// source.
-    ///
-    /// By default, only the error of a cancelled task is one, because only the program cancels
-    /// tasks. A reset connection is a failure: an upstream broke off, and after a clean end the
-    /// client would mistake its partial answer for the complete one. A client that disconnects
-    /// causes no error of the source, because the server drops the body.
+    /// Decides whether an error of the source is a cancellation. A reset connection is none: after
+    /// a clean end, the client would take a partial answer for the complete one.
     pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
         // Not of a host's own errors: tonic makes a `Cancelled` status of an upstream's reset.
         let error = program_error(&**error);
@@ -168,7 +156,6 @@ impl ResolvedOptions {
     }
 }
 
-/// Returns whether `error`, or one of its causes, is the [`JoinError`] of a cancelled task.
 fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
     causes(error)
         .any(|cause| cause.downcast_ref::<JoinError>().is_some_and(JoinError::is_cancelled))

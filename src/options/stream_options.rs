@@ -21,15 +21,9 @@ use crate::event::{Encoded, Event};
 ///
 /// ```
 /// use http::Response;
-/// use tower_sse::{Event, StreamOptions};
-/// # use futures_util::stream;
+/// use tower_sse::StreamOptions;
 ///
-/// # use tower_sse::layer::EventBody;
-/// # use futures_core::Stream;
-/// async fn completion() -> Response<EventBody<impl Stream<Item = Event>>> {
-///     let tokens = stream::iter(["Hel", "lo"]).map(Event::from);
-/// #   use futures_util::StreamExt as _;
-///     let mut response = tower_sse::response(tokens);
+/// fn as_completion<B>(mut response: Response<B>) -> Response<B> {
 ///     StreamOptions::new().terminator("[DONE]").without_heartbeat().merge_into(&mut response);
 ///     response
 /// }
@@ -55,16 +49,16 @@ use crate::event::{Encoded, Event};
 /// except `on_close` exist only on [`SseLayer`](crate::SseLayer):
 ///
 /// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called,
-///   in the order in which they were set. For `on_close`, the layer's closures come first, then the
-///   request's, then the response's.
+///   the layer's first, then the request's, then the response's, each in the order in which they
+///   were set.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
 ///   closure returns `true`.
-/// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
-///   order in which they were set.
+/// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in
+///   order.
 ///
 /// The methods `without_…` turn off an option that is set by default, or that was set before. A
 /// [`padding`](Self::padding) of zero bytes turns padding off. The other options cannot be turned
-/// off. If a layer sets such an option and a route must not have it, the route needs its own layer.
+/// off: a route that must not have one needs its own layer.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -91,8 +85,7 @@ impl StreamOptions {
         Self::default()
     }
 
-    /// Sets the heartbeat that is sent while the stream is idle; see
-    /// [`SseLayer::heartbeat`](crate::SseLayer::heartbeat).
+    /// Sets the heartbeat; see [`SseLayer::heartbeat`](crate::SseLayer::heartbeat).
     ///
     /// # Panics
     ///
@@ -108,23 +101,13 @@ impl StreamOptions {
         self
     }
 
-    /// Sets the reconnection time that the stream starts with; see
-    /// [`SseLayer::retry`](crate::SseLayer::retry).
+    /// Sets the reconnection time at the start; see [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(Some(retry.into()));
         self
     }
 
-    /// Starts the stream without a reconnection time; see
-    /// [`SseLayer::without_retry`](crate::SseLayer::without_retry).
-    ///
-    /// ```
-    /// use http::Response;
-    /// use tower_sse::StreamOptions;
-    ///
-    /// # let mut response = Response::new(());
-    /// StreamOptions::new().without_retry().merge_into(&mut response);
-    /// ```
+    /// Starts the stream without a reconnection time.
     pub fn without_retry(mut self) -> Self {
         self.retry = Some(None);
         self
@@ -138,8 +121,8 @@ impl StreamOptions {
         self
     }
 
-    /// Starts the stream with a comment line that is `bytes` long, or without such a line if
-    /// `bytes` is zero; see [`SseLayer::padding`](crate::SseLayer::padding).
+    /// Starts the stream with padding, or with none if `bytes` is zero; see
+    /// [`SseLayer::padding`](crate::SseLayer::padding).
     ///
     /// # Panics
     ///
@@ -155,18 +138,9 @@ impl StreamOptions {
 
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
-    /// A stream that must not outlive the credentials of its request needs a
-    /// [grace](MaxAge::grace) of zero:
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// use tower_sse::{MaxAge, StreamOptions};
-    ///
-    /// # fn options(expires_in: Duration) -> StreamOptions {
-    /// StreamOptions::new().max_age(MaxAge::new(expires_in).grace(Duration::ZERO))
-    /// # }
-    /// # _ = options(Duration::from_secs(1));
-    /// ```
+    /// A stream that must not outlive the
+    /// [credentials](crate::guide::clients#credentials-that-expire) of its request needs a
+    /// [grace](MaxAge::grace) of zero.
     pub fn max_age(mut self, max_age: impl Into<MaxAge>) -> Self {
         self.max_age = Some(max_age.into());
         self
@@ -176,14 +150,13 @@ impl StreamOptions {
     /// [`Streams`](crate::streams#how-closed-streams-end) closes, except that it still counts in
     /// [`Streams::count`](crate::streams::Streams::count) while its client does not read.
     ///
-    /// Use this option, for example, to end a stream when its job is deleted or a periodic check
-    /// fails. To end the streams of a user, use [`streams`](crate::streams) instead.
+    /// Use it, for example, to end a stream when its job is deleted or a periodic check fails. To
+    /// end the streams of a user, use [`streams`](crate::streams) instead.
     ///
     /// Use a separate token for each response, because cancelling a token ends every stream that
-    /// has it. If the token is in the [options of a layer](crate::SseLayer::options), cancelling it
-    /// ends all streams of the layer, including those that open later. If the client of a response
-    /// reads a [run](crate::runs), cancelling the token of the response ends only this client's
-    /// stream, and the run continues.
+    /// has it. In the [options of a layer](crate::SseLayer::options), these are all its streams,
+    /// including those that open later. If the client reads a [run](crate::runs), the run
+    /// continues.
     ///
     /// `take_until` on the source is different: it ends the source cleanly, so the
     /// [terminator](Self::terminator) is sent, and half an answer looks complete.
@@ -252,12 +225,9 @@ impl StreamOptions {
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
-    /// Adds these options to the options that a response already has. Each option that is set here
-    /// replaces the same option of the response, except for [`max_age` and
-    /// `on_close`](Self#precedence).
-    ///
-    /// Middleware and handlers can therefore both set options. `Extensions::insert` would replace
-    /// all earlier options.
+    /// Adds these options to the options that a response already has, which `Extensions::insert`
+    /// would drop. Each option that is set here replaces the same option of the response, except
+    /// for [`max_age` and `on_close`](Self#precedence).
     ///
     /// ```
     /// use http::Response;
@@ -271,23 +241,9 @@ impl StreamOptions {
         self.merge_into_extensions(response.extensions_mut());
     }
 
-    /// Adds these options to the options in the extensions of a request or a response; see
-    /// [`merge_into`](Self::merge_into).
-    ///
-    /// Middleware that runs before the handler, such as authentication, adds options to a request:
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use http::Request;
-    /// use tower_sse::{MaxAge, StreamOptions};
-    ///
-    /// fn authenticated<B>(request: &mut Request<B>, expires_in: Duration) {
-    ///     let max_age = MaxAge::new(expires_in).grace(Duration::ZERO);
-    ///     StreamOptions::new().max_age(max_age).merge_into_extensions(request.extensions_mut());
-    /// }
-    /// # authenticated(&mut Request::new(()), Duration::ZERO);
-    /// ```
+    /// Adds these options to the options in the extensions of a request or a response, as
+    /// [`merge_into`](Self::merge_into) does. [Credentials that
+    /// expire](crate::guide::clients#credentials-that-expire) has an example.
     pub fn merge_into_extensions(self, extensions: &mut Extensions) {
         let merged = match extensions.get() {
             Some(earlier) => self.over(earlier),
@@ -344,31 +300,13 @@ impl StreamOptions {
         self
     }
 
-    /// Calls a closure once when the stream has closed; see
+    /// Calls a closure once when the stream has closed, after the layer's closures; see
     /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture what the handler
     /// knows, such as the user.
     ///
-    /// The layer's closures are called before this one.
-    ///
-    /// In these cases, no stream opens, and the closure is not called:
-    ///
-    /// - The request's method is `HEAD`.
-    /// - There is no layer.
-    /// - The layer replaces the response with a refusal, or with `204 No Content` or
-    ///   `406 Not Acceptable`.
-    ///
-    /// To release a resource in these cases too, move a guard into the handler's stream.
-    ///
-    /// ```
-    /// use tower_sse::StreamOptions;
-    ///
-    /// # fn options(user: String) -> StreamOptions {
-    /// StreamOptions::new().on_close(move |report| {
-    ///     println!("{user} left after {:?}: {}", report.age, report.reason);
-    /// })
-    /// # }
-    /// # _ = options(String::new());
-    /// ```
+    /// If no stream opens, the closure is not called: for a `HEAD` request, without a layer, or if
+    /// the layer replaces the response with a refusal, `204 No Content` or `406 Not Acceptable`. To
+    /// release a resource in these cases too, move a guard into the handler's stream.
     pub fn on_close<F>(mut self, callback: F) -> Self
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,
@@ -378,14 +316,10 @@ impl StreamOptions {
     }
 }
 
-/// A closure that is called when a stream opens.
 pub(crate) type OnOpen = Opaque<Arc<dyn Fn() + Send + Sync>>;
-/// A closure that is called when a stream has closed.
 pub(crate) type OnClose = Opaque<Arc<dyn Fn(&CloseReport) + Send + Sync>>;
-/// A closure that turns an error of the source into the last event of the stream.
 pub(super) type ErrorToEvent = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync>>;
 
-/// A closure that decides whether an error of the source is a cancellation.
 pub(crate) type CancellationIf = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync>>;
 
 /// Returns a closure that calls `first` and then `second`, even if `first` panics.

@@ -8,37 +8,25 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
 /// connection, and lets the server notice a peer that has vanished.
 ///
-/// The default, which the [HTML standard suggests][html], is the comment line `:` after 15 seconds
-/// without a byte. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns
-/// heartbeats off.
+/// The default is the comment line `:` after 15 seconds without a byte.
 ///
 /// - A heartbeat is late by at most a sixteenth of the interval, because its time is rounded up.
-///   Thousands of idle streams of a layer can therefore share a few wake-ups of the runtime.
 /// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is
-///   an [event](Self::event) cannot be sent there, so the comment is sent instead. While the source
-///   is mid-line, heartbeats are skipped.
+///   an [event](Self::event) cannot, so the comment is sent instead. While the source is mid-line,
+///   heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
-/// - The comment has no empty line after it, because several clients would take the comment and the
-///   empty line for an empty event.
-/// - A comment within an event has the same line ending as the event's previous line. All other
-///   lines that the layer or a [filter](crate::filter) inserts end in LF.
-/// - The npm package `@google/genai` discards the event after a comment. If clients use this
-///   package, send a heartbeat that is an [event](Self::event).
+/// - No empty line follows the comment, because several clients would take it for an empty event.
+/// - A comment within an event has the line ending of the event's previous line. All other lines
+///   that the layer or a [filter](crate::filter) inserts end in LF.
+/// - The npm package `@google/genai` discards the event after a comment. If clients use it, or if a
+///   page has a [watchdog](crate::guide::clients#a-watchdog), send an [event](Self::event).
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_sse::{Heartbeat, SseLayer};
-///
-/// # let layer: SseLayer =
-/// SseLayer::new().heartbeat(Heartbeat::every(Duration::from_secs(20)).comment("still here"));
-/// # let layer: SseLayer =
-/// SseLayer::new().without_heartbeat();
+/// let heartbeat = Heartbeat::every(Duration::from_secs(20)).comment("still here");
+/// let layer: SseLayer = SseLayer::new().heartbeat(heartbeat);
 /// ```
-///
-/// An `EventSource` does not pass comments to the page's JavaScript. For a
-/// [watchdog](crate::guide::clients#a-watchdog) in a page, use [`Heartbeat::event`].
-///
-/// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias = "keep_alive")]
 #[doc(alias = "KeepAlive")]
@@ -54,9 +42,8 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
-    /// Choose an interval shorter than every idle timeout between client and server.
-    /// [Proxies](crate::guide::proxies#idle-timeouts) have such timeouts, and some polyfills of
-    /// `EventSource` have an idle timeout of 45 seconds.
+    /// Choose an interval shorter than every [idle timeout](crate::guide::proxies#idle-timeouts)
+    /// between client and server. Some polyfills of `EventSource` have one of 45 seconds.
     ///
     /// # Panics
     ///
@@ -74,18 +61,14 @@ impl Heartbeat {
     }
 
     /// Sends an event instead of the comment, so that a page can distinguish an idle source from a
-    /// broken connection. The event has no id. If its data is the interval, the page knows when the
-    /// next heartbeat is due.
-    ///
-    /// While the source is mid-event, the comment is sent instead.
+    /// broken connection. The event has no id. While the source is mid-event, the comment is sent
+    /// instead.
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{Heartbeat, SseLayer};
-    ///
-    /// let interval = Duration::from_secs(10);
-    /// # let layer: SseLayer =
-    /// SseLayer::new().heartbeat(Heartbeat::every(interval).event("heartbeat", "10"));
+    /// let heartbeat = Heartbeat::every(Duration::from_secs(10)).event("heartbeat", "10");
+    /// let layer: SseLayer = SseLayer::new().heartbeat(heartbeat);
     /// ```
     ///
     /// # Panics
@@ -97,7 +80,6 @@ impl Heartbeat {
         self
     }
 
-    /// Returns the bytes that are sent between events.
     pub(crate) fn between_events(&self) -> &Bytes {
         self.event.as_ref().unwrap_or(&self.comment)
     }
@@ -111,7 +93,7 @@ impl From<Duration> for Heartbeat {
 }
 
 impl Default for Heartbeat {
-    /// Returns the heartbeat that sends the comment line `:` after 15 seconds without a byte.
+    /// Returns the comment line `:` after 15 seconds without a byte.
     fn default() -> Self {
         Self::every(Duration::from_secs(15))
     }
@@ -123,18 +105,14 @@ impl Default for Heartbeat {
 /// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
 /// - [`Refusal::retry`](crate::Refusal::retry) sends it to a client that is refused.
 ///
-/// A client uses the last reconnection time that it has received.
-///
-/// The time is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without
-/// such a line, all clients wait for the same few seconds, so after a crash they reconnect at the
-/// same time. A [range](Self::between) spreads the reconnections.
+/// A client uses the last reconnection time that it has received. The time is sent as a `retry`
+/// line ([HTML][html]).
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_sse::{Retry, SseLayer};
-///
-/// # let layer: SseLayer =
-/// SseLayer::new().retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)));
+/// let retry = Retry::between(Duration::from_secs(1), Duration::from_secs(5));
+/// let layer: SseLayer = SseLayer::new().retry(retry);
 /// ```
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -151,19 +129,15 @@ pub struct Retry {
 const MAX: u64 = i32::MAX as u64;
 
 impl Retry {
-    /// Creates a reconnection time that is the same for every client.
-    ///
-    /// The time is sent in whole milliseconds. A time above 2³¹−1 milliseconds (24.8 days) is
-    /// shortened to this maximum.
+    /// Creates a reconnection time that is the same for every client, in whole milliseconds. A time
+    /// above 2³¹−1 milliseconds (24.8 days) is shortened to this maximum.
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }
 
     /// Creates a reconnection time that is drawn at random for each connection, from `min` to
-    /// `max`, both inclusive.
-    ///
-    /// The time is sent in whole milliseconds. A bound above 2³¹−1 milliseconds (24.8 days) is
-    /// lowered to this maximum.
+    /// `max`, both inclusive, in whole milliseconds. A bound above 2³¹−1 milliseconds (24.8 days)
+    /// is lowered to this maximum.
     ///
     /// # Panics
     ///
@@ -175,20 +149,15 @@ impl Retry {
         Self { milliseconds: (milliseconds(min), milliseconds(max)) }
     }
 
-    /// The default range for the start of a stream: 1 to 5 seconds.
     pub(crate) const SOON: Self = Self { milliseconds: (1_000, 5_000) };
-    /// The default range for clients that are refused or drained: 2 to 10 seconds.
     pub(crate) const LATER: Self = Self { milliseconds: (2_000, 10_000) };
-    /// The range for a client that has too many streams: 30 to 60 seconds.
     pub(crate) const MUCH_LATER: Self = Self { milliseconds: (30_000, 60_000) };
 
-    /// Draws the time for one connection.
     pub(crate) fn draw(self) -> Duration {
         let (min, max) = self.milliseconds;
         Duration::from_millis(fastrand::u64(min..=max))
     }
 
-    /// Draws the time for one connection and returns its `retry` line.
     pub(crate) fn line(self) -> Bytes {
         // Not by an `Event`, which would take more allocations: a shutdown makes one for each stream.
         let mut digits = itoa::Buffer::new();
@@ -211,23 +180,14 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 
 /// The maximum age of a stream.
 ///
-/// At this age, the client has to reconnect: it authenticates again, and the load balancer chooses
-/// a server again. The layer ends the stream between events. Whether the body then ends cleanly or
-/// fails [depends on the client](crate::guide::clients#how-clients-reconnect). The answer to a call
-/// (a request by any method except `GET`) may take up to 30 more seconds ([`grace`](Self::grace))
-/// to end by itself.
+/// At this age, the layer ends the stream between events, and the client has to reconnect. Whether
+/// the body then ends cleanly or fails [depends on the
+/// client](crate::guide::clients#how-clients-reconnect). The answer to a call (a request by any
+/// method except `GET`) may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
-/// always fails when the layer ends the stream. The stream of a [client that does not
+/// always fails. The stream of a [client that does not
 /// read](crate::guide::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
-///
-/// ```
-/// use std::time::Duration;
-/// use tower_sse::{MaxAge, SseLayer};
-///
-/// # let layer: SseLayer =
-/// SseLayer::new().max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1));
-/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[doc(alias = "timeout")]
 #[must_use]
@@ -239,24 +199,20 @@ pub struct MaxAge {
     other: Option<Box<Self>>,
 }
 
-/// How long a call's answer may take to end by itself.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
     /// Creates a maximum age, which is counted from the first poll of the body.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
-    /// is polled. This also holds for the answer to a call (a request by any method except `GET`):
-    /// with an age of zero, it gets no [grace](Self::grace).
+    /// is polled, even if it answers a call.
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
 
-    /// Varies the maximum age of each stream at random by up to `fraction`: with 0.1, streams end
-    /// at 90 to 110 percent of the age. The default is zero.
-    ///
-    /// With jitter, clients that connected at the same time, for example after a deployment, do not
-    /// all reconnect at the same time.
+    /// Varies the maximum age of each stream at random by up to `fraction`, so that clients do not
+    /// all reconnect at the same time. With 0.1, streams end at 90 to 110 percent of the age. The
+    /// default is zero.
     ///
     /// # Panics
     ///
@@ -269,10 +225,8 @@ impl MaxAge {
     }
 
     /// Sets how long the answer to a call (a request by any method except `GET`) may continue
-    /// beyond the maximum age. The default is 30 seconds.
-    ///
-    /// Set it to zero if no stream may outlive the age, for example if the age is the remaining
-    /// lifetime of a token.
+    /// beyond the maximum age. The default is 30 seconds. If no stream may outlive the age, for
+    /// example that of a token, set it to zero.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -288,7 +242,6 @@ impl MaxAge {
         self
     }
 
-    /// Draws the age at which one client's stream ends.
     pub(crate) fn draw(&self, client: Client) -> Duration {
         let age = self.draw_own(client);
         self.other.as_ref().map_or(age, |other| age.min(other.draw(client)))
@@ -313,10 +266,6 @@ impl From<Duration> for MaxAge {
 
 /// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun.
 ///
-/// From then on, new streams are [refused](crate::Refusal).
-///
-/// Each kind of drain sets when streams end:
-///
 /// - [`per_client`](Self::per_client), the default: at once, except that the answer to a call (a
 ///   request by any method except `GET`) may take up to 30 more seconds to end by itself.
 /// - [`at_once`](Self::at_once): at once, including answers to calls.
@@ -324,33 +273,20 @@ impl From<Duration> for MaxAge {
 /// - [`after`](Self::after): by themselves, or at the latest after a grace period.
 /// - [`never`](Self::never): only by themselves.
 ///
-/// Where possible, the layer ends a stream between events. Whether the body then ends cleanly or
-/// fails [depends on the client](crate::guide::clients#how-clients-reconnect).
-///
-/// An event that has begun is completed. Later events are dropped, even if they are ready, because
-/// the client resumes after the last event that it received. The last bytes are a `retry` line and,
-/// if set, the [`farewell`](crate::SseLayer::farewell).
+/// Whether the body then ends cleanly or fails [depends on the
+/// client](crate::guide::clients#how-clients-reconnect). An event that has begun is completed.
+/// Later events are dropped, even if they are ready, because the client resumes after the last
+/// event that it received. The last bytes are a `retry` line and, if set, the
+/// [`farewell`](crate::SseLayer::farewell).
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. In this case, the layer adds only the `retry` line, or nothing if the source is
-/// mid-line. A stream with a content coding fails, and the layer adds no bytes to it. If the layer
-/// has added bytes, it [waits up to a second](crate::guide::errors#timing) for the server to send
-/// them before the body fails.
-///
-/// ```
-/// use std::time::Duration;
-/// use tower_sse::{Drain, Retry, SseLayer};
-///
-/// let second = Duration::from_secs(1);
-/// # let layer: SseLayer =
-/// SseLayer::new().drain(Drain::spread_over(20 * second).retry(Retry::between(second, 3 *
-/// second)));
-/// ```
+/// mid-line. A stream with a content coding fails, and the layer adds no bytes to it. Before a body
+/// fails, the layer [waits](crate::guide::errors#timing) for the server to send what it has added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
     pub(crate) when: When,
-    /// How much longer a call may take than other requests.
     pub(crate) grace: Duration,
     pub(crate) retry: Option<Retry>,
 }
@@ -374,21 +310,20 @@ impl Drain {
     }
 
     /// Ends streams at once, except answers to calls (requests by any method except `GET`): these
-    /// may continue for up to 30 seconds. [`grace`](Self::grace) sets another time.
+    /// may continue for the [grace period](Self::grace).
     pub const fn per_client() -> Self {
         Self::new(When::PerClient)
     }
 
-    /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue. The other
-    /// drains ignore this time.
+    /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue, by
+    /// default 30 seconds. The other drains ignore this time.
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{Drain, SseLayer};
-    ///
     /// // For a process that has 30 seconds to stop, as on Kubernetes by default: it takes up to 16.
-    /// # let layer: SseLayer =
-    /// SseLayer::new().drain(Drain::per_client().grace(Duration::from_secs(10)));
+    /// let drain = Drain::per_client().grace(Duration::from_secs(10));
+    /// let layer: SseLayer = SseLayer::new().drain(drain);
     /// ```
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -400,30 +335,17 @@ impl Drain {
         Self::new(When::AtOnce)
     }
 
-    /// Ends each stream at a random time within `window`, so that the clients do not all reconnect
-    /// at the same time.
+    /// Ends each stream at a random time within `window`, so that clients reconnect at different
+    /// times.
     pub const fn spread_over(window: Duration) -> Self {
         Self::new(When::SpreadOver(window))
     }
 
     /// Lets each stream end by itself, but ends it at the latest when `grace` has passed.
     ///
-    /// Set this drain on responses whose streams end by themselves, such as the answer of a
-    /// language model. On a layer, it would also keep the streams of a hub open for the whole of
-    /// `grace`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use http::Response;
-    /// use tower_sse::{Drain, StreamOptions};
-    ///
-    /// fn with_time_to_end<B>(mut answer: Response<B>) -> Response<B> {
-    ///     let drain = Drain::after(Duration::from_secs(15));
-    ///     StreamOptions::new().drain(drain).merge_into(&mut answer);
-    ///     answer
-    /// }
-    /// # with_time_to_end(Response::new(()));
-    /// ```
+    /// Set this drain on [responses](crate::StreamOptions::drain) whose streams end by themselves,
+    /// such as the answer of a language model. On a layer, it would also keep the streams of a hub
+    /// open for the whole of `grace`.
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
@@ -435,11 +357,8 @@ impl Drain {
     }
 
     /// Sets the reconnection time that is sent when the shutdown ends the stream. The default is
-    /// drawn for each client from 2 to 10 seconds. With [`without_retry`](Self::without_retry),
-    /// none is sent.
-    ///
-    /// The client uses this time instead of the time from
-    /// [`SseLayer::retry`](crate::SseLayer::retry), until it receives another one.
+    /// drawn for each client from 2 to 10 seconds. It replaces the time from
+    /// [`SseLayer::retry`](crate::SseLayer::retry) until the client receives another one.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self
@@ -482,8 +401,6 @@ impl Drain {
         }
     }
 
-    /// Draws the reconnection time for one client and returns its `retry` line, or no bytes if
-    /// there is none.
     pub(crate) fn retry_line(&self) -> Bytes {
         self.retry.map(Retry::line).unwrap_or_default()
     }
