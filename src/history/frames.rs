@@ -14,12 +14,9 @@ const EXAMINED_PER_ACCESS: usize = 4;
 /// The memory of a frame in the list besides its bytes, measured with an allocator.
 const ENTRY_MEMORY: usize = 170;
 
-/// The frames of a log. A frame is a copy of consecutive events in one buffer, shared by the
-/// subscribers that are behind.
-///
-/// The newest few frames are kept and count as memory of the log. The list has weak references to
-/// the rest, so subscribers share a frame while any client holds it. Sharing it takes no further
-/// memory.
+/// The frames of a log: copies of consecutive events in one buffer. The newest few are kept and
+/// count as memory of the log. The list has weak references to the rest, so subscribers share a
+/// frame while any client holds it.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
@@ -40,7 +37,6 @@ pub(super) struct FrameKey {
 
 #[derive(Debug)]
 struct Frame {
-    /// The offset of the frame's first byte in the log.
     start: u64,
     bytes: Weak<Vec<u8>>,
     kept: Option<Bytes>,
@@ -56,13 +52,11 @@ impl AsRef<[u8]> for Owner {
 }
 
 impl Frames {
-    /// Returns the memory of the kept frames and of the list of all frames.
     pub(super) fn memory(&self) -> usize {
         self.kept_bytes + self.by_key.len() * ENTRY_MEMORY
     }
 
-    /// Returns the bytes `range` of the log if a frame with this key contains them. If so, also
-    /// keeps the frame, unless it has more than `room` bytes.
+    /// A frame with more than `room` bytes is not kept.
     pub(super) fn get(
         &mut self,
         key: FrameKey,
@@ -84,8 +78,7 @@ impl Frames {
         slice(&bytes, start, range)
     }
 
-    /// Adds a frame that begins at offset `start`, and returns the bytes `range` of the log. The
-    /// frame is kept if it has at most `room` bytes.
+    /// Adds a frame that begins at offset `start`, and keeps it if it has at most `room` bytes.
     pub(super) fn add(
         &mut self,
         key: FrameKey,
@@ -121,7 +114,6 @@ impl Frames {
         }
     }
 
-    /// Returns whether a frame is kept.
     pub(super) fn are_kept(&self) -> bool {
         !self.kept.is_empty()
     }
@@ -141,7 +133,6 @@ impl Frames {
         true
     }
 
-    /// Removes the frames of blocks before `block`, whose events have been evicted.
     pub(super) fn remove_before(&mut self, block: u64, drops: &mut DeferredDrops) {
         while let Some(entry) = self.by_key.first_entry()
             && entry.key().block < block
@@ -151,7 +142,6 @@ impl Frames {
         }
     }
 
-    /// Examines the next few frames in rotation, and removes those that clients have dropped.
     fn remove_some_dropped(&mut self) {
         let mut dropped = [None; EXAMINED_PER_ACCESS];
         let mut last = None;
@@ -183,7 +173,6 @@ impl Frames {
     }
 }
 
-/// Slices the bytes `range` of the log out of bytes that begin at offset `start`.
 fn slice(bytes: &Bytes, start: u64, range: &Range<u64>) -> Option<Bytes> {
     let from = usize::try_from(range.start.checked_sub(start)?).ok()?;
     let to = usize::try_from(range.end.checked_sub(start)?).ok()?;

@@ -18,11 +18,9 @@ pub struct Epoch(pub(crate) u128);
 const RANDOM_BITS: u32 = 20;
 const RADIX: u64 = 36;
 const DIGITS: &[u8; RADIX as usize] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-/// The number of digits of `u64::MAX` in this radix.
 const MAX_DIGITS: usize = 13;
 /// The number of digits of an epoch with 40 random bits.
 const UNIQUE_DIGITS: usize = 17;
-/// The number of digits of an epoch that is derived from a name.
 const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
@@ -85,7 +83,6 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// Returns the milliseconds since 1970.
 pub(crate) fn milliseconds() -> u64 {
     whole_milliseconds(now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
@@ -111,10 +108,8 @@ impl From<Position> for EventId {
     }
 }
 
-/// The meaning of a client's last event id for one hub or run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResumeFrom {
-    /// The client has no id, so this is its first visit.
     FirstVisit,
     /// The client has seen all events up to this sequence number.
     Seen(u64),
@@ -122,7 +117,6 @@ pub(crate) enum ResumeFrom {
     Unknown(UnknownId),
 }
 
-/// A last event id that the hub or run has not assigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnknownId {
     /// An id of another epoch, such as the one before a restart.
@@ -144,8 +138,7 @@ impl UnknownId {
 }
 
 impl ResumeFrom {
-    /// Parses an id for a hub with this `epoch`, which has assigned sequence numbers up to
-    /// `newest`.
+    /// The hub has assigned sequence numbers up to `newest`.
     pub(crate) fn parse(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
         let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
             return Self::FirstVisit;
@@ -160,8 +153,8 @@ impl ResumeFrom {
     }
 }
 
-/// Returns the sequence number, within a run, of the last event that a client with this `id` has
-/// seen. Returns 0 if there is no id, and `None` if the run has not assigned the id.
+/// Returns the number of the last event of a run that a client with this `id` has seen, 0 without
+/// an id, and `None` if the run has not assigned the id.
 #[must_use]
 pub fn seen(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Option<u64> {
     match ResumeFrom::parse(id, epoch, newest) {

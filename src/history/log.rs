@@ -17,7 +17,6 @@ pub(crate) const ENTRY_OVERHEAD: usize = 112;
 /// The number of events that a search looks at one by one.
 const NEWEST: usize = 4;
 
-/// The limits of what a log keeps. All of them apply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// The number of events. It is zero if each event replaces the one before it.
@@ -25,12 +24,9 @@ pub(crate) struct Limits {
     /// The total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
-    /// The limit of the total memory of all logs, in bytes. A single log that exceeds it evicts
-    /// even its newest event.
     pub(crate) memory: usize,
 }
 
-/// The newest evicted event of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Evicted {
     /// Its sequence number, or an upper bound of it; 0 if no event was evicted.
@@ -64,14 +60,12 @@ pub(crate) struct Log {
     pub(super) frames: Option<Box<Frames>>,
 }
 
-/// The sequence numbers of gaps. Boxed as a whole, because most logs have none.
 #[derive(Debug, Default)]
 struct Gaps(VecDeque<u64>);
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) sequence: u64,
-    /// The offset of its first byte; see [`Log::end`].
     pub(super) start: u64,
     pub(super) published: Duration,
     pub(super) bytes: Bytes,
@@ -112,9 +106,7 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Raises the limits of the number, the size and the age of events to at least these. From then
-    /// on, the log has its own memory limit, and its memory no longer counts towards the total of
-    /// all logs.
+    /// From then on, the log's memory no longer counts towards the total of all logs.
     pub(crate) fn raise_limits(&mut self, events: usize, bytes: usize, age: Duration) {
         let limits = &mut self.limits;
         limits.events = limits.events.max(events);
@@ -124,24 +116,20 @@ impl Log {
         self.memory.leave_total();
     }
 
-    /// Returns whether the log shares the limit of the total memory with other logs.
     #[inline]
     pub(crate) const fn shares_memory(&self) -> bool {
         self.memory.counter.is_some()
     }
 
-    /// Returns the number of kept events.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Returns the memory of the topic. A topic without events counts as 0, because only
-    /// subscribers keep it alive.
+    /// A topic without events counts as 0, because only subscribers keep it alive.
     pub(super) fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }
 
-    /// Returns the memory of the events and the frames.
     pub(crate) fn events_memory(&self) -> usize {
         let frames = self.frames.as_ref().map_or(0, |frames| frames.memory());
         self.entries.len() * ENTRY_OVERHEAD + self.bytes + frames
@@ -151,7 +139,6 @@ impl Log {
         self.memory.set(self.memory());
     }
 
-    /// Appends an event, and evicts the oldest events until all limits are met at the time `now`.
     // Forced: with two users of this module, the compiler would not inline it into the path of each
     // event.
     #[inline(always)]
@@ -172,7 +159,7 @@ impl Log {
         self.trim(now, drops);
     }
 
-    /// Adds a gap that the program reported. Gaps without an event between them become one.
+    /// Gaps without an event between them become one.
     pub(crate) fn add_gap(&mut self, sequence: u64) {
         let Some(newest) = self.entries.back().map(|newest| newest.sequence) else {
             self.evicted = Evicted { up_to: sequence, is_exact: true };
@@ -185,27 +172,24 @@ impl Log {
         gaps.push_back(sequence);
     }
 
-    /// Returns the first gap above `seen` that the program reported.
     #[inline]
     pub(crate) fn gap_after(&self, seen: u64) -> Option<u64> {
         let Gaps(gaps) = &**self.gaps.as_ref()?;
         gaps.get(gaps.partition_point(|gap| *gap <= seen)).copied()
     }
 
-    /// Returns the sequence number of the oldest event, and the time after which it is too old.
     pub(crate) fn oldest(&self) -> Option<(u64, Duration)> {
         let oldest = self.entries.front()?;
         Some((oldest.sequence, oldest.published.saturating_add(self.limits.age)))
     }
 
-    /// Returns whether frames are kept. They can be assembled again from the events.
     #[inline]
     pub(crate) fn keeps_frames(&self) -> bool {
         self.frames.as_ref().is_some_and(|frames| frames.are_kept())
     }
 
-    /// Copies the first events above `seen` until they exceed `max` bytes. Returns the sequence
-    /// numbers of the first and the last one, and their bytes.
+    /// Copies events until they exceed `max` bytes. Returns the first and the last sequence number
+    /// too.
     pub(crate) fn copy_after(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let from = self.index_after(seen);
         let first = self.entries.get(from)?;
@@ -225,18 +209,14 @@ impl Log {
         Some((first.sequence, last, bytes.into()))
     }
 
-    /// Returns the newest evicted sequence number above `seen`, if any.
     pub(crate) fn evicted_after(&self, seen: u64) -> Option<u64> {
         (self.evicted.up_to > seen).then_some(self.evicted.up_to)
     }
 
-    /// Returns the first kept sequence number above `seen`.
     pub(crate) fn next(&self, seen: u64) -> Option<u64> {
         self.entries.get(self.index_after(seen)).map(|entry| entry.sequence)
     }
 
-    /// Returns the first sequence number above `seen` of a kept event or of a gap that the program
-    /// reported.
     pub(crate) fn next_item(&self, seen: u64) -> Option<u64> {
         [self.gap_after(seen), self.next(seen)].into_iter().flatten().min()
     }
@@ -247,8 +227,7 @@ impl Log {
         self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
     }
 
-    /// Returns the index of the first entry above `seen`. It looks at the newest events first,
-    /// because most subscribers have seen all others.
+    /// Looks at the newest events first, because most subscribers have seen all others.
     // By index: an iterator over the end of the list takes several times as long for each event.
     #[inline]
     pub(super) fn index_after(&self, seen: u64) -> usize {
@@ -270,10 +249,8 @@ const MIN_SHARED_SLICE: u64 = 4 * 1024;
 /// The capacity below which the list of entries does not shrink.
 const MIN_CAPACITY: usize = 16;
 
-/// Consecutive events of a log in one buffer.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// The sequence number of its last event.
     pub(crate) last: u64,
     /// The sequence number of the event or gap after the batch, if there is one.
     pub(crate) next: Option<u64>,
@@ -281,8 +258,8 @@ pub(crate) struct Batch {
 }
 
 impl Log {
-    /// Returns the first events above `seen` that are below `bound`, before the next gap, and in the
-    /// same block.
+    /// Returns the first events above `seen` that are below `bound`, before the next gap, and in
+    /// the same block.
     // Forced: with two users of this module, the compiler would not inline it into the path of each
     // event.
     #[inline(always)]
@@ -312,7 +289,6 @@ impl Log {
         Some(Batch { last, next, bytes: self.frame(from..to, drops)? })
     }
 
-    /// Returns entries of one block as a frame, which subscribers share.
     fn frame(&mut self, entries: Range<usize>, drops: &mut DeferredDrops) -> Option<Bytes> {
         let first = self.entries.get(entries.start)?;
         let block = first.block();
@@ -345,13 +321,11 @@ impl Log {
         Some(bytes)
     }
 
-    /// Returns all kept entries of `block`.
     fn entries_of(&self, block: u64) -> Range<usize> {
         let start = self.entries.partition_point(|entry| entry.block() < block);
         start..self.entries.partition_point(|entry| entry.block() <= block)
     }
 
-    /// Evicts the oldest events until all limits are met at the time `now`.
     pub(crate) fn trim(&mut self, now: Duration, drops: &mut DeferredDrops) {
         let Limits { events, bytes, age, memory } = self.limits;
         while let Some(oldest) = self.entries.front()
@@ -368,26 +342,21 @@ impl Log {
         self.update_memory();
     }
 
-    /// Evicts the oldest events until at least `memory` bytes are freed or no event is left.
     pub(crate) fn evict(&mut self, memory: usize, drops: &mut DeferredDrops) {
         self.evict_up_to(u64::MAX, memory, drops);
     }
 
-    /// Evicts the oldest events up to `newest` until at least `memory` bytes are freed.
     pub(crate) fn evict_up_to(&mut self, newest: u64, memory: usize, drops: &mut DeferredDrops) {
         let target = self.memory().saturating_sub(memory);
         self.evict_while(newest, drops, |log| log.memory() > target);
         self.update_memory();
     }
 
-    /// Returns whether the memory of the events and of one more, with `len` bytes on the wire, is
-    /// within `limit`.
     pub(crate) fn has_room(&self, len: usize, limit: usize) -> bool {
         (self.entries.len() + 1) * ENTRY_OVERHEAD + self.bytes + len <= limit
     }
 
-    /// Evicts the oldest events up to the sequence number `up_to` until there is room for an event
-    /// with `len` bytes on the wire. Returns whether there is.
+    /// Returns whether there is room for an event with `len` bytes on the wire.
     pub(crate) fn make_room(
         &mut self,
         len: usize,
@@ -399,7 +368,6 @@ impl Log {
         self.has_room(len, limit)
     }
 
-    /// Evicts the kept frames.
     pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {
             frames.evict(drops);
@@ -407,18 +375,15 @@ impl Log {
         }
     }
 
-    /// Evicts all events, and treats the events up to `sequence` as evicted.
     pub(crate) fn skip_to(&mut self, sequence: u64, drops: &mut DeferredDrops) {
         self.evict(usize::MAX, drops);
         self.evicted = Evicted { up_to: sequence, is_exact: true };
     }
 
-    /// Frees the part of the list's memory that the kept events do not need.
     pub(crate) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
     }
 
-    /// Evicts the oldest events up to the sequence number `up_to`, while this is necessary.
     fn evict_while(
         &mut self,
         up_to: u64,
@@ -450,7 +415,6 @@ impl Log {
         }
     }
 
-    /// Treats the gaps before the oldest kept event as evicted.
     #[inline]
     fn evict_gaps(&mut self) {
         let Some(Gaps(gaps)) = self.gaps.as_deref_mut() else { return };
@@ -461,7 +425,6 @@ impl Log {
         }
     }
 
-    /// Removes the frames whose events have all been evicted.
     fn remove_stale_frames(&mut self, drops: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {
             let oldest = self.entries.front().map(Entry::block);

@@ -13,8 +13,7 @@ impl MemoryCounter {
     }
 }
 
-/// The part of a [`MemoryCounter`] that one log contributes. It is subtracted when the log is
-/// dropped.
+/// It is subtracted when the log is dropped.
 #[derive(Debug)]
 pub(crate) struct MemoryShare {
     /// `None` if the log contributes to no total.
@@ -27,17 +26,14 @@ impl MemoryShare {
         Self { counter: Some(counter), bytes: 0 }
     }
 
-    /// Subtracts the contribution for good.
     pub(super) fn leave_total(&mut self) {
         *self = Self { counter: None, bytes: self.bytes };
     }
 
-    /// Returns how many bytes all logs together may add before they exceed `limit`.
     pub(super) fn room(&self, limit: usize) -> usize {
         limit.saturating_sub(self.counter.as_ref().map_or(self.bytes, |counter| counter.total()))
     }
 
-    /// Returns the contribution.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -27,7 +27,6 @@ pub struct Retention {
     /// `None` for the default of a topic or of a run.
     bytes: Option<usize>,
     pub(crate) age: Duration,
-    /// Whether each event replaces the one before it.
     pub(crate) is_latest: bool,
 }
 
@@ -39,29 +38,21 @@ impl Retention {
     }
 
     /// Returns the limits of topics in which each event replaces the previous one, such as prices
-    /// or vehicle locations. Such a topic has no age limit, unless [`age`](Self::age) sets one.
-    /// These limits are for topics only: [`RunsBuilder::retention`] panics if it gets them.
+    /// or vehicle locations. Such a topic has no age limit, unless [`age`](Self::age) sets one. For
+    /// topics only: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if it
+    /// gets these limits.
     ///
-    /// - Without [`since`](crate::hub::Subscribe::since), a first visit begins with the newest event
-    ///   of each such topic, together with the [`recent`](crate::hub::Subscribe::recent) events of
-    ///   other topics.
-    /// - A client that was away or is behind receives only the newest event of the topic. The
-    ///   client receives a [gap](crate::hub::GapPolicy) only if that event is no longer kept or the
-    ///   broker has lost events.
-    ///
-    /// [Only the newest value](crate::hub#only-the-newest-value) has an example. With a
-    /// [broker](crate::hub::Hub::connect), a new process loads a topic's newest event only if the
-    /// event is within the age limit of
+    /// [Only the newest value](crate::hub#only-the-newest-value) has an example, and says what
+    /// clients receive. With a [broker](crate::hub::Hub::connect), a new process loads a topic's
+    /// newest event only if it is within the age limit of
     /// [`HubBuilder::retention`](crate::hub::HubBuilder::retention).
-    ///
-    /// [`RunsBuilder::retention`]: crate::runs::RunsBuilder::retention
     pub const fn latest() -> Self {
         Self { age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Limits the number of kept events of a topic to `events`: the newest are kept. Turns
-    /// [`latest`](Self::latest) off: events no longer replace one another. A run has no such limit:
-    /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if one is set.
+    /// Keeps the newest `events` events of a topic. Turns [`latest`](Self::latest) off. For topics
+    /// only: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if it gets this
+    /// limit.
     ///
     /// # Panics
     ///
@@ -79,9 +70,8 @@ impl Retention {
 
     /// Limits the total size of the kept events to `bytes`.
     ///
-    /// For a topic, an event counts as its size on the wire, and the newest event is never evicted.
-    /// For a run, an event counts as its size on the wire plus 112 bytes, because memory is
-    /// [reserved](crate::runs::RunsBuilder::retention) for each run.
+    /// An event counts as its size on the wire, in a run plus 112 bytes. A topic's newest event is
+    /// never evicted by this limit.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = Some(bytes);
         self
@@ -90,19 +80,17 @@ impl Retention {
     /// Limits the time for which events are kept: those of a topic after they were published, and
     /// those of a run after its end.
     ///
-    /// No timer evicts old events of a topic. Publishing or subscribing to a topic evicts that
-    /// topic's old events. Publishing also evicts the old events of up to 16 other topics.
+    /// No timer evicts old events of a topic: publishing or subscribing to it does. Publishing also
+    /// evicts the old events of up to 16 other topics.
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self
     }
 
-    /// Returns the limits of a topic: the number, the size and the age of its events.
     pub(crate) fn of_topic(self) -> (usize, usize, Duration) {
         (self.events.unwrap_or(1024), self.bytes.unwrap_or(1 << 20), self.age)
     }
 
-    /// Returns the limits of a run: its memory, and the time for which it is kept after its end.
     #[track_caller]
     pub(crate) fn of_run(self) -> (usize, Duration) {
         let is_of_topic = self.is_latest || self.events.is_some();

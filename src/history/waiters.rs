@@ -4,10 +4,8 @@ use slab::Slab;
 
 use crate::wake::{Runtimes, wake, wake_all};
 
-/// The wakers of the subscriptions that wait for a topic's next event.
-///
-/// A subscription is listed at most once. It keeps a ticket, which is valid as long as the list's
-/// generation does not change.
+/// A subscription is listed at most once. Its ticket is valid as long as the list's generation does
+/// not change.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     generation: u64,
@@ -23,10 +21,8 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// A ticket that is valid for no list.
     pub(crate) const NONE: Self = Self { generation: u64::MAX, index: 0 };
 
-    /// Returns whether the ticket is valid for a list of this generation.
     pub(crate) const fn is_valid_in(self, generation: u64) -> bool {
         self.generation == generation
     }
@@ -37,7 +33,6 @@ impl Waiters {
         self.generation
     }
 
-    /// Adds a waker and returns its ticket.
     #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
         // Most topics of one client have one waiter. A list of many begins anew after each event.
@@ -58,7 +53,6 @@ impl Waiters {
         }
     }
 
-    /// Returns whether the ticket's waker is listed and wakes the same task as `waker`.
     pub(crate) fn is_listed(&self, ticket: Ticket, waker: &Waker) -> bool {
         ticket.is_valid_in(self.generation)
             && self.wakers.get(ticket.index).is_some_and(|listed| listed.will_wake(waker))

@@ -1,6 +1,3 @@
-//! What all clones of a hub share, and how an event gets its number and its place in the log of its
-//! topic.
-
 use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::time::Instant;
@@ -20,7 +17,6 @@ const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// The name of the event that reports a gap to a client, or that publishes one.
 pub(super) const GAP: &str = "gap";
 
-/// The state that all clones of a hub and its subscriptions share.
 pub(crate) struct HubState {
     pub(crate) epoch: Epoch,
     /// The start of all ids: the epoch and a hyphen.
@@ -38,7 +34,6 @@ pub(crate) struct HubState {
     /// one.
     pub(super) newest: Mutex<u64>,
     started: Instant,
-    /// The connection to a broker, if the hub has one.
     pub(crate) link: Option<Link>,
     /// The number of gaps that were sent. A std atomic even under loom, because the models do not
     /// depend on its ordering.
@@ -73,20 +68,17 @@ impl HubState {
         Position { epoch: self.epoch, sequence }
     }
 
-    /// Returns the highest sequence number that a client may have received by now, in this process
-    /// or in another one that is connected to the same broker.
+    /// Returns the highest sequence number that a client may have received from any process.
     pub(crate) fn newest_possible(&self) -> u64 {
         let committed = self.committed();
         self.link.as_ref().map_or(committed, |link| committed.max(link.newest_possible(committed)))
     }
 
-    /// Returns the time of the hub's clock, which starts at [`ORIGIN`].
     pub(crate) fn now(&self) -> Duration {
         // loom replays executions, so the clock must not differ between them.
         if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
     }
 
-    /// [Changes](Topics::change) the topic with this name, which is created if necessary.
     pub(crate) fn change_topic<R>(
         &self,
         name: &str,
@@ -101,7 +93,6 @@ impl HubState {
         }
     }
 
-    /// Returns whether this process knows that the topic has ended and that its name is not free.
     pub(crate) fn has_ended(&self, name: &str) -> bool {
         let (end, _) = self.topics.end_and_subscribers(name);
         end.is_some_and(|end| self.now() < end.free_here)
@@ -123,7 +114,6 @@ impl HubState {
         self.wake_all();
     }
 
-    /// Wakes the subscribers of all topics.
     pub(super) fn wake_all(&self) {
         for topic in self.topics.all() {
             let waiters = topic.take_waiters(&mut topic.lock());
@@ -141,19 +131,15 @@ impl HubState {
     }
 }
 
-/// The reason an event was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAppended {
     Closed,
     /// The hub has this sequence number already, or a later one.
     Stale,
-    /// The topic had ended before.
     Ended,
 }
 
-/// Adding events to topics.
 impl HubState {
-    /// Publishes an event in a hub without a broker.
     #[inline]
     pub(crate) fn publish(
         &self,
@@ -168,8 +154,8 @@ impl HubState {
         })
     }
 
-    /// Appends an event to its topic, or a gap if the event has that name. `arrival` is what a
-    /// broker knows of an event that it has fed.
+    /// Appends an event, or a gap if the event has that name. `arrival` is what a broker knows of
+    /// it.
     pub(crate) fn append(
         &self,
         name: &str,
@@ -212,8 +198,6 @@ impl HubState {
         Ok(Receipt { position: self.position(sequence), subscribers })
     }
 
-    /// Returns the end of a topic whose last event was published at this time, by the clock of this
-    /// process and by the broker's clock.
     const fn end(&self, sequence: u64, here: Duration, at: Duration) -> TopicEnd {
         let retained = self.topics.retention.age;
         TopicEnd {
@@ -223,17 +207,15 @@ impl HubState {
         }
     }
 
-    /// Returns whether an event that was published `at` this time is dropped after the end of its
-    /// topic. After a loss, the event is kept: it may come from a process that has lost the end,
-    /// and whose clients receive it.
+    /// Returns whether an event published `at` this time is dropped after the end of its topic.
+    /// After a loss it is kept: it may come from a process that has lost the end, and whose clients
+    /// receive it.
     pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
         let loss = self.losses.first_after(end.sequence);
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)
     }
 
-    /// Commits an event of `topic` and returns its sequence number, or the `assigned` one if a broker
-    /// has assigned it. The caller holds the lock of `topic`, and appends the event before
-    /// releasing it.
+    /// The caller holds the lock of `topic`, and appends the event before releasing it.
     fn commit(&self, topic: &Topic, assigned: Option<u64>) -> Result<u64, NotAppended> {
         let mut newest = lock(&self.newest);
         *newest = self.following(*newest, assigned)?;
@@ -242,7 +224,6 @@ impl HubState {
         Ok(*newest)
     }
 
-    /// Returns the sequence number after `newest`, or the `assigned` one if a broker has assigned it.
     fn following(&self, newest: u64, assigned: Option<u64>) -> Result<u64, NotAppended> {
         if self.is_closed() {
             return Err(NotAppended::Closed);
@@ -251,8 +232,6 @@ impl HubState {
         if following > newest { Ok(following) } else { Err(NotAppended::Stale) }
     }
 
-    /// Drops an event of an ended topic, and advances past its sequence number if a broker has
-    /// assigned one.
     #[cold]
     fn drop_ended(&self, assigned: Option<u64>) -> NotAppended {
         match assigned.map(|sequence| self.advance(sequence, |_| ())) {
@@ -261,7 +240,6 @@ impl HubState {
         }
     }
 
-    /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
     /// Returns an error if the hub has received all events up to there, so that none is lost.
     pub(crate) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
         self.advance(sequence, |sequence| self.losses.add(sequence))?;
@@ -269,8 +247,7 @@ impl HubState {
         Ok(())
     }
 
-    /// Advances past a sequence number without an event, and then calls `record` before a later
-    /// event can commit.
+    /// Calls `record` before a later event can commit.
     fn advance(&self, sequence: u64, record: impl FnOnce(u64)) -> Result<(), NotAppended> {
         let mut newest = lock(&self.newest);
         *newest = self.following(*newest, Some(sequence))?;

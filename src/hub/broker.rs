@@ -9,14 +9,10 @@
 //!   process, for tests
 //!
 //! The three crates have the same interface: to change from one to another, change the dependency,
-//! its `use`, and the line that opens the store.
-//!
-//! For any other broker, implement [`Broker`] and [`Publisher`].
-//!
-//! If your broker keeps its log on a server, for example in a database table, the crate
-//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. It loads the
-//! history, reconnects, publishes in batches, and detects losses of events. Its page shows a whole
-//! broker.
+//! its `use`, and the line that opens the store. For any other broker, implement [`Broker`] and
+//! [`Publisher`]. If it keeps its log on a server, the crate
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work, and its page shows
+//! a whole broker.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};

@@ -9,10 +9,8 @@ use crate::{callback::Opaque, history::Epoch, history::Retention};
 
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
-    /// [`max_memory`](HubBuilder::max_memory) for all topics together.
-    ///
-    /// A hub without a broker spawns no task, unless it has to wake more than 125,000 subscribers
-    /// of a topic at once.
+    /// [`max_memory`](HubBuilder::max_memory) for all topics together. A hub without a broker
+    /// spawns no task, unless it has to wake more than 125,000 subscribers of a topic at once.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -23,12 +21,9 @@ impl Hub {
         HubBuilder::default()
     }
 
-    /// Connects to a broker and returns a hub. An event published in one process reaches the
-    /// subscribers in all processes that are connected to the same broker.
-    ///
-    /// The limits are the same as for [`new`](Self::new); use [`builder`](Self::builder) to set
-    /// other limits. The future is ready once the hub has loaded the broker's events of the last 5
-    /// minutes.
+    /// Connects to a broker with the default limits; see [`HubBuilder::connect`]. An event
+    /// published in one process reaches the subscribers in all processes that are connected to the
+    /// same broker.
     ///
     /// # Errors
     ///
@@ -48,18 +43,7 @@ impl Default for Hub {
     }
 }
 
-/// A builder for a [`Hub`] with custom limits.
-///
-/// ```
-/// use std::time::Duration;
-/// use tower_sse::{Retention, hub::Hub};
-///
-/// let hub = Hub::builder()
-///     .retention(Retention::new().events(4096).age(Duration::from_secs(3600)))
-///     .max_memory(64 << 20)
-///     .build();
-/// # _ = hub;
-/// ```
+/// A builder for a [`Hub`] with custom limits. [`Retention`] has an example.
 #[derive(Debug)]
 #[must_use]
 pub struct HubBuilder {
@@ -80,9 +64,8 @@ impl HubBuilder {
     /// [`retention`](Self::retention) apply.
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at the same
-    /// time. No lock is held during the call. The closure may use other topics of the hub. It must
-    /// not subscribe or publish to the topic that is being created, because this would recurse
-    /// forever.
+    /// time, while no lock is held. It must not subscribe or publish to the topic that is being
+    /// created, because this would recurse forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -94,20 +77,18 @@ impl HubBuilder {
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
     /// The limit counts events, the topics that keep them, and the [frames](super#memory) that
-    /// topics cache. It includes bookkeeping: less than 200 bytes for each event or frame, and for
+    /// topics cache. Bookkeeping counts too: less than 200 bytes for each event or frame, and for
     /// each topic less than 1 KiB plus the length of its name. The following do not count:
     ///
     /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB, plus the
     ///   length of its name.
     /// - Events that close the streams of [`Streams::follow`](crate::streams::Streams::follow).
     ///   They take at most 1.2 MiB or `bytes`, whichever is larger.
-    /// - Evicted events and frames that a server still has to send. Clients that wait for the same
-    ///   event or frame share one copy.
+    /// - Evicted events and frames that a server still has to send.
     ///
-    /// If an added event makes the total exceed the limit, the hub first evicts frames, which it
-    /// can assemble again from the events. It then evicts the oldest events of all topics. It
-    /// evicts a topic's newest event only when every topic has at most one event left. For each
-    /// added event, it visits at most 4,096 topics. If the limit is still exceeded, the next event
+    /// Above the limit, the hub first evicts frames, which it can assemble again, and then the
+    /// oldest events of all topics. It evicts a topic's newest event only when every topic has at
+    /// most one event left. Each added event visits at most 4,096 topics, and the next event
     /// continues the eviction.
     ///
     /// An event that is larger than the limit is not kept, and the subscribers of its topic receive
@@ -123,11 +104,9 @@ impl HubBuilder {
         Hub { shared: self.shared(Epoch::now(), None) }
     }
 
-    /// Connects to a broker, and returns the hub. [`Hub::connect`] does the same with the default
-    /// limits.
-    ///
-    /// The hub asks the broker only for events up to the age of [`retention`](Self::retention),
-    /// even if [`retention_of`](Self::retention_of) keeps the events of some topics longer.
+    /// Connects to a broker, and returns the hub. The future is ready once the hub has loaded the
+    /// broker's events up to the age of [`retention`](Self::retention), by default 5 minutes, even
+    /// if [`retention_of`](Self::retention_of) keeps the events of some topics longer.
     ///
     /// # Errors
     ///

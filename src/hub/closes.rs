@@ -13,33 +13,16 @@ impl Streams {
     /// of a [subject](crate::streams), all processes that follow the same topic and share its
     /// [broker](Hub::connect) close their streams of this subject.
     ///
-    /// ```
-    /// use tower_sse::{SseLayer, hub::Hub, streams::Streams};
-    ///
-    /// # #[tokio::main]
-    /// # async fn main() {
-    /// # let hub = Hub::new();
-    /// let streams = Streams::follow(&hub, "closes");
-    /// # let layer: SseLayer =
-    /// SseLayer::new().streams(&streams);
-    /// # }
-    /// ```
-    ///
     /// Each call of [`close`](Self::close), such as at a log-out, publishes an event to the topic.
     /// A program can also publish such an event directly, for example [in a
     /// transaction][transaction] of PostgreSQL. It must not publish anything else to this topic. A
-    /// task of this process follows the topic. The task stops once all clones of this `Streams` are
-    /// dropped and the last stream with a subject has ended. The topic keeps the events of the last
-    /// 5 minutes, at most 1,024 events and 1 MiB. If a limit of the hub's
-    /// [`Retention`](crate::Retention) is larger, that limit applies instead.
+    /// task of this process follows the topic until all clones of this `Streams` are dropped and
+    /// the last stream with a subject has ended.
     ///
-    /// If this process receives a gap for the topic, it may have missed a log-out, so it
-    /// [closes](Self::close_all) all its streams that have a subject. A process that was cut off
-    /// from the broker receives the missed close events when it reconnects. If some of these events
-    /// are no longer kept, it receives a gap.
-    ///
-    /// Closing the hub ends the hub's subscriptions, but does not close the other streams of this
-    /// set. From then on, this process no longer receives the log-outs of other processes.
+    /// Closing the hub does not close the other streams of this set, but from then on, this process
+    /// no longer receives the log-outs of other processes. [Many
+    /// processes](crate::streams#many-processes) says how long close events are kept, and what
+    /// follows a gap.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///
@@ -77,7 +60,6 @@ impl StreamsBuilder {
     }
 }
 
-/// Publishes a close of this process.
 async fn publish(hub: Hub, topic: String, close: Event) -> Result<(), CloseError> {
     hub.publish(topic, close).await.map(drop).map_err(|error| match error {
         PublishError::Closed => CloseError::Closed,
@@ -87,7 +69,6 @@ async fn publish(hub: Hub, topic: String, close: Event) -> Result<(), CloseError
     })
 }
 
-/// Closes the streams of this process as other processes request.
 async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
     while let Some(message) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
         match message.as_ref().ok().and_then(decode) {
@@ -105,15 +86,13 @@ const NAME: &str = "close";
 /// The characters to encode: those that a line of data cannot have, and `%`.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Encodes a close as lines of data: the origin, the subject and, if there is one, the subject of
-/// the streams that are kept.
+/// Encodes a close: the origin, the subject and, if there is one, the subject of the kept streams.
 fn encode(origin: &str, closing: Closing<&str>) -> Event {
     let line = |subject| format!("\n{}", utf8_percent_encode(subject, ENCODED));
     let kept = closing.kept.map(line).unwrap_or_default();
     Event::new().event(NAME).data(format!("{origin}{}{kept}", line(closing.subject)))
 }
 
-/// Decodes a close and its origin.
 fn decode(message: &Message) -> Option<(&str, Closing<Cow<'_, str>>)> {
     let mut lines = message.data.split('\n');
     let origin = lines.next()?;

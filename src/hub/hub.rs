@@ -36,28 +36,15 @@ impl Hub {
     }
 
     /// Subscribes to one topic. [`subscribe`](Self::subscribe) is for several topics.
-    ///
-    /// ```
-    /// use tower_sse::{LastEventId, hub::{Hub, Subscription}};
-    ///
-    /// fn events(hub: &Hub, last: Option<LastEventId>) -> Subscription {
-    ///     hub.subscribe_to("news").resume(last)
-    /// }
-    /// # events(&Hub::new(), None);
-    /// ```
     pub fn subscribe_to(&self, topic: impl AsRef<str>) -> Subscribe {
         self.subscribe([topic])
     }
 
     /// Returns the id of the hub's newest event, as a position to resume from.
     ///
-    /// Take the position first, then read the application's state, and render both into a page. A
-    /// stream that resumes from this position misses no event, but may repeat events that the state
-    /// already includes. [State in a database](super#state-in-a-database) has an example.
-    ///
-    /// - In a browser, `EventSource` cannot set headers. Send the id in the query of the URL, and
-    ///   enable [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
-    /// - In Rust, pass the position to [`resume`](super::Subscribe::resume).
+    /// Take the position first, then read the application's state. A stream that resumes from this
+    /// position misses no event, but may repeat events that the state already includes. [State in a
+    /// database](super#state-in-a-database) has an example.
     ///
     /// With a [broker](Self::connect), this is the id of the newest event that this process has
     /// received. An event that the process has just published can be newer.
@@ -109,18 +96,15 @@ impl Hub {
     /// Publishes an event to all subscribers of a topic.
     ///
     /// While the event is kept, clients that reconnect receive it too. The publisher never waits
-    /// for a slow client.
-    ///
-    /// - Without a broker, the future is ready at its first poll.
-    /// - With a [broker](Self::connect), the future waits for the broker's acknowledgement. The
-    ///   future may be ready before other processes, or even this process, have received the event.
+    /// for a slow client. Without a broker, the future is ready at its first poll. With a
+    /// [broker](Self::connect), it waits for the broker's acknowledgement, and may be ready before
+    /// this process or others have received the event.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With
-    /// a broker, [`PublishError`] distinguishes events that were certainly not published from those
-    /// that may have been published.
+    /// Returns an error if the event [cannot be published](PublishError). With a broker,
+    /// [`PublishError`] distinguishes events that were certainly not published from those that may
+    /// have been published.
     ///
     /// # Cancel safety
     ///
@@ -139,17 +123,11 @@ impl Hub {
 
     /// Publishes an event from synchronous code, in a hub without a broker.
     ///
-    /// The call holds locks only briefly, wakes the subscribers that wait for the topic, and
-    /// [evicts](super::HubBuilder::max_memory) events if a limit is exceeded.
-    ///
     /// # Errors
     ///
-    /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
-    ///
-    /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), because
-    /// this method cannot wait for the broker's acknowledgement. The first `NotInProcess` error of
-    /// each hub also logs a WARN line (feature `tracing`).
+    /// Returns the errors of [`publish`](Self::publish), and [`PublishError::NotInProcess`] if the
+    /// hub has a [broker](Self::connect). The first `NotInProcess` error of each hub also logs a
+    /// WARN line (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -167,35 +145,24 @@ impl Hub {
     /// - A subscription to only this topic ends after the event. A subscription to several topics
     ///   ends once all of them have ended.
     /// - A client that reconnects receives the events that it missed, and then its stream ends. If
-    ///   the client has missed nothing, [`Subscription::response`](super::Subscription::response)
-    ///   answers with an empty stream, or with `204` if the client is an `EventSource`, which then
-    ///   stops reconnecting. With [`GapPolicy::Ignore`](super::GapPolicy::Ignore), an event that is
-    ///   no longer kept does not count as missed.
+    ///   it has missed nothing, [`Subscription::response`](super::Subscription::response) says what
+    ///   it gets.
     /// - After the last event, publishing to the topic fails with [`PublishError::Ended`], until
     ///   that event exceeds the age limit of the hub's [`retention`](super::HubBuilder::retention).
-    ///   The name is then free: the next event starts the topic again. Once the name is free and
-    ///   the last event is evicted, a client without an id gets a stream that waits for the next
-    ///   event. With a broker, set the same age in all processes.
+    ///   The name is then free: the next event starts the topic again. With a broker, set the same
+    ///   age in all processes.
     /// - A process remembers up to 65,536 ended topics that no longer have events or subscribers.
-    ///   Beyond that number, it forgets the topic whose name becomes free first. It then accepts
-    ///   events for this topic even before the name is free.
+    ///   Beyond that number, it forgets the topic whose name becomes free first, and accepts events
+    ///   for it.
     /// - With a broker, publishing to the topic fails in each process that has received the end. In
     ///   other processes, the broker may acknowledge an event that follows the end, although no
     ///   client receives it.
-    /// - If a broker loses the end of a topic, a new process does not know that the topic has
-    ///   ended, and can publish to it. An event from the new process starts the topic again in each
-    ///   process that has not received the end, or to which the broker has reported this loss. All
-    ///   other processes drop the event.
+    /// - If a broker loses the end of a topic, a new process does not know of the end, and can
+    ///   publish to the topic. The event starts the topic again in each process that has not
+    ///   received the end, or to which the broker has reported this loss. All other processes drop
+    ///   the event.
     ///
-    /// ```
-    /// use tower_sse::{Event, hub::{Hub, PublishError}};
-    ///
-    /// async fn finish(hub: &Hub, job: u64) -> Result<(), PublishError> {
-    ///     hub.end(format!("job:{job}"), Event::new().event("done").data("")).await?;
-    ///     Ok(())
-    /// }
-    /// # drop(finish(&Hub::new(), 7));
-    /// ```
+    /// [Progress of a job](super#progress-of-a-job) has an example.
     ///
     /// # Errors
     ///
@@ -217,13 +184,11 @@ impl Hub {
     /// Reports that events of a topic may be missing, for example because the program was cut off
     /// from their source.
     ///
-    /// Each subscriber of the topic receives a [gap](super::GapPolicy) after the events that were
-    /// published before this call and before those that are published later. A client that
-    /// reconnects, and was away at the time, receives the events that it missed, with the gap at its
-    /// place among them. A client on its first visit receives no gap that is older than its
-    /// subscription. If each event replaces the one before it
-    /// ([`Retention::latest`](crate::Retention::latest)), the topic's next event replaces the gap
-    /// too.
+    /// Each subscriber of the topic receives a [gap](super::GapPolicy) between the events that were
+    /// published before this call and those that are published later. A client that reconnects
+    /// receives the gap at its place among the events that it missed. A client on its first visit
+    /// receives no gap that is older than its subscription. In a topic with
+    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. It is an event
     /// with the name `gap`, so a program in another language, or a transaction of PostgreSQL, can
@@ -307,9 +272,8 @@ where
 /// A value that [`Hub::publish`](super::Hub::publish) accepts as an event: an [`Event`], text, a
 /// [`Message`](crate::decode::Message) or, with feature `json`, a [`Json`](crate::Json).
 ///
-/// All types that convert into an [`Event`] implement this trait, and no other type can. The trait
-/// exists so that, for any other type, the compiler's error message says how to make an event. Use
-/// it as the bound of a function of yours that publishes:
+/// All types that convert into an [`Event`] implement this trait, and no other type can: it exists
+/// for the compiler's error message. Use it as the bound of a function of yours that publishes:
 ///
 /// ```
 /// use tower_sse::hub::{Hub, IntoEvent, PublishError};
@@ -319,20 +283,6 @@ where
 ///     Ok(())
 /// }
 /// # drop(notify(&Hub::new(), 7, "text"));
-/// ```
-///
-/// ```
-/// # #[cfg(feature = "json")] {
-/// use tower_sse::{Event, Json, hub::{Hub, PublishError}};
-///
-/// # async fn publish(hub: &Hub) -> Result<(), PublishError> {
-/// hub.publish("news", "text").await?;
-/// hub.publish("news", Event::new().event("alert").data("text")).await?;
-/// hub.publish("news", Json::new([3, 4])).await?;
-/// hub.publish("news", Event::new().event("point").json([3, 4])).await?;
-/// # Ok(())
-/// # }
-/// # }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event that can be published",

@@ -1,5 +1,3 @@
-//! A hub's side of the connection to its broker.
-
 use std::sync::{OnceLock, atomic::AtomicBool, atomic::Ordering::Relaxed};
 use std::{pin::Pin, time::Duration};
 
@@ -8,7 +6,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::PublishError;
 use crate::{event::Event, history::sync::AtomicU64};
 
-/// A hub's side of the connection to its broker. Dropping it ends the broker's side.
+/// Dropping it ends the broker's side.
 pub(crate) struct Link {
     /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn AnyPublisher>>,
@@ -59,8 +57,7 @@ impl Link {
         }
     }
 
-    /// Sets the lag. Does nothing while the history is loaded: old events do not mean that the hub
-    /// is behind.
+    /// Does nothing while the history is loaded: old events do not mean that the hub is behind.
     pub(crate) fn set_lag(&self, lag: Duration) {
         if self.publisher.get().is_none() {
             return;
@@ -77,8 +74,8 @@ impl Link {
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
-/// times at once. Before each call, the hub checks that the event has data and no id. It also
-/// checks that this process has not received the end of the event's topic.
+/// times at once, with events that have data and no id, and of topics whose end this process has
+/// not received.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. If events are published
     /// at the same time, the broker may number them in any order.
@@ -105,12 +102,11 @@ pub trait Publisher: Send + Sync + 'static {
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
     /// the highest number that the broker has fed to this process.
     ///
-    /// A client with an id above the returned number receives a gap, because its id was made up or
-    /// comes from a lost log. If the number is too low, a client that has received newer events
-    /// from another process also receives a gap. If the number is too high, clients with an id from
-    /// a lost log miss events without receiving a gap. The default is 2²⁰ above `committed`. A
-    /// broker that numbers events by a clock returns the number for the current time, plus an
-    /// allowance for the clock's error.
+    /// A client with an id above the returned number receives a gap. If the number is too low, so
+    /// does a client that has received newer events from another process. If it is too high,
+    /// clients with an id from a lost log miss events without a gap. The default is 2²⁰ above
+    /// `committed`. A broker that numbers events by a clock returns the number for the current
+    /// time, plus an allowance for the clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -140,14 +136,12 @@ pub struct Acknowledged {
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number. `at` is the time of
     /// publication by the clock that [rule 9](crate::hub::broker::Broker#what-a-broker-must-do)
-    /// requires, for example as the duration since 1970. If the topic had already
-    /// [ended](crate::hub::Hub::end), `at` tells the hub whether the topic's name was free again.
+    /// requires, for example as the duration since 1970.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
 }
 
-/// A [`Publisher`] of any type.
 pub(super) trait AnyPublisher: Send + Sync {
     fn publish(&self, publication: Publication) -> Publishing<'_>;
 
@@ -178,12 +172,9 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Creates an `Arrival` for the event with this sequence number. `at` is the time of
-    /// publication by the clock that [rule 9](crate::hub::broker::Broker#what-a-broker-must-do)
-    /// requires, for example as the duration since 1970. `age` is the time since the publication.
-    ///
-    /// The hub uses `at` to decide when the name of an ended topic is free again, and `age` to
-    /// decide when to evict the event.
+    /// Creates an `Arrival` for the event with this sequence number. `at` is as in
+    /// [`Acknowledged::new`], and frees the name of an ended topic. `age` is the time since the
+    /// publication, and decides when the event is evicted.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

@@ -3,8 +3,7 @@ use std::collections::VecDeque;
 use crate::history::sync::Ordering::{Acquire, Release};
 use crate::history::sync::{AtomicU64, Mutex, lock};
 
-/// The number of losses that are kept. A client that resumes before the oldest of them receives its
-/// gap there.
+/// A client that resumes before the oldest of them receives its gap there.
 const MAX_LOSSES: usize = 64;
 
 /// The losses that a broker has reported. A loss is a sequence number up to which every topic may
@@ -18,7 +17,7 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    /// Adds a loss. Losses are added in ascending order.
+    /// Losses are added in ascending order.
     pub(crate) fn add(&self, loss: u64) {
         let mut losses = lock(&self.recent);
         if losses.len() == MAX_LOSSES {
@@ -40,7 +39,6 @@ impl Losses {
         losses.get(losses.partition_point(|loss| *loss <= seen)).copied()
     }
 
-    /// Returns the last loss below `end`.
     pub(crate) fn last_before(&self, end: u64) -> Option<u64> {
         let losses = lock(&self.recent);
         losses.iter().rev().find(|loss| **loss < end).copied()

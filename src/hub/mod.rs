@@ -34,20 +34,8 @@
 //!
 //! Any string can name a topic. Publishing or subscribing creates it, and it exists while it has
 //! subscriptions or keeps events. To reach one client, give it a topic of its own. To reach a
-//! group, or everyone, let clients share a topic:
-//!
-//! ```
-//! # use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
-//! # async fn run(hub: Hub, last: Option<LastEventId>) -> Result<(), PublishError> {
-//! let stream = hub.subscribe(["all", "room:kitchen", "client:42"]).resume(last);
-//!
-//! hub.publish("client:42", "to one").await?;
-//! hub.publish("room:kitchen", "to some").await?;
-//! hub.publish("all", "to all").await?;
-//! # drop(stream);
-//! # Ok(())
-//! # }
-//! ```
+//! group, or everyone, let clients share a topic: a client that [subscribes](Hub::subscribe) to
+//! `["all", "room:kitchen", "client:42"]` gets what you publish to any of the three.
 //!
 //! In synchronous code, if your hub has no broker, use [`publish_now`](Hub::publish_now).
 //!
@@ -86,11 +74,10 @@
 //! comes from another hub. [`GapPolicy`] sets what happens at a gap. If your own program may have
 //! missed events, report a gap with [`Hub::gap`].
 //!
-//! You might expect a client to have no id before its first event. An `EventSource` has one: if
-//! nothing else with an id comes first, its stream begins with an event named
-//! [`start`](Subscribe::start_event), which `onmessage` doesn't receive. Other clients that
-//! disconnect so early miss what you publish until they reconnect, and get no gap. Turn `start` on
-//! for them, or send a [greeting](Subscribe::greeting).
+//! An `EventSource` has an id from the start: if nothing else with an id comes first, its stream
+//! begins with an event named [`start`](Subscribe::start_event). Other clients that disconnect
+//! before their first event miss what you publish until they reconnect, and get no gap. Turn
+//! `start` on for them, or send a [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
 //! twice, and gets a gap for what it misses. Between processes, this needs [the same
@@ -126,8 +113,8 @@
 //! and redirects. To stop it, answer `204`.
 //!
 //! Once all topics have ended, [`Subscription::response`] answers `204` to an `EventSource` that
-//! has nothing left to receive. You might expect a first visit to get the last event at least. It
-//! gets `204` too, unless you ask for [`recent`](Subscribe::recent) events.
+//! has nothing left to receive. A first visit gets `204` too, unless you ask for
+//! [`recent`](Subscribe::recent) events.
 //!
 //! # Progress of a job
 //!
@@ -184,19 +171,17 @@
 //!
 //! With `recent(1)`, a first visit begins with the job's latest state. If a job fails, give its
 //! last event another name, such as `failed`. After the last event, an `EventSource` reconnects,
-//! gets `204` and stops. If your page closes it at `done`, it saves this request.
+//! gets `204` and stops.
 //!
-//! You might expect the topic to end with the process that works on the job. It doesn't, and the
-//! clients keep waiting. The process that then finishes or abandons the job must end the topic.
+//! The topic doesn't end with the process that works on the job, and its clients keep waiting. The
+//! process that then finishes or abandons the job must end the topic.
 //!
 //! The hub forgets an ended topic once its last event exceeds the age limit of the hub's
 //! [`retention`](HubBuilder::retention) and is evicted. From then on, a client without an id would
 //! wait for events. That's why the handler sends the result of an ended job from the table, with an
-//! id that no hub assigns, `over`. A client that reconnects with this id has the result, and gets
-//! `204`. Write the result into the table before you publish the end.
-//!
-//! The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
-//! complete program with a page.
+//! id that no hub assigns, `over`. Write the result into the table before you publish the end. The
+//! example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
+//! program with a page.
 //!
 //! # Only the newest value
 //!
@@ -223,14 +208,11 @@
 //!
 //! A first visit begins with the newest value of each topic, unless you set
 //! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value
-//! that it missed of each topic. The replaced values cause no `gap`. If all topics of your hub are
-//! of this kind, pass [`Retention::latest`](crate::Retention::latest) to
-//! [`retention`](HubBuilder::retention).
+//! that it missed of each topic. The replaced values cause no `gap`. If a client doesn't read, its
+//! connection's [buffers](#memory) can still hold outdated values.
 //!
-//! If a client doesn't read, its connection's [buffers](#memory) can still hold outdated values.
-//! The page
-//! [operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value)
-//! of `tower-sse-redis` says how long Redis keeps values. The example
+//! [Operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value)
+//! says how long Redis keeps values. The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a complete
 //! program with a page.
 //!
@@ -315,13 +297,10 @@
 //! A filter also sees [gaps](GapPolicy), whose name is `gap`, and the
 //! [greeting](Subscribe::greeting). Check the name of the event, here `order`, and pass all others.
 //!
-//! You might expect [`Verdict::Drop`](crate::filter::Verdict::Drop) for another user's order. But a
-//! client that sees few events would keep an old id. If an event after it is evicted, its next
-//! reconnection gets a gap. This filter sends the order's id and nothing else, which a client
-//! [stores][html] without dispatching an event. Firefox [ignores an id without
-//! data](crate::Event::id), and can still get the gap.
-//!
-//! A filter runs for each event and each client. If a few more topics serve the purpose, use those.
+//! With [`Verdict::Drop`](crate::filter::Verdict::Drop), a client that sees few events would keep
+//! an old id. If an event after it is evicted, its next reconnection gets a gap. This filter sends
+//! the order's id and nothing else, which a client [stores][html] without dispatching an event.
+//! Firefox [ignores an id without data](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -331,14 +310,11 @@
 //! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`](crate::Retention)
 //! change these limits.
 //!
-//! You might expect a queue for each client. There's none, and a slow client doesn't delay others.
-//! It gets several events in one frame of about 16 KiB, whose bytes clients at the same position
-//! share. An event of 4 KiB or more has a frame of its own. Each topic caches up to 16 of its
-//! newest frames. Older frames exist only while a connection still has to write them.
-//!
-//! A single client's only buffers are those of its connection: up to 16 frames in hyper, and up to
-//! a few megabytes in the kernel. [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits the
-//! kernel's part.
+//! There's no queue for each client, and a slow client doesn't delay others. It gets several events
+//! in one frame of about 16 KiB, whose bytes clients at the same position share. Each topic caches
+//! up to 16 of its newest frames. A single client's only buffers are those of its connection: up to
+//! 16 frames in hyper, and up to a few megabytes in the kernel, which
+//! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
 //!
 //! # Large events and binary data
 //!
@@ -378,7 +354,7 @@
 //! # Stopping work
 //!
 //! A request to stop a job can arrive at a process that doesn't work on it. Publish the request to
-//! a topic to which the job's task subscribes:
+//! a topic such as `stop:7`, to which the job's task subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -395,11 +371,6 @@
 //!         };
 //!     }
 //!     hub.end(&topic, Event::new().event("done").data("")).await?;
-//!     Ok(())
-//! }
-//!
-//! async fn stop(hub: Hub, job: u64) -> Result<(), PublishError> {
-//!     hub.publish(format!("stop:{job}"), "").await?;
 //!     Ok(())
 //! }
 //! ```

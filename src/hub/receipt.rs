@@ -7,29 +7,22 @@ use crate::{BoxError, error::with_causes, event::EventId, history::Position};
 #[non_exhaustive]
 pub struct Receipt {
     pub(crate) position: Position,
-    /// The number of subscriptions that the topic had in this process.
-    ///
-    /// - Without a [broker](super::Hub::connect), they are counted at publication. Each of these
-    ///   subscriptions sends the event to its client, unless the subscription ends or the event is
-    ///   evicted first.
-    /// - With a broker, they are counted when the broker has acknowledged the event. Subscriptions
-    ///   in other processes are not counted.
+    /// The number of subscriptions that the topic had in this process: at publication or, with a
+    /// [broker](super::Hub::connect), when the broker acknowledged the event. Without a broker, each
+    /// sends the event to its client, unless the subscription ends or the event is evicted first.
     pub subscribers: usize,
 }
 
 impl Receipt {
-    /// Returns the id of the event. If a client received this event last, it sends the id as
-    /// `Last-Event-ID` when it reconnects.
+    /// Returns the id of the event.
     #[must_use]
     pub fn id(&self) -> EventId {
         self.position.into()
     }
 }
 
-/// The reason an event was not published, or may not have been.
-///
-/// The cause, if there is one, is in the variant and in the text of the error.
-/// [`source`](Error::source) returns `None`.
+/// The reason an event was not published, or may not have been. The cause, if any, is in the
+/// variant and in the text of the error. [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -46,14 +39,10 @@ pub enum PublishError {
     /// The event did not reach the broker, or the broker rejected it. It was certainly not
     /// published, so publishing it again does not duplicate it.
     Refused(BoxError),
-    /// The event was sent to the broker, which has not acknowledged it. It may have been published,
-    /// may be published later, or may be lost.
-    ///
-    /// Publishing it again can duplicate it. If duplicates matter, put a key into each event's
-    /// data, so that clients can recognise them.
+    /// The event was sent to the broker, which has not acknowledged it. It may be published or
+    /// lost. Publishing it again can duplicate it, so put a key into its data if duplicates matter.
     Unknown(BoxError),
-    /// [`publish_now`](super::Hub::publish_now) cannot publish, because the hub has a
-    /// [broker](super::Hub::connect). Use [`publish`](super::Hub::publish).
+    /// The hub has a [broker](super::Hub::connect): use [`publish`](super::Hub::publish).
     NotInProcess,
 }
 

@@ -22,18 +22,14 @@ pub struct HubStats {
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,
     /// How old the last event from the [broker](super::Hub::connect) was when it arrived in this
-    /// process, or `None` if the hub has no broker. The lag is zero until the hub has loaded the
-    /// broker's history and then received an event.
-    ///
-    /// After that, the lag shows how far this process is behind, for example while it catches up
-    /// after a disconnection. The lag does not grow while the connection is down. To monitor the
-    /// connection, use the broker's health, such as
+    /// process: how far this process is behind, for example after a disconnection. `None` without a
+    /// broker, and zero until an event follows the loaded history. The lag does not grow while the
+    /// connection is down: to monitor that, use the broker's health, such as
     /// [`tower_sse_redis::Health`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.Health.html).
     pub lag: Option<Duration>,
 }
 
 impl fmt::Display for HubStats {
-    /// Writes the statistics in the text format of Prometheus.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         gauge(f, "sse_hub_memory_bytes", "Memory of events and topics.", self.memory)?;
         gauge(f, "sse_hub_topics", "Topics that are used.", self.topics)?;

@@ -1,9 +1,3 @@
-//! Answering requests from runs: the response of each client, and its body.
-//!
-//! - [`answer`] attaches a client to a run and returns its response, according to the table in
-//!   [`Runs`](crate::runs::Runs#answers).
-//! - [`Attachment`] is the stream of one client's events, and [`RunBody`] the body that has it.
-
 use std::task::{Context, Poll, ready};
 use std::{pin::Pin, sync::Arc};
 
@@ -21,7 +15,6 @@ use crate::connection::{Client, DisconnectGuard, LastEventId};
 use crate::signals::{Handled, INTERRUPTED, interruption};
 use crate::{event::Encoded, headers::make_event_stream, layer::Refusal};
 
-/// The client that sent a request, and its last event id unless that is empty.
 pub(crate) struct Requester {
     pub(crate) client: Client,
     pub(crate) last: Option<LastEventId>,
@@ -39,8 +32,7 @@ impl Requester {
     }
 }
 
-/// Waits until the run's call has answered, attaches the client, and returns its response. Returns
-/// `None` if the run is forgotten, or if the call did not return an event stream.
+/// Returns `None` if the run is forgotten, or if the call did not return an event stream.
 pub(crate) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
@@ -58,8 +50,6 @@ pub(crate) async fn answer(
     }
 }
 
-/// Returns the response for the client that started a run, if the run ended before the call
-/// answered.
 pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
     match reader.record.phase().outcome() {
         Some(outcome) => nothing_left(reader, outcome, requester),
@@ -67,8 +57,7 @@ pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Resp
     }
 }
 
-/// Returns the response for the client that started a run which is forgotten, for example because
-/// the run was replaced before its call had answered.
+/// A run is forgotten, for example, if it was replaced before its call had answered.
 pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<AnswerBody> {
     // A run that has recorded events was answered, and its retention is over.
     let outcome = record.phase().outcome().filter(|_| record.lock().newest == 0);
@@ -76,13 +65,11 @@ pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<Answ
     answer.unwrap_or_else(|| not_found(requester))
 }
 
-/// Returns the response for a client that has seen all events of a run that has ended.
 fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
     without_stream(outcome, requester).unwrap_or_else(|| events(reader))
 }
 
-/// Returns the response for a client for which a run that has ended has no events, or `None` if the
-/// client gets an empty stream.
+/// Returns `None` if the client gets an empty stream.
 fn without_stream(outcome: Outcome, requester: &Requester) -> Option<Response<AnswerBody>> {
     let is_first_visit = requester.last.is_none();
     match (outcome, requester.client) {
@@ -114,20 +101,17 @@ fn events(reader: Reader) -> Response<AnswerBody> {
     response
 }
 
-/// Returns the response to an id that cannot be resumed. The response is the same for every reason,
-/// so it does not reveal whether a run exists.
+/// The response is the same for every reason, so it does not reveal whether a run exists.
 pub(crate) fn not_found(requester: &Requester) -> Response<AnswerBody> {
     unfinished(requester).unwrap_or_else(|| status(StatusCode::NOT_FOUND))
 }
 
-/// Returns the response for an `EventSource` that has a part of an answer, and cannot get the rest.
 pub(crate) fn unfinished(requester: &Requester) -> Option<Response<AnswerBody>> {
     let has_part = requester.client == Client::EventSource && requester.last.is_some();
     has_part.then(|| interrupted(requester))
 }
 
-/// Returns the response that tells an `EventSource` once that its answer is incomplete. A page
-/// cannot tell a `404` from the `204` at the end of a complete answer.
+/// A page cannot tell a `404` from the `204` at the end of a complete answer.
 fn interrupted(requester: &Requester) -> Response<AnswerBody> {
     if requester.last.as_ref().is_some_and(|last| last.as_str() == INTERRUPTED) {
         return status(StatusCode::NO_CONTENT);
@@ -144,7 +128,6 @@ pub(crate) fn refusal(client: Client) -> Response<AnswerBody> {
     Refusal::per_client().refuse(Response::new(()), client, SseBody::whole)
 }
 
-/// Returns the response to a request whose key is invalid. Its body names the fault.
 pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
     let mut response = status(StatusCode::BAD_REQUEST);
     *response.body_mut() = SseBody::whole(error.to_string().into());
@@ -165,10 +148,9 @@ fn status(status: StatusCode) -> Response<AnswerBody> {
 impl StartError {
     /// Returns the answer to a request for which no run was started.
     ///
-    /// For [`NotFound`](Self::NotFound), the answer is a `404`. An `EventSource` with an id gets the
-    /// event [`interrupted`](super#half-an-answer) instead. For all other errors, the answer is
-    /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
-    /// which it reconnects, and other clients get a `503` with `Retry-After`.
+    /// For [`NotFound`](Self::NotFound), the answer is a `404`, or the event
+    /// [`interrupted`](super#half-an-answer) for an `EventSource` with an id. For all other errors,
+    /// the answer is [`Refusal::per_client`](crate::Refusal::per_client).
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<RunBody> {
         self.answer_to(&Requester::of_parts(parts)).map(RunBody::answer)
@@ -233,10 +215,8 @@ impl Stream for Attachment {
 
 opaque_debug!(Attachment);
 
-/// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
 pub(crate) type AnswerBody = SseBody<Box<EventBody<Attachment>>>;
 
-/// Returns the body that sends the events of a run.
 pub(crate) fn events_of(reader: Reader) -> AnswerBody {
     SseBody::pass_through(Box::new(EventBody::expecting_layer(Attachment::new(reader))))
 }
@@ -271,8 +251,7 @@ impl<B> RunBody<B> {
 }
 
 impl<B: Body> RunBody<B> {
-    /// Passes `body` through. The end of the body fires the [`Disconnect`](crate::Disconnect) of
-    /// the call.
+    /// The end of the body fires the [`Disconnect`](crate::Disconnect) of the call.
     pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
         Self { kind: Kind::PassThrough { body: SseBody::tracked(body, guard) } }
     }

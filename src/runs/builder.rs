@@ -16,8 +16,7 @@ impl Runs {
         RunsBuilder::default()
     }
 
-    /// Connects to a store, with the default limits. All processes that use the store share their
-    /// runs. See [`RunsBuilder::connect`].
+    /// Connects to a store with the default limits. See [`RunsBuilder::connect`].
     ///
     /// # Errors
     ///
@@ -62,32 +61,24 @@ impl RunsBuilder {
     /// # Size
     ///
     /// Each event counts as its size on the wire plus 112 bytes. With the default, a run keeps
-    /// about 13,000 events of 45 bytes each, or 5,000 events of 300 bytes each. A language model's
-    /// token, wrapped in the vendor's JSON, makes an event of about 300 bytes.
+    /// about 5,000 events of 300 bytes each, which is the size of a language model's token in the
+    /// vendor's JSON. A run fails if one of its events does not fit into the limit.
     ///
-    /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
-    ///
-    /// - While a client is attached, only events that the fastest client has read are evicted. If
-    ///   that does not make enough room, the source waits until the fastest client has read more.
-    ///   If a slower client needs an evicted event, its response body fails, and it gets `404` when
-    ///   it reconnects.
-    /// - While no client is attached, any event can be evicted, so the source never waits. A client
-    ///   that attaches later and needs an evicted event gets `404`.
-    ///
-    /// A run fails if one of its events does not fit into the limit.
+    /// Once a run has reached the limit, the oldest events are evicted to make room for new ones.
+    /// While a client is attached, only events that the fastest client has read are evicted, and
+    /// the source waits for it. While no client is attached, the source never waits. A client that
+    /// needs an evicted event gets `404`, or its response body fails if it is attached.
     ///
     /// A new run is admitted only if [`max_memory`](Self::max_memory) can hold a run of this size
-    /// for each running run, including the new one. So each running run can use all of it. The
-    /// exception: if `max_memory` cannot hold even one run of this size, one run at a time is
-    /// admitted, and keeps less.
+    /// for each running run, including the new one. If it cannot hold even one, one run at a time
+    /// is admitted, and keeps less.
     ///
     /// # Age
     ///
     /// After this time, the key is free. Clients that are still reading the run can read the rest,
     /// unless [`max_memory`](Self::max_memory) evicts it. With a [store](super::RunStore), each run
-    /// is kept there for at least a minute and at least four [leases](super#several-processes).
-    /// During this time, the key stays taken, and requests for a completed run are answered from
-    /// the store. With an age of zero, a run can be gone before its handler calls
+    /// is kept there for at least a minute and at least four [leases](super#several-processes), and
+    /// the key stays taken. With an age of zero, a run can be gone before its handler calls
     /// [`Run::answer`](super::Run::answer), which then returns `404`. More than ten years count as
     /// ten years.
     ///
@@ -106,50 +97,39 @@ impl RunsBuilder {
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
     ///
     /// A running run is never evicted to make room. For each running run, the size of
-    /// [`retention`](Self::retention) is reserved, plus 2,752 bytes for the bookkeeping of a run
-    /// with the longest key. A new run is admitted only if `max_memory` has room for this run and
-    /// all running runs. With the defaults, 1,022 runs can run at a time. Further requests are
-    /// refused with [`StartError::Full`](super::StartError::Full). If answers are short, lower that
-    /// size to admit more runs: with 64 KiB, the default memory has room for the 10,000 runs that
+    /// [`retention`](Self::retention) is reserved, plus 2,752 bytes. With the defaults, 1,022 runs
+    /// can run at a time. Further requests are refused with
+    /// [`StartError::Full`](super::StartError::Full). If answers are short, lower that size to
+    /// admit more runs: with 64 KiB, the default memory has room for the 10,000 runs that
     /// [`max_running`](Self::max_running) allows by default.
     ///
-    /// Most running runs need less memory than is reserved for them. The rest is used to keep ended
-    /// runs. When new events or a new run need room, the following is evicted, in this order:
+    /// What running runs do not need is used to keep ended runs. When new events or a new run need
+    /// room, the following is evicted, in this order:
     ///
     /// 1. Ended runs that no client reads, beginning with the run that ended first.
     /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
-    ///    first. If an attached client needs an evicted event, its response body fails. A new
-    ///    request that needs an evicted event gets a refusal. In both cases, the process loads the
-    ///    run again when the client reconnects.
+    ///    first. If an attached client needs an evicted event, its body fails, and a new request
+    ///    gets a refusal. The process loads the run again when the client reconnects.
     /// 3. Ended runs that clients still read. The bodies of these clients fail.
     ///
-    /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
-    /// its end. Until then, a new run that needs the ended run's memory is refused.
-    ///
-    /// The limit counts runs, their events, and their frames. A frame is a copy of several
-    /// consecutive events. A run keeps frames for clients that are behind. Bookkeeping counts too:
-    /// 112 bytes for each event, less than 200 bytes for each frame, less than 2 KiB for each
-    /// running run, and less than 1 KiB for each ended run. Long keys and error texts add to that.
-    /// No room is reserved for frames: a frame is kept only if there is room when a client reads
-    /// it. If the running runs then grow to their limits, the kept frames can take the total above
-    /// `bytes`. So can an event that a source has begun but not completed. These do not count:
+    /// The limit counts runs, their events, and the copies of events (frames) that are kept for
+    /// clients that are behind, with their bookkeeping: 112 bytes for each event, less than 200
+    /// bytes for each frame, less than 2 KiB for each running run, and less than 1 KiB for each
+    /// ended run. Long keys and error texts add to that. An ended run of 100 events of 45 bytes
+    /// each counts as 16 kB. No room is reserved for frames, or for an event that a source has
+    /// begun but not completed: these can take the total above `bytes`. These do not count:
     ///
     /// - The future of the run's call, and the run's source, with everything that these two hold.
-    /// - Evicted events and frames that a server still has to send. Each is in memory only once,
-    ///   however many clients wait for it.
-    /// - Unused space in the chunks of up to 1 KiB that small events share: before a run's oldest
-    ///   event and after its newest event.
+    /// - Evicted events and frames that a server still has to send.
+    /// - Unused space in the chunks of up to 1 KiB that small events share.
     ///
-    /// In total, an ended run of 100 events of 45 bytes each counts as 16 kB. A client that
-    /// attaches to it adds a frame, which counts as 5 kB. If 16 clients resume after different
-    /// events, their frames count as 69 kB.
-    ///
-    /// With a [store](super::RunStore), a second limit of the same size applies to the memory that
-    /// the runs of this process take in the store, including keys and bookkeeping. In Redis, a run
-    /// takes about 5.3 kB, plus the size of its events, plus twice the length of its
-    /// percent-encoded key. Each batch of events that was sent to Redis adds 48 bytes. Above the
-    /// limit, the process first deletes from the store ended runs whose key a newer run has taken,
-    /// then other ended runs, in the order in which the store recorded their ends.
+    /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
+    /// its end, and a second limit of the same size applies to the memory that the runs of this
+    /// process take in the store. In Redis, a run takes about 5.3 kB, plus the size of its events,
+    /// plus twice the length of its percent-encoded key. Each batch of events that was sent to
+    /// Redis adds 48 bytes. Above the limit, the process first deletes from the store ended runs
+    /// whose key a newer run has taken, then other ended runs, in the order in which the store
+    /// recorded their ends.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -162,21 +142,12 @@ impl RunsBuilder {
     /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
     /// last. Two things count only towards `max_memory`: [frames](Self::max_memory) that are made
     /// after a run's end, and a run that a client still reads after the run was replaced, or after
-    /// the age of [`retention`](Self::retention). Running runs of an owner are limited by
-    /// [`max_running_per_owner`](Self::max_running_per_owner) and
-    /// [`retention`](Self::retention). Runs with a [shared](super::RunKey::shared) key have
-    /// no owner, so this limit does not apply to them.
+    /// the age of [`retention`](Self::retention). The limit does not apply to runs with a
+    /// [shared](super::RunKey::shared) key.
     ///
-    /// With a [store](super::RunStore), runs are evicted in the order in which the store recorded
-    /// their ends. The limit then also applies to the memory that an owner's ended runs take in the
-    /// store. There, a call that returned no event stream also counts, for two
-    /// [leases](super#several-processes) after its answer. Each process counts only its own runs.
-    ///
-    /// ```
-    /// use tower_sse::runs::Runs;
-    ///
-    /// let runs = Runs::builder().max_memory(1 << 30).max_memory_per_owner(16 << 20).build();
-    /// ```
+    /// With a [store](super::RunStore), the limit also applies to the memory that an owner's ended
+    /// runs of this process take in the store. There, a call that returned no event stream also
+    /// counts, for two [leases](super#several-processes) after its answer.
     pub fn max_memory_per_owner(mut self, bytes: usize) -> Self {
         self.options.max_memory_per_owner = Some(bytes);
         self
@@ -206,14 +177,6 @@ impl RunsBuilder {
     /// The time counts from the start of the run. Without a limit, a browser page that stays open
     /// keeps an endless source running.
     ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use tower_sse::runs::Runs;
-    ///
-    /// let runs = Runs::builder().max_duration(Duration::from_secs(3600)).build();
-    /// ```
-    ///
     /// # Panics
     ///
     /// Panics if the time is zero, because no run could start.
@@ -237,10 +200,8 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits how many runs of one owner may be running at a time. The default is 16.
-    ///
-    /// Runs with a [shared](super::RunKey::shared) key have no owner: only
-    /// [`max_running`](Self::max_running) limits them.
+    /// Limits how many runs of one owner may be running at a time. The default is 16. Runs with a
+    /// [shared](super::RunKey::shared) key have no owner.
     ///
     /// # Panics
     ///
@@ -257,17 +218,15 @@ impl RunsBuilder {
     ///
     /// Without a store, it is called once for each run. With a store, it can be called twice for a
     /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies,
-    /// another process calls its own closures for the run [soon](super#several-processes), with a
-    /// [`RunEnd`] whose [`bytes`](RunEnd::bytes) is 0. No client need ask for the run, but one
-    /// process must live.
+    /// another process [soon](super#several-processes) calls its own closures for the run.
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or
     /// interrupted, before it has answered. It is not called if the call returns anything but an
     /// event stream.
     ///
-    /// The closure is called on the thread that ends the run, while that thread holds no lock of
-    /// the `Runs`. All closures are called, in the order in which they were added. If a closure
-    /// panics, the panic is caught.
+    /// The closure is called on the thread that ends the run, which holds no lock of the `Runs`.
+    /// All closures are called, in the order in which they were added. If a closure panics, the
+    /// panic is caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,

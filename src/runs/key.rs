@@ -9,20 +9,9 @@ const MAX_LEN: usize = 512;
 /// The key of a run: an owner and a name. Only clients of this owner can reach the run, unless the
 /// key is [shared](Self::shared).
 ///
-/// With the [layer](super::Runs::layer), a key must name one answer, such as one turn of a chat.
-/// With [`Runs::replace`](super::Runs::replace), a key can name a whole chat, and the run is the
-/// current turn.
-///
-/// If clients choose the names, use keys with an owner, such as the user's id from an authenticated
-/// session. If two owners use the same name, they have two runs.
-///
-/// ```
-/// use tower_sse::runs::RunKey;
-///
-/// assert_ne!(RunKey::new("user:42", "turn:7")?, RunKey::new("user:43", "turn:7")?);
-/// assert!(RunKey::new("user:42", "").is_err());
-/// # Ok::<_, tower_sse::runs::InvalidKey>(())
-/// ```
+/// A key names [one answer or a whole chat](super#keys). If clients choose the names, use keys with
+/// an owner, such as the user's id from an authenticated session: two owners with the same name
+/// have two runs.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RunKey {
     owner: Option<Arc<str>>,
@@ -43,10 +32,9 @@ impl RunKey {
         Ok(Self { owner, name: part("name", name.as_ref())? })
     }
 
-    /// Creates the key of a run without an owner: every client that knows the name can attach to
-    /// the run, cancel it and replace it.
-    ///
-    /// Use such a key for names that the server generates at random, or for public answers.
+    /// Creates the key of a run without an owner, for names that the server generates at random, or
+    /// for public answers. Every client that knows the name can attach to the run, cancel it and
+    /// replace it.
     ///
     /// # Errors
     ///
@@ -71,7 +59,6 @@ impl RunKey {
         self.owner.as_ref()
     }
 
-    /// Returns the total length of both parts in bytes.
     pub(super) fn len(&self) -> usize {
         self.owner.as_ref().map_or(0, |owner| owner.len()) + self.name.len()
     }
@@ -84,8 +71,8 @@ fn part(part: &'static str, text: &str) -> Result<Arc<str>, InvalidKey> {
     }
 }
 
-/// Formats the key without the owner, because an owner can be a session's secret. Omits the name of
-/// a shared run too, because any client that knows this name can attach.
+/// Omits the owner, which can be a session's secret, and the name of a shared run, with which any
+/// client can attach.
 impl fmt::Debug for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = f.debug_struct("RunKey");
@@ -97,13 +84,6 @@ impl fmt::Debug for RunKey {
 }
 
 /// The error of creating a [`RunKey`] whose owner or name is empty or too long.
-///
-/// ```
-/// use tower_sse::runs::RunKey;
-///
-/// let error = RunKey::new("user:42", "x".repeat(513)).unwrap_err();
-/// assert_eq!(error.to_string(), "run name has 513 bytes, and the maximum is 512");
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidKey {
     part: &'static str,
@@ -129,14 +109,13 @@ const UNIQUE_BITS: u32 = 40;
 /// have the same order as their times.
 const UNIQUE: u128 = 1 << 86;
 
-/// Returns the epoch of a new run, later than `earlier`.
 pub(crate) fn epoch_after(earlier: Option<Epoch>) -> Epoch {
     let next = earlier.map_or(0, |earlier| earlier.0 + 1);
     Epoch::now().max(Epoch(next))
 }
 
-/// Returns an epoch later than `earlier`, with 40 random bits. Another process is very unlikely to
-/// have the same epoch, even if the clocks are equal or stand still.
+/// Adds 40 random bits: another process is very unlikely to have the same epoch, even if the clocks
+/// are equal or stand still.
 pub(crate) fn unique_epoch(earlier: Option<Epoch>) -> Epoch {
     unique_epoch_at(milliseconds(), earlier)
 }
@@ -148,18 +127,16 @@ fn unique_epoch_at(milliseconds: u64, earlier: Option<Epoch>) -> Epoch {
     Epoch(UNIQUE | (time & (UNIQUE - 1)) | u128::from(random))
 }
 
-/// Returns the milliseconds from 1970 to the creation of a unique epoch.
 fn created_at(unique: Epoch) -> u64 {
     ((unique.0 & (UNIQUE - 1)) >> UNIQUE_BITS) as u64
 }
 
-/// Returns the time since a unique epoch was created, according to the clock of this machine.
 pub(crate) fn epoch_age(unique: Epoch) -> Duration {
     let created = UNIX_EPOCH + Duration::from_millis(created_at(unique));
     now().duration_since(created).unwrap_or_default()
 }
 
-/// Returns random bits. In a simulation, they depend only on its seed.
+/// In a simulation, they depend only on its seed.
 pub(crate) fn random() -> u64 {
     #[cfg(tower_sse_simulation)]
     return fastrand::u64(..);

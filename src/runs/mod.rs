@@ -31,8 +31,8 @@
 //! ```
 //!
 //! A client that repeats its `POST` gets the same answer. If the run failed, was stopped or is no
-//! longer kept, a repeated `POST` without an id starts a new one. You might expect a run to outlive
-//! its process too. It doesn't: if the process dies, the run is interrupted.
+//! longer kept, a repeated `POST` without an id starts a new one. A run doesn't outlive its
+//! process: if the process dies, the run is interrupted.
 //!
 //! Your handler behind the layer needs no change. It can return a stream of this crate, axum's own
 //! `Sse`, or the bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For
@@ -56,26 +56,18 @@
 //! can't reach the run, even with the same name and a valid id. Check permissions in an outer
 //! layer: only the request that starts a run reaches the handler.
 //!
-//! The layer handles every request with a key, except `HEAD` and `OPTIONS`. If a route stops runs,
-//! keep it outside of the layer, or return no key for its requests.
-//!
 //! # Clients
 //!
 //! With the layer, a client without a last event id gets all events of a run that is running or has
-//! completed. If the run ended in any other way, the request starts a new one, and from then on,
-//! ids of the old run get `404`.
+//! completed. If the run ended in any other way, the request starts a new one. A client with an id
+//! of the run gets the events after that id. With any other id, or one after which an event was
+//! evicted, it gets `404`, and no run is started. An `EventSource` gets
+//! [`interrupted`](#half-an-answer) instead. [`Runs`](Runs#answers) has the table of all answers,
+//! and [`Outcome`] says how the clients' streams end.
 //!
-//! A client with an id of the run gets the events after that id. With any other id it gets `404`,
-//! and no run is started. An `EventSource` gets [`interrupted`](#half-an-answer) instead.
-//!
-//! If a client needs an event that was evicted from memory, it gets this answer too, or its body
-//! fails if it's already attached. A running run evicts events only at its [size
-//! limit](RunsBuilder::retention).
-//!
-//! You might expect a run to stop when its client disconnects. It goes on until your program
+//! A run doesn't stop when its client disconnects. It goes on until your program
 //! [cancels](Runs::cancel) it, or until it has had no client for
-//! [`abandon_after`](RunsBuilder::abandon_after). [`Runs`](Runs#answers) has the table of all
-//! answers, and [`Outcome`] says how the clients' streams end.
+//! [`abandon_after`](RunsBuilder::abandon_after).
 //!
 //! # Half an answer
 //!
@@ -147,14 +139,9 @@
 //! # Memory and back-pressure
 //!
 //! [`RunsBuilder`] limits the size of each run, and the memory and number of runs, in total and per
-//! owner. Other options set how long runs are kept, and when runs without clients are abandoned.
-//!
-//! You might expect a full run to evict its oldest events. While clients are attached, it never
-//! evicts what the fastest of them hasn't read: the source waits. Slower clients can lose events,
-//! and their bodies then fail. While no client is attached, the source doesn't wait.
-//!
-//! A run starts only if the memory limit has room for it and all running runs at their maximum
-//! size.
+//! owner. A full run never evicts what the fastest attached client hasn't read: the source waits.
+//! Slower clients can lose events, and their bodies then fail. While no client is attached, the
+//! source doesn't wait. [`retention`](RunsBuilder::retention) has the details.
 //!
 //! # The order of layers
 //!
@@ -169,16 +156,10 @@
 //! - Outside of layers that set task-locals for the handler. The call runs on another task, but
 //!   still in the tracing span of its request.
 //!
-//! If an `SseLayer` inside of the `RunLayer` ends the stream early, for example at its maximum age,
-//! the run fails.
-//!
 //! # Shutdown
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
-//! is long enough for an answer. You might expect the clients to stay for it, but by default,
-//! `SseLayer` ends the streams of `GET` requests at once. To keep them open, answer with
-//! `StreamOptions::new().drain(Drain::after(grace + Duration::from_secs(5)))`. Every client then
-//! gets its whole answer or, if this takes longer than `grace`, a body that fails. The page on
+//! is long enough for an answer, and keep the clients' streams open for it. The page on
 //! [shutdown](crate::guide::shutdown#runs) has the code.
 //!
 //! Without a [store](#several-processes), a restart loses all runs. A request with a last event id
@@ -224,14 +205,12 @@
 //! new run, and the others join it. A process that has had no contact with the store for one
 //! *lease* period can be declared dead too.
 //!
-//! [`on_end`](RunsBuilder::on_end) is called by the run's process. If that died, another one calls
-//! its own `on_end` with [`Interrupted`](Outcome::Interrupted), within two lease periods, whether
-//! or not a client asks for the run. It can take a quarter of a period longer if all other
-//! processes connected to the store less than two periods ago.
-//!
-//! You might expect one report for each run. There can be two, with the same [`RunEnd::id`], if a
-//! run ends while its process can't reach the store. If the process that reports for a dead one
-//! dies or loses the store at that moment, another one reports again some periods later.
+//! Another process calls its own [`on_end`](RunsBuilder::on_end) with
+//! [`Interrupted`](Outcome::Interrupted), within two lease periods, whether or not a client asks
+//! for the run. It can take a quarter of a period longer if all other processes connected to the
+//! store less than two periods ago. There can be two reports with the same [`RunEnd::id`], if a run
+//! ends while its process can't reach the store. If the process that reports for a dead one dies or
+//! loses the store at that moment, another one reports again some periods later.
 //!
 //! ## If the store loses its data
 //!
@@ -253,25 +232,8 @@
 //! No run starts, because an answer could be paid for twice. The layer and [`Runs::start`] still
 //! attach a request without an id, or with an id of the run, to a run that is running in their own
 //! process. They refuse all other requests with a key. [`Runs::replace`] does the same for requests
-//! with an id, and refuses all without one. The error is [`StartError::Unavailable`]. To send an
-//! unrecorded answer instead, match this error:
-//!
-//! ```
-//! use axum::response::{IntoResponse, Response};
-//! use http::request::Parts;
-//! use tower_sse::{Event, runs::{RunKey, Runs, StartError}};
-//! # use futures_util::{Stream, stream};
-//! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
-//!
-//! # #[cfg(feature = "axum")]
-//! async fn chat(runs: Runs, key: RunKey, parts: Parts) -> Response {
-//!     match runs.start(&key, &parts, tokens).await {
-//!         Ok(run) => run.answer(&parts).await.into_response(),
-//!         Err(StartError::Unavailable) => tower_sse::response(tokens()).into_response(),
-//!         Err(error) => error.answer(&parts).into_response(),
-//!     }
-//! }
-//! ```
+//! with an id, and refuses all without one. The error is [`StartError::Unavailable`]: to send an
+//! unrecorded answer instead, match it.
 //!
 //! # A hub or a run
 //!
@@ -312,8 +274,7 @@
 //! }
 //! ```
 //!
-//! Call this in your handler, with the run from [`Runs::start`] or [`Runs::replace`]. A repeated
-//! request can get the same run, so `save` must accept an answer that is already stored.
+//! A repeated request can get the same run, so `save` must accept an answer that is already stored.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:

@@ -6,7 +6,6 @@ use crate::history::{ENTRY_OVERHEAD, Retention};
 
 pub(crate) type OnEnd = Opaque<Arc<dyn Fn(&RunEnd) + Send + Sync>>;
 
-/// The options that a [`RunsBuilder`](super::RunsBuilder) sets.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) retain_bytes: usize,
@@ -19,7 +18,6 @@ pub struct Options {
     pub(crate) on_end: Vec<OnEnd>,
 }
 
-/// The limits on the number of running runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunLimits {
     pub(crate) running: usize,
@@ -31,17 +29,14 @@ pub(crate) struct RunLimits {
 pub(super) const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Options {
-    /// Returns the maximum memory of the events of a run.
     pub(super) fn max_record(&self) -> usize {
         self.retain_bytes.min(self.max_memory.saturating_sub(MAX_OVERHEAD))
     }
 
-    /// Returns the maximum size of an event on the wire.
     pub(super) fn max_event(&self) -> usize {
         max_event(self.max_record())
     }
 
-    /// Returns the maximum memory of `count` running runs, without their frames.
     pub(super) fn memory_of_running(&self, count: usize) -> usize {
         (self.max_record() + MAX_OVERHEAD).saturating_mul(count)
     }
@@ -70,7 +65,6 @@ pub(crate) const TASK_OVERHEAD: usize = 1024;
 /// The maximum memory of a running run besides its events, with the longest key.
 pub(crate) const MAX_OVERHEAD: usize = RUN_OVERHEAD + TASK_OVERHEAD + RunKey::MAX_LEN;
 
-/// Returns the maximum size on the wire of an event of a run that keeps this number of bytes.
 pub(crate) const fn max_event(retain_bytes: usize) -> usize {
     retain_bytes.saturating_sub(ENTRY_OVERHEAD)
 }

@@ -24,13 +24,12 @@ pub enum Outcome {
     ///   stream early.
     Failed,
     /// The program cancelled or replaced the run. Or, while no other client was attached, an outer
-    /// layer [refused](super::Run::answer) the client that started the run. If the answers pass
-    /// through an [`SseLayer`](crate::SseLayer), the stream of every attached client ends cleanly,
-    /// without the [terminator](crate::SseLayer::terminator). Without `SseLayer`, the bodies fail.
-    /// An [`Attachment`](super::Attachment) fails in both cases.
+    /// layer [refused](super::Run::answer) the client that started the run. Through an
+    /// [`SseLayer`](crate::SseLayer), the stream of every attached client ends cleanly, without the
+    /// [terminator](crate::SseLayer::terminator). Without it, the bodies fail. An
+    /// [`Attachment`](super::Attachment) fails in both cases.
     Cancelled,
-    /// The run had no client for the time that
-    /// [`abandon_after`](super::RunsBuilder::abandon_after) sets.
+    /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
     /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
     /// every attached client ends as after [`Failed`](Self::Failed).
@@ -38,7 +37,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All outcomes, in the order of the variants, which is the order of their counters.
+    /// In the order of the variants, which is the order of their counters.
     pub(crate) const ALL: [Self; 5] =
         [Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned, Self::Interrupted];
 
@@ -54,7 +53,6 @@ impl Outcome {
         }
     }
 
-    /// Returns the reason that a handler's [`Disconnect`](crate::Disconnect) reports.
     pub(crate) const fn close_reason(self) -> CloseReason {
         match self {
             Self::Completed => CloseReason::Ended,
@@ -82,11 +80,11 @@ pub struct RunEnd {
     pub(crate) epoch: Epoch,
     /// How the run ended.
     pub outcome: Outcome,
-    /// The number of recorded events, including those that have been evicted. If the process of the
-    /// run died, this is the number of events that the process had exported to the store.
+    /// The number of recorded events, including evicted ones or, if the process of the run died, of
+    /// those that it had exported to the store.
     pub events: u64,
-    /// The total size of all recorded events in bytes on the wire, including their ids. If the
-    /// process of the run died, this is 0, because the store does not know the size.
+    /// The total size of all recorded events in bytes on the wire, including their ids, or 0 if the
+    /// process of the run died.
     pub bytes: u64,
     /// The time from the start of the call to the end of the run. If the process of the run died,
     /// this is the time until another process noticed the death.
@@ -94,17 +92,13 @@ pub struct RunEnd {
 }
 
 impl RunEnd {
-    /// Creates the report of a run whose process is dead.
     pub(crate) fn of_dead(key: RunKey, epoch: Epoch, events: u64) -> Self {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
     /// Returns the epoch of the run, which is the first part of each event's id. No other run with
-    /// the same key has this epoch.
-    ///
-    /// If several processes share runs, a run can be reported twice, for example if it ended while
-    /// its process could not reach the store. To count each run only once, compare the keys and
-    /// epochs of the reports.
+    /// the same key has this epoch. Several processes can report a run twice: compare the keys and
+    /// epochs to count it once.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -123,9 +117,8 @@ pub enum StartError {
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// The request has a last event id, but no run has the request's key. With a
-    /// [store](super#several-processes), this error is also returned if the id does not belong to
-    /// the run with the key. A new run would not continue the answer to which the id belongs.
+    /// The request has a last event id, but no run has the request's key or, with a
+    /// [store](super#several-processes), the id does not belong to the run with the key.
     NotFound,
     /// No run could be returned, and a new run might duplicate an existing one, for one of these
     /// reasons:
@@ -156,14 +149,12 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// The text of a `RunError` says why the attachment failed. If the run's stream failed, the text
-/// contains the stream's error and its causes. If the stream failed in this process,
-/// [`error`](Self::error) returns the stream's error, and the closure of
-/// [`on_error`](crate::SseLayer::on_error) receives that error instead of the `RunError`.
-///
-/// The chain of [`Error::source`] does not contain the stream's error. If it did,
-/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake an error of the run for a
-/// cancellation of this client's stream.
+/// The text says why the attachment failed. If the run's stream failed, it contains the stream's
+/// error and its causes. [`error`](Self::error) returns the stream's error, which
+/// [`on_error`](crate::SseLayer::on_error) receives, if the stream failed in this process. The
+/// chain of [`Error::source`] does not contain it, because
+/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake it for a cancellation of
+/// this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 
@@ -195,9 +186,8 @@ impl RunError {
     /// Returns the error that the source of the run returned, without the
     /// [wrappers](crate::guide::errors#the-error-of-the-program) that frameworks such as axum add.
     ///
-    /// Returns `None` if the run ended in any other way, such as by a panic. Returns `None` too if
-    /// the source failed in another process, because processes share only the text of an error. The
-    /// error is kept for as long as the run is kept, and does not count towards
+    /// Returns `None` if the run ended in any other way, such as by a panic, or if the source
+    /// failed in another process. The error is kept as long as the run, and does not count towards
     /// [`max_memory`](super::RunsBuilder::max_memory).
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
@@ -255,7 +245,6 @@ struct Inner {
 }
 
 impl Failure {
-    /// Creates the failure of a source that returned an error.
     pub(crate) fn of(error: BoxError) -> Self {
         let text = bounded(with_causes(program_error(&*error)).into());
         Self(Arc::new(Inner { text, error: Some(RecordedError(error.into())) }))
@@ -265,7 +254,6 @@ impl Failure {
         &self.0.text
     }
 
-    /// Returns the error of the source. Other processes have its text only.
     pub(crate) fn error(&self) -> Option<&RecordedError> {
         self.0.error.as_ref()
     }
@@ -283,7 +271,6 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// Returns an error's text, or as much of it as is kept.
 fn bounded(text: Arc<str>) -> Arc<str> {
     if text.len() <= MAX_TEXT {
         return text;

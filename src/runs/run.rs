@@ -10,9 +10,7 @@ use crate::{connection::LastEventId, decode::Message, event::EventId, signals::O
 
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.
 ///
-/// [`Runs::start`](super::Runs::start), [`Runs::replace`](super::Runs::replace) and
-/// [`Runs::get`](super::Runs::get) return handles. Clones of a handle refer to the same run.
-/// Dropping a handle neither stops the run nor detaches a client.
+/// Clones refer to the same run. Dropping a handle neither stops the run nor detaches a client.
 #[derive(Clone)]
 pub struct Run {
     runs: Runs,
@@ -32,28 +30,15 @@ impl Run {
         &self.record.key
     }
 
-    /// Returns all events that have been recorded so far, so that a program can store them. The
-    /// list is complete once the run has [ended](Self::ended). But if this process has lost contact
-    /// with the run's process, the list has only the events that this process has received.
+    /// Returns all events that have been recorded so far, so that a program can
+    /// [store](super#storing-answers) them. The list is complete once the run has
+    /// [ended](Self::ended), unless this process has lost contact with the run's process.
     ///
     /// Returns `None` if an event was evicted. A run that is running in this process evicts events
-    /// only once it has reached its [size limit](super::RunsBuilder::retention). A run that has
-    /// ended, or that belongs to another process, can also lose its events when a memory limit such
-    /// as [`max_memory`](super::RunsBuilder::max_memory) is reached, or when
-    /// its [age limit](super::RunsBuilder::retention) has passed after its end.
-    ///
-    /// ```
-    /// use tower_sse::runs::{Outcome, Run};
-    /// # async fn save(_: &str, _: String) {}
-    ///
-    /// async fn store(run: Run) {
-    ///     if run.ended().await == Some(Outcome::Completed) && let Some(messages) = run.messages() {
-    ///         let text = messages.iter().map(|message| message.data.as_str()).collect();
-    ///         save(run.key().name(), text).await;
-    ///     }
-    /// }
-    /// # _ = store;
-    /// ```
+    /// only once it has reached its [size limit](super::RunsBuilder::retention). Any other run can
+    /// also lose its events when a memory limit such as
+    /// [`max_memory`](super::RunsBuilder::max_memory) is reached, or when its age limit has passed
+    /// after its end.
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()
@@ -62,20 +47,9 @@ impl Run {
     /// Returns the id of the run's event number `n`. The first event has the number 1, and with 0, the
     /// id is that of a client that has seen no event.
     ///
-    /// With this id, a client resumes that counts events instead of storing ids, such as one that
-    /// sends `?after=41`. The run need not have the event: if it was evicted, or does not exist yet,
-    /// [`answer`](Self::answer) treats the id like every id that [cannot be
-    /// resumed](super::Runs#answers), and [`attach`](Self::attach) returns `None`.
-    ///
-    /// ```
-    /// use http::{Response, request::Parts};
-    /// use tower_sse::runs::{Run, RunBody};
-    ///
-    /// async fn resume(run: Run, after: u64, mut parts: Parts) -> Response<RunBody> {
-    ///     parts.extensions.insert(run.event_id(after));
-    ///     run.answer(&parts).await
-    /// }
-    /// ```
+    /// Insert it into the request's extensions before [`answer`](Self::answer), for a client that
+    /// counts events instead of storing ids, such as one that sends `?after=41`. If the event was
+    /// evicted, or does not exist yet, the id [cannot be resumed](super::Runs#answers).
     #[must_use]
     pub fn event_id(&self, n: u64) -> LastEventId {
         EventId::from(Position { epoch: self.record.epoch, sequence: n }).into()
@@ -84,8 +58,7 @@ impl Run {
     /// Attaches the client of a request, and returns the answer to the request. See the [table of
     /// all answers](super::Runs#answers).
     ///
-    /// The handler can add headers to the response, and extensions such as
-    /// [`StreamOptions`](crate::StreamOptions).
+    /// The handler can add headers and [`StreamOptions`](crate::StreamOptions) to the response.
     ///
     /// With a [store](super#several-processes), a request with an id of another run gets the answer
     /// of [`Runs::answer`](super::Runs::answer), because a later run may have the key.
@@ -146,9 +119,8 @@ impl Run {
         }
     }
 
-    /// Returns a record of the run for a client that has seen the events up to `last`. The record
-    /// of this handle may be a mirror (a copy of another process's run) without the event after
-    /// `last`. If `waits` is set, tries to reach the store for up to twice the lease.
+    /// The record of this handle may be a mirror (a copy of another process's run) without the
+    /// event after `last`. If `waits` is set, tries to reach the store for up to twice the lease.
     async fn serve(
         &self,
         last: Option<&LastEventId>,
@@ -158,8 +130,6 @@ impl Run {
         self.runs.ask(|shared| shared.serve(&self.record, last, waits), own).await
     }
 
-    /// Returns another record of the run, which reports to its clients that the contact to the
-    /// run's process is lost.
     fn lost(&self) -> Arc<Record> {
         let Record { key, epoch, .. } = &*self.record;
         let (lost, mirror) = self.runs.process.mirror(key.clone(), *epoch, 0);
@@ -201,8 +171,6 @@ impl Run {
     }
 }
 
-/// Returns a callback that an outer layer calls if it refuses the stream of the client that started
-/// the run.
 pub(super) fn on_refusal(process: &Arc<Process>, record: &Arc<Record>) -> OnRefusal {
     let (process, record) = (Arc::clone(process), Arc::clone(record));
     OnRefusal(Arc::new(move || _ = process.end_unattended(&record, Outcome::Cancelled)))

@@ -49,29 +49,25 @@ use crate::{connection::LastEventId, event::Event};
 ///   is running in this process.
 ///
 /// If a run has ended and has no more events to send to a client, the client gets one of the
-/// following answers. In two cases, a request without an id gets one of them too, although it would
-/// start a run by the table: if the handler uses [`answer`](Self::answer), or if the request was
-/// waiting for the response of the run's call when the run ended. But [`start`](Self::start) and
-/// [`start_with`](Self::start_with) follow the table if they have waited for the call of another
-/// request.
+/// following answers. So does a request without an id if the handler uses [`answer`](Self::answer),
+/// or if the request was waiting for the response of the run's call when the run ended. But
+/// [`start`](Self::start) and [`start_with`](Self::start_with) follow the table above if they have
+/// waited for the call of another request.
 ///
-/// - An `EventSource` gets `204` after [`Completed`] or [`Cancelled`], and does not reconnect. After
-///   any other end, it first gets [`interrupted`](super#half-an-answer). But if the run ended as
-///   [`Interrupted`], an `EventSource` without an id gets the refusal `per_client` instead.
-/// - Without an id, any client except an `EventSource` gets an empty `200` after [`Completed`], the
-///   refusal `per_client` after [`Interrupted`], and `404` after any other end.
-/// - With an id, any client except an `EventSource` gets an empty `200` after [`Completed`] or
-///   [`Cancelled`], and `404` after any other end.
-/// - A replaced run counts as [`Cancelled`]. An empty `200` is a stream without events. It tells
-///   the client that it has missed no event. The [terminator](crate::SseLayer::terminator) is sent
-///   in such a stream only after [`Completed`].
-/// - The refusal makes a client repeat its request. Except with [`answer`](Self::answer), the
-///   repeated request starts the run again if it reaches a process that is not shutting down. After
-///   [`Cancelled`], clients get no refusal, because repeated requests would restart an answer that
-///   the user has stopped.
+/// | the run ended as | `EventSource` | other client, with an id | other client, without an id |
+/// |---|---|---|---|
+/// | [`Completed`] | `204` | empty `200` | empty `200` |
+/// | [`Cancelled`], or it was replaced | `204` | empty `200` | `404` |
+/// | `Failed`, `Abandoned` | [`interrupted`](super#half-an-answer) | `404` | `404` |
+/// | [`Interrupted`] | [`interrupted`](super#half-an-answer), or without an id, the refusal | `404` | the refusal |
+///
+/// - After a `204`, an `EventSource` does not reconnect. An empty `200` is a stream without events.
+///   The [terminator](crate::SseLayer::terminator) is sent in it only after [`Completed`].
+/// - The refusal is `per_client`, which makes a client repeat its request. The repeated request
+///   starts the run again if it reaches a process that is not shutting down, but not with
+///   [`answer`](Self::answer).
 /// - If a run is replaced before its call has answered, the requests that have joined it get the
-///   new run. The request that started the replaced run gets the response for a [`Cancelled`] run.
-///   This happens, for example, if a user sends two messages of a chat at once. If
+///   new run, and the request that started it gets the response for a [`Cancelled`] run. If
 ///   [`answer`](Self::answer) is waiting for the replaced run, it returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
@@ -80,7 +76,6 @@ use crate::{connection::LastEventId, event::Event};
 #[derive(Clone)]
 pub struct Runs {
     pub(super) process: Arc<Process>,
-    /// The runs of all processes, if there is a store.
     pub(super) shared: Option<Arc<dyn SharedRuns>>,
 }
 
@@ -105,20 +100,8 @@ impl Runs {
     ///
     /// Returns `None` if no run has this key. In this case, answer `404`, or `204` if the client
     /// only asks whether there is something to resume. For an `EventSource` with an id, returns the
-    /// event [`interrupted`](super#half-an-answer) instead.
-    ///
-    /// ```
-    /// use axum::response::{IntoResponse, Response};
-    /// use http::{StatusCode, request::Parts};
-    /// use tower_sse::runs::{RunKey, Runs};
-    ///
-    /// async fn resume(runs: Runs, key: RunKey, parts: Parts) -> Response {
-    ///     match runs.answer(&key, &parts).await {
-    ///         Some(answer) => answer.into_response(),
-    ///         None => StatusCode::NO_CONTENT.into_response(),
-    ///     }
-    /// }
-    /// ```
+    /// event [`interrupted`](super#half-an-answer) instead. [Runs without the
+    /// layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
     ///
@@ -141,9 +124,8 @@ impl Runs {
     /// [`cancel_with`](Self::cancel_with) does.
     ///
     /// `last` is the id of the last event that the client has seen. If this id does not belong to
-    /// the run with this key, nothing is cancelled. A late request to stop one turn of a chat
-    /// therefore cannot cancel the next turn. Without `last`, whichever run has the key is
-    /// cancelled.
+    /// the run with this key, nothing is cancelled, so a late request to stop one turn of a chat
+    /// cannot cancel the next turn. Without `last`, whichever run has the key is cancelled.
     ///
     /// # Cancel safety
     ///
@@ -157,46 +139,25 @@ impl Runs {
     /// Sends a final event to the clients of the run with this key, and [cancels](Self::cancel) the
     /// run. Returns whether it was cancelled.
     ///
-    /// Attached clients receive the event before their streams end, and clients that resume later
-    /// receive it too. The run records `event` like an event of its source.
+    /// Attached clients receive the event, for example with the usage, before their streams end,
+    /// and clients that resume later receive it too. The run records `event` like an event of its
+    /// source, and evicts its oldest events if it has reached its size limit. Until the run is
+    /// cancelled, its source can still send events.
     ///
-    /// ```
-    /// use tower_sse::{Event, LastEventId, runs::{RunKey, Runs}};
-    ///
-    /// async fn stop(runs: Runs, key: RunKey, last: Option<LastEventId>, tokens: u64) -> bool {
-    ///     let usage = Event::new().event("usage").data(tokens.to_string());
-    ///     runs.cancel_with(&key, last, usage).await
-    /// }
-    /// # _ = stop;
-    /// ```
-    ///
-    /// The event is dropped, without an error, in these cases:
-    ///
-    /// - The run is still starting, so it has no stream yet. The run is then cancelled without the
-    ///   event.
-    /// - The event has neither a name nor data, or is larger than
-    ///   the [retention](super::RunsBuilder::retention) allows. The run is then cancelled
-    ///   without the event.
-    /// - The run has ended, or `last` is not an id of the run. Then nothing is cancelled.
-    /// - The run's process is another one, and is dead: see below.
-    ///
-    /// A run that has reached its size limit evicts its oldest events to make room for `event`.
-    ///
-    /// Until the run is cancelled, its source can still send events, so a count of the run's events
-    /// that is made before this call can be too low.
+    /// The run is cancelled without the event if the run is still starting, or if the event has
+    /// neither a name nor data, or is larger than the [retention](super::RunsBuilder::retention)
+    /// allows. Nothing is cancelled if the run has ended, or if `last` is not an id of the run.
     ///
     /// # Several processes
     ///
-    /// The run's process ends the run and then exports all earlier events and `event`, so every
-    /// later replay contains what a client has seen. If this is the run's process, the method waits
-    /// up to two seconds for the export. Any other process asks the run's process, and waits until
-    /// the run has ended in the store: usually some milliseconds, and at most two lease periods.
+    /// If this is the run's process, the method waits up to two seconds until the store has all
+    /// earlier events and `event`. Any other process asks the run's process, and waits until the
+    /// run has ended in the store: usually some milliseconds, and at most two lease periods.
     ///
     /// If the run's process has died or cannot reach the store, the run is
     /// [interrupted](super::Outcome::Interrupted) without `event` once that process can be declared
-    /// dead, and this method returns `false`. Events that were not exported are then lost. The
-    /// bodies of clients that have seen them fail, also if they reconnect with the id of such an
-    /// event. The replays of all processes are the same.
+    /// dead, and this method returns `false`. Events that were not exported are then lost, and the
+    /// bodies of clients that have seen them fail.
     ///
     /// # Cancel safety
     ///
@@ -216,36 +177,9 @@ impl Runs {
     /// runs to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
     /// If a run ends within `grace`, this method also waits for the
-    /// [`on_end`](super::RunsBuilder::on_end) closures.
-    ///
-    /// The server's graceful shutdown waits until all response bodies have ended, so drain the runs
-    /// concurrently:
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    ///
-    /// use axum::Router;
-    /// use tokio::net::TcpListener;
-    /// use tokio_util::sync::CancellationToken;
-    /// use tower_sse::runs::Runs;
-    ///
-    /// # async fn run(
-    /// #     listener: TcpListener,
-    /// #     app: Router,
-    /// #     runs: Runs,
-    /// #     shutdown: CancellationToken,
-    /// # ) -> std::io::Result<()> {
-    /// let server = axum::serve(listener, app)
-    ///     .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    /// let drain = async {
-    ///     shutdown.cancelled().await;
-    ///     runs.drain(Duration::from_secs(20)).await;
-    /// };
-    /// tokio::join!(server, drain).0
-    /// # }
-    /// ```
-    ///
-    /// The page on [shutdown](crate::guide::shutdown#runs) has a whole program, with a deadline.
+    /// [`on_end`](super::RunsBuilder::on_end) closures. The server's graceful shutdown waits until
+    /// all response bodies have ended, so drain the runs concurrently. The page on
+    /// [shutdown](crate::guide::shutdown#runs) has a whole program, with a deadline.
     ///
     /// # Cancel safety
     ///
@@ -261,7 +195,6 @@ impl Runs {
 }
 
 impl Runs {
-    /// Asks the store, which knows the runs of all processes, or this process if there is no store.
     pub(super) async fn ask<'a, T>(
         &'a self,
         store: impl FnOnce(&'a Arc<dyn SharedRuns>) -> Pending<'a, T>,
@@ -273,10 +206,8 @@ impl Runs {
         }
     }
 
-    /// Returns the run that a request is about, or claims the key for a new run.
-    ///
-    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
-    /// of an answer, and a new run would be a different one.
+    /// A request with a last event id never starts or replaces a run: it asks for the rest of an
+    /// answer, and a new run would be a different one.
     pub(crate) async fn claim(
         &self,
         key: &RunKey,
@@ -295,8 +226,6 @@ impl Runs {
         claimed
     }
 
-    /// Returns the run with this key, wherever it is, for a client that has seen the events up to
-    /// `last`. It never starts a run.
     pub(super) async fn find(
         &self,
         key: &RunKey,
@@ -305,8 +234,6 @@ impl Runs {
         self.ask(|shared| shared.find(key, last), |process| Ok(process.get(key))).await
     }
 
-    /// Cancels the run with this key, wherever it is, after the event with these `lines` if there
-    /// are any. Returns whether it was starting or running.
     async fn cancel_run(
         &self,
         key: &RunKey,

@@ -37,15 +37,14 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The runs of all processes that share a store.
 pub trait SharedRuns: Send + Sync {
-    /// Returns the run with this key, or claims the key for a new run.
+    /// Returns or claims the run with this key.
     fn claim<'a>(
         self: Arc<Self>,
         key: &'a RunKey,
         purpose: Purpose,
     ) -> Pending<'a, Result<Claim, StartError>>;
 
-    /// Returns the run with this key for a client that has seen the events up to `last`. It never
-    /// starts a run.
+    /// Returns the run with this key for a client that has seen the events up to `last`, if any.
     fn find<'a>(
         &'a self,
         key: &'a RunKey,
@@ -64,10 +63,9 @@ pub trait SharedRuns: Send + Sync {
     /// Cancels the run to which this record belongs, but no other run with the same key.
     fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()>;
 
-    /// Returns a record that can serve a client that has seen the events up to `last`. This is
-    /// `record` itself, unless `record` is a mirror (a copy of another process's run) that lacks
-    /// the event after `last`: then the result is another record of the same run. If `waits` is
-    /// set, tries to reach the store for up to twice the lease.
+    /// Returns `record`, or another record of its run if `record` is a mirror (a copy of another
+    /// process's run) without the event after `last`. If `waits` is set, tries to reach the store
+    /// for up to twice the lease.
     fn serve<'a>(
         &'a self,
         record: &'a Arc<Record>,

@@ -5,9 +5,8 @@ use super::{Outcome, RunEnd};
 use crate::stats::{counter, gauge, labelled};
 use crate::{history::MemoryCounter, lock::lock};
 
-/// The counters that all runs of a [`Runs`](crate::runs::Runs) share. Even under loom, the lock and
-/// the atomics are those of the standard library, because the models do not depend on the order of
-/// accesses to them.
+/// The standard library's lock and atomics even under loom: the models do not depend on their
+/// order.
 #[derive(Debug, Default)]
 pub(crate) struct RunCounters {
     pub(crate) memory: Arc<MemoryCounter>,
@@ -39,9 +38,9 @@ pub struct RunsStats {
     /// The number of attached clients whose next event was evicted before they had read it.
     pub lagged: u64,
     /// The number of copies of other processes' runs that this process holds for attached clients
-    /// and [`Run`](crate::runs::Run) handles. A run gets a second copy if a client needs an event
-    /// that is older than all events of the first copy. The number is 0 without a
-    /// [store](crate::runs::RunStore).
+    /// and [`Run`](crate::runs::Run) handles; 0 without a [store](crate::runs::RunStore). A run
+    /// gets a second copy if a client needs an event that is older than all events of the first
+    /// copy.
     pub mirrors: usize,
     /// The number of runs whose next export to the store is due but has not been sent. If it stays
     /// above zero, the store is slow or cannot be reached.
@@ -59,7 +58,7 @@ pub struct RunsStats {
 }
 
 impl RunCounters {
-    /// Locks the statistics that only rise. A caller takes no other lock while it holds this one.
+    /// A caller takes no other lock while it holds this one.
     pub(crate) fn totals(&self) -> MutexGuard<'_, RunsStats> {
         lock(&self.totals)
     }
@@ -73,7 +72,6 @@ impl RunCounters {
         }
     }
 
-    /// Returns the statistics without the numbers of runs, which are not counted here.
     pub(super) fn stats(&self) -> RunsStats {
         let (attached, memory) = (self.attached.load(Relaxed), self.memory.total());
         RunsStats { attached, memory, ..self.totals().clone() }
@@ -90,7 +88,6 @@ impl RunsStats {
 }
 
 impl fmt::Display for RunsStats {
-    /// Writes the statistics in the text format of Prometheus.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         gauge(f, "sse_runs_running", "Runs that are running.", self.running)?;
         gauge(f, "sse_runs_kept", "Runs that have ended and are kept.", self.kept)?;

@@ -13,7 +13,6 @@ pub(super) struct SubjectLimits {
     taken: Mutex<HashMap<Arc<str>, usize>>,
 }
 
-/// The subjects that begin with a prefix.
 #[derive(Debug)]
 struct Class {
     prefix: Arc<str>,
@@ -21,7 +20,7 @@ struct Class {
     refused: AtomicU64,
 }
 
-/// A place among the streams of a subject, which is free again when this is dropped.
+/// It is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct LimitPlace {
     limits: Arc<SubjectLimits>,
@@ -40,8 +39,7 @@ impl SubjectLimits {
         self.classes.is_empty()
     }
 
-    /// Takes a place for each of these different subjects that has a limit, or none if one of them
-    /// has no place left.
+    /// Takes none if one of the subjects has no place left.
     pub(super) fn take(self: &Arc<Self>, subjects: &[Arc<str>]) -> Result<Vec<LimitPlace>, Full> {
         let mut limited: Vec<_> = subjects
             .iter()
@@ -73,7 +71,6 @@ impl SubjectLimits {
         }
     }
 
-    /// Returns how many streams were refused for each prefix.
     pub(super) fn refused(&self) -> impl Iterator<Item = (Arc<str>, u64)> {
         self.classes.iter().map(|class| (Arc::clone(&class.prefix), class.refused.load(Relaxed)))
     }

@@ -62,7 +62,6 @@
 //! # struct Sessions;
 //! # impl Sessions {
 //! #     async fn delete(&self, _: &str) -> io::Result<()> { Ok(()) }
-//! #     async fn delete_others(&self, _: u64, _: &str) -> io::Result<()> { Ok(()) }
 //! # }
 //!
 //! async fn log_out(sessions: Sessions, streams: Streams, session: String) -> io::Result<()> {
@@ -73,29 +72,15 @@
 //!     });
 //!     task.await?
 //! }
-//!
-//! async fn log_out_other_devices(
-//!     sessions: Sessions,
-//!     streams: Streams,
-//!     user: u64,
-//!     session: String,
-//! ) -> io::Result<()> {
-//!     let task = tokio::spawn(async move {
-//!         sessions.delete_others(user, &session).await?;
-//!         let (user, session) = (format!("user:{user}"), format!("session:{session}"));
-//!         streams.close_except(user, session).await.map_err(io::Error::other)?;
-//!         Ok(())
-//!     });
-//!     task.await?
-//! }
 //! ```
 //!
-//! - With [`Streams::new`] or [`StreamsBuilder::build`], closing cannot fail. With
-//!   [`Streams::follow`], closing can fail after the session was deleted. When the client repeats
-//!   the log-out, the handler must close the streams although the session is already gone.
-//! - Check requests against session data that includes every earlier log-out. If the check reads a
-//!   cache or a replica that lags behind, a client that has logged out is let in again.
-//! - A token that is checked without a store, such as a JWT, needs a list of revoked tokens.
+//! - To log out a user's other devices, call [`Streams::close_except`] with `user:42` and the
+//!   `session:abc` to keep.
+//! - With [`Streams::follow`], closing can fail after the session was deleted. When the client
+//!   repeats the log-out, the handler must close the streams although the session is already gone.
+//! - Check requests against session data that includes every earlier log-out, not against a cache
+//!   or a replica that lags behind. A token that is checked without a store, such as a JWT, needs a
+//!   list of revoked tokens.
 //! - A subject may be added before or after the check of the request. If a request arrived before
 //!   `close` was called, its stream is closed when it opens.
 //!
@@ -121,29 +106,22 @@
 //! # Many processes
 //!
 //! With [`Streams::follow`], which needs feature `hub`, `close` reaches the streams of all
-//! processes that share a [broker](crate::hub::broker).
+//! processes that share a [broker](crate::hub::broker). It first closes the streams of its own
+//! process, and then waits for the broker's acknowledgement. After a [`CloseError`], call it again;
+//! that is safe.
 //!
-//! - `close` first closes the streams of its own process, and then waits for the broker's
-//!   acknowledgement, at most until the broker's deadline for publishing.
-//! - After a [`CloseError`], streams of other processes may still be open. Call `close` again; that
-//!   is safe.
-//! - Each call of `close` is published as a close event. When a process that was cut off from the
-//!   broker reconnects, it receives the close events that it missed. If some of them are no longer
-//!   kept, the process closes all its streams that have a subject. Each process keeps the close
-//!   events of the last 5 minutes, at most 1,024 events and 1 MiB, or more if the hub's retention
-//!   has higher limits. Some brokers keep fewer close events, for example Redis with a low
-//!   `max_events`.
+//! - When a process that was cut off from the broker reconnects, it receives the close events that
+//!   it missed. If some of them are no longer kept, or the broker lost them, the process closes all
+//!   its streams that have a subject, and their clients reconnect at random times. Each process
+//!   keeps the close events of the last 5 minutes, at most 1,024 events and 1 MiB, or more if the
+//!   hub's retention has higher limits. Some brokers keep fewer close events, for example Redis
+//!   with a low `max_events`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
-//! - If the broker loses close events, for example because Redis restarts without its data, each
-//!   process closes all its streams that have a subject, and their clients reconnect at random
-//!   times.
 //! - With PostgreSQL, a session can be deleted and its streams closed [in one
 //!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
 //!   Without such a transaction, a crash right after the deletion leaves the streams open until
 //!   their [maximum age](crate::SseLayer::max_age), or until the log-out is repeated.
-//! - `count` and `subjects` count only the streams of their own process; [a
-//!   recipe](#counts-of-all-processes) adds up the counts of all processes.
 //!
 //! # Limits for each subject
 //!
@@ -163,22 +141,16 @@
 //! such as `ip:192.0.2.7`: the crate never reads an address or `X-Forwarded-For`.
 //!
 //! - When a stream opens, it takes a place for each of its subjects. If any subject has no place
-//!   left, the stream takes no place at all.
-//! - A stream keeps its places until it has ended, even after [`Streams::close`]. Otherwise, a
-//!   client that does not read could open any number of streams.
-//! - The stream of a client that vanished without a FIN keeps its places until the server notices.
-//!   Set [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets) to shorten this time.
-//! - If a subject of a stream with status 200 has no place left, the stream is refused with
-//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). Streams with other statuses
-//!   are never refused.
-//! - With [`Subjects::try_add`], a handler reserves a place before it does its work. If no place is
-//!   left, the handler can give an answer of its own.
+//!   left, the stream takes none, and is refused with
+//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests), unless its status is not
+//!   200. To reserve a place before a handler does its work, call [`Subjects::try_add`].
+//! - A stream keeps its places until it has ended, even after [`Streams::close`]. The stream of a
+//!   client that vanished without a FIN keeps them until the server notices. Set
+//!   [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets) to shorten this time.
 //! - At the limit, the newest stream is refused. If the oldest stream were closed instead, six tabs
 //!   at a limit of five would reconnect and close each other's streams for ever.
-//! - Each process counts only its own streams. Behind a load balancer with `n` processes, a user
-//!   can therefore have up to `n` times the limit. [A recipe](#counts-of-all-processes) adds up the
-//!   counts of all processes.
-//! - [`Streams::stats`] returns how many streams were refused for each prefix.
+//! - Each process counts only its own streams: with `n` processes, a user can have up to `n` times
+//!   the limit. [A recipe](#counts-of-all-processes) adds up the counts of all processes.
 //!
 //! # More recipes
 //!
@@ -188,28 +160,15 @@
 //! **A token that expires.** Set the token's remaining time as the maximum age of the stream,
 //! [without a grace period](crate::guide::clients#credentials-that-expire).
 //!
-//! **Middleware outside of the layer.** Call [`Streams::subjects_of`] before the check:
-//!
-//! ```
-//! use http::Request;
-//! use tower_sse::streams::Streams;
-//! # async fn check<B>(_: &Request<B>) -> Option<String> { None }
-//!
-//! async fn authenticate<B>(streams: &Streams, request: &mut Request<B>) -> bool {
-//!     let subjects = streams.subjects_of(request);
-//!     let Some(user) = check(request).await else { return false };
-//!     subjects.add(format!("user:{user}"));
-//!     true
-//! }
-//! ```
+//! **Middleware outside of the layer.** Call [`Streams::subjects_of`] before the check, and
+//! [`add`](Subjects::add) the user to what it returns after the check.
 //!
 //! # Layers within layers
 //!
 //! - If one `SseLayer` is inside of another, the inner one applies the request's subjects to the
-//!   stream, even if [`streams`](crate::SseLayer::streams) is set only on the outer one.
-//! - If `streams` is set on several layers, give them the same [`Streams`]. An inner layer with
-//!   another `Streams` drops the subjects that were added before the request reached it, and logs a
-//!   WARN line (feature `tracing`).
+//!   stream, even if [`streams`](crate::SseLayer::streams) is set only on the outer one. If both
+//!   have it, give them the same [`Streams`]: otherwise, the inner one drops the subjects that were
+//!   added before, and logs a WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects in middleware outside of
 //!   [`RunLayer`](crate::runs::RunLayer), not in the handler, which is called only for the first
 //!   client. Closing a subject ends the streams of the clients with this subject, but not the run.
@@ -217,10 +176,9 @@
 //! # Cost
 //!
 //! If `streams` is set, a request costs three allocations, or five if the request arrives without
-//! extensions. A stream with one subject takes up to 270 bytes of memory. `Streams` remembers the
-//! newest 65,536 calls of `close`, at 24 bytes each, to close streams that were requested before a
-//! call but open after it. If `close` is called more than 65,536 times between the arrival of a
-//! request and the opening of its stream, the stream is closed at once, whatever its subjects.
+//! extensions. A stream with one subject takes up to 270 bytes of memory. If `close` is called more
+//! than 65,536 times between the arrival of a request and the opening of its stream, the stream is
+//! closed at once, whatever its subjects.
 //!
 //! # Counts of all processes
 //!
@@ -297,17 +255,11 @@
 //! # }
 //! ```
 //!
-//! The sums are estimates:
-//!
-//! - They are up to one interval old, or older if a report was lost. A client that moves to another
-//!   process can count twice, or not at all, for up to one interval.
-//! - The streams of a process that was killed count for up to three more intervals. A process that
-//!   has just started knows the counts of the other processes after one interval.
-//! - If a process is cut off from the broker for three intervals, its own sums become zero, and the
-//!   other processes no longer count its streams.
-//! - The sums count streams: a user with two tabs counts twice.
-//! - A client that vanished counts until the server [notices](crate::guide::proxies#sockets). A
-//!   stream that was closed does not count, even if its client has not read the end.
+//! The sums are estimates, up to one interval old, or older if a report was lost. A client that
+//! moves to another process can count twice, or not at all, for up to one interval. The streams of
+//! a process that was killed count for up to three more intervals. If a process is cut off from the
+//! broker for three intervals, its own sums become zero, and the other processes no longer count
+//! its streams. The sums count streams: a user with two tabs counts twice.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

@@ -11,7 +11,6 @@ use super::limits::{SubjectLimits, shrink_if_sparse};
 use crate::wake::{Runtimes, in_batches};
 use crate::{callback::without_panic, lock::lock};
 
-/// The open streams of each subject, and the log of calls of `close`.
 #[derive(Debug, Default)]
 pub(super) struct OpenStreams {
     closes: CloseLog,
@@ -41,14 +40,12 @@ impl OpenStreams {
         self.closes.ticket()
     }
 
-    /// Returns a stream of these subjects, which is in no list yet.
     pub(super) fn member(&self, subjects: &[Arc<str>]) -> Arc<Member> {
         let subjects = subjects.iter().map(|subject| self.shared_name(subject)).collect();
         Arc::new(Member::new(subjects, self.generation()))
     }
 
-    /// Opens a stream, which is closed at once if one of its subjects was closed after the ticket
-    /// was taken.
+    /// The stream is closed at once if one of its subjects was closed after the ticket was taken.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
         self.count_open(member, 1);
         for subject in &member.subjects {
@@ -57,7 +54,6 @@ impl OpenStreams {
         self.close_since(ticket, member);
     }
 
-    /// Adds a stream to the list of one of its subjects.
     fn enter(&self, member: &Arc<Member>, subject: &Arc<str>) {
         match self.shard(subject).entry(Arc::clone(subject)) {
             Entry::Occupied(mut listed) => listed.get_mut().insert(Arc::clone(member)),
@@ -67,8 +63,7 @@ impl OpenStreams {
         }
     }
 
-    /// Closes a stream that has entered its lists, if one of its subjects was closed after the
-    /// ticket was taken. `CloseLog` says why this is checked last.
+    /// `CloseLog` says why this is checked last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
             let hashes: Vec<_> = member.subjects.iter().map(|name| self.hash(name)).collect();
@@ -82,13 +77,11 @@ impl OpenStreams {
         }
     }
 
-    /// Returns the name that the streams of a subject share, or `subject` for the first of them.
     fn shared_name(&self, subject: &Arc<str>) -> Arc<str> {
         let shard = self.shard(subject);
         Arc::clone(shard.get_key_value(&**subject).map_or(subject, |(name, _)| name))
     }
 
-    /// Returns how many streams of a subject are open.
     pub(super) fn count(&self, subject: &str) -> usize {
         self.shard(subject).get(subject).map_or(0, Members::len)
     }
@@ -102,7 +95,6 @@ impl OpenStreams {
         subjects
     }
 
-    /// Closes streams, and returns how many there were.
     pub(super) fn close(&self, closing: Closing<&str>) -> usize {
         self.closes.log(Some(closing.map(|subject| self.hash(subject))));
         let closed = match closing.kept {
@@ -114,7 +106,6 @@ impl OpenStreams {
         self.revoke(closed, Revocation::Subject)
     }
 
-    /// Takes the streams that do not have the subject `kept` out of a list.
     fn remove_without(&self, subject: &str, kept: &str) -> Vec<Arc<Member>> {
         let mut shard = self.shard(subject);
         let Some(members) = shard.get_mut(subject) else { return Vec::new() };
@@ -125,7 +116,6 @@ impl OpenStreams {
         removed
     }
 
-    /// Closes all streams that have a subject.
     pub(super) fn close_all(&self) -> usize {
         self.closes.log(None);
         // All at once: a stream is either of the earlier generation, or in one of the new lists.
@@ -146,13 +136,11 @@ impl OpenStreams {
         open as u32 as usize
     }
 
-    /// Returns how often all streams were closed.
     #[inline]
     pub(super) fn generation(&self) -> Generation {
         self.generation.load(Acquire)
     }
 
-    /// Adds to the number of open streams, unless all streams of its generation were closed.
     fn count_open(&self, member: &Member, change: i32) {
         _ = self.open.fetch_update(Relaxed, Relaxed, |open| {
             let (generation, count) = ((open >> 32) as u32, open as u32);
@@ -175,7 +163,6 @@ impl OpenStreams {
         }
     }
 
-    /// Ends a stream, which leaves its lists.
     pub(super) fn end(&self, member: &Arc<Member>) {
         self.begin_end(member);
         // The lists of an earlier generation are gone.
@@ -184,7 +171,7 @@ impl OpenStreams {
         }
     }
 
-    /// Closes streams that were taken out of a list, while no lock is held.
+    /// Called while no lock is held.
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {
@@ -199,7 +186,6 @@ impl OpenStreams {
         count
     }
 
-    /// Removes a stream from the lists in which it still is.
     pub(super) fn leave(&self, member: &Arc<Member>) {
         for subject in &member.subjects {
             let mut shard = self.shard(subject);
@@ -223,17 +209,13 @@ impl OpenStreams {
     }
 }
 
-/// A generation, and the number of its open streams.
 const fn packed(generation: Generation, open: u32) -> u64 {
     (generation as u64) << 32 | open as u64
 }
 
-/// The streams of a generation that was closed. For each stream that is moved into its place, this
-/// iterator first yields a `None`, so that a turn moves no more streams than it wakes.
-///
-/// Streams are woken in the order of their addresses, which is about the order in which they were
-/// opened. In the order of a hash, each stream would free memory far from the previous stream's
-/// memory.
+/// For each stream that is moved into its place, this iterator first yields a `None`, so that a
+/// turn moves no more streams than it wakes. The order of addresses is about the order of opening.
+/// In the order of a hash, each stream would free memory far from the previous stream's memory.
 struct AllClosed {
     lists: Vec<Shard>,
     shard: Option<ShardIter>,
@@ -249,7 +231,7 @@ impl AllClosed {
         Self { lists, shard: None, unsorted: Vec::new(), sorted: Vec::new() }
     }
 
-    /// Moves the streams of one subject. Returns `false` if there is none left.
+    /// Returns `false` if none is left.
     fn collect(&mut self) -> bool {
         loop {
             if let Some(shard) = &mut self.shard {
@@ -337,7 +319,7 @@ impl Members {
         }
     }
 
-    /// Removes one stream, and returns whether none is left.
+    /// Returns whether none is left.
     pub(super) fn remove(&mut self, member: &Arc<Member>) -> bool {
         match self {
             Self::One(only) => Arc::ptr_eq(only, member),
@@ -348,8 +330,7 @@ impl Members {
         }
     }
 
-    /// Removes the streams that do not have the subject `kept`. Returns them, and whether no stream
-    /// is left.
+    /// Also returns whether no stream is left.
     pub(super) fn remove_without(&mut self, kept: &str) -> (Vec<Arc<Member>>, bool) {
         match self {
             Self::One(only) if only.has(kept) => (Vec::new(), false),
@@ -380,11 +361,9 @@ fn address(member: &Arc<Member>) -> Address {
     Arc::as_ptr(member).addr()
 }
 
-/// A stream, as the lists of its subjects know it.
 #[derive(Debug)]
 pub(super) struct Member {
     subjects: Box<[Arc<str>]>,
-    /// How often all streams had been closed before this one opened.
     generation: Generation,
     /// [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,
@@ -392,7 +371,6 @@ pub(super) struct Member {
     waker: Mutex<Option<Waker>>,
 }
 
-/// Whether a stream was closed, and whether all streams were closed with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revocation {
     /// The streams of a subject.
@@ -417,12 +395,11 @@ impl Member {
         self.subjects.iter().any(|name| **name == *subject)
     }
 
-    /// Returns whether the stream was closed by itself, and not with all others.
     pub(super) fn is_revoked(&self) -> bool {
         self.state.load(Acquire) != OPEN
     }
 
-    /// Closes the stream. Returns `false` if it was closed before.
+    /// Returns `false` if it was closed before.
     pub(super) fn revoke(&self, how: Revocation) -> bool {
         if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
             return false;
@@ -432,12 +409,12 @@ impl Member {
         true
     }
 
-    /// Notes that the body has seen that the stream was closed, or ends. Returns whether it was open.
+    /// Returns whether the stream was open.
     pub(super) fn set_ending(&self) -> bool {
         self.state.swap(ENDING, AcqRel) == OPEN
     }
 
-    /// Returns whether the stream was closed, and how, unless the body has seen it.
+    /// Returns `None` if the body has seen that the stream was closed.
     #[inline]
     pub(super) fn revocation(&self, current: Generation) -> Option<Revocation> {
         match self.state.load(Acquire) {
@@ -459,7 +436,6 @@ impl Member {
         !is_registered
     }
 
-    /// Drops the waker of the task that polled the body.
     pub(super) fn forget_waker(&self) {
         let waker = lock(&self.waker).take();
         _ = without_panic(|| drop(waker));
@@ -503,7 +479,6 @@ impl CloseLog {
         self.count.fetch_add(1, SeqCst);
     }
 
-    /// Returns whether a stream of these subjects was closed after the ticket was taken.
     pub(super) fn has_closed(&self, ticket: Ticket, subjects: &[u64]) -> bool {
         if self.ticket() == ticket {
             return false;

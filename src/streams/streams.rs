@@ -19,17 +19,16 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Creates an empty set of streams, for this process only.
+    /// Creates an empty set, for this process only.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Returns the subjects of a request, for middleware outside of the layer. Handlers and
-    /// middleware inside of the layer find the subjects in the request's extensions.
-    ///
-    /// Call this method before you authenticate the request: a log-out during or after the check
-    /// then closes the stream. The layer later applies the returned subjects to the stream.
+    /// Returns the subjects of a request, for middleware outside of the layer. Call this method
+    /// before you authenticate the request: a log-out during or after the check then closes the
+    /// stream. Handlers and middleware inside of the layer find the subjects in the request's
+    /// extensions.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {
@@ -47,44 +46,25 @@ impl Streams {
     /// If a request arrived before the call, but its stream is not open yet, the stream is closed
     /// as soon as it opens. Streams of later requests are not closed.
     ///
-    /// With several processes, this process closes its own streams first. The future is ready when
-    /// the broker has acknowledged the close.
+    /// With [several processes](super#many-processes), the future is ready when the broker has
+    /// acknowledged the close.
     ///
     /// # Errors
     ///
-    /// Returns an error if the close event was not published or not acknowledged. Streams of other
-    /// processes may then still be open. The streams of this process are closed in any case.
-    /// Closing again is safe.
+    /// Returns an error if streams of other processes may still be open. The streams of this
+    /// process are closed in any case. Closing again is safe.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing is closed. If it is dropped later,
-    /// the streams of this process are closed, and those of other processes may or may not be
-    /// closed. axum drops the handler when its client disconnects, so [log out on a
-    /// task](super#log-out).
+    /// the streams of other processes may or may not be closed. axum drops the handler when its
+    /// client disconnects, so [log out on a task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
     }
 
-    /// Closes the streams of a subject, except those that also have the subject `kept`, and returns
-    /// how many streams of this process it has closed. In all other respects, it works like
-    /// [`close`](Self::close).
-    ///
-    /// ```
-    /// # use tower_sse::streams::{CloseError, Streams};
-    /// # async fn log_out_other_devices(streams: &Streams) -> Result<(), CloseError> {
-    /// streams.close_except("user:42", "session:abc").await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The same as for [`close`](Self::close).
-    ///
-    /// # Cancel safety
-    ///
-    /// The same as for [`close`](Self::close).
+    /// Closes the streams of a subject, except those that also have the subject `kept`, such as
+    /// `session:abc`. In all other respects, works like [`close`](Self::close).
     pub async fn close_except(
         &self,
         subject: impl AsRef<str>,
@@ -96,12 +76,8 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
-    /// random by default, so that they do not all return at the same time. If a request arrived
-    /// before the call, but its stream is not open yet, the stream is closed as soon as it opens.
-    /// The client of such a stream gets no reconnection time.
-    ///
-    /// While the broker is unreachable, this process may miss log-outs. Call this method if that
-    /// lasts longer than you can tolerate.
+    /// random by default. If a request arrived before the call, but its stream is not open yet, the
+    /// stream is closed as soon as it opens, without a reconnection time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -110,19 +86,16 @@ impl Streams {
 
     /// Returns how many streams of a subject are open in this process.
     ///
-    /// A stream counts from its response head until it ends or is closed. After that, it no longer
-    /// counts, even if its client has not read the end.
-    ///
-    /// Do not refuse streams by comparing this number with a limit: two requests at the same time
-    /// could both find the last place free. [`StreamsBuilder::limit`](super::StreamsBuilder::limit)
-    /// has no such race.
+    /// A stream counts from its response head until it ends or is closed. Do not compare this
+    /// number with a limit: two requests at the same time could both find the last place free.
+    /// [`StreamsBuilder::limit`](super::StreamsBuilder::limit) has no such race.
     #[must_use]
     pub fn count(&self, subject: &str) -> usize {
         self.open_streams.count(subject)
     }
 
-    /// Returns the subjects that have open streams in this process, each with the number of its
-    /// streams, in no particular order. Streams can open and close while the counts are read.
+    /// Returns the subjects that have open streams in this process, and the number of their
+    /// streams, in no particular order.
     #[must_use]
     pub fn subjects(&self) -> Vec<(Arc<str>, usize)> {
         self.open_streams.subjects()
@@ -155,15 +128,8 @@ impl Streams {
     }
 }
 
-/// A builder for [`Streams`], which can limit how many streams of a subject are open.
-///
-/// ```
-/// use tower_sse::{SseLayer, streams::Streams};
-///
-/// let streams = Streams::builder().limit("user:", 5).limit("tenant:", 1_000).build();
-/// # let layer: SseLayer =
-/// SseLayer::new().streams(&streams);
-/// ```
+/// A builder for [`Streams`], which can [limit](super#limits-for-each-subject) how many streams of
+/// a subject are open.
 #[derive(Clone, Debug, Default)]
 #[must_use = "call `build` or `connect`"]
 pub struct StreamsBuilder {
@@ -188,7 +154,7 @@ impl StreamsBuilder {
         self
     }
 
-    /// Creates an empty set of streams, for this process only, with the limits of this builder.
+    /// Creates an empty set, for this process only.
     #[must_use]
     pub fn build(self) -> Streams {
         let open_streams = Arc::new(OpenStreams::new(SubjectLimits::new(self.limits), None));
@@ -198,15 +164,12 @@ impl StreamsBuilder {
 
 /// The number of streams that were refused because a subject had no place left, as returned by
 /// [`Streams::stats`](super::Streams::stats).
-///
-/// `Display` writes it as metrics in the text format of Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
     /// The number of refused streams for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit), including prefixes with a count of zero. A call of
-    /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left also counts as a
-    /// refused stream.
+    /// [limit](super::StreamsBuilder::limit), even if it is zero. A call of
+    /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left also counts.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 
@@ -222,10 +185,8 @@ impl fmt::Display for StreamsStats {
 }
 
 /// The reason why streams of other processes may still be open after
-/// [`Streams::close`](super::Streams::close). The streams of this process are closed all the same.
-///
-/// The error's text includes the causes. The variants contain the causes, but
-/// [`source`](Error::source) does not return them.
+/// [`Streams::close`](super::Streams::close). The cause, if any, is in the variant and in the text
+/// of the error. [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {
@@ -262,7 +223,6 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// Creates streams. `relay` also publishes each close.
     pub(crate) fn relayed_by(relay: Arc<Relay>, builder: StreamsBuilder) -> (Streams, Self) {
         let ended = CancellationToken::new();
         let follower = ended.clone().drop_guard();
@@ -272,13 +232,11 @@ impl Followed {
         (Streams { open_streams, relay: Some(relay) }, followed)
     }
 
-    /// Runs `future` while the streams exist.
     pub(crate) async fn while_they_exist(&self, future: impl Future<Output = ()>) {
         _ = self.ended.run_until_cancelled(future).await;
     }
 
-    /// Closes the streams of this process as another process has closed its own. `None` closes all
-    /// that have a subject.
+    /// `None` closes all streams that have a subject.
     pub(crate) fn close(&self, closing: Option<Closing<&str>>) {
         if let Some(open_streams) = self.open_streams.upgrade() {
             match closing {
@@ -289,7 +247,6 @@ impl Followed {
     }
 }
 
-/// Publishes a close to other processes, and waits for its acknowledgement.
 pub(crate) type Relay = dyn Fn(Closing<&str>) -> Publishing + Send + Sync;
 
 pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<(), CloseError>> + Send>>;

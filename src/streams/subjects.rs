@@ -9,11 +9,8 @@ use crate::{lock::lock, signals::is_recorded};
 ///
 /// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
 /// request's extensions. With feature `axum`, `Subjects` is also an extractor. Middleware outside
-/// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it
-/// checks the request.
-///
-/// If a user logs out after the request has reached the layer, or after middleware has called
-/// `subjects_of`, the stream is closed. Clones belong to the same request.
+/// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead. Clones belong
+/// to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -28,7 +25,6 @@ struct OfRequest {
 #[derive(Default)]
 struct SubjectNames {
     added: Vec<Arc<str>>,
-    /// The places that [`Subjects::try_add`] has reserved.
     places: Vec<LimitPlace>,
     is_open: bool,
     /// The number of subjects with which an early stream is open. They have their places.
@@ -52,9 +48,8 @@ impl Subjects {
     /// effect.
     ///
     /// Call `add` before the response is returned. Once the stream is open, a call only logs a WARN
-    /// line (feature `tracing`).
-    ///
-    /// If the response is anything but an event stream, the subjects are dropped.
+    /// line (feature `tracing`). If the response is anything but an event stream, the subjects are
+    /// dropped.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
         let mut names = lock(&self.request.names);
@@ -85,10 +80,9 @@ impl Subjects {
     /// }
     /// ```
     ///
-    /// The place is free again when the stream has ended. It also becomes free if the response is
-    /// no event stream, or if the handler fails, panics or is dropped. Once the stream is open, or
-    /// can no longer open, `try_add` returns `Ok` without reserving a place. A subject without a
-    /// [limit](super::StreamsBuilder::limit) is always [added](Self::add).
+    /// The place is free again when the stream has ended, and if the response is no event stream,
+    /// or the handler fails, panics or is dropped. Once the stream is open, or can no longer open,
+    /// `try_add` returns `Ok` without reserving a place.
     ///
     /// # Errors
     ///
@@ -132,13 +126,11 @@ impl Unopened {
         Self(subjects)
     }
 
-    /// Opens the stream. Returns `None` if the stream has no subjects, or is recorded for several
-    /// clients. Returns [`Full`] if a subject has no place left and `may_be_refused` is set.
+    /// Returns `None` if the stream has no subjects, or is recorded for several clients.
     pub(crate) fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
         self.open_with(may_be_refused, false)
     }
 
-    /// Opens a stream whose handler is still running, and can add subjects.
     pub(crate) fn open_early(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
         self.open_with(may_be_refused, true)
     }
@@ -171,8 +163,7 @@ impl Unopened {
         Ok(Some(Membership::open(open_streams, *ticket, &added, places)))
     }
 
-    /// Returns the membership of an early stream with the subjects that the handler has added since.
-    /// They can no longer refuse the stream.
+    /// Adds the subjects of the handler since, which can no longer refuse the stream.
     pub(crate) fn reopen(self, mut early: Option<Membership>) -> Option<Membership> {
         if let Some(early) = &mut early {
             lock(&self.0.request.names).places.extend(mem::take(&mut early.places));
@@ -198,18 +189,14 @@ impl fmt::Debug for Subjects {
     }
 }
 
-/// An open stream in the lists of its subjects, which it leaves when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Membership {
     open_streams: Arc<OpenStreams>,
     member: Arc<Member>,
-    /// The places in the limits. They are free again once the stream has left its lists.
     places: Box<[LimitPlace]>,
 }
 
 impl Membership {
-    /// Opens a stream of these subjects, which is closed at once if one of them was closed after
-    /// the ticket was taken.
     pub(super) fn open(
         open_streams: &Arc<OpenStreams>,
         ticket: Ticket,
@@ -224,19 +211,17 @@ impl Membership {
         membership
     }
 
-    /// Notes that the body has seen that the stream was closed, and is about to end. The stream
-    /// keeps its places until it has ended.
+    /// The stream keeps its places until it has ended.
     pub(crate) fn set_ending(&self) {
         self.open_streams.begin_end(&self.member);
     }
 
-    /// Returns whether the stream was closed, and how, unless the body has seen it.
     #[inline]
     pub(crate) fn revocation(&self) -> Option<Revocation> {
         self.member.revocation(self.open_streams.generation())
     }
 
-    /// Returns whether the stream was closed. If it was not, the close will wake `waker`.
+    /// If the stream is not closed, the close will wake `waker`.
     pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
         self.open_streams.register(&self.member, waker);
         // Checked after registering: a close first sets the state, and then takes the waker.

@@ -16,30 +16,14 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// A client that opens event streams directly on a service, without a server. It sends the headers
 /// of an `EventSource`.
 ///
-/// ```
-/// use axum::{Router, routing::get};
-/// use futures_util::stream;
-/// use tower_sse::{Event, SseLayer, decode::Message, testing::TestClient};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let app = Router::new()
-///     .route("/", get(|| async { tower_sse::response(stream::iter([Event::from("hello")])) }))
-///     .layer(SseLayer::new());
-/// let mut client = TestClient::new(app);
-/// assert_eq!(client.get("/").await.collect().await, [Message::new("hello")]);
-/// # }
-/// ```
-///
 /// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests have an
-/// empty `String` as their [body](http_body::Body). For a service that takes another type of body,
-/// call [`request_body`](Self::request_body). The service is dropped once the client and all its
-/// streams are dropped.
+/// empty `String` as their [body](http_body::Body); [`request_body`](Self::request_body) sets
+/// another type. The service is dropped once the client and all its streams are dropped.
 ///
 /// [`SseLayer`](crate::SseLayer) does not send its default reconnection time to this client,
-/// because a test cannot predict a random time. A reconnection time that the program sets is
-/// sent. Of a hub's default event [`start`](crate::hub::Subscribe::start_event), the client gets only
-/// the id, so that the first message of a test is the program's.
+/// because a test cannot predict a random time. Of a hub's default event
+/// [`start`](crate::hub::Subscribe::start_event), the client gets only the id, so that the first
+/// message of a test is the program's.
 ///
 /// # Panics
 ///
@@ -50,8 +34,7 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// client does not follow redirects. The panic's text names the caller's line.
 #[must_use]
 pub struct TestClient<S, B = String> {
-    /// Shared with the streams, which keep it alive as a server does. Otherwise, dropping the
-    /// client would close the channel to which a handler subscribes.
+    /// Shared with the streams, which keep it alive as a server does.
     pub(super) service: Arc<Mutex<S>>,
     pub(super) headers: HeaderMap,
     pub(super) time_limit: Duration,
@@ -101,23 +84,8 @@ impl<S, B> TestClient<S, B> {
         self
     }
 
-    /// Sets the type of the requests' body, for a service that does not take a `String`.
-    ///
-    /// ```
-    /// use axum::body::Body;
-    /// use http::Request;
-    /// use tower_sse::{Event, testing::TestClient};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// let service = tower::service_fn(async |_: Request<Body>| {
-    ///     let events = futures_util::stream::iter([Event::from("hello")]);
-    ///     Ok::<_, std::convert::Infallible>(tower_sse::response(events))
-    /// });
-    /// let mut client = TestClient::new(service).request_body::<Body>();
-    /// assert_eq!(client.get("/").await.next().await.data, "hello");
-    /// # }
-    /// ```
+    /// Sets the type of the requests' body, for a service that does not take a `String`, for
+    /// example with `request_body::<axum::body::Body>()`.
     pub fn request_body<T>(self) -> TestClient<S, T> {
         let Self { service, headers, time_limit, request_body: _ } = self;
         TestClient { service, headers, time_limit, request_body: PhantomData }
@@ -152,10 +120,8 @@ where
     /// time.
     ///
     /// If you cut off the new stream before it has sent an id, the next reconnection sends the old
-    /// id again.
-    ///
-    /// To test a reconnection to another process, as behind a load balancer, pass a stream that a
-    /// `TestClient` of another service has opened.
+    /// id again. To test a reconnection to another process, as behind a load balancer, pass a
+    /// stream that a `TestClient` of another service has opened.
     ///
     /// # Panics
     ///
@@ -192,8 +158,7 @@ where
         TestStream::opened(body, opened).time_limit(self.time_limit)
     }
 
-    /// Sends a request. Returns the body of an event stream, or the response if it is no event
-    /// stream.
+    /// Returns the body of an event stream, or the response if it is no event stream.
     pub(super) async fn send(
         &mut self,
         uri: &Uri,
@@ -254,7 +219,6 @@ pub(super) fn parsed(uri: &str) -> Uri {
 
 opaque_debug!(TestClient<S, B>);
 
-/// Requests whose answer need not be an event stream.
 impl<S, B, R> TestClient<S, B>
 where
     S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>> + Send + 'static,
@@ -263,30 +227,6 @@ where
 {
     /// Opens a stream as [`get`](Self::get) does. A response at which an `EventSource` gives up,
     /// such as a `401` or `204`, is returned as an error, with its whole body.
-    ///
-    /// ```
-    /// use axum::{Router, response::IntoResponse, routing::get};
-    /// use http::{HeaderMap, StatusCode};
-    /// use tower_sse::{Event, SseLayer, testing::TestClient};
-    ///
-    /// async fn events(headers: HeaderMap) -> impl IntoResponse {
-    ///     if !headers.contains_key("cookie") {
-    ///         return Err(StatusCode::UNAUTHORIZED);
-    ///     }
-    ///     Ok(tower_sse::response(futures_util::stream::iter([Event::from("hello")])))
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// let app = Router::new().route("/", get(events)).layer(SseLayer::new());
-    /// let mut client = TestClient::new(app.clone());
-    /// let refused = client.try_get("/").await.unwrap_err();
-    /// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    ///
-    /// let mut client = TestClient::new(app).header("cookie", "session=7");
-    /// assert_eq!(client.try_get("/").await.unwrap().next().await.data, "hello");
-    /// # }
-    /// ```
     ///
     /// # Errors
     ///
@@ -303,16 +243,8 @@ where
         self.try_resume(uri, "")
     }
 
-    /// Opens a stream as [`resume`](Self::resume) does. A response at which an `EventSource` gives
-    /// up is returned as an error, with its whole body.
-    ///
-    /// # Errors
-    ///
-    /// Returns every response that is not `200 OK` with an event stream.
-    ///
-    /// # Panics
-    ///
-    /// The same as for [`resume`](Self::resume) and [`try_get`](Self::try_get).
+    /// Opens a stream as [`resume`](Self::resume) does, and otherwise works like
+    /// [`try_get`](Self::try_get), with its errors and panics.
     #[track_caller]
     pub fn try_resume(
         &mut self,

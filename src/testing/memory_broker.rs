@@ -42,7 +42,7 @@ use crate::{BoxError, lock::lock};
 pub struct MemoryBroker {
     state: Arc<Mutex<BrokerState>>,
     created: Instant,
-    /// Part of the broker's name, so that the ids of two brokers differ.
+    /// So that the ids of two brokers differ.
     number: u64,
 }
 
@@ -59,21 +59,16 @@ impl MemoryBroker {
     }
 
     /// Loses all events, and forgets which topics have ended, like a broker that restarts without
-    /// its data.
-    ///
-    /// Hubs keep the events that they have received; a [paused](Self::pause) hub never receives the
-    /// events that were delayed. Each subscription first receives the rest of the events that its
-    /// hub keeps, and then a [gap](crate::hub::GapPolicy) for each of its topics.
+    /// its data. Hubs keep the events that they have received; a [paused](Self::pause) hub never
+    /// receives the events that were delayed. Each subscription first receives the rest of the
+    /// events that its hub keeps, and then a [gap](crate::hub::GapPolicy) for each of its topics.
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());
     }
 
-    /// Delays events on their way to one hub, like a slow network, until [`resume`](Self::resume)
-    /// is called.
-    ///
-    /// A client of another hub can then be ahead: it can reconnect to the paused hub with the id of
-    /// an event that the paused hub has not received. The paused hub can still publish.
+    /// Delays events on their way to one hub until [`resume`](Self::resume) is called. The paused
+    /// hub can still publish, and a client of another hub can be ahead of it.
     ///
     /// # Panics
     ///
@@ -95,20 +90,18 @@ impl MemoryBroker {
         connection.deliver();
     }
 
-    /// Makes the broker refuse the next `events` events: publishing each of them fails with
-    /// [`PublishError::Refused`].
+    /// Makes publishing the next `events` events fail with [`PublishError::Refused`].
     pub fn refuse(&self, events: usize) {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Makes the broker publish the next `events` events without an acknowledgement: publishing
-    /// each of them fails with [`PublishError::Unknown`].
+    /// Publishes the next `events` events without an acknowledgement: publishing each of them fails
+    /// with [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }
 }
 
-/// Counts down by one, and returns whether it was above zero.
 const fn take_one(count: &mut usize) -> bool {
     let is_above_zero = *count > 0;
     *count = count.saturating_sub(1);
@@ -137,11 +130,9 @@ impl Default for MemoryBroker {
     }
 }
 
-/// The publisher of one hub.
 #[derive(Debug)]
 pub struct MemoryPublisher {
     broker: MemoryBroker,
-    /// The time for which the name of an ended topic is taken.
     retained: Duration,
 }
 
@@ -176,14 +167,12 @@ impl Publisher for MemoryPublisher {
 
 opaque_debug!(MemoryBroker);
 
-/// The events of a [`MemoryBroker`], its connections, and its faults to come.
 #[derive(Default)]
 struct BrokerState {
     newest: u64,
     /// Events up to this sequence number are lost.
     lost: u64,
     history: Vec<Arc<Published>>,
-    /// The times at which topics have ended.
     ended: HashMap<String, Instant>,
     connections: Vec<Arc<Connection>>,
     events_to_refuse: usize,
@@ -191,8 +180,7 @@ struct BrokerState {
 }
 
 impl BrokerState {
-    /// Appends an event to the history. Returns the event, and the connections through which to
-    /// deliver it once the state is unlocked.
+    /// Returns the connections through which to deliver the event once the state is unlocked.
     fn append(
         &mut self,
         publication: Publication,
@@ -213,8 +201,7 @@ impl BrokerState {
         (published, connections)
     }
 
-    /// Loses all events. Returns the connections through which to deliver the loss once the state
-    /// is unlocked.
+    /// Returns the connections through which to deliver the loss once the state is unlocked.
     fn lose_history(&mut self) -> Vec<Arc<Connection>> {
         self.newest += 1;
         self.lost = self.newest;
@@ -242,7 +229,6 @@ impl BrokerState {
         }
     }
 
-    /// Connects a hub, whose first items are the history up to this age.
     fn connect(&mut self, feed: Feed) -> Arc<Connection> {
         let max_age = feed.max_age();
         let is_old = |published: &Arc<Published>| published.instant.elapsed() > max_age;
@@ -257,7 +243,6 @@ impl BrokerState {
     }
 }
 
-/// An event that a [`MemoryBroker`] has published.
 struct Published {
     publication: Publication,
     sequence: u64,
@@ -266,14 +251,12 @@ struct Published {
     instant: Instant,
 }
 
-/// What a broker gives to a hub.
 enum Item {
     Event(Arc<Published>),
     /// Each topic may have lost events up to this sequence number.
     Loss(u64),
 }
 
-/// The connection of one hub: the items on their way to it.
 struct Connection {
     hub: Weak<HubState>,
     closed: CancellationToken,
@@ -296,12 +279,10 @@ impl Connection {
         Self { hub, closed, queue: Mutex::new(queue), feed: Mutex::new(feed) }
     }
 
-    /// Returns whether the hub is closed or dropped.
     fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
     }
 
-    /// Returns whether this is the connection of `hub`.
     fn feeds(&self, hub: &Hub) -> bool {
         ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.shared))
     }
@@ -310,7 +291,6 @@ impl Connection {
         lock(&self.queue).items.push_back(item);
     }
 
-    /// Drops the items that have not reached the hub.
     fn clear(&self) {
         lock(&self.queue).items.clear();
     }
@@ -319,7 +299,6 @@ impl Connection {
         lock(&self.queue).is_paused = is_paused;
     }
 
-    /// Feeds all items, and returns once they are fed.
     fn load(&self) {
         self.feed_items(&mut lock(&self.feed));
         self.deliver();

@@ -95,9 +95,8 @@
 //! # }
 //! ```
 //!
-//! A default heartbeat is a comment without text. The first one comes 15 to 16 seconds after the
-//! last event, because a [heartbeat](crate::Heartbeat) can be up to a sixteenth of its interval
-//! late.
+//! A default heartbeat is a comment without text, which can be up to a sixteenth of its
+//! [interval](crate::Heartbeat) late.
 //!
 //! # Resumption
 //!
@@ -149,49 +148,8 @@
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
 //! processes. On demand, the broker delays or loses events. Create an app and a client for each
-//! hub. To move a stream to another process, pass it to the `reconnect` method of another hub's
-//! client:
-//!
-//! ```
-//! # #[cfg(feature = "hub")]
-//! # mod broker {
-//! # use axum::{Router, extract::State, response::IntoResponse, routing::get};
-//! # use http::HeaderMap;
-//! # use tower_sse::{LastEventId, SseLayer};
-//! # async fn events(State(hub): State<Hub>, headers: HeaderMap) -> impl IntoResponse {
-//! #     hub.subscribe(["news"]).resume(LastEventId::from_headers(&headers)).response()
-//! # }
-//! # fn app(hub: Hub) -> Router {
-//! #     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub)
-//! # }
-//! use tower_sse::{hub::Hub, testing::{MemoryBroker, TestClient}};
-//!
-//! # /*
-//! #[tokio::test]
-//! # */
-//! # #[tokio::main(flavor = "current_thread")]
-//! # pub
-//! async fn client_can_be_ahead_of_its_new_process() {
-//!     let broker = MemoryBroker::new();
-//!     let first = Hub::connect(broker.clone()).await.unwrap();
-//!     let second = Hub::connect(broker.clone()).await.unwrap();
-//!
-//!     broker.pause(&second);
-//!     let mut events = TestClient::new(app(first.clone())).get("/events").await;
-//!     first.publish("news", "one").await.unwrap();
-//!     assert_eq!(events.next().await.data, "one");
-//!
-//!     let mut events = TestClient::new(app(second.clone())).reconnect(events).await;
-//!     first.publish("news", "two").await.unwrap();
-//!     broker.resume(&second);
-//!     assert_eq!(events.next().await.data, "two");
-//! }
-//! # }
-//! # fn main() {
-//! #     #[cfg(feature = "hub")]
-//! #     broker::client_can_be_ahead_of_its_new_process();
-//! # }
-//! ```
+//! hub. To move a stream to another process, pass it to the [`reconnect`](TestClient::reconnect)
+//! method of another hub's client.
 //!
 //! The crate `tower-sse-broker` has [tests for a broker of your own][kit].
 //!
@@ -199,20 +157,11 @@
 //!
 //! # Other requests and answers
 //!
-//! [`try_get`](TestClient::try_get) also returns responses that are not event streams.
-//! `app.oneshot(request).await?` returns the response to any request. What to use for other tests:
-//!
-//! - A `POST`, or any other request: [`TestStream::new`], with the response to the request.
-//! - A `401`, a `204`: [`TestClient::try_get`], or `try_resume` with an id.
-//! - A [refusal](crate::Refusal), which by default is an empty stream for an `EventSource`:
-//!   [`TestStream::collect`] returns no messages, and [`TestStream::retry`] returns the
-//!   reconnection time.
-//! - The headers of a stream: `response.headers()`, before you pass the response to
-//!   [`TestStream::new`].
-//! - A source that fails: [`TestStream::error`].
-//! - A service whose request body is not a `String`: [`request_body`](TestClient::request_body).
-//! - A handler that needs a cookie: [`TestClient::header`].
-//! - Two clients: call `get` twice; the streams are independent.
+//! [`try_get`](TestClient::try_get) also returns responses that are not event streams, such as a
+//! `401` or a `204`. `app.oneshot(request).await?` returns the response to any request, such as a
+//! `POST`, with its headers, and [`TestStream::new`] reads its stream. A [refusal](crate::Refusal)
+//! is by default an empty stream for an `EventSource`: [`TestStream::collect`] returns no messages,
+//! and [`TestStream::retry`] returns the reconnection time.
 //!
 //! # What needs a real socket
 //!

@@ -8,19 +8,15 @@ use tokio::time::timeout;
 use crate::BoxError;
 use crate::decode::{Decoder, Line, Message, Piece, text, without_line_end};
 
-/// A reader of the messages and comments of a body. It decodes no further than it has to, so that
-/// what a test sees does not depend on how the body's frames are cut.
+/// Decodes no further than it has to, so that what a test sees does not depend on how the body's
+/// frames are cut.
 #[derive(Debug)]
 pub(super) struct StreamReader {
     body: BodyBytes,
-    /// The part of the last frame that is not decoded.
     data: Bytes,
-    /// The parts of a comment that is not complete.
     comment: Vec<u8>,
     pub(super) decoder: Decoder,
-    /// Messages that the test has not taken.
     pub(super) messages: VecDeque<Message>,
-    /// Comments that the test has not taken.
     pub(super) comments: VecDeque<String>,
     pub(super) end: Option<End>,
     /// The number of empty frames, empty lines and events without data since the last message or
@@ -29,7 +25,6 @@ pub(super) struct StreamReader {
     received: Received,
 }
 
-/// How a stream has ended.
 #[derive(Debug)]
 pub(super) enum End {
     Clean,
@@ -43,7 +38,6 @@ pub(super) enum End {
 /// The maximum number of messages and comments that may wait to be taken. A stream that is always
 /// ready would otherwise fill the memory, and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
-/// The maximum length of a comment.
 const MAX_COMMENT: usize = 1 << 20;
 /// The maximum number of consecutive empty frames, empty lines and events without data. A stream
 /// that is always ready would otherwise never reach a time limit either.
@@ -104,8 +98,6 @@ impl StreamReader {
         }
     }
 
-    /// Decodes up to the next end of an event or of a line between events, or all data if there is
-    /// no such end.
     fn decode_piece(&mut self) {
         let mut rest = &self.data[..];
         match self.decoder.decode_piece(&mut rest) {
@@ -151,7 +143,6 @@ fn push_comment(comment: &[u8], comments: &mut VecDeque<String>, received: &mut 
 }
 
 impl fmt::Display for StreamReader {
-    /// Lists what has been received, for the text of a panic.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.received)?;
         let incomplete = [&self.comment, self.decoder.incomplete()].concat();
@@ -173,17 +164,13 @@ impl fmt::Display for End {
     }
 }
 
-/// What a test has received from a stream, for the text of a panic: the total, and a line for each
-/// of the newest.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     total: usize,
     newest: VecDeque<String>,
 }
 
-/// The maximum number of lines in the text of a panic.
 const MAX_LINES: usize = 16;
-/// The maximum number of characters of data in a line.
 const MAX_CHARS: usize = 100;
 
 impl Received {
@@ -222,7 +209,6 @@ impl fmt::Display for Received {
     }
 }
 
-/// Quoted text, cut to a length that can be read.
 struct Excerpt<'t>(&'t str);
 
 impl fmt::Display for Excerpt<'_> {
@@ -243,7 +229,6 @@ const MAX_BEGINNING: usize = 1024;
 /// The maximum number of frames of a body that is read to its end.
 const MAX_FRAMES: usize = 100_000;
 
-/// The data of a body, without the body's type.
 pub(super) struct BodyBytes(Option<Box<PollBytes>>);
 
 type PollBytes = dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> + Send;
@@ -262,8 +247,7 @@ impl BodyBytes {
         })))
     }
 
-    /// Returns the next data, which may be empty, or `None` at the end of the body. Drops the body
-    /// when it ends or fails.
+    /// Drops the body when it ends or fails.
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
         let poll = self.0.as_mut()?;
         let item = poll_fn(poll).await;
@@ -273,7 +257,6 @@ impl BodyBytes {
         item
     }
 
-    /// Returns all data of the body.
     pub(super) async fn whole(&mut self) -> Result<Bytes, BoxError> {
         let mut whole = Vec::new();
         // A body that is always ready would never reach the time limit.

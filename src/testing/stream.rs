@@ -49,12 +49,9 @@ pub struct TestStream {
     opened: Option<Opened>,
 }
 
-/// What a stream knows of the `TestClient` that opened it.
 pub(super) struct Opened {
     pub(super) uri: Uri,
-    /// The id with which it was opened.
     pub(super) last_event_id: String,
-    /// The service, which lives as long as its streams.
     pub(super) _service: Arc<dyn Send + Sync>,
 }
 
@@ -79,7 +76,7 @@ impl TestStream {
         Self::from_body(body)
     }
 
-    /// Creates a stream that reads this body.
+    /// Creates a stream of this body.
     pub fn from_body<B>(body: B) -> Self
     where
         B: Body<Error: Into<BoxError>> + Send + 'static,
@@ -92,7 +89,6 @@ impl TestStream {
         Self { reader: StreamReader::new(body), time_limit: TIME_LIMIT, opened: Some(opened) }
     }
 
-    /// Returns the address at which a client opened the stream.
     pub(super) fn uri(&self) -> Option<&Uri> {
         self.opened.as_ref().map(|opened| &opened.uri)
     }
@@ -192,18 +188,6 @@ impl TestStream {
     /// Waits for `duration`, whatever the time limit is, and asserts that no message comes.
     /// Comments are allowed.
     ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use tower_sse::{Event, testing::TestStream};
-    ///
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() {
-    /// let silent = tower_sse::response(futures_util::stream::pending::<Event>());
-    /// TestStream::new(silent).assert_no_message(Duration::from_secs(60)).await;
-    /// # }
-    /// ```
-    ///
     /// # Panics
     ///
     /// Panics if a message comes, or if the stream ends or fails.
@@ -223,9 +207,8 @@ impl TestStream {
     }
 
     /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
-    /// empty string if it would send none. Considers only events that the other methods have
-    /// already received. These include events that still wait for [`next`](Self::next), and events
-    /// that a method received before its future was dropped.
+    /// empty string. Events that a method has received count, even if they wait for
+    /// [`next`](Self::next), or the method's future was dropped.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;
@@ -241,7 +224,6 @@ impl TestStream {
         self.reader.decoder.retry()
     }
 
-    /// Waits until `take` returns something.
     pub(super) async fn wait<T>(
         &mut self,
         what: impl Display + Send,
@@ -258,7 +240,6 @@ impl TestStream {
         }
     }
 
-    /// Returns how the stream has ended, as the beginning of a sentence.
     pub(super) fn end(&self) -> String {
         self.reader.end.as_ref().map(|end| format!("{end} ")).unwrap_or_default()
     }

@@ -4,7 +4,6 @@ use std::{cmp::Reverse, collections::BinaryHeap, mem, slice, sync::Arc, task::Wa
 use crate::history::{Batch, DeferredDrops, Log, Ticket, drop_waker};
 use crate::hub::topic::{Topic, Topics};
 
-/// The cursors of a subscription, one for each topic.
 // Most subscriptions have one topic. Its cursor is stored in place, so that an event needs no cache
 // line of the heap for it.
 pub(crate) enum Cursors {
@@ -59,10 +58,8 @@ impl DerefMut for Cursors {
     }
 }
 
-/// The position of a subscription in one topic.
 pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
-    /// The newest sequence number that was sent, or reported as a gap.
     seen: u64,
     /// The sequence number of the last event of an earlier topic of this name, or 0 if there was
     /// none. For a client that may not have received that event, the end of the earlier topic does
@@ -75,12 +72,9 @@ pub(crate) struct TopicCursor {
     pub(crate) is_queued: bool,
 }
 
-/// The result of reading from a topic.
 pub(crate) enum TopicRead {
     Nothing,
-    /// A gap up to this sequence number.
     Gap(u64),
-    /// A gap that the program reported, at this sequence number.
     Reported(u64),
     Batch(Batch),
 }
@@ -96,7 +90,6 @@ impl TopicCursor {
         self.gap_due = gap_due;
     }
 
-    /// Moves to the position after which a client with an id continues.
     pub(crate) const fn seek_after(&mut self, seen: u64) {
         self.seek(seen, false);
         if self.forgotten_end <= seen {
@@ -104,7 +97,6 @@ impl TopicCursor {
         }
     }
 
-    /// Returns the newest sequence number that was sent, or reported as a gap.
     pub(super) const fn seen(&self) -> u64 {
         self.seen
     }
@@ -113,47 +105,40 @@ impl TopicCursor {
         &self.topic
     }
 
-    /// Moves to the position after which a client without an id continues. Events that were evicted
-    /// before its subscription, which began at `newest`, are no gap.
+    /// Events that were evicted before the subscription, which began at `newest`, are no gap.
     pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
         let evicted = self.topic.lock().log.evicted.up_to.min(newest);
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
     }
 
-    /// Moves to the position after which a client with an id of another hub continues. It may have
-    /// missed events of the topic, unless a kept one replaces them.
+    /// The client may have missed events of the topic, unless a kept one replaces them.
     pub(crate) fn seek_foreign(&mut self) {
         let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
         self.seek(0, !is_replaced);
     }
 
-    /// Returns whether the topic has nothing to read, without locking it.
     #[inline]
     pub(crate) fn is_caught_up(&self) -> bool {
         !self.gap_due && self.topic.newest() <= self.seen
     }
 
-    /// Returns whether the topic has ended and nothing of it is left to read.
     #[inline]
     pub(super) fn has_ended(&self) -> bool {
         let is_end = |last| last > self.forgotten_end && last <= self.seen;
         self.topic.ended_at().is_some_and(is_end) && self.is_caught_up()
     }
 
-    /// Returns whether the topic has ended and no event of it is left to read.
     pub(super) fn has_only_gaps_left(&self) -> bool {
         self.topic.ended_at().is_some_and(|last| last > self.forgotten_end)
             && self.topic.lock().log.next(self.seen).is_none()
     }
 
-    /// Returns the sequence number of the gap before the next event, if there is one.
     fn gap(&self, log: &Log) -> Option<u64> {
         let is_replaced = || self.topic.is_latest() && !log.is_empty();
         let evicted = log.evicted_after(self.seen).filter(|_| !is_replaced());
         if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
     }
 
-    /// Returns the sequence number of the next gap or event.
     pub(crate) fn next(&self) -> Option<u64> {
         if self.is_caught_up() {
             return None;
@@ -162,20 +147,16 @@ impl TopicCursor {
         self.gap(log).or_else(|| log.next_item(self.seen))
     }
 
-    /// Returns whether events that the client has not received were evicted, or the program
-    /// reported a gap that the client has not received.
     pub(super) fn has_gap(&self) -> bool {
         let has_gap = |log: &Log| self.gap(log).or_else(|| log.gap_after(self.seen)).is_some();
         !self.is_caught_up() && has_gap(&self.topic.lock().log)
     }
 
-    /// Returns whether the next item is a gap at this sequence number.
     pub(crate) fn has_gap_at(&self, sequence: u64) -> bool {
         !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
     }
 
-    /// Reads the next gap or events below `bound`. Returns them, and the sequence number of the
-    /// following gap or event.
+    /// Returns the next gap or events below `bound`, and the sequence number of what follows.
     #[inline]
     pub(crate) fn read(&mut self, bound: u64, topics: &Topics) -> (TopicRead, Option<u64>) {
         let mut drops = DeferredDrops::default();
@@ -205,13 +186,12 @@ impl TopicCursor {
         (read(sequence), next)
     }
 
-    /// Returns whether the topic's next event wakes the subscription.
     #[inline]
     pub(crate) fn is_waiting(&self) -> bool {
         self.ticket.is_valid_in(self.topic.generation())
     }
 
-    /// Starts to wait for the next event. Returns `false` if there is already something to read.
+    /// Returns `false` if there is already something to read.
     #[inline]
     pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so both are done without a lock.
@@ -242,15 +222,12 @@ const SCANNED_PER_POLL: usize = 4096;
 /// queue would take two allocations for each client.
 const FEW: usize = 4;
 
-/// Returns whether there are so few cursors that they have no [`MergeQueue`].
 pub(super) const fn is_few(cursors: &[TopicCursor]) -> bool {
     cursors.len() <= FEW
 }
 
-/// A queue that merges the topics of a subscription into the order of publication.
-///
-/// It is a heap of the cursors that have something to read, ordered by the sequence number of their
-/// next item. Reading from one topic does not visit the other topics.
+/// A heap of the cursors that have something to read, by the sequence number of their next item.
+/// Reading from one topic does not visit the other topics.
 #[derive(Debug, Default)]
 pub(crate) struct MergeQueue {
     /// The sequence number of a cursor's next item, and the index of the cursor. The number is
@@ -265,8 +242,6 @@ pub(crate) struct MergeQueue {
 }
 
 impl MergeQueue {
-    /// Removes and returns the cursor with the earliest item, if that item is not above
-    /// `committed`. A few cursors have no queue.
     #[inline]
     pub(crate) fn next_of(
         queue: &mut Option<Box<Self>>,
@@ -293,7 +268,6 @@ impl MergeQueue {
         self.pop(cursors).unwrap_or(Next::Nothing)
     }
 
-    /// Returns the cursor that a queue would return, by looking at all cursors.
     fn next_of_few(committed: u64, cursors: &[TopicCursor]) -> Next {
         let end = committed.saturating_add(1);
         let (mut first, mut following) = (None, end);
@@ -333,7 +307,6 @@ impl MergeQueue {
         Some(Next::Cursor { index, first: sequence, bound })
     }
 
-    /// Removes and returns the earliest cursor, if its next item has this sequence number.
     pub(crate) fn pop_at(&mut self, sequence: u64, cursors: &mut [TopicCursor]) -> Option<usize> {
         let Reverse((next, index)) = *self.heap.peek()?;
         if next != sequence {
@@ -346,7 +319,6 @@ impl MergeQueue {
         Some(index)
     }
 
-    /// Adds a cursor by the sequence number of its next item.
     pub(crate) fn push(&mut self, index: usize, next: u64, cursors: &mut [TopicCursor]) {
         if let Some(cursor) = cursors.get_mut(index) {
             cursor.is_queued = true;
@@ -354,15 +326,12 @@ impl MergeQueue {
         }
     }
 
-    /// Returns whether all cursors with an item up to `committed` are in the heap.
     fn is_complete(&self, committed: u64) -> bool {
         self.scan.is_none() && self.complete_to == Some(committed)
     }
 
-    /// Adds the next cursors with an item up to `committed`. Returns whether all cursors have been
-    /// visited.
-    ///
-    /// Events published during a scan have higher sequence numbers, so the next scan adds them.
+    /// Returns whether all cursors have been visited. Events published during a scan have higher
+    /// sequence numbers, so the next scan adds them.
     fn scan(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> bool {
         let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
         let to = cursors.len().min(from.saturating_add(SCANNED_PER_POLL));
@@ -387,13 +356,10 @@ impl MergeQueue {
     }
 }
 
-/// The cursor to read next.
 #[derive(Clone, Copy)]
 pub(crate) enum Next {
     Nothing,
-    /// The scan is unfinished, and the subscription has to yield to other tasks.
     Yield,
-    /// The cursor with this index.
     Cursor {
         index: usize,
         /// The sequence number of the cursor's next item, or a lower number.

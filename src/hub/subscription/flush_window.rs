@@ -17,14 +17,12 @@ pub(crate) struct FlushWindow {
 const MAX_LENGTH: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl FlushWindow {
-    /// Returns `None` for a length of zero.
     pub(crate) fn new(length: Duration) -> Option<Box<Self>> {
         let length = length.min(MAX_LENGTH);
         let window = Self { length, has_sent: false, delayed_until: None, sleep: None };
         (!length.is_zero()).then(|| Box::new(window))
     }
 
-    /// Waits until the delay is over.
     pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(until) = self.delayed_until else {
             return Poll::Ready(());
@@ -47,8 +45,6 @@ impl FlushWindow {
         Poll::Ready(())
     }
 
-    /// Starts the delay if items were sent. The subscription calls it when there is nothing more to
-    /// read.
     pub(crate) fn start_delay(&mut self) {
         if std::mem::take(&mut self.has_sent) && !self.length.is_zero() {
             self.delayed_until = Some(Instant::now() + self.length);

@@ -7,11 +7,8 @@ use futures_core::Stream;
 use super::Subscription;
 use crate::decode::{Decoder, Message, MessageId};
 
-/// A stream of the [`Message`]s and [`Gap`]s of a [`Subscription`], for consumers in the same
-/// process.
-///
-/// [`Subscription::messages`] returns it. The stream continues after a gap, and ends when the
-/// subscription ends.
+/// A stream of [`Message`]s and [`Gap`]s, as returned by [`Subscription::messages`]. It continues
+/// after a gap, and ends when the subscription ends.
 #[derive(Debug)]
 pub struct Messages {
     subscription: Subscription,
@@ -25,7 +22,7 @@ pub struct Messages {
 pub struct Gap(pub(crate) Message);
 
 impl Gap {
-    /// Returns the name of the topic.
+    /// Returns the topic's name.
     #[must_use]
     pub fn topic(&self) -> &str {
         &self.0.data
@@ -49,7 +46,8 @@ impl Error for Gap {}
 impl Subscription {
     /// Returns the decoded messages of the subscription, for consumers in the same process.
     ///
-    /// An item is a message, or the [`Gap`] where messages may be missing:
+    /// An item is a message, or the [`Gap`] where messages may be missing, which cannot be mistaken
+    /// for a message:
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -65,15 +63,6 @@ impl Subscription {
     ///     }
     /// }
     /// # drop(invalidate(Hub::new()));
-    /// ```
-    ///
-    /// A gap therefore cannot be mistaken for a message:
-    ///
-    /// ```compile_fail,E0609
-    /// # use futures_util::StreamExt;
-    /// # fn room(hub: tower_sse::hub::Hub) {
-    /// let texts = hub.subscribe_to("room").resume(None).messages().map(|message| message.data);
-    /// # }
     /// ```
     #[must_use]
     pub fn messages(self) -> Messages {

@@ -41,8 +41,6 @@ impl Subscribe {
         }
     }
 
-    /// From the subscription on, makes the topics keep at least as much as
-    /// [`Retention::new`](crate::Retention::new), and lets no event replace another.
     pub(crate) const fn keep_all(mut self) -> Self {
         self.keeps_all = true;
         self
@@ -53,32 +51,16 @@ impl Subscribe {
     /// [`recent`](Self::recent) has no effect, and a first visit receives no
     /// [latest](crate::Retention::latest) event from before the position.
     ///
-    /// Use this method for a stream that begins with state from a database. Take the
-    /// [`position`](crate::hub::Hub::position) first, then query, and send the result as the
-    /// greeting:
+    /// Use this method for a stream that begins with [state from a
+    /// database](crate::hub#state-in-a-database): take the [`position`](crate::hub::Hub::position)
+    /// first, then query, and send the result as the [greeting](Self::greeting). The client misses
+    /// no change if each change is committed before it is published.
     ///
-    /// ```
-    /// # use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, Subscription}};
-    /// # struct Database;
-    /// # impl Database { async fn notes(&self) -> String { String::new() } }
-    /// # async fn notes(hub: &Hub, database: &Database, last: Option<LastEventId>) -> Subscription {
-    /// let position = hub.position(); // before the query
-    /// let backlog = Event::new().event("backlog").data(database.notes().await);
-    /// let notes = hub.subscribe_to("notes").gap_policy(GapPolicy::ReportAndEnd);
-    /// notes.since(position).greeting(backlog).resume(last)
-    /// # }
-    /// ```
-    ///
-    /// - The client misses no change if each change is committed before it is published. A change
-    ///   that is committed before the query, but published after `position`, comes twice: in the
-    ///   greeting and as an event. Include the key of the changed row in both, so that the client
-    ///   can recognise the change.
-    /// - A client that reconnects receives the events that it missed. If the hub cannot send all of
-    ///   them, the client receives a gap for each topic, then the greeting, and then the events
-    ///   after `position`.
-    /// - If a connected client falls so far behind that it misses events, it receives a gap. With
-    ///   [`GapPolicy::ReportAndEnd`], the gap ends its stream. When the client reconnects, it
-    ///   receives this gap again, together with gaps for all other topics, and then the greeting.
+    /// A client that reconnects receives the events that it missed. If the hub cannot send all of
+    /// them, the client receives a gap for each topic, then the greeting, and then the events after
+    /// `position`. If a connected client misses events, it receives a gap. With
+    /// [`GapPolicy::ReportAndEnd`], the gap ends its stream, and the client receives this gap again
+    /// when it reconnects, together with gaps for all other topics, and then the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -106,16 +88,13 @@ impl Subscribe {
     /// Use this method for topics with many small events, to save writes. The first event after a
     /// pause is sent at once, and opens a window. A greeting and gaps count as events. When the hub
     /// is [closed](crate::hub::Hub::close), a stream with an open window ends only when the window
-    /// is over.
-    ///
-    /// If waiting events are evicted from their topic, the client receives a [gap](GapPolicy). With
-    /// [`Retention::latest`](crate::Retention::latest), the client receives at most one event
-    /// of each topic in each window.
+    /// is over. If waiting events are evicted from their topic, the client receives a
+    /// [gap](GapPolicy).
     ///
     /// # Panics
     ///
-    /// The subscription panics if it is polled outside of a tokio runtime with timers while a window
-    /// is open.
+    /// The subscription panics if it is polled outside of a tokio runtime with timers while a
+    /// window is open.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
         self
@@ -126,23 +105,13 @@ impl Subscribe {
     ///
     /// The hub sets the id of the greeting to the position at which the stream starts, and ignores
     /// any id that `event` has. A client with a malformed last event id also receives the greeting,
-    /// but after the gaps of its topics, and only if these gaps do not
-    /// [end](GapPolicy::ReportAndEnd) the stream.
+    /// after the gaps of its topics, unless these [end](GapPolicy::ReportAndEnd) the stream.
     ///
-    /// If the greeting is state from a database, call [`since`](Self::since) too. Without that
-    /// call, the client misses the events that are published between the query and
-    /// [`resume`](Self::resume). With it, every client that reconnects and may have missed events
-    /// receives the greeting after the gaps, and these gaps never end the stream.
+    /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
+    /// reconnects and may have missed events then receives the greeting after the gaps, and these
+    /// gaps never end the stream.
     ///
-    /// An `EventSource` needs no greeting to resume, because it receives the event
-    /// [`start`](Self::start_event). The greeting takes the place of this event.
-    ///
-    /// ```
-    /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
-    /// # fn events(hub: &Hub, last: Option<LastEventId>) -> Subscription {
-    /// hub.subscribe(["client:42"]).greeting(Event::new().event("connected").data("")).resume(last)
-    /// # }
-    /// ```
+    /// The greeting takes the place of the event [`start`](Self::start_event).
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
@@ -152,12 +121,10 @@ impl Subscribe {
     /// By default, only an `EventSource` does; `true` makes the layer send the event to every client,
     /// and `false` to none.
     ///
-    /// The event has empty data, and its id is the position at which the stream starts. A client that
-    /// disconnects before any other event reconnects with this id, and receives the events that it
-    /// missed meanwhile. Without an id, it would miss them and receive no gap. The layer sends the
-    /// event in the stream's first frame, together with the [reconnection
-    /// time](crate::SseLayer::retry). In a page, `onmessage` does not receive it, because it has a
-    /// name.
+    /// The event has empty data, and its id is the position at which the stream starts. A client
+    /// that disconnects before any other event reconnects with this id, and receives the events
+    /// that it missed meanwhile. Turn the event on for clients built on `fetch` if they send
+    /// `Last-Event-ID` when they reconnect.
     ///
     /// - The event is left out if the first visit begins with something else that has an id: the
     ///   [greeting](Self::greeting), or [`recent`](Self::recent) or
@@ -165,20 +132,9 @@ impl Subscribe {
     /// - A client whose malformed id [is not reported](GapPolicy::Ignore) receives the event too.
     /// - Only the [`response`](Subscription::response) of a subscription has the event. If you wrap
     ///   the subscription in another stream, send a greeting instead.
-    /// - The layer adds the event outside of the handler, so a filter in the handler does not see it.
-    /// - [`TestClient`](crate::testing::TestClient) gets the id by default, but not the event.
-    /// - The name is not reserved. If a program publishes events named `start`, their data tells them
-    ///   apart: it should not be empty.
-    ///
-    /// Turn the event on for clients built on `fetch` if they send `Last-Event-ID` when they
-    /// reconnect:
-    ///
-    /// ```
-    /// # use tower_sse::{LastEventId, hub::{Hub, Subscription}};
-    /// # fn events(hub: &Hub, last: Option<LastEventId>) -> Subscription {
-    /// hub.subscribe_to("news").start_event(true).resume(last)
-    /// # }
-    /// ```
+    /// - The layer adds the event outside of the handler, so a filter in the handler does not see
+    ///   it.
+    /// - The name is not reserved. If a program publishes events named `start`, give them data.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
         self
@@ -187,7 +143,6 @@ impl Subscribe {
 
 opaque_debug!(Subscribe);
 
-/// The start of a subscription.
 impl Subscribe {
     /// Starts the subscription after the last event that the client has seen.
     ///
@@ -202,17 +157,13 @@ impl Subscribe {
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// - If the id is of another hub and a topic has evicted events, the topic's gap has the id of
-    ///   its newest evicted event. Events of other topics can precede this gap. A client that
-    ///   reconnects with the id of the gap misses no further event and does not receive the gap
-    ///   again.
+    ///   its newest evicted event. Events of other topics can precede this gap.
     /// - If a client of several topics disconnects before it has received all its
     ///   [`recent`](Self::recent) or latest events, it may receive a spurious gap when it
     ///   reconnects. This happens only if a topic has evicted an event that is newer than the
-    ///   oldest of these recent and latest events. If the client first connected with a malformed
-    ///   id, this is its second gap for the topic.
-    /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
-    ///   older than the loss receives a gap for each topic. Other clients receive no gap for this
-    ///   loss.
+    ///   oldest of these events.
+    /// - If a [broker](crate::hub::Hub::connect) lost events before this call, only a client whose
+    ///   id is older than the loss receives a gap for each topic.
     /// - A subscription without topics ends at once.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
@@ -294,13 +245,11 @@ impl Subscribe {
 }
 
 impl Subscription {
-    /// Moves to the position after an id of this hub.
     fn seek_after(&mut self, seen: u64) {
         self.loss_seen = seen;
         self.cursors.iter_mut().for_each(|cursor| cursor.seek_after(seen));
     }
 
-    /// Returns whether an item that gives the client an id is there already.
     fn has_id_first(&self) -> bool {
         self.preamble.is_some() || !self.cursors.iter().all(TopicCursor::is_caught_up)
     }
@@ -311,9 +260,7 @@ impl Subscription {
             || self.cursors.iter().any(TopicCursor::has_gap)
     }
 
-    /// Sends a gap for each topic to a client that may have missed events, and the greeting, before
-    /// the events after `start`. `missed_after` is a position after which this hub reports all gaps
-    /// again.
+    /// `missed_after` is a position to which a client that leaves before the greeting returns.
     fn begin_with(&mut self, missed_after: Option<Position>, start: u64, greeting: Option<Event>) {
         let missed_after = missed_after.filter(|_| self.gap_policy != GapPolicy::Ignore);
         let start = self.hub.position(start);
@@ -362,8 +309,7 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
 }
 
 impl Subscribe {
-    /// Exists only for the compiler's error: only a subscription that has [started](Self::resume)
-    /// has a response.
+    /// Exists only for the compiler's error.
     // The bound does not hold. Its parameter delays the check until there is a caller.
     #[doc(hidden)]
     #[must_use]
@@ -378,10 +324,9 @@ impl Subscribe {
 /// The topics of a [subscription](crate::hub::Hub::subscribe): an array, a `Vec` or any other
 /// collection of names.
 ///
-/// All collections of strings implement this trait, and no other type can. The trait exists for the
-/// compiler's error message: if you pass a single name, the message says how to subscribe to one
-/// topic. Use it as the bound of a function of yours that subscribes, as in
-/// `fn events(hub: &Hub, topics: impl TopicNames) -> Subscription`.
+/// All collections of strings implement this trait, and nothing else can: it exists for the
+/// compiler's error message. Use it as the bound of a function of yours, for example
+/// `fn events(hub: &Hub, topics: impl TopicNames) -> Subscribe`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of topics",
     label = "not an array or another collection of names",

@@ -16,32 +16,23 @@ use crate::{body::EventBody, layer};
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///
-/// A handler returns the [`response`](Self::response) of the subscription.
+/// Each item is one encoded event, or several consecutive ones if the subscription is behind. A
+/// subscription has no queue: it reads the events that its topics keep, so a slow client delays no
+/// other client, and receives a [gap](GapPolicy) if events were evicted before the subscription
+/// read them. Like tokio's channels, a subscription takes part in cooperative scheduling.
 ///
-/// Each item is one encoded event, or several consecutive ones if the subscription is behind.
-/// Subscriptions at the same position share the bytes of an item.
-///
-/// A subscription has no queue: it reads the events that its topics keep. A slow client therefore
-/// delays no other client, and receives a [gap](GapPolicy) if events were evicted before the
-/// subscription read them. Like tokio's channels, a subscription takes part in cooperative
-/// scheduling.
-///
-/// Most costs of a subscription grow with the number of its topics. These times were measured on a
-/// server processor. In each range, the first time is with warm caches, and the second with cold
-/// ones. For the row about a backlog, each topic had one event:
+/// Costs grow with the number of topics. These were measured on a server processor, with warm and
+/// with cold caches:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
 /// | to read an event after a pause | 0.4 to 4 µs | 3 to 11 µs | 9 to 27 µs | 0.4 to 1.8 ms |
-/// | to read an item of a backlog | 0.1 to 0.3 µs | 0.1 to 0.2 µs | 0.2 µs | 0.2 µs |
 /// | to subscribe | 30 to 50 µs | 0.2 to 0.3 ms | 1.1 to 1.3 ms | 30 ms |
 /// | to drop | 4 to 13 µs | 30 to 70 µs | 0.2 to 0.3 ms | 5 to 6 ms |
 ///
-/// The first event after a pause makes the subscription scan all its topics. A poll yields to other
-/// tasks after it has scanned 4,096 topics. If the subscription has moved to another task, however,
-/// its next poll may scan all topics without yielding. Subscribing and dropping never yield.
-/// Instead of subscribing one client to thousands of topics, let a group of clients share one
-/// topic.
+/// A poll yields to other tasks after it has scanned 4,096 topics, unless the subscription has
+/// just moved to another task. Subscribing and dropping never yield. Instead of subscribing one client
+/// to thousands of topics, let a group of clients share one topic.
 ///
 /// When all its topics have [ended](crate::hub::Hub::end), the stream ends after their last events.
 /// When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the hub
@@ -54,7 +45,6 @@ use crate::{body::EventBody, layer};
 pub struct Subscription {
     pub(crate) hub: Arc<HubState>,
     pub(crate) cursors: Cursors,
-    /// The waker that the cursors wait with.
     pub(crate) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
     pub(crate) gap_policy: GapPolicy,
@@ -72,7 +62,6 @@ pub struct Subscription {
     pub(super) start_for_all: Option<bool>,
 }
 
-/// The result of reading from the topics of a subscription.
 pub(super) enum Read {
     Nothing,
     Item(Encoded),
@@ -83,18 +72,14 @@ pub(super) enum Read {
     Yield,
 }
 
-/// The outcome of an attempt to wait.
 pub(super) enum Wait {
-    /// The next event of any topic wakes the subscription.
     Started,
-    /// There is something to read.
     NotNeeded,
     /// The subscription waits in some of its topics, and has to yield to other tasks.
     Yield,
 }
 
 impl Subscription {
-    /// Returns a subscription without topics.
     pub(crate) fn new(
         hub: Arc<HubState>,
         gap_policy: GapPolicy,
@@ -141,7 +126,6 @@ impl Subscription {
         self.cursors.shrink_to_fit();
     }
 
-    /// Returns the next item of the preamble.
     #[cold]
     pub(crate) fn next_of_preamble(&mut self) -> Option<Encoded> {
         let preamble = self.preamble.as_mut()?;
@@ -159,22 +143,7 @@ impl Subscription {
     /// everything. It is `false` for a subscription without topics, and after the stream has ended.
     ///
     /// If you wrap a subscription in another stream, check `has_ended` first. If it is `true`,
-    /// return the [`response`](Self::response) of the subscription instead:
-    ///
-    /// ```
-    /// use axum::{extract::State, response::{IntoResponse, Response}};
-    /// use futures_util::StreamExt;
-    /// use tower_sse::{LastEventId, hub::Hub};
-    ///
-    /// async fn headlines(State(hub): State<Hub>, last: Option<LastEventId>) -> Response {
-    ///     let news = hub.subscribe_to("news").resume(last);
-    ///     if news.has_ended() {
-    ///         return news.response().into_response();
-    ///     }
-    ///     tower_sse::response(news.take(100)).into_response()
-    /// }
-    /// # _ = headlines;
-    /// ```
+    /// return the [`response`](Self::response) of the subscription instead.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         if self.cursors.is_empty() || self.preamble.is_some() {
@@ -186,18 +155,15 @@ impl Subscription {
         self.unreported_loss().is_none() && self.have_topics_ended()
     }
 
-    /// Returns whether, in all topics, each event replaces the one before it.
     pub(super) fn is_latest(&self) -> bool {
         !self.cursors.is_empty() && self.cursors.iter().all(|cursor| cursor.topic().is_latest())
     }
 
-    /// Returns whether all topics have ended and nothing of them is left to read.
     #[inline]
     fn have_topics_ended(&self) -> bool {
         self.cursors.iter().all(TopicCursor::has_ended)
     }
 
-    /// Leaves all topics.
     fn leave(&mut self) {
         for cursor in mem::take(&mut self.cursors).iter_mut() {
             cursor.stop_waiting();
@@ -208,39 +174,20 @@ impl Subscription {
     }
 }
 
-/// The answer to a request.
 impl Subscription {
-    /// Returns the response to a request: the stream, or another answer if the
-    /// subscription has ended.
+    /// Returns the response to a request. With feature `axum`, a handler can return the
+    /// subscription itself.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
-    /// `EventSource` with `204`, which stops it from reconnecting ([HTML][html]). Other clients
-    /// receive an empty stream. With [`crate::response`] instead, every client would receive an
-    /// empty stream, and an `EventSource` would reconnect.
-    ///
-    /// On its first visit, an `EventSource` receives the id of its position at once, if necessary in
-    /// an event named [`start`](super::Subscribe::start_event).
-    ///
-    /// ```
-    /// use axum::{extract::State, response::IntoResponse};
-    /// use tower_sse::{LastEventId, hub::Hub};
-    ///
-    /// async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-    ///     hub.subscribe_to("news").resume(last).response()
-    /// }
-    /// # _ = events;
-    /// ```
+    /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
+    /// stream. On its first visit, an `EventSource` receives the id of its position at once, if
+    /// necessary in an event named [`start`](super::Subscribe::start_event).
     ///
     /// If all topics keep only their newest value
     /// ([`Retention::latest`](crate::Retention::latest)), the body waits until the server has
     /// written one frame before it makes the next, but for a minute at most. A client that stalls
     /// therefore receives no old values afterwards, except those in the buffers of its connection.
-    /// Behind a [filter](crate::filter) that replaces events, the body does not wait, because the
-    /// filter copies these events.
-    ///
-    /// With feature `axum`, a handler can return the subscription itself.
-    ///
-    /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events-intro
+    /// Behind a [filter](crate::filter) that replaces events, the body does not wait.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
@@ -326,7 +273,6 @@ const READS_PER_POLL: usize = 64;
 const WAITS_PER_POLL: usize = 4096;
 
 impl Subscription {
-    /// Reads the next item of the preamble, or the next committed events or gaps.
     pub(super) fn read(&mut self) -> Read {
         if self.preamble.is_some()
             && let Some(item) = self.next_of_preamble()
@@ -375,7 +321,6 @@ impl Subscription {
         Read::Yield
     }
 
-    /// Returns the first loss that this subscription has not reported.
     #[inline]
     pub(crate) fn unreported_loss(&self) -> Option<u64> {
         self.hub.losses.first_after(self.loss_seen)
@@ -413,8 +358,6 @@ impl Subscription {
         }
     }
 
-    /// Starts to wait for the next event in each topic, unless one has been published meanwhile.
-    ///
     /// If this takes several polls, the last one checks the earlier topics again, because their
     /// events may have woken only an earlier poll.
     pub(super) fn wait(&mut self, waker: &Waker) -> Wait {
@@ -453,10 +396,8 @@ impl Subscription {
 /// The maximum number of gaps in one item.
 pub(crate) const GAPS_PER_ITEM: usize = 256;
 
-/// The items that a subscription sends before the next events of its topics.
-///
-/// After a malformed id, or a loss that the broker reported, these are a gap for each topic. On a
-/// first visit and after a malformed id, the greeting follows.
+/// What a subscription sends before the next events: gaps after a malformed id or a reported loss,
+/// and then the greeting.
 #[derive(Debug)]
 pub(crate) struct Preamble {
     /// The id of all gaps except the last. A client that reconnects with it receives all of them
@@ -464,15 +405,12 @@ pub(crate) struct Preamble {
     pub(crate) before: Position,
     /// The id of the last gap, the position from which the subscription continues.
     pub(crate) last: Position,
-    /// The index of the first topic whose gap has not been sent.
     pub(crate) next_gap: usize,
     pub(crate) greeting: Option<Encoded>,
-    /// Whether the subscription ends after the gaps.
     pub(crate) ends: bool,
 }
 
 impl Preamble {
-    /// Returns the next item.
     pub(crate) fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
         let rest = cursors.get(self.next_gap..).unwrap_or_default();
         if rest.is_empty() {
@@ -488,7 +426,6 @@ impl Preamble {
         Some(encode_gaps(&topics, self.before, last))
     }
 
-    /// Returns whether all items have been sent.
     pub(crate) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
         self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
     }
@@ -507,10 +444,9 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
     Encoded::of(gaps.freeze())
 }
 
-/// Making gaps.
 impl Subscription {
-    /// Encodes a gap that was read from one topic, and the gaps of other topics at the same
-    /// sequence number: as many as one item can have.
+    /// Encodes a gap, and the gaps of other topics at the same sequence number: as many as one item
+    /// can have.
     pub(super) fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
         let (topics, has_more) = self.topics_with_gap(index, sequence);
         if self.gap_policy == GapPolicy::Ignore {
@@ -531,8 +467,6 @@ impl Subscription {
         Some(encode_gaps(&topics, before, self.position_after_gaps(sequence)))
     }
 
-    /// Returns the position from which a client that has received all gaps up to `sequence`
-    /// continues.
     fn position_after_gaps(&self, sequence: u64) -> Position {
         if self.gap_policy == GapPolicy::ReportAndEnd && self.begins_anew {
             return UnknownId::Malformed.position();
@@ -579,7 +513,6 @@ impl Subscription {
         (topics, has_more)
     }
 
-    /// Removes and returns the next cursor, if its next item has this sequence number.
     fn pop_at(&mut self, sequence: u64) -> Option<usize> {
         let Cursors::Many(cursors, queue) = &mut self.cursors else { return None };
         queue.as_mut()?.pop_at(sequence, cursors)
@@ -615,26 +548,18 @@ impl Subscription {
 
 /// What a subscription does if its client may have missed events, because they were evicted,
 /// because a [broker](crate::hub::Hub::connect) lost them, or because the program [reports
-/// it](crate::hub::Hub::gap). In topics with
-/// [`Retention::latest`](crate::Retention::latest), a replaced event does not count as missed.
+/// it](crate::hub::Hub::gap).
 ///
-/// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Unless
-/// another gap or the greeting follows (see below), the id of this event is the position after
-/// which the topic continues. If the gap is due to evicted events, this position is the id of the
-/// newest of them. A client that resumes after this position does not receive the gap again;
+/// A gap is an event with the name `gap`, whose data is the name of the topic, which it reveals to
+/// the client. Its id is the position after which the topic continues, for example that of the
+/// newest evicted event. A client that resumes after this position does not receive the gap again;
 /// [`resume`](super::Subscribe::resume) and [`since`](super::Subscribe::since) describe exceptions.
 ///
-/// A broker does not know which events it has lost, so after a loss, each topic of the subscription
-/// has a gap. The events that the hub still keeps from before the loss are sent first.
-///
-/// Several topics can have a gap at the same position, for example after a loss. Such gaps are sent
-/// one after another, up to 256 in one item. If the client also receives the
-/// [greeting](super::Subscribe::greeting), the greeting comes after the gaps. Only the last of
-/// these events (the greeting, or else the last gap) has the position as its id. A client that
-/// disconnects before this event receives all of them again when it reconnects.
-///
-/// - An event that a program publishes with the name `gap` [reports a gap](crate::hub::Hub::gap).
-/// - A gap reveals the name of its topic to the client.
+/// After a loss of a broker, each topic of the subscription has a gap, after the events that the
+/// hub still keeps from before the loss. Several gaps at the same position are sent one after
+/// another, and then the [greeting](super::Subscribe::greeting) if the client receives it. Only the
+/// last of these events has the position as its id. A client that disconnects before this event
+/// receives all of them again when it reconnects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapPolicy {

@@ -70,7 +70,6 @@ impl EvictionQueue {
         }
     }
 
-    /// Returns the first topic that can evict by memory, and the place up to which it is the first.
     pub(super) fn first_by_memory(&self) -> Option<(Arc<Topic>, ByMemory)> {
         const END: ByMemory = (Evictable::Nothing, 0);
         let order = lock(&self.order);
@@ -79,13 +78,11 @@ impl EvictionQueue {
         Some((Arc::clone(first), topics.next().map_or(END, |(place, _)| *place)))
     }
 
-    /// Returns whether an event may be too old, without a lock.
     #[inline]
     pub(super) fn may_be_due(&self, now: Duration) -> bool {
         nanoseconds(now) > self.next_due.load(Relaxed)
     }
 
-    /// Returns the first topic by age, if its oldest event may be too old.
     pub(super) fn first_due(&self, now: Duration) -> Option<Arc<Topic>> {
         let order = lock(&self.order);
         let ((due, _), topic) = order.by_age.first_key_value()?;

@@ -23,7 +23,6 @@ pub(crate) struct Tombstones {
     by_hash: HashMap<u64, Tombstone>,
     /// The hashes of topics that have not ended, in the order in which they are forgotten.
     others: BTreeMap<Turn, u64>,
-    /// The hashes of topics that have ended.
     ended: BTreeMap<Turn, u64>,
     inserted: u64,
     /// The newest evicted sequence number of all topics that are no longer remembered.
@@ -65,8 +64,7 @@ impl Tombstones {
         }
     }
 
-    /// Removes a topic's tombstone and returns its newest evicted event, or an upper bound if the
-    /// topic has no tombstone. Returns its end too, if it has ended.
+    /// Returns an upper bound of the newest evicted event if the topic has no tombstone.
     pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
             Some(tombstone) => {
@@ -81,7 +79,6 @@ impl Tombstones {
         if has_ended { &mut self.ended } else { &mut self.others }
     }
 
-    /// Returns the end of a removed topic, if it has ended.
     pub(super) fn end_of(&self, topic: &str) -> Option<TopicEnd> {
         self.by_hash.get(&self.hash_key.hash_one(topic))?.end.as_deref().copied()
     }

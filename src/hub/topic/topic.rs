@@ -4,11 +4,9 @@ use crate::history::sync::Ordering::{Acquire, Release};
 use crate::history::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
 use crate::history::{Log, Retention, Ticket, Waiters, WakeList};
 
-/// A topic: its log, and the subscribers that wait for its next event.
 #[derive(Debug)]
 pub(crate) struct Topic {
     name: Arc<str>,
-    /// Whether each event replaces the one before it.
     is_latest: AtomicBool,
     /// The sequence number of the topic's newest event. Before the first event, it is the newest
     /// number that an earlier topic of this name evicted, or an upper bound of that number. A
@@ -65,13 +63,12 @@ impl Topic {
         &self.name
     }
 
-    /// Returns whether each event replaces the one before it.
     pub(crate) fn is_latest(&self) -> bool {
         self.is_latest.load(Acquire)
     }
 
-    /// From now on, makes the topic keep at least as much as topics keep by default, and lets no
-    /// event replace another. The caller holds the topic's lock.
+    /// Lets the topic keep at least what topics keep by default, and no event replace another. The
+    /// caller holds the topic's lock.
     pub(crate) fn keep_all(&self, state: &mut TopicState) {
         self.is_latest.store(false, Release);
         let (events, bytes, age) = Retention::new().of_topic();
@@ -87,14 +84,12 @@ impl Topic {
         lock(&self.state)
     }
 
-    /// Sets the newest sequence number, which readers load without a lock. The caller holds the
-    /// topic's lock.
+    /// The caller holds the topic's lock.
     pub(crate) fn set_newest(&self, newest: u64) {
         self.newest.store(newest, Release);
     }
 
-    /// Sets the end of the topic, whose last event was just appended to `state`, or clears it with
-    /// `None`. The caller holds the topic's lock.
+    /// The caller has just appended the topic's last event to `state`, whose lock it holds.
     #[inline]
     pub(crate) fn set_end(&self, state: &mut TopicState, end: Option<TopicEnd>) {
         if end.is_some() || state.end.is_some() {
@@ -103,13 +98,11 @@ impl Topic {
         }
     }
 
-    /// Returns the sequence number of the last event, if the topic has ended.
     pub(crate) fn ended_at(&self) -> Option<u64> {
         Some(self.ended_at.load(Acquire)).filter(|sequence| *sequence > 0)
     }
 
-    /// Locks the topic and adds a waiter if `is_needed` then returns `true`. Otherwise it returns
-    /// the waker, which the caller drops.
+    /// Returns the waker, which the caller drops, if `is_needed` is `false` under the lock.
     #[inline]
     pub(crate) fn add_waiter(
         &self,
@@ -120,14 +113,13 @@ impl Topic {
         if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
     }
 
-    /// Locks the topic and removes a waiter. The caller drops the returned waker without a lock.
+    /// The caller drops the returned waker without a lock.
     #[inline]
     pub(crate) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
         self.lock().waiters.remove(ticket)
     }
 
-    /// Takes all waiters out of `state`, which the caller has locked. The caller wakes them after
-    /// releasing all locks.
+    /// The caller wakes the waiters after releasing all locks.
     pub(crate) fn take_waiters(&self, state: &mut TopicState) -> WakeList {
         let waiters = state.waiters.take();
         if !waiters.is_empty() {
@@ -149,7 +141,6 @@ impl TopicState {
         self.end.as_deref().filter(is_forgotten).map_or(0, |end| end.sequence)
     }
 
-    /// Returns whether the topic has subscribers or keeps events.
     pub(crate) fn is_used(&self) -> bool {
         self.subscribers > 0 || !self.log.is_empty()
     }
@@ -162,7 +153,6 @@ impl TopicState {
 /// the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
-    /// The sequence number of the last event.
     pub(crate) sequence: u64,
     /// The time at which the name is free, by the clock of the hub's broker if it has one.
     pub(crate) free_at: Duration,
@@ -191,7 +181,6 @@ pub(super) type ByAge = (u64, u64);
 pub(super) enum Evictable {
     /// Frames, which can be assembled again.
     Frames,
-    /// An event that is not its topic's newest.
     Older,
     Newest,
     /// Nothing: the memory of the topic does not count towards the total.
@@ -212,7 +201,6 @@ impl Evictable {
 }
 
 impl EvictionPlace {
-    /// Returns the exact place, or `None` if the log has no events.
     pub(super) fn of(log: &Log) -> Option<Self> {
         let evictable = Evictable::of(log)?;
         let (oldest, due) = log.oldest()?;

@@ -9,7 +9,6 @@ use crate::history::{DeferredDrops, Limits, Log, MemoryCounter, Retention};
 use crate::hub::HubStats;
 use crate::sync::{Mutex, RwLock, lock};
 
-/// The topics of a hub by name, and the memory that they use.
 pub(crate) struct Topics {
     pub(crate) retention: Retention,
     retention_of: Option<RetentionOf>,
@@ -32,11 +31,9 @@ const SHARDS: usize = if cfg!(tower_sse_loom) { 1 } else { 64 };
 #[derive(Debug, Default)]
 struct Names {
     by_name: HashSet<ByName, BuildHasherDefault<Hashed>>,
-    /// The number of events that removed topics have evicted.
     evicted_of_removed: u64,
 }
 
-/// A topic in a table, which finds it by its name.
 #[derive(Clone, Debug)]
 struct ByName {
     /// The hash of the name. A table that grows would otherwise read the names of all its topics.
@@ -79,7 +76,6 @@ impl Topics {
         self.hash_key.hash_one(name)
     }
 
-    /// Returns the table of the topics whose names have this hash.
     #[inline]
     fn names_of(&self, hash: u64) -> &RwLock<Names> {
         // Other bits than those that the table itself looks at.
@@ -112,8 +108,6 @@ impl Topics {
         topic
     }
 
-    /// Returns the end of the topic with this name, if it has ended, and the number of its
-    /// subscribers.
     pub(crate) fn end_and_subscribers(&self, name: &str) -> (Option<TopicEnd>, usize) {
         let hash = self.hash(name);
         let names = self.names_of(hash).read().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +125,6 @@ impl Topics {
         self.all_and_evicted().0
     }
 
-    /// Returns all topics, and the number of events that removed ones have evicted.
     fn all_and_evicted(&self) -> (Vec<Arc<Topic>>, u64) {
         let (mut topics, mut evicted) = (Vec::new(), 0);
         for names in &self.names {
@@ -142,7 +135,7 @@ impl Topics {
         (topics, evicted)
     }
 
-    /// Returns the statistics of the topics. Changes during the call may or may not be included.
+    /// Changes during the call may or may not be included.
     pub(crate) fn stats(&self) -> HubStats {
         let (topics, evicted) = self.all_and_evicted();
         let mut stats = HubStats { topics: topics.len(), evicted, ..HubStats::default() };
@@ -155,8 +148,7 @@ impl Topics {
         stats
     }
 
-    /// Changes a topic, and removes it if it is then unused. Returns `None` if it had been removed
-    /// before.
+    /// Removes the topic if it is then unused. Returns `None` if it had been removed before.
     #[inline]
     pub(crate) fn change<R>(
         &self,
@@ -177,7 +169,6 @@ impl Topics {
         Some(result)
     }
 
-    /// Removes a topic if it has no subscribers and keeps no events.
     #[cold]
     fn remove_unused(&self, topic: &Arc<Topic>) {
         let hash = self.hash(topic.name());
@@ -201,7 +192,6 @@ impl Names {
     }
 }
 
-/// A key by which a table finds a topic.
 trait Named {
     fn hash(&self) -> u64;
 

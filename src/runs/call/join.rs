@@ -16,8 +16,6 @@ use crate::runs::record::{Phase, Reader};
 use crate::runs::{RunBody, RunKey, Runs};
 use crate::{BoxError, options::StreamOptions, runs::run::on_refusal, signals::EarlyHead};
 
-/// Answers a request with a key: attaches its client to the run that has the key, or calls the
-/// service on a task, and waits for its response head.
 pub(crate) async fn join_or_call<S, B, R>(
     runs: Runs,
     key: RunKey,
@@ -69,10 +67,8 @@ where
     }
 }
 
-/// What to do for a request with a key.
 enum Action {
     Answer(Response<AnswerBody>),
-    /// Start a run, to which the reader is already attached.
     Start(Producer, Reader),
 }
 
@@ -85,8 +81,7 @@ impl Drop for Uncalled<'_> {
     }
 }
 
-/// Attaches the client to the run with this key, or claims the key for a new run. Calls `wait`
-/// before it waits for the call of another request.
+/// Calls `wait` before it waits for the call of another request.
 async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl FnMut()) -> Action {
     let last = requester.last.as_ref();
     loop {
@@ -116,7 +111,6 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
     }
 }
 
-/// Passes on an answer that is not an event stream.
 fn pass<B: Body, E>(
     answer: Result<Response<B>, E>,
     mut guard: DisconnectGuard,

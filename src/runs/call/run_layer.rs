@@ -17,30 +17,10 @@ impl Runs {
     /// Creates a layer that makes the event streams of a service resumable. The service needs no
     /// change.
     ///
-    /// `key` returns the key of a request's run, or `None` to let the request pass unchanged. The
-    /// layer answers a request whose key is [invalid](crate::runs::InvalidKey) with `400`. Put the
-    /// layer inside of [`SseLayer`](crate::SseLayer) and inside of layers that authenticate.
-    /// [`RunLayer`] documents how requests and responses are handled.
-    ///
-    /// ```
-    /// use axum::{Router, body::Body, routing::post};
-    /// use http::Request;
-    /// use tower_sse::{SseLayer, runs::{InvalidKey, RunKey, Runs}};
-    /// # async fn chat() {}
-    ///
-    /// fn key(request: &Request<Body>) -> Option<Result<RunKey, InvalidKey>> {
-    ///     let user = request.extensions().get::<UserId>()?;
-    ///     let name = request.headers().get("x-run-id")?.to_str().ok()?;
-    ///     Some(RunKey::new(&user.0, name))
-    /// }
-    ///
-    /// #[derive(Clone)]
-    /// struct UserId(String); // inserted by a layer that authenticates
-    ///
-    /// let runs = Runs::new();
-    /// let app: Router =
-    ///     Router::new().route("/chat", post(chat)).layer(runs.layer(key)).layer(SseLayer::new());
-    /// ```
+    /// `key` returns the key of a request's run, or `None` to let the request pass unchanged. Put
+    /// the layer inside of [`SseLayer`](crate::SseLayer) and inside of layers that authenticate.
+    /// The [module](crate::runs) has an example, and [`RunLayer`] documents how requests and
+    /// responses are handled.
     pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
     where
         K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
@@ -54,10 +34,8 @@ impl Runs {
 ///
 /// # Requests
 ///
-/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Requests with
-///   any other method can start a run, so the closure `key` of
-///   [`Runs::layer`](crate::runs::Runs::layer) must return `None` for a `DELETE` request that stops
-///   a run.
+/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Any other
+///   method can start a run, so `key` must return `None` for a `DELETE` request that stops a run.
 /// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because its answer could
 ///   not be recorded or resumed.
 /// - The first request with a given key calls the service, on a task of its own. Other requests
@@ -74,23 +52,18 @@ impl Runs {
 ///
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
 ///   service's response head. Other clients get the headers of an event stream and the handler's
-///   [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`: these
-///   apply only to the first client. Clients of other processes do not get `on_error` either.
+///   [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`, and no
+///   `on_error` in other processes.
 /// - An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
 ///   The key is then free again, and one of the waiting requests calls the service.
-/// - If the service panics before it answers, the panic propagates to the response future of
-///   the first request, and the key is free again. If the service's stream panics later, the run
-///   fails.
-///
-/// The source's comments and ids are not recorded. The last line of each event is an id that the
-/// run assigns.
+/// - If the service panics before it answers, the panic propagates to the response future of the
+///   first request, and the key is free again. If the stream panics later, the run fails.
 ///
 /// # Services
 ///
 /// The service's future runs on a separate task. The service must therefore be `Clone`, and the
-/// service, its future, its errors and all bodies must be `Send` and `'static`. Task-locals that an
-/// outer layer has set are not available to the future. A timeout layer outside of this layer ends
-/// the client's wait, but the future continues.
+/// service, its future, its errors and all bodies must be `Send` and `'static`. A timeout layer
+/// outside of this layer ends the client's wait, but the future continues.
 ///
 /// A request that waits for the call of another one holds no place in a limit inside of this layer.
 /// If it then calls the service itself, it first waits until the service is ready again.

@@ -12,24 +12,9 @@ use crate::runs::{Run, RunKey, Runs, StartError};
 use crate::runs::{answer::Requester, run::on_refusal};
 use crate::{body::EventBody, event::Encode, layer::response, signals::EarlyHead};
 
-/// A function or closure without arguments that returns the stream of a run.
-///
-/// All such functions implement this trait, and nothing else can.
-/// [`Runs::start`](crate::runs::Runs::start) requires this trait instead of `FnOnce`, for a better
-/// compiler error: if you pass a stream or an async closure, the error says what to pass instead.
-/// Use it as the bound of a function of yours that starts runs:
-///
-/// ```
-/// use futures_util::Stream;
-/// use tower_sse::{Event, runs::{Outcome, RunKey, RunSource, Runs, StartError}};
-///
-/// async fn report<F>(runs: &Runs, key: &RunKey, source: F) -> Result<Option<Outcome>, StartError>
-/// where
-///     F: RunSource<Stream: Stream<Item = Event> + Send + 'static>,
-/// {
-///     Ok(runs.start(key, None, source).await?.ended().await)
-/// }
-/// ```
+/// A function or closure without arguments that returns the stream of a run. All such functions
+/// implement this trait, and nothing else can: it exists for the compiler's error message. Use it
+/// as the bound of a function of yours that starts runs.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -64,23 +49,20 @@ impl Runs {
     }
 
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If a run with this key is still starting, because the
-    /// service of the layer or the closure of [`start_with`](Self::start_with) has not returned a
-    /// stream yet, this method waits. A handler inside of the layer must therefore not pass the key
-    /// of its own request: it would wait for itself.
+    /// that records the stream of `source`. If a run with this key is still starting, this method
+    /// waits until its service, or its closure of [`start_with`](Self::start_with), has returned a
+    /// stream. A handler inside of the layer must therefore not pass the key of its own request: it
+    /// would wait for itself.
     ///
-    /// A request with a last event id never starts a run, because its client asks for the rest of
-    /// an earlier answer. For such a request, the method returns the run with this key, even if the
-    /// run failed or was stopped. If there is no such run, it returns the error
-    /// [`NotFound`](StartError::NotFound).
+    /// A request with a last event id never starts a run: it gets the run with this key, however
+    /// that ended, or the error [`NotFound`](StartError::NotFound).
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached. If the source must wait for something
     /// before it can stream, such as the response of a model, use [`start_with`](Self::start_with).
     ///
     /// A handler passes the head of its HTTP request as `request`, and returns the response of
-    /// [`Run::answer`]; see the [table of answers](Self#answers). For a run that no request starts,
-    /// such as a nightly report, pass `None`.
+    /// [`Run::answer`]. For a run that no request starts, such as a nightly report, pass `None`.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -102,15 +84,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns an error if:
-    ///
-    /// - The request has a last event id, but no run has the key.
-    /// - With a [store](crate::runs#several-processes), the request has a last event id that does
-    ///   not belong to the run with the key.
-    /// - A new run is needed, but a limit on running runs is reached, the memory has no room, or
-    ///   the server is shutting down.
-    /// - With a store, the run for the request can be neither found nor started, for a reason of
-    ///   [`StartError::Unavailable`].
+    /// Returns a [`StartError`] if the run for the request can be neither found nor started.
     ///
     /// # Panics
     ///
@@ -137,31 +111,21 @@ impl Runs {
     /// Starts a run that records the stream of `source`, and cancels the previous run with this
     /// key, if any.
     ///
-    /// Use this method if a key names more than one answer. For example, a key can name a whole
-    /// chat, in which each turn replaces the previous turn.
+    /// Use this method if a key names more than one answer, such as a whole chat, in which each
+    /// turn replaces the previous turn. [Runs without the
+    /// layer](crate::runs#runs-without-the-layer) has an example.
     ///
-    /// A request with a last event id neither starts nor cancels a run, because its client repeats
-    /// the request to get the rest of an earlier answer. For such a request, the method returns the
-    /// run with this key, or else the error [`NotFound`](StartError::NotFound). Pass the head of
-    /// the request, as you do to [`start`](Self::start).
-    ///
-    /// A client that is disconnected before its first event has no last event id. If it repeats its
-    /// request, the turn starts again. To avoid that, call [`start`](Self::start) with a key that
-    /// names the turn.
+    /// A request with a last event id neither starts nor cancels a run: it gets the run with this
+    /// key, or the error [`NotFound`](StartError::NotFound). A client that is disconnected before
+    /// its first event has no last event id. If it repeats its request, the turn starts again. To
+    /// avoid that, call [`start`](Self::start) with a key that names the turn.
     ///
     /// # Errors
     ///
-    /// Returns an error if:
-    ///
-    /// - The request has a last event id, but no run has the key.
-    /// - With a [store](crate::runs#several-processes), the request has a last event id that does
-    ///   not belong to the run with the key.
-    /// - A limit on running runs is reached, or the memory has no room. A run with this key that is
-    ///   running in this process does not count towards these limits, because the new run takes its
-    ///   place.
-    /// - The server is shutting down. The existing run, if any, then continues.
-    /// - The store cannot be reached, or another reason of [`StartError::Unavailable`] applies.
-    ///   Requests with an id still get a run that is running in this process.
+    /// Returns the errors of [`start`](Self::start). A run with this key that is running in this
+    /// process does not count towards the limits, because the new run takes its place. If the
+    /// server is shutting down, the existing run continues. While the store cannot be reached,
+    /// requests with an id still get a run that is running in this process.
     ///
     /// # Panics
     ///
@@ -190,7 +154,6 @@ impl Runs {
         })
     }
 
-    /// Returns the run with this key, or claims the key if a run is to be started.
     pub(super) async fn claim_to_start(
         &self,
         key: &RunKey,
@@ -227,7 +190,6 @@ impl Runs {
     }
 }
 
-/// Starting runs whose source comes from a future that can fail.
 impl Runs {
     /// Returns the run with this key, or starts one; see [`start`](Self::start). The future of
     /// `call` returns the stream to record, or an `Err` with the response for the client, such as
@@ -264,9 +226,8 @@ impl Runs {
     ///   try to start a run themselves, but a waiting call of [`answer`](Self::answer) returns
     ///   `None`.
     /// - Until the future of `call` is ready, the run counts as starting. If the run ends before
-    ///   that, for example because it is cancelled, replaced or interrupted, the caller that
-    ///   started it gets the ended run. [`Run::answer`] then returns the response for [such a
-    ///   run](Self#answers).
+    ///   that, the caller that started it gets the ended run, and [`Run::answer`] the response for
+    ///   [such a run](Self#answers).
     ///
     /// # Errors
     ///
@@ -306,7 +267,6 @@ impl Runs {
         })
     }
 
-    /// Makes the call on the task of the run, and waits for what it returns.
     async fn call<C, F, S, R>(&self, producer: Producer, call: C) -> Result<Run, R>
     where
         C: FnOnce() -> F,

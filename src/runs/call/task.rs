@@ -17,7 +17,6 @@ use crate::{BoxError, callback::without_panic, connection::DisconnectGuard, coop
 use crate::{history::MemoryShare, options::StreamOptions, runs::Outcome, runs::outcome::Failure};
 
 pin_project! {
-    /// The task of one run: it awaits the call, and records the answer until the run is over.
     pub(crate) struct RunTask<F, B, E> {
         #[pin]
         stage: CallStage<F, B, E>,
@@ -84,7 +83,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Polls the call or the recorder. The caller has entered the span of the request.
+    /// The caller has entered the span of the request.
     fn poll_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.producer.is_over(cx) && self.as_mut().poll_abandonment(cx).is_pending() {
             ready!(self.as_mut().poll_stage(cx));
@@ -101,7 +100,6 @@ where
         Poll::Ready(())
     }
 
-    /// Returns `Ready` once the run is abandoned or has reached its maximum duration.
     fn poll_abandonment(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // loom has no timers.
         if cfg!(tower_sse_loom) {
@@ -124,7 +122,6 @@ where
         }
     }
 
-    /// Returns `Ready` once the run is over.
     fn poll_stage(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let this = self.as_mut().project();
@@ -161,8 +158,7 @@ where
         }
     }
 
-    /// Sends the answer to the client that started the run. If the answer is an event stream,
-    /// returns the body to record.
+    /// Returns the body to record, if the answer is an event stream.
     fn accept(
         self: Pin<&mut Self>,
         answer: Result<Result<Response<B>, E>, Box<dyn Any + Send>>,
@@ -194,9 +190,7 @@ where
     }
 }
 
-/// The result of a call, for the client that made it.
 pub(crate) enum Answer<B, E> {
-    /// An event stream, which is being recorded.
     Stream(Parts),
     /// Anything else, with the guard of the call's `Disconnect` if it has one.
     Other(Result<Response<B>, E>, Option<DisconnectGuard>),
@@ -214,13 +208,11 @@ pub(super) fn is_recordable<B>(response: &Response<B>) -> bool {
         && !is_refusal(response.extensions())
 }
 
-/// Reads a body and records its events.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     cutter: Cutter,
     /// The bytes of the last frame that are not recorded yet.
     bytes: Bytes,
-    /// The memory of an incomplete event.
     memory: MemoryShare,
     budget: CoopBudget,
 }
@@ -235,9 +227,6 @@ impl Recorder {
         }
     }
 
-    /// Records events until the body or the run has ended. If the body fails, returns its
-    /// failure.
-    ///
     /// Returns `Pending` while the body is pending, and while the record is full of events that no
     /// client has read.
     pub(crate) fn poll<B>(
@@ -299,8 +288,7 @@ impl Recorder {
     }
 }
 
-/// The span of the request that started a run, in which the run's task is polled. Without feature
-/// `tracing`, it does nothing.
+/// The span of the request that started a run. Without feature `tracing`, it does nothing.
 #[derive(Clone)]
 pub(crate) struct RunSpan {
     #[cfg(feature = "tracing")]
@@ -315,7 +303,6 @@ impl RunSpan {
         }
     }
 
-    /// Calls `call` within the span.
     pub(crate) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
         #[cfg(feature = "tracing")]
         let _entered = self.span.enter();
@@ -323,13 +310,11 @@ impl RunSpan {
     }
 }
 
-/// Runs a task.
 #[cfg(not(any(tower_sse_loom, tower_sse_simulation)))]
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(task);
 }
 
-/// Runs a task on the machine that is simulated.
 #[cfg(tower_sse_simulation)]
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     crate::simulation::spawn(task);

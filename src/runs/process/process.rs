@@ -14,7 +14,6 @@ use crate::runs::{Outcome, RunEnd, RunKey, RunsStats, StartError};
 use crate::{callback::catch_panic, connection::LastEventId, options::StreamOptions};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
-/// The text of the error of a run that another process has declared dead.
 const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process that shares its runs through a store.
@@ -57,7 +56,7 @@ impl Process {
         lock(&self.registry)
     }
 
-    /// Calls `with` while holding the registry's lock, and does the deferred work afterwards.
+    /// Does the deferred work after `with`, without the lock.
     pub(crate) fn with_registry<R>(
         self: &Arc<Self>,
         with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
@@ -99,7 +98,6 @@ impl Process {
         result
     }
 
-    /// Reports the end of each run, once.
     fn report(&self, ends: &[RunEnd]) {
         for end in ends {
             self.counters.count_end(end);
@@ -126,21 +124,19 @@ impl Process {
         })
     }
 
-    /// Returns the run with this key in this process. Unlike `get`, may return a run whose
-    /// `retain_for` has passed.
+    /// Unlike `get`, may return a run whose `retain_for` has passed.
     pub fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.lock().get(key).cloned()
     }
 
-    /// Records that the store has the end of a run, or will never get it. From now on, `retain_for`
+    /// Called when the store has the end of a run, or will never get it. From now on, `retain_for`
     /// counts, and the run can be evicted.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
     }
 
-    /// Cancels the run with this key in this process. If there are `lines`, the run first records
-    /// an event with them. Returns `false` if no such run was starting or running, or if `last` is
-    /// not an id of the run.
+    /// If there are `lines`, the run first records an event with them. Returns `false` if no such
+    /// run was starting or running, or if `last` is not an id of the run.
     pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -151,8 +147,7 @@ impl Process {
         seen(last, record.epoch, record.newest()).is_some() && self.cancel_record(&record, lines)
     }
 
-    /// Cancels a run of this process. If there are `lines`, the run first records an event with
-    /// them. Returns whether the run was starting or running.
+    /// As [`cancel`](Self::cancel) does.
     pub fn cancel_record(self: &Arc<Self>, record: &Arc<Record>, lines: Option<&[u8]>) -> bool {
         let is_cancelled =
             self.with_registry(|registry, deferred| registry.cancel(record, lines, deferred));
@@ -162,9 +157,8 @@ impl Process {
         is_cancelled
     }
 
-    /// Makes room for `additional` bytes in `max_memory`. Evicts runs that have ended and that no
-    /// client reads, then the events of mirrors, then all other runs that have ended. Running runs
-    /// are not evicted: [`Registry::reserve`] admits only as many as there is room for.
+    /// Evicts runs that have ended and that no client reads, then the events of mirrors, then all
+    /// other runs that have ended.
     pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
@@ -175,18 +169,16 @@ impl Process {
         {}
     }
 
-    /// Makes room for events of another process's run that have `bytes` bytes.
     pub fn make_room_for(self: &Arc<Self>, events: usize, bytes: usize) {
         self.make_room(bytes.saturating_add(events.saturating_mul(ENTRY_OVERHEAD)));
     }
 
-    /// Reports the end of a run whose process is dead.
     pub fn report_dead(&self, key: RunKey, epoch: Epoch, newest: u64) {
         self.counters.totals().declared_dead += 1;
         self.report(&[RunEnd::of_dead(key, epoch, newest)]);
     }
 
-    /// Ends a run. Returns whether it was still running.
+    /// Returns whether the run was still running.
     pub(crate) fn end(
         self: &Arc<Self>,
         record: &Arc<Record>,
@@ -202,7 +194,7 @@ impl Process {
         has_ended
     }
 
-    /// Ends a run if no client is attached. Returns whether it did.
+    /// Returns whether it ended the run.
     pub(crate) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
         self.with_registry(|registry, deferred| {
             let is_unattended = !record.lock().readers.is_attended(Instant::now());
@@ -210,19 +202,17 @@ impl Process {
         })
     }
 
-    /// Interrupts a run that can no longer be kept in the store. `reason` becomes the text of the
-    /// run's error.
+    /// Interrupts a run that can no longer be kept in the store. `reason` is the text of its error.
     pub fn lose(self: &Arc<Self>, record: &Arc<Record>, reason: &str) {
         self.end(record, Outcome::Interrupted, Some(reason.into()));
     }
 
-    /// Creates the record of another process's run, without the events up to the number `after`.
     pub fn mirror(&self, key: RunKey, epoch: Epoch, after: u64) -> (Arc<Record>, MirrorWriter) {
         MirrorWriter::create(key, epoch, after, &self.options, Arc::clone(&self.counters))
     }
 
-    /// Ends a run of this process that another process has declared dead, and forgets it: from now
-    /// on, requests get what the store has, at every process. The other process reports the end.
+    /// Ends and forgets a run of this process that another process has declared dead. That process
+    /// reports the end, and requests get what the store has.
     pub fn fence(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
@@ -233,7 +223,6 @@ impl Process {
         });
     }
 
-    /// Frees the key of a call that did not return an event stream.
     pub(crate) fn void(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.void(record, deferred));
     }
@@ -247,17 +236,14 @@ impl Process {
         stats
     }
 
-    /// Returns whether other processes can read all ended runs of this process.
     pub fn is_exported(&self) -> bool {
         self.lock().ending.is_empty()
     }
 
-    /// Waits until no run is running, and the end of every run has been reported.
     pub(crate) async fn idle(&self) {
         until(&self.idle, || self.lock().is_idle().then_some(())).await;
     }
 
-    /// Ends all running runs.
     pub(crate) fn interrupt(self: &Arc<Self>) {
         self.with_registry(|registry, deferred| {
             for record in registry.running.values().cloned().collect::<Vec<_>>() {
@@ -267,7 +253,7 @@ impl Process {
     }
 }
 
-/// Forgets each run once its `retain_for` has passed. Ends when no run is kept.
+/// Ends when no run is kept.
 async fn sweep(process: Weak<Process>) {
     let expire = |process: Arc<Process>| {
         let age = process.options.retain_for;
@@ -293,12 +279,10 @@ impl Producer {
         Self { process, record, is_exported: false }
     }
 
-    /// Called when other processes can reach the run.
     pub const fn export(&mut self) {
         self.is_exported = true;
     }
 
-    /// Reports new events to the exporter.
     #[inline]
     pub(crate) fn mark(&self) {
         if self.is_exported
@@ -309,7 +293,7 @@ impl Producer {
         }
     }
 
-    /// Starts recording the call's answer. Returns `false` if the run has already ended.
+    /// Returns `false` if the run has already ended.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         let has_begun = self.record.begin(options);
         if self.is_exported
@@ -320,12 +304,11 @@ impl Producer {
         has_begun
     }
 
-    /// Frees the key, because the answer is not an event stream.
+    /// The answer is not an event stream.
     pub(crate) fn void(&self) {
         self.process.void(&self.record);
     }
 
-    /// Makes the call, and frees the key if it panics.
     pub(crate) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
         self.process.counters.totals().started += 1;
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
@@ -334,7 +317,6 @@ impl Producer {
         })
     }
 
-    /// Frees the key of a call that panicked before it answered, and reports the run as failed.
     pub(crate) fn fail_call(&self) {
         self.process.with_registry(|registry, deferred| {
             if registry.end(&self.record, Outcome::Failed, Some(PANICKED.into()), deferred) {
@@ -347,7 +329,7 @@ impl Producer {
         self.process.end(&self.record, Outcome::Failed, Some(failure));
     }
 
-    /// Returns whether the run is over. If it is not, arranges for its end to wake the task.
+    /// If the run is not over, its end will wake the task.
     pub(crate) fn is_over(&self, cx: &Context<'_>) -> bool {
         {
             let state = self.record.lock();
@@ -371,8 +353,8 @@ impl Producer {
         !is_live
     }
 
-    /// Ends the run if it has reached its maximum duration, or abandons it if no client has been
-    /// attached for `abandon_after`. Returns when to check again, or `None` if the run is over.
+    /// Ends the run if its maximum duration or `abandon_after` has passed. Returns when to check
+    /// again, or `None` if the run is over.
     pub(crate) fn end_if_due(&self) -> Option<Instant> {
         let max = self.process.options.max_duration;
         let end = self.record.started_at + max;
@@ -397,7 +379,6 @@ impl Producer {
     }
 }
 
-/// The text of the error of a run whose source panicked.
 pub(crate) const PANICKED: &str = "the source panicked";
 
 impl Drop for Producer {
@@ -410,26 +391,20 @@ impl Drop for Producer {
     }
 }
 
-/// The result of a request for a run.
 pub enum Claim {
-    /// The caller starts the run.
     New(Producer),
-    /// The request gets this existing run.
     Existing(Arc<Record>),
 }
 
-/// What a request without a last event id does to the run that has its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// It attaches to a run that is starting or running, or that has completed. After any other end
     /// of the run, the key is free.
     Attach,
-    /// It replaces any run.
     Replace,
 }
 
 impl Process {
-    /// Returns the run of this process that a request is about, or claims the key for a new run.
     pub(crate) fn claim(
         self: &Arc<Self>,
         key: &RunKey,
@@ -457,8 +432,7 @@ impl Process {
         claim
     }
 
-    /// Reserves a run that this process will share through the store. Returns an error if a limit
-    /// is reached, or after `Runs::drain`. The run counts as running, but requests do not find it
+    /// Reserves a run that this process will share through the store. Requests do not find it
     /// before it is [entered](Self::enter). `earlier` is the run that the new one will replace: if
     /// it is running at this process, it does not count towards the limits.
     pub fn reserve(

@@ -17,7 +17,6 @@ pub(crate) struct Registry {
     /// Runs that are starting or running. Later runs have later epochs.
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     pub(super) running_by_owner: HashMap<Arc<str>, usize>,
-    /// Runs that have ended and are kept.
     pub(super) kept: EndedRuns<Arc<Record>>,
     /// Runs that have ended, but whose ends the store does not have yet. They are kept until the
     /// store has them.
@@ -36,8 +35,6 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Creates an empty registry. `max_memory_per_owner` limits the memory of an owner's runs that
-    /// have ended.
     pub(crate) fn new(is_connected: bool, max_memory_per_owner: Option<usize>) -> Self {
         Self {
             by_key: HashMap::new(),
@@ -62,7 +59,6 @@ impl Registry {
         self.sweepers.iter().any(|(id, task)| *id == runtime && !task.is_finished())
     }
 
-    /// Returns whether no run is running, and the end of every run has been reported.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.reporting == 0
     }
@@ -76,8 +72,6 @@ impl Registry {
         self.by_key.insert(record.key.clone(), Arc::clone(record));
     }
 
-    /// Records that the store has the end of a run, or will never get it. From now on, `retain_for`
-    /// counts, and the run can be evicted.
     pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         if self.ending.remove(&record.epoch).is_some() {
             record.lock().ended_at = Some(Instant::now());
@@ -85,7 +79,7 @@ impl Registry {
         }
     }
 
-    /// Ends a run and keeps it. Returns whether it was still running.
+    /// Returns whether the run was still running.
     pub(crate) fn end(
         &mut self,
         record: &Arc<Record>,
@@ -98,8 +92,7 @@ impl Registry {
         })
     }
 
-    /// Appends the last event of a run if it has `lines`, cancels the run and keeps it. Returns
-    /// whether it was still running.
+    /// Returns whether the run was still running.
     pub(crate) fn cancel(
         &mut self,
         record: &Arc<Record>,
@@ -114,7 +107,7 @@ impl Registry {
         })
     }
 
-    /// Ends a run with `end`, if it is still running, and keeps it. Returns whether it was running.
+    /// Returns whether the run was still running.
     fn end_by(
         &mut self,
         record: &Arc<Record>,
@@ -137,8 +130,7 @@ impl Registry {
         true
     }
 
-    /// Removes a run whose call did not return an event stream. Returns whether it was still
-    /// starting.
+    /// Returns whether the run was still starting.
     pub(crate) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
         {
             let mut state = record.lock();
@@ -178,9 +170,7 @@ impl Registry {
 
 /// Which runs may start, by the limits of their number and memory.
 impl Registry {
-    /// Adds a run, unless a limit is reached. The run counts as running, but requests do not find
-    /// it before it is [entered](Self::enter). A run of this process that the new run will replace
-    /// does not count towards the limits.
+    /// The run counts as running, but requests do not find it before it is [entered](Self::enter).
     pub(crate) fn reserve(
         &mut self,
         key: &RunKey,
@@ -202,8 +192,7 @@ impl Registry {
         Ok(record)
     }
 
-    /// Checks the limits for a new run, which takes the place of this number of running runs,
-    /// `replaced`.
+    /// The new run takes the place of `replaced` running runs.
     fn check(&self, key: &RunKey, replaced: usize, options: &Options) -> Result<(), StartError> {
         if self.is_draining {
             return Err(StartError::Draining);
@@ -220,17 +209,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns the memory of the runs that have ended, but whose ends the store does not have yet.
-    /// They are never evicted, unless another run has their key.
+    /// Never evicted, unless another run has their key.
     fn ending_memory(&self) -> usize {
         let states = self.ending.values().map(|record| record.lock());
         states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()
     }
 }
 
-/// Which runs are kept, and which are evicted first.
 impl Registry {
-    /// Keeps a run that has ended, and evicts the earlier ones of its owner that exceed the limit.
     pub(super) fn keep(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         let (ended_at, memory) = {
             let state = record.lock();
@@ -245,14 +231,13 @@ impl Registry {
         }
     }
 
-    /// Forgets a run that is kept, with all its events.
     fn evict(&mut self, record: Arc<Record>, deferred: &mut Deferred) {
         self.forget(&record, deferred);
         record.lock().clear(deferred);
         deferred.changed.push(record);
     }
 
-    /// Forgets a run that has ended. Clients that are still reading can read the rest.
+    /// Clients that are still reading can read the rest.
     pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         self.remove_key(record);
         let mut state = record.lock();
@@ -272,7 +257,7 @@ impl Registry {
         deferred.changed.push(Arc::clone(record));
     }
 
-    /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
+    /// Returns when the next run is due.
     pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
         loop {
             let ((ended_at, _), record) = self.kept.runs.first_key_value()?;
@@ -285,9 +270,8 @@ impl Registry {
         }
     }
 
-    /// Evicts the run that ended first, with all its events. With `is_read`, also evicts runs that
-    /// clients read, beginning with those that are already forgotten. Returns whether it evicted
-    /// one.
+    /// With `is_read`, also evicts runs that clients read, beginning with those that are already
+    /// forgotten. Returns whether it evicted one.
     pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
         if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
             if let Some(record) = lingering.upgrade() {
@@ -303,7 +287,6 @@ impl Registry {
     }
 }
 
-/// Frees memory of a map that used to be much larger.
 fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
     if map.capacity() > 64 && map.len() < map.capacity() / 4 {
         map.shrink_to(map.capacity() / 2);
@@ -313,15 +296,12 @@ fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
 /// The end of a run, and its epoch, which no other run of the process has.
 type At = (Instant, Epoch);
 
-/// Ended runs in the order of their ends, with a limit on the memory of each owner's runs.
-///
-/// Without a limit, owners are not tracked. Runs without an owner are not limited.
+/// Ended runs in the order of their ends. Without a limit of memory, owners are not tracked.
 #[derive(Debug)]
 pub(super) struct EndedRuns<R> {
     pub(super) runs: BTreeMap<At, R>,
     key_of: fn(&R) -> &RunKey,
     max_per_owner: Option<usize>,
-    /// The memory of each run of an owner, and the total.
     owners: HashMap<Arc<str>, (BTreeMap<At, usize>, usize)>,
 }
 
@@ -352,8 +332,6 @@ impl<R> EndedRuns<R> {
         Some(run)
     }
 
-    /// If the owner of `key` has several ended runs and they exceed the limit, removes the run that
-    /// ended first.
     pub(crate) fn remove_excess(&mut self, key: &RunKey) -> Option<R> {
         let (runs, total) = self.owners.get(key.shared_owner()?)?;
         let is_over = runs.len() > 1 && self.max_per_owner.is_some_and(|max| *total > max);

@@ -5,7 +5,6 @@ use memchr::memchr2;
 
 use crate::decode::{BYTE_ORDER_MARK, EventRef, EventSplitter, Line, Piece};
 
-/// The id of an event: the prefix of its run and a sequence number.
 pub(crate) struct RunEventId<'p> {
     prefix: &'p str,
     sequence: u64,
@@ -16,13 +15,11 @@ impl<'p> RunEventId<'p> {
         Self { prefix, sequence }
     }
 
-    /// Returns the length of the id.
     pub(crate) fn len(&self) -> usize {
         let digits = self.sequence.checked_ilog10().map_or(1, |log| log as usize + 1);
         self.prefix.len() + digits
     }
 
-    /// Writes the id as a line.
     #[inline]
     pub(crate) fn write_line(&self, out: &mut impl BufMut) {
         out.put_slice(b"id: ");

@@ -10,14 +10,11 @@ use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
-/// Write access to a record that is this process's copy of a run in another process. Such a record
-/// has no task: it changes when the store pushes changes of the run, or when a page of its events
-/// is loaded. Once the last client or handle of the record is gone, the methods of `MirrorWriter` do
-/// nothing.
+/// Write access to a record that is this process's copy of a run in another process. Once the last
+/// client or handle of the record is gone, the methods do nothing.
 #[derive(Debug)]
 pub struct MirrorWriter(Weak<Record>);
 
-/// The result of [`MirrorWriter::append_batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mirrored {
     Appended,
@@ -28,7 +25,6 @@ pub enum Mirrored {
 }
 
 impl MirrorWriter {
-    /// Creates a record without the events up to `after`.
     pub(crate) fn create(
         key: RunKey,
         epoch: Epoch,
@@ -47,7 +43,7 @@ impl MirrorWriter {
         self.0.upgrade()
     }
 
-    /// Records that the call has answered, with these [encoded](Record::head) options.
+    /// `head` is what [`Record::head`] encodes.
     pub fn begin(&self, head: &[u8]) {
         if let Some(record) = self.record() {
             record.begin(recorded_options::decode(head));
@@ -71,7 +67,7 @@ impl MirrorWriter {
         waiters.wake();
     }
 
-    /// Appends the events `first..=last` of a batch, except those that the record already has.
+    /// Skips the events that the record already has.
     pub fn append_batch(&self, first: u64, last: u64, bytes: &Bytes) -> Mirrored {
         let Some(record) = self.record() else { return Mirrored::Appended };
         let mut drops = DeferredDrops::default();
@@ -90,7 +86,6 @@ impl MirrorWriter {
         mirrored
     }
 
-    /// Ends the record of a run that has ended at its process.
     pub fn end(&self, outcome: Outcome, error: Option<Arc<str>>) {
         self.change(|record, state, deferred| {
             state.end(record, outcome, error.map(Failure::from), deferred);
@@ -102,7 +97,6 @@ impl MirrorWriter {
         self.change(lose);
     }
 
-    /// Ends the record of a run whose call did not return an event stream.
     pub fn void(&self) {
         self.change(|record, state, deferred| match state.phase {
             Phase::Starting => state.void(deferred),
@@ -127,7 +121,6 @@ impl MirrorWriter {
         _ = deferred.wake();
     }
 
-    /// Returns how much memory the events and the frames take.
     pub fn memory(&self) -> usize {
         self.record().map_or(0, |record| record.lock().log.events_memory())
     }
@@ -157,7 +150,6 @@ fn lose(record: &Record, state: &mut State, deferred: &mut Deferred) {
     state.end(record, Outcome::Interrupted, None, deferred);
 }
 
-/// Methods for the exports and the mirrors of runs.
 impl Record {
     pub(super) fn append_events(
         &self,
@@ -189,32 +181,28 @@ impl Record {
         if rest.is_empty() { Mirrored::Appended } else { Mirrored::Malformed }
     }
 
-    /// Returns the sequence number of the newest event.
     pub fn newest(&self) -> u64 {
         self.lock().newest
     }
 
-    /// Returns whether a client is attached.
     pub fn is_read(&self) -> bool {
         self.lock().readers.count() > 0
     }
 
-    /// Returns whether the process has lost contact with the run's process.
     pub fn is_lost(&self) -> bool {
         self.lock().is_lost
     }
 
-    /// Returns whether requests with the key no longer find the run.
     pub fn is_forgotten(&self) -> bool {
         self.lock().is_forgotten
     }
 
-    /// Returns whether the record has all events above `position`, or will have them.
+    /// Returns whether the record has, or will have, all events above `position`.
     pub fn serves(&self, position: u64) -> bool {
         self.lock().log.evicted_after(position).is_none()
     }
 
-    /// Returns whether the record has reached the event `position`, or will get no further events.
+    /// Returns whether the record has the event `position`, or will get no further events.
     pub fn has_reached(&self, position: u64) -> bool {
         let state = self.lock();
         match state.phase {
@@ -225,13 +213,11 @@ impl Record {
         }
     }
 
-    /// Waits until the record [has reached](Self::has_reached) the event `position`.
     pub async fn reach(&self, position: u64) {
         self.until(|| self.has_reached(position).then_some(())).await;
     }
 
-    /// Marks that the run's exporter was told of new events. Returns `true` if the mark was not set
-    /// before.
+    /// Returns `true` if the mark was not set before.
     #[inline]
     pub fn set_mark(&self) -> bool {
         !self.is_marked.swap(true, AcqRel)
@@ -242,21 +228,19 @@ impl Record {
         self.is_marked.swap(false, AcqRel);
     }
 
-    /// Copies the next events above `seen`: up to `max` bytes, but at least one event.
+    /// Copies up to `max` bytes, but at least one event.
     pub fn next_batch(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let state = self.lock();
         state.log.copy_after(seen, max)
     }
 
-    /// Returns the phase, the newest event and the error's text.
     pub fn progress(&self) -> (Phase, u64, Option<Arc<str>>) {
         let state = self.lock();
         let text = state.failure.as_ref().map(|failure| Arc::clone(failure.text()));
         (state.phase, state.newest, text)
     }
 
-    /// Returns the handler's options that apply to every client's stream, as far as they can be
-    /// encoded.
+    /// Encodes the handler's options that apply to every client's stream.
     pub fn head(&self) -> Bytes {
         recorded_options::encode(self.lock().options.as_deref())
     }

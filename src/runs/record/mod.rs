@@ -1,14 +1,5 @@
-//! One run: its phase, the log of its events, and the clients that read it.
-//!
-//! - [`Record`] appends the events that [`Cutter`] cuts out of the source's bytes. Small ones share
-//!   memory, a [`Chunk`](cutter::Chunk). The record's lock protects its [`State`].
-//! - A [`MirrorWriter`] changes the record of a run of another process, as that process reports.
-//!   `recorded_options.rs` encodes the options of a run's answer.
-//! - The oldest events of a run are evicted when [`Record::append`] reaches its size limit.
-//!   [`MirrorWriter::give_way`] evicts the events of a mirror. Whole runs are evicted in `process/`.
-//! - [`Deferred`] is the work of a change that waits until no lock is held.
-//! - [`Reader`] is the position of one client. [`Readers`](record::Readers) are the positions of
-//!   all clients.
+//! One run. The record's lock protects its [`State`], and [`Deferred`] is the work of a change that
+//! waits until no lock is held. A [`MirrorWriter`] changes the record of another process's run.
 
 mod cutter;
 mod mirror;

@@ -18,10 +18,8 @@ pub(crate) struct Reader {
     has_read_all: bool,
 }
 
-/// The next events of a client, `None` at the end of the run, or the reason that there are no more.
 pub(crate) type Read = Option<Result<Bytes, RunError>>;
 
-/// The reason that a client gets no events of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoEvents {
     /// The id is not one of this run, or the events after it are no longer kept.
@@ -35,7 +33,6 @@ pub(crate) enum NoEvents {
 }
 
 impl Record {
-    /// Attaches a client that has seen the events up to `last`.
     pub(crate) fn attach(self: &Arc<Self>, last: Option<&LastEventId>) -> Result<Reader, NoEvents> {
         let last = last.filter(|last| !last.is_empty());
         let mut state = self.lock();
@@ -62,8 +59,7 @@ impl Record {
 }
 
 impl Reader {
-    /// Waits until the call has answered. Returns an error if there is nothing for the client to
-    /// read.
+    /// Returns an error if there is nothing for the client to read.
     pub(crate) async fn started(&self) -> Result<(), NoEvents> {
         let has_answered = || {
             let state = self.record.lock();
@@ -84,7 +80,6 @@ impl Reader {
         self.record.until(has_answered).await
     }
 
-    /// Returns the next events, or the end of the run.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         let mut drops = DeferredDrops::default();
         // Cloning a waker can run any code, so no lock may be held.
@@ -123,7 +118,6 @@ impl Reader {
         Step::Waiting(earlier)
     }
 
-    /// Returns `None` if the client has to wait.
     fn read_from(&self, state: &mut State, drops: &mut DeferredDrops) -> Option<Read> {
         let seen = state.readers.get(self.index);
         if seen < state.newest {
@@ -147,7 +141,6 @@ impl Reader {
     }
 }
 
-/// The result of an attempt to read or to wait.
 enum Step {
     /// With the waker of the run's task, if the task waits for room.
     Read(Read, Option<Waker>),

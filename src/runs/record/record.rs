@@ -20,11 +20,9 @@ const MAX_ID_LEN: usize = 13 + 1 + 20;
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
 const APPEND_LIMIT: usize = 16 * 1024;
 
-/// One run: its phase, the log of its events, and its clients.
 #[derive(Debug)]
 pub struct Record {
     pub key: RunKey,
-    /// The unique first part of the run's ids.
     pub epoch: Epoch,
     id_prefix: Box<str>,
     pub(crate) started_at: Instant,
@@ -38,7 +36,6 @@ pub struct Record {
     state: Mutex<State>,
 }
 
-/// The result of [`Record::append`].
 #[derive(Debug)]
 pub(crate) enum Appended {
     /// All bytes are recorded, except for an incomplete event.
@@ -106,12 +103,10 @@ impl Record {
         lock(&self.state)
     }
 
-    /// Returns the maximum memory of the kept events.
     pub const fn retain_bytes(&self) -> usize {
         self.retain_bytes
     }
 
-    /// Returns the maximum size of an event on the wire.
     pub(crate) const fn max_event(&self) -> usize {
         max_event(self.retain_bytes)
     }
@@ -120,20 +115,18 @@ impl Record {
         self.lock().phase
     }
 
-    /// Waits until `get` returns a value. Calls `get` at once, and again when the phase changes or
-    /// a mirror gets events.
+    /// Calls `get` at once, and again when the phase changes or a mirror gets events.
     pub(crate) async fn until<T>(&self, get: impl Fn() -> Option<T>) -> T {
         until(&self.changed, get).await
     }
 
-    /// Writes the id of an event as a line.
     pub(crate) fn id_line(&self, sequence: u64) -> Vec<u8> {
         let mut line = Vec::with_capacity(40);
         RunEventId::new(&self.id_prefix, sequence).write_line(&mut line);
         line
     }
 
-    /// Starts recording the call's answer. Returns `false` if the run has already ended.
+    /// Returns `false` if the run has already ended.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         {
             let mut state = self.lock();
@@ -147,7 +140,6 @@ impl Record {
         true
     }
 
-    /// Appends the events in `bytes`, as far as there is room.
     pub(crate) fn append(&self, cutter: &mut Cutter, bytes: &mut Bytes) -> Appended {
         let mut drops = DeferredDrops::default();
         let mut waiters = WakeList::None;
@@ -207,8 +199,7 @@ impl Record {
         }
     }
 
-    /// Appends the last event, with these lines, of a run that the caller ends. A run that is
-    /// starting has no stream to append it to.
+    /// A run that is starting has no stream to append the event to.
     pub(crate) fn append_last(&self, state: &mut State, lines: &[u8], drops: &mut DeferredDrops) {
         if state.phase == Phase::Running {
             let next = state.newest + 1;
@@ -217,7 +208,7 @@ impl Record {
         }
     }
 
-    /// Decodes all events. Returns `None` if any was evicted.
+    /// Returns `None` if any event was evicted.
     pub(crate) fn messages(&self) -> Option<Vec<Message>> {
         // An event cannot be larger than the record.
         let mut decoder = Decoder::new().max_event_size(usize::MAX);
@@ -237,11 +228,9 @@ impl Record {
     }
 }
 
-/// The part of a [`Record`] that is protected by its lock.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) phase: Phase,
-    /// Whether the process has lost contact with the run's process.
     pub(crate) is_lost: bool,
     /// Whether requests with the key no longer find the run.
     pub(crate) is_forgotten: bool,
@@ -249,7 +238,6 @@ pub(crate) struct State {
     pub(crate) has_given_way: bool,
     pub(crate) log: Log,
     pub(crate) overhead: MemoryShare,
-    /// The sequence number of the newest event.
     pub(crate) newest: u64,
     /// The total size of all events on the wire, including evicted ones.
     pub(crate) bytes: u64,
@@ -257,7 +245,6 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     /// Wakes the run's task when there is room again or the run is over.
     pub(crate) task: Option<Waker>,
-    /// Whether the task waits until a client has read more events.
     pub(crate) is_full: bool,
     /// The handler's options that apply to every client's stream.
     pub(crate) options: Option<Box<StreamOptions>>,
@@ -265,7 +252,6 @@ pub(crate) struct State {
     pub(crate) ended_at: Option<Instant>,
 }
 
-/// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The call has not answered yet.
@@ -281,8 +267,7 @@ impl Phase {
         matches!(self, Self::Starting | Self::Running)
     }
 
-    /// Returns how the run ended. Returns `None` if it has not ended, or if its call did not return
-    /// an event stream.
+    /// Returns `None` if the run has not ended, or has no event stream.
     pub(crate) const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Ended(outcome) => Some(outcome),
@@ -323,7 +308,6 @@ impl State {
         });
     }
 
-    /// Ends a run whose call did not return an event stream.
     pub(crate) fn void(&mut self, deferred: &mut Deferred) {
         self.phase = Phase::Void;
         self.is_forgotten = true;
@@ -336,12 +320,11 @@ impl State {
         deferred.wakers.extend(self.task.take());
     }
 
-    /// Returns the memory of the run.
     pub(crate) fn memory(&self) -> usize {
         self.overhead.bytes() + self.log.events_memory()
     }
 
-    /// Evicts all events. The body of a client that has not read all of them fails.
+    /// The body of a client that has not read all events fails.
     pub(crate) fn clear(&mut self, deferred: &mut Deferred) {
         self.log.evict(usize::MAX, &mut deferred.drops);
         self.overhead.set(0);
@@ -349,7 +332,6 @@ impl State {
     }
 }
 
-/// The positions of the clients that are attached to a run.
 #[derive(Debug)]
 pub(crate) struct Readers {
     /// The sequence number up to which each client has read.
@@ -362,34 +344,28 @@ impl Readers {
         Self { positions: Slab::default(), unattended_since: now }
     }
 
-    /// Returns the number of attached clients.
     pub(crate) fn count(&self) -> usize {
         self.positions.len()
     }
 
-    /// Returns the time since which no client has been attached, or `None` if one is attached.
+    /// Returns `None` if a client is attached.
     pub(crate) fn unattended_since(&self) -> Option<Instant> {
         (self.count() == 0).then_some(self.unattended_since)
     }
 
-    /// Until `time`, treats the run as if a client were attached, because a client of another
-    /// process watches it.
+    /// Until `time`, counts a client of another process.
     pub(crate) fn attend_until(&mut self, time: Instant) {
         self.unattended_since = self.unattended_since.max(time);
     }
 
-    /// Returns whether a client is attached here, or counts as attached at another process at
-    /// `now`.
     pub(crate) fn is_attended(&self, now: Instant) -> bool {
         self.count() > 0 || self.unattended_since > now
     }
 
-    /// Returns the position of the slowest client, or `None` if no client is attached.
     pub(crate) fn slowest(&self) -> Option<u64> {
         self.positions.iter().map(|(_, position)| *position).min()
     }
 
-    /// Adds a client and returns its index.
     pub(crate) fn add(&mut self, position: u64) -> usize {
         self.positions.insert(position)
     }
@@ -412,7 +388,6 @@ impl Readers {
         }
     }
 
-    /// Returns the position of the fastest client, or `None` if no client is attached.
     pub(crate) fn fastest(&self) -> Option<u64> {
         self.positions.iter().map(|(_, position)| *position).max()
     }
@@ -431,7 +406,7 @@ pub(crate) struct Deferred {
 }
 
 impl Deferred {
-    /// Wakes all waiting tasks, and returns the reports of the runs that ended.
+    /// Returns the reports of the runs that ended.
     pub(crate) fn wake(self) -> Vec<RunEnd> {
         for record in &self.changed {
             record.changed.notify_waiters();
@@ -442,8 +417,8 @@ impl Deferred {
     }
 }
 
-/// Returns the lines of an event as runs record them, without an id. Returns `None` if the event
-/// has neither a name nor data, or if it would have more than `limit` bytes on the wire.
+/// Returns `None` if the event has neither a name nor data, or if it would have more than `limit`
+/// bytes on the wire.
 pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     let mut bytes = Encoded::from(event).into();
     let mut cutter = Cutter::default();

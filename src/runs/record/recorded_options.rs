@@ -101,7 +101,6 @@ fn take_retry(rest: &mut &[u8]) -> Option<Retry> {
     (min <= max).then(|| Retry::between(min, max))
 }
 
-/// Takes a reconnection time, or no bytes if it is turned off.
 fn take_optional_retry(rest: &mut &[u8]) -> Option<Option<Retry>> {
     if rest.is_empty() { Some(None) } else { take_retry(rest).map(Some) }
 }
@@ -146,7 +145,6 @@ fn take_drain(rest: &mut &[u8]) -> Option<Drain> {
     Some(Drain { when, grace, retry })
 }
 
-/// Takes an option that is an event on the wire, or no bytes if it is turned off.
 fn take_event(bytes: &[u8]) -> Option<Option<Bytes>> {
     if bytes.is_empty() {
         return Some(None);
@@ -154,7 +152,6 @@ fn take_event(bytes: &[u8]) -> Option<Option<Bytes>> {
     bytes.ends_with(b"\n\n").then(|| Some(Bytes::copy_from_slice(bytes)))
 }
 
-/// Returns whether the bytes are comment lines, or none.
 fn is_comment(bytes: &[u8]) -> bool {
     bytes.is_empty()
         || bytes.strip_suffix(b"\n").is_some_and(|lines| {
