@@ -111,7 +111,7 @@ impl<'a> EventRef<'a> {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event, so that it can be sent. The copy is complete: an empty line is added if
+    /// Copies the event into an `Encoded`, which you can send. The copy is complete: an empty line is added if
     /// the event is not [terminated](Self::is_terminated), and an LF is added if only the CR of the
     /// final CRLF has been received, with [one exception](Self::raw).
     #[must_use]

@@ -29,7 +29,18 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! The layer spawns no task. The call moves into the body, so the handler stops when the client
+//! For a call of 70 seconds:
+//!
+//! ```text
+//!             0 s        10 s               25 s  40 s  55 s  70 s
+//! browser     request →  200, first byte    :     :     :     events, end
+//! nginx       waits      forwards           its 60 seconds start anew each time
+//! this layer  waits      sends the head     polls the handler in the body
+//! handler     works ────────────────────────────────────────→ returns its stream
+//! ```
+//!
+//! The example [`early_head`](https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs)
+//! is a program to try this with. The layer spawns no task. The call moves into the body, so the handler stops when the client
 //! leaves, just as it does before the head.
 //!
 //! # Which requests
@@ -69,22 +80,24 @@
 //!
 //! | late answer | the client receives |
 //! |---|---|
-//! | an event stream with a `2xx` status and without a content coding | its bytes, as they come |
-//! | another response, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end |
+//! | an event stream with a `2xx` status and without a content coding | its bytes, as they arrive |
+//! | another response, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end; or a failed body, if it returns `None`, or the answer has more than 64 KiB or a content coding |
 //! | another response, without `late_event` | a failed body |
 //! | an error of the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
-//! A failed body is one that no client takes for whole: `fetch` rejects, curl exits with 18, and an
-//! `EventSource` reconnects, so your handler runs again. A late `204` or `4xx` would have stopped
+//! A failed body is one that no client takes for whole: reading the body of a `fetch` rejects,
+//! curl exits with 18 over HTTP/1.1, and an `EventSource` reconnects, so your handler runs
+//! again. A late `204` or `4xx` would have stopped
 //! the `EventSource`. Without `late_event`, the layer therefore sends it the event `interrupted`, and
-//! answers its next request with `204`. With `late_event`, give the event a name, and let the page
-//! call `close()`. The terminator doesn't follow the event of an error.
+//! answers its next request with `204`. With `late_event`, or after
+//! [`EarlyHeadLayer::answer`], give the event a name, and let the page call `close()`. The terminator doesn't follow the event of an error.
 //!
 //! For other responses, the body fails with a [`LateResponse`], which
 //! [`on_error`](crate::SseLayer::on_error) can turn into an event. For OpenAI's and Anthropic's
 //! SDKs, give `openai_error` or `anthropic_error` (feature `json`) to `late_event`, and the SDK
-//! throws the error. The SDK's own retries don't see it.
+//! throws the error. The error has the status in its body, not as its
+//! HTTP status, so the SDK's own retries don't see it.
 //!
 //! Over HTTP/1.0 a failed body looks like a clean end. nginx speaks HTTP/1.0 to its upstream by
 //! default up to version 1.29.6, so set `proxy_http_version 1.1`.
@@ -116,18 +129,18 @@
 //!
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside. Their quick `401` and
 //!   `429` keep their status. A session must be changed before the head.
-//! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too,
-//!   and an error starts no run.
-//! - **Timeouts** go inside, where a timeout becomes a late answer. Outside, they no longer apply once
-//!   the head is sent.
+//! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too.
+//!   The run layer sees the real status, so a call that fails starts no run.
+//! - **Timeouts and concurrency limits** go inside, where a timeout becomes a late answer. Outside, they
+//!   no longer apply once the head is sent.
 //! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head) outside
 //!   of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If the
 //!   limit is reached, the client is refused then, and the call is dropped.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** treats the waiting stream as any other: a `GET` ends
 //!   at once, and its handler is dropped. Requests by other methods have 30 seconds to finish.
-//! - **[`require_accept`](crate::SseLayer::require_accept)** answers `406` at the early head to a
-//!   client that doesn't accept event streams. Leave such requests out by `when`.
+//! - **[`require_accept`](crate::SseLayer::require_accept)** answers a client that doesn't accept event
+//!   streams with `406` instead of the early head. Leave such requests out by `when`.
 
 mod early_head_body;
 mod early_head_future;

@@ -85,6 +85,7 @@ impl HubBuilder {
     /// - Events that close the streams of [`Streams::follow`](crate::streams::Streams::follow).
     ///   They take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
+    /// - What the hub remembers of up to 65,536 ended topics and 65,536 others that it has removed.
     ///
     /// Above the limit, the hub first evicts frames, which it can assemble again, and then the
     /// oldest events of all topics. It evicts a topic's newest event only when every topic has at

@@ -231,7 +231,7 @@ impl<M> SseLayer<M> {
     ///   ends cleanly. In all other cases, the body fails.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the answer of that
-    /// upstream is then incomplete. The page [errors](crate::guide::errors#cancellations) has
+    /// upstream is then incomplete. The [errors](crate::guide::errors#cancellations) page has
     /// predicates for tonic and hyper.
     ///
     /// The closure is first called with [the error that your stream

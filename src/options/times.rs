@@ -225,8 +225,8 @@ impl MaxAge {
     }
 
     /// Sets how long the answer to a call (a request by any method except `GET`) may continue
-    /// beyond the maximum age. The default is 30 seconds. If no stream may outlive the age, for
-    /// example that of a token, set it to zero.
+    /// beyond the maximum age. The default is 30 seconds. Set it to zero if no call may outlive the
+    /// age, for example that of a token.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

@@ -99,7 +99,7 @@ impl RunsBuilder {
     /// A running run is never evicted to make room. For each running run, the size of
     /// [`retention`](Self::retention) is reserved, plus 2,752 bytes. With the defaults, 1,022 runs
     /// can run at a time. Further requests are refused with
-    /// [`StartError::Full`](super::StartError::Full). If answers are short, lower that size to
+    /// [`StartError::Full`](super::StartError::Full). If answers are short, lower the size of `retention` to
     /// admit more runs: with 64 KiB, the default memory has room for the 10,000 runs that
     /// [`max_running`](Self::max_running) allows by default.
     ///

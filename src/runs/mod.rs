@@ -58,7 +58,7 @@
 //!
 //! # Clients
 //!
-//! With the layer, a client without a last event id gets all events of a run that is running or has
+//! With [`RunLayer`], a client without a last event id gets all events of a run that is running or has
 //! completed. If the run ended in any other way, the request starts a new one. A client with an id
 //! of the run gets the events after that id. With any other id, or one after which an event was
 //! evicted, it gets `404`, and no run is started. An `EventSource` gets
@@ -199,7 +199,8 @@
 //!
 //! ## If the run's process dies
 //!
-//! The bodies of clients that read the run through another process fail.
+//! The bodies of clients that read the run through another process fail, and an `EventSource` gets
+//! [`interrupted`](#half-an-answer) instead.
 //! [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
 //! says how soon. If these clients repeat their requests without an id, the first request starts a
 //! new run, and the others join it. A process that has had no contact with the store for one
@@ -210,7 +211,7 @@
 //! for the run. It can take a quarter of a period longer if all other processes connected to the
 //! store less than two periods ago. There can be two reports with the same [`RunEnd::id`], if a run
 //! ends while its process can't reach the store. If the process that reports for a dead one dies or
-//! loses the store at that moment, another one reports again some periods later.
+//! loses the store while it reports, another one reports again some leases later.
 //!
 //! ## If the store loses its data
 //!
@@ -250,7 +251,7 @@
 //!
 //! Use a hub for notifications, chat rooms and dashboards, and a run for a model's answer or an
 //! export of data. For the [progress of a job](crate::hub#progress-of-a-job), use a hub if late
-//! clients need only the latest state, and a run if they need every event. A hub can notify your
+//! clients need only the latest state, and a run if they need every event. A hub can tell your
 //! user's other pages that a run has begun.
 //!
 //! # Storing answers

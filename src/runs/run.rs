@@ -94,7 +94,8 @@ impl Run {
     /// has seen no events.
     ///
     /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if an
-    /// event after `last` was evicted, or if the run is no longer kept. If another process owns the
+    /// event after `last` was evicted, if the run is no longer kept, or if its call returned anything
+    /// but an event stream. If another process owns the
     /// run, the [`Attachment`] fails when this process has no memory left for the run's events, or
     /// cannot reach the store for as long as two [leases](super#several-processes).
     ///

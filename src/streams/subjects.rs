@@ -5,7 +5,7 @@ use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
 use super::{Full, limits::LimitPlace};
 use crate::{lock::lock, signals::is_recorded};
 
-/// The subjects of the stream that answers a request.
+/// The users, tenants or addresses that a request's stream is limited by and closed with.
 ///
 /// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
 /// request's extensions. With feature `axum`, `Subjects` is also an extractor. Middleware outside
@@ -65,8 +65,8 @@ impl Subjects {
         }
     }
 
-    /// Adds a subject to the stream that answers this request, and reserves one of the subject's
-    /// places. Call it first in a handler, so that the handler does no work for a stream that would
+    /// Adds a subject to this request's stream, and counts the stream towards the subject's limit.
+    /// Call it first in a handler, so that the handler does no work for a stream that would
     /// be refused.
     ///
     /// ```

@@ -100,8 +100,8 @@
 //!
 //! # Resumption
 //!
-//! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens a new one with the id of the
-//! last message that the test has read. To cut a stream off without a reconnection, drop it.
+//! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens a new one with the last id
+//! that the stream has received. To cut a stream off without a reconnection, drop it.
 //!
 //! ```
 //! # #[cfg(feature = "hub")]

@@ -64,6 +64,13 @@ impl Subscription {
     /// }
     /// # drop(invalidate(Hub::new()));
     /// ```
+    ///
+    /// ```compile_fail,E0609
+    /// # use futures_util::StreamExt;
+    /// # fn room(hub: tower_sse::hub::Hub) {
+    /// let texts = hub.subscribe_to("room").resume(None).messages().map(|message| message.data);
+    /// # }
+    /// ```
     #[must_use]
     pub fn messages(self) -> Messages {
         // The hub has no limit for the size of an event.

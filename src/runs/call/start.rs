@@ -111,7 +111,7 @@ impl Runs {
     /// Starts a run that records the stream of `source`, and cancels the previous run with this
     /// key, if any.
     ///
-    /// Use this method if a key names more than one answer, such as a whole chat, in which each
+    /// Use this method if successive answers share a key, such as a whole chat, in which each
     /// turn replaces the previous turn. [Runs without the
     /// layer](crate::runs#runs-without-the-layer) has an example.
     ///
