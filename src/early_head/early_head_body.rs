@@ -90,17 +90,53 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         let mut kind = self.project().kind;
+        match kind.as_mut().project() {
+            KindProj::Passing { body } => body.poll_frame(cx).map_err(Into::into),
+            _ => kind.poll_late(cx),
+        }
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Passing { body } => body.is_end_stream(),
+            Kind::Waiting { waiting: None } | Kind::Over => true,
+            _ => false,
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Passing { body } => body.size_hint(),
+            Kind::Over => SizeHint::with_exact(0),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl<F, B, E> Kind<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Polls a body whose head was sent early.
+    // Out of line, so that all other bodies pay only for the check.
+    #[cold]
+    fn poll_late(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         loop {
-            match kind.as_mut().project() {
+            match self.as_mut().project() {
                 KindProj::Passing { body } => return body.poll_frame(cx).map_err(Into::into),
                 KindProj::Waiting { waiting } => {
                     warn_without_layer();
                     let Some(early) = waiting else { return Poll::Ready(None) };
                     let answer = ready!(early.call.as_mut().poll(cx));
                     match (answer, waiting.take()) {
-                        (Ok(response), Some(waiting)) => kind.set(Kind::of(response, *waiting)),
+                        (Ok(response), Some(waiting)) => self.set(Kind::of(response, *waiting)),
                         (Ok(_), None) => return Poll::Ready(None),
                         (Err(error), _) => return Poll::Ready(Some(Err(error.into()))),
                     }
@@ -109,7 +145,7 @@ where
                     let polled = ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
                     let stops = polled.is_none() && *is_handled;
                     if !matches!(polled, Some(Ok(_))) {
-                        kind.set(Kind::Over);
+                        self.set(Kind::Over);
                     }
                     return Poll::Ready(if stops { Some(Err(Box::new(Stopped))) } else { polled });
                 }
@@ -129,35 +165,19 @@ where
                             let is_error = late.as_ref().is_some_and(|late| late.is_error());
                             let last = late.take().map(|late| late.last_frame());
                             let stops = is_error && matches!(last, Some(Ok(_)));
-                            kind.set(if stops { Kind::Stopping } else { Kind::Over });
+                            self.set(if stops { Kind::Stopping } else { Kind::Over });
                             return Poll::Ready(last);
                         }
                     };
-                    kind.set(Kind::Over);
+                    self.set(Kind::Over);
                     return Poll::Ready(last);
                 }
                 KindProj::Stopping => {
-                    kind.set(Kind::Over);
+                    self.set(Kind::Over);
                     return Poll::Ready(Some(Err(Box::new(Stopped))));
                 }
                 KindProj::Over => return Poll::Ready(None),
             }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Passing { body } => body.is_end_stream(),
-            Kind::Waiting { waiting: None } | Kind::Over => true,
-            _ => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Passing { body } => body.size_hint(),
-            Kind::Over => SizeHint::with_exact(0),
-            _ => SizeHint::default(),
         }
     }
 }

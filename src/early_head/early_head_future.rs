@@ -67,28 +67,40 @@ where
             ProgressProj::Passing { call } => {
                 call.poll(cx).map_ok(|response| response.map(EarlyHeadBody::passing))
             }
-            ProgressProj::Racing { race } => {
-                let Some(racing) = race else { return Poll::Pending };
-                if let Poll::Ready(answer) = racing.call.as_mut().poll(cx) {
-                    *race = None;
-                    return Poll::Ready(
-                        answer.map(|response| response.map(EarlyHeadBody::passing)),
-                    );
-                }
-                let Some(due) = racing.due else { return Poll::Pending };
-                let sleep = racing.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
-                // The call may have spent tokio's budget, without which a timer is never ready.
-                ready!(pin!(coop::unconstrained(sleep)).poll(cx));
-                racing.sleep = None;
-                race.take().map_or(Poll::Pending, |early| Poll::Ready(Ok(early_response(early))))
-            }
-            ProgressProj::Stopped => {
-                let mut response = Response::new(EarlyHeadBody::empty());
-                *response.status_mut() = StatusCode::NO_CONTENT;
-                Poll::Ready(Ok(response))
-            }
+            ProgressProj::Racing { race } => poll_race(race, cx),
+            ProgressProj::Stopped => Poll::Ready(Ok(stopped_response())),
         }
     }
+}
+
+/// Waits for the call or the time at which the head is sent.
+// Out of line, so that all other requests pay only for the check.
+#[cold]
+fn poll_race<F, B, E>(
+    race: &mut Option<Box<Waiting<F>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<EarlyHeadBody<F, B>>, E>>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    let Some(racing) = race else { return Poll::Pending };
+    if let Poll::Ready(answer) = racing.call.as_mut().poll(cx) {
+        *race = None;
+        return Poll::Ready(answer.map(|response| response.map(EarlyHeadBody::passing)));
+    }
+    let Some(due) = racing.due else { return Poll::Pending };
+    let sleep = racing.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+    // The call may have spent tokio's budget, without which a timer is never ready.
+    ready!(pin!(coop::unconstrained(sleep)).poll(cx));
+    racing.sleep = None;
+    race.take().map_or(Poll::Pending, |early| Poll::Ready(Ok(early_response(early))))
+}
+
+#[cold]
+fn stopped_response<F, B>() -> Response<EarlyHeadBody<F, B>> {
+    let mut response = Response::new(EarlyHeadBody::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 /// Returns the head that is sent before the call has answered.

@@ -152,6 +152,8 @@ impl EarlyHeadOptions {
         can_wait && request.extensions().get::<EarlyHead>().is_none()
     }
 
+    // Out of line, so that all other requests pay only for the check.
+    #[cold]
     fn race<F>(&self, call: F, head: EarlyHead) -> EarlyHeadFuture<F> {
         EarlyHeadFuture::racing(call, self.after, self.late_event.clone(), head)
     }
