@@ -202,9 +202,11 @@ impl Scheduler {
             });
             let stopped = stopping.await.flatten();
             world.network.log(|| format!("stop of key {number}: {stopped:?}"));
-            let stop = &mut world.records().stops[stop];
-            stop.over = world.network.elapsed();
-            stop.stopped = epoch.filter(|_| stopped == Some(true));
+            // The simulation may have ended meanwhile, and taken its records.
+            if let Some(stop) = world.records().stops.get_mut(stop) {
+                stop.over = world.network.elapsed();
+                stop.stopped = epoch.filter(|_| stopped == Some(true));
+            }
         });
     }
 
