@@ -43,10 +43,8 @@ pub struct Stats {
     counters: Arc<Counters>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Counters {
-    /// Seconds in `ages` count from here.
-    created: Instant,
     ages: Mutex<Ages>,
     opened: AtomicU64,
     closed: [AtomicU64; CloseReason::ALL.len()],
@@ -59,50 +57,55 @@ struct Counters {
     labels: Mutex<Vec<Labelled>>,
 }
 
-impl Default for Counters {
+/// The ages of the open streams, to within a second.
+#[derive(Debug)]
+struct Ages {
+    since: Instant,
+    /// The seconds after `since` in which open streams opened, and how many of them, in ascending
+    /// order. A map would allocate for the first stream.
+    openings: VecDeque<(u64, u64)>,
+}
+
+impl Default for Ages {
     fn default() -> Self {
-        Self {
-            created: Instant::now(),
-            ages: Mutex::new(Ages(VecDeque::with_capacity(8))),
-            opened: AtomicU64::default(),
-            closed: Default::default(),
-            refused: AtomicU64::default(),
-            frames: AtomicU64::default(),
-            bytes: AtomicU64::default(),
-            heartbeats: AtomicU64::default(),
-            labels: Mutex::default(),
-        }
+        Self { since: Instant::now(), openings: VecDeque::with_capacity(8) }
     }
 }
 
-/// The number of open streams by the second in which they opened, in ascending order.
-// A map would allocate for the first stream.
-#[derive(Debug)]
-struct Ages(VecDeque<(u64, u64)>);
-
 impl Ages {
-    fn add(&mut self, second: u64) {
+    fn add(&mut self, opened_at: Instant) {
+        let second = self.second_of(opened_at);
         match self.find(second) {
             Ok(at) => {
-                if let Some((_, open)) = self.0.get_mut(at) {
+                if let Some((_, open)) = self.openings.get_mut(at) {
                     *open += 1;
                 }
             }
-            Err(at) => self.0.insert(at, (second, 1)),
+            Err(at) => self.openings.insert(at, (second, 1)),
         }
     }
 
-    fn remove(&mut self, second: u64) {
-        let Ok(at) = self.find(second) else { return };
-        let Some((_, open)) = self.0.get_mut(at) else { return };
+    fn remove(&mut self, opened_at: Instant) {
+        let Ok(at) = self.find(self.second_of(opened_at)) else { return };
+        let Some((_, open)) = self.openings.get_mut(at) else { return };
         *open -= 1;
         if *open == 0 {
-            self.0.remove(at);
+            self.openings.remove(at);
         }
+    }
+
+    /// Returns the age of the oldest open stream.
+    fn oldest(&self) -> Option<Duration> {
+        let (second, _) = self.openings.front()?;
+        Some(self.since.elapsed().saturating_sub(Duration::from_secs(*second)))
     }
 
     fn find(&self, second: u64) -> std::result::Result<usize, usize> {
-        self.0.binary_search_by_key(&second, |(other, _)| *other)
+        self.openings.binary_search_by_key(&second, |(other, _)| *other)
+    }
+
+    fn second_of(&self, opened_at: Instant) -> u64 {
+        opened_at.saturating_duration_since(self.since).as_secs()
     }
 }
 
@@ -137,11 +140,9 @@ impl Stats {
         let closed_by_reason: Vec<_> = CloseReason::ALL.into_iter().zip(closed).collect();
         let closed = closed_by_reason.iter().map(|(_, closed)| closed).sum();
         let opened = load(&counters.opened);
-        let oldest = lock(&counters.ages).0.front().map(|(second, _)| *second);
-        let oldest = oldest.map(Duration::from_secs);
         let labels = lock(&counters.labels);
         StatsSnapshot {
-            oldest_age: oldest.map(|oldest| counters.created.elapsed().saturating_sub(oldest)),
+            oldest_age: lock(&counters.ages).oldest(),
             open: opened.saturating_sub(closed),
             opened,
             closed,
@@ -157,17 +158,13 @@ impl Stats {
 
     pub(crate) fn opened(&self, at: Instant, label: Option<&Label>) {
         self.counters.opened.fetch_add(1, Relaxed);
-        lock(&self.counters.ages).add(self.second_of(at));
+        lock(&self.counters.ages).add(at);
         if let Some(label) = label {
             self.count_labelled(label, |streams| {
                 streams.open += 1;
                 streams.opened += 1;
             });
         }
-    }
-
-    fn second_of(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.counters.created).as_secs()
     }
 
     /// Counts a stream under its label, or under [`OTHER`] if there are too many labels.
@@ -197,7 +194,7 @@ impl Stats {
     }
 
     pub(crate) fn closed(&self, opened_at: Instant, report: &CloseReport) {
-        lock(&self.counters.ages).remove(self.second_of(opened_at));
+        lock(&self.counters.ages).remove(opened_at);
         if let Some(counter) = self.counters.closed.get(report.reason as usize) {
             counter.fetch_add(1, Release);
         }

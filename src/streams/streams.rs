@@ -64,7 +64,15 @@ impl Streams {
     }
 
     /// Closes the streams of a subject, except those that also have the subject `kept`, such as
-    /// `session:abc`. In all other respects, works like [`close`](Self::close).
+    /// `session:abc`.
+    ///
+    /// # Errors
+    ///
+    /// The same as for [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    ///
+    /// The same as for [`close`](Self::close).
     pub async fn close_except(
         &self,
         subject: impl AsRef<str>,

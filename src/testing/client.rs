@@ -115,8 +115,8 @@ where
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
-    /// Cuts off a stream, and opens a new one at the same URI, with the id of the last message that
-    /// the test has read. Unlike an `EventSource`, this method does not wait for the reconnection
+    /// Cuts off a stream, and opens a new one at the same URI, with the last id that it has received,
+    /// even of messages that the test has not read. Unlike an `EventSource`, this method does not wait for the reconnection
     /// time.
     ///
     /// If you cut off the new stream before it has sent an id, the next reconnection sends the old
@@ -244,7 +244,15 @@ where
     }
 
     /// Opens a stream as [`resume`](Self::resume) does, and otherwise works like
-    /// [`try_get`](Self::try_get), with its errors and panics.
+    /// [`try_get`](Self::try_get).
+    ///
+    /// # Errors
+    ///
+    /// The same as for [`try_get`](Self::try_get).
+    ///
+    /// # Panics
+    ///
+    /// The same as for [`resume`](Self::resume) and [`try_get`](Self::try_get).
     #[track_caller]
     pub fn try_resume(
         &mut self,
