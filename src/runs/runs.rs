@@ -28,7 +28,7 @@ use crate::{connection::LastEventId, event::Event};
 /// | none | starts a run | `404` |
 /// | starting | waits, then all events | `404` |
 /// | running | all events | the events after the id |
-/// | [`Completed`] and kept | all events | the events after the id |
+/// | [completed][`Completed`] and kept | all events | the events after the id |
 /// | any other end, and kept | starts a run | the events after the id |
 ///
 /// - The [layer](Self::layer) and [`start`](Self::start) follow this table. For a request without
@@ -54,12 +54,12 @@ use crate::{connection::LastEventId, event::Event};
 /// [`start`](Self::start) and [`start_with`](Self::start_with) follow the table above if they have
 /// waited for the call of another request.
 ///
-/// | the run ended as | `EventSource` | other client, with an id | other client, without an id |
-/// |---|---|---|---|
-/// | [`Completed`] | `204` | empty `200` | empty `200` |
-/// | [`Cancelled`], or it was replaced | `204` | empty `200` | `404` |
-/// | `Failed`, `Abandoned` | [`interrupted`](super#half-an-answer) | `404` | `404` |
-/// | [`Interrupted`] | [`interrupted`](super#half-an-answer), or without an id, the refusal | `404` | the refusal |
+/// | the run was | an EventSource gets | another client gets |
+/// |---|---|---|
+/// | [completed][`Completed`] | `204` | an empty `200` |
+/// | [cancelled][`Cancelled`] or replaced | `204` | an empty `200`, without an id `404` |
+/// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
+/// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), without an id the refusal | `404`, without an id the refusal |
 ///
 /// - After a `204`, an `EventSource` does not reconnect. An empty `200` is a stream without events.
 ///   The [terminator](crate::SseLayer::terminator) is sent in it only after [`Completed`].

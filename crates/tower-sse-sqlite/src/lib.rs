@@ -53,14 +53,14 @@
 //!
 //! These columns are yours. Leave out all others, which the table fills in:
 //!
-//! | column | | limit |
-//! |---|---|---|
-//! | `topic` | the topic | 1 KiB |
-//! | `data` | the data | 1 MiB |
-//! | `event` | the event's name, or null | 256 bytes, no line break, no U+0000 |
-//! | `retry` | a reconnection time in milliseconds, or null | 0 or more |
-//! | `comment` | a comment, which clients ignore, or null | 4 KiB |
-//! | `ends` | 1 for the [last event](tower_sse::hub::Hub::end) of its topic. The default is 0. | |
+//! | the&nbsp;column | holds |
+//! |---|---|
+//! | `topic` | the topic, up to 1 KiB |
+//! | `data` | the data, up to 1 MiB |
+//! | `event` | the event's name, up to 256 bytes without a line break or U+0000, or null |
+//! | `retry` | a reconnection time of 0 or more milliseconds, or null |
+//! | `comment` | a comment, which clients ignore, up to 4 KiB, or null |
+//! | `ends` | 1 for the [last event](tower_sse::hub::Hub::end) of its topic; 0 by default |
 //!
 //! The limits are constraints of the table, for programs and hubs alike. A row that breaks one makes
 //! its `insert` fail with an error that names the limit, such as `CHECK constraint failed: data has
