@@ -90,7 +90,18 @@ pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Returns whether the `Accept` header names `text/event-stream`, with a weight above zero.
+#[inline]
 pub(crate) fn names_event_stream(headers: &HeaderMap) -> bool {
+    let has_several = headers.len() > headers.keys_len();
+    let mut all = headers.iter();
+    all.find(|(name, _)| **name == ACCEPT).is_some_and(|(_, first)| {
+        (has_several || first.len() >= "text/event-stream".len()) && any_names_event_stream(headers)
+    })
+}
+
+// Out of line, so that requests with a short `Accept` pay only for the check.
+#[cold]
+fn any_names_event_stream(headers: &HeaderMap) -> bool {
     ranges(headers)
         .filter_map(RangeMatch::of)
         .any(|range| range.specificity == BY_NAME && range.is_accepted)

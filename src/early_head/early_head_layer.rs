@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{EarlyHeadBody, EarlyHeadFuture, late_response::LateEvent};
-use crate::connection::{Client, HeaderScan, LastEventId, names_event_stream};
+use crate::connection::{Client, LastEventId, names_event_stream};
 use crate::event::Event;
 use crate::signals::{EarlyHead, INTERRUPTED};
 use crate::{BoxError, callback::with_head};
@@ -141,10 +141,7 @@ impl EarlyHeadOptions {
     fn can_wait<B>(&self, request: &mut Request<B>) -> bool {
         let can_wait = match &self.when {
             None if *request.method() != Method::GET => false,
-            None => {
-                let headers = request.headers();
-                HeaderScan::of(headers).has_long_accept && names_event_stream(headers)
-            }
+            None => names_event_stream(request.headers()),
             Some(_) if *request.method() == Method::HEAD => false,
             Some(when) => with_head(request, |parts| when(parts)).unwrap_or_default(),
         };
