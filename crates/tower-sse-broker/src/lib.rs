@@ -1,33 +1,33 @@
-//! The difficult half of a broker for [`tower_sse`]: it follows a log on a server, and finds
-//! losses of events.
+//! The difficult half of a broker for [`tower_sse`]: following a log on a server, and noticing lost
+//! events.
 //!
-//! A [broker](tower_sse::hub::broker) carries the events of a hub between processes. If your broker
-//! keeps the events in a log on a server, such as a table, implement [`Log`], whose methods connect
-//! to the log, read it, wait for entries, and [mark losses](#which-losses-are-marked). [`follow`]
-//! then does most of [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
+//! A [broker](tower_sse::hub::broker) carries a hub's events between processes. If your broker
+//! keeps them in a log on a server, such as a table, implement [`Log`]: its methods connect to the
+//! log, read it, wait for entries, and [mark losses](#which-losses-are-marked). [`follow`] then
+//! does most of [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
-//! - It loads the history before the hub is ready, in pages whose size adapts to the speed of the
-//!   connection. It reports older events to the hub as lost, so a client that missed one of them
-//!   receives a gap when it resumes.
-//! - It starts each read with the last entry that it has already read. So it notices if the log was
-//!   trimmed, lost or restored from a copy, even while nothing is published.
-//! - If only this process has missed events, it reports the loss to the process's hub. If all
-//!   processes have lost events, it adds a mark of the loss to the log.
+//! - It loads the history before the hub is ready, in pages that adapt to the connection's speed.
+//!   It reports older events to the hub as lost, so a client that missed one of them receives a gap
+//!   when it resumes.
+//! - It starts each read at the last entry that it has read, and so notices if the log was trimmed,
+//!   lost or restored from a copy, even while nothing is published.
+//! - If only this process has missed events, it reports the loss to its hub. If all processes have,
+//!   it adds a mark to the log.
 //! - To find lost events, it looks in the log for each event that the server has acknowledged.
 //! - If the connection breaks, it reconnects while publishers wait.
 //!
-//! [`Queue`] collects the events of concurrent calls, and publishes them in batches. [`Gate`] stops
-//! publishers until the process has caught up, and records which events the server has
-//! acknowledged. [`Health`] is for readiness probes and metrics. [`CredentialsProvider`] asks the
-//! program for [`Credentials`] that change at run time.
+//! [`Queue`] publishes the events of concurrent calls in batches. [`Gate`] holds publishers back
+//! until the process has caught up, and records which events the server has acknowledged.
+//! [`Health`] is for readiness probes and metrics. [`CredentialsProvider`] asks the program for
+//! [`Credentials`] that change at run time.
 //!
 //! The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature `testing`)
-//! tests any broker. The broker need not use the rest of this crate.
+//! tests any broker, even one that does not use the rest of this crate.
 //!
 //! # An example
 //!
-//! The following broker keeps its log in a list in memory, which stands for a server. The broker
-//! passes the kit. For a broker over a real store, read the sources of
+//! This broker keeps its log in a list in memory, which stands for a server. It passes the kit. For
+//! a broker over a real store, read the source of
 //! [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite).
 //!
 //! ```
@@ -44,23 +44,22 @@
 //! # What a log needs
 //!
 //! 1. **Numbers** above zero. A new entry has a higher number than any entry that processes can
-//!    already read. If the log is lost, the new log must begin above all numbers of the lost log:
-//!    take its first number from the clock.
-//! 2. **Fingerprints**: a hash of the entry, or a random number that is stored with it, such as
-//!    [`Queued::nonce`]. They are needed because a server that has returned to an older state can
-//!    assign the same numbers again.
+//!    already read. If the log is lost, the new log must begin above all numbers of the lost one:
+//!    take the first number from the clock.
+//! 2. **Fingerprints**: a hash of the entry, or a random number stored with it, such as
+//!    [`Queued::nonce`]. A server that has returned to an older state can assign the same numbers
+//!    again, but not with the same fingerprints.
 //! 3. **Marks**: entries that mean "events before this entry may be lost". Each process reports the
-//!    loss when it reads the mark. If a log has no entries, [`Log::open`] adds a mark.
+//!    loss when it reads the mark. If a log is empty, [`Log::open`] adds a mark.
 //! 4. **Trimming from the beginning**, which never removes the newest entry.
 //! 5. **A time limit for each request** to the server, and another limit for publishing an event.
 //!
 //! # Which losses are marked
 //!
-//! The follower, which is the task of [`follow`], reads each page starting at the last entry that
-//! it has read. If the page begins with this entry, nothing is missing. Otherwise, the follower
-//! asks whether the log [has an entry](Log::has_up_to) with the number of this last entry, or with
-//! a lower number. If the log has only higher numbers, the follower also asks whether it [was
-//! trimmed](Log::was_trimmed):
+//! The task of [`follow`], the follower, reads each page starting at the last entry that it has
+//! read. If the page begins with that entry, nothing is missing. Otherwise, the follower asks
+//! whether the log still [has entries](Log::has_up_to) up to that entry's number. If not, it also
+//! asks whether the log [was trimmed](Log::was_trimmed):
 //!
 //! | The log has | What has happened | Which processes have lost events |
 //! |---|---|---|
@@ -70,18 +69,17 @@
 //! | no entries, `was_trimmed` is `false` | it was lost | all |
 //! | no entries, `was_trimmed` is `true` | it was trimmed to nothing | each, as far as it can know |
 //!
-//! If the log was trimmed to nothing, the follower connects again. If there is still no entry,
+//! If the log was trimmed to nothing, the follower connects again. If the log is still empty,
 //! [`Log::open`] adds a mark. Otherwise, another process has published meanwhile, and each process
 //! reports the loss before that event.
 //!
 //! If all processes have lost events, the follower ends the session, connects again, and adds a
-//! [mark](Log::mark) before this process publishes again. If the follower finds no entry with the
-//! number and the fingerprint of an acknowledged event, the event also counts as lost for all
-//! processes.
+//! [mark](Log::mark) before this process publishes again. An acknowledged event without an entry of
+//! its number and fingerprint is also lost for all processes.
 //!
 //! In these cases, a process may not notice a loss:
 //!
-//! - The log returns to an older state, and each process that knew newer entries stops before it
+//! - The log returns to an older state, and every process that knew newer entries stops before it
 //!   adds a mark.
 //! - [`was_trimmed`](Log::was_trimmed) returns `true` although an older state replaced the log.
 //! - Entries are deleted from the middle of the log before a process reads them, and

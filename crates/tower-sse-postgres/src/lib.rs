@@ -22,8 +22,8 @@
 //! # }
 //! ```
 //!
-//! Every program that speaks SQL can publish too, in its own transaction, with any
-//! [client library](clients):
+//! Any program that speaks SQL can publish too, in its own transaction, with any [client
+//! library](clients):
 //!
 //! ```sql
 //! begin;
@@ -32,50 +32,48 @@
 //! commit;
 //! ```
 //!
-//! Clients of the hub receive the event if and only if the transaction commits. The program writes
-//! to no second system, and needs no relay that forwards rows from an outbox table. Clients that
-//! reconnect, to any process, resume after the last event that they have received.
+//! Clients of the hub receive the event if and only if the transaction commits. You write to no
+//! second system, and need no relay that forwards rows from an outbox table. Clients can reconnect
+//! to any process, and resume after the last event that they received.
 //!
-//! The page [notifications] has a whole program. In one transaction, this program deletes the
-//! session of a user who logs out, and publishes the event that closes the session's event streams.
+//! The page [notifications] has a whole program, with log-outs: one transaction deletes the user's
+//! session, and publishes the event that closes the session's event streams.
 //!
 //! # Setup
 //!
-//! 1. In a migration of the program, apply [`SCHEMA`], grant the [rights](operating#rights) to the
-//!    program's roles, and insert a row for each stream that a program publishes to before a hub
-//!    connects: `insert into tower_sse.stream (name) values ('orders')`. To try it, apply
-//!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) by
-//!    hand: `psql --file schema/v1.sql`.
+//! 1. In a migration, apply [`SCHEMA`], grant the [rights](operating#rights) to your roles, and
+//!    insert a row for each stream: `insert into tower_sse.stream (name) values ('orders')`. To try
+//!    it, run `psql --file schema/v1.sql` with [this
+//!    file](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql).
 //! 2. Connect a hub in each process that serves clients, as above. A hub needs PostgreSQL 14 or
 //!    later, and a tokio runtime with timers and IO.
-//! 3. Before you run a hub in production, read [operating], which explains rights, poolers,
-//!    fail-over, sizes and alerts.
+//! 3. Before you go into production, read [operating] about rights, poolers, fail-over, sizes and
+//!    alerts.
 //!
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates. The exception: if an older state of the server's data replaces a newer one,
-//!   clients can receive an event again. The event then has another id, and the clients also
-//!   receive a gap if the loss of the newer state [is noticed](operating#losses). An older state
-//!   can come from a restored backup, or from a standby that lagged when it was promoted.
-//! - An event that is published in a transaction counts as published when the transaction has
-//!   committed. Any other event counts as published when
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of a published
-//!   event's topic receives the event or a [gap](tower_sse::hub::GapPolicy), provided that the
-//!   client stays connected or resumes. This also holds if the server restarts or crashes, if an
-//!   older state of its data is restored, and if a standby that lags is promoted. The exception: a
-//!   loss [is not noticed](operating#losses) if an older state replaces the data, and every process
-//!   that had received or published newer events has stopped. Another exception: with
-//!   `synchronous_commit = off`, a crash of the server can undo a commit, and clients receive
-//!   neither the transaction's events nor a gap.
-//! - When a client receives an event, the event and the changes of the event's transaction are
-//!   already on the server's disk.
+//!   duplicates. But if the data return to an older state, from a restored backup or a standby that
+//!   lagged, clients can receive an event again, with another id. They also receive a gap if the
+//!   loss [is noticed](operating#losses).
+//! - An event is published when its transaction has committed, or when
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
+//!   that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy). This
+//!   holds even if the server restarts or crashes, an older state of its data is restored, or a
+//!   standby that lags is promoted.
+//! - When a client receives an event, the event and its transaction's changes are already on the
+//!   server's disk.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
 //!
+//! There are two exceptions. If an older state replaces the data, a loss [can go
+//! unnoticed](operating#losses) once every process that knew newer events has stopped. And with
+//! `synchronous_commit = off`, a crash of the server can undo a commit: clients receive neither the
+//! transaction's events nor a gap.
+//!
 //! In short: an event in a transaction is published *exactly once*, when the transaction commits.
-//! Apart from the exceptions above, clients receive events *at most once*, and losses are reported.
+//! Clients receive events *at most once*, and losses are reported.
 //!
 //! # Publishing by SQL
 //!
@@ -84,7 +82,7 @@
 //!
 //! - `event`: the event's name
 //! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic
-//! - `wake`: whether the call notifies hubs when the transaction commits. See below.
+//! - `wake`: whether to notify hubs when the transaction commits. See below.
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
@@ -95,24 +93,23 @@
 //!     select 'orders', 'orders:' || n, 'shipped' from generate_series(1, 100) n;
 //! ```
 //!
-//! - An invalid event makes the statement fail, which aborts its transaction. An event is invalid
-//!   if its topic or data is null, its stream is null or unknown, its data exceed 1 MiB, its topic
-//!   exceeds 1 KiB, its comment exceeds 4 KiB, its name exceeds 256 bytes or has a line break, or
-//!   its `retry` is negative.
-//! - Hubs look for new events 10 times a second. If the server is repeatedly slow to answer, hubs
-//!   look less often, with pauses of up to a second. If a program with a hub calls the hub's
-//!   [waker](PostgresBroker::waker) after a commit, clients receive the event a few milliseconds
-//!   after the call.
-//! - With `wake => true`, any program can wake the hubs. But transactions with `wake => true`
-//!   commit one after another, so use it only for rare events. In a measurement with 20
-//!   connections, 5,983 transactions a second committed without `wake`, and 1,804 with it. In a
-//!   transaction with `wake => true`, `PREPARE TRANSACTION` fails, and the transaction rolls back.
+//! - An invalid event makes the statement fail, which aborts its transaction. Stream, topic and
+//!   data must not be null, and the stream must exist. The data have at most 1 MiB, the topic 1
+//!   KiB, the comment 4 KiB, and the name 256 bytes without line breaks. `retry` must not be
+//!   negative.
+//! - Hubs look for new events 10 times a second, or down to once a second if the server is
+//!   repeatedly slow. If your program has a hub, call its [waker](PostgresBroker::waker) after a
+//!   commit, and clients receive the event a few milliseconds later.
+//! - With `wake => true`, any program can wake the hubs. But such transactions commit one after
+//!   another, so use it only for rare events: with 20 connections, we measured 5,983 commits a
+//!   second without it, and 1,804 with it. `PREPARE TRANSACTION` fails in such a transaction, and
+//!   rolls it back.
 //! - A transaction that stays open delays only its own events.
 //!
 //! ## A table as the source
 //!
 //! A trigger can publish each change of an existing table. An invalid event aborts the transaction
-//! that changes the table. If a row can be larger than 1 MiB, publish only the row's key:
+//! that changes the table, so if a row can exceed 1 MiB, publish only its key:
 //!
 //! ```sql,key
 //! create function publish_order() returns trigger language plpgsql as $$
@@ -142,8 +139,8 @@
 //!
 //! For `sslmode=require` or
 //! [`Postgres::tls`](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/struct.Postgres.html#method.tls),
-//! enable feature `tls`, which uses rustls. The program must install a crypto provider before it
-//! calls `Postgres::open` or `Postgres::tls`: add `rustls` to the dependencies and call
+//! enable feature `tls`, which uses rustls. Install a crypto provider before you call
+//! `Postgres::open` or `Postgres::tls`: add `rustls` to your dependencies, and call
 //! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
 //!
 //! # Features
@@ -153,16 +150,15 @@
 //!
 //! # How it works
 //!
-//! Programs insert rows into the table `inbox`. Numbers assigned there would not follow the order
-//! of the commits: if row 7 committed after a reader had passed row 8, the reader would miss row 7.
-//! Hubs therefore move the committed rows into the table `log`, and number them there. One
-//! statement does both, and locks the stream's row in the table `stream`. Any hub can do this, so
-//! no leader is needed.
+//! Programs insert rows into the table `inbox`. If rows were numbered there, row 7 could commit
+//! after a reader has passed row 8, and the reader would miss it. So hubs move committed rows into
+//! the table `log`, and number them there. One statement does both, under a lock of the stream's
+//! row in the table `stream`. Any hub can run it, so there is no leader.
 //!
-//! A log's first number is the server's time in microseconds. Later numbers rise by one,
-//! so that a missing row shows as a hole. Each hub compares the rows that it reads with the rows
-//! that it has read before, and with the events that it has published. If the log has lost rows,
-//! the hub adds a mark to the log, and every process reports a gap at this mark.
+//! A log's first number is the server's time in microseconds. Later numbers rise by one, so a
+//! missing row leaves a hole. Each hub compares the rows that it reads with those that it has read
+//! or published before. If rows are lost, the hub adds a mark to the log, and every process reports
+//! a gap at this mark.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

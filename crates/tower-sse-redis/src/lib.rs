@@ -1,6 +1,6 @@
 //! Connects the hubs of several processes through Redis Streams, and lets the processes share runs.
-//! This crate needs Redis 7 or Valkey. It was tested with Redis 7.0 and Valkey 9.1, but not with
-//! newer versions of Redis.
+//! It needs Redis 7 or Valkey, and was tested with Redis 7.0 and Valkey 9.1, but not with newer
+//! versions of Redis.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -23,53 +23,49 @@
 //! # }
 //! ```
 //!
-//! Before you run a second process, read [operating], which explains errors, sizes, losses,
-//! availability, and shutdown. The page [running] is a checklist for the operator of the Redis
-//! server.
+//! Before you run a second process, read [operating] about errors, sizes, losses, availability and
+//! shutdown. The page [running] is a checklist for the Redis server's operator.
 //!
-//! Every process reads the same Redis stream in the same order, and gives each event the same id. A
-//! client can therefore reconnect to any process with the id that it received from another process.
-//! When a user logs out, a program can [close the user's event streams in all
-//! processes](tower_sse::streams#many-processes).
+//! Every process reads the same Redis stream in the same order, and gives each event the same id,
+//! so a client can reconnect to any process. When a user logs out, you can [close the user's event
+//! streams in all processes](tower_sse::streams#many-processes).
 //!
 //! [`Hub::connect`](tower_sse::hub::Hub::connect) spawns a task that follows the stream. The task
-//! ends when the hub is closed, or when the last clone of the hub and its last subscription are
-//! dropped. If the connection breaks, the task reconnects and continues after the last event that
-//! it has read.
+//! ends when the hub is closed, or when its last clone and last subscription are dropped. If the
+//! connection breaks, the task reconnects and continues after the last event that it read.
 //!
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates, except after a large step of Redis' [clock](operating#order-and-ids).
 //! - If [`publish`](tower_sse::hub::Hub::publish) has returned `Ok`, each client of the event's
-//!   topic receives the event or a [gap](tower_sse::hub::GapPolicy), provided that the client stays
-//!   connected or resumes. This also holds if Redis restarts with all of its data, an older state,
-//!   or no data. It also holds if a lagging replica is promoted, if an older copy replaces the
-//!   stream, or if the stream is deleted or trimmed. After a loss, a client receives at least one
-//!   gap for each of its topics. Losses without an event between them share this gap. In [some
-//!   cases](operating#losses), a client receives two gaps for one loss.
-//! - A loss may be known only to processes that received the lost event or its acknowledgement. One
-//!   of these processes reports the loss within seconds of reaching Redis. Until then, clients can
+//!   topic that stays connected or resumes receives the event or a
+//!   [gap](tower_sse::hub::GapPolicy). This holds even if Redis restarts with an older state or
+//!   without data, if a lagging replica is promoted, if an older copy replaces the stream, or if
+//!   the stream is deleted or trimmed. A loss gives each client a gap for each of its topics, and
+//!   in [some cases](operating#losses) two. If no event was published between two losses, they
+//!   share the gap.
+//! - Sometimes only the processes that received the lost event or its acknowledgement can know of
+//!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
 //!
-//! In other words: clients receive events *at most once*, and losses are reported. Publishing is
-//! *at most once*, or *at least once* if the program publishes an event again after an unknown
-//! outcome.
+//! In other words, clients receive events *at most once*, and losses are reported. Publishing is
+//! *at most once*, or *at least once* if you publish again after an unknown outcome.
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - Redis loses an entry (an event or a [`gap`](#entries)), and all processes that received this
-//!   entry or its acknowledgement stop before any of them reports the loss. In this case, a client
-//!   that received the lost event also misses new events whose ids are not higher than its last id.
+//! - Redis loses an entry (an event or a [`gap`](#entries)), and all processes that received the
+//!   entry or its acknowledgement stop before they report the loss. A client that received the lost
+//!   event then also misses new events, until their ids are above its last id.
 //!   [operating](operating#losses) says how to prevent this.
-//! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
-//!   process miss the event without a gap.
+//! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
+//!   miss the event without a gap.
 //! - After a fail-over, the old and the new primary both accept events, and one of them has
-//!   assigned an id that is ahead of the other server's clock. `min-replicas-to-write` prevents
-//!   this: see [operating](operating#losses).
+//!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
+//!   prevents this.
 //!
 //! # Entries
 //!
@@ -81,10 +77,10 @@
 //! - `retry`: a reconnection time in milliseconds, only digits
 //! - `comment`: a comment, which clients ignore
 //!
-//! Values are text in UTF-8. The fields can be in any order, each at most once. Other fields are
-//! ignored. Let Redis assign the id (`*`). Pass `NOMKSTREAM`: otherwise, `XADD` would re-create a
-//! lost stream, and processes could mistake the new stream for the old one. Add the entry to the
-//! stream with the hub's [key](Redis::broker), here `news`. With redis-py:
+//! Values are UTF-8 text. The fields can be in any order, each at most once. Other fields are
+//! ignored. Add the entry to the stream with the hub's [key](Redis::broker), and let Redis assign
+//! the id (`*`). Pass `NOMKSTREAM`: otherwise, `XADD` would re-create a lost stream, and processes
+//! could mistake it for the old one. With redis-py, for the key `news`:
 //!
 //! ```python
 //! import redis
@@ -95,37 +91,36 @@
 //! ```
 //!
 //! If the stream is missing, `XADD` returns nil (`None` in Python), and the event is not published.
-//! A hub creates the stream when it connects, or within seconds if it is already connected. Publish
-//! the event again after that.
+//! Try again: a hub creates the stream when it connects, or within seconds if it is already
+//! connected.
 //!
-//! An entry's id is out of range if its time is 100 years or more ahead of the server's clock, or
-//! if its counter, the number behind the hyphen, is above 1,048,575. For example, a program may
-//! have written the time in microseconds instead of milliseconds. No process can read such an entry
-//! or publish after it. Publishing is then refused with an error that names the entry and the
-//! commands that remove it. When the entry is gone, all processes recover.
+//! If a program writes an id itself, for example with microseconds instead of milliseconds, the id
+//! can be out of range: its time is 100 years or more ahead of the server's clock, or its counter,
+//! the number behind the hyphen, is above 1,048,575. No process can read such an entry, or publish
+//! after it. Publishing is refused with an error that names the entry and the commands that remove
+//! it. All processes recover when it is gone.
 //!
-//! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). The field
-//! names `gap`, `skip` and `end` are reserved for entries that hubs add. An entry with `gap` marks
-//! a loss, which every process reports to its clients. An entry with `skip` has no event: it only
-//! makes Redis assign higher ids to later entries. An entry with `end` is an event, the last one of
-//! its topic. Each process keeps its own list of the topics that have ended, up to [a
-//! limit](tower_sse::hub::Hub::end). Above the limit, the process forgets some of these topics, and
-//! may accept events of a topic that another process still treats as ended.
+//! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Three field
+//! names are reserved for entries that hubs add. `gap` marks a loss, which every process reports to
+//! its clients. `skip` makes Redis assign higher ids to later entries. `end` marks the last event
+//! of its topic. Each process remembers ended topics up to [a limit](tower_sse::hub::Hub::end).
+//! Above it, a process forgets some, and may accept events of a topic that has ended for another
+//! process.
 //!
 //! # TLS
 //!
-//! For `rediss://`, enable feature `tls`, which uses rustls. The root certificates come from the
-//! first of these that applies:
+//! For `rediss://`, enable feature `tls`, which uses rustls. Root certificates come from the first
+//! of these that applies:
 //!
 //! 1. `Redis::tls`, if it sets an authority
-//! 2. the file that the variable `SSL_CERT_FILE` names, if the variable is set
+//! 2. the file in the variable `SSL_CERT_FILE`, if it is set
 //! 3. the operating system
 //!
 //! `Redis::tls` also sets a client certificate and the server's name.
 //!
-//! The program must install a crypto provider before it connects: add `rustls` to the dependencies
-//! and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring`
-//! equivalent. Without a provider, connecting returns an error.
+//! Install a crypto provider before you connect: add `rustls` to your dependencies, and call
+//! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
+//! Without a provider, connecting returns an error.
 //!
 //! # Permissions
 //!
