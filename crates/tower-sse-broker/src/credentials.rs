@@ -5,7 +5,7 @@ use tower_sse::BoxError;
 
 use crate::{tasks::caught, with_sources};
 
-/// A user and a password for a server, as returned by the closure that a program sets with
+/// A user and a password for a server, returned by the closure that a program sets with
 /// `credentials`.
 #[derive(Clone)]
 pub struct Credentials {
@@ -62,7 +62,8 @@ impl CredentialsProvider {
     ///
     /// # Errors
     ///
-    /// Returns the text of the closure's error, or says that the closure panicked or took too long.
+    /// Returns the text of the closure's error, or a text that says that the closure panicked or
+    /// took too long.
     pub async fn ask(&self, limit: Duration) -> Result<Credentials, String> {
         // A panic would end the task that keeps the connection.
         match timeout(limit, caught(async { (self.0)().await })).await {

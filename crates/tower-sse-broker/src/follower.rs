@@ -14,14 +14,12 @@ const ENTRIES_PER_POLL: usize = 100;
 /// read is of one entry.
 const MAX_TIMEOUTS: u32 = 3;
 
-/// Loads the history of a log into a hub. After that, a task follows the log until the hub is
-/// closed or dropped. Call this function in your
-/// [`Broker::start`](tower_sse::hub::broker::Broker::start).
+/// Loads the history of a log into a hub, and spawns a task that follows the log until the hub is
+/// closed or dropped. Call this in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// If your broker has a task that publishes, such as one that runs
-/// [`Queue::run`](crate::Queue::run), `alongside` must be a future that waits for this task.
-/// Otherwise, pass [`pending`]. If `alongside` completes, the task of `follow` ends, which closes
-/// the hub.
+/// If your broker has a task that publishes, such as [`Queue::run`](crate::Queue::run), pass a
+/// future that waits for it as `alongside`. Otherwise, pass [`pending`]. If `alongside` completes,
+/// the task of `follow` ends, which closes the hub.
 ///
 /// # Errors
 ///

@@ -10,8 +10,8 @@ use crate::{Identity, tasks::lock};
 
 /// The gate between publishers and the server.
 ///
-/// The follower (the task of [`follow`](crate::follow)) opens the gate when it has caught up with
-/// the log and has [marked](crate::Log::mark) the losses that it found. The gate shuts when the
+/// The follower (the task of [`follow`](crate::follow)) opens the gate once it has caught up with
+/// the log and [marked](crate::Log::mark) the losses that it found. The gate shuts when the
 /// connection to the log breaks. `C` is what publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
@@ -19,20 +19,20 @@ pub struct Gate<C> {
     ledger: Mutex<Ledger>,
 }
 
-/// A period in which a [`Gate`] is open, with the connection that publishers use during this time.
-/// A session ends when the connection breaks.
+/// A period in which a [`Gate`] is open, with the connection that publishers use. It ends when the
+/// connection breaks.
 #[derive(Clone, Debug)]
 pub struct Session<C> {
     number: u64,
     /// The connection of the publishers.
     pub connection: C,
     /// A token that is cancelled when the session ends. If a publisher can no longer use the
-    /// connection, cancel the token: the follower then reconnects.
+    /// connection, cancel it, and the follower reconnects.
     pub ended: CancellationToken,
 }
 
-/// Events whose acknowledgement is awaited. While a value of this type exists, the gate records the
-/// entries that the follower reads.
+/// Events that await their acknowledgement. While this value exists, the gate records the entries
+/// that the follower reads.
 #[derive(Debug)]
 pub struct InFlight<'a, C> {
     gate: &'a Gate<C>,
@@ -79,14 +79,14 @@ impl<C> Gate<C> {
         self.ledger().begin_session();
     }
 
-    /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
+    /// Shuts the gate because the hub is closed or dropped. Events that were sent earlier are still
     /// acknowledged.
     pub(crate) fn retire(&self) {
         self.session.send_replace(None);
     }
 
-    /// Starts to record the entries that the follower reads. Call this method before you send
-    /// events in this session.
+    /// Starts to record the entries that the follower reads. Call this before you send events in
+    /// this session.
     pub fn begin(&self, session: Session<C>) -> InFlight<'_, C> {
         let sent = self.ledger().begin(session.number);
         InFlight { gate: self, session, sent }
@@ -105,17 +105,16 @@ impl<C> InFlight<'_, C> {
         self.gate.ledger().newest_known
     }
 
-    /// Records that the server has acknowledged an event. `at` is the time at which the event was
-    /// published, by the clock that [rule 9 for
-    /// brokers](tower_sse::hub::broker::Broker#what-a-broker-must-do) requires. The follower then
-    /// looks for the event in the log.
+    /// Records that the server has acknowledged an event that was published at `at`, by the clock
+    /// that [rule 9 for brokers](tower_sse::hub::broker::Broker#what-a-broker-must-do) requires.
+    /// The follower then looks for the event in the log.
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError::Unknown`] if the event may be lost, in any of these cases:
+    /// Returns [`PublishError::Unknown`] if the event may be lost:
     ///
     /// - The session has ended.
-    /// - The follower has read past the event's number and has not found the event.
+    /// - The follower has read past the event's number without finding the event.
     /// - The event's number is not above [`newest_known`](Self::newest_known) as it was when the
     ///   event was sent, so the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {

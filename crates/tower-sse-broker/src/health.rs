@@ -56,20 +56,18 @@ impl<E: Clone> Health<E> {
         self.state.losses.load(Relaxed)
     }
 
-    /// Sets the newest error. [`follow`](crate::follow) calls this method for the errors of the
-    /// [`Log`](crate::Log). Call it yourself for other errors.
+    /// Sets the newest error. [`follow`](crate::follow) does so for errors of the
+    /// [`Log`](crate::Log). Call this for other errors.
     pub fn set_error(&self, error: E) {
         *lock(&self.state.last_error) = Some(error);
     }
 
-    /// Sets whether the connection is ready. [`follow`](crate::follow) calls this method. Call it
-    /// only for a connection that `follow` does not manage.
+    /// Sets whether the connection is ready, if [`follow`](crate::follow) does not manage it.
     pub fn set_ready(&self, is_ready: bool) {
         self.state.is_ready.store(is_ready, Release);
     }
 
-    /// Counts a reconnection. [`follow`](crate::follow) calls this method. Call it only for a
-    /// connection that `follow` does not manage.
+    /// Counts a reconnection, if [`follow`](crate::follow) does not manage the connection.
     pub fn count_reconnection(&self) {
         self.state.reconnections.fetch_add(1, Relaxed);
     }

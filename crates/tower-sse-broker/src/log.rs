@@ -4,8 +4,8 @@ use tower_sse::{Event, event::InvalidField, hub::broker::Arrival};
 
 /// The number and the fingerprint of an entry.
 ///
-/// The number alone does not identify an entry: a server that has returned to an older state can
-/// assign the same number again.
+/// The number alone does not identify an entry, because a server that has returned to an older
+/// state can assign it again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The number of the entry in the log.
@@ -16,7 +16,7 @@ pub struct Identity {
 
 impl Identity {
     /// Returns an identity with this number and the fingerprint zero, for an entry that was not
-    /// read. The fingerprint of an entry that was read is not zero.
+    /// read.
     #[must_use]
     pub const fn unread(number: u64) -> Self {
         Self { number, fingerprint: 0 }
@@ -34,13 +34,13 @@ pub trait LogEntry: Send + 'static {
     /// Returns the number of the entry. Numbers rise from entry to entry.
     fn number(&self) -> u64;
 
-    /// Returns the identity of the entry. The follower calls this method for all entries while it
-    /// checks acknowledgements, and for some entries at other times.
+    /// Returns the identity of the entry. The follower calls this for every entry while it checks
+    /// acknowledgements, and for some entries at other times.
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry that was written directly before this one, if the log knows
-    /// that number. The follower compares this number with the last number that it has read. If the
-    /// two differ, entries before this one were removed. The default is `None`.
+    /// it. If the follower has read another number last, entries were removed in between. The
+    /// default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -60,9 +60,9 @@ pub enum Content {
     },
     /// A mark: events before it may be lost. Each process reports the loss when it reads the mark.
     Mark,
-    /// An entry that cannot be decoded. It is reported as a loss.
+    /// An entry that cannot be decoded, which is reported as a loss.
     Unreadable,
-    /// An entry that has nothing for clients.
+    /// An entry without anything for clients.
     Nothing,
 }
 
@@ -90,17 +90,16 @@ pub fn event_of(
     })
 }
 
-/// What a process knows of the log.
+/// What a process knows about the log.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that the process has read or skipped, or of the one before the
-    /// hub's history. Zero if there is none.
+    /// The number of the last entry that the process has read or skipped, or of the entry before
+    /// the hub's history. Zero if there is none.
     pub last: u64,
     /// The highest number that the process has read in the log or in an acknowledgement.
     pub newest: u64,
-    /// The number of the newest lost entry. `None` if no entry is lost, or if the process knows of
-    /// a mark after the lost entry.
+    /// The number of the newest lost entry, unless the process knows of a mark after it.
     pub lost: Option<u64>,
 }
 
@@ -115,14 +114,13 @@ pub struct Page<E> {
 
 /// A log on a server. It can be trimmed or lost, or return to an older state.
 ///
-/// The follower, which is the task of [`follow`](crate::follow), calls one of these methods at a
-/// time. An error of any method ends the session. After a delay, the follower opens the next
-/// session. Each method must limit how long it takes.
+/// The task of [`follow`](crate::follow), the follower, calls one method at a time. Each method
+/// must limit how long it takes. An error ends the session, and after a delay, the follower opens
+/// the next one.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
-    /// What publishers need in a session, such as a connection. They get it from the
-    /// [gate](crate::Gate).
+    /// What publishers get from the [gate](crate::Gate) in a session, such as a connection.
     type Publishing: Clone + Send + Sync;
     /// An entry.
     type Entry: LogEntry;
@@ -131,17 +129,16 @@ pub trait Log: Send + Sized + 'static {
 
     /// The name of the server, for log lines.
     const SERVER: &'static str;
-    /// How long the follower may take, after each [`wait`](Self::wait), to read up to the end of
-    /// the log. If it takes longer, [`Health::is_ready`](crate::Health::is_ready) returns `false`
-    /// until the end is reached. Time spent waiting in [`look`](Self::look) counts too.
+    /// How long the follower may take, after each [`wait`](Self::wait), to reach the end of the
+    /// log, including waits in [`look`](Self::look). If it takes longer,
+    /// [`Health::is_ready`](crate::Health::is_ready) returns `false` until the end is reached.
     const LATE: Duration = Duration::from_secs(1);
     /// Whether the follower calls [`skip`](Self::skip) for an entry that it cannot read in time.
     const SKIPS: bool = false;
 
-    /// Connects. If the log has no entries, adds a mark with a number above `known.newest`, because
-    /// earlier entries may be lost. A client that first connects after the mark was added receives
-    /// no gap for it. The method may also mark other losses, for example if the log ends before
-    /// `known.newest`.
+    /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
+    /// earlier entries may be lost. Clients that first connect after that receive no gap. This may
+    /// also mark other losses, for example if the log ends before `known.newest`.
     fn open(
         &mut self,
         known: Known,
@@ -154,7 +151,7 @@ pub trait Log: Send + Sized + 'static {
         age: Duration,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Reads at most `count` entries: the first ones whose number is `from` or higher.
+    /// Reads the first entries whose number is `from` or higher, at most `count`.
     fn read(
         &mut self,
         session: &mut Self::Session,
@@ -169,11 +166,10 @@ pub trait Log: Send + Sized + 'static {
         number: u64,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Returns `true` if the entries that are missing at the beginning of the log, or all of its
-    /// entries, were certainly trimmed. Returns `false` if an older state without these entries may
-    /// have replaced the log. The default is `true`, which is wrong only if an older state replaced
-    /// the log and was then trimmed. If the older state was not trimmed,
-    /// [`has_up_to`](Self::has_up_to) detects it.
+    /// Returns whether the entries that are missing at the beginning of the log, or all of its
+    /// entries, were certainly trimmed. Otherwise, an older state without them may have replaced
+    /// the log. The default is `true`, which is wrong only if an older state replaced the log and
+    /// was then trimmed: [`has_up_to`](Self::has_up_to) detects an older state that was not.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -182,32 +178,32 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Adds a mark for the loss of the entry `known.lost`, unless the log already has a mark after
-    /// this entry. The number of the mark is above `known.newest`, `known.lost`, and all numbers in
-    /// the log. Returns the identity of the mark, if a mark was added and its identity is known.
+    /// it. The mark's number must be above `known.newest`, `known.lost`, and all numbers in the
+    /// log. Returns the mark's identity, if one was added and it is known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers use in this session. The follower calls this method when it has
-    /// caught up and has marked all losses that it has found.
+    /// Returns what publishers use in this session. The follower calls this once it has caught up
+    /// and marked all losses that it found.
     fn publishing(
         &mut self,
         session: &mut Self::Session,
         last: Identity,
     ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
 
-    /// Waits until the log may have new entries, or until [`upkeep`](Self::upkeep) may be due: the
-    /// follower calls it only after this wait.
+    /// Waits until the log may have new entries, or until [`upkeep`](Self::upkeep) may be due,
+    /// which is called only after this wait.
     fn wait(
         &mut self,
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries after `last`. If it returns `None`, the follower calls
-    /// [`read`](Self::read) instead, starting at `last`. That call also shows whether `last` is
-    /// still in the log. The default is `None`.
+    /// Returns up to `count` entries after `last`. With `None`, the default, the follower calls
+    /// [`read`](Self::read) from `last` on instead, which also shows whether `last` is still in the
+    /// log.
     fn look(
         &mut self,
         _session: &mut Self::Session,
@@ -226,10 +222,10 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(()))
     }
 
-    /// Returns the first entry whose number is `from` or higher, or `None` if there is no such
-    /// entry. Does not read its content. If the identity is [unread](Identity::unread), and the
-    /// entry is the newest in the log, adds another one after it, which the follower can read and
-    /// continue from. Only called if [`SKIPS`](Self::SKIPS) is `true`.
+    /// Returns the first entry whose number is `from` or higher, if any, without reading its
+    /// content. If its identity is [unread](Identity::unread), and it is the newest entry in the
+    /// log, adds another one after it, from which the follower can continue. Only called if
+    /// [`SKIPS`](Self::SKIPS) is `true`.
     fn skip(
         &mut self,
         _session: &mut Self::Session,
@@ -238,16 +234,16 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Decodes an entry. The follower calls this method once for each entry.
+    /// Decodes an entry. Called once for each entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
     /// Returns whether `error` says that the server did not answer in time.
     fn is_timeout(error: &Self::Error) -> bool;
 
-    /// Returns whether `error` says that the entries that were read may be too large for the link.
-    /// The follower skips an entry after three such errors in a row. The default is
-    /// [`is_timeout`](Self::is_timeout). Return `false` if you know that no byte has arrived:
-    /// then the server is late, and not the entry.
+    /// Returns whether `error` says that the entries may be too large for the link. After three
+    /// such errors in a row, the follower skips an entry. The default is
+    /// [`is_timeout`](Self::is_timeout). Return `false` if you know that no byte has arrived,
+    /// because the server is then slow, not the link.
     fn is_too_large(error: &Self::Error) -> bool {
         Self::is_timeout(error)
     }

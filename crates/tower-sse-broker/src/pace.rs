@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
+/// The maximum delay before the first attempt to reconnect, which doubles with each attempt.
 const BASE: Duration = Duration::from_millis(50);
 /// The maximum delay before any attempt.
 const MAX: Duration = Duration::from_secs(2);
@@ -41,16 +41,16 @@ impl Backoff {
 
 /// The maximum number of entries of a page.
 const MAX_ENTRIES: usize = 1000;
-/// While an answer takes less than this, full pages double. Otherwise they grow by one entry,
-/// because the latency of the link can be higher.
+/// After answers that take less than this, full pages double. Otherwise, they grow by one entry,
+/// because the link's latency can be higher.
 const FAST: Duration = Duration::from_millis(500);
-/// Pages halve if an answer takes more than this. Servers may take some seconds for an answer.
+/// Pages halve if an answer takes more than this. The timeout is some seconds.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The number of entries that the reader takes at a time.
 ///
-/// It starts at 1 and adapts to the time that an answer takes: a page of large entries over a slow
-/// link would otherwise exceed the timeout of the connection, again after each reconnection.
+/// It starts at 1, and adapts to the time that answers take. Otherwise, a page of large entries
+/// over a slow link would exceed the connection's timeout again after each reconnection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PageSize(usize);
 
@@ -66,7 +66,8 @@ impl PageSize {
         self.0
     }
 
-    /// Adapts to an answer with this many entries, for which the server did not wait.
+    /// Adapts to an answer with this many entries, which the server sent without waiting for new
+    /// ones.
     pub(crate) fn adapt(&mut self, entries: usize, elapsed: Duration) {
         if elapsed > SLOW {
             self.halve();

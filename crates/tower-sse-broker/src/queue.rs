@@ -13,13 +13,12 @@ const MAX_EVENTS: usize = 1000;
 /// The size of the events at which a batch is full, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// A queue that publishes events in batches. While a batch is being committed, new events wait for
-/// the next batch. So thousands of events can be published at the same time, even if a commit takes
-/// long.
+/// A queue that publishes events in batches. While a batch is committed, new events wait for the
+/// next one, so thousands of events can be published at the same time even if commits are slow.
 ///
-/// The publisher of an event waits until the event is committed or a deadline has passed. If the
-/// event is still in the queue at the deadline, the publisher removes it. So even while no batch
-/// can be sent, the queue has at most one event for each waiting publisher.
+/// An event's publisher waits until the event is committed or a deadline has passed. At the
+/// deadline, it removes an event that is still in the queue. Even while no batch can be sent, the
+/// queue therefore has at most one event for each waiting publisher.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,
@@ -43,8 +42,8 @@ struct QueueState {
 pub struct Queued {
     /// The event.
     pub publication: Publication,
-    /// A random number, to be stored with the event as its [fingerprint](crate::Identity). It is
-    /// neither zero nor above `i64::MAX`.
+    /// A random number to store with the event as its [fingerprint](crate::Identity), between 1 and
+    /// `i64::MAX`.
     pub nonce: u64,
     reply: oneshot::Sender<Result<Acknowledged, PublishError>>,
 }
@@ -52,8 +51,8 @@ pub struct Queued {
 /// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
     /// Sends a batch, and [answers](Queued::answer) each of its events. If an event is dropped
-    /// without an answer, its publisher receives [`PublishError::Unknown`]. Returns `true` if the
-    /// method has other work left, and must be called again even if no event waits.
+    /// without an answer, its publisher receives [`PublishError::Unknown`]. Returns `true` if it
+    /// has other work left, and must be called again even if no event waits.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -61,7 +60,7 @@ pub trait SendBatch<C>: Send {
     ) -> impl Future<Output = bool> + Send;
 }
 
-/// The place of an event in the queue. Dropping it takes the event out, unless it was sent.
+/// An event's place in the queue. Dropping it removes the event, unless it was sent.
 struct Place<'a> {
     queue: &'a Queue,
     number: u64,
@@ -84,7 +83,7 @@ impl Queued {
 }
 
 impl Queue {
-    /// Publishes an event with the next batch, and waits for the event's answer until the deadline.
+    /// Publishes an event with the next batch, and waits for its answer until the deadline.
     ///
     /// # Errors
     ///
@@ -93,8 +92,8 @@ impl Queue {
     /// - the error that [`SendBatch::send`] passes to [`Queued::answer`] for this event;
     /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event was not
     ///   sent before the deadline;
-    /// - [`Unknown`](PublishError::Unknown) if the event was sent, and then either got no answer
-    ///   before the deadline, or was dropped without an answer;
+    /// - [`Unknown`](PublishError::Unknown) if the event was sent, and got no answer before the
+    ///   deadline, or was dropped without one;
     /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,
@@ -112,12 +111,12 @@ impl Queue {
         }
     }
 
-    /// Sends one batch after another whenever the gate is open. When `closed` completes, closes the
+    /// Sends one batch after another while the gate is open. When `closed` completes, closes the
     /// queue and returns.
     ///
     /// Spawn this future as a separate task. When the hub is closed, the task of
-    /// [`follow`](crate::follow) is dropped, but this task must still answer the events of its last
-    /// batch.
+    /// [`follow`](crate::follow) is dropped, but the events of the last batch still need their
+    /// answers.
     pub async fn run<C: Clone>(
         self: Arc<Self>,
         gate: Arc<Gate<C>>,

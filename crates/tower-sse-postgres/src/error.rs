@@ -7,9 +7,8 @@ use tower_sse_broker::with_sources;
 /// An error from the broker: an invalid connection string, a failed connection, or a failed
 /// statement.
 ///
-/// The error's [`kind`](Self::kind) tells an operator what to do.
-/// The reason in a [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an
-/// error, to which you can downcast:
+/// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
 /// ```
 /// use tower_sse::hub::PublishError;
@@ -22,8 +21,7 @@ use tower_sse_broker::with_sources;
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The error's text includes the texts of its causes. So that no cause is printed twice,
-/// [`source`](error::Error::source) returns `None`.
+/// The text includes the causes, so [`source`](error::Error::source) returns `None`.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -44,8 +42,8 @@ pub enum ErrorKind {
     ReadOnly,
     /// The user or the password is wrong or has expired, or the user lacks a permission.
     NotPermitted,
-    /// There is no connection, the connection broke, or the server did not answer in time. Or the
-    /// process has found a loss of events, and connects again.
+    /// There is no connection, the connection broke, the server did not answer in time, or the
+    /// process has found a loss and reconnects.
     Unreachable,
     /// The [schema](crate::SCHEMA) is missing, or is not the version that this crate needs.
     NotInstalled,

@@ -35,15 +35,14 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// The number of rows in the [inbox](crate#how-it-works) that no hub has moved to the log yet, and
-/// the age of the oldest one. Returned by [`Health::waiting`].
+/// The rows in the [inbox](crate#how-it-works) that no hub has moved to the log yet, from
+/// [`Health::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// The number of waiting rows of all streams in the schema. At most 100,000 are counted.
+    /// The number of rows for all streams in the schema. At most 100,000 are counted.
     ///
-    /// If a row's stream has no hub, the row stays in the inbox until you delete it or start a hub
-    /// of this stream.
+    /// If a stream has no hub, its rows stay until you delete them or start a hub.
     pub rows: u64,
     /// The time since the oldest row was inserted, by the server's clock. Zero if no row waits.
     pub oldest_age: Duration,
@@ -52,8 +51,8 @@ pub struct Waiting {
 impl Health {
     /// Returns whether the hub is connected, and has caught up with its stream.
     ///
-    /// The result becomes `false` when the hub needs more than a second to look for new events, for
-    /// example because the server does not answer. It is `true` again when the hub has caught up.
+    /// The result becomes `false` if the hub needs more than a second to look for new events, for
+    /// example because the server does not answer, until the hub has caught up again.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -80,9 +79,8 @@ impl Health {
         self.common.reconnections()
     }
 
-    /// Returns the number of rows that wait in the inbox and the age of the oldest, or `None`
-    /// before these are known. The rows are counted every ten seconds while the hub is ready. At
-    /// other times, the last count is returned.
+    /// Returns the state of the inbox, or `None` before it is known. Rows are counted every ten
+    /// seconds while the hub is ready, and otherwise the last count is returned.
     #[must_use]
     pub fn waiting(&self) -> Option<Waiting> {
         *lock(&self.state.waiting)
@@ -127,17 +125,16 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// [`max_events`](crate::PostgresBroker::max_events) is too low if `oldest_age` has been below
-    /// [`retention_age`](Self::retention_age) for a time longer than `retention_age`, although
-    /// [`max_age`](crate::PostgresBroker::max_age) is higher. Then a new process loads only a part
-    /// of the history, and a process that is disconnected for longer than `oldest_age` loses
+    /// If this age stays below [`retention_age`](Self::retention_age) for longer than
+    /// `retention_age` itself, although [`max_age`](crate::PostgresBroker::max_age) is higher, then
+    /// [`max_events`](crate::PostgresBroker::max_events) is too low: a new process loads only a
+    /// part of the history, and a process that is disconnected for longer than `oldest_age` loses
     /// events.
     pub oldest_age: Duration,
-    /// The maximum age of the hub's events, which
-    /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
+    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
-    /// The size in bytes of the log's table and indexes, for all streams together. `None` before
-    /// the size is known. The size is measured every ten seconds.
+    /// The size in bytes of the log's table and indexes, for all streams together, measured every
+    /// ten seconds. `None` before it is known.
     pub bytes: Option<u64>,
 }
 

@@ -71,10 +71,10 @@ impl Postgres {
     /// Requires TLS, with these certificates (feature `tls`).
     ///
     /// The server's certificate and the host name in it are checked, as with `sslmode=verify-full`
-    /// in other clients. If the host name does not resolve to the server, also set the server's IP
-    /// address: `host=db.internal hostaddr=10.0.0.7`. If the server offers `SCRAM-SHA-256-PLUS`,
-    /// channel binding ties the log-in to the server's certificate. The program must install a
-    /// crypto provider of rustls before this call.
+    /// in other clients. If the host name does not resolve to the server, also set the IP address:
+    /// `host=db.internal hostaddr=10.0.0.7`. If the server offers `SCRAM-SHA-256-PLUS`, channel
+    /// binding ties the log-in to its certificate. Install a crypto provider of rustls before this
+    /// call.
     ///
     /// ```no_run
     /// # use std::fs;
@@ -103,11 +103,11 @@ impl Postgres {
     }
 
     /// Sets an async closure that returns the user and the password, for credentials that change at
-    /// run time. By default, the credentials of the address are used.
+    /// run time. By default, those of the address are used.
     ///
-    /// The closure is called for each attempt to connect, and once more if the server refuses the
-    /// returned credentials. Open connections stay open when the password changes. An error, or no
-    /// result within 10 seconds, counts as a failed attempt.
+    /// Each attempt to connect calls the closure, and calls it once more if the server refuses the
+    /// returned credentials. An attempt fails if the closure returns an error, or nothing within 10
+    /// seconds. Open connections stay open when the password changes.
     ///
     /// ```
     /// # use tower_sse::BoxError;
@@ -134,8 +134,8 @@ impl Postgres {
     /// [`schema_named`](crate::schema_named) returns the statements that create a schema with
     /// another name.
     ///
-    /// A program that may publish to one stream of a schema may publish to all of them. If groups
-    /// of programs do not trust each other, give each group a schema of its own:
+    /// A program that may publish to one stream of a schema may publish to all of them. Programs
+    /// that do not trust each other need separate schemas:
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -152,14 +152,13 @@ impl Postgres {
         Ok(self)
     }
 
-    /// Returns a broker whose stream has this name. All hubs of this stream in the same schema of
-    /// the same database share their events and ids.
+    /// Returns a broker for the stream with this name. All hubs of this stream in the same schema
+    /// of a database share their events and ids.
     ///
-    /// An event's id depends only on the names of the schema and the stream and on the event's
-    /// position in the log, so ids stay valid when the data move to another server. Use different
-    /// names for unrelated hubs, even in different databases or on different servers. Otherwise,
-    /// the hubs can accept each other's ids, and a client that moves between them can miss events
-    /// without receiving a gap.
+    /// An event's id depends only on the names of schema and stream and on the event's position in
+    /// the log, so ids stay valid when the data move to another server. Use different names for
+    /// unrelated hubs, even on different servers. Otherwise, they can accept each other's ids, and
+    /// a client that moves between them can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

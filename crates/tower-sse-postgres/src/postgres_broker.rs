@@ -8,8 +8,9 @@ use crate::publisher::{Batcher, PostgresPublisher};
 use crate::settings::{Settings, quoted};
 use crate::{BrokerStats, Error, Health};
 
-/// A [`Broker`] over PostgreSQL, from [`Postgres::broker`](crate::Postgres::broker): hubs of several processes share the
-/// events of one stream, and any program can publish to the stream in its own transactions.
+/// A [`Broker`] over PostgreSQL, from [`Postgres::broker`](crate::Postgres::broker): hubs of
+/// several processes share the events of one stream, and any program can publish to it in its own
+/// transactions.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct PostgresBroker {
     settings: Settings,
@@ -60,12 +61,12 @@ impl PostgresBroker {
         self.stats.clone()
     }
 
-    /// Returns a closure that wakes the hub. Call the closure after a commit. The closure stays
-    /// valid after [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    /// Returns a closure that wakes the hub, to call after a commit. The closure stays valid after
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
-    /// Without a call, the hub finds an event that was published by SQL within about 100 ms, or
-    /// later if the server is slow. After a call, clients receive the event a few milliseconds
-    /// later. Unlike `wake => true`, the closure does not slow down the commit.
+    /// Without it, the hub finds an event published by SQL within about 100 ms, or later if the
+    /// server is slow. With it, clients receive the event a few milliseconds after the call. Unlike
+    /// `wake => true`, the closure does not slow down the commit.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -119,8 +120,8 @@ impl PostgresBroker {
     ///
     /// About every two seconds, each connected process removes rows that are too old. The newest
     /// row always stays. A process that is disconnected for longer than `age` reports a gap to its
-    /// clients if events were added meanwhile. All processes should set the same age and the same
-    /// [`max_events`](Self::max_events).
+    /// clients if events were added meanwhile. Set the same age and the same
+    /// [`max_events`](Self::max_events) in all processes.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -159,10 +160,10 @@ impl PostgresBroker {
     /// Sets whether the hub listens for PostgreSQL's notifications, and whether it notifies the
     /// hubs of other processes. The default is `true`.
     ///
-    /// Turn notifications off in all processes if other programs fill the server's queue of
-    /// notifications. Also turn them off behind a pooler in transaction mode, where the hub would
-    /// wait a second for a test notification whenever it connects. Without notifications, hubs find
-    /// the events of other processes within about 100 ms, or later if the server is slow.
+    /// Turn notifications off, in all processes, if other programs fill the server's notification
+    /// queue, or behind a pooler in transaction mode, where the hub would wait a second for a test
+    /// notification whenever it connects. Hubs then find the events of other processes within about
+    /// 100 ms, or later if the server is slow.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

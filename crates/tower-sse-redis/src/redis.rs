@@ -57,13 +57,12 @@ impl Redis {
 
     /// Creates a `Redis` for a primary and its replicas.
     ///
-    /// The first server that responds as a primary is used. If the connection breaks or the server
-    /// becomes a replica, all servers are tried again. List all servers that Sentinel or an
-    /// operator may promote.
+    /// List all servers that may be promoted. The first one that responds as a primary is used. If
+    /// the connection breaks or the server becomes a replica, all servers are tried again.
     ///
-    /// Set `min-replicas-to-write 1` on every server. An old primary that comes back
-    /// is a primary again until Sentinel demotes it, which can take more than 10 seconds. With this
-    /// setting, it refuses to write meanwhile, because it has no replicas.
+    /// Set `min-replicas-to-write 1` on every server. It can take more than 10 seconds until
+    /// Sentinel demotes an old primary that comes back. With this setting, the old primary refuses
+    /// writes until then, because it has no replicas.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -94,13 +93,12 @@ impl Redis {
     /// Creates a `Redis` for the primary that Sentinels watch. The host of `url` is the name of the
     /// primary, as in `sentinel monitor`, and the port is ignored.
     ///
-    /// For each attempt to connect, all Sentinels are asked at the same time, and the first address
-    /// that one of them names is used. User, password and database of `url` are those of the
-    /// servers. A Sentinel that needs a password has it in its own URL, and its port is usually
-    /// 26379.
+    /// Each attempt to connect asks all Sentinels at once, and uses the first address that one of
+    /// them returns. `url` also has the user, password and database of the servers. A Sentinel's
+    /// own URL has its password, if it needs one, and its port, usually 26379.
     ///
-    /// A Sentinel that is cut off from the others can name an old primary, so the servers should
-    /// have the setting `min-replicas-to-write 1`.
+    /// A Sentinel that is cut off from the others can name an old primary, so set
+    /// `min-replicas-to-write 1` on the servers.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -123,8 +121,8 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Sets the certificates of connections over TLS (feature `tls`). By default, servers are
-    /// checked against the [root certificates of the machine](crate#tls), and the client has no
+    /// Sets the certificates of TLS connections (feature `tls`). By default, servers are checked
+    /// against the [root certificates of the machine](crate#tls), and the client has no
     /// certificate.
     ///
     /// ```no_run
@@ -157,10 +155,10 @@ impl Redis {
     /// Sets an async closure that returns the user and the password, for credentials that change at
     /// run time. By default, the credentials of the URL are used.
     ///
-    /// The closure is called for each attempt to connect, and once more if Redis refuses the
-    /// returned credentials. An error, or no result within the [time limit](Self::timeout), counts
-    /// as a failed attempt. If Redis closes connections whose credentials have expired, the process
-    /// connects again with new credentials after a random delay of up to 2 seconds.
+    /// Each attempt to connect calls the closure, and calls it once more if Redis refuses the
+    /// returned credentials. An attempt fails if the closure returns an error, or nothing within
+    /// the [time limit](Self::timeout). If Redis closes a connection because its credentials have
+    /// expired, the process reconnects with new ones after a random delay of up to 2 seconds.
     ///
     /// ```no_run
     /// # use tower_sse::BoxError;
@@ -184,14 +182,14 @@ impl Redis {
     }
 
     /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. If Redis takes longer, the connection is given up, and the process connects
-    /// again after a random delay of up to 2 seconds.
+    /// is 3 seconds. If Redis takes longer, the process reconnects after a random delay of up to 2
+    /// seconds.
     ///
-    /// For runs, the limit for connecting is an eighth of the [lease](crate::RedisRuns::lease), but
-    /// at least 1 second. The limit for an answer is a quarter of the lease, but at least 2
-    /// seconds. If `timeout` is shorter than one of these two limits, it replaces that limit. The
-    /// connection that loads answers of other processes is replaced after 10 seconds without a
-    /// reply, and the one for pushes is given up only if no push arrives either.
+    /// Runs have two limits of their own: an eighth of the [lease](crate::RedisRuns::lease) to
+    /// connect, at least 1 second, and a quarter of it for an answer, at least 2 seconds. A shorter
+    /// `timeout` replaces either. The connection that loads other processes' answers is replaced
+    /// after 10 seconds without a reply, and the connection for pushes only if no push arrives
+    /// either.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -212,9 +210,9 @@ impl Redis {
         self
     }
 
-    /// Sets the name of the connections in `CLIENT LIST`. By default, the name is
-    /// `key:host:process` for a hub, and `prefix:host:process` for runs, where `host` is the name
-    /// of the machine, if it is known, and `process` is the id of the process.
+    /// Sets the name of the connections in `CLIENT LIST`. By default, it is `key:host:process` for
+    /// a hub, and `prefix:host:process` for runs: `host` is the machine's name, if it is known, and
+    /// `process` the process id.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

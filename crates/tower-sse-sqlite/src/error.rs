@@ -4,9 +4,8 @@ use rusqlite::ErrorCode;
 
 /// An error from the broker: a file that cannot be used, or a statement that failed.
 ///
-/// The error's [`kind`](Self::kind) tells an operator what to do.
-/// The reason in a [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an
-/// error, to which you can downcast:
+/// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
 /// ```
 /// use tower_sse::hub::PublishError;
@@ -19,8 +18,7 @@ use rusqlite::ErrorCode;
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The error's text includes the texts of its causes. So that no cause is printed twice,
-/// [`source`](error::Error::source) returns `None`.
+/// The text includes the causes, so [`source`](error::Error::source) returns `None`.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -43,8 +41,8 @@ pub enum ErrorKind {
     Corrupted,
     /// The file has a table of this name that this version of the crate did not create.
     WrongTable,
-    /// The disk failed or did not respond in time, or the file was removed or replaced. Or the
-    /// process has found a loss of events, and opens the file again.
+    /// The disk failed or did not respond in time, the file was removed or replaced, or the process
+    /// has found a loss and opens the file again.
     Unreachable,
     /// Any other error, such as an event that exceeds a limit.
     Other,

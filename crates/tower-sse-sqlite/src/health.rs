@@ -29,15 +29,15 @@ impl Health {
     /// Returns whether the file is open, and the hub has read all of its events.
     ///
     /// The result becomes `false` if the hub needs more than a second to look for new events, for
-    /// example because the disk does not respond. It is `true` again when the hub has caught up. A
-    /// full disk or a lock of another program stops publishing, but leaves the result `true`.
+    /// example because the disk does not respond, until the hub has caught up again. A full disk or
+    /// another program's lock stops publishing, but leaves the result `true`.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
     }
 
-    /// Returns the text of the newest error, even if the hub has recovered since, or `None` if there
-    /// was no error.
+    /// Returns the text of the newest error, even if the hub has recovered since, or `None` if
+    /// there was none.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.common.last_error().map(|error| error.to_string())
@@ -66,17 +66,15 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the table.
     ///
+    /// If this age stays below [`retention_age`](Self::retention_age) for longer than
+    /// `retention_age` itself, although [`max_age`](crate::SqliteBroker::max_age) is higher, then
     /// [`max_events`](crate::SqliteBroker::max_events) or
-    /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low if `oldest_age` has been below
-    /// [`retention_age`](Self::retention_age) for a time longer than `retention_age`, although
-    /// [`max_age`](crate::SqliteBroker::max_age) is higher. Then a new process loads only a part of
+    /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low: a new process loads only a part of
     /// the history.
     pub oldest_age: Duration,
-    /// The maximum age of the hub's events, which
-    /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
+    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
-    /// The size of the file in bytes, with everything in it, and without the write-ahead log. `None`
-    /// before it is known.
+    /// The size of the whole file in bytes, without the write-ahead log. `None` before it is known.
     pub bytes: Option<u64>,
 }
 

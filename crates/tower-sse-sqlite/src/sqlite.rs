@@ -34,23 +34,22 @@ const MIN_MAX_EVENTS: usize = 10_000;
 pub struct Sqlite(Source);
 
 impl Sqlite {
-    /// Creates a `Sqlite` from the path of a file, which can be the database of the program. A
-    /// relative path begins at the working directory of this call. The file need not exist, but its
-    /// directory must.
+    /// Creates a `Sqlite` for the file at `path`, which can be your program's database. A relative
+    /// path is resolved at this call. The file need not exist, but its directory must.
     ///
     /// # Errors
     ///
-    /// Returns an error if the path is empty, or if it is relative and there is no working
+    /// Returns an error if the path is empty, or if it is relative and the process has no working
     /// directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = absolute(path).map_err(|error| Error::new(ErrorKind::Other, error))?;
         Ok(Self(Source { path, ..Source::default() }))
     }
 
-    /// Sets a pragma of the connections that hubs open. The default of `synchronous` is `normal`,
-    /// and the mode of the journal is always `wal`. The other defaults are those of SQLite.
+    /// Sets a pragma of the hubs' connections. `synchronous` is `normal` by default, and
+    /// `journal_mode` is always `wal`. Other defaults are SQLite's.
     ///
-    /// With `synchronous = full`, each commit waits for the disk, so that a power failure takes no
+    /// With `synchronous = full`, each commit waits for the disk, and a power failure loses no
     /// acknowledged event:
     ///
     /// ```
@@ -66,18 +65,18 @@ impl Sqlite {
         self
     }
 
-    /// Returns a broker whose events are in the table with this name. All hubs of this table in the
-    /// same file share their events and ids.
+    /// Returns a broker for the table with this name. All hubs of this table in the same file share
+    /// their events and ids.
     ///
-    /// The name consists of ASCII letters, digits and underscores, and does not begin with
-    /// `sqlite_`. Upper-case and lower-case letters are the same. If the file has no such table, the
-    /// first hub that connects creates it. With any other name, or if the table was not created by
-    /// this crate, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
+    /// The name consists of ASCII letters, digits and underscores, does not begin with `sqlite_`,
+    /// and is not case-sensitive. The first hub that connects creates the table. With an invalid
+    /// name, or if this crate did not create the table,
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
     ///
     /// An event's id depends only on the table's name and the event's position in the table, so ids
     /// stay valid when the file moves. Use different names for unrelated hubs, even in different
-    /// files. Otherwise, the hubs can accept each other's ids, and a client that moves between them
-    /// can miss events without receiving a gap.
+    /// files. Otherwise, they can accept each other's ids, and a client that moves between them can
+    /// miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -173,8 +172,8 @@ impl SqliteBroker {
     /// in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
     /// About every two seconds, each connected process removes events that are too old. The newest
-    /// event always stays. All processes should set the same age, the same
-    /// [`max_events`](Self::max_events) and the same [`max_bytes`](Self::max_bytes).
+    /// event always stays. Set the same age, [`max_events`](Self::max_events) and
+    /// [`max_bytes`](Self::max_bytes) in all processes.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -196,9 +195,9 @@ impl SqliteBroker {
     /// Limits how long publishing an event may take, including the wait for a lock of another
     /// program. The default is 5 seconds.
     ///
-    /// While another program keeps the file locked, an event waits for 2 to 4 seconds and is then
-    /// refused. With a shorter deadline, publishing can also return
-    /// [`Unknown`](tower_sse::hub::PublishError::Unknown) in this case.
+    /// While another program keeps the file locked, an event waits for 2 to 4 seconds, and is then
+    /// refused. With a shorter deadline, publishing can return
+    /// [`Unknown`](tower_sse::hub::PublishError::Unknown) instead.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -24,14 +24,13 @@ pub struct RedisBroker {
 }
 
 impl Redis {
-    /// Returns a broker whose stream has this key. All hubs with this key in the same database of
-    /// this server share their events and ids.
+    /// Returns a broker for the stream with this key. All hubs with this key in the same database
+    /// share their events and ids.
     ///
     /// An event's id depends only on the key and on the event's position in the stream, so ids stay
     /// valid when the stream moves to another server or database. Use different keys for unrelated
-    /// hubs, even in different databases or on different servers. Otherwise, the hubs can accept
-    /// each other's ids, and a client that moves between them can miss events without receiving a
-    /// gap.
+    /// hubs, even on different servers. Otherwise, they can accept each other's ids, and a client
+    /// that moves between them can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -139,10 +138,10 @@ impl RedisBroker {
     /// Limits the stream to about `events` events over all topics, by removing the oldest. The
     /// default is 100,000, roughly 33 MB if events have 256 bytes.
     ///
-    /// A process reads the stream to load its history at the start, and to catch up after a
-    /// disconnection. Set the limit to the total rate of events, multiplied by the maximum age in
-    /// the hub's retention or by the longest expected disconnection, whichever is longer. All
-    /// processes should set the same limit.
+    /// Processes load their history from the stream, and catch up from it after a disconnection. So
+    /// set the limit to the total rate of events, multiplied by the maximum age in the hub's
+    /// retention or by the longest expected disconnection, whichever is longer. Set the same limit
+    /// in all processes.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -164,12 +163,11 @@ impl RedisBroker {
     /// Removes entries that are older than `age` by the server's clock, in addition to those that
     /// [`max_events`](Self::max_events) removes. By default, no entry is removed because of its age.
     ///
-    /// Set a maximum age to free memory after a busy time, or to delete old data. About every two
-    /// seconds, each connected process removes all but the newest of the entries that are older
-    /// than `age`. A process that reconnects needs this newest one to find out whether it has
-    /// missed others. So an entry is removed only when the next one is too old as well, which can
-    /// take a long time if few events are published. If a process reconnects and has not read all
-    /// entries that are now older than `age`, it reports a gap to its clients.
+    /// Set it to free memory after a busy time, or to delete old data. About every two seconds,
+    /// each connected process removes the entries that are older than `age`, except the newest of
+    /// them: a process that reconnects needs this one to find its place. If few events are
+    /// published, it can stay for a long time. A process that reconnects without having read all
+    /// entries older than `age` reports a gap to its clients.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -191,8 +189,8 @@ impl RedisBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. If the [time limit for Redis' answers](crate::Redis::timeout) is
-    /// shorter than `deadline`, this broker raises that limit to `deadline`.
+    /// default is 2 seconds. A [timeout](crate::Redis::timeout) shorter than `deadline` is raised
+    /// to it for this broker.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -205,8 +203,8 @@ impl RedisBroker {
         self
     }
 
-    /// Sets a pause after each read that reaches the end of the stream, so that Redis answers
-    /// fewer, larger reads. The pause delays each event by up to `pause`. The default is zero.
+    /// Sets a pause after each read that reaches the end of the stream, so Redis answers fewer,
+    /// larger reads. This delays each event by up to `pause`. The default is zero.
     ///
     /// Set a few milliseconds if many processes follow a stream with a high rate of events.
     ///

@@ -67,13 +67,12 @@ pub struct LogStats {
     pub max_events: u64,
     /// The age of the oldest entry, by the server's clock.
     ///
-    /// If this age is less than [`retention_age`](Self::retention_age) while the stream has
-    /// [`max_events`](Self::max_events) entries, the limit is too low. Then a new process loads only
-    /// a part of the history, and a process that is disconnected for longer than this age loses
+    /// The limit is too low if this age is less than [`retention_age`](Self::retention_age) while
+    /// the stream has [`max_events`](Self::max_events) entries. Then a new process loads only a
+    /// part of the history, and a process that is disconnected for longer than this age loses
     /// events.
     pub oldest_age: Duration,
-    /// The maximum age of the hub's events, which
-    /// [`HubBuilder::retention`](tower_sse::hub::HubBuilder::retention) sets.
+    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
     /// The memory of the stream in bytes, estimated by Redis from a few entries. `None` if the user
     /// lacks the permission for `MEMORY USAGE`.

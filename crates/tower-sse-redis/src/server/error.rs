@@ -6,9 +6,8 @@ use tower_sse_broker::with_sources;
 
 /// An error of this crate: an invalid URL, a failed connection, or a failed command.
 ///
-/// The error's [`kind`](Self::kind) tells an operator what to do.
-/// The reason in a [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) is such an
-/// error, to which you can downcast:
+/// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
 /// ```
 /// use tower_sse::hub::PublishError;
@@ -21,8 +20,7 @@ use tower_sse_broker::with_sources;
 /// # assert!(!is_full(&PublishError::Closed));
 /// ```
 ///
-/// The error's text includes the texts of its causes. So that no cause is printed twice,
-/// [`source`](error::Error::source) returns `None`.
+/// The text includes the causes, so [`source`](error::Error::source) returns `None`.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,

@@ -29,10 +29,9 @@ pub struct Health {
 }
 
 impl Health {
-    /// For a hub, returns whether it is connected and has caught up with its stream. If a connected
-    /// hub falls behind later, the result stays `true`: see
-    /// [`HubStats::lag`](tower_sse::hub::HubStats::lag). For runs, returns whether they are
-    /// connected.
+    /// Returns whether the hub is connected and has caught up with its stream, or whether the runs
+    /// are connected. If a hub falls behind later, the result stays `true`: see
+    /// [`HubStats::lag`](tower_sse::hub::HubStats::lag).
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -45,13 +44,13 @@ impl Health {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns whether `maxmemory` and `maxmemory-policy` let the server free memory by deleting
-    /// the keys of the hub or the runs. The process also logs a WARN line when it finds such
-    /// settings. If the server deletes the keys, the stream of a hub loses all of its events. Running
-    /// runs are [restored](tower_sse::runs#several-processes), but ended runs can be lost.
+    /// Returns whether Redis may delete the keys of the hub or the runs when it reaches
+    /// `maxmemory`, as its `maxmemory-policy` says. The process also logs a WARN line then. If
+    /// Redis deletes the keys, a hub's stream loses all of its events. Running runs are
+    /// [restored](tower_sse::runs#several-processes), but ended ones can be lost.
     ///
-    /// A `volatile-…` policy lets the server delete the keys of runs, which expire, but not the
-    /// stream of a hub.
+    /// A `volatile-…` policy lets Redis delete the keys of runs, which expire, but not a hub's
+    /// stream.
     #[must_use]
     pub fn evicts(&self) -> bool {
         self.evicts.load(Relaxed)

@@ -8,8 +8,8 @@ const MIN_LEASE: Duration = Duration::from_secs(2);
 /// Redis, could overflow.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A store of [`Runs`](tower_sse::runs::Runs) on one Redis server or node of a cluster, from [`Redis::runs`]. Several
-/// processes can share their runs through the store.
+/// A store that shares the [`Runs`](tower_sse::runs::Runs) of several processes on one Redis server
+/// or cluster node, from [`Redis::runs`].
 #[derive(Debug)]
 #[must_use = "pass it to `RunsBuilder::connect`"]
 pub struct RedisRuns {
@@ -20,8 +20,8 @@ pub struct RedisRuns {
 }
 
 impl Redis {
-    /// Returns a store of runs. The names of its keys in Redis begin with `prefix`. Programs with
-    /// the same prefix in the same database of this server share their runs.
+    /// Returns a store of runs, whose keys in Redis begin with `prefix`. Programs with the same
+    /// prefix in the same database share their runs.
     ///
     /// In a cluster, all keys must be on one node. Connecting to a cluster therefore fails unless
     /// the prefix has a hash tag, such as `{app}`: the cluster chooses the node by the text in the
@@ -48,9 +48,9 @@ impl RedisRuns {
     /// Sets how long a run's lease lasts. If the process that generates the answer does not renew
     /// the lease in this time, other processes can declare the run dead. The default is 8 seconds.
     ///
-    /// The process that generates the answer renews the lease whenever about a third of it has
-    /// passed. If this process dies or is paused, a client that reads the answer from another
-    /// process receives an error within the sum of these times:
+    /// The process renews the lease whenever about a third of it has passed. If it dies or is
+    /// paused, a client that reads the answer from another process receives an error within the sum
+    /// of these times:
     ///
     /// - the lease
     /// - the time for a late renewal: three eighths of the lease (at least 1.5 seconds), or the
@@ -61,8 +61,8 @@ impl RedisRuns {
     /// seconds ago. The sum assumes that Redis answers at once. After the error, a request can
     /// start the run again.
     ///
-    /// A longer lease tolerates longer pauses of a process, and costs Redis less, because leases
-    /// are renewed less often. A lease of more than ten years counts as ten years.
+    /// A longer lease tolerates longer pauses, and needs fewer renewals. A lease of more than ten
+    /// years counts as ten years.
     ///
     /// ```
     /// # use std::time::Duration;
