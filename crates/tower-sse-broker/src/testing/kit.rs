@@ -15,15 +15,15 @@ type Outcome = (&'static str, Result<(), Problem>);
 /// are `Send` within another future.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 
-/// Plays all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each scene
-/// when the scene ends.
+/// Plays all [scenes](super#the-scenes), each in a new [`World`], and prints a line when a scene
+/// ends.
 ///
 /// Needs a tokio runtime of any flavor, with its timer enabled. Scenes run one at a time.
 ///
 /// # Panics
 ///
-/// Panics after the last scene if any scene has failed, with the names and problems of the failed
-/// scenes. A skipped scene does not count as failed.
+/// Panics after the last scene if any has failed, with the names and problems of these scenes. A
+/// skipped scene does not count as failed.
 pub async fn check<W, F, Fut>(world: F)
 where
     W: World,

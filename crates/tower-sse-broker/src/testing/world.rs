@@ -7,12 +7,11 @@ use crate::with_sources;
 /// A future that causes a fault in a [`World`] when it is polled.
 pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// An empty log with a name of its own, and the faults that a test can cause in it.
+/// An empty log with its own name, and the faults that a test can cause in it.
 ///
-/// Each scene gets a world of its own. Two worlds may share a server, for example with a key or a
-/// table for each world. By default, the method for a fault returns `None`, and the scenes of this
-/// fault are skipped. Keep the default if the fault cannot happen, or if the broker's documentation
-/// says that the fault goes unnoticed.
+/// Each scene gets its own world. Worlds may share a server, for example with a key or a table for
+/// each. By default, a fault's method returns `None`, and its scenes are skipped. Keep the default
+/// if the fault cannot happen, or if the broker's documentation says that it goes unnoticed.
 ///
 /// ```
 /// use tower_sse::testing::MemoryBroker;
@@ -53,18 +52,18 @@ pub trait World: Send + Sync {
         None
     }
 
-    /// Returns two futures: the first copies the log, and the second replaces the log with the
-    /// copy, like restoring a backup. The scenes await the futures in this order. The world can
-    /// hold the copy in a `Mutex<Option<T>>`.
+    /// Returns two futures, which the scenes await in this order: the first copies the log, and the
+    /// second replaces the log with the copy, like restoring a backup. The world can hold the copy
+    /// in a `Mutex<Option<T>>`.
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         None
     }
 
     /// Breaks all connections to the server, which accepts new ones at once.
     ///
-    /// To find more mistakes of the broker, withhold the server's answers for some milliseconds
-    /// before the break. The log then has events that were never acknowledged. The broker must
-    /// neither publish these events again nor report them as refused.
+    /// To find more mistakes, withhold the server's answers for some milliseconds before the break.
+    /// The log then has events that were never acknowledged, which the broker must neither publish
+    /// again nor report as refused.
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }
@@ -92,8 +91,7 @@ impl Problem {
         Self { text: format!("the world has no `{fault}`"), is_skipped: true }
     }
 
-    /// Returns whether the scene was skipped. A scene is skipped if its [`World`] returns `None`
-    /// for the fault.
+    /// Returns whether the scene was skipped, because its [`World`] returns `None` for the fault.
     #[must_use]
     pub const fn is_skipped(&self) -> bool {
         self.is_skipped
