@@ -2,7 +2,7 @@
 //!
 //! - `cluster` finds, exports and mirrors runs. It is the same for any store.
 //! - `store` has the runs in Redis, and documents their keys.
-//! - `seam` is what the two have in common: the commands and their replies.
+//! - `seam` has what both use: the commands and their replies.
 
 mod cluster;
 mod seam;

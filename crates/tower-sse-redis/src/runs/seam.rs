@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tower_sse::runs::support::{Epoch, Record};
 use tower_sse::runs::{Outcome, RunKey};
 
-/// The name of one run of one key. Two runs with the same epoch differ in their keys.
+/// The name of a run. Runs of different keys can have the same epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RunId {
     pub(crate) key: RunKey,
@@ -30,8 +30,8 @@ impl RunId {
     }
 }
 
-/// The name of one process, or more exactly of one connected [`Runs`](tower_sse::runs::Runs). No
-/// two of them have the same name, and a restarted process has a new name.
+/// The unique name of one process, or more exactly of one connected
+/// [`Runs`](tower_sse::runs::Runs). A restarted process has a new name.
 ///
 /// It consists of letters, digits and hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,32 +62,29 @@ impl ProcessId {
 /// [`Reply`] that answers it.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    /// Returns which run has a key. Changes nothing, except that it records when a late owner was
-    /// seen. Answered by [`Reply::Look`].
-    Look(RunKey),
-    /// Claims a key for a run of this process, in the phase `starting`, with a new lease. A repeated
-    /// claim of the same run is answered by `Claimed` again. The owner of a run that had the key is
-    /// told.
+    /// Returns which run has a key. Records when a late owner was seen, and changes nothing else.
     /// Answered by [`Reply::Look`].
+    Look(RunKey),
+    /// Claims a key for a run of this process, in the phase `starting`, with a new lease. Notifies
+    /// the owner of the run that had the key. A repeated claim of the same run is answered by
+    /// `Claimed` again. Answered by [`Reply::Look`].
     Claim {
         run: RunId,
         /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step.
         ///
-        /// With `None`, the key is claimed if no run has it. It is also claimed in place of a run
-        /// that is void, or that has ended with an outcome other than
-        /// [`Completed`](Outcome::Completed). Any other run is returned, as by `Look`.
+        /// With `None`, the key is claimed if it has no run, a void one, or one that has ended with
+        /// an outcome other than [`Completed`](Outcome::Completed). Any other run is returned, as
+        /// by `Look`.
         earlier: Option<RunId>,
     },
-    /// Renews the lease of a run of this process, begins its stream, and returns what the store
-    /// has of it.
-    /// Answered by [`Reply::Sync`].
+    /// Renews the lease of a run of this process, begins its stream, and returns what the store has
+    /// of the run. Answered by [`Reply::Sync`].
     Sync(Sync),
-    /// Renews the lease of a run. It is cheaper than a `Sync`, even if it looks at the stream.
+    /// Renews the lease of a run, at a lower cost than `Sync`, even if it looks at the stream.
     /// Answered by [`Reply::Renew`].
     Renew(Renew),
-    /// Appends a batch to a run's stream. It may be sent only after a `Sync` that was answered by
-    /// `InStep` over the same connection.
-    /// Answered by [`Reply::Append`].
+    /// Appends a batch to a run's stream. Only sent after a `Sync` that was answered by `InStep`
+    /// over the same connection. Answered by [`Reply::Append`].
     Append(Append),
     /// Removes the batches of a run that end below a sequence number.
     /// Answered by [`Reply::Trim`].
@@ -95,14 +92,13 @@ pub(crate) enum Command {
     /// Ends a run. Nothing can be appended afterwards.
     /// Answered by [`Reply::End`].
     End(End),
-    /// Returns the state of a run of another process, and reports to its owner that it is watched.
+    /// Returns the state of another process's run, and notifies its owner that the run is watched.
     /// Answered by [`Reply::Check`].
     Check(Check),
     /// Returns the runs of a process that are live, or whose end is not reported yet.
     /// Answered by [`Reply::LiveRuns`].
     LiveRuns(ProcessId),
-    /// Records that the end of a run of this process, which is dead, is reported.
-    /// Answered by [`Reply::Reported`].
+    /// Records that the end of a dead process's run is reported. Answered by [`Reply::Reported`].
     Reported(ProcessId, RunId),
 }
 
@@ -110,17 +106,17 @@ pub(crate) enum Command {
 #[derive(Clone, Debug)]
 pub(crate) struct Sync {
     pub(crate) run: RunId,
-    /// The number of entries that the stream has, as the replies over this connection say. `None`
+    /// The number of entries in the stream, according to replies over this connection. `None`
     /// before the first reply to a `Sync`.
     pub(crate) entries: Option<u64>,
-    /// Whether to restore the run: to empty its stream, and to create its claim again if that is
-    /// missing. A run that has an end in its stream is not restored.
+    /// Whether to restore the run: to empty its stream, and to create a missing claim again. A run
+    /// whose stream has an end is not restored.
     pub(crate) restores: bool,
-    /// Whether the owner pushes its batches. If not, and a client watches the run meanwhile, the
-    /// number of the newest event is pushed.
+    /// Whether the owner pushes its batches. If not, and a client watches the run, the number of
+    /// the newest event is pushed.
     pub(crate) pushes: bool,
     /// The encoded options of the handler, once its response head has arrived. The first `Sync`
-    /// with a head makes a starting run a running one.
+    /// with a head changes the run from starting to running.
     pub(crate) head: Option<Bytes>,
 }
 
@@ -128,7 +124,7 @@ pub(crate) struct Sync {
 #[derive(Clone, Debug)]
 pub(crate) struct Renew {
     pub(crate) run: RunId,
-    /// The number of entries that the stream must have. `None` if the store need not look at the
+    /// The number of entries that the stream must have. With `None`, the store does not look at the
     /// stream.
     pub(crate) entries: Option<u64>,
 }
@@ -180,15 +176,15 @@ pub(crate) struct End {
 /// The reason to end a run, which decides whether it is ended.
 #[derive(Clone, Debug)]
 pub(crate) enum EndMode {
-    /// Its owner has exported all events. Ended only if the store's newest event is `newest` and
-    /// the stream has this number of `entries`.
+    /// Its owner has exported all events. Ended only if the store's newest event is `newest`, and
+    /// the stream has `entries` entries.
     Own { outcome: Outcome, error: Option<Arc<str>>, newest: u64, entries: Option<u64> },
     /// Its owner no longer has all events to export. The outcome is
     /// [`Interrupted`](Outcome::Interrupted).
     Lost,
-    /// A client or the program stops it, at another process than its owner. The owner gets a hint
-    /// and the request by its next [`Sync`], and ends the run itself. If the owner is dead, the run
-    /// is ended as by [`Bury`](Self::Bury).
+    /// A client or the program stops it at another process. The owner receives a hint, and the
+    /// request in the reply to its next [`Sync`], and ends the run itself. If the owner is dead,
+    /// this acts like [`Bury`](Self::Bury).
     Cancel {
         /// The lines of an event to add before the end, without an id.
         lines: Option<Bytes>,
@@ -196,20 +192,20 @@ pub(crate) enum EndMode {
     /// Its owner is dead. Ended only if the store agrees. The outcome is
     /// [`Interrupted`](Outcome::Interrupted).
     Bury,
-    /// The same as [`Bury`](Self::Bury), also if another process has buried the run and not
-    /// [reported](Command::Reported) it.
+    /// Like [`Bury`](Self::Bury), even if another process has buried the run without
+    /// [reporting](Command::Reported) it.
     Inherit,
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
-    /// stays, and the key is free.
+    /// stays, but the key is free.
     Void,
-    /// The reply to a claim of this process was lost, and the process has no run for it. A run that
-    /// this process has claimed ends: like [`Void`](Self::Void) if it has not begun, otherwise with
-    /// the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
+    /// The reply to this process's claim was lost, and the process has no run for it. If it claimed
+    /// the run, this acts like [`Void`](Self::Void) before the run has begun, and otherwise ends it
+    /// with the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
     Release,
-    /// The run has ended and its owner needs the memory. Its claim and its stream are deleted,
-    /// unless it is live after all.
+    /// The run has ended, and its owner needs the memory. Deletes its claim and its stream, unless
+    /// it is live after all.
     Forget,
-    /// The run was replaced. Its stream is deleted, unless the run has the key.
+    /// The run was replaced. Deletes its stream, unless the run has the key.
     Discard,
 }
 
@@ -217,8 +213,8 @@ pub(crate) enum EndMode {
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) run: RunId,
-    /// Whether a client of this process is attached. The owner is then told that the run is
-    /// watched until 3/4 of a lease from now.
+    /// Whether a client of this process is attached. If so, the owner treats the run as watched for
+    /// the next 3/4 of a lease.
     pub(crate) is_watched: bool,
     /// Whether the reply contains the head.
     pub(crate) wants_head: bool,
@@ -246,8 +242,8 @@ pub(crate) enum Reply {
 pub(crate) enum LookReply {
     /// The key has no run, or a void one. Sent only to `Look`.
     Free,
-    /// No live or completed run has the key, but the store has lost data: for a lease, an owner may
-    /// restore the claim of a running run.
+    /// No live or completed run has the key, but the store has lost data, so an owner may restore a
+    /// running run's claim within a lease.
     Restoring,
     /// The key now belongs to the run. Sent only to `Claim`.
     Claimed,
@@ -264,14 +260,12 @@ pub(crate) enum LookReply {
     },
 }
 
-/// Whether the owner of a live run renews its lease. With Redis, `liveness` in `lua/common.lua`
-/// decides it.
+/// Whether the owner of a live run renews its lease, as `liveness` in `lua/common.lua` decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Liveness {
     #[default]
     Alive,
-    /// The lease has expired, but the owner may still renew it. The caller looks again after this
-    /// time.
+    /// The lease has expired, but the owner may still renew it. Look again after this time.
     Late(Duration),
     /// The run can be [buried](self::EndMode::Bury).
     Dead,
@@ -288,13 +282,13 @@ pub(crate) enum SyncReply {
         entries: u64,
         /// The time for which a client of another process still watches the run.
         watched: Duration,
-        /// If a process has asked to stop the run, the lines of the last event. They may be empty.
+        /// The lines of the last event, perhaps empty, if a process has asked to stop the run.
         stop: Option<Bytes>,
     },
-    /// The lease is renewed, but the stream does not have the entries that the owner expects: send
-    /// a `Sync` that restores, and all events.
+    /// The lease is renewed, but the stream lacks entries that the owner expects: send a restoring
+    /// `Sync`, and all events.
     Behind,
-    /// The store lost the claim: send a `Sync` that restores, and all events.
+    /// The store lost the claim: send a restoring `Sync`, and all events.
     Gone,
     /// The run was ended. The owner ends it too.
     Over {
@@ -304,7 +298,7 @@ pub(crate) enum SyncReply {
         /// Whether another run has taken the key.
         is_replaced: bool,
     },
-    /// Another run has the key, and this one has no end: its claim was lost.
+    /// Another run has the key, and this one has not ended: its claim was lost.
     Other,
 }
 
@@ -316,8 +310,8 @@ pub(crate) enum RenewReply {
         /// The time for which a client of another process still watches the run.
         watched: Duration,
     },
-    /// The run is not a live one of this process, or its stream has other entries than expected:
-    /// send a `Sync`.
+    /// The run is not live in this process, or its stream has other entries than expected: send a
+    /// `Sync`.
     Unsure,
 }
 
@@ -333,29 +327,28 @@ pub(crate) enum AppendReply {
 /// The reply to an `End`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EndReply {
-    /// The run is ended, now or by an earlier command of this process in the same mode.
+    /// The run was ended, now or by an earlier command of this process in the same mode.
     Ended {
         outcome: Outcome,
         /// The sequence number of the newest event in its stream.
         newest: u64,
     },
-    /// The run is interrupted, because its owner is dead. This process reports the end, unless it
-    /// already has, and then sends [`Reported`](Command::Reported). Sent only to `Bury`, `Inherit`
-    /// and `Cancel`.
+    /// The run is interrupted, because its owner is dead. This process reports the end if it has
+    /// not yet, and then sends [`Reported`](Command::Reported). Sent only to `Bury`, `Inherit` and
+    /// `Cancel`.
     Buried { owner: ProcessId, newest: u64 },
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
-    /// The call has answered with an event stream, so the run cannot be void; or the run is live,
-    /// so it cannot be forgotten; or the run has the key, so it was not replaced. Sent only to
-    /// `Void`, `Forget` and `Discard`.
+    /// Sent to `Void` if the call has answered with an event stream, to `Forget` if the run is
+    /// live, and to `Discard` if the run has the key.
     Running,
     /// The run is void, or was forgotten. Sent only to `Void`, `Release`, `Forget` and `Discard`.
     Freed,
     /// The store does not have the events that the owner has exported: send a `Sync`. Sent only to
     /// `Own`.
     Behind,
-    /// The owner is not dead. Sent only to `Bury` and `Inherit`, and to `Cancel`, which has asked
-    /// the owner.
+    /// The owner is not dead. Sent only to `Bury`, `Inherit` and `Cancel`, which has asked the
+    /// owner.
     NotDead(Liveness),
     /// Another run has the key, or the claim is not of this process.
     Other,
@@ -374,10 +367,10 @@ pub(crate) enum CheckReply {
     Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
     /// The call did not return an event stream.
     Void,
-    /// This run has ended, and does not have the key any more. Its stream may still be kept.
+    /// This run has ended, and no longer has the key. Its stream may still be kept.
     Other { newest: u64, head: Option<Bytes> },
-    /// The store has no run with the key, or one that ended earlier: the run was forgotten, or its
-    /// claim was lost.
+    /// The key has no run, or one that ended earlier: this run was forgotten, or its claim was
+    /// lost.
     Gone,
 }
 
@@ -386,7 +379,7 @@ pub(crate) enum CheckReply {
 pub(crate) struct Page {
     /// The head, if the page begins with it.
     pub(crate) head: Option<Bytes>,
-    /// The batches, in order. The first one may also have events before those that were asked for.
+    /// The batches, in order. The first one may begin before the requested events.
     pub(crate) batches: Vec<Batch>,
     /// The end, if the page reaches it.
     pub(crate) end: Option<StoredEnd>,
@@ -405,8 +398,7 @@ pub(crate) struct StoredEnd {
     pub(crate) head: Option<Bytes>,
 }
 
-/// A change of a run's stream, which the store passes to the
-/// [`Receive`] function.
+/// A change of a run's stream, which the store passes to [`Receive`].
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
     Head(Bytes),
@@ -422,16 +414,16 @@ pub(crate) enum Push {
 pub(crate) enum Failure {
     /// The store cannot be reached, or does not accept the command at present. Nothing was changed.
     Unavailable,
-    /// The server cannot serve this connection, or no longer can. Nothing was changed. A new
-    /// connection can lead to another server.
+    /// The server cannot serve this connection. Nothing was changed. A new connection can lead to
+    /// another server.
     WrongServer,
     /// The script is not loaded. Nothing was changed.
     NoScript,
     /// The reply is missing. The command may have been executed, or be executed later.
     Lost,
-    /// A script may have stopped halfway. The keys of this run need not be the cause: some versions
-    /// of Redis answer with the same code if the user lacks a permission for a command of the
-    /// script.
+    /// A script may have stopped halfway. This run's keys need not be the cause, because some
+    /// versions of Redis send the same code if the user lacks a permission for one of the script's
+    /// commands.
     Stopped,
     /// The command failed for this run alone, such as on a key of another type.
     Run,
@@ -442,7 +434,7 @@ pub(crate) enum Failure {
 /// The memory that a store needs for a run besides its events, its head and its error, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Overhead {
-    /// The memory for its claim, which is all that is left of a call without an event stream.
+    /// The memory for its claim. A call without an event stream leaves nothing else.
     pub(crate) claim: usize,
     /// The memory for its stream, with its end.
     pub(crate) stream: usize,
@@ -453,26 +445,24 @@ pub(crate) struct Overhead {
 /// The state of the connection to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Connection {
-    /// The number of the connection in use. Each new connection has a higher number. A connection
-    /// to a server that was restarted has a new number, even if a proxy kept it open.
+    /// The number of the connection in use, which rises with each new connection. After a restart
+    /// of the server, the number is new even if a proxy kept the connection open.
     Up(u64),
     /// The store cannot be reached.
     Down,
 }
 
-/// The minimum time for which the store keeps a run after its end, and after its owner has looked at
-/// it.
+/// The minimum time that the store keeps a run after its end, and after its owner has looked at it.
 const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// Returns the time for which the store keeps a run. If an eighth of this time has passed when the
-/// owner of a live run looks at the stream, the time starts again. The owner looks at the stream at
-/// least twice in three leases.
+/// Returns how long the store keeps a run. The time starts again when the owner of a live run looks
+/// at the stream after an eighth of it. Owners look at least twice in three leases.
 pub(crate) fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
     retain_for.max(lease * 4).max(MIN_KEPT_FOR)
 }
 
-/// Receives the pushes and hints that other processes send through the store. It does not block,
-/// and may be called after the [`Runs`](tower_sse::runs::Runs) was dropped.
+/// Receives the pushes and hints of other processes. Must not block, and may be called after the
+/// [`Runs`](tower_sse::runs::Runs) was dropped.
 pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 
 /// What a store passes to [`Receive`].
@@ -480,15 +470,14 @@ pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 pub(crate) enum Incoming {
     /// A push of a run that is subscribed. Pushes of one run are passed in their order.
     Push(RunId, Push),
-    /// Pushes of all runs may be missing, because the connection broke or its buffer was full, so
-    /// all runs are loaded. After a break, the store passes this once all runs are subscribed
-    /// again.
+    /// Pushes may be missing, because the connection broke or its buffer was full, so all runs are
+    /// loaded. After a break, the store passes this once all runs are subscribed again.
     LostPushes,
-    /// Another process has ended a run of this process, asks to stop it, or watches it. This
-    /// process then synchronizes the run, so a forged hint costs only a command.
+    /// Another process has ended, asks to stop, or watches a run of this process, which then
+    /// synchronizes the run. A forged hint therefore costs only a command.
     Hint(Epoch),
-    /// Another run has taken the key of a run of this process, which was live or had ended. No
-    /// request finds the earlier run any more.
+    /// Another run has taken the key of a run of this process, live or ended. Requests no longer
+    /// find the earlier run.
     Replaced(Epoch),
     /// A process has not been seen for most of a lease. This process looks after its runs.
     Silent(ProcessId),

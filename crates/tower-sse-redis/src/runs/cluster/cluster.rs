@@ -29,7 +29,7 @@ pub(crate) struct Cluster {
     pub(crate) exports: Arc<Exports>,
     /// Copies of runs of other processes, while a client reads them at this process.
     pub(crate) mirrors: Arc<Mirrors>,
-    /// The keys that requests claim at present.
+    /// The keys that requests are claiming.
     pub(crate) keys: KeyLocks,
 }
 
@@ -71,7 +71,7 @@ impl Cluster {
         Ok(Arc::new(Self { process, store, id, timing, exports, mirrors, keys }))
     }
 
-    /// Returns whether commands can be sent at present.
+    /// Returns whether commands can be sent now.
     pub(crate) fn is_up(&self) -> bool {
         matches!(*self.store.connection().borrow(), Connection::Up(_))
     }
@@ -141,7 +141,7 @@ impl Receiver {
     }
 }
 
-/// The hooks by which this process reports changes of its runs to the exporter, and evicts mirrors.
+/// The hooks that report changes of this process's runs to the exporter, and evict mirrors.
 struct ClusterHooks {
     exports: Arc<Exports>,
     mirrors: Arc<MirrorMap>,
@@ -175,8 +175,8 @@ async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Expor
     }
 }
 
-/// The keys that requests of this process claim at present, so that simultaneous requests with one
-/// key claim it one after the other.
+/// The keys that requests of this process are claiming, so that requests for one key claim it one
+/// after the other.
 #[derive(Default)]
 pub(crate) struct KeyLocks {
     /// The locked keys. Each token is cancelled when its key is unlocked.

@@ -17,26 +17,26 @@ use crate::runs::seam::{
 };
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
-/// The highest sequence number of an id. A store keeps all numbers up to this one exactly.
+/// The highest sequence number of an id. Stores represent all numbers up to it exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// The number of looks after which a request is refused at the earliest. In a process that was
-/// paused, one look can take longer than a lease.
+/// The number of looks before a request is refused. After a pause of the process, one look can take
+/// longer than a lease.
 const MIN_LOOKS: u32 = 4;
-/// The time after which a request to stop a run first looks whether its owner has done it.
+/// How long a request to stop a run waits before it first looks whether the owner has stopped it.
 const MIN_STOP_PAUSE: Duration = Duration::from_millis(5);
 /// The maximum time between two looks of a request, in milliseconds.
 const MAX_PAUSE: u64 = 250;
 
-/// The result of looking for the run of a request that may claim its key.
+/// The result of a look, for a request that may claim the key.
 enum Found {
     Run(Arc<Record>),
     /// No run, or this run, which the request replaces.
     Claimable(Option<RunId>),
     /// A run that has changed since the look.
     Changed,
-    /// A run to which no client can attach. It may have ended since the look, and another may have
-    /// the key.
+    /// A run to which no client can attach. It may have ended since the look, and another run may
+    /// have the key.
     Unopened(RunId, StartError),
 }
 
@@ -120,7 +120,7 @@ impl SharedRuns for Cluster {
                 }
             };
             match self.open(&run, last).await {
-                // The id may be one of a later run, whose claim its owner may still restore.
+                // The id may belong to a later run, whose claim its owner may still restore.
                 Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
                 found => found.map(Some),
             }
@@ -195,7 +195,7 @@ impl SharedRuns for Cluster {
 
 /// Finding, claiming and cancelling runs of all processes for requests.
 impl Cluster {
-    /// Returns the mirror to which a record belongs. A run of this process has none.
+    /// Returns the mirror with this record, or `None` for a run of this process.
     fn mirror_of(&self, record: &Arc<Record>) -> Option<Arc<Mirror>> {
         self.mirrors.map.of(&RunId::of(record), record)
     }
@@ -268,8 +268,8 @@ impl Cluster {
         liveness: Liveness,
     ) -> Result<Option<Arc<Record>>, StartError> {
         if *process == self.id {
-            // A claim whose request has left, or whose call returned no event stream, is given
-            // back: there never was a run.
+            // The request has left, or the call returned no event stream, so there never was a run.
+            // Release the claim.
             let own = self.exports.record(run).filter(|own| own.phase() != Phase::Void);
             match own {
                 Some(record) if record.phase().is_live() => {
@@ -286,7 +286,7 @@ impl Cluster {
                 }
                 Some(_) => {
                     if self.exports.has_ended(run.epoch) {
-                        // The store had the end of the run, and has lost it.
+                        // The store has lost the end of the run.
                         self.exports.synchronize(run.epoch);
                     }
                     self.wait_until(|| self.exports.has_ended(run.epoch)).await;
@@ -350,7 +350,7 @@ impl Cluster {
         }
         let is_replaced = |own: &Arc<Record>| replaced == Some(own.epoch);
         if let Some(own) = self.live_here(key).filter(|own| !is_replaced(own)) {
-            // The store has ended this process's run, or has lost its claim. A `Sync` finds out which
+            // The store has ended this process's run, or lost its claim. A `Sync` finds out which
             // before another run starts.
             self.exports.synchronize(own.epoch);
             let is_settled = || !own.phase().is_live() || self.exports.is_in_step(own.epoch);
@@ -361,7 +361,7 @@ impl Cluster {
         let cluster = Arc::clone(self);
         let (sender, receiver) = oneshot::channel();
         // The request exports the producer below. If the request is gone, the producer is dropped
-        // before that, and releases its claim.
+        // instead, and releases its claim.
         spawn(async move {
             let confirmed = cluster.confirm(reserved, earlier, &sender).await;
             _ = sender.send(confirmed);
@@ -373,9 +373,9 @@ impl Cluster {
         }))
     }
 
-    /// Sends the claim for a reserved record. The claim is given back if the request has left
-    /// before the reply. It is also given back if the reply took longer than a lease, because the
-    /// process was paused: another request may have the key by then.
+    /// Sends the claim for a reserved record. The claim is released if the request left before the
+    /// reply, or if the reply took longer than a lease because the process was paused: another
+    /// request may have the key by then.
     async fn confirm(
         &self,
         reserved: Producer,
@@ -414,8 +414,8 @@ impl Cluster {
         self.process.enter(reserved, replaced);
     }
 
-    /// Cancels this run, after the event with these `lines` if there are any. Its owner first exports
-    /// all events, so that every later replay has what a client has seen.
+    /// Cancels this run, after the event with these `lines`, if any. Its owner first exports all
+    /// events, so that every later replay has what a client has seen.
     ///
     /// Once this method has returned, a request at any process finds that the run has ended, unless
     /// the export takes too long.
@@ -447,8 +447,8 @@ impl Cluster {
 /// The result of a claim, for the request.
 type Confirmed = Result<Option<Producer>, StartError>;
 
-/// A claim that was sent. If this value is dropped before the claim is settled, the claim is
-/// released, because the store may have executed it.
+/// A claim that was sent. If it is dropped before it is settled, it is released, because the store
+/// may have executed it.
 struct SentClaim<'a> {
     exports: &'a Exports,
     /// `None` once the claim is settled.

@@ -2,23 +2,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The minimum interval of exports of a run that no client of another process watches. No client
-/// needs the events before the run is watched or ends. After this interval, the run waits for the
-/// next [`UNWATCHED_TICK`], so exports are a second apart on average.
+/// The minimum interval between exports of a run that no other process's client watches. No client
+/// needs its events before it is watched or ends. After this interval, the run waits for the next
+/// [`UNWATCHED_TICK`], so exports are a second apart on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
-/// The time between the moments at which runs without watchers are exported. All of these runs that
-/// are due share a pipeline.
+/// The interval at which runs without watchers are exported. Those that are due share a pipeline.
 pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
-/// How much earlier than due a lease is renewed, if a pipeline renews other leases or exports runs
-/// without watchers.
+/// How early a lease is renewed if a pipeline renews other leases or exports runs without watchers.
 pub(crate) const EARLY: Duration = Duration::from_millis(250);
 /// The delay after a command that failed although the connection is up.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
-/// The time for which a run that has ended can be exported again if the store loses the run's end.
+/// How long an ended run can be exported again if the store loses its end.
 pub(crate) const ENDED_EXPORT: Duration = Duration::from_secs(10);
-/// The maximum time for which a shutdown waits for exports, and a claim for an end.
+/// How long a shutdown waits for exports, and a claim for an end.
 pub(crate) const EXPORT_WAIT: Duration = Duration::from_secs(2);
-/// The time for which a claim may still be executed after its reply was lost.
+/// How long a claim may still be executed after its reply was lost.
 pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
 
 /// The intervals that follow from the lease.
@@ -29,7 +27,7 @@ pub(crate) struct Timing {
     pub(crate) beat: Duration,
     /// The interval at which a process checks the runs of others that it mirrors.
     pub(crate) check: Duration,
-    /// The time without contact after which the bodies of clients of other processes fail.
+    /// The time without contact after which the bodies of other processes' clients fail.
     pub(crate) patience: Duration,
 }
 
@@ -41,7 +39,7 @@ pub(crate) fn next_tick(at: Instant, base: Instant, tick: Duration) -> Instant {
 }
 
 impl Timing {
-    /// The maximum time for which a request waits for an event whose id its client already has.
+    /// How long a request waits for an event whose id its client already has.
     pub(crate) fn id_wait(&self) -> Duration {
         self.beat + Duration::from_secs(1)
     }

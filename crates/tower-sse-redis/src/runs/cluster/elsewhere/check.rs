@@ -66,8 +66,8 @@ fn begin(mirror: &Mirror, newest: u64, head: Option<Bytes>) {
 }
 
 impl Mirrors {
-    /// Checks a mirror for a client, so that the owner learns that the run is watched. Ends the run
-    /// if its owner is dead.
+    /// Checks a mirror for a client, which shows the owner that the run is watched. Ends the run if
+    /// the owner is dead.
     pub(super) async fn watch(&self, mirror: &Arc<Mirror>) -> Checked {
         let is_starting = mirror.record().is_some_and(|record| record.phase() == Phase::Starting);
         let mut checked = Checked::default();
@@ -98,7 +98,7 @@ fn is_buried(result: &Result<Reply, Failure>) -> bool {
 /// The maximum number of commands in a pipeline.
 pub(super) const MAX_COMMANDS: usize = 512;
 
-/// Checks the mirrors at this interval, until the process' [`Runs`](tower_sse::runs::Runs) is
+/// Checks the mirrors at this interval, until the process's [`Runs`](tower_sse::runs::Runs) is
 /// dropped.
 pub(crate) async fn supervise(mirrors: Weak<Mirrors>, interval: Duration) {
     while caught(run(&mirrors, interval)).await.is_none() {}
@@ -147,8 +147,8 @@ async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant,
                 Liveness::Late(wait) => late.push((Instant::now() + wait, Arc::clone(&mirror))),
                 Liveness::Dead => dead.push(Arc::clone(&mirror)),
             }
-            // Tested before the next chunk is checked: after a long round, the last contact would
-            // be old although the owner is healthy.
+            // Test this before the next chunk: after a long round, the last contact would be old
+            // although the owner is healthy.
             if mirror.is_out_of_reach(mirrors.timing) {
                 mirror.copy.lose();
             }

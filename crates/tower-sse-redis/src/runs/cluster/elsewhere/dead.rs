@@ -1,4 +1,4 @@
-//! The runs of processes that have died, which no client need ask for.
+//! The runs of dead processes, even those that no client asks for.
 
 use std::{collections::HashMap, sync::Weak};
 
@@ -66,8 +66,8 @@ impl Mirrors {
         }
     }
 
-    /// Ends runs. Reports those that this process has buried, and then records that in the store: if
-    /// this process dies in between, another one reports them again.
+    /// Ends runs, reports those that this process has buried, and then records that in the store.
+    /// If this process dies in between, another one reports them again.
     pub(crate) async fn end_all(&self, ends: Vec<End>) -> Vec<Result<Reply, Failure>> {
         let commands = ends.iter().cloned().map(Command::End).collect();
         let results = self.store.execute(None, commands).await;

@@ -32,29 +32,28 @@ impl Load {
         if !self.mirror.is_loaded() && !self.watch(&mirrors).await {
             return;
         }
-        // A load that was requested during another one begins even if that one panics.
+        // A load that was requested during this one begins even if this one panics.
         while caught(self.load_while_asked(&mirrors)).await.is_none() {
             self.mirror.set_loaded(false);
         }
     }
 
     async fn load_while_asked(&mut self, mirrors: &Arc<Mirrors>) {
-        // If the claim says that the run has ended, the stream already has the end, so that the
-        // next load finds it.
+        // If the claim says that the run has ended, the stream already has the end, and the next
+        // load finds it.
         while let Some(has_ended) = self.begin() {
             let result = self.load_all(mirrors).await;
             match (&result, self.mirror.record()) {
                 (Ok(()), Some(record)) if has_ended => {
-                    // The run's call returned no event stream, and another run has taken the key
-                    // since.
+                    // The run's call returned no event stream, and another run has since taken the
+                    // key.
                     if record.phase() == Phase::Starting && record.newest() == 0 {
                         self.mirror.copy.void();
                     } else {
                         self.mirror.copy.end(Outcome::Interrupted, None);
                     }
                 }
-                // The stream cannot be read any more, even if the claim says that the run
-                // continues.
+                // The stream can no longer be read, even if the claim says that the run continues.
                 (Err(Failure::Run), _) => self.mirror.copy.lose(),
                 _ => {}
             }
@@ -65,7 +64,7 @@ impl Load {
 
     /// Subscribes to the run and then checks it, before the first load, so that no later push is
     /// missed. Returns whether the store has the run. If not, the store is out of reach, or has
-    /// lost the run's claim since a request found the run. The owner may restore the claim.
+    /// since lost the run's claim, which the owner may restore.
     async fn watch(&mut self, mirrors: &Arc<Mirrors>) -> bool {
         if mirrors.store.subscribe(&self.mirror.run).await.is_err() {
             return false;
@@ -88,8 +87,8 @@ impl Load {
     async fn load_all(&self, mirrors: &Arc<Mirrors>) -> Result<(), Failure> {
         let mirror = &self.mirror;
         loop {
-            // Loads take turns, in the order in which they ask. A turn lasts until the page has
-            // arrived, because the page occupies the link even if no client waits for it any more.
+            // Loads take turns in order. A turn lasts until the page has arrived, because it
+            // occupies the link even if no client waits for it any more.
             let _turn = mirrors.pages.acquire().await;
             let record = mirror.record().filter(|record| record.phase().is_live());
             let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };
@@ -105,8 +104,8 @@ impl Load {
 }
 
 impl Drop for Load {
-    /// Ends a load that does not find the run, that panics before it begins, or whose runtime is
-    /// dropped. The next client starts another load.
+    /// Ends a load that does not find the run, panics before it begins, or loses its runtime. The
+    /// next client starts another load.
     fn drop(&mut self) {
         if !self.is_over {
             self.mirror.abort_load();

@@ -14,7 +14,7 @@ pub(crate) struct Mirror {
     pub(crate) run: RunId,
     /// The record. Readers and handles keep it alive.
     pub(super) copy: MirrorWriter,
-    /// Whether the first page could be loaded, once that is known.
+    /// Whether the first page was loaded, once that is known.
     readable: SetOnce<bool>,
     /// Whether the first load succeeded, once it has ended.
     loaded: SetOnce<bool>,
@@ -24,7 +24,7 @@ pub(crate) struct Mirror {
 }
 
 struct MirrorState {
-    /// The event after which the record begins. `None` once the store has reported the newest
+    /// The event after which the record begins. `None` once the store has reported its newest
     /// event.
     start: Option<u64>,
     /// The newest event that the store is known to have.
@@ -43,7 +43,7 @@ enum Loading {
     No,
     /// A task is loading the run.
     Yes,
-    /// A task is loading the run, and another load was requested since that load began.
+    /// A task is loading the run, and another load was requested meanwhile.
     Again,
 }
 
@@ -81,8 +81,8 @@ impl Mirror {
         is_served.then_some(record)
     }
 
-    /// Begins the record, unless it has begun. The record begins at the latest after `newest`, the
-    /// newest event in the store, so that it serves clients with any higher id.
+    /// Begins the record, unless it has begun, at the latest after `newest`, the newest event in
+    /// the store. So it serves clients with any higher id.
     pub(super) fn start_below(&self, newest: u64) {
         let mut state = lock(&self.state);
         state.stored = state.stored.max(newest);
@@ -185,8 +185,8 @@ impl Mirror {
                 }
             }
             Push::Newest(newest) => return newest > record.newest(),
-            // If the record is starting, load it: the load finds the head too, without which no
-            // client is served.
+            // A starting record must be loaded: clients are only served once the load finds the
+            // head.
             Push::End(_) if record.phase() == Phase::Starting => return true,
             Push::End(end) => return !self.apply_end(&record, end),
             Push::Void => self.copy.void(),
@@ -194,8 +194,8 @@ impl Mirror {
         false
     }
 
-    /// Begins a load if one was requested since the last load began, and returns whether the run
-    /// has ended according to its claim. Otherwise, records that no load is under way, and returns
+    /// If a load was requested since the last one began, begins it, and returns whether the run has
+    /// ended according to its claim. Otherwise, records that no load is under way, and returns
     /// `None`.
     pub(super) fn begin_load(&self) -> Option<bool> {
         let mut state = lock(&self.state);
@@ -236,11 +236,12 @@ impl Mirror {
         !page.is_last
     }
 
-    /// Ends the record if it has all events. Returns whether it has all of them.
+    /// Ends the record if it has all events. Returns whether it does.
     fn apply_end(&self, record: &Record, end: StoredEnd) -> bool {
         let newest = record.newest();
         if newest > end.newest && end.outcome == Outcome::Completed {
-            // The owner did not write this end: it completes a run only with all its events.
+            // The owner did not write this end, because it completes a run only with all of its
+            // events.
             self.copy.lose();
         } else if newest >= end.newest {
             self.copy.end(end.outcome, end.error);

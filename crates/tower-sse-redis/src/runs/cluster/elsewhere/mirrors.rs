@@ -13,19 +13,19 @@ use crate::runs::seam::{Push, RunId};
 use crate::{runs::cluster::timing::Timing, runs::store::Store};
 use tower_sse_broker::tasks::lock;
 
-/// The maximum number of pages that are loaded at the same time. Together, these pages have about a
-/// megabyte. On a slow link, all later replies wait until the pages have arrived.
+/// The maximum number of pages that are loaded at the same time: about a megabyte together. On a
+/// slow link, all later replies wait for them.
 const MAX_PAGES: usize = 16;
 
-/// The maximum number of requests, for each run, that wait for events that this process does not
-/// have yet.
+/// The maximum number of requests for one run that wait for events that this process does not have
+/// yet.
 const MAX_WAITERS: usize = 16;
 
 /// Copies of runs of other processes, while a client reads them at this process.
 ///
-/// The first mirror of a run begins at the id of its client, but not above the newest event in the
-/// store. It serves all clients with higher ids. A client that needs earlier events gets another
-/// mirror, which begins at the first event.
+/// A run's first mirror begins at its client's id, but not above the newest event in the store, and
+/// serves all clients with higher ids. A client that needs earlier events gets another mirror, from
+/// the first event on.
 pub(crate) struct Mirrors {
     pub(super) process: Arc<Process>,
     pub(super) store: Arc<Store>,
@@ -48,9 +48,9 @@ impl Mirrors {
         Self { process, store, timing, pages, map, reported }
     }
 
-    /// Returns the record of a run for a client that has seen the events up to `after`, once the
-    /// record has that event and the first page of later ones. If that event was not exported,
-    /// returns a record of the run's end.
+    /// Returns a run's record for a client that has seen the events up to `after`, once the record
+    /// has this event and the first page of later ones. If the event was not exported, returns a
+    /// record of the run's end.
     pub(crate) async fn open(
         self: &Arc<Self>,
         run: &RunId,
@@ -130,8 +130,8 @@ impl Mirrors {
             let Ok(_waiting) = mirror.waiters.try_acquire() else {
                 return Err(StartError::Unavailable);
             };
-            // The owner may have assigned the id before it has exported the event. It exports a run
-            // that is watched at once.
+            // The owner may have assigned the id before it exported the event. It exports a watched
+            // run at once.
             let watched = async {
                 if self.watch(mirror).await.needs_load {
                     self.start_load(mirror);
@@ -143,8 +143,8 @@ impl Mirrors {
         reached.map_err(|_| StartError::Unavailable)
     }
 
-    /// Returns a record of the end of a run, for a client that has seen the events up to `after`,
-    /// more than the owner exported.
+    /// Returns a record of a run's end, for a client that has seen events up to `after`, which the
+    /// owner did not export.
     fn end_of(&self, record: &Record, outcome: Outcome, after: u64) -> Arc<Record> {
         let (_, _, error) = record.progress();
         let (end, mirror) = self.process.mirror(record.key.clone(), record.epoch, after);
@@ -184,7 +184,7 @@ impl MirrorMap {
         self.lock().values().map(Vec::len).sum()
     }
 
-    /// Makes the largest mirror give way. Returns whether a mirror had anything to evict.
+    /// Evicts from the largest mirror. Returns whether a mirror had anything to evict.
     pub(crate) fn evict(&self) -> bool {
         let largest = self.all().into_iter().map(|mirror| (mirror.copy.memory(), mirror));
         match largest.max_by_key(|(memory, _)| *memory) {

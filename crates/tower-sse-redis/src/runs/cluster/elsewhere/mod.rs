@@ -7,7 +7,7 @@
 //! - `load.rs` brings a mirror up to date from the store.
 //! - `check.rs` asks the store whether an owner is alive, and ends the owner's runs if it is dead.
 //!   [`supervise`](check::supervise) does so at an interval.
-//! - `dead.rs` does the same for the runs of a silent process that no client reads here, and reports
+//! - `dead.rs` does the same for a silent process's runs that no client reads here, and reports
 //!   each end.
 
 pub(super) mod check;

@@ -21,7 +21,7 @@ const MAX_BATCH: usize = 64 * 1024;
 /// The maximum number of batches of one run in a pipeline.
 const MAX_BATCHES: usize = 4;
 
-/// The error of a run whose plan, or whose replies, made the exporter panic.
+/// The error of a run that made the exporter panic.
 pub(super) const BROKEN: &str = "the export of the run panicked";
 
 /// The state of one run's export: what the store has of the run, and when it needs its next
@@ -43,12 +43,13 @@ pub(crate) struct Export {
     pub(super) has_more: bool,
     /// Until when a client of another process watches the run.
     pub(super) watched_until: Instant,
-    /// The moment from which ticks are counted.
+    /// The moment from which ticks count.
     pub(super) base: Instant,
     pub(super) stored: StoredBatches,
     /// The memory in the store, apart from the batches, the run's head and its error.
     overhead: Overhead,
-    /// The length of the head, which is in the claim, and at the stream's beginning and end.
+    /// The length of the head, which is in the claim, and at the beginning and the end of the
+    /// stream.
     head_len: usize,
     /// The bytes of this run that the queue's `live_bytes` includes.
     pub(super) counted: usize,
@@ -56,11 +57,11 @@ pub(crate) struct Export {
     pub(super) failures: u8,
     /// Whether a reply to the last plan has failed.
     pub(crate) has_failed: bool,
-    /// The reason for which the run is given up, if it is. Its next command ends it in the store.
+    /// The reason the run was given up, if it was. Its next command ends it in the store.
     pub(super) given_up: Option<&'static str>,
     /// Whether another run has the key in the store.
     pub(super) is_replaced: bool,
-    /// The time at which the store got the end of the run, or at which the run was given up.
+    /// When the store got the end of the run, or when the run was given up.
     pub(super) ended_at: Option<Instant>,
     #[cfg(test)]
     pub(super) panics: usize,
@@ -75,7 +76,7 @@ pub(super) enum Head {
     Stored,
 }
 
-/// What the exporter does to a run because of a reply.
+/// What a reply makes the exporter do to a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// The store has the end of the run.
@@ -84,7 +85,7 @@ pub(crate) enum Effect {
     Over(Outcome),
     /// Another process asks to stop the run, after an event with these lines unless they are empty.
     Stop(Bytes),
-    /// The store does not keep the run, for this reason.
+    /// The store cannot keep the run, for this reason.
     Lost(&'static str),
 }
 
@@ -157,7 +158,7 @@ impl Export {
         self.ended_at.is_some()
     }
 
-    /// Returns the time until which the run can be exported again if the store loses the run's end.
+    /// Returns until when the run can be exported again if the store loses its end.
     pub(super) fn kept_until(&self) -> Option<Instant> {
         let is_unreachable = self.is_replaced || self.record.phase() == Phase::Void;
         self.ended_at.map(|at| if is_unreachable { at } else { at + ENDED_EXPORT })
@@ -190,8 +191,8 @@ impl Export {
         self.sync.ask();
     }
 
-    /// Adds the next commands of the run. If that panics, gives the run up, so that the exporter
-    /// continues with the other runs.
+    /// Adds the next commands of the run. After a panic, gives the run up, so that the exporter
+    /// continues with the others.
     pub(super) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         if self.given_up.is_none()
             && without_panic(|| self.plan_next(plan, connection, now)).is_none()
@@ -256,7 +257,7 @@ impl Export {
                 plan.end(self.run(), EndMode::Lost);
             }
         }
-        // After the end, because the end compares the number of entries.
+        // This follows the end, which compares the number of entries.
         if let Some(keep_from) = self.stored.trim_from(self.record.retain_bytes()) {
             plan.trim(Trim { run: self.run(), keep_from });
         }
@@ -289,8 +290,7 @@ const REFUSED: &str = "the store refuses the run";
 
 /// How the replies to a run's commands change its export.
 impl Export {
-    /// Applies one reply. Ignores the replies after one that failed, because they say nothing
-    /// reliable.
+    /// Applies one reply. After one that failed, ignores the others, which are not reliable.
     pub(crate) fn apply(
         &mut self,
         target: &Target,
@@ -317,7 +317,7 @@ impl Export {
             }
             (_, Err(Failure::Lost | Failure::Stopped)) => {
                 self.has_failed = true;
-                // What the store has is unknown.
+                // It is unknown what the store has.
                 self.connection = 0;
             }
             (_, Ok(_) | Err(Failure::Run | Failure::Version)) => return self.refuse(),
@@ -362,12 +362,12 @@ impl Export {
                 self.exported = newest;
                 self.entries = entries;
                 self.sync.answered();
-                // The store may have lost the newest batches, or, before it restored the run, all
-                // batches.
+                // The store may have lost the newest batches, or all batches before it restored the
+                // run.
                 self.stored.truncate(newest);
                 self.lease.renewed(now, beat);
                 self.lease.renewals = 0;
-                // If the store had the end of the run, it has lost the end.
+                // If the store had the end of the run, it has lost it.
                 self.ended_at = None;
                 self.set_watched(now, watched);
                 return stop.clone().map(Effect::Stop);
@@ -388,7 +388,7 @@ impl Export {
         match reply {
             RenewReply::Renewed { watched } => {
                 self.lease.renewed(now, beat);
-                // The run's first client at another process needs the events that were not pushed.
+                // The first client at another process needs the events that were not pushed.
                 if !watched.is_zero() && !self.is_watched(now) {
                     self.sync.need();
                 }
@@ -406,7 +406,7 @@ impl Export {
         }
     }
 
-    /// Returns whether the store may lack events although it has later ones: a server with an older
+    /// Returns whether the store may lack events before those that it has: a server with an older
     /// state may have executed a command whose reply is missing.
     const fn doubts(&self, newest: u64, entries: u64) -> bool {
         let is_as_acknowledged = newest == self.exported && entries == self.entries;
@@ -450,8 +450,8 @@ impl Export {
         (!is_lost).then_some(Effect::Ended)
     }
 
-    /// Records that a command failed for this run alone. After several failures, the run is given up
-    /// and ended in the store, unless the store refuses that too.
+    /// Records that a command failed for this run alone. After several failures, gives the run up
+    /// and ends it in the store, unless the store refuses that too.
     fn refuse(&mut self) -> Option<Effect> {
         self.has_failed = true;
         self.failures = self.failures.saturating_add(1);
@@ -496,11 +496,10 @@ impl Export {
 pub(crate) struct SyncState {
     /// Whether the next plan has a `Sync`, or the last plan had one. The reply settles the state.
     is_due: bool,
-    /// Whether a `Sync` was requested since the last plan, so that the next plan has one. A reply to
-    /// an earlier `Sync` is out of date.
+    /// Whether a `Sync` was requested since the last plan. Then a reply to an earlier `Sync` is out
+    /// of date.
     is_asked: bool,
-    /// Whether the `Sync` creates keys again that the store has lost. Otherwise, it reports the
-    /// loss.
+    /// Whether the `Sync` creates lost keys again. Otherwise, it reports the loss.
     pub(crate) restores: bool,
 }
 
@@ -550,8 +549,7 @@ impl Lease {
         Self { renew_at, renewals: 0 }
     }
 
-    /// Returns whether the next renewal looks at the stream: it compares the number of entries, and
-    /// so notices a lost stream.
+    /// Returns whether the next renewal compares the number of entries, to notice a lost stream.
     pub(super) const fn looks(&self) -> bool {
         self.renewals == RENEWALS
     }

@@ -13,9 +13,9 @@ use crate::runs::seam::{Connection, Failure, Overhead, Reply, RunId};
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::{caught, lock};
 
-/// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. Starts
-/// again after a panic, because otherwise all leases would expire, but not at once: a panic that
-/// repeats would take a processor.
+/// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. After a
+/// panic, starts again, because all leases would expire otherwise, but only after a delay: repeated
+/// panics would occupy a processor.
 pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, store: Arc<Store>) {
     while caught(run(&process, &exports, &store)).await.is_none() {
         sleep(RETRY_DELAY).await;
@@ -79,8 +79,8 @@ async fn export(
             }
             // Another run has the key.
             Effect::Over(Outcome::Cancelled) => _ = process.cancel_record(&record, None),
-            // Only the owner completes a run. Any other outcome therefore means that another process
-            // has interrupted the run.
+            // Only the owner completes a run, so any other outcome means that another process has
+            // interrupted it.
             Effect::Over(_) => process.fence(&record),
             Effect::Lost(reason) => process.lose(&record, reason),
         }
@@ -90,7 +90,7 @@ async fn export(
     true
 }
 
-/// The runs of this process that the store has or should have, and when each is due.
+/// The runs of this process that the store should have, and when each is due.
 pub(crate) struct Exports {
     queue: Mutex<Queue>,
     /// Notified when a run becomes due earlier.
@@ -169,7 +169,7 @@ impl Exports {
         self.changed.notify_one();
     }
 
-    /// Remembers a claim that the store may have, although no run of this process has it.
+    /// Remembers a claim that the store may have, but no run of this process.
     pub(crate) fn lose_claim(&self, run: RunId) {
         let now = Instant::now();
         self.lock().lost_claims.insert(run, LostClaim { lost_at: now, due: now });
@@ -188,8 +188,8 @@ impl Exports {
         self.lock().exports.get(&epoch).is_none_or(Export::has_confirmed_end)
     }
 
-    /// Returns whether a run is a live one in the store, according to a `Sync` that was sent after
-    /// the last call of [`synchronize`](Self::synchronize).
+    /// Returns whether a run is live in the store, according to a `Sync` sent after the last
+    /// [`synchronize`](Self::synchronize) call.
     pub(crate) fn is_in_step(&self, epoch: Epoch) -> bool {
         self.lock().exports.get(&epoch).is_some_and(Export::is_in_step)
     }
@@ -248,12 +248,12 @@ impl Exports {
 const COMMAND_TIME: Duration = Duration::from_micros(250);
 /// The maximum delay after one pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);
-/// The maximum idle time that is deducted from later delays, so that a few commands cause no delay.
-/// The deduction also makes up for timers, which fire up to a millisecond late.
+/// The maximum idle time that is deducted from later delays, so that a few commands wait for none.
+/// This also makes up for timers, which fire up to a millisecond late.
 const MAX_SAVED: Duration = Duration::from_millis(1);
 
-/// Decides when pipelines begin: a few events go out at once, and thousands a second share pipelines.
-/// Each pipeline costs the store four system calls.
+/// Decides when pipelines begin. A few events go out at once, and thousands a second share
+/// pipelines, each of which costs the store four system calls.
 pub(super) struct Pace {
     next: Instant,
 }
@@ -288,8 +288,8 @@ mod tests {
 
     use super::Pace;
 
-    /// Returns the mean time between pipelines while this number of commands becomes due in each
-    /// millisecond. Each pipeline has the commands that have become due since the previous one.
+    /// Returns the mean time between pipelines if this number of commands becomes due in each
+    /// millisecond. A pipeline has the commands that became due since the previous one.
     async fn interval(commands: u32) -> Duration {
         const PIPELINES: u32 = 100;
         let mut pace = Pace::new();

@@ -6,16 +6,16 @@ use crate::runs::seam::{Append, Command, End, EndMode, Renew, RunId, Sync, Trim}
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last batch may exceed it.
 const MAX_BYTES: usize = 1 << 20;
-/// Renewals that are almost due join a pipeline while it has at most this number of commands. With
-/// more, the renewals would delay commands that are due.
+/// The maximum number of commands of a pipeline that renewals may join before they are due. In a
+/// larger one, they would delay commands that are due.
 const MAX_EARLY: usize = 256;
 
-/// The commands of one pipeline, and what their replies belong to.
+/// The commands of one pipeline, and what each reply belongs to.
 #[derive(Default)]
 pub(crate) struct Plan {
     /// The commands in the order in which they are sent: renewals, `first`, `rest`. Renewals come
-    /// before data, so that data delays no lease. They follow each other, because only then can the
-    /// store execute several at once.
+    /// first, so that data delays no lease, and follow each other, so that the store can execute
+    /// several at once.
     renewals: Vec<(Target, Command)>,
     first: Vec<(Target, Command)>,
     rest: Vec<(Target, Command)>,
@@ -47,9 +47,9 @@ impl Plan {
         self.first.len() + self.rest.len()
     }
 
-    /// Returns whether renewals that are almost due may join. A pipeline with pushes takes them
-    /// only if it already has a renewal. Such pipelines are frequent, and each would otherwise
-    /// carry a renewal.
+    /// Returns whether renewals that are almost due may join. Pipelines with pushes are frequent,
+    /// and each would otherwise carry a renewal, so they take renewals only if they already have
+    /// one.
     pub(super) const fn takes_early_renewals(&self) -> bool {
         let has_room = 0 < self.len() && self.len() < MAX_EARLY;
         has_room && (!self.pushes || !self.renewals.is_empty())

@@ -84,8 +84,8 @@ impl Queue {
         self.ended.replace(epoch, Instant::now() + self.timing.lease * 2);
     }
 
-    /// Takes the commands that are due. If no replies arrive, the runs of the plan are due again
-    /// after a beat.
+    /// Takes the commands that are due. Without replies, the plan's runs are due again after a
+    /// beat.
     pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
         let now = Instant::now();
         let mut plan = Plan::default();
@@ -121,8 +121,8 @@ impl Queue {
         plan
     }
 
-    /// Adds the renewals that are almost due, because one call for all these runs costs less than
-    /// one call for each.
+    /// Adds the renewals that are almost due, because one call for all costs less than one call for
+    /// each.
     fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
         for (due, epoch) in early.skip_while(|(due, _)| *due <= now) {
@@ -190,7 +190,7 @@ impl Queue {
         seen.dedup();
         for epoch in seen {
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
-            // The run's task can set the mark for an event after the plan has taken that event. The
+            // The run's task can set the mark for an event that the plan has already taken. The
             // next event would then go unnoticed.
             export.record.clear_mark();
             let due = export.next_due(connection, now);
@@ -222,8 +222,7 @@ impl Queue {
     }
 }
 
-/// Updates the part of `live_bytes` that is for this run, which is zero once the run has ended in
-/// the store.
+/// Updates this run's part of `live_bytes`, which is zero once the run has ended in the store.
 fn count(live_bytes: &mut usize, export: &mut Export) {
     let memory = if export.is_done() { 0 } else { export.memory() };
     *live_bytes = *live_bytes - mem::replace(&mut export.counted, memory) + memory;

@@ -16,11 +16,11 @@ pub(super) struct StoredRuns {
     /// Runs that exceed the limit of their owner.
     excess: Vec<RunId>,
     /// Runs that were replaced, each with its size and the time at which to delete it. Until then,
-    /// processes may read the run's end.
+    /// processes may read its end.
     replaced: VecDeque<(Instant, RunId, usize)>,
 }
 
-/// Runs in the order in which the store deletes them by itself.
+/// Runs in the order in which the store will delete them by itself.
 type Order = BTreeSet<(Instant, Epoch)>;
 
 struct StoredRun {
@@ -87,10 +87,10 @@ impl StoredRuns {
         self.replaced.front().map(|(delete_at, ..)| *delete_at)
     }
 
-    /// Removes a run that is to be deleted, and returns how to delete it: a run that exceeds the
-    /// limit of its owner, or that was replaced long enough ago. If all runs in the store,
-    /// including `live` bytes of running ones, have more than `limit` bytes, removes a replaced
-    /// run, or else the run that the store would delete first.
+    /// Removes a run that must be deleted, and returns how: a run that exceeds its owner's limit,
+    /// or was replaced long enough ago. If all runs in the store, including `live` bytes of running
+    /// ones, exceed `limit` bytes, removes a replaced run, or else the run that the store would
+    /// delete first.
     pub(super) fn evict(
         &mut self,
         now: Instant,
@@ -174,9 +174,8 @@ impl StoredBatches {
         }
     }
 
-    /// Returns the sequence number of the oldest event to keep, if the batches have more than
-    /// `limit` bytes. The newest two batches stay, because a stream without entries has no newest
-    /// event.
+    /// Returns the sequence number of the oldest event to keep, if the batches exceed `limit`
+    /// bytes. The newest two batches stay, because a stream without entries has no newest event.
     pub(super) fn trim_from(&self, limit: usize) -> Option<u64> {
         let mut excess = self.bytes.checked_sub(limit)?;
         let mut trimmed = None;
