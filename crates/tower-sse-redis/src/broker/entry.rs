@@ -18,18 +18,18 @@ pub(super) const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
 pub(crate) const SKIP: &str = "skip";
 /// The field that distinguishes a `skip` from others with the same id. In a `gap`, the value of
-/// [`GAP`] does that.
+/// [`GAP`] does.
 pub(crate) const NONCE: &str = "nonce";
 
-/// The maximum size of an event: its topic, data, name and comment, in bytes. Each process must read
-/// it within the time limit of answers.
+/// The maximum size of an event's topic, data, name and comment together, in bytes. Each process
+/// must read the event within the time limit of answers.
 const MAX_SIZE: usize = 1 << 20;
 /// The bits of a sequence number that count within a millisecond.
 const COUNTER_BITS: u32 = 20;
-/// The first millisecond that a sequence number cannot contain. It is in the year 2527.
+/// The first millisecond that a sequence number cannot contain, in the year 2527.
 const END_OF_TIME: u64 = 1 << (u64::BITS - COUNTER_BITS);
-/// The maximum lead of an id over the server's clock, 100 years. Ids can be far ahead if the
-/// server's clock was set back, but markers of losses must be able to have higher ids.
+/// The maximum lead of an id over the server's clock, 100 years. Ids can be far ahead if the clock
+/// was set back, but markers of losses need even higher ones.
 const MAX_LEAD: u64 = 100 * 365 * 86_400_000;
 /// The counter at which a reader advances the stream to the next millisecond.
 const HIGH_COUNTER: u64 = 1 << (COUNTER_BITS - 1);
@@ -92,8 +92,8 @@ pub(crate) enum Entry {
     },
     /// A marker of a loss.
     Gap,
-    /// An entry that only advances the ids. It names the server if a process wrote it because the
-    /// ids were ahead of the clock when it connected.
+    /// An entry that only advances the ids. It names the server if the ids were ahead of the clock
+    /// when its process connected.
     Skip { server: String },
     /// An entry in another format.
     Foreign,
@@ -163,8 +163,8 @@ const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Returns a hash of an entry with these alternating names and values.
 ///
-/// It need not resist forgery: a program that can add entries can publish. It takes a fraction of
-/// the time of SipHash.
+/// It need not resist forgery, because a program that can add entries can publish. It takes a
+/// fraction of SipHash's time.
 pub(crate) fn fingerprint<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> u64 {
     let mut hash = FACTOR;
     for field in fields {
@@ -215,8 +215,8 @@ impl StreamId {
         self.milliseconds < end && self.counter < 1 << COUNTER_BITS
     }
 
-    /// Returns the sequence number of the event in the hub. Sequence numbers have the order of the
-    /// ids, if these are [in range](Self::is_in_range).
+    /// Returns the event's sequence number in the hub. Sequence numbers have the order of the ids,
+    /// if these are [in range](Self::is_in_range).
     pub(crate) const fn sequence(self) -> u64 {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
     }
@@ -232,7 +232,7 @@ impl StreamId {
         Duration::from_millis(self.milliseconds)
     }
 
-    /// Returns an id above all that other processes can know. A connected process is less than a
+    /// Returns an id above all that other processes can know: a connected process is less than a
     /// second behind, and ids ahead of the clock hardly rise.
     pub(crate) const fn leap(self) -> Self {
         Self::at(self.milliseconds.saturating_add(1000))

@@ -2,11 +2,11 @@
 //!
 //! - [`RedisBroker`] has its options and connects it.
 //! - `entry.rs` has the entries of the stream, their ids, and the command that adds an event.
-//! - `redis_stream.rs` is the stream over one connection: its other commands, and the estimate of the
-//!   server's time. `lua/` has the texts of the scripts, one file each.
+//! - `redis_stream.rs` is the stream over one connection: its other commands, and the estimate of
+//!   the server's time. `lua/` has the scripts, one file each.
 //! - `publisher.rs` awaits acknowledgements. `stream_log.rs` is the log that `tower_sse_broker`
 //!   follows.
-//! - [`BrokerStats`] are the figures of the stream.
+//! - [`BrokerStats`] has the figures of the stream.
 
 mod entry;
 mod publisher;

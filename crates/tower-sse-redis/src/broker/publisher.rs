@@ -47,8 +47,8 @@ impl Publisher for RedisPublisher {
 }
 
 impl RedisPublisher {
-    /// Publishes an event and waits for its acknowledgement, without a deadline. `is_sent` is `true`
-    /// while an answer is awaited.
+    /// Publishes an event and awaits its acknowledgement, without a deadline. `is_sent` is `true`
+    /// meanwhile.
     async fn acknowledged(
         &self,
         event: &AddEvent,

@@ -130,8 +130,8 @@ impl Broker for RedisBroker {
     }
 }
 
-/// The minimum of [`RedisBroker::max_events`]. A reader takes up to 1,000 entries at a time, and the
-/// stream must not be trimmed past it meanwhile.
+/// The minimum of [`RedisBroker::max_events`]. A reader takes up to 1,000 entries at a time, which
+/// must not be trimmed meanwhile.
 const MIN_MAX_EVENTS: usize = 10_000;
 
 impl RedisBroker {

@@ -37,7 +37,7 @@ impl Route {
         opened.inspect_err(|_| *lock(&self.redirected) = None)
     }
 
-    /// Returns clients for the servers of which one may be the primary.
+    /// Returns clients for the servers, one of which may be the primary.
     async fn candidates(&self) -> Result<Vec<Client>, Error> {
         let Servers { clients, sentinels, timeout, server_name, .. } = &self.servers;
         let Some(client) = clients.first().filter(|_| !sentinels.is_empty()) else {
@@ -47,10 +47,10 @@ impl Route {
         found.await.map(|client| vec![client])
     }
 
-    /// Returns whether `error` redirects to the node that has the keys. If so, later connections
-    /// lead to that node, and otherwise to the program's servers.
+    /// Returns whether `error` redirects to the node that has the keys. Later connections then lead
+    /// to that node, and otherwise to the program's servers.
     pub(crate) fn follow(&self, error: &Error) -> bool {
-        // `ASK` names a node that has the key, but not yet the slot. That node would redirect back.
+        // `ASK` names a node that has the key, but not yet the slot, and would redirect back.
         let moved = error.client_error().filter(|error| error.code() == Some("MOVED"));
         let mut redirected = lock(&self.redirected);
         let from = redirected.as_ref().or(self.servers.clients.first());

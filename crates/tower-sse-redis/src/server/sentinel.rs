@@ -6,9 +6,8 @@ use tokio::task::JoinSet;
 use super::servers::{ACTION, Failures, dial, redirect};
 use crate::{Error, ErrorKind};
 
-/// Asks all Sentinels at the same time for the address of the primary, and returns a client for the
-/// first one that is named. The host of `client` is the name of the primary, and its other settings
-/// stay.
+/// Asks all Sentinels at once for the primary's address, and returns a client for the first one
+/// that arrives. The host of `client` is the primary's name, and its other settings stay.
 pub(crate) async fn find_primary(
     sentinels: &[Client],
     client: &Client,
@@ -51,7 +50,7 @@ pub(crate) async fn find_primary(
     Err(failures.into_error("no Sentinel names a primary"))
 }
 
-/// Returns the host and the port that a Sentinel names.
+/// Returns the host and the port that a Sentinel returns.
 async fn ask(
     sentinel: &Client,
     primary: &str,

@@ -90,16 +90,16 @@ pub(crate) const COUNTS: &str = "commandstats";
 /// The sections of INFO that show the lineage.
 pub(crate) const LINEAGE_SECTIONS: [&str; 3] = ["server", "replication", COUNTS];
 
-/// The lines of INFO that show the lineage. One of them changes whenever the stream may have been
-/// replaced by an older state: the id of the server, which changes at each start, the id of its
-/// replication history, and the counts of the commands that can replace the value of a key.
+/// The lines of INFO that show the lineage. One of them changes whenever an older state may have
+/// replaced the stream: the server's id, which changes at each start, the id of its replication
+/// history, or the counts of the commands that can replace a key's value.
 ///
 /// `CONFIG RESETSTAT` sets the counts to zero.
 const LINES: &str = "run_id master_replid cmdstat_copy cmdstat_move cmdstat_rename cmdstat_renamenx \
     cmdstat_restore cmdstat_restore-asking cmdstat_swapdb cmdstat_debug cmdstat_config|resetstat";
 
 /// A part of a server's report about itself. While it is unchanged, no older state has replaced the
-/// stream, so the server had all entries that are missing now, and they were trimmed or deleted.
+/// stream, so entries that are missing now were trimmed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lineage(String);
 
@@ -109,8 +109,8 @@ impl FromRedisValue for Lineage {
         let info: String = from_redis_value(reply)?;
         let is_kept = |line: &&str| LINES.split(' ').any(|it| line.split(':').next() == Some(it));
         let mut lines: Vec<_> = info.lines().filter(is_kept).map(str::to_owned).collect();
-        // A server that reports no counts proves nothing: the client has sent commands, so there
-        // would be some.
+        // The client has sent commands, so a server without counts does not report them, and proves
+        // nothing.
         if !info.contains("cmdstat_") {
             lines.push(fastrand::u64(..).to_string());
         }

@@ -24,7 +24,7 @@ pub(crate) struct Servers {
     pub(crate) provider: Option<CredentialsProvider>,
     /// The time limit for connecting, and for asking the provider.
     pub(crate) timeout: Duration,
-    /// The name in the certificates of all servers, if it differs from the host of their URLs.
+    /// The name in all servers' certificates, if it differs from the host of their URLs.
     pub(crate) server_name: Option<String>,
     /// The name of the connections in `CLIENT LIST`, if the program has set one.
     pub(crate) client_name: Option<String>,
@@ -70,7 +70,7 @@ impl Servers {
         }
     }
 
-    /// Returns the number of the database, which all URLs name.
+    /// Returns the number of the database, the same in all URLs.
     pub(crate) fn database(&self) -> i64 {
         let client = self.clients.first();
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
@@ -88,8 +88,8 @@ impl Servers {
         name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
     }
 
-    /// For each of these settings, opens a connection to the primary among the servers of these
-    /// clients. `CLIENT LIST` shows the connections under `name`.
+    /// Opens a connection for each of these settings, to the primary among these clients' servers.
+    /// `CLIENT LIST` shows the connections under `name`.
     ///
     /// If the server refuses the credentials, asks the provider for others once.
     pub(crate) async fn connect<const N: usize>(
@@ -157,8 +157,7 @@ async fn open_all<const N: usize>(
     let mut connections = configs.each_ref().map(|_| connection.clone());
     for (connection, config) in connections.iter_mut().zip(configs).skip(1) {
         let other = open(client.clone(), config.clone(), names.clone()).await?;
-        // During a fail-over, the address can lead this connection to another server than the first
-        // one.
+        // During a fail-over, the address can lead this connection to a different server.
         if other.info.run_id != info.run_id {
             return Err(Error::new(ACTION, "the address leads to different servers"));
         }
@@ -225,8 +224,7 @@ async fn open(
 ) -> Result<Opened, Error> {
     let mut connection = dial(&client, &config, names.server.as_deref()).await?;
     let mut pipeline = redis::pipe();
-    // The user may lack the permission to set a name. Ignore that error, because nothing depends on
-    // the name.
+    // Ignore the error of a user without the permission to set a name. Nothing depends on the name.
     pipeline.cmd("CLIENT").arg("SETNAME").arg(names.connection);
     pipeline.cmd("INFO").arg(&SECTIONS).arg(COUNTS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;

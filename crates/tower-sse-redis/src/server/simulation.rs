@@ -30,8 +30,8 @@ pub fn set_dialer(dial: impl Fn(&str) -> Dialing + 'static) {
     DIALER.set(Some(Rc::new(dial)));
 }
 
-/// A connection of the Redis client over a simulated transport. The task of the connection ends
-/// with the last clone, like that of a connection over TCP.
+/// A connection of the Redis client over a simulated transport. Its task ends with the last clone,
+/// as over TCP.
 #[derive(Clone, Debug)]
 pub(crate) struct MultiplexedConnection {
     connection: ClientConnection,

@@ -18,15 +18,15 @@ pub(super) struct Scope {
     pub(super) kept_for: Duration,
 }
 
-/// The size above which a batch is followed by an empty entry. Scripts read that entry instead of
-/// the batch.
+/// The size above which a batch is followed by an empty entry, which scripts read instead of the
+/// batch.
 const LARGE_BATCH: usize = 4 * 1024;
 
-/// An upper bound for the size of a command without its keys and its events.
+/// An upper bound on the size of a command without its keys and events.
 const SPARE: usize = 64;
 
-/// The maximum number of runs whose leases one command renews. Redis takes up to half a
-/// millisecond for it.
+/// The maximum number of leases that one command renews, which takes Redis up to half a
+/// millisecond.
 const MAX_RENEWALS: usize = 64;
 /// The maximum number of runs that one command checks.
 const MAX_CHECKS: usize = 32;
@@ -34,19 +34,19 @@ const MAX_CHECKS: usize = 32;
 /// The maximum size of a page, and of a push. A larger event is loaded in parts. A batch of several
 /// events is not larger.
 const PAGE_BYTES: usize = 64 * 1024;
-/// The maximum number of entries of a page. Redis takes up to half a millisecond for it.
+/// The maximum number of entries of a page, which takes Redis up to half a millisecond.
 const PAGE_ENTRIES: usize = 256;
 
-/// Writes commands of the store as commands of Redis.
+/// Writes commands of the store as Redis commands.
 pub(super) struct Encoder<'a> {
     pub(super) scope: &'a Scope,
     pub(super) hashes: &'a Hashes,
-    /// Whether the connection is so new that owners may not have renewed their leases since.
+    /// Whether the connection is so new that owners may not have renewed their leases yet.
     pub(super) is_new: bool,
 }
 
 impl Encoder<'_> {
-    /// Adds the commands of Redis for one of the [`parts`] to `pipeline`.
+    /// Adds the Redis commands for one of the [`parts`] to `pipeline`.
     pub(super) fn encode(&self, part: &[Command], pipeline: &mut Pipeline) {
         let (Some(command), keys) = (part.first(), &self.scope.keys) else { return };
         pipeline.add_command(match command {
@@ -69,10 +69,9 @@ impl Encoder<'_> {
         });
     }
 
-    /// Returns the command that registers this process as a user of a server. It is sent again at
-    /// intervals, so that the process remains registered. With `looks`, the reply names processes
-    /// whose runs this process looks after. `server` is the id of this server, and `earlier` the id
-    /// of the server that the process used before.
+    /// Returns the command that registers this process at a server, which is repeated at intervals.
+    /// With `looks`, the reply names processes whose runs this process looks after. `server` is the
+    /// id of this server, and `earlier` the id of the previous one.
     pub(super) fn join(&self, server: &str, earlier: Option<&str>, looks: bool) -> Cmd {
         let Scope { keys, process, kept_for, .. } = self.scope;
         let joined = [keys.data(), keys.processes(), keys.control(process)];
@@ -84,8 +83,8 @@ impl Encoder<'_> {
         command
     }
 
-    /// Returns the command that loads a page of the events above `after`. If the page is a part of
-    /// a large event, the part begins after this number of bytes.
+    /// Returns the command that loads a page of the events above `after`. A part of a large event
+    /// begins after this number of bytes.
     pub(super) fn load(&self, run: &RunId, after: u64, read: usize) -> Cmd {
         let mut command = self.call(Script::Load, &[self.scope.keys.stream(run)]);
         match after {
@@ -154,7 +153,7 @@ impl Encoder<'_> {
         if *pushes {
             let mut push = Vec::with_capacity(bytes.len() + SPARE);
             if bytes.len() > PAGE_BYTES {
-                // Other processes load it, and do not wait for it before later pushes.
+                // Other processes load it, and later pushes do not wait for it.
                 _ = write!(push, "n{last}");
             } else {
                 _ = write!(push, "d{first} {last} ");
@@ -209,7 +208,7 @@ impl Encoder<'_> {
         command.arg(self.is_new).arg(whole_milliseconds(self.scope.kept_for));
         command.arg(self.scope.keys.control_prefix());
         for Check { run, is_watched, wants_head } in checks {
-            // The script cuts it to what the lease of the run's owner allows.
+            // The script shortens it to what the owner's lease allows.
             let watch = if *is_watched { whole_milliseconds(self.scope.lease * 3 / 4) } else { 0 };
             command.arg(run.epoch.to_string()).arg(watch);
             command.arg(*wants_head).arg(self.scope.keys.channel(run));
@@ -222,8 +221,7 @@ impl Encoder<'_> {
         [self.scope.keys.claim(&run.key), self.scope.keys.stream(run)]
     }
 
-    /// Returns this process, its lease and the time that keys are kept, in the form that scripts
-    /// take.
+    /// Returns this process, its lease and the time that keys are kept, as script arguments.
     fn owner(&self) -> (&str, u64, u64) {
         let Scope { process, lease, kept_for, .. } = self.scope;
         (process.as_str(), whole_milliseconds(*lease), whole_milliseconds(*kept_for))
@@ -236,8 +234,8 @@ impl Encoder<'_> {
     }
 }
 
-/// Returns a command with space for this number of arguments. The longest arguments have `len`
-/// bytes together.
+/// Returns a command with space for this number of arguments, the longest of which have `len` bytes
+/// together.
 fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     let mut command = Cmd::with_capacity(arguments, len + SPARE);
     command.arg(name);
@@ -305,7 +303,7 @@ impl Keys {
         let mut text = String::with_capacity(CAPACITY);
         text.push_str(&self.prefix);
         text.push('{');
-        // The separator is encoded in both parts, so no two keys have the same tag.
+        // Both parts encode the separator, so no two keys have the same tag.
         if let Some(owner) = key.owner() {
             text.extend(utf8_percent_encode(owner, NON_ALPHANUMERIC));
             text.push(':');
@@ -331,7 +329,7 @@ impl Keys {
         stream
     }
 
-    /// Returns the key that is missing only on a server that has lost its data.
+    /// Returns the key that is missing only if the server has lost its data.
     pub(super) fn data(&self) -> String {
         format!("{}data", self.prefix)
     }
@@ -358,9 +356,9 @@ impl Keys {
 
 /// A script with the functions that most scripts share.
 ///
-/// Scripts with the flag `allow-oom` also run while Redis is out of memory. They add few bytes, or
-/// a run's last event, and are needed to end, watch, find and load runs. While it is out of memory,
-/// Redis refuses all other scripts before they run, so that none stops halfway.
+/// Scripts with the flag `allow-oom` run even while Redis is out of memory. They add few bytes, or
+/// a run's last event, and end, watch, find and load runs. Redis refuses all other scripts then,
+/// before they run, so that none stops halfway.
 macro_rules! script {
     ($flags:literal, $file:literal) => {
         concat!(
@@ -374,7 +372,7 @@ macro_rules! script {
     };
 }
 
-/// A script of the protocol. Its file in `lua/` documents its arguments and replies.
+/// A script of the protocol, whose file in `lua/` documents its arguments and replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {
     Look,

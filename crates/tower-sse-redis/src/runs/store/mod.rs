@@ -1,10 +1,10 @@
 //! The store on one Redis server.
 //!
-//! - `commands` names the keys and channels, and writes a command of the store as a script or
-//!   commands of Redis. `lua/` has the scripts, one file each.
+//! - `commands` names the keys and channels, and writes the store's commands as scripts or Redis
+//!   commands. `lua/` has the scripts, one file each.
 //! - `replies` reads replies, pages and pushes, and classifies errors.
-//! - `Session` has the connections to one server: one for commands, one for pushes, and one for
-//!   loads. `Subscriptions` outlive the sessions.
+//! - `Session` has three connections to one server, for commands, pushes and loads. `Subscriptions`
+//!   outlive the sessions.
 //! - `RedisStore` implements the store. Its `Link` replaces a session that breaks.
 //!
 //! # Keys
@@ -47,14 +47,14 @@
 //!
 //! # Lost data
 //!
-//! A process that finds `data` missing, or returns to a server that was restarted, begins a lease
-//! in which owners restore their claims. The first process on an empty server needs no such lease.
-//! Until the end of that lease, a key without a claim is not treated as free.
+//! A process that finds `data` missing, or returns to a restarted server, begins a lease in which
+//! owners restore their claims. Until it ends, a key without a claim is not treated as free. The
+//! first process on an empty server needs no such lease.
 //!
-//! Each process looks for `data` four times in a lease, and lets it expire after a lease, but at
-//! least 20 seconds. Claims of live runs are kept for longer, so a jump of the server's clock that
-//! lets them expire lets `data` expire too. `data` also expires on a server that no process
-//! reaches. If the clock was set back after `data` was renewed, `data` counts as missing.
+//! Each process renews `data` four times in a lease, and it expires after a lease, or after 20
+//! seconds if that is longer. Claims of live runs are kept for longer, so a jump of the server's
+//! clock that lets them expire lets `data` expire too. `data` also expires on a server that no
+//! process reaches. If the clock was set back after `data` was renewed, `data` counts as missing.
 //!
 //! | field | |
 //! |---|---|
@@ -72,8 +72,8 @@
 //! | `last-1` | one empty | follows a large batch; scripts read it instead of the batch |
 //! | the highest id | `o` outcome, `m` error, `n` newest, `h` | the end |
 //!
-//! Redis refuses ids that are not higher than the last one. It therefore refuses a batch that is
-//! sent twice, and everything after the end: an owner that was declared dead cannot add events.
+//! Redis refuses ids that are not higher than the last one. So it refuses a batch that is sent
+//! twice, and everything after the end: an owner that was declared dead cannot add events.
 
 mod commands;
 mod redis_runs;

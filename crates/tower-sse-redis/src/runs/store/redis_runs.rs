@@ -4,8 +4,8 @@ use crate::{Health, Redis, server::servers::Servers};
 
 /// The minimum of [`RedisRuns::lease`].
 const MIN_LEASE: Duration = Duration::from_secs(2);
-/// The maximum of [`RedisRuns::lease`]. Adding longer times to an instant, or to the clock of
-/// Redis, could overflow.
+/// The maximum of [`RedisRuns::lease`]. Adding a longer time to an instant, or to Redis' clock,
+/// could overflow.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A store that shares the [`Runs`](tower_sse::runs::Runs) of several processes on one Redis server

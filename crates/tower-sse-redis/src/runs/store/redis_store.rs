@@ -32,8 +32,8 @@ const ENTRY: usize = 48;
 /// - Every command can be sent twice without harm, because it names an epoch or a sequence number.
 ///   A command whose reply was lost may be executed at any later time.
 /// - Commands of one call are executed in order, but not as a transaction.
-/// - A command that concerns a run whose claim was written by another version of the protocol
-///   changes nothing and fails with [`Failure::Version`].
+/// - If another version of the protocol wrote a run's claim, commands for the run change nothing,
+///   and fail with [`Failure::Version`].
 pub(crate) struct RedisStore {
     link: Arc<Link>,
     /// Ends the task that keeps the connection.
@@ -43,8 +43,8 @@ pub(crate) struct RedisStore {
 impl RedisStore {
     /// Connects. Once connected, passes pushes and hints to `receive`.
     ///
-    /// The future is ready once commands can be sent and pushes are received: a subscription that
-    /// follows misses no push. Afterwards, the store reconnects by itself, at intervals of at most
+    /// The future is ready once commands can be sent and pushes are received, so a later
+    /// subscription misses no push. Then the store reconnects by itself, at intervals of at most
     /// 3/32 of the lease, until it is dropped.
     pub(crate) async fn open(
         runs: RedisRuns,
@@ -78,11 +78,11 @@ impl RedisStore {
 
     /// Executes commands in one round trip, and returns one result for each, in their order.
     ///
-    /// With a `connection`, the commands are sent only over this connection: if the store uses
-    /// another one by now, every result is [`Failure::Unavailable`].
+    /// With a `connection`, the commands are sent only over this one. If the store now uses another
+    /// one, every result is [`Failure::Unavailable`].
     ///
-    /// A missing reply fails with [`Failure::Lost`] after the store's reply timeout. The store then
-    /// replaces the connection. Dropping the future does not recall what was sent.
+    /// A command without a reply fails with [`Failure::Lost`] after the store's reply timeout, and
+    /// the store replaces the connection. Dropping the future does not recall what was sent.
     pub(crate) async fn execute(
         &self,
         connection: Option<u64>,
@@ -91,8 +91,8 @@ impl RedisStore {
         self.link.execute(connection, &commands).await
     }
 
-    /// Loads a part of a run's events above `after`. The future has no time limit, but fails if the
-    /// session ends, or if the connection for loads breaks three times.
+    /// Loads a part of a run's events above `after`. There is no time limit, but the future fails
+    /// if the session ends, or if the connection for loads breaks three times.
     ///
     /// Reads a large event in parts: a single reply would occupy the link for too long.
     pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
@@ -124,14 +124,14 @@ impl RedisStore {
         }
     }
 
-    /// Starts passing on the pushes of a run. Once the future is ready, every later push is passed
-    /// on, or reported as [lost](crate::runs::seam::Incoming::LostPushes). The store
-    /// subscribes again after a break.
+    /// Starts passing on a run's pushes. Once the future is ready, every later push is passed on or
+    /// reported as [lost](crate::runs::seam::Incoming::LostPushes). The store subscribes again
+    /// after a break.
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
         let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;
         let channel = scope.keys.channel(run);
-        // Added before the future waits: an earlier `unsubscribe` that has not been sent yet must
-        // find this subscription.
+        // Add it before the future waits: an earlier `unsubscribe` that has not been sent yet must
+        // find it.
         lock(&subscriptions.runs).insert(channel.clone(), run.clone());
         let _changing = subscriptions.changing.lock().await;
         let subscribed = self.link.session()?.subscribe(&[channel]).await;
@@ -199,7 +199,7 @@ impl Link {
     /// Keeps a session until this future is dropped.
     async fn keep(&self) {
         let Some(mut session) = lock(&self.session).clone() else { return };
-        // An owner must reconnect within its grace period, which leaves time for four attempts.
+        // An owner must reconnect within its grace period, which is enough for four attempts.
         let mut backoff = Backoff::up_to(self.interval() * 3 / 8);
         let mut number = session.number;
         loop {
@@ -260,8 +260,8 @@ impl Link {
         self.endpoint.scope.lease / 4
     }
 
-    /// Checks the connections of a session at intervals, each beside the others: a check can wait
-    /// behind what its connection carries. Returns the error when the session breaks.
+    /// Checks the connections of a session at intervals, independently: a check can wait behind
+    /// what its connection carries. Returns the error when the session breaks.
     async fn watch(&self, session: &Session) -> Error {
         let interval = self.interval();
         select! {
@@ -301,8 +301,7 @@ impl Link {
         connection: Option<u64>,
         commands: &[Command],
     ) -> Vec<Result<Reply, Failure>> {
-        // The Redis client takes a pipeline without commands for an error, which would end the
-        // session.
+        // For the Redis client, an empty pipeline is an error, which would end the session.
         if commands.is_empty() {
             return Vec::new();
         }

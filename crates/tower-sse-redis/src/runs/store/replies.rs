@@ -11,8 +11,7 @@ use crate::runs::seam::{
     ProcessId, Push, RenewReply, Reply, RunId, StoredEnd, SyncReply,
 };
 
-/// Decodes the replies to commands that were encoded together. Takes only their replies from
-/// `replies`.
+/// Decodes the replies to commands that were encoded together, and takes only these from `replies`.
 pub(super) fn decode(
     part: &[Command],
     replies: &mut impl Iterator<Item = Value>,
@@ -227,8 +226,8 @@ pub(super) fn outcome(name: &str) -> Outcome {
 /// The id of the entry that ends a stream.
 const END: (u64, u64) = (u64::MAX, 0);
 
-/// Reads a page of a run's stream. Also returns the number of bytes of its event, if the page has a
-/// part of that event, or zero. Returns `None` if the reply is not a page.
+/// Reads a page of a run's stream. If the page is a part of an event, also returns the event's size
+/// in bytes, otherwise zero. Returns `None` if the reply is not a page.
 pub(super) fn parse_page(reply: Value) -> Option<(Page, usize)> {
     let (is_last, entries, length): (_, Vec<RawEntry>, _) = from_redis_value(reply).ok()?;
     let mut page = Page { is_last, ..Page::default() };

@@ -16,10 +16,9 @@ use crate::server::{route::Route, servers::Connections};
 use crate::{Error, server::MultiplexedConnection};
 use tower_sse_broker::tasks::lock;
 
-/// The minimum of the time limit for connecting, including authentication and the choice of the
-/// database.
+/// The minimum time limit for connecting, including authentication and the choice of the database.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The minimum of the time limit for a reply.
+/// The minimum time limit for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of channels in one command.
 const CHANNELS: usize = 512;
@@ -36,9 +35,9 @@ pub(super) struct Session {
     client: i64,
     commands: MultiplexedConnection,
     pushes: Shared,
-    /// The connection for loads. It is replaced alone when it breaks.
+    /// The connection for loads, which is replaced alone when it breaks.
     loads: tokio::sync::Mutex<Arc<Shared>>,
-    /// Cancelled when another connection than that for loads breaks.
+    /// Cancelled when a connection breaks, other than the one for loads.
     pub(super) ended: CancellationToken,
 }
 
@@ -59,8 +58,7 @@ impl Session {
         info.require_runs(endpoint.scope.keys.has_tag())?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
         if let Some(previous) = previous.filter(|_| earlier == Some(&info.run_id)) {
-            // After this command, the server executes nothing more that was sent over the earlier
-            // connection.
+            // After this command, the server executes nothing more from the earlier connection.
             let mut kill = cmd("CLIENT");
             kill.arg("KILL").arg("ID").arg(previous.client);
             _ = send::<Value>(&mut commands, &kill, "close an earlier connection to Redis").await;
@@ -98,17 +96,17 @@ impl Session {
         let mut connection = self.commands.clone();
         let replies = connection.send_packed_commands(commands, 0, commands.len()).await;
         if replies.is_err() {
-            // The server may still execute the commands. The next session makes the server close
-            // this connection before it sends anything else, so that the server does not execute
-            // the commands after later ones.
+            // The server may still execute the commands. Before anything else, the next session
+            // makes the server close this connection, so that it does not execute them after later
+            // ones.
             self.ended.cancel();
         }
         replies
     }
 
     /// Sends a command over the connection for loads, until the session ends. If that connection
-    /// breaks, sends the command again over another one. Fails with [`Failure::Run`] after three
-    /// attempts: the reply is one that cannot be loaded.
+    /// breaks, tries another one. After three attempts, the reply cannot be loaded, and this fails
+    /// with [`Failure::Run`].
     pub(super) async fn load(&self, endpoint: &Endpoint, command: &Cmd) -> Result<Value, Failure> {
         let loading = async {
             for _ in 0..LOAD_ATTEMPTS {
@@ -161,20 +159,19 @@ impl Session {
         }
     }
 
-    /// Checks that the connection for commands works, and that the same server is at its end. Also
-    /// keeps the key `data`, which is missing after a loss, and finds out whether it is missing, and
-    /// whose runs this process looks after.
+    /// Checks that the connection for commands works, and leads to the same server. Also renews the
+    /// key `data`, notices if it is missing, which means a loss, and learns whose runs this process
+    /// looks after.
     pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<ServerInfo, Error> {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify()).await)?;
         info.require_runs(endpoint.scope.keys.has_tag())?;
         let encoder = Encoder { scope: &endpoint.scope, hashes: &self.hashes, is_new: false };
         let join = encoder.join(&info.run_id, Some(&info.run_id), true);
-        // If the server does not accept this command now, the session sends it again at the next
-        // check.
+        // If the server does not accept this command now, the next check sends it again.
         match commands.send_packed_command(&join).await.map(check) {
             Ok(Err(Failure::NoScript)) => self.load_scripts().await?,
-            // Without commands, this is how a process finds that another node has the keys.
+            // Without other commands, this is how a process notices that another node has the keys.
             Ok(Err(Failure::WrongServer)) => {
                 return Err(Error::new(JOIN, "the server no longer has the keys"));
             }
@@ -203,8 +200,7 @@ impl Session {
         }
     }
 
-    /// Reads the reply of the server at the end of a connection. It must be the server of the
-    /// session.
+    /// Reads the reply of the server at the end of a connection, which must be the session's.
     fn identify(&self, reply: RedisResult<Value>) -> Result<ServerInfo, Error> {
         let info = reply.and_then(Value::extract_error);
         let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
@@ -234,8 +230,8 @@ fn reply_timeout(endpoint: &Endpoint) -> Duration {
     endpoint.route.servers.timeout.min(REPLY_TIMEOUT.max(endpoint.scope.lease / 4))
 }
 
-/// Returns the settings of a connection. Its pushes are received until the token is cancelled, which
-/// happens when the connection breaks.
+/// Returns the settings of a connection, whose pushes are received until the token is cancelled:
+/// when the connection breaks.
 fn config(
     endpoint: &Endpoint,
     pushes: Option<(&CancellationToken, &Arrival)>,
@@ -294,8 +290,7 @@ pub(super) struct Subscriptions {
     pub(super) receive: Receive,
     /// The run of each channel.
     pub(super) runs: Mutex<BTreeMap<String, RunId>>,
-    /// Held while the subscriptions at the server change, so that they change in the same order as
-    /// `runs`.
+    /// Held while the server's subscriptions change, so that they change in the order of `runs`.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
 
@@ -319,8 +314,8 @@ impl Subscriptions {
 
     /// Passes on a message of the server. Returns `false` if the connection is broken.
     ///
-    /// The task that reads from the connection calls this, so nothing is queued here: a process
-    /// that is stalled does not read, and Redis breaks the connection when its own buffer is full.
+    /// The task that reads from the connection calls this, so nothing is queued here. A stalled
+    /// process does not read, and Redis breaks the connection when its own buffer is full.
     pub(super) fn receive(&self, PushInfo { kind, data }: PushInfo) -> bool {
         let mut data = data.into_iter();
         if kind == PushKind::Message
@@ -349,7 +344,7 @@ impl Subscriptions {
     }
 }
 
-/// The time without any reply after which the connection for loads is broken.
+/// The connection for loads counts as broken after this time without a reply.
 const STALL: Duration = Duration::from_secs(10);
 /// The number of attempts at a load.
 const LOAD_ATTEMPTS: u32 = 3;
@@ -361,13 +356,13 @@ type Arrival = Arc<Mutex<Instant>>;
 
 /// A connection that carries large replies, or pushes.
 ///
-/// A reply has no time limit of its own, because it waits behind others on a slow link. Giving a
-/// reply up would not help: it would still occupy the link. Instead, the connection is broken if
+/// A reply has no time limit of its own, because it can wait behind others on a slow link, and
+/// would occupy the link even if it were given up. Instead, the connection counts as broken if
 /// nothing arrives for a time. Nothing that it carries is much larger than 64 KiB.
 struct Shared {
     connection: MultiplexedConnection,
     arrival: Arrival,
-    /// The time without anything arriving after which the connection is broken.
+    /// The connection counts as broken if nothing arrives for this time.
     limit: Duration,
 }
 
