@@ -7,10 +7,10 @@ use tower_sse::hub::broker::Feed;
 use crate::Session;
 use crate::{Backoff, Content, Gate, Health, Identity, Known, Log, LogEntry, Page, pace::PageSize};
 
-/// The number of entries that are fed before the follower yields to other tasks. Feeding them takes
-/// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
+/// How many entries the follower feeds before it yields to other tasks. That takes 0.2 to 0.8 ms,
+/// depending on the number of topics (`benches/redis.sh`).
 const ENTRIES_PER_POLL: usize = 100;
-/// The number of timeouts in a row after which an entry is skipped. After the first timeout, each
+/// The number of timeouts in a row after which an entry is skipped. From the first timeout on, each
 /// read is of one entry.
 const MAX_TIMEOUTS: u32 = 3;
 
@@ -59,7 +59,7 @@ struct Follower<L: Log> {
     gate: Arc<Gate<L::Publishing>>,
     health: Health<L::Error>,
     /// The last entry that was read, or the one before the history. Its number is zero if there is
-    /// no such entry.
+    /// none.
     last: Identity,
     page_size: PageSize,
     /// The number of reads in a row that did not end in time, although bytes may have arrived.
@@ -76,8 +76,8 @@ type Opened<L> = (<L as Log>::Session, Session<<L as Log>::Publishing>);
 enum Before {
     /// The entry with this number, which is still there.
     Entry(u64),
-    /// The entry with this number, and perhaps later ones. They were in the log and have been
-    /// trimmed, so that other processes may have read them.
+    /// The entry with this number, and perhaps later ones, which were trimmed. Other processes may
+    /// have read them.
     Trimmed(u64),
     /// Entries that no process may have read. The next mark reports them to all.
     Gone,
@@ -128,8 +128,8 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Opens the first session, again after timeouts: a program that connected again instead would
-    /// start from the beginning, and fail at the same page.
+    /// Opens the first session, and tries again after timeouts: a program that connected again
+    /// would start from the beginning, and fail at the same page.
     async fn load(&mut self) -> Result<Opened<L>, L::Error> {
         let mut attempts = 0;
         loop {
@@ -208,8 +208,8 @@ impl<L: Log> Follower<L> {
             let is_full = entries.len() == count;
             self.feed_page(Before::Entry(self.last.number), entries).await;
             if is_full {
-                // The duration of this read says nothing about the link, because it can include a
-                // wait for an entry.
+                // This read can include a wait for an entry, so its duration says nothing about the
+                // link.
                 self.page_size.grow();
                 self.catch_up(session).await?;
             } else {
@@ -258,7 +258,7 @@ impl<L: Log> Follower<L> {
             self.skip_next(session).await?;
         }
         loop {
-            // The last entry shows that the log is still the same, unless it was not read.
+            // The last entry shows that the log is still the same, if it was read.
             let is_inclusive = !self.last.is_unread();
             let from = self.last.number.saturating_add(u64::from(!is_inclusive));
             let count = self.page_size.entries() + usize::from(is_inclusive);
@@ -288,8 +288,8 @@ impl<L: Log> Follower<L> {
     /// Returns the place before a page that was read from the last entry on, but does not begin
     /// with that entry.
     ///
-    /// Logs are trimmed from the beginning. So if the log still has anything up to the last entry,
-    /// nothing was trimmed up to the page: the log is in an older state, without the last entry.
+    /// Logs are trimmed from the beginning. If the log still has anything up to the last entry,
+    /// nothing was trimmed up to the page, so the log is in an older state, without the last entry.
     /// Otherwise, entries between the last one and the page may be missing too.
     async fn find_place(
         &mut self,
@@ -307,7 +307,7 @@ impl<L: Log> Follower<L> {
             }
             if self.is_loaded {
                 // The next session marks this, unless another process has published meanwhile.
-                // Then every process finds the same hole, and a mark would be a second gap.
+                // Every process then finds the same hole, and a mark would be a second gap.
                 return Err(L::broken("the log was trimmed to nothing"));
             }
         }
@@ -317,7 +317,8 @@ impl<L: Log> Follower<L> {
         Ok(if has_older { Before::Older } else { Before::Gone })
     }
 
-    /// Reports the next entry as lost without reading it: one entry must not stop all that follow.
+    /// Reports the next entry as lost without reading it, so that one entry does not stop all later
+    /// ones.
     async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
         let last = self.last;
         // After a roll-back, the large entry itself can have the number of the last one.
@@ -336,7 +337,7 @@ impl<L: Log> Follower<L> {
             let met = Some(next).filter(|next| !next.is_unread());
             self.gate.ledger().pass(met.as_slice(), next.number);
             self.last = next;
-            // The next entry may be too large as well, which one more timeout shows.
+            // The next entry may be too large as well: one more timeout shows it.
             self.timeouts = MAX_TIMEOUTS - 1;
         } else if is_proof_late {
             self.log.skip(session, last.number).await?;
@@ -356,8 +357,8 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Feeds entries without a pause. Returns the place after them. Once the hub is closed, this
-    /// does nothing, and the task ends at its next `await`.
+    /// Feeds entries without a pause, and returns the place after them. Does nothing once the hub
+    /// is closed: the task ends at its next `await`.
     fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
         let tracks = self.gate.ledger().needs_entries();
         let (mut tracked, mut mark) = (Vec::new(), 0);
@@ -409,7 +410,7 @@ impl<L: Log> Follower<L> {
 
 impl Before {
     /// Returns whether entries are missing between this place and an entry. `previous` is the
-    /// number of the entry that was written before that entry, if it is known.
+    /// number of the entry written before that one, if it is known.
     fn is_incomplete(self, previous: Option<u64>, content: &Content) -> bool {
         match self {
             // The mark reports them, at the same place in all processes.

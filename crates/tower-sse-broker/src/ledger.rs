@@ -2,12 +2,12 @@ use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::Identity;
 
-/// The events that the server has acknowledged to this process, compared with the entries that the
-/// reader meets. The reader must meet every acknowledged event.
+/// The events that the server has acknowledged to this process. The reader must meet each of them
+/// in the log.
 ///
-/// An event is met by its number and a fingerprint of its content. Neither the same number nor a
-/// newer one proves that the event is still there: a server that has returned to an older state
-/// continues from that state, and can assign numbers again.
+/// An event is met if its number and fingerprint are. The same number or a newer one alone does not
+/// prove that the event is still there, because a server that has returned to an older state can
+/// assign numbers again.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// The number of the session whose acknowledgements count.
@@ -21,8 +21,7 @@ pub(crate) struct Ledger {
     recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
-    /// The newest entry that was read or acknowledged, that the log no longer has, and whose loss
-    /// no marker covers.
+    /// The newest entry that was read or acknowledged, and is lost without a marker that covers it.
     pub(crate) lost: Option<u64>,
 }
 
@@ -77,7 +76,7 @@ impl Ledger {
         Sent { session, newest_known: self.newest_known }
     }
 
-    /// Records that a reply has arrived, or is no longer awaited.
+    /// Records that a reply has arrived or is no longer awaited.
     pub(crate) fn end(&mut self, sent: Sent) {
         self.recent.end(sent.newest_known);
     }
@@ -114,8 +113,8 @@ impl Ledger {
         self.pending.insert(index, Pending { entry, reads: self.reads });
     }
 
-    /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
-    /// event that is sent later is not in this page.
+    /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived,
+    /// which has no events that are sent later.
     pub(crate) fn needs_entries(&self) -> bool {
         !self.pending.is_empty() || self.recent.is_recording()
     }
@@ -146,8 +145,8 @@ impl Ledger {
         self.reads
     }
 
-    /// Records that a read has reached the end of the log. Entries that were acknowledged before
-    /// it was sent, and that the reader has not met, are lost.
+    /// Records that a read has reached the end of the log. Entries that were acknowledged before it
+    /// was sent, but not met, are lost.
     pub(crate) fn finish_read(&mut self, read: u64) {
         let is_lost = |pending: &Pending| pending.reads < read;
         if let Some(lost) = self.pending.iter().rfind(|pending| is_lost(pending)) {
@@ -184,8 +183,8 @@ impl Ledger {
     }
 }
 
-/// The entries that were read while events are in flight, because an acknowledgement can arrive
-/// after the reader has passed its entry.
+/// The entries that were read while events are in flight. An acknowledgement can arrive after the
+/// reader has passed its entry.
 #[derive(Debug, Default)]
 struct Recent {
     /// In ascending order.

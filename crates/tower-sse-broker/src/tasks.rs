@@ -1,4 +1,4 @@
-//! What the tasks of brokers and stores share. Not for programs.
+//! What brokers and stores share. Not for programs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,7 @@ use tower_sse_broker::{Identity, Queued, event_of, warn};
 use crate::settings::{Encryption, Settings, Wakes, quoted};
 use crate::{Error, ErrorKind, SCHEMA_VERSION};
 
-/// The time limit for a response of the server. Statements that take longer are cancelled.
+/// The time limit for the server's response. Statements that take longer are cancelled.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 /// The time limit for the request to cancel a statement.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
@@ -23,13 +23,13 @@ const ASK: &str = "get the credentials for PostgreSQL";
 /// A parameter of a statement, with its type on the server.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// A connection to the server. Dropping it ends the task that drives it.
+/// A connection to the server. Dropping it ends its task.
 pub(crate) struct Connection {
     client: Client,
     pub(crate) settings: Arc<Settings>,
     /// Cancelled when the connection has ended.
     pub(crate) ended: CancellationToken,
-    /// How often the driver was polled: to send a statement, and each time that bytes arrived.
+    /// How often the driver was polled: to send a statement, and whenever bytes arrived.
     polls: Arc<AtomicU64>,
     _driver: JoinSet<()>,
 }
@@ -73,7 +73,7 @@ impl Connection {
         Ok(Self { client, settings: Arc::clone(settings), ended, polls, _driver: driver })
     }
 
-    /// Sends a statement, which is not prepared, so that it passes through every pooler.
+    /// Sends a statement without preparing it, so that it passes through every pooler.
     pub(crate) async fn query(
         &self,
         text: &str,
@@ -116,15 +116,15 @@ impl Connection {
         row.ok_or_else(|| Error::new("read a response of PostgreSQL", "it has no row"))
     }
 
-    /// Cancels the statement that runs, because the session has ended. Returns the statement's error.
+    /// Cancels the running statement, because the session has ended. Returns the statement's error.
     pub(crate) async fn abandon(&self) -> Error {
         _ = timeout(CANCEL_LIMIT, self.cancel()).await;
         let reason = "the session has ended";
         Error::with_kind("run a statement in PostgreSQL", ErrorKind::Unreachable, reason)
     }
 
-    /// Cancels the statement that runs. It may be waiting for a lock, and would continue to wait
-    /// after this connection has ended.
+    /// Cancels the running statement, which may be waiting for a lock, and would wait on after this
+    /// connection has ended.
     async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
         let token = self.client.cancel_token();
         match &self.settings.encryption {
@@ -135,7 +135,7 @@ impl Connection {
     }
 }
 
-/// Checks the version and the encoding of a server, as far as the server reports them.
+/// Checks a server's version and encoding, as far as it reports them.
 fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
     let number = |version: &str| version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
     let reason = match (version, encoding) {
@@ -152,7 +152,7 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
 
 /// The time limit for connecting, and for the closure that returns the credentials.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// The time limit for the notification by which [`listen`] tests the connections.
+/// How long [`listen`] waits for its test notification.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);
 
 /// The connections of a session, to the same server.
@@ -162,8 +162,8 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens the connections of a session. If the server refuses the credentials, asks the program for
-    /// others, once.
+    /// Opens the connections of a session. If the server refuses the credentials, asks the program
+    /// once for others.
     pub(crate) async fn connect(settings: &Arc<Settings>) -> Result<Self, Error> {
         let mut config = settings.config.clone();
         let Some(provider) = &settings.provider else { return Self::open(settings, &config).await };
@@ -194,8 +194,7 @@ impl Opened {
         };
         let (reading, publishing) = opened?;
         let server = reading.identify().await?;
-        // During a fail-over, the address can lead the second connection to another server than the
-        // first one.
+        // During a fail-over, the address can lead the two connections to different servers.
         if server != publishing.identify().await? {
             return Err(Error::new(ACTION, "the addresses lead to different servers"));
         }
@@ -225,9 +224,9 @@ impl Connection {
     }
 }
 
-/// Listens to the channel of the stream, and returns whether a notification from the publishers'
-/// connection arrives. A notification from the same connection would prove nothing: even a pooler
-/// would pass it on.
+/// Listens to the stream's channel, and returns whether a notification from the publishers'
+/// connection arrives. One from the same connection would prove nothing, because even a pooler
+/// passes it on.
 async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let Settings { schema, stream, wakes, health, .. } = &*reading.settings;
     // Discards an earlier wake-up.
@@ -268,10 +267,10 @@ pub(crate) struct Polled {
 
 /// The response of `trim`.
 pub(crate) struct Trimmed {
-    /// The lowest number that is left in the log.
+    /// The lowest number left in the log.
     pub(crate) first: i64,
     pub(crate) oldest: Option<SystemTime>,
-    /// Whether more rows can be removed at once.
+    /// Whether more rows can be removed right away.
     pub(crate) is_full: bool,
 }
 
@@ -283,12 +282,12 @@ pub(crate) struct Surveyed {
 }
 
 impl Connection {
-    /// Returns the name of the stream, which is the first parameter of most functions.
+    /// Returns the stream's name, the first parameter of most functions.
     pub(crate) fn stream(&self) -> Parameter<'_> {
         (&self.settings.stream, Type::TEXT)
     }
 
-    /// Returns rows of the log from this number on, at most `rows`.
+    /// Returns at most `rows` rows of the log, from this number on.
     pub(crate) async fn read(
         &self,
         from: u64,
@@ -393,7 +392,7 @@ pub(crate) enum Kind {
     Loss,
     /// The numbers continue at this row, and the row before it has this number.
     Leap(Option<u64>),
-    /// A row that the functions of the schema have not written.
+    /// A row that the schema's functions did not write.
     Foreign,
 }
 
@@ -422,7 +421,7 @@ fn decode_event(row: &Row, data: &str, ends_topic: bool) -> Result<Kind, tokio_p
     Ok(Kind::Event { topic: row.try_get("topic")?, event, ends_topic })
 }
 
-/// Converts a number of the server, which has no unsigned ones.
+/// Converts a number from the server, which has no unsigned ones.
 pub(crate) fn number(number: i64) -> u64 {
     number.try_into().unwrap_or_default()
 }
@@ -441,8 +440,8 @@ pub(crate) struct Appended {
 impl Connection {
     /// Numbers the rows of the inbox, and adds these events after them.
     ///
-    /// `known` is the newest number that this process has read or been given, and `lost` the newest
-    /// lost one, if no mark follows it yet. `opens` is `true` if the connection is new.
+    /// `known` is the newest number that this process has read or received, and `lost` the newest
+    /// lost one, if no mark follows it yet. `opens` is `true` for a new connection.
     pub(crate) async fn append(
         &self,
         covered: i64,

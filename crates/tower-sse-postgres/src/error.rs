@@ -28,7 +28,7 @@ pub struct Error {
     text: String,
     /// Shared, because one error can refuse many events.
     cause: Arc<dyn error::Error + Send + Sync>,
-    /// Whether only a part of a response arrived in time, as over a link that is too slow for it.
+    /// Whether only a part of a response arrived in time, as over a slow link.
     pub(crate) is_too_large: bool,
 }
 
@@ -122,8 +122,8 @@ impl Error {
         Self { kind, ..Self::new(action, cause) }
     }
 
-    /// Creates the error of a response that did not arrive in time. `has_begun` says whether some of
-    /// its bytes did.
+    /// Creates the error of a response that did not arrive in time. `has_begun` says whether some
+    /// of its bytes have.
     pub(crate) fn late(action: &str, limit: Duration, has_begun: bool) -> Self {
         let whole = if has_begun { "whole " } else { "" };
         let reason = format!("no {whole}response within {limit:?}");

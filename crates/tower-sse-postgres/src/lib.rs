@@ -196,8 +196,8 @@ pub use self::{postgres::Postgres, postgres_broker::PostgresBroker};
 #[doc(inline)]
 pub use tower_sse_broker::Credentials;
 
-/// The statements that create the schema `tower_sse`, to apply in a migration of the program. They
-/// are also in the package, as `schema/v1.sql`.
+/// The statements that create the schema `tower_sse`. Apply them in a migration. The package also
+/// has them, as `schema/v1.sql`.
 pub const SCHEMA: &str = include_str!("../schema/v1.sql");
 
 /// The version of the schema that this crate needs.
@@ -214,7 +214,7 @@ const SCHEMA_VERSION: i32 = 1;
 /// # Errors
 ///
 /// Returns an error if `name` is not an identifier: lower-case ASCII letters, digits and
-/// underscores, without a digit at the beginning, and at most 63 bytes.
+/// underscores, at most 63 bytes, not beginning with a digit.
 pub fn schema_named(name: &str) -> Result<String, Error> {
     let name = settings::quoted(&settings::schema_name(name.to_owned())?);
     let statements = SCHEMA.replace("schema tower_sse", &format!("schema {name}"));

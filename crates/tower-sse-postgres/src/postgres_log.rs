@@ -1,5 +1,4 @@
-//! The table as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and this
-//! file answers its questions.
+//! The table as a log, which `follower.rs` of `tower-sse-broker` follows.
 
 use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -13,20 +12,19 @@ use crate::settings::{Settings, since_epoch};
 use crate::{BrokerStats, Error, ErrorKind, health::Waiting};
 
 const ACTION: &str = "follow the log in PostgreSQL";
-/// The octets of data at which a page is full. The client library reads a response without waiting
-/// for the reader.
+/// The octets of data at which a page is full. The client library buffers a whole response.
 const PAGE_BYTES: usize = 4 << 20;
-/// The longest age that is passed to the server. A longer one means no limit: no row of the log is
-/// older, and the server cannot express such times.
+/// The longest age that is passed to the server, which cannot express longer ones. No row of the
+/// log is older, so a longer age means no limit.
 pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 /// The time between two polls, give or take a quarter.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// If polls are slow, the pause between them is this many times as long as a poll.
+/// The pause between slow polls, as a multiple of a poll's duration.
 const POLL_SHARE: u32 = 10;
 /// The maximum pause between polls that are slow.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// One poll in this many looks at the whole inbox, in case `Settings::covered` has passed rows that
-/// are not numbered.
+/// One poll in this many looks at the whole inbox, in case `Settings::covered` is past rows without
+/// numbers.
 const FULL_POLL: u32 = 50;
 /// The time between two trims, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
@@ -54,13 +52,13 @@ pub(crate) struct LogState {
     /// The time that the last poll took.
     last_took: Duration,
     polls: u32,
-    /// Whether the next look is a poll. Otherwise the log has new rows.
+    /// Whether the next look is a poll. Otherwise, the log has new rows.
     is_due: bool,
     next_trim: Option<Instant>,
     trims: u32,
-    /// The lowest number that the log can still have.
+    /// The lowest number that can still be in the log.
     first: i64,
-    /// The number of rows that had been read when the rows of the log were last counted.
+    /// How many rows had been read when the log's rows were last counted.
     counted: Option<u64>,
 }
 
@@ -75,7 +73,7 @@ impl Log for PostgresLog {
 
     async fn open(&mut self, known: Known) -> Result<Opened, Error> {
         let opened = Opened::connect(&self.settings).await?;
-        // This adds a mark if the log is empty, or is another one than before.
+        // This adds a mark if the log is empty, or not the same as before.
         opened.publishing.append(0, known.newest, known.lost, true, &[]).await?;
         Ok(opened)
     }
@@ -173,8 +171,7 @@ impl Log for PostgresLog {
             return Ok(());
         }
         self.state.next_trim = Some(Instant::now() + jittered(TRIM_INTERVAL));
-        // Use the publishers' connection, to find out whether a proxy has closed it while nothing was
-        // published.
+        // Use the publishers' connection: a proxy may have closed it while nothing was published.
         let connection = &*session.publishing;
         let done = match self.trim(connection).await {
             Ok(()) if self.state.trims % TRIMS_PER_SURVEY == 1 => self.survey(connection).await,
@@ -243,8 +240,7 @@ impl PostgresLog {
     async fn trim(&mut self, connection: &Connection) -> Result<(), Error> {
         let state = &mut self.state;
         state.trims = state.trims.wrapping_add(1);
-        // Count the rows only after enough new ones, because counting takes as long as reading all
-        // of them.
+        // Count only after enough new rows, because counting takes as long as reading all of them.
         let counts =
             state.counted.is_none_or(|rows| state.rows - rows >= self.max_events as u64 / 10);
         let rows = counts.then(|| self.max_events.try_into().unwrap_or(i64::MAX));
@@ -272,8 +268,8 @@ impl PostgresLog {
     }
 }
 
-/// Returns the pause after a poll, from the times that this poll and the previous one took. A
-/// single slow poll does not delay the next one.
+/// Returns the pause after a poll, from the durations of this poll and the previous one. A single
+/// slow poll does not delay the next one.
 fn pause(took: Duration, last_took: Duration) -> Duration {
     let share = took.min(last_took).saturating_mul(POLL_SHARE);
     jittered(POLL_INTERVAL).max(share.min(MAX_PAUSE))

@@ -14,8 +14,7 @@ use crate::settings::{Settings, since_epoch};
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later.
 const MAX_LEAD: Duration = Duration::from_secs(60);
-/// One batch in this many looks at the whole inbox, in case `covered` has passed rows that are not
-/// numbered.
+/// One batch in this many looks at the whole inbox, in case `covered` is past rows without numbers.
 const FULL_PASS: u32 = 50;
 /// The limits of the tables, in bytes. They also hold for events that are published by SQL.
 const MAX_TOPIC: usize = 1 << 10;
@@ -99,13 +98,13 @@ impl SendBatch<Arc<Connection>> for Batcher {
         let appended = select! {
             biased;
             appended = session.connection.append(covered, known, None, false, &batch) => appended,
-            // Its acknowledgement would count no more, and the next session must not wait for it.
+            // Its acknowledgement would no longer count, and the next session must not wait for it.
             () = session.ended.cancelled() => Err(session.connection.abandon().await),
         };
         match &appended {
             Ok(appended) => {
                 settings.covered.store(appended.covered, Relaxed);
-                // Otherwise, the notification of the server does.
+                // Otherwise, the server's notification does.
                 if !settings.health.listens() {
                     settings.wakes.log.notify_one();
                 }

@@ -10,8 +10,8 @@ use tower_sse_broker::CredentialsProvider;
 use crate::{Error, Health};
 use tower_sse_broker::tasks::lock;
 
-/// The time limit for one address to accept a connection, unless the connection string sets
-/// another.
+/// How long one address may take to accept a connection, unless the connection string sets another
+/// limit.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(3);
 
 /// What all connections of a hub have in common.
@@ -26,8 +26,8 @@ pub(crate) struct Settings {
     pub(crate) wakes: Wakes,
     pub(crate) health: Health,
     pub(crate) clock: Clock,
-    /// The id of a transaction: all rows of the inbox by earlier transactions are numbered. It is
-    /// valid while the session lasts.
+    /// The id of a transaction: the inbox rows of all earlier ones are numbered. It is valid while
+    /// the session lasts.
     pub(crate) covered: AtomicI64,
 }
 
@@ -58,8 +58,8 @@ pub(crate) enum Encryption {
 impl Settings {
     /// Sets the options that every hub needs, and those that the address leaves out.
     pub(crate) fn with_defaults(mut self) -> Self {
-        // Require a server that accepts writes, because a standby cannot serve a hub. Try the
-        // addresses in random order, because the first one may not respond.
+        // A standby cannot serve a hub, so require a server that accepts writes. The first address
+        // may not respond, so try them in random order.
         self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         self.config.load_balance_hosts(LoadBalanceHosts::Random);
         if self.config.get_connect_timeout().is_none() {
@@ -72,11 +72,11 @@ impl Settings {
     }
 }
 
-/// The maximum length of an identifier in bytes. The server cuts a longer one.
+/// The maximum length of an identifier in bytes. The server truncates longer ones.
 const MAX_IDENTIFIER: usize = 63;
 
-/// Returns the name of a schema if it is an identifier without a character that is special to SQL.
-/// [`SCHEMA`](crate::SCHEMA) has the name within function bodies, where quotes would not suffice.
+/// Returns the name of a schema if it is an identifier without characters that are special in SQL.
+/// [`SCHEMA`](crate::SCHEMA) has the name within function bodies, where quotes would not be enough.
 pub(crate) fn schema_name(name: String) -> Result<String, Error> {
     let is_valid = (1..=MAX_IDENTIFIER).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))

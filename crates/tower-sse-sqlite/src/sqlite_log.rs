@@ -1,5 +1,4 @@
-//! The table as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and this
-//! file answers its questions.
+//! The table as a log, which `follower.rs` of `tower-sse-broker` follows.
 
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ pub(crate) struct SqliteLog {
     pub(crate) retained: Duration,
     pub(crate) stats: BrokerStats,
     pub(crate) next_trim: Instant,
-    /// The part of its maximum by which the log has grown since its rows were last counted.
+    /// How much the log has grown since its rows were last counted, as a part of its maximum.
     pub(crate) growth: f64,
 }
 
@@ -158,7 +157,7 @@ impl LogRow {
 
     fn decode(row: &Row<'_>) -> rusqlite::Result<Self> {
         let (identity, bytes, ends) = (Self::identify(row)?, row.get(3)?, row.get(4)?);
-        // A program can have written any number.
+        // A program may have written any number.
         let at = row.get::<_, i64>(2)?.try_into().unwrap_or_default();
         // A text that is not UTF-8 cannot be read.
         let topic_and_event = || {

@@ -28,7 +28,7 @@ const COLUMNS: &str = r#"( -- tower-sse-sqlite, version 1
     data text not null
         constraint "data has at most 1 MiB" check (length(cast(data as blob)) <= 1048576)
 ) strict"#;
-/// Rows below the newest would reach no client that is connected.
+/// Connected clients would not receive rows below the newest.
 const TRIGGER: &str = "create trigger if not exists {trigger} after insert on {}
     when new.id < (select max(id) from {})
     begin select raise(abort, 'id is below the newest: leave it out'); end";
@@ -64,8 +64,8 @@ pub(crate) struct Appended {
     pub(crate) numbers: Vec<Result<u64, Error>>,
 }
 
-/// The age of the oldest row, the size of the file in bytes, and whether all rows that were to be
-/// removed are gone.
+/// The age of the oldest row, the size of the file in bytes, and whether all rows beyond the limits
+/// are gone.
 pub(crate) type Trimmed = (Duration, u64, bool);
 
 impl Table {
@@ -90,7 +90,8 @@ impl Table {
     }
 
     fn connect(source: Source) -> Result<Self> {
-        // Creates the file. If another one replaces it before it is opened again, the session ends.
+        // This creates the file. If another one replaces it before it is opened again, the session
+        // ends.
         drop(Connection::open(&source.path)?);
         let (file, connection) = (identify(&source.path).ok(), Connection::open(&source.path)?);
         connection.busy_handler(Some(wait_for_lock))?;
@@ -104,7 +105,7 @@ impl Table {
         self.connection.query_row(definition, [&self.source.table], |row| row.get(0))
     }
 
-    /// Sets the pragmas, and returns the mode of the journal.
+    /// Sets the pragmas, and returns the journal mode.
     fn prepare(&self) -> Result<String> {
         let Self { source, connection, .. } = self;
         let mode =
@@ -132,9 +133,9 @@ impl Table {
         self.statement(sql)?.query_row([], |row| row.get(0))
     }
 
-    /// Adds events in one transaction, after a mark if the table is empty, has lost the row
-    /// `seen`, or has no mark of `lost`. Without events and without a mark, lets the next
-    /// number begin at the clock: an older state of the file would otherwise use numbers again.
+    /// Adds events in one transaction, after a mark if the table is empty, has lost the row `seen`,
+    /// or has no mark of `lost`. Without events and mark, sets the next number to the clock: an
+    /// older state of the file would otherwise use numbers again.
     pub(crate) fn append(
         &self,
         seen: u64,
@@ -167,7 +168,7 @@ impl Table {
             let row = params![at, nonce, ends_topic, topic, name, retry, comment, data];
             let number = insert.insert(row);
             let code = number.as_ref().err().and_then(Failed::sqlite_error_code);
-            // A row that breaks a limit leaves the transaction as it was, and other errors do not.
+            // Only a row that breaks a limit leaves the transaction as it was.
             let is_limit = code == Some(ErrorCode::ConstraintViolation);
             match number {
                 Err(error) if !is_limit || self.connection.is_autocommit() => return Err(error),
@@ -177,8 +178,7 @@ impl Table {
         transaction.commit().map(|()| Appended { at: Duration::from_micros(at), numbers })
     }
 
-    /// Removes rows that are older than `age`, and those before the newest `max`, which is a number
-    /// of rows and of bytes.
+    /// Removes rows that are older than `age`, and those before the newest `max` rows or bytes.
     pub(crate) fn trim(&self, age: Duration, max: Option<(u64, u64)>) -> Result<Trimmed> {
         let young = format!("select id from {{}} where at >= {} order by id limit 1", before(age));
         let mut first = self.number(&format!("select ifnull(({young}), 1 << 62)"))?;
@@ -201,7 +201,7 @@ impl Table {
         let count = self.number(&format!("select count(*) from ({old})"))?;
         if count > 0 {
             let mut trim = self.statement(&format!("delete from {{}} where id in ({old})"))?;
-            // The thread has other jobs than to wait for a lock.
+            // The thread has other jobs, so it does not wait for a lock.
             self.connection.busy_handler(None)?;
             let trimmed = trim.execute([]);
             self.connection.busy_handler(Some(wait_for_lock))?;
@@ -224,8 +224,8 @@ fn wait_for_lock(attempts: i32) -> bool {
     SINCE.get().elapsed() < LOCK_LIMIT
 }
 
-/// Returns the device and the inode of a file. Does not open it: closing the file would release the
-/// locks of SQLite.
+/// Returns the device and the inode of a file, without opening it: closing it would release
+/// SQLite's locks.
 #[cfg(unix)]
 fn identify(path: &Path) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;

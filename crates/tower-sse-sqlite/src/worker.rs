@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::table::{LOCK_LIMIT, LOCK_PAUSE, Source, Table};
 use crate::{Error, ErrorKind};
 
-/// The time between two looks for commits of other connections.
+/// The time between two looks for other connections' commits.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a job may take.
 const JOB_LIMIT: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ impl Worker {
         job: impl FnOnce(&Table) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, replied) = oneshot::channel();
-        // If the thread has ended, the job is dropped, and with it the reply.
+        // If the thread has ended, the job and its reply are dropped.
         _ = self.jobs.send(Box::new(move |table| _ = reply.send(job(table))));
         answer(replied).await?.map_err(Error::of_sqlite)
     }
@@ -61,7 +61,7 @@ async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
     answer.map_err(|_| unreachable(&"the file was removed or replaced"))
 }
 
-/// Opens a table. Processes that create the same file can lock out each other.
+/// Opens a table. Processes that create the same file can lock each other out.
 fn open(source: &Source) -> Result<Table, Error> {
     let until = Instant::now() + LOCK_LIMIT;
     loop {
@@ -74,7 +74,7 @@ fn open(source: &Source) -> Result<Table, Error> {
     }
 }
 
-/// Runs jobs, and looks for commits of other connections.
+/// Runs jobs, and looks for other connections' commits.
 fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify) {
     let (mut version, mut next_poll) = (None, Instant::now());
     loop {

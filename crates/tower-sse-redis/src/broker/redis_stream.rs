@@ -13,30 +13,28 @@ use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
 use crate::server::servers::{Connections, Servers};
 use crate::server::{MultiplexedConnection, whole_milliseconds};
 
-/// The time that Redis waits for an entry before it replies that there is none.
+/// How long Redis waits for an entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A script that adds a marker. If its argument is `empty`, the script adds one only to a stream
-/// without entries. If its argument is the id of an entry, the script adds one only if no marker
-/// follows that entry.
+/// A script that adds a marker: with the argument `empty`, only to a stream without entries, and
+/// with the id of an entry, only if no marker follows this entry.
 ///
-/// The marker's id must be above all entries that may have been lost, and its writer may not know
-/// the newest of them. So the id is in the next millisecond of the server's clock, with a counter
-/// that rises with its microseconds, or `leap` if ids are ahead of the clock. If the stream already
-/// has a higher id, Redis assigns the next one.
+/// The marker's id must be above all entries that may have been lost, even those that its writer
+/// does not know. So the id is in the next millisecond of the server's clock, with a counter that
+/// rises with its microseconds, or `leap` if ids are ahead of the clock. If the stream already has
+/// a higher id, Redis assigns the next one.
 const MARK: &str = include_str!("lua/mark.lua");
 
-/// A script that removes entries that are too old, and returns the number of remaining entries, the
-/// id of the oldest one, and the memory of the stream in bytes.
+/// A script that removes entries that are too old, and returns how many are left, the id of the
+/// oldest one, and the memory of the stream in bytes.
 ///
-/// It keeps the newest of the entries that are too old: a reader that has read them all finds its
-/// place by that entry, and a stream without entries would look lost. The memory is unknown if the
-/// user may not ask for it. The script writes only if it trims, so that it also runs while the
-/// server accepts no writes.
+/// It keeps the newest of those that are too old: a reader that has read them all finds its place
+/// by it, and an empty stream would look lost. The memory is unknown if the user may not ask for
+/// it. The script writes only if it trims, so it runs even while the server accepts no writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
-/// A script that returns the id of the first entry of a range, without its fields: the connection may
-/// be too slow for the entry.
+/// A script that returns the id of a range's first entry without its fields, because the connection
+/// may be too slow for them.
 const FIRST_ID: &str = include_str!("lua/first_id.lua");
 
 /// The number of entries of a stream, the id of the oldest one, and the memory in bytes, if it is
@@ -64,7 +62,7 @@ impl RedisStream {
         Ok(())
     }
 
-    /// Returns the lineage at present.
+    /// Returns the current lineage.
     pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
         let mut command = cmd("INFO");
         command.arg(&LINEAGE_SECTIONS);
@@ -115,7 +113,7 @@ impl RedisStream {
     }
 
     /// Waits up to [`BLOCK_TIMEOUT`] for entries after `last`. Returns up to `count` of them, or
-    /// `None` if the stream no longer has `last`, so that entries after it may be missing as well.
+    /// `None` if the stream no longer has `last`: entries after it may then be missing too.
     pub(crate) async fn wait_after(
         &mut self,
         last: Identity,
@@ -139,9 +137,9 @@ impl RedisStream {
         self.in_range(entries, ACTION).map(Some)
     }
 
-    /// Adds a marker of a loss, unless the stream has one after the entry `read`. Returns the
-    /// marker if it was added. If `read` is `None`, the marker is added only to an empty stream.
-    /// `newest` is the newest entry that this process knows.
+    /// Adds a marker of a loss, unless the stream has one after the entry `read`. With `None`, adds
+    /// it only to an empty stream. `newest` is the newest entry that this process knows. Returns
+    /// the marker if it was added.
     pub(crate) async fn mark(
         &mut self,
         read: Option<StreamId>,
@@ -226,8 +224,8 @@ impl RedisStream {
         Ok(entries)
     }
 
-    /// Parses the reply to a command that adds an event: the id of the entry, or `None` if the stream
-    /// is missing, so that nothing was added.
+    /// Parses the reply to a command that adds an event: the id of the entry, or `None` if the
+    /// stream is missing and nothing was added.
     pub(crate) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
         const ACTION: &str = "add an entry to the Redis stream";
         let id: Option<StreamId> = self.parse(Ok(reply), ACTION)?;
@@ -264,20 +262,19 @@ impl RedisStream {
     }
 }
 
-/// Returns the text by which an entry that a hub adds differs from all others.
+/// Returns a text that makes a hub's own entry differ from all others.
 ///
-/// Two copies of a stream can get such entries with the same id, and so can a lost stream and the
-/// stream that takes its place. A process that has read one of these entries must not mistake
-/// another one for it.
+/// Two copies of a stream, or a lost stream and its successor, can get such entries with the same
+/// id. A process that has read one must not mistake the other for it.
 fn nonce() -> String {
     fastrand::u64(..).to_string()
 }
 
-/// The precision of the estimate in milliseconds. It does not include the delay of a reply, because
-/// entries arrive with the same delay.
+/// The precision of the estimate in milliseconds, without the delay of a reply, because entries
+/// have the same delay.
 const PRECISION: u64 = 10;
 
-/// An estimate of the Redis server's clock, whose time the ids of entries contain.
+/// An estimate of the clock of the Redis server, whose time is in the ids of entries.
 #[derive(Debug)]
 pub(crate) struct Clock {
     created: Instant,

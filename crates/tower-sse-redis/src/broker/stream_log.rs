@@ -39,10 +39,9 @@ pub(crate) struct LogState {
     lineage: Option<Arc<Lineage>>,
     /// Whether the link was too slow for the entry before the history.
     is_slow: bool,
-    /// The last millisecond for which this process has sent a skip, because an entry's counter was
-    /// high.
+    /// The last millisecond for which this process sent a skip because an entry's counter was high.
     skipped_millisecond: u64,
-    /// The server for which the ids were advanced last, because they were ahead of its clock.
+    /// The last server for which the ids were advanced because they were ahead of its clock.
     advanced_server: String,
 }
 
@@ -94,7 +93,7 @@ impl Log for StreamLog {
         count: usize,
     ) -> Result<Page<RawEntry>, Error> {
         let from = StreamId::of_sequence(from);
-        // The session before may have read this, and ended before it looked for more.
+        // The previous session may have read this, and ended before it looked for more.
         self.state.last = self.state.last.max(from);
         let entries = session.reading.range(from, count).await?;
         Ok(Page { has_more: entries.len() == count, entries })
@@ -107,7 +106,8 @@ impl Log for StreamLog {
     async fn was_trimmed(&mut self, session: &mut OpenedLog) -> Result<bool, Error> {
         let Some(lineage) = &self.state.lineage else { return Ok(true) };
         Ok(**lineage == session.reading.ask_lineage().await?
-            // A deleted stream may begin anew with lower ids, which only a marker tells the others.
+            // A deleted stream may begin again with lower ids, which only a marker shows to other
+            // processes.
             && session.reading.skip_to(self.state.last, "").await?)
     }
 
@@ -122,9 +122,9 @@ impl Log for StreamLog {
 
     /// Advances the ids if they are ahead of the server's clock, before this process publishes.
     ///
-    /// After a rollback, some ids may be known only to other processes. While its clock is behind,
-    /// Redis increments its newest id, and would assign those ids again. Only one process does this
-    /// for each start of a server.
+    /// After a rollback, other processes may know ids that this one does not. While its clock is
+    /// behind, Redis increments its newest id, and would assign those ids again. One process does
+    /// this for each start of a server.
     async fn publishing(
         &mut self,
         OpenedLog { reading, publishing, .. }: &mut OpenedLog,
@@ -179,8 +179,8 @@ impl Log for StreamLog {
             return Ok(());
         }
         *checked = Some(Instant::now());
-        // Check the publishers' connection too: a proxy may have closed it while it was idle. The
-        // server's clock may have been set.
+        // Check the publishers' connection too: a proxy may have closed it while it was idle, and
+        // the server's clock may have been set.
         publishing.set_clock().await?;
         self.survey(publishing).await
     }
@@ -232,8 +232,8 @@ impl LogEntry for RawEntry {
 }
 
 impl StreamLog {
-    /// Connects, and creates the stream if it has no entries: if the first event created it, a new
-    /// stream could not be distinguished from a lost one.
+    /// Connects, and creates the stream if it is empty. If the first event created it, a new stream
+    /// would look like a lost one.
     async fn connect(&mut self, known: Known) -> Result<OpenedLog, Error> {
         let Connections { connections, info } = self.connector.connect().await?;
         self.health.set_evicting(info.eviction == Eviction::All);
@@ -244,8 +244,7 @@ impl StreamLog {
 
     /// Trims the stream by time, and records its state.
     async fn survey(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
-        // If the server did not report the memory last time, the user lacks the permission to ask
-        // for it.
+        // If the server did not report the memory last time, the user may not ask for it.
         let asks_memory = self.stats.log().is_none_or(|stats| stats.bytes.is_some());
         match stream.survey(self.max_age, asks_memory).await {
             Ok(Some((events, oldest, bytes))) => self.stats.set_log(LogStats {
@@ -256,7 +255,7 @@ impl StreamLog {
                 bytes,
             }),
             Ok(None) => {}
-            // The server accepts no writes at present, or the user may not trim.
+            // The server accepts no writes now, or the user may not trim.
             Err(error) if error.client_error().is_some_and(|error| error.code().is_some()) => {
                 debug!(error = %with_sources(&error), "failed to survey the Redis stream");
                 self.health.common.set_error(error);
