@@ -12,7 +12,7 @@ use crate::session::Session;
 const LATE: Duration = Duration::from_secs(1);
 /// A head that takes longer than this is close to the limits of proxies.
 const TOO_LATE: Duration = Duration::from_secs(10);
-/// What comes this soon after the head comes with it.
+/// What comes this soon after the head came with it.
 const TOGETHER: Duration = Duration::from_millis(20);
 const EARLY_HEAD: &str = "early_head/";
 const UNKNOWN: &str = "--via with the server's own address shows whether a proxy holds it back";
@@ -22,7 +22,7 @@ pub(crate) fn answer(session: &Session) -> Finding {
     let stream = &session.outermost;
     let recording = &stream.recording;
     let Some((_, head)) = &recording.head else {
-        return Finding::not_checked("no answer has come");
+        return Finding::not_checked("no answer came");
     };
     let media_type = recording.quoted("content-type");
     let summary = format!("{:?} {}, {media_type}", head.version, head.status);
@@ -31,20 +31,20 @@ pub(crate) fn answer(session: &Session) -> Finding {
     } else if stream.is_refusal() {
         let is_of_layer = recording.bytes.starts_with(b"retry");
         let page = if is_of_layer { "struct.Refusal.html" } else { WHILE_DOWN };
-        let text = "a refusal, which ends at once so that an EventSource comes back later";
+        let text = "a refusal: it ends at once, so an EventSource reconnects later";
         return Finding::fail(format!("{summary}: {text}"), page).with(quoted(&recording.bytes));
     } else if !recording.is_decoded() {
-        return Finding::not_checked(format!("{summary}: events in a compression that is unknown"));
+        return Finding::not_checked(format!("{summary}: its compression is unknown"));
     } else if stream.has_event() {
         return Finding::pass(summary);
     }
-    let but = if stream.events.is_empty() { "" } else { " but what a server sends at first" };
+    let but = if stream.events.is_empty() { "" } else { " except what a server sends at first" };
     if session.may_be_empty {
         return Finding::pass(format!("{summary}: no event came{but}"));
     }
     let text = format!("{summary}: no event came{but}, so nothing was checked");
     Finding::fail(text, "guide/troubleshooting/#if-events-are-late-or-come-all-at-once")
-        .with("publish some meanwhile, watch for longer (--for), or accept it (--allow-empty)")
+        .with("publish events meanwhile, watch for longer (--for), or allow it (--allow-empty)")
 }
 
 /// Describes an answer that clients do not treat as an event stream.
@@ -87,7 +87,7 @@ pub(crate) fn start(session: &Session) -> Finding {
         None if is_too_late || is_with_event => (UNKNOWN.to_owned(), EARLY_HEAD),
         None => (UNKNOWN.to_owned(), &*proxy),
     };
-    let held = "the server or a proxy has held the head back until the first byte";
+    let held = "the server or a proxy held the head back until the first byte";
     let evidence = [
         (is_too_late, "it comes later than 10 s: many proxies wait for 30 to 100 s"),
         (is_with_event, "it comes only with the first event"),
@@ -99,8 +99,8 @@ pub(crate) fn start(session: &Session) -> Finding {
         .with_all(evidence.map(|(_, text)| text.to_owned()))
 }
 
-/// Describes what holds the head back, and returns whether it is a proxy. `None` without the
-/// addresses that tell.
+/// Describes what holds the head back, and returns whether it is a proxy. `None` if too few
+/// addresses are known.
 fn holder(session: &Session) -> Option<(String, bool)> {
     let inner = session.inner.iter().map(|stream| &stream.recording);
     let server = inner.clone().last()?;
@@ -146,7 +146,7 @@ pub(crate) fn headers(session: &Session) -> Finding {
         .with_all(shown.map(|name| format!("{name}: {}", recording.quoted(name))))
 }
 
-/// Returns the page about the proxy that has answered, or about buffers in general.
+/// Returns the page about the proxy that answered, or about buffers in general.
 pub(crate) fn buffers(session: &Session) -> String {
     let answers = [&session.outermost].into_iter().chain(&session.proxy);
     let headers = answers.map(|it| it.recording.header("server") + &it.recording.header("via"));

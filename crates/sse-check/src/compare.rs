@@ -1,5 +1,5 @@
-//! Two streams that should have the same events: at two addresses, or before and after a client has
-//! come back.
+//! Two streams that should have the same events: at two addresses, or before and after a
+//! reconnection.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::{ops::RangeInclusive, time::Duration};
@@ -12,7 +12,7 @@ use crate::{answer::buffers, session::Session};
 
 /// An event that is delayed by this much, besides the round trips, is late.
 const LATE: Duration = Duration::from_millis(150);
-/// Events that were made further apart than this, and came together, were held back.
+/// Events that were made further apart than this, but came together, were held back.
 const APART: Duration = Duration::from_millis(250);
 /// An event that was sent this shortly before the end of the watch may still be on its way.
 const UNDERWAY: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ enum Basis {
     Ids,
     /// Name and data.
     Data,
-    /// Nothing but their order, because each stream has data of its own or all events are alike.
+    /// Their order alone, because each stream has its own data, or all events are alike.
     Order,
 }
 
@@ -49,8 +49,7 @@ impl<'a> Hop<'a> {
         self.pairs.iter().filter_map(|(a, b)| inner.get(*a).zip(outer.get(*b)))
     }
 
-    /// Returns the events that the outer stream should have received by now, after the last one that
-    /// it has.
+    /// Returns the events after the outer stream's last one that it should have received by now.
     fn waiting(&self) -> &'a [Event] {
         let first = self.pairs.iter().map(|(inner, _)| inner + 1).max().unwrap_or(0);
         let after = self.inner.events.get(first..).unwrap_or_default();
@@ -58,7 +57,7 @@ impl<'a> Hop<'a> {
         after.get(..len).unwrap_or_default()
     }
 
-    /// Counts the events that came together, and that the inner stream had received apart.
+    /// Counts the events that came together, but that the inner stream received apart.
     fn bunched(&self) -> usize {
         let events: Vec<_> = self.events().collect();
         let is_bunch = |group: &&[(&Event, &Event)]| {
@@ -82,7 +81,7 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// Pairs the events that are the same, by a property that most events share with no other event.
+/// Pairs the events that are the same, by a property that most events do not share with others.
 fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     for basis in [Basis::Ids, Basis::Data] {
         let key = |event: &Event| match basis {
@@ -113,7 +112,9 @@ fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding
         let (status, is_refusal) = (inner.recording.status(), inner.is_refusal());
         let is_stream = inner.recording.is_event_stream() && inner.recording.is_decoded();
         let mut finding = if is_refusal || !is_stream {
-            Finding::not_checked(format!("the inner one answers {status}, and no event stream"))
+            Finding::not_checked(format!(
+                "the inner address answers {status} without an event stream"
+            ))
         } else {
             compare(&Hop::new(outer, inner))
         };
@@ -143,7 +144,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
         return Finding::fail(text, page).with_all(hop.samples());
     }
     let (Some(&median), Some(&longest)) = (delays.get(delays.len() / 2), delays.last()) else {
-        return Finding::not_checked("no event is the same");
+        return Finding::not_checked("the streams have no event in common");
     };
     let figures = format!("median {}, longest {}", time(median), time(longest));
     // The answers to two calls may be made at different times.
@@ -157,7 +158,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     }
     let round_trips = outer.connecting.max(hop.inner.recording.connecting);
     if hop.basis != Basis::Order && median >= LATE + round_trips {
-        // Every event waits for the one before to be acknowledged, or for a full packet.
+        // Each event waits until the one before is acknowledged, or a packet is full.
         let is_steady = longest < Duration::from_millis(400) && page.ends_with("#buffers");
         let page = if is_steady { "guide/other_proxies/#haproxy" } else { page };
         let text = format!("events come late ({figures})");
@@ -169,9 +170,11 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
 pub(crate) fn changes(session: &Session) -> Finding {
     each_hop(session, |hop| {
         let finding = match hop.basis {
-            _ if hop.pairs.is_empty() => Finding::not_checked("no event is the same"),
+            _ if hop.pairs.is_empty() => {
+                Finding::not_checked("the streams have no event in common")
+            }
             Basis::Ids | Basis::Data => changed_events(hop),
-            Basis::Order => Finding::not_checked("nothing tells the events apart: no ids, no data"),
+            Basis::Order => Finding::not_checked("no ids or data tell the events apart"),
         };
         finding.with_all(changed_headers(hop))
     })
@@ -186,7 +189,7 @@ fn changed_events(hop: &Hop<'_>) -> Finding {
             if inner < last_inner {
                 continue;
             }
-            // As many others in the same place are events of which each stream has its own.
+            // If as many others are in this place, each stream has its own events there.
             let missing = last_inner + 1..inner;
             if missing.len() > outer - last_outer - 1 {
                 dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
@@ -207,7 +210,10 @@ fn changed_events(hop: &Hop<'_>) -> Finding {
     };
     let (from, to) = (quoted(hop.inner.raw(inner)), quoted(hop.outer.raw(outer)));
     let finding = if count == all {
-        Finding::warning("all events differ, if the server sends each client the same", page)
+        Finding::warning(
+            "all events differ, which is right if the server sends each client its own",
+            page,
+        )
     } else {
         Finding::fail(format!("{count} of {all} events are changed"), page)
     };
@@ -222,17 +228,17 @@ fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
     changed.map(|it| format!("{it}: {} became {}", inner.quoted(it), outer.quoted(it))).collect()
 }
 
-/// What tells the events of a stream apart: the id, and the name and the data if events share it.
+/// What tells a stream's events apart: the id, and the name and data if events share an id.
 type Key<'a> = (&'a str, &'a str, &'a [u8]);
 
-/// Compares the stream of a client that came back with what the first connection received.
+/// Compares the stream of a client that reconnected with what the first connection received.
 pub(crate) fn resumption(session: &Session) -> Finding {
     let first = &session.outermost;
     let Some(resumption) = &session.resumption else {
         return Finding::not_checked(match session.method {
             Method::GET if with_ids(first).count() == 0 => "no event with an id came",
             Method::GET => "no event with an id came in the first half of the time",
-            _ => "a client that comes back would repeat the request",
+            _ => "a client that reconnects would repeat the request",
         });
     };
     let (id, second) = (&resumption.id, &resumption.stream);
@@ -261,20 +267,20 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     let is_over = due == 0 && first.recording.end == End::Clean;
     let finding = match (recording.status(), &recording.end) {
         _ if second.is_refusal() && !is_over => {
-            let text = format!("a client that comes back is refused: {}", quoted(&recording.bytes));
+            let text = format!("a client that reconnects is refused: {}", quoted(&recording.bytes));
             Finding::fail(text, "struct.Refusal.html")
         }
         _ if is_stream && received.is_empty() && is_live => {
             Finding::not_checked("nothing came on the second connection, not even new events")
         }
         _ if is_stream && is_own => {
-            Finding::warning("each stream has ids of its own, so that none resumes", HUB)
+            Finding::warning("each stream has its own ids, so a client cannot resume", HUB)
         }
         _ if is_stream => judge(&before, &after, due, &received, newest),
         (204, _) if is_over => Finding::pass("204 stops an EventSource, which is right"),
-        (0, End::Cut(error)) => Finding::fail(format!("a client that comes back: {error}"), HUB),
+        (0, End::Cut(error)) => Finding::fail(format!("a client that reconnects: {error}"), HUB),
         (0, _) => Finding::not_checked("the second answer did not come in time"),
-        (status, _) => Finding::fail(format!("a client that comes back gets {status}"), HUB),
+        (status, _) => Finding::fail(format!("a client that reconnects gets {status}"), HUB),
     };
     let id = quoted(id.as_bytes());
     finding
@@ -290,8 +296,8 @@ fn key<'a>(id: &'a str, event: &'a Event, has_own_id: bool) -> Key<'a> {
     if has_own_id { (id, "", b"") } else { (id, &event.name, &event.data) }
 }
 
-/// Compares the events that a client received after it had reconnected with the first `due` of those
-/// after its id. The first of those is `newest`, counted from one, if others were replaced.
+/// Compares the events that a client received after reconnecting with the first `due` events after
+/// its id. If events replace each other, the first received one is `newest`, counted from one.
 fn judge(
     before: &[Key<'_>],
     after: &[Key<'_>],
@@ -299,21 +305,21 @@ fn judge(
     received: &[Key<'_>],
     newest: RangeInclusive<usize>,
 ) -> Finding {
-    // How many more came than on the first connection.
+    // How many more times each event came than on the first connection.
     let mut excess = HashMap::<_, isize>::new();
     received.iter().for_each(|key| *excess.entry(*key).or_default() += 1);
     after.iter().for_each(|key| *excess.entry(*key).or_default() -= 1);
     let before: HashSet<_> = before.iter().collect();
     let again = |key: &&Key<'_>| excess.get(*key).is_some_and(|count| *count > 0);
     let mut seen = HashSet::new();
-    // An event that is not known came on the second connection first.
+    // An unknown event came on the second connection first.
     let mut repetitions = received.iter().filter(|key| !seen.insert(*key) && again(key));
     if let Some((id, ..)) = repetitions.find(|key| !before.contains(key)) {
         return Finding::fail(format!("id {} came twice", quoted(id.as_bytes())), HUB);
     }
     let repeated = before.iter().filter(|key| again(key)).count();
     if repeated > 0 {
-        let text = format!("{repeated} events came again that the client had received");
+        let text = format!("{repeated} events came again, although the client had them");
         return Finding::fail(text, HUB);
     }
     let due = after.get(..due).unwrap_or_default();
@@ -324,9 +330,9 @@ fn judge(
     let is_missing = |key: &&Key<'_>| excess.get(*key).is_some_and(|count| *count < 0);
     let missing: Vec<_> = due.iter().filter(is_missing).copied().collect();
     if due.is_empty() {
-        return Finding::not_checked("no event with an id came that the client had missed");
+        return Finding::not_checked("the client missed no event with an id");
     } else if missing.is_empty() && is_in_order(due) {
-        return Finding::pass(format!("each of {} events that were due came once", due.len()));
+        return Finding::pass(format!("each of the {} missed events came once", due.len()));
     } else if missing.is_empty() {
         let text = "the order differs from that of the first connection";
         return Finding::fail(text, HUB).with(format!("ids in order: {}", listed(due)));
@@ -335,10 +341,10 @@ fn judge(
     let count = missing.len() + 1;
     if replaced == missing && newest.contains(&count) && is_in_order(rest) {
         let text = format!("only the newest of {count} events came");
-        let right = "which is right for values that replace each other";
+        let right = "which is right if each event replaces the one before";
         return Finding::warning(format!("{text}, {right}"), HUB);
     }
-    let text = format!("{} events were lost that came in between", missing.len());
+    let text = format!("{} events were lost in between", missing.len());
     Finding::fail(text, HUB).with(format!("lost ids: {}", listed(&missing)))
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Finding {
     pub(crate) summary: String,
     /// Header lines, bytes and times.
     pub(crate) evidence: Vec<String>,
-    /// The address of the page that says how to mend it.
+    /// The address of the page that says how to fix it.
     pub(crate) page: Option<String>,
 }
 
@@ -70,13 +70,13 @@ impl Finding {
     }
 }
 
-/// Writes a time as a person reads it.
+/// Writes a time for people.
 pub(crate) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
 }
 
-/// Writes bytes from the network in one line, shortened, with nothing that a terminal obeys.
+/// Writes bytes from the network in one line, shortened, without terminal controls.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
     let mut escaped = bytes.escape_ascii().map(char::from);
     let short: String = escaped.by_ref().take(120).collect();

@@ -8,7 +8,7 @@ use crate::finding::{Finding, quoted, time};
 use crate::recording::{self, End, Event, Stream};
 use crate::{answer::buffers, session::Session};
 
-/// A time without bytes in which events may have been held back.
+/// A time without bytes during which events may have been held back.
 const GAP: Duration = Duration::from_secs(1);
 const ERRORS: &str = "guide/errors/";
 const IDLE: &str = "guide/proxies/#idle-timeouts";
@@ -27,7 +27,7 @@ pub(crate) fn bursts(session: &Session) -> Finding {
             continue;
         }
         suspicious += usize::from(burst.len() > 2);
-        // What was made during the gap, and not before it as replayed events are.
+        // Events that were made during the gap, not replayed ones from before it.
         let spread = spread(burst, session, least).unwrap_or_default();
         if spread >= 0.5 && spread <= gap.as_secs_f64() + 0.5 {
             let (count, gap) = (burst.len(), time(gap));
@@ -39,23 +39,25 @@ pub(crate) fn bursts(session: &Session) -> Finding {
     let is_all = count == 1 && stream.recording.end != End::Open;
     if session.inner.is_empty() && (suspicious > 1 || suspicious == 1 && is_all) {
         let text = format!("{suspicious} times, several events came at once after a gap");
-        return Finding::warning(text, page)
-            .with("if the server does not send them so, add its own address with --via");
+        return Finding::warning(text, page).with(
+            "to find out whether a proxy does this, add the server's own address with --via",
+        );
     }
     Finding::pass(format!("{} events came at {count} times", stream.events.len()))
 }
 
-/// Returns when the event was made by its own time, in seconds after the first request.
+/// Returns when the event was made, by the time in it, in seconds after the first request.
 fn made(event: &Event, began: SystemTime) -> Option<f64> {
     let data = String::from_utf8_lossy(&event.data);
     event.id.as_deref().and_then(|id| time_in(id, began)).or_else(|| time_in(&data, began))
 }
 
-/// Returns over how many seconds events were made since the request, if all have a time.
+/// Returns the seconds between the first and the last event made since the request, if all have a
+/// time.
 fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
     let (stream, began) = (&session.outermost, session.began);
-    // How far the server's clock is behind, if another event was not held back. Else it is right,
-    // in any time zone.
+    // How far the server's clock is behind, if some other event was not held back. Otherwise, the
+    // clock is taken to be right, in any time zone.
     let is_all = events.len() == stream.events.len();
     let skew = if is_all { (least / 900.0).round() * 900.0 } else { least };
     let made: Option<Vec<_>> = events.iter().map(|it| Some(made(it, began)? + skew)).collect();
@@ -119,7 +121,7 @@ pub(crate) fn end(session: &Session) -> Finding {
         End::Clean => Finding::pass(format!("it ends cleanly after {after}")),
         End::Cut(error) => Finding::fail(format!("it is cut after {after}: {error}"), ERRORS),
     };
-    let mut findings = vec![finding.with("an EventSource comes back")];
+    let mut findings = vec![finding.with("an EventSource reconnects")];
     // The answers to two calls may have different lengths.
     let is_same = session.method == Method::GET || matches!(recording.end, End::Cut(_));
     let outlives = |inner: &&Stream| is_same && inner.recording.end == End::Open;
@@ -130,7 +132,7 @@ pub(crate) fn end(session: &Session) -> Finding {
         findings.insert(0, Finding::fail(text, IDLE).with_all(is_round.then_some(limit)));
     }
     if let Some(event) = &stream.incomplete {
-        let text = "it ends within an event, which clients drop";
+        let text = "it ends within an event, which clients discard";
         findings.push(Finding::fail(text, ERRORS).with(quoted(stream.raw(event))));
     }
     Finding::worst(findings).unwrap_or_else(|| Finding::pass(""))

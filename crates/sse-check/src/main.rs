@@ -30,13 +30,13 @@ type Check = (&'static str, &'static str, fn(&Session) -> Finding);
 /// The number of a check is its place in this list, and must not change.
 const CHECKS: [Check; 10] = [
     ("answer", "the status, the content type, and whether an event comes", answer),
-    ("start", "the times until the head and the first byte", start),
+    ("start", "how long the head and the first byte take", start),
     ("headers", "the headers that keep proxies from caching and compressing", headers),
     ("bursts", "events that come together but were made at different times", bursts),
     ("delay", "the delay that each hop of --via adds", delay),
     ("changes", "what each hop of --via changes or drops", changes),
-    ("silence", "the longest silence, and what idle limits make of it", silence),
-    ("resumption", "what a client receives that comes back with an id", resumption),
+    ("silence", "the longest silence, and which idle limits cut it", silence),
+    ("resumption", "what a client receives when it reconnects with an id", resumption),
     ("end", "how the stream ends", end),
     ("lines", "lines that parsers read differently", lines),
 ];
@@ -50,8 +50,8 @@ fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
     let findings = chosen.map(|(number, (name, _, check))| {
         let obstacle = match recording.head {
             _ if matches!(name, "answer" | "start") => None,
-            None => (name != "delay").then_some("no answer has come"),
-            Some(_) if !recording.is_event_stream() => Some("the answer is no event stream"),
+            None => (name != "delay").then_some("no answer came"),
+            Some(_) if !recording.is_event_stream() => Some("the answer isn't an event stream"),
             _ if name == "headers" => None,
             _ if !recording.is_decoded() => Some("its compression is unknown"),
             _ if session.outermost.is_refusal() && name != "lines" => {
@@ -75,7 +75,7 @@ struct Options {
     /// The address that clients use
     #[arg(value_parser = address)]
     url: Uri,
-    /// The same stream behind the proxy, at the server's own address. With several proxies, repeat
+    /// The stream's address behind the proxy, at the server itself. With several proxies, repeat
     /// the option for each, the outermost first. All streams are opened together and compared
     #[arg(long, value_name = "URL", value_parser = address)]
     via: Vec<Uri>,
@@ -85,7 +85,7 @@ struct Options {
     /// A header of all requests, such as 'Authorization: Bearer …'
     #[arg(short = 'H', long, value_name = "LINE", value_parser = header)]
     header: Vec<(HeaderName, HeaderValue)>,
-    /// The body of all requests, which are then sent by POST
+    /// The body of all requests, which makes them POST requests
     #[arg(short, long)]
     data: Option<String>,
     /// The method of all requests
@@ -94,7 +94,7 @@ struct Options {
     /// Accept a stream without an event
     #[arg(long)]
     allow_empty: bool,
-    /// Run only these checks and `answer`, by number or name, with commas between them
+    /// Run only `answer` and these checks: names or numbers, with commas between them
     #[arg(long, value_name = "CHECKS", value_delimiter = ',', value_parser = check_number)]
     only: Vec<usize>,
     /// Print the report as JSON
@@ -115,8 +115,8 @@ fn checks() -> String {
 
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = line.split_once(':').ok_or("a header is a name, a colon and a value")?;
-    let name = name.trim().parse().map_err(|_| "the name is not that of a header")?;
-    let value = value.trim().parse().map_err(|_| "the value is not that of a header")?;
+    let name = name.trim().parse().map_err(|_| "the name is invalid")?;
+    let value = value.trim().parse().map_err(|_| "the value is invalid")?;
     Ok((name, value))
 }
 
@@ -150,7 +150,7 @@ impl Options {
 }
 
 fn look(options: &Options) -> Result<ExitCode, String> {
-    // The first one always, because without an event the others say little.
+    // Always the first one, because without an event the others say little.
     let is_chosen = |it: &usize| *it == 1 || options.only.is_empty() || options.only.contains(it);
     let numbers: Vec<_> = (1..=CHECKS.len()).filter(is_chosen).collect();
     let plan = Plan {

@@ -14,9 +14,9 @@ use tower_sse::decode::{EventSplitter, Piece};
 use crate::connection::{Connection, Request, innermost, name};
 use crate::finding::quoted;
 
-/// The size from which a stream is not read any more.
+/// The size at which reading a stream stops.
 pub(crate) const MAX_BYTES: usize = 4 << 20;
-/// The number of events of a stream that are looked at.
+/// The maximum number of events of a stream that are checked.
 const MAX_EVENTS: usize = 1 << 16;
 /// How soon after the head a greeting or the end of a refusal comes.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -114,7 +114,7 @@ impl Recording {
         } else if self.is_decoded() {
             self.bytes.extend_from_slice(data);
         }
-        // So few that they need little memory, however small the reads and long the watch.
+        // Few enough for little memory, however small the reads and long the watch.
         let moment = Duration::from_millis(1).max(at / (1 << 16));
         match self.chunks.last_mut() {
             Some(last) if at < last.at + moment => last.end = self.bytes.len(),
@@ -194,7 +194,7 @@ impl Event {
     }
 }
 
-/// Splits items into groups, each of which came within a moment.
+/// Splits items into groups that each came within a moment.
 pub(crate) fn bursts<T>(mut rest: &[T], at: impl Fn(&T) -> Duration) -> Vec<&[T]> {
     let mut bursts = Vec::new();
     while let Some(first) = rest.first() {
@@ -233,7 +233,7 @@ impl Stream {
             while let Ok(Some(piece)) = splitter.next(&mut input) {
                 stream.push(piece, *at, &mut position);
                 if stream.events.len() + stream.blocks.len() >= MAX_EVENTS {
-                    // The rest is as if it had not been read.
+                    // Treat the rest as unread.
                     bytes.truncate(position);
                     (stream.recording.end, stream.recording.end_at) = (End::Open, *at);
                     break 'split;
@@ -256,7 +256,7 @@ impl Stream {
         !is_greeting || events.next().is_some()
     }
 
-    /// Returns whether the answer tells an `EventSource` to come back later: a stream that ends at
+    /// Returns whether the answer makes an `EventSource` reconnect later: a stream that ends at
     /// once, with nothing but comments and reconnection times.
     pub(crate) fn is_refusal(&self) -> bool {
         let Self { recording, events, blocks, incomplete, .. } = self;

@@ -37,7 +37,7 @@ pub(crate) fn text(session: &Session, findings: &[Finding]) -> String {
             verdict.make_ascii_uppercase();
         }
         _ = writeln!(text, "{verdict:11} {number:2} {name:11} {summary}");
-        let page = page.as_ref().map(|page| format!("To mend it: {page}"));
+        let page = page.as_ref().map(|page| format!("To fix it: {page}"));
         for line in evidence.iter().chain(&page) {
             _ = writeln!(text, "{:27}{line}", "");
         }

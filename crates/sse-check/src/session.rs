@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep};
 use crate::connection::{Connection, Request, name};
 use crate::recording::{End, MAX_BYTES, Recording, Stream, lock, record};
 
-/// How long a client that has come back is watched if the stream is over.
+/// How long a client that has reconnected is watched if the stream is over.
 const AFTER_END: Duration = Duration::from_secs(2);
 /// How long a `HEAD` request may take.
 const HEAD_LIMIT: Duration = Duration::from_millis(800);
-/// How many events a client that comes back has missed.
+/// How many events a client that reconnects has missed.
 const MISSED: usize = 3;
 
 /// The addresses to look at, and how.
@@ -44,7 +44,7 @@ pub(crate) struct Session {
     pub(crate) method: Method,
     /// When the first requests were sent.
     pub(crate) began: SystemTime,
-    /// Whether a stream without an event is right.
+    /// Whether a stream may have no event.
     pub(crate) may_be_empty: bool,
 }
 
@@ -89,7 +89,7 @@ impl Recorder {
     fn stop(self, now: Duration) -> Stream {
         self.task.abort();
         let mut recording = lock(&self.recording).clone();
-        // One that is full is not watched any more.
+        // A full recording is no longer watched.
         if recording.end == End::Open && recording.bytes.len() <= MAX_BYTES {
             recording.end_at = now;
         }
@@ -116,7 +116,7 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
         recorders.push(Recorder::start(Some(connection), &target, &plan.request, None, start));
     }
     let resumption = watch(plan, &recorders, start).await;
-    // On a machine that was too busy to watch until now, what came later was not read.
+    // If the machine was too busy to watch until now, what came later was not read.
     let now = start.elapsed().min(plan.length);
     let resumption = resumption.map(|(id, it)| Resumption { id, stream: it.stop(now) });
     let mut streams = recorders.into_iter().map(|it| it.stop(now)).collect::<Vec<_>>();
@@ -134,7 +134,7 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     Ok(Session { outermost, inner: streams, resumption, proxy, method, began, may_be_empty })
 }
 
-/// Waits until the streams are over or the time has passed, and meanwhile resumes the outermost
+/// Waits until the streams are over or the time has passed. Meanwhile, resumes the outermost
 /// stream.
 async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(String, Recorder)> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
@@ -185,7 +185,7 @@ fn answered(streams: &[Stream]) -> Result<(), String> {
     let recording = streams.last().map(|stream| &stream.recording);
     let Some(Recording { target, head: None, end, .. }) = recording else { return Ok(()) };
     let hint = "nothing came in time; if a proxy is in front of it, --via with the server's own \
-                address shows whether the proxy holds the answer back; if its handler is slow, \
+                address shows whether the proxy holds the answer back; if the handler is slow, \
                 watch for longer (--for)";
     let reason = if let End::Cut(error) = end { error } else { hint };
     Err(format!("{} does not answer: {reason}", name(target)))

@@ -69,7 +69,7 @@ async fn text_has_time_lines_numbers_and_pages() {
         "pass         1 answer      HTTP/1.1 200 OK, \"text/event-stream\"\n",
         "FAIL        10 lines       lines that are not UTF-8 (times: 1)\n",
         "data: \\xff",
-        "To mend it: https://docs.rs/tower-sse/latest/tower_sse/guide/",
+        "To fix it: https://docs.rs/tower-sse/latest/tower_sse/guide/",
         "1 pass, 0 warning, 1 fail, 0 not checked\n",
     ] {
         assert!(report.output.contains(part), "no {part:?} in {report}");
@@ -107,5 +107,5 @@ async fn posts_cost_a_call_for_each_address() {
     let report = Report::text(&arguments).await;
     assert_eq!(report.code, 0, "{report}");
     assert!(report.output.contains("Each address costs a call: 2 times POST."), "{report}");
-    assert!(report.output.contains("a client that comes back would repeat"), "{report}");
+    assert!(report.output.contains("a client that reconnects would repeat"), "{report}");
 }
