@@ -99,8 +99,7 @@ pub(crate) fn start(session: &Session) -> Finding {
         .with_all(evidence.map(|(_, text)| text.to_owned()))
 }
 
-/// Describes what holds the head back, and returns whether it is a proxy. `None` if too few
-/// addresses are known.
+/// Describes what holds the head back, and returns whether it is a proxy, if that can be told.
 fn holder(session: &Session) -> Option<(String, bool)> {
     let inner = session.inner.iter().map(|stream| &stream.recording);
     let server = inner.clone().last()?;

@@ -1,5 +1,4 @@
-//! Two streams that should have the same events: at two addresses, or before and after a
-//! reconnection.
+//! Two streams that should have the same events: at two addresses, or of a client that reconnects.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::{ops::RangeInclusive, time::Duration};
@@ -33,8 +32,7 @@ struct Hop<'a> {
     outer: &'a Stream,
     inner: &'a Stream,
     basis: Basis,
-    /// The indices of the same event in the inner and the outer stream, in the order of the outer
-    /// stream.
+    /// The indices of each event in the inner and the outer stream, in the order of the outer one.
     pairs: Vec<(usize, usize)>,
 }
 

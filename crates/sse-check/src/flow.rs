@@ -52,8 +52,7 @@ fn made(event: &Event, began: SystemTime) -> Option<f64> {
     event.id.as_deref().and_then(|id| time_in(id, began)).or_else(|| time_in(&data, began))
 }
 
-/// Returns the seconds between the first and the last event made since the request, if all have a
-/// time.
+/// Returns the seconds over which events were made since the request, if all have a time.
 fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
     let (stream, began) = (&session.outermost, session.began);
     // How far the server's clock is behind, if some other event was not held back. Otherwise, the

@@ -134,8 +134,7 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     Ok(Session { outermost, inner: streams, resumption, proxy, method, began, may_be_empty })
 }
 
-/// Waits until the streams are over or the time has passed. Meanwhile, resumes the outermost
-/// stream.
+/// Waits until the streams or the time are over. Meanwhile, resumes the outermost stream.
 async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(String, Recorder)> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut limit = plan.length;

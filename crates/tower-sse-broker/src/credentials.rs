@@ -5,8 +5,7 @@ use tower_sse::BoxError;
 
 use crate::{tasks::caught, with_sources};
 
-/// A user and a password for a server, returned by the closure that a program sets with
-/// `credentials`.
+/// A user and a password for a server, from the closure that a program passes to `credentials`.
 #[derive(Clone)]
 pub struct Credentials {
     user: String,
@@ -62,8 +61,7 @@ impl CredentialsProvider {
     ///
     /// # Errors
     ///
-    /// Returns the text of the closure's error, or a text that says that the closure panicked or
-    /// took too long.
+    /// Returns the text of the closure's error, or says that it panicked or took too long.
     pub async fn ask(&self, limit: Duration) -> Result<Credentials, String> {
         // A panic would end the task that keeps the connection.
         match timeout(limit, caught(async { (self.0)().await })).await {

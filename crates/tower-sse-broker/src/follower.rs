@@ -58,8 +58,7 @@ struct Follower<L: Log> {
     feed: Feed,
     gate: Arc<Gate<L::Publishing>>,
     health: Health<L::Error>,
-    /// The last entry that was read, or the one before the history. Its number is zero if there is
-    /// none.
+    /// The last entry that was read, or the one before the history. Zero if there is none.
     last: Identity,
     page_size: PageSize,
     /// The number of reads in a row that did not end in time, although bytes may have arrived.
@@ -76,8 +75,7 @@ type Opened<L> = (<L as Log>::Session, Session<<L as Log>::Publishing>);
 enum Before {
     /// The entry with this number, which is still there.
     Entry(u64),
-    /// The entry with this number, and perhaps later ones, which were trimmed. Other processes may
-    /// have read them.
+    /// The entry with this number, and perhaps later ones. Other processes may have read them.
     Trimmed(u64),
     /// Entries that no process may have read. The next mark reports them to all.
     Gone,
@@ -208,8 +206,7 @@ impl<L: Log> Follower<L> {
             let is_full = entries.len() == count;
             self.feed_page(Before::Entry(self.last.number), entries).await;
             if is_full {
-                // This read can include a wait for an entry, so its duration says nothing about the
-                // link.
+                // This read can wait for an entry, so its duration says nothing about the link.
                 self.page_size.grow();
                 self.catch_up(session).await?;
             } else {
@@ -285,8 +282,7 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Returns the place before a page that was read from the last entry on, but does not begin
-    /// with that entry.
+    /// Returns the place before a page that should begin with the last entry, but does not.
     ///
     /// Logs are trimmed from the beginning. If the log still has anything up to the last entry,
     /// nothing was trimmed up to the page, so the log is in an older state, without the last entry.
@@ -317,8 +313,7 @@ impl<L: Log> Follower<L> {
         Ok(if has_older { Before::Older } else { Before::Gone })
     }
 
-    /// Reports the next entry as lost without reading it, so that one entry does not stop all later
-    /// ones.
+    /// Reports the next entry as lost without reading it, so that it does not stop later ones.
     async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
         let last = self.last;
         // After a roll-back, the large entry itself can have the number of the last one.

@@ -19,8 +19,7 @@ pub struct Gate<C> {
     ledger: Mutex<Ledger>,
 }
 
-/// A period in which a [`Gate`] is open, with the connection that publishers use. It ends when the
-/// connection breaks.
+/// A period in which a [`Gate`] is open, until the publishers' connection breaks.
 #[derive(Clone, Debug)]
 pub struct Session<C> {
     number: u64,
@@ -79,14 +78,13 @@ impl<C> Gate<C> {
         self.ledger().begin_session();
     }
 
-    /// Shuts the gate because the hub is closed or dropped. Events that were sent earlier are still
+    /// Shuts the gate because the hub is gone. Events that were sent earlier are still
     /// acknowledged.
     pub(crate) fn retire(&self) {
         self.session.send_replace(None);
     }
 
-    /// Starts to record the entries that the follower reads. Call this before you send events in
-    /// this session.
+    /// Starts to record the entries that the follower reads. Call this before you send events.
     pub fn begin(&self, session: Session<C>) -> InFlight<'_, C> {
         let sent = self.ledger().begin(session.number);
         InFlight { gate: self, session, sent }

@@ -5,9 +5,8 @@ use std::{error::Error, io, iter};
 
 use crate::tasks::lock;
 
-/// The state of a process's connection to a log, for readiness probes and metrics.
+/// The state of a process's connection to a log, for probes and metrics. Clones share it.
 ///
-/// Clones share the same state.
 #[derive(Clone, Debug)]
 pub struct Health<E> {
     state: Arc<HealthState<E>>,
@@ -36,8 +35,7 @@ impl<E: Clone> Health<E> {
         self.state.is_ready.load(Acquire)
     }
 
-    /// Returns the newest error, even after the connection has recovered, or `None` if there was no
-    /// error.
+    /// Returns the newest error, if any, even after the connection has recovered.
     #[must_use]
     pub fn last_error(&self) -> Option<E> {
         lock(&self.state.last_error).clone()

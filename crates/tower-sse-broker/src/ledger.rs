@@ -2,8 +2,7 @@ use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::Identity;
 
-/// The events that the server has acknowledged to this process. The reader must meet each of them
-/// in the log.
+/// The events acknowledged to this process. The reader must meet each of them in the log.
 ///
 /// An event is met if its number and fingerprint are. The same number or a newer one alone does not
 /// prove that the event is still there, because a server that has returned to an older state can
@@ -62,8 +61,7 @@ impl Unproven {
 }
 
 impl Ledger {
-    /// Starts a session, and returns its number. Acknowledgements of earlier sessions no longer
-    /// count.
+    /// Starts a session, and returns its number. Earlier acknowledgements no longer count.
     pub(crate) fn begin_session(&mut self) -> u64 {
         self.session += 1;
         self.session
@@ -99,8 +97,7 @@ impl Ledger {
         }
     }
 
-    /// Records the acknowledgement of a marker, which covers all losses before it. The loss of a
-    /// marker is a new loss.
+    /// Records the acknowledgement of a marker, which covers all losses before it.
     pub(crate) fn await_marker(&mut self, marker: Identity) {
         self.cover(marker.number);
         self.await_entry(marker);

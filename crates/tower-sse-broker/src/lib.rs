@@ -1,5 +1,4 @@
-//! The difficult half of a broker for [`tower_sse`]: following a log on a server, and noticing lost
-//! events.
+//! The difficult half of a broker for [`tower_sse`]: following a log, and noticing lost events.
 //!
 //! A [broker](tower_sse::hub::broker) carries a hub's events between processes. If your broker
 //! keeps them in a log on a server, such as a table, implement [`Log`]: its methods connect to the
@@ -7,8 +6,7 @@
 //! does most of [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
 //! - It loads the history before the hub is ready, in pages that adapt to the connection's speed.
-//!   It reports older events to the hub as lost, so a client that missed one of them receives a gap
-//!   when it resumes.
+//!   It reports older events as lost, so a client that missed one receives a gap when it resumes.
 //! - It starts each read at the last entry that it has read, and so notices if the log was trimmed,
 //!   lost or restored from a copy, even while nothing is published.
 //! - If only this process has missed events, it reports the loss to its hub. If all processes have,
@@ -79,8 +77,7 @@
 //!
 //! In these cases, a process may not notice a loss:
 //!
-//! - The log returns to an older state, and every process that knew newer entries stops before it
-//!   adds a mark.
+//! - The log returns to an older state, and no process that knew newer entries adds a mark.
 //! - [`was_trimmed`](Log::was_trimmed) returns `true` although an older state replaced the log.
 //! - Entries are deleted from the middle of the log before a process reads them, and
 //!   [`previous`](LogEntry::previous) returns `None`.

@@ -15,8 +15,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Returns an identity with this number and the fingerprint zero, for an entry that was not
-    /// read.
+    /// Returns an identity for an entry that was not read: its fingerprint is zero.
     #[must_use]
     pub const fn unread(number: u64) -> Self {
         Self { number, fingerprint: 0 }
@@ -38,9 +37,8 @@ pub trait LogEntry: Send + 'static {
     /// acknowledgements, and for some entries at other times.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry that was written directly before this one, if the log knows
-    /// it. If the follower has read another number last, entries were removed in between. The
-    /// default is `None`.
+    /// Returns the number of the entry written directly before this one, if known. If the follower
+    /// has read another number last, entries were removed in between. The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -115,8 +113,7 @@ pub struct Page<E> {
 /// A log on a server. It can be trimmed or lost, or return to an older state.
 ///
 /// The task of [`follow`](crate::follow), the follower, calls one method at a time. Each method
-/// must limit how long it takes. An error ends the session, and after a delay, the follower opens
-/// the next one.
+/// must limit how long it takes. After an error, the follower waits, and opens another session.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
@@ -202,8 +199,7 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Returns up to `count` entries after `last`. With `None`, the default, the follower calls
-    /// [`read`](Self::read) from `last` on instead, which also shows whether `last` is still in the
-    /// log.
+    /// [`read`](Self::read), which also shows whether `last` is still in the log.
     fn look(
         &mut self,
         _session: &mut Self::Session,

@@ -66,8 +66,7 @@ impl PageSize {
         self.0
     }
 
-    /// Adapts to an answer with this many entries, which the server sent without waiting for new
-    /// ones.
+    /// Adapts to an answer with this many entries, none of which the server waited for.
     pub(crate) fn adapt(&mut self, entries: usize, elapsed: Duration) {
         if elapsed > SLOW {
             self.halve();

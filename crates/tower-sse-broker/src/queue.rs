@@ -42,8 +42,7 @@ struct QueueState {
 pub struct Queued {
     /// The event.
     pub publication: Publication,
-    /// A random number to store with the event as its [fingerprint](crate::Identity), between 1 and
-    /// `i64::MAX`.
+    /// A random [fingerprint](crate::Identity) to store with the event, from 1 to `i64::MAX`.
     pub nonce: u64,
     reply: oneshot::Sender<Result<Acknowledged, PublishError>>,
 }
@@ -111,12 +110,10 @@ impl Queue {
         }
     }
 
-    /// Sends one batch after another while the gate is open. When `closed` completes, closes the
-    /// queue and returns.
+    /// Sends batches while the gate is open. When `closed` completes, closes the queue and returns.
     ///
-    /// Spawn this future as a separate task. When the hub is closed, the task of
-    /// [`follow`](crate::follow) is dropped, but the events of the last batch still need their
-    /// answers.
+    /// Spawn this as a separate task: when the hub is closed, the task of [`follow`](crate::follow)
+    /// is dropped, but the last batch still needs its answers.
     pub async fn run<C: Clone>(
         self: Arc<Self>,
         gate: Arc<Gate<C>>,

@@ -123,8 +123,8 @@ impl Connection {
         Error::with_kind("run a statement in PostgreSQL", ErrorKind::Unreachable, reason)
     }
 
-    /// Cancels the running statement, which may be waiting for a lock, and would wait on after this
-    /// connection has ended.
+    /// Cancels the running statement, which could outlast this connection while it waits for a
+    /// lock.
     async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
         let token = self.client.cancel_token();
         match &self.settings.encryption {
@@ -162,8 +162,8 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens the connections of a session. If the server refuses the credentials, asks the program
-    /// once for others.
+    /// Opens the connections of a session. If the server refuses the credentials, asks once for
+    /// others.
     pub(crate) async fn connect(settings: &Arc<Settings>) -> Result<Self, Error> {
         let mut config = settings.config.clone();
         let Some(provider) = &settings.provider else { return Self::open(settings, &config).await };

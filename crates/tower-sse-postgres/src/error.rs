@@ -4,8 +4,7 @@ use tokio_postgres::error::SqlState;
 use tower_sse::BoxError;
 use tower_sse_broker::with_sources;
 
-/// An error from the broker: an invalid connection string, a failed connection, or a failed
-/// statement.
+/// An error of this crate: an invalid connection string, a failed connection or statement.
 ///
 /// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
@@ -122,8 +121,7 @@ impl Error {
         Self { kind, ..Self::new(action, cause) }
     }
 
-    /// Creates the error of a response that did not arrive in time. `has_begun` says whether some
-    /// of its bytes have.
+    /// Creates the error of a late response. `has_begun` says whether some of its bytes arrived.
     pub(crate) fn late(action: &str, limit: Duration, has_begun: bool) -> Self {
         let whole = if has_begun { "whole " } else { "" };
         let reason = format!("no {whole}response within {limit:?}");

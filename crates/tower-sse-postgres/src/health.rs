@@ -35,8 +35,7 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// The rows in the [inbox](crate#how-it-works) that no hub has moved to the log yet, from
-/// [`Health::waiting`].
+/// The rows in the [inbox](crate#how-it-works), which wait for a hub, from [`Health::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -66,8 +65,7 @@ impl Health {
         self.state.listens.load(Relaxed)
     }
 
-    /// Returns the text of the newest error, even after the connection has recovered, or `None` if
-    /// there was no error.
+    /// Returns the text of the newest error, if any, even after the connection has recovered.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.common.last_error().map(|error| with_sources(&error))

@@ -1,5 +1,4 @@
-//! A hub of [`tower_sse`] over PostgreSQL: publish server-sent events in the transaction that
-//! changes your data.
+//! A hub of [`tower_sse`] over PostgreSQL: server-sent events in your own transactions.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -47,8 +46,7 @@
 //!    file](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql).
 //! 2. Connect a hub in each process that serves clients, as above. A hub needs PostgreSQL 14 or
 //!    later, and a tokio runtime with timers and IO.
-//! 3. Before you go into production, read [operating] about rights, poolers, fail-over, sizes and
-//!    alerts.
+//! 3. Before you go live, read [operating] about rights, poolers, fail-over, sizes and alerts.
 //!
 //! # What is guaranteed
 //!
@@ -61,8 +59,7 @@
 //!   that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy). This
 //!   holds even if the server restarts or crashes, an older state of its data is restored, or a
 //!   standby that lags is promoted.
-//! - When a client receives an event, the event and its transaction's changes are already on the
-//!   server's disk.
+//! - When a client receives an event, it and its transaction's changes are on the server's disk.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -77,8 +74,7 @@
 //!
 //! # Publishing by SQL
 //!
-//! `tower_sse.publish(topic, data, stream)` publishes to the stream with this name. It has these
-//! optional parameters:
+//! `tower_sse.publish(topic, data, stream)` publishes to a stream, with these optional parameters:
 //!
 //! - `event`: the event's name
 //! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic
@@ -95,15 +91,13 @@
 //!
 //! - An invalid event makes the statement fail, which aborts its transaction. Stream, topic and
 //!   data must not be null, and the stream must exist. The data have at most 1 MiB, the topic 1
-//!   KiB, the comment 4 KiB, and the name 256 bytes without line breaks. `retry` must not be
-//!   negative.
+//!   KiB, the comment 4 KiB, and the name 256 bytes without line breaks. `retry` is at least 0.
 //! - Hubs look for new events 10 times a second, or down to once a second if the server is
 //!   repeatedly slow. If your program has a hub, call its [waker](PostgresBroker::waker) after a
 //!   commit, and clients receive the event a few milliseconds later.
 //! - With `wake => true`, any program can wake the hubs. But such transactions commit one after
 //!   another, so use it only for rare events: with 20 connections, we measured 5,983 commits a
-//!   second without it, and 1,804 with it. `PREPARE TRANSACTION` fails in such a transaction, and
-//!   rolls it back.
+//!   second without it, and 1,804 with it. `PREPARE TRANSACTION` then fails and rolls back.
 //! - A transaction that stays open delays only its own events.
 //!
 //! ## A table as the source
@@ -157,8 +151,8 @@
 //!
 //! A log's first number is the server's time in microseconds. Later numbers rise by one, so a
 //! missing row leaves a hole. Each hub compares the rows that it reads with those that it has read
-//! or published before. If rows are lost, the hub adds a mark to the log, and every process reports
-//! a gap at this mark.
+//! or published before. If rows are lost, it adds a mark to the log, and every process reports a
+//! gap there.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

@@ -36,8 +36,7 @@ impl Postgres {
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`
-    /// - `host=db-1,db-2 user=app dbname=shop`: several servers; the hub uses the one that accepts
-    ///   writes
+    /// - `host=db-1,db-2 user=app dbname=shop`: several servers, of which one accepts writes
     /// - `host=/run/postgresql user=app`: over a Unix socket
     /// - `host=db user=app sslmode=require`: over TLS (feature `tls`)
     ///
@@ -47,8 +46,8 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Returns an error if `address` is not of these forms or has no host, or if it requires TLS
-    /// without feature `tls`.
+    /// Returns an error if `address` is invalid or has no host, or requires TLS without feature
+    /// `tls`.
     pub fn open(address: &str) -> Result<Self, Error> {
         const ACTION: &str = "parse the address of PostgreSQL";
         let config = Config::from_str(address).map_err(|error| Error::new(ACTION, error))?;
@@ -72,9 +71,8 @@ impl Postgres {
     ///
     /// The server's certificate and the host name in it are checked, as with `sslmode=verify-full`
     /// in other clients. If the host name does not resolve to the server, also set the IP address:
-    /// `host=db.internal hostaddr=10.0.0.7`. If the server offers `SCRAM-SHA-256-PLUS`, channel
-    /// binding ties the log-in to its certificate. Install a crypto provider of rustls before this
-    /// call.
+    /// `host=db.internal hostaddr=10.0.0.7`. With `SCRAM-SHA-256-PLUS`, channel binding ties the
+    /// log-in to the server's certificate. Install a crypto provider of rustls before this call.
     ///
     /// ```no_run
     /// # use std::fs;
@@ -90,8 +88,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Returns an error if a certificate or the key is not in PEM format, or if no crypto provider
-    /// is installed.
+    /// Returns an error if a certificate or the key is not PEM, or no crypto provider is installed.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: crate::Tls) -> Result<Self, Error> {
@@ -130,9 +127,8 @@ impl Postgres {
         self
     }
 
-    /// Sets the name of the schema that has the tables. The default is `tower_sse`.
-    /// [`schema_named`](crate::schema_named) returns the statements that create a schema with
-    /// another name.
+    /// Sets the name of the schema that has the tables, by default `tower_sse`.
+    /// [`schema_named`](crate::schema_named) returns the statements that create another one.
     ///
     /// A program that may publish to one stream of a schema may publish to all of them. Programs
     /// that do not trust each other need separate schemas:

@@ -9,8 +9,7 @@ use crate::settings::{Settings, quoted};
 use crate::{BrokerStats, Error, Health};
 
 /// A [`Broker`] over PostgreSQL, from [`Postgres::broker`](crate::Postgres::broker): hubs of
-/// several processes share the events of one stream, and any program can publish to it in its own
-/// transactions.
+/// several processes share one stream, and any program can publish to it in its own transactions.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct PostgresBroker {
     settings: Settings,
@@ -20,8 +19,7 @@ pub struct PostgresBroker {
     stats: BrokerStats,
 }
 
-/// The minimum of [`PostgresBroker::max_events`]. A process that is briefly behind must not lose
-/// events.
+/// The minimum of [`PostgresBroker::max_events`], for processes that are briefly behind.
 const MIN_MAX_EVENTS: usize = 10_000;
 
 impl PostgresBroker {
@@ -188,8 +186,7 @@ impl Broker for PostgresBroker {
         format!("postgres:{}.{}", quoted(&self.settings.schema), self.settings.stream)
     }
 
-    /// Connects and loads the history. Then a task follows the log until the hub is closed or
-    /// dropped.
+    /// Connects and loads the history. A task follows the log until the hub is closed or dropped.
     async fn start(self, feed: Feed) -> Result<PostgresPublisher, Error> {
         const ACTION: &str = "connect a hub";
         let retained = feed.max_age();

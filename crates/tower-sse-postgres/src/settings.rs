@@ -26,8 +26,7 @@ pub(crate) struct Settings {
     pub(crate) wakes: Wakes,
     pub(crate) health: Health,
     pub(crate) clock: Clock,
-    /// The id of a transaction: the inbox rows of all earlier ones are numbered. It is valid while
-    /// the session lasts.
+    /// The id of a transaction: the inbox rows of all earlier ones are numbered, in this session.
     pub(crate) covered: AtomicI64,
 }
 

@@ -5,8 +5,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider, pki_types::pem
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tower_sse::BoxError;
 
-/// Certificates for connections over TLS, for [`Postgres::tls`](crate::Postgres::tls) (feature
-/// `tls`).
+/// Certificates for [`Postgres::tls`](crate::Postgres::tls) (feature `tls`).
 #[derive(Clone, Default)]
 #[must_use = "pass it to `Postgres::tls`"]
 pub struct Tls {
@@ -28,8 +27,7 @@ impl Tls {
     }
 
     /// Sets the client's certificate and private key, in PEM format. `certificates` begins with the
-    /// client's certificate, followed by the certificates of its issuers. By default, the client
-    /// has no certificate.
+    /// client's certificate, followed by those of its issuers. The default is none.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.identity = Some([certificates.into(), key.into()]);
         self

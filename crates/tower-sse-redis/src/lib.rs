@@ -1,6 +1,5 @@
 //! Connects the hubs of several processes through Redis Streams, and lets the processes share runs.
-//! It needs Redis 7 or Valkey, and was tested with Redis 7.0 and Valkey 9.1, but not with newer
-//! versions of Redis.
+//! It needs Redis 7 or Valkey, and was tested with Redis 7.0 and Valkey 9.1, not with newer Redis.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -43,8 +42,7 @@
 //!   [gap](tower_sse::hub::GapPolicy). This holds even if Redis restarts with an older state or
 //!   without data, if a lagging replica is promoted, if an older copy replaces the stream, or if
 //!   the stream is deleted or trimmed. A loss gives each client a gap for each of its topics, and
-//!   in [some cases](operating#losses) two. If no event was published between two losses, they
-//!   share the gap.
+//!   in [some cases](operating#losses) two. Losses without an event in between share a gap.
 //! - Sometimes only the processes that received the lost event or its acknowledgement can know of
 //!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.
@@ -63,9 +61,8 @@
 //!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event without a gap.
-//! - After a fail-over, the old and the new primary both accept events, and one of them has
-//!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
-//!   prevents this.
+//! - After a fail-over, the old and the new primary both accept events, and one has assigned an id
+//!   ahead of the other's clock. [`min-replicas-to-write`](operating#losses) prevents this.
 //!
 //! # Entries
 //!
@@ -91,8 +88,7 @@
 //! ```
 //!
 //! If the stream is missing, `XADD` returns nil (`None` in Python), and the event is not published.
-//! Try again: a hub creates the stream when it connects, or within seconds if it is already
-//! connected.
+//! Try again: a hub creates the stream when it connects, or within seconds if it already is.
 //!
 //! If a program writes an id itself, for example with microseconds instead of milliseconds, the id
 //! can be out of range: its time is 100 years or more ahead of the server's clock, or its counter,
@@ -104,8 +100,7 @@
 //! names are reserved for entries that hubs add. `gap` marks a loss, which every process reports to
 //! its clients. `skip` makes Redis assign higher ids to later entries. `end` marks the last event
 //! of its topic. Each process remembers ended topics up to [a limit](tower_sse::hub::Hub::end).
-//! Above it, a process forgets some, and may accept events of a topic that has ended for another
-//! process.
+//! Above it, a process forgets some, and may accept events of a topic that has ended elsewhere.
 //!
 //! # TLS
 //!
@@ -144,8 +139,7 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
-// Without a feature, links to its items are broken, and the items that only its module uses are
-// unused.
+// Without a feature, links to its items are broken, and items for it alone are unused.
 #![cfg_attr(
     not(all(feature = "runs", feature = "tls", feature = "tracing")),
     allow(rustdoc::broken_intra_doc_links, dead_code, unused_imports)

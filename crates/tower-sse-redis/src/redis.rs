@@ -11,8 +11,7 @@ use crate::{Tls, server::is_tls};
 
 const ACTION: &str = "parse the Redis URL";
 
-/// A Redis or Valkey server, or a primary and its replicas. One value serves all hubs and runs of a
-/// program.
+/// A Redis or Valkey server, or a primary and its replicas, for all hubs and runs of a program.
 ///
 /// ```no_run
 /// use tower_sse::hub::Hub;
@@ -32,8 +31,7 @@ const ACTION: &str = "parse the Redis URL";
 /// # }
 /// ```
 ///
-/// Creating this value opens no connection. See the [module](crate) for requirements and
-/// guarantees.
+/// Creating this value opens no connection. The [crate] has requirements and guarantees.
 #[derive(Clone, Debug)]
 #[must_use = "it connects nothing by itself"]
 pub struct Redis {
@@ -121,9 +119,8 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Sets the certificates of TLS connections (feature `tls`). By default, servers are checked
-    /// against the [root certificates of the machine](crate#tls), and the client has no
-    /// certificate.
+    /// Sets the certificates of TLS connections (feature `tls`). By default, the [root certificates
+    /// of the machine](crate#tls) are trusted, and the client has none.
     ///
     /// ```no_run
     /// # use std::fs;
@@ -141,8 +138,8 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if a URL does not begin with `rediss://`, or if a certificate or the key is
-    /// not in PEM format.
+    /// Returns an error if a URL does not begin with `rediss://`, or a certificate or key is not
+    /// PEM.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
@@ -188,8 +185,7 @@ impl Redis {
     /// Runs have two limits of their own: an eighth of the [lease](crate::RedisRuns::lease) to
     /// connect, at least 1 second, and a quarter of it for an answer, at least 2 seconds. A shorter
     /// `timeout` replaces either. The connection that loads other processes' answers is replaced
-    /// after 10 seconds without a reply, and the connection for pushes only if no push arrives
-    /// either.
+    /// after 10 seconds without a reply, and the one for pushes only if no push arrives either.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -201,8 +197,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// Panics if `timeout` is less than 3 seconds, because a read can wait 2 seconds in Redis for
-    /// an event.
+    /// Panics if `timeout` is less than 3 seconds: a read can wait 2 seconds in Redis for an event.
     #[track_caller]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");

@@ -36,8 +36,7 @@ impl Health {
         self.common.is_ready()
     }
 
-    /// Returns the text of the newest error, even if the hub has recovered since, or `None` if
-    /// there was none.
+    /// Returns the text of the newest error, if any, even if the hub has recovered since.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.common.last_error().map(|error| error.to_string())
@@ -69,7 +68,7 @@ pub struct LogStats {
     /// If this age stays below [`retention_age`](Self::retention_age) for longer than
     /// `retention_age` itself, although [`max_age`](crate::SqliteBroker::max_age) is higher, then
     /// [`max_events`](crate::SqliteBroker::max_events) or
-    /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low: a new process loads only a part of
+    /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low: a new process loads only part of
     /// the history.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).

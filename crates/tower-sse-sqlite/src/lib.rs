@@ -1,5 +1,4 @@
-//! A hub of [`tower_sse`] over an SQLite file: server-sent events survive a restart, without a
-//! server.
+//! A hub of [`tower_sse`] over an SQLite file: server-sent events survive a restart.
 //!
 //! You deploy a new version, and every client loses its place, because the events were in the old
 //! process's memory. This crate keeps a hub's events in a table of an SQLite file. The new process
@@ -79,13 +78,12 @@
 //!
 //! # What is guaranteed
 //!
-//! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates.
+//! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event is published when its transaction has committed, or when
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
 //!   that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy). This
-//!   holds even if processes are killed, or the file is removed, replaced or restored while a
-//!   process has it open.
+//!   holds even if processes are killed, or the file is removed, replaced or restored while it is
+//!   open.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -118,14 +116,13 @@
 //! # How it works
 //!
 //! Each hub has one connection, on a thread of its own, so a slow disk does not block your runtime.
-//! Events published during a commit share the next transaction. Every 20 milliseconds, the thread
-//! asks SQLite whether another connection has committed (`PRAGMA data_version`), which takes about
-//! 0.5 % of a processor.
+//! Events published during a commit share the next transaction. Every 20 milliseconds, it asks
+//! SQLite whether another connection has committed (`PRAGMA data_version`), which takes about 0.5 %
+//! of a processor.
 //!
 //! Row ids start at the current time in microseconds, and jump to it again whenever a hub connects.
 //! Each row also has a random number. The hub compares both with the rows that it has read or
-//! published before. If rows are missing, it adds a mark to the table, and every process reports a
-//! gap at this mark.
+//! published before. If rows are missing, it adds a mark, and every process reports a gap there.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

@@ -9,8 +9,7 @@ use crate::publisher::{Batcher, SqlitePublisher};
 use crate::sqlite_log::SqliteLog;
 use crate::{BrokerStats, Error, ErrorKind, Health, table::Source};
 
-/// The minimum of [`SqliteBroker::max_events`]. A process that is briefly behind must not lose
-/// events.
+/// The minimum of [`SqliteBroker::max_events`], for processes that are briefly behind.
 const MIN_MAX_EVENTS: usize = 10_000;
 
 /// An SQLite file. One value serves all hubs of a program.
@@ -27,8 +26,7 @@ const MIN_MAX_EVENTS: usize = 10_000;
 /// # }
 /// ```
 ///
-/// The file is created when the first hub connects. See the [crate] for requirements and
-/// guarantees.
+/// The first hub that connects creates it. The [crate] has requirements and guarantees.
 #[derive(Clone, Debug)]
 #[must_use = "it opens nothing by itself"]
 pub struct Sqlite(Source);
@@ -39,8 +37,7 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// Returns an error if the path is empty, or if it is relative and the process has no working
-    /// directory.
+    /// Returns an error if the path is empty, or relative without a working directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = absolute(path).map_err(|error| Error::new(ErrorKind::Other, error))?;
         Ok(Self(Source { path, ..Source::default() }))
@@ -49,8 +46,8 @@ impl Sqlite {
     /// Sets a pragma of the hubs' connections. `synchronous` is `normal` by default, and
     /// `journal_mode` is always `wal`. Other defaults are SQLite's.
     ///
-    /// With `synchronous = full`, each commit waits for the disk, and a power failure loses no
-    /// acknowledged event:
+    /// With `synchronous = full`, commits wait for the disk, and a power failure loses none of
+    /// them:
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -65,8 +62,7 @@ impl Sqlite {
         self
     }
 
-    /// Returns a broker for the table with this name. All hubs of this table in the same file share
-    /// their events and ids.
+    /// Returns a broker for the table with this name. All of its hubs share their events and ids.
     ///
     /// The name consists of ASCII letters, digits and underscores, does not begin with `sqlite_`,
     /// and is not case-sensitive. The first hub that connects creates the table. With an invalid
@@ -100,9 +96,8 @@ impl Sqlite {
     }
 }
 
-/// A [`Broker`] over a table of SQLite, from [`Sqlite::broker`]: the hubs of all processes on a
-/// machine share the table's events, and any program can publish to the table in its own
-/// transactions.
+/// A [`Broker`] over an SQLite table, from [`Sqlite::broker`]: hubs in several processes on a
+/// machine share the table, and any program can publish to it in its own transactions.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct SqliteBroker {
@@ -222,7 +217,7 @@ impl Broker for SqliteBroker {
         format!("sqlite:{}", self.log.source.table)
     }
 
-    /// Opens the file and loads the history. Then a task follows the log until the hub is closed or
+    /// Opens the file and loads the history. A task follows the log until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<SqlitePublisher, Error> {
         let Self { mut log, publish_deadline } = self;

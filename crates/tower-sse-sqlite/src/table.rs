@@ -64,8 +64,7 @@ pub(crate) struct Appended {
     pub(crate) numbers: Vec<Result<u64, Error>>,
 }
 
-/// The age of the oldest row, the size of the file in bytes, and whether all rows beyond the limits
-/// are gone.
+/// The age of the oldest row, the size of the file, and whether rows beyond the limits are gone.
 pub(crate) type Trimmed = (Duration, u64, bool);
 
 impl Table {
@@ -90,8 +89,7 @@ impl Table {
     }
 
     fn connect(source: Source) -> Result<Self> {
-        // This creates the file. If another one replaces it before it is opened again, the session
-        // ends.
+        // This creates the file. If it is replaced before it is opened again, the session ends.
         drop(Connection::open(&source.path)?);
         let (file, connection) = (identify(&source.path).ok(), Connection::open(&source.path)?);
         connection.busy_handler(Some(wait_for_lock))?;
@@ -224,8 +222,7 @@ fn wait_for_lock(attempts: i32) -> bool {
     SINCE.get().elapsed() < LOCK_LIMIT
 }
 
-/// Returns the device and the inode of a file, without opening it: closing it would release
-/// SQLite's locks.
+/// Returns a file's device and inode without opening it: closing it would release SQLite's locks.
 #[cfg(unix)]
 fn identify(path: &Path) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;

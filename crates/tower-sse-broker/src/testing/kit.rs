@@ -15,8 +15,7 @@ type Outcome = (&'static str, Result<(), Problem>);
 /// are `Send` within another future.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 
-/// Plays all [scenes](super#the-scenes), each in a new [`World`], and prints a line when a scene
-/// ends.
+/// Plays all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each.
 ///
 /// Needs a tokio runtime of any flavor, with its timer enabled. Scenes run one at a time.
 ///
@@ -52,8 +51,7 @@ where
     );
 }
 
-/// Plays all [scenes](super#the-scenes), each in a new world, and returns the name and outcome of
-/// every scene.
+/// Plays all [scenes](super#the-scenes), and returns the name and outcome of each.
 ///
 /// For a skipped scene, the outcome is an error whose [`is_skipped`](Problem::is_skipped) returns
 /// `true`. In a test, use [`check`] instead.

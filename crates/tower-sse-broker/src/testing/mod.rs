@@ -1,5 +1,5 @@
-//! A series of tests, called scenes, for your own [`Broker`](tower_sse::hub::broker::Broker)
-//! (feature `testing`).
+//! Tests, called scenes, for your own [`Broker`](tower_sse::hub::broker::Broker) (feature
+//! `testing`).
 //!
 //! Implement [`World`] to provide an empty log of your broker, and [`check`] plays the scenes. They
 //! test [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do), only through
@@ -48,8 +48,7 @@
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, changes line
 //!   ends, letters or spaces, or treats a topic's last event differently
 //! - `names_and_data_cannot_inject`: treats the program's text as the broker's syntax
-//! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names, comments or
-//!   reconnection times
+//! - `extremes_are_kept_or_refused`: mixes up long topics, names, comments or reconnection times
 //! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
@@ -66,10 +65,8 @@
 //!   knows
 //! - `forged_ids_are_told`: accepts ids with numbers that it cannot have assigned
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
-//! - `ends_are_the_same_everywhere`: forgets the end of a topic, for example when it loads the
-//!   history
-//! - `ended_names_become_free`: frees the names of ended topics by each process's own clock, or
-//!   never
+//! - `ends_are_the_same_everywhere`: forgets the end of a topic, such as when it loads history
+//! - `ended_names_become_free`: frees ended topics' names by each process's own clock, or never
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without reporting a loss
@@ -79,22 +76,19 @@
 //!   are broken. The scene also causes `roll_back`, if the world can.
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): numbers new events from the start again
-//! - `a_burst_loses_nothing`: skips events when it is behind, stores only a part of large events
-//!   that are published at the same time, or loads only a part of a long history without reporting
-//!   a loss
+//! - `a_burst_loses_nothing`: skips events when it is behind, stores only a part of simultaneous
+//!   large events, or loads only a part of a long history without reporting a loss
 //! - `a_break_loses_nothing` (`cut`), `a_long_break_loses_nothing` (`cut`): does not continue where
 //!   it stopped before the break
-//! - `a_break_while_a_hub_loads_loses_nothing` (`cut`): is ready although a break has ended the
-//!   loading of the history
-//! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, or publishes an event
-//!   twice
+//! - `a_break_while_a_hub_loads_loses_nothing` (`cut`): is ready although a break has stopped its
+//!   loading
+//! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, or twice
 //! - `any_order_of_steps_loses_nothing`: loses events in some order of publishing, moving a client,
 //!   breaking connections, and starting and stopping a process
 //! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaves tasks running, or closes other hubs too
-//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or sends an
-//!   event twice
+//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or twice
 //!
 //! A scene is skipped if the world cannot cause its fault.
 //!
@@ -107,8 +101,7 @@
 //!   paused. The thread is blocked while events are published, so the hub's broker falls behind.
 //! - Each scene gets its own world, which is dropped afterwards. Worlds can share a server if their
 //!   logs have unique names, for example with a counter and the process id.
-//! - If the broker has no sockets, pause tokio's clock (`start_paused`), and the test takes no
-//!   time.
+//! - Without sockets, pause tokio's clock (`start_paused`), and the test takes no time.
 //!
 //! # What the scenes cannot find
 //!
@@ -120,22 +113,19 @@
 //! - An event that is published although the broker reported it as refused, unless a connection
 //!   breaks after the server has stored the event and before it replies.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - A process that dates an event by when it read the event, unless the event is part of the
-//!   history.
+//! - A process that dates events by when it read them, except those of the history.
 //! - A connected process that does not report entries that were trimmed before it read them. The
 //!   scenes call `trim` only after connected clients have received all events, and then check the
 //!   clients of a new process.
 //! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
-//!   count only tasks, and notice only if at least as many are left as hubs or futures were
-//!   dropped.
+//!   count only tasks, and only notice if as many are left as hubs were dropped.
 //! - A limit that no scene reaches: 5,000 events published at the same time, 1,000 during a break,
 //!   a history of 5,000 events, 4 KiB for topics, event names and comments, or 40 events of 60 kB
 //!   at the same time.
 //! - Different topics that a broker treats as one, except the examples in
 //!   `names_and_data_cannot_inject`.
 //! - A blocked thread. It can even block the test, past any time limit.
-//! - The order of events published at the same time. The scenes accept any order that is the same
-//!   in all processes.
+//! - The order of events published at the same time, if it is the same in all processes.
 //! - A delay of less than 10 seconds.
 //!
 //! # A world of child processes
@@ -151,8 +141,7 @@
 //!   history is loaded. The broker in the test feeds its hub from these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line of the child.
-//! - The child's first line is your broker's name. `start` fails if the children of one world have
-//!   different names.
+//! - The child's first line is your broker's name. `start` fails if the names in a world differ.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test, and let the child
 //! answer the calls of your [`Log`](crate::Log).

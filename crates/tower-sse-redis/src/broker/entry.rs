@@ -17,8 +17,7 @@ const END: &str = "end";
 pub(super) const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
 pub(crate) const SKIP: &str = "skip";
-/// The field that distinguishes a `skip` from others with the same id. In a `gap`, the value of
-/// [`GAP`] does.
+/// The field that distinguishes a `skip` from others with its id, as the value of [`GAP`] does.
 pub(crate) const NONCE: &str = "nonce";
 
 /// The maximum size of an event's topic, data, name and comment together, in bytes. Each process
@@ -178,8 +177,7 @@ pub(crate) fn fingerprint<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -
     hash
 }
 
-/// Mixes up to eight bytes into a hash: the halves of a 128-bit product depend on all bits of both
-/// factors.
+/// Mixes up to eight bytes into a hash, by the halves of a 128-bit product.
 fn mix(hash: u64, bytes: &[u8]) -> u64 {
     let mut word = [0; size_of::<u64>()];
     word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
@@ -187,8 +185,7 @@ fn mix(hash: u64, bytes: &[u8]) -> u64 {
     (product as u64) ^ ((product >> u64::BITS) as u64)
 }
 
-/// The id of an entry of a Redis stream: the time in milliseconds and a counter, as in
-/// `1716200000000-7`.
+/// The id of an entry of a Redis stream: milliseconds and a counter, as in `1716200000000-7`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct StreamId {
     pub(crate) milliseconds: u64,

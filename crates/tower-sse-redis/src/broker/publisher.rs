@@ -47,8 +47,7 @@ impl Publisher for RedisPublisher {
 }
 
 impl RedisPublisher {
-    /// Publishes an event and awaits its acknowledgement, without a deadline. `is_sent` is `true`
-    /// meanwhile.
+    /// Publishes an event and awaits its acknowledgement, while `is_sent` is `true`. No deadline.
     async fn acknowledged(
         &self,
         event: &AddEvent,

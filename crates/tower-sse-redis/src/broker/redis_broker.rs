@@ -8,8 +8,8 @@ use super::redis_stream::{Clock, Connector};
 use super::stream_log::{LogState, StreamLog};
 use crate::{BrokerStats, Error, Health, Redis, server::servers::Servers};
 
-/// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs of several processes share the
-/// events of one stream.
+/// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs in several processes share a
+/// stream.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct RedisBroker {
@@ -90,7 +90,7 @@ impl Broker for RedisBroker {
         format!("redis:{}", self.key)
     }
 
-    /// Connects and loads the history. Then a task follows the stream until the hub is closed or
+    /// Connects and loads the history. A task follows the stream until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<RedisPublisher, Error> {
         let Self { servers, key, max_events, max_age, publish_deadline, pause, health, stats } =
@@ -140,8 +140,7 @@ impl RedisBroker {
     ///
     /// Processes load their history from the stream, and catch up from it after a disconnection. So
     /// set the limit to the total rate of events, multiplied by the maximum age in the hub's
-    /// retention or by the longest expected disconnection, whichever is longer. Set the same limit
-    /// in all processes.
+    /// retention or by the longest expected disconnection, whichever is longer, in all processes.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -189,8 +188,8 @@ impl RedisBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. A [timeout](crate::Redis::timeout) shorter than `deadline` is raised
-    /// to it for this broker.
+    /// default is 2 seconds. A shorter [timeout](crate::Redis::timeout) is raised to `deadline` for
+    /// this broker.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -37,8 +37,7 @@ const SURVEY: &str = include_str!("lua/survey.lua");
 /// may be too slow for them.
 const FIRST_ID: &str = include_str!("lua/first_id.lua");
 
-/// The number of entries of a stream, the id of the oldest one, and the memory in bytes, if it is
-/// known.
+/// The number of entries of a stream, the id of the oldest, and the memory in bytes, if known.
 pub(crate) type Survey = (u64, StreamId, Option<u64>);
 
 /// The Redis stream of one hub, over one connection.
@@ -250,8 +249,7 @@ impl RedisStream {
         }
     }
 
-    /// Returns the text of the error about an entry that no process can read, and after which none
-    /// can publish.
+    /// Returns the error text about an entry that stops all reading and publishing.
     fn out_of_range(&self, id: StreamId) -> String {
         let key = &self.key;
         format!(
@@ -270,8 +268,7 @@ fn nonce() -> String {
     fastrand::u64(..).to_string()
 }
 
-/// The precision of the estimate in milliseconds, without the delay of a reply, because entries
-/// have the same delay.
+/// The precision of the estimate in milliseconds, apart from the delay of replies and entries.
 const PRECISION: u64 = 10;
 
 /// An estimate of the clock of the Redis server, whose time is in the ids of entries.
@@ -333,8 +330,7 @@ impl Connector {
         Self { route: Route::new(servers), reply_timeout, key, clock, name }
     }
 
-    /// Opens two connections to one server: one for the reader, whose reads block, and one for
-    /// publishers.
+    /// Opens two connections to one server: for the reader, whose reads block, and for publishers.
     pub(crate) async fn connect(&self) -> Result<Connections<2, RedisStream>, Error> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.route.servers.timeout))

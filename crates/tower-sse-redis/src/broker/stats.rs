@@ -67,10 +67,9 @@ pub struct LogStats {
     pub max_events: u64,
     /// The age of the oldest entry, by the server's clock.
     ///
-    /// The limit is too low if this age is less than [`retention_age`](Self::retention_age) while
-    /// the stream has [`max_events`](Self::max_events) entries. Then a new process loads only a
-    /// part of the history, and a process that is disconnected for longer than this age loses
-    /// events.
+    /// The limit is too low if this is less than [`retention_age`](Self::retention_age) while the
+    /// stream has [`max_events`](Self::max_events) entries. Then a new process loads only a part of
+    /// the history, and a process that is disconnected for longer than this loses events.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,

@@ -124,8 +124,7 @@ pub(crate) struct Sync {
 #[derive(Clone, Debug)]
 pub(crate) struct Renew {
     pub(crate) run: RunId,
-    /// The number of entries that the stream must have. With `None`, the store does not look at the
-    /// stream.
+    /// The number of entries that the stream must have. `None` does not look at the stream.
     pub(crate) entries: Option<u64>,
 }
 
@@ -202,8 +201,8 @@ pub(crate) enum EndMode {
     /// the run, this acts like [`Void`](Self::Void) before the run has begun, and otherwise ends it
     /// with the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
     Release,
-    /// The run has ended, and its owner needs the memory. Deletes its claim and its stream, unless
-    /// it is live after all.
+    /// The run has ended, and its owner needs the memory. Deletes its keys, unless it is live after
+    /// all.
     Forget,
     /// The run was replaced. Deletes its stream, unless the run has the key.
     Discard,
@@ -310,8 +309,7 @@ pub(crate) enum RenewReply {
         /// The time for which a client of another process still watches the run.
         watched: Duration,
     },
-    /// The run is not live in this process, or its stream has other entries than expected: send a
-    /// `Sync`.
+    /// The run is not live here, or its stream has other entries than expected: send a `Sync`.
     Unsure,
 }
 
@@ -344,8 +342,7 @@ pub(crate) enum EndReply {
     Running,
     /// The run is void, or was forgotten. Sent only to `Void`, `Release`, `Forget` and `Discard`.
     Freed,
-    /// The store does not have the events that the owner has exported: send a `Sync`. Sent only to
-    /// `Own`.
+    /// The store lacks events that the owner has exported: send a `Sync`. Sent only to `Own`.
     Behind,
     /// The owner is not dead. Sent only to `Bury`, `Inherit` and `Cancel`, which has asked the
     /// owner.
@@ -369,8 +366,7 @@ pub(crate) enum CheckReply {
     Void,
     /// This run has ended, and no longer has the key. Its stream may still be kept.
     Other { newest: u64, head: Option<Bytes> },
-    /// The key has no run, or one that ended earlier: this run was forgotten, or its claim was
-    /// lost.
+    /// The key has no run, or an earlier one: this run was forgotten, or its claim was lost.
     Gone,
 }
 
@@ -414,16 +410,14 @@ pub(crate) enum Push {
 pub(crate) enum Failure {
     /// The store cannot be reached, or does not accept the command at present. Nothing was changed.
     Unavailable,
-    /// The server cannot serve this connection. Nothing was changed. A new connection can lead to
-    /// another server.
+    /// The server cannot serve this connection, but another one may. Nothing was changed.
     WrongServer,
     /// The script is not loaded. Nothing was changed.
     NoScript,
     /// The reply is missing. The command may have been executed, or be executed later.
     Lost,
-    /// A script may have stopped halfway. This run's keys need not be the cause, because some
-    /// versions of Redis send the same code if the user lacks a permission for one of the script's
-    /// commands.
+    /// A script may have stopped halfway. This run's keys need not be the cause: some versions of
+    /// Redis send the same code if the user lacks a permission for one of its commands.
     Stopped,
     /// The command failed for this run alone, such as on a key of another type.
     Run,
@@ -476,8 +470,7 @@ pub(crate) enum Incoming {
     /// Another process has ended, asks to stop, or watches a run of this process, which then
     /// synchronizes the run. A forged hint therefore costs only a command.
     Hint(Epoch),
-    /// Another run has taken the key of a run of this process, live or ended. Requests no longer
-    /// find the earlier run.
+    /// Another run has taken the key of this run, live or ended, which requests no longer find.
     Replaced(Epoch),
     /// A process has not been seen for most of a lease. This process looks after its runs.
     Silent(ProcessId),

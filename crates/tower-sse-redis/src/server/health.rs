@@ -37,8 +37,7 @@ impl Health {
         self.common.is_ready()
     }
 
-    /// Returns the text of the newest error, even after the connection has recovered, or `None` if
-    /// there was no error.
+    /// Returns the text of the newest error, if any, even after the connection has recovered.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.common.last_error().map(|error| with_sources(&error))
@@ -49,8 +48,7 @@ impl Health {
     /// Redis deletes the keys, a hub's stream loses all of its events. Running runs are
     /// [restored](tower_sse::runs#several-processes), but ended ones can be lost.
     ///
-    /// A `volatile-…` policy lets Redis delete the keys of runs, which expire, but not a hub's
-    /// stream.
+    /// A `volatile-…` policy affects the keys of runs, which expire, but not a hub's stream.
     #[must_use]
     pub fn evicts(&self) -> bool {
         self.evicts.load(Relaxed)

@@ -109,8 +109,7 @@ impl FromRedisValue for Lineage {
         let info: String = from_redis_value(reply)?;
         let is_kept = |line: &&str| LINES.split(' ').any(|it| line.split(':').next() == Some(it));
         let mut lines: Vec<_> = info.lines().filter(is_kept).map(str::to_owned).collect();
-        // The client has sent commands, so a server without counts does not report them, and proves
-        // nothing.
+        // The client has sent commands, so a server without any counts proves nothing.
         if !info.contains("cmdstat_") {
             lines.push(fastrand::u64(..).to_string());
         }

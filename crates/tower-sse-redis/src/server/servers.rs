@@ -76,8 +76,8 @@ impl Servers {
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
     }
 
-    /// Returns the name of connections in `CLIENT LIST`: by default the key, the host and the id of
-    /// the process.
+    /// Returns the connections' name in `CLIENT LIST`: by default the key, the host and the process
+    /// id.
     pub(crate) fn connection_name(&self, key: &str) -> String {
         let name = self.client_name.clone().unwrap_or_else(|| {
             let host = fs::read_to_string("/proc/sys/kernel/hostname");

@@ -30,8 +30,7 @@ pub fn set_dialer(dial: impl Fn(&str) -> Dialing + 'static) {
     DIALER.set(Some(Rc::new(dial)));
 }
 
-/// A connection of the Redis client over a simulated transport. Its task ends with the last clone,
-/// as over TCP.
+/// A Redis client's connection over a simulated transport. Its task ends with the last clone.
 #[derive(Clone, Debug)]
 pub(crate) struct MultiplexedConnection {
     connection: ClientConnection,

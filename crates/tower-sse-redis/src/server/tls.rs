@@ -30,12 +30,10 @@ impl Tls {
         self
     }
 
-    /// Sets the client's certificate and private key, in PEM format. In `certificates`, the
-    /// client's certificate comes first, and those of its issuers follow. By default, the client
-    /// has no certificate.
+    /// Sets the client's certificate and private key, in PEM format. `certificates` begins with the
+    /// client's certificate, followed by those of its issuers. The default is none.
     ///
-    /// A server that does not accept the certificate closes the connection, so connecting can fail
-    /// with `broken pipe`.
+    /// A server that rejects the certificate closes the connection, perhaps with `broken pipe`.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let (client_cert, client_key) = (certificates.into(), key.into());
         self.identity = Some(ClientTlsConfig { client_cert, client_key });
@@ -44,8 +42,7 @@ impl Tls {
 
     /// Sets the name that the server's certificate must have. The default is the host of the URL.
     ///
-    /// Set the name if the URL has an IP address, or the name of a proxy, instead of the name in
-    /// the certificate.
+    /// Set it if the URL has an IP address or a proxy's name instead of the certificate's name.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self

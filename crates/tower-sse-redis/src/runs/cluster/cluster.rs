@@ -175,8 +175,7 @@ async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Expor
     }
 }
 
-/// The keys that requests of this process are claiming, so that requests for one key claim it one
-/// after the other.
+/// The keys that requests of this process are claiming, one request at a time for each key.
 #[derive(Default)]
 pub(crate) struct KeyLocks {
     /// The locked keys. Each token is cancelled when its key is unlocked.
@@ -190,8 +189,7 @@ pub(crate) struct KeyLock<'l> {
 }
 
 impl KeyLocks {
-    /// Locks a key. If another request has locked it, returns a token that is cancelled when the
-    /// key is unlocked.
+    /// Locks a key, or returns a token that is cancelled when another request unlocks it.
     pub(crate) fn try_lock(&self, key: &RunKey) -> Result<KeyLock<'_>, CancellationToken> {
         match lock(&self.locks).entry(key.clone()) {
             Entry::Occupied(locked) => Err(locked.get().clone()),

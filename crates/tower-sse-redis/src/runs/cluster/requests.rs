@@ -20,8 +20,8 @@ use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 /// The highest sequence number of an id. Stores represent all numbers up to it exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// The number of looks before a request is refused. After a pause of the process, one look can take
-/// longer than a lease.
+/// The number of looks before a request is refused. After a pause, one can take longer than a
+/// lease.
 const MIN_LOOKS: u32 = 4;
 /// How long a request to stop a run waits before it first looks whether the owner has stopped it.
 const MIN_STOP_PAUSE: Duration = Duration::from_millis(5);
@@ -35,8 +35,7 @@ enum Found {
     Claimable(Option<RunId>),
     /// A run that has changed since the look.
     Changed,
-    /// A run to which no client can attach. It may have ended since the look, and another run may
-    /// have the key.
+    /// A run to which no client can attach. It may have ended, and another run may have the key.
     Unopened(RunId, StartError),
 }
 
@@ -259,8 +258,7 @@ impl Cluster {
         })
     }
 
-    /// Returns the record of a live run for a client without an id. Returns `None` if the caller
-    /// has to look again.
+    /// Returns the record of a live run for a client without an id, or `None` to look again.
     async fn live(
         &self,
         run: &RunId,
@@ -268,8 +266,7 @@ impl Cluster {
         liveness: Liveness,
     ) -> Result<Option<Arc<Record>>, StartError> {
         if *process == self.id {
-            // The request has left, or the call returned no event stream, so there never was a run.
-            // Release the claim.
+            // The request has left, or the call returned no event stream: release the claim.
             let own = self.exports.record(run).filter(|own| own.phase() != Phase::Void);
             match own {
                 Some(record) if record.phase().is_live() => {
@@ -315,8 +312,7 @@ impl Cluster {
         Some(record)
     }
 
-    /// Returns the live run with this key at this process. Clients get it even if the store cannot
-    /// be reached.
+    /// Returns this process's live run with this key, even if the store cannot be reached.
     pub(super) fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.process.peek(key).filter(|record| record.phase().is_live())
     }
@@ -447,8 +443,8 @@ impl Cluster {
 /// The result of a claim, for the request.
 type Confirmed = Result<Option<Producer>, StartError>;
 
-/// A claim that was sent. If it is dropped before it is settled, it is released, because the store
-/// may have executed it.
+/// A claim that was sent. Dropped before it is settled, it is released: the store may have executed
+/// it.
 struct SentClaim<'a> {
     exports: &'a Exports,
     /// `None` once the claim is settled.

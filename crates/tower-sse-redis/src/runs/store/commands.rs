@@ -18,21 +18,19 @@ pub(super) struct Scope {
     pub(super) kept_for: Duration,
 }
 
-/// The size above which a batch is followed by an empty entry, which scripts read instead of the
-/// batch.
+/// The size above which an empty entry follows a batch, which scripts read instead of it.
 const LARGE_BATCH: usize = 4 * 1024;
 
 /// An upper bound on the size of a command without its keys and events.
 const SPARE: usize = 64;
 
-/// The maximum number of leases that one command renews, which takes Redis up to half a
-/// millisecond.
+/// The maximum number of leases that one command renews. That takes up to half a millisecond.
 const MAX_RENEWALS: usize = 64;
 /// The maximum number of runs that one command checks.
 const MAX_CHECKS: usize = 32;
 
-/// The maximum size of a page, and of a push. A larger event is loaded in parts. A batch of several
-/// events is not larger.
+/// The maximum size of a page, a push, and a batch of several events. Larger events are loaded in
+/// parts.
 const PAGE_BYTES: usize = 64 * 1024;
 /// The maximum number of entries of a page, which takes Redis up to half a millisecond.
 const PAGE_ENTRIES: usize = 256;
@@ -234,8 +232,7 @@ impl Encoder<'_> {
     }
 }
 
-/// Returns a command with space for this number of arguments, the longest of which have `len` bytes
-/// together.
+/// Returns a command with space for this number of arguments, the longest with `len` bytes.
 fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     let mut command = Cmd::with_capacity(arguments, len + SPARE);
     command.arg(name);

@@ -24,8 +24,7 @@
 //!
 //! The braces are a part of the name. Outside of a cluster, they have no effect. In a cluster,
 //! `prefix` has a hash tag of its own: Redis takes the first one of a name, so all keys are in one
-//! slot. Channels contain the number of the database, because Redis delivers messages across
-//! databases.
+//! slot. Channels contain the database's number, because Redis delivers messages across databases.
 //!
 //! A session in a cluster begins with `join`, whatever server it had before: a node that no longer
 //! has the keys redirects this command. A session ends when a node redirects any other command.

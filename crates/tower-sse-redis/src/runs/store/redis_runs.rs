@@ -4,8 +4,7 @@ use crate::{Health, Redis, server::servers::Servers};
 
 /// The minimum of [`RedisRuns::lease`].
 const MIN_LEASE: Duration = Duration::from_secs(2);
-/// The maximum of [`RedisRuns::lease`]. Adding a longer time to an instant, or to Redis' clock,
-/// could overflow.
+/// The maximum of [`RedisRuns::lease`]: a longer time could overflow an instant or Redis' clock.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A store that shares the [`Runs`](tower_sse::runs::Runs) of several processes on one Redis server
@@ -58,8 +57,8 @@ impl RedisRuns {
     /// - a quarter of the lease: the interval at which the other process checks the run
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
-    /// seconds ago. The sum assumes that Redis answers at once. After the error, a request can
-    /// start the run again.
+    /// seconds ago. Slow answers of Redis add to it. After the error, a request can start the run
+    /// again.
     ///
     /// A longer lease tolerates longer pauses, and needs fewer renewals. A lease of more than ten
     /// years counts as ten years.

@@ -125,8 +125,8 @@ impl RedisStore {
     }
 
     /// Starts passing on a run's pushes. Once the future is ready, every later push is passed on or
-    /// reported as [lost](crate::runs::seam::Incoming::LostPushes). The store subscribes again
-    /// after a break.
+    /// reported as [lost](crate::runs::seam::Incoming::LostPushes). It subscribes again after a
+    /// break.
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
         let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;
         let channel = scope.keys.channel(run);

@@ -97,16 +97,14 @@ impl Session {
         let replies = connection.send_packed_commands(commands, 0, commands.len()).await;
         if replies.is_err() {
             // The server may still execute the commands. Before anything else, the next session
-            // makes the server close this connection, so that it does not execute them after later
-            // ones.
+            // makes it close this connection, so that they do not follow later ones.
             self.ended.cancel();
         }
         replies
     }
 
     /// Sends a command over the connection for loads, until the session ends. If that connection
-    /// breaks, tries another one. After three attempts, the reply cannot be loaded, and this fails
-    /// with [`Failure::Run`].
+    /// breaks, tries another one, and fails with [`Failure::Run`] after three attempts.
     pub(super) async fn load(&self, endpoint: &Endpoint, command: &Cmd) -> Result<Value, Failure> {
         let loading = async {
             for _ in 0..LOAD_ATTEMPTS {
@@ -160,8 +158,7 @@ impl Session {
     }
 
     /// Checks that the connection for commands works, and leads to the same server. Also renews the
-    /// key `data`, notices if it is missing, which means a loss, and learns whose runs this process
-    /// looks after.
+    /// key `data`, notices its loss, and learns whose runs this process looks after.
     pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<ServerInfo, Error> {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify()).await)?;

@@ -66,8 +66,8 @@ fn begin(mirror: &Mirror, newest: u64, head: Option<Bytes>) {
 }
 
 impl Mirrors {
-    /// Checks a mirror for a client, which shows the owner that the run is watched. Ends the run if
-    /// the owner is dead.
+    /// Checks a mirror for a client, so the owner treats the run as watched. Ends the run of a dead
+    /// owner.
     pub(super) async fn watch(&self, mirror: &Arc<Mirror>) -> Checked {
         let is_starting = mirror.record().is_some_and(|record| record.phase() == Phase::Starting);
         let mut checked = Checked::default();
@@ -98,8 +98,7 @@ fn is_buried(result: &Result<Reply, Failure>) -> bool {
 /// The maximum number of commands in a pipeline.
 pub(super) const MAX_COMMANDS: usize = 512;
 
-/// Checks the mirrors at this interval, until the process's [`Runs`](tower_sse::runs::Runs) is
-/// dropped.
+/// Checks the mirrors at this interval, until the [`Runs`](tower_sse::runs::Runs) is dropped.
 pub(crate) async fn supervise(mirrors: Weak<Mirrors>, interval: Duration) {
     while caught(run(&mirrors, interval)).await.is_none() {}
 }

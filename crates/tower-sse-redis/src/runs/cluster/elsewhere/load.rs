@@ -45,8 +45,7 @@ impl Load {
             let result = self.load_all(mirrors).await;
             match (&result, self.mirror.record()) {
                 (Ok(()), Some(record)) if has_ended => {
-                    // The run's call returned no event stream, and another run has since taken the
-                    // key.
+                    // The call returned no event stream, and another run has since taken the key.
                     if record.phase() == Phase::Starting && record.newest() == 0 {
                         self.mirror.copy.void();
                     } else {

@@ -24,8 +24,7 @@ pub(crate) struct Mirror {
 }
 
 struct MirrorState {
-    /// The event after which the record begins. `None` once the store has reported its newest
-    /// event.
+    /// The event after which the record begins, until the store has reported its newest event.
     start: Option<u64>,
     /// The newest event that the store is known to have.
     stored: u64,
@@ -185,8 +184,7 @@ impl Mirror {
                 }
             }
             Push::Newest(newest) => return newest > record.newest(),
-            // A starting record must be loaded: clients are only served once the load finds the
-            // head.
+            // Load a starting record: clients are only served once the head is found.
             Push::End(_) if record.phase() == Phase::Starting => return true,
             Push::End(end) => return !self.apply_end(&record, end),
             Push::Void => self.copy.void(),
@@ -240,8 +238,7 @@ impl Mirror {
     fn apply_end(&self, record: &Record, end: StoredEnd) -> bool {
         let newest = record.newest();
         if newest > end.newest && end.outcome == Outcome::Completed {
-            // The owner did not write this end, because it completes a run only with all of its
-            // events.
+            // The owner did not write this end: it completes a run only with all its events.
             self.copy.lose();
         } else if newest >= end.newest {
             self.copy.end(end.outcome, end.error);

@@ -17,8 +17,7 @@ use tower_sse_broker::tasks::lock;
 /// slow link, all later replies wait for them.
 const MAX_PAGES: usize = 16;
 
-/// The maximum number of requests for one run that wait for events that this process does not have
-/// yet.
+/// The maximum number of requests for a run that wait for events that are not here yet.
 const MAX_WAITERS: usize = 16;
 
 /// Copies of runs of other processes, while a client reads them at this process.
@@ -130,8 +129,8 @@ impl Mirrors {
             let Ok(_waiting) = mirror.waiters.try_acquire() else {
                 return Err(StartError::Unavailable);
             };
-            // The owner may have assigned the id before it exported the event. It exports a watched
-            // run at once.
+            // The owner may have assigned the id before the export. It exports a watched run at
+            // once.
             let watched = async {
                 if self.watch(mirror).await.needs_load {
                     self.start_load(mirror);
@@ -143,8 +142,7 @@ impl Mirrors {
         reached.map_err(|_| StartError::Unavailable)
     }
 
-    /// Returns a record of a run's end, for a client that has seen events up to `after`, which the
-    /// owner did not export.
+    /// Returns a record of a run's end, for a client that has seen an event that was not exported.
     fn end_of(&self, record: &Record, outcome: Outcome, after: u64) -> Arc<Record> {
         let (_, _, error) = record.progress();
         let (end, mirror) = self.process.mirror(record.key.clone(), record.epoch, after);

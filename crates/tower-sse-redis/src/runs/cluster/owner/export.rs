@@ -24,8 +24,7 @@ const MAX_BATCHES: usize = 4;
 /// The error of a run that made the exporter panic.
 pub(super) const BROKEN: &str = "the export of the run panicked";
 
-/// The state of one run's export: what the store has of the run, and when it needs its next
-/// command.
+/// The state of one run's export: what the store has, and when the next command is due.
 pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
     /// The time of the run's next command.
@@ -48,8 +47,7 @@ pub(crate) struct Export {
     pub(super) stored: StoredBatches,
     /// The memory in the store, apart from the batches, the run's head and its error.
     overhead: Overhead,
-    /// The length of the head, which is in the claim, and at the beginning and the end of the
-    /// stream.
+    /// The length of the head, which is in the claim, and at both ends of the stream.
     head_len: usize,
     /// The bytes of this run that the queue's `live_bytes` includes.
     pub(super) counted: usize,
@@ -180,8 +178,7 @@ impl Export {
         self.is_done() && self.sync.is_in_step()
     }
 
-    /// Returns whether the run is live in the store, according to the replies that its owner has
-    /// received.
+    /// Returns whether the run is live in the store, according to the replies so far.
     pub(crate) const fn is_in_step(&self) -> bool {
         !self.is_done() && self.sync.is_in_step()
     }
@@ -496,8 +493,7 @@ impl Export {
 pub(crate) struct SyncState {
     /// Whether the next plan has a `Sync`, or the last plan had one. The reply settles the state.
     is_due: bool,
-    /// Whether a `Sync` was requested since the last plan. Then a reply to an earlier `Sync` is out
-    /// of date.
+    /// Whether a `Sync` was requested since the last plan, so that an earlier reply is out of date.
     is_asked: bool,
     /// Whether the `Sync` creates lost keys again. Otherwise, it reports the loss.
     pub(crate) restores: bool,

@@ -79,8 +79,7 @@ async fn export(
             }
             // Another run has the key.
             Effect::Over(Outcome::Cancelled) => _ = process.cancel_record(&record, None),
-            // Only the owner completes a run, so any other outcome means that another process has
-            // interrupted it.
+            // Only the owner completes a run. Otherwise, another process has interrupted it.
             Effect::Over(_) => process.fence(&record),
             Effect::Lost(reason) => process.lose(&record, reason),
         }
@@ -232,8 +231,7 @@ impl Exports {
         self.lock().plan(connection, options)
     }
 
-    /// Applies the replies to a plan. Returns the runs that the exporter has to change, each with
-    /// the effect.
+    /// Applies the replies to a plan. Returns each run that the exporter must change, and how.
     pub(crate) fn apply(
         &self,
         targets: Vec<Target>,

@@ -59,8 +59,7 @@ impl Queue {
         self.exports.insert(epoch, export);
     }
 
-    /// Makes a run due at a time, unless it is due earlier. Returns whether it is now due before all
-    /// others.
+    /// Makes a run due at a time, unless it is due earlier. Returns whether it is now due first.
     pub(super) fn hasten(
         &mut self,
         epoch: Epoch,
@@ -84,8 +83,7 @@ impl Queue {
         self.ended.replace(epoch, Instant::now() + self.timing.lease * 2);
     }
 
-    /// Takes the commands that are due. Without replies, the plan's runs are due again after a
-    /// beat.
+    /// Takes the commands that are due. Without replies, their runs are due again after a beat.
     pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
         let now = Instant::now();
         let mut plan = Plan::default();
@@ -121,8 +119,7 @@ impl Queue {
         plan
     }
 
-    /// Adds the renewals that are almost due, because one call for all costs less than one call for
-    /// each.
+    /// Adds the renewals that are almost due, because one call costs less than several.
     fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
         for (due, epoch) in early.skip_while(|(due, _)| *due <= now) {
@@ -138,8 +135,7 @@ impl Queue {
         }
     }
 
-    /// Applies the replies to a plan. Returns the runs that the exporter has to change, each with
-    /// the effect.
+    /// Applies the replies to a plan. Returns each run that the exporter must change, and how.
     pub(super) fn apply(
         &mut self,
         targets: Vec<Target>,

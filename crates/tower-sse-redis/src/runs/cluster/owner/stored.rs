@@ -89,8 +89,8 @@ impl StoredRuns {
 
     /// Removes a run that must be deleted, and returns how: a run that exceeds its owner's limit,
     /// or was replaced long enough ago. If all runs in the store, including `live` bytes of running
-    /// ones, exceed `limit` bytes, removes a replaced run, or else the run that the store would
-    /// delete first.
+    /// ones, exceed `limit` bytes, removes a replaced run, or the run that the store would delete
+    /// first.
     pub(super) fn evict(
         &mut self,
         now: Instant,
