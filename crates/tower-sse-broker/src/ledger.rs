@@ -162,8 +162,8 @@ impl Ledger {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }
 
-    /// Handles the acknowledged entries before `number`, which the reader has passed without meeting
-    /// them.
+    /// Handles the acknowledged entries before `number`, which the reader has passed without
+    /// meeting them.
     fn lose_before(&mut self, number: u64) {
         while let Some(pending) = self.pending.front()
             && pending.entry.number < number

@@ -6,9 +6,7 @@ use tower_sse_broker::{tasks::lock, with_sources};
 use crate::{Error, ErrorKind};
 
 /// The state of a hub's connections, from
-/// [`PostgresBroker::health`](crate::PostgresBroker::health).
-///
-/// Clones share the same state. A readiness probe:
+/// [`PostgresBroker::health`](crate::PostgresBroker::health). Clones share it. A readiness probe:
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};
@@ -106,11 +104,8 @@ impl Health {
     }
 }
 
-/// The statistics of a hub's log, for metrics, from
-/// [`PostgresBroker::stats`](crate::PostgresBroker::stats).
-///
-/// Clones share the same statistics. [`Health::waiting`] returns the statistics of the
-/// [inbox](crate#how-it-works).
+/// The statistics of a hub's log, from [`PostgresBroker::stats`](crate::PostgresBroker::stats).
+/// Clones share them. [`Health::waiting`] has those of the [inbox](crate#how-it-works).
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     health: tower_sse_broker::Health<Error>,
@@ -141,10 +136,9 @@ impl BrokerStats {
         Self { health, log: Arc::default() }
     }
 
-    /// Returns how many losses this process has detected since it loaded the history.
-    ///
-    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, including those for events that the hub has evicted.
+    /// Returns how many losses this process has detected since it loaded the history, each of any
+    /// number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all gaps sent to
+    /// clients, including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()

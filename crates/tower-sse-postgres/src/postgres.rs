@@ -32,7 +32,8 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Creates a `Postgres` from a connection string or URL, in the forms that [libpq takes][libpq]:
+    /// Creates a `Postgres` from a connection string or URL, in the forms that [libpq
+    /// takes][libpq]:
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`

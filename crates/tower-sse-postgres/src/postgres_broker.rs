@@ -52,8 +52,8 @@ impl PostgresBroker {
         self.settings.health.clone()
     }
 
-    /// Returns a handle to the statistics of the log, for metrics. The handle stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    /// Returns a handle to the statistics of the log, valid for as long as
+    /// [`health`](Self::health).
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()

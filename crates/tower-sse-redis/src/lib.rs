@@ -104,14 +104,9 @@
 //!
 //! # TLS
 //!
-//! For `rediss://`, enable feature `tls`, which uses rustls. Root certificates come from the first
-//! of these that applies:
-//!
-//! 1. `Redis::tls`, if it sets an authority
-//! 2. the file in the variable `SSL_CERT_FILE`, if it is set
-//! 3. the operating system
-//!
-//! `Redis::tls` also sets a client certificate and the server's name.
+//! For `rediss://`, enable feature `tls`, which uses rustls. Root certificates come from
+//! `Redis::tls`, else from the file in the variable `SSL_CERT_FILE`, else from the operating
+//! system. `Redis::tls` also sets a client certificate and the server's name.
 //!
 //! Install a crypto provider before you connect: add `rustls` to your dependencies, and call
 //! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.

@@ -120,7 +120,7 @@ impl Redis {
     }
 
     /// Sets the certificates of TLS connections (feature `tls`). By default, the [root certificates
-    /// of the machine](crate#tls) are trusted, and the client has none.
+    /// of the machine](crate#tls) are trusted, and the client sends none.
     ///
     /// ```no_run
     /// # use std::fs;

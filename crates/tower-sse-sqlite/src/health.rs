@@ -4,9 +4,8 @@ use tower_sse_broker::tasks::lock;
 
 use crate::Error;
 
-/// The state of a hub's file, from [`SqliteBroker::health`](crate::SqliteBroker::health).
-///
-/// Clones share the same state. A readiness probe:
+/// The state of a hub's file, from [`SqliteBroker::health`](crate::SqliteBroker::health). Clones
+/// share it. A readiness probe:
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};
@@ -49,10 +48,8 @@ impl Health {
     }
 }
 
-/// The statistics of a hub's log, for metrics, from
-/// [`SqliteBroker::stats`](crate::SqliteBroker::stats).
-///
-/// Clones share the same statistics.
+/// The statistics of a hub's log, from [`SqliteBroker::stats`](crate::SqliteBroker::stats). Clones
+/// share them.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     pub(crate) health: tower_sse_broker::Health<Error>,
@@ -78,10 +75,9 @@ pub struct LogStats {
 }
 
 impl BrokerStats {
-    /// Returns how many losses this process has detected since it loaded the history.
-    ///
-    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, including those for events that the hub has evicted.
+    /// Returns how many losses this process has detected since it loaded the history, each of any
+    /// number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all gaps sent to
+    /// clients, including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()

@@ -113,8 +113,8 @@ impl SqliteBroker {
         Health { common: self.log.stats.health.clone() }
     }
 
-    /// Returns a handle to the statistics of the log, for metrics. The handle stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    /// Returns a handle to the statistics of the log, valid for as long as
+    /// [`health`](Self::health).
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.log.stats.clone()
@@ -163,8 +163,8 @@ impl SqliteBroker {
         self
     }
 
-    /// Removes events that are older than `age`. The default is one and a half times the maximum age
-    /// in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
+    /// Removes events that are older than `age`. The default is one and a half times the maximum
+    /// age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
     /// About every two seconds, each connected process removes events that are too old. The newest
     /// event always stays. Set the same age, [`max_events`](Self::max_events) and

@@ -9,8 +9,8 @@ use tower_sse_broker::Queued;
 
 use crate::{Error, ErrorKind};
 
-/// The columns of a table. The small ones come first, because SQLite reads a row from its beginning.
-/// `ends` is 1 for the last event of its topic, and 2 for a mark of a loss.
+/// The columns of a table. The small ones come first, because SQLite reads a row from its
+/// beginning. `ends` is 1 for the last event of its topic, and 2 for a mark of a loss.
 const COLUMNS: &str = r#"( -- tower-sse-sqlite, version 1
     id integer primary key autoincrement,
     nonce integer not null default (random() | 1),

@@ -147,8 +147,8 @@ pub(super) async fn after_turns(turns: usize, fault: Fault<'_>) {
     fault.await;
 }
 
-/// Polls a future `polls` times, with the other tasks in between, and drops it. Returns its output if
-/// it was ready by then.
+/// Polls a future `polls` times, with the other tasks in between, and drops it. Returns its output
+/// if it was ready by then.
 pub(super) async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = Box::pin(future);
     for _ in 0..polls {

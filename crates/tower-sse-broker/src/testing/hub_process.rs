@@ -48,8 +48,8 @@ impl HubProcess {
         }
     }
 
-    /// Connects two processes, and publishes the first event of the log. Returns its id, after which
-    /// the clients of the scene resume.
+    /// Connects two processes, and publishes the first event of the log. Returns its id, after
+    /// which the clients of the scene resume.
     pub(super) async fn pair<W: World>(world: &W) -> Result<(Self, Self, EventId), Problem> {
         Self::pair_with(Hub::builder, world).await
     }
@@ -112,7 +112,8 @@ impl HubProcess {
         result.map_err(|error| Problem::caused_by(what, &error))
     }
 
-    /// Publishes an event again and again until it is acknowledged, as a program does after a fault.
+    /// Publishes an event again and again until it is acknowledged, as a program does after a
+    /// fault.
     pub(super) async fn publish_repeatedly(
         &self,
         topic: &str,
@@ -131,8 +132,8 @@ impl HubProcess {
         }
     }
 
-    /// Publishes an event until there is a result. Returns the result, and whether an earlier attempt
-    /// may have published the event.
+    /// Publishes an event until there is a result. Returns the result, and whether an earlier
+    /// attempt may have published the event.
     async fn repeat(
         &self,
         topic: &str,

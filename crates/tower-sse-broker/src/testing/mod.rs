@@ -65,7 +65,7 @@
 //!   knows
 //! - `forged_ids_are_told`: accepts ids with numbers that it cannot have assigned
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
-//! - `ends_are_the_same_everywhere`: forgets the end of a topic, such as when it loads history
+//! - `ends_are_the_same_everywhere`: forgets a topic's end, for example when it loads the history
 //! - `ended_names_become_free`: frees ended topics' names by each process's own clock, or never
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),

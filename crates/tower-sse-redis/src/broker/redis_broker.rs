@@ -73,8 +73,8 @@ impl RedisBroker {
         self.health.clone()
     }
 
-    /// Returns a handle to the statistics of the stream, for metrics. The handle stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    /// Returns a handle to the statistics of the stream, valid for as long as
+    /// [`health`](Self::health).
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()
@@ -160,7 +160,8 @@ impl RedisBroker {
     }
 
     /// Removes entries that are older than `age` by the server's clock, in addition to those that
-    /// [`max_events`](Self::max_events) removes. By default, no entry is removed because of its age.
+    /// [`max_events`](Self::max_events) removes. By default, no entry is removed because of its
+    /// age.
     ///
     /// Set it to free memory after a busy time, or to delete old data. About every two seconds,
     /// each connected process removes the entries that are older than `age`, except the newest of

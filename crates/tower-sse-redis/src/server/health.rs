@@ -5,9 +5,7 @@ use tower_sse_broker::{warn, with_sources};
 use crate::Error;
 
 /// The state of the connections of a hub, from [`RedisBroker::health`](crate::RedisBroker::health),
-/// or of runs, from `RedisRuns::health`.
-///
-/// Clones share the same state. A readiness probe:
+/// or of runs, from `RedisRuns::health`. Clones share it. A readiness probe:
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};

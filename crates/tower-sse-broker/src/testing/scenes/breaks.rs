@@ -149,8 +149,8 @@ fn ample() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
 }
 
-/// Publishes events of at least `size` bytes through both processes at once. Returns their data, and
-/// last the data of an event that follows all others.
+/// Publishes events of at least `size` bytes through both processes at once. Returns their data,
+/// and last the data of an event that follows all others.
 async fn publish_all(
     [a, b]: [&HubProcess; 2],
     name: &str,
@@ -168,8 +168,8 @@ async fn publish_all(
     Ok(events("a").chain(events("b")).chain([last]).collect())
 }
 
-/// Reads up to the last of these events, and checks that all were received, without a gap. Events can
-/// come twice.
+/// Reads up to the last of these events, and checks that all were received, without a gap. Events
+/// can come twice.
 async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
     if let Some(last) = events.last() {
         client.read_until(last).await?;
@@ -183,8 +183,8 @@ async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Probl
     Ok(())
 }
 
-/// Does the same for a client of a hub that has loaded the events, which may keep fewer of them if it
-/// reports that.
+/// Does the same for a client of a hub that has loaded the events, which may keep fewer of them if
+/// it reports that.
 async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
     if is_gap(&client.message("an event or a gap").await?) {
         return Ok(());

@@ -100,8 +100,8 @@ impl SharedRuns for Cluster {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>> {
         Box::pin(async move {
-            // Another process may have replaced the run of this one. Only the store knows whether an
-            // id of another run is valid.
+            // Another process may have replaced the run of this one. Only the store knows whether
+            // an id of another run is valid.
             let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
             let (run, is_certain) = match self.look(key).await {
                 Ok(LookReply::Live { run, .. }) => (run, true),

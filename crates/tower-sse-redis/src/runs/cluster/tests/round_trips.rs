@@ -43,8 +43,8 @@ async fn request_for_a_run_waits_for_one_round_trip() {
     assert_eq!(post(&other).await, 1, "another one elsewhere");
 }
 
-/// Starts the run, or finds it, by many clients at once. Returns the number of round trips until the
-/// last one is answered.
+/// Starts the run, or finds it, by many clients at once. Returns the number of round trips until
+/// the last one is answered.
 async fn post_many(process: &Process) -> u32 {
     process.store.faults().delay = TRIP;
     let started = Instant::now();

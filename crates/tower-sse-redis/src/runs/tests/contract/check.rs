@@ -74,8 +74,8 @@ async fn begun(scene: &Scene<Redis>, count: usize) -> Vec<RunId> {
     runs
 }
 
-/// Sends the commands with another one between them, in this number of calls of scripts. Returns the
-/// replies.
+/// Sends the commands with another one between them, in this number of calls of scripts. Returns
+/// the replies.
 async fn execute(scene: &Scene<Redis>, mut commands: Vec<Command>, calls: u32) -> Vec<String> {
     let middle = commands.len() / 2;
     commands.insert(middle, look(&run("a1")));

@@ -1,9 +1,9 @@
 //! The promises of the store that processes share, in memory and on a real Redis server.
 //!
-//! A scene is a test of both stores, named `memory` and `redis` in a module of the scene's name. Those
-//! of commands are in `claim`, `replace`, `sync`, `end`, `check`, `fence`, `holes` and `streams`, those
-//! of programs whose processes share runs in `shared` and `losses`. The other modules test what Redis alone
-//! promises.
+//! A scene is a test of both stores, named `memory` and `redis` in a module of the scene's name.
+//! Those of commands are in `claim`, `replace`, `sync`, `end`, `check`, `fence`, `holes` and
+//! `streams`, those of programs whose processes share runs in `shared` and `losses`. The other
+//! modules test what Redis alone promises.
 
 /// Tests a scene with each store. The clock of the store in memory is paused.
 macro_rules! scenes {
@@ -90,7 +90,8 @@ const LEASE: Duration = Duration::from_secs(8);
 /// The grace period of this lease: three eighths.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Starts a Redis server for a test of what it alone promises. Returns `None` if it is not installed.
+/// Starts a Redis server for a test of what it alone promises. Returns `None` if it is not
+/// installed.
 async fn redis() -> Option<Scene<Redis>> {
     Scene::start().await
 }

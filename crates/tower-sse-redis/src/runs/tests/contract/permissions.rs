@@ -38,7 +38,8 @@ async fn generate(source: &Source, time: Duration) -> Vec<String> {
     sent
 }
 
-/// Asks for the run at another process for a time. The process would start the run again if it could.
+/// Asks for the run at another process for a time. The process would start the run again if it
+/// could.
 async fn ask(program: &Program<Wire>, time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {

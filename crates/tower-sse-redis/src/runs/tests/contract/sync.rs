@@ -86,8 +86,8 @@ async fn watching_process_is_reported(scene: Scene<impl World>) {
     assert_eq!(scene.renew("a1", "p", None).await, "renewed");
 }
 
-/// The owner pushes no batch of a run that no process watches, so a client that begins to watch needs
-/// the number of the newest event.
+/// The owner pushes no batch of a run that no process watches, so a client that begins to watch
+/// needs the number of the newest event.
 async fn owner_that_did_not_push_sends_the_number_of_the_newest_event(scene: Scene<impl World>) {
     scene.begin("a1").await;
     scene.append("a1", 1, 3).await;
