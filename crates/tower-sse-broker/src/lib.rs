@@ -65,7 +65,7 @@
 //! | only higher numbers, `was_trimmed` is `true` | it was trimmed | only this one |
 //! | only higher numbers, `was_trimmed` is `false` | an older state may have replaced it | all |
 //! | no entries, `was_trimmed` is `false` | it was lost | all |
-//! | no entries, `was_trimmed` is `true` | it was trimmed to nothing | each, as far as it can know |
+//! | no entries, `was_trimmed` is `true` | it was trimmed to nothing | see below |
 //!
 //! If the log was trimmed to nothing, the follower connects again. If the log is still empty,
 //! [`Log::open`] adds a mark. Otherwise, another process has published meanwhile, and each process

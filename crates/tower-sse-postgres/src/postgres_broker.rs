@@ -52,8 +52,7 @@ impl PostgresBroker {
         self.settings.health.clone()
     }
 
-    /// Returns a handle to the statistics of the log, valid for as long as
-    /// [`health`](Self::health).
+    /// Returns a handle to the log's statistics, which stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()

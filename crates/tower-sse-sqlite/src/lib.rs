@@ -116,9 +116,9 @@
 //! # How it works
 //!
 //! Each hub has one connection, on a thread of its own, so a slow disk does not block your runtime.
-//! Events published during a commit share the next transaction. Every 20 milliseconds, it asks
-//! SQLite whether another connection has committed (`PRAGMA data_version`), which takes about 0.5 %
-//! of a processor.
+//! Events published during a commit share the next transaction. Every 20 milliseconds, the thread
+//! asks SQLite whether another connection has committed (`PRAGMA data_version`), for about 0.5 % of
+//! a processor.
 //!
 //! Row ids start at the current time in microseconds, and jump to it again whenever a hub connects.
 //! Each row also has a random number. The hub compares both with the rows that it has read or

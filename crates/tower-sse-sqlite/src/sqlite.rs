@@ -113,8 +113,7 @@ impl SqliteBroker {
         Health { common: self.log.stats.health.clone() }
     }
 
-    /// Returns a handle to the statistics of the log, valid for as long as
-    /// [`health`](Self::health).
+    /// Returns a handle to the log's statistics, which stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.log.stats.clone()

@@ -73,8 +73,7 @@ impl RedisBroker {
         self.health.clone()
     }
 
-    /// Returns a handle to the statistics of the stream, valid for as long as
-    /// [`health`](Self::health).
+    /// Returns a handle to the stream's statistics, which stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()
