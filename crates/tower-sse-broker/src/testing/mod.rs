@@ -48,7 +48,7 @@
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, changes line
 //!   ends, letters or spaces, or treats a topic's last event differently
 //! - `names_and_data_cannot_inject`: treats the program's text as the broker's syntax
-//! - `extremes_are_kept_or_refused`: mixes up long topics, names, comments or reconnection times
+//! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names, comments or times
 //! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
