@@ -29,9 +29,9 @@ local function check(key, stream, epoch, watch, wants_head, channel)
   if claim.state == 'void' then return { 'void', newest } end
   if not claim.is_live then
     if outcome then return { claim.state, newest, head } end
-    -- Redis lost the stream, or its end. The events that are left must not look complete.
-    -- The claim comes first: a script that stops between must not leave a completed run whose stream
-    -- says otherwise, because each request would look again.
+    -- Redis lost the stream, or its end. The events that are left must not look complete. Write the
+    -- claim first: if the script stopped in between, a completed run whose stream says otherwise
+    -- would make each request look again.
     keep(stream, ttl)
     redis.call('HSET', key, 's', 'interrupted')
     add_end(key, stream, newest, 'interrupted', '')

@@ -2,11 +2,11 @@
 
 -- The highest id of a stream: after an entry with this id, Redis refuses every other entry.
 local END_ID = '18446744073709551615-0'
--- The minimum time for which an owner must be late before it counts as dead.
+-- How long an owner must be late before it counts as dead, at least.
 local MIN_GRACE = 1500
 -- The minimum time that the keys of a live run are kept, so that a jump of the clock expires none.
 local MIN_TTL = 60000
--- The maximum time that a key is kept: Redis refuses a time that its clock cannot be added to.
+-- The maximum time that a key is kept. Redis refuses times that overflow when added to its clock.
 local MAX_TTL = 100 * 365 * 86400000
 
 local time = redis.call('TIME')
@@ -46,9 +46,9 @@ local function refuse_version(claim)
   if claim and claim.version ~= VERSION then return { 'version', claim.version } end
 end
 
--- Makes a key expire after `ttl`. A script that stopped here after it has created a key would leave
--- a key that never expires. No time makes this function fail, and scripts call it before they create
--- a key too: if the user lacks the permission, they change nothing.
+-- Makes a key expire after `ttl`. Scripts also call this before they create a key: a user without
+-- the permission then changes nothing, and leaves no key that never expires. No time makes this
+-- fail.
 local function keep(key, ttl)
   redis.call('PEXPIRE', key, math.min(ttl, MAX_TTL))
 end
@@ -65,9 +65,9 @@ local function require_permissions(key)
   end
 end
 
--- Returns whether the server has lost the claim of a run whose stream has no end. If the server has
--- an older state, the key has an earlier run that has ended, or no run. Epochs are numbers in base 36
--- without leading zeros, and later runs have higher ones, unless the clocks of processes differ.
+-- Returns whether the server has lost the claim of a run whose stream has no end. In an older
+-- state, the key has no run, or an earlier one that has ended. Epochs are numbers in base 36
+-- without leading zeros, and rise from run to run, unless the clocks of processes differ.
 local function has_lost(claim, epoch)
   if not claim then return true end
   if claim.is_live or not claim.epoch or claim.epoch == epoch then return false end
@@ -86,8 +86,8 @@ local function create_claim(key, epoch, process, lease, ttl, live)
   keep(live, math.max(ttl, MIN_TTL))
 end
 
--- Removes a run from those that another process reports if the owner dies. If a permission is
--- missing, that process finds that the run has ended.
+-- Removes a run from those that another process reports if the owner dies. Without the permission,
+-- that process finds that the run has ended.
 local function remove_live(control, claim, stream)
   redis.pcall('HDEL', control .. tostring(claim.process), stream)
 end
@@ -117,23 +117,21 @@ local function liveness(key, claim, is_new_connection)
   return 'late', math.ceil(math.min(grace / 2, needed - (now - first)))
 end
 
--- Keeps `data` for long enough that a process can keep it again. The time is shorter than that for
--- which any renewal keeps the claim of a live run: if the clock jumps forward so far that such a
--- claim expires, `data` expires too.
+-- Keeps `data` until a process can keep it again, but for a shorter time than renewals keep a live
+-- run's claim: if the clock jumps so far that the claim expires, `data` expires too.
 local function keep_data(data, lease)
   redis.call('HSET', data, 't', now)
   keep(data, math.max(lease, MIN_TTL / 3))
 end
 
--- Returns whether the clock was set back after `data` was kept. Until a process keeps `data` again,
--- it outlives claims that owners have kept since then, so its presence does not show that they have
--- not expired.
+-- Returns whether the clock was set back after `data` was kept. `data` can then outlive claims that
+-- owners have kept since, so its presence does not show that the claims have not expired.
 local function was_set_back(kept_at)
   return kept_at and tonumber(kept_at) > now + MIN_TTL / 3
 end
 
--- Returns how often the databases of the server were swapped. A database that comes in has the
--- claims of an earlier time, and `data` of that time.
+-- Returns how often the server's databases were swapped. A database that comes in has claims and
+-- `data` of an earlier time.
 local function swaps()
   return string.match(redis.call('INFO', 'commandstats'), 'cmdstat_swapdb:calls=(%d+)') or '0'
 end
@@ -145,9 +143,9 @@ local function begin_restoring(data, lease)
   keep_data(data, lease)
 end
 
--- Returns whether an owner may still restore a claim that the server has lost. A server that has
--- lost claims also lost `data`, which each process keeps while it is connected. `is_kept`
--- leaves out the count of swaps, which takes longer than all else.
+-- Returns whether an owner may still restore a claim that the server has lost. Such a server has
+-- lost `data` too, which each process keeps while it is connected. `is_kept` leaves out the count
+-- of swaps, which takes longer than all else.
 local function is_restoring_claims(data, lease, everyone, is_kept)
   local f = redis.call('HMGET', data, 'u', 'd', 't', 's')
   local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0

@@ -57,8 +57,7 @@ if not claim.is_live then
   return { 'ended', claim.state, (read_newest(stream)) }
 end
 
--- After a mistake of an operator, the key of the stream could have another type. The run must still
--- end.
+-- An operator's mistake can give the stream's key another type. The run must still end.
 local entries = redis.pcall('XLEN', stream)
 if type(entries) == 'table' then
   if not string.find(entries.err, 'WRONGTYPE', 1, true) then return entries end
@@ -86,8 +85,8 @@ elseif mode == 'bury' or mode == 'inherit' or mode == 'cancel' and claim.process
   if status ~= 'dead' then return { status, claim.state, wait } end
 elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   if claim.state ~= 'starting' then return { 'running' } end
-  -- The claim stays until late commands have arrived. If it were missing, the owner of an earlier
-  -- run would take its own claim for lost, and restore a run that has ended.
+  -- The claim stays until late commands have arrived. Without it, the owner of an earlier run would
+  -- take its own claim for lost, and restore a run that has ended.
   keep(key, 2 * claim.lease)
   redis.call('HSET', key, 's', 'void', 'b', ended_by)
   redis.call('PUBLISH', channel, 'v')

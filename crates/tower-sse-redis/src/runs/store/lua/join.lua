@@ -19,8 +19,8 @@ if is_first and others == 0 then
   -- A new server has neither data nor other processes.
   redis.call('HSET', data, 'u', 0, 's', swaps())
 elseif not f[1] or not is_first and earlier ~= server and f[2] ~= server then
-  -- The server has lost its data, was restarted, or took the place of another one. The first process
-  -- that returns records it.
+  -- The server has lost its data, restarted, or replaced another one. The first process that
+  -- returns records it.
   begin_restoring(data, lease)
   redis.call('HSET', data, 'r', server)
 else

@@ -20,8 +20,7 @@ local key, stream, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local lease, ttl, expected = tonumber(ARGV[3]), math.max(tonumber(ARGV[4]), MIN_TTL), tonumber(ARGV[5])
 local is_restoring, head, channel, is_pushing = ARGV[6] == '1', ARGV[7], ARGV[8], ARGV[9] == '1'
 
--- Read the stream first, because this fails if its key has another type. The lease is then not
--- renewed.
+-- Read the stream first: this fails if its key has another type, and does not renew the lease.
 local newest, outcome = read_newest(stream)
 local claim = read_claim(key)
 local refused = refuse_version(claim)
@@ -61,7 +60,7 @@ if head ~= '' and not is_behind then
   begins = claim.state == 'starting'
   if begins then redis.call('HSET', key, 's', 'running', 'h', head) end
 end
--- Most calls leave the time at which the keys expire as it is.
+-- Most calls leave the keys' expiry as it is.
 local kept_since = claim.kept_since
 if is_new or not kept_since or kept_since > now or now - kept_since > ttl / 8 then
   keep(key, ttl)
