@@ -112,8 +112,7 @@ impl HubProcess {
         result.map_err(|error| Problem::caused_by(what, &error))
     }
 
-    /// Publishes an event again and again until it is acknowledged, as a program does after a
-    /// fault.
+    /// Publishes an event until it is acknowledged, as a program does after a fault.
     pub(super) async fn publish_repeatedly(
         &self,
         topic: &str,

@@ -39,8 +39,7 @@ pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Pro
     Ok(())
 }
 
-/// A reader that is far behind skips nothing, and neither does a process that then loads a long
-/// history.
+/// A reader that is far behind skips nothing, nor does a process that loads a long history.
 pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 2500;
     let (a, b, start) = HubProcess::pair_with(ample, world).await?;
@@ -168,8 +167,7 @@ async fn publish_all(
     Ok(events("a").chain(events("b")).chain([last]).collect())
 }
 
-/// Reads up to the last of these events, and checks that all were received, without a gap. Events
-/// can come twice.
+/// Reads up to the last of these events, and checks that all came without a gap, perhaps twice.
 async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
     if let Some(last) = events.last() {
         client.read_until(last).await?;
@@ -253,8 +251,7 @@ pub(crate) async fn any_order_of_steps_loses_nothing<W: World>(world: &W) -> Res
     Ok(())
 }
 
-/// Plays random steps: to publish, to receive, to move the client, to cut, and to connect and drop
-/// processes.
+/// Plays random steps: publish, receive, move the client, cut, connect and drop processes.
 async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
     const TOPICS: [&str; 3] = ["news", "weather", "sport"];
     let mut random = Rng::with_seed(seed);

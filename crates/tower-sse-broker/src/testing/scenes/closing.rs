@@ -154,8 +154,7 @@ fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// Waits until fewer tasks are left than hubs were dropped. A broker may keep some tasks that all
-/// its hubs share.
+/// Waits until fewer tasks are left than hubs were dropped. All hubs of a broker may share some.
 async fn end_of_tasks(before: usize, hubs: usize) -> Result<(), Problem> {
     let deadline = Instant::now() + PATIENCE;
     while tasks() >= before + hubs {

@@ -94,8 +94,7 @@ async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
     soon(process.runs.answer(&key(), &parts)).await.expect("an answer").status()
 }
 
-/// This holds whichever comes first: the last events, the end, the hint that a client waits, or the
-/// reply to a check.
+/// This holds whichever comes first: the last events, the end, a client's hint, or a check's reply.
 #[tokio::test(start_paused = true)]
 async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
     for (loses_hints, loses_pushes) in [(false, false), (true, false), (false, true), (true, true)]

@@ -128,8 +128,7 @@ enum Rest {
     EarlierRun,
 }
 
-/// Loses the claim `moment` milliseconds after a request was sent. The owner reconnects a second
-/// after the loss.
+/// Loses the claim `moment` milliseconds after a request. The owner reconnects a second later.
 async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
     let case = format!("{rest:?}, ends: {ends}, {seen:?}, {moment} ms");
     let (one, other) = two().await;
@@ -178,8 +177,8 @@ async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
     }
 }
 
-/// If a check reported that the claim has another run, the mirror would tell its clients that their
-/// run was interrupted.
+/// If a check reported another run in the claim, the mirror's clients would find theirs
+/// interrupted.
 #[tokio::test(start_paused = true)]
 async fn client_reads_on_while_the_store_has_an_earlier_run() {
     let (one, other) = two().await;
@@ -202,8 +201,7 @@ async fn client_reads_on_while_the_store_has_an_earlier_run() {
 
 // Claims whose request leaves before its call is made. The process gives them back.
 
-/// Drops a request while its claim is under way or, with `claimed`, after the store has answered
-/// the claim.
+/// Drops a request while its claim is under way or, with `claimed`, after it is answered.
 async fn leave_during_the_claim(one: &Process, claimed: bool) {
     one.store.faults().delay = Duration::from_millis(10);
     let mut starting = Box::pin(one.start());

@@ -92,8 +92,7 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     export.synced(&in_step(1, 2), 2, beat);
     assert!(!export.sync.restores);
 
-    // The server lost the first event, and then executed the command with the second event, whose
-    // reply is missing.
+    // The server lost the first event, and then executed the second one's command without a reply.
     export.apply(&Target::Run(epoch), Err(Failure::Lost), 1, beat);
     export.has_failed = false;
     export.synced(&in_step(2, 2), 3, beat);

@@ -7,8 +7,7 @@ use tower_sse::{BoxError, SseLayer};
 use super::*;
 use crate::runs::tests::memory_store::State;
 
-/// The time of each call of the store. A client with an id looks the run up, subscribes, checks its
-/// owner and loads it.
+/// The time of each store call. A client with an id looks up, subscribes, checks and loads a run.
 const DELAY: Duration = Duration::from_millis(100);
 
 fn options() -> StreamOptions {
@@ -57,8 +56,7 @@ impl End {
     }
 }
 
-/// Asks for the rest of a run that ends at this moment of the request, in milliseconds, or long
-/// before.
+/// Asks for the rest of a run that ends this many milliseconds into the request, or long before.
 async fn answer_when(
     end: End,
     is_trimmed: bool,

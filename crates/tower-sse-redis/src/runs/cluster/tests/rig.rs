@@ -130,8 +130,7 @@ pub(super) async fn started_with(
     (one, other, source)
 }
 
-/// Does the same as [`started`], and attaches a client at the other process, which reads the
-/// events.
+/// Does the same as [`started`], and attaches a reading client at the other process.
 pub(super) async fn watched(texts: &[&str]) -> (Process, Process, Source, Attachment) {
     watched_with(texts, |builder| builder).await
 }

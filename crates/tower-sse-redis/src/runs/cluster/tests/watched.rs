@@ -5,8 +5,7 @@ use std::slice;
 use super::*;
 use crate::runs::seam::{Check, Command, Connection};
 
-/// The owner does not push the batch that it exports at the moment at which the client begins to
-/// watch.
+/// The owner does not push the batch that it exports just as the client begins to watch.
 #[tokio::test(start_paused = true)]
 async fn client_that_begins_to_watch_gets_what_was_not_pushed() {
     for delay in (0..=200).step_by(10) {
@@ -30,8 +29,7 @@ async fn client_that_begins_to_watch_gets_what_was_not_pushed() {
     }
 }
 
-/// If the load came before the subscription, the client would miss an event between the two until
-/// the next check.
+/// If the load preceded the subscription, the client would miss an event until the next check.
 #[tokio::test(start_paused = true)]
 async fn event_of_the_moment_at_which_a_client_attaches_is_not_late() {
     const DELAY: Duration = Duration::from_millis(100);

@@ -74,8 +74,7 @@ async fn begun(scene: &Scene<Redis>, count: usize) -> Vec<RunId> {
     runs
 }
 
-/// Sends the commands with another one between them, in this number of calls of scripts. Returns
-/// the replies.
+/// Sends the commands with another one between them, in this number of script calls.
 async fn execute(scene: &Scene<Redis>, mut commands: Vec<Command>, calls: u32) -> Vec<String> {
     let middle = commands.len() / 2;
     commands.insert(middle, look(&run("a1")));
@@ -139,8 +138,7 @@ async fn runs_are_checked_together() {
 
 /// The number of renewals over which the time is averaged.
 const CALLS: usize = 200;
-/// The maximum of a renewal's time behind a large batch, as a multiple of the time behind a small
-/// one.
+/// The maximum time of a renewal behind a large batch, as a multiple of a small one's.
 ///
 /// Redis copies 8 MiB in about a millisecond, which is 50 times as long as a renewal.
 const MAX_RATIO: f64 = 5.0;

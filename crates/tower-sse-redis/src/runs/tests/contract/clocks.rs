@@ -183,8 +183,7 @@ async fn looks_from_before_a_backward_jump_do_not_count() {
 async fn claims_that_expire_are_lost() {
     let Some(world) = server().await else { return };
     assert_eq!(world.claim("a1").await, "new");
-    // The time that passes until the owner keeps its claim again: an eighth, and the renewals
-    // between two looks.
+    // The time until the owner keeps its claim again: an eighth, and renewals between two looks.
     let longest = 60_000 / 8 + LEASE_MS * 2;
     for earlier in ["s1", ""] {
         world.join("s1", earlier).await;

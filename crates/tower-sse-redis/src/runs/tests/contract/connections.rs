@@ -23,8 +23,7 @@ async fn broken_connections_are_replaced() {
     }
 }
 
-/// What was exported over an earlier connection may be lost, so nothing is sent in the belief that
-/// it is there.
+/// What was exported over an earlier connection may be lost, so nothing relies on it.
 #[tokio::test]
 async fn commands_for_an_earlier_connection_are_not_sent() {
     let Some(mut scene) = redis_with(LEASE).await else { return };

@@ -84,8 +84,7 @@ async fn run_that_is_stopped_is_interrupted_if_its_owner_is_dead(scene: Scene<im
     assert_eq!(scene.append("a1", 3, 3).await, "refused");
 }
 
-/// The process that buried the run reports its end, also if the reply to its first attempt was
-/// lost.
+/// The process that buried the run reports its end even if its first reply was lost.
 async fn only_a_dead_owner_is_buried(scene: Scene<impl World>) {
     scene.begin("a1").await;
     assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "live");

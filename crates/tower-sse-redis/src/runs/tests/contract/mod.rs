@@ -90,8 +90,7 @@ const LEASE: Duration = Duration::from_secs(8);
 /// The grace period of this lease: three eighths.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Starts a Redis server for a test of what it alone promises. Returns `None` if it is not
-/// installed.
+/// Starts a Redis server for a test of what it alone promises, if it is installed.
 async fn redis() -> Option<Scene<Redis>> {
     Scene::start().await
 }

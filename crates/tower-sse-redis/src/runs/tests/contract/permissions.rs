@@ -38,8 +38,7 @@ async fn generate(source: &Source, time: Duration) -> Vec<String> {
     sent
 }
 
-/// Asks for the run at another process for a time. The process would start the run again if it
-/// could.
+/// Asks for the run at another process for a time, which would start it again if it could.
 async fn ask(program: &Program<Wire>, time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
@@ -64,8 +63,7 @@ async fn lives_without(command: &str) {
     let Pair { world: Redis { server, .. }, one, other } = &pair;
     let source = one.start().await.unwrap();
     let client = one.attach().await;
-    // The owner sets the time at which the keys expire at its next look, for which it needs all
-    // permissions.
+    // The owner sets the keys' expiry at its next look, for which it needs all permissions.
     until_async(async || server.command::<u32>(&format!("HDEL {TURN} t")).await == 1).await;
     forbid(server, command).await;
     let (sent, ()) = tokio::join!(generate(&source, LONG), ask(other, LONG));

@@ -116,8 +116,7 @@ async fn lease_is_renewed_without_a_look_at_the_stream(scene: Scene<impl World>)
     assert_eq!(scene.look().await, "cancelled a1");
 }
 
-/// A renewal that looks at the stream leaves the lease as it is if the store has lost a part of the
-/// stream, or has more.
+/// A renewal that looks at the stream does not change the lease if the store has less or more.
 async fn lease_of_a_run_with_another_stream_is_not_renewed(scene: Scene<impl World>) {
     scene.begin("a1").await;
     scene.append("a1", 1, 3).await;
