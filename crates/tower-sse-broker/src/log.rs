@@ -166,7 +166,7 @@ pub trait Log: Send + Sized + 'static {
     /// Returns whether the entries that are missing at the beginning of the log, or all of its
     /// entries, were certainly trimmed. Otherwise, an older state without them may have replaced
     /// the log. The default is `true`, which is wrong only if an older state replaced the log and
-    /// was then trimmed: [`has_up_to`](Self::has_up_to) detects an older state that was not.
+    /// was then trimmed: [`has_up_to`](Self::has_up_to) detects one that was not trimmed.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,

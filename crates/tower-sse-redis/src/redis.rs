@@ -93,7 +93,7 @@ impl Redis {
     ///
     /// Each attempt to connect asks all Sentinels at once, and uses the first address that one of
     /// them returns. `url` also has the user, password and database of the servers. A Sentinel's
-    /// own URL has its password, if it needs one, and its port, usually 26379.
+    /// own URL has its port, usually 26379, and its password, if it needs one.
     ///
     /// A Sentinel that is cut off from the others can name an old primary, so set
     /// `min-replicas-to-write 1` on the servers.
@@ -138,8 +138,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if a URL does not begin with `rediss://`, or a certificate or key is not
-    /// PEM.
+    /// Returns an error unless all URLs begin with `rediss://`, and certificates and key are PEM.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {

@@ -46,8 +46,7 @@ impl Sqlite {
     /// Sets a pragma of the hubs' connections. `synchronous` is `normal` by default, and
     /// `journal_mode` is always `wal`. Other defaults are SQLite's.
     ///
-    /// With `synchronous = full`, commits wait for the disk, and a power failure loses none of
-    /// them:
+    /// With `synchronous = full`, commits wait for the disk, and a power failure loses none:
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;

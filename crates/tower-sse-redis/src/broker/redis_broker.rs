@@ -8,8 +8,7 @@ use super::redis_stream::{Clock, Connector};
 use super::stream_log::{LogState, StreamLog};
 use crate::{BrokerStats, Error, Health, Redis, server::servers::Servers};
 
-/// A [`Broker`] over Redis Streams, from [`Redis::broker`]: hubs in several processes share a
-/// stream.
+/// A [`Broker`] over a Redis stream, from [`Redis::broker`], which hubs of several processes share.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct RedisBroker {
@@ -137,9 +136,9 @@ impl RedisBroker {
     /// Limits the stream to about `events` events over all topics, by removing the oldest. The
     /// default is 100,000, roughly 33 MB if events have 256 bytes.
     ///
-    /// Processes load their history from the stream, and catch up from it after a disconnection. So
-    /// set the limit to the total rate of events, multiplied by the maximum age in the hub's
-    /// retention or by the longest expected disconnection, whichever is longer, in all processes.
+    /// Processes load their history from the stream, and catch up from it after a disconnection. In
+    /// all processes, set the limit to the total rate of events, multiplied by the maximum age in
+    /// the hub's retention or by the longest expected disconnection, whichever is longer.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -57,8 +57,7 @@ impl RedisRuns {
     /// - a quarter of the lease: the interval at which the other process checks the run
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
-    /// seconds ago. Slow answers of Redis add to it. After the error, a request can start the run
-    /// again.
+    /// seconds ago. A slow Redis adds to it. After the error, a request can start the run again.
     ///
     /// A longer lease tolerates longer pauses, and needs fewer renewals. A lease of more than ten
     /// years counts as ten years.
