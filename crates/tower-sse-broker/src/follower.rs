@@ -75,7 +75,7 @@ type Opened<L> = (<L as Log>::Session, Session<<L as Log>::Publishing>);
 enum Before {
     /// The entry with this number, which is still there.
     Entry(u64),
-    /// The entry with this number, and perhaps later ones. Other processes may have read them.
+    /// This entry, and perhaps later ones, were trimmed. Other processes may have read them.
     Trimmed(u64),
     /// Entries that no process may have read. The next mark reports them to all.
     Gone,

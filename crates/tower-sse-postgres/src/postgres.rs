@@ -129,7 +129,7 @@ impl Postgres {
     }
 
     /// Sets the name of the schema that has the tables, by default `tower_sse`.
-    /// [`schema_named`](crate::schema_named) returns the statements that create another one.
+    /// [`schema_named`](crate::schema_named) returns the statements for another name.
     ///
     /// A program that may publish to one stream of a schema may publish to all of them. Programs
     /// that do not trust each other need separate schemas:
