@@ -3,12 +3,12 @@
 //!
 //! Your stream works on your machine. Behind a proxy, its events arrive late, and nginx cuts it
 //! after 60 idle seconds. Your next deployment waits for streams that never end, and clients that
-//! return have missed what you sent meanwhile.
+//! reconnect have missed what you sent meanwhile.
 //!
-//! [`SseLayer`] wraps the handlers that you have. It asks proxies not to buffer, transform or cache
-//! the stream, and sends a heartbeat after 15 seconds without a byte. Options end streams at a
-//! shutdown, limit their number, and count them. A [hub] keeps recent events, and sends clients
-//! what they missed.
+//! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer, transform or cache the
+//! stream, and sends a heartbeat after 15 seconds without a byte. Options end your streams at
+//! shutdown, limit their number, and count them. A [hub] keeps recent events, and sends clients what
+//! they missed.
 //!
 //! # A layer around what you have
 //!
@@ -34,8 +34,8 @@
 //! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 //! ```
 //!
-//! Other responses pass through unchanged. Coming from [axum's `Sse`](guide::axum) or [another
-//! library](guide::coming_from)? These pages say what changes.
+//! Other responses pass through unchanged. If you come from [axum's `Sse`](guide::axum) or [another
+//! library](guide::coming_from), these pages say what changes.
 //!
 //! # Events of your own
 //!
@@ -95,10 +95,9 @@
 //!
 //! # Options
 //!
-//! [`SseLayer`](SseLayer#options) lists the layer's options. With [`StreamOptions`], a request or a
-//! response sets options for its own stream. Put only one layer around a route. You might expect
-//! two to add up, but the inner one's options apply, [with a few
-//! exceptions](guide::placement#two-layers).
+//! [`SseLayer`](SseLayer#options) lists the layer's options. A request or a response can set its
+//! own with [`StreamOptions`]. Put only one layer around a route: two don't add up. The inner
+//! layer's options apply, [with a few exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
 //!
@@ -116,15 +115,14 @@
 //! A `HEAD` request gets the same headers as a `GET`.
 //!
 //! The layer never changes your events. It writes heartbeats only at the start of a line, and its
-//! own events only between yours. It writes nothing into a body with a content coding, so put a
-//! [compressor outside of the layer](guide::upstreams#compression).
+//! own events only between yours. It can't write into a compressed body, so put the [compressor
+//! outside of the layer](guide::upstreams#compression).
 //!
 //! # Events and their bytes
 //!
-//! You send an [`Event`], or with [`Encoded`](event::Encoded) several, encoded once for many
-//! streams. [`MessageStream`](decode::MessageStream) and [`Decoder`](decode::Decoder) read a stream
-//! as [`Message`](decode::Message)s, and [`EventSplitter`](decode::EventSplitter) splits it without
-//! changing its bytes.
+//! To send the same event on many streams, encode it once, as [`Encoded`](event::Encoded). To read
+//! a stream, use [`MessageStream`](decode::MessageStream) or [`Decoder`](decode::Decoder).
+//! [`EventSplitter`](decode::EventSplitter) splits a stream into events without changing its bytes.
 //!
 //! Untrusted text can't forge a field. Each line of your data is sent in its own `data` field, and
 //! [`EventName`] and [`EventId`] are validated when you create them.
@@ -134,16 +132,15 @@
 //! When a client disconnects, the server drops the response, and your stream with it. The layer
 //! reports no error, and logs nothing above DEBUG.
 //!
-//! You might expect your stream to run on a task. It doesn't: the server polls it, and a disconnect
-//! cancels what it awaits. Spawn a task for work that must outlive the client. To stop such a task
-//! at the disconnect, use the signal [`Disconnect`], which
-//! [`track_disconnects`](SseLayer::track_disconnects) turns on. It's always on for services that
-//! return a [bare stream](SseLayer#services-that-return-a-bare-stream).
+//! The server polls your stream: it doesn't run on a task of its own, and a disconnect cancels
+//! whatever it awaits. Spawn a task for work that must outlive the client. To stop that task at the
+//! disconnect, use [`Disconnect`]. It needs [`track_disconnects`](SseLayer::track_disconnects),
+//! except in services that return a [bare stream](SseLayer#services-that-return-a-bare-stream).
 //!
 //! # Graceful shutdown
 //!
 //! You might expect a graceful shutdown to end your streams. In axum, hyper and tonic it waits for
-//! them, and they don't end by themselves. Give the layer the token that shuts down your server:
+//! them instead. Give the layer the token that shuts down your server:
 //!
 //! ```
 //! use tokio_util::sync::CancellationToken;
@@ -157,16 +154,16 @@
 //! By default, streams of `GET` requests end at once, between events where possible, and each
 //! `EventSource` reconnects after a random time. The answer to a `POST` may take up to 30 more
 //! seconds. After that its body fails, because a partial answer must not look complete. New streams
-//! are [refused](Refusal), and their clients try again later. [`Drain`] sets these times. The layer
-//! can't end the stream of a client that doesn't read, so your server also needs the deadline on
-//! the page [shutdown](guide::shutdown).
+//! are [refused](Refusal), and their clients try again later. [`Drain`] sets these times. If a
+//! client doesn't read, the layer can't end its stream, so [your server needs a deadline
+//! too](guide::shutdown).
 //!
 //! # In production
 //!
-//! Start from [this server](guide::serving), which has a deadline and sets `TCP_NODELAY`. Without
-//! `TCP_NODELAY`, small events arrive late. Answer an `EventSource` with `200`: any other status
-//! except a redirect stops it for good. Follow the [checklist](guide::operating). If your program
-//! doesn't compile, or misbehaves, see [troubleshooting](guide::troubleshooting).
+//! Start from [this server](guide::serving). It has a deadline, and sets `TCP_NODELAY`, without
+//! which small events arrive late. Answer an `EventSource` with `200`: any other status except a
+//! redirect stops it for good. Before you deploy, go through the [checklist](guide::operating). If
+//! your program doesn't compile, or misbehaves, see [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
@@ -175,7 +172,7 @@
 //! - rooms: [`chat`]
 //! - the progress of a job: [`job`]
 //! - state from a database, then live events: [`notes`]
-//! - prices, of which only the newest counts: [`ticker`]
+//! - prices, where only the newest counts: [`ticker`]
 //! - metrics for Prometheus, from one process or several: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
@@ -224,7 +221,7 @@
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
 //!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
 //! - **Browsers.** The tests drive Chromium, and for first visits also Firefox and WebKitGTK, which
-//!   [differ](guide::clients#exceptions) in a few points. Safari and phones were not tried.
+//!   [differ](guide::clients#exceptions) in a few points. Safari and phones are untested.
 //! - **Deployments.** Two versions of your program or of these crates can share a Redis server,
 //!   [under these
 //!   conditions](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
@@ -232,13 +229,12 @@
 //! # Stability
 //!
 //! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. The
-//! public API also has types of crates below 1.0: futures-core, tokio-util, tower-layer,
-//! tower-service and, with feature `axum`, axum-core. This means that a breaking change in one of
-//! them can require one here.
+//! public API has types of crates below 1.0, whose breaking changes can require one here:
+//! futures-core, tokio-util, tower-layer, tower-service and, with feature `axum`, axum-core.
 //!
-//! Where this documentation describes the bytes of a stream, you can rely on them and their order.
-//! Frame boundaries, and the texts of log lines and errors, can change in any version. `unsafe` is
-//! forbidden.
+//! You can rely on the bytes of a stream, and on their order, as far as this documentation
+//! describes them. Frame boundaries, and the texts of log lines and errors, can change in any
+//! version. `unsafe` is forbidden.
 //!
 //! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
