@@ -5,8 +5,9 @@
 //! and what you published meanwhile is gone.
 //!
 //! A hub keeps it: by default the newest 1,024 events of each topic, for five minutes. Each event
-//! has an id, and a client that reconnects sends the last id it received. It then gets the rest, in
-//! order. If some of that is gone, it gets an event named `gap`, and your page reloads its state.
+//! has an id, and a client that reconnects sends the last id it received. The hub then sends it the
+//! rest, in order. If some of them are gone, the client gets an event named `gap`, and your page
+//! reloads its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -37,7 +38,7 @@
 //! group, or everyone, let clients share a topic: a client that [subscribes](Hub::subscribe) to
 //! `["all", "room:kitchen", "client:42"]` gets what you publish to any of the three.
 //!
-//! In synchronous code, if your hub has no broker, use [`publish_now`](Hub::publish_now).
+//! In synchronous code, use [`publish_now`](Hub::publish_now), if your hub has no broker.
 //!
 //! # JSON
 //!
@@ -60,19 +61,18 @@
 //! # }
 //! ```
 //!
-//! The value is serialised once, when you publish it. Your page reads it with
-//! `JSON.parse(event.data)`.
+//! It's serialised once, when you publish it. Your page reads it with `JSON.parse(event.data)`.
 //!
 //! # Order and resumption
 //!
-//! Ids follow the order of publication across all topics. This means that one `Last-Event-ID` is
-//! enough for many topics. A subscription that [resumes](Subscribe::resume) after an id continues
-//! with the next kept event, in order and without duplicates.
+//! Ids follow the order of publication across all topics, so one `Last-Event-ID` is enough for many
+//! topics. A subscription that [resumes](Subscribe::resume) after an id continues with the next
+//! kept event, in order and without duplicates.
 //!
-//! If a [limit](#memory) has evicted events that the client missed, it gets a `gap`, whose data is
-//! the topic's name. It also gets one if the hub can't know what it missed, for example if its id
-//! comes from another hub. [`GapPolicy`] sets what happens at a gap. If your own program may have
-//! missed events, report a gap with [`Hub::gap`].
+//! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
+//! data is the topic's name. It also gets one if the hub can't know what it missed, for example
+//! after an id from another hub. [`GapPolicy`] sets what happens at a gap. If your own program may
+//! have missed events, report a gap with [`Hub::gap`].
 //!
 //! An `EventSource` has an id from the start: if nothing else with an id comes first, its stream
 //! begins with an event named [`start`](Subscribe::start_event). Other clients that disconnect
@@ -80,12 +80,12 @@
 //! `start` on for them, or send a [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
-//! twice, and gets a gap for what it misses. Between processes, this needs [the same
-//! limits](#many-processes) in all of them.
+//! twice, and gets a gap for what it misses. With several processes, all need [the same
+//! limits](#many-processes) for this.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
-//! you then publish the event again, publishing is *at least once*, and clients must recognise
-//! duplicates by a key in the data.
+//! you then publish the event again, clients can get it twice, and must recognise it by a key in
+//! its data.
 //!
 //! # In a page
 //!
@@ -104,17 +104,15 @@
 //! };
 //! ```
 //!
-//! Your page defines `show` and `reload`. `onmessage` receives the events without a name. `done`
-//! names the topic's last event, which you publish with [`Hub::end`], for example as
+//! Your page defines `show` and `reload`. Events without a name go to `onmessage`. `done` is the
+//! name of the topic's last event, which you publish with [`Hub::end`], for example as
 //! `Event::new().event("done").data("")`.
 //!
 //! When the stream ends or breaks, the browser reconnects with the id of the last event it
 //! received. It stops for good, with `readyState` 2, after `close()` and after any status but 200
-//! and redirects. To stop it, answer `204`.
-//!
-//! Once all topics have ended, [`Subscription::response`] answers `204` to an `EventSource` that
-//! has nothing left to receive. A first visit gets `204` too, unless you ask for
-//! [`recent`](Subscribe::recent) events.
+//! and redirects. To stop it, answer `204`. [`Subscription::response`] does that for you once all
+//! topics have ended and the client has nothing left to receive. A first visit then gets `204` too,
+//! unless you ask for [`recent`](Subscribe::recent) events.
 //!
 //! # Progress of a job
 //!
@@ -173,20 +171,20 @@
 //! last event another name, such as `failed`. After the last event, an `EventSource` reconnects,
 //! gets `204` and stops.
 //!
-//! The topic doesn't end with the process that works on the job, and its clients keep waiting. The
-//! process that then finishes or abandons the job must end the topic.
+//! If the process that works on the job dies, the topic doesn't end, and its clients keep waiting.
+//! The process that then finishes or abandons the job must end the topic.
 //!
-//! The hub forgets an ended topic once its last event exceeds the age limit of the hub's
-//! [`retention`](HubBuilder::retention) and is evicted. From then on, a client without an id would
-//! wait for events. That's why the handler sends the result of an ended job from the table, with an
-//! id that no hub assigns, `over`. Write the result into the table before you publish the end. The
+//! Write the result into the table before you publish the end. The hub forgets an ended topic once
+//! its last event exceeds the age limit of the hub's [`retention`](HubBuilder::retention) and is
+//! evicted. From then on, a client without an id would wait for events. That's why the handler
+//! sends the result of an ended job from the table. Its id, `over`, is one that no hub assigns. The
 //! example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
 //! program with a page.
 //!
 //! # Only the newest value
 //!
-//! A page that shows a price needs only the newest. Give each such value its own topic, in which
-//! each event replaces the previous one:
+//! A page that shows a price needs only the newest. Give each price its own topic, in which each
+//! event replaces the previous one:
 //!
 //! ```
 //! use std::time::Duration;
@@ -207,12 +205,9 @@
 //! ```
 //!
 //! A first visit begins with the newest value of each topic, unless you set
-//! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value
-//! that it missed of each topic. The replaced values cause no `gap`. If a client doesn't read, its
-//! connection's [buffers](#memory) can still hold outdated values.
-//!
-//! [Operating](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#only-the-newest-value)
-//! says how long Redis keeps values. The example
+//! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value of
+//! each topic, and no `gap` for the replaced ones. If a client doesn't read, its connection's
+//! [buffers](#memory) can still hold outdated values. The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a complete
 //! program with a page.
 //!
@@ -221,7 +216,7 @@
 //! If you query your database and then subscribe, you can lose what is published in between. Take
 //! the hub's [position](Hub::position) first, then query, and start the stream
 //! [`since`](Subscribe::since) that position. Here, a first visit begins with all notes, and a
-//! client that reconnects gets those that it missed. Both then get new notes:
+//! client that reconnects gets the notes it missed. Both then get new notes:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -247,29 +242,27 @@
 //!
 //! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
 //! handler, and a row could be committed and never published. If publishing fails, publish again:
-//! the row is committed, and clients may otherwise see it only in their next backlog.
+//! until then, clients may see the committed row only in their next backlog.
 //!
-//! No note is lost, but one that was committed before the query and published after the position
-//! comes twice: in the backlog, and as an event, which also reaches a client that reconnects in
-//! between. Have your page ignore rows that it already has.
+//! No note is lost. A note that is committed before the query, and published after the position,
+//! comes twice: in the backlog and as an event. Have your page ignore rows that it already has.
 //!
-//! If events that a client missed were evicted, it gets a gap when it reconnects, and then the
-//! backlog again. If a connected client is so far behind that it misses events,
-//! [`ReportAndEnd`](GapPolicy::ReportAndEnd) ends its stream, and it reconnects.
+//! After a gap, a client that reconnects gets the backlog again. If a connected client falls so far
+//! behind that it misses events, [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes it reconnect.
 //!
 //! Every connection queries the database, even if its client needs no backlog. The backlog has all
-//! rows, because the hub can't map an id to a row. For only the missed rows, have your page close
+//! rows, because the hub can't map an id to a row. To query only missed rows, have your page close
 //! its `EventSource` at a `gap`, and open one whose URL has the number of its newest row.
 //!
-//! Instead of a greeting, you can render the state and the position into the page, which then sends
-//! the position in the URL of its stream
-//! ([`last_event_id_query`](crate::SseLayer::last_event_id_query)). The example
-//! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete program.
+//! Instead of sending a greeting, you can render the state and the position into the page. The page
+//! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
+//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete
+//! program.
 //!
 //! # One client's view
 //!
-//! With a [filter](crate::filter), you change or drop single events for one client, for example by
-//! its permissions or language:
+//! With a [filter](crate::filter), you change or drop events for one client, for example by its
+//! permissions or language:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -294,35 +287,35 @@
 //! # _ = orders;
 //! ```
 //!
-//! A filter also sees [gaps](GapPolicy), whose name is `gap`, and the
-//! [greeting](Subscribe::greeting). Check the name of the event, here `order`, and pass all others.
+//! The filter also sees [gaps](GapPolicy) and the [greeting](Subscribe::greeting). That's why this
+//! one checks the event's name, and passes all others.
 //!
-//! With [`Verdict::Drop`](crate::filter::Verdict::Drop), a client that sees few events would keep
-//! an old id. If an event after it is evicted, its next reconnection gets a gap. This filter sends
-//! the order's id and nothing else, which a client [stores][html] without dispatching an event.
-//! Firefox [ignores an id without data](crate::Event::id), and can still get the gap.
+//! You might expect to [drop](crate::filter::Verdict::Drop) the orders of other users. But a client
+//! that sees few events would then keep an old id, and get a gap when it reconnects after a later
+//! event was evicted. This filter sends the order's id and nothing else, which a client
+//! [stores][html] without dispatching an event. Firefox [ignores an id without
+//! data](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
 //! # Memory
 //!
-//! By default each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
+//! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
 //! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`](crate::Retention)
 //! change these limits.
 //!
-//! There's no queue for each client, and a slow client doesn't delay others. It gets several events
-//! in one frame of about 16 KiB, whose bytes clients at the same position share. Each topic caches
-//! up to 16 of its newest frames. A single client's only buffers are those of its connection: up to
+//! Clients have no queues, and a slow client doesn't delay others. It gets several events in one
+//! frame of about 16 KiB, which it shares with other clients at the same position. Each topic
+//! caches up to 16 of its newest frames. A client's only buffers are those of its connection: up to
 //! 16 frames in hyper, and up to a few megabytes in the kernel, which
 //! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
 //!
 //! # Large events and binary data
 //!
-//! Events are text. Encode binary data as base64, which makes it a third larger. For large data,
-//! publish a URL that your page fetches.
+//! Encode binary data as base64. For large data, publish a URL that your page fetches.
 //!
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. A
-//! larger event isn't kept, and its topic's subscribers get a gap. The [limit of a
+//! larger event isn't kept, and its topic's subscribers get a gap. The [size limit of a
 //! topic](crate::Retention::bytes) never evicts its newest event. Brokers have their own limits:
 //! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits),
 //! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes),
@@ -343,13 +336,12 @@
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines, and events in the transactions of your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
-//! If your program publishes with [`publish`](Hub::publish), you add a dependency and its `use`, and
-//! change only the line that creates the hub. PostgreSQL also needs its schema.
+//! If your program publishes with [`publish`](Hub::publish), you add a dependency and its `use`,
+//! and change only the line that creates the hub. PostgreSQL also needs its schema.
 //!
-//! Give the hubs of all processes the same [retention](HubBuilder::retention) and [limit of
-//! memory](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap. It may receive a newer event of another topic before the gap, and reconnect with this
-//! event's id to a process that has kept more events and reports no gap.
+//! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
+//! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
+//! gap when it changes to another process.
 //!
 //! # Stopping work
 //!
@@ -381,8 +373,8 @@
 //! check whether the client may read them, or [derive them](crate::guide::authentication) from the
 //! logged-in user. A client that chooses the names can create any number of topics.
 //!
-//! Ids count all events of the hub, so clients can see how many you publish. With Redis, they are the
-//! time of publication instead. With SQLite, they count on from the time of the last start.
+//! Ids count all events of the hub, so clients can see how many you publish. With Redis, ids are
+//! times of publication instead. With SQLite, they count up from the time of the last start.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //
