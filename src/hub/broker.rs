@@ -1,18 +1,17 @@
 //! Brokers, which connect the hubs of several processes.
 //!
 //! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
-//! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL; programs can also
-//!   publish in their own transactions
+//! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL
 //! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for the processes of one
-//!   machine; programs can also publish in their own transactions
-//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): connects hubs within one
-//!   process, for tests
+//!   machine
+//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs within one process,
+//!   for tests
 //!
-//! The three crates have the same interface: to change from one to another, change the dependency,
-//! its `use`, and the line that opens the store. For any other broker, implement [`Broker`] and
-//! [`Publisher`]. If it keeps its log on a server, the crate
-//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work, and its page shows
-//! a whole broker.
+//! With PostgreSQL and SQLite, programs can also publish in their own transactions. The three
+//! crates have the same interface: to change from one to another, change the dependency, its `use`,
+//! and the line that opens the store. For any other broker, implement [`Broker`] and [`Publisher`].
+//! If it keeps its log on a server, [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does
+//! most of the work, and its page shows a whole broker.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -31,63 +30,58 @@ pub use crate::event::event::Fields;
 pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 
 /// An engine that carries events between the hubs of several processes, so that these hubs act as
-/// one.
-///
-/// [`Hub::connect`](crate::hub::Hub::connect) takes a broker. The [module](super) lists the
-/// existing brokers.
+/// one. [`Hub::connect`](crate::hub::Hub::connect) takes a broker. The [module](super) lists the
+/// existing ones.
 ///
 /// # What a broker must do
 ///
-/// 1. **Number the events.** The broker gives each event a number that is the same in all
-///    processes, and feeds the events to every process in the order of their numbers. The numbers
-///    are above 0 and below `u64::MAX`, and may have holes. The broker never gives the same number
-///    to two events, even after it has lost its newest events or all its data. So take the first
-///    number from the clock, for example the microseconds since 1970. After its log has lost
-///    events, the broker reports a [loss](Feed::report_loss) with a number above every number that
-///    it has ever given, and only then feeds new events.
+/// 1. **Number the events.** Each event has the same number in all processes, and every process is
+///    fed the events in the order of their numbers. The numbers are above 0 and below `u64::MAX`,
+///    and may have holes. No two events ever have the same number, even after the broker has lost
+///    its newest events or all its data. So take the first number from the clock, for example the
+///    microseconds since 1970. After its log has lost events, the broker reports a
+///    [loss](Feed::report_loss) with a number above all that it has ever given, and only then feeds
+///    new events.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
 ///    or reports its loss. It feeds an event only after all events with lower numbers. If one of
-///    these is missing, the broker first reports a loss with the missing event's number, or with a
-///    higher number that is still below the fed event's.
+///    these is missing, the broker first reports a loss with the missing event's number, or a
+///    higher one below the fed event's.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events that are at
-///    most [`Feed::max_age`] old. It may feed older events too. If older events are left out or no
-///    longer exist, the broker first reports a loss with the number of the newest such event.
-///    Without this report, a client whose id has a lower number would miss events and receive no
-///    gap. If the broker cannot tell whether an empty log is new or has lost its events, it begins
-///    the log with a special entry, a *mark*. Each process that reads the mark reports a loss (rule
-///    4). A client on its first visit receives no gap for this mark.
+///    most [`Feed::max_age`] old, and older ones if it likes. If older events are left out or no
+///    longer exist, it first reports a loss with the number of the newest such event. Otherwise, a
+///    client whose id has a lower number would miss events without a gap. An empty log can be new,
+///    or have lost its events. If the broker can't tell, it begins the log with a special entry, a
+///    *mark*, and each process that reads the mark reports a loss (rule 4). A client on its first
+///    visit receives no gap for this mark.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
-///    nothing is published. Before this task reports a loss, it feeds all earlier events that it
-///    has.
+///    nothing is published. Before it reports a loss, it feeds all earlier events that it has.
 ///    - *The log has lost events:* the server has returned to an older state, or an event that was
-///      fed to a process has vanished from the log without being trimmed. The process that notices
-///      the loss writes a mark of the loss into the log. Each process reports the loss when it
-///      reads the mark. So all processes report the loss at the same place among the events.
-///    - *One process has missed events,* such as entries that were trimmed before the process had
-///      read them. Only this process reports the loss, and it writes no mark.
-///    - A process that cannot distinguish these two cases reports the loss at once, and also writes
-///      a mark. A broker that cannot notice a loss says so in its documentation.
-/// 5. **Feed twice rather than skip.** After its connection has broken, the broker resumes at the
-///    last event that it has fed, or at an earlier one. A hub ignores events that it already has.
+///      fed to a process has vanished without being trimmed. The process that notices this writes a
+///      mark into the log. Each process reports the loss when it reads the mark, so all report it
+///      at the same place among the events.
+///    - *One process has missed events,* such as entries that were trimmed before it had read them.
+///      Only this process reports the loss, and it writes no mark.
+///    - A process that can't distinguish these cases reports the loss at once, and also writes a
+///      mark. A broker that can't notice a loss says so in its documentation.
+/// 5. **Feed twice rather than skip.** After a broken connection, the broker resumes at the last
+///    event that it has fed, or earlier. A hub ignores events that it already has.
 /// 6. **Acknowledge only what is certain.** If [`Publisher::publish`] returns `Ok`, the broker
 ///    feeds the event, or reports a loss, in every process that stays connected. Whether it
 ///    succeeds or fails, `publish` publishes the event at most once. It returns within a time limit
 ///    that the broker sets, even if thousands of calls are in flight. If the server's commits are
 ///    slow, commit the waiting events together.
 /// 7. **Send nothing before the first poll** of the future of `publish`. If the future is dropped
-///    after its first poll, the event may or may not be published, but other calls must not be
-///    affected.
+///    later, the event may or may not be published, but other calls must not be affected.
 /// 8. **Keep every [field](crate::Event::fields).** The topic, the data and the comment can be any
 ///    text, even empty text or text with line feeds and quotes. The broker refuses an event that it
-///    cannot keep, with a reason that names the limit.
-/// 9. **Use the same clock** in all processes for an event's time of publication: the server's
-///    clock, or the clock of the publishing process. In the second case, the broker keeps this time
-///    with the event. This clock decides when the name of an [ended](crate::hub::Hub::end) topic
-///    can be used again. The age of an event is the time since its publication, never below zero.
-/// 10. **Have a name** that the connected hubs of all processes share, and that no other hub has.
-///     See [`name`](Self::name).
-/// 11. **Know the highest number** that the broker may have assigned so far. See
-///     [`Publisher::newest_possible`].
+///    can't keep, with a reason that names the limit.
+/// 9. **Use the same clock** in all processes for an event's time of publication: the server's, or
+///    that of the publishing process, which the broker then keeps with the event. This clock
+///    decides when the name of an [ended](crate::hub::Hub::end) topic can be used again. The age of
+///    an event is the time since its publication, never below zero.
+/// 10. **Have a [name](Self::name)** that the connected hubs of all processes share, and no other
+///     hub has.
+/// 11. **Know the [highest number](Publisher::newest_possible)** that it may have assigned so far.
 ///
 /// For a broker whose log is on a server, the crate
 /// [`tower-sse-broker`](https://docs.rs/tower-sse-broker) takes care of rules 2 to 6.
@@ -96,22 +90,21 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. Feeding an event
 ///   takes a few microseconds, or about 5 milliseconds if 125,000 subscriptions wait for it. A loss
-///   wakes the subscriptions of all topics. With 50,000 topics, the report of a loss takes 5
-///   milliseconds if no subscription waits for an event, and 20 milliseconds if all wait. So yield
-///   to other tasks after about 100 events and after a loss, for example with tokio's
-///   `consume_budget`.
+///   wakes the subscriptions of all topics. With 50,000 topics, it takes 5 milliseconds if no
+///   subscription waits for an event, and 20 milliseconds if all wait. So yield to other tasks
+///   after about 100 events and after a loss, for example with tokio's `consume_budget`.
 /// - The publisher is never dropped inside of `event` or `report_loss`. If the program drops its
 ///   last clone of the hub during such a call, a separate thread drops the hub and its publisher.
-///   The thread runs in the context of the runtime that polled
-///   [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` can safely wait
-///   for the thread that feeds, or for a lock that the broker holds while it feeds.
-/// - `event` and `report_loss` call code of the program, namely wakers and the closure of
-///   [`retention_of`](crate::hub::HubBuilder::retention_of). The broker may assume that this code
-///   never waits for a lock that the broker holds while it feeds.
+///   It runs in the context of the runtime that polled [`Hub::connect`](crate::hub::Hub::connect),
+///   if any. So the publisher's `drop` can wait for the thread that feeds, or for a lock that the
+///   broker holds while it feeds.
+/// - `event` and `report_loss` call code of the program: wakers, and the closure of
+///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code never waits for a lock that
+///   the broker holds while it feeds.
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
 /// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) before `start`
-///   has returned, the hub and the future of `start` are dropped. A task started by [`Feed::spawn`]
-///   is then dropped too.
+///   has returned, the hub, the future of `start`, and a task started by [`Feed::spawn`] are
+///   dropped too.
 ///
 /// The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) in the crate
 /// `tower-sse-broker` tests a broker against these rules.
@@ -129,12 +122,12 @@ pub trait Broker: Send + Sized + 'static {
     /// The error of a failed connection.
     type Error: Into<BoxError>;
 
-    /// Returns the name that the connected hubs of all processes share, and that no other hub has.
+    /// Returns the name that the connected hubs of all processes share, and no other hub has.
     ///
-    /// Ids of events begin with a hash of the name. The name must not contain anything that changes
-    /// when the server moves, such as an address. Begin the name with the kind of the broker, for
-    /// example `redis:` in `redis:news`. Otherwise, a broker of another kind that is also called
-    /// `news` would accept the ids of this broker as its own.
+    /// Event ids begin with a hash of the name, so it must not contain anything that changes when
+    /// the server moves, such as an address. Begin it with the kind of the broker, as in
+    /// `redis:news`. Otherwise, a broker of another kind that is also called `news` would accept
+    /// this broker's ids as its own.
     fn name(&self) -> String;
 
     /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task
@@ -147,10 +140,8 @@ pub trait Broker: Send + Sized + 'static {
     -> impl Future<Output = Result<Self::Publisher, Self::Error>> + Send;
 }
 
-/// The interface through which a broker feeds its hub. [`Broker::start`] receives it.
-///
-/// There is one feed for each hub. It ignores events and losses with the number 0 or `u64::MAX`.
-/// Feeding does not block.
+/// The interface through which a broker feeds its hub, without blocking. [`Broker::start`] receives
+/// the hub's only feed. It ignores events and losses with the number 0 or `u64::MAX`.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -166,13 +157,13 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age, runtime: Handle::try_current().ok() }
     }
 
-    /// Appends an event to its topic. If the topic has [ended](crate::hub::Hub::end) and its name
-    /// is not free yet, the hub drops the event, unless a loss was reported after the end. Returns
-    /// `false`, and ignores the event, if the hub has already received an event or a loss with this
-    /// number or a higher one.
+    /// Appends an event to its topic. Returns `false`, and ignores the event, if the hub has
+    /// already received an event or a loss with this number or a higher one.
     ///
-    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss
-    /// with the number of the event.
+    /// If the topic has [ended](crate::hub::Hub::end) and its name is not free yet, the hub drops
+    /// the event, unless a loss was reported after the end. If
+    /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss with
+    /// the number of the event.
     ///
     /// # Errors
     ///
@@ -203,8 +194,8 @@ impl Feed {
         self.with_hub(sequence, |hub| accepted(hub.record_loss(sequence)))
     }
 
-    /// Feeds the hub. Ignores the number `u64::MAX`, after which no subscription could continue.
-    /// The hub itself ignores 0.
+    /// Feeds the hub, except with the number `u64::MAX`, after which no subscription could
+    /// continue. The hub itself ignores 0.
     fn with_hub(
         &self,
         sequence: u64,
@@ -218,8 +209,8 @@ impl Feed {
         result
     }
 
-    /// Drops a hub whose last owner has left while it was fed. The broker may hold locks that the
-    /// publisher in the hub takes when it is dropped, and the publisher may wait for this thread.
+    /// Drops a hub whose last owner has left while it was fed, on a thread of its own. The
+    /// publisher's `drop` may take locks that the broker holds here, or wait for this thread.
     #[cold]
     fn drop_elsewhere(&self, hub: HubState) {
         let (sender, receiver) = mpsc::channel();
@@ -255,12 +246,12 @@ impl Feed {
         self.closed.clone().cancelled_owned()
     }
 
-    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. A
-    /// publisher that waits for the task therefore needs a time limit.
+    /// Spawns a task that feeds the hub. It's dropped when the hub is closed or dropped, so a
+    /// publisher that waits for it needs a time limit.
     ///
     /// If the future from `reader` completes or panics while the hub is open, the hub is
-    /// [closed](crate::hub::Hub::close), because it would receive no more events. An ERROR line
-    /// reports this (feature `tracing`).
+    /// [closed](crate::hub::Hub::close), because nothing feeds it any more. An ERROR line reports
+    /// this (feature `tracing`).
     ///
     /// # Panics
     ///

@@ -9,8 +9,8 @@ use crate::{callback::Opaque, history::Epoch, history::Retention};
 
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
-    /// [`max_memory`](HubBuilder::max_memory) for all topics together. A hub without a broker
-    /// spawns no task, unless it has to wake more than 125,000 subscribers of a topic at once.
+    /// [`max_memory`](HubBuilder::max_memory) for all topics together. It spawns a task only to
+    /// wake more than 125,000 subscribers of a topic at once.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -21,9 +21,8 @@ impl Hub {
         HubBuilder::default()
     }
 
-    /// Connects to a broker with the default limits; see [`HubBuilder::connect`]. An event
-    /// published in one process reaches the subscribers in all processes that are connected to the
-    /// same broker.
+    /// Connects to a broker with the default limits, as [`HubBuilder::connect`] does. An event
+    /// published in one process then reaches the subscribers in all processes with the same broker.
     ///
     /// # Errors
     ///
@@ -59,13 +58,12 @@ impl HubBuilder {
         self
     }
 
-    /// Limits the events that individual topics keep: the closure returns the limits of the topic
-    /// with the given name. If the closure returns `None`, the limits of
-    /// [`retention`](Self::retention) apply.
+    /// Limits the events that individual topics keep: the closure gets a topic's name and returns
+    /// its limits, or `None` for those of [`retention`](Self::retention).
     ///
-    /// The closure is called whenever a topic is created, possibly by several threads at the same
-    /// time, while no lock is held. It must not subscribe or publish to the topic that is being
-    /// created, because this would recurse forever.
+    /// The closure is called whenever a topic is created, possibly by several threads at once,
+    /// while no lock is held. It must not subscribe or publish to that topic, because this would
+    /// recurse forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -77,23 +75,22 @@ impl HubBuilder {
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
     /// The limit counts events, the topics that keep them, and the [frames](super#memory) that
-    /// topics cache. Bookkeeping counts too: less than 200 bytes for each event or frame, and for
-    /// each topic less than 1 KiB plus the length of its name. The following do not count:
+    /// topics cache. It also counts bookkeeping: less than 200 bytes for each event or frame, and
+    /// less than 1 KiB plus the length of the name for each topic. It doesn't count:
     ///
-    /// - Topics that have subscriptions but keep no events. Each takes less than 1 KiB, plus the
-    ///   length of its name.
+    /// - Topics that have subscriptions but keep no events. They take as much bookkeeping.
     /// - Events that close the streams of [`Streams::follow`](crate::streams::Streams::follow).
     ///   They take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
     /// - What the hub remembers of up to 65,536 ended topics and 65,536 others that it has removed.
     ///
     /// Above the limit, the hub first evicts frames, which it can assemble again, and then the
-    /// oldest events of all topics. It evicts a topic's newest event only when every topic has at
-    /// most one event left. Each added event visits at most 4,096 topics, and the next event
+    /// oldest events of all topics. It evicts a topic's newest event only when no topic has more
+    /// than one event left. Each added event visits at most 4,096 topics, and the next one
     /// continues the eviction.
     ///
-    /// An event that is larger than the limit is not kept, and the subscribers of its topic receive
-    /// a gap. With a limit of zero, no event is kept, so subscribers receive only gaps.
+    /// An event that is larger than the limit is not kept, and its topic's subscribers receive a
+    /// gap. With a limit of zero, subscribers receive only gaps.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self
@@ -105,9 +102,9 @@ impl HubBuilder {
         Hub { shared: self.shared(Epoch::now(), None) }
     }
 
-    /// Connects to a broker, and returns the hub. The future is ready once the hub has loaded the
-    /// broker's events up to the age of [`retention`](Self::retention), by default 5 minutes, even
-    /// if [`retention_of`](Self::retention_of) keeps the events of some topics longer.
+    /// Connects to a broker, and returns the hub once it has loaded the broker's events up to the
+    /// age of [`retention`](Self::retention), by default 5 minutes. This holds even if
+    /// [`retention_of`](Self::retention_of) keeps the events of some topics longer.
     ///
     /// # Errors
     ///

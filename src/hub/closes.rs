@@ -9,18 +9,17 @@ use crate::{decode::Message, event::Event};
 
 /// Closing streams across processes.
 impl Streams {
-    /// Creates a set of streams in this process. If one process [closes](Self::close) the streams
-    /// of a [subject](crate::streams), all processes that follow the same topic and share its
-    /// [broker](Hub::connect) close their streams of this subject.
+    /// Creates a set of streams that closes across processes. If one process [closes](Self::close)
+    /// the streams of a [subject](crate::streams), all processes that follow the same topic and
+    /// share its [broker](Hub::connect) close theirs.
     ///
-    /// Each call of [`close`](Self::close), such as at a log-out, publishes an event to the topic.
-    /// A program can also publish such an event directly, for example [in a
-    /// transaction][transaction] of PostgreSQL. It must not publish anything else to this topic. A
-    /// task of this process follows the topic until all clones of this `Streams` are dropped and
-    /// the last stream with a subject has ended.
+    /// Each [`close`](Self::close) call, such as at a log-out, publishes an event to the topic. A
+    /// program can also publish such an event directly, for example [in a transaction][transaction]
+    /// of PostgreSQL. It must not publish anything else there. A task of this process follows the
+    /// topic until all clones of this `Streams` are dropped and the last stream with a subject has
+    /// ended.
     ///
-    /// Closing the hub does not close the other streams of this set, but from then on, this process
-    /// no longer receives the log-outs of other processes. [Many
+    /// If you close the hub, this process no longer receives the log-outs of other processes. [Many
     /// processes](crate::streams#many-processes) says how long close events are kept, and what
     /// follows a gap.
     ///
@@ -28,7 +27,7 @@ impl Streams {
     ///
     /// # Panics
     ///
-    /// Panics if it is called outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     #[must_use]
     pub fn follow(hub: &Hub, topic: impl Into<String>) -> Self {
         Self::builder().follow(hub, topic)
@@ -36,12 +35,12 @@ impl Streams {
 }
 
 impl StreamsBuilder {
-    /// Creates a set of streams as [`Streams::follow`] does, but with the limits of this builder.
-    /// The limits count only the streams of this process.
+    /// Creates a set of streams as [`Streams::follow`] does, with the limits of this builder. They
+    /// count only the streams of this process.
     ///
     /// # Panics
     ///
-    /// Panics if it is called outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     #[must_use]
     pub fn follow(self, hub: &Hub, topic: impl Into<String>) -> Streams {
         let topic = topic.into();
@@ -72,9 +71,9 @@ async fn publish(hub: Hub, topic: String, close: Event) -> Result<(), CloseError
 async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
     while let Some(message) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
         match message.as_ref().ok().and_then(decode) {
-            // A gap, or a close that only newer versions know.
+            // A gap, or a close in a format that only newer versions know.
             None => followed.close(None),
-            // A close of this process, since which a client may have returned.
+            // A close by this process itself. A client may have returned since then.
             Some((closed_by, _)) if closed_by == origin => {}
             Some((_, closing)) => followed.close(Some(closing.map(|subject| &**subject))),
         }

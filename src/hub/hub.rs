@@ -5,10 +5,10 @@ use super::link::{Acknowledged, Publication};
 use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames};
 use crate::{BoxError, event::Event, event::EventId};
 
-/// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
+/// A set of topics with publishers and subscribers. Clones are cheap and share the topics. The
+/// [module](super) has an overview.
 ///
-/// See the [module](super) for an overview. Subscriptions end when the hub is
-/// [closed](Self::close). Dropping all clones of the hub does not end them.
+/// Subscriptions end when the hub is [closed](Self::close), but not when its last clone is dropped.
 #[derive(Clone)]
 #[doc(alias = "broadcast")]
 #[doc(alias = "channel")]
@@ -17,8 +17,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Subscribes to topics. Duplicate names count once. [`Subscribe::resume`] starts the
-    /// subscription.
+    /// Subscribes to topics. Duplicate names count once. Call [`Subscribe::resume`] to start.
     ///
     /// ```
     /// use tower_sse::{LastEventId, hub::{Hub, Subscription}};
@@ -42,12 +41,12 @@ impl Hub {
 
     /// Returns the id of the hub's newest event, as a position to resume from.
     ///
-    /// Take the position first, then read the application's state. A stream that resumes from this
+    /// Take the position first, then read your application's state. A stream that resumes from this
     /// position misses no event, but may repeat events that the state already includes. [State in a
     /// database](super#state-in-a-database) has an example.
     ///
-    /// With a [broker](Self::connect), this is the id of the newest event that this process has
-    /// received. An event that the process has just published can be newer.
+    /// With a [broker](Self::connect), this is the newest event that this process has received. An
+    /// event that you have just published can be newer.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
@@ -66,18 +65,16 @@ impl Hub {
         self.shared.topics.all().iter().map(|topic| Arc::clone(topic.name())).collect()
     }
 
-    /// Returns statistics of the hub, for an endpoint such as `/metrics`.
-    ///
-    /// The method locks one topic after another, so its cost grows with the number of topics. With
-    /// a million topics, it blocks the thread for about 0.1 s.
+    /// Returns statistics of the hub, for an endpoint such as `/metrics`. The call locks one topic
+    /// after another: with a million topics, it blocks the thread for about 0.1 s.
     #[must_use]
     pub fn stats(&self) -> HubStats {
         self.shared.stats()
     }
 
     /// Closes the hub. From then on, publishing fails. Each subscription sends the events that this
-    /// hub received before the close, and then ends. Hubs of other processes that are connected to
-    /// the same [broker](Self::connect) stay open.
+    /// hub received before the close, and ends. Hubs of other processes with the same
+    /// [broker](Self::connect) stay open.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -93,23 +90,22 @@ opaque_debug!(Hub);
 
 /// Publishing.
 impl Hub {
-    /// Publishes an event to all subscribers of a topic.
+    /// Publishes an event to all subscribers of a topic. While the event is kept, clients that
+    /// reconnect receive it too.
     ///
-    /// While the event is kept, clients that reconnect receive it too. The publisher never waits
-    /// for a slow client. Without a broker, the future is ready at its first poll. With a
-    /// [broker](Self::connect), it waits for the broker's acknowledgement, and may be ready before
-    /// this process or others have received the event.
+    /// The publisher never waits for a slow client. Without a broker, the future is ready at its
+    /// first poll. With a [broker](Self::connect), it's ready when the broker has acknowledged the
+    /// event, which can be before any process has received it.
     ///
     /// # Errors
     ///
-    /// Returns an error if the event [cannot be published](PublishError). With a broker,
-    /// [`PublishError`] distinguishes events that were certainly not published from those that may
-    /// have been published.
+    /// Returns a [`PublishError`]. With a broker, it says whether the event was certainly not
+    /// published, or may have been.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing is published. If it is dropped
-    /// later, a broker may still publish the event.
+    /// If the future is dropped before its first poll, nothing is published. If it's dropped later,
+    /// a broker may still publish the event.
     pub async fn publish<E>(
         &self,
         topic: impl AsRef<str>,
@@ -126,8 +122,8 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the errors of [`publish`](Self::publish), and [`PublishError::NotInProcess`] if the
-    /// hub has a [broker](Self::connect). The first `NotInProcess` error of each hub also logs a
-    /// WARN line (feature `tracing`).
+    /// hub has a [broker](Self::connect). In each hub, the first such error also logs a WARN line
+    /// (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -140,36 +136,34 @@ impl Hub {
         self.shared.publish(topic.as_ref(), &event, false)
     }
 
-    /// Publishes the last event of a topic and ends the topic.
+    /// Publishes the last event of a topic and ends the topic. [Progress of a
+    /// job](super#progress-of-a-job) has an example.
     ///
     /// - A subscription to only this topic ends after the event. A subscription to several topics
     ///   ends once all of them have ended.
     /// - A client that reconnects receives the events that it missed, and then its stream ends. If
-    ///   it has missed nothing, [`Subscription::response`](super::Subscription::response) says what
-    ///   it gets.
-    /// - After the last event, publishing to the topic fails with [`PublishError::Ended`], until
-    ///   that event exceeds the age limit of the hub's [`retention`](super::HubBuilder::retention).
-    ///   The name is then free: the next event starts the topic again. With a broker, set the same
-    ///   age in all processes.
+    ///   it missed nothing, it gets what [`Subscription::response`](super::Subscription::response)
+    ///   says.
+    /// - From then on, publishing to the topic fails with [`PublishError::Ended`]. Once the last
+    ///   event exceeds the age limit of the hub's [`retention`](super::HubBuilder::retention), the
+    ///   name is free, and the next event starts the topic again. With a broker, set the same age
+    ///   in all processes.
     /// - A process remembers up to 65,536 ended topics that no longer have events or subscribers.
     ///   Beyond that number, it forgets the topic whose name becomes free first, and accepts events
     ///   for it.
-    /// - With a broker, publishing to the topic fails in each process that has received the end. In
-    ///   other processes, the broker may acknowledge an event that follows the end, although no
-    ///   client receives it.
-    /// - If a broker loses the end of a topic, a new process does not know of the end, and can
-    ///   publish to the topic. The event starts the topic again in each process that has not
-    ///   received the end, or to which the broker has reported this loss. All other processes drop
-    ///   the event.
-    ///
-    /// [Progress of a job](super#progress-of-a-job) has an example.
+    /// - With a broker, publishing fails in each process that has received the end. In other
+    ///   processes, the broker may acknowledge an event that follows the end, although no client
+    ///   receives it.
+    /// - If a broker loses the end of a topic, a new process can publish to the topic. A process
+    ///   that has received the end drops the event, unless the broker has reported this loss to it.
+    ///   All others start the topic again.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`publish`](Self::publish). If this method returns
-    /// [`Unknown`](PublishError::Unknown), you can safely call it again until the age limit has
-    /// passed since the first call. If the second call returns [`Ended`](PublishError::Ended), the
-    /// topic has ended, for example because the first call succeeded.
+    /// Returns the errors of [`publish`](Self::publish). After [`Unknown`](PublishError::Unknown),
+    /// you can safely call this method again, until the age limit has passed since the first call.
+    /// If the second call returns [`Ended`](PublishError::Ended), the topic has ended, for example
+    /// because the first call succeeded.
     ///
     /// # Cancel safety
     ///
@@ -181,18 +175,17 @@ impl Hub {
         self.send(topic.as_ref(), event, true).await
     }
 
-    /// Reports that events of a topic may be missing, for example because the program was cut off
-    /// from their source.
+    /// Reports that events of a topic may be missing, for example because your program lost the
+    /// connection to their source.
     ///
-    /// Each subscriber of the topic receives a [gap](super::GapPolicy) between the events that were
-    /// published before this call and those that are published later. A client that reconnects
-    /// receives the gap at its place among the events that it missed. A client on its first visit
-    /// receives no gap that is older than its subscription. In a topic with
-    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
+    /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
+    /// before this call and those published later. A client that reconnects receives the gap among
+    /// the events that it missed. A client on its first visit receives no gap from before. In a
+    /// topic with [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
-    /// With a [broker](Self::connect), the clients of all processes receive the gap. It is an event
-    /// with the name `gap`, so a program in another language, or a transaction of PostgreSQL, can
-    /// publish it too. The data of such an event is ignored.
+    /// With a [broker](Self::connect), the clients of all processes receive the gap. A program in
+    /// another language, or a transaction of PostgreSQL, can publish it too, as an event with the
+    /// name `gap`, whose data is ignored.
     ///
     /// ```
     /// use tower_sse::hub::{Hub, PublishError};
@@ -216,8 +209,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`publish`](Self::publish). If the outcome is
-    /// [`Unknown`](PublishError::Unknown), call it again: at worst, clients receive two gaps.
+    /// Returns the errors of [`publish`](Self::publish). After [`Unknown`](PublishError::Unknown),
+    /// call it again: at worst, clients receive two gaps.
     ///
     /// # Cancel safety
     ///
@@ -272,8 +265,8 @@ where
 /// A value that [`Hub::publish`](super::Hub::publish) accepts as an event: an [`Event`], text, a
 /// [`Message`](crate::decode::Message) or, with feature `json`, a [`Json`](crate::Json).
 ///
-/// All types that convert into an [`Event`] implement this trait, and no other type can: it exists
-/// for the compiler's error message. Use it as the bound of a function of yours that publishes:
+/// Every type that converts into an [`Event`] implements this trait, and no other type can. Use it
+/// as the bound of a function that publishes:
 ///
 /// ```
 /// use tower_sse::hub::{Hub, IntoEvent, PublishError};

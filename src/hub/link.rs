@@ -6,7 +6,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::PublishError;
 use crate::{event::Event, history::sync::AtomicU64};
 
-/// Dropping it ends the broker's side.
+/// The hub's side of a broker. Dropping it ends the broker's side.
 pub(crate) struct Link {
     /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn AnyPublisher>>,
@@ -15,8 +15,8 @@ pub(crate) struct Link {
     _closed_when_dropped: DropGuard,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
-    /// How old the newest event was when it was received, in microseconds. 0 until an event after
-    /// the history is received.
+    /// How old the newest event was when it arrived, in microseconds. 0 until an event follows the
+    /// history.
     lag: AtomicU64,
 }
 
@@ -74,21 +74,18 @@ impl Link {
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
-/// times at once, with events that have data and no id, and of topics whose end this process has
-/// not received.
+/// times at once. All events have data and no id, and no topic's end has reached this process.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes an event, and returns once the broker has acknowledged it. If events are published
-    /// at the same time, the broker may number them in any order.
+    /// Publishes an event, and returns once the broker has acknowledged it. The broker may number
+    /// events that are published at the same time in any order.
     ///
     /// # Errors
     ///
-    /// - [`Refused`](PublishError::Refused): the event is certainly not published, and will not be
-    ///   published later.
+    /// - [`Refused`](PublishError::Refused): the event is certainly not published, now or later.
     /// - [`Unknown`](PublishError::Unknown): any other failure, such as no answer within the
     ///   broker's own time limit.
     /// - [`Closed`](PublishError::Closed): the hub is closed, and the event was not sent.
-    /// - [`Ended`](PublishError::Ended): the topic has ended. Only a broker that knows which topics
-    ///   have ended returns this error.
+    /// - [`Ended`](PublishError::Ended): the topic has ended, if the broker knows that.
     ///
     /// # Cancel safety
     ///
@@ -100,13 +97,12 @@ pub trait Publisher: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Acknowledged, PublishError>> + Send;
 
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
-    /// the highest number that the broker has fed to this process.
+    /// the highest number that it has fed to this process. The default is 2²⁰ above `committed`.
     ///
     /// A client with an id above the returned number receives a gap. If the number is too low, so
-    /// does a client that has received newer events from another process. If it is too high,
-    /// clients with an id from a lost log miss events without a gap. The default is 2²⁰ above
-    /// `committed`. A broker that numbers events by a clock returns the number for the current
-    /// time, plus an allowance for the clock's error.
+    /// does a client that has received newer events from another process. If it's too high, clients
+    /// with an id from a lost log miss events without a gap. A broker that numbers events by a
+    /// clock returns the current time's number, plus an allowance for the clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -120,8 +116,7 @@ pub struct Publication {
     pub topic: String,
     /// The event. The broker must keep its [fields](Event::fields).
     pub event: Event,
-    /// Whether the event is the last one of its topic. The [`Arrival`] of the event must have the
-    /// same value.
+    /// Whether the event is the last one of its topic. Its [`Arrival`] must have the same value.
     pub ends_topic: bool,
 }
 
@@ -172,9 +167,9 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Creates an `Arrival` for the event with this sequence number. `at` is as in
-    /// [`Acknowledged::new`], and frees the name of an ended topic. `age` is the time since the
-    /// publication, and decides when the event is evicted.
+    /// Creates an `Arrival` for the event with this sequence number. `at` is the time of
+    /// [`Acknowledged::new`], and decides when the name of an ended topic is free. `age` is the
+    /// time since publication, and decides when the event is evicted.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

@@ -7,9 +7,10 @@ use crate::{BoxError, error::with_causes, event::EventId, history::Position};
 #[non_exhaustive]
 pub struct Receipt {
     pub(crate) position: Position,
-    /// The number of subscriptions that the topic had in this process: at publication or, with a
-    /// [broker](super::Hub::connect), when the broker acknowledged the event. Without a broker, each
-    /// sends the event to its client, unless the subscription ends or the event is evicted first.
+    /// The number of subscriptions that the topic had in this process when the event was published.
+    /// With a [broker](super::Hub::connect), it's the number at the broker's acknowledgement.
+    /// Without one, each subscription sends the event, unless it ends or the event is evicted
+    /// first.
     pub subscribers: usize,
 }
 
@@ -21,8 +22,8 @@ impl Receipt {
     }
 }
 
-/// The reason an event was not published, or may not have been. The cause, if any, is in the
-/// variant and in the text of the error. [`source`](Error::source) returns `None`.
+/// The reason an event was not published, or may not have been. The error's text includes its
+/// cause, and [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -36,11 +37,11 @@ pub enum PublishError {
     Closed,
     /// The topic has [ended](super::Hub::end). No subscriber receives the event.
     Ended,
-    /// The event did not reach the broker, or the broker rejected it. It was certainly not
-    /// published, so publishing it again does not duplicate it.
+    /// The event did not reach the broker, or the broker rejected it. You can publish it again
+    /// without duplicating it.
     Refused(BoxError),
     /// The event was sent to the broker, which has not acknowledged it. It may be published or
-    /// lost. Publishing it again can duplicate it, so put a key into its data if duplicates matter.
+    /// lost. Publishing it again can duplicate it: if that matters, give its data a key.
     Unknown(BoxError),
     /// The hub has a [broker](super::Hub::connect): use [`publish`](super::Hub::publish).
     NotInProcess,

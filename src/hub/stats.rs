@@ -13,18 +13,18 @@ pub struct HubStats {
     pub topics: usize,
     /// The number of events that are kept.
     pub events: usize,
-    /// The number of subscriptions in this process, summed over all topics. A subscription to
-    /// several topics counts once for each topic.
+    /// The number of subscriptions in this process. A subscription to several topics counts once
+    /// for each topic.
     pub subscribers: usize,
-    /// The number of events that were evicted since the hub was created. An event that a newer one
-    /// [replaces](crate::Retention::latest) does not count.
+    /// The number of events that were evicted since the hub was created, without those that a newer
+    /// event [replaced](crate::Retention::latest).
     pub evicted: u64,
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,
-    /// How old the last event from the [broker](super::Hub::connect) was when it arrived in this
-    /// process: how far this process is behind, for example after a disconnection. `None` without a
-    /// broker, and zero until an event follows the loaded history. The lag does not grow while the
-    /// connection is down: to monitor that, use the broker's health, such as
+    /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
+    /// event when it arrived. `None` without a broker, and zero until an event follows the loaded
+    /// history. The lag doesn't grow while the connection is down. To notice that, use the broker's
+    /// health, such as
     /// [`tower_sse_redis::Health`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.Health.html).
     pub lag: Option<Duration>,
 }
