@@ -10,11 +10,11 @@ use crate::history::sync::Ordering::{Acquire, Release};
 use crate::history::sync::{AtomicBool, AtomicU64, Mutex, lock};
 use crate::history::{DeferredDrops, Epoch, Position};
 
-/// The value of a hub's clock at its creation. It is not zero, so that events from a broker can be
-/// older than the hub.
+/// The value of a hub's clock at its creation: not zero, because a broker's events can be older
+/// than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// The name of the event that reports a gap to a client, or that publishes one.
+/// The name of an event that is a gap, sent to a client or published.
 pub(super) const GAP: &str = "gap";
 
 pub(crate) struct HubState {
@@ -23,20 +23,18 @@ pub(crate) struct HubState {
     pub(super) id_prefix: String,
     pub(crate) topics: Topics,
     /// The newest committed sequence number: readers can read all events up to it. `append`
-    /// advances it while the topic is locked, so a reader that finds an event in its topic also
-    /// finds it committed.
+    /// advances it while the topic is locked, so an event in its topic's log is always committed.
     pub(super) committed: AtomicU64,
-    /// The losses that a broker reported. Added while `newest` is locked, so that no later event
-    /// commits first.
+    /// The losses that a broker reported. Added while `newest` is locked, before any later event
+    /// commits.
     pub(crate) losses: Losses,
     closed: AtomicBool,
-    /// The newest sequence number of all topics. Lock order: a topic's lock is taken before this
-    /// one.
+    /// The newest sequence number of all topics. Lock order: a topic's lock comes first.
     pub(super) newest: Mutex<u64>,
     started: Instant,
     pub(crate) link: Option<Link>,
-    /// The number of gaps that were sent. A std atomic even under loom, because the models do not
-    /// depend on its ordering.
+    /// The number of gaps that were sent. A std atomic even under loom: the models don't need its
+    /// ordering.
     gaps: std::sync::atomic::AtomicU64,
 }
 
@@ -154,8 +152,8 @@ impl HubState {
         })
     }
 
-    /// Appends an event, or a gap if the event has that name. `arrival` is what a broker knows of
-    /// it.
+    /// Appends an event, or a gap if the event has that name. `arrival` is set for a broker's
+    /// event.
     pub(crate) fn append(
         &self,
         name: &str,
@@ -208,7 +206,7 @@ impl HubState {
     }
 
     /// Returns whether an event published `at` this time is dropped after the end of its topic.
-    /// After a loss it is kept: it may come from a process that has lost the end, and whose clients
+    /// After a loss it's kept: it may come from a process that has lost the end, whose clients
     /// receive it.
     pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
         let loss = self.losses.first_after(end.sequence);
@@ -240,7 +238,7 @@ impl HubState {
         }
     }
 
-    /// Returns an error if the hub has received all events up to there, so that none is lost.
+    /// Returns an error if the hub has received all events up to `sequence`, so that none is lost.
     pub(crate) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
         self.advance(sequence, |sequence| self.losses.add(sequence))?;
         self.wake_all();

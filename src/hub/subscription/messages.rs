@@ -7,8 +7,8 @@ use futures_core::Stream;
 use super::Subscription;
 use crate::decode::{Decoder, Message, MessageId};
 
-/// A stream of [`Message`]s and [`Gap`]s, as returned by [`Subscription::messages`]. It continues
-/// after a gap, and ends when the subscription ends.
+/// A stream of [`Message`]s and [`Gap`]s, from [`Subscription::messages`]. It continues after a
+/// gap, and ends with the subscription.
 #[derive(Debug)]
 pub struct Messages {
     subscription: Subscription,
@@ -44,10 +44,8 @@ impl fmt::Display for Gap {
 impl Error for Gap {}
 
 impl Subscription {
-    /// Returns the decoded messages of the subscription, for consumers in the same process.
-    ///
-    /// An item is a message, or the [`Gap`] where messages may be missing, which cannot be mistaken
-    /// for a message:
+    /// Returns the decoded messages of the subscription, for consumers in the same process. Where
+    /// messages may be missing, the item is an error, the [`Gap`]:
     ///
     /// ```
     /// use futures_util::StreamExt;

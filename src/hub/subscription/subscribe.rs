@@ -47,49 +47,47 @@ impl Subscribe {
     }
 
     /// Sets the position after which the stream starts on a client's first visit. The default is
-    /// the hub's position when [`resume`](Self::resume) is called. If a position is set,
-    /// [`recent`](Self::recent) has no effect, and a first visit receives no
-    /// [latest](crate::Retention::latest) event from before the position.
+    /// the hub's position when [`resume`](Self::resume) is called.
     ///
-    /// Use this method for a stream that begins with [state from a
+    /// Use this for a stream that begins with [state from a
     /// database](crate::hub#state-in-a-database): take the [`position`](crate::hub::Hub::position)
     /// first, then query, and send the result as the [greeting](Self::greeting). The client misses
     /// no change if each change is committed before it is published.
     ///
-    /// A client that reconnects receives the events that it missed. If the hub cannot send all of
-    /// them, the client receives a gap for each topic, then the greeting, and then the events after
-    /// `position`. If a connected client misses events, it receives a gap. With
-    /// [`GapPolicy::ReportAndEnd`], the gap ends its stream, and the client receives this gap again
-    /// when it reconnects, together with gaps for all other topics, and then the greeting.
+    /// A first visit then gets no older event: neither [`recent`](Self::recent) nor
+    /// [latest](crate::Retention::latest) ones. A client that reconnects receives the events that
+    /// it missed. If the hub can't send all of them, the client receives a gap for each topic, the
+    /// greeting, and then the events after `position`. A connected client that misses events
+    /// receives a gap. With [`GapPolicy::ReportAndEnd`], this gap ends its stream, and it gets the
+    /// gaps of all topics and the greeting when it reconnects.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
     }
 
     /// Sends up to `events` recent events on a client's first visit: the newest across all topics.
-    /// The default is zero: the client receives no events from before the subscription, except the
-    /// newest event of each topic with [`Retention::latest`](crate::Retention::latest). That
-    /// event does not count towards `events`.
+    /// The default is zero. The newest event of a topic with
+    /// [`Retention::latest`](crate::Retention::latest) is sent too, and doesn't count.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
     }
 
-    /// Sets what the subscription does if the client may have missed events. The default is to
-    /// [report](GapPolicy::Report) the gap.
+    /// Sets what the subscription does if the client may have missed events: by default, it
+    /// [reports](GapPolicy::Report) a gap.
     pub fn gap_policy(mut self, gap_policy: GapPolicy) -> Self {
         self.gap_policy = gap_policy;
         self
     }
 
     /// Holds back the events that come within `window` after a sent event, and then sends them
-    /// together. The default is zero, which turns this off.
+    /// together. This saves writes in topics with many small events. The default is zero, which
+    /// turns it off.
     ///
-    /// Use this method for topics with many small events, to save writes. The first event after a
-    /// pause is sent at once, and opens a window. A greeting and gaps count as events. When the hub
-    /// is [closed](crate::hub::Hub::close), a stream with an open window ends only when the window
-    /// is over. If waiting events are evicted from their topic, the client receives a
-    /// [gap](GapPolicy).
+    /// The first event after a pause is sent at once, and opens a window. A greeting and gaps count
+    /// as events. If held events are evicted from their topic, the client receives a
+    /// [gap](GapPolicy). When the hub is [closed](crate::hub::Hub::close), the stream ends only
+    /// after the open window.
     ///
     /// # Panics
     ///
@@ -101,40 +99,38 @@ impl Subscribe {
     }
 
     /// Sends this event to a client on its first visit, before all events of its topics, even
-    /// before the [`recent`](Self::recent) events.
+    /// before the [`recent`](Self::recent) events. It takes the place of the event
+    /// [`start`](Self::start_event).
     ///
-    /// The hub sets the id of the greeting to the position at which the stream starts, and ignores
-    /// any id that `event` has. A client with a malformed last event id also receives the greeting,
-    /// after the gaps of its topics, unless these [end](GapPolicy::ReportAndEnd) the stream.
+    /// The hub replaces the id of `event` by the position at which the stream starts. A client with
+    /// a malformed last event id also receives the greeting, after the gaps of its topics, unless
+    /// these [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
-    /// reconnects and may have missed events then receives the greeting after the gaps, and these
-    /// gaps never end the stream.
-    ///
-    /// The greeting takes the place of the event [`start`](Self::start_event).
+    /// reconnects and may have missed events then receives the greeting after the gaps, which never
+    /// end the stream.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
     }
 
     /// Sets whether a client on its first visit receives an event named `start`, before all others.
-    /// By default, only an `EventSource` does; `true` makes the layer send the event to every client,
-    /// and `false` to none.
+    /// By default, only an `EventSource` does. With `true`, every client does, and with `false`,
+    /// none.
     ///
-    /// The event has empty data, and its id is the position at which the stream starts. A client
-    /// that disconnects before any other event reconnects with this id, and receives the events
-    /// that it missed meanwhile. Turn the event on for clients built on `fetch` if they send
+    /// The event has empty data, and its id is the position at which the stream starts. If the
+    /// client disconnects before any other event, it reconnects with this id, and receives the
+    /// events that it missed. Turn the event on for clients built on `fetch` if they send
     /// `Last-Event-ID` when they reconnect.
     ///
-    /// - The event is left out if the first visit begins with something else that has an id: the
-    ///   [greeting](Self::greeting), or [`recent`](Self::recent) or
-    ///   [latest](crate::Retention::latest) events.
+    /// - The event is left out if something else with an id comes first: the
+    ///   [greeting](Self::greeting), or a [`recent`](Self::recent) or
+    ///   [latest](crate::Retention::latest) event.
     /// - A client whose malformed id [is not reported](GapPolicy::Ignore) receives the event too.
-    /// - Only the [`response`](Subscription::response) of a subscription has the event. If you wrap
-    ///   the subscription in another stream, send a greeting instead.
-    /// - The layer adds the event outside of the handler, so a filter in the handler does not see
-    ///   it.
-    /// - The name is not reserved. If a program publishes events named `start`, give them data.
+    /// - Only the [`response`](Subscription::response) of a subscription has the event, and the
+    ///   layer adds it outside of the handler, so a filter in the handler doesn't see it. If you
+    ///   wrap the subscription in another stream, send a greeting instead.
+    /// - The name is not reserved. If you publish events named `start`, give them data.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
         self
@@ -144,10 +140,9 @@ impl Subscribe {
 opaque_debug!(Subscribe);
 
 impl Subscribe {
-    /// Starts the subscription after the last event that the client has seen.
-    ///
-    /// `last` is the [`LastEventId`](crate::LastEventId) of the request, if any, or an [`EventId`],
-    /// such as a [`position`](crate::hub::Hub::position).
+    /// Starts the subscription after the last event that the client has seen. `last` is the
+    /// [`LastEventId`](crate::LastEventId) of the request, if any, or an [`EventId`], such as a
+    /// [`position`](crate::hub::Hub::position).
     ///
     /// | last event id | without [`since`](Self::since), the subscription sends |
     /// |---|---|
@@ -156,12 +151,11 @@ impl Subscribe {
     /// | an id of another hub, for example from before a restart | all kept events, with a gap before the events of each topic, except for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// - If the id is of another hub and a topic has evicted events, the topic's gap has the id of
-    ///   its newest evicted event. Events of other topics can precede this gap.
-    /// - If a client of several topics disconnects before it has received all its
-    ///   [`recent`](Self::recent) or latest events, it may receive a spurious gap when it
-    ///   reconnects. This happens only if a topic has evicted an event that is newer than the
-    ///   oldest of these events.
+    /// - After an id of another hub, the gap of a topic that has evicted events has the id of its
+    ///   newest evicted event. Events of other topics can come first.
+    /// - A client of several topics that disconnects before it has received all its
+    ///   [`recent`](Self::recent) or latest events may receive a spurious gap when it reconnects.
+    ///   This needs a topic that has evicted an event newer than the oldest of these.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, only a client whose
     ///   id is older than the loss receives a gap for each topic.
     /// - A subscription without topics ends at once.
@@ -214,8 +208,8 @@ impl Subscribe {
         }
     }
 
-    /// Starts after the id of a client that has missed nothing, and otherwise after the position
-    /// for which the greeting has the state.
+    /// Starts after the client's id if it has missed nothing, and otherwise at the position whose
+    /// state is in the greeting.
     fn start_since(
         self,
         since: ResumeFrom,
@@ -260,7 +254,7 @@ impl Subscription {
             || self.cursors.iter().any(TopicCursor::has_gap)
     }
 
-    /// `missed_after` is a position to which a client that leaves before the greeting returns.
+    /// A client that leaves before the greeting reconnects with the id `missed_after`.
     fn begin_with(&mut self, missed_after: Option<Position>, start: u64, greeting: Option<Event>) {
         let missed_after = missed_after.filter(|_| self.gap_policy != GapPolicy::Ignore);
         let start = self.hub.position(start);
@@ -283,8 +277,8 @@ impl Subscription {
     }
 }
 
-/// Returns the position before the newest `count` events of all topics together, except those in
-/// which each event replaces the one before it.
+/// Returns the position before the newest `count` events of all topics together, without topics
+/// that keep only their newest value.
 fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
     if count == 0 {
         return newest;
@@ -300,8 +294,8 @@ fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
     }
 }
 
-/// Returns the position before the kept events of topics in which each event replaces the one
-/// before it, or `position` if that is earlier.
+/// Returns the position before the kept events of topics that keep only their newest value, or
+/// `position` if that is earlier.
 fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
     let latest = cursors.iter().filter(|cursor| cursor.topic().is_latest());
     let oldest = latest.filter_map(|cursor| cursor.topic().lock().log.next(0)).min();
@@ -324,9 +318,8 @@ impl Subscribe {
 /// The topics of a [subscription](crate::hub::Hub::subscribe): an array, a `Vec` or any other
 /// collection of names.
 ///
-/// All collections of strings implement this trait, and nothing else can: it exists for the
-/// compiler's error message. Use it as the bound of a function of yours, for example
-/// `fn events(hub: &Hub, topics: impl TopicNames) -> Subscribe`.
+/// All collections of strings implement this trait, and nothing else can. Use it as the bound of a
+/// function, for example `fn events(hub: &Hub, topics: impl TopicNames) -> Subscribe`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of topics",
     label = "not an array or another collection of names",

@@ -18,11 +18,10 @@ use crate::{body::EventBody, layer};
 ///
 /// Each item is one encoded event, or several consecutive ones if the subscription is behind. A
 /// subscription has no queue: it reads the events that its topics keep, so a slow client delays no
-/// other client, and receives a [gap](GapPolicy) if events were evicted before the subscription
-/// read them. Like tokio's channels, a subscription takes part in cooperative scheduling.
+/// other client. If events are evicted before they are read, it sends a [gap](GapPolicy). Like
+/// tokio's channels, it takes part in cooperative scheduling.
 ///
-/// Costs grow with the number of topics. These were measured on a server processor, with warm and
-/// with cold caches:
+/// Costs grow with the number of topics. On a server processor, with warm and with cold caches:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
@@ -30,13 +29,13 @@ use crate::{body::EventBody, layer};
 /// | to subscribe | 30 to 50 µs | 0.2 to 0.3 ms | 1.1 to 1.3 ms | 30 ms |
 /// | to drop | 4 to 13 µs | 30 to 70 µs | 0.2 to 0.3 ms | 5 to 6 ms |
 ///
-/// A poll yields to other tasks after it has scanned 4,096 topics, unless the subscription has
-/// just moved to another task. Subscribing and dropping never yield. Instead of subscribing one client
+/// A poll yields to other tasks after it has scanned 4,096 topics, unless the subscription has just
+/// moved to another task. Subscribing and dropping never yield. Instead of subscribing one client
 /// to thousands of topics, let a group of clients share one topic.
 ///
 /// When all its topics have [ended](crate::hub::Hub::end), the stream ends after their last events.
-/// When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the hub
-/// received before the close. A stream without topics ends at once.
+/// When the hub is [closed](crate::hub::Hub::close), it ends after the events that the hub received
+/// before. A stream without topics ends at once.
 ///
 /// # Cancel safety
 ///
@@ -48,25 +47,23 @@ pub struct Subscription {
     pub(crate) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
     pub(crate) gap_policy: GapPolicy,
-    /// The kind of the client's last event id, if it is one of another hub. `None` once all gaps
-    /// have been sent.
+    /// Set if the client's last event id is of another hub, until all gaps have been sent.
     pub(crate) unknown_id: Option<UnknownId>,
     pub(crate) preamble: Option<Box<Preamble>>,
     /// The sequence number up to which losses have been reported to the client or do not affect it.
     pub(crate) loss_seen: u64,
     pub(crate) ended: bool,
-    /// Whether a client whose stream has ended at a gap receives the greeting when it reconnects.
+    /// Whether a client whose stream ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
     /// Whether every client receives the position at which the stream starts, or only an
-    /// `EventSource`. `None` if no client does, because an item gives it an id at once.
+    /// `EventSource`. `None` if no client needs it, because the first item has an id.
     pub(super) start_for_all: Option<bool>,
 }
 
 pub(super) enum Read {
     Nothing,
     Item(Encoded),
-    /// A loss that the broker reported. Its gaps are now the subscription's preamble, unless gaps
-    /// are ignored.
+    /// A loss that the broker reported. Its gaps are now in the preamble, unless gaps are ignored.
     Loss,
     /// There may be more to read, but the subscription has to yield to other tasks.
     Yield,
@@ -106,8 +103,8 @@ impl Subscription {
         let mut drops = DeferredDrops::default();
         let mut joined = HashSet::new();
         for name in topics {
-            // Pushed one by one, so that dropping `self` leaves the joined topics if `retention_of`
-            // panics.
+            // Pushed one by one: if `retention_of` panics, dropping `self` leaves the joined
+            // topics.
             let cursor = self.hub.change_topic(name, |topic, state| {
                 if topics.len() > 1 && !joined.insert(Arc::as_ptr(topic)) {
                     return None;
@@ -140,10 +137,10 @@ impl Subscription {
     }
 
     /// Returns whether all topics have [ended](crate::hub::Hub::end) and the client has received
-    /// everything. It is `false` for a subscription without topics, and after the stream has ended.
+    /// everything. Returns `false` without topics, and after the stream has ended.
     ///
-    /// If you wrap a subscription in another stream, check `has_ended` first. If it is `true`,
-    /// return the [`response`](Self::response) of the subscription instead.
+    /// If you wrap a subscription in another stream, check this first. If it's `true`, return the
+    /// subscription's [`response`](Self::response) instead.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         if self.cursors.is_empty() || self.preamble.is_some() {
@@ -183,18 +180,17 @@ impl Subscription {
     /// stream. On its first visit, an `EventSource` receives the id of its position at once, if
     /// necessary in an event named [`start`](super::Subscribe::start_event).
     ///
-    /// If all topics keep only their newest value
-    /// ([`Retention::latest`](crate::Retention::latest)), the body waits until the server has
-    /// written one frame before it makes the next, but for a minute at most. A client that stalls
-    /// therefore receives no old values afterwards, except those in the buffers of its connection.
-    /// Behind a [filter](crate::filter) that replaces events, the body does not wait.
+    /// If all topics keep only their [newest value](crate::Retention::latest), the body makes a
+    /// frame only when the server has written the previous one, or after a minute. This means that
+    /// a client that stalled gets no old values, except from the buffers of its connection. Behind
+    /// a [filter](crate::filter) that replaces events, the body doesn't wait.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
         // Losses count from the position at which a subscription without an id starts.
         let (start, id) = (self.start_for_all, self.hub.position(self.loss_seen));
         let mut response = layer::response(self);
-        // `layer/response_future.rs` makes a `204` of the one, and an event of the other.
+        // The layer makes a `204` of the first extension, and an event of the second.
         if has_ended {
             response.extensions_mut().insert(NothingMore);
         } else if let Some(is_for_all) = start {
@@ -218,7 +214,7 @@ impl Stream for Subscription {
             // Loaded before reading, so that events published before the close are still sent.
             let is_closed = this.hub.is_closed();
             match this.read() {
-                // The gaps of a loss are now the preamble, unless gaps are ignored.
+                // The gaps of a loss are now in the preamble, unless gaps are ignored.
                 Read::Loss => continue,
                 Read::Item(item) => {
                     if let Some(window) = &mut this.window {
@@ -309,7 +305,7 @@ impl Subscription {
                 TopicRead::Batch(batch) => {
                     return Read::Item(Encoded::of(batch.bytes));
                 }
-                // It precedes the client's first visit.
+                // Reported before the client's first visit.
                 TopicRead::Reported(sequence) if sequence <= self.loss_seen => {}
                 TopicRead::Gap(sequence) | TopicRead::Reported(sequence) => {
                     if let Some(gaps) = self.gaps(index, sequence) {
@@ -358,8 +354,8 @@ impl Subscription {
         }
     }
 
-    /// If this takes several polls, the last one checks the earlier topics again, because their
-    /// events may have woken only an earlier poll.
+    /// Starts to wait in all topics. If this takes several polls, the last one checks the earlier
+    /// topics again: their events may have woken only an earlier poll.
     pub(super) fn wait(&mut self, waker: &Waker) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {
@@ -386,8 +382,8 @@ impl Subscription {
                 return Wait::Yield;
             }
         }
-        // A close and a loss wake the waiters of all topics. Check for them now that the
-        // subscription waits in each topic, because earlier it would have missed the wake-up.
+        // A close or a loss wakes the waiters of all topics, but not a subscription that was not
+        // waiting yet.
         let has_loss = self.unreported_loss().is_some();
         if self.hub.is_closed() || has_loss { Wait::NotNeeded } else { Wait::Started }
     }
@@ -396,8 +392,7 @@ impl Subscription {
 /// The maximum number of gaps in one item.
 pub(crate) const GAPS_PER_ITEM: usize = 256;
 
-/// What a subscription sends before the next events: gaps after a malformed id or a reported loss,
-/// and then the greeting.
+/// What a subscription sends before the next events: the gaps of its topics, and then the greeting.
 #[derive(Debug)]
 pub(crate) struct Preamble {
     /// The id of all gaps except the last. A client that reconnects with it receives all of them
@@ -445,8 +440,8 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
 }
 
 impl Subscription {
-    /// Encodes a gap, and the gaps of other topics at the same sequence number: as many as one item
-    /// can have.
+    /// Encodes a gap, and the gaps of other topics at the same sequence number, up to the limit of
+    /// one item.
     pub(super) fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
         let (topics, has_more) = self.topics_with_gap(index, sequence);
         if self.gap_policy == GapPolicy::Ignore {
@@ -454,7 +449,7 @@ impl Subscription {
         }
         self.hub.count_gaps(topics.len());
         // A client that reconnects before the last gap must receive all gaps again. Until then, the
-        // gaps carry an id that this hub treats like the one that the client sent.
+        // gaps have an id that this hub treats like the one that the client sent.
         let before = match self.unknown_id {
             Some(unknown_id) => unknown_id.position(),
             None => self.hub.position(sequence.saturating_sub(1)),
@@ -519,20 +514,20 @@ impl Subscription {
     }
 
     /// Starts to send the gaps of a loss that the broker has reported. The caller has read all
-    /// events before the loss. No remaining event or gap is below `end`.
+    /// events before the loss, and no remaining event or gap is below `end`.
     pub(super) fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
         let received = self.cursors.iter().map(TopicCursor::seen).max().unwrap_or_default();
         self.loss_seen = loss;
         for cursor in self.cursors.iter_mut() {
-            // The gap of the loss replaces a gap that is due.
+            // The loss's gap replaces any gap that is due.
             cursor.seek(cursor.seen().max(loss), false);
         }
         let unknown_id = self.unknown_id.take();
         if self.gap_policy != GapPolicy::Ignore {
-            // A client that reconnects before the last gap must receive all gaps again. From a
-            // process that has lost less, it must receive the events after what it has received.
+            // A client that reconnects before the last gap must receive all gaps again. A process
+            // that has lost less must send it the events after its newest one.
             let before = self.hub.position(received.min(loss.saturating_sub(1)));
             self.preamble = Some(Box::new(Preamble {
                 before: unknown_id.map_or(before, UnknownId::position),
@@ -546,31 +541,27 @@ impl Subscription {
     }
 }
 
-/// What a subscription does if its client may have missed events, because they were evicted,
-/// because a [broker](crate::hub::Hub::connect) lost them, or because the program [reports
-/// it](crate::hub::Hub::gap).
+/// What a subscription does if its client may have missed events. They were evicted, a
+/// [broker](crate::hub::Hub::connect) lost them, or the program [reports a
+/// gap](crate::hub::Hub::gap).
 ///
-/// A gap is an event with the name `gap`, whose data is the name of the topic, which it reveals to
-/// the client. Its id is the position after which the topic continues, for example that of the
-/// newest evicted event. A client that resumes after this position does not receive the gap again;
-/// [`resume`](super::Subscribe::resume) and [`since`](super::Subscribe::since) describe exceptions.
+/// A gap is an event with the name `gap`. Its data is the name of the topic, which the client can
+/// see. Its id is the position after which the topic continues, for example that of the newest
+/// evicted event. A client that resumes after this position doesn't receive the gap again, with the
+/// exceptions under [`resume`](super::Subscribe::resume) and [`since`](super::Subscribe::since).
 ///
-/// After a loss of a broker, each topic of the subscription has a gap, after the events that the
-/// hub still keeps from before the loss. Several gaps at the same position are sent one after
-/// another, and then the [greeting](super::Subscribe::greeting) if the client receives it. Only the
-/// last of these events has the position as its id. A client that disconnects before this event
-/// receives all of them again when it reconnects.
+/// If a broker lost events, each topic of the subscription has a gap, after the events that the hub
+/// still keeps from before the loss. Several gaps at the same position come one after another, and
+/// then the [greeting](super::Subscribe::greeting), if the client receives it. Only the last of
+/// these has the position as its id. A client that disconnects earlier receives all of them again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap, and the gaps of other topics at the same position, and then ends the
-    /// stream.
-    ///
-    /// If a topic evicts events faster than its clients reconnect, these clients receive mostly
-    /// gaps.
+    /// Reports the gap, and the gaps of other topics at the same position, and ends the stream. If
+    /// a topic evicts events faster than its clients reconnect, they receive mostly gaps.
     ReportAndEnd,
     /// Continues without a report.
     Ignore,
