@@ -3,7 +3,8 @@ use std::collections::VecDeque;
 use crate::history::sync::Ordering::{Acquire, Release};
 use crate::history::sync::{AtomicU64, Mutex, lock};
 
-/// A client that resumes before the oldest of them receives its gap there.
+/// The number of losses that are kept. A client that resumes before the oldest receives its gap
+/// there.
 const MAX_LOSSES: usize = 64;
 
 /// The losses that a broker has reported. A loss is a sequence number up to which every topic may

@@ -4,8 +4,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, mem, slice, sync::Arc, task::Wa
 use crate::history::{Batch, DeferredDrops, Log, Ticket, drop_waker};
 use crate::hub::topic::{Topic, Topics};
 
-// Most subscriptions have one topic. Its cursor is stored in place, so that an event needs no cache
-// line of the heap for it.
+// Most subscriptions have one topic. Its cursor is stored in place, which saves a cache line per
+// event.
 pub(crate) enum Cursors {
     One(TopicCursor),
     Many(Vec<TopicCursor>, Option<Box<MergeQueue>>),
@@ -61,9 +61,8 @@ impl DerefMut for Cursors {
 pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     seen: u64,
-    /// The sequence number of the last event of an earlier topic of this name, or 0 if there was
-    /// none. For a client that may not have received that event, the end of the earlier topic does
-    /// not count.
+    /// The sequence number of the last event of an earlier topic of this name, 0 if there was none
+    /// or the client has seen it. While it's set, the end of the earlier topic doesn't count.
     forgotten_end: u64,
     ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
@@ -156,7 +155,8 @@ impl TopicCursor {
         !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
     }
 
-    /// Returns the next gap or events below `bound`, and the sequence number of what follows.
+    /// Returns the next gap, or the next events below `bound`, and the sequence number of what
+    /// follows.
     #[inline]
     pub(crate) fn read(&mut self, bound: u64, topics: &Topics) -> (TopicRead, Option<u64>) {
         let mut drops = DeferredDrops::default();
@@ -191,7 +191,7 @@ impl TopicCursor {
         self.ticket.is_valid_in(self.topic.generation())
     }
 
-    /// Returns `false` if there is already something to read.
+    /// Waits for the topic's next event. Returns `false` if there is already something to read.
     #[inline]
     pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so both are done without a lock.
@@ -214,12 +214,12 @@ impl TopicCursor {
     }
 }
 
-/// The number of topics that one poll scans before the subscription yields to other tasks. The scan
-/// takes up to half a millisecond.
+/// The number of topics that one poll scans, in up to half a millisecond, before it yields to other
+/// tasks.
 const SCANNED_PER_POLL: usize = 4096;
 
-/// With at most this many topics, a subscription looks at every topic for each item, because a
-/// queue would take two allocations for each client.
+/// The number of topics up to which a subscription looks at every topic for each item. A queue
+/// would take two allocations for each client.
 const FEW: usize = 4;
 
 pub(super) const fn is_few(cursors: &[TopicCursor]) -> bool {
@@ -227,16 +227,16 @@ pub(super) const fn is_few(cursors: &[TopicCursor]) -> bool {
 }
 
 /// A heap of the cursors that have something to read, by the sequence number of their next item.
-/// Reading from one topic does not visit the other topics.
+/// Reading from one topic doesn't visit the others.
 #[derive(Debug, Default)]
 pub(crate) struct MergeQueue {
-    /// The sequence number of a cursor's next item, and the index of the cursor. The number is
-    /// lower than the item's if events have been evicted since.
+    /// The sequence number of a cursor's next item, and the cursor's index. The number is too low
+    /// if events have been evicted since.
     heap: BinaryHeap<Reverse<(u64, usize)>>,
-    /// The sequence number up to which all cursors were scanned: those that are not in the heap have
-    /// nothing to read up to it. `None` before the first scan.
+    /// The sequence number up to which all cursors were scanned: up to it, no cursor outside of the
+    /// heap has anything to read. `None` before the first scan.
     complete_to: Option<u64>,
-    /// The scan that the last poll has not finished: the sequence number up to which it scans, and
+    /// The scan that the last poll has not finished: the sequence number up to which it goes, and
     /// the index of the next cursor.
     scan: Option<(u64, usize)>,
 }

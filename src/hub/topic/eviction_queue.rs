@@ -6,14 +6,14 @@ use crate::lock::lock;
 
 /// The topics that keep events, in the order of eviction.
 ///
-/// A topic's place can be too early, because events were evicted since. To move the topic at each
-/// eviction would cost more than to append an event, so it is [moved](Self::settle) when it is next
+/// A topic's place can be too early, because events were evicted since. Moving it at each eviction
+/// would cost more than appending an event, so it's [moved](Self::settle) when the topic is next
 /// visited.
 ///
-/// Lock order: a topic's lock before this one. No lock is taken while this one is held.
+/// Lock order: a topic's lock, then this one, then none.
 #[derive(Debug)]
 pub(crate) struct EvictionQueue {
-    // The standard library's lock even under loom: the models do not depend on its order.
+    // The standard library's lock even under loom: the models don't need its order.
     order: std::sync::Mutex<Order>,
     /// The earliest time in `by_age`, so that a publish before it takes no lock.
     next_due: AtomicU64,

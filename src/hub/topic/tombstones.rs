@@ -5,23 +5,23 @@ use std::time::Duration;
 use super::TopicEnd;
 use crate::history::Evicted;
 
-/// The number of removed topics that are remembered individually: this many that have ended, and
-/// this many others.
+/// The number of removed topics that are remembered: this many that have ended, and this many
+/// others.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
-/// The newest evicted sequence numbers of removed topics, so that a client that resumes in such a
-/// topic receives a gap.
+/// The newest evicted sequence numbers of removed topics. With them, a client that resumes in such
+/// a topic receives a gap.
 ///
 /// Topics are identified by a hash, because names can be long. A hash collision reports a spurious
-/// gap. The hash is keyed, so clients cannot force one.
+/// gap. The hash is keyed, so clients can't force one.
 ///
-/// Topics that have ended are counted apart, because other topics would displace them before their
-/// names are free. If there are too many, the topic whose name is free first is forgotten.
+/// Ended topics are counted apart. Otherwise, other topics would displace them before their names
+/// are free. If there are too many, the topic whose name is free first is forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
     hash_key: RandomState,
     by_hash: HashMap<u64, Tombstone>,
-    /// The hashes of topics that have not ended, in the order in which they are forgotten.
+    /// The hashes of topics that have not ended, the first to be forgotten first.
     others: BTreeMap<Turn, u64>,
     ended: BTreeMap<Turn, u64>,
     inserted: u64,
@@ -64,7 +64,8 @@ impl Tombstones {
         }
     }
 
-    /// Returns an upper bound of the newest evicted event if the topic has no tombstone.
+    /// Removes a topic's tombstone. Without one, returns an upper bound of the newest evicted
+    /// event.
     pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
             Some(tombstone) => {

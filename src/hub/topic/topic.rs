@@ -8,15 +8,14 @@ use crate::history::{Log, Retention, Ticket, Waiters, WakeList};
 pub(crate) struct Topic {
     name: Arc<str>,
     is_latest: AtomicBool,
-    /// The sequence number of the topic's newest event. Before the first event, it is the newest
-    /// number that an earlier topic of this name evicted, or an upper bound of that number. A
-    /// subscriber that has seen it skips the topic without locking it.
+    /// The sequence number of the topic's newest event. Before the first event, an upper bound of
+    /// what earlier topics of this name evicted. A subscriber that has seen it skips the topic
+    /// without locking it.
     newest: AtomicU64,
-    /// A copy of the waiters' generation, so that a subscriber can check without the lock whether
-    /// its ticket is still valid.
+    /// A copy of the waiters' generation: subscribers check their tickets without the lock.
     generation: AtomicU64,
-    /// The sequence number of the last event of a topic that has ended, and 0 before. A copy of
-    /// `TopicState::end`, for a check without the lock.
+    /// The sequence number of the last event of a topic that has ended, otherwise 0. A copy of
+    /// `TopicState::end`, to check without the lock.
     ended_at: AtomicU64,
     state: Mutex<TopicState>,
 }
@@ -24,7 +23,7 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 pub(crate) struct TopicState {
     pub(crate) log: Log,
-    // As small as it is, so that the topic is not larger.
+    // Small, to keep the topic small.
     pub(crate) subscribers: u32,
     /// Set by [`Topic::set_end`]. Boxed, because most topics never end.
     pub(crate) end: Option<Box<TopicEnd>>,
@@ -67,8 +66,8 @@ impl Topic {
         self.is_latest.load(Acquire)
     }
 
-    /// Lets the topic keep at least what topics keep by default, and no event replace another. The
-    /// caller holds the topic's lock.
+    /// Raises the topic's limits to at least the default ones, and lets no event replace another.
+    /// The caller holds the topic's lock.
     pub(crate) fn keep_all(&self, state: &mut TopicState) {
         self.is_latest.store(false, Release);
         let (events, bytes, age) = Retention::new().of_topic();
@@ -148,9 +147,8 @@ impl TopicState {
 
 /// The end of a topic: the position of its last event, and the time until which its name is taken.
 ///
-/// An event that is published before that time, by the clock that all processes of a hub share, is
-/// dropped in each of them. An event that follows a loss is not dropped: its process may have lost
-/// the end.
+/// All processes of a hub share a clock. An event published before that time is dropped in each
+/// process, unless it follows a loss: its own process may have lost the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     pub(crate) sequence: u64,
@@ -160,16 +158,15 @@ pub(crate) struct TopicEnd {
     pub(crate) free_here: Duration,
 }
 
-/// The place of a topic in the [eviction queue](super::eviction_queue::EvictionQueue), by memory and
-/// by age.
+/// The place of a topic in the [eviction queue](super::eviction_queue::EvictionQueue).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EvictionPlace {
     pub(super) by_memory: ByMemory,
     pub(super) by_age: ByAge,
 }
 
-/// What a topic evicts next if memory is short, and the sequence number of its oldest event, which
-/// makes the place unique.
+/// What a topic evicts next if memory is short. The sequence number of its oldest event makes it
+/// unique.
 pub(super) type ByMemory = (Evictable, u64);
 
 /// The time in nanoseconds after which the topic's oldest event is too old, and its sequence
@@ -208,7 +205,7 @@ impl EvictionPlace {
     }
 }
 
-/// Returns the nanoseconds of a duration. More than 584 years count as 584 years.
+/// Returns the nanoseconds of a duration, at most 584 years of them.
 #[inline]
 pub(super) const fn nanoseconds(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos() as u64)

@@ -23,9 +23,9 @@ pub(crate) struct Topics {
 
 pub(crate) type RetentionOf = Opaque<Box<dyn Fn(&str) -> Option<Retention> + Send + Sync>>;
 
-/// The number of tables of topics. A table is locked while it grows, which it does in one step. A
-/// single table of a million topics took a third of a second to grow.
-// A model with many locks takes long.
+/// The number of tables of topics. A table is locked while it grows, and a single table of a
+/// million topics took a third of a second.
+// With many locks, the models of loom take long.
 const SHARDS: usize = if cfg!(tower_sse_loom) { 1 } else { 64 };
 
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ struct Names {
 
 #[derive(Clone, Debug)]
 struct ByName {
-    /// The hash of the name. A table that grows would otherwise read the names of all its topics.
+    /// The hash of the name. Without it, a table that grows would read the names of all its topics.
     hash: u64,
     topic: Arc<Topic>,
 }
@@ -78,7 +78,7 @@ impl Topics {
 
     #[inline]
     fn names_of(&self, hash: u64) -> &RwLock<Names> {
-        // Other bits than those that the table itself looks at.
+        // Not the bits that the table itself looks at.
         let index = (hash >> 32) as usize % SHARDS;
         // The index is below the length.
         #[allow(clippy::indexing_slicing)]
@@ -148,7 +148,8 @@ impl Topics {
         stats
     }
 
-    /// Removes the topic if it is then unused. Returns `None` if it had been removed before.
+    /// Changes a topic, and removes it if unused afterwards. Returns `None` if it was removed
+    /// before.
     #[inline]
     pub(crate) fn change<R>(
         &self,
@@ -268,17 +269,16 @@ impl Hasher for Hashed {
     }
 }
 
-/// The maximum number of topics that one publish visits to evict by memory. This takes up to a few
-/// milliseconds.
+/// The number of topics that one publish visits to evict by memory, in up to a few milliseconds.
 const VISITS_BY_MEMORY: usize = 4096;
-/// The maximum number of events that are evicted while a topic is locked.
+/// The number of events that are evicted while a topic is locked.
 const EVICTED_PER_VISIT: usize = 64;
-/// The maximum number of topics that one publish visits to evict by age.
+/// The number of topics that one publish visits to evict by age.
 const VISITS_BY_AGE: usize = 16;
 
 impl Topics {
-    /// Evicts what [`max_memory`](crate::hub::HubBuilder::max_memory) and
-    /// [`Retention::age`](crate::Retention::age) document for a publish.
+    /// Evicts as documented for a publish, under [`max_memory`](crate::hub::HubBuilder::max_memory)
+    /// and [`Retention::age`](crate::Retention::age).
     #[inline]
     pub(crate) fn evict(&self, now: Duration, drops: &mut DeferredDrops) {
         if self.has_excess() {
