@@ -14,9 +14,9 @@ const EXAMINED_PER_ACCESS: usize = 4;
 /// The memory of a frame in the list besides its bytes, measured with an allocator.
 const ENTRY_MEMORY: usize = 170;
 
-/// The frames of a log: copies of consecutive events in one buffer. The newest few are kept and
-/// count as memory of the log. The list has weak references to the rest, so subscribers share a
-/// frame while any client holds it.
+/// The frames of a log: copies of consecutive events in one buffer. The newest few are kept, and
+/// count as memory of the log. The others are only referenced, weakly, so subscribers share a frame
+/// while any client holds it.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
@@ -26,9 +26,8 @@ pub(super) struct Frames {
     last_examined: Option<FrameKey>,
 }
 
-/// The block of a frame, and the offsets of the part that the frame contains. `None` stands for all
-/// events of the block that the log kept when the frame was assembled. Keys sort by block, the
-/// oldest first.
+/// The block of a frame, and the offsets of the part in the frame. `None` stands for all events of
+/// the block that the log kept when the frame was assembled. Keys sort by block, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
     pub(super) block: u64,

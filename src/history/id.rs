@@ -24,11 +24,11 @@ const UNIQUE_DIGITS: usize = 17;
 const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
-    /// Derives an epoch from a name, so that it is the same in every process. It has fewer digits
-    /// than an epoch from [`now`](Self::now).
+    /// Derives an epoch from a name: the same in every process, with fewer digits than
+    /// [`now`](Self::now).
     pub(crate) fn of_name(name: &str) -> Self {
-        // FNV-1a is the same on every machine and in every version, unlike the standard library's
-        // hash.
+        // FNV-1a, unlike the standard library's hash, is the same on every machine and in every
+        // version.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
@@ -153,7 +153,7 @@ impl ResumeFrom {
     }
 }
 
-/// Returns the number of the last event of a run that a client with this `id` has seen, 0 without
+/// Returns the number of the last event of a run that a client with this `id` has seen: 0 without
 /// an id, and `None` if the run has not assigned the id.
 #[must_use]
 pub fn seen(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Option<u64> {

@@ -5,21 +5,21 @@ use bytes::Bytes;
 use super::frames::{FrameKey, Frames};
 use super::memory::{DeferredDrops, MemoryCounter, MemoryShare};
 
-/// The size of a block in bytes. A frame contains only events that start in one block, so that
-/// subscribers that are behind soon read the same frames.
+/// The size of a block in bytes. A frame has only events that start in one block, so subscribers
+/// that are behind soon read the same frames.
 pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
-/// The size in bytes from which an event is a block of its own and is sent without a copy. Any
-/// other block can exceed [`BLOCK_SIZE`] by less than this.
+/// The size in bytes from which an event is a block of its own, and sent without a copy. Any other
+/// block can exceed [`BLOCK_SIZE`] by less than this.
 const LARGE_EVENT_SIZE: usize = 4 * 1024;
-/// The memory that an event takes besides its bytes on the wire: its entry in the log, and the
-/// reference count of its bytes.
+/// The memory of an event besides its bytes on the wire: its entry in the log, and a reference
+/// count.
 pub(crate) const ENTRY_OVERHEAD: usize = 112;
 /// The number of events that a search looks at one by one.
 const NEWEST: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// The number of events. It is zero if each event replaces the one before it.
+    /// The number of events, or zero if each event replaces the one before it.
     pub(crate) events: usize,
     /// The total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
@@ -31,8 +31,8 @@ pub(crate) struct Limits {
 pub(crate) struct Evicted {
     /// Its sequence number, or an upper bound of it; 0 if no event was evicted.
     pub(crate) up_to: u64,
-    /// Whether `up_to` is the sequence number itself. The log of a topic that was removed and
-    /// forgotten knows only an upper bound.
+    /// Whether `up_to` is exact. For a topic that was removed and forgotten, it's only an upper
+    /// bound.
     pub(crate) is_exact: bool,
 }
 
@@ -48,13 +48,13 @@ pub(crate) struct Log {
     pub(super) entries: VecDeque<Entry>,
     pub(super) bytes: usize,
     /// The offset at which the next small event starts. Offsets count the bytes of all appended
-    /// events, and the padding around large ones, which align with blocks.
+    /// events, and the padding that aligns large ones with blocks.
     pub(super) end: u64,
     pub(crate) evicted: Evicted,
-    /// The gaps that the program reported, each after an event that is kept, in ascending order. A
-    /// gap whose event is evicted counts as evicted.
+    /// The gaps that the program reported, in ascending order, each after a kept event. A gap
+    /// counts as evicted together with its event.
     gaps: Option<Box<Gaps>>,
-    /// The number of events that were evicted, without those that newer ones have replaced.
+    /// The number of evicted events, without those that newer ones have replaced.
     pub(crate) evicted_events: u64,
     /// Allocated once a subscriber is behind.
     pub(super) frames: Option<Box<Frames>>,
@@ -106,7 +106,8 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// From then on, the log's memory no longer counts towards the total of all logs.
+    /// Raises the limits. From then on, the log's memory no longer counts towards the total of all
+    /// logs.
     pub(crate) fn raise_limits(&mut self, events: usize, bytes: usize, age: Duration) {
         let limits = &mut self.limits;
         limits.events = limits.events.max(events);
@@ -139,8 +140,7 @@ impl Log {
         self.memory.set(self.memory());
     }
 
-    // Forced: with two users of this module, the compiler would not inline it into the path of each
-    // event.
+    // Forced: with two users of this module, the compiler would not inline it for each event.
     #[inline(always)]
     pub(crate) fn append(
         &mut self,
@@ -188,7 +188,7 @@ impl Log {
         self.frames.as_ref().is_some_and(|frames| frames.are_kept())
     }
 
-    /// Copies events until they exceed `max` bytes. Returns the first and the last sequence number
+    /// Copies events until they exceed `max` bytes. Returns their first and last sequence number
     /// too.
     pub(crate) fn copy_after(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let from = self.index_after(seen);
@@ -242,8 +242,8 @@ impl Log {
     }
 }
 
-/// The minimum size in bytes of a slice of a shared frame, if the frame's block is complete. A
-/// smaller part is copied, because a client that holds a slice holds the whole block.
+/// The minimum size in bytes of a slice of a complete block's shared frame. A smaller part is
+/// copied, because a client that holds a slice holds the whole block.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
 /// The capacity below which the list of entries does not shrink.
@@ -258,10 +258,9 @@ pub(crate) struct Batch {
 }
 
 impl Log {
-    /// Returns the first events above `seen` that are below `bound`, before the next gap, and in
-    /// the same block.
-    // Forced: with two users of this module, the compiler would not inline it into the path of each
-    // event.
+    /// Returns the first events above `seen` and below `bound`, in the same block and before the
+    /// next gap.
+    // Forced: with two users of this module, the compiler would not inline it for each event.
     #[inline(always)]
     pub(crate) fn batch(
         &mut self,

@@ -1,4 +1,4 @@
-// The standard library's atomics even under loom: the models do not depend on their order.
+// The standard library's atomics even under loom: the models don't need their order.
 use std::{sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ impl MemoryCounter {
     }
 }
 
-/// It is subtracted when the log is dropped.
+/// The memory of one log in the total. It's subtracted when the log is dropped.
 #[derive(Debug)]
 pub(crate) struct MemoryShare {
     /// `None` if the log contributes to no total.
@@ -86,8 +86,7 @@ mod tests {
 /// Evicted bytes, which are dropped after all locks are released.
 #[derive(Debug, Default)]
 pub(crate) struct DeferredDrops {
-    /// Separate from `rest`, so that a full topic, which evicts one event per publish, does not
-    /// allocate.
+    /// Separate from `rest`: a full topic, which evicts one event per publish, doesn't allocate.
     first: Bytes,
     rest: Vec<Bytes>,
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-/// How much a [hub](crate::hub) keeps of each topic, and [`Runs`](crate::runs::Runs) of each run,
-/// for clients that reconnect. All limits (number, size and age) apply.
+/// The limits of what a [hub](crate::hub) keeps of each topic, and [`Runs`](crate::runs::Runs) of
+/// each run, for clients that reconnect. The number, size and age limits all apply.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {
@@ -38,21 +38,19 @@ impl Retention {
     }
 
     /// Returns the limits of topics in which each event replaces the previous one, such as prices
-    /// or vehicle locations. Such a topic has no age limit, unless [`age`](Self::age) sets one. For
-    /// topics only: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if it
-    /// gets these limits.
+    /// or vehicle locations. [Only the newest value](crate::hub#only-the-newest-value) has an
+    /// example, and says what clients receive.
     ///
-    /// [Only the newest value](crate::hub#only-the-newest-value) has an example, and says what
-    /// clients receive. With a [broker](crate::hub::Hub::connect), a new process loads a topic's
-    /// newest event only if it is within the age limit of
-    /// [`HubBuilder::retention`](crate::hub::HubBuilder::retention).
+    /// Such a topic has no age limit, unless you set [`age`](Self::age). With a
+    /// [broker](crate::hub::Hub::connect), a new process loads its event only if that is within the
+    /// age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention). Runs can't have
+    /// these limits: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics.
     pub const fn latest() -> Self {
         Self { age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Keeps the newest `events` events of a topic. Turns [`latest`](Self::latest) off. For topics
-    /// only: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if it gets this
-    /// limit.
+    /// Keeps the newest `events` events of a topic. Turns [`latest`](Self::latest) off. Runs can't
+    /// have this limit: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics.
     ///
     /// # Panics
     ///
@@ -68,17 +66,15 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events to `bytes`.
-    ///
-    /// An event counts as its size on the wire, in a run plus 112 bytes. A topic's newest event is
-    /// never evicted by this limit.
+    /// Limits the total size of the kept events to `bytes`. An event counts as its size on the
+    /// wire, in a run plus 112 bytes. This limit never evicts a topic's newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Limits the time for which events are kept: those of a topic after they were published, and
-    /// those of a run after its end.
+    /// Limits how long events are kept: in a topic from their publication, and in a run from its
+    /// end.
     ///
     /// No timer evicts old events of a topic: publishing or subscribing to it does. Publishing also
     /// evicts the old events of up to 16 other topics.

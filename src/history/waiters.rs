@@ -4,8 +4,8 @@ use slab::Slab;
 
 use crate::wake::{Runtimes, wake, wake_all};
 
-/// A subscription is listed at most once. Its ticket is valid as long as the list's generation does
-/// not change.
+/// A subscription is listed at most once. Its ticket is valid while the list's generation is the
+/// same.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     generation: u64,
@@ -35,7 +35,7 @@ impl Waiters {
 
     #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
-        // Most topics of one client have one waiter. A list of many begins anew after each event.
+        // Most topics of one client have one waiter. A longer list starts again after each event.
         if self.generation == 0 && self.wakers.capacity() == 0 {
             self.wakers.reserve_exact(1);
         }
@@ -59,8 +59,7 @@ impl Waiters {
     }
 
     /// Takes all wakers. The caller wakes them after releasing all locks.
-    // Forced: with two users of this module, the compiler would not inline it into the path of each
-    // event.
+    // Forced: with two users of this module, the compiler would not inline it for each event.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.is_empty() {
@@ -84,7 +83,7 @@ impl Waiters {
     }
 }
 
-/// The number of wakers up to which the list keeps its allocation when they are taken.
+/// The number of wakers up to which the list keeps its allocation.
 const FEW: usize = 8;
 
 /// The wakers taken out of a [`Waiters`].
@@ -100,8 +99,7 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
-    // Forced: with two users of this module, the compiler would not inline it into the path of each
-    // event.
+    // Forced: with two users of this module, the compiler would not inline it for each event.
     #[inline(always)]
     pub(crate) fn wake(self) {
         match self {
