@@ -4,9 +4,9 @@
 //! Your user reloads the page while the model writes. The stream is dropped, half an answer is
 //! gone, and the next request pays for a whole one again.
 //!
-//! A run keeps it going. It's one event stream, which a service returns or your program starts with
-//! [`Runs::start`]. A task of its own drives the stream, and keeps up to 2 MiB of its events until
-//! 5 minutes after its end. A reloaded page, a second tab, and a client that reconnects with
+//! A run keeps the answer going. It's one event stream, which a service returns or your program
+//! starts with [`Runs::start`]. A task drives it, and keeps up to 2 MiB of its events until 5
+//! minutes after its end. A reloaded page, a second tab, and a client that reconnects with
 //! `Last-Event-ID` all attach to the run. One layer does this for any service:
 //!
 //! ```
@@ -31,14 +31,14 @@
 //! ```
 //!
 //! A client that repeats its `POST` gets the same answer. If the run failed, was stopped or is no
-//! longer kept, a repeated `POST` without an id starts a new one. A run doesn't outlive its
-//! process: if the process dies, the run is interrupted.
+//! longer kept, a repeated `POST` without an id starts a new one. A run ends with its process: if
+//! the process dies, the run is interrupted.
 //!
-//! Your handler behind the layer needs no change. It can return a stream of this crate, axum's own
-//! `Sse`, or the bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For
-//! an `EventSource`, [add a `GET` route](crate::guide::runs_clients#eventsource) that attaches
-//! clients and never starts a run. The page on [clients](crate::guide::runs_clients) says what
-//! others need. [A table](#a-hub-or-a-run) shows when a [hub](crate::hub) fits better.
+//! Your handler needs no change. It can return a stream of this crate, axum's own `Sse`, or the
+//! bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an
+//! `EventSource`, [add a `GET` route](crate::guide::runs_clients#eventsource), which attaches
+//! clients and never starts a run. For other clients, see [their page](crate::guide::runs_clients).
+//! [A table](#a-hub-or-a-run) shows when a [hub](crate::hub) fits better.
 //!
 //! # Keys
 //!
@@ -47,23 +47,22 @@
 //! current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
-//! [`Runs::start`] or [`Runs::replace`]. If the answer comes from an upstream that can refuse, call
-//! [`Runs::start_with`], which returns a refusal, such as a `429`, without recording it. It never
-//! replaces a run that is running or has completed, so cancel a running one first.
+//! [`Runs::start`] or [`Runs::replace`]. If an upstream can refuse, call [`Runs::start_with`]: it
+//! returns a refusal, such as a `429`, without recording it. It never replaces a run that is
+//! running or has completed, so cancel a running one first.
 //!
-//! A key has a name and an owner, unless it is [shared](RunKey::shared). Take the owner from an
+//! A key has a name and an owner, unless it's [shared](RunKey::shared). Take the owner from an
 //! authenticated session, never from a value that the client chooses. A client of another owner
 //! can't reach the run, even with the same name and a valid id. Check permissions in an outer
-//! layer: only the request that starts a run reaches the handler.
+//! layer, because only the request that starts a run reaches the handler.
 //!
 //! # Clients
 //!
-//! With [`RunLayer`], a client without a last event id gets all events of a run that is running or has
-//! completed. If the run ended in any other way, the request starts a new one. A client with an id
-//! of the run gets the events after that id. With any other id, or one after which an event was
-//! evicted, it gets `404`, and no run is started. An `EventSource` gets
-//! [`interrupted`](#half-an-answer) instead. [`Runs`](Runs#answers) has the table of all answers,
-//! and [`Outcome`] says how the clients' streams end.
+//! A client without a last event id gets all events of a run that is running or has completed. If
+//! the run ended in any other way, [`RunLayer`] starts a new one. A client with an id of the run
+//! gets the events after it. With an unknown id, or if it needs an evicted event, it gets `404`, or
+//! [`interrupted`](#half-an-answer) if it's an `EventSource`. [`Runs`](Runs#answers) has the table
+//! of all answers, and [`Outcome`] says how the clients' streams end.
 //!
 //! A run doesn't stop when its client disconnects. It goes on until your program
 //! [cancels](Runs::cancel) it, or until it has had no client for
@@ -71,19 +70,19 @@
 //!
 //! # Half an answer
 //!
-//! Your page can't see why its `EventSource` was stopped: the `204` after a whole answer and a
-//! `404` are the same `error` event. If the server can't send the rest of an answer, an event comes
-//! first, whose name and id are `interrupted`, with empty data. Your page receives it once: an
+//! Your page can't see why its `EventSource` was stopped: a `204` after a whole answer and a `404`
+//! are the same `error` event. So if the server can't send the rest of an answer, it first sends an
+//! event whose name and id are `interrupted`, with empty data. Your page receives it once: an
 //! `EventSource` with this id gets `204`.
 //!
-//! The event ends the open streams of a run that failed or was abandoned or interrupted. Without
+//! The event ends the open streams of a run that failed, or was abandoned or interrupted. Without
 //! [`SseLayer`](crate::SseLayer), the body fails, and the event comes after the reconnection. An
-//! `EventSource` whose id can't be resumed gets the event too. Its run may have died with a process
-//! that hadn't exported the newest events, or may no longer be kept.
+//! `EventSource` whose id can't be resumed gets the event too, for example if its run is no longer
+//! kept.
 //!
 //! In open streams, your event from [`on_error`](crate::SseLayer::on_error) takes its place, with
 //! the same id. A run that you cancel sends no such event, but [`Runs::cancel_with`] sends one of
-//! yours. Clients of other kinds get no event: their bodies fail, or they get `404`.
+//! yours. Other clients get no event: their bodies fail, or they get `404`.
 //!
 //! # Runs without the layer
 //!
@@ -130,40 +129,38 @@
 //!
 //! The source of a run is the stream that your service returns. Each block of lines with a `data`
 //! or `event` line is recorded as one event, however the source divides its bytes into frames.
-//! Comments and the source's own ids are not recorded. The run assigns an id of the form
-//! `epoch-sequence`, on the last line of each event. No two runs of a key share an epoch.
+//! Comments and the source's own ids are not recorded. The run ends each event with an id of the
+//! form `epoch-sequence`. No two runs of a key share an epoch.
 //!
 //! A `retry` line in a block of its own becomes part of the next event. If the source ends inside
-//! an event, this event is dropped, because clients would ignore it.
+//! an event, that event is dropped, because clients would ignore it.
 //!
 //! # Memory and back-pressure
 //!
 //! [`RunsBuilder`] limits the size of each run, and the memory and number of runs, in total and per
-//! owner. A full run never evicts what the fastest attached client hasn't read: the source waits.
-//! Slower clients can lose events, and their bodies then fail. While no client is attached, the
-//! source doesn't wait. [`retention`](RunsBuilder::retention) has the details.
+//! owner. When a run is full, its source waits for the fastest attached client. Slower clients can
+//! lose events, and their bodies then fail. Without an attached client, the source doesn't wait:
+//! [`retention`](RunsBuilder::retention) has the details.
 //!
 //! # The order of layers
 //!
 //! Put the [`RunLayer`]:
 //!
 //! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits and close reports to
-//!   each client's stream, and ends it. Without `SseLayer`, the bodies of a cancelled run's clients
-//!   fail instead of ending cleanly.
+//!   each client's stream. It also ends the streams of a cancelled run cleanly: without it, their
+//!   bodies fail.
 //! - Inside of layers that add headers to every response, such as CORS. Headers from inside of the
 //!   `RunLayer` reach only the first client.
 //! - Inside of compression, because a compressed answer is not recorded.
-//! - Outside of layers that set task-locals for the handler. The call runs on another task, but
+//! - Outside of layers that set task-locals for the handler: the call runs on another task. It's
 //!   still in the tracing span of its request.
 //!
 //! # Shutdown
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
 //! is long enough for an answer, and keep the clients' streams open for it. The page on
-//! [shutdown](crate::guide::shutdown#runs) has the code.
-//!
-//! Without a [store](#several-processes), a restart loses all runs. A request with a last event id
-//! then gets `404`, and doesn't call your service.
+//! [shutdown](crate::guide::shutdown#runs) has the code. Without a [store](#several-processes), a
+//! restart loses all runs.
 //!
 //! # Several processes
 //!
@@ -183,19 +180,19 @@
 //!
 //! While a client of another process reads a run, its events are exported at once, or when the
 //! store has acknowledged the previous export. If many are due, several go together, and the next
-//! export waits up to 4 milliseconds. Otherwise, a run is exported about once a second, and when it
-//! ends.
+//! export waits up to 4 milliseconds. A run without such clients is exported about once a second,
+//! and when it ends.
 //!
-//! These apply to each process separately: [`max_running`](RunsBuilder::max_running),
+//! Each process has its own [`max_running`](RunsBuilder::max_running),
 //! [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //! [`max_memory`](RunsBuilder::max_memory),
 //! [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
-//! [`Runs::drain`]. `max_memory` also limits what the runs of a process take in the store.
+//! [`Runs::drain`]. `max_memory` also limits what the process's runs take in the store.
 //!
-//! A source waits only for clients of its own process. Another process's client that falls behind
-//! by more than the [size limit](RunsBuilder::retention) gets a body that fails. Clients of other
-//! processes get the handler's [`StreamOptions`](crate::StreamOptions), except for closures,
-//! `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
+//! A source waits only for clients of its own process. If a client of another process falls behind
+//! by more than the [size limit](RunsBuilder::retention), its body fails. Such clients get the
+//! handler's [`StreamOptions`](crate::StreamOptions), except for closures, `max_age` and
+//! `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
 //!
 //! ## If the run's process dies
 //!
@@ -203,15 +200,14 @@
 //! [`interrupted`](#half-an-answer) instead.
 //! [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
 //! says how soon. If these clients repeat their requests without an id, the first request starts a
-//! new run, and the others join it. A process that has had no contact with the store for one
-//! *lease* period can be declared dead too.
+//! new run, and the others join it. A process without contact to the store for one *lease* period
+//! can be declared dead too.
 //!
-//! Another process calls its own [`on_end`](RunsBuilder::on_end) with
-//! [`Interrupted`](Outcome::Interrupted), within two lease periods, whether or not a client asks
-//! for the run. It can take a quarter of a period longer if all other processes connected to the
-//! store less than two periods ago. There can be two reports with the same [`RunEnd::id`], if a run
-//! ends while its process can't reach the store. If the process that reports for a dead one dies or
-//! loses the store while it reports, another one reports again some leases later.
+//! Within two and a quarter lease periods, another process calls its own
+//! [`on_end`](RunsBuilder::on_end) with [`Interrupted`](Outcome::Interrupted), even if no client
+//! asks for the run. A run can be reported twice, with the same [`RunEnd::id`]: if it ends while
+//! its process can't reach the store, or if the process that reports it dies or loses the store
+//! meanwhile.
 //!
 //! ## If the store loses its data
 //!
@@ -219,9 +215,9 @@
 //! ended runs are lost: a repeated request without an id starts a new run.
 //!
 //! For one lease period after the loss, the store can lack a run that is still to be restored.
-//! During this time, a process refuses a request if the store has no run with its key and none is
-//! running in this process: [`Runs::start`] returns [`StartError::Unavailable`]. For a request
-//! without an id, [`Runs::replace`] returns this error even if one is running in this process.
+//! Until then, a request is refused with [`StartError::Unavailable`] if the store has no run with
+//! its key, and none is running in this process. [`Runs::replace`] without an id is refused even if
+//! one is.
 //!
 //! ## While the store is unavailable
 //!
@@ -230,11 +226,10 @@
 //! limit. The bodies of other processes' clients fail after two lease periods. If Redis can be
 //! reached but is out of memory, these clients wait instead.
 //!
-//! No run starts, because an answer could be paid for twice. The layer and [`Runs::start`] still
-//! attach a request without an id, or with an id of the run, to a run that is running in their own
-//! process. They refuse all other requests with a key. [`Runs::replace`] does the same for requests
-//! with an id, and refuses all without one. The error is [`StartError::Unavailable`]: to send an
-//! unrecorded answer instead, match it.
+//! No run starts, because an answer could be paid for twice. A request without an id, or with an id
+//! of the run, is still attached to a run that is running in its own process. [`Runs::replace`]
+//! does that only with an id. All other requests with a key are refused. To send an unrecorded
+//! answer instead, match [`StartError::Unavailable`].
 //!
 //! # A hub or a run
 //!
@@ -249,10 +244,10 @@
 //! | the work is stopped by | the program's own code, for example when it receives a [request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [with a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |
 //!
-//! Use a hub for notifications, chat rooms and dashboards, and a run for a model's answer or an
-//! export of data. For the [progress of a job](crate::hub#progress-of-a-job), use a hub if late
-//! clients need only the latest state, and a run if they need every event. A hub can tell your
-//! user's other pages that a run has begun.
+//! Use a hub for notifications, chat rooms and dashboards, and a run for a model's answer or a data
+//! export. For the [progress of a job](crate::hub#progress-of-a-job), use a hub if late clients
+//! need only the latest state, and a run if they need every event. You can combine them: a hub can
+//! tell your user's other pages that a run has begun.
 //!
 //! # Storing answers
 //!
@@ -275,7 +270,7 @@
 //! }
 //! ```
 //!
-//! A repeated request can get the same run, so `save` must accept an answer that is already stored.
+//! A repeated request can get the same run, so `save` must accept an answer that's already stored.
 
 // A request passes these from the top to the bottom, and its answer comes back by `record/` and
 // `answer.rs`:
