@@ -14,10 +14,9 @@ use crate::{connection::LastEventId, event::Event};
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), several
 /// processes share their runs.
 ///
-/// Clones share the same runs. Runs in progress continue after the last clone is dropped.
-///
-/// Each run is a tokio task that needs a runtime with timers. A method that starts a run
-/// [panics](tokio::spawn) outside of a tokio runtime.
+/// Clones share the same runs. Runs in progress continue after the last clone is dropped. Each run
+/// is a tokio task that needs a runtime with timers: outside of one, methods that start a run
+/// [panic](tokio::spawn).
 ///
 /// # Answers
 ///
@@ -34,25 +33,23 @@ use crate::{connection::LastEventId, event::Event};
 /// - The [layer](Self::layer) and [`start`](Self::start) follow this table. For a request without
 ///   an id, [`replace`](Self::replace) always starts a run, in place of any run that has the key.
 /// - [`answer`](Self::answer) never starts a run: it returns `None` if no run has the key. For a
-///   request without an id, it sends all events of a kept run, if any, however the run ended.
-/// - A request gets `404` if the run has not assigned the request's id, or if the client still
-///   needs an evicted event.
-/// - In place of a `404` for an id, an `EventSource` gets the event
-///   [`interrupted`](super#half-an-answer).
-/// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all
-///   events.
-/// - A request that would start a run is refused when a limit is reached, or during a shutdown.
-///   While the [store](super#several-processes) cannot be reached, all requests are refused, except
-///   those that attach to a run that is running in this process. The refusal is
-///   [`Refusal::per_client`](crate::Refusal::per_client), even if another refusal is set on the
-///   [`SseLayer`](crate::SseLayer). When a limit is reached, `replace` can still replace a run that
-///   is running in this process.
+///   request without an id, it sends all events of a kept run, however the run ended.
+/// - A request gets `404` if the run has not assigned its id, or if the client still needs an
+///   evicted event. For an id, an `EventSource` gets the event
+///   [`interrupted`](super#half-an-answer) instead.
+/// - The sequence number 0 stands for the beginning: the id `epoch-0` gets all events.
+/// - At a limit or during a shutdown, a request that would start a run is refused. `replace` can
+///   still replace a run that is running in this process when a limit is reached.
+/// - While the [store](super#several-processes) can't be reached, all requests are refused, except
+///   those that attach to a run that is running in this process.
+/// - The refusal is [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on
+///   the [`SseLayer`](crate::SseLayer).
 ///
-/// If a run has ended and has no more events to send to a client, the client gets one of the
-/// following answers. So does a request without an id if the handler uses [`answer`](Self::answer),
-/// or if the request was waiting for the response of the run's call when the run ended. But
-/// [`start`](Self::start) and [`start_with`](Self::start_with) follow the table above if they have
-/// waited for the call of another request.
+/// If a run has ended, and the client has received all its events, the client gets one of the
+/// answers below. A request without an id normally follows the table above. It gets one of these
+/// answers only if the handler uses [`answer`](Self::answer), or if the request was already waiting
+/// for the response of the run's call when the run ended. With [`start`](Self::start) and
+/// [`start_with`](Self::start_with), even such a request follows the table above.
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
@@ -61,14 +58,14 @@ use crate::{connection::LastEventId, event::Event};
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), without an id the refusal | `404`, without an id the refusal |
 ///
-/// - After a `204`, an `EventSource` does not reconnect. An empty `200` is a stream without events.
-///   The [terminator](crate::SseLayer::terminator) is sent in it only after [`Completed`].
-/// - The refusal is `per_client`, which makes a client repeat its request. The repeated request
-///   starts the run again if it reaches a process that is not shutting down, but not with
-///   [`answer`](Self::answer).
-/// - If a run is replaced before its call has answered, the requests that have joined it get the
-///   new run, and the request that started it gets the response for a [`Cancelled`] run. If
-///   [`answer`](Self::answer) is waiting for the replaced run, it returns `None`.
+/// - After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events.
+///   It has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
+/// - The refusal is `per_client`, so the client repeats its request. The repeated request starts
+///   the run again. It doesn't with [`answer`](Self::answer), or in a process that is shutting
+///   down.
+/// - If a run is replaced before its call has answered, the request that started it gets the
+///   response for a [`Cancelled`] run. Requests that have joined it get the new run. An
+///   [`answer`](Self::answer) that is waiting for it returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -95,12 +92,12 @@ opaque_debug!(Runs);
 
 /// Finding runs.
 impl Runs {
-    /// Attaches the client of a request to the run with this key, and returns the answer. See the
-    /// [table of all answers](Self#answers). This method never starts a run.
+    /// Attaches the client of a request to the run with this key, and returns [the
+    /// answer](Self#answers). Never starts a run.
     ///
-    /// Returns `None` if no run has this key. In this case, answer `404`, or `204` if the client
-    /// only asks whether there is something to resume. For an `EventSource` with an id, returns the
-    /// event [`interrupted`](super#half-an-answer) instead. [Runs without the
+    /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
+    /// whether there is something to resume. An `EventSource` with an id gets the event
+    /// [`interrupted`](super#half-an-answer) instead. [Runs without the
     /// layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
@@ -119,50 +116,49 @@ impl Runs {
 
 /// Stopping runs.
 impl Runs {
-    /// Cancels the run with this key if it is starting or running. Returns whether it was
-    /// cancelled. With a [store](super#several-processes), the method waits as
-    /// [`cancel_with`](Self::cancel_with) does.
+    /// Cancels the run with this key if it's starting or running. Returns whether it was cancelled.
+    /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does.
     ///
-    /// `last` is the id of the last event that the client has seen. If this id does not belong to
-    /// the run with this key, nothing is cancelled, so a late request to stop one turn of a chat
-    /// cannot cancel the next turn. Without `last`, whichever run has the key is cancelled.
+    /// `last` is the id of the last event that the client has seen. If it isn't an id of the run
+    /// with this key, nothing is cancelled. This way, a late request to stop one turn of a chat
+    /// can't cancel the next. Without `last`, whichever run has the key is cancelled.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll cancels the run. With a [store](super#several-processes), if the future is dropped
-    /// between its first poll and its completion, the run may or may not be cancelled.
+    /// poll cancels the run. With a store, a future that is dropped later may or may not have
+    /// cancelled it.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         self.cancel_run(key, last.into(), None).await
     }
 
-    /// Sends a final event to the clients of the run with this key, and [cancels](Self::cancel) the
-    /// run. Returns whether it was cancelled.
+    /// Sends a final event to the clients of the run with this key, for example with the usage, and
+    /// [cancels](Self::cancel) the run. Returns whether it was cancelled.
     ///
-    /// Attached clients receive the event, for example with the usage, before their streams end,
-    /// and clients that resume later receive it too. The run records `event` like an event of its
-    /// source, and evicts its oldest events if it has reached its size limit. Until the run is
-    /// cancelled, its source can still send events.
+    /// The run records `event` like an event of its source: attached clients receive it before
+    /// their streams end, and clients that resume later receive it too. Until the run is cancelled,
+    /// its source can still send events.
     ///
-    /// The run is cancelled without the event if the run is still starting, or if the event has
-    /// neither a name nor data, or is larger than the [retention](super::RunsBuilder::retention)
-    /// allows. Nothing is cancelled if the run has ended, or if `last` is not an id of the run.
+    /// If the run is still starting, it's cancelled without the event. So is a run whose `event`
+    /// has neither a name nor data, or is larger than the
+    /// [retention](super::RunsBuilder::retention) allows. Nothing is cancelled if the run has
+    /// ended, or if `last` is not an id of the run.
     ///
     /// # Several processes
     ///
-    /// If this is the run's process, the method waits up to two seconds until the store has all
-    /// earlier events and `event`. Any other process asks the run's process, and waits until the
-    /// run has ended in the store: usually some milliseconds, and at most two lease periods.
+    /// The run's process waits up to two seconds until the store has all earlier events and
+    /// `event`. Any other process asks the run's process, and waits until the run has ended in the
+    /// store: usually some milliseconds, and at most two lease periods.
     ///
-    /// If the run's process has died or cannot reach the store, the run is
-    /// [interrupted](super::Outcome::Interrupted) without `event` once that process can be declared
-    /// dead, and this method returns `false`. Events that were not exported are then lost, and the
-    /// bodies of clients that have seen them fail.
+    /// If the run's process has died or can't reach the store, this method returns `false`. The run
+    /// is [interrupted](super::Outcome::Interrupted) without `event` once that process can be
+    /// declared dead. Events that were not exported are then lost, and the bodies of clients that
+    /// have seen them fail.
     ///
     /// # Cancel safety
     ///
     /// The same as for [`cancel`](Self::cancel). If a dropped future has cancelled the run, the run
-    /// has also recorded `event`, unless one of the cases above applies.
+    /// has also recorded `event`, with the exceptions above.
     pub async fn cancel_with(
         &self,
         key: &RunKey,
@@ -176,15 +172,15 @@ impl Runs {
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` for the running
     /// runs to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
-    /// If a run ends within `grace`, this method also waits for the
-    /// [`on_end`](super::RunsBuilder::on_end) closures. The server's graceful shutdown waits until
-    /// all response bodies have ended, so drain the runs concurrently. The page on
-    /// [shutdown](crate::guide::shutdown#runs) has a whole program, with a deadline.
+    /// For runs that end within `grace`, it also waits for the
+    /// [`on_end`](super::RunsBuilder::on_end) closures. Drain the runs concurrently with the
+    /// server's graceful shutdown, which waits until all response bodies have ended. [This
+    /// program](crate::guide::shutdown#runs) does both, with a deadline.
     ///
     /// # Cancel safety
     ///
     /// From the first poll on, this process starts no run, even if the future is dropped. Dropping
-    /// the future does not interrupt any run.
+    /// it doesn't interrupt any run.
     pub async fn drain(&self, grace: Duration) {
         self.process.lock().is_draining = true;
         if timeout(grace, self.process.idle()).await.is_err() {
