@@ -61,31 +61,31 @@ impl RunsBuilder {
     /// # Size
     ///
     /// Each event counts as its size on the wire plus 112 bytes. With the default, a run keeps
-    /// about 5,000 events of 300 bytes each, which is the size of a language model's token in the
-    /// vendor's JSON. A run fails if one of its events does not fit into the limit.
+    /// about 5,000 events of 300 bytes, the size of a language model's token in the vendor's JSON.
+    /// A run fails if one of its events doesn't fit.
     ///
-    /// Once a run has reached the limit, the oldest events are evicted to make room for new ones.
-    /// While a client is attached, only events that the fastest client has read are evicted, and
-    /// the source waits for it. While no client is attached, the source never waits. A client that
-    /// needs an evicted event gets `404`, or its response body fails if it is attached.
+    /// A full run evicts its oldest events to make room for new ones. While a client is attached,
+    /// only events that the fastest client has read are evicted, and the source waits for it.
+    /// Without a client, the source never waits. A client that needs an evicted event gets `404`,
+    /// or its body fails if it's attached.
     ///
-    /// A new run is admitted only if [`max_memory`](Self::max_memory) can hold a run of this size
-    /// for each running run, including the new one. If it cannot hold even one, one run at a time
-    /// is admitted, and keeps less.
+    /// A new run starts only if [`max_memory`](Self::max_memory) can hold one of this size for each
+    /// running run, the new one included. If it can't hold even one, one run at a time may start,
+    /// and keeps less.
     ///
     /// # Age
     ///
     /// After this time, the key is free. Clients that are still reading the run can read the rest,
-    /// unless [`max_memory`](Self::max_memory) evicts it. With a [store](super::RunStore), each run
-    /// is kept there for at least a minute and at least four [leases](super#several-processes), and
-    /// the key stays taken. With an age of zero, a run can be gone before its handler calls
+    /// unless [`max_memory`](Self::max_memory) evicts it. A [store](super::RunStore) keeps each
+    /// run, and its key, for at least a minute and at least four [leases](super#several-processes).
+    /// With an age of zero, a run can be gone before its handler calls
     /// [`Run::answer`](super::Run::answer), which then returns `404`. More than ten years count as
     /// ten years.
     ///
     /// # Panics
     ///
-    /// Panics if the size is zero, or if `retention` limits the number of events, which only topics
-    /// of a hub can do.
+    /// Panics if the size is zero, or if `retention` limits the number of events, as only topics of
+    /// a hub do.
     #[track_caller]
     pub fn retention(mut self, retention: Retention) -> Self {
         let (bytes, age) = retention.of_run();
@@ -96,15 +96,14 @@ impl RunsBuilder {
 
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
     ///
-    /// A running run is never evicted to make room. For each running run, the size of
-    /// [`retention`](Self::retention) is reserved, plus 2,752 bytes. With the defaults, 1,022 runs
-    /// can run at a time. Further requests are refused with
-    /// [`StartError::Full`](super::StartError::Full). If answers are short, lower the size of `retention` to
-    /// admit more runs: with 64 KiB, the default memory has room for the 10,000 runs that
-    /// [`max_running`](Self::max_running) allows by default.
+    /// A running run is never evicted to make room. Each one reserves the size of
+    /// [`retention`](Self::retention) plus 2,752 bytes. With the defaults, 1,022 runs can run at a
+    /// time, and further requests are refused with [`StartError::Full`](super::StartError::Full).
+    /// If answers are short, a smaller `retention` admits more runs: with 64 KiB, the default
+    /// memory has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
     ///
-    /// What running runs do not need is used to keep ended runs. When new events or a new run need
-    /// room, the following is evicted, in this order:
+    /// Ended runs are kept in the memory that running runs don't need. When new events or a new run
+    /// need room, these are evicted, in this order:
     ///
     /// 1. Ended runs that no client reads, beginning with the run that ended first.
     /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
@@ -112,53 +111,51 @@ impl RunsBuilder {
     ///    gets a refusal. The process loads the run again when the client reconnects.
     /// 3. Ended runs that clients still read. The bodies of these clients fail.
     ///
-    /// The limit counts runs, their events, and the copies of events (frames) that are kept for
-    /// clients that are behind, with their bookkeeping: 112 bytes for each event, less than 200
-    /// bytes for each frame, less than 2 KiB for each running run, and less than 1 KiB for each
-    /// ended run. Long keys and error texts add to that. An ended run of 100 events of 45 bytes
-    /// each counts as 16 kB. No room is reserved for frames, or for an event that a source has
-    /// begun but not completed: these can take the total above `bytes`. These do not count:
+    /// The limit counts runs, their events, and copies of events (frames) for clients that are
+    /// behind. It also counts bookkeeping: 112 bytes for each event, less than 200 bytes for each
+    /// frame, less than 2 KiB for each running run, and less than 1 KiB for each ended run. Long
+    /// keys and error texts add to that. An ended run of 100 events of 45 bytes each counts as 16
+    /// kB. Frames, and events that a source has begun but not completed, can take the total above
+    /// `bytes`. The limit doesn't count:
     ///
-    /// - The future of the run's call, and the run's source, with everything that these two hold.
+    /// - The future of the run's call, the run's source, and everything that these two hold.
     /// - Evicted events and frames that a server still has to send.
     /// - Unused space in the chunks of up to 1 KiB that small events share.
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
-    /// its end, and a second limit of the same size applies to the memory that the runs of this
-    /// process take in the store. In Redis, a run takes about 5.3 kB, plus the size of its events,
-    /// plus twice the length of its percent-encoded key. Each batch of events that was sent to
-    /// Redis adds 48 bytes. Above the limit, the process first deletes from the store ended runs
-    /// whose key a newer run has taken, then other ended runs, in the order in which the store
-    /// recorded their ends.
+    /// its end. A second limit of the same size applies to what this process's runs take in the
+    /// store. In Redis, a run takes about 5.3 kB, plus the size of its events, plus twice the
+    /// length of its percent-encoded key, plus 48 bytes for each batch of events. Above the limit,
+    /// the process deletes ended runs from the store, in the order in which it recorded their ends,
+    /// but first those whose key a newer run has taken.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
     }
 
-    /// Limits the memory of the ended runs that are kept for each owner to `bytes`, so that they
-    /// leave room for the runs of other owners. By default, ended runs are limited only by
-    /// [`max_memory`](Self::max_memory).
+    /// Limits the memory of each owner's ended runs to `bytes`, which leaves room for the runs of
+    /// other owners. By default, only [`max_memory`](Self::max_memory) limits ended runs. The limit
+    /// doesn't apply to runs with a [shared](super::RunKey::shared) key.
     ///
     /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
     /// last. Two things count only towards `max_memory`: [frames](Self::max_memory) that are made
-    /// after a run's end, and a run that a client still reads after the run was replaced, or after
-    /// the age of [`retention`](Self::retention). The limit does not apply to runs with a
-    /// [shared](super::RunKey::shared) key.
+    /// after a run's end, and a run that a client still reads after it was replaced, or after the
+    /// age of [`retention`](Self::retention).
     ///
     /// With a [store](super::RunStore), the limit also applies to the memory that an owner's ended
-    /// runs of this process take in the store. There, a call that returned no event stream also
-    /// counts, for two [leases](super#several-processes) after its answer.
+    /// runs of this process take there. A call that returned no event stream counts too, for two
+    /// [leases](super#several-processes) after its answer.
     pub fn max_memory_per_owner(mut self, bytes: usize) -> Self {
         self.options.max_memory_per_owner = Some(bytes);
         self
     }
 
     /// Sets how long a run continues without a client. After this time, the run ends as
-    /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes.
+    /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. With `Duration::MAX`, a
+    /// run is never abandoned.
     ///
     /// The time counts from the start of the run, or from when the last client detached. A client
-    /// that waits for the call's answer counts as attached. With `Duration::MAX`, a run is never
-    /// abandoned.
+    /// that waits for the call's answer counts as attached.
     ///
     /// # Panics
     ///
@@ -170,12 +167,9 @@ impl RunsBuilder {
         self
     }
 
-    /// Sets how long a run may take. After this time, the run ends as
+    /// Sets how long a run may take from its start. After this time, the run ends as
     /// [`Failed`](super::Outcome::Failed), whether or not a client is attached. By default, there
-    /// is no limit.
-    ///
-    /// The time counts from the start of the run. Without a limit, a browser page that stays open
-    /// keeps an endless source running.
+    /// is no limit, and a browser page that stays open keeps an endless source running.
     ///
     /// # Panics
     ///
@@ -213,20 +207,19 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called when a run ends, whatever the run's outcome. Use it for
-    /// billing and reports.
+    /// Adds a closure that is called when a run ends, whatever its outcome, for example for
+    /// billing.
     ///
-    /// Without a store, it is called once for each run. With a store, it can be called twice for a
-    /// run, with the same [`RunEnd::id`]: bill each id only once. If the process of a run dies,
-    /// another process [soon](super#several-processes) calls its own closures for the run.
+    /// Without a store, it's called once for each run. With a store, it can be called twice, with
+    /// the same [`RunEnd::id`]: bill each id only once. If the process of a run dies, another
+    /// process [soon](super#several-processes) calls its own closures for the run.
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or
-    /// interrupted, before it has answered. It is not called if the call returns anything but an
+    /// interrupted before it has answered. It isn't called if the call returns anything but an
     /// event stream.
     ///
-    /// The closure is called on the thread that ends the run, which holds no lock of the `Runs`.
-    /// All closures are called, in the order in which they were added. If a closure panics, the
-    /// panic is caught.
+    /// The closures are called in the order in which you added them, on the thread that ends the
+    /// run, while no lock of the `Runs` is held. Their panics are caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,
@@ -241,9 +234,8 @@ impl RunsBuilder {
         Runs { process: Arc::new(Process::new(self.options, None)), shared: None }
     }
 
-    /// Connects to a store. All processes that use the store share their runs.
-    ///
-    /// The future is ready once other processes can reach the runs of this process.
+    /// Connects to a store. All processes that use the store share their runs. The future is ready
+    /// once other processes can reach the runs of this process.
     ///
     /// # Errors
     ///
