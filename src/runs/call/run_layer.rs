@@ -18,9 +18,9 @@ impl Runs {
     /// change.
     ///
     /// `key` returns the key of a request's run, or `None` to let the request pass unchanged. Put
-    /// the layer inside of [`SseLayer`](crate::SseLayer) and inside of layers that authenticate.
-    /// The [module](crate::runs) has an example, and [`RunLayer`] documents how requests and
-    /// responses are handled.
+    /// the layer inside of [`SseLayer`](crate::SseLayer) and of layers that authenticate. The
+    /// [module](crate::runs) has an example, and [`RunLayer`] says how requests and responses are
+    /// handled.
     pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
     where
         K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
@@ -35,38 +35,35 @@ impl Runs {
 /// # Requests
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Any other
-///   method can start a run, so `key` must return `None` for a `DELETE` request that stops a run.
-/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`, because its answer could
-///   not be recorded or resumed.
-/// - The first request with a given key calls the service, on a task of its own. Other requests
-///   with the same key, even with other bodies, wait for the response head, and then get the same
-///   events.
+///   method can start a run, so `key` must return `None` for a `DELETE` request that stops one.
+/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`.
+/// - The first request with a key calls the service, on a task of its own. Other requests with this
+///   key, even with other bodies, wait for the response head, and then get the same events.
 /// - A request with a key and a last event id never reaches the service. The id comes from the
-///   header, or from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
-/// - The service receives the request with a [`Disconnect`](crate::Disconnect) that fires when the
-///   run is over, not when a client disconnects.
-///
+///   header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it there.
+/// - The service's [`Disconnect`](crate::Disconnect) fires when the run is over, not when a client
+///   disconnects.
 /// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
 /// # Responses
 ///
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
-///   service's response head. Other clients get the headers of an event stream and the handler's
-///   [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`, and no
-///   `on_error` in other processes.
+///   service's response head. Other clients get the headers of an event stream, and the handler's
+///   [`StreamOptions`](crate::StreamOptions) without `max_age`, `end_when` and `on_close`, and in
+///   other processes without `on_error`.
 /// - An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
 ///   The key is then free again, and one of the waiting requests calls the service.
-/// - If the service panics before it answers, the panic propagates to the response future of the
-///   first request, and the key is free again. If the stream panics later, the run fails.
+/// - If the service panics before it answers, the panic propagates to the first request's response
+///   future, and the key is free again. If the stream panics later, the run fails.
 ///
 /// # Services
 ///
-/// The service's future runs on a separate task. The service must therefore be `Clone`, and the
-/// service, its future, its errors and all bodies must be `Send` and `'static`. A timeout layer
-/// outside of this layer ends the client's wait, but the future continues.
+/// The service's future runs on a separate task. So the service must be `Clone`, and the service,
+/// its future, its errors and all bodies must be `Send` and `'static`. A timeout layer outside of
+/// this layer ends the client's wait, but not the future.
 ///
-/// A request that waits for the call of another one holds no place in a limit inside of this layer.
-/// If it then calls the service itself, it first waits until the service is ready again.
+/// A request that waits for another one's call holds no place in a limit inside of this layer. If
+/// it then calls the service itself, it first waits until the service is ready again.
 #[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,
@@ -155,10 +152,9 @@ where
 opaque_debug!(RunService<S, K>);
 
 pin_project! {
-    /// The response future of [`RunService`].
-    ///
-    /// If the request has a key, dropping this future detaches the client, and the call continues.
-    /// Without a key, dropping this future also drops the future of the inner service.
+    /// The response future of [`RunService`]. If the request has a key, dropping it detaches the
+    /// client, and the call continues. Without a key, it also drops the future of the inner
+    /// service.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

@@ -13,8 +13,7 @@ use crate::runs::{answer::Requester, run::on_refusal};
 use crate::{body::EventBody, event::Encode, layer::response, signals::EarlyHead};
 
 /// A function or closure without arguments that returns the stream of a run. All such functions
-/// implement this trait, and nothing else can: it exists for the compiler's error message. Use it
-/// as the bound of a function of yours that starts runs.
+/// implement this trait, and nothing else can. Use it as the bound of a function that starts runs.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -35,12 +34,10 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 }
 
 impl Runs {
-    /// Returns the run with this key if it is starting or running, or if it has ended and is still
-    /// kept.
+    /// Returns the run with this key if it's starting or running, or has ended and is still kept.
     ///
-    /// While the [store](crate::runs#several-processes) cannot be reached, returns `None` for any run
-    /// that is not running in this process. In that case, [`answer`](Self::answer) returns a
-    /// refusal.
+    /// While the [store](crate::runs#several-processes) can't be reached, returns only runs that
+    /// are running in this process. For any other run, [`answer`](Self::answer) returns a refusal.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
         // If another process owns the run, its outcome is known once the last page is loaded.
@@ -48,20 +45,21 @@ impl Runs {
         is_loaded.then(|| Run::new(self.clone(), record, false))
     }
 
-    /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
-    /// that records the stream of `source`. If a run with this key is still starting, this method
-    /// waits until its service, or its closure of [`start_with`](Self::start_with), has returned a
-    /// stream. A handler inside of the layer must therefore not pass the key of its own request: it
-    /// would wait for itself.
+    /// Returns the run with this key if it's running or has completed. Otherwise, starts a run that
+    /// records the stream of `source`.
     ///
-    /// A request with a last event id never starts a run: it gets the run with this key, however
+    /// If a run with this key is still starting, the call waits until its service, or its closure
+    /// of [`start_with`](Self::start_with), has returned a stream. A handler inside of the layer
+    /// must not pass the key of its own request: it would wait for itself.
+    ///
+    /// A request with a last event id never starts a run. It gets the run with this key, however
     /// that ended, or the error [`NotFound`](StartError::NotFound).
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
-    /// task of its own, whether or not a client is attached. If the source must wait for something
-    /// before it can stream, such as the response of a model, use [`start_with`](Self::start_with).
+    /// task of its own, whether or not a client is attached. If you have to await something before
+    /// the stream, such as the response of a model, use [`start_with`](Self::start_with).
     ///
-    /// A handler passes the head of its HTTP request as `request`, and returns the response of
+    /// In a handler, pass the head of the request as `request`, and return the response of
     /// [`Run::answer`]. For a run that no request starts, such as a nightly report, pass `None`.
     ///
     /// ```
@@ -84,7 +82,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns a [`StartError`] if the run for the request can be neither found nor started.
+    /// Returns a [`StartError`] if the run can be neither found nor started.
     ///
     /// # Panics
     ///
@@ -111,21 +109,20 @@ impl Runs {
     /// Starts a run that records the stream of `source`, and cancels the previous run with this
     /// key, if any.
     ///
-    /// Use this method if successive answers share a key, such as a whole chat, in which each
-    /// turn replaces the previous turn. [Runs without the
-    /// layer](crate::runs#runs-without-the-layer) has an example.
+    /// Use this method if successive answers share a key, such as the turns of a chat. [Runs
+    /// without the layer](crate::runs#runs-without-the-layer) has an example.
     ///
-    /// A request with a last event id neither starts nor cancels a run: it gets the run with this
+    /// A request with a last event id neither starts nor cancels a run. It gets the run with this
     /// key, or the error [`NotFound`](StartError::NotFound). A client that is disconnected before
-    /// its first event has no last event id. If it repeats its request, the turn starts again. To
-    /// avoid that, call [`start`](Self::start) with a key that names the turn.
+    /// its first event has no such id. If it repeats its request, the turn starts again. To avoid
+    /// that, call [`start`](Self::start) with a key that names the turn.
     ///
     /// # Errors
     ///
     /// Returns the errors of [`start`](Self::start). A run with this key that is running in this
-    /// process does not count towards the limits, because the new run takes its place. If the
-    /// server is shutting down, the existing run continues. While the store cannot be reached,
-    /// requests with an id still get a run that is running in this process.
+    /// process doesn't count towards the limits, because the new run takes its place. If the server
+    /// is shutting down, the existing run continues. While the store can't be reached, requests
+    /// with an id still get a run that is running in this process.
     ///
     /// # Panics
     ///
@@ -134,9 +131,8 @@ impl Runs {
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll starts the run. With a [store](crate::runs#several-processes), if the future is dropped
-    /// after its first poll and before it is ready, the earlier run may have ended although no new
-    /// run has started.
+    /// poll starts the run. With a [store](crate::runs#several-processes), dropping the future
+    /// later can leave the earlier run ended and no new one started.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
@@ -191,9 +187,9 @@ impl Runs {
 }
 
 impl Runs {
-    /// Returns the run with this key, or starts one; see [`start`](Self::start). The future of
-    /// `call` returns the stream to record, or an `Err` with the response for the client, such as
-    /// the `429` of a model.
+    /// Returns the run with this key, or starts one, as [`start`](Self::start) does. The future of
+    /// `call` returns the stream to record, or an `Err` with the response for the client, such as a
+    /// model's `429`.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -220,13 +216,13 @@ impl Runs {
     /// ```
     ///
     /// - The future of `call` runs on the task of the run, so it continues if the client
-    ///   disconnects. Its `Err` is returned to the caller that started the run, or dropped if that
-    ///   caller no longer waits.
-    /// - An `Err` is not recorded, and the key is free again. Requests that wait for the run then
-    ///   try to start a run themselves, but a waiting call of [`answer`](Self::answer) returns
+    ///   disconnects.
+    /// - An `Err` is returned to the caller that started the run, or dropped if that caller no
+    ///   longer waits. It's not recorded, and the key is free again. Requests that wait for the run
+    ///   then try to start one themselves, but a waiting [`answer`](Self::answer) call returns
     ///   `None`.
-    /// - Until the future of `call` is ready, the run counts as starting. If the run ends before
-    ///   that, the caller that started it gets the ended run, and [`Run::answer`] the response for
+    /// - Until the future of `call` is ready, the run counts as starting. If it ends before that,
+    ///   the caller that started it gets the ended run, and from [`Run::answer`] the response for
     ///   [such a run](Self#answers).
     ///
     /// # Errors
@@ -275,8 +271,7 @@ impl Runs {
         R: Send + 'static,
     {
         let record = Arc::clone(&producer.record);
-        // This reader attaches the waiting client, so that the run is not abandoned during the
-        // wait.
+        // This reader attaches the waiting client, so the run isn't abandoned during the wait.
         let reader = record.attach(None);
         let call = producer.within_call(call);
         let call = async { call.await.map(response) };
