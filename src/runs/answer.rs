@@ -32,7 +32,7 @@ impl Requester {
     }
 }
 
-/// Returns `None` if the run is forgotten, or if the call did not return an event stream.
+/// Returns `None` if the run is forgotten, or if the call didn't return an event stream.
 pub(crate) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
@@ -75,18 +75,18 @@ fn without_stream(outcome: Outcome, requester: &Requester) -> Option<Response<An
     match (outcome, requester.client) {
         // The client can start the call on another process.
         (Outcome::Interrupted, client) if is_first_visit => Some(refusal(client)),
-        // After an empty 200, an `EventSource` would reconnect forever. For all other streams,
-        // `layer/response_future.rs` decides on a 204.
+        // After an empty 200, an `EventSource` would reconnect forever. For other kinds of streams,
+        // the layer decides on a 204.
         (Outcome::Completed | Outcome::Cancelled, Client::EventSource) => {
             Some(status(StatusCode::NO_CONTENT))
         }
         (_, Client::EventSource) => Some(interrupted(requester)),
         // Clients of other kinds do not expect 204, and some retry it forever.
         (Outcome::Completed, _) => None,
-        // The client has read all that there was before the cancellation.
+        // The client has read everything from before the cancellation.
         (Outcome::Cancelled, _) if !is_first_visit => None,
-        // An empty 200 would mean that the client misses nothing. After a 503, the client would
-        // start again the answer that the user has cancelled.
+        // An empty 200 would mean that nothing is missing. After a 503, the client would start
+        // again what the user has cancelled.
         _ => Some(not_found(requester)),
     }
 }
@@ -101,7 +101,7 @@ fn events(reader: Reader) -> Response<AnswerBody> {
     response
 }
 
-/// The response is the same for every reason, so it does not reveal whether a run exists.
+/// The response is the same for every reason, to hide whether a run exists.
 pub(crate) fn not_found(requester: &Requester) -> Response<AnswerBody> {
     unfinished(requester).unwrap_or_else(|| status(StatusCode::NOT_FOUND))
 }
@@ -139,8 +139,8 @@ pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
 fn status(status: StatusCode) -> Response<AnswerBody> {
     let mut response = Response::new(SseBody::empty());
     *response.status_mut() = status;
-    // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and would
-    // answer requests for the next run with them.
+    // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and answer
+    // requests for the next run with them.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -148,9 +148,9 @@ fn status(status: StatusCode) -> Response<AnswerBody> {
 impl StartError {
     /// Returns the answer to a request for which no run was started.
     ///
-    /// For [`NotFound`](Self::NotFound), the answer is a `404`, or the event
+    /// For [`NotFound`](Self::NotFound), this is a `404`, or the event
     /// [`interrupted`](super#half-an-answer) for an `EventSource` with an id. For all other errors,
-    /// the answer is [`Refusal::per_client`](crate::Refusal::per_client).
+    /// it's [`Refusal::per_client`](crate::Refusal::per_client).
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<RunBody> {
         self.answer_to(&Requester::of_parts(parts)).map(RunBody::answer)
@@ -164,10 +164,9 @@ impl StartError {
     }
 }
 
-/// A stream of a run's events for one client. Each item contains one or more events, with their
-/// ids.
+/// A stream of a run's events for one client. Each item has one or more events, with their ids.
 ///
-/// How the stream ends depends on the run's outcome:
+/// Its end depends on the run's outcome:
 ///
 /// - After [`Completed`](crate::runs::Outcome::Completed), it ends without an error.
 /// - After [`Cancelled`](crate::runs::Outcome::Cancelled), it fails with an error that makes
@@ -175,12 +174,12 @@ impl StartError {
 ///   [terminator](crate::SseLayer::terminator).
 /// - After any other outcome, it fails.
 ///
-/// The stream also fails if the client's next event was evicted, or if this process has lost
-/// contact with the process of the run.
+/// It also fails if the client's next event was evicted, or if this process has lost contact with
+/// the run's process.
 ///
-/// While the attachment exists, the client counts as attached: the run is not abandoned, and its
-/// source may have to wait for the client to read. Dropping the attachment detaches the client but
-/// does not stop the run.
+/// While the attachment exists, the client counts as attached: the run isn't abandoned, and its
+/// source may have to wait for the client. Dropping it detaches the client, and doesn't stop the
+/// run.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.
@@ -223,9 +222,8 @@ pub(crate) fn events_of(reader: Reader) -> AnswerBody {
 
 pin_project! {
     /// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
-    ///
-    /// It is also the response body of a [`RunLayer`](crate::runs::RunLayer)'s service, whose other
-    /// responses have the inner service's body `B` unchanged.
+    /// If a [`RunLayer`](crate::runs::RunLayer)'s inner service answers with anything else, this is
+    /// its body `B`, unchanged.
     pub struct RunBody<B = EventBody<Attachment>> {
         #[pin]
         kind: Kind<B>,

@@ -7,11 +7,10 @@ use crate::history::{Epoch, milliseconds, now};
 const MAX_LEN: usize = 512;
 
 /// The key of a run: an owner and a name. Only clients of this owner can reach the run, unless the
-/// key is [shared](Self::shared).
+/// key is [shared](Self::shared). A key names [one answer or a whole chat](super#keys).
 ///
-/// A key names [one answer or a whole chat](super#keys). If clients choose the names, use keys with
-/// an owner, such as the user's id from an authenticated session: two owners with the same name
-/// have two runs.
+/// If clients choose the names, use keys with an owner, such as the user's id from an authenticated
+/// session. Two owners with the same name then have two runs.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RunKey {
     owner: Option<Arc<str>>,
@@ -32,9 +31,8 @@ impl RunKey {
         Ok(Self { owner, name: part("name", name.as_ref())? })
     }
 
-    /// Creates the key of a run without an owner, for names that the server generates at random, or
-    /// for public answers. Every client that knows the name can attach to the run, cancel it and
-    /// replace it.
+    /// Creates a key without an owner, for public answers or names that the server generates at
+    /// random. Every client that knows the name can attach to the run, cancel it and replace it.
     ///
     /// # Errors
     ///
@@ -71,8 +69,8 @@ fn part(part: &'static str, text: &str) -> Result<Arc<str>, InvalidKey> {
     }
 }
 
-/// Omits the owner, which can be a session's secret, and the name of a shared run, with which any
-/// client can attach.
+/// Omits the owner, which can be a session's secret, and the name of a shared run, which lets any
+/// client attach.
 impl fmt::Debug for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = f.debug_struct("RunKey");
@@ -105,8 +103,8 @@ impl Error for InvalidKey {}
 
 /// The number of random bits of a unique epoch.
 const UNIQUE_BITS: u32 = 40;
-/// The lowest unique epoch. All unique epochs have the same number of digits, so that their texts
-/// have the same order as their times.
+/// The lowest unique epoch. All have the same number of digits, so their texts sort like their
+/// times.
 const UNIQUE: u128 = 1 << 86;
 
 pub(crate) fn epoch_after(earlier: Option<Epoch>) -> Epoch {
@@ -114,8 +112,8 @@ pub(crate) fn epoch_after(earlier: Option<Epoch>) -> Epoch {
     Epoch::now().max(Epoch(next))
 }
 
-/// Adds 40 random bits: another process is very unlikely to have the same epoch, even if the clocks
-/// are equal or stand still.
+/// Adds 40 random bits: no other process is likely to have the same epoch, even if clocks are equal
+/// or stand still.
 pub(crate) fn unique_epoch(earlier: Option<Epoch>) -> Epoch {
     unique_epoch_at(milliseconds(), earlier)
 }
@@ -136,7 +134,7 @@ pub(crate) fn epoch_age(unique: Epoch) -> Duration {
     now().duration_since(created).unwrap_or_default()
 }
 
-/// In a simulation, they depend only on its seed.
+/// In a simulation, random bits depend only on its seed.
 pub(crate) fn random() -> u64 {
     #[cfg(tower_sse_simulation)]
     return fastrand::u64(..);

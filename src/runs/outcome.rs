@@ -4,9 +4,7 @@ use super::{RunKey, key::epoch_age};
 use crate::signals::{Interrupted, RecordedError, Stopped, program_error};
 use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
 
-/// The way a run ended.
-///
-/// If an attached client still needs an evicted event, the client's body ends as after
+/// The way a run ended. If a client's next event was evicted, its body ends as after
 /// [`Failed`](Self::Failed), whatever the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -15,7 +13,7 @@ pub enum Outcome {
     Completed,
     /// The body of every attached client fails, unless [`on_error`](crate::SseLayer::on_error)
     /// turns the error into a last event. The stream of an `EventSource` ends with the event
-    /// [`interrupted`](super#half-an-answer). One of these has happened:
+    /// [`interrupted`](super#half-an-answer). The cause is one of these:
     ///
     /// - The source failed or panicked.
     /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
@@ -23,11 +21,11 @@ pub enum Outcome {
     /// - An [`SseLayer`](crate::SseLayer) inside of the [`RunLayer`](super::RunLayer) ended the
     ///   stream early.
     Failed,
-    /// The program cancelled or replaced the run. Or, while no other client was attached, an outer
-    /// layer [refused](super::Run::answer) the client that started the run. Through an
+    /// The program cancelled or replaced the run. Or an outer layer [refused](super::Run::answer)
+    /// the client that started it, while no other was attached. Through an
     /// [`SseLayer`](crate::SseLayer), the stream of every attached client ends cleanly, without the
-    /// [terminator](crate::SseLayer::terminator). Without it, the bodies fail. An
-    /// [`Attachment`](super::Attachment) fails in both cases.
+    /// [terminator](crate::SseLayer::terminator). Without the layer, the bodies fail. An
+    /// [`Attachment`](super::Attachment) always fails.
     Cancelled,
     /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
@@ -70,8 +68,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The report of a run that has ended, as passed to
-/// [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
+/// The report of a run that has ended, for [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunEnd {
@@ -80,14 +77,14 @@ pub struct RunEnd {
     pub(crate) epoch: Epoch,
     /// How the run ended.
     pub outcome: Outcome,
-    /// The number of recorded events, including evicted ones or, if the process of the run died, of
-    /// those that it had exported to the store.
+    /// The number of recorded events, including evicted ones. If the process of the run died, only
+    /// the events that it had exported to the store count.
     pub events: u64,
-    /// The total size of all recorded events in bytes on the wire, including their ids, or 0 if the
-    /// process of the run died.
+    /// The total size of all recorded events in bytes on the wire, with their ids. 0 if the process
+    /// of the run died.
     pub bytes: u64,
-    /// The time from the start of the call to the end of the run. If the process of the run died,
-    /// this is the time until another process noticed the death.
+    /// The time from the start of the call to the end of the run, or until another process noticed
+    /// that the run's process had died.
     pub age: Duration,
 }
 
@@ -96,9 +93,9 @@ impl RunEnd {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
-    /// Returns the epoch of the run, which is the first part of each event's id. No other run with
-    /// the same key has this epoch. Several processes can report a run twice: compare the keys and
-    /// epochs to count it once.
+    /// Returns the epoch of the run, the first part of each event's id. No other run with the same
+    /// key has this epoch. Several processes can report a run: compare keys and epochs to count it
+    /// once.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -117,11 +114,10 @@ pub enum StartError {
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// The request has a last event id, but no run has the request's key or, with a
-    /// [store](super#several-processes), the id does not belong to the run with the key.
+    /// The request has a last event id, but no run has the request's key. With a
+    /// [store](super#several-processes), also if the id is of another run.
     NotFound,
-    /// No run could be returned, and a new run might duplicate an existing one, for one of these
-    /// reasons:
+    /// No run could be returned, and a new one might duplicate it. The cause is one of these:
     ///
     /// - The store cannot be reached, or refuses commands.
     /// - The store was restarted, was replaced or lost its data less than a [lease
@@ -149,12 +145,11 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// The text says why the attachment failed. If the run's stream failed, it contains the stream's
-/// error and its causes. [`error`](Self::error) returns the stream's error, which
-/// [`on_error`](crate::SseLayer::on_error) receives, if the stream failed in this process. The
-/// chain of [`Error::source`] does not contain it, because
-/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake it for a cancellation of
-/// this client's stream.
+/// The text says why the attachment failed, with the stream's error and its causes, if any. If the
+/// stream failed in this process, [`error`](Self::error) returns its error, which
+/// [`on_error`](crate::SseLayer::on_error) receives. It isn't in the chain of [`Error::source`],
+/// where [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake it for a cancellation
+/// of this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 
@@ -173,8 +168,8 @@ impl RunError {
         Self(RunErrorKind::Ended(outcome, failure))
     }
 
-    /// Returns how the run ended. Returns `None` if this client's next event was evicted before the
-    /// client read it, or if this process has lost contact with the run's process.
+    /// Returns how the run ended. Returns `None` if the client's next event was evicted, or if this
+    /// process has lost contact with the run's process.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
         match self.0 {
@@ -184,11 +179,12 @@ impl RunError {
     }
 
     /// Returns the error that the source of the run returned, without the
-    /// [wrappers](crate::guide::errors#the-error-of-the-program) that frameworks such as axum add.
-    ///
-    /// Returns `None` if the run ended in any other way, such as by a panic, or if the source
-    /// failed in another process. The error is kept as long as the run, and does not count towards
+    /// [wrappers](crate::guide::errors#the-error-of-the-program) of frameworks such as axum. It's
+    /// kept as long as the run, and doesn't count towards
     /// [`max_memory`](super::RunsBuilder::max_memory).
+    ///
+    /// Returns `None` if the run ended in any other way, such as by a panic, or if its source
+    /// failed in another process.
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
         self.recorded().map(RecordedError::program_error)
@@ -228,13 +224,10 @@ impl Error for RunError {
     }
 }
 
-/// The maximum length of an error's text, which can contain data that a client or an upstream has
-/// sent.
+/// The maximum length of an error's text, which can contain data of a client or an upstream.
 const MAX_TEXT: usize = 1024;
 
-/// Why a run has failed or was interrupted: a text and, in the process of the run, the error of its
-/// source.
-///
+/// Why a run failed or was interrupted: a text and, in the run's process, its source's error.
 /// Dropping the last clone runs code of the program, so no lock may be held.
 #[derive(Clone)]
 pub(crate) struct Failure(Arc<Inner>);

@@ -30,38 +30,35 @@ impl Run {
         &self.record.key
     }
 
-    /// Returns all events that have been recorded so far, so that a program can
+    /// Returns all events that have been recorded so far, for example to
     /// [store](super#storing-answers) them. The list is complete once the run has
     /// [ended](Self::ended), unless this process has lost contact with the run's process.
     ///
     /// Returns `None` if an event was evicted. A run that is running in this process evicts events
-    /// only once it has reached its [size limit](super::RunsBuilder::retention). Any other run can
-    /// also lose its events when a memory limit such as
-    /// [`max_memory`](super::RunsBuilder::max_memory) is reached, or when its age limit has passed
-    /// after its end.
+    /// only when it's [full](super::RunsBuilder::retention). Any other run can also lose events to
+    /// a memory limit such as [`max_memory`](super::RunsBuilder::max_memory), or after its age
+    /// limit.
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()
     }
 
-    /// Returns the id of the run's event number `n`. The first event has the number 1, and with 0, the
-    /// id is that of a client that has seen no event.
+    /// Returns the id of the run's event number `n`. The first event has the number 1. The id with
+    /// 0 is that of a client that has seen no event.
     ///
-    /// Insert it into the request's extensions before [`answer`](Self::answer), for a client that
-    /// counts events instead of storing ids, such as one that sends `?after=41`. If the event was
-    /// evicted, or does not exist yet, the id [cannot be resumed](super::Runs#answers).
+    /// Use it for a client that counts events instead of storing ids, such as one that sends
+    /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer). If
+    /// the event was evicted, or doesn't exist yet, the id [can't be resumed](super::Runs#answers).
     #[must_use]
     pub fn event_id(&self, n: u64) -> LastEventId {
         EventId::from(Position { epoch: self.record.epoch, sequence: n }).into()
     }
 
-    /// Attaches the client of a request, and returns the answer to the request. See the [table of
-    /// all answers](super::Runs#answers).
+    /// Attaches the client of a request, and returns [the answer](super::Runs#answers), to which
+    /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
-    /// The handler can add headers and [`StreamOptions`](crate::StreamOptions) to the response.
-    ///
-    /// With a [store](super#several-processes), a request with an id of another run gets the answer
-    /// of [`Runs::answer`](super::Runs::answer), because a later run may have the key.
+    /// With a [store](super#several-processes), a later run may have the key. A request with an id
+    /// of another run then gets the answer of [`Runs::answer`](super::Runs::answer).
     ///
     /// If an outer [`SseLayer`](crate::SseLayer) refuses the stream of the client that started the
     /// run, and no other client is attached, the run is cancelled.
@@ -90,14 +87,13 @@ impl Run {
         response.map(RunBody::answer)
     }
 
-    /// Attaches a client that has seen the events up to the id `last`. Without `last`, the client
-    /// has seen no events.
+    /// Attaches a client that has seen the events up to the id `last`, or no events without `last`.
     ///
     /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if an
-    /// event after `last` was evicted, if the run is no longer kept, or if its call returned anything
-    /// but an event stream. If another process owns the
-    /// run, the [`Attachment`] fails when this process has no memory left for the run's events, or
-    /// cannot reach the store for as long as two [leases](super#several-processes).
+    /// event after it was evicted, if the run is no longer kept, or if its call returned anything
+    /// but an event stream. For another process's run, the [`Attachment`] fails if this process has
+    /// no memory left for its events, or can't reach the store for two
+    /// [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -120,8 +116,9 @@ impl Run {
         }
     }
 
-    /// The record of this handle may be a mirror (a copy of another process's run) without the
-    /// event after `last`. If `waits` is set, tries to reach the store for up to twice the lease.
+    /// Returns a record that can serve `last`: the one of this handle may be a mirror (a copy of
+    /// another process's run) without the event after it. If `waits` is set, tries to reach the
+    /// store for up to twice the lease.
     async fn serve(
         &self,
         last: Option<&LastEventId>,
@@ -138,8 +135,8 @@ impl Run {
         lost
     }
 
-    /// Cancels the run: its outcome is [`Cancelled`](Outcome::Cancelled), and its source is dropped
-    /// when the run's task is polled next. Does nothing if the run has ended.
+    /// Cancels the run, which ends as [`Cancelled`](Outcome::Cancelled). Its source is dropped when
+    /// the run's task is polled next. Does nothing if the run has ended.
     ///
     /// # Cancel safety
     ///
@@ -149,23 +146,22 @@ impl Run {
         self.runs.ask(|shared| shared.cancel_record(&self.record), cancel).await;
     }
 
-    /// Returns how the run ended. Returns `None` if the run has not ended, or if its call returned
+    /// Returns how the run ended. Returns `None` if it hasn't ended, or if its call returned
     /// anything but an event stream.
     ///
-    /// For a run of another process, also returns [`Interrupted`](Outcome::Interrupted) if this
-    /// process has lost contact with that process, although the run may go on there.
+    /// For a run of another process, [`Interrupted`](Outcome::Interrupted) can also mean that this
+    /// process has lost contact: the run may go on there.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.record.phase().outcome()
     }
 
     /// Waits until the run has ended, or until this process loses contact with the run's process.
-    /// Then returns the [`outcome`](Self::outcome).
+    /// Then returns the [`outcome`](Self::outcome). The wait doesn't count as an attached client.
     ///
     /// # Cancel safety
     ///
-    /// The future can be dropped at any time, and the method can be called again. The future does
-    /// not count as an attached client.
+    /// You can drop the future at any time, and call the method again.
     pub async fn ended(&self) -> Option<Outcome> {
         let ended = || Some(self.record.phase()).filter(|phase| !phase.is_live());
         self.record.until(ended).await.outcome()

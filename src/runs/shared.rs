@@ -6,11 +6,9 @@ use super::process::{Claim, Process, Purpose};
 use super::{RunKey, StartError, options::Options, record::Record};
 use crate::{BoxError, connection::LastEventId};
 
-/// A store through which several processes share their runs.
-///
-/// `RedisRuns` of the crate [`tower-sse-redis`](https://docs.rs/tower-sse-redis) implements this
-/// trait. Do not implement it in other crates: the types in the signature of its method are exempt
-/// from semantic versioning.
+/// A store through which several processes share their runs: `RedisRuns` of the crate
+/// [`tower-sse-redis`](https://docs.rs/tower-sse-redis). Don't implement this trait in other
+/// crates: the types in its method's signature are exempt from semantic versioning.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `RunStore` of this version of tower-sse",
     note = "if it is `RedisRuns`, two versions of tower-sse are in the program: run \
@@ -28,11 +26,11 @@ pub trait RunStore: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Connected, Self::Error>> + Send;
 }
 
-/// The runs of a process that is connected to a store, and its access to the runs of all processes.
+/// A connected process's own runs, and its access to the runs of all processes.
 pub type Connected = (Arc<Process>, Arc<dyn SharedRuns>);
 
-/// The future of a request to the store. It is boxed, so that the futures of `Runs` stay small in
-/// programs without a store.
+/// The future of a request to the store. Boxed, to keep the futures of `Runs` small without a
+/// store.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The runs of all processes that share a store.
@@ -51,8 +49,8 @@ pub trait SharedRuns: Send + Sync {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>>;
 
-    /// Cancels the run with this key. If there are `lines`, the run first records an event with
-    /// them. Returns whether the run was cancelled.
+    /// Cancels the run with this key. If there are `lines`, the run first records an event of them.
+    /// Returns whether the run was cancelled.
     fn cancel<'a>(
         &'a self,
         key: &'a RunKey,
@@ -60,12 +58,12 @@ pub trait SharedRuns: Send + Sync {
         lines: Option<Bytes>,
     ) -> Pending<'a, bool>;
 
-    /// Cancels the run to which this record belongs, but no other run with the same key.
+    /// Cancels the run of this record, but no other run with the same key.
     fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()>;
 
-    /// Returns `record`, or another record of its run if `record` is a mirror (a copy of another
-    /// process's run) without the event after `last`. If `waits` is set, tries to reach the store
-    /// for up to twice the lease.
+    /// Returns a record of the same run that can serve `last`: `record` may be a mirror (a copy of
+    /// another process's run) without the event after it. If `waits` is set, tries to reach the
+    /// store for up to twice the lease.
     fn serve<'a>(
         &'a self,
         record: &'a Arc<Record>,
@@ -73,8 +71,8 @@ pub trait SharedRuns: Send + Sync {
         waits: bool,
     ) -> Pending<'a, Result<Arc<Record>, StartError>>;
 
-    /// Waits until a record of another process's run has all events that the store has. Returns
-    /// whether they could be loaded.
+    /// Waits until a record of another process's run has all events in the store. Returns whether
+    /// they could be loaded.
     fn is_loaded<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, bool>;
 
     /// Waits, for a limited time, until other processes can read all runs that have ended.

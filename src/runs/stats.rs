@@ -5,13 +5,12 @@ use super::{Outcome, RunEnd};
 use crate::stats::{counter, gauge, labelled};
 use crate::{history::MemoryCounter, lock::lock};
 
-/// The standard library's lock and atomics even under loom: the models do not depend on their
-/// order.
+/// The standard library's lock and atomics even under loom: the models don't need their order.
 #[derive(Debug, Default)]
 pub(crate) struct RunCounters {
     pub(crate) memory: Arc<MemoryCounter>,
     pub(crate) attached: AtomicUsize,
-    /// The statistics that only rise. All other fields of this value are 0.
+    /// The statistics that only rise. The other fields are 0.
     totals: Mutex<RunsStats>,
 }
 
@@ -28,27 +27,26 @@ pub struct RunsStats {
     /// The memory of all runs in bytes, as
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
     pub memory: usize,
-    /// The number of calls that were made to start a run, including calls whose answer was not an
-    /// event stream. A request whose client disconnects before the call does not count.
+    /// The number of calls made to start a run, including calls whose answer was not an event
+    /// stream. If a client disconnects before the call, it doesn't count.
     pub started: u64,
-    /// The number of requests without a last event id that were refused because of a limit, a
-    /// shutdown, or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
-    /// [`Runs::answer`](crate::runs::Runs::answer) do not count.
+    /// The number of requests without a last event id that were refused, because of a limit, a
+    /// shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
+    /// [`Runs::answer`](crate::runs::Runs::answer) don't count.
     pub refused: u64,
     /// The number of attached clients whose next event was evicted before they had read it.
     pub lagged: u64,
     /// The number of copies of other processes' runs that this process holds for attached clients
-    /// and [`Run`](crate::runs::Run) handles; 0 without a [store](crate::runs::RunStore). A run
-    /// gets a second copy if a client needs an event that is older than all events of the first
-    /// copy.
+    /// and [`Run`](crate::runs::Run) handles; 0 without a [store](crate::runs::RunStore). A run has
+    /// a second copy if a client needs an event from before the first one.
     pub mirrors: usize,
-    /// The number of runs whose next export to the store is due but has not been sent. If it stays
-    /// above zero, the store is slow or cannot be reached.
+    /// The number of runs whose export to the store is overdue. If it stays above zero, the store
+    /// is slow or can't be reached.
     pub waiting_exports: usize,
-    /// The number of runs of this process that another process declared dead, because
-    /// this process did not reach the store in time.
+    /// The number of this process's runs that another process declared dead, because this process
+    /// didn't reach the store in time.
     pub fenced: u64,
-    /// The number of runs of other processes that this process declared dead.
+    /// The number of other processes' runs that this process declared dead.
     pub declared_dead: u64,
     /// The number of events of all runs that have ended.
     pub events: u64,
@@ -79,8 +77,7 @@ impl RunCounters {
 }
 
 impl RunsStats {
-    /// Returns the number of runs that ended with each outcome, including outcomes with a count of
-    /// zero.
+    /// Returns the number of runs that ended with each outcome, even if it's zero.
     #[must_use]
     pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
         Outcome::ALL.into_iter().zip(self.ended)
