@@ -96,8 +96,7 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
                 _ => continue,
             },
         };
-        // A run that has failed or was stopped since the claim does not answer this request: claim
-        // the key again.
+        // The run has failed or was stopped since the claim, so it doesn't answer this request.
         if last.is_none() && !record.phase().is_usable() {
             continue;
         }

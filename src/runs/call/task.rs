@@ -25,8 +25,7 @@ pin_project! {
         abandonment: Option<Pin<Box<Sleep>>>,
         disconnect: Option<DisconnectGuard>,
         span: RunSpan,
-        // The last field, so that dropping the task drops the source before the producer reports
-        // the end.
+        // The last field: dropping the task drops the source before the producer reports the end.
         producer: Producer,
     }
 }
@@ -194,13 +193,13 @@ pub(crate) enum Answer<B, E> {
     Stream(Parts),
     /// Anything else, with the guard of the call's `Disconnect` if it has one.
     Other(Result<Response<B>, E>, Option<DisconnectGuard>),
-    /// The payload of a panic. It is leaked if no client receives it, because dropping it could
+    /// The payload of a panic. It's leaked if no client receives it, because dropping it could
     /// panic again.
     Panic(ManuallyDrop<Box<dyn Any + Send>>),
 }
 
 /// Returns whether the events of a response can be recorded. With a content coding, they would have
-/// to be decoded. A record of a refusal would pass for a complete answer.
+/// to be decoded. A recorded refusal would pass for a complete answer.
 pub(super) fn is_recordable<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::OK
         && is_event_stream(response.status(), response.headers())
@@ -227,8 +226,7 @@ impl Recorder {
         }
     }
 
-    /// Returns `Pending` while the body is pending, and while the record is full of events that no
-    /// client has read.
+    /// Returns `Pending` while the body is pending, and while the record is full of unread events.
     pub(crate) fn poll<B>(
         &mut self,
         mut body: Pin<&mut B>,

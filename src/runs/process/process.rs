@@ -18,15 +18,14 @@ const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process that shares its runs through a store.
 pub trait Hooks: Send + Sync {
-    /// Called when a run has new events, unless it was called for the run since its
-    /// [mark was cleared](Record::clear_mark).
+    /// Called when a run has new events, once until its [mark is cleared](Record::clear_mark).
     fn has_events(&self, epoch: Epoch);
 
     /// Called when the phases of runs have changed.
     fn have_changed(&self, runs: &[Arc<Record>]);
 
-    /// Evicts events that this process keeps of another process's run, because memory is full. The
-    /// events can be loaded again. Returns whether there was anything to evict.
+    /// Evicts events of other processes' runs, because memory is full. They can be loaded again.
+    /// Returns whether there were any.
     fn evict(&self) -> bool;
 }
 
@@ -34,10 +33,10 @@ pub trait Hooks: Send + Sync {
 pub struct Process {
     pub options: Options,
     pub(crate) counters: Arc<RunCounters>,
-    /// Set if other processes can reach the runs through a store.
+    /// Set if the runs are shared through a store.
     pub(super) hooks: Option<Box<dyn Hooks>>,
     registry: Mutex<Registry>,
-    /// Notified when the last running run has ended and its end has been reported.
+    /// Notified when the last running run has ended, and this has been reported.
     idle: Notify,
 }
 
@@ -75,7 +74,7 @@ impl Process {
             hooks.have_changed(&deferred.changed);
         }
         let ends = deferred.wake();
-        // If this thread has no runtime, later calls forget the runs that are due.
+        // Without a runtime on this thread, later calls forget the runs that are due.
         if let Some(runtime) = unswept {
             let sweeper = (runtime.id(), runtime.spawn(sweep(Arc::downgrade(self))));
             let mut registry = self.lock();
@@ -129,14 +128,14 @@ impl Process {
         self.lock().get(key).cloned()
     }
 
-    /// Called when the store has the end of a run, or will never get it. From now on, `retain_for`
-    /// counts, and the run can be evicted.
+    /// Called when the store has the end of a run, or will never get it. Only then `retain_for`
+    /// begins, and the run can be evicted.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
     }
 
-    /// If there are `lines`, the run first records an event with them. Returns `false` if no such
-    /// run was starting or running, or if `last` is not an id of the run.
+    /// If there are `lines`, the run first records an event of them. Returns `false` if no such run
+    /// was starting or running, or if `last` is not an id of the run.
     pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -157,8 +156,8 @@ impl Process {
         is_cancelled
     }
 
-    /// Evicts runs that have ended and that no client reads, then the events of mirrors, then all
-    /// other runs that have ended.
+    /// Evicts ended runs that no client reads, then the events of mirrors, then all other ended
+    /// runs.
     pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
@@ -185,8 +184,8 @@ impl Process {
         outcome: Outcome,
         failure: Option<Failure>,
     ) -> bool {
-        // If the run has already ended, `failure` is dropped under the locks. This clone ensures
-        // that its contents are dropped after the locks are released.
+        // If the run has already ended, `failure` is dropped under the locks. With this clone, its
+        // contents are dropped afterwards.
         let held = failure.clone();
         let has_ended = self
             .with_registry(|registry, deferred| registry.end(record, outcome, failure, deferred));
@@ -194,7 +193,7 @@ impl Process {
         has_ended
     }
 
-    /// Returns whether it ended the run.
+    /// Returns whether this call ended the run.
     pub(crate) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
         self.with_registry(|registry, deferred| {
             let is_unattended = !record.lock().readers.is_attended(Instant::now());
@@ -202,7 +201,7 @@ impl Process {
         })
     }
 
-    /// Interrupts a run that can no longer be kept in the store. `reason` is the text of its error.
+    /// Interrupts a run that the store can no longer keep. `reason` is the text of its error.
     pub fn lose(self: &Arc<Self>, record: &Arc<Record>, reason: &str) {
         self.end(record, Outcome::Interrupted, Some(reason.into()));
     }
@@ -211,8 +210,8 @@ impl Process {
         MirrorWriter::create(key, epoch, after, &self.options, Arc::clone(&self.counters))
     }
 
-    /// Ends and forgets a run of this process that another process has declared dead. That process
-    /// reports the end, and requests get what the store has.
+    /// Ends and forgets a run that another process has declared dead. That process reports the end,
+    /// and requests get what the store has.
     pub fn fence(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
@@ -253,7 +252,7 @@ impl Process {
     }
 }
 
-/// Ends when no run is kept.
+/// Forgets runs when they are due, until no run is kept.
 async fn sweep(process: Weak<Process>) {
     let expire = |process: Arc<Process>| {
         let age = process.options.retain_for;
@@ -264,13 +263,13 @@ async fn sweep(process: Weak<Process>) {
     }
 }
 
-/// The right to record a run, held by the run's task. If it is dropped before the run has ended,
-/// the run is interrupted. With a store, if it is dropped before [`export`](Self::export) is
-/// called, only the key is freed, and no run is reported as ended.
+/// The right to record a run, held by the run's task. Dropping it before the run has ended
+/// interrupts the run. With a store, dropping it before [`export`](Self::export) only frees the
+/// key, and no run is reported as ended.
 pub struct Producer {
     pub(crate) process: Arc<Process>,
     pub record: Arc<Record>,
-    /// Set once the request has received its claim in the store. Without a store, always `false`.
+    /// Set once the request has its claim in the store. Without a store, always `false`.
     is_exported: bool,
 }
 
@@ -329,7 +328,7 @@ impl Producer {
         self.process.end(&self.record, Outcome::Failed, Some(failure));
     }
 
-    /// If the run is not over, its end will wake the task.
+    /// If the run is not over, its end wakes the task.
     pub(crate) fn is_over(&self, cx: &Context<'_>) -> bool {
         {
             let state = self.record.lock();
@@ -354,7 +353,7 @@ impl Producer {
     }
 
     /// Ends the run if its maximum duration or `abandon_after` has passed. Returns when to check
-    /// again, or `None` if the run is over.
+    /// next, or `None` if the run is over.
     pub(crate) fn end_if_due(&self) -> Option<Instant> {
         let max = self.process.options.max_duration;
         let end = self.record.started_at + max;
@@ -398,8 +397,8 @@ pub enum Claim {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// It attaches to a run that is starting or running, or that has completed. After any other end
-    /// of the run, the key is free.
+    /// To attach to a run that is starting or running, or has completed. Any other run leaves the
+    /// key free.
     Attach,
     Replace,
 }
@@ -432,9 +431,9 @@ impl Process {
         claim
     }
 
-    /// Reserves a run that this process will share through the store. Requests do not find it
-    /// before it is [entered](Self::enter). `earlier` is the run that the new one will replace: if
-    /// it is running at this process, it does not count towards the limits.
+    /// Reserves a run that this process will share through the store. Requests find it once it's
+    /// [entered](Self::enter). If `earlier`, which it will replace, is running at this process,
+    /// that run doesn't count towards the limits.
     pub fn reserve(
         self: &Arc<Self>,
         key: &RunKey,
@@ -451,7 +450,7 @@ impl Process {
         let record = &reserved.record;
         self.with_registry(|registry, deferred| {
             if let Some(other) = registry.get(&record.key).cloned() {
-                // If the new run does not replace `other`, the store has lost the claim of `other`.
+                // If the new run doesn't replace `other`, the store has lost the claim of `other`.
                 let is_replaced = earlier == Some(other.epoch);
                 let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
                 registry.end(&other, outcome, None, deferred);

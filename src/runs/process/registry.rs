@@ -18,18 +18,17 @@ pub(crate) struct Registry {
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     pub(super) running_by_owner: HashMap<Arc<str>, usize>,
     pub(super) kept: EndedRuns<Arc<Record>>,
-    /// Runs that have ended, but whose ends the store does not have yet. They are kept until the
-    /// store has them.
+    /// Runs that have ended, until the store has their ends.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
-    /// Whether other processes can reach the runs through a store.
+    /// Whether the runs are shared through a store.
     pub(super) is_connected: bool,
     /// Runs that were forgotten while clients were still reading them.
     pub(super) lingering: Vec<Weak<Record>>,
     pub(super) newest_epoch: Option<Epoch>,
     pub(crate) is_draining: bool,
-    /// The number of runs that have ended and whose ends are being reported.
+    /// The number of ended runs that are being reported.
     pub(super) reporting: usize,
-    /// The tasks that forget runs when they are due: one in each runtime that starts or ends runs,
+    /// The tasks that forget runs when they are due. Each runtime that starts or ends runs has one,
     /// because nothing may drive the others.
     pub(super) sweepers: Vec<(Id, JoinHandle<()>)>,
 }
@@ -63,8 +62,8 @@ impl Registry {
         self.running.is_empty() && self.reporting == 0
     }
 
-    /// Lets requests find a run by its key. An earlier run with the same key must have
-    /// [ended](Self::end); it is forgotten.
+    /// Lets requests find a run by its key, and forgets an earlier one, which must have
+    /// [ended](Self::end).
     pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         if let Some(earlier) = self.by_key.get(&record.key).cloned() {
             self.forget(&earlier, deferred);
@@ -168,9 +167,9 @@ impl Registry {
     }
 }
 
-/// Which runs may start, by the limits of their number and memory.
+/// The limits of number and memory: which runs may start.
 impl Registry {
-    /// The run counts as running, but requests do not find it before it is [entered](Self::enter).
+    /// The run counts as running, but requests find it only once it's [entered](Self::enter).
     pub(crate) fn reserve(
         &mut self,
         key: &RunKey,
@@ -209,7 +208,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Never evicted, unless another run has their key.
+    /// The memory of ending runs, which are never evicted unless another run has their key.
     fn ending_memory(&self) -> usize {
         let states = self.ending.values().map(|record| record.lock());
         states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()
@@ -237,7 +236,7 @@ impl Registry {
         deferred.changed.push(record);
     }
 
-    /// Clients that are still reading can read the rest.
+    /// Frees the key of a run. Clients that are still reading can read the rest.
     pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         self.remove_key(record);
         let mut state = record.lock();
@@ -270,8 +269,8 @@ impl Registry {
         }
     }
 
-    /// With `is_read`, also evicts runs that clients read, beginning with those that are already
-    /// forgotten. Returns whether it evicted one.
+    /// Evicts an ended run. With `is_read`, it may have clients, and forgotten ones come first.
+    /// Returns whether there was one.
     pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
         if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
             if let Some(record) = lingering.upgrade() {

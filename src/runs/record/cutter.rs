@@ -31,21 +31,21 @@ impl<'p> RunEventId<'p> {
 
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
-/// The capacity up to which an empty buffer is kept while the source is idle. It is small, so that
-/// idle runs take little memory, but large enough that small events do not allocate a buffer each.
+/// The capacity up to which an empty buffer is kept while the source is idle. Small, to save memory
+/// in idle runs, but enough that small events don't allocate a buffer each.
 const KEPT_WHILE_IDLE: usize = 256;
 
-/// A parser that cuts the bytes of an event stream into events, regardless of frame boundaries, and
-/// gives each event an id of the run.
+/// A parser that cuts the bytes of an event stream into events, whatever its frames, and gives each
+/// event an id of the run.
 ///
 /// An event is a block with a `data` or `event` line. Its lines are kept in order and end in LF,
 /// with these exceptions:
 ///
-/// - Comments are dropped. So are ids, because the ids of the run replace them.
-/// - Of the valid `retry` lines since the previous event, only the last is kept, because some
-///   clients reject a block with two of them. It becomes the line before the id.
+/// - Comments are dropped, and the source's ids, which the run's replace.
+/// - Of the valid `retry` lines since the previous event, only the last is kept, as the line before
+///   the id. Some clients reject a block with two of them.
 /// - Lines that begin with a byte order mark are dropped. At the start of the stream, only the mark
-///   is dropped.
+///   is.
 /// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
 #[derive(Debug)]
 pub(crate) struct Cutter {
@@ -54,8 +54,8 @@ pub(crate) struct Cutter {
     lines: Vec<u8>,
     /// The value of the last `retry` line since the previous event.
     retry: Option<Box<[u8]>>,
-    /// The length of the [plain lines](plain_lines) at the start of the bytes, if they are the next
-    /// event; otherwise 0.
+    /// The length of the [plain lines](plain_lines) at the start of the bytes, or 0 if the next
+    /// event has others.
     plain_len: usize,
     chunk: Chunk,
 }
@@ -95,8 +95,8 @@ impl Cutter {
         }
     }
 
-    /// Finds the next event. Returns whether it is complete; if not, all bytes are consumed.
-    /// Returns an error if an event that came in parts has more than `limit` bytes.
+    /// Finds the next event. Returns whether it's complete; if not, all bytes are consumed. Returns
+    /// an error if an event that came in parts has more than `limit` bytes.
     pub(crate) fn cut(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         if self.splitter.is_between_events() {
             self.plain_len = plain_lines(bytes).unwrap_or_default();
@@ -154,8 +154,8 @@ impl Cutter {
     }
 }
 
-/// Adds the lines of an event to `lines`, if the event has a `data` or `event` line. Returns
-/// whether it has one.
+/// Adds the lines of an event to `lines`, if it has a `data` or `event` line. Returns whether it
+/// does.
 #[inline]
 fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
     let mut is_event = false;
@@ -163,8 +163,8 @@ fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
         match Line::parse(line) {
             Line::Empty | Line::Comment(_) | Line::Field { name: b"id" | b"retry", .. } => continue,
             Line::Field { name: b"data" | b"event", .. } => is_event = true,
-            // If a client's stream began with this line, the client would strip the mark, and read
-            // the rest as a field.
+            // At the start of a client's stream, the client would strip the mark, and read the rest
+            // as a field.
             Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => continue,
             Line::Field { .. } => {}
         }
@@ -196,8 +196,8 @@ fn write<'e>(
     }
 }
 
-/// Returns the length of the event at the start of `bytes`, without the empty line that ends it, if
-/// its lines can be recorded as they are: complete `data` and `event` lines that end in LF.
+/// Returns the length of the event at the start of `bytes`, without its empty line, if it has only
+/// complete `data` and `event` lines that end in LF: these are recorded as they are.
 fn plain_lines(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     while rest.starts_with(b"data:") || rest.starts_with(b"event:") {
@@ -211,21 +211,18 @@ fn plain_lines(bytes: &[u8]) -> Option<usize> {
 /// chunk, even after the event was evicted.
 const MAX_SIZE: u64 = 1024;
 
-/// The memory of a run's next events. Small events share chunks, so that most of them do not
-/// allocate.
-///
-/// - A chunk takes at most a quarter of the bytes that the run has recorded, so that short runs
-///   waste little memory.
-/// - An event that is larger than a quarter of a chunk has an allocation of its own.
+/// The memory of a run's next events. Small events share chunks, so most of them don't allocate. A
+/// chunk takes at most a quarter of the bytes that the run has recorded, to waste little memory in
+/// short runs. An event larger than a quarter of a chunk has an allocation of its own.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    // Boxed, so that the many runs that are too short for a chunk take only a pointer for it.
+    // Boxed: many runs are too short for a chunk, and take only a pointer.
     buffer: Option<Box<BytesMut>>,
 }
 
 impl Chunk {
     /// Returns the bytes that `write` appends: an event of `len` bytes, after `recorded` bytes of
-    /// earlier events.
+    /// earlier ones.
     #[inline]
     pub(super) fn event(
         &mut self,

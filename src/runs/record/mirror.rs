@@ -10,8 +10,8 @@ use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
-/// Write access to a record that is this process's copy of a run in another process. Once the last
-/// client or handle of the record is gone, the methods do nothing.
+/// Write access to a mirror: this process's copy of another process's run. Once the record's last
+/// client or handle is gone, the methods do nothing.
 #[derive(Debug)]
 pub struct MirrorWriter(Weak<Record>);
 
@@ -20,7 +20,7 @@ pub enum Mirrored {
     Appended,
     /// Events before the batch are missing.
     Hole,
-    /// The bytes are not the events that the batch claims to have.
+    /// The bytes are not the events of the batch.
     Malformed,
 }
 
@@ -50,8 +50,8 @@ impl MirrorWriter {
         }
     }
 
-    /// Treats the events up to `sequence` as evicted, because the store no longer has them or no
-    /// client asked for them.
+    /// Treats the events up to `sequence` as evicted: the store has lost them, or no client asked
+    /// for them.
     pub fn skip_to(&self, sequence: u64) {
         let Some(record) = self.record() else { return };
         let mut drops = DeferredDrops::default();
@@ -132,8 +132,7 @@ impl MirrorWriter {
         let mut drops = DeferredDrops::default();
         let mut state = record.lock();
         let memory = state.log.events_memory();
-        // If no client is attached, a request may still wait for the events, so they count as
-        // unread.
+        // Without a client, a request may still wait for the events, so they count as unread.
         let read = state.readers.slowest().unwrap_or(0);
         state.log.evict_frames(&mut drops);
         state.log.evict_up_to(read, usize::MAX, &mut drops);
@@ -223,7 +222,7 @@ impl Record {
         !self.is_marked.swap(true, AcqRel)
     }
 
-    /// Clears the mark, so that the exporter is told of the next event.
+    /// Clears the mark: the exporter is told of the next event.
     pub fn clear_mark(&self) {
         self.is_marked.swap(false, AcqRel);
     }

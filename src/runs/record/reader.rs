@@ -14,7 +14,7 @@ pub(crate) struct Reader {
     pub(crate) record: Arc<Record>,
     index: usize,
     ticket: Ticket,
-    /// Whether the last read returned the newest event, so that the next read will probably wait.
+    /// Whether the last read returned the newest event. The next read then probably waits.
     has_read_all: bool,
 }
 
@@ -70,8 +70,8 @@ impl Reader {
             match state.phase {
                 Phase::Starting => None,
                 Phase::Void => Some(Err(NoEvents::NoRun)),
-                // A complete answer was paid for, so a client that waits for it must not start
-                // another one.
+                // A complete answer was paid for: a client that waits for it must not start another
+                // one.
                 _ if state.is_forgotten && !is_complete => Some(Err(NoEvents::NoRun)),
                 Phase::Ended(outcome) if is_at_end() => Some(Err(NoEvents::AllSeen(outcome))),
                 Phase::Running | Phase::Ended(_) => Some(Ok(())),

@@ -30,8 +30,7 @@ pub struct Record {
     pub(crate) counters: Arc<RunCounters>,
     /// Notified when the phase changes, or a mirror gets events.
     pub(super) changed: Notify,
-    /// Whether the run's exporter was told that there are new events. The run's task sets it
-    /// without taking a lock.
+    /// Whether the run's exporter was told of new events. The run's task sets it without a lock.
     pub(super) is_marked: AtomicBool,
     state: Mutex<State>,
 }
@@ -40,8 +39,8 @@ pub struct Record {
 pub(crate) enum Appended {
     /// All bytes are recorded, except for an incomplete event.
     All,
-    /// [`APPEND_LIMIT`] is reached. The caller appends the rest with another call, so that other
-    /// tasks can take the lock in between.
+    /// [`APPEND_LIMIT`] is reached. The caller appends the rest with another call, so other tasks
+    /// can take the lock in between.
     Some,
     /// There is no room until the fastest client has read more events.
     Full,
@@ -275,7 +274,7 @@ impl Phase {
         }
     }
 
-    /// Returns whether a client without an id attaches to a run in this phase instead of starting
+    /// Returns whether a client without an id attaches to a run in this phase. Otherwise, it starts
     /// another.
     pub const fn is_usable(self) -> bool {
         self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
@@ -393,7 +392,7 @@ impl Readers {
     }
 }
 
-/// Work that is deferred until all locks are released, because it runs code of the program or of a
+/// Work that is done once all locks are released, because it runs code of the program or of a
 /// runtime.
 #[derive(Debug, Default)]
 pub(crate) struct Deferred {
@@ -417,8 +416,8 @@ impl Deferred {
     }
 }
 
-/// Returns `None` if the event has neither a name nor data, or if it would have more than `limit`
-/// bytes on the wire.
+/// Returns `None` if the event has neither a name nor data, or has more than `limit` bytes on the
+/// wire.
 pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     let mut bytes = Encoded::from(event).into();
     let mut cutter = Cutter::default();

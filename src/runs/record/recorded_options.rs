@@ -13,8 +13,8 @@ const MAX_PADDING: usize = 1 << 16;
 /// The encoding of a handler's answer without options.
 const NONE: &[u8] = b"-";
 
-/// Encodes the options that another process can apply to its clients of the same run. Closures
-/// cannot be encoded. Options that apply only to the first client's stream are left out.
+/// Encodes the options for clients of the same run in other processes. Closures can't be encoded,
+/// and options for only the first client's stream are left out.
 pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
     let Some(options) = options else { return Bytes::from_static(NONE) };
     let mut out = vec![VERSION];
