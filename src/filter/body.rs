@@ -12,10 +12,9 @@ use super::{EventFilter, FilterPipe, pipe::FilterGuard};
 use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, layer::SseBody};
 
 pin_project! {
-    /// The body of an event stream that passes through a filter.
-    ///
-    /// A [`FilterLayer`](super::FilterLayer) makes these bodies. To filter without the layer, wrap
-    /// the body of an event stream, such as that of another server's response:
+    /// The body of an event stream that passes through a filter, as a
+    /// [`FilterLayer`](super::FilterLayer) makes it. To filter without the layer, wrap the body of
+    /// an event stream, such as another server's response:
     ///
     /// ```
     /// use http::Response;
@@ -31,8 +30,7 @@ pin_project! {
     /// ```
     ///
     /// Wrap only bodies without a content coding. If the filter changes the stream, remove the
-    /// headers `content-length` and `etag`. Trailers follow the last bytes, but are dropped if the
-    /// filter ends the stream.
+    /// headers `content-length` and `etag`. Trailers are dropped if the filter ends the stream.
     pub struct FilterBody<F: EventFilter, B> {
         #[pin]
         kind: Kind<F, B>,
@@ -73,7 +71,7 @@ forward_to_kinds!(FilterBody<B, F: EventFilter>: Filtered, Other);
 
 opaque_debug!(FilterBody<F: EventFilter, B>);
 
-/// The part of a frame that is filtered in one poll, so that large frames do not hold the thread.
+/// The part of a frame that is filtered in one poll. A larger one would hold the thread.
 const MAX_PART: usize = 64 << 10;
 
 type BodyFrame = Result<Frame<Bytes>, BoxError>;
@@ -95,7 +93,7 @@ pin_project! {
 }
 
 impl<F: EventFilter, B> Filtered<F, B> {
-    /// Creates a pinned value, so that the source can be polled before the body is returned.
+    /// Creates a pinned value: the source can be polled before the body is returned.
     pub(super) fn new(pipe: FilterPipe<F>, source: Option<B>) -> Pin<Box<Self>> {
         Box::pin(Self {
             source,
@@ -146,8 +144,7 @@ where
     F: EventFilter,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Polls until the head of the response can be sent, or returns the response that takes its
-    /// place.
+    /// Polls until the head of the response can be sent, or returns the response that replaces it.
     pub(super) fn poll_head(
         mut self: Pin<&mut Self>,
         limit: Pin<&mut Sleep>,

@@ -5,8 +5,8 @@ use http::Response;
 
 use crate::{BoxError, decode::EventRef, event::Encoded};
 
-/// A filter for the events of one stream, called the *source*. It holds the state of that stream,
-/// such as a count.
+/// A filter for the events of one stream, called the *source*. It holds that stream's state, such
+/// as a count.
 ///
 /// ```
 /// use tower_sse::decode::EventRef;
@@ -29,30 +29,29 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// ```
 ///
 /// The methods run on a task of the server, so they must not block. A panic in
-/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates. If the body is polled
-/// again afterwards, it fails.
+/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates, and the body fails if
+/// it's polled again.
 pub trait EventFilter {
-    /// Decides what happens to an event. This method is called once for each event, in order, as
-    /// soon as the last byte of the event has been received. If the source ends mid-event without
-    /// an error, the filter also gets that event, which is not
-    /// [terminated](EventRef::is_terminated).
+    /// Decides what happens to an event. Called once for each event, in order, as soon as its last
+    /// byte has been received. If the source ends mid-event without an error, the filter also gets
+    /// that event, which is not [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
-    /// Decides how the client's stream ends. This method is called when the source ends, unless an
-    /// earlier verdict has ended the stream, or an event was too large and
-    /// [`pass_oversized`](super::FilterLayer::pass_oversized) is off.
+    /// Decides how the client's stream ends. Called when the source ends, unless the stream has
+    /// already ended: by an earlier verdict, or at an event that was too large without
+    /// [`pass_oversized`](super::FilterLayer::pass_oversized).
     ///
-    /// Events in the verdict are sent before the stream ends or fails. If the filter has let an
-    /// incomplete last event pass, it follows them, unless the verdict fails the stream or rejects
-    /// the response. If the source ended in the middle of an event that was too large, the events
-    /// in the verdict are dropped. The client then receives:
+    /// Events in the verdict are sent before the stream ends or fails. An incomplete last event
+    /// that has passed follows them, unless the verdict fails the stream or rejects the response.
+    /// If the source ended inside an event that was too large, the events in the verdict are
+    /// dropped. The client then receives:
     ///
     /// - `Pass`, `Insert`: a clean end, or the source's error
     /// - `Drop`, `Replace`, `End`: a clean end
     /// - `Fail`: the verdict's error
     /// - `Reject` while the [head is held](super::FilterLayer::hold_head): the verdict's response
-    /// - `Reject` otherwise: an error, or the same as `Pass` if
-    ///   [`pass_rejected`](super::FilterLayer::pass_rejected) is set
+    /// - `Reject` otherwise: an error, or with
+    ///   [`pass_rejected`](super::FilterLayer::pass_rejected), the same as `Pass`
     fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
         _ = end;
         Verdict::Pass
@@ -110,13 +109,13 @@ pub enum Verdict {
     /// These events, if any, are sent in place of the event. The stream then ends cleanly, and the
     /// source is dropped.
     End(Encoded),
-    /// The body fails with this error. Neither the event nor what follows it is sent. An
-    /// [`SseLayer`](crate::SseLayer) outside of the filter delays the failure, so that the server
-    /// can [write earlier bytes first](crate::guide::errors#timing).
+    /// The body fails with this error. Neither the event nor what follows it is sent. An outer
+    /// [`SseLayer`](crate::SseLayer) delays the failure until the server can [write earlier
+    /// bytes](crate::guide::errors#timing).
     Fail(BoxError),
-    /// If the [head is held](super::FilterLayer::hold_head), the client gets this response in place
-    /// of the stream. Otherwise, the body fails, or with
-    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes.
+    /// The client gets this response in place of the stream, if the [head is
+    /// held](super::FilterLayer::hold_head). Otherwise, the body fails. With
+    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes instead.
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }
@@ -134,14 +133,12 @@ pub enum FilterOutcome {
     /// The filter ended or rejected the stream, for example at a forbidden word. If the source had
     /// already ended mid-event or failed, the outcome is `MidEvent` or `Failed` instead.
     Stopped,
-    /// The filter failed the stream with [`Verdict::Fail`]. The same exception as for `Stopped`
-    /// applies.
+    /// The filter failed the stream with [`Verdict::Fail`], with the same exception as `Stopped`.
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
     /// The response's body or future was dropped before the end of the stream: the client
-    /// disconnected, the server or an outer layer ended the stream, or the body's reader has read
-    /// enough.
+    /// disconnected, the server or an outer layer ended the stream, or the reader has read enough.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
@@ -183,20 +180,18 @@ pub struct FilterEnd {
     /// The number of events that the filter saw.
     pub events: u64,
     /// The number of events that were [too large](super::FilterLayer::pass_oversized) and passed
-    /// without the filter seeing them.
+    /// unseen.
     pub oversized: u64,
     /// The number of bytes that the source sent.
     pub bytes_received: u64,
-    /// The number of bytes that passed the filter or that the filter inserted. The client may have
-    /// received fewer.
+    /// The number of bytes that the filter passed or inserted. The client may have received fewer.
     pub bytes_sent: u64,
-    /// The time from the creation of the filter (when the request arrives) to the end of the
-    /// stream. Always zero for a [`FilterPipe`](super::FilterPipe), which reads no clock.
+    /// The time from the request, when the filter is created, to the end of the stream. Always zero
+    /// for a [`FilterPipe`](super::FilterPipe), which reads no clock.
     pub age: Duration,
 }
 
-/// Creates a filter from a closure that decides what happens to each event. The [module](super) has
-/// examples.
+/// Creates a filter from a closure that decides about each event. The [module](super) has examples.
 pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> impl EventFilter {
     FromFn { decide }
 }

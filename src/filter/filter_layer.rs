@@ -13,31 +13,29 @@ use crate::BoxError;
 /// A layer that passes the event streams of a service through filters.
 ///
 /// The closure given to [`new`](Self::new) returns a filter for each request, or `None` to leave
-/// the response unchanged. A response that is not an event stream also passes unchanged; the layer
-/// then calls only the filter's method [`end`](EventFilter::end). If `Content-Type` lists several
-/// media types, the last valid one counts, as the [Fetch standard] says. The [module](super) has an
-/// example.
+/// the response unchanged. A response that is not an event stream also passes unchanged: only
+/// [`end`](EventFilter::end) is called. If `Content-Type` lists several media types, the last valid
+/// one counts, as the [Fetch standard] says. The [module](super) has an example.
 ///
 /// # Headers
 ///
-/// The layer removes headers that would be wrong for a changed stream: `content-length`, `etag`,
+/// The layer removes headers that don't fit a changed stream: `content-length`, `etag`,
 /// `accept-ranges` and digests.
 ///
 /// # What is refused
 ///
 /// By default, an event that the filter has not seen, or has rejected, does not reach the client:
 ///
-/// - The body fails if an event is [larger](Self::max_event_size) than 1 MiB: see
+/// - If an event is [larger](Self::max_event_size) than 1 MiB, the body fails, unless you set
 ///   [`pass_oversized`](Self::pass_oversized).
-/// - If an event stream has a content coding, the client receives a `502` instead: see
+/// - If an event stream has a content coding, the client receives a `502`, unless you set
 ///   [`pass_encoded`](Self::pass_encoded).
-/// - The body fails if the filter returns [`Reject`](super::Verdict::Reject) after the head of the
-///   response has been sent: see [`pass_rejected`](Self::pass_rejected).
+/// - If the filter returns [`Reject`](super::Verdict::Reject) after the response head was sent, the
+///   body fails, unless you set [`pass_rejected`](Self::pass_rejected).
 ///
 /// # The type
 ///
-/// `M` is the type of the closure. If you need a type that you can name, for example for a struct
-/// field, box the closure:
+/// `M` is the type of the closure. To name it, for example in a struct field, box the closure:
 ///
 /// ```
 /// use axum::body::Body;
@@ -71,8 +69,8 @@ pub struct FilterLayer<M> {
 }
 
 impl<M> FilterLayer<M> {
-    /// Creates a layer that calls `make` with each request, before it calls the service. `make`
-    /// returns the filter for the response.
+    /// Creates a layer that calls `make` with each request before the service. `make` returns the
+    /// filter for the response.
     pub fn new<B, F>(make: M) -> Self
     where
         M: Fn(&Request<B>) -> Option<F>,
@@ -82,8 +80,8 @@ impl<M> FilterLayer<M> {
         Self { options, make: Arc::new(make) }
     }
 
-    /// Limits the size of an event to `bytes`. The size includes line ends and comments, but not
-    /// the empty line at the end. The default is 1 MiB. A `retry` line between events has the same
+    /// Limits the size of an event to `bytes`, with its line ends and comments, but without the
+    /// empty line at the end. The default is 1 MiB. A `retry` line between events has the same
     /// limit.
     ///
     /// If an event is larger, the events before it are sent, and then the body fails with
@@ -100,43 +98,41 @@ impl<M> FilterLayer<M> {
     }
 
     /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
-    /// still sees all other events. Off by default. Use this option only for filters that just
-    /// observe events.
+    /// still sees all other events. Off by default. Use it only for filters that just observe
+    /// events.
     pub const fn pass_oversized(mut self, passes: bool) -> Self {
         self.options.pass_oversized = passes;
         self
     }
 
     /// Lets event streams with a content coding pass unseen. By default, the layer replaces such a
-    /// stream with a `502`. Use this option only for filters that just observe events. It is better
-    /// to remove `accept-encoding` from requests to the upstream, and to compress outside of this
-    /// layer.
+    /// stream with a `502`. Use it only for filters that just observe events. It's better to remove
+    /// `accept-encoding` from requests to the upstream, and to compress outside of this layer.
     pub const fn pass_encoded(mut self, passes: bool) -> Self {
         self.options.pass_encoded = passes;
         self
     }
 
-    /// Lets an event pass even if the filter rejects it after the head of the response has been
+    /// Lets an event pass even if the filter rejects it, once the head of the response has been
     /// sent. By default, such a rejection fails the body.
     ///
-    /// Use this option only if the filter rejects the upstream's error events in order to answer
-    /// with an error status, as in the example of [`hold_head`](Self::hold_head). If the filter
-    /// rejects events to block them, this option could let them reach the client.
+    /// Use it if the filter rejects an upstream's error events to answer with an error status, as
+    /// in the example of [`hold_head`](Self::hold_head). Don't use it if the filter rejects events
+    /// to block them: they could reach the client.
     pub const fn pass_rejected(mut self, passes: bool) -> Self {
         self.options.pass_rejected = passes;
         self
     }
 
-    /// Holds the head of the response until an event has passed the filter, or the filter has sent
-    /// an event of its own. Until then, the filter can still [reject](super::Verdict::Reject) the
-    /// response. An error that an upstream sends as its first event can thus become an error
-    /// status, and an outer layer can retry the request.
+    /// Holds the head of the response until the filter has passed or sent an event. Until then, the
+    /// filter can still [reject](super::Verdict::Reject) the response. This way, an error that an
+    /// upstream sends as its first event can become an error status, and an outer layer can retry
+    /// the request.
     ///
     /// If the stream ends or fails without an event for the client, the head is sent then, unless
-    /// the filter rejects the response. The head is also sent after 16 KiB of comments and other
-    /// lines between events, or once `limit` has passed. The bytes that have passed the filter by
-    /// then are sent after the head. While the head is held, no heartbeat can be sent, so choose a
-    /// limit of a few seconds.
+    /// the filter rejects the response. It's also sent after 16 KiB of comments and other lines
+    /// between events, or once `limit` has passed. No heartbeat can be sent before the head, so
+    /// choose a limit of a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

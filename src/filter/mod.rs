@@ -1,12 +1,13 @@
 //! Filters inspect, change or drop the events of a stream on its way to the client, or end the
-//! stream at an event (feature `filter`). Use them in a gateway, a proxy, or a guard that checks
-//! the answers of a model.
+//! stream at an event (feature `filter`).
 //!
-//! An [`EventFilter`] gets each event of one stream (the *source*) and returns a [`Verdict`]. An
-//! event that passes stays identical byte for byte, and is sent as soon as its last byte has
-//! arrived. The memory for each stream is bounded, and [`EventFilter::end`] is called exactly once.
-//! [A table](crate::guide::upstreams#bytes-filter-messages-or-run) shows when to choose a filter, a
-//! [`MessageStream`](crate::decode::MessageStream) or a run.
+//! You run a gateway to a language model. You want to count its tokens, redact a secret, or stop an
+//! answer, and pass everything else through as it is. An [`EventFilter`] gets each event of one
+//! stream (the *source*) and returns a [`Verdict`]. An event that passes stays identical byte for
+//! byte, and is sent as soon as its last byte has arrived. However the stream ends,
+//! [`EventFilter::end`] is called once. [A
+//! table](crate::guide::upstreams#bytes-filter-messages-or-run) shows when to choose a
+//! [`MessageStream`](crate::decode::MessageStream) or a run instead.
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
@@ -78,48 +79,45 @@
 //! });
 //! ```
 //!
-//! [`Verdict::End`] ends the stream, for example when a budget is used up.
-//! [`FilterLayer::hold_head`] shows how to answer with an error status if an upstream sends `200`
-//! and its first event is an error. [`EventFilter`] shows how to fail a stream whose answer was cut
-//! short.
+//! [`Verdict::End`] ends the stream, for example when a budget is used up. If an upstream sends
+//! `200`, and then an error as its first event, [`FilterLayer::hold_head`] can still answer with an
+//! error status. [`EventFilter`] shows how to fail a stream whose answer was cut short.
 //!
 //! To fail over to another upstream before the first event, [hold the
 //! head](FilterLayer::hold_head), [reject](Verdict::Reject) the response with a status such as
-//! `502`, and add an outer layer that repeats the request after this status, such as
-//! `tower::retry`. The example
+//! `502`, and repeat the request in an outer layer such as `tower::retry`. The example
 //! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries the
 //! upstreams in a loop instead.
 //!
 //! # Events
 //!
 //! - An event begins with the first field line that is not a `retry` line, and ends with the next
-//!   empty line. Comments, `retry` lines and empty lines between events pass at once, and the
-//!   filter does not see them.
+//!   empty line. The filter doesn't see what comes between events: comments, `retry` lines and
+//!   empty lines pass at once.
 //! - A block with an id or a name but no data is an event too, because some clients dispatch it.
-//! - If the source ends in the middle of an event, but without an error, the filter also gets the
-//!   incomplete event, with [`is_terminated()`](crate::decode::EventRef::is_terminated) `== false`.
-//!   If the source fails there, the incomplete event is not sent, and the filter does not see it.
-//! - How the source divides its bytes into frames makes no difference to the filter, except that an
-//!   event's [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
+//! - If the source ends in the middle of an event, the filter also gets the incomplete event, whose
+//!   [`is_terminated()`](crate::decode::EventRef::is_terminated) is `false`. If the source fails
+//!   there, the filter doesn't get it, and neither does the client.
+//! - Frames make no difference to the filter, except that an event's
+//!   [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
 //! - [`with_data`](crate::decode::EventRef::with_data) keeps the line ends of the event. The lines
-//!   of a new event always end in LF, even if the stream has other line ends.
+//!   of a new event always end in LF.
 //!
 //! # Where a filter belongs
 //!
-//! - Place [`SseLayer`](crate::SseLayer) outside of filters:
-//!   `.layer(filters).layer(SseLayer::new())` in axum, and in the opposite order in a
-//!   `ServiceBuilder`. It can then send heartbeats even while the upstream stalls in the middle of
-//!   an event. If it ends the stream, the filter's outcome is
+//! - Put [`SseLayer`](crate::SseLayer) outside of filters: `.layer(filters).layer(SseLayer::new())`
+//!   in axum, and in the opposite order in a `ServiceBuilder`. It can then send heartbeats even
+//!   while the upstream stalls mid-event. If it ends the stream, the filter's outcome is
 //!   [`Disconnected`](FilterOutcome::Disconnected), and its [close report](crate::CloseReport) has
 //!   the reason.
-//! - Inside of the layer of [runs](crate::runs), a filter sees each answer once, however many
-//!   clients receive it. Outside, each client's stream has a filter of its own.
-//! - Place compressors outside of filters and of `SseLayer`. Do not forward `accept-encoding` to an
-//!   upstream: a stream with a content coding is [refused](FilterLayer#what-is-refused).
-//! - To filter in a handler, map the body of the response to a [`FilterBody`]. If the filter
-//!   replaces events of [topics that keep only their newest
-//!   value](crate::hub::Subscription::response), a client that stalls receives more old values.
-//! - A filter cannot await. If a decision has to wait, use a
+//! - Inside of the layer of [runs](crate::runs), a filter sees each answer once. Outside, each
+//!   client's stream has a filter of its own.
+//! - Put compressors outside of filters and of `SseLayer`. Don't forward `accept-encoding` to an
+//!   upstream: a compressed stream is [refused](FilterLayer#what-is-refused).
+//! - To filter in a handler, map the response's body to a [`FilterBody`]. If it replaces events of
+//!   [topics that keep only their newest value](crate::hub::Subscription::response), a client that
+//!   stalls receives more old values.
+//! - A filter can't await. If a decision has to wait, use a
 //!   [`MessageStream`](crate::decode::MessageStream).
 
 // A response passes these from the top to the bottom:

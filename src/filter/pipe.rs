@@ -28,9 +28,9 @@ use crate::{BoxError, callback::catch_panic, event::Encoded};
 /// # Ok::<_, tower_sse::BoxError>(())
 /// ```
 ///
-/// The pipe reads no clock, because some WebAssembly hosts have none. It keeps only an incomplete
-/// event or `retry` line, of at most [`max_event_size`](Self::max_event_size) bytes. A frame is not
-/// copied if it consists of whole events and all of them pass.
+/// The pipe reads no clock, because some WebAssembly hosts have none. It keeps at most one
+/// incomplete event or `retry` line, of up to [`max_event_size`](Self::max_event_size) bytes. A
+/// frame of whole events that all pass is not copied.
 #[must_use]
 pub struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
@@ -48,8 +48,8 @@ impl<F: EventFilter> FilterPipe<F> {
         Self { splitter: EventSplitter::new(), flow: Flow::new(guard), pass_oversized: false }
     }
 
-    /// Limits the size of an event; see
-    /// [`FilterLayer::max_event_size`](super::FilterLayer::max_event_size).
+    /// Limits the size of an event, as
+    /// [`FilterLayer::max_event_size`](super::FilterLayer::max_event_size) does.
     ///
     /// # Panics
     ///
@@ -60,8 +60,8 @@ impl<F: EventFilter> FilterPipe<F> {
         self
     }
 
-    /// Lets events that are too large pass unseen; see
-    /// [`FilterLayer::pass_oversized`](super::FilterLayer::pass_oversized).
+    /// Lets events that are too large pass unseen, as
+    /// [`FilterLayer::pass_oversized`](super::FilterLayer::pass_oversized) does.
     pub const fn pass_oversized(mut self, passes: bool) -> Self {
         self.pass_oversized = passes;
         self
@@ -72,8 +72,8 @@ impl<F: EventFilter> FilterPipe<F> {
     /// # Errors
     ///
     /// Returns the error of [`Verdict::Fail`]. Also returns an error if the filter rejects the
-    /// stream, if an event is too large, or if the filter panicked in an earlier call. Bytes to
-    /// send before the error are returned first, and the error by the next call.
+    /// stream, if an event is too large, or if the filter panicked earlier. Bytes to send before
+    /// the error are returned first, and the error by the next call.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter(frame);
@@ -81,14 +81,14 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Tells the filter that the source has ended, or that it has failed with `error`. Returns the
-    /// bytes that are left to send. Call this method until [`is_over`](Self::is_over) returns
-    /// `true`, and pass `None` from the second call on.
+    /// Tells the filter that the source has ended, or has failed with `error`. Returns the bytes
+    /// that are left to send. Call this until [`is_over`](Self::is_over) returns `true`, with
+    /// `None` from the second call on.
     ///
     /// # Errors
     ///
-    /// Returns the error with which the stream must fail: `error`, or an error that
-    /// [`push`](Self::push) could return.
+    /// Returns the error with which the stream must fail: `error`, or one that [`push`](Self::push)
+    /// could return.
     pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter_end(error);
@@ -96,8 +96,8 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Returns whether the stream has ended and nothing is left to send. The filter may have ended
-    /// the stream before the source ended.
+    /// Returns whether the stream has ended, at the source's end or earlier, and nothing is left to
+    /// send.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()
@@ -177,7 +177,7 @@ pub(super) struct Flow<F: EventFilter> {
     pub(super) error: Option<BoxError>,
     pub(super) rejected: Option<Box<Response<Bytes>>>,
     pub(super) holds_head: bool,
-    /// An event passes even if it is rejected, once the head has been sent.
+    /// Once the head has been sent, an event passes even if it's rejected.
     pub(super) pass_rejected: bool,
     /// Bytes of an event have been sent.
     has_sent_event: bool,
@@ -189,7 +189,7 @@ pub(super) struct Flow<F: EventFilter> {
     pub(super) is_stopped: bool,
     /// The first event has not been sent, and nothing was sent before it.
     starts_late: bool,
-    /// The last event was not sent, and ended in a CR: an LF that follows belongs to it.
+    /// The last event was not sent, and ended in a CR. An LF that follows belongs to it.
     skips_lf: bool,
 }
 
@@ -211,8 +211,8 @@ impl<F: EventFilter> Flow<F> {
         }
     }
 
-    /// Returns the bytes to send for an event, and whether the event itself follows them; `None` if
-    /// the event passes.
+    /// Returns the bytes to send for an event, and whether the event itself follows them. `None` if
+    /// it passes.
     #[inline]
     pub(super) fn event(&mut self, event: EventRef<'_>) -> Option<(Encoded, bool)> {
         let verdict = self.guard.event(event);
@@ -224,8 +224,8 @@ impl<F: EventFilter> Flow<F> {
         Some(self.apply(verdict, FilterOutcome::Stopped))
     }
 
-    /// Returns whether the head is sent, so that the response can no longer be rejected. The result
-    /// does not depend on where frames end.
+    /// Returns whether the head is sent: the response can no longer be rejected. The result doesn't
+    /// depend on frames.
     pub(super) const fn releases_head(&self) -> bool {
         !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
     }
@@ -283,7 +283,7 @@ impl<F: EventFilter> Flow<F> {
         events
     }
 
-    /// Returns the bytes that this verdict sends, and whether the event, or the end of the source,
+    /// Returns the bytes that this verdict sends, and whether the event, or the source's end,
     /// follows them.
     fn apply(&mut self, verdict: Verdict, outcome: FilterOutcome) -> (Encoded, bool) {
         match verdict {
@@ -328,8 +328,8 @@ impl<F: EventFilter> Flow<F> {
     #[inline]
     pub(super) fn send(&mut self, mut bytes: Bytes) -> Result<Bytes, BoxError> {
         if self.starts_late && self.guard.report.bytes_sent == 0 && bytes.starts_with(b"\xef") {
-            // As the first bytes of a stream, a byte order mark would be ignored, and the event that
-            // begins with it would be another one. Behind an empty line it is not.
+            // At the start of a stream, a byte order mark would be ignored, and change the event
+            // behind it. An empty line in front prevents that.
             bytes = [b"\n", &bytes[..]].concat().into();
         }
         self.guard.report.bytes_sent += bytes.len() as u64;
@@ -383,8 +383,7 @@ impl<'f> Output<'f> {
         copied.extend_from_slice(bytes);
     }
 
-    /// Returns the length of the frame's beginning that is sent, or the bytes that are sent in its
-    /// place.
+    /// Returns the length of the frame's beginning that is sent, or the bytes that replace it.
     #[inline]
     pub(super) fn finish(self) -> Result<usize, Vec<u8>> {
         self.copied.map_or(Ok(self.passed), Err)
@@ -397,8 +396,8 @@ pub(super) struct FilterGuard<F: EventFilter> {
     filter: Option<F>,
     pub(super) report: FilterEnd,
     start: Option<Instant>,
-    /// The filter, the source or the service is being called. The caller then resets this to
-    /// `false`; after a panic it stays `true`.
+    /// Set while the filter, the source or the service is being called. After a panic it stays
+    /// `true`.
     pub(super) is_calling: bool,
 }
 
@@ -414,7 +413,7 @@ impl<F: EventFilter> FilterGuard<F> {
     }
 
     /// Notes that code of the program is about to be called. Returns an error if such code has
-    /// panicked before.
+    /// panicked.
     #[inline]
     pub(super) fn enter(&mut self) -> Result<(), BoxError> {
         if self.is_calling {
