@@ -13,25 +13,23 @@ use super::stream::{Opened, TIME_LIMIT, TestStream};
 use crate::connection::LastEventId;
 use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
-/// A client that opens event streams directly on a service, without a server. It sends the headers
-/// of an `EventSource`.
+/// A client that opens event streams directly on a service, without a server, with the headers of
+/// an `EventSource`.
 ///
-/// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests have an
-/// empty `String` as their [body](http_body::Body); [`request_body`](Self::request_body) sets
-/// another type. The service is dropped once the client and all its streams are dropped.
+/// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests' body is
+/// an empty `String`, unless you set [another type](Self::request_body). The service is dropped
+/// once the client and all its streams are dropped.
 ///
-/// [`SseLayer`](crate::SseLayer) does not send its default reconnection time to this client,
-/// because a test cannot predict a random time. Of a hub's default event
-/// [`start`](crate::hub::Subscribe::start_event), the client gets only the id, so that the first
-/// message of a test is the program's.
+/// [`SseLayer`](crate::SseLayer) doesn't send its random default reconnection time to this client.
+/// Of a hub's default event [`start`](crate::hub::Subscribe::start_event), the client gets only the
+/// id, so the first message of a test is your program's. The client doesn't follow redirects.
 ///
 /// # Panics
 ///
-/// The methods panic if the service fails, or does not answer within 30 seconds
+/// The methods panic if the service fails, or doesn't answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). They also panic if the answer is not `200 OK` with an event
-/// stream, because an `EventSource` would give up; [`try_get`](Self::try_get) and
-/// [`try_resume`](Self::try_resume) return such an answer instead. Unlike an `EventSource`, the
-/// client does not follow redirects. The panic's text names the caller's line.
+/// stream: [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume) return it instead. The
+/// panic's text names the caller's line.
 #[must_use]
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does.
@@ -77,15 +75,15 @@ impl<S, B> TestClient<S, B> {
         self
     }
 
-    /// Sets how long the client waits for a response, and the [time limit](TestStream::time_limit)
-    /// of its streams. The default is 30 seconds.
+    /// Sets how long the client waits for a response, and its streams for [a
+    /// message](TestStream::time_limit). The default is 30 seconds.
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
     }
 
-    /// Sets the type of the requests' body, for a service that does not take a `String`, for
-    /// example with `request_body::<axum::body::Body>()`.
+    /// Sets the type of the requests' body, if it's not `String`, for example with
+    /// `request_body::<axum::body::Body>()`.
     pub fn request_body<T>(self) -> TestClient<S, T> {
         let Self { service, headers, time_limit, request_body: _ } = self;
         TestClient { service, headers, time_limit, request_body: PhantomData }
@@ -104,8 +102,7 @@ where
         self.resume(uri, "")
     }
 
-    /// Opens a stream with the header `Last-Event-ID`, or without this header if `last_event_id` is
-    /// empty.
+    /// Opens a stream with the header `Last-Event-ID`, or without it if `last_event_id` is empty.
     ///
     /// # Panics
     ///
@@ -115,13 +112,13 @@ where
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
-    /// Cuts off a stream, and opens a new one at the same URI, with the last id that it has received,
-    /// even of messages that the test has not read. Unlike an `EventSource`, this method does not wait for the reconnection
-    /// time.
+    /// Cuts off a stream, and opens a new one at the same URI, with the last id that it has
+    /// received, even if the test hasn't read that message. Unlike an `EventSource`, the client
+    /// doesn't wait for the reconnection time.
     ///
-    /// If you cut off the new stream before it has sent an id, the next reconnection sends the old
-    /// id again. To test a reconnection to another process, as behind a load balancer, pass a
-    /// stream that a `TestClient` of another service has opened.
+    /// If you cut off the new stream before it has sent an id, the old id is sent again. To test a
+    /// reconnection to another process, as behind a load balancer, pass a stream from another
+    /// service's `TestClient`.
     ///
     /// # Panics
     ///
@@ -158,7 +155,7 @@ where
         TestStream::opened(body, opened).time_limit(self.time_limit)
     }
 
-    /// Returns the body of an event stream, or the response if it is no event stream.
+    /// Returns the body of an event stream, or the whole response if it's anything else.
     pub(super) async fn send(
         &mut self,
         uri: &Uri,
@@ -225,8 +222,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does. A response at which an `EventSource` gives up,
-    /// such as a `401` or `204`, is returned as an error, with its whole body.
+    /// Opens a stream as [`get`](Self::get) does. Returns a response at which an `EventSource`
+    /// gives up, such as a `401` or `204`, as an error, with its whole body.
     ///
     /// # Errors
     ///
@@ -243,8 +240,8 @@ where
         self.try_resume(uri, "")
     }
 
-    /// Opens a stream as [`resume`](Self::resume) does, and otherwise works like
-    /// [`try_get`](Self::try_get).
+    /// Opens a stream as [`resume`](Self::resume) does, and returns errors as
+    /// [`try_get`](Self::try_get) does.
     ///
     /// # Errors
     ///

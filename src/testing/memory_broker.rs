@@ -10,10 +10,9 @@ use crate::hub::broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publi
 use crate::hub::{Hub, HubState, PublishError};
 use crate::{BoxError, lock::lock};
 
-/// A [`Broker`] in memory, for tests of programs whose processes share a broker.
-///
-/// Connect each hub with a clone of the broker; all clones share the events. A test can make the
-/// broker fail in the ways that a broker on a network fails.
+/// A [`Broker`] in memory, for tests of programs whose processes share a broker. Connect each hub
+/// with a clone: all clones share the events. A test can make it fail as a broker on a network
+/// does.
 ///
 /// ```
 /// use tower_sse::{Event, hub::{Hub, PublishError}, testing::MemoryBroker};
@@ -33,11 +32,10 @@ use crate::{BoxError, lock::lock};
 /// # }
 /// ```
 ///
-/// - When `publish` returns, the event has reached all hubs, except [paused](Self::pause) hubs and
-///   hubs to which another thread is delivering events at that moment.
-/// - When a hub connects, it loads the events that are no older than its
-///   [`retention`](crate::hub::HubBuilder::retention) allows. The broker keeps all events until
-///   [`lose_history`](Self::lose_history) is called.
+/// When `publish` returns, all hubs have received the event. Only [paused](Self::pause) hubs, and
+/// hubs to which another thread is delivering at that moment, have not. A hub that connects loads
+/// the events that its [`retention`](crate::hub::HubBuilder::retention) allows by their age. The
+/// broker keeps all events until you call [`lose_history`](Self::lose_history).
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<BrokerState>>,
@@ -58,17 +56,17 @@ impl MemoryBroker {
         }
     }
 
-    /// Loses all events, and forgets which topics have ended, like a broker that restarts without
-    /// its data. Hubs keep the events that they have received; a [paused](Self::pause) hub never
-    /// receives the events that were delayed. Each subscription first receives the rest of the
-    /// events that its hub keeps, and then a [gap](crate::hub::GapPolicy) for each of its topics.
+    /// Loses all events, and which topics have ended, like a broker that restarts without its data.
+    /// Hubs keep the events that they have received, but a [paused](Self::pause) hub never receives
+    /// those that were delayed. Each subscription first receives the other events that its hub
+    /// keeps, and then a [gap](crate::hub::GapPolicy) for each of its topics.
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());
     }
 
-    /// Delays events on their way to one hub until [`resume`](Self::resume) is called. The paused
-    /// hub can still publish, and a client of another hub can be ahead of it.
+    /// Delays events on their way to one hub until you call [`resume`](Self::resume). The hub can
+    /// still publish, and a client of another hub can be ahead of it.
     ///
     /// # Panics
     ///
@@ -95,8 +93,8 @@ impl MemoryBroker {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Publishes the next `events` events without an acknowledgement: publishing each of them fails
-    /// with [`PublishError::Unknown`].
+    /// Publishes the next `events` events without an acknowledgement: each call fails with
+    /// [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }
@@ -180,7 +178,7 @@ struct BrokerState {
 }
 
 impl BrokerState {
-    /// Returns the connections through which to deliver the event once the state is unlocked.
+    /// Returns the connections to deliver the event to once the state is unlocked.
     fn append(
         &mut self,
         publication: Publication,
@@ -201,7 +199,7 @@ impl BrokerState {
         (published, connections)
     }
 
-    /// Returns the connections through which to deliver the loss once the state is unlocked.
+    /// Returns the connections to deliver the loss to once the state is unlocked.
     fn lose_history(&mut self) -> Vec<Arc<Connection>> {
         self.newest += 1;
         self.lost = self.newest;
@@ -261,8 +259,7 @@ struct Connection {
     hub: Weak<HubState>,
     closed: CancellationToken,
     queue: Mutex<Queue>,
-    /// Locked while items are fed. The queue is not locked then: feeding wakes tasks, which can run
-    /// any code.
+    /// Locked while items are fed. The queue isn't: feeding wakes tasks, which can run any code.
     feed: Mutex<Feed>,
 }
 

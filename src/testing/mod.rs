@@ -38,8 +38,8 @@
 //! # }
 //! ```
 //!
-//! [`TestClient`] calls any Tower service, with the headers of an `EventSource`. [`TestStream`] has
-//! the methods that read a stream. Enable the feature for tests only:
+//! [`TestClient`] calls any Tower service, with the headers of an `EventSource`. You read its
+//! answer with the methods of [`TestStream`]. Enable the feature for tests only:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -49,9 +49,9 @@
 //! tower = { version = "0.5", features = ["util"] }
 //! ```
 //!
-//! A test does not hang: a method panics if what it awaits does not come within 30 seconds
-//! ([`time_limit`](TestStream::time_limit)). The panic names the line that called the method, and
-//! lists the messages and comments that were received:
+//! A test doesn't hang: a method panics if what it awaits doesn't come within [30
+//! seconds](TestStream::time_limit). The panic names the line that called the method, and lists
+//! what was received:
 //!
 //! ```text
 //! still waiting for message 2 of 3 after 30s, at tests/count.rs:21:39
@@ -62,9 +62,9 @@
 //!
 //! # Endless streams, time and heartbeats
 //!
-//! [`take`](TestStream::take) reads the next events of a stream that does not end. Pause tokio's
-//! clock, so that a test does not wait for heartbeats and timeouts: a paused clock jumps to the
-//! next timer whenever all tasks wait.
+//! [`take`](TestStream::take) reads the next events of a stream that doesn't end. You don't have to
+//! wait for heartbeats and timeouts: pause tokio's clock. It then jumps to the next timer whenever
+//! all tasks wait.
 //!
 //! ```
 //! use std::time::Duration;
@@ -95,13 +95,13 @@
 //! # }
 //! ```
 //!
-//! A default heartbeat is a comment without text, which can be up to a sixteenth of its
+//! A default heartbeat is a comment without text. It can be up to a sixteenth of its
 //! [interval](crate::Heartbeat) late.
 //!
 //! # Resumption
 //!
 //! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens a new one with the last id
-//! that the stream has received. To cut a stream off without a reconnection, drop it.
+//! that the stream has received. To cut it off without a reconnection, drop it.
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -141,15 +141,14 @@
 //! # }
 //! ```
 //!
-//! Also test ids that the server does not expect: [`resume`](TestClient::resume) sends any id, such
-//! as an old or malformed one.
+//! Also test ids that your handler doesn't expect, such as an old or malformed one:
+//! [`resume`](TestClient::resume) sends any id.
 //!
 //! # Several processes
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
-//! processes. On demand, the broker delays or loses events. Create an app and a client for each
-//! hub. To move a stream to another process, pass it to the [`reconnect`](TestClient::reconnect)
-//! method of another hub's client.
+//! processes. It can also delay or lose events. Create an app and a client for each hub. To move a
+//! stream to another process, pass it to another client's [`reconnect`](TestClient::reconnect).
 //!
 //! The crate `tower-sse-broker` has [tests for a broker of your own][kit].
 //!
@@ -158,22 +157,22 @@
 //! # Other requests and answers
 //!
 //! [`try_get`](TestClient::try_get) also returns responses that are not event streams, such as a
-//! `401` or a `204`. `app.oneshot(request).await?` returns the response to any request, such as a
-//! `POST`, with its headers, and [`TestStream::new`] reads its stream. A [refusal](crate::Refusal)
-//! is by default an empty stream for an `EventSource`: [`TestStream::collect`] returns no messages,
-//! and [`TestStream::retry`] returns the reconnection time.
+//! `401` or a `204`. For any other request, such as a `POST`, call `app.oneshot(request).await?`,
+//! and read the response's stream with [`TestStream::new`]. A [refusal](crate::Refusal) is by
+//! default an empty stream for an `EventSource`: [`TestStream::collect`] returns no messages, and
+//! [`TestStream::retry`] the reconnection time.
 //!
 //! # What needs a real socket
 //!
-//! A test with [`TestClient`] has no connection. Use a server on `127.0.0.1:0` and an HTTP client
-//! to test what depends on a connection:
+//! A [`TestClient`] has no connection. Use a server on `127.0.0.1:0` and an HTTP client to test
+//! what needs one:
 //!
-//! - clients that vanish without a FIN, clients that do not read, back-pressure, memory
+//! - clients that vanish without a FIN or don't read, back-pressure, memory
 //! - the graceful shutdown of the server
 //! - compression, proxies and their timeouts, HTTP/2
 //! - browsers
 //!
-//! Do not pause the clock in such tests: it jumps while the test waits for the socket, and every
+//! Don't pause the clock in such tests: it jumps while the test waits for the socket, and every
 //! timeout fires.
 
 mod client;

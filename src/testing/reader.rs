@@ -8,8 +8,7 @@ use tokio::time::timeout;
 use crate::BoxError;
 use crate::decode::{Decoder, Line, Message, Piece, text, without_line_end};
 
-/// Decodes no further than it has to, so that what a test sees does not depend on how the body's
-/// frames are cut.
+/// Decodes no further than it has to: what a test sees doesn't depend on the body's frames.
 #[derive(Debug)]
 pub(super) struct StreamReader {
     body: BodyBytes,
@@ -35,12 +34,12 @@ pub(super) enum End {
     TooEmpty,
 }
 
-/// The maximum number of messages and comments that may wait to be taken. A stream that is always
-/// ready would otherwise fill the memory, and never reach a time limit.
+/// The maximum number of messages and comments that may wait. A stream that is always ready would
+/// otherwise fill the memory, and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
 const MAX_COMMENT: usize = 1 << 20;
-/// The maximum number of consecutive empty frames, empty lines and events without data. A stream
-/// that is always ready would otherwise never reach a time limit either.
+/// The maximum number of consecutive empty frames, empty lines and events without data, for the
+/// same reason.
 const MAX_EMPTIES: usize = 100_000;
 
 impl StreamReader {

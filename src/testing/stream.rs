@@ -11,10 +11,8 @@ use crate::{BoxError, decode::Message, headers::is_event_stream, signals::source
 /// How long a test waits by default. Longer than the default interval of heartbeats.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// An event stream that a test reads, as a client receives it.
-///
-/// A [`TestClient`](super::TestClient) opens streams. [`new`](Self::new) reads the stream of any
-/// response:
+/// An event stream as a client receives it, from a [`TestClient`](super::TestClient) or from any
+/// response. Dropping it disconnects the client.
 ///
 /// ```
 /// use tower_sse::{Event, decode::Message, testing::TestStream};
@@ -28,20 +26,17 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// # }
 /// ```
 ///
-/// Dropping the stream disconnects the client.
-///
 /// # Panics
 ///
-/// A method panics if the awaited message, comment or end does not come within 30 seconds
-/// ([`time_limit`](Self::time_limit)), or can no longer come because the stream is over. The
-/// panic's text names the caller's line and lists the messages and comments that were received.
-///
-/// The methods need a tokio runtime with timers. If tokio's clock is paused, waiting costs no time.
+/// A method panics if the awaited message, comment or end doesn't come within 30 seconds
+/// ([`time_limit`](Self::time_limit)), or can no longer come. The panic's text names the caller's
+/// line, and lists the messages and comments that were received. Outside of a tokio runtime with
+/// timers, the methods panic too. If tokio's clock is paused, waiting costs no time.
 ///
 /// # Cancel safety
 ///
-/// If the future of [`take`](Self::take) is dropped, the messages that `take` has already received
-/// are lost. Dropping the future of any other method loses no message and no comment.
+/// If the future of [`take`](Self::take) is dropped, the messages that it has received are lost.
+/// Dropping the future of any other method loses no message and no comment.
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
     pub(super) reader: StreamReader,
@@ -131,8 +126,8 @@ impl TestStream {
         }
     }
 
-    /// Reads the stream to its end, and returns all remaining messages. An event that is incomplete
-    /// at the end is discarded, as in browsers.
+    /// Reads the stream to its end, and returns all remaining messages. An incomplete last event is
+    /// discarded, as in browsers.
     ///
     /// # Panics
     ///
@@ -146,11 +141,10 @@ impl TestStream {
         })
     }
 
-    /// Waits until the body fails. Returns the same
+    /// Waits until the body fails. Returns the
     /// [error](crate::guide::errors#the-error-of-the-program) that
-    /// [`on_error`](crate::SseLayer::on_error) receives.
-    ///
-    /// Messages before the error remain for [`next`](Self::next) and [`take`](Self::take).
+    /// [`on_error`](crate::SseLayer::on_error) receives. Messages before the error remain for
+    /// [`next`](Self::next) and [`take`](Self::take).
     ///
     /// # Panics
     ///
@@ -170,11 +164,11 @@ impl TestStream {
         }
     }
 
-    /// Returns the text of the next comment, such as a heartbeat, without the leading colon and
-    /// space. The text of a default heartbeat is empty.
+    /// Returns the text of the next comment, without the leading colon and space. The text of a
+    /// default heartbeat is empty.
     ///
-    /// Messages before the comment remain for [`next`](Self::next), and the comments that `next`
-    /// skips remain for this method.
+    /// Messages before the comment remain for [`next`](Self::next), and comments that `next` skips
+    /// remain for this method.
     ///
     /// # Panics
     ///
@@ -186,7 +180,7 @@ impl TestStream {
     }
 
     /// Waits for `duration`, whatever the time limit is, and asserts that no message comes.
-    /// Comments are allowed.
+    /// Comments may.
     ///
     /// # Panics
     ///
@@ -207,8 +201,7 @@ impl TestStream {
     }
 
     /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
-    /// empty string. Events that a method has received count, even if they wait for
-    /// [`next`](Self::next), or the method's future was dropped.
+    /// empty string. Events that a method has received count, even if the test hasn't seen them.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;
