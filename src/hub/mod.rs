@@ -5,8 +5,8 @@
 //! and what you published meanwhile is gone.
 //!
 //! A hub keeps it: by default the newest 1,024 events of each topic, for five minutes. Each event
-//! has an id, and a client that reconnects sends the last id it received. The hub then sends it the
-//! rest, in order. If some of them are gone, the client gets an event named `gap`, and your page
+//! has an id, and a client that reconnects sends the last id it received. The hub sends it what it
+//! missed, in order. If part of that is gone, the client gets an event named `gap`, and your page
 //! reloads its state.
 //!
 //! ```
@@ -38,7 +38,7 @@
 //! group, or everyone, let clients share a topic: a client that [subscribes](Hub::subscribe) to
 //! `["all", "room:kitchen", "client:42"]` gets what you publish to any of the three.
 //!
-//! In synchronous code, use [`publish_now`](Hub::publish_now), if your hub has no broker.
+//! Without a broker, synchronous code can publish with [`publish_now`](Hub::publish_now).
 //!
 //! # JSON
 //!
@@ -61,7 +61,7 @@
 //! # }
 //! ```
 //!
-//! It's serialised once, when you publish it. Your page reads it with `JSON.parse(event.data)`.
+//! The value is serialised once, and your page reads it with `JSON.parse(event.data)`.
 //!
 //! # Order and resumption
 //!
@@ -70,8 +70,8 @@
 //! kept event, in order and without duplicates.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is the topic's name. It also gets one if the hub can't know what it missed, for example
-//! after an id from another hub. [`GapPolicy`] sets what happens at a gap. If your own program may
+//! data is the topic's name. It also gets one if the hub can't know what it missed, for example if
+//! its id comes from another hub. [`GapPolicy`] sets what happens at a gap. If your own program may
 //! have missed events, report a gap with [`Hub::gap`].
 //!
 //! An `EventSource` has an id from the start: if nothing else with an id comes first, its stream
@@ -80,12 +80,12 @@
 //! `start` on for them, or send a [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
-//! twice, and gets a gap for what it misses. With several processes, all need [the same
+//! twice, and gets a gap for what it misses. Several processes need [the same
 //! limits](#many-processes) for this.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
-//! you then publish the event again, clients can get it twice, and must recognise it by a key in
-//! its data.
+//! you publish that event again, clients may get it twice, and need a key in its data to recognise
+//! it.
 //!
 //! # In a page
 //!
@@ -174,12 +174,12 @@
 //! If the process that works on the job dies, the topic doesn't end, and its clients keep waiting.
 //! The process that then finishes or abandons the job must end the topic.
 //!
-//! Write the result into the table before you publish the end. The hub forgets an ended topic once
-//! its last event exceeds the age limit of the hub's [`retention`](HubBuilder::retention) and is
-//! evicted. From then on, a client without an id would wait for events. That's why the handler
-//! sends the result of an ended job from the table. Its id, `over`, is one that no hub assigns. The
-//! example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete
-//! program with a page.
+//! Once the last event exceeds the hub's [age limit](HubBuilder::retention) and is evicted, the hub
+//! forgets the topic, and a client without an id would wait for events. That's why the handler
+//! answers from the table once the job has ended, with an id that no hub assigns, `over`. Write the
+//! result into the table before you publish the end. The example
+//! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete program
+//! with a page.
 //!
 //! # Only the newest value
 //!
@@ -206,8 +206,7 @@
 //!
 //! A first visit begins with the newest value of each topic, unless you set
 //! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value of
-//! each topic, and no `gap` for the replaced ones. If a client doesn't read, its connection's
-//! [buffers](#memory) can still hold outdated values. The example
+//! each topic, and no `gap` for the replaced ones. The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a complete
 //! program with a page.
 //!
@@ -308,7 +307,8 @@
 //! frame of about 16 KiB, which it shares with other clients at the same position. Each topic
 //! caches up to 16 of its newest frames. A client's only buffers are those of its connection: up to
 //! 16 frames in hyper, and up to a few megabytes in the kernel, which
-//! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
+//! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits. They can still hold outdated
+//! values.
 //!
 //! # Large events and binary data
 //!

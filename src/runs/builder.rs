@@ -124,10 +124,10 @@ impl RunsBuilder {
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
     /// its end. A second limit of the same size applies to what this process's runs take in the
-    /// store. In Redis, a run takes about 5.3 kB, plus the size of its events, plus twice the
-    /// length of its percent-encoded key, plus 48 bytes for each batch of events. Above the limit,
-    /// the process deletes ended runs from the store, in the order in which it recorded their ends,
-    /// but first those whose key a newer run has taken.
+    /// store, which is
+    /// [estimated](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits).
+    /// Above it, the process deletes ended runs from the store, first those whose key a newer run
+    /// has taken, and otherwise in the order of their ends there.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
