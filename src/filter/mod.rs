@@ -105,11 +105,10 @@
 //!
 //! # Where a filter belongs
 //!
-//! - Put [`SseLayer`](crate::SseLayer) outside of filters: `.layer(filters).layer(SseLayer::new())`
-//!   in axum, and in the opposite order in a `ServiceBuilder`. It can then send heartbeats even
-//!   while the upstream stalls mid-event. If it ends the stream, the filter's outcome is
-//!   [`Disconnected`](FilterOutcome::Disconnected), and its [close report](crate::CloseReport) has
-//!   the reason.
+//! - Put [`SseLayer`](crate::SseLayer) [outside of filters](crate::guide::placement#the-order). It
+//!   can then send heartbeats even while the upstream stalls mid-event. If it ends the stream, the
+//!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and its [close
+//!   report](crate::CloseReport) has the reason.
 //! - Inside of the layer of [runs](crate::runs), a filter sees each answer once. Outside, each
 //!   client's stream has a filter of its own.
 //! - Put compressors outside of filters and of `SseLayer`. Don't forward `accept-encoding` to an

@@ -88,16 +88,14 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///
 /// # What a broker may rely on
 ///
-/// - [`Feed::event`] and [`Feed::report_loss`] do not block and do not panic. Feeding an event
-///   takes a few microseconds, or about 5 milliseconds if 125,000 subscriptions wait for it. A loss
-///   wakes the subscriptions of all topics. With 50,000 topics, it takes 5 milliseconds if no
-///   subscription waits for an event, and 20 milliseconds if all wait. So yield to other tasks
-///   after about 100 events and after a loss, for example with tokio's `consume_budget`.
+/// - [`Feed::event`] and [`Feed::report_loss`] don't block and don't panic. Feeding an event takes
+///   a few microseconds, or about 5 milliseconds if 125,000 subscriptions wait for it. A loss wakes
+///   all subscriptions, which takes up to 20 milliseconds with 50,000 topics. So yield to other
+///   tasks after about 100 events and after a loss, for example with tokio's `consume_budget`.
 /// - The publisher is never dropped inside of `event` or `report_loss`. If the program drops its
-///   last clone of the hub during such a call, a separate thread drops the hub and its publisher.
-///   It runs in the context of the runtime that polled [`Hub::connect`](crate::hub::Hub::connect),
-///   if any. So the publisher's `drop` can wait for the thread that feeds, or for a lock that the
-///   broker holds while it feeds.
+///   last clone of the hub meanwhile, a separate thread drops it, in the context of the runtime
+///   that polled [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` can
+///   wait for the thread that feeds, or for a lock that the broker holds while it feeds.
 /// - `event` and `report_loss` call code of the program: wakers, and the closure of
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code never waits for a lock that
 ///   the broker holds while it feeds.
@@ -106,7 +104,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   has returned, the hub, the future of `start`, and a task started by [`Feed::spawn`] are
 ///   dropped too.
 ///
-/// The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) in the crate
+/// The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) of
 /// `tower-sse-broker` tests a broker against these rules.
 // The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two busy
 // processors. The time for 125,000 subscriptions is that of `publish` in `benches/scale.sh`.

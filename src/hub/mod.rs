@@ -316,12 +316,9 @@
 //!
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. A
 //! larger event isn't kept, and its topic's subscribers get a gap. The [size limit of a
-//! topic](crate::Retention::bytes) never evicts its newest event. Brokers have their own limits:
-//! [Redis](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits),
-//! [PostgreSQL](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#sizes),
-//! [SQLite](https://docs.rs/tower-sse-sqlite/latest/tower_sse_sqlite/#publishing-by-sql). By
-//! default, this crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per
-//! event.
+//! topic](crate::Retention::bytes) never evicts its newest event. Each broker has a limit of its
+//! own. By default, this crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size)
+//! per event.
 //!
 //! # Many processes
 //!

@@ -144,16 +144,16 @@
 //!
 //! # The order of layers
 //!
-//! Put the [`RunLayer`]:
+//! Put the [`RunLayer`] inside of [`SseLayer`](crate::SseLayer), CORS and compression, as [this
+//! page](crate::guide::placement#the-order) shows:
 //!
-//! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits and close reports to
-//!   each client's stream. It also ends the streams of a cancelled run cleanly: without it, their
-//!   bodies fail.
-//! - Inside of layers that add headers to every response, such as CORS. Headers from inside of the
-//!   `RunLayer` reach only the first client.
-//! - Inside of compression, because a compressed answer is not recorded.
-//! - Outside of layers that set task-locals for the handler: the call runs on another task. It's
-//!   still in the tracing span of its request.
+//! - `SseLayer` adds heartbeats, limits and close reports to each client's stream, and ends the
+//!   streams of a cancelled run cleanly. Without it, their bodies fail.
+//! - Headers that are added inside of the `RunLayer` reach only the first client.
+//! - A compressed answer is not recorded.
+//!
+//! Layers that set task-locals belong inside of the `RunLayer`: the call runs on another task, in
+//! the tracing span of its request.
 //!
 //! # Shutdown
 //!
@@ -178,16 +178,12 @@
 //! first request for another process's run takes several. Put the layer inside of layers that
 //! authenticate and limit requests.
 //!
-//! While a client of another process reads a run, its events are exported at once, or when the
-//! store has acknowledged the previous export. If many are due, several go together, and the next
-//! export waits up to 4 milliseconds. A run without such clients is exported about once a second,
-//! and when it ends.
+//! While a client of another process reads a run, its events are exported at once, up to 4
+//! milliseconds after the store has acknowledged the previous export. Otherwise, a run is exported
+//! about once a second, and when it ends.
 //!
-//! Each process has its own [`max_running`](RunsBuilder::max_running),
-//! [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
-//! [`max_memory`](RunsBuilder::max_memory),
-//! [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::stats`] and
-//! [`Runs::drain`]. `max_memory` also limits what the process's runs take in the store.
+//! Each process has limits, [`Runs::stats`] and [`Runs::drain`] of its own.
+//! [`max_memory`](RunsBuilder::max_memory) also limits what its runs take in the store.
 //!
 //! A source waits only for clients of its own process. If a client of another process falls behind
 //! by more than the [size limit](RunsBuilder::retention), its body fails. Such clients get the
@@ -196,18 +192,18 @@
 //!
 //! ## If the run's process dies
 //!
-//! The bodies of clients that read the run through another process fail, and an `EventSource` gets
-//! [`interrupted`](#half-an-answer) instead.
-//! [`RedisRuns::lease`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease)
-//! says how soon. If these clients repeat their requests without an id, the first request starts a
-//! new run, and the others join it. A process without contact to the store for one *lease* period
-//! can be declared dead too.
+//! The bodies of clients that read the run through another process fail [soon][lease], and an
+//! `EventSource` gets [`interrupted`](#half-an-answer) instead. If these clients repeat their
+//! requests without an id, the first request starts a new run, and the others join it. A process
+//! without contact to the store for one *lease* period can be declared dead too.
 //!
 //! Within two and a quarter lease periods, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) with [`Interrupted`](Outcome::Interrupted), even if no client
 //! asks for the run. A run can be reported twice, with the same [`RunEnd::id`]: if it ends while
 //! its process can't reach the store, or if the process that reports it dies or loses the store
 //! meanwhile.
+//!
+//! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
 //!
 //! ## If the store loses its data
 //!
