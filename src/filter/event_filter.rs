@@ -5,8 +5,7 @@ use http::Response;
 
 use crate::{BoxError, decode::EventRef, event::Encoded};
 
-/// A filter for the events of one stream, called the *source*. It holds that stream's state, such
-/// as a count.
+/// A filter for the events of one stream, called the *source*. It holds state, such as a count.
 ///
 /// ```
 /// use tower_sse::decode::EventRef;
@@ -29,8 +28,8 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// ```
 ///
 /// The methods run on a task of the server, so they must not block. A panic in
-/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates, and the body fails if
-/// it's polled again.
+/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates, and a body that is polled
+/// again fails.
 pub trait EventFilter {
     /// Decides what happens to an event. Called once for each event, in order, as soon as its last
     /// byte has been received. If the source ends mid-event without an error, the filter also gets
@@ -106,8 +105,8 @@ pub enum Verdict {
     Replace(Encoded),
     /// These events are sent, followed by the unchanged event.
     Insert(Encoded),
-    /// These events, if any, are sent in place of the event. The stream then ends cleanly, and the
-    /// source is dropped.
+    /// These events, if any, are sent in its place. The stream ends cleanly, and the source is
+    /// dropped.
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent. An outer
     /// [`SseLayer`](crate::SseLayer) delays the failure until the server can [write earlier
@@ -179,8 +178,7 @@ pub struct FilterEnd {
     pub outcome: FilterOutcome,
     /// The number of events that the filter saw.
     pub events: u64,
-    /// The number of events that were [too large](super::FilterLayer::pass_oversized) and passed
-    /// unseen.
+    /// The number of [too large](super::FilterLayer::pass_oversized) events that passed unseen.
     pub oversized: u64,
     /// The number of bytes that the source sent.
     pub bytes_received: u64,

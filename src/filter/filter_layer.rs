@@ -69,8 +69,7 @@ pub struct FilterLayer<M> {
 }
 
 impl<M> FilterLayer<M> {
-    /// Creates a layer that calls `make` with each request before the service. `make` returns the
-    /// filter for the response.
+    /// Creates a layer that calls `make` with each request to get a filter for its response.
     pub fn new<B, F>(make: M) -> Self
     where
         M: Fn(&Request<B>) -> Option<F>,
@@ -80,9 +79,8 @@ impl<M> FilterLayer<M> {
         Self { options, make: Arc::new(make) }
     }
 
-    /// Limits the size of an event to `bytes`, with its line ends and comments, but without the
-    /// empty line at the end. The default is 1 MiB. A `retry` line between events has the same
-    /// limit.
+    /// Limits the size of an event, or of a `retry` line between events, to `bytes`. Line ends and
+    /// comments count, but not the empty line at the end. The default is 1 MiB.
     ///
     /// If an event is larger, the events before it are sent, and then the body fails with
     /// [`EventTooLarge`](crate::decode::EventTooLarge).
@@ -98,8 +96,7 @@ impl<M> FilterLayer<M> {
     }
 
     /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
-    /// still sees all other events. Off by default. Use it only for filters that just observe
-    /// events.
+    /// still sees all others. Off by default. Use it only for filters that just observe events.
     pub const fn pass_oversized(mut self, passes: bool) -> Self {
         self.options.pass_oversized = passes;
         self
@@ -125,9 +122,8 @@ impl<M> FilterLayer<M> {
     }
 
     /// Holds the head of the response until the filter has passed or sent an event. Until then, the
-    /// filter can still [reject](super::Verdict::Reject) the response. This way, an error that an
-    /// upstream sends as its first event can become an error status, and an outer layer can retry
-    /// the request.
+    /// filter can [reject](super::Verdict::Reject) the response. This way, an upstream's error in
+    /// its first event can become an error status, and an outer layer can retry the request.
     ///
     /// If the stream ends or fails without an event for the client, the head is sent then, unless
     /// the filter rejects the response. It's also sent after 16 KiB of comments and other lines

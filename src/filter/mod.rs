@@ -92,8 +92,7 @@
 //! # Events
 //!
 //! - An event begins with the first field line that is not a `retry` line, and ends with the next
-//!   empty line. The filter doesn't see what comes between events: comments, `retry` lines and
-//!   empty lines pass at once.
+//!   empty line. Comments, `retry` lines and empty lines between events pass at once, unseen.
 //! - A block with an id or a name but no data is an event too, because some clients dispatch it.
 //! - If the source ends in the middle of an event, the filter also gets the incomplete event, whose
 //!   [`is_terminated()`](crate::decode::EventRef::is_terminated) is `false`. If the source fails

@@ -87,8 +87,8 @@ impl<F: EventFilter> FilterPipe<F> {
     ///
     /// # Errors
     ///
-    /// Returns the error with which the stream must fail: `error`, or one that [`push`](Self::push)
-    /// could return.
+    /// Returns the error with which the stream must fail: `error`, or an error of
+    /// [`push`](Self::push).
     pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         self.flow.guard.enter()?;
         let sent = self.filter_end(error);
@@ -96,8 +96,7 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Returns whether the stream has ended, at the source's end or earlier, and nothing is left to
-    /// send.
+    /// Returns whether the stream has ended, even before the source's end, and everything is sent.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()
@@ -224,8 +223,8 @@ impl<F: EventFilter> Flow<F> {
         Some(self.apply(verdict, FilterOutcome::Stopped))
     }
 
-    /// Returns whether the head is sent: the response can no longer be rejected. The result doesn't
-    /// depend on frames.
+    /// Returns whether the head is sent, which ends rejections. The result doesn't depend on
+    /// frames.
     pub(super) const fn releases_head(&self) -> bool {
         !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
     }
@@ -396,8 +395,7 @@ pub(super) struct FilterGuard<F: EventFilter> {
     filter: Option<F>,
     pub(super) report: FilterEnd,
     start: Option<Instant>,
-    /// Set while the filter, the source or the service is being called. After a panic it stays
-    /// `true`.
+    /// Set while the filter, the source or the service is being called, and after its panic.
     pub(super) is_calling: bool,
 }
 
@@ -412,8 +410,7 @@ impl<F: EventFilter> FilterGuard<F> {
         }
     }
 
-    /// Notes that code of the program is about to be called. Returns an error if such code has
-    /// panicked.
+    /// Notes that code of the program is about to be called. Returns an error after its panic.
     #[inline]
     pub(super) fn enter(&mut self) -> Result<(), BoxError> {
         if self.is_calling {

@@ -15,8 +15,8 @@ const EXAMINED_PER_ACCESS: usize = 4;
 const ENTRY_MEMORY: usize = 170;
 
 /// The frames of a log: copies of consecutive events in one buffer. The newest few are kept, and
-/// count as memory of the log. The others are only referenced, weakly, so subscribers share a frame
-/// while any client holds it.
+/// count as memory of the log. Subscribers share any other while a client holds it, by weak
+/// references.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,

@@ -10,8 +10,8 @@ pub(crate) use crate::simulation::now;
 /// Identifies the hub or the run to which a position belongs.
 ///
 /// An epoch consists of a creation time in milliseconds and random bits: 40 bits for a run that
-/// several processes share, otherwise 20. For a hub with a broker, the epoch is a hash of the
-/// broker's name instead.
+/// several processes share, otherwise 20. With a broker, a hub's epoch is a hash of the broker's
+/// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub(crate) u128);
 
@@ -24,7 +24,7 @@ const UNIQUE_DIGITS: usize = 17;
 const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
-    /// Derives an epoch from a name: the same in every process, with fewer digits than
+    /// Derives an epoch from a name: the same in every process, and shorter than
     /// [`now`](Self::now).
     pub(crate) fn of_name(name: &str) -> Self {
         // FNV-1a, unlike the standard library's hash, is the same on every machine and in every

@@ -11,8 +11,7 @@ pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
 /// The size in bytes from which an event is a block of its own, and sent without a copy. Any other
 /// block can exceed [`BLOCK_SIZE`] by less than this.
 const LARGE_EVENT_SIZE: usize = 4 * 1024;
-/// The memory of an event besides its bytes on the wire: its entry in the log, and a reference
-/// count.
+/// The memory of an event besides its bytes on the wire: its entry and a reference count.
 pub(crate) const ENTRY_OVERHEAD: usize = 112;
 /// The number of events that a search looks at one by one.
 const NEWEST: usize = 4;
@@ -31,8 +30,7 @@ pub(crate) struct Limits {
 pub(crate) struct Evicted {
     /// Its sequence number, or an upper bound of it; 0 if no event was evicted.
     pub(crate) up_to: u64,
-    /// Whether `up_to` is exact. For a topic that was removed and forgotten, it's only an upper
-    /// bound.
+    /// Whether `up_to` is exact. It's an upper bound for a topic that was removed and forgotten.
     pub(crate) is_exact: bool,
 }
 
@@ -106,8 +104,7 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Raises the limits. From then on, the log's memory no longer counts towards the total of all
-    /// logs.
+    /// Raises the limits, and excludes the log's memory from the total of all logs.
     pub(crate) fn raise_limits(&mut self, events: usize, bytes: usize, age: Duration) {
         let limits = &mut self.limits;
         limits.events = limits.events.max(events);
@@ -188,8 +185,7 @@ impl Log {
         self.frames.as_ref().is_some_and(|frames| frames.are_kept())
     }
 
-    /// Copies events until they exceed `max` bytes. Returns their first and last sequence number
-    /// too.
+    /// Copies events until they exceed `max` bytes. Also returns their first and last number.
     pub(crate) fn copy_after(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let from = self.index_after(seen);
         let first = self.entries.get(from)?;
@@ -258,8 +254,7 @@ pub(crate) struct Batch {
 }
 
 impl Log {
-    /// Returns the first events above `seen` and below `bound`, in the same block and before the
-    /// next gap.
+    /// Returns the first events above `seen` and below `bound`, in one block, before the next gap.
     // Forced: with two users of this module, the compiler would not inline it for each event.
     #[inline(always)]
     pub(crate) fn batch(

@@ -73,8 +73,7 @@ impl Retention {
         self
     }
 
-    /// Limits how long events are kept: in a topic from their publication, and in a run from its
-    /// end.
+    /// Limits how long events are kept: in a topic from their publication, in a run from its end.
     ///
     /// No timer evicts old events of a topic: publishing or subscribing to it does. Publishing also
     /// evicts the old events of up to 16 other topics.

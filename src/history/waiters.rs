@@ -4,8 +4,7 @@ use slab::Slab;
 
 use crate::wake::{Runtimes, wake, wake_all};
 
-/// A subscription is listed at most once. Its ticket is valid while the list's generation is the
-/// same.
+/// Lists each subscription at most once. Its ticket is valid in one generation of the list.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     generation: u64,

@@ -10,8 +10,7 @@ use crate::history::sync::Ordering::{Acquire, Release};
 use crate::history::sync::{AtomicBool, AtomicU64, Mutex, lock};
 use crate::history::{DeferredDrops, Epoch, Position};
 
-/// The value of a hub's clock at its creation: not zero, because a broker's events can be older
-/// than the hub.
+/// The value of a hub's clock at its creation. A broker's events can be older than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The name of an event that is a gap, sent to a client or published.
@@ -25,16 +24,15 @@ pub(crate) struct HubState {
     /// The newest committed sequence number: readers can read all events up to it. `append`
     /// advances it while the topic is locked, so an event in its topic's log is always committed.
     pub(super) committed: AtomicU64,
-    /// The losses that a broker reported. Added while `newest` is locked, before any later event
-    /// commits.
+    /// The losses that a broker reported. Added while `newest` is locked, before later events
+    /// commit.
     pub(crate) losses: Losses,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Lock order: a topic's lock comes first.
     pub(super) newest: Mutex<u64>,
     started: Instant,
     pub(crate) link: Option<Link>,
-    /// The number of gaps that were sent. A std atomic even under loom: the models don't need its
-    /// ordering.
+    /// The number of gaps that were sent. A std atomic even under loom, whose models don't need it.
     gaps: std::sync::atomic::AtomicU64,
 }
 
@@ -152,8 +150,7 @@ impl HubState {
         })
     }
 
-    /// Appends an event, or a gap if the event has that name. `arrival` is set for a broker's
-    /// event.
+    /// Appends an event, or a gap if the event has that name. A broker's event has an `arrival`.
     pub(crate) fn append(
         &self,
         name: &str,
@@ -206,8 +203,7 @@ impl HubState {
     }
 
     /// Returns whether an event published `at` this time is dropped after the end of its topic.
-    /// After a loss it's kept: it may come from a process that has lost the end, whose clients
-    /// receive it.
+    /// After a loss it's kept: its process may have lost the end, and sends it to its clients.
     pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
         let loss = self.losses.first_after(end.sequence);
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)

@@ -2,10 +2,9 @@
 //!
 //! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
 //! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL
-//! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for the processes of one
-//!   machine
-//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs within one process,
-//!   for tests
+//! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for processes of one machine
+//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, in
+//!   tests
 //!
 //! With PostgreSQL and SQLite, programs can also publish in their own transactions. The three
 //! crates have the same interface: to change from one to another, change the dependency, its `use`,
@@ -29,19 +28,18 @@ mod tests;
 pub use crate::event::event::Fields;
 pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 
-/// An engine that carries events between the hubs of several processes, so that these hubs act as
-/// one. [`Hub::connect`](crate::hub::Hub::connect) takes a broker. The [module](super) lists the
-/// existing ones.
+/// An engine that carries events between the hubs of several processes, which then act as one.
+/// [`Hub::connect`](crate::hub::Hub::connect) takes any of the [existing ones](super).
 ///
 /// # What a broker must do
 ///
 /// 1. **Number the events.** Each event has the same number in all processes, and every process is
 ///    fed the events in the order of their numbers. The numbers are above 0 and below `u64::MAX`,
 ///    and may have holes. No two events ever have the same number, even after the broker has lost
-///    its newest events or all its data. So take the first number from the clock, for example the
+///    its newest events or all its data. So take the first number from the clock, such as the
 ///    microseconds since 1970. After its log has lost events, the broker reports a
-///    [loss](Feed::report_loss) with a number above all that it has ever given, and only then feeds
-///    new events.
+///    [loss](Feed::report_loss) with a number above all earlier ones, and only then feeds new
+///    events.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
 ///    or reports its loss. It feeds an event only after all events with lower numbers. If one of
 ///    these is missing, the broker first reports a loss with the missing event's number, or a
@@ -79,8 +77,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    that of the publishing process, which the broker then keeps with the event. This clock
 ///    decides when the name of an [ended](crate::hub::Hub::end) topic can be used again. The age of
 ///    an event is the time since its publication, never below zero.
-/// 10. **Have a [name](Self::name)** that the connected hubs of all processes share, and no other
-///     hub has.
+/// 10. **Have a [name](Self::name)** that all processes' hubs share, and no unrelated hub has.
 /// 11. **Know the [highest number](Publisher::newest_possible)** that it may have assigned so far.
 ///
 /// For a broker whose log is on a server, the crate
@@ -100,9 +97,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code never waits for a lock that
 ///   the broker holds while it feeds.
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
-/// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) before `start`
-///   has returned, the hub, the future of `start`, and a task started by [`Feed::spawn`] are
-///   dropped too.
+/// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) early, the hub,
+///   the future of `start`, and a task started by [`Feed::spawn`] are dropped too.
 ///
 /// The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) of
 /// `tower-sse-broker` tests a broker against these rules.
@@ -159,9 +155,8 @@ impl Feed {
     /// already received an event or a loss with this number or a higher one.
     ///
     /// If the topic has [ended](crate::hub::Hub::end) and its name is not free yet, the hub drops
-    /// the event, unless a loss was reported after the end. If
-    /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub reports a loss with
-    /// the number of the event.
+    /// the event, unless a loss was reported after the end. The hub reports it as lost if
+    /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics.
     ///
     /// # Errors
     ///
@@ -247,9 +242,9 @@ impl Feed {
     /// Spawns a task that feeds the hub. It's dropped when the hub is closed or dropped, so a
     /// publisher that waits for it needs a time limit.
     ///
-    /// If the future from `reader` completes or panics while the hub is open, the hub is
-    /// [closed](crate::hub::Hub::close), because nothing feeds it any more. An ERROR line reports
-    /// this (feature `tracing`).
+    /// If the future from `reader` completes or panics while the hub is open, nothing feeds the hub
+    /// any more. It's then [closed](crate::hub::Hub::close), with an ERROR line (feature
+    /// `tracing`).
     ///
     /// # Panics
     ///

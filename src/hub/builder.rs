@@ -62,8 +62,7 @@ impl HubBuilder {
     /// its limits, or `None` for those of [`retention`](Self::retention).
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at once,
-    /// while no lock is held. It must not subscribe or publish to that topic, because this would
-    /// recurse forever.
+    /// while no lock is held. If it subscribes or publishes to that topic, it recurses forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -86,8 +85,8 @@ impl HubBuilder {
     ///
     /// Above the limit, the hub first evicts frames, which it can assemble again, and then the
     /// oldest events of all topics. It evicts a topic's newest event only when no topic has more
-    /// than one event left. Each added event visits at most 4,096 topics, and the next one
-    /// continues the eviction.
+    /// than one event left. Each added event visits at most 4,096 topics, and the next one goes on
+    /// from there.
     ///
     /// An event that is larger than the limit is not kept, and its topic's subscribers receive a
     /// gap. With a limit of zero, subscribers receive only gaps.

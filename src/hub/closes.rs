@@ -15,13 +15,12 @@ impl Streams {
     ///
     /// Each [`close`](Self::close) call, such as at a log-out, publishes an event to the topic. A
     /// program can also publish such an event directly, for example [in a transaction][transaction]
-    /// of PostgreSQL. It must not publish anything else there. A task of this process follows the
-    /// topic until all clones of this `Streams` are dropped and the last stream with a subject has
-    /// ended.
+    /// of PostgreSQL, but no other events. A task of this process follows the topic until all
+    /// clones of this `Streams` are dropped and the last stream with a subject has ended.
     ///
-    /// If you close the hub, this process no longer receives the log-outs of other processes. [Many
-    /// processes](crate::streams#many-processes) says how long close events are kept, and what
-    /// follows a gap.
+    /// If you close the hub, this process no longer receives the log-outs of others. [Many
+    /// processes](crate::streams#many-processes) says how long close events are kept, and what a
+    /// gap does.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///

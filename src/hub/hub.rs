@@ -58,8 +58,7 @@ impl Hub {
         self.shared.topics.get(topic).map_or(0, |topic| topic.lock().subscribers as usize)
     }
 
-    /// Returns the names of the topics that have subscriptions or keep events, in no particular
-    /// order.
+    /// Returns the names of all topics that have subscriptions or keep events, in any order.
     #[must_use]
     pub fn topics(&self) -> Vec<Arc<str>> {
         self.shared.topics.all().iter().map(|topic| Arc::clone(topic.name())).collect()
@@ -90,8 +89,8 @@ opaque_debug!(Hub);
 
 /// Publishing.
 impl Hub {
-    /// Publishes an event to all subscribers of a topic. While the event is kept, clients that
-    /// reconnect receive it too.
+    /// Publishes an event to all subscribers of a topic, and while it's kept, to clients that
+    /// reconnect.
     ///
     /// The publisher never waits for a slow client. Without a broker, the future is ready at its
     /// first poll. With a [broker](Self::connect), it's ready when the broker has acknowledged the
@@ -121,9 +120,9 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`publish`](Self::publish), and [`PublishError::NotInProcess`] if the
-    /// hub has a [broker](Self::connect). In each hub, the first such error also logs a WARN line
-    /// (feature `tracing`).
+    /// Returns the errors of [`publish`](Self::publish), or [`PublishError::NotInProcess`] if the
+    /// hub has a [broker](Self::connect). A hub's first such error also logs a WARN line (feature
+    /// `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -141,19 +140,15 @@ impl Hub {
     ///
     /// - A subscription to only this topic ends after the event. A subscription to several topics
     ///   ends once all of them have ended.
-    /// - A client that reconnects receives the events that it missed, and then its stream ends. If
-    ///   it missed nothing, it gets what [`Subscription::response`](super::Subscription::response)
-    ///   says.
+    /// - A client that reconnects receives the events that it missed, and its stream ends. If it
+    ///   missed nothing, [`Subscription::response`](super::Subscription::response) decides.
     /// - From then on, publishing to the topic fails with [`PublishError::Ended`]. Once the last
-    ///   event exceeds the age limit of the hub's [`retention`](super::HubBuilder::retention), the
-    ///   name is free, and the next event starts the topic again. With a broker, set the same age
-    ///   in all processes.
-    /// - A process remembers up to 65,536 ended topics that no longer have events or subscribers.
-    ///   Beyond that number, it forgets the topic whose name becomes free first, and accepts events
-    ///   for it.
-    /// - With a broker, publishing fails in each process that has received the end. In other
-    ///   processes, the broker may acknowledge an event that follows the end, although no client
-    ///   receives it.
+    ///   event exceeds the [age limit](super::HubBuilder::retention), the name is free, and the
+    ///   next event starts the topic again. With a broker, set the same age in all processes.
+    /// - A process remembers up to 65,536 ended topics without events and subscribers. Beyond that
+    ///   number, it forgets the topic whose name becomes free first, and accepts events for it.
+    /// - With a broker, publishing fails in each process that has received the end. Elsewhere, the
+    ///   broker may acknowledge an event that follows the end, although no client receives it.
     /// - If a broker loses the end of a topic, a new process can publish to the topic. A process
     ///   that has received the end drops the event, unless the broker has reported this loss to it.
     ///   All others start the topic again.

@@ -15,8 +15,7 @@ pub(crate) struct Link {
     _closed_when_dropped: DropGuard,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
-    /// How old the newest event was when it arrived, in microseconds. 0 until an event follows the
-    /// history.
+    /// How old the newest event was when it arrived, in microseconds; 0 for loaded history.
     lag: AtomicU64,
 }
 
@@ -82,8 +81,8 @@ pub trait Publisher: Send + Sync + 'static {
     /// # Errors
     ///
     /// - [`Refused`](PublishError::Refused): the event is certainly not published, now or later.
-    /// - [`Unknown`](PublishError::Unknown): any other failure, such as no answer within the
-    ///   broker's own time limit.
+    /// - [`Unknown`](PublishError::Unknown): any other failure, such as no answer within a time
+    ///   limit.
     /// - [`Closed`](PublishError::Closed): the hub is closed, and the event was not sent.
     /// - [`Ended`](PublishError::Ended): the topic has ended, if the broker knows that.
     ///

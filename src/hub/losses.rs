@@ -3,12 +3,10 @@ use std::collections::VecDeque;
 use crate::history::sync::Ordering::{Acquire, Release};
 use crate::history::sync::{AtomicU64, Mutex, lock};
 
-/// The number of losses that are kept. A client that resumes before the oldest receives its gap
-/// there.
+/// The number of kept losses. A client that resumes before the oldest gets its gap there.
 const MAX_LOSSES: usize = 64;
 
-/// The losses that a broker has reported. A loss is a sequence number up to which every topic may
-/// have lost events.
+/// The losses that a broker has reported: numbers up to which every topic may have lost events.
 #[derive(Default)]
 pub(crate) struct Losses {
     /// The newest loss, 0 if there was none. Readers check it before they take the lock.
