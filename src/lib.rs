@@ -7,8 +7,8 @@
 //!
 //! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer, transform or cache the
 //! stream, and sends a heartbeat after 15 seconds without a byte. Options end your streams at
-//! shutdown, limit their number, and count them. A [hub] keeps recent events, and sends clients what
-//! they missed.
+//! shutdown, limit their number, and count them. A [hub] keeps recent events, and sends what a
+//! client missed.
 //!
 //! # A layer around what you have
 //!
@@ -154,9 +154,8 @@
 //! By default, streams of `GET` requests end at once, between events where possible, and each
 //! `EventSource` reconnects after a random time. The answer to a `POST` may take up to 30 more
 //! seconds. After that its body fails, because a partial answer must not look complete. New streams
-//! are [refused](Refusal), and their clients try again later. [`Drain`] sets these times. If a
-//! client doesn't read, the layer can't end its stream, so [your server needs a deadline
-//! too](guide::shutdown).
+//! are [refused](Refusal), and their clients try again later. [`Drain`] sets these times. The layer
+//! can't end the stream of a client that doesn't read, so [set a deadline too](guide::shutdown).
 //!
 //! # In production
 //!
@@ -177,8 +176,8 @@
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart), and
-//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs), where you can
-//!   cut the network
+//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) over a bad
+//!   network
 //! - an MCP server whose shutdown waits for calls in progress: [`mcp`](guide::mcp)
 //! - GraphQL subscriptions: [`graphql`](guide::graphql)
 //! - an AG-UI agent and an A2A server: [`agents`](guide::agents)
@@ -199,8 +198,8 @@
 //! - `axum`: handlers extract [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects),
 //!   and return [`StreamOptions`] with a response. Closures such as
 //!   [`on_error`](SseLayer::on_error) receive [your own
-//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it. The feature
-//!   depends on axum-core only.
+//!   error](guide::errors#the-error-of-the-program) without the `axum::Error` around it. Depends on
+//!   axum-core only.
 //! - `filter`: the module [`filter`].
 //! - `hub`: the module [`hub`].
 //! - `json`: [`Json`] and [`Event::json_data`].
@@ -216,8 +215,8 @@
 //! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
 //!   Without the feature, you can use any axum with `http` 1, such as 0.7, and extract the last
 //!   event id as `Extension<LastEventId>`.
-//! - **hyper and tonic.** Any version with `http` 1. The crate depends on neither. gRPC passes
-//!   through unchanged.
+//! - **hyper and tonic.** Any version with `http` 1. The crate needs neither. gRPC passes
+//!   unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
 //!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
 //! - **Browsers.** The tests drive Chromium, and for first visits also Firefox and WebKitGTK, which

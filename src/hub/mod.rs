@@ -1,13 +1,12 @@
-//! Topics whose events reach many clients, and from which clients resume when they reconnect
-//! (feature `hub`).
+//! Topics whose events reach many clients, which resume when they reconnect (feature `hub`).
 //!
 //! Your clients read from a channel. One of them goes through a tunnel for ten seconds, reconnects,
 //! and what you published meanwhile is gone.
 //!
 //! A hub keeps it: by default the newest 1,024 events of each topic, for five minutes. Each event
 //! has an id, and a client that reconnects sends the last id it received. The hub sends it what it
-//! missed, in order. If part of that is gone, the client gets an event named `gap`, and your page
-//! reloads its state.
+//! missed. If part of that is gone, the client gets an event named `gap`, and your page reloads its
+//! state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -84,8 +83,8 @@
 //! limits](#many-processes) for this.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
-//! you publish that event again, clients may get it twice, and need a key in its data to recognise
-//! it.
+//! you publish that event again, clients may get it twice, so its data needs a key to recognise it
+//! by.
 //!
 //! # In a page
 //!
@@ -168,8 +167,8 @@
 //! ```
 //!
 //! With `recent(1)`, a first visit begins with the job's latest state. If a job fails, give its
-//! last event another name, such as `failed`. After the last event, an `EventSource` reconnects,
-//! gets `204` and stops.
+//! last event another name, such as `failed`. An `EventSource` then reconnects, gets `204` and
+//! stops.
 //!
 //! If the process that works on the job dies, the topic doesn't end, and its clients keep waiting.
 //! The process that then finishes or abandons the job must end the topic.
@@ -177,9 +176,8 @@
 //! Once the last event exceeds the hub's [age limit](HubBuilder::retention) and is evicted, the hub
 //! forgets the topic, and a client without an id would wait for events. That's why the handler
 //! answers from the table once the job has ended, with an id that no hub assigns, `over`. Write the
-//! result into the table before you publish the end. The example
-//! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a complete program
-//! with a page.
+//! result into the table before you publish the end. The whole program, with a page, is the example
+//! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs).
 //!
 //! # Only the newest value
 //!
@@ -206,9 +204,8 @@
 //!
 //! A first visit begins with the newest value of each topic, unless you set
 //! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value of
-//! each topic, and no `gap` for the replaced ones. The example
-//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a complete
-//! program with a page.
+//! each topic, and no `gap` for the replaced ones. The whole program, with a page, is the example
+//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs).
 //!
 //! # State in a database
 //!
@@ -255,13 +252,13 @@
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
-//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a complete
-//! program.
+//! whole program is the example
+//! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs).
 //!
 //! # One client's view
 //!
-//! With a [filter](crate::filter), you change or drop events for one client, for example by its
-//! permissions or language:
+//! With a [filter](crate::filter), you change or drop events for one client, such as by its
+//! permissions:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -300,15 +297,13 @@
 //! # Memory
 //!
 //! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
-//! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`](crate::Retention)
-//! change these limits.
+//! topics together use at most 64 MiB of memory. To change this, use a [builder](HubBuilder).
 //!
 //! Clients have no queues, and a slow client doesn't delay others. It gets several events in one
 //! frame of about 16 KiB, which it shares with other clients at the same position. Each topic
-//! caches up to 16 of its newest frames. A client's only buffers are those of its connection: up to
-//! 16 frames in hyper, and up to a few megabytes in the kernel, which
-//! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits. They can still hold outdated
-//! values.
+//! caches up to 16 of its newest frames. A client's only buffers are those of its connection, and
+//! can hold outdated values: up to 16 frames in hyper, and up to a few megabytes in the kernel,
+//! which [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
 //!
 //! # Large events and binary data
 //!
@@ -316,9 +311,9 @@
 //!
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. A
 //! larger event isn't kept, and its topic's subscribers get a gap. The [size limit of a
-//! topic](crate::Retention::bytes) never evicts its newest event. Each broker has a limit of its
-//! own. By default, this crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size)
-//! per event.
+//! topic](crate::Retention::bytes) never evicts its newest event. Each broker has its own limit.
+//! This crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per event by
+//! default.
 //!
 //! # Many processes
 //!
@@ -405,8 +400,7 @@ pub use self::receipt::{PublishError, Receipt};
 pub use self::stats::HubStats;
 pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, TopicNames};
 
-/// The sizes of what the streams of a hub hold in addition. `.ci/slow` measures the memory of a
-/// whole stream.
+/// The sizes of a hub's part of a stream. `.ci/slow` measures the memory of a whole stream.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use std::mem::size_of;

@@ -7,10 +7,9 @@ use crate::{BoxError, error::with_causes, event::EventId, history::Position};
 #[non_exhaustive]
 pub struct Receipt {
     pub(crate) position: Position,
-    /// The number of subscriptions that the topic had in this process when the event was published.
-    /// With a [broker](super::Hub::connect), it's the number at the broker's acknowledgement.
-    /// Without one, each subscription sends the event, unless it ends or the event is evicted
-    /// first.
+    /// The number of subscriptions that the topic had in this process when the event was published,
+    /// or with a [broker](super::Hub::connect), acknowledged. Without a broker, each sends the
+    /// event, unless it ends or the event is evicted first.
     pub subscribers: usize,
 }
 
@@ -37,8 +36,8 @@ pub enum PublishError {
     Closed,
     /// The topic has [ended](super::Hub::end). No subscriber receives the event.
     Ended,
-    /// The event did not reach the broker, or the broker rejected it. You can publish it again
-    /// without duplicating it.
+    /// The event did not reach the broker, or the broker rejected it. It's safe to publish it
+    /// again.
     Refused(BoxError),
     /// The event was sent to the broker, which has not acknowledged it. It may be published or
     /// lost. Publishing it again can duplicate it: if that matters, give its data a key.

@@ -13,8 +13,7 @@ pub struct HubStats {
     pub topics: usize,
     /// The number of events that are kept.
     pub events: usize,
-    /// The number of subscriptions in this process. A subscription to several topics counts once
-    /// for each topic.
+    /// The number of subscriptions in this process: one for each topic of each subscription.
     pub subscribers: usize,
     /// The number of events that were evicted since the hub was created, without those that a newer
     /// event [replaced](crate::Retention::latest).

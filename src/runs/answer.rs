@@ -174,12 +174,10 @@ impl StartError {
 ///   [terminator](crate::SseLayer::terminator).
 /// - After any other outcome, it fails.
 ///
-/// It also fails if the client's next event was evicted, or if this process has lost contact with
-/// the run's process.
+/// It also fails if the client's next event was evicted, or if the run's process is out of reach.
 ///
 /// While the attachment exists, the client counts as attached: the run isn't abandoned, and its
-/// source may have to wait for the client. Dropping it detaches the client, and doesn't stop the
-/// run.
+/// source may have to wait for the client. Dropping it only detaches the client.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.
@@ -222,8 +220,8 @@ pub(crate) fn events_of(reader: Reader) -> AnswerBody {
 
 pin_project! {
     /// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
-    /// If a [`RunLayer`](crate::runs::RunLayer)'s inner service answers with anything else, this is
-    /// its body `B`, unchanged.
+    /// Any other response of a [`RunLayer`](crate::runs::RunLayer)'s service keeps its body `B`,
+    /// unchanged.
     pub struct RunBody<B = EventBody<Attachment>> {
         #[pin]
         kind: Kind<B>,

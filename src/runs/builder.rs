@@ -70,7 +70,7 @@ impl RunsBuilder {
     /// or its body fails if it's attached.
     ///
     /// A new run starts only if [`max_memory`](Self::max_memory) can hold one of this size for each
-    /// running run, the new one included. If it can't hold even one, one run at a time may start,
+    /// running run, and for the new one. If it's too small for any, one run at a time may start,
     /// and keeps less.
     ///
     /// # Age
@@ -80,12 +80,11 @@ impl RunsBuilder {
     /// run, and its key, for at least a minute and at least four [leases](super#several-processes).
     /// With an age of zero, a run can be gone before its handler calls
     /// [`Run::answer`](super::Run::answer), which then returns `404`. More than ten years count as
-    /// ten years.
+    /// ten.
     ///
     /// # Panics
     ///
-    /// Panics if the size is zero, or if `retention` limits the number of events, as only topics of
-    /// a hub do.
+    /// Panics if the size is zero, or if `retention` limits the number of events, as topics can.
     #[track_caller]
     pub fn retention(mut self, retention: Retention) -> Self {
         let (bytes, age) = retention.of_run();
@@ -150,9 +149,9 @@ impl RunsBuilder {
         self
     }
 
-    /// Sets how long a run continues without a client. After this time, the run ends as
-    /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. With `Duration::MAX`, a
-    /// run is never abandoned.
+    /// Sets how long a run continues without a client, before it ends as
+    /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. `Duration::MAX` is no
+    /// limit.
     ///
     /// The time counts from the start of the run, or from when the last client detached. A client
     /// that waits for the call's answer counts as attached.
@@ -207,16 +206,14 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called when a run ends, whatever its outcome, for example for
-    /// billing.
+    /// Adds a closure that is called when a run ends, whatever its outcome, such as for billing.
     ///
     /// Without a store, it's called once for each run. With a store, it can be called twice, with
     /// the same [`RunEnd::id`]: bill each id only once. If the process of a run dies, another
     /// process [soon](super#several-processes) calls its own closures for the run.
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or
-    /// interrupted before it has answered. It isn't called if the call returns anything but an
-    /// event stream.
+    /// interrupted before it has answered. It isn't called if the answer is no event stream.
     ///
     /// The closures are called in the order in which you added them, on the thread that ends the
     /// run, while no lock of the `Runs` is held. Their panics are caught.

@@ -155,8 +155,7 @@ impl TopicCursor {
         !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
     }
 
-    /// Returns the next gap, or the next events below `bound`, and the sequence number of what
-    /// follows.
+    /// Returns the next gap, or the next events below `bound`, and the number of what follows.
     #[inline]
     pub(crate) fn read(&mut self, bound: u64, topics: &Topics) -> (TopicRead, Option<u64>) {
         let mut drops = DeferredDrops::default();
@@ -214,8 +213,7 @@ impl TopicCursor {
     }
 }
 
-/// The number of topics that one poll scans, in up to half a millisecond, before it yields to other
-/// tasks.
+/// The number of topics that one poll scans, in half a millisecond at most, before it yields.
 const SCANNED_PER_POLL: usize = 4096;
 
 /// The number of topics up to which a subscription looks at every topic for each item. A queue

@@ -81,18 +81,17 @@ impl Subscribe {
     }
 
     /// Holds back the events that come within `window` after a sent event, and then sends them
-    /// together. This saves writes in topics with many small events. The default is zero, which
-    /// turns it off.
+    /// together. This saves writes in topics with many small events. Off (zero) by default.
     ///
     /// The first event after a pause is sent at once, and opens a window. A greeting and gaps count
     /// as events. If held events are evicted from their topic, the client receives a
-    /// [gap](GapPolicy). When the hub is [closed](crate::hub::Hub::close), the stream ends only
-    /// after the open window.
+    /// [gap](GapPolicy). When the hub is [closed](crate::hub::Hub::close), the stream ends after
+    /// the window.
     ///
     /// # Panics
     ///
-    /// The subscription panics if it is polled outside of a tokio runtime with timers while a
-    /// window is open.
+    /// The subscription panics if it's polled during a window outside of a tokio runtime with
+    /// timers.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
         self
@@ -107,16 +106,15 @@ impl Subscribe {
     /// these [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
-    /// reconnects and may have missed events then receives the greeting after the gaps, which never
-    /// end the stream.
+    /// reconnects and may have missed events then gets the greeting after gaps, which never end the
+    /// stream.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
     }
 
     /// Sets whether a client on its first visit receives an event named `start`, before all others.
-    /// By default, only an `EventSource` does. With `true`, every client does, and with `false`,
-    /// none.
+    /// By default, only an `EventSource` does. With `true`, every client does, with `false` none.
     ///
     /// The event has empty data, and its id is the position at which the stream starts. If the
     /// client disconnects before any other event, it reconnects with this id, and receives the
@@ -208,8 +206,7 @@ impl Subscribe {
         }
     }
 
-    /// Starts after the client's id if it has missed nothing, and otherwise at the position whose
-    /// state is in the greeting.
+    /// Starts after the client's id if it has missed nothing, and otherwise with the greeting.
     fn start_since(
         self,
         since: ResumeFrom,
@@ -315,8 +312,7 @@ impl Subscribe {
     }
 }
 
-/// The topics of a [subscription](crate::hub::Hub::subscribe): an array, a `Vec` or any other
-/// collection of names.
+/// The topics of a [subscription](crate::hub::Hub::subscribe): any array or collection of names.
 ///
 /// All collections of strings implement this trait, and nothing else can. Use it as the bound of a
 /// function, for example `fn events(hub: &Hub, topics: impl TopicNames) -> Subscribe`.

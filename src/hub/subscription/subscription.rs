@@ -172,8 +172,7 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Returns the response to a request. With feature `axum`, a handler can return the
-    /// subscription itself.
+    /// Returns the response to a request. With feature `axum`, a handler can return `self`.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
@@ -264,8 +263,7 @@ opaque_debug!(Subscription);
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
-/// One poll starts to wait in at most this number of topics, and then yields. This takes up to a
-/// millisecond.
+/// The number of topics in which one poll starts to wait, in up to a millisecond, before it yields.
 const WAITS_PER_POLL: usize = 4096;
 
 impl Subscription {
@@ -395,8 +393,7 @@ pub(crate) const GAPS_PER_ITEM: usize = 256;
 /// What a subscription sends before the next events: the gaps of its topics, and then the greeting.
 #[derive(Debug)]
 pub(crate) struct Preamble {
-    /// The id of all gaps except the last. A client that reconnects with it receives all of them
-    /// again.
+    /// The id of all gaps except the last. A client that sends it receives all of them again.
     pub(crate) before: Position,
     /// The id of the last gap, the position from which the subscription continues.
     pub(crate) last: Position,
@@ -440,8 +437,7 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
 }
 
 impl Subscription {
-    /// Encodes a gap, and the gaps of other topics at the same sequence number, up to the limit of
-    /// one item.
+    /// Encodes a gap, and those of other topics at the same number, up to the limit of one item.
     pub(super) fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
         let (topics, has_more) = self.topics_with_gap(index, sequence);
         if self.gap_policy == GapPolicy::Ignore {

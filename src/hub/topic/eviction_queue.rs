@@ -7,8 +7,7 @@ use crate::lock::lock;
 /// The topics that keep events, in the order of eviction.
 ///
 /// A topic's place can be too early, because events were evicted since. Moving it at each eviction
-/// would cost more than appending an event, so it's [moved](Self::settle) when the topic is next
-/// visited.
+/// would cost more than appending an event, so it's [moved](Self::settle) at the next visit.
 ///
 /// Lock order: a topic's lock, then this one, then none.
 #[derive(Debug)]

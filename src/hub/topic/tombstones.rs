@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::TopicEnd;
 use crate::history::Evicted;
 
-/// The number of removed topics that are remembered: this many that have ended, and this many
-/// others.
+/// The number of remembered topics that were removed: this many ended ones, and this many others.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
 /// The newest evicted sequence numbers of removed topics. With them, a client that resumes in such
@@ -64,8 +63,7 @@ impl Tombstones {
         }
     }
 
-    /// Removes a topic's tombstone. Without one, returns an upper bound of the newest evicted
-    /// event.
+    /// Removes a topic's tombstone. Otherwise, returns an upper bound of the newest evicted event.
     pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
             Some(tombstone) => {

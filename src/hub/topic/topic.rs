@@ -9,8 +9,7 @@ pub(crate) struct Topic {
     name: Arc<str>,
     is_latest: AtomicBool,
     /// The sequence number of the topic's newest event. Before the first event, an upper bound of
-    /// what earlier topics of this name evicted. A subscriber that has seen it skips the topic
-    /// without locking it.
+    /// what earlier topics of this name evicted. A subscriber that has seen it needs no lock.
     newest: AtomicU64,
     /// A copy of the waiters' generation: subscribers check their tickets without the lock.
     generation: AtomicU64,
@@ -165,12 +164,10 @@ pub(super) struct EvictionPlace {
     pub(super) by_age: ByAge,
 }
 
-/// What a topic evicts next if memory is short. The sequence number of its oldest event makes it
-/// unique.
+/// What a topic evicts next if memory is short. Made unique by the number of its oldest event.
 pub(super) type ByMemory = (Evictable, u64);
 
-/// The time in nanoseconds after which the topic's oldest event is too old, and its sequence
-/// number.
+/// The time in nanoseconds after which the topic's oldest event is too old, and its number.
 pub(super) type ByAge = (u64, u64);
 
 /// What a topic evicts next if memory is short, in the order of eviction.

@@ -148,8 +148,7 @@ impl Topics {
         stats
     }
 
-    /// Changes a topic, and removes it if unused afterwards. Returns `None` if it was removed
-    /// before.
+    /// Changes a topic, and removes it if unused then. Returns `None` if it was removed before.
     #[inline]
     pub(crate) fn change<R>(
         &self,
