@@ -1,5 +1,4 @@
-//! Event streams that outlive their client's connection, such as the answers of language models
-//! (feature `runs`).
+//! Event streams that outlive a connection, such as language models' answers (feature `runs`).
 //!
 //! Your user reloads the page while the model writes. The stream is dropped, half an answer is
 //! gone, and the next request pays for a whole one again.
@@ -43,8 +42,8 @@
 //! # Keys
 //!
 //! Requests with the same [`RunKey`] get the same run. With the layer, a key must name one answer,
-//! such as one turn of a chat. With [`Runs::replace`], it can name a whole chat, whose run is the
-//! current turn.
+//! such as one turn of a chat. With [`Runs::replace`], it can name a chat, whose run is the current
+//! turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
 //! [`Runs::start`] or [`Runs::replace`]. If an upstream can refuse, call [`Runs::start_with`]: it
@@ -76,9 +75,8 @@
 //! `EventSource` with this id gets `204`.
 //!
 //! The event ends the open streams of a run that failed, or was abandoned or interrupted. Without
-//! [`SseLayer`](crate::SseLayer), the body fails, and the event comes after the reconnection. An
-//! `EventSource` whose id can't be resumed gets the event too, for example if its run is no longer
-//! kept.
+//! [`SseLayer`](crate::SseLayer), the body fails, and the event comes after the reconnection. It
+//! also comes if an `EventSource`'s id can't be resumed, for example if its run is no longer kept.
 //!
 //! In open streams, your event from [`on_error`](crate::SseLayer::on_error) takes its place, with
 //! the same id. A run that you cancel sends no such event, but [`Runs::cancel_with`] sends one of
@@ -158,9 +156,9 @@
 //! # Shutdown
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
-//! is long enough for an answer, and keep the clients' streams open for it. The page on
-//! [shutdown](crate::guide::shutdown#runs) has the code. Without a [store](#several-processes), a
-//! restart loses all runs.
+//! is long enough for an answer, and keep the clients' streams open for it, as [this
+//! program](crate::guide::shutdown#runs) does. Without a [store](#several-processes), a restart
+//! loses all runs.
 //!
 //! # Several processes
 //!
@@ -200,8 +198,7 @@
 //! Within two and a quarter lease periods, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) with [`Interrupted`](Outcome::Interrupted), even if no client
 //! asks for the run. A run can be reported twice, with the same [`RunEnd::id`]: if it ends while
-//! its process can't reach the store, or if the process that reports it dies or loses the store
-//! meanwhile.
+//! its process can't reach the store, or if the reporting process dies or loses the store.
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
 //!
@@ -304,8 +301,8 @@ pub use self::key::{InvalidKey, RunKey};
 pub use self::outcome::{Outcome, RunEnd, RunError, StartError};
 pub use self::{run::Run, runs::Runs, shared::RunStore, stats::RunsStats};
 
-/// Internals for crates that share runs between processes, such as `tower-sse-redis`. Exempt from
-/// semantic versioning.
+/// Internals for crates that share runs, such as `tower-sse-redis`. Exempt from semantic
+/// versioning.
 #[doc(hidden)]
 pub mod support {
     pub use super::options::Options;

@@ -24,8 +24,7 @@ pub(crate) struct RunLimits {
     pub(crate) running_per_owner: usize,
 }
 
-/// The maximum of the times that a program sets. Longer ones could overflow an instant, or a
-/// store's clock.
+/// The maximum of the times that a program sets. Longer ones could overflow a clock.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Options {

@@ -80,8 +80,8 @@ pub struct RunEnd {
     /// The number of recorded events, including evicted ones. If the process of the run died, only
     /// the events that it had exported to the store count.
     pub events: u64,
-    /// The total size of all recorded events in bytes on the wire, with their ids. 0 if the process
-    /// of the run died.
+    /// The total size of all recorded events in bytes on the wire, with their ids. 0 if the run's
+    /// process died.
     pub bytes: u64,
     /// The time from the start of the call to the end of the run, or until another process noticed
     /// that the run's process had died.
@@ -93,9 +93,8 @@ impl RunEnd {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
-    /// Returns the epoch of the run, the first part of each event's id. No other run with the same
-    /// key has this epoch. Several processes can report a run: compare keys and epochs to count it
-    /// once.
+    /// Returns the epoch of the run, the first part of each event's id. No other run of the key has
+    /// this epoch. Several processes can report a run: to count it once, compare keys and epochs.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -183,8 +182,7 @@ impl RunError {
     /// kept as long as the run, and doesn't count towards
     /// [`max_memory`](super::RunsBuilder::max_memory).
     ///
-    /// Returns `None` if the run ended in any other way, such as by a panic, or if its source
-    /// failed in another process.
+    /// Returns `None` if the run ended otherwise, such as by a panic, or failed in another process.
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
         self.recorded().map(RecordedError::program_error)

@@ -36,8 +36,7 @@ impl Run {
     ///
     /// Returns `None` if an event was evicted. A run that is running in this process evicts events
     /// only when it's [full](super::RunsBuilder::retention). Any other run can also lose events to
-    /// a memory limit such as [`max_memory`](super::RunsBuilder::max_memory), or after its age
-    /// limit.
+    /// its age limit, or a memory limit such as [`max_memory`](super::RunsBuilder::max_memory).
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()

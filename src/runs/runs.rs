@@ -15,8 +15,7 @@ use crate::{connection::LastEventId, event::Event};
 /// processes share their runs.
 ///
 /// Clones share the same runs. Runs in progress continue after the last clone is dropped. Each run
-/// is a tokio task that needs a runtime with timers: outside of one, methods that start a run
-/// [panic](tokio::spawn).
+/// is a task: methods that start one [panic](tokio::spawn) outside of a tokio runtime with timers.
 ///
 /// # Answers
 ///
@@ -60,9 +59,8 @@ use crate::{connection::LastEventId, event::Event};
 ///
 /// - After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events.
 ///   It has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
-/// - The refusal is `per_client`, so the client repeats its request. The repeated request starts
-///   the run again. It doesn't with [`answer`](Self::answer), or in a process that is shutting
-///   down.
+/// - The refusal is `per_client`, so the client repeats its request, which starts the run again. It
+///   doesn't with [`answer`](Self::answer), or in a process that is shutting down.
 /// - If a run is replaced before its call has answered, the request that started it gets the
 ///   response for a [`Cancelled`] run. Requests that have joined it get the new run. An
 ///   [`answer`](Self::answer) that is waiting for it returns `None`.
@@ -126,8 +124,7 @@ impl Runs {
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll cancels the run. With a store, a future that is dropped later may or may not have
-    /// cancelled it.
+    /// poll cancels the run. With a store, a future dropped later may or may not have done so.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         self.cancel_run(key, last.into(), None).await
     }
@@ -152,8 +149,8 @@ impl Runs {
     ///
     /// If the run's process has died or can't reach the store, this method returns `false`. The run
     /// is [interrupted](super::Outcome::Interrupted) without `event` once that process can be
-    /// declared dead. Events that were not exported are then lost, and the bodies of clients that
-    /// have seen them fail.
+    /// declared dead. Events that were not exported are lost, and the bodies of clients that have
+    /// seen them fail.
     ///
     /// # Cancel safety
     ///

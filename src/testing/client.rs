@@ -13,8 +13,7 @@ use super::stream::{Opened, TIME_LIMIT, TestStream};
 use crate::connection::LastEventId;
 use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
-/// A client that opens event streams directly on a service, without a server, with the headers of
-/// an `EventSource`.
+/// A client that opens event streams on a service like an `EventSource`, without a server.
 ///
 /// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests' body is
 /// an empty `String`, unless you set [another type](Self::request_body). The service is dropped
@@ -116,13 +115,13 @@ where
     /// received, even if the test hasn't read that message. Unlike an `EventSource`, the client
     /// doesn't wait for the reconnection time.
     ///
-    /// If you cut off the new stream before it has sent an id, the old id is sent again. To test a
-    /// reconnection to another process, as behind a load balancer, pass a stream from another
-    /// service's `TestClient`.
+    /// If you cut off the new stream before it has sent an id, the old id is sent again. To
+    /// reconnect to another process, as behind a load balancer, pass a stream from its service's
+    /// `TestClient`.
     ///
     /// # Panics
     ///
-    /// Panics if the stream was not opened by a `TestClient`, or if the id cannot be the value of a
+    /// Panics if the stream is not from a `TestClient`, or if the id can't be the value of a
     /// header.
     #[track_caller]
     pub fn reconnect(&mut self, stream: TestStream) -> impl Future<Output = TestStream> {

@@ -11,8 +11,7 @@ use crate::hub::{Hub, HubState, PublishError};
 use crate::{BoxError, lock::lock};
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker. Connect each hub
-/// with a clone: all clones share the events. A test can make it fail as a broker on a network
-/// does.
+/// with a clone: all clones share the events. A test can make it fail as a real broker does.
 ///
 /// ```
 /// use tower_sse::{Event, hub::{Hub, PublishError}, testing::MemoryBroker};
@@ -93,8 +92,7 @@ impl MemoryBroker {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Publishes the next `events` events without an acknowledgement: each call fails with
-    /// [`PublishError::Unknown`].
+    /// Publishes the next `events` events, but each call fails with [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }

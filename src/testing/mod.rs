@@ -1,5 +1,4 @@
-//! Testing your handlers: a client that reads event streams and resumes them, without a server
-//! (feature `testing`).
+//! Testing your handlers with a client that reads streams and resumes them (feature `testing`).
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
@@ -50,8 +49,8 @@
 //! ```
 //!
 //! A test doesn't hang: a method panics if what it awaits doesn't come within [30
-//! seconds](TestStream::time_limit). The panic names the line that called the method, and lists
-//! what was received:
+//! seconds](TestStream::time_limit). The panic names the caller's line, and lists what was
+//! received:
 //!
 //! ```text
 //! still waiting for message 2 of 3 after 30s, at tests/count.rs:21:39
@@ -62,9 +61,9 @@
 //!
 //! # Endless streams, time and heartbeats
 //!
-//! [`take`](TestStream::take) reads the next events of a stream that doesn't end. You don't have to
-//! wait for heartbeats and timeouts: pause tokio's clock. It then jumps to the next timer whenever
-//! all tasks wait.
+//! [`take`](TestStream::take) reads the next events of a stream that doesn't end. Pause tokio's
+//! clock to skip the waits for heartbeats and timeouts: it jumps to the next timer when all tasks
+//! wait.
 //!
 //! ```
 //! use std::time::Duration;
@@ -172,8 +171,7 @@
 //! - compression, proxies and their timeouts, HTTP/2
 //! - browsers
 //!
-//! Don't pause the clock in such tests: it jumps while the test waits for the socket, and every
-//! timeout fires.
+//! Don't pause the clock in such tests: it jumps while they wait for the socket, and timeouts fire.
 
 mod client;
 #[cfg(feature = "hub")]

@@ -18,8 +18,7 @@ pub(super) struct StreamReader {
     pub(super) messages: VecDeque<Message>,
     pub(super) comments: VecDeque<String>,
     pub(super) end: Option<End>,
-    /// The number of empty frames, empty lines and events without data since the last message or
-    /// comment.
+    /// The number of empty frames, empty lines and events without data since the last item.
     empties: usize,
     received: Received,
 }

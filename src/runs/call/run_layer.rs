@@ -14,13 +14,11 @@ use crate::BoxError;
 use crate::runs::{InvalidKey, RunBody, RunKey, Runs, answer};
 
 impl Runs {
-    /// Creates a layer that makes the event streams of a service resumable. The service needs no
-    /// change.
+    /// Creates a layer that makes the event streams of a service resumable, without changes to it.
     ///
     /// `key` returns the key of a request's run, or `None` to let the request pass unchanged. Put
     /// the layer inside of [`SseLayer`](crate::SseLayer) and of layers that authenticate. The
-    /// [module](crate::runs) has an example, and [`RunLayer`] says how requests and responses are
-    /// handled.
+    /// [module](crate::runs) has an example, and [`RunLayer`] the rules for requests and responses.
     pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
     where
         K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
@@ -153,8 +151,7 @@ opaque_debug!(RunService<S, K>);
 
 pin_project! {
     /// The response future of [`RunService`]. If the request has a key, dropping it detaches the
-    /// client, and the call continues. Without a key, it also drops the future of the inner
-    /// service.
+    /// client, and the call continues. Without a key, it also drops the inner future.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

@@ -106,8 +106,8 @@ impl Runs {
         })
     }
 
-    /// Starts a run that records the stream of `source`, and cancels the previous run with this
-    /// key, if any.
+    /// Starts a run that records the stream of `source`, and cancels the key's previous run, if
+    /// any.
     ///
     /// Use this method if successive answers share a key, such as the turns of a chat. [Runs
     /// without the layer](crate::runs#runs-without-the-layer) has an example.
@@ -188,8 +188,7 @@ impl Runs {
 
 impl Runs {
     /// Returns the run with this key, or starts one, as [`start`](Self::start) does. The future of
-    /// `call` returns the stream to record, or an `Err` with the response for the client, such as a
-    /// model's `429`.
+    /// `call` returns the stream to record, or an `Err` with a response, such as a model's `429`.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -215,25 +214,22 @@ impl Runs {
     /// # _ = chat;
     /// ```
     ///
-    /// - The future of `call` runs on the task of the run, so it continues if the client
-    ///   disconnects.
+    /// - The future of `call` runs on the run's task, so it continues if the client disconnects.
     /// - An `Err` is returned to the caller that started the run, or dropped if that caller no
     ///   longer waits. It's not recorded, and the key is free again. Requests that wait for the run
-    ///   then try to start one themselves, but a waiting [`answer`](Self::answer) call returns
-    ///   `None`.
+    ///   then try to start one themselves, except that [`answer`](Self::answer) returns `None`.
     /// - Until the future of `call` is ready, the run counts as starting. If it ends before that,
     ///   the caller that started it gets the ended run, and from [`Run::answer`] the response for
     ///   [such a run](Self#answers).
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`start`](Self::start). An `Err` of `call` is returned as
-    /// `Ok(Err(_))`.
+    /// Returns the errors of [`start`](Self::start). An `Err` of `call` becomes `Ok(Err(_))`.
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime. A panic of `call` or of its future propagates, and the key
-    /// is free again.
+    /// Panics outside a tokio runtime. A panic of `call` or its future propagates, and frees the
+    /// key.
     ///
     /// # Cancel safety
     ///

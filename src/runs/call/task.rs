@@ -193,8 +193,7 @@ pub(crate) enum Answer<B, E> {
     Stream(Parts),
     /// Anything else, with the guard of the call's `Disconnect` if it has one.
     Other(Result<Response<B>, E>, Option<DisconnectGuard>),
-    /// The payload of a panic. It's leaked if no client receives it, because dropping it could
-    /// panic again.
+    /// The payload of a panic. Leaked if no client receives it: dropping it could panic again.
     Panic(ManuallyDrop<Box<dyn Any + Send>>),
 }
 

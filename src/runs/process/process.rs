@@ -156,8 +156,7 @@ impl Process {
         is_cancelled
     }
 
-    /// Evicts ended runs that no client reads, then the events of mirrors, then all other ended
-    /// runs.
+    /// Evicts ended runs that no client reads, then the events of mirrors, then other ended runs.
     pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
@@ -397,8 +396,7 @@ pub enum Claim {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To attach to a run that is starting or running, or has completed. Any other run leaves the
-    /// key free.
+    /// To attach to a run that is starting, running or completed. Others leave the key free.
     Attach,
     Replace,
 }

@@ -274,8 +274,7 @@ impl Phase {
         }
     }
 
-    /// Returns whether a client without an id attaches to a run in this phase. Otherwise, it starts
-    /// another.
+    /// Returns whether a client without an id attaches to the run, or starts another.
     pub const fn is_usable(self) -> bool {
         self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
     }
@@ -392,8 +391,7 @@ impl Readers {
     }
 }
 
-/// Work that is done once all locks are released, because it runs code of the program or of a
-/// runtime.
+/// Work for when all locks are released, because it runs code of the program or a runtime.
 #[derive(Debug, Default)]
 pub(crate) struct Deferred {
     pub(crate) drops: DeferredDrops,
@@ -416,8 +414,7 @@ impl Deferred {
     }
 }
 
-/// Returns `None` if the event has neither a name nor data, or has more than `limit` bytes on the
-/// wire.
+/// Returns `None` if the event has neither name nor data, or more than `limit` bytes on the wire.
 pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     let mut bytes = Encoded::from(event).into();
     let mut cutter = Cutter::default();
