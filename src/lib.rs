@@ -7,8 +7,7 @@
 //!
 //! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer, transform or cache the
 //! stream, and sends a heartbeat after 15 seconds without a byte. Options end your streams at
-//! shutdown, limit their number, and count them. A [hub] keeps recent events, and sends what a
-//! client missed.
+//! shutdown, limit and count them. A [hub] keeps recent events, and sends clients what they missed.
 //!
 //! # A layer around what you have
 //!
@@ -175,9 +174,9 @@
 //! - metrics for Prometheus, from one process or several: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
-//! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart), and
-//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) over a bad
-//!   network
+//! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart)
+//! - the same, where you can cut the network:
+//!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs)
 //! - an MCP server whose shutdown waits for calls in progress: [`mcp`](guide::mcp)
 //! - GraphQL subscriptions: [`graphql`](guide::graphql)
 //! - an AG-UI agent and an A2A server: [`agents`](guide::agents)
@@ -198,8 +197,8 @@
 //! - `axum`: handlers extract [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects),
 //!   and return [`StreamOptions`] with a response. Closures such as
 //!   [`on_error`](SseLayer::on_error) receive [your own
-//!   error](guide::errors#the-error-of-the-program) without the `axum::Error` around it. Depends on
-//!   axum-core only.
+//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it. The feature
+//!   depends on axum-core only.
 //! - `filter`: the module [`filter`].
 //! - `hub`: the module [`hub`].
 //! - `json`: [`Json`] and [`Event::json_data`].

@@ -3,8 +3,7 @@
 //! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
 //! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL
 //! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for processes of one machine
-//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, in
-//!   tests
+//! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
 //! With PostgreSQL and SQLite, programs can also publish in their own transactions. The three
 //! crates have the same interface: to change from one to another, change the dependency, its `use`,
@@ -29,7 +28,7 @@ pub use crate::event::event::Fields;
 pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 
 /// An engine that carries events between the hubs of several processes, which then act as one.
-/// [`Hub::connect`](crate::hub::Hub::connect) takes any of the [existing ones](super).
+/// [`Hub::connect`](crate::hub::Hub::connect) takes a broker, such as an [existing one](super).
 ///
 /// # What a broker must do
 ///
@@ -45,12 +44,12 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    these is missing, the broker first reports a loss with the missing event's number, or a
 ///    higher one below the fed event's.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events that are at
-///    most [`Feed::max_age`] old, and older ones if it likes. If older events are left out or no
+///    most [`Feed::max_age`] old, and possibly older ones. If older events are left out or no
 ///    longer exist, it first reports a loss with the number of the newest such event. Otherwise, a
 ///    client whose id has a lower number would miss events without a gap. An empty log can be new,
 ///    or have lost its events. If the broker can't tell, it begins the log with a special entry, a
-///    *mark*, and each process that reads the mark reports a loss (rule 4). A client on its first
-///    visit receives no gap for this mark.
+///    *mark*, and each process that reads it reports a loss (rule 4). A client on its first visit
+///    receives no gap for this mark.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
 ///    nothing is published. Before it reports a loss, it feeds all earlier events that it has.
 ///    - *The log has lost events:* the server has returned to an older state, or an event that was
@@ -68,8 +67,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    succeeds or fails, `publish` publishes the event at most once. It returns within a time limit
 ///    that the broker sets, even if thousands of calls are in flight. If the server's commits are
 ///    slow, commit the waiting events together.
-/// 7. **Send nothing before the first poll** of the future of `publish`. If the future is dropped
-///    later, the event may or may not be published, but other calls must not be affected.
+/// 7. **Send nothing before the first poll** of `publish`'s future. If the future is dropped later,
+///    the event may or may not be published, but other calls must not be affected.
 /// 8. **Keep every [field](crate::Event::fields).** The topic, the data and the comment can be any
 ///    text, even empty text or text with line feeds and quotes. The broker refuses an event that it
 ///    can't keep, with a reason that names the limit.
@@ -202,7 +201,7 @@ impl Feed {
         result
     }
 
-    /// Drops a hub whose last owner has left while it was fed, on a thread of its own. The
+    /// Drops a hub on a thread of its own, after its last owner left while it was fed. The
     /// publisher's `drop` may take locks that the broker holds here, or wait for this thread.
     #[cold]
     fn drop_elsewhere(&self, hub: HubState) {

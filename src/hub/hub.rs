@@ -58,7 +58,7 @@ impl Hub {
         self.shared.topics.get(topic).map_or(0, |topic| topic.lock().subscribers as usize)
     }
 
-    /// Returns the names of all topics that have subscriptions or keep events, in any order.
+    /// Returns the topics that have subscriptions or keep events, in no particular order.
     #[must_use]
     pub fn topics(&self) -> Vec<Arc<str>> {
         self.shared.topics.all().iter().map(|topic| Arc::clone(topic.name())).collect()
@@ -89,8 +89,8 @@ opaque_debug!(Hub);
 
 /// Publishing.
 impl Hub {
-    /// Publishes an event to all subscribers of a topic, and while it's kept, to clients that
-    /// reconnect.
+    /// Publishes an event to all subscribers of a topic. While it's kept, clients that reconnect
+    /// receive it too.
     ///
     /// The publisher never waits for a slow client. Without a broker, the future is ready at its
     /// first poll. With a [broker](Self::connect), it's ready when the broker has acknowledged the
@@ -141,7 +141,8 @@ impl Hub {
     /// - A subscription to only this topic ends after the event. A subscription to several topics
     ///   ends once all of them have ended.
     /// - A client that reconnects receives the events that it missed, and its stream ends. If it
-    ///   missed nothing, [`Subscription::response`](super::Subscription::response) decides.
+    ///   missed nothing, [`Subscription::response`](super::Subscription::response) says what it
+    ///   gets.
     /// - From then on, publishing to the topic fails with [`PublishError::Ended`]. Once the last
     ///   event exceeds the [age limit](super::HubBuilder::retention), the name is free, and the
     ///   next event starts the topic again. With a broker, set the same age in all processes.
@@ -151,7 +152,7 @@ impl Hub {
     ///   broker may acknowledge an event that follows the end, although no client receives it.
     /// - If a broker loses the end of a topic, a new process can publish to the topic. A process
     ///   that has received the end drops the event, unless the broker has reported this loss to it.
-    ///   All others start the topic again.
+    ///   In all other processes, the event starts the topic again.
     ///
     /// # Errors
     ///
@@ -175,8 +176,8 @@ impl Hub {
     ///
     /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
     /// before this call and those published later. A client that reconnects receives the gap among
-    /// the events that it missed. A client on its first visit receives no gap from before. In a
-    /// topic with [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
+    /// the events that it missed. A first visit includes no earlier gap. In a topic with
+    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. A program in
     /// another language, or a transaction of PostgreSQL, can publish it too, as an event with the

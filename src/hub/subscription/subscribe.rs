@@ -54,12 +54,12 @@ impl Subscribe {
     /// first, then query, and send the result as the [greeting](Self::greeting). The client misses
     /// no change if each change is committed before it is published.
     ///
-    /// A first visit then gets no older event: neither [`recent`](Self::recent) nor
-    /// [latest](crate::Retention::latest) ones. A client that reconnects receives the events that
+    /// Then [`recent`](Self::recent) has no effect, and a first visit gets no older
+    /// [latest](crate::Retention::latest) event. A client that reconnects receives the events that
     /// it missed. If the hub can't send all of them, the client receives a gap for each topic, the
     /// greeting, and then the events after `position`. A connected client that misses events
-    /// receives a gap. With [`GapPolicy::ReportAndEnd`], this gap ends its stream, and it gets the
-    /// gaps of all topics and the greeting when it reconnects.
+    /// receives a gap. With [`GapPolicy::ReportAndEnd`], this ends its stream, and when it
+    /// reconnects, it gets a gap for each topic and the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -81,12 +81,13 @@ impl Subscribe {
     }
 
     /// Holds back the events that come within `window` after a sent event, and then sends them
-    /// together. This saves writes in topics with many small events. Off (zero) by default.
+    /// together. This saves writes in topics with many small events. The default, zero, turns it
+    /// off.
     ///
     /// The first event after a pause is sent at once, and opens a window. A greeting and gaps count
     /// as events. If held events are evicted from their topic, the client receives a
-    /// [gap](GapPolicy). When the hub is [closed](crate::hub::Hub::close), the stream ends after
-    /// the window.
+    /// [gap](GapPolicy). When the hub is [closed](crate::hub::Hub::close), the stream ends once its
+    /// window is over.
     ///
     /// # Panics
     ///
@@ -101,20 +102,20 @@ impl Subscribe {
     /// before the [`recent`](Self::recent) events. It takes the place of the event
     /// [`start`](Self::start_event).
     ///
-    /// The hub replaces the id of `event` by the position at which the stream starts. A client with
-    /// a malformed last event id also receives the greeting, after the gaps of its topics, unless
-    /// these [end](GapPolicy::ReportAndEnd) the stream.
+    /// The hub replaces the id of `event` with the position at which the stream starts. A client
+    /// with a malformed last event id also receives the greeting, after the gaps of its topics,
+    /// unless these [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
-    /// reconnects and may have missed events then gets the greeting after gaps, which never end the
-    /// stream.
+    /// reconnects and may have missed events then gets the greeting after its gaps, which never end
+    /// the stream.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
     }
 
     /// Sets whether a client on its first visit receives an event named `start`, before all others.
-    /// By default, only an `EventSource` does. With `true`, every client does, with `false` none.
+    /// By default, only an `EventSource` does. With `true`, every client does; with `false`, none.
     ///
     /// The event has empty data, and its id is the position at which the stream starts. If the
     /// client disconnects before any other event, it reconnects with this id, and receives the
@@ -149,11 +150,11 @@ impl Subscribe {
     /// | an id of another hub, for example from before a restart | all kept events, with a gap before the events of each topic, except for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// - After an id of another hub, the gap of a topic that has evicted events has the id of its
-    ///   newest evicted event. Events of other topics can come first.
+    /// - If the id is of another hub, a topic's gap has the id of its newest evicted event, if any.
+    ///   Events of other topics can come first.
     /// - A client of several topics that disconnects before it has received all its
     ///   [`recent`](Self::recent) or latest events may receive a spurious gap when it reconnects.
-    ///   This needs a topic that has evicted an event newer than the oldest of these.
+    ///   This happens only if a topic has evicted an event that is newer than the oldest of these.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, only a client whose
     ///   id is older than the loss receives a gap for each topic.
     /// - A subscription without topics ends at once.

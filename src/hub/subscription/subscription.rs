@@ -137,7 +137,7 @@ impl Subscription {
     }
 
     /// Returns whether all topics have [ended](crate::hub::Hub::end) and the client has received
-    /// everything. Returns `false` without topics, and after the stream has ended.
+    /// everything. `false` for a subscription without topics, and after the stream has ended.
     ///
     /// If you wrap a subscription in another stream, check this first. If it's `true`, return the
     /// subscription's [`response`](Self::response) instead.
@@ -172,7 +172,7 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Returns the response to a request. With feature `axum`, a handler can return `self`.
+    /// Returns the response to a request. With feature `axum`, a handler can return `self` as well.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
@@ -537,7 +537,7 @@ impl Subscription {
     }
 }
 
-/// What a subscription does if its client may have missed events. They were evicted, a
+/// What a subscription does if its client may have missed events: they were evicted, a
 /// [broker](crate::hub::Hub::connect) lost them, or the program [reports a
 /// gap](crate::hub::Hub::gap).
 ///
