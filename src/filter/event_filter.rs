@@ -5,7 +5,7 @@ use http::Response;
 
 use crate::{BoxError, decode::EventRef, event::Encoded};
 
-/// A filter for the events of one stream, called the *source*. It holds state, such as a count.
+/// A filter for the events of one stream, called the *source*. It can hold state, such as a count.
 ///
 /// ```
 /// use tower_sse::decode::EventRef;
@@ -37,8 +37,8 @@ pub trait EventFilter {
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
     /// Decides how the client's stream ends. Called when the source ends, unless the stream has
-    /// already ended: by an earlier verdict, or at an event that was too large without
-    /// [`pass_oversized`](super::FilterLayer::pass_oversized).
+    /// already ended, by an earlier verdict or at an event that was [too
+    /// large](super::FilterLayer::pass_oversized).
     ///
     /// Events in the verdict are sent before the stream ends or fails. An incomplete last event
     /// that has passed follows them, unless the verdict fails the stream or rejects the response.
@@ -105,8 +105,8 @@ pub enum Verdict {
     Replace(Encoded),
     /// These events are sent, followed by the unchanged event.
     Insert(Encoded),
-    /// These events, if any, are sent in its place. The stream ends cleanly, and the source is
-    /// dropped.
+    /// These events, if any, are sent in the event's place. The stream then ends cleanly, and the
+    /// source is dropped.
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent. An outer
     /// [`SseLayer`](crate::SseLayer) delays the failure until the server can [write earlier

@@ -70,8 +70,8 @@ impl RunsBuilder {
     /// or its body fails if it's attached.
     ///
     /// A new run starts only if [`max_memory`](Self::max_memory) can hold one of this size for each
-    /// running run, and for the new one. If it's too small for any, one run at a time may start,
-    /// and keeps less.
+    /// running run, and for the new one. If it can't hold even one, runs start one at a time, and
+    /// keep less.
     ///
     /// # Age
     ///
@@ -84,7 +84,7 @@ impl RunsBuilder {
     ///
     /// # Panics
     ///
-    /// Panics if the size is zero, or if `retention` limits the number of events, as topics can.
+    /// Panics if the size is zero, or if `retention` limits the number of events: only topics can.
     #[track_caller]
     pub fn retention(mut self, retention: Retention) -> Self {
         let (bytes, age) = retention.of_run();
@@ -123,10 +123,10 @@ impl RunsBuilder {
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
     /// its end. A second limit of the same size applies to what this process's runs take in the
-    /// store, which is
-    /// [estimated](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits).
-    /// Above it, the process deletes ended runs from the store, first those whose key a newer run
-    /// has taken, and otherwise in the order of their ends there.
+    /// store: in Redis, [an
+    /// estimate](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits).
+    /// Above this limit, the process deletes ended runs from the store, first those whose key a
+    /// newer run has taken, and then in the order of their ends.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -150,8 +150,8 @@ impl RunsBuilder {
     }
 
     /// Sets how long a run continues without a client, before it ends as
-    /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. `Duration::MAX` is no
-    /// limit.
+    /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. `Duration::MAX` turns
+    /// it off.
     ///
     /// The time counts from the start of the run, or from when the last client detached. A client
     /// that waits for the call's answer counts as attached.
@@ -213,7 +213,7 @@ impl RunsBuilder {
     /// process [soon](super#several-processes) calls its own closures for the run.
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or
-    /// interrupted before it has answered. It isn't called if the answer is no event stream.
+    /// interrupted before it has answered. It isn't called if the answer is not an event stream.
     ///
     /// The closures are called in the order in which you added them, on the thread that ends the
     /// run, while no lock of the `Runs` is held. Their panics are caught.

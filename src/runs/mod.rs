@@ -36,7 +36,7 @@
 //! Your handler needs no change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an
 //! `EventSource`, [add a `GET` route](crate::guide::runs_clients#eventsource), which attaches
-//! clients and never starts a run. For other clients, see [their page](crate::guide::runs_clients).
+//! clients and never starts a run. [This page](crate::guide::runs_clients) has the other clients.
 //! [A table](#a-hub-or-a-run) shows when a [hub](crate::hub) fits better.
 //!
 //! # Keys
@@ -193,7 +193,7 @@
 //! The bodies of clients that read the run through another process fail [soon][lease], and an
 //! `EventSource` gets [`interrupted`](#half-an-answer) instead. If these clients repeat their
 //! requests without an id, the first request starts a new run, and the others join it. A process
-//! without contact to the store for one *lease* period can be declared dead too.
+//! that has lost contact with the store for one *lease* period can be declared dead too.
 //!
 //! Within two and a quarter lease periods, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) with [`Interrupted`](Outcome::Interrupted), even if no client

@@ -114,7 +114,7 @@ pub enum StartError {
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
     /// The request has a last event id, but no run has the request's key. With a
-    /// [store](super#several-processes), also if the id is of another run.
+    /// [store](super#several-processes), this is also the error if the id is of another run.
     NotFound,
     /// No run could be returned, and a new one might duplicate it. The cause is one of these:
     ///

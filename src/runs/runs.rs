@@ -33,8 +33,8 @@ use crate::{connection::LastEventId, event::Event};
 ///   an id, [`replace`](Self::replace) always starts a run, in place of any run that has the key.
 /// - [`answer`](Self::answer) never starts a run: it returns `None` if no run has the key. For a
 ///   request without an id, it sends all events of a kept run, however the run ended.
-/// - A request gets `404` if the run has not assigned its id, or if the client still needs an
-///   evicted event. For an id, an `EventSource` gets the event
+/// - A request gets `404` if its id is not one of the run's, or if the client still needs an
+///   evicted event. An `EventSource` with an id gets the event
 ///   [`interrupted`](super#half-an-answer) instead.
 /// - The sequence number 0 stands for the beginning: the id `epoch-0` gets all events.
 /// - At a limit or during a shutdown, a request that would start a run is refused. `replace` can
@@ -124,7 +124,8 @@ impl Runs {
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll cancels the run. With a store, a future dropped later may or may not have done so.
+    /// poll cancels the run. With a store, the run may or may not be cancelled if the future is
+    /// dropped later.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         self.cancel_run(key, last.into(), None).await
     }

@@ -217,7 +217,8 @@ impl Runs {
     /// - The future of `call` runs on the run's task, so it continues if the client disconnects.
     /// - An `Err` is returned to the caller that started the run, or dropped if that caller no
     ///   longer waits. It's not recorded, and the key is free again. Requests that wait for the run
-    ///   then try to start one themselves, except that [`answer`](Self::answer) returns `None`.
+    ///   then try to start one themselves, but a waiting [`answer`](Self::answer) call returns
+    ///   `None`.
     /// - Until the future of `call` is ready, the run counts as starting. If it ends before that,
     ///   the caller that started it gets the ended run, and from [`Run::answer`] the response for
     ///   [such a run](Self#answers).
@@ -228,8 +229,8 @@ impl Runs {
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime. A panic of `call` or its future propagates, and frees the
-    /// key.
+    /// Panics outside a tokio runtime. If `call` or its future panics, the panic propagates, and
+    /// the key is free again.
     ///
     /// # Cancel safety
     ///
