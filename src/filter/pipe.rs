@@ -96,7 +96,7 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Returns whether the stream has ended, even before the source's end, and everything is sent.
+    /// Returns whether the stream has ended, at its source's end or earlier, and all is sent.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()
@@ -223,8 +223,7 @@ impl<F: EventFilter> Flow<F> {
         Some(self.apply(verdict, FilterOutcome::Stopped))
     }
 
-    /// Returns whether the head is sent, which ends rejections. The result doesn't depend on
-    /// frames.
+    /// Returns whether the head is sent, after which nothing can be rejected, whatever the frames.
     pub(super) const fn releases_head(&self) -> bool {
         !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
     }
@@ -395,7 +394,7 @@ pub(super) struct FilterGuard<F: EventFilter> {
     filter: Option<F>,
     pub(super) report: FilterEnd,
     start: Option<Instant>,
-    /// Set while the filter, the source or the service is being called, and after its panic.
+    /// Set while the filter, the source or the service is being called, and after one has panicked.
     pub(super) is_calling: bool,
 }
 
@@ -410,7 +409,7 @@ impl<F: EventFilter> FilterGuard<F> {
         }
     }
 
-    /// Notes that code of the program is about to be called. Returns an error after its panic.
+    /// Notes that code of the program is about to be called. Fails if such code has panicked.
     #[inline]
     pub(super) fn enter(&mut self) -> Result<(), BoxError> {
         if self.is_calling {

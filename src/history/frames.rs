@@ -15,8 +15,8 @@ const EXAMINED_PER_ACCESS: usize = 4;
 const ENTRY_MEMORY: usize = 170;
 
 /// The frames of a log: copies of consecutive events in one buffer. The newest few are kept, and
-/// count as memory of the log. Subscribers share any other while a client holds it, by weak
-/// references.
+/// count as memory of the log. Weak references let subscribers share the others while a client
+/// holds them.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,

@@ -13,7 +13,7 @@ pub struct HubStats {
     pub topics: usize,
     /// The number of events that are kept.
     pub events: usize,
-    /// The number of subscriptions in this process: one for each topic of each subscription.
+    /// The number of subscriptions in this process, counted once for each of their topics.
     pub subscribers: usize,
     /// The number of events that were evicted since the hub was created, without those that a newer
     /// event [replaced](crate::Retention::latest).

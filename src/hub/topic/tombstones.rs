@@ -63,7 +63,7 @@ impl Tombstones {
         }
     }
 
-    /// Removes a topic's tombstone. Otherwise, returns an upper bound of the newest evicted event.
+    /// Removes and returns a tombstone, or an upper bound of the newest evicted event.
     pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
             Some(tombstone) => {
