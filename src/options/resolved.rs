@@ -64,8 +64,8 @@ impl ResolvedOptions {
         Some(IdleInterval { length, grid: Some(self.grid) })
     }
 
-    /// Returns the reconnection time that the stream of this client starts with, by default only
-    /// for an `EventSource`: some other clients take a block without data for an event.
+    /// Returns the reconnection time at the start of this client's stream. The default is only for
+    /// an `EventSource`, because some other clients take a block without data for an event.
     pub(crate) fn first_retry(&self, client: Client) -> Option<Retry> {
         match self.merged.retry {
             Some(set) => set,
@@ -74,16 +74,16 @@ impl ResolvedOptions {
         }
     }
 
-    /// Returns the lines that the stream starts with, or no bytes if there are none. The last ones
-    /// are the event `start`.
+    /// Returns the lines that the stream starts with, which end with the event `start`, or no
+    /// bytes.
     pub(crate) fn preamble(&self, retry: Option<Retry>, start: Bytes) -> Bytes {
         let retry = retry.map(Retry::line).unwrap_or_default();
         let padding = self.merged.padding.as_deref().cloned().unwrap_or_default();
         joined(joined(retry, padding), start)
     }
 
-    /// Returns the first lines of a stream whose source has not answered yet. Some proxies hold the
-    /// head back until the first byte of the body.
+    /// Returns the first lines of a stream whose source hasn't answered yet, because some proxies
+    /// hold the head back until the body's first byte.
     pub(crate) fn first_sign(&self) -> Bytes {
         self.heartbeat().map_or(Bytes::from_static(b":\n"), |it| it.between_events().clone())
     }
@@ -104,9 +104,8 @@ impl ResolvedOptions {
     }
 
     /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
-    ///
-    /// If the farewell has a `retry` line of its own, no other one is added, because some clients
-    /// reject two such lines in one block.
+    /// If the farewell has a `retry` line, no other one is added: some clients reject a block with
+    /// two.
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.merged.farewell.clone().flatten().unwrap_or_default();
         let retry = if has_retry_line(&farewell) { Bytes::new() } else { self.reconnection_time() };
@@ -117,11 +116,11 @@ impl ResolvedOptions {
         self.drain().retry_line()
     }
 
-    /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or
+    /// Returns the event into which `on_error` turns `error`, or `None` if `on_error` is not set or
     /// panics, or if the event has neither data nor a name.
     ///
     /// For an `EventSource` whose answer was [interrupted](Interrupted), the event has the id that
-    /// stops the client, and is [`interruption`] by default.
+    /// stops the client. By default, it is [`interruption`].
     pub(crate) fn event_for(&self, error: &BoxError, client: Client) -> Option<Bytes> {
         let to_event = self.merged.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
@@ -144,10 +143,11 @@ fn joined(first: Bytes, second: Bytes) -> Bytes {
 }
 
 impl ResolvedOptions {
-    /// Decides whether an error of the source is a cancellation. A reset connection is none: after
-    /// a clean end, the client would take a partial answer for the complete one.
+    /// Decides whether an error of the source is a cancellation. A reset connection isn't: after a
+    /// clean end, the client would take a partial answer for the complete one.
     pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
-        // Not of a host's own errors: tonic makes a `Cancelled` status of an upstream's reset.
+        // A host's own error doesn't count: tonic turns an upstream's reset into a `Cancelled`
+        // status.
         let error = program_error(&**error);
         is_cancelled_task(error)
             || self.cancellation_if.iter().any(|predicate| {

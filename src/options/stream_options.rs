@@ -9,14 +9,12 @@ use crate::callback::{Opaque, catch_panic};
 use crate::connection::CloseReport;
 use crate::event::{Encoded, Event};
 
-/// Options of a stream.
-///
-/// They can be set in three places:
+/// Options of a stream. You can set them in three places:
 ///
 /// - [`SseLayer::options`](crate::SseLayer::options) sets them for every stream of the layer.
-/// - Middleware outside of the layer, such as authentication, adds them to a request by
+/// - Middleware outside of the layer, such as authentication, adds them to a request with
 ///   [`merge_into_extensions`](Self::merge_into_extensions).
-/// - Handlers, and middleware inside of the layer, add them to a response by
+/// - Handlers, and middleware inside of the layer, add them to a response with
 ///   [`merge_into`](Self::merge_into).
 ///
 /// ```
@@ -32,33 +30,33 @@ use crate::event::{Encoded, Event};
 /// With feature `axum`, a handler can also return them as a part of its response:
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
-/// Each option is documented at the method of [`SseLayer`](crate::SseLayer) with the same name,
-/// except for [`end_when`](Self::end_when), which `SseLayer` does not have.
+/// Each option is documented at the method of the same name on [`SseLayer`](crate::SseLayer),
+/// except [`end_when`](Self::end_when), which exists only here.
 ///
 /// # Precedence
 ///
-/// An option of a request overrides the same option of the layer, and an option of a response
-/// overrides both. There are two exceptions:
+/// A request's option overrides the layer's, and a response's overrides both. There are two
+/// exceptions:
 ///
-/// - If a stream has several maximum ages, the layer applies the one that ends the stream soonest.
+/// - Of several maximum ages, the one that ends the stream first applies.
 /// - All closures of [`on_close`](Self::on_close) are called.
 ///
 /// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. These options accumulate instead, and all
-/// except `on_close` exist only on [`SseLayer`](crate::SseLayer):
+/// Setting an option again replaces its earlier value. The following options accumulate instead.
+/// All but `on_close` exist only on [`SseLayer`](crate::SseLayer):
 ///
 /// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called,
-///   the layer's first, then the request's, then the response's, each in the order in which they
-///   were set.
+///   the layer's first, then the request's, then the response's, each in the order in which you set
+///   them.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
 ///   closure returns `true`.
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in
 ///   order.
 ///
-/// The methods `without_…` turn off an option that is set by default, or that was set before. A
-/// [`padding`](Self::padding) of zero bytes turns padding off. The other options cannot be turned
-/// off: a route that must not have one needs its own layer.
+/// The `without_…` methods turn off an option that is on by default, or that was set before. Zero
+/// bytes of [`padding`](Self::padding) turn padding off. You can't turn off the other options: a
+/// route that must not have one needs its own layer.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -80,7 +78,7 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Creates `StreamOptions` in which no option is set.
+    /// Creates options, none of which is set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -121,8 +119,7 @@ impl StreamOptions {
         self
     }
 
-    /// Starts the stream with padding, or with none if `bytes` is zero; see
-    /// [`SseLayer::padding`](crate::SseLayer::padding).
+    /// Starts the stream with [padding](crate::SseLayer::padding), or with none if `bytes` is zero.
     ///
     /// # Panics
     ///
@@ -146,20 +143,20 @@ impl StreamOptions {
         self
     }
 
-    /// Ends the stream when the token is cancelled. The stream ends like one that
-    /// [`Streams`](crate::streams#how-closed-streams-end) closes, except that it still counts in
-    /// [`Streams::count`](crate::streams::Streams::count) while its client does not read.
+    /// Ends the stream when you cancel the token, for example because its job was deleted or a
+    /// periodic check has failed. To end all streams of a user, use [`streams`](crate::streams)
+    /// instead.
     ///
-    /// Use it, for example, to end a stream when its job is deleted or a periodic check fails. To
-    /// end the streams of a user, use [`streams`](crate::streams) instead.
+    /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end), but
+    /// it still counts in [`Streams::count`](crate::streams::Streams::count) while its client
+    /// doesn't read. A [run](crate::runs) that the client reads continues.
     ///
     /// Use a separate token for each response, because cancelling a token ends every stream that
-    /// has it. In the [options of a layer](crate::SseLayer::options), these are all its streams,
-    /// including those that open later. If the client reads a [run](crate::runs), the run
-    /// continues.
+    /// has it. In the [options of a layer](crate::SseLayer::options), that's every stream, even one
+    /// that opens later.
     ///
-    /// `take_until` on the source is different: it ends the source cleanly, so the
-    /// [terminator](Self::terminator) is sent, and half an answer looks complete.
+    /// You might use `take_until` on the source instead. That's a clean end: the
+    /// [terminator](Self::terminator) follows, and half an answer looks complete.
     ///
     /// ```
     /// use std::time::Duration;
@@ -190,14 +187,13 @@ impl StreamOptions {
 
     /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
     ///
-    /// This drain replaces the layer's whole drain, including its [`Drain::retry`].
+    /// It replaces the layer's whole drain, including its [`Drain::retry`].
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = Some(drain);
         self
     }
 
-    /// Sends an event when the shutdown ends the stream; see
-    /// [`SseLayer::farewell`](crate::SseLayer::farewell).
+    /// Sends a [farewell](crate::SseLayer::farewell) when the shutdown ends the stream.
     pub fn farewell(mut self, farewell: impl Into<Event>) -> Self {
         self.farewell = Some(last_event(farewell.into()));
         self
@@ -209,8 +205,7 @@ impl StreamOptions {
         self
     }
 
-    /// Sends an event after the source has ended cleanly; see
-    /// [`SseLayer::terminator`](crate::SseLayer::terminator).
+    /// Sends a [terminator](crate::SseLayer::terminator) after the source has ended cleanly.
     pub fn terminator(mut self, terminator: impl Into<Event>) -> Self {
         self.terminator = Some(last_event(terminator.into()));
         self
@@ -225,9 +220,9 @@ impl StreamOptions {
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
-    /// Adds these options to the options that a response already has, which `Extensions::insert`
-    /// would drop. Each option that is set here replaces the same option of the response, except
-    /// for [`max_age` and `on_close`](Self#precedence).
+    /// Adds these options to those that a response already has, which `Extensions::insert` would
+    /// drop. An option that is set here replaces the response's, except for [`max_age` and
+    /// `on_close`](Self#precedence).
     ///
     /// ```
     /// use http::Response;
@@ -241,9 +236,9 @@ impl StreamOptions {
         self.merge_into_extensions(response.extensions_mut());
     }
 
-    /// Adds these options to the options in the extensions of a request or a response, as
-    /// [`merge_into`](Self::merge_into) does. [Credentials that
-    /// expire](crate::guide::clients#credentials-that-expire) has an example.
+    /// Adds these options to those in the extensions of a request or a response, as
+    /// [`merge_into`](Self::merge_into) does. The guide has an
+    /// [example](crate::guide::clients#credentials-that-expire).
     pub fn merge_into_extensions(self, extensions: &mut Extensions) {
         let merged = match extensions.get() {
             Some(earlier) => self.over(earlier),
@@ -252,8 +247,8 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns these options, with those of `below` where these are not set. Of two maximum ages,
-    /// both count.
+    /// Returns these options, with `below`'s for those that are not set. Two maximum ages both
+    /// count.
     pub(super) fn over(self, below: &Self) -> Self {
         let both = match (&self.max_age, &below.max_age) {
             (Some(one), Some(other)) => Some(one.clone().and(other.clone())),
@@ -290,8 +285,7 @@ impl StreamOptions {
 
 /// Closures that are called when the stream fails or has closed.
 impl StreamOptions {
-    /// Turns an error of the source into the last event of the stream; see
-    /// [`SseLayer::on_error`](crate::SseLayer::on_error).
+    /// Turns an error of the source into the stream's [last event](crate::SseLayer::on_error).
     pub fn on_error<F>(mut self, to_event: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
@@ -304,9 +298,9 @@ impl StreamOptions {
     /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture what the handler
     /// knows, such as the user.
     ///
-    /// If no stream opens, the closure is not called: for a `HEAD` request, without a layer, or if
-    /// the layer replaces the response with a refusal, `204 No Content` or `406 Not Acceptable`. To
-    /// release a resource in these cases too, move a guard into the handler's stream.
+    /// It isn't called if no stream opens: for a `HEAD` request, without a layer, or if the layer
+    /// answers with a refusal, `204` or `406`. To release a resource in these cases too, move a
+    /// guard into the handler's stream.
     pub fn on_close<F>(mut self, callback: F) -> Self
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,

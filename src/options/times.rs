@@ -8,18 +8,15 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
 /// connection, and lets the server notice a peer that has vanished.
 ///
-/// The default is the comment line `:` after 15 seconds without a byte.
+/// By default, it's the comment line `:` after 15 seconds without a byte. It can be late by a
+/// sixteenth of the interval, because its time is rounded up.
 ///
-/// - A heartbeat is late by at most a sixteenth of the interval, because its time is rounded up.
-/// - A comment can be sent in the middle of an event, between two of its lines. A heartbeat that is
-///   an [event](Self::event) cannot, so the comment is sent instead. While the source is mid-line,
-///   heartbeats are skipped.
+/// - A comment fits between two lines of an event. A heartbeat that is an [event](Self::event)
+///   doesn't, so mid-event the comment is sent instead. Mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
 /// - No empty line follows the comment, because several clients would take it for an empty event.
 /// - A comment within an event has the line ending of the event's previous line. All other lines
 ///   that the layer or a [filter](crate::filter) inserts end in LF.
-/// - The npm package `@google/genai` discards the event after a comment. If clients use it, or if a
-///   page has a [watchdog](crate::guide::clients#a-watchdog), send an [event](Self::event).
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +40,7 @@ impl Heartbeat {
     /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
     /// Choose an interval shorter than every [idle timeout](crate::guide::proxies#idle-timeouts)
-    /// between client and server. Some polyfills of `EventSource` have one of 45 seconds.
+    /// between client and server. Some `EventSource` polyfills give up after 45 idle seconds.
     ///
     /// # Panics
     ///
@@ -60,9 +57,9 @@ impl Heartbeat {
         self
     }
 
-    /// Sends an event instead of the comment, so that a page can distinguish an idle source from a
-    /// broken connection. The event has no id. While the source is mid-event, the comment is sent
-    /// instead.
+    /// Sends an event instead of the comment, so page code can tell an idle source from a broken
+    /// connection by a [watchdog](crate::guide::clients#a-watchdog). The event has no id.
+    /// Mid-event, the comment is still sent.
     ///
     /// ```
     /// use std::time::Duration;
@@ -103,10 +100,10 @@ impl Default for Heartbeat {
 ///
 /// - [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream.
 /// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
-/// - [`Refusal::retry`](crate::Refusal::retry) sends it to a client that is refused.
+/// - [`Refusal::retry`](crate::Refusal::retry) sends it to a refused client, maybe as
+///   `Retry-After`.
 ///
-/// A client uses the last reconnection time that it has received. The time is sent as a `retry`
-/// line ([HTML][html]).
+/// It's sent as a `retry` line ([HTML][html]). A client uses the last one that it has received.
 ///
 /// ```
 /// use std::time::Duration;
@@ -129,15 +126,14 @@ pub struct Retry {
 const MAX: u64 = i32::MAX as u64;
 
 impl Retry {
-    /// Creates a reconnection time that is the same for every client, in whole milliseconds. A time
-    /// above 2³¹−1 milliseconds (24.8 days) is shortened to this maximum.
+    /// Creates the same reconnection time for every client, in whole milliseconds. A time above
+    /// 2³¹−1 milliseconds (24.8 days) is cut to this maximum.
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }
 
-    /// Creates a reconnection time that is drawn at random for each connection, from `min` to
-    /// `max`, both inclusive, in whole milliseconds. A bound above 2³¹−1 milliseconds (24.8 days)
-    /// is lowered to this maximum.
+    /// Creates a reconnection time that is drawn at random for each connection, from `min` to `max`
+    /// inclusive. Both are whole milliseconds, and cut to 2³¹−1 (24.8 days).
     ///
     /// # Panics
     ///
@@ -159,7 +155,7 @@ impl Retry {
     }
 
     pub(crate) fn line(self) -> Bytes {
-        // Not by an `Event`, which would take more allocations: a shutdown makes one for each stream.
+        // An `Event` would take more allocations, and a shutdown makes one line for each stream.
         let mut digits = itoa::Buffer::new();
         let time = digits.format(self.draw().as_millis() as u64);
         [b"retry: ", time.as_bytes(), b"\n"].concat().into()
@@ -180,14 +176,15 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 
 /// The maximum age of a stream.
 ///
-/// At this age, the layer ends the stream between events, and the client has to reconnect. Whether
-/// the body then ends cleanly or fails [depends on the
-/// client](crate::guide::clients#how-clients-reconnect). The answer to a call (a request by any
-/// method except `GET`) may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself.
+/// A stream that has reached this age ends between two events, and its client reconnects. Whether
+/// the body ends cleanly or fails [depends on the
+/// client](crate::guide::clients#how-clients-reconnect). The answer to a call (anything but a
+/// `GET`) may take up to 30 more seconds ([`grace`](Self::grace)).
 ///
 /// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
-/// always fails. The stream of a [client that does not
-/// read](crate::guide::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
+/// always fails. If the [client doesn't
+/// read](crate::guide::proxies#http2-clients-that-grant-no-window), its stream can outlive the
+/// maximum age.
 #[derive(Clone, Debug, PartialEq)]
 #[doc(alias = "timeout")]
 #[must_use]
@@ -202,17 +199,17 @@ pub struct MaxAge {
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
-    /// Creates a maximum age, which is counted from the first poll of the body.
+    /// Creates a maximum age, counted from the first poll of the body.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
-    /// is polled, even if it answers a call.
+    /// is polled. This also holds for the answer to a call.
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
 
-    /// Varies the maximum age of each stream at random by up to `fraction`, so that clients do not
-    /// all reconnect at the same time. With 0.1, streams end at 90 to 110 percent of the age. The
-    /// default is zero.
+    /// Varies the age of each stream at random by up to `fraction`, so clients don't all reconnect
+    /// at the same time. With 0.1, streams end at 90 to 110 percent of the age. The default is
+    /// zero.
     ///
     /// # Panics
     ///
@@ -224,9 +221,9 @@ impl MaxAge {
         self
     }
 
-    /// Sets how long the answer to a call (a request by any method except `GET`) may continue
-    /// beyond the maximum age. The default is 30 seconds. Set it to zero if no call may outlive the
-    /// age, for example that of a token.
+    /// Sets how long the answer to a call (anything but a `GET`) may continue beyond the maximum
+    /// age. The default is 30 seconds. Set zero if a call must not outlive the age either, for
+    /// example a token's.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -264,25 +261,23 @@ impl From<Duration> for MaxAge {
     }
 }
 
-/// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun.
+/// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun. The
+/// default is [`per_client`](Self::per_client).
 ///
-/// - [`per_client`](Self::per_client), the default: at once, except that the answer to a call (a
-///   request by any method except `GET`) may take up to 30 more seconds to end by itself.
-/// - [`at_once`](Self::at_once): at once, including answers to calls.
-/// - [`spread_over`](Self::spread_over): each at a random time within a window.
-/// - [`after`](Self::after): by themselves, or at the latest after a grace period.
-/// - [`never`](Self::never): only by themselves.
+/// An event that has begun is completed. Later events are dropped, even if they are ready, because
+/// the client resumes after the last event that it received. The stream's last bytes are a `retry`
+/// line and, if set, the [`farewell`](crate::SseLayer::farewell). Whether the body then ends
+/// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
-/// Whether the body then ends cleanly or fails [depends on the
-/// client](crate::guide::clients#how-clients-reconnect). An event that has begun is completed.
-/// Later events are dropped, even if they are ready, because the client resumes after the last
-/// event that it received. The last bytes are a `retry` line and, if set, the
-/// [`farewell`](crate::SseLayer::farewell).
+/// An event that has begun is completed. Later events are dropped, even if they are ready, because
+/// the client resumes after the last event that it received. The stream's last bytes are a `retry`
+/// line and, if set, the [`farewell`](crate::SseLayer::farewell). Whether the body then ends
+/// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
-/// `at_once`. In this case, the layer adds only the `retry` line, or nothing if the source is
-/// mid-line. A stream with a content coding fails, and the layer adds no bytes to it. Before a body
-/// fails, the layer [waits](crate::guide::errors#timing) for the server to send what it has added.
+/// `at_once`. The layer then adds only the `retry` line, or nothing mid-line. A stream with a
+/// content coding fails with nothing added. Before any failure, the layer
+/// [waits](crate::guide::errors#timing) until the server has sent what it added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
@@ -309,14 +304,14 @@ impl Drain {
         Self { when, grace: GRACE, retry: Some(Retry::LATER) }
     }
 
-    /// Ends streams at once, except answers to calls (requests by any method except `GET`): these
-    /// may continue for the [grace period](Self::grace).
+    /// Ends streams at once, but lets the answers to calls (anything but a `GET`) continue for the
+    /// [grace period](Self::grace).
     pub const fn per_client() -> Self {
         Self::new(When::PerClient)
     }
 
-    /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue, by
-    /// default 30 seconds. The other drains ignore this time.
+    /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue. The
+    /// default is 30 seconds. Other drains ignore it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -335,28 +330,27 @@ impl Drain {
         Self::new(When::AtOnce)
     }
 
-    /// Ends each stream at a random time within `window`, so that clients reconnect at different
-    /// times.
+    /// Ends each stream at a random time within `window`, so clients don't all reconnect at once.
     pub const fn spread_over(window: Duration) -> Self {
         Self::new(When::SpreadOver(window))
     }
 
-    /// Lets each stream end by itself, but ends it at the latest when `grace` has passed.
+    /// Lets each stream end by itself, for at most `grace`.
     ///
-    /// Set this drain on [responses](crate::StreamOptions::drain) whose streams end by themselves,
-    /// such as the answer of a language model. On a layer, it would also keep the streams of a hub
-    /// open for the whole of `grace`.
+    /// Set it on [responses](crate::StreamOptions::drain) that end by themselves, such as a
+    /// language model's answers. On a layer, it would keep the streams of a hub open for the whole
+    /// of `grace`.
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
 
-    /// Lets each stream end by itself, however long that takes. A graceful shutdown of the server
-    /// waits for all these streams.
+    /// Lets each stream end by itself, however long that takes. A graceful shutdown waits for all
+    /// of them.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }
 
-    /// Sets the reconnection time that is sent when the shutdown ends the stream. The default is
+    /// Sets the reconnection time for clients whose streams the shutdown ends. By default, it's
     /// drawn for each client from 2 to 10 seconds. It replaces the time from
     /// [`SseLayer::retry`](crate::SseLayer::retry) until the client receives another one.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
