@@ -94,8 +94,8 @@ impl Config {
         permit.transpose().map_err(|_| NotOpened::Unavailable)
     }
 
-    /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
-    /// shutdown is answered, because the handler has already acted on it.
+    /// Returns whether the shutdown prevents a stream from opening. It doesn't for a call that
+    /// arrived earlier, because the handler has already acted on it.
     pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
         if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
     }

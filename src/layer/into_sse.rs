@@ -67,8 +67,8 @@ mod sealed {
 
 /// Any [`Stream`], as the bound of your own function that calls [`response`](crate::response).
 ///
-/// All streams implement this trait, and nothing else can. For any other type, the compiler's error
-/// message says how to make a stream, which it does not say for `Stream`.
+/// All streams implement this trait, and nothing else can. For another type, the compiler's error
+/// says how to make a stream. For `Stream`, it wouldn't.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream of events",
     label = "not a stream",
@@ -145,10 +145,10 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// # Without a layer
 ///
-/// If the layer is missing, or was added before the route, the events still arrive, but there are
-/// no heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. If a server polls the
-/// body without a layer, the crate logs a warning, at most once in each process (feature
-/// `tracing`). To serve events without a layer on purpose, create the body with [`EventBody::new`].
+/// If the layer is missing, or was added before the route, the events still arrive. But there are
+/// no heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. When a server polls
+/// such a body, the crate logs a warning, at most once in each process (feature `tracing`). To
+/// serve events without a layer on purpose, create the body with [`EventBody::new`].
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

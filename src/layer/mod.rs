@@ -1,7 +1,7 @@
 //! The service, future and bodies of an [`SseLayer`], and what it makes streams of.
 //!
-//! You need these names only where a type or a bound has to be written, for example in the struct
-//! of another layer.
+//! You need these names only where you write a type or a bound, for example in another layer's
+//! struct.
 
 // A request passes through these files from top to bottom, and its stream continues in
 // `body/sse_body.rs`:

@@ -4,33 +4,31 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused, while the server is [shutting
+/// The answer to a client whose stream is refused, because the server is [shutting
 /// down](crate::SseLayer::shutdown), or at the limit of [all streams](crate::SseLayer::max_streams)
 /// or of a [subject](crate::streams#limits-for-each-subject), such as the user.
 ///
-/// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
+/// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random
 /// reconnection time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10
-/// seconds.
+/// seconds. At the limit of a subject, the answer is always
+/// [`too_many_requests`](Self::too_many_requests), and its reconnection time is 30 to 60 seconds,
+/// except for calls (anything but a `GET`).
 ///
-/// At the limit of a subject, the layer always answers with
-/// [`too_many_requests`](Self::too_many_requests): its reconnection time is 30 to 60 seconds,
-/// except for calls (requests by any method other than `GET`), which get 2 to 10 seconds.
 ///
 /// # What is refused
 ///
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
-/// - The decision is made once the response head is known, after the handler has run. A refused
-///   stream is dropped without being polled. The refusal keeps the headers of the handler's
-///   response that do not describe the stream, such as CORS headers.
+/// - The layer decides once the handler has returned the response head, and drops a refused stream
+///   without polling it. The refusal keeps the response's headers that don't describe the stream,
+///   such as CORS headers.
 /// - For a service that returns a [bare
 ///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
-///   the service. A permit that such a service has reserved in `poll_ready`, as tower's
-///   `ConcurrencyLimit` does, stays reserved for its next request. Only the limit of a subject is
-///   checked when the service has answered. By then, the stream has opened, and closes as
+///   the service. A permit that the service took in `poll_ready`, as tower's `ConcurrencyLimit`
+///   does, stays with the service for its next request. Only the limit of a subject is checked
+///   after the call. By then, the stream has opened, and closes as
 ///   [`Ended`](crate::CloseReason::Ended).
-/// - If a call (a request by any method except `GET`) arrived before the shutdown began, the
-///   shutdown does not refuse it, but a limit still can.
+/// - A call that arrived before the shutdown began is refused only at a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {
@@ -38,8 +36,7 @@ pub struct Refusal {
     /// The status of an answer that is no stream.
     status: StatusCode,
     retry: Option<Retry>,
-    /// The reconnection time for a call, which is over sooner than a stream that its client keeps
-    /// open.
+    /// The reconnection time for a call, whose place is free sooner than that of an open stream.
     retry_of_call: Option<Retry>,
 }
 
@@ -65,33 +62,32 @@ impl Refusal {
 
     /// Answers every client with `200` and a stream that has only a `retry` line.
     ///
-    /// Use it if all clients are `EventSource`s and a proxy removes the headers by which the layer
-    /// recognises an `EventSource`.
+    /// Use it if all clients are `EventSource`s, and a proxy removes the headers by which the layer
+    /// recognises them.
     pub const fn retry_later() -> Self {
         Self::new(RefusalAnswer::RetryLater)
     }
 
     /// Answers every client with `503`.
     ///
-    /// Use it if all clients are your own and none is an `EventSource`, because an `EventSource`
-    /// never reconnects after a `503`.
+    /// Use it if all clients are your own, and none is an `EventSource`: a `503` stops it for good.
     pub const fn unavailable() -> Self {
         Self::new(RefusalAnswer::Unavailable)
     }
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
     /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds, because a client that returns sooner would probably be refused again. For a call (a
-    /// request by any method except `GET`), it is drawn from 2 to 10 seconds.
+    /// seconds, because a client that returns sooner would probably be refused again. For calls, it
+    /// is drawn from 2 to 10 seconds.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }
     }
 
-    /// Sets the reconnection time that is sent to refused clients, in a `retry` line or, rounded up
-    /// to seconds, in `Retry-After` (RFC 9110, section 10.2.3). The default is drawn for each
-    /// client from 2 to 10 seconds. With [`too_many_requests`](Self::too_many_requests), it is
-    /// drawn from 30 to 60 seconds, except for calls.
+    /// Sets the reconnection time for refused clients: a `retry` line or, rounded up to seconds,
+    /// `Retry-After` (RFC 9110, section 10.2.3). The default is drawn for each client from 2 to 10
+    /// seconds. With [`too_many_requests`](Self::too_many_requests), it is drawn from 30 to 60
+    /// seconds, except for calls.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self.retry_of_call = self.retry;
@@ -105,8 +101,8 @@ impl Refusal {
         self
     }
 
-    /// Returns the answer to a request that a handler or middleware itself decides to refuse.
-    /// `parts` are those of the request. The layer passes the answer on unchanged, and
+    /// Returns a refusal for a handler or middleware that itself refuses a request. `parts` are the
+    /// request's. The layer passes the answer on unchanged, and
     /// [counts](crate::stats::StatsSnapshot::refused) it as a refusal.
     ///
     /// ```
@@ -123,7 +119,7 @@ impl Refusal {
     /// }
     /// # _ = axum::middleware::from_fn::<_, (Request,)>(admit);
     /// ```
-    // Of the types that are bodies, `String` needs no other crate; its values never occur.
+    // `String` is a body that needs no other crate. No value of it ever occurs.
     pub fn answer(&self, parts: &Parts) -> Response<SseBody<String>> {
         let client = Client::of(&parts.method, &parts.headers);
         let mut response = self.refuse(Response::new(()), client, SseBody::whole);

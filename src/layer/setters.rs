@@ -1,4 +1,4 @@
-//! The options of [`SseLayer`], in a file for each heading of its page.
+//! The options of [`SseLayer`], with an `impl` for each heading of its page.
 
 use std::{error::Error, sync::Arc};
 
@@ -11,11 +11,11 @@ use crate::connection::{CloseReport, Label};
 use crate::options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions};
 use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, streams::Streams};
 
-/// Several options at once. For most options, setting them again [replaces the earlier
+/// Several options at once. Setting an option again usually [replaces its earlier
 /// value](crate::StreamOptions#setting-and-turning-off-options).
 impl<M> SseLayer<M> {
-    /// Sets several options of streams at once. An option that `options` does not set keeps its
-    /// value.
+    /// Sets several options of streams at once. Options that `options` doesn't set keep their
+    /// values.
     ///
     /// ```
     /// use tower_sse::{SseLayer, StreamOptions};
@@ -31,8 +31,8 @@ impl<M> SseLayer<M> {
 
 /// Options that keep idle streams open, and stop proxies from holding events back.
 impl<M> SseLayer<M> {
-    /// Sets the heartbeat that is sent while a stream is idle. The default is a comment line after
-    /// 15 seconds. A [`Duration`](std::time::Duration) sets the interval of such comments.
+    /// Sets the heartbeat of idle streams. The default is a comment line after 15 seconds. A
+    /// [`Duration`](std::time::Duration) sets the interval of such comments.
     ///
     /// ```
     /// use std::time::Duration;
@@ -61,10 +61,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Starts every stream with a comment line of `bytes` bytes, including the line feed, for
-    /// proxies and old browsers that hold back the first 2 KiB of a response. By default, streams
-    /// start without this line.
-    ///
-    /// If `bytes` is 1, the line has 2 bytes. Zero means no padding.
+    /// proxies and old browsers that hold back the first 2 KiB of a response. The shortest line has
+    /// 2 bytes, even if `bytes` is 1. The default is zero, which means no padding.
     ///
     /// # Panics
     ///
@@ -80,9 +78,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Sets whether streams have the header [`incremental: ?1`](crate::guide::proxies#incremental).
-    /// By default, each stream has this header, unless the service sets another value.
-    ///
-    /// Turn the header off if a proxy on the way answers it with an error, such as 501 or 429.
+    /// By default, each stream has it, unless the service sets another value. Turn it off if a
+    /// proxy on the way answers it with an error, such as 501 or 429.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -99,10 +96,9 @@ impl<M> SseLayer<M> {
     /// Reads the last event id from the query parameter `name` if the request has no
     /// `Last-Event-ID` header. Off by default.
     ///
-    /// For the first connection of an `EventSource`, page code can set the parameter, but not the
-    /// header. Polyfills use the parameter `lastEventId`, `evs_last_event_id` or `last_event_id`.
-    /// Call this method once for each name. The names are tried in the order of the calls, and
-    /// empty values are skipped.
+    /// Page code can't set the header for the first connection of an `EventSource`, but it can set
+    /// the parameter. Polyfills call it `lastEventId`, `evs_last_event_id` or `last_event_id`. Call
+    /// this method once for each name. They're tried in this order, and empty values are skipped.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -114,29 +110,25 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
-    /// default, the stream of an `EventSource` starts with a random time of 1 to 5 seconds, and
-    /// streams of [other clients](crate::guide::clients#how-clients-reconnect) start without this
-    /// line. A [`Duration`](std::time::Duration) sets the same time for every client.
+    /// Starts every stream with a `retry` line, which sets how long the client waits before it
+    /// reconnects. By default, the stream of an `EventSource` starts with a random time of 1 to 5
+    /// seconds, and streams of [other clients](crate::guide::clients#how-clients-reconnect) with
+    /// none. A [`Duration`](std::time::Duration) sets one time for all clients, and a range
+    /// ([`Retry::between`](crate::Retry::between)) spreads their reconnections after a crash. After
+    /// a shutdown, [`Drain::retry`](crate::Drain::retry) replaces the time.
     ///
-    /// A range ([`Retry::between`](crate::Retry::between)) spreads the reconnections after a crash.
-    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry)
-    /// instead. The line is left out
+    /// There is no line if the stream has a content coding, or if the source's first block (its
+    /// lines up to the first empty line) is ready at once and has a `retry` field. The default line
+    /// is also left out if the stream must end at once, for example during a shutdown, and inside a
+    /// [`RunLayer`](crate::runs::RunLayer) that records the stream.
     ///
-    /// - if the stream has a content coding,
-    /// - if the source's first block (its lines up to the first empty line) is ready at once and
-    ///   has a `retry` field,
-    /// - if this option is not set, and the stream must end at once, for example during a shutdown,
-    /// - if this option is not set, and a [`RunLayer`](crate::runs::RunLayer) around this layer
-    ///   records the stream.
+    /// The line is in the same block as the first event, with no empty line between them. Don't set
+    /// this option for two kinds of sources:
     ///
-    /// No empty line follows the `retry` line, so the line belongs to the same block as the first
-    /// event. Do not set this option for sources that send
-    ///
-    /// - `retry` lines, such as MCP servers: if their first block is not ready at once, it has two
-    ///   such lines, and rmcp's client fails,
-    /// - comments followed by an empty line, such as axum's `Sse` with `KeepAlive`: the block can
-    ///   then have no other field, and httpx-sse returns an empty event.
+    /// - Some send `retry` lines, such as MCP servers. If their first block isn't ready at once, it
+    ///   has two such lines, and rmcp's client fails.
+    /// - Some send an empty line after a comment, such as axum's `Sse` with `KeepAlive`. The block
+    ///   can then have no other field, and httpx-sse returns an empty event.
     ///
     /// ```
     /// use std::time::Duration;
@@ -148,9 +140,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().retry(retry))
     }
 
-    /// Starts streams without a reconnection time. Each client then waits for its built-in time,
-    /// which is the same for all clients of the same kind. [`Drain`](crate::Drain) and
-    /// [`Refusal`](crate::Refusal) still send their own times.
+    /// Starts streams without a reconnection time. Clients then wait for their built-in time, which
+    /// all clients of one kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still
+    /// send theirs.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -163,46 +155,42 @@ impl<M> SseLayer<M> {
 
 /// Options for how streams end.
 impl<M> SseLayer<M> {
-    /// Sends an event after the source has ended cleanly. By default none is sent.
+    /// Sends an event after the source has ended cleanly. By default none is sent. An `EventSource`
+    /// reconnects even so, unless page code closes it when the terminator arrives.
     ///
-    /// An `EventSource` reconnects after a clean end, unless page code closes it when the
-    /// terminator arrives.
-    ///
-    /// - If the source fails or ends mid-event, or the stream has a content coding, the terminator
-    ///   is not sent.
-    /// - Set this option only for streams that you generate. A body that is forwarded from an
+    /// - It isn't sent if the source fails or ends mid-event, or if the stream has a content
+    ///   coding.
+    /// - Set it only for streams that you generate. A body from an
     ///   [upstream](crate::guide::upstreams) has its own terminator.
-    /// - If the terminator has a name but no data, it is sent with empty data. With neither, it is
-    ///   not sent, and a WARN line is logged (feature `tracing`).
+    /// - With a name but no data, it's sent with empty data. With neither, it isn't sent, and a
+    ///   WARN line is logged (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::SseLayer;
     /// let layer: SseLayer = SseLayer::new().terminator("[DONE]");
     /// ```
     ///
-    /// If [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or the [task
-    /// panics](crate::guide::errors#tasks-that-panic) that sends events through a channel, the
-    /// source ends cleanly, and `[DONE]` follows a partial answer.
+    /// You might expect `[DONE]` to mean that the answer is complete. It also follows if
+    /// [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or if the task that
+    /// sends events through a channel [panics](crate::guide::errors#tasks-that-panic).
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
     }
 
     /// Turns an error of the source into a last event. The stream then ends cleanly, without the
-    /// [terminator](Self::terminator). By default, the body fails, so that clients notice the error
-    /// and reconnect.
+    /// [terminator](Self::terminator). By default, the body fails, and clients notice the error and
+    /// reconnect.
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), and can call
-    /// `error.downcast_ref::<MyError>()`. In these cases, the client receives no last event:
+    /// `error.downcast_ref::<MyError>()`. It isn't called for a
+    /// [cancellation](Self::cancellation_if), mid-event or in a content coding. In the last two
+    /// cases, the body fails. It also fails if the closure panics, or returns an event with neither
+    /// data nor a name.
     ///
-    /// - If the source failed mid-event, or the stream has a content coding, the closure is not
-    ///   called, and the body fails.
-    /// - If the error is a [cancellation](Self::cancellation_if), the closure is not called.
-    /// - If the closure panics, or returns an event with neither data nor a name, the body fails.
-    ///
-    /// Before a body fails, the layer sends the events that preceded the error, and waits [a
-    /// moment](crate::guide::errors#timing). Even so, a client that reads slowly may lose the last
-    /// events.
+    /// Before the body fails, the layer sends the events before the error, and waits [a
+    /// moment](crate::guide::errors#timing). A client that reads slowly may still lose the last
+    /// ones.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -212,8 +200,8 @@ impl<M> SseLayer<M> {
     /// });
     /// ```
     ///
-    /// Do not send the text of the error to clients you do not trust. Do not name the event
-    /// `error`: `EventSource` dispatches its own `error` event when the connection breaks.
+    /// Don't send the error's text to clients you don't trust. Don't name the event `error`:
+    /// `EventSource` dispatches its own `error` event when the connection breaks.
     pub fn on_error<F>(self, to_event: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
@@ -221,23 +209,22 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_error(to_event))
     }
 
-    /// Treats an error of the source as a cancellation if the closure returns `true`. A
-    /// cancellation means that the program itself has ended the source. By default, only the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task is one.
+    /// Treats an error of the source as a cancellation if the closure returns `true`: your program
+    /// itself has stopped the source. By default, only the [`JoinError`](tokio::task::JoinError) of
+    /// a cancelled task is a cancellation.
     ///
-    /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
-    /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
-    /// - If the error comes between events, the stream of an `EventSource` without a content coding
-    ///   ends cleanly. In all other cases, the body fails.
+    /// For a cancellation, [`on_error`](Self::on_error) isn't called, nothing is logged above
+    /// DEBUG, and the close reason is [`Cancelled`](crate::CloseReason::Cancelled). Between events,
+    /// it ends the stream of an `EventSource` cleanly. Mid-event, in a content coding or for
+    /// another client, the body fails.
     ///
-    /// Do not return `true` for the reset or timeout of an upstream, because the answer of that
-    /// upstream is then incomplete. The [errors](crate::guide::errors#cancellations) page has
-    /// predicates for tonic and hyper.
+    /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
+    /// The [errors](crate::guide::errors#cancellations) page has predicates for tonic and hyper.
     ///
-    /// The closure is first called with [the error that your stream
-    /// returned](crate::guide::errors#the-error-of-the-program). If it returns `false`, it is
-    /// called with that error's cause ([`source`](Error::source), or the error inside an
-    /// `io::Error`), and so on. A panic of the closure counts as `false`.
+    /// The closure is called with [the error that your stream
+    /// returned](crate::guide::errors#the-error-of-the-program) and then, until it returns `true`,
+    /// with each cause ([`source`](Error::source), or the error inside an `io::Error`). A panic
+    /// counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -253,11 +240,11 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Lets the program close all streams of a subject, such as a user or session: see the module
-    /// [streams](crate::streams). By default streams have no subjects.
+    /// Lets you close all streams of a subject, such as a user or a session: see the module
+    /// [streams](crate::streams). By default, streams have no subjects.
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
-    /// Middleware and handlers inside of the layer add the subjects of the request to this value.
+    /// Middleware and handlers inside of the layer add the request's subjects to it.
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};
@@ -290,19 +277,15 @@ impl<M> SseLayer<M> {
 
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
-    /// Sets the token whose cancellation ends open streams.
+    /// Ends open streams once the token is cancelled, as [`drain`](Self::drain) says, and
+    /// [refuses](Self::refusal) new ones. A call (anything but a `GET`) that arrived earlier is
+    /// still answered.
     ///
-    /// After the cancellation, new streams are [refused](Self::refusal). A `POST`, or any other
-    /// request that is not a `GET`, is still answered if it arrived before the cancellation.
-    /// [`drain`](Self::drain) sets how streams end. For a route with several layers, see
-    /// [placement](crate::guide::placement#two-layers).
-    ///
-    /// Without this option, a shutdown does not end streams, and the graceful shutdown of axum or
-    /// hyper waits for each of them.
-    ///
-    /// Use the token that also shuts the server down. Also give the graceful shutdown a deadline,
-    /// because the token cannot end the stream of a client that does not read. The page
-    /// [shutdown](crate::guide::shutdown) has the recipes for axum, hyper and tonic.
+    /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
+    /// of axum or hyper waits for each open stream. Give it a deadline too, because the token can't
+    /// end the stream of a client that doesn't read. The page [shutdown](crate::guide::shutdown)
+    /// has the recipes for axum, hyper and tonic, and
+    /// [placement](crate::guide::placement#two-layers) those for several layers.
     ///
     /// ```
     /// use tokio_util::sync::CancellationToken;
@@ -332,13 +315,12 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// - If the shutdown ends the answer to a call (a request by any method except `GET`), the
-    ///   event is sent before the body fails. Clients of language models would treat it as part of
-    ///   the answer: turn it off there with
+    /// - The answer to a call (anything but a `GET`) gets it before the body fails. A language
+    ///   model's client would take it for a part of the answer: turn it off there with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
-    /// - Do not give the event an id, because the client would resume from that id.
-    /// - If the event has a name but no data, it is sent with empty data. With neither, it is not
-    ///   sent, and a WARN line is logged (feature `tracing`).
+    /// - Don't give it an id, because the client would resume from that id.
+    /// - With a name but no data, it's sent with empty data. With neither, it isn't sent, and a
+    ///   WARN line is logged (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -352,17 +334,15 @@ impl<M> SseLayer<M> {
 
 /// Options for refusing streams.
 impl<M> SseLayer<M> {
-    /// Allows at most `limit` streams to be open at the same time. By default there is no limit.
+    /// Allows at most `limit` streams to be open at the same time, and [refuses](Self::refusal)
+    /// further ones. All services of this layer and its clones share the limit. By default there is
+    /// none.
     ///
-    /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
-    /// share the limit. A stream takes a place when it [opens](Self::on_open). The place is free
-    /// again when the stream has closed, for whatever reason.
-    ///
-    /// - A stream with a status other than 200 is never refused. It takes a place only if one is
-    ///   free.
-    /// - A client that never reads its HTTP/2 connection can hold a place for each stream of that
-    ///   connection: see [clients that grant no
-    ///   window](crate::guide::proxies#http2-clients-that-grant-no-window).
+    /// A stream takes a place when it [opens](Self::on_open), and frees it when it has closed, for
+    /// whatever reason. A stream with a status other than 200 is never refused: it takes a place
+    /// only if one is free. A client [that grants no
+    /// window](crate::guide::proxies#http2-clients-that-grant-no-window) can hold a place for each
+    /// stream of its HTTP/2 connection.
     ///
     /// # Panics
     ///
@@ -380,9 +360,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets the answer to clients whose streams are refused because of
-    /// [`max_streams`](Self::max_streams) or the [shutdown](Self::shutdown). The default is
-    /// [`Refusal::per_client`].
+    /// Sets the answer to clients whose streams [`max_streams`](Self::max_streams) or the
+    /// [shutdown](Self::shutdown) refuses. The default is [`Refusal::per_client`].
     ///
     /// ```
     /// use tower_sse::{Refusal, SseLayer};
@@ -393,13 +372,13 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Answers `406 Not Acceptable` if the response is an event stream with status 200, and the
-    /// request does not accept event streams (RFC 9110, section 12.5.1). Off by default, because
-    /// OpenAI's SDKs send `Accept: application/json` and expect a stream.
+    /// Answers `406 Not Acceptable` instead of an event stream with status 200 if the request
+    /// doesn't accept event streams (RFC 9110, section 12.5.1). Off by default, because OpenAI's
+    /// SDKs send `Accept: application/json` and expect a stream.
     ///
-    /// A request without an `Accept` header accepts anything. If several media ranges of the header
-    /// match, the most specific range decides. A service that returns a bare stream is [not
-    /// called](Refusal#what-is-refused) for a request that does not accept event streams.
+    /// A request without `Accept` accepts anything. If several media ranges match, the most
+    /// specific one decides. A service that returns a bare stream is then [not
+    /// called](Refusal#what-is-refused).
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -413,15 +392,13 @@ impl<M> SseLayer<M> {
 
 /// Options that report what streams do.
 impl<M> SseLayer<M> {
-    /// Calls a closure when a stream opens.
+    /// Calls a closure when a stream opens: when its response head is known, or, for a bare stream,
+    /// when the service is called.
     ///
-    /// A stream opens when its response head is known. If the service returns a bare stream, the
-    /// stream opens when the service is called. Streams that answer `HEAD` requests, and
-    /// [refused](crate::Refusal#what-is-refused) streams, do not open. The exception is a bare
-    /// stream that is refused at the limit of a subject: it has already opened.
+    /// Streams that answer `HEAD` requests and [refused](crate::Refusal#what-is-refused) ones don't
+    /// open. A bare stream that is refused at the limit of a subject has already opened.
     ///
-    /// The closure runs in the server's task, so it must not block. A panic in the closure is
-    /// caught and logged.
+    /// The closure runs in the server's task, so it must not block. A panic is caught and logged.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -435,17 +412,14 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Calls a closure with a [`CloseReport`] when a stream has closed, exactly once for each
-    /// stream that was opened, and for every kind of end.
-    ///
-    /// If the service returns a bare stream, the closure is also called if the client disconnects
-    /// before the response head is known. Before the closure is called, the source is dropped, and
-    /// the stream's place in [`max_streams`](Self::max_streams) is freed.
+    /// Calls a closure with a [`CloseReport`] exactly once for each stream that was opened,
+    /// whatever ended it. The source has then been dropped, and its place in
+    /// [`max_streams`](Self::max_streams) is free. A bare stream counts as opened even if the
+    /// client disconnects before the response head is known.
     ///
     /// The closure must not block. It runs in the server's task, or on the thread that drops the
     /// body, which may be unwinding from a panic. A panic in the closure is caught and logged. With
-    /// feature `tracing`, the closure is called in the request's span, and every close is logged at
-    /// DEBUG.
+    /// feature `tracing`, it runs in the request's span, and every close is logged at DEBUG.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -460,8 +434,7 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_close(callback))
     }
 
-    /// Counts streams in `stats`, which several layers can share. Without this option, no counts
-    /// are available.
+    /// Counts the layer's streams in `stats`, which several layers can share.
     ///
     /// ```
     /// use tower_sse::{SseLayer, stats::Stats};
@@ -473,11 +446,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It tells a
-    /// handler's spawned tasks when the response ends.
-    ///
-    /// Off by default, because it costs five to seven allocations for each request. For services
-    /// that return a bare stream, the `Disconnect` is always inserted, even without this option.
+    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions, which tells a
+    /// handler's spawned tasks when the response ends. Off by default, because it costs five to
+    /// seven allocations for each request. Services that return a bare stream always get it.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -490,11 +461,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Measures two durations for the [`CloseReport`] of each stream: from the request to the
-    /// [head](CloseReport::time_to_head), and from the request to the [first
-    /// event](CloseReport::time_to_first_event).
-    ///
-    /// Off by default, because for each request it allocates twice and reads the clock.
+    /// Measures the time from the request to the [head](CloseReport::time_to_head) and to the
+    /// [first event](CloseReport::time_to_first_event), for the [`CloseReport`] of each stream. Off
+    /// by default, because for each request it allocates twice and reads the clock.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -511,13 +480,13 @@ impl<M> SseLayer<M> {
 
     /// Gives each stream a label, such as the path of its route. By default streams have no label.
     ///
-    /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each label
-    /// separately: the first 100 labels, and all further ones together as `other`. Use few labels,
-    /// and no text that clients choose.
+    /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each: the first 100
+    /// labels separately, and all further ones as `other`. Use few labels, and no text that clients
+    /// choose.
     ///
-    /// The closure is called when a request arrives, so it must be cheap and must not block. If it
-    /// panics, the panic is caught and logged, and the stream has no label. With axum, add the
-    /// layer with `Router::layer`, so that the closure finds the request's `MatchedPath`:
+    /// The closure is called when a request arrives, so it must be cheap and must not block. A
+    /// panic is caught and logged, and the stream has no label. With axum, add the layer with
+    /// `Router::layer`, so that the closure finds the request's `MatchedPath`:
     ///
     /// ```
     /// use axum::extract::MatchedPath;
