@@ -159,8 +159,7 @@ fn decimal_len(integer: u64) -> usize {
     integer.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// A writer of the lines of one event. A line is ended when the next one is opened, or by
-/// [`end`](Self::end).
+/// A writer of one event's lines. Opening a line ends the previous one.
 struct Lines<'frame> {
     frame: &'frame mut FrameBuf,
     /// A line was opened and has no end yet.
@@ -229,9 +228,8 @@ impl<'frame> Lines<'frame> {
     }
 }
 
-/// Zero or more events in their wire format.
-///
-/// Encode an event once and send it to many clients: a clone shares the bytes.
+/// Zero or more events in their wire format. Encode an event once, and send it to many clients: a
+/// clone shares the bytes.
 ///
 /// ```
 /// use tokio::sync::broadcast;

@@ -24,9 +24,9 @@ use crate::error::Sealed;
 /// );
 /// ```
 ///
-/// Text converts into an event with this text as its data. A `String` is moved, and a `&str` is
-/// copied; [`from_static`](Self::from_static) does not copy. Two events are equal if their bytes in
-/// the wire format are equal.
+/// Text converts into an event with this data: a `String` is moved, and a `&str` copied.
+/// [`from_static`](Self::from_static) copies nothing. Two events are equal if their bytes are
+/// equal.
 ///
 /// # How clients treat an event
 ///
@@ -42,8 +42,7 @@ pub struct Event {
     pub(super) data: Option<Cow<'static, str>>,
     pub(super) name: Option<EventName>,
     pub(super) id: Option<Id>,
-    /// Boxed, because these fields are rare and an event is moved several times before it is
-    /// encoded.
+    /// Boxed, because they are rare, and an event is moved several times before it is encoded.
     pub(super) rare: Option<Box<RareFields>>,
 }
 
@@ -64,16 +63,14 @@ impl Event {
         Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }
 
-    /// Sets the `event` field, which is the event's name. Page code listens for `tick` events with
-    /// `addEventListener("tick", …)`. An event without a name, or with an empty one, is dispatched
-    /// with the name `message`. Avoid the names `open` and `error`: `EventSource` itself dispatches
-    /// such events.
+    /// Sets the `event` field, the event's name. Page code listens for `tick` events with
+    /// `addEventListener("tick", …)`. An event without a name, or with an empty one, is a
+    /// `message`. Avoid `open` and `error`, which `EventSource` itself dispatches.
     ///
     /// # Panics
     ///
-    /// Panics if `name` is a literal that contains a line feed, a carriage return or U+0000.
-    /// Convert text that is known only at run time to an [`EventName`], or pass it to
-    /// [`try_event`](Self::try_event).
+    /// Panics if `name` is a literal that contains a line feed, a carriage return or U+0000. Pass
+    /// text that is known only at run time to [`try_event`](Self::try_event).
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName) -> Self {
         self.name = Some(name.into_name());
@@ -90,12 +87,11 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `id` field. When the client reconnects, it sends `Last-Event-ID` with the last id
-    /// that it received. An empty id clears the client's last event id.
+    /// Sets the `id` field. A client that reconnects sends the last id that it received as
+    /// `Last-Event-ID`. An empty id clears it.
     ///
-    /// To advance a client's last event id without an event for the page, send the id with empty
-    /// data and a name that the page does not listen for. Some clients, such as Firefox, ignore an
-    /// id without data.
+    /// To send an id without an event for the page, add empty data and a name that the page doesn't
+    /// listen for. Some clients, such as Firefox, ignore an id without data.
     ///
     /// ```
     /// use tower_sse::{Event, event::Encoded};
@@ -106,9 +102,8 @@ impl Event {
     ///
     /// # Panics
     ///
-    /// Panics if `id` is a literal that contains a line feed, a carriage return or U+0000. Convert
-    /// text that is known only at run time to an [`EventId`], or pass it to
-    /// [`try_id`](Self::try_id).
+    /// Panics if `id` is a literal that contains a line feed, a carriage return or U+0000. Pass
+    /// text that is known only at run time to [`try_id`](Self::try_id).
     #[track_caller]
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         self.id = Some(id.into_id());
@@ -137,12 +132,12 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `retry` field: how long the client waits before it reconnects, until it receives
-    /// another `retry` field. For the start of every stream, use
+    /// Sets the `retry` field, which is how long the client waits before it reconnects, until it
+    /// receives another one. To start every stream with it, use
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
-    /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
-    /// if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
+    /// The time is written in whole milliseconds, rounded down. Node's clients reconnect at once if
+    /// it exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
         self
@@ -155,10 +150,9 @@ impl Event {
         self
     }
 
-    /// Sets the `data` field, which page code reads as `event.data`.
-    ///
-    /// Every line of `text` becomes a `data` line, so any text is safe. The client joins the lines
-    /// with line feeds, so a CR or CRLF arrives as an LF. A trailing line break is kept.
+    /// Sets the `data` field, which page code reads as `event.data`. Every line of `text` becomes a
+    /// `data` line, so any text is safe. The client joins the lines with line feeds: a CR or CRLF
+    /// arrives as an LF. A trailing line break is kept.
     pub fn data(mut self, text: impl Into<String>) -> Self {
         self.data = Some(Cow::Owned(text.into()));
         self
@@ -201,12 +195,12 @@ impl From<String> for Event {
     }
 }
 
-/// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
+/// The id of an event, which a client sends as `Last-Event-ID` when it reconnects. An empty id
+/// clears the client's last event id: the next request has no `Last-Event-ID`.
 ///
-/// An id cannot contain a line feed, a carriage return or U+0000, so text received at run time
-/// cannot forge other fields. An empty id is valid: it clears the client's last event id, and the
-/// client's next request has no `Last-Event-ID`. HTTP removes spaces and tabs at both ends of a
-/// header's value, so an id loses them when the client sends it back.
+/// An id can't contain a line feed, a carriage return or U+0000, so text received at run time can't
+/// forge other fields. Spaces and tabs at both ends are lost when the client sends the id back,
+/// because HTTP trims the values of headers.
 ///
 /// ```
 /// use tower_sse::{Event, EventId};
@@ -291,11 +285,11 @@ macro_rules! integer_ids {
 
 integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
-/// The name of an event, which is the value of its `event` field. Page code listens for events by
-/// name.
+/// The name of an event, by which page code listens for it. An empty name means `message`, the
+/// default.
 ///
-/// A name cannot contain a line feed, a carriage return or U+0000, so text received at run time
-/// cannot forge other fields. An empty name means `message`, the default.
+/// A name can't contain a line feed, a carriage return or U+0000, so text received at run time
+/// can't forge other fields.
 ///
 /// ```
 /// use tower_sse::{Event, EventName};
@@ -379,8 +373,8 @@ impl Event {
     }
 }
 
-/// The fields that a broker stores for an event, from [`Event::fields`], without the id, which the
-/// broker assigns. To rebuild the event, pass them to the methods of [`Event`].
+/// The fields that a broker stores for an event, from [`Event::fields`]. The broker assigns the id.
+/// To rebuild the event, pass the fields to the methods of [`Event`].
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -5,9 +5,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr2, memchr2_iter};
 
-/// The buffer into which [`Encode`](super::Encode) writes events.
-///
-/// It is opaque, because only the types of this crate write events.
+/// The opaque buffer into which [`Encode`](super::Encode) writes events.
 #[derive(Debug)]
 pub struct FrameBuf {
     pub(crate) bytes: BytesMut,
@@ -76,9 +74,7 @@ impl FrameBuf {
     }
 
     /// Writes bytes that are already encoded. They are copied only if they are few and follow other
-    /// bytes.
-    ///
-    /// After uncopied bytes, nothing can be written until they are taken or
+    /// bytes. After uncopied bytes, nothing can be written until they are taken or
     /// [copied](Self::copy_first).
     pub(crate) fn put_encoded(&mut self, bytes: Bytes) {
         if bytes.len() < MIN_UNCOPIED_LEN && !self.bytes.is_empty() {
@@ -113,7 +109,7 @@ impl FrameBuf {
         }
     }
 
-    /// Does the same as [`put_lines`](Self::put_lines) with another line end than LF.
+    /// Like [`put_lines`](Self::put_lines), but with another line end than LF.
     pub(crate) fn put_lines_ending_in(&mut self, line_end: &[u8], field: Field, text: &[u8]) {
         let mut rest = text;
         while let Some((line, after)) = split_line(rest) {
@@ -171,10 +167,8 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((line, rest))
 }
 
-/// Returns whether `text` contains a CR or LF.
-///
-/// For short text, memchr's set-up costs more than the search, so whole chunks are compared. The
-/// last chunk overlaps the previous one.
+/// Returns whether `text` contains a CR or LF. For short text, memchr's set-up costs more than the
+/// search, so whole chunks are compared. The last chunk overlaps the previous one.
 // Without `always`, unrelated code decides whether this is inlined.
 #[inline(always)]
 fn has_line_break(text: &[u8]) -> bool {
@@ -191,8 +185,7 @@ fn has_line_break(text: &[u8]) -> bool {
     }
 }
 
-/// Returns whether a chunk contains a CR or LF, without branches, so that the compiler vectorises
-/// it.
+/// Returns whether a chunk contains a CR or LF. It has no branches, so the compiler vectorises it.
 #[inline]
 fn chunk_has_line_break<const N: usize>(chunk: &[u8; N]) -> bool {
     chunk.iter().fold(false, |found, byte| found | (*byte == b'\n') | (*byte == b'\r'))

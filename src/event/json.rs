@@ -7,8 +7,7 @@ use crate::error::Sealed;
 
 /// An event whose data is a Rust value, serialised as JSON when the event is sent.
 ///
-/// To set other fields too, such as a name, start with an [`Event`], and add the data by
-/// [`Event::json`]:
+/// To set other fields too, such as a name, add the value to an [`Event`] with [`Event::json`]:
 ///
 /// ```
 /// use serde::Serialize;
@@ -25,10 +24,9 @@ use crate::error::Sealed;
 /// # Ok::<_, serde_json::Error>(())
 /// ```
 ///
-/// Each thread that serialises such events keeps a buffer of up to 64 KiB.
-///
 /// If the value fails to serialise, the body fails as if the stream had returned an `Err`: see
-/// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of the value is sent.
+/// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of the value is sent. Each thread
+/// that serialises such events keeps a buffer of up to 64 KiB.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {
@@ -45,15 +43,14 @@ impl<T: Serialize> Json<T> {
 }
 
 impl Event {
-    /// Sets the `data` field to `value`, which is serialised as JSON when the event is sent.
-    ///
-    /// [`json_data`](Self::json_data) serialises the value immediately.
+    /// Sets the `data` field to `value`, serialised as JSON when the event is sent.
+    /// [`json_data`](Self::json_data) serialises it immediately.
     pub const fn json<T: Serialize>(self, value: T) -> Json<T> {
         Json { value, event: self }
     }
 
-    /// Sets the `data` field to `value`, serialised as JSON. This allocates a string; [`Json`] does
-    /// not.
+    /// Sets the `data` field to `value`, serialised as JSON. It allocates a string, unlike
+    /// [`Json`].
     ///
     /// # Errors
     ///
@@ -93,8 +90,8 @@ impl<T: Serialize> Encode for Json<T> {
 }
 
 thread_local! {
-    /// The buffer for a value before it is copied into a frame. serde_json writes to a `Vec` so
-    /// much faster that the copy pays off, and the size of the frame is then known.
+    /// The buffer for a value before it is copied into a frame of known size. serde_json writes to
+    /// a `Vec` so much faster that the copy pays off.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

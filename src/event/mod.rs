@@ -1,8 +1,8 @@
-//! What becomes an event, its id or its name, and the bytes of an event.
+//! Encoding: events, their ids and names, and their bytes on the wire.
 //!
-//! [`Event`] is what a program sends. You need the names of this module where you
-//! write a bound, or encode an event yourself. [`decode`](crate::decode) is the other direction.
-//! The [HTML standard, section "Server-sent events"][html] defines the format.
+//! Your program sends [`Event`]s. You need the other names where you write a bound, or encode an
+//! event yourself. [`decode`](crate::decode) is the other direction. The [HTML standard, section
+//! "Server-sent events"][html] defines the format.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 

@@ -2,11 +2,9 @@
 
 use std::{error::Error, fmt};
 
-/// The error for text that cannot be an [`EventName`](super::EventName) or an
-/// [`EventId`](super::EventId).
-///
-/// Names and ids cannot contain a line feed or a carriage return, because text on a new line could
-/// forge other fields, nor U+0000: clients would ignore such an id.
+/// The error for text that can't be an [`EventName`](super::EventName) or an
+/// [`EventId`](super::EventId). A line feed or a carriage return could start another field, and
+/// clients ignore an id with U+0000.
 ///
 /// ```
 /// let error = tower_sse::EventId::try_from("7\ndata: forged").unwrap_err();
@@ -74,9 +72,8 @@ pub(crate) const fn is_one_line(text: &str) -> bool {
     first_forbidden(text).is_none()
 }
 
-/// Implements the conversions of a type that wraps the text of the one-line field `$field`. If
-/// `$what` is given, the name of the type in panic messages, also implements the constructor from a
-/// literal.
+/// Implements the conversions of a type that wraps the text of the one-line field `$field`. With
+/// `$what`, its name in panic messages, also implements the constructor from a literal.
 macro_rules! one_line_text {
     ($type:ty, $field:literal, $what:literal) => {
         impl $type {
