@@ -35,7 +35,7 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
 /// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error. A message can be three
-/// times as large as its event, because a byte that is not UTF-8 becomes three bytes.
+/// times as large as its event, because U+FFFD has three bytes.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug, Default)]
@@ -59,10 +59,9 @@ impl Decoder {
         Self::default()
     }
 
-    /// Limits the size of an event to `bytes`. The size includes line ends and comments, but not
-    /// the empty line at the end. The default is 1 MiB.
-    ///
-    /// A `retry` line between events has the same limit. Comments between events are not limited.
+    /// Limits the size of an event to `bytes`, by default 1 MiB. Line ends and comments count, but
+    /// not the empty line at the end. A `retry` line between events has the same limit. Comments
+    /// between events have none.
     ///
     /// # Panics
     ///
@@ -73,8 +72,8 @@ impl Decoder {
         self
     }
 
-    /// Consumes `input` up to the end of the next message and returns that message. If no message
-    /// is complete, consumes all of `input` and returns `None`.
+    /// Consumes `input` up to the end of the next message, and returns it. If there is no complete
+    /// message, consumes all of `input` and returns `None`.
     ///
     /// # Errors
     ///

@@ -12,10 +12,9 @@ pub(super) const NO_NAME: &str = "message";
 ///
 /// An [`EventSplitter`](super::EventSplitter) returns such events, and a [filter](crate::filter)
 /// receives them. Unlike a [`Message`](super::Message), an `EventRef` has all lines of the event,
-/// byte for byte, with comments and unknown fields. It can also be an event without data, which
-/// browsers do not dispatch.
-///
-/// A method that returns text replaces bytes that are not UTF-8 with U+FFFD, like a browser.
+/// byte for byte, with comments and unknown fields. It can also lack data, and browsers then don't
+/// dispatch it. Methods that return text replace bytes that are not UTF-8 with U+FFFD, as browsers
+/// do.
 #[derive(Clone, Copy)]
 pub struct EventRef<'a> {
     pub(super) raw: &'a [u8],
@@ -23,12 +22,10 @@ pub struct EventRef<'a> {
 }
 
 impl<'a> EventRef<'a> {
-    /// Returns the bytes of the event, including the empty line that ends it.
-    ///
-    /// If this empty line is a CRLF that was split between two chunks of the stream, the bytes end
-    /// with the CR. In this case, if the line before the empty line ends in CR alone, the copies of
-    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) lack the LF too. Nothing
-    /// else depends on how the stream was divided into chunks.
+    /// Returns the bytes of the event, including the empty line that ends it. If this line is a
+    /// CRLF that two chunks of the stream share, the bytes end with its CR. The copies of
+    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF, except
+    /// after a line that ends in CR alone. Nothing else depends on the chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -71,8 +68,8 @@ impl<'a> EventRef<'a> {
         data.collect::<Vec<_>>().join(&b'\n')
     }
 
-    /// Returns whether the event has a `data` field, which can be empty. Browsers dispatch only
-    /// events with such a field.
+    /// Returns whether the event has a `data` field, which can be empty. Browsers dispatch no other
+    /// events.
     #[must_use]
     #[inline]
     pub fn has_data(&self) -> bool {
@@ -104,16 +101,16 @@ impl<'a> EventRef<'a> {
         })
     }
 
-    /// Returns whether the empty line that ends the event has been received, which is `false` only
-    /// if the stream has ended in the middle of the event.
+    /// Returns whether the event is complete. It isn't if the stream ended before the event's empty
+    /// line.
     #[must_use]
     pub const fn is_terminated(&self) -> bool {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event into an `Encoded`, which you can send. The copy is complete: an empty line is added if
-    /// the event is not [terminated](Self::is_terminated), and an LF is added if only the CR of the
-    /// final CRLF has been received, with [one exception](Self::raw).
+    /// Copies the event into an `Encoded`, which you can send. If the event isn't
+    /// [terminated](Self::is_terminated), an empty line is added. An LF is added to the CR of an
+    /// incomplete CRLF at the end, with [one exception](Self::raw).
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {
@@ -124,12 +121,12 @@ impl<'a> EventRef<'a> {
         Encoded::of(Bytes::copy_from_slice(self.raw))
     }
 
-    /// Copies the event with `data` in place of its own data. All other lines keep their bytes and
-    /// their order: id, name, comments and unknown fields. Any text is safe.
+    /// Copies the event with `data` in place of its own data. Any text is safe. All other lines
+    /// keep their bytes and their order. The copy is complete, like the result of
+    /// [`to_encoded`](Self::to_encoded).
     ///
     /// The new `data` lines take the place of the first old one, or follow the last line. They have
-    /// the same line end (LF, CR or CRLF) as the line that they replace or follow. The copy is
-    /// complete, like the result of [`to_encoded`](Self::to_encoded).
+    /// the line end (LF, CR or CRLF) of the line that they replace or follow.
     ///
     /// ```
     /// use tower_sse::decode::{EventSplitter, Piece};
@@ -146,7 +143,7 @@ impl<'a> EventRef<'a> {
         let data = data.as_ref().as_bytes();
         let Some((before, after)) = self.around_data() else { return self.rewritten(Some(data)) };
         let mut frame = FrameBuf::new();
-        // `len_of` counts an LF, which `after` has too. A capacity that is just right saves an allocation.
+        // `len_of` counts an LF that `after` has too. An exact capacity saves an allocation.
         frame.reserve(before.len() + DATA.len_of(data) + after.len().saturating_sub(1));
         if !before.is_empty() {
             frame.put(before);
@@ -159,8 +156,8 @@ impl<'a> EventRef<'a> {
         Encoded::of(frame.take())
     }
 
-    /// Returns the bytes before the only `data` line and those after its value, or `None` for other
-    /// forms of an event, which are rare.
+    /// Returns the bytes before the only `data` line and those after its value, or `None` for
+    /// another form of event. Most events have this one.
     fn around_data(&self) -> Option<(&'a [u8], &'a [u8])> {
         if self.spans.has_more_data || !self.is_terminated() {
             return None;
@@ -170,8 +167,8 @@ impl<'a> EventRef<'a> {
         Some((before, value.get(self.spans.data.end - self.spans.data.start..)?))
     }
 
-    /// Returns the LF that belongs to the empty line and has not been received. If the line before
-    /// it ends in CR alone, the empty line does too.
+    /// Returns the LF of the empty line, if it has not been received. If the line before it ends in
+    /// CR alone, the empty line does too.
     fn missing_line_feed(&self) -> &'static [u8] {
         match self.raw.split_at_checked(self.spans.empty_line) {
             Some(([.., b'\n'], b"\r")) => b"\n",
@@ -238,7 +235,7 @@ impl fmt::Debug for EventRef<'_> {
     }
 }
 
-/// Where the fields of an event are in its bytes, so that reading one needs no second parse and no
+/// The places of the fields in an event's bytes, so a field is read without another parse or a
 /// copy.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldSpans {
@@ -356,7 +353,7 @@ impl FieldSpans {
 }
 
 /// Returns the length of the first line, if it is complete. Two words are searched first, because
-/// most lines besides data are too short for memchr.
+/// most lines other than data are too short for memchr.
 #[inline]
 fn short_line_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;

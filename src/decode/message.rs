@@ -35,18 +35,18 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// );
 /// ```
 ///
-/// From this event, clients decode the message's name, data, last event id and reconnection time.
-/// The bytes can differ from those of the original event:
+/// Clients decode this event to the same name, data, last event id and reconnection time. The bytes
+/// can differ from the original event's:
 ///
-/// - If the message's `event` is `message` or empty, the new event has no `event` field.
-/// - If `last_event_id` is not empty, the new event has an `id` field, even if the source sent the
-///   id with an earlier event. If the stream [cleared](MessageId) the id, the field is empty.
+/// - An `event` that is `message` or empty becomes no `event` field.
+/// - A `last_event_id` becomes an `id` field, even if the source sent it with an earlier event. If
+///   the stream [cleared](MessageId) the id, the field is empty.
 /// - Clients decode a CR or CRLF in `data` as a line feed.
 /// - In `event`, U+FFFD replaces line breaks and U+0000.
 /// - A `last_event_id` with a line break or U+0000 is omitted.
 ///
-/// A [hub](crate::hub) assigns the ids itself, and rejects an event that already has one. Before
-/// you publish a message, set its `last_event_id` to `MessageId::default()`.
+/// A [hub](crate::hub) assigns ids itself, and rejects an event that has one. Set `last_event_id`
+/// to `MessageId::default()` before you publish a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -54,11 +54,10 @@ pub struct Message {
     pub event: Cow<'static, str>,
     /// The event's data, with its lines joined by line feeds.
     pub data: String,
-    /// The newest id so far, sent with this event or an earlier one. Empty if the stream has sent
-    /// no id, or if the newest id was empty.
+    /// The newest id so far, sent with this event or an earlier one. Empty if there was none, or if
+    /// the newest id was empty.
     pub last_event_id: MessageId,
-    /// The newest reconnection time that the stream has sent since the previous message. `None` if
-    /// it has sent none since then.
+    /// The newest reconnection time that the stream has sent since the previous message, if any.
     pub retry: Option<Duration>,
 }
 
@@ -107,9 +106,8 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
 
 /// The last event id of a [`Message`].
 ///
-/// Its text is empty in two cases: if the stream has sent no id (`MessageId::default()`), and if
-/// the stream has cleared the id with an empty `id` field (`MessageId::from("")`). Clones share the
-/// text.
+/// It is empty if the stream has sent no id (`MessageId::default()`), or cleared it with an empty
+/// `id` field (`MessageId::from("")`). Clones share the text.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct MessageId(pub(super) Option<Arc<str>>);
 

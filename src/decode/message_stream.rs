@@ -30,23 +30,23 @@ pin_project! {
     /// ```
     ///
     /// The page on [upstreams](crate::guide::upstreams) has examples of gateways, and shows when a
-    /// [filter](crate::guide::upstreams#bytes-filter-messages-or-run) is the better choice. A
-    /// `reqwest::Response` converts into a body:
-    /// `MessageStream::new(reqwest::Body::from(response))`. With http-body-util, a stream of
-    /// `Result<Bytes, E>` becomes a body: `StreamBody::new(stream.map_ok(Frame::data))`.
+    /// [filter](crate::guide::upstreams#bytes-filter-messages-or-run) is the better choice. For a
+    /// `reqwest::Response`, call `MessageStream::new(reqwest::Body::from(response))`. With
+    /// http-body-util, a stream of `Result<Bytes, E>` becomes a body:
+    /// `StreamBody::new(stream.map_ok(Frame::data))`.
     ///
     /// # The end of the stream
     ///
-    /// - When the body ends, the stream ends. An incomplete event at the end is discarded.
+    /// - When the body ends, the stream ends, and discards an incomplete event.
     /// - If the body fails, the stream returns the messages before the failure, then the error, and
-    ///   ends. If an event is larger than the [decoder's limit](Decoder::max_event_size), the error
-    ///   is [`EventTooLarge`](super::EventTooLarge).
-    /// - When the stream ends, it drops the body, and from then on returns `None`.
+    ///   ends. An event above the [decoder's limit](Decoder::max_event_size) gives
+    ///   [`EventTooLarge`](super::EventTooLarge).
+    /// - A stream that has ended has dropped the body, and always returns `None`.
     ///
-    /// The stream does not reconnect. With [`last_event_id`](Self::last_event_id) and
-    /// [`retry`](Self::retry), the program can, as in the example
-    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs). The stream keeps
-    /// one frame of the body, plus what its [decoder](Decoder#memory) keeps.
+    /// The stream doesn't reconnect. Your program can, with [`last_event_id`](Self::last_event_id)
+    /// and [`retry`](Self::retry), as the example
+    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) does. The stream
+    /// keeps one frame of the body, and what its [decoder](Decoder#memory) keeps.
     ///
     /// # Cancel safety
     ///
@@ -89,11 +89,9 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Ends the stream at the message with this data, such as `[DONE]`, without returning that
-    /// message.
-    ///
-    /// If the body ends before that message, the stream returns an error whose
+    /// message. If the body ends earlier, the stream returns an error whose
     /// [kind](std::io::Error::kind) is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), and
-    /// ends. By default, the stream ends without an error when the body ends.
+    /// ends. By default, the body's end is no error.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -113,21 +111,21 @@ impl<B: Body> MessageStream<B> {
         self
     }
 
-    /// Sets the initial last event id. Pass the `Last-Event-ID` that the program sent to the
-    /// upstream. Until the body sends an id, every message has this id, and
+    /// Sets the initial last event id: the `Last-Event-ID` that your program sent to the upstream.
+    /// Until the body sends an id, every message has this one, and
     /// [`last_event_id`](Self::last_event_id) returns it.
     pub fn after(mut self, last_event_id: impl AsRef<str>) -> Self {
         self.decoder.start_after(last_event_id.as_ref());
         self
     }
 
-    /// Limits how long the stream waits for the next bytes of the body. When the limit is exceeded,
-    /// the stream returns an error whose [kind](std::io::Error::kind) is
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By default, the stream waits for ever.
+    /// Limits how long the stream waits for the body's next bytes. Then it returns an error whose
+    /// [kind](std::io::Error::kind) is [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By
+    /// default, it waits for ever.
     ///
-    /// Heartbeats and other comments count as bytes, so choose a limit of several times the
-    /// upstream's heartbeat interval. The wait begins only when the program polls for a message, so
-    /// a program that reads slowly does not cause this error.
+    /// Heartbeats and other comments are bytes too, so set several times the upstream's heartbeat
+    /// interval. The wait begins only when you poll for a message, so a slow reader doesn't cause
+    /// this error.
     ///
     /// # Panics
     ///
@@ -150,8 +148,8 @@ impl<B: Body> MessageStream<B> {
 }
 
 impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
-    /// Waits for data of the body, or until its silence has exceeded the limit. Returns `None` at
-    /// the end of the body.
+    /// Waits for data of the body, or until its silence exceeds the limit. Returns `None` at the
+    /// body's end.
     fn poll_data(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! Decoding: received bytes as [messages](Message), or as [events](EventRef) that are not copied.
+//! Decoding: from received bytes to [messages](Message), or to [events](EventRef) without a copy.
 //!
 //! - [`MessageStream`] decodes the body of another server's response.
 //! - [`Decoder`] decodes bytes as a client does, and returns messages.

@@ -12,7 +12,7 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Splits an event stream into events and the bytes between them.
 ///
-/// A splitter accepts chunks of any size, and the [pieces](Piece) together are the stream, byte for
+/// A splitter accepts chunks of any size. Its [pieces](Piece) together are the stream, byte for
 /// byte. A [`Decoder`](super::Decoder) returns messages instead.
 ///
 /// ```
@@ -32,12 +32,12 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// ```
 ///
 /// An event begins with the first field line that is not a `retry` line, and ends with the next
-/// empty line. If the last byte of this line is a CR, the splitter does not wait for an LF.
-/// Comments and `retry` lines within an event belong to the event. A block with an id or a name but
-/// no data is an event too, because some clients dispatch it.
+/// empty line. Comments and `retry` lines in between belong to it. If the last byte of the empty
+/// line is a CR, the splitter doesn't wait for an LF. A block with an id or a name but no data is
+/// an event too, because some clients dispatch it.
 ///
 /// The splitter keeps only an incomplete event or `retry` line, of at most
-/// [`max_event_size`](Self::max_event_size) bytes. An event that comes in one chunk is not copied.
+/// [`max_event_size`](Self::max_event_size) bytes. An event in a single chunk is not copied.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EventSplitter {
@@ -119,9 +119,8 @@ impl EventSplitter {
         }
     }
 
-    /// Limits the size of an event to `bytes`. The size includes line ends and comments, but not
-    /// the empty line at the end. The default is 1 MiB. A `retry` line between events has the same
-    /// limit.
+    /// Limits the size of an event to `bytes`, by default 1 MiB. Line ends and comments count, but
+    /// not the empty line at the end. A `retry` line between events has the same limit.
     ///
     /// # Panics
     ///
@@ -133,8 +132,8 @@ impl EventSplitter {
         self
     }
 
-    /// Consumes `input` up to the end of the next piece and returns that piece. If no piece is
-    /// complete, consumes all of `input` and returns `None`.
+    /// Consumes `input` up to the end of the next piece, and returns it. If there is no complete
+    /// piece, consumes all of `input` and returns `None`.
     ///
     /// # Errors
     ///
@@ -168,9 +167,9 @@ impl EventSplitter {
         self.carry_event(input).map(|()| None)
     }
 
-    /// Returns what is left, if anything, when a stream has ended: an event that is not
-    /// [terminated](EventRef::is_terminated), the beginning of a `retry` line, or a part of an
-    /// oversized event. Afterwards, the splitter can split a new stream.
+    /// Returns what is left when a stream has ended, if anything: an event that is not
+    /// [terminated](EventRef::is_terminated), or a part of a `retry` line or of an oversized event.
+    /// Afterwards, the splitter can split a new stream.
     pub fn finish(&mut self) -> Option<Piece<'_>> {
         let place = std::mem::replace(&mut self.place, LinePlace::Start);
         if std::mem::replace(&mut self.is_returned, true) || self.carried.is_empty() {
@@ -209,8 +208,7 @@ impl Default for EventSplitter {
 
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
-/// The capacity up to which an empty buffer is kept while the source is idle, so that idle streams
-/// take little memory.
+/// The same while the source is idle, so that idle streams take little memory.
 const KEPT_WHILE_IDLE: usize = 256;
 
 /// Returns whether a line, or the beginning of one, is a `retry` field.
@@ -279,8 +277,8 @@ impl EventSplitter {
     fn next_r_line<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
         let (len, is_complete) = first_line(input);
         let part = input.get(..len).unwrap_or_default();
-        // The size leaves the LF of a CRLF out: it can come in the next chunk, after the `retry`
-        // line is over.
+        // The size leaves out the LF of a CRLF, which can come in the next chunk, after the line is
+        // over.
         let lf = usize::from(part.ends_with(b"\r\n"));
         let size = self.carried.len() + len - lf;
         if self.carried.is_empty() && is_complete {
@@ -409,22 +407,22 @@ impl EventSplitter {
 /// The position in an event or `retry` line that is too large.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Oversized {
-    /// Whether it is an event, which ends with an empty line, and not a `retry` line, which ends
-    /// with its line end.
+    /// Whether it is an event, which ends with an empty line. A `retry` line ends with its line
+    /// end.
     is_event: bool,
     is_line_start: bool,
     /// The last byte was a CR, so an LF that follows belongs to the same line end.
     after_cr: bool,
-    /// The number of bytes of the current line, if they are a prefix of `retry`: the next bytes
-    /// decide what the line is.
+    /// The length of the current line if it is a prefix of `retry`: the next bytes decide what the
+    /// line is.
     undecided: Option<usize>,
 }
 
 const RETRY: &[u8] = b"retry";
 
 impl Oversized {
-    /// Decides whether the line is a `retry` line. Returns the number of bytes that it has compared
-    /// with `retry`.
+    /// Decides whether the line is a `retry` line. Returns how many bytes it has compared with
+    /// `retry`.
     fn decide(&mut self, bytes: &[u8]) -> usize {
         let Some(matched) = self.undecided else { return 0 };
         let awaited = RETRY.get(matched..).unwrap_or_default();
