@@ -8,11 +8,11 @@ pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
     /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into an
-    /// event. Also the reason if a service returned an error instead of a [bare
+    /// event, or the service returned an error instead of a [bare
     /// stream](crate::SseLayer#services-that-return-a-bare-stream).
     Failed,
-    /// The response or its future was dropped before the end of the stream. Usually, the client
-    /// disconnected; the server or an outer layer can also give up on the response.
+    /// The response or its future was dropped before the end of the stream. Usually the client has
+    /// disconnected, but the server or an outer layer can also give up.
     Disconnected,
     /// The [shutdown](crate::SseLayer::shutdown) ended the stream.
     Drained,
@@ -20,9 +20,9 @@ pub enum CloseReason {
     Expired,
     /// The source panicked, or a panic in other code dropped the stream.
     Panicked,
-    /// The program cancelled the source: the source failed with the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or with an error for which
-    /// [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`.
+    /// The program cancelled the source, which failed with the
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or with an error that
+    /// [`cancellation_if`](crate::SseLayer::cancellation_if) accepts.
     Cancelled,
     /// The program [closed](crate::streams) the stream, or cancelled the token of
     /// [`end_when`](crate::StreamOptions::end_when).
@@ -98,24 +98,23 @@ pub struct CloseReport {
     pub reason: CloseReason,
     /// How long the stream was open.
     pub age: Duration,
-    /// The number of data frames that were passed to the server, including those that the layer
-    /// wrote. A frame may contain several events, part of an event, or only a comment.
+    /// The number of data frames that were passed to the server, including the layer's own. A frame
+    /// may contain several events, part of an event, or only a comment.
     pub frames: u64,
-    /// The number of bytes in those frames. A client that disconnected may not have
-    /// received all of them.
+    /// The number of bytes in those frames. A client that disconnected may not have received them
+    /// all.
     pub bytes: u64,
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
     /// The label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
     pub label: Option<Label>,
     /// The time from the request to the response head. `None` without
-    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the client disconnected before the
-    /// head.
+    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the client disconnected earlier.
     pub time_to_head: Option<Duration>,
-    /// The time from the request until the first byte of the source's first event, or of a
-    /// [heartbeat that is an event](crate::Heartbeat::event), was passed to the server. `None`
-    /// without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no event. If the
-    /// stream has a content coding, its first bytes count.
+    /// The time from the request until the server got the first byte of the source's first event,
+    /// or of a [heartbeat that is an event](crate::Heartbeat::event). In a content coding, any
+    /// first byte counts. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if
+    /// there was no event.
     pub time_to_first_event: Option<Duration>,
 }
 

@@ -5,16 +5,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::CloseReason;
 
-/// A signal that fires when the response is over, so that tasks spawned by the handler can stop.
+/// A signal that fires when the response is over, for tasks that the handler has spawned. It fires
+/// however the response ends, even before the first byte or while the handler still runs. The
+/// source stream needs no signal, because the server drops it with the response.
 ///
-/// It fires however the response ends, even before the first byte or while the handler still runs.
-/// The source stream needs no signal: the server drops it with the response.
-///
-/// The option [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts the
-/// signal into the request's extensions. For services that return a [bare
-/// stream](crate::SseLayer#services-that-return-a-bare-stream), it is always there. With feature
-/// `axum`, `Disconnect` is also an extractor. Inside a [`RunLayer`](crate::runs::RunLayer), the
-/// signal of a request with a key fires when the run is over, not when the client disconnects.
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts the signal into the
+/// request's extensions. Services that return a [bare
+/// stream](crate::SseLayer#services-that-return-a-bare-stream) always get it. With feature `axum`,
+/// it's also an extractor. Inside a [`RunLayer`](crate::runs::RunLayer), the signal of a request
+/// with a key fires when the run is over, not when the client disconnects.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -44,13 +43,13 @@ use super::CloseReason;
 /// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): with [`Ended`].
 /// - For any other body: when the body is over, with [`Ended`], [`Failed`], [`Panicked`] or
 ///   [`Disconnected`]. A server may drop a body after the last byte that `content-length` allows.
-///   The reason is then [`Disconnected`], unless [`is_end_stream`](http_body::Body::is_end_stream)
-///   returned `true`.
+///   That's [`Disconnected`], unless [`is_end_stream`](http_body::Body::is_end_stream) returned
+///   `true`.
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
 ///   layer returns the response head, with [`Ended`].
 ///
-/// If two layers track disconnects of the same response, only the outer one fires the signal. For
-/// it, the inner layer's event stream is "any other body".
+/// If two layers track the same response, only the outer one fires the signal. For it, the inner
+/// layer's event stream is "any other body".
 ///
 /// [`CloseReport`]: super::CloseReport
 /// [`Ended`]: CloseReason::Ended

@@ -5,13 +5,11 @@ use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, one_line_text};
 
-/// The id of the last event that a client received, sent as `Last-Event-ID` when the client
-/// reconnects.
+/// The id of the last event that a client received, sent as `Last-Event-ID` when it reconnects.
 ///
 /// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum`,
-/// `LastEventId` is also an extractor, with or without the layer, that never rejects a request. On
-/// a client's first connection, `Option<LastEventId>` is `None`, and `LastEventId` [is
-/// empty](Self::is_empty).
+/// it's also an extractor, with or without the layer, and never rejects a request. On a client's
+/// first connection, `Option<LastEventId>` is `None`, and `LastEventId` [is empty](Self::is_empty).
 ///
 /// ```
 /// # use http::Request;
@@ -23,19 +21,19 @@ use crate::event::{EventId, one_line_text};
 /// }
 /// ```
 ///
-/// The client chooses the value, so validate it before trusting it.
+/// The client chooses the value, so validate it before you trust it.
 ///
 /// # How it is read
 ///
-/// - A value is read as UTF-8, or as Latin-1, which `fetch` sends, if it is not valid UTF-8.
+/// - The value is read as UTF-8, or as Latin-1, which `fetch` sends, if it isn't valid UTF-8.
 /// - If a request has several `Last-Event-ID` headers, the first one counts.
-/// - A value that is empty, or that contains U+0000 or a line break, counts as absent.
+/// - A value that is empty, or contains U+0000 or a line break, counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(Box<str>);
 
 impl LastEventId {
-    /// The name of the header in which a client sends the id of the last event that it received.
-    /// [CORS layers](crate::guide::placement#layers-that-belong-outside) must allow it.
+    /// The name of the header in which a client sends the id. [CORS
+    /// layers](crate::guide::placement#layers-that-belong-outside) must allow it.
     pub const HEADER: HeaderName = HeaderName::from_static("last-event-id");
 
     /// Reads the `Last-Event-ID` header, for handlers that are not inside a layer.
@@ -44,9 +42,8 @@ impl LastEventId {
         Self::from_bytes(headers.get(Self::HEADER)?.as_bytes())
     }
 
-    /// Reads the id from the query. Tries the parameters in the order of `names`, and returns the
-    /// first value that is not empty. See also
-    /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
+    /// Reads the id from the query: the first of the parameters in `names` that is not empty. See
+    /// also [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     #[must_use]
     pub fn from_query<N: AsRef<str>>(uri: &Uri, names: &[N]) -> Option<Self> {
         let query = uri.query()?;
@@ -65,8 +62,8 @@ impl LastEventId {
         &self.0
     }
 
-    /// Returns `true` if the client has no last event id. The layer never inserts an empty value,
-    /// and the extractor `Option<LastEventId>` never returns one.
+    /// Returns `true` if the client has no last event id. The layer never inserts an empty id, and
+    /// the extractor `Option<LastEventId>` never returns one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -76,8 +73,8 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns the error of `T` if the id does not parse. A client can send any text as an id, so
-    /// after an error, treat the request as a first connection.
+    /// Returns the error of `T` if the id doesn't parse. A client can send any text, so treat an
+    /// error as a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }
