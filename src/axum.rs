@@ -14,9 +14,8 @@ use crate::connection::{Disconnect, LastEventId};
 use crate::hub::Subscription;
 use crate::{options::StreamOptions, streams::Subjects};
 
-/// Extracts the last event id. If the client sent none, the id is empty. Inside a layer, this is
-/// the value that the layer inserted, which may come from the query. Without a layer, it is read
-/// from the header.
+/// Extracts the last event id, which is empty if the client sent none. Inside a layer, it may come
+/// from the query. Without a layer, it is read from the header.
 impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
@@ -42,10 +41,10 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
         .or_else(|| LastEventId::from_headers(&parts.headers))
 }
 
-/// Extracts the signal that fires when the response is over. The handler must be inside a layer
+/// Extracts the signal that fires when the response is over. It needs a layer around the handler
 /// with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects), or, for requests with
-/// a key, a [`RunLayer`](crate::runs::RunLayer). Otherwise, the request is rejected with a `500`,
-/// whose text names the option that is missing.
+/// a key, a [`RunLayer`](crate::runs::RunLayer). Otherwise, the request is rejected with a `500`
+/// whose text names the missing option.
 ///
 /// ```
 /// use axum::response::IntoResponse;
@@ -82,10 +81,10 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
     }
 }
 
-/// Extracts the subjects of the request. The handler must be inside a layer with
-/// [`SseLayer::streams`](crate::SseLayer::streams), or middleware around it must have called
+/// Extracts the subjects of the request. It needs a layer around the handler with
+/// [`SseLayer::streams`](crate::SseLayer::streams), or middleware that has called
 /// [`Streams::subjects_of`](crate::streams::Streams::subjects_of). Otherwise, the request is
-/// rejected with a `500`, whose text names the option that is missing.
+/// rejected with a `500` whose text names the missing option.
 impl<S: Sync> FromRequestParts<S> for Subjects {
     type Rejection = (StatusCode, &'static str);
 

@@ -1,5 +1,4 @@
-//! The headers of event streams: which responses are event streams, and how the layer changes their
-//! headers.
+//! The headers of event streams: which responses are streams, and what the layer changes.
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,

@@ -1,4 +1,4 @@
-//! Counters of event streams: [`Stats`], and what they are at one moment.
+//! Counters of event streams: [`Stats`], and their values at one moment.
 
 use std::fmt::{self, Display, Formatter, Result, Write};
 use std::sync::atomic::AtomicU64;
@@ -14,13 +14,13 @@ use crate::lock::lock;
 /// Counters of event streams, for a `/metrics` route or a health check.
 ///
 /// Pass a `Stats` to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
-/// and of the layer's clones. Several layers can share one `Stats`, and clones share its counters.
+/// and its clones. Several layers can share one `Stats`, and clones share its counters.
 ///
 /// Each stream counts its own frames and bytes, and adds them to the shared counters after each 64
-/// KiB, at each heartbeat and when it closes. The counters therefore lag by less than 64 KiB for
-/// each open stream.
+/// KiB, at each heartbeat and when it closes. So the counters lag by less than 64 KiB per open
+/// stream.
 ///
-/// `Display` writes a snapshot as metrics in the text format of Prometheus. It does the same for
+/// A snapshot displays as metrics in Prometheus' text format, and so do
 /// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a whole
 /// `/metrics` route:
 ///
@@ -37,7 +37,7 @@ use crate::lock::lock;
 /// # }
 /// ```
 ///
-/// The content type of the format is `text/plain; version=0.0.4`. axum's `text/plain` will do.
+/// The format's content type is `text/plain; version=0.0.4`. axum's `text/plain` will do.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     counters: Arc<Counters>,
@@ -61,8 +61,8 @@ struct Counters {
 #[derive(Debug)]
 struct Ages {
     since: Instant,
-    /// The seconds after `since` in which open streams opened, and how many of them, in ascending
-    /// order. A map would allocate for the first stream.
+    /// The seconds after `since` in which open streams opened, in ascending order, and how many. A
+    /// map would allocate for the first stream.
     openings: VecDeque<(u64, u64)>,
 }
 
@@ -134,8 +134,8 @@ impl Stats {
     #[must_use]
     pub fn snapshot(&self) -> StatsSnapshot {
         let counters = &*self.counters;
-        // Read before `opened`: a snapshot that includes the close of a stream then also includes its
-        // opening.
+        // Read before `opened`: a snapshot that counts a stream as closed then also counts it as
+        // opened.
         let closed = counters.closed.iter().map(|closed| closed.load(Acquire));
         let closed_by_reason: Vec<_> = CloseReason::ALL.into_iter().zip(closed).collect();
         let closed = closed_by_reason.iter().map(|(_, closed)| closed).sum();
@@ -214,20 +214,18 @@ fn load(counter: &AtomicU64) -> u64 {
 pub struct StatsSnapshot {
     /// The number of streams that are open.
     pub open: u64,
-    /// The age of the oldest open stream, to within a second. If it exceeds the
-    /// [maximum age](crate::SseLayer::max_age) and its grace period, the server's connection doesn't
-    /// poll that stream any more.
+    /// The age of the oldest open stream, to within a second. If it exceeds the [maximum
+    /// age](crate::SseLayer::max_age) and its grace period, the server no longer polls the stream.
     pub oldest_age: Option<Duration>,
     /// The total number of streams that were opened, including those that have closed.
     pub opened: u64,
     /// The number of streams that have closed.
     pub closed: u64,
-    /// The number of streams that have closed for each reason, including reasons with a count of
-    /// zero.
+    /// The number of streams that have closed for each reason, even if it is zero.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
-    /// The number of [refused](crate::Refusal#what-is-refused) streams, including those that a
-    /// handler or middleware inside the layer refused by
-    /// [`Refusal::answer`](crate::Refusal::answer).
+    /// The number of [refused](crate::Refusal#what-is-refused) streams. Those that a handler or
+    /// middleware inside the layer refuses with [`Refusal::answer`](crate::Refusal::answer) count
+    /// too.
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,
@@ -235,15 +233,15 @@ pub struct StatsSnapshot {
     pub bytes: u64,
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
-    /// The number of streams that are open with each [label](crate::SseLayer::label), in the order
-    /// in which the labels were first seen.
+    /// The number of open streams with each [label](crate::SseLayer::label), in the order in which
+    /// the labels were first seen.
     pub open_by_label: Vec<(Label, u64)>,
     /// The total number of streams that were opened with each label, in the same order.
     pub opened_by_label: Vec<(Label, u64)>,
 }
 
 impl fmt::Display for StatsSnapshot {
-    /// Writes the counters in the text format of Prometheus.
+    /// Writes the counters in Prometheus' text format.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         gauge(f, "sse_streams_open", "Streams that are open.", self.open)?;
         let oldest = self.oldest_age.unwrap_or_default().as_secs();
