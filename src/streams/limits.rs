@@ -20,7 +20,7 @@ struct Class {
     refused: AtomicU64,
 }
 
-/// It is free again when this is dropped.
+/// A place that a stream has taken. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct LimitPlace {
     limits: Arc<SubjectLimits>,
@@ -39,13 +39,13 @@ impl SubjectLimits {
         self.classes.is_empty()
     }
 
-    /// Takes none if one of the subjects has no place left.
+    /// Takes a place for each subject, or none if one of them has no place left.
     pub(super) fn take(self: &Arc<Self>, subjects: &[Arc<str>]) -> Result<Vec<LimitPlace>, Full> {
         let mut limited: Vec<_> = subjects
             .iter()
             .filter_map(|subject| Some((subject, self.class_of(subject)?)))
             .collect();
-        // Of several subjects without a place, the first one by name is reported.
+        // Of several subjects without a place, the first by name is reported.
         limited.sort_unstable_by_key(|(subject, _)| *subject);
         let mut taken = lock(&self.taken);
         for &(subject, class) in &limited {

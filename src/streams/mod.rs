@@ -45,15 +45,15 @@
 //! # }
 //! ```
 //!
-//! A *subject* is a name that the program chooses, such as `user:42`, `session:abc` or `tenant:7`.
-//! A stream can have several subjects. If the response to a request is not an event stream, the
-//! subjects of the request are dropped.
+//! A *subject* is a name that you choose, such as `user:42`, `session:abc` or `tenant:7`. A stream
+//! can have several. If the response to a request is no event stream, the request's subjects are
+//! dropped.
 //!
 //! # Log out
 //!
 //! First store the log-out, then close the streams. Do both on a spawned task, because axum drops a
-//! handler whose client disconnects. If either step fails, answer `503`, so that the client repeats
-//! the request:
+//! handler whose client disconnects. If either step fails, answer `503`, and the client repeats the
+//! request:
 //!
 //! ```
 //! # use std::io;
@@ -77,56 +77,53 @@
 //! - To log out a user's other devices, call [`Streams::close_except`] with `user:42` and the
 //!   `session:abc` to keep.
 //! - With [`Streams::follow`], closing can fail after the session was deleted. When the client
-//!   repeats the log-out, the handler must close the streams although the session is already gone.
+//!   repeats the log-out, close the streams even though the session is gone.
 //! - Check requests against session data that includes every earlier log-out, not against a cache
 //!   or a replica that lags behind. A token that is checked without a store, such as a JWT, needs a
 //!   list of revoked tokens.
-//! - A subject may be added before or after the check of the request. If a request arrived before
-//!   `close` was called, its stream is closed when it opens.
+//! - You can add a subject before or after the check of the request. The stream of a request that
+//!   arrived before the call of `close` is closed when it opens.
 //!
 //! # How closed streams end
 //!
-//! A closed stream ends in the same way as with [`Drain::at_once`](crate::Drain::at_once), but it
-//! gets a reconnection time only if all streams are closed together, as by [`Streams::close_all`].
-//! Waiting events are dropped, so an event that is published just before `close` may not reach the
-//! clients. No [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell)
-//! is sent, and [`on_error`](crate::SseLayer::on_error) is not called. The close report has the
+//! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but no
+//! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
+//! [`on_error`](crate::SseLayer::on_error) isn't called. Waiting events are dropped, so an event
+//! that you publish just before `close` may not reach the clients. They get a reconnection time
+//! only if all streams are closed together, as by [`Streams::close_all`]. The close report has the
 //! reason [`Revoked`](crate::CloseReason::Revoked).
 //!
-//! - **The stream ends cleanly** if the source is between two events, and the client is an
-//!   `EventSource` or any other `GET` client except `fetch`. An `EventSource` then reconnects, and
-//!   the program's check admits or rejects the request. A `401` or `204` stops the `EventSource`.
-//! - **The body fails** for a `fetch` client and for methods other than `GET`, so that half an
-//!   answer does not look complete. It fails for every client if the stream has a content coding,
-//!   or if the source has begun an event and does not complete this event within half a second.
-//! - **A client that does not read** keeps its stream, which the layer cannot end. The stream no
-//!   longer counts in [`Streams::count`]. Until the connection closes, it still counts towards the
-//!   [limits](#limits-for-each-subject), and its close report is delayed.
+//! - **The stream ends cleanly** for an `EventSource` or any other `GET` client except `fetch`. An
+//!   `EventSource` reconnects, and your check admits or rejects it. A `401` or `204` stops it.
+//! - **The body fails** for a `fetch` client and for methods other than `GET`, so half an answer
+//!   doesn't look complete. It fails for every client in a content coding, or if the source doesn't
+//!   complete an event that it has begun within half a second.
+//! - **A client that doesn't read** keeps its stream, which the layer can't end. The stream no
+//!   longer counts in [`Streams::count`]. It counts towards the [limits](#limits-for-each-subject)
+//!   until the connection closes, and its close report comes only then.
 //!
 //! # Many processes
 //!
-//! With [`Streams::follow`], which needs feature `hub`, `close` reaches the streams of all
-//! processes that share a [broker](crate::hub::broker). It first closes the streams of its own
-//! process, and then waits for the broker's acknowledgement. After a [`CloseError`], call it again;
-//! that is safe.
+//! With [`Streams::follow`] (feature `hub`), `close` reaches the streams of all processes that
+//! share a [broker](crate::hub::broker). It first closes those of its own process, and then waits
+//! for the broker's acknowledgement. After a [`CloseError`], call it again: that's safe.
 //!
-//! - When a process that was cut off from the broker reconnects, it receives the close events that
-//!   it missed. If some of them are no longer kept, or the broker lost them, the process closes all
-//!   its streams that have a subject, and their clients reconnect at random times. Each process
-//!   keeps the close events of the last 5 minutes, at most 1,024 events and 1 MiB, or more if the
-//!   hub's retention has higher limits. Some brokers keep fewer close events, for example Redis
-//!   with a low `max_events`.
+//! - A process that was cut off from the broker receives the close events that it missed. If some
+//!   are no longer kept, or the broker lost them, the process closes all its streams that have a
+//!   subject, and their clients reconnect at random times. Each process keeps the close events of
+//!   the last 5 minutes, at most 1,024 events and 1 MiB, or more if the hub's retention has higher
+//!   limits. Some brokers keep fewer, for example Redis with a low `max_events`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
-//! - With PostgreSQL, a session can be deleted and its streams closed [in one
+//! - With PostgreSQL, delete the session and close its streams [in one
 //!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
-//!   Without such a transaction, a crash right after the deletion leaves the streams open until
-//!   their [maximum age](crate::SseLayer::max_age), or until the log-out is repeated.
+//!   Otherwise, a crash in between leaves the streams open until their [maximum
+//!   age](crate::SseLayer::max_age), or until the log-out is repeated.
 //!
 //! # Limits for each subject
 //!
-//! [`StreamsBuilder::limit`] limits how many streams a user, tenant or address can have open at the
-//! same time:
+//! [`StreamsBuilder::limit`] limits how many streams a user, tenant or address can have open at
+//! once:
 //!
 //! ```
 //! use tower_sse::{SseLayer, streams::Streams};
@@ -137,54 +134,43 @@
 //! ```
 //!
 //! The limit applies separately to each subject that begins with the prefix: `user:42` may have 5
-//! streams, and so may `user:43`. The program adds every subject itself, even one for an address,
-//! such as `ip:192.0.2.7`: the crate never reads an address or `X-Forwarded-For`.
+//! streams, and so may `user:43`. Add every subject yourself, even an address such as
+//! `ip:192.0.2.7`: the crate never reads addresses or `X-Forwarded-For`.
 //!
-//! - When a stream opens, it takes a place for each of its subjects. If any subject has no place
-//!   left, the stream takes none, and is refused with
-//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests), unless its status is not
-//!   200. To reserve a place before a handler does its work, call [`Subjects::try_add`].
-//! - A stream keeps its places until it has ended, even after [`Streams::close`]. The stream of a
-//!   client that vanished without a FIN keeps them until the server notices. Set
-//!   [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets) to shorten this time.
-//! - At the limit, the newest stream is refused. If the oldest stream were closed instead, six tabs
-//!   at a limit of five would reconnect and close each other's streams for ever.
-//! - Each process counts only its own streams: with `n` processes, a user can have up to `n` times
-//!   the limit. [A recipe](#counts-of-all-processes) adds up the counts of all processes.
-//!
-//! # More recipes
-//!
-//! **A tenant.** Add `tenant:7` to the streams of its users. `streams.close("tenant:7")` closes all
-//! of them, and `streams.count("tenant:7")` returns how many are open.
-//!
-//! **A token that expires.** Set the token's remaining time as the maximum age of the stream,
-//! [without a grace period](crate::guide::clients#credentials-that-expire).
-//!
-//! **Middleware outside of the layer.** Call [`Streams::subjects_of`] before the check, and
-//! [`add`](Subjects::add) the user to what it returns after the check.
+//! - When a stream opens, it takes a place for each of its subjects. If one has no place left, the
+//!   stream takes none, and is refused with
+//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). A stream whose status is
+//!   not 200 isn't refused. To reserve a place before a handler does its work, call
+//!   [`Subjects::try_add`].
+//! - A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
+//!   vanishes without a FIN, the server notices late: set
+//!   [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets).
+//! - At the limit, the newest stream is refused. If the oldest were closed instead, six tabs at a
+//!   limit of five would close each other's streams for ever.
+//! - Each process counts only its own streams, so `n` processes allow up to `n` times the limit. [A
+//!   recipe](#counts-of-all-processes) adds up the counts of all processes.
 //!
 //! # Layers within layers
 //!
-//! - If one `SseLayer` is inside of another, the inner one applies the request's subjects to the
-//!   stream, even if [`streams`](crate::SseLayer::streams) is set only on the outer one. If both
-//!   have it, give them the same [`Streams`]: otherwise, the inner one drops the subjects that were
-//!   added before, and logs a WARN line (feature `tracing`).
-//! - With [runs](crate::runs), add subjects in middleware outside of
-//!   [`RunLayer`](crate::runs::RunLayer), not in the handler, which is called only for the first
-//!   client. Closing a subject ends the streams of the clients with this subject, but not the run.
+//! - If one `SseLayer` is inside of another, the inner one applies the request's subjects, even if
+//!   only the outer one has [`streams`](crate::SseLayer::streams). If both have it, give them the
+//!   same [`Streams`]. Otherwise, the inner one drops the subjects that were added before, and logs
+//!   a WARN line (feature `tracing`).
+//! - With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer). The
+//!   handler is called only for the first client. Closing a subject ends the streams of the clients
+//!   with this subject, but not the run.
 //!
 //! # Cost
 //!
-//! If `streams` is set, a request costs three allocations, or five if the request arrives without
-//! extensions. A stream with one subject takes up to 270 bytes of memory. If `close` is called more
-//! than 65,536 times between the arrival of a request and the opening of its stream, the stream is
-//! closed at once, whatever its subjects.
+//! With `streams`, a request costs three allocations, or five if it arrives without extensions. A
+//! stream with one subject takes up to 270 bytes. If `close` is called more than 65,536 times
+//! between a request's arrival and the opening of its stream, the stream is closed, whatever its
+//! subjects.
 //!
 //! # Counts of all processes
 //!
-//! In this recipe, each process publishes its counts to a topic once per interval. To get a sum, a
-//! process adds up the newest counts of every process that has reported within the last three
-//! intervals:
+//! Each process publishes its counts to a topic once per interval. To get a sum, a process adds up
+//! the newest counts of every process that has reported within the last three intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -256,10 +242,10 @@
 //! ```
 //!
 //! The sums are estimates, up to one interval old, or older if a report was lost. A client that
-//! moves to another process can count twice, or not at all, for up to one interval. The streams of
-//! a process that was killed count for up to three more intervals. If a process is cut off from the
-//! broker for three intervals, its own sums become zero, and the other processes no longer count
-//! its streams. The sums count streams: a user with two tabs counts twice.
+//! moves to another process can count twice, or not at all, for one interval. The streams of a
+//! killed process count for up to three more. A process that is cut off from the broker for three
+//! intervals has sums of zero, and the others no longer count its streams. A user with two tabs
+//! counts twice.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

@@ -18,7 +18,7 @@ pub(super) struct OpenStreams {
     shards: [Mutex<Shard>; SHARDS],
     /// Changed while all shards are locked.
     generation: AtomicU32,
-    /// The generation again, and the number of its streams that have not been closed.
+    /// The generation again, and how many of its streams have not been closed.
     open: AtomicU64,
     pub(super) limits: Arc<SubjectLimits>,
     /// The runtimes of all streams that have been polled.
@@ -45,7 +45,8 @@ impl OpenStreams {
         Arc::new(Member::new(subjects, self.generation()))
     }
 
-    /// The stream is closed at once if one of its subjects was closed after the ticket was taken.
+    /// Opens a stream, and closes it at once if one of its subjects was closed after the ticket was
+    /// taken.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
         self.count_open(member, 1);
         for subject in &member.subjects {
@@ -63,7 +64,8 @@ impl OpenStreams {
         }
     }
 
-    /// `CloseLog` says why this is checked last.
+    /// Closes a stream that a close since the ticket should have. [`CloseLog`] says why this comes
+    /// last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
             let hashes: Vec<_> = member.subjects.iter().map(|name| self.hash(name)).collect();
@@ -118,15 +120,15 @@ impl OpenStreams {
 
     pub(super) fn close_all(&self) -> usize {
         self.closes.log(None);
-        // All at once: a stream is either of the earlier generation, or in one of the new lists.
+        // All shards at once: a stream is either of the earlier generation, or in one of the new
+        // lists.
         let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
         let next = self.generation().wrapping_add(1);
         let open = self.open.swap(packed(next, 0), AcqRel);
         self.generation.store(next, Release);
         let lists = shards.iter_mut().map(|shard| mem::take(&mut **shard)).collect();
         drop(shards);
-        // After the generation has changed: `register` notes the runtime of a stream before it asks
-        // for the generation.
+        // Read after the generation has changed: a stream notes its runtime before it compares.
         let runtimes = lock(&self.runtimes).clone();
         let revoke = |closed: Option<Arc<Member>>| {
             closed.map(|member| member.revoke(Revocation::All));
@@ -171,7 +173,7 @@ impl OpenStreams {
         }
     }
 
-    /// Called while no lock is held.
+    /// Closes the streams, and returns how many were open. No lock may be held.
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {
@@ -213,9 +215,11 @@ const fn packed(generation: Generation, open: u32) -> u64 {
     (generation as u64) << 32 | open as u64
 }
 
-/// For each stream that is moved into its place, this iterator first yields a `None`, so that a
-/// turn moves no more streams than it wakes. The order of addresses is about the order of opening.
-/// In the order of a hash, each stream would free memory far from the previous stream's memory.
+/// An iterator over all streams, in the order of their addresses, which is about that of opening.
+/// In the order of a hash, each would free memory far from the last one's.
+///
+/// For each stream that it moves into place, it first yields a `None`, so that a turn moves no more
+/// streams than it wakes.
 struct AllClosed {
     lists: Vec<Shard>,
     shard: Option<ShardIter>,
@@ -231,7 +235,7 @@ impl AllClosed {
         Self { lists, shard: None, unsorted: Vec::new(), sorted: Vec::new() }
     }
 
-    /// Returns `false` if none is left.
+    /// Collects the next streams. Returns `false` if none is left.
     fn collect(&mut self) -> bool {
         loop {
             if let Some(shard) = &mut self.shard {
@@ -291,7 +295,7 @@ impl<T> Closing<T> {
 #[derive(Debug)]
 pub(super) enum Members {
     One(Arc<Member>),
-    /// By address. A hash table would move all of them at once when it grows.
+    /// The streams by address. A hash table would move all of them at once when it grows.
     // Boxed, so that the entry of one stream stays small.
     #[allow(clippy::box_collection)]
     Many(Box<BTreeMap<Address, Arc<Member>>>),
@@ -319,7 +323,7 @@ impl Members {
         }
     }
 
-    /// Returns whether none is left.
+    /// Removes a stream, and returns whether none is left.
     pub(super) fn remove(&mut self, member: &Arc<Member>) -> bool {
         match self {
             Self::One(only) => Arc::ptr_eq(only, member),
@@ -330,7 +334,7 @@ impl Members {
         }
     }
 
-    /// Also returns whether no stream is left.
+    /// Removes the streams without the subject `kept`, and also returns whether none is left.
     pub(super) fn remove_without(&mut self, kept: &str) -> (Vec<Arc<Member>>, bool) {
         match self {
             Self::One(only) if only.has(kept) => (Vec::new(), false),
@@ -379,7 +383,7 @@ pub(crate) enum Revocation {
     All = 2,
 }
 
-/// The number of times that all streams were closed. A stream of an earlier generation is closed.
+/// How often all streams were closed. A stream of an earlier generation is closed.
 pub(super) type Generation = u32;
 
 const OPEN: u8 = 0;
@@ -399,7 +403,7 @@ impl Member {
         self.state.load(Acquire) != OPEN
     }
 
-    /// Returns `false` if it was closed before.
+    /// Closes the stream. Returns `false` if it was closed before.
     pub(super) fn revoke(&self, how: Revocation) -> bool {
         if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
             return false;
@@ -409,12 +413,12 @@ impl Member {
         true
     }
 
-    /// Returns whether the stream was open.
+    /// Notes that the body ends, and returns whether the stream was open.
     pub(super) fn set_ending(&self) -> bool {
         self.state.swap(ENDING, AcqRel) == OPEN
     }
 
-    /// Returns `None` if the body has seen that the stream was closed.
+    /// Returns how the stream was closed, or `None` if it is open or its body has seen the close.
     #[inline]
     pub(super) fn revocation(&self, current: Generation) -> Option<Revocation> {
         match self.state.load(Acquire) {
@@ -425,8 +429,8 @@ impl Member {
         }
     }
 
-    /// Lets a close wake `waker`, and returns whether it is new. The caller asks afterwards whether
-    /// the stream was closed meanwhile.
+    /// Lets a close wake `waker`, and returns whether it is new. Check afterwards whether the
+    /// stream was closed meanwhile.
     pub(super) fn register(&self, waker: &Waker) -> bool {
         let mut registered = lock(&self.waker);
         let is_registered = registered.as_ref().is_some_and(|earlier| earlier.will_wake(waker));
@@ -442,7 +446,7 @@ impl Member {
     }
 }
 
-/// The log of the newest calls of `close`, and the number of all calls so far.
+/// The log of the newest `close` calls, and the number of all calls so far.
 ///
 /// A stream first enters the lists of its subjects, and then looks here. A close is first added
 /// here, and then empties the list of its subject. So at least one of them sees the other.
@@ -452,16 +456,14 @@ pub(super) struct CloseLog {
     newest: RwLock<VecDeque<Close>>,
 }
 
-/// The number of calls of `close` before a request arrived.
+/// The number of `close` calls before a request arrived.
 pub(super) type Ticket = u64;
 
-/// A close of hashed subjects, or `None` for a close of all streams. The hash has a random key.
-///
-/// A hash collision ends one more stream, whose client reconnects.
+/// A close of hashed subjects, or `None` for a close of all streams. The hash has a random key. A
+/// collision ends one more stream, whose client reconnects.
 pub(super) type Close = Option<Closing<u64>>;
 
-/// The number of calls of `close` in the log. A stream is closed if its request came before all of
-/// them.
+/// The number of `close` calls in the log. A request from before all of them gets a closed stream.
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {

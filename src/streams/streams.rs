@@ -8,9 +8,8 @@ use super::{Closing, Subjects, limits::SubjectLimits, open_streams::OpenStreams}
 use crate::stats::{Escaped, labelled};
 use crate::{BoxError, error::with_causes};
 
-/// The open streams of each subject. Clones are cheap and share the streams.
-///
-/// See the [module](super) for an overview.
+/// The open streams of each subject. Clones are cheap, and share the streams. The [module](super)
+/// has an overview.
 #[derive(Clone, Default)]
 pub struct Streams {
     pub(super) open_streams: Arc<OpenStreams>,
@@ -25,10 +24,9 @@ impl Streams {
         Self::default()
     }
 
-    /// Returns the subjects of a request, for middleware outside of the layer. Call this method
-    /// before you authenticate the request: a log-out during or after the check then closes the
-    /// stream. Handlers and middleware inside of the layer find the subjects in the request's
-    /// extensions.
+    /// Returns the subjects of a request, for middleware outside of the layer. Call it before you
+    /// authenticate the request: a log-out during or after the check then closes the stream. Inside
+    /// of the layer, the subjects are in the request's extensions.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {
@@ -43,28 +41,28 @@ impl Streams {
 
     /// Closes the streams of a subject, and returns how many streams of this process it has closed.
     ///
-    /// If a request arrived before the call, but its stream is not open yet, the stream is closed
-    /// as soon as it opens. Streams of later requests are not closed.
+    /// The stream of a request that arrived before the call is closed as soon as it opens. Streams
+    /// of later requests are not closed.
     ///
-    /// With [several processes](super#many-processes), the future is ready when the broker has
+    /// With [several processes](super#many-processes), the future is ready once the broker has
     /// acknowledged the close.
     ///
     /// # Errors
     ///
-    /// Returns an error if streams of other processes may still be open. The streams of this
-    /// process are closed in any case. Closing again is safe.
+    /// Returns an error if streams of other processes may still be open. Those of this process are
+    /// closed in any case. Closing again is safe.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing is closed. If it is dropped later,
-    /// the streams of other processes may or may not be closed. axum drops the handler when its
-    /// client disconnects, so [log out on a task](super#log-out).
+    /// If the future is dropped before its first poll, nothing is closed. Later, the streams of
+    /// other processes may or may not be closed. axum drops the handler when its client
+    /// disconnects, so [log out on a task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
     }
 
     /// Closes the streams of a subject, except those that also have the subject `kept`, such as
-    /// `session:abc`.
+    /// `session:abc`. Its errors and its cancel safety are those of [`close`](Self::close).
     ///
     /// # Errors
     ///
@@ -84,8 +82,8 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
-    /// random by default. If a request arrived before the call, but its stream is not open yet, the
-    /// stream is closed as soon as it opens, without a reconnection time.
+    /// random by default. The stream of a request that arrived before the call is closed as soon as
+    /// it opens, without a reconnection time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -94,15 +92,15 @@ impl Streams {
 
     /// Returns how many streams of a subject are open in this process.
     ///
-    /// A stream counts from its response head until it ends or is closed. Do not compare this
-    /// number with a limit: two requests at the same time could both find the last place free.
-    /// [`StreamsBuilder::limit`](super::StreamsBuilder::limit) has no such race.
+    /// A stream counts from its response head until it ends or is closed. Don't compare this number
+    /// with a limit: two requests at once could both find the last place free. Use
+    /// [`StreamsBuilder::limit`](super::StreamsBuilder::limit) instead.
     #[must_use]
     pub fn count(&self, subject: &str) -> usize {
         self.open_streams.count(subject)
     }
 
-    /// Returns the subjects that have open streams in this process, and the number of their
+    /// Returns the subjects that have open streams in this process, with the number of their
     /// streams, in no particular order.
     #[must_use]
     pub fn subjects(&self) -> Vec<(Arc<str>, usize)> {
@@ -148,9 +146,9 @@ impl StreamsBuilder {
     /// Allows each subject that begins with `prefix` at most `limit` open streams at the same time.
     /// By default, there is no limit.
     ///
-    /// If several prefixes match a subject, the limit of the longest prefix applies. The other
-    /// rules are on [the module's page](super#limits-for-each-subject). A second call with the same
-    /// prefix replaces its limit.
+    /// If several prefixes match a subject, the limit of the longest one applies. A second call
+    /// with the same prefix replaces its limit. The other rules are on [the module's
+    /// page](super#limits-for-each-subject).
     ///
     /// # Panics
     ///
@@ -170,19 +168,19 @@ impl StreamsBuilder {
     }
 }
 
-/// The number of streams that were refused because a subject had no place left, as returned by
+/// The number of streams that were refused because a subject had no place left, from
 /// [`Streams::stats`](super::Streams::stats).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
     /// The number of refused streams for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit), even if it is zero. A call of
-    /// [`Subjects::try_add`](super::Subjects::try_add) that finds no place left also counts.
+    /// [limit](super::StreamsBuilder::limit), even if it is zero. A
+    /// [`Subjects::try_add`](super::Subjects::try_add) call that finds no place counts too.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 
 impl fmt::Display for StreamsStats {
-    /// Writes the counters in the text format of Prometheus.
+    /// Writes the counters in Prometheus' text format.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metric =
             ("sse_streams_limited_total", "Streams that were refused at the limit of a subject.");
@@ -193,8 +191,8 @@ impl fmt::Display for StreamsStats {
 }
 
 /// The reason why streams of other processes may still be open after
-/// [`Streams::close`](super::Streams::close). The cause, if any, is in the variant and in the text
-/// of the error. [`source`](Error::source) returns `None`.
+/// [`Streams::close`](super::Streams::close). The variant and the error's text have the cause;
+/// [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {
@@ -203,7 +201,7 @@ pub enum CloseError {
     /// The close event was not published, so no other process has received it.
     Refused(BoxError),
     /// The broker has not acknowledged the close event. Other processes may have received it, or
-    /// may still receive it.
+    /// may still.
     Unknown(BoxError),
 }
 
@@ -222,9 +220,8 @@ impl fmt::Display for CloseError {
 
 impl Error for CloseError {}
 
-/// The streams of this process, for the task that follows the close events of other processes.
-///
-/// They exist until the last `Streams` is dropped and the last stream with a subject has ended.
+/// The streams of this process, for the task that follows the close events of other processes. They
+/// exist until the last `Streams` is dropped and the last stream with a subject has ended.
 pub(crate) struct Followed {
     open_streams: Weak<OpenStreams>,
     ended: CancellationToken,
@@ -244,7 +241,7 @@ impl Followed {
         _ = self.ended.run_until_cancelled(future).await;
     }
 
-    /// `None` closes all streams that have a subject.
+    /// Closes the streams of `closing`, or with `None` all that have a subject.
     pub(crate) fn close(&self, closing: Option<Closing<&str>>) {
         if let Some(open_streams) = self.open_streams.upgrade() {
             match closing {

@@ -8,9 +8,9 @@ use crate::{lock::lock, signals::is_recorded};
 /// The users, tenants or addresses that a request's stream is limited by and closed with.
 ///
 /// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
-/// request's extensions. With feature `axum`, `Subjects` is also an extractor. Middleware outside
-/// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead. Clones belong
-/// to the same request.
+/// request's extensions. With feature `axum`, they're also an extractor. Middleware outside of the
+/// layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead. Clones belong to the
+/// same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -27,14 +27,14 @@ struct SubjectNames {
     added: Vec<Arc<str>>,
     places: Vec<LimitPlace>,
     is_open: bool,
-    /// The number of subjects with which an early stream is open. They have their places.
+    /// The number of subjects with which an early stream was opened. They have their places.
     opened: usize,
     /// Whether the response is known to be no stream.
     is_over: bool,
 }
 
-/// The subjects of a response that can become a stream. If it does not, the places that were
-/// reserved for it are free once this is dropped, although the program may keep its [`Subjects`].
+/// The subjects of a response that can become a stream. When this is dropped, the reserved places
+/// of a response that didn't become one are free, although the program may keep its [`Subjects`].
 pub(crate) struct Unopened(Subjects);
 
 impl Subjects {
@@ -44,12 +44,10 @@ impl Subjects {
         Self { request: Arc::new(request) }
     }
 
-    /// Adds a subject to the stream that answers this request. Adding the same subject again has no
-    /// effect.
+    /// Adds a subject to the stream that answers this request. Adding it again has no effect.
     ///
-    /// Call `add` before the response is returned. Once the stream is open, a call only logs a WARN
-    /// line (feature `tracing`). If the response is anything but an event stream, the subjects are
-    /// dropped.
+    /// Call `add` before you return the response. Once the stream is open, a call only logs a WARN
+    /// line (feature `tracing`). If the response is no event stream, the subjects are dropped.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
         let mut names = lock(&self.request.names);
@@ -65,9 +63,8 @@ impl Subjects {
         }
     }
 
-    /// Adds a subject to this request's stream, and counts the stream towards the subject's limit.
-    /// Call it first in a handler, so that the handler does no work for a stream that would
-    /// be refused.
+    /// Adds a subject to this request's stream, and takes a place of the subject's limit. Call it
+    /// first in a handler, so the handler does no work for a stream that would be refused.
     ///
     /// ```
     /// use http::{Response, request::Parts};
@@ -80,13 +77,13 @@ impl Subjects {
     /// }
     /// ```
     ///
-    /// The place is free again when the stream has ended, and if the response is no event stream,
-    /// or the handler fails, panics or is dropped. Once the stream is open, or can no longer open,
-    /// `try_add` returns `Ok` without reserving a place.
+    /// The place is free again when the stream has ended. It's also free if the response is no
+    /// event stream, or if the handler fails, panics or is dropped. Once the stream is open, or can
+    /// no longer open, `try_add` returns `Ok` without taking a place.
     ///
     /// # Errors
     ///
-    /// Returns an error if the subject has no place left. In this case, the subject is not added.
+    /// Returns an error if the subject has no place left. It is then not added.
     pub fn try_add(&self, subject: impl Into<Arc<str>>) -> Result<(), Full> {
         let subject = subject.into();
         let limits = &self.request.open_streams.limits;
@@ -126,7 +123,7 @@ impl Unopened {
         Self(subjects)
     }
 
-    /// Returns `None` if the stream has no subjects, or is recorded for several clients.
+    /// Opens the stream. Returns `None` if it has no subjects, or is recorded for several clients.
     pub(crate) fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
         self.open_with(may_be_refused, false)
     }
@@ -163,7 +160,7 @@ impl Unopened {
         Ok(Some(Membership::open(open_streams, *ticket, &added, places)))
     }
 
-    /// Adds the subjects of the handler since, which can no longer refuse the stream.
+    /// Adds the subjects that the handler added since. They can no longer refuse the stream.
     pub(crate) fn reopen(self, mut early: Option<Membership>) -> Option<Membership> {
         if let Some(early) = &mut early {
             lock(&self.0.request.names).places.extend(mem::take(&mut early.places));
@@ -204,14 +201,14 @@ impl Membership {
         places: Vec<LimitPlace>,
     ) -> Self {
         let member = open_streams.member(subjects);
-        // Before it is in a list, which it leaves when it is dropped.
+        // Created before the stream is in a list, so that its drop removes it.
         let membership =
             Self { open_streams: Arc::clone(open_streams), member, places: places.into() };
         open_streams.open(ticket, &membership.member);
         membership
     }
 
-    /// The stream keeps its places until it has ended.
+    /// Notes that the stream is about to end. It keeps its places until it has ended.
     pub(crate) fn set_ending(&self) {
         self.open_streams.begin_end(&self.member);
     }
@@ -221,7 +218,7 @@ impl Membership {
         self.member.revocation(self.open_streams.generation())
     }
 
-    /// If the stream is not closed, the close will wake `waker`.
+    /// Returns whether the stream was closed. If not, the close will wake `waker`.
     pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
         self.open_streams.register(&self.member, waker);
         // Checked after registering: a close first sets the state, and then takes the waker.
