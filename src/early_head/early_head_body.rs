@@ -14,10 +14,8 @@ use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::Coo
 use crate::{event::Encoded, headers};
 
 pin_project! {
-    /// The body of the responses of an [`EarlyHeadService`](super::EarlyHeadService).
-    ///
-    /// If the head was sent early, the body polls the call of the inner service, and then its answer.
-    /// Dropping the body drops both.
+    /// The body of an [`EarlyHeadService`](super::EarlyHeadService)'s responses. After an early
+    /// head, it polls the inner service's call, and then its answer. Dropping it drops both.
     pub struct EarlyHeadBody<F, B> {
         #[pin]
         kind: Kind<F, B>,

@@ -36,10 +36,10 @@ struct EarlyHeadOptions {
 impl EarlyHeadLayer {
     /// Creates a layer that sends the head once a request has waited for `after`.
     ///
-    /// There is no default, because the time must be shorter than the shortest timeout of your
-    /// proxies: 10 seconds suit nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100
-    /// seconds). Until then, an error of the service still reaches the client with its own status.
-    /// The [heartbeat](crate::SseLayer::heartbeat) must be shorter than these timeouts too.
+    /// The time must be shorter than the shortest timeout of your proxies, and so must the
+    /// [heartbeat](crate::SseLayer::heartbeat). 10 seconds suit nginx (60 seconds), Heroku (30
+    /// seconds) and Cloudflare (100 seconds). An error that the service returns earlier keeps its
+    /// own status.
     ///
     /// # Panics
     ///
@@ -52,10 +52,10 @@ impl EarlyHeadLayer {
     /// Sets which requests can get an early head. By default, these are `GET` requests whose
     /// `Accept` names `text/event-stream`.
     ///
-    /// `when` replaces the default. `HEAD` requests always pass, and so does a request for which
-    /// `when` panics. Return `false` unless the client expects an event stream: it receives one,
-    /// even if the service answers with JSON later. If only the body says so, call
-    /// [`answer`](Self::answer) in the handler.
+    /// `when` replaces the default. Return `false` unless the client expects an event stream: it
+    /// receives one, even if the service answers with JSON later. If only the body says so, call
+    /// [`answer`](Self::answer) in the handler. `HEAD` requests always pass, and so does a request
+    /// for which `when` panics.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -75,9 +75,9 @@ impl EarlyHeadLayer {
     /// Turns a late answer that is not an event stream into the last event of the stream. By default,
     /// the body fails with a [`LateResponse`](super::LateResponse).
     ///
-    /// After the event, the stream ends cleanly. If `to_event` returns `None` or panics, the body
-    /// fails. It also fails, without a call of `to_event`, if the answer has more than 64 KiB or a
-    /// content coding, or if the service returns an error.
+    /// After the event, the stream ends cleanly. The body fails if `to_event` returns `None` or
+    /// panics. Without calling it, the body fails if the answer has more than 64 KiB or a content
+    /// coding, or if the service returns an error.
     ///
     /// An `EventSource` reconnects after the event: give it a name, and let the page call
     /// `close()`.
@@ -102,9 +102,8 @@ impl EarlyHeadLayer {
     /// Does for one handler what the layer does for a service: answers with the response of `call`,
     /// or with an early head if `call` takes too long.
     ///
-    /// Use it where the [body of the request](crate::early_head#which-requests) decides whether the
-    /// client expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this
-    /// layer.
+    /// Use it where the [request's body](crate::early_head#which-requests) tells whether the client
+    /// expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this layer.
     ///
     /// `answer` doesn't see the request, so it can't stop an `EventSource` that gets a late `204`
     /// or `4xx`. A run that `call` starts goes on if the stream is refused.

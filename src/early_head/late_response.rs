@@ -10,9 +10,9 @@ use crate::{BoxError, event::Event, signals::Interrupted};
 /// Turns a late response into the last event of its stream.
 pub(super) type LateEvent = Arc<dyn Fn(&Response<Bytes>) -> Option<Event> + Send + Sync>;
 
-/// The error of a stream whose service has answered late, and not with an event stream.
+/// The error of a stream whose service answered late, and not with an event stream.
 ///
-/// The layer's [`on_error`](crate::SseLayer::on_error) receives it, and can make an event of it:
+/// [`on_error`](crate::SseLayer::on_error) can turn it into an event:
 ///
 /// ```
 /// use tower_sse::{Event, SseLayer, early_head::LateResponse};
@@ -63,19 +63,19 @@ impl Error for LateResponse {
     }
 }
 
-/// Turns a late error into the event for which the SDKs of OpenAI raise their `APIError`: its data
-/// is `{"error": …}`. Give it to [`late_event`](super::EarlyHeadLayer::late_event).
+/// Turns a late error into the event for which OpenAI's SDKs raise their `APIError`: its data is
+/// `{"error": …}`. Give it to [`late_event`](super::EarlyHeadLayer::late_event).
 ///
-/// The field `status` of the error has the status. An `error` in the response's JSON keeps its
-/// other fields. Returns `None` for a response that is a success.
+/// The error's field `status` has the status. An `error` in the response's JSON keeps its other
+/// fields. Returns `None` if the response is a success.
 #[must_use]
 #[cfg(feature = "json")]
 pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
     Some(Event::new().data(json!({ "error": error_of(late)? }).to_string()))
 }
 
-/// Turns a late error into the event for which the SDKs of Anthropic raise their `APIStatusError`
-/// or `APIError`: its name is `error`, and its data `{"type": "error", "error": …}`. Otherwise like
+/// Turns a late error into the event for which Anthropic's SDKs raise their `APIStatusError` or
+/// `APIError`: its name is `error`, and its data `{"type": "error", "error": …}`. Otherwise like
 /// [`openai_error`].
 #[must_use]
 #[cfg(feature = "json")]

@@ -1,9 +1,9 @@
-//! Answering before the service does: [`EarlyHeadLayer`] sends the response head of a slow call, and
-//! its answer follows.
+//! Answering before the service does: [`EarlyHeadLayer`] sends the response head of a slow call,
+//! and its answer follows.
 //!
-//! Your handler waits for a model or a queue, and nginx cuts the request after 60 seconds. Heartbeats
-//! don't help, because they begin after the response head, and the handler hasn't returned one yet.
-//! An `EventSource` that gets the proxy's `504` stops for good.
+//! Your handler waits for a model or a queue, and nginx cuts the request after 60 seconds.
+//! Heartbeats don't help, because they begin after the response head, and the handler hasn't
+//! returned one yet. An `EventSource` that gets the proxy's `504` stops for good.
 //!
 //! This layer gives the handler a time limit, and then sends the head without it: `200` and
 //! `text/event-stream`. From then on [`SseLayer`](crate::SseLayer) sends heartbeats, every 15
@@ -39,9 +39,10 @@
 //! handler     works ────────────────────────────────────────→ returns its stream
 //! ```
 //!
-//! The example [`early_head`](https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs)
-//! is a program to try this with. The layer spawns no task. The call moves into the body, so the handler stops when the client
-//! leaves, just as it does before the head.
+//! Try it with the example
+//! [`early_head`](https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs). The layer
+//! spawns no task. The call moves into the body, so the handler stops when the client leaves, just
+//! as it does before the head.
 //!
 //! # Which requests
 //!
@@ -72,7 +73,7 @@
 //! ```
 //!
 //! Nothing can be sent early to a client that waits for JSON: raise the proxy's timeout. If the
-//! request's head says enough, [`EarlyHeadLayer::when`] chooses requests by it.
+//! request's head tells what the client expects, use [`EarlyHeadLayer::when`].
 //!
 //! # Late answers
 //!
@@ -86,61 +87,61 @@
 //! | an error of the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
-//! A failed body is one that no client takes for whole: reading the body of a `fetch` rejects,
-//! curl exits with 18 over HTTP/1.1, and an `EventSource` reconnects, so your handler runs
-//! again. A late `204` or `4xx` would have stopped
-//! the `EventSource`. Without `late_event`, the layer therefore sends it the event `interrupted`, and
-//! answers its next request with `204`. With `late_event`, or after
-//! [`EarlyHeadLayer::answer`], give the event a name, and let the page call `close()`. The terminator doesn't follow the event of an error.
+//! No client takes a failed body for a whole one: reading the body of a `fetch` rejects, curl exits
+//! with 18 over HTTP/1.1, and an `EventSource` reconnects, so your handler runs again. A late `204`
+//! or `4xx` would have stopped the `EventSource`. Without `late_event`, the layer therefore sends
+//! it the event `interrupted`, and answers its next request with `204`. With `late_event`, or after
+//! [`EarlyHeadLayer::answer`], give the event a name, and let the page call `close()`. The
+//! terminator doesn't follow the event of an error.
 //!
 //! For other responses, the body fails with a [`LateResponse`], which
 //! [`on_error`](crate::SseLayer::on_error) can turn into an event. For OpenAI's and Anthropic's
 //! SDKs, give `openai_error` or `anthropic_error` (feature `json`) to `late_event`, and the SDK
-//! throws the error. The error has the status in its body, not as its
-//! HTTP status, so the SDK's own retries don't see it.
+//! throws the error. Its status is in the body, so the SDK's own retries don't see it.
 //!
-//! Over HTTP/1.0 a failed body looks like a clean end. nginx speaks HTTP/1.0 to its upstream by
-//! default up to version 1.29.6, so set `proxy_http_version 1.1`.
+//! Over HTTP/1.0, a failed body looks like a clean end. nginx up to 1.29.6 speaks it to its
+//! upstream by default, so set `proxy_http_version 1.1`.
 //!
 //! # What is lost
 //!
 //! A late answer loses its status, its headers and its cookies. Headers that every response needs,
 //! such as those of CORS, must come from a layer outside of this one. The answer's
-//! [`StreamOptions`](crate::StreamOptions) still apply, except for `retry` and `padding`, which belong
-//! to the stream's first bytes. Subjects that the handler adds late count for closes, but a limit can
-//! no longer refuse the stream. If a hub's topic has ended, a late answer can't say so by a `204`:
-//! the `EventSource` comes back once more.
+//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`, which belong
+//! to the stream's first bytes. Subjects that the handler adds late count for closes, but a limit
+//! can no longer refuse the stream. If a hub's topic has ended, a late answer can't say so with a
+//! `204`: the `EventSource` comes back once more.
 //!
-//! After the head, the call runs in the body, and no longer within middleware outside of this layer.
-//! Task-locals and tracing spans that the handler needs must be set inside.
+//! After the head, the call runs in the body, and no longer within middleware outside of this
+//! layer. Set task-locals and tracing spans that the handler needs inside.
 //!
 //! # The first byte
 //!
 //! Cloudflare holds a head back until a byte of the body follows, so one follows at once: the
 //! [`retry`](crate::SseLayer::retry) line or the [padding](crate::SseLayer::padding) if the stream
-//! starts with one, and otherwise the layer's heartbeat. The heartbeat is a comment by default, and
-//! the npm package `@google/genai` loses the event behind a comment. For its requests, set a heartbeat
-//! that is an [event](crate::Heartbeat::event).
+//! starts with one, and otherwise the layer's heartbeat. For `@google/genai`, set a heartbeat that
+//! is an [event](crate::Heartbeat::event), because it [loses the event behind a
+//! comment](crate::guide::upstreams#the-request).
 //!
 //! # With other layers
 //!
 //! In axum, a layer that is added later is outside. Put this layer directly inside of
-//! [`SseLayer`](crate::SseLayer): in the other order, nothing sends the first byte and the heartbeats.
+//! [`SseLayer`](crate::SseLayer). In the other order, nothing sends the first byte and the
+//! heartbeats.
 //!
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside. Their quick `401` and
 //!   `429` keep their status. A session must be changed before the head.
 //! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too.
 //!   The run layer sees the real status, so a call that fails starts no run.
-//! - **Timeouts and concurrency limits** go inside, where a timeout becomes a late answer. Outside, they
-//!   no longer apply once the head is sent.
+//! - **Timeouts and concurrency limits** go inside, where a timeout becomes a late answer. Outside,
+//!   they stop at the head.
 //! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head) outside
 //!   of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If the
 //!   limit is reached, the client is refused then, and the call is dropped.
-//! - **[`shutdown`](crate::SseLayer::shutdown)** treats the waiting stream as any other: a `GET` ends
-//!   at once, and its handler is dropped. Requests by other methods have 30 seconds to finish.
-//! - **[`require_accept`](crate::SseLayer::require_accept)** answers a client that doesn't accept event
-//!   streams with `406` instead of the early head. Leave such requests out by `when`.
+//! - **[`shutdown`](crate::SseLayer::shutdown)** treats the waiting stream as any other: a `GET`
+//!   ends at once, and its handler is dropped. Requests by other methods have 30 seconds to finish.
+//! - **[`require_accept`](crate::SseLayer::require_accept)** answers a client that doesn't accept
+//!   event streams with `406` instead of the early head. Leave such requests out with `when`.
 
 mod early_head_body;
 mod early_head_future;
