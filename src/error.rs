@@ -1,7 +1,7 @@
 use std::{error::Error, io, iter};
 
-/// A boxed error, with which the body of an event stream fails. Errors of stream items and of
-/// bodies inside the layer must convert into this type.
+/// A boxed error, with which the body of an event stream fails. Errors of stream items, and of
+/// bodies inside the layer, must convert into it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Returns the error and its causes, including the error that an `io::Error` wraps, which
@@ -16,7 +16,7 @@ pub(crate) fn causes<'e>(
 }
 
 /// Returns the texts of an error and of its causes, as in `a: b: c`. Most errors of this crate
-/// display it, and have no [`source`](Error::source): otherwise programs would print texts twice.
+/// display it and have no [`source`](Error::source), so programs don't print texts twice.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error).skip(1) {
@@ -29,6 +29,6 @@ pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The supertrait of sealed traits: other crates cannot name it, so they cannot implement those
+/// The supertrait of sealed traits: other crates can't name it, so they can't implement those
 /// traits.
 pub trait Sealed {}

@@ -28,10 +28,10 @@
 //! | [runs_clients] | attaching client libraries to runs: AI SDK, LangGraph, OpenAI's APIs |
 //! | [troubleshooting] | programs that do not compile, or misbehave |
 //!
-//! If Redis connects several processes, see [operating
-//! `tower-sse-redis`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/). For the
-//! operator of the Redis server, there is the page
-//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/).
+//! If Redis connects your processes, see [operating
+//! `tower-sse-redis`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/). The page
+//! [running](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/) is for the operator
+//! of the Redis server.
 
 /// Declares the page `docs/guide/$name.md`. The tests of its code need the features.
 macro_rules! page {

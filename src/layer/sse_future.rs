@@ -16,10 +16,9 @@ use crate::streams::{Membership, Unopened};
 use crate::{BoxError, headers};
 
 pin_project! {
-    /// The response future of [`SseService`](super::SseService).
-    ///
-    /// Dropping this future drops the future of the inner service, and frees the request's places
-    /// in [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
+    /// The response future of [`SseService`](super::SseService). Dropping it drops the inner
+    /// service's future, and frees the request's places in
+    /// [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,

@@ -72,9 +72,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # Services that return a bare stream
 ///
-/// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. The
-/// layer turns the stream into a response, so that `TraceLayer` can wrap the layer, and hyper can
-/// serve the service:
+/// A service may return a [`Stream`](futures_core::Stream) of events, which the layer turns into a
+/// response. `TraceLayer` can then wrap the layer, and hyper can serve the service:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -102,14 +101,13 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// You need the [marker] `M` only to write the layer's type, for example in a struct field. Write
 /// `SseLayer` for services that return a response with a body of bytes, such as an axum `Router`,
 /// and `SseLayer<marker::Events>` for services that return a bare stream. Elsewhere, the compiler
-/// infers `M` from the service that the layer wraps.
+/// infers `M` from the service.
 ///
 /// # Panics
 ///
 /// Event streams need a tokio runtime with its timer enabled, as `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do. Without it, the body of an
-/// event stream panics when it needs the timer, by default for its heartbeat when it first waits
-/// for the source.
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do. Otherwise, the body panics
+/// when it needs the timer: by default for its heartbeat, when it first waits for the source.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
