@@ -1,5 +1,5 @@
-//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` for types that
-//! contain closures.
+//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` for types with
+//! closures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, future::poll_fn, mem, ops::Deref, pin::pin, task::Poll};
@@ -24,7 +24,7 @@ pub(crate) fn with_head<B, T>(
     request: &mut Request<B>,
     callback: impl FnOnce(&Parts) -> T,
 ) -> Option<T> {
-    // The callback does not depend on the body's type, so it borrows the parts alone.
+    // The callback borrows the parts alone, and so doesn't depend on the body's type.
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.method = request.method().clone();
     parts.version = request.version();

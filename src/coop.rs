@@ -1,19 +1,18 @@
-//! The share of tokio's cooperative budget that bodies spend, so that a body that is always ready
-//! lets other tasks run.
+//! The share of tokio's cooperative budget that bodies spend. A body that is always ready then lets
+//! other tasks run.
 
 use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
-/// The number of bytes for which a body spends one of a task's 128 units, besides one for each
-/// frame.
+/// The bytes for which a body spends one of a task's 128 units, besides one for each frame.
 const BYTES_PER_UNIT: usize = 1024;
-/// The number of consecutive items without bytes after which a body pauses, even outside of tokio's
-/// budget. Within the budget, its 128 units are spent earlier.
+/// The consecutive items without bytes after which a body pauses outside of tokio's budget. Within
+/// it, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// The share of tokio's cooperative budget that a body spends, because a source can make frames
-/// without tokio's sockets and channels.
+/// The budget that a body spends, because a source can make frames without tokio's sockets and
+/// channels.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.
@@ -32,8 +31,8 @@ impl CoopBudget {
         Poll::Ready(())
     }
 
-    /// Spends one unit for an item without bytes, or waits until the task has budget left. Also
-    /// pauses after [`MAX_EMPTY_ITEMS`] items, for tasks outside of tokio's budget.
+    /// Spends one unit for an item without bytes, or waits until the task has budget left. Outside
+    /// of tokio's budget, pauses after [`MAX_EMPTY_ITEMS`] items.
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<()> {

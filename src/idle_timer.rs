@@ -38,8 +38,8 @@ impl IdleTimer {
         *self.project().idle_since = None;
     }
 
-    /// Waits until the stream has been idle for the interval, and then for each further interval.
-    /// The idle period begins at the first call after a [`reset`](Self::reset).
+    /// Waits until the stream has been idle for the interval, and then for each further one. The
+    /// idle period begins at the first call after a [`reset`](Self::reset).
     #[inline]
     pub(crate) fn poll_interval(
         mut self: Pin<&mut Self>,
@@ -50,9 +50,9 @@ impl IdleTimer {
         let now = Instant::now();
         let since = *this.idle_since.get_or_insert(now);
         let is_set = |alarm: &Alarm| now < alarm.fires_at && alarm.waker.will_wake(cx.waker());
-        // The timer itself is not asked, because it is two more cache lines for each event. It
-        // never fires before `fires_at`: tokio rounds up. If it was set in an earlier idle period
-        // and fires in this one, it is set again.
+        // The timer itself is not polled, which would load two more cache lines for each event. It
+        // never fires before `fires_at`, because tokio rounds up. If it was set in an earlier idle
+        // period and fires in this one, it is set again.
         if this.alarm.as_ref().is_some_and(is_set) {
             return Poll::Pending;
         }
@@ -97,8 +97,7 @@ impl IdleTimer {
     }
 }
 
-/// Returns whether a timer can be set to `deadline`. tokio adds up to a millisecond, which must not
-/// overflow the clock.
+/// Returns whether a timer can be set to `deadline`: tokio's extra millisecond must not overflow.
 pub(crate) fn is_within_reach(deadline: Instant) -> bool {
     deadline.checked_add(Duration::from_millis(1)).is_some()
 }

@@ -30,17 +30,17 @@ use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{Runtimes, drop_waker, wake_all};
 use crate::{BoxError, connection::Client, error::causes, stats::Stats};
 
-/// A slot into which an outer layer puts its shutdown before the body is polled.
+/// A slot for an outer layer's shutdown, which it fills before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
 
 /// A mark that a layer leaves in a response's extensions for outer layers.
 #[derive(Clone)]
 pub(crate) enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer can put its
-    /// own shutdown here.
+    /// own here.
     Stream(Option<Inherited>),
-    /// The response is a refusal, which can look like an event stream. A refusal by the program is
-    /// counted by the first layer that it reaches, and has `is_counted: false` until then.
+    /// The response is a refusal, which can look like an event stream. The first layer that a
+    /// program's refusal reaches counts it. Until then, `is_counted` is `false`.
     Refused { is_counted: bool },
 }
 
@@ -65,8 +65,8 @@ pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<EarlyHead>();
 }
 
-/// A mark around an error that an item of the program's stream returned. A host such as axum or
-/// tonic wraps the errors of bodies, and the mark shows which of the causes is the program's error.
+/// A mark around an error that an item of the program's stream returned. Hosts such as axum or
+/// tonic wrap the errors of bodies, and the mark shows which cause is the program's.
 #[derive(Debug)]
 pub(crate) struct ItemError(BoxError);
 
@@ -92,10 +92,9 @@ impl Error for ItemError {
     }
 }
 
-/// Returns the error that the program's stream or body returned, without those in which hosts have
-/// wrapped it.
+/// Returns the error that the program's stream or body returned, without the hosts' wrappers.
 pub(crate) fn program_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    // The first wrapper may itself be in one whose type this crate does not know, such as tonic's.
+    // The first wrapper may be inside one of a type that this crate doesn't know, such as tonic's.
     let wrapped = causes(error).find_map(inside_wrapper);
     iter::successors(wrapped, |&error| inside_wrapper(error)).last().unwrap_or(error)
 }
@@ -107,8 +106,8 @@ fn inside_wrapper<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
     error.source().filter(|_| is_wrapper)
 }
 
-/// The error with which a recorded source has failed. It hides the error and its causes: a
-/// cancellation of the source is a failure for the clients.
+/// The error with which a recorded source has failed. It hides the causes, because a cancellation
+/// of the source is a failure for the clients.
 #[derive(Clone)]
 pub(crate) struct RecordedError(pub(crate) Arc<dyn Error + Send + Sync>);
 
@@ -133,8 +132,7 @@ impl fmt::Display for RecordedError {
 
 impl Error for RecordedError {}
 
-/// Returns the error for `on_error`: for a recorded stream, the error that its source returned, and
-/// otherwise the program's error.
+/// Returns the error for `on_error`: the recorded source's own, or else the program's.
 pub(crate) fn source_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     let error = program_error(error);
     // The source may itself be the stream of another record.
@@ -145,12 +143,12 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
     error.source()?.downcast_ref().map(RecordedError::program_error)
 }
 
-/// The mark of a response whose client has received everything that its stream will ever have. An
-/// empty stream alone means nothing: handlers that a client polls return them on purpose.
+/// The mark of a response whose client has received all that its stream will ever have. An empty
+/// stream is no such mark: handlers that a client polls return one on purpose.
 #[derive(Clone, Copy)]
 pub(crate) struct NothingMore;
 
-/// The position at which a stream starts whose client has no id yet. The layer knows the client.
+/// The position at which a stream starts if its client has no id yet. The layer knows the client.
 #[derive(Clone)]
 pub(crate) struct StartAt {
     pub(crate) id: EventId,
@@ -165,12 +163,13 @@ impl StartAt {
     }
 }
 
-/// A callback that a layer calls once it has refused the stream and dropped its body: the source
-/// cannot learn of the refusal from the drop.
+/// A callback that a layer calls once it has refused the stream and dropped its body: the drop
+/// alone doesn't show the refusal.
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
-/// The link between a response whose head was sent early, and the service that has not answered yet.
+/// The link between a response whose head was sent early and the service, which hasn't answered
+/// yet.
 #[derive(Clone, Default)]
 pub(crate) struct EarlyHead(Arc<Early>);
 
@@ -190,8 +189,8 @@ impl EarlyHead {
         lock(&self.0.late).take()
     }
 
-    /// Sets what a layer calls if it refuses the stream. The request has the extension if its head
-    /// can be sent early.
+    /// Sets what a layer calls if it refuses the stream. Only a request whose head can be sent
+    /// early has the extension.
     pub(crate) fn set_on_refusal(request: &Extensions, on_refusal: OnRefusal) {
         if let Some(Self(early)) = request.get() {
             _ = early.on_refusal.set(on_refusal);
@@ -224,15 +223,15 @@ enum Layer {
     Runs,
 }
 
-/// Calls `poll`, which polls a response or a body for a layer. Bodies of this crate can be nested
-/// in any other bodies, so they share only the call stack with the layer.
+/// Calls `poll`, which polls a response or a body for a layer. Any other bodies may come between
+/// this crate's, so only the call stack connects those with the layer.
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
     within(Layer::Sse, poll)
 }
 
-/// Calls `poll` for the layer of runs, which copies each frame and drops it before it polls again,
-/// and takes a clean end for the end of the answer.
+/// Calls `poll` for the layer of runs. It copies each frame and drops it before the next poll, and
+/// takes a clean end for the end of the answer.
 #[inline]
 pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
     within(Layer::Runs, poll)
@@ -260,19 +259,18 @@ pub(crate) fn is_within_layer() -> bool {
     POLLED_BY.get().innermost != Layer::None
 }
 
-/// Returns whether the layer of runs is polling on this thread, with no layer inside of it.
+/// Returns whether the layer of runs is polling on this thread, and no layer inside of it.
 pub(crate) fn is_within_recorder() -> bool {
     POLLED_BY.get().innermost == Layer::Runs
 }
 
-/// Returns whether the layer of runs is polling on this thread, with or without layers inside of
-/// it.
+/// Returns whether the layer of runs is polling on this thread, maybe with layers inside of it.
 pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }
 
-/// The cause of the error with which a source stops its stream for good: the layer ends the stream
-/// cleanly, without a terminator and without `on_error`, so that its client does not reconnect.
+/// The cause of an error with which a source stops its stream for good. The layer ends the stream
+/// cleanly, without a terminator or `on_error`, so its client doesn't reconnect.
 #[derive(Debug)]
 pub(crate) struct Stopped;
 
@@ -290,8 +288,8 @@ impl fmt::Display for Stopped {
 
 impl Error for Stopped {}
 
-/// The name of the event that tells an `EventSource` that its answer is incomplete for good, and its
-/// id: a client that sends this id has received the event.
+/// The name and id of the event that tells an `EventSource` that its answer is incomplete for good.
+/// A client that sends this id has received the event.
 pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// Returns the event for an `EventSource` whose answer is incomplete for good.
@@ -299,8 +297,8 @@ pub(crate) fn interruption() -> Event {
     Event::new().event(INTERRUPTED).id(INTERRUPTED).data("")
 }
 
-/// The cause of the error of an answer whose rest no client can get, with its text. A
-/// [`RecordedError`] means the same.
+/// The cause of the error of an answer whose rest no client can get. A [`RecordedError`] means the
+/// same.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub(crate) &'static str);
 
@@ -318,7 +316,7 @@ impl fmt::Display for Interrupted {
 
 impl Error for Interrupted {}
 
-/// The shutdown of a layer, which its streams share. A token for each would take three allocations
+/// The shutdown of a layer, which its streams share. A token for each would take three allocations,
 /// and a lock for each frame, and wake all in one turn.
 #[derive(Default)]
 pub(crate) struct Shutdown {
@@ -384,7 +382,7 @@ impl ShutdownWait {
         self.shutdown.has_begun()
     }
 
-    /// Returns whether the shutdown has begun. If it has not, it will wake `waker`.
+    /// Returns whether the shutdown has begun. If not, its begin will wake `waker`.
     #[inline]
     pub(crate) fn poll_begun(&mut self, waker: &Waker) -> bool {
         match &self.place {
@@ -397,7 +395,7 @@ impl ShutdownWait {
         // Cloning or dropping a waker can run any code, so both are done without a lock.
         let (listed, own) = (waker.clone(), waker.clone());
         let mut waiting = lock(&self.shutdown.waiting);
-        // With the lock held: the list is taken after the shutdown has begun.
+        // Checked under the lock: the list is taken after the shutdown has begun.
         if self.shutdown.has_begun() {
             return true;
         }

@@ -1,5 +1,5 @@
-//! What the package `simulation` decides in place of the operating system: when tasks run, and what
-//! the clock says.
+//! What the package `simulation` decides in place of the operating system: when tasks run, and the
+//! time.
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,7 +27,7 @@ thread_local! {
     static HOST: RefCell<Option<Rc<dyn Host>>> = const { RefCell::new(None) };
 }
 
-/// Lets all tasks and clocks of this thread belong to `host`.
+/// Gives all tasks and clocks of this thread to `host`.
 pub fn set_host(host: impl Host + 'static) {
     HOST.set(Some(Rc::new(host)));
 }

@@ -94,7 +94,6 @@ impl Ages {
         }
     }
 
-    /// Returns the age of the oldest open stream.
     fn oldest(&self) -> Option<Duration> {
         let (second, _) = self.openings.front()?;
         Some(self.since.elapsed().saturating_sub(Duration::from_secs(*second)))
@@ -109,7 +108,6 @@ impl Ages {
     }
 }
 
-/// The streams with one label.
 #[derive(Debug)]
 struct Labelled {
     label: Label,
@@ -117,7 +115,6 @@ struct Labelled {
     opened: u64,
 }
 
-/// The maximum number of labels that are counted.
 const MAX_LABELS: usize = 100;
 /// The label under which streams with further labels are counted.
 const OTHER: Label = Label::from_static("other");

@@ -1,4 +1,4 @@
-//! Waking very many tasks without holding the thread.
+//! Waking very many tasks without holding up the thread.
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -8,12 +8,12 @@ use tokio::{runtime::Handle, task::yield_now};
 
 use crate::{callback::without_panic, lock::lock};
 
-/// The number of tasks that are woken in one turn. This takes some milliseconds, and the
-/// turns of the tasks themselves a few tenths of a second.
-/// Smaller turns cost more system calls: an HTTP/2 connection writes the frames of all its streams.
+/// The number of tasks that are woken in one turn, which takes some milliseconds. The turns of the
+/// tasks themselves take a few tenths of a second. Smaller turns cost more system calls, because an
+/// HTTP/2 connection writes the frames of all its streams.
 const BATCH: usize = 125_000;
 
-/// The number of items that are taken at a time while their lock is held.
+/// The number of items that are taken at a time under their lock.
 const CHUNK: usize = 1_000;
 
 /// The runtimes of waiting tasks. `None` stands for tasks outside of any runtime.
@@ -23,8 +23,8 @@ const CHUNK: usize = 1_000;
 pub(crate) struct Runtimes(Option<Box<Vec<Option<Handle>>>>);
 
 impl Runtimes {
-    /// Notes the current runtime for the task at this index of a [list](wake_all), unless the task
-    /// is always woken in the first turn.
+    /// Notes the current runtime for the task at this index of a [list](wake_all), unless the first
+    /// turn always wakes the task.
     #[inline]
     pub(crate) fn note_at(&mut self, index: usize) {
         if index >= BATCH {
@@ -43,7 +43,7 @@ impl Runtimes {
     }
 }
 
-/// Wakes the tasks of a list [in batches](in_batches). `runtimes` was told the index of each.
+/// Wakes the tasks of a list [in batches](in_batches). `runtimes` was told each task's index.
 pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     let wakers = wakers.into_iter().map(|(_, waker)| waker);
     match runtimes.0 {
@@ -52,10 +52,9 @@ pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     }
 }
 
-/// Calls `wake` with each item: with the first [`BATCH`] at once, and with the others in later
-/// turns of the tasks' own `runtimes`, so that one that is blocked delays only its own tasks. No
-/// lock may be held. All are woken at once if some of the others have no runtime, or if all runtimes
-/// have ended.
+/// Calls `wake` with the first [`BATCH`] items at once, and with the others in later turns of the
+/// tasks' own `runtimes`: one that is blocked delays only its own tasks. No lock may be held. All
+/// are woken at once if one of the others has no runtime, or if all runtimes have ended.
 pub(crate) fn in_batches<I>(items: I, wake: fn(I::Item), runtimes: Runtimes)
 where
     I: Iterator + Send + 'static,
@@ -79,7 +78,7 @@ async fn later_turns<I: Iterator>(items: Arc<Items<I>>) {
     }
 }
 
-/// Items that several runtimes take. When it is dropped, it wakes those that none has taken.
+/// Items that several runtimes take. Its drop wakes those that none has taken.
 struct Items<I: Iterator> {
     rest: Mutex<I>,
     wake: fn(I::Item),

@@ -5,7 +5,7 @@ use memchr::{memchr2, memrchr2};
 
 use crate::{decode::BYTE_ORDER_MARK, options::has_retry_line};
 
-/// The position of a source's stream within its lines and events. It shows where the layer can
+/// The position of a source's stream within its lines and events, which shows where the layer can
 /// write without changing the events. Of each frame, only the end is read.
 #[derive(Debug, Default)]
 pub(crate) struct Boundary {
@@ -14,10 +14,9 @@ pub(crate) struct Boundary {
     block: Block,
     /// Whether the last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
-    /// Whether the last bytes were a CRLF. It is known only within an event.
+    /// Whether the last bytes were a CRLF. Known only within an event.
     after_crlf: bool,
-    /// Whether to drop an LF that the source sends next, because the layer completed the source's
-    /// CR to a CRLF.
+    /// Whether to drop the source's next LF, because the layer completed the source's CR to a CRLF.
     skip_lf: bool,
     start: Start,
     /// Whether the bytes have a content coding, so that nothing can be written between them.
@@ -31,20 +30,17 @@ enum Block {
     Empty,
     /// Lines of an event.
     Event,
-    /// A `retry` line of the layer, and no line of an event: the layer may end this block.
+    /// A `retry` line of the layer, and no line of an event. The layer may end this block.
     Retry,
 }
 
-/// The part of a byte order mark that the source has sent. A mark is legal only as the first bytes
-/// that a client receives.
+/// The part of a byte order mark that has arrived. A mark is legal only as a client's first bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Start {
-    /// The number of bytes of the mark that have arrived.
     matched: u8,
-    /// Whether the layer has sent bytes before the mark. The mark is then held back, and dropped
-    /// once it is complete.
+    /// Whether the layer has sent bytes before the mark, which is then held back, and dropped once
+    /// it is complete.
     is_held: bool,
-    /// Whether the source is past its first bytes.
     is_past: bool,
 }
 
@@ -77,7 +73,7 @@ impl Boundary {
         }
     }
 
-    /// Has an empty line separate the layer's `retry` lines: some clients reject a block with two.
+    /// Separates the layer's `retry` lines by an empty line: some clients reject a block with two.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;
     }
@@ -90,10 +86,9 @@ impl Boundary {
         if has_retry_line(&lines) { [&b"\n"[..], &lines].concat().into() } else { lines }
     }
 
-    /// Returns the bytes to send for `comment` at this line start, which is within an event.
-    ///
-    /// They end as the line before them does, because some clients find the end of an event only
-    /// where the same line end comes twice.
+    /// Returns the bytes to send for `comment` at this line start within an event. They end as the
+    /// line before them does, because some clients find an event's end only where a line end comes
+    /// twice.
     pub(crate) fn interject_within_event(&self, comment: &Bytes) -> Bytes {
         let line_end: &[u8] = match (self.after_cr, self.after_crlf) {
             // If this CR is half a CRLF, the LF that follows completes that of the comment.
@@ -123,8 +118,8 @@ impl Boundary {
         }
     }
 
-    /// Passes a frame up to the first point between events, and drops the rest: the frames of a
-    /// busy source may never end at such a point.
+    /// Passes a frame up to the first point between events, and drops the rest. A busy source's
+    /// frames may never end at such a point.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;

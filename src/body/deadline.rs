@@ -23,18 +23,17 @@ pub(crate) struct Deadline {
     end_when: Option<Pin<Box<Cancellation>>>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
-    /// The end of the stage, unless something else ends it.
+    /// The latest end of the stage.
     until: Option<Instant>,
-    /// The reason for the end of the stream, if the deadline ends it.
+    /// The reason for closing the stream, if the deadline ends it.
     reason: CloseReason,
     client: Client,
-    /// Whether all streams were closed. Their clients then return at random times.
+    /// Whether all streams were closed. Their clients return at random times.
     pub(super) is_for_all: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// The stream may continue.
     Open,
     /// The stream must end at the next point between events.
     Due,
@@ -64,8 +63,7 @@ impl Deadline {
         let end_when = options.merged.end_when.as_ref();
         Self {
             membership,
-            // A child token, because all streams would otherwise contend for the lock of the
-            // program's token.
+            // A child token, because all streams would contend for the lock of the program's token.
             end_when: end_when.map(|token| Cancellation::of(token.child_token())),
             sleep: None,
             stage: Stage::Open,
@@ -116,7 +114,7 @@ impl Deadline {
         *this = Self::start(Some(deadline), options, client, cx);
     }
 
-    /// Returns what the stream must do now. Called for every frame, so it does not poll the timer.
+    /// Returns what the stream must do now. Called for every frame, so it doesn't poll the timer.
     pub(super) fn check(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         if let Some(revocation) = self.revocation() {
             self.begin_revocation(cx, revocation);
@@ -243,16 +241,13 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
 
-/// The shutdown that ends a stream, or a slot for it.
+/// The shutdown that ends a stream: its own layer's, or a slot for an outer layer's.
 pub(crate) enum EndsWith {
-    /// The shutdown of the stream's own layer.
     Own(Arc<Shutdown>),
-    /// The shutdown of an outer layer, if there is one.
     Inherited(Inherited),
 }
 
 impl EndsWith {
-    /// Takes the shutdown of the stream's own layer, or leaves a slot for that of an outer layer.
     pub(crate) fn of(shutdown: Option<&Arc<Shutdown>>) -> Self {
         match shutdown {
             Some(shutdown) => Self::Own(Arc::clone(shutdown)),

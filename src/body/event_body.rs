@@ -25,18 +25,17 @@ const MAX_RELEASE_WAIT: Duration = Duration::from_secs(60);
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// [`response`](crate::response) creates a response with such a body, which logs a
-    /// [warning](crate::response#without-a-layer) if it is served without a layer. A body from
-    /// [`new`](Self::new) logs none.
+    /// [`response`](crate::response) creates a response with such a body. If that body is served
+    /// without a layer, it logs a [warning](crate::response#without-a-layer). A body from
+    /// [`new`](Self::new) doesn't.
     ///
-    /// - No event waits for later events: a frame ends when no further event is ready or when it is
+    /// - No event waits for later ones: a frame ends when no further event is ready, or when it's
     ///   full, at 4 KiB, or at 16 KiB while the client keeps up.
-    /// - An event is never split, so a large one can exceed this. An
+    /// - An event is never split, so a large one exceeds this. An
     ///   [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
-    /// - If an item is an `Err` or fails to serialise, the body first returns all earlier events,
-    ///   and then fails. Likewise, if the stream panics, the panic then propagates. The layer
-    ///   [waits for the server](crate::guide::errors#timing) before it fails a body, but not before
-    ///   a panic.
+    /// - If an item is an `Err` or fails to serialise, or if the stream panics, the body first
+    ///   returns all earlier events. Then it fails or panics. The layer [waits for the
+    ///   server](crate::guide::errors#timing) before a failure, but not before a panic.
     /// - The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {
         #[pin]
@@ -53,8 +52,8 @@ pin_project! {
 }
 
 impl<S> EventBody<S> {
-    /// Creates a body that sends the events of `stream`, which it polls only when it is polled
-    /// itself.
+    /// Creates a body that sends the events of `stream`. It polls `stream` only when it is itself
+    /// polled.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), ..Self::ended() }
     }
@@ -75,8 +74,8 @@ impl<S> EventBody<S> {
         }
     }
 
-    /// Lets the body poll its stream only once the server has written the previous frame, so that a
-    /// client that stalls does not receive events that newer ones have replaced.
+    /// Lets the body poll its stream only once the server has written the previous frame: a stalled
+    /// client then doesn't receive events that newer ones have replaced.
     #[cfg(feature = "hub")]
     pub(crate) fn with_newest_only(self) -> Self {
         Self { release: Some(Box::new(Release::within(MAX_RELEASE_WAIT))), ..self }
@@ -194,10 +193,10 @@ opaque_debug!(EventBody<S>);
 
 /// The frame size while the client keeps up, in bytes.
 const LARGE_FRAME: usize = 16 * 1024;
-/// The frame size while the server still holds earlier frames, in bytes. hyper holds up to 16
-/// frames for a client that reads slowly.
+/// The frame size while the server still holds earlier frames, in bytes. For a client that reads
+/// slowly, hyper holds up to 16.
 const SMALL_FRAME: usize = 4 * 1024;
-/// The capacity up to which a recorded body keeps its buffer: idle bodies keep it too.
+/// The capacity up to which a recorded body keeps its buffer, even while it is idle.
 const KEPT_CAPACITY: usize = 256;
 
 /// The events that leave together as the next frame of an [`EventBody`].
@@ -208,7 +207,7 @@ pub(super) struct FrameBatch {
     is_full: bool,
 }
 
-/// An event that is being encoded. Dropping it removes the bytes of an event that has failed.
+/// An event that is being encoded. Dropping it removes a failed event's bytes.
 struct Incomplete<'b> {
     buffer: &'b mut FrameBuf,
     start: usize,
@@ -221,11 +220,8 @@ impl Drop for Incomplete<'_> {
 }
 
 pub(super) enum Pushed {
-    /// The frame has room for another event.
     Room,
-    /// The event has no bytes.
     Empty,
-    /// The frame has to be sent before another event is pushed.
     Full,
 }
 
@@ -263,16 +259,16 @@ impl FrameBatch {
             return Ok(Pushed::Empty);
         }
         if end + (end - start) > self.frame_size {
-            // A larger buffer is not reused. It has room for many frames, so reclaiming it would
-            // not show that the server has dropped the previous ones.
+            // A larger buffer is not reused: with room for many frames, reclaiming it would not
+            // show that the server has dropped the previous ones.
             self.is_full = end <= LARGE_FRAME;
             return Ok(Pushed::Full);
         }
         Ok(Pushed::Room)
     }
 
-    /// Makes the next frame a small one, because no further event is ready. Frees a buffer that is
-    /// large and empty.
+    /// Makes the next frame a small one, because no further event is ready, and frees a large empty
+    /// buffer.
     #[inline]
     pub(super) fn shrink(&mut self) {
         self.frame_size = SMALL_FRAME;
@@ -283,8 +279,8 @@ impl FrameBatch {
         self.is_full = false;
     }
 
-    /// Returns the frame, or `None` if it has no bytes. An uncopied event that follows other events
-    /// is a frame of its own. A recorder drops the frame soon, so the next one reuses its buffer.
+    /// Returns the frame, or `None` if it has no bytes. An uncopied event after other events is a
+    /// frame of its own. A recorder drops the frame soon, so the next one reuses its buffer.
     #[inline]
     pub(super) fn take_frame(&mut self) -> Option<Bytes> {
         if self.buffer.bytes.is_empty() {
@@ -295,8 +291,8 @@ impl FrameBatch {
         Some(if is_kept { self.buffer.split() } else { self.buffer.take() })
     }
 
-    /// Prepares the buffer after a full frame. It is a large one if the server has dropped the full
-    /// frame, which shows that the client keeps up.
+    /// Prepares the buffer after a full frame. If the server has dropped that frame, the client
+    /// keeps up, and the buffer is a large one.
     fn renew_buffer(&mut self) {
         self.is_full = false;
         // Reclaims the buffer of frames that were split off and dropped.
@@ -310,7 +306,7 @@ impl FrameBatch {
     }
 }
 
-/// The panic of a stream, as an error. The mutex, never locked, makes the payload `Sync`.
+/// A stream's panic, as an error. The mutex, never locked, makes the payload `Sync`.
 pub(super) struct DeferredPanic(Mutex<Payload>);
 
 /// The payload is leaked if the panic never resumes, because dropping it could panic again.
@@ -342,7 +338,7 @@ impl fmt::Display for DeferredPanic {
 
 impl Error for DeferredPanic {}
 
-/// Warns, once for each process, if a task polls the body without a layer. Tests rarely do.
+/// Warns once in each process if a task polls the body without a layer. Tests rarely do.
 #[cold]
 #[inline(never)]
 pub(crate) fn warn_without_layer() {

@@ -1,6 +1,5 @@
-//! The event stream inside an [`SseBody`](super::SseBody). It polls the source and
-//! returns its bytes, writes the layer's first lines and heartbeats, and decides when the stream
-//! ends, and in which way.
+//! The event stream inside an [`SseBody`](super::SseBody). It polls the source, adds the layer's
+//! first lines and heartbeats, and decides when and how the stream ends.
 
 use std::task::{Context, Poll, ready};
 use std::{mem, pin::Pin, sync::Arc};
@@ -50,10 +49,10 @@ enum StreamPhase {
     // Boxed, because most streams have no opening.
     Beginning(EndsWith, Option<Box<Opening>>),
     Open,
-    /// The head was sent early, and the service has not answered yet.
+    /// The head was sent early, and the service hasn't answered yet.
     Waiting(Box<EarlyStream>),
-    /// The stream is open. A result was polled early, or the rest of a large frame is yet to be
-    /// sent.
+    /// The stream is open, with a result that was polled early or the rest of a large frame still
+    /// to send.
     Holding(Box<Polled>),
     Ending(LastFrames),
 }
@@ -61,20 +60,19 @@ enum StreamPhase {
 pub(crate) enum Opening {
     /// The position of a client that has no id yet.
     Start(StartAt),
-    /// The head was sent early.
     Early(Box<EarlyStream>),
 }
 
 /// A stream whose head was sent before the service has answered.
 pub(crate) struct EarlyStream {
     pub(crate) head: EarlyHead,
-    /// The subjects, to which the handler can still add some.
+    /// The subjects, to which the handler can still add.
     pub(crate) subjects: Option<Unopened>,
 }
 
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// The pieces into which larger frames are split: a line-by-line read of 16 MiB took 71 ms.
+/// The size of the pieces of larger frames: a line-by-line read of 16 MiB took 71 ms.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl StreamState {
@@ -107,7 +105,7 @@ impl StreamState {
 }
 
 impl<'p, B> EventStream<'p, B> {
-    /// Drops the parts that must go before the state, whose drop reports the close.
+    /// Drops what must go before the state, whose drop reports the close.
     pub(super) fn abandon(mut self) {
         let state = self.state();
         // The client did not read, so the end could not be sent.
@@ -130,8 +128,8 @@ where
 {
     #[inline]
     pub(super) fn poll_frame(mut self, cx: &mut Context<'_>) -> Poll<Polled> {
-        // Check the deadline even without budget: a task that spends all of it elsewhere must not
-        // keep the stream open past the shutdown.
+        // Check the deadline even without budget: a task that spends all of it elsewhere would keep
+        // the stream open past the shutdown.
         if CoopBudget::poll_ready(cx).is_pending() && !self.must_be_cut_now(cx) {
             return Poll::Pending;
         }
@@ -192,7 +190,7 @@ where
         polled
     }
 
-    /// Takes up the options, the subjects and the position of a late answer.
+    /// Takes up a late answer's options, subjects and position.
     #[cold]
     fn answer_late(
         &mut self,
@@ -274,7 +272,7 @@ where
         }
     }
 
-    /// Returns the part of a source's frame to send now. If `is_ending`, drops what follows the
+    /// Returns the part of a source's frame to send now. If `is_ending`, drops the rest after the
     /// first point between events.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
@@ -334,7 +332,7 @@ where
         Some(preamble)
     }
 
-    /// Returns the reconnection time of the start. Polls the source first, which may set one.
+    /// Returns the first reconnection time. Polls the source first, which may set one.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
         let (is_set, retry) =
@@ -379,8 +377,8 @@ where
         self.state().idle.reset();
     }
 
-    /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
-    /// checked again.
+    /// Returns a due heartbeat once it can be written, or `None` once the deadline must be checked
+    /// again.
     pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         let this = self.state();
         if let Some(shutdown) = this.shutdown
@@ -428,10 +426,10 @@ where
     }
 }
 
-/// The last bytes of a failing stream. A server that drops them has taken all bytes before them.
+/// The last bytes of a failing stream. A server that drops them has taken all earlier bytes.
 const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
-/// The decision whether a stream must end now, and the ways in which it enters its last phase.
+/// Whether a stream must end now, and how it enters its last phase.
 impl<B> EventStream<'_, B> {
     pub(super) fn must_be_cut_now(&mut self, cx: &mut Context<'_>) -> bool {
         !matches!(self.state.phase, StreamPhase::Beginning(..) | StreamPhase::Ending(_))
@@ -480,7 +478,7 @@ impl<B> EventStream<'_, B> {
         let may_drain = this.deadline.as_ref().is_none_or(|deadline| deadline.may_drain());
         let at_end = this.boundary.is_opaque || this.boundary.between_events();
         if may_drain && at_end && this.options.drain().is_immediate(*this.client) {
-            // Without a timer, of which a shutdown would set one for each stream.
+            // Without a timer: a shutdown would set one for each stream.
             return DeadlineVerdict::EndNow(CloseReason::Drained);
         }
         *this.shutdown = None;
@@ -499,7 +497,6 @@ impl<B> EventStream<'_, B> {
         self.begin_ending(LastFrames::own(last, trailers));
     }
 
-    /// Ends the stream because its source failed.
     pub(super) fn fail(&mut self, error: BoxError) {
         let this = self.state();
         // A run takes a clean end for the end of the answer.
@@ -509,8 +506,8 @@ impl<B> EventStream<'_, B> {
             return;
         }
         let is_cancellation = this.options.is_cancellation(&error);
-        // Mid-event every error fails the body, because some clients dispatch an incomplete event
-        // after a clean end. In a content coding the layer cannot see where events end.
+        // Mid-event, every error fails the body, because some clients dispatch an incomplete event
+        // after a clean end. In a content coding, the layer can't see where events end.
         let between_events = this.boundary.between_events();
         let ending = if is_cancellation {
             debug!(error = %error, "the source of an event stream was cancelled");
@@ -533,7 +530,7 @@ impl<B> EventStream<'_, B> {
         self.begin_ending(ending);
     }
 
-    /// Returns a comment line for a failure that sends nothing else, and no bytes mid-line.
+    /// Returns the comment line of a failure that sends nothing else, or no bytes mid-line.
     fn last_line(&mut self) -> Bytes {
         let this = self.state();
         if !this.boundary.at_line_start() {

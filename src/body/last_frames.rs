@@ -15,7 +15,7 @@ use crate::{BoxError, callback::without_panic, connection::CloseReason, lock::lo
 /// The last frames of a stream whose source was dropped.
 pub(super) struct LastFrames {
     reason: CloseReason,
-    /// Boxed, because every open stream reserves space for a `LastFrames`.
+    /// Boxed, because every open stream reserves space for it.
     rest: Option<Box<Rest>>,
 }
 
@@ -110,8 +110,8 @@ impl fmt::Display for CutShort {
 impl Error for CutShort {}
 
 /// The wait between the last bytes of a stream and its failure, at which the server drops what it
-/// has not written yet. An empty last frame would also show that the bytes are written, but to
-/// HTTP/2 peers, many of them look like an attack.
+/// has not written. An empty last frame would show the same, but to HTTP/2 peers, many of them look
+/// like an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
     Writing(Option<Release>),
@@ -121,8 +121,8 @@ pub(super) enum FlushWait {
 
 /// The maximum wait for the server to drop the last bytes. It may never drop them.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause before the failure: on HTTP/2 one more turn is not always enough to write the last
-/// bytes, and browsers drop the bytes of a failed `fetch` body that page code has not read.
+/// The pause before the failure. On HTTP/2, one more turn is not always enough to write the last
+/// bytes, and browsers drop those of a failed `fetch` body that page code has not read.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl FlushWait {
@@ -152,7 +152,7 @@ impl FlushWait {
         }
     }
 
-    /// Begins the pause, pending at least once: hyper writes HTTP/1 only when the body is pending.
+    /// Begins the pause. It is pending at least once, because only then hyper writes HTTP/1.
     fn begin_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.
@@ -164,7 +164,7 @@ impl FlushWait {
     }
 }
 
-/// The wait of a body until the server has dropped its last frame, and so has written it.
+/// A body's wait until the server has dropped, and so written, its last frame.
 #[derive(Debug)]
 pub(super) struct Release {
     frame: Arc<Mutex<FrameState>>,
@@ -194,7 +194,7 @@ impl Release {
         if !lock(&self.frame).is_held {
             return Poll::Ready(());
         }
-        // Cloning or dropping a waker can run any code, so neither is done with the lock.
+        // Cloning or dropping a waker can run any code, so neither is done under the lock.
         let waker = cx.waker().clone();
         let (is_held, _earlier) = {
             let mut frame = lock(&self.frame);

@@ -1,8 +1,8 @@
 //! The bodies of event streams.
 //!
-//! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. It asks `boundary.rs`
-//! where lines can be written between a source's bytes, `deadline.rs` and `src/idle_timer.rs` when,
-//! and `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.
+//! `event_stream.rs` decides when a stream sends a heartbeat, and when it ends. `boundary.rs` says
+//! where lines fit between a source's bytes, `deadline.rs` and `src/idle_timer.rs` when, and
+//! `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.
 
 mod boundary;
 mod deadline;

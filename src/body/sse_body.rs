@@ -13,8 +13,8 @@ pin_project! {
     /// The body of the responses that the [layer](crate::SseLayer) returns.
     ///
     /// For an event stream, it sends the source's bytes and the layer's own lines. It has no size
-    /// hint, and `is_end_stream` returns `true` only after its last byte, so that no server sends a
-    /// `content-length`. Any other body passes through unchanged, with its frames, trailers, errors
+    /// hint, and `is_end_stream` returns `true` only after its last byte: otherwise a server could
+    /// send a `content-length`. Any other body passes through, with its frames, trailers, errors
     /// and hints.
     pub struct SseBody<B> {
         #[pin]
@@ -51,7 +51,6 @@ impl<B> SseBody<B> {
         Self::whole(Bytes::new())
     }
 
-    /// Creates a body of these bytes.
     pub(crate) fn whole(bytes: Bytes) -> Self {
         Self::managed(None, Role::Whole { bytes })
     }
@@ -73,8 +72,8 @@ opaque_debug!(SseBody<B>);
 
 pin_project! {
     pub(super) struct ManagedBody<B> {
-        // Not in the box: the processor can then load the source's memory together with the box's,
-        // and not one after the other.
+        // Not in the box: the processor can then load both memories together, not one after the
+        // other.
         #[pin]
         source: Option<B>,
         // Boxed, so that responses that are not event streams stay small.
@@ -98,7 +97,7 @@ pin_project! {
     enum Role {
         // An event stream of this layer.
         Stream { #[pin] state: StreamState },
-        // A body that is not an event stream of this layer, and whose end fires a `Disconnect`.
+        // Another body, whose end fires a `Disconnect`.
         Tracked { guard: DisconnectGuard },
         // The body of the answer to a HEAD request: no frames and no size hint.
         Unsent,

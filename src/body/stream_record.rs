@@ -12,7 +12,7 @@ use crate::stats::Stats;
 /// The number of bytes after which a stream that is never idle updates the shared counters.
 const STATS_STEP: u64 = 64 * 1024;
 
-/// The record of one open stream. It makes exactly one close report, on every exit path.
+/// The record of one open stream, which makes exactly one close report, on every exit path.
 // `repr(C)` keeps the fields that an event needs last, where those of `StreamState` follow.
 #[repr(C)]
 pub(crate) struct StreamRecord {
@@ -213,11 +213,9 @@ impl Drop for StreamRecord {
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     pub(super) label: Option<Label>,
-    /// The time at which the request arrived, if times are noted.
     arrived: Option<Instant>,
     pub(super) time_to_head: Option<Duration>,
     pub(super) time_to_first_event: Option<Duration>,
-    /// Whether the first event is still awaited.
     awaits_event: bool,
     /// Whether the next data frame has no event of the source.
     skips_frame: bool,
@@ -239,7 +237,7 @@ impl Observation {
         self.time_to_head = self.arrived.map(|arrived| arrived.elapsed());
     }
 
-    /// Notes the first event if it begins in `data`, unless the event is the layer's own.
+    /// Notes the first event if it begins in `data`, except the layer's own.
     pub(super) fn note_data(&mut self, data: &[u8]) {
         if mem::take(&mut self.skips_frame) {
             return;

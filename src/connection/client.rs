@@ -17,19 +17,18 @@ pub(crate) enum Client {
     Fetch,
     /// Any other client that sent a `GET`, such as a script or a proxy.
     Get,
-    /// A client that called an API by another method, and whose answer is the stream. It does not
+    /// A client that called an API by another method, and gets the answer as a stream. It doesn't
     /// reconnect.
     Call,
 }
 
 impl Client {
-    /// Classifies the client by its request.
     #[inline]
     pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
         Self::of_scanned(method, headers, HeaderScan::of(headers))
     }
 
-    /// Classifies the client by its request, whose headers were scanned before.
+    /// Classifies the client by its request. `scan` is that of the headers.
     #[inline]
     pub(crate) fn of_scanned(method: &Method, headers: &HeaderMap, scan: HeaderScan) -> Self {
         if *method != Method::GET {
@@ -55,8 +54,7 @@ impl Client {
     }
 
     /// Returns whether the body must fail if the layer ends the stream before its source does.
-    /// Otherwise `fetch` would not reconnect, and a call would take a partial answer for a complete
-    /// one.
+    /// Otherwise, `fetch` would not reconnect, and a call's partial answer would look complete.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Call)
     }
@@ -71,7 +69,7 @@ impl Client {
     }
 }
 
-/// Returns whether the request has `Cache-Control: no-cache`. An `EventSource` always sends it;
+/// Returns whether the request has `Cache-Control: no-cache`. An `EventSource` always sends it.
 /// `fetch` sends it only in the cache modes `no-store` and `reload`.
 fn sends_no_cache(headers: &HeaderMap) -> bool {
     elements(headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case(b"no-cache"))
@@ -171,8 +169,8 @@ pub(crate) struct HeaderScan {
 impl HeaderScan {
     #[inline]
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        // The compiler knows a constant's kind of name, unlike that of a static, and drops it for
-        // each request unless told otherwise.
+        // The compiler knows a constant's kind of name, but not a static's. Without `ManuallyDrop`,
+        // it would drop the constant for each request.
         const NAME: ManuallyDrop<HeaderName> = ManuallyDrop::new(LastEventId::HEADER);
         let last_event_id = NAME;
         let mut scan = Self::default();

@@ -144,7 +144,6 @@ impl Decoder {
         self.client.last_event_id.0.is_some()
     }
 
-    /// Returns the bytes that have been received of an incomplete event or line.
     pub(crate) fn incomplete(&self) -> &[u8] {
         self.splitter.incomplete()
     }
@@ -189,7 +188,6 @@ impl ClientState {
         event.field_name().map_or(Cow::Borrowed(NO_NAME), |name| Cow::Owned(name.into_owned()))
     }
 
-    /// Reads a piece between events.
     #[cold]
     fn read_between(&mut self, piece: Piece<'_>) {
         if let Some(retry) = piece.retry() {

@@ -75,7 +75,6 @@ impl Message {
 }
 
 impl From<Message> for Event {
-    /// Converts the message into an event; see [`Message`].
     fn from(message: Message) -> Self {
         let Message { event, data, last_event_id, retry } = message;
         let mut converted = Self::new().data(data);

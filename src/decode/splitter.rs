@@ -43,7 +43,6 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 pub struct EventSplitter {
     max_event_size: usize,
     place: LinePlace,
-    /// The fields of the current event.
     spans: FieldSpans,
     /// The incomplete event or `retry` line, or the last piece, if it came in several chunks.
     carried: Vec<u8>,
@@ -323,7 +322,6 @@ impl EventSplitter {
         Ok(())
     }
 
-    /// Reads the rest of an event.
     fn resume_event<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
         while !input.is_empty() {
             let is_line_start = self.spans.len == self.carried.len();

@@ -162,7 +162,6 @@ fn decimal_len(integer: u64) -> usize {
 /// A writer of one event's lines. Opening a line ends the previous one.
 struct Lines<'frame> {
     frame: &'frame mut FrameBuf,
-    /// A line was opened and has no end yet.
     is_open: bool,
 }
 

@@ -141,7 +141,6 @@ impl Config {
         StreamRecord::open(stats, &self.on_open, on_close, disconnect, permit, observation)
     }
 
-    /// Sets `tracks_all` anew, because an option on which it depends has changed.
     pub(super) fn update_tracking(&mut self) {
         self.tracks_all = self.track_disconnects
             || self.timings

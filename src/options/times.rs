@@ -387,7 +387,6 @@ impl Drain {
         }
     }
 
-    /// Returns how long a source that is mid-event may take to complete the event.
     pub(crate) const fn patience(&self) -> Duration {
         match self.when {
             When::AtOnce => PATIENCE_AT_ONCE,

@@ -371,13 +371,11 @@ pub(super) struct Member {
     generation: Generation,
     /// [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,
-    /// The task that polls the body.
     waker: Mutex<Option<Waker>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revocation {
-    /// The streams of a subject.
     Subject = 1,
     /// All streams, whose clients should not reconnect at the same time.
     All = 2,
@@ -467,7 +465,6 @@ pub(super) type Close = Option<Closing<u64>>;
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {
-    /// Returns a ticket for a request that arrives now.
     pub(super) fn ticket(&self) -> Ticket {
         self.count.load(SeqCst)
     }

@@ -13,7 +13,6 @@ use crate::{BoxError, error::with_causes};
 #[derive(Clone, Default)]
 pub struct Streams {
     pub(super) open_streams: Arc<OpenStreams>,
-    /// The way to other processes.
     pub(super) relay: Option<Arc<Relay>>,
 }
 
