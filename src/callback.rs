@@ -1,4 +1,4 @@
-//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` for types with
+//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` without
 //! closures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

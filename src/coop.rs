@@ -1,5 +1,4 @@
-//! The share of tokio's cooperative budget that bodies spend. A body that is always ready then lets
-//! other tasks run.
+//! The share of tokio's cooperative budget that bodies spend, so ready bodies let other tasks run.
 
 use std::task::{Context, Poll, ready};
 
@@ -11,8 +10,7 @@ const BYTES_PER_UNIT: usize = 1024;
 /// it, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// The budget that a body spends, because a source can make frames without tokio's sockets and
-/// channels.
+/// The budget that a body spends, because a source may use none of tokio's sockets.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.

@@ -36,8 +36,8 @@ pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
 /// A mark that a layer leaves in a response's extensions for outer layers.
 #[derive(Clone)]
 pub(crate) enum Handled {
-    /// The response is an event stream. If its layer has no shutdown, an outer layer can put its
-    /// own here.
+    /// The response is an event stream. If its layer has no shutdown, an outer layer puts its own
+    /// here.
     Stream(Option<Inherited>),
     /// The response is a refusal, which can look like an event stream. The first layer that a
     /// program's refusal reaches counts it. Until then, `is_counted` is `false`.
@@ -164,12 +164,11 @@ impl StartAt {
 }
 
 /// A callback that a layer calls once it has refused the stream and dropped its body: the drop
-/// alone doesn't show the refusal.
+/// doesn't show it.
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
-/// The link between a response whose head was sent early and the service, which hasn't answered
-/// yet.
+/// The link between a response whose head was sent early and the service, which still runs.
 #[derive(Clone, Default)]
 pub(crate) struct EarlyHead(Arc<Early>);
 

@@ -1,4 +1,4 @@
-//! What the package `simulation` decides in place of the operating system: when tasks run, and the
+//! What the package `simulation` decides in place of the operating system: when tasks run, and
 //! time.
 
 use std::rc::Rc;

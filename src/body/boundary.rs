@@ -38,8 +38,7 @@ enum Block {
 #[derive(Clone, Copy, Debug, Default)]
 struct Start {
     matched: u8,
-    /// Whether the layer has sent bytes before the mark, which is then held back, and dropped once
-    /// it is complete.
+    /// Whether the layer has sent bytes before the mark, which is then held back and dropped.
     is_held: bool,
     is_past: bool,
 }
@@ -87,8 +86,7 @@ impl Boundary {
     }
 
     /// Returns the bytes to send for `comment` at this line start within an event. They end as the
-    /// line before them does, because some clients find an event's end only where a line end comes
-    /// twice.
+    /// line before them does, because some clients find an event's end only by two equal line ends.
     pub(crate) fn interject_within_event(&self, comment: &Bytes) -> Bytes {
         let line_end: &[u8] = match (self.after_cr, self.after_crlf) {
             // If this CR is half a CRLF, the LF that follows completes that of the comment.

@@ -52,8 +52,7 @@ pin_project! {
 }
 
 impl<S> EventBody<S> {
-    /// Creates a body that sends the events of `stream`. It polls `stream` only when it is itself
-    /// polled.
+    /// Creates a body that sends the events of `stream`. It polls `stream` only when polled.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), ..Self::ended() }
     }
@@ -193,8 +192,8 @@ opaque_debug!(EventBody<S>);
 
 /// The frame size while the client keeps up, in bytes.
 const LARGE_FRAME: usize = 16 * 1024;
-/// The frame size while the server still holds earlier frames, in bytes. For a client that reads
-/// slowly, hyper holds up to 16.
+/// The frame size while the server still holds earlier frames, in bytes. For a slow client, hyper
+/// holds up to 16.
 const SMALL_FRAME: usize = 4 * 1024;
 /// The capacity up to which a recorded body keeps its buffer, even while it is idle.
 const KEPT_CAPACITY: usize = 256;
@@ -267,8 +266,7 @@ impl FrameBatch {
         Ok(Pushed::Room)
     }
 
-    /// Makes the next frame a small one, because no further event is ready, and frees a large empty
-    /// buffer.
+    /// Makes the next frame a small one, because no event is ready, and frees a large empty buffer.
     #[inline]
     pub(super) fn shrink(&mut self) {
         self.frame_size = SMALL_FRAME;

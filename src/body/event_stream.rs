@@ -51,8 +51,7 @@ enum StreamPhase {
     Open,
     /// The head was sent early, and the service hasn't answered yet.
     Waiting(Box<EarlyStream>),
-    /// The stream is open, with a result that was polled early or the rest of a large frame still
-    /// to send.
+    /// The stream is open, with an early result or the rest of a large frame still to send.
     Holding(Box<Polled>),
     Ending(LastFrames),
 }
@@ -272,8 +271,7 @@ where
         }
     }
 
-    /// Returns the part of a source's frame to send now. If `is_ending`, drops the rest after the
-    /// first point between events.
+    /// Returns the part of a source's frame to send now. If `is_ending`, it ends between events.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
@@ -377,8 +375,7 @@ where
         self.state().idle.reset();
     }
 
-    /// Returns a due heartbeat once it can be written, or `None` once the deadline must be checked
-    /// again.
+    /// Returns a due heartbeat once it fits, or `None` once the deadline must be checked again.
     pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         let this = self.state();
         if let Some(shutdown) = this.shutdown

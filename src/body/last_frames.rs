@@ -55,8 +55,7 @@ impl LastFrames {
         Self { reason, rest: Some(Box::new(rest)) }
     }
 
-    /// Creates a failure for a stream that the layer ends before its source, after the bytes
-    /// `last`.
+    /// Creates the failure of a stream that the layer ends early, after the bytes `last`.
     pub(super) fn cut_short(reason: CloseReason, last: Bytes) -> Self {
         Self::failure(reason, last, Box::new(CutShort(reason)))
     }
@@ -110,8 +109,7 @@ impl fmt::Display for CutShort {
 impl Error for CutShort {}
 
 /// The wait between the last bytes of a stream and its failure, at which the server drops what it
-/// has not written. An empty last frame would show the same, but to HTTP/2 peers, many of them look
-/// like an attack.
+/// has not written. An empty last frame would show the same, but many of them look like an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
     Writing(Option<Release>),

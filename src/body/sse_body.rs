@@ -14,8 +14,7 @@ pin_project! {
     ///
     /// For an event stream, it sends the source's bytes and the layer's own lines. It has no size
     /// hint, and `is_end_stream` returns `true` only after its last byte: otherwise a server could
-    /// send a `content-length`. Any other body passes through, with its frames, trailers, errors
-    /// and hints.
+    /// send a `content-length`. Any other body passes through unchanged.
     pub struct SseBody<B> {
         #[pin]
         kind: Kind<B>,

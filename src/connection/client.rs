@@ -17,8 +17,7 @@ pub(crate) enum Client {
     Fetch,
     /// Any other client that sent a `GET`, such as a script or a proxy.
     Get,
-    /// A client that called an API by another method, and gets the answer as a stream. It doesn't
-    /// reconnect.
+    /// A client that sent another method. The stream is the answer, and it doesn't reconnect.
     Call,
 }
 

@@ -101,8 +101,7 @@ pub struct CloseReport {
     /// The number of data frames that were passed to the server, including the layer's own. A frame
     /// may contain several events, part of an event, or only a comment.
     pub frames: u64,
-    /// The number of bytes in those frames. A client that disconnected may not have received them
-    /// all.
+    /// The number of bytes in those frames. A disconnected client may have missed some.
     pub bytes: u64,
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
@@ -113,8 +112,7 @@ pub struct CloseReport {
     pub time_to_head: Option<Duration>,
     /// The time from the request until the server got the first byte of the source's first event,
     /// or of a [heartbeat that is an event](crate::Heartbeat::event). In a content coding, any
-    /// first byte counts. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if
-    /// there was no event.
+    /// first byte counts. `None` without [`SseLayer::timings`](crate::SseLayer::timings) or event.
     pub time_to_first_event: Option<Duration>,
 }
 

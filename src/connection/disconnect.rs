@@ -78,8 +78,7 @@ impl Disconnect {
         self.token.is_cancelled()
     }
 
-    /// Returns a child token that is cancelled when the response is over. Cancelling it does not
-    /// affect the response.
+    /// Returns a child token that is cancelled when the response is over. You can also cancel it.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.child_token()

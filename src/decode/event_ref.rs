@@ -13,8 +13,7 @@ pub(super) const NO_NAME: &str = "message";
 /// An [`EventSplitter`](super::EventSplitter) returns such events, and a [filter](crate::filter)
 /// receives them. Unlike a [`Message`](super::Message), an `EventRef` has all lines of the event,
 /// byte for byte, with comments and unknown fields. It can also lack data, and browsers then don't
-/// dispatch it. Methods that return text replace bytes that are not UTF-8 with U+FFFD, as browsers
-/// do.
+/// dispatch it. In text, bytes that are not UTF-8 become U+FFFD, as in browsers.
 #[derive(Clone, Copy)]
 pub struct EventRef<'a> {
     pub(super) raw: &'a [u8],
@@ -52,8 +51,7 @@ impl<'a> EventRef<'a> {
         }
     }
 
-    /// Returns the bytes of the [data](Self::data). They are copied only if the data has several
-    /// lines.
+    /// Returns the bytes of the [data](Self::data). Data of one line isn't copied.
     #[must_use]
     #[inline]
     pub fn data_bytes(&self) -> Cow<'a, [u8]> {
@@ -68,8 +66,8 @@ impl<'a> EventRef<'a> {
         data.collect::<Vec<_>>().join(&b'\n')
     }
 
-    /// Returns whether the event has a `data` field, which can be empty. Browsers dispatch no other
-    /// events.
+    /// Returns whether the event has a `data` field, even an empty one. Browsers dispatch no
+    /// others.
     #[must_use]
     #[inline]
     pub fn has_data(&self) -> bool {
@@ -101,8 +99,7 @@ impl<'a> EventRef<'a> {
         })
     }
 
-    /// Returns whether the event is complete. It isn't if the stream ended before the event's empty
-    /// line.
+    /// Returns whether the event is complete. It isn't if the stream ended before its empty line.
     #[must_use]
     pub const fn is_terminated(&self) -> bool {
         self.spans.empty_line > 0
@@ -235,8 +232,7 @@ impl fmt::Debug for EventRef<'_> {
     }
 }
 
-/// The places of the fields in an event's bytes, so a field is read without another parse or a
-/// copy.
+/// The places of the fields in an event's bytes, so that reading one needs no parse or copy.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldSpans {
     /// The length of the lines that have been read, with their line ends.

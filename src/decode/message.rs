@@ -54,8 +54,8 @@ pub struct Message {
     pub event: Cow<'static, str>,
     /// The event's data, with its lines joined by line feeds.
     pub data: String,
-    /// The newest id so far, sent with this event or an earlier one. Empty if there was none, or if
-    /// the newest id was empty.
+    /// The newest id so far, sent with this event or an earlier one. Empty if there is none, or if
+    /// it is empty.
     pub last_event_id: MessageId,
     /// The newest reconnection time that the stream has sent since the previous message, if any.
     pub retry: Option<Duration>,

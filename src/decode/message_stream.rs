@@ -50,8 +50,7 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// A future that waits for the next message, such as that of `StreamExt::next`, can be dropped
-    /// without losing a message.
+    /// Dropping a future that waits for a message, such as `StreamExt::next`'s, loses no message.
     #[must_use = "streams do nothing unless polled"]
     pub struct MessageStream<B>
     where
@@ -70,8 +69,7 @@ pin_project! {
 }
 
 impl<B: Body> MessageStream<B> {
-    /// Creates a stream of the messages in `body`. The stream fails if an event is larger than
-    /// 1 MiB.
+    /// Creates a stream of the messages in `body`. It fails at an event above 1 MiB.
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
     }
@@ -120,12 +118,11 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Limits how long the stream waits for the body's next bytes. Then it returns an error whose
-    /// [kind](std::io::Error::kind) is [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. By
-    /// default, it waits for ever.
+    /// [kind](std::io::Error::kind) is [`TimedOut`](std::io::ErrorKind::TimedOut), and ends.
+    /// There's no limit by default.
     ///
     /// Heartbeats and other comments are bytes too, so set several times the upstream's heartbeat
-    /// interval. The wait begins only when you poll for a message, so a slow reader doesn't cause
-    /// this error.
+    /// interval. The wait begins only when you poll, so slow readers don't fail.
     ///
     /// # Panics
     ///
@@ -148,8 +145,7 @@ impl<B: Body> MessageStream<B> {
 }
 
 impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
-    /// Waits for data of the body, or until its silence exceeds the limit. Returns `None` at the
-    /// body's end.
+    /// Waits for data, or until the silence exceeds the limit. Returns `None` at the body's end.
     fn poll_data(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -405,22 +405,19 @@ impl EventSplitter {
 /// The position in an event or `retry` line that is too large.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Oversized {
-    /// Whether it is an event, which ends with an empty line. A `retry` line ends with its line
-    /// end.
+    /// Whether it is an event, which ends with an empty line, and not a `retry` line.
     is_event: bool,
     is_line_start: bool,
     /// The last byte was a CR, so an LF that follows belongs to the same line end.
     after_cr: bool,
-    /// The length of the current line if it is a prefix of `retry`: the next bytes decide what the
-    /// line is.
+    /// The length of the current line if it is a prefix of `retry`: the next bytes decide.
     undecided: Option<usize>,
 }
 
 const RETRY: &[u8] = b"retry";
 
 impl Oversized {
-    /// Decides whether the line is a `retry` line. Returns how many bytes it has compared with
-    /// `retry`.
+    /// Decides whether the line is a `retry` line. Returns the number of bytes compared.
     fn decide(&mut self, bytes: &[u8]) -> usize {
         let Some(matched) = self.undecided else { return 0 };
         let awaited = RETRY.get(matched..).unwrap_or_default();

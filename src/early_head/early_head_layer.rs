@@ -38,8 +38,7 @@ impl EarlyHeadLayer {
     ///
     /// The time must be shorter than the shortest timeout of your proxies, and so must the
     /// [heartbeat](crate::SseLayer::heartbeat). 10 seconds suit nginx (60 seconds), Heroku (30
-    /// seconds) and Cloudflare (100 seconds). An error that the service returns earlier keeps its
-    /// own status.
+    /// seconds) and Cloudflare (100 seconds). Earlier errors keep their status.
     ///
     /// # Panics
     ///
@@ -54,8 +53,8 @@ impl EarlyHeadLayer {
     ///
     /// `when` replaces the default. Return `false` unless the client expects an event stream: it
     /// receives one, even if the service answers with JSON later. If only the body says so, call
-    /// [`answer`](Self::answer) in the handler. `HEAD` requests always pass, and so does a request
-    /// for which `when` panics.
+    /// [`answer`](Self::answer) in the handler. If `when` panics, the request passes, as does any
+    /// `HEAD`.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -79,8 +78,7 @@ impl EarlyHeadLayer {
     /// panics. Without calling it, the body fails if the answer has more than 64 KiB or a content
     /// coding, or if the service returns an error.
     ///
-    /// An `EventSource` reconnects after the event: give it a name, and let the page call
-    /// `close()`.
+    /// An `EventSource` reconnects afterwards: name the event, and let the page call `close()`.
     ///
     /// ```
     /// # use std::time::Duration;

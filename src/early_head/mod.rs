@@ -41,8 +41,7 @@
 //!
 //! Try it with the example
 //! [`early_head`](https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs). The layer
-//! spawns no task. The call moves into the body, so the handler stops when the client leaves, just
-//! as it does before the head.
+//! spawns no task. The call moves into the body, so the handler still stops when the client leaves.
 //!
 //! # Which requests
 //!
@@ -125,15 +124,14 @@
 //! # With other layers
 //!
 //! In axum, a layer that is added later is outside. Put this layer directly inside of
-//! [`SseLayer`](crate::SseLayer). In the other order, nothing sends the first byte and the
-//! heartbeats.
+//! [`SseLayer`](crate::SseLayer). In the other order, nothing sends the first byte or heartbeats.
 //!
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside. Their quick `401` and
 //!   `429` keep their status. A session must be changed before the head.
 //! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too.
 //!   The run layer sees the real status, so a call that fails starts no run.
 //! - **Timeouts and concurrency limits** go inside, where a timeout becomes a late answer. Outside,
-//!   they stop at the head.
+//!   they end at the head.
 //! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head) outside
 //!   of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If the

@@ -25,8 +25,7 @@ use crate::error::Sealed;
 /// ```
 ///
 /// Text converts into an event with this data: a `String` is moved, and a `&str` copied.
-/// [`from_static`](Self::from_static) copies nothing. Two events are equal if their bytes are
-/// equal.
+/// [`from_static`](Self::from_static) copies nothing. Events are equal if their bytes are.
 ///
 /// # How clients treat an event
 ///
@@ -143,8 +142,7 @@ impl Event {
         self
     }
 
-    /// Sets a comment, which clients ignore. Every line of `text` becomes a comment line, so any
-    /// text is safe.
+    /// Sets a comment, which clients ignore. Any text is safe: each line becomes a comment line.
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.rare_fields().comment = Some(text.into());
         self
@@ -285,8 +283,7 @@ macro_rules! integer_ids {
 
 integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
-/// The name of an event, by which page code listens for it. An empty name means `message`, the
-/// default.
+/// The name of an event, by which page code listens for it. An empty name means `message`.
 ///
 /// A name can't contain a line feed, a carriage return or U+0000, so text received at run time
 /// can't forge other fields.

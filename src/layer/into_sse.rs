@@ -140,8 +140,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 /// ```
 ///
-/// The response has status 200 and the content type `text/event-stream`. `stream` is any [`Stream`]
-/// of [events](Encode).
+/// It has status 200 and the content type `text/event-stream`. `stream` yields [events](Encode).
 ///
 /// # Without a layer
 ///

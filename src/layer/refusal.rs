@@ -62,8 +62,7 @@ impl Refusal {
 
     /// Answers every client with `200` and a stream that has only a `retry` line.
     ///
-    /// Use it if all clients are `EventSource`s, and a proxy removes the headers by which the layer
-    /// recognises them.
+    /// Use it if all clients are `EventSource`s, and a proxy removes their headers.
     pub const fn retry_later() -> Self {
         Self::new(RefusalAnswer::RetryLater)
     }

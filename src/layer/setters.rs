@@ -14,8 +14,7 @@ use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, str
 /// Several options at once. Setting an option again usually [replaces its earlier
 /// value](crate::StreamOptions#setting-and-turning-off-options).
 impl<M> SseLayer<M> {
-    /// Sets several options of streams at once. Options that `options` doesn't set keep their
-    /// values.
+    /// Sets several options of streams at once. The options that aren't set keep their values.
     ///
     /// ```
     /// use tower_sse::{SseLayer, StreamOptions};
@@ -141,8 +140,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Starts streams without a reconnection time. Clients then wait for their built-in time, which
-    /// all clients of one kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still
-    /// send theirs.
+    /// all clients of one kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) send
+    /// theirs.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -158,8 +157,7 @@ impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent. An `EventSource`
     /// reconnects even so, unless page code closes it when the terminator arrives.
     ///
-    /// - It isn't sent if the source fails or ends mid-event, or if the stream has a content
-    ///   coding.
+    /// - It isn't sent in a content coding, or if the source fails or ends mid-event.
     /// - Set it only for streams that you generate. A body from an
     ///   [upstream](crate::guide::upstreams) has its own terminator.
     /// - With a name but no data, it's sent with empty data. With neither, it isn't sent, and a
@@ -178,8 +176,7 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns an error of the source into a last event. The stream then ends cleanly, without the
-    /// [terminator](Self::terminator). By default, the body fails, and clients notice the error and
-    /// reconnect.
+    /// [terminator](Self::terminator). By default, the body fails, and clients reconnect.
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), and can call
@@ -189,8 +186,7 @@ impl<M> SseLayer<M> {
     /// data nor a name.
     ///
     /// Before the body fails, the layer sends the events before the error, and waits [a
-    /// moment](crate::guide::errors#timing). A client that reads slowly may still lose the last
-    /// ones.
+    /// moment](crate::guide::errors#timing). A slow client may still lose the last ones.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -215,8 +211,7 @@ impl<M> SseLayer<M> {
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, nothing is logged above
     /// DEBUG, and the close reason is [`Cancelled`](crate::CloseReason::Cancelled). Between events,
-    /// it ends the stream of an `EventSource` cleanly. Mid-event, in a content coding or for
-    /// another client, the body fails.
+    /// it ends the stream of an `EventSource` cleanly. Otherwise, the body fails.
     ///
     /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
     /// The [errors](crate::guide::errors#cancellations) page has predicates for tonic and hyper.
@@ -278,8 +273,7 @@ impl<M> SseLayer<M> {
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
     /// Ends open streams once the token is cancelled, as [`drain`](Self::drain) says, and
-    /// [refuses](Self::refusal) new ones. A call (anything but a `GET`) that arrived earlier is
-    /// still answered.
+    /// [refuses](Self::refusal) new ones. An earlier call (anything but a `GET`) is still answered.
     ///
     /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
     /// of axum or hyper waits for each open stream. Give it a deadline too, because the token can't
@@ -312,8 +306,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().drain(drain))
     }
 
-    /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
-    /// none is sent.
+    /// Sends an event, by default none, when the [shutdown](Self::shutdown) ends a stream between
+    /// events.
     ///
     /// - The answer to a call (anything but a `GET`) gets it before the body fails. A language
     ///   model's client would take it for a part of the answer: turn it off there with
@@ -335,8 +329,7 @@ impl<M> SseLayer<M> {
 /// Options for refusing streams.
 impl<M> SseLayer<M> {
     /// Allows at most `limit` streams to be open at the same time, and [refuses](Self::refusal)
-    /// further ones. All services of this layer and its clones share the limit. By default there is
-    /// none.
+    /// further ones. This layer and its clones share the limit. By default there is none.
     ///
     /// A stream takes a place when it [opens](Self::on_open), and frees it when it has closed, for
     /// whatever reason. A stream with a status other than 200 is never refused: it takes a place
@@ -481,8 +474,7 @@ impl<M> SseLayer<M> {
     /// Gives each stream a label, such as the path of its route. By default streams have no label.
     ///
     /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each: the first 100
-    /// labels separately, and all further ones as `other`. Use few labels, and no text that clients
-    /// choose.
+    /// labels separately, and all further ones as `other`. Use few, and no text from clients.
     ///
     /// The closure is called when a request arrives, so it must be cheap and must not block. A
     /// panic is caught and logged, and the stream has no label. With axum, add the layer with

@@ -74,8 +74,7 @@ impl ResolvedOptions {
         }
     }
 
-    /// Returns the lines that the stream starts with, which end with the event `start`, or no
-    /// bytes.
+    /// Returns the lines that the stream starts with, of which the event `start` is the last.
     pub(crate) fn preamble(&self, retry: Option<Retry>, start: Bytes) -> Bytes {
         let retry = retry.map(Retry::line).unwrap_or_default();
         let padding = self.merged.padding.as_deref().cloned().unwrap_or_default();

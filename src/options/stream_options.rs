@@ -35,8 +35,7 @@ use crate::event::{Encoded, Event};
 ///
 /// # Precedence
 ///
-/// A request's option overrides the layer's, and a response's overrides both. There are two
-/// exceptions:
+/// A request's option overrides the layer's, and a response's overrides both. Two differ:
 ///
 /// - Of several maximum ages, the one that ends the stream first applies.
 /// - All closures of [`on_close`](Self::on_close) are called.
@@ -47,8 +46,7 @@ use crate::event::{Encoded, Event};
 /// All but `on_close` exist only on [`SseLayer`](crate::SseLayer):
 ///
 /// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called,
-///   the layer's first, then the request's, then the response's, each in the order in which you set
-///   them.
+///   first the layer's, then the request's, then the response's, each in the order of your calls.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
 ///   closure returns `true`.
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in
@@ -144,16 +142,15 @@ impl StreamOptions {
     }
 
     /// Ends the stream when you cancel the token, for example because its job was deleted or a
-    /// periodic check has failed. To end all streams of a user, use [`streams`](crate::streams)
-    /// instead.
+    /// periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
     ///
     /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end), but
     /// it still counts in [`Streams::count`](crate::streams::Streams::count) while its client
     /// doesn't read. A [run](crate::runs) that the client reads continues.
     ///
     /// Use a separate token for each response, because cancelling a token ends every stream that
-    /// has it. In the [options of a layer](crate::SseLayer::options), that's every stream, even one
-    /// that opens later.
+    /// has it. In the [options of a layer](crate::SseLayer::options), that's every stream, even
+    /// later ones.
     ///
     /// You might use `take_until` on the source instead. That's a clean end: the
     /// [terminator](Self::terminator) follows, and half an answer looks complete.
@@ -247,8 +244,7 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns these options, with `below`'s for those that are not set. Two maximum ages both
-    /// count.
+    /// Returns these options, with `below`'s for those that are not set. Both maximum ages count.
     pub(super) fn over(self, below: &Self) -> Self {
         let both = match (&self.max_age, &below.max_age) {
             (Some(one), Some(other)) => Some(one.clone().and(other.clone())),

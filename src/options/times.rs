@@ -100,8 +100,7 @@ impl Default for Heartbeat {
 ///
 /// - [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream.
 /// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
-/// - [`Refusal::retry`](crate::Refusal::retry) sends it to a refused client, maybe as
-///   `Retry-After`.
+/// - [`Refusal::retry`](crate::Refusal::retry) sends it, or `Retry-After`, to a refused client.
 ///
 /// It's sent as a `retry` line ([HTML][html]). A client uses the last one that it has received.
 ///
@@ -222,8 +221,7 @@ impl MaxAge {
     }
 
     /// Sets how long the answer to a call (anything but a `GET`) may continue beyond the maximum
-    /// age. The default is 30 seconds. Set zero if a call must not outlive the age either, for
-    /// example a token's.
+    /// age. The default is 30 seconds. Set zero if no call may outlive it.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -338,14 +336,13 @@ impl Drain {
     /// Lets each stream end by itself, for at most `grace`.
     ///
     /// Set it on [responses](crate::StreamOptions::drain) that end by themselves, such as a
-    /// language model's answers. On a layer, it would keep the streams of a hub open for the whole
-    /// of `grace`.
+    /// language model's answers. On a layer, it would keep a hub's streams open for the whole of
+    /// `grace`.
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
 
-    /// Lets each stream end by itself, however long that takes. A graceful shutdown waits for all
-    /// of them.
+    /// Lets each stream end by itself, however long that takes. A graceful shutdown waits for all.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }

@@ -46,8 +46,7 @@
 //! ```
 //!
 //! A *subject* is a name that you choose, such as `user:42`, `session:abc` or `tenant:7`. A stream
-//! can have several. If the response to a request is no event stream, the request's subjects are
-//! dropped.
+//! can have several. If the response is no event stream, the request's subjects are dropped.
 //!
 //! # Log out
 //!
@@ -122,8 +121,7 @@
 //!
 //! # Limits for each subject
 //!
-//! [`StreamsBuilder::limit`] limits how many streams a user, tenant or address can have open at
-//! once:
+//! [`StreamsBuilder::limit`] limits the open streams of each user, tenant or address:
 //!
 //! ```
 //! use tower_sse::{SseLayer, streams::Streams};
@@ -164,8 +162,7 @@
 //!
 //! With `streams`, a request costs three allocations, or five if it arrives without extensions. A
 //! stream with one subject takes up to 270 bytes. If `close` is called more than 65,536 times
-//! between a request's arrival and the opening of its stream, the stream is closed, whatever its
-//! subjects.
+//! between a request's arrival and the opening of its stream, the stream is closed in any case.
 //!
 //! # Counts of all processes
 //!
@@ -244,8 +241,7 @@
 //! The sums are estimates, up to one interval old, or older if a report was lost. A client that
 //! moves to another process can count twice, or not at all, for one interval. The streams of a
 //! killed process count for up to three more. A process that is cut off from the broker for three
-//! intervals has sums of zero, and the others no longer count its streams. A user with two tabs
-//! counts twice.
+//! intervals has sums of zero, and the others no longer count its streams. Two tabs count twice.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

@@ -45,8 +45,7 @@ impl OpenStreams {
         Arc::new(Member::new(subjects, self.generation()))
     }
 
-    /// Opens a stream, and closes it at once if one of its subjects was closed after the ticket was
-    /// taken.
+    /// Opens a stream, and closes it at once if one of its subjects was closed since the ticket.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
         self.count_open(member, 1);
         for subject in &member.subjects {
@@ -64,8 +63,7 @@ impl OpenStreams {
         }
     }
 
-    /// Closes a stream that a close since the ticket should have. [`CloseLog`] says why this comes
-    /// last.
+    /// Closes a stream that a close since the ticket should have. [`CloseLog`] says why.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
             let hashes: Vec<_> = member.subjects.iter().map(|name| self.hash(name)).collect();
@@ -218,8 +216,8 @@ const fn packed(generation: Generation, open: u32) -> u64 {
 /// An iterator over all streams, in the order of their addresses, which is about that of opening.
 /// In the order of a hash, each would free memory far from the last one's.
 ///
-/// For each stream that it moves into place, it first yields a `None`, so that a turn moves no more
-/// streams than it wakes.
+/// For each stream that it moves into place, it first yields a `None`, so a turn moves no more than
+/// it wakes.
 struct AllClosed {
     lists: Vec<Shard>,
     shard: Option<ShardIter>,

@@ -8,8 +8,7 @@ use super::{Closing, Subjects, limits::SubjectLimits, open_streams::OpenStreams}
 use crate::stats::{Escaped, labelled};
 use crate::{BoxError, error::with_causes};
 
-/// The open streams of each subject. Clones are cheap, and share the streams. The [module](super)
-/// has an overview.
+/// The open streams of each subject, which clones share. The [module](super) has an overview.
 #[derive(Clone, Default)]
 pub struct Streams {
     pub(super) open_streams: Arc<OpenStreams>,
@@ -40,8 +39,8 @@ impl Streams {
 
     /// Closes the streams of a subject, and returns how many streams of this process it has closed.
     ///
-    /// The stream of a request that arrived before the call is closed as soon as it opens. Streams
-    /// of later requests are not closed.
+    /// The stream of a request that arrived before the call is closed as soon as it opens. Later
+    /// requests' aren't.
     ///
     /// With [several processes](super#many-processes), the future is ready once the broker has
     /// acknowledged the close.
@@ -199,8 +198,7 @@ pub enum CloseError {
     Closed,
     /// The close event was not published, so no other process has received it.
     Refused(BoxError),
-    /// The broker has not acknowledged the close event. Other processes may have received it, or
-    /// may still.
+    /// The broker has not acknowledged the close event. Other processes may receive it.
     Unknown(BoxError),
 }
 
