@@ -1,4 +1,4 @@
-//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` without
+//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` for types with
 //! closures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

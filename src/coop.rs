@@ -1,4 +1,5 @@
-//! The share of tokio's cooperative budget that bodies spend, so ready bodies let other tasks run.
+//! The share of tokio's cooperative budget that bodies spend, so a body that is always ready lets
+//! other tasks run.
 
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +11,7 @@ const BYTES_PER_UNIT: usize = 1024;
 /// it, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// The budget that a body spends, because a source may use none of tokio's sockets.
+/// The budget that a body spends, because its source may use none of tokio's sockets or channels.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.

@@ -163,8 +163,8 @@ impl StartAt {
     }
 }
 
-/// A callback that a layer calls once it has refused the stream and dropped its body: the drop
-/// doesn't show it.
+/// A callback that a layer calls once it has refused the stream and dropped its body. The source
+/// can't learn it from the drop.
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
@@ -381,7 +381,7 @@ impl ShutdownWait {
         self.shutdown.has_begun()
     }
 
-    /// Returns whether the shutdown has begun. If not, its begin will wake `waker`.
+    /// Returns whether the shutdown has begun. If not, it will wake `waker`.
     #[inline]
     pub(crate) fn poll_begun(&mut self, waker: &Waker) -> bool {
         match &self.place {

@@ -1,5 +1,5 @@
-//! What the package `simulation` decides in place of the operating system: when tasks run, and
-//! time.
+//! What the package `simulation` decides in place of the operating system: when tasks run, and what
+//! the clock says.
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

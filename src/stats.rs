@@ -19,7 +19,7 @@ use crate::lock::lock;
 /// Each stream counts its own frames and bytes, and adds them to the shared counters after each 64
 /// KiB, at each heartbeat and when it closes. They lag by less than 64 KiB per open stream.
 ///
-/// A snapshot displays as metrics in Prometheus' text format, and so do
+/// `Display` writes a snapshot as metrics in Prometheus' text format. It does the same for
 /// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a whole
 /// `/metrics` route:
 ///
@@ -219,8 +219,9 @@ pub struct StatsSnapshot {
     pub closed: u64,
     /// The number of streams that have closed for each reason, even if it is zero.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
-    /// The number of [refused](crate::Refusal#what-is-refused) streams. It includes those of
-    /// [`Refusal::answer`](crate::Refusal::answer) inside the layer.
+    /// The number of [refused](crate::Refusal#what-is-refused) streams. Those that a handler or
+    /// middleware inside the layer refuses with [`Refusal::answer`](crate::Refusal::answer) count
+    /// too.
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,

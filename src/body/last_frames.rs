@@ -109,7 +109,8 @@ impl fmt::Display for CutShort {
 impl Error for CutShort {}
 
 /// The wait between the last bytes of a stream and its failure, at which the server drops what it
-/// has not written. An empty last frame would show the same, but many of them look like an attack.
+/// has not written. An empty last frame would show the same, but to HTTP/2 peers, many of them look
+/// like an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
     Writing(Option<Release>),

@@ -17,7 +17,8 @@ pub(crate) enum Client {
     Fetch,
     /// Any other client that sent a `GET`, such as a script or a proxy.
     Get,
-    /// A client that sent another method. The stream is the answer, and it doesn't reconnect.
+    /// A client that called an API by another method, with the stream as its answer. It doesn't
+    /// reconnect.
     Call,
 }
 

@@ -21,8 +21,8 @@ pub enum CloseReason {
     /// The source panicked, or a panic in other code dropped the stream.
     Panicked,
     /// The program cancelled the source, which failed with the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or with an error that
-    /// [`cancellation_if`](crate::SseLayer::cancellation_if) accepts.
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or with an error for which
+    /// [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`.
     Cancelled,
     /// The program [closed](crate::streams) the stream, or cancelled the token of
     /// [`end_when`](crate::StreamOptions::end_when).
@@ -112,7 +112,8 @@ pub struct CloseReport {
     pub time_to_head: Option<Duration>,
     /// The time from the request until the server got the first byte of the source's first event,
     /// or of a [heartbeat that is an event](crate::Heartbeat::event). In a content coding, any
-    /// first byte counts. `None` without [`SseLayer::timings`](crate::SseLayer::timings) or event.
+    /// first byte counts. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if
+    /// there was no event.
     pub time_to_first_event: Option<Duration>,
 }
 

@@ -78,7 +78,8 @@ impl Disconnect {
         self.token.is_cancelled()
     }
 
-    /// Returns a child token that is cancelled when the response is over. You can also cancel it.
+    /// Returns a child token that is cancelled when the response is over. Cancelling it doesn't
+    /// affect the response.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.child_token()

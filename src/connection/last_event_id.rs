@@ -73,7 +73,8 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns the error of `T` if the id doesn't parse. Treat that as a first connection.
+    /// Returns the error of `T` if the id doesn't parse. A client can send any text, so treat an
+    /// error as a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }

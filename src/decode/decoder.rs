@@ -5,7 +5,8 @@ use bytes::Buf;
 use super::event_ref::{NO_NAME, reconnection_time};
 use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 
-/// A decoder of event streams for clients, proxies and tests, after the [HTML standard][html].
+/// A decoder of event streams for clients, proxies and tests, as the [HTML standard][html]
+/// specifies.
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
 /// would dispatch. Like a browser, it replaces bytes that are not UTF-8 with U+FFFD, and discards
@@ -59,8 +60,8 @@ impl Decoder {
     }
 
     /// Limits the size of an event to `bytes`, by default 1 MiB. Line ends and comments count, but
-    /// not the empty line at the end. A `retry` line between events has the same limit, a comment
-    /// none.
+    /// not the empty line at the end. A `retry` line between events has the same limit. Comments
+    /// between events have none.
     ///
     /// # Panics
     ///

@@ -12,8 +12,8 @@ pub(super) const NO_NAME: &str = "message";
 ///
 /// An [`EventSplitter`](super::EventSplitter) returns such events, and a [filter](crate::filter)
 /// receives them. Unlike a [`Message`](super::Message), an `EventRef` has all lines of the event,
-/// byte for byte, with comments and unknown fields. It can also lack data, and browsers then don't
-/// dispatch it. In text, bytes that are not UTF-8 become U+FFFD, as in browsers.
+/// byte for byte, with comments and unknown fields. It can also be an event without data, which
+/// browsers don't dispatch. Methods that return text replace bytes that are not UTF-8 with U+FFFD.
 #[derive(Clone, Copy)]
 pub struct EventRef<'a> {
     pub(super) raw: &'a [u8],
@@ -66,8 +66,8 @@ impl<'a> EventRef<'a> {
         data.collect::<Vec<_>>().join(&b'\n')
     }
 
-    /// Returns whether the event has a `data` field, even an empty one. Browsers dispatch no
-    /// others.
+    /// Returns whether the event has a `data` field, even an empty one. Without this field,
+    /// browsers don't dispatch the event.
     #[must_use]
     #[inline]
     pub fn has_data(&self) -> bool {

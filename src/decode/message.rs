@@ -38,7 +38,7 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// Clients decode this event to the same name, data, last event id and reconnection time. The bytes
 /// can differ from the original event's:
 ///
-/// - An `event` that is `message` or empty becomes no `event` field.
+/// - If `event` is `message` or empty, there's no `event` field.
 /// - A `last_event_id` becomes an `id` field, even if the source sent it with an earlier event. If
 ///   the stream [cleared](MessageId) the id, the field is empty.
 /// - Clients decode a CR or CRLF in `data` as a line feed.
@@ -54,8 +54,8 @@ pub struct Message {
     pub event: Cow<'static, str>,
     /// The event's data, with its lines joined by line feeds.
     pub data: String,
-    /// The newest id so far, sent with this event or an earlier one. Empty if there is none, or if
-    /// it is empty.
+    /// The newest id so far, sent with this event or an earlier one. Empty if the stream has sent
+    /// none, or cleared it.
     pub last_event_id: MessageId,
     /// The newest reconnection time that the stream has sent since the previous message, if any.
     pub retry: Option<Duration>,

@@ -41,7 +41,7 @@ pin_project! {
     /// - If the body fails, the stream returns the messages before the failure, then the error, and
     ///   ends. An event above the [decoder's limit](Decoder::max_event_size) gives
     ///   [`EventTooLarge`](super::EventTooLarge).
-    /// - A stream that has ended has dropped the body, and always returns `None`.
+    /// - When the stream ends, it drops the body. From then on, it returns `None`.
     ///
     /// The stream doesn't reconnect. Your program can, with [`last_event_id`](Self::last_event_id)
     /// and [`retry`](Self::retry), as the example
@@ -69,7 +69,7 @@ pin_project! {
 }
 
 impl<B: Body> MessageStream<B> {
-    /// Creates a stream of the messages in `body`. It fails at an event above 1 MiB.
+    /// Creates a stream of the messages in `body`. It fails if an event is larger than 1 MiB.
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
     }
@@ -89,7 +89,7 @@ impl<B: Body> MessageStream<B> {
     /// Ends the stream at the message with this data, such as `[DONE]`, without returning that
     /// message. If the body ends earlier, the stream returns an error whose
     /// [kind](std::io::Error::kind) is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), and
-    /// ends. By default, the body's end is no error.
+    /// ends. By default, the end of the body isn't an error.
     ///
     /// ```
     /// use futures_util::TryStreamExt;
@@ -122,7 +122,7 @@ impl<B: Body> MessageStream<B> {
     /// There's no limit by default.
     ///
     /// Heartbeats and other comments are bytes too, so set several times the upstream's heartbeat
-    /// interval. The wait begins only when you poll, so slow readers don't fail.
+    /// interval. The wait begins only when you poll, so a slow reader doesn't fail.
     ///
     /// # Panics
     ///

@@ -11,8 +11,8 @@ use super::{EarlyHeadBody, early_head_body::Waiting, late_response::LateEvent};
 use crate::{headers::TEXT_EVENT_STREAM, idle_timer::is_within_reach, signals::EarlyHead};
 
 pin_project! {
-    /// The response future of [`EarlyHeadService`](super::EarlyHeadService). Its drop drops the
-    /// service's.
+    /// The response future of [`EarlyHeadService`](super::EarlyHeadService). Dropping it drops the
+    /// inner service's future.
     pub struct EarlyHeadFuture<F> {
         #[pin]
         progress: Progress<F>,

@@ -38,7 +38,7 @@ impl EarlyHeadLayer {
     ///
     /// The time must be shorter than the shortest timeout of your proxies, and so must the
     /// [heartbeat](crate::SseLayer::heartbeat). 10 seconds suit nginx (60 seconds), Heroku (30
-    /// seconds) and Cloudflare (100 seconds). Earlier errors keep their status.
+    /// seconds) and Cloudflare (100 seconds). An error before then keeps its own status.
     ///
     /// # Panics
     ///

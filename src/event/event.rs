@@ -131,8 +131,8 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `retry` field, which is how long the client waits before it reconnects, until it
-    /// receives another one. To start every stream with it, use
+    /// Sets the `retry` field: how long the client waits before it reconnects, until it receives
+    /// another one. To start every stream with one, use
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
     /// The time is written in whole milliseconds, rounded down. Node's clients reconnect at once if

@@ -67,8 +67,8 @@ mod sealed {
 
 /// Any [`Stream`], as the bound of your own function that calls [`response`](crate::response).
 ///
-/// All streams implement this trait, and nothing else can. For another type, the compiler's error
-/// says how to make a stream. For `Stream`, it wouldn't.
+/// All streams implement this trait, and nothing else can. For any other type, the compiler's error
+/// says how to make a stream. With `Stream` as the bound, it wouldn't.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream of events",
     label = "not a stream",
@@ -140,7 +140,8 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 /// ```
 ///
-/// It has status 200 and the content type `text/event-stream`. `stream` yields [events](Encode).
+/// The response has status 200 and the content type `text/event-stream`. `stream` is any [`Stream`]
+/// of [events](Encode).
 ///
 /// # Without a layer
 ///

@@ -62,7 +62,8 @@ impl Refusal {
 
     /// Answers every client with `200` and a stream that has only a `retry` line.
     ///
-    /// Use it if all clients are `EventSource`s, and a proxy removes their headers.
+    /// Use it if all clients are `EventSource`s, and a proxy removes the headers by which the layer
+    /// recognises them.
     pub const fn retry_later() -> Self {
         Self::new(RefusalAnswer::RetryLater)
     }

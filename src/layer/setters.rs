@@ -155,7 +155,7 @@ impl<M> SseLayer<M> {
 /// Options for how streams end.
 impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent. An `EventSource`
-    /// reconnects even so, unless page code closes it when the terminator arrives.
+    /// still reconnects, unless page code closes it when the terminator arrives.
     ///
     /// - It isn't sent in a content coding, or if the source fails or ends mid-event.
     /// - Set it only for streams that you generate. A body from an
@@ -176,7 +176,7 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns an error of the source into a last event. The stream then ends cleanly, without the
-    /// [terminator](Self::terminator). By default, the body fails, and clients reconnect.
+    /// [terminator](Self::terminator). By default, the body fails, so clients notice the error.
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), and can call
@@ -186,7 +186,7 @@ impl<M> SseLayer<M> {
     /// data nor a name.
     ///
     /// Before the body fails, the layer sends the events before the error, and waits [a
-    /// moment](crate::guide::errors#timing). A slow client may still lose the last ones.
+    /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -211,7 +211,8 @@ impl<M> SseLayer<M> {
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, nothing is logged above
     /// DEBUG, and the close reason is [`Cancelled`](crate::CloseReason::Cancelled). Between events,
-    /// it ends the stream of an `EventSource` cleanly. Otherwise, the body fails.
+    /// it ends the stream of an `EventSource` cleanly. Mid-event, in a content coding or for
+    /// another client, the body fails.
     ///
     /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
     /// The [errors](crate::guide::errors#cancellations) page has predicates for tonic and hyper.
@@ -239,7 +240,7 @@ impl<M> SseLayer<M> {
     /// [streams](crate::streams). By default, streams have no subjects.
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
-    /// Middleware and handlers inside of the layer add the request's subjects to it.
+    /// Middleware and handlers inside of the layer add the request's subjects to them.
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};
@@ -273,7 +274,8 @@ impl<M> SseLayer<M> {
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
     /// Ends open streams once the token is cancelled, as [`drain`](Self::drain) says, and
-    /// [refuses](Self::refusal) new ones. An earlier call (anything but a `GET`) is still answered.
+    /// [refuses](Self::refusal) new ones. A call (anything but a `GET`) that arrived earlier is
+    /// still answered.
     ///
     /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
     /// of axum or hyper waits for each open stream. Give it a deadline too, because the token can't
@@ -306,8 +308,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().drain(drain))
     }
 
-    /// Sends an event, by default none, when the [shutdown](Self::shutdown) ends a stream between
-    /// events.
+    /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
+    /// none is sent.
     ///
     /// - The answer to a call (anything but a `GET`) gets it before the body fails. A language
     ///   model's client would take it for a part of the answer: turn it off there with
@@ -474,7 +476,8 @@ impl<M> SseLayer<M> {
     /// Gives each stream a label, such as the path of its route. By default streams have no label.
     ///
     /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each: the first 100
-    /// labels separately, and all further ones as `other`. Use few, and no text from clients.
+    /// labels separately, and all further ones as `other`. Use few labels, and no text that clients
+    /// choose.
     ///
     /// The closure is called when a request arrives, so it must be cheap and must not block. A
     /// panic is caught and logged, and the stream has no label. With axum, add the layer with

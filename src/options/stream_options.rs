@@ -35,7 +35,8 @@ use crate::event::{Encoded, Event};
 ///
 /// # Precedence
 ///
-/// A request's option overrides the layer's, and a response's overrides both. Two differ:
+/// A request's option overrides the layer's, and a response's overrides both. There are two
+/// exceptions:
 ///
 /// - Of several maximum ages, the one that ends the stream first applies.
 /// - All closures of [`on_close`](Self::on_close) are called.

@@ -8,7 +8,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
 /// connection, and lets the server notice a peer that has vanished.
 ///
-/// By default, it's the comment line `:` after 15 seconds without a byte. It can be late by a
+/// By default, it's the comment line `:` after 15 seconds without a byte. It's late by at most a
 /// sixteenth of the interval, because its time is rounded up.
 ///
 /// - A comment fits between two lines of an event. A heartbeat that is an [event](Self::event)
@@ -57,9 +57,9 @@ impl Heartbeat {
         self
     }
 
-    /// Sends an event instead of the comment, so page code can tell an idle source from a broken
-    /// connection by a [watchdog](crate::guide::clients#a-watchdog). The event has no id.
-    /// Mid-event, the comment is still sent.
+    /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
+    /// the page can tell an idle source from a broken connection. The event has no id. Mid-event,
+    /// the comment is still sent.
     ///
     /// ```
     /// use std::time::Duration;
@@ -102,7 +102,8 @@ impl Default for Heartbeat {
 /// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
 /// - [`Refusal::retry`](crate::Refusal::retry) sends it, or `Retry-After`, to a refused client.
 ///
-/// It's sent as a `retry` line ([HTML][html]). A client uses the last one that it has received.
+/// The time is sent as a `retry` line ([HTML][html]). A client uses the last one that it has
+/// received.
 ///
 /// ```
 /// use std::time::Duration;
@@ -132,7 +133,8 @@ impl Retry {
     }
 
     /// Creates a reconnection time that is drawn at random for each connection, from `min` to `max`
-    /// inclusive. Both are whole milliseconds, and cut to 2³¹−1 (24.8 days).
+    /// inclusive. It has whole milliseconds. A bound above 2³¹−1 milliseconds (24.8 days) is cut to
+    /// this maximum.
     ///
     /// # Panics
     ///
@@ -221,7 +223,7 @@ impl MaxAge {
     }
 
     /// Sets how long the answer to a call (anything but a `GET`) may continue beyond the maximum
-    /// age. The default is 30 seconds. Set zero if no call may outlive it.
+    /// age. The default is 30 seconds. Set zero if no call may outlive the age.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -261,11 +263,6 @@ impl From<Duration> for MaxAge {
 
 /// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun. The
 /// default is [`per_client`](Self::per_client).
-///
-/// An event that has begun is completed. Later events are dropped, even if they are ready, because
-/// the client resumes after the last event that it received. The stream's last bytes are a `retry`
-/// line and, if set, the [`farewell`](crate::SseLayer::farewell). Whether the body then ends
-/// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// An event that has begun is completed. Later events are dropped, even if they are ready, because
 /// the client resumes after the last event that it received. The stream's last bytes are a `retry`
@@ -347,8 +344,8 @@ impl Drain {
         Self::new(When::Never)
     }
 
-    /// Sets the reconnection time for clients whose streams the shutdown ends. By default, it's
-    /// drawn for each client from 2 to 10 seconds. It replaces the time from
+    /// Sets the reconnection time for clients whose streams the shutdown ends. The default is drawn
+    /// for each client from 2 to 10 seconds. It replaces the time from
     /// [`SseLayer::retry`](crate::SseLayer::retry) until the client receives another one.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());

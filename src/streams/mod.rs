@@ -81,14 +81,14 @@
 //!   or a replica that lags behind. A token that is checked without a store, such as a JWT, needs a
 //!   list of revoked tokens.
 //! - You can add a subject before or after the check of the request. The stream of a request that
-//!   arrived before the call of `close` is closed when it opens.
+//!   arrived before the `close` call is closed when it opens.
 //!
 //! # How closed streams end
 //!
 //! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but no
 //! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
 //! [`on_error`](crate::SseLayer::on_error) isn't called. Waiting events are dropped, so an event
-//! that you publish just before `close` may not reach the clients. They get a reconnection time
+//! that you publish just before `close` may not reach the clients. Clients get a reconnection time
 //! only if all streams are closed together, as by [`Streams::close_all`]. The close report has the
 //! reason [`Revoked`](crate::CloseReason::Revoked).
 //!
@@ -241,7 +241,8 @@
 //! The sums are estimates, up to one interval old, or older if a report was lost. A client that
 //! moves to another process can count twice, or not at all, for one interval. The streams of a
 //! killed process count for up to three more. A process that is cut off from the broker for three
-//! intervals has sums of zero, and the others no longer count its streams. Two tabs count twice.
+//! intervals has sums of zero, and the others no longer count its streams. A user with two tabs
+//! counts twice.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

@@ -63,7 +63,8 @@ impl OpenStreams {
         }
     }
 
-    /// Closes a stream that a close since the ticket should have. [`CloseLog`] says why.
+    /// Closes a stream that a close since the ticket should have. [`CloseLog`] says why it comes
+    /// last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
             let hashes: Vec<_> = member.subjects.iter().map(|name| self.hash(name)).collect();

@@ -39,8 +39,8 @@ impl Streams {
 
     /// Closes the streams of a subject, and returns how many streams of this process it has closed.
     ///
-    /// The stream of a request that arrived before the call is closed as soon as it opens. Later
-    /// requests' aren't.
+    /// The stream of a request that arrived before the call is closed as soon as it opens. Streams
+    /// of later requests aren't.
     ///
     /// With [several processes](super#many-processes), the future is ready once the broker has
     /// acknowledged the close.
@@ -60,7 +60,7 @@ impl Streams {
     }
 
     /// Closes the streams of a subject, except those that also have the subject `kept`, such as
-    /// `session:abc`. Its errors and its cancel safety are those of [`close`](Self::close).
+    /// `session:abc`.
     ///
     /// # Errors
     ///
@@ -198,7 +198,8 @@ pub enum CloseError {
     Closed,
     /// The close event was not published, so no other process has received it.
     Refused(BoxError),
-    /// The broker has not acknowledged the close event. Other processes may receive it.
+    /// The broker has not acknowledged the close event. Other processes may have received it, or
+    /// may yet.
     Unknown(BoxError),
 }
 

@@ -9,8 +9,8 @@ use crate::{lock::lock, signals::is_recorded};
 ///
 /// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
 /// request's extensions. With feature `axum`, they're also an extractor. Middleware outside of the
-/// layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead. Clones share the
-/// request.
+/// layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead. Clones belong to the
+/// same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
