@@ -15,7 +15,6 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// [`too_many_requests`](Self::too_many_requests), and its reconnection time is 30 to 60 seconds,
 /// except for calls (anything but a `GET`).
 ///
-///
 /// # What is refused
 ///
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
