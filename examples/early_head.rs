@@ -5,11 +5,10 @@
 //!
 //! A gateway to a model that needs 70 seconds for its first word, behind a proxy that waits for 60.
 //! After 10 seconds, clients get the head of an event stream, and then heartbeats until the model
-//! answers. The model `busy` answers 429 after the same time, when the status can no longer be sent:
-//! OpenAI's clients raise the event in its place as an error.
+//! answers. The model `busy` answers 429 after 70 seconds. It's too late to send this status: the
+//! gateway sends an event instead, which OpenAI's clients raise as an error.
 //!
-//! Set `PORT` to use another port, and `HEAD_AFTER` and `MODEL_TAKES` to use other numbers of
-//! seconds.
+//! Set `PORT` to use another port. `HEAD_AFTER` and `MODEL_TAKES` set the two times, in seconds.
 
 use std::{env, io, time::Duration};
 
@@ -50,7 +49,7 @@ async fn complete(State(early): State<EarlyHeadLayer>, Json(request): Json<Value
     early.answer(async move { model(&request).await }).await.into_response()
 }
 
-/// A stand-in for the call of the model's API.
+/// A stand-in for the model's API.
 async fn model(request: &Value) -> Response {
     sleep(seconds("MODEL_TAKES", 70.0)).await;
     if request["model"] == "busy" {

@@ -3,8 +3,8 @@
 //! curl -N http://127.0.0.1:3000/messages
 //! curl http://127.0.0.1:3000/messages --data 'hello'
 //!
-//! An existing application: a chat with axum's own `Sse`. Only the layer is added. It adds the
-//! headers for proxies and the heartbeats, so axum's `KeepAlive` is not needed.
+//! An existing chat with axum's own `Sse`, to which only the layer was added. It adds the headers
+//! for proxies and the heartbeats, so you don't need axum's `KeepAlive`.
 //!
 //! Set `PORT` to use another port.
 
@@ -53,7 +53,7 @@ fn routes() -> Router {
 type Room = broadcast::Sender<String>;
 
 async fn say(State(room): State<Room>, text: String) -> StatusCode {
-    // Sending fails if there is no listener, which is not an error of the author.
+    // Sending fails if there is no listener, which isn't the author's error.
     let _ = room.send(text);
     StatusCode::NO_CONTENT
 }

@@ -2,7 +2,7 @@
 //!
 //! curl -iN -d '' http://127.0.0.1:3000/v1/chat/completions
 //!
-//! A gateway in front of two upstreams, which stand for the API of a model. It filters what they
+//! A gateway in front of two upstreams, which are stand-ins for a model's API. It filters what they
 //! send:
 //!
 //! - The first upstream is overloaded, and says so in its first event under status 200. The gateway

@@ -4,8 +4,8 @@
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000
 //!
 //! Then press ctrl-c, or send a SIGTERM. The first client receives a reconnection time, and its
-//! stream ends between two events. The second does not read, so nothing can be sent to it: only the
-//! deadline ends its stream, three seconds later. Both have a close report, `drained` and
+//! stream ends between two events. The second doesn't read, so nothing can be sent to it: only the
+//! deadline ends its stream, three seconds later. Their close reports say `drained` and
 //! `disconnected`.
 //!
 //! Set `PORT` to use another port.
@@ -23,8 +23,8 @@ use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, SseLayer, event::Encoded, stats::Stats};
 
-/// In production use more than the layer grants: `Drain::per_client` gives calls 30 seconds, and 5
-/// more to a stream that is mid-event then. Use less than your orchestrator's own deadline.
+/// In production, use more than the layer grants, and less than your orchestrator's own deadline.
+/// `Drain::per_client` gives calls 30 seconds, and 5 more to a stream that is mid-event then.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 fn main() -> io::Result<()> {
@@ -48,19 +48,19 @@ fn main() -> io::Result<()> {
     });
     // Streams that are still open are cut.
     let cut = stats.snapshot().open;
-    // axum spawns a task per connection and does not join them. The runtime drops them here, and
-    // with them the streams that the deadline cut: only now are their close reports made. The end
-    // of `#[tokio::main]` does the same; `process::exit` would not. The timeout is for a blocking
-    // task that never returns.
+    // axum doesn't join the tasks of its connections. The runtime drops them here, with the streams
+    // that the deadline cut, and only now do these get their close reports. `#[tokio::main]` does
+    // the same at its end; `process::exit` wouldn't. The timeout is for a blocking task that never
+    // returns.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let stats = stats.snapshot();
     println!("{} opened, {} closed, {cut} of them cut", stats.opened, stats.closed);
     served
 }
 
-/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the
-/// deadline. No layer can end the stream of a client that does not read, as hyper does not poll its
-/// body.
+/// Serves until `shutdown` is cancelled, and then until every stream has ended, or the deadline has
+/// passed. No layer can end the stream of a client that doesn't read, because hyper doesn't poll
+/// its body.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
@@ -126,7 +126,7 @@ async fn events() -> impl IntoResponse {
 }
 
 async fn flood() -> impl IntoResponse {
-    // More than the buffers of both sockets: it stalls a client that does not read.
+    // More than both sockets buffer: it stalls a client that doesn't read.
     let event = Encoded::from(Event::from("flood ".repeat(6 << 20)));
     tower_sse::response(stream::repeat(event))
 }

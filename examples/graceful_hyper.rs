@@ -5,13 +5,13 @@
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000
 //!
 //! Then press ctrl-c, or send a SIGTERM. The first two clients receive a reconnection time, and
-//! their streams end between two events. The third does not read, so nothing can be sent to it:
-//! only the deadline ends its stream, three seconds later. Each stream has a close report,
-//! `drained` for the first two and `disconnected` for the third.
+//! their streams end between two events. The third doesn't read, so nothing can be sent to it: only
+//! the deadline ends its stream, three seconds later. The close reports say `drained` for the first
+//! two, and `disconnected` for the third.
 //!
-//! An HTTP/2 client that never opens its window keeps its streams open forever. hyper does not poll
-//! their bodies, so `max_age` cannot end them. `TCP_USER_TIMEOUT` does not apply, because nothing
-//! is unacknowledged. The remedy is a maximum age of connections. See [`Limits`].
+//! An HTTP/2 client that never opens its window would keep its streams open forever. hyper doesn't
+//! poll their bodies, so `max_age` can't end them. `TCP_USER_TIMEOUT` can't either, because nothing
+//! is unacknowledged. So this server limits the age of connections: see [`Limits`].
 //!
 //! Set `PORT` to use another port.
 
@@ -54,9 +54,8 @@ pub(crate) struct Limits {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// In production use a deadline longer than the layer grants: `Drain::per_client` gives calls 30
-/// seconds, and 5 more to a stream that is mid-event then. Use less than your orchestrator's own
-/// deadline.
+/// In production, use a deadline longer than the layer grants, and shorter than your orchestrator's
+/// own. `Drain::per_client` gives calls 30 seconds, and 5 more to a stream that is mid-event then.
 pub(crate) const LIMITS: Limits = Limits {
     deadline: Duration::from_secs(3),
     age: HOUR,
@@ -89,11 +88,11 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the
-/// deadline. No layer can end the stream of a client that does not read, as hyper does not poll its
-/// body.
+/// Serves until `shutdown` is cancelled, and then until every stream has ended, or the deadline has
+/// passed. No layer can end the stream of a client that doesn't read, because hyper doesn't poll
+/// its body.
 ///
-/// Returns how many connections were cut at the deadline. By then all tasks of the server have
+/// Returns how many connections were cut at the deadline. By then, all tasks of the server have
 /// ended, and every stream has its close report.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
@@ -183,8 +182,8 @@ async fn end_in_time<C>(
     }
 }
 
-/// Returns whether the client disconnected or the body of its stream failed. The close report of
-/// the stream shows both.
+/// Returns whether the client disconnected or the body of its stream failed. The stream's close
+/// report shows both.
 fn is_reported(error: &BoxError) -> bool {
     let first: &(dyn Error + 'static) = &**error;
     iter::successors(Some(first), |&error| error.source()).any(|error| {
@@ -241,7 +240,7 @@ pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
 
 async fn events<B>(request: Request<B>) -> Result<BoxStream<'static, Encoded>, Infallible> {
     Ok(if request.uri().path() == "/flood" {
-        // More than the buffers of both sockets: it stalls a client that does not read.
+        // More than both sockets buffer: it stalls a client that doesn't read.
         stream::repeat(Event::from("flood ".repeat(6 << 20)).into()).boxed()
     } else {
         let ticks = IntervalStream::new(interval(Duration::from_secs(1))).enumerate();

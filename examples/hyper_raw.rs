@@ -4,9 +4,9 @@
 //! curl -N http://127.0.0.1:3000/ticks --http2-prior-knowledge --header 'Last-Event-ID: 7'
 //! curl -N http://127.0.0.1:3000/countdown
 //!
-//! hyper without a framework, HTTP/1 and HTTP/2 on one port. The two event routes and the `404` have
-//! different bodies, so each is boxed. The first stream is a clock whose ids are its ticks, so a
-//! client that reconnects receives at once what it has missed. The second ends.
+//! hyper without a framework, HTTP/1 and HTTP/2 on one port. The two event routes and the `404`
+//! have different bodies, so each is boxed. The first stream is a clock whose ids are its ticks: a
+//! client that reconnects gets the ticks that it missed at once. The second stream ends.
 //!
 //! Set `PORT` to use another port. A program of your own needs:
 //!
@@ -81,8 +81,8 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// Returns whether the client disconnected or the body of its stream failed. Neither is a fault of
-/// the server.
+/// Returns whether the client disconnected or the body of its stream failed. Neither is the
+/// server's fault.
 fn is_usual(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     let first: &(dyn Error + 'static) = error;
     iter::successors(Some(first), |&error| error.source()).any(|error| {
@@ -123,7 +123,7 @@ fn ticks(last: Option<&LastEventId>) -> impl Stream<Item = Event> + Send + use<>
     let now = u32::try_from(now).unwrap_or(u32::MAX);
     let first = last
         .and_then(|last| last.parse::<u32>().ok())
-        // An id in the future is from before a restart: such a client starts over.
+        // An id in the future is from before a restart, so the client starts over.
         .filter(|last| *last <= now)
         .map_or(now, |last| last.saturating_add(1));
     stream::unfold(first, |tick| async move {

@@ -68,8 +68,8 @@ fn app(model: Model) -> Router {
 }
 
 /// Returns the key of the run that answers a request, if its client has named one. The client
-/// chooses the name, so the key needs an owner. A real service checks the API key and takes its
-/// account.
+/// chooses the name, so the key needs an owner. A real service would use the account of the API
+/// key.
 fn run_key<B>(request: &Request<B>) -> Option<Result<RunKey, InvalidKey>> {
     let header = |name| request.headers().get(name)?.to_str().ok();
     Some(RunKey::new(header(AUTHORIZATION.as_str())?, header("idempotency-key")?))

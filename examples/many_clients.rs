@@ -3,14 +3,14 @@
 //! curl -N http://127.0.0.1:3000/
 //! curl http://127.0.0.1:3000/ --data 'hello'
 //!
-//! Tens of thousands of clients in one process, with as little memory and processor time for each as
-//! hyper allows. A hub for all, and on each core a runtime with one thread, which accepts connections
-//! and serves them itself: a stream never moves to another core. Only HTTP/1, because a proxy that
-//! speaks HTTP/2 with the clients needs no more here, and because hyper keeps 4 KiB for a connection
-//! whose protocol it has to find out.
+//! Tens of thousands of clients in one process, each with as little memory and processor time as
+//! hyper allows. All share a hub. On each core, a runtime with one thread accepts connections and
+//! serves them itself, so a stream never moves to another core. There's only HTTP/1: a proxy can
+//! speak HTTP/2 with the clients, and hyper keeps 4 KiB for a connection whose protocol it has to
+//! detect.
 //!
-//! A connection takes one file descriptor, so raise their limit first. At a SIGTERM or ctrl-c each
-//! client is told when to reconnect, and its stream ends between two events.
+//! Each connection takes a file descriptor, so raise the limit first. At a SIGTERM or ctrl-c, each
+//! client receives a reconnection time, and its stream ends between two events.
 //!
 //! Set `PORT` to use another port.
 
@@ -32,13 +32,13 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_sse::{BoxError, LastEventId, SseLayer, hub::Hub, stats::Stats};
 
-/// The connections that may wait for `accept`, if the system's own limit (`net.core.somaxconn`) is
-/// no lower. tokio's `TcpListener::bind` sets 1,024, and when a deployment ends, all clients of a
-/// process reconnect.
+/// The connections that may wait for `accept`, unless `net.core.somaxconn` is lower. tokio's
+/// `TcpListener::bind` sets 1,024: too few when all clients of a process reconnect after a
+/// deployment.
 const BACKLOG: i32 = 16_384;
 
-/// The streams of the process. Further clients are told to reconnect later, which costs less than to
-/// let them find no file descriptor.
+/// The maximum number of streams. Telling further clients to reconnect later costs less than
+/// running out of file descriptors.
 const MAX_STREAMS: usize = 100_000;
 
 /// The time that the shutdown gives streams to end. In production, use more than
@@ -56,7 +56,7 @@ pub(crate) fn main() -> io::Result<()> {
     let (shutdown, stats) = (CancellationToken::new(), Stats::new());
     let main_thread = one_thread()?;
     let signalled = main_thread.spawn(cancel_on_signal(shutdown.clone()));
-    // Polls the task once: a signal that comes later no longer ends the process at once.
+    // Polls the task once, so that a later signal doesn't end the process at once.
     main_thread.block_on(yield_now());
     println!("listening on http://{}", listeners[0].local_addr()?);
     let layer = SseLayer::new()
@@ -75,7 +75,7 @@ pub(crate) fn main() -> io::Result<()> {
             let (service, shutdown) = (service.clone(), shutdown.clone());
             thread::spawn(move || {
                 one_thread()?.block_on(async move {
-                    // Only here: a listener belongs to the runtime in which it is made.
+                    // Created here, because a listener belongs to its runtime.
                     let listener = TcpListener::from_std(listener)?;
                     serve(listener, async |stream| Ok(stream), service, shutdown, DEADLINE).await;
                     Ok::<_, io::Error>(())
@@ -98,10 +98,10 @@ fn one_thread() -> io::Result<runtime::Runtime> {
 
 /// Returns a listener for each core. Linux hands each new connection to one of them.
 pub(crate) fn listeners(address: SocketAddr) -> io::Result<Vec<net::TcpListener>> {
-    // Elsewhere one of them would get all connections.
+    // Elsewhere, one listener would get all connections.
     let cores = if cfg!(target_os = "linux") { thread::available_parallelism()?.get() } else { 1 };
     let first = listen(address)?;
-    // With port 0, the first has chosen one.
+    // With port 0, the first listener has chosen the port.
     let address = first.local_addr()?;
     let mut listeners = vec![first];
     for _ in 1..cores {
@@ -110,12 +110,12 @@ pub(crate) fn listeners(address: SocketAddr) -> io::Result<Vec<net::TcpListener>
     Ok(listeners)
 }
 
-/// Listens beside other sockets on the same address, also those of other processes.
+/// Listens beside other sockets on the same address, even those of other processes.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     #[cfg(unix)]
     {
-        // A new process listens although connections of the old one are not forgotten yet.
+        // Lets a new process listen while connections of the old one linger.
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
     }
@@ -125,10 +125,10 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Serves until `shutdown` is cancelled, then until every stream has ended, at most for
-/// `deadline`. Streams that are open then close when the runtime is dropped.
+/// Serves until `shutdown` is cancelled, and then until every stream has ended, at most for
+/// `deadline`. Streams that are still open close when the runtime is dropped.
 ///
-/// `accept` makes a connection of a socket, such as by the handshake of TLS.
+/// `accept` turns a socket into a connection, for example by a TLS handshake.
 pub(crate) async fn serve<S, B, A, F, I>(
     listener: TcpListener,
     accept: A,
@@ -167,7 +167,7 @@ pub(crate) async fn serve<S, B, A, F, I>(
         let watcher = connections.watcher();
         tokio::spawn(async move {
             let Ok(stream) = stream.await else { return };
-            // An error is a client that has left, of which the layer's close reports tell.
+            // An error means that a client has left, as the layer's close reports show.
             _ = watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await;
         });
     }
@@ -181,8 +181,8 @@ pub(crate) async fn serve<S, B, A, F, I>(
 fn set_options(stream: &TcpStream) -> io::Result<()> {
     // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     stream.set_nodelay(true)?;
-    // A client that is gone without a word holds its descriptor for no longer than this. Linux's
-    // default is a quarter of an hour.
+    // A client that vanishes holds its descriptor for no longer than this. Linux's default is a
+    // quarter of an hour.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
     Ok(())
@@ -210,7 +210,7 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
 /// A body of any type.
 type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// Answers a `GET` with the events of the hub, and publishes what is posted.
+/// Answers a `GET` with the hub's events, and publishes the body of a `POST`.
 pub(crate) async fn answer(hub: &Hub, request: Request<Incoming>) -> Response<BoxBody> {
     let status = match *request.method() {
         Method::GET => {

@@ -3,13 +3,13 @@
 //! curl -N http://127.0.0.1:3000/notes
 //! curl http://127.0.0.1:3000/notes --data 'milk'
 //!
-//! State from a database, and then live: a stream begins with an event `backlog`, which has all
-//! notes, and goes on with those that are added. A note that is added meanwhile can come twice: each
-//! has the number of its row, by which a page drops it. A client that reconnects receives what it
-//! missed. If the hub does not keep that any more, it receives an event `gap`, and the backlog again.
-//! A client that reads too slowly is disconnected at a gap, and comes back for the backlog.
+//! State from a database, and then live. A stream begins with a `backlog` event that has all notes,
+//! and goes on with new ones. A note that is added in between can come twice. Each has its row's
+//! number, so a page can drop the second. A client that reconnects receives what it missed. If the
+//! hub no longer has it, the client receives a `gap` event, and the backlog again. A client that
+//! reads too slowly is disconnected at a gap, and comes back for the backlog.
 //!
-//! The database is a list in memory here. What matters is the order: first the position, then the
+//! The database here is a list in memory. What matters is the order: first the position, then the
 //! query; first the commit, then the event.
 //!
 //! Set `PORT` to use another port.
@@ -73,7 +73,7 @@ async fn notes(
 }
 
 async fn add(State((hub, database)): State<(Hub, Database)>, text: String) -> Response {
-    // The server drops this handler if its client leaves, but not the task: a committed note is
+    // The server drops this handler if its client leaves, but not the task, so a committed note is
     // always published.
     let adding = tokio::spawn(async move {
         let note = database.insert(text).await;

@@ -2,10 +2,10 @@
 //!
 //! curl -iN http://127.0.0.1:3000/
 //!
-//! A reverse proxy for the upstream at the address given as an argument, or for an upstream of its
-//! own, which sends one event and is then idle. The layer adds headers to the upstream's event
-//! streams, and heartbeats while they are idle, wherever the upstream's packets end. Everything
-//! else passes through.
+//! A reverse proxy for the upstream whose address you pass as an argument. Without one, it starts
+//! an upstream that sends one event and is then idle. The layer adds headers to the upstream's
+//! event streams, and heartbeats while they are idle, wherever the upstream's packets end.
+//! Everything else passes through.
 //!
 //! If the upstream breaks off or is silent, the proxy reconnects to it with the last event id, and
 //! its clients notice nothing. It does so for requests of an `EventSource`:
@@ -79,7 +79,7 @@ struct Proxy {
     upstream: Authority,
 }
 
-/// Forwards a request. Both bodies are streamed and not collected. When the client disconnects, the
+/// Forwards a request. Both bodies are streamed, not collected. When the client disconnects, the
 /// response's body is dropped, and with it the connection to the upstream.
 async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Result<Response, StatusCode> {
     let mut uri = std::mem::take(request.uri_mut()).into_parts();
@@ -117,8 +117,8 @@ fn is_event_stream(response: &Response<Incoming>) -> bool {
     response.status() == StatusCode::OK && content_type.starts_with("text/event-stream")
 }
 
-/// Returns the events of an upstream, and reconnects after the last of them when it breaks off, ends
-/// or is silent. It fails if the upstream sends no ids, because the client would miss events.
+/// Returns an upstream's events, and reconnects after the last one when the upstream breaks off,
+/// ends or is silent. Fails if there are no ids, because the client would miss events.
 fn follow(
     client: Client<HttpConnector, Body>,
     mut request: Parts,

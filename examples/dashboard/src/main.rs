@@ -3,9 +3,8 @@
 //! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
 //!
 //! Live charts of this host from one event stream. A button on the page cuts the stream. The
-//! browser reconnects with the id of the last event that it has received, and the stream resumes
-//! after that event. Two more buttons shut down a server with 200 simulated clients, and show how they
-//! reconnect.
+//! browser reconnects with its last event id, and the stream resumes after that event. Two more
+//! buttons shut down a server with 200 simulated clients, and show how they reconnect.
 
 mod clients;
 mod drill;
@@ -108,7 +107,7 @@ struct Dashboard {
     _sampling: Arc<AbortOnDropHandle<()>>,
 }
 
-/// A page's own name, so that its button does not cut another page's stream.
+/// A page's own name: its button doesn't cut another page's stream.
 #[derive(Deserialize)]
 struct Visit {
     #[serde(default)]
