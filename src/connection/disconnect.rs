@@ -48,8 +48,8 @@ use super::CloseReason;
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
 ///   layer returns the response head, with [`Ended`].
 ///
-/// If two layers track the same response, only the outer one fires the signal. For it, the inner
-/// layer's event stream is "any other body".
+/// If two layers track the same response, only the outer one fires the signal. To that layer, the
+/// inner layer's event stream is "any other body".
 ///
 /// [`CloseReport`]: super::CloseReport
 /// [`Ended`]: CloseReason::Ended

@@ -39,7 +39,7 @@ pin_project! {
     ///
     /// - When the body ends, the stream ends, and discards an incomplete event.
     /// - If the body fails, the stream returns the messages before the failure, then the error, and
-    ///   ends. An event above the [decoder's limit](Decoder::max_event_size) gives
+    ///   ends. For an event above the [decoder's limit](Decoder::max_event_size), the error is
     ///   [`EventTooLarge`](super::EventTooLarge).
     /// - When the stream ends, it drops the body. From then on, it returns `None`.
     ///

@@ -45,9 +45,9 @@
 //!
 //! # Which requests
 //!
-//! By default, `GET` requests whose `Accept` names `text/event-stream`. OpenAI's clients send the
-//! same headers with `"stream": false`, and expect JSON. So decide about a `POST` in the handler,
-//! which has read the body:
+//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. OpenAI's
+//! clients send the same headers with `"stream": false`, and expect JSON. So decide about a `POST`
+//! in the handler, which has read the body:
 //!
 //! ```
 //! use std::time::Duration;

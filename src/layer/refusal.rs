@@ -4,9 +4,9 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused, because the server is [shutting
-/// down](crate::SseLayer::shutdown), or at the limit of [all streams](crate::SseLayer::max_streams)
-/// or of a [subject](crate::streams#limits-for-each-subject), such as the user.
+/// The answer to a client whose stream is refused: the server is [shutting
+/// down](crate::SseLayer::shutdown), or [all streams](crate::SseLayer::max_streams) or those of a
+/// [subject](crate::streams#limits-for-each-subject), such as the user, are at their limit.
 ///
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random

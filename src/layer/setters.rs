@@ -14,7 +14,7 @@ use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, str
 /// Several options at once. Setting an option again usually [replaces its earlier
 /// value](crate::StreamOptions#setting-and-turning-off-options).
 impl<M> SseLayer<M> {
-    /// Sets several options of streams at once. The options that aren't set keep their values.
+    /// Sets several options of streams at once. Options that `options` lacks keep their values.
     ///
     /// ```
     /// use tower_sse::{SseLayer, StreamOptions};

@@ -132,9 +132,9 @@ impl Retry {
         Self::between(reconnection_time, reconnection_time)
     }
 
-    /// Creates a reconnection time that is drawn at random for each connection, from `min` to `max`
-    /// inclusive. It has whole milliseconds. A bound above 2³¹−1 milliseconds (24.8 days) is cut to
-    /// this maximum.
+    /// Creates a reconnection time in whole milliseconds that is drawn at random for each
+    /// connection, from `min` to `max` inclusive. A bound above 2³¹−1 (24.8 days) is cut to this
+    /// maximum.
     ///
     /// # Panics
     ///
@@ -177,8 +177,8 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 
 /// The maximum age of a stream.
 ///
-/// A stream that has reached this age ends between two events, and its client reconnects. Whether
-/// the body ends cleanly or fails [depends on the
+/// A stream that has reached this age ends between two events, and its client has to reconnect.
+/// Whether the body ends cleanly or fails [depends on the
 /// client](crate::guide::clients#how-clients-reconnect). The answer to a call (anything but a
 /// `GET`) may take up to 30 more seconds ([`grace`](Self::grace)).
 ///

@@ -5,7 +5,8 @@ use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
 use super::{Full, limits::LimitPlace};
 use crate::{lock::lock, signals::is_recorded};
 
-/// The users, tenants or addresses that a request's stream is limited by and closed with.
+/// The subjects of a request, such as its user, tenant or address, by which its stream is closed
+/// and limited.
 ///
 /// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
 /// request's extensions. With feature `axum`, they're also an extractor. Middleware outside of the
@@ -63,8 +64,8 @@ impl Subjects {
         }
     }
 
-    /// Adds a subject to this request's stream, and takes a place of the subject's limit. Call it
-    /// first in a handler, so the handler does no work for a stream that would be refused.
+    /// Adds a subject to this request's stream, and takes a place within the subject's limit. Call
+    /// it first in a handler, so the handler does no work for a stream that would be refused.
     ///
     /// ```
     /// use http::{Response, request::Parts};
