@@ -1,7 +1,7 @@
 use std::{error::Error, io, iter};
 
-/// A boxed error, with which the body of an event stream fails. Errors of stream items, and of
-/// bodies inside the layer, must convert into it.
+/// The boxed error of an event stream's body. Errors of stream items, and of bodies inside the
+/// layer, must convert into it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Returns the error and its causes, including the error that an `io::Error` wraps, which

@@ -218,8 +218,9 @@
 //!   unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
 //!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
-//! - **Browsers.** The tests drive Chromium, and for first visits also Firefox and WebKitGTK, which
-//!   [differ](guide::clients#exceptions) in a few points. Safari and phones are untested.
+//! - **Browsers.** The tests drive Chromium. Those of first visits and interrupted answers also drive
+//!   Firefox and WebKitGTK, which [differ](guide::clients#exceptions) in a few points. Safari and
+//!   phones are untested.
 //! - **Deployments.** Two versions of your program or of these crates can share a Redis server,
 //!   [under these
 //!   conditions](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).

@@ -110,10 +110,9 @@ pub struct CloseReport {
     /// The time from the request to the response head. `None` without
     /// [`SseLayer::timings`](crate::SseLayer::timings), or if the client disconnected earlier.
     pub time_to_head: Option<Duration>,
-    /// The time from the request until the server got the first byte of the source's first event,
-    /// or of a [heartbeat that is an event](crate::Heartbeat::event). In a content coding, any
-    /// first byte counts. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if
-    /// there was no event.
+    /// The time from the request until the server got the first byte of the source's first event.
+    /// The layer's own events don't count. In a content coding, any first byte counts. `None`
+    /// without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no event.
     pub time_to_first_event: Option<Duration>,
 }
 

@@ -122,8 +122,8 @@ impl<'a> EventRef<'a> {
     /// keep their bytes and their order. The copy is complete, like the result of
     /// [`to_encoded`](Self::to_encoded).
     ///
-    /// The new `data` lines take the place of the first old one, or follow the last line. They have
-    /// the line end (LF, CR or CRLF) of the line that they replace or follow.
+    /// The new `data` lines take the place of the first old one. If there is none, they follow the
+    /// last line. Their line end (LF, CR or CRLF) is that of the line that they replace or follow.
     ///
     /// ```
     /// use tower_sse::decode::{EventSplitter, Piece};

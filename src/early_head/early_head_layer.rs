@@ -75,8 +75,8 @@ impl EarlyHeadLayer {
     /// the body fails with a [`LateResponse`](super::LateResponse).
     ///
     /// After the event, the stream ends cleanly. The body fails if `to_event` returns `None` or
-    /// panics. Without calling it, the body fails if the answer has more than 64 KiB or a content
-    /// coding, or if the service returns an error.
+    /// panics. It also fails, and `to_event` isn't called, if the answer has more than 64 KiB or a
+    /// content coding, or if the service returns an error.
     ///
     /// An `EventSource` reconnects afterwards: name the event, and let the page call `close()`.
     ///

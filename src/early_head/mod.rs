@@ -5,7 +5,7 @@
 //! Heartbeats don't help, because they begin after the response head, and the handler hasn't
 //! returned one yet. An `EventSource` that gets the proxy's `504` stops for good.
 //!
-//! This layer gives the handler a time limit, and then sends the head without it: `200` and
+//! This layer waits for the handler up to a limit, and then sends the head itself: `200` and
 //! `text/event-stream`. From then on [`SseLayer`](crate::SseLayer) sends heartbeats, every 15
 //! seconds by default, and the events follow when the handler has them. A handler that answers in
 //! time isn't touched, so a quick `401` or `429` keeps its status, headers and body.
@@ -139,7 +139,8 @@
 //! - **[`shutdown`](crate::SseLayer::shutdown)** treats the waiting stream as any other: a `GET`
 //!   ends at once, and its handler is dropped. Requests by other methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** answers a client that doesn't accept
-//!   event streams with `406` instead of the early head. Leave such requests out with `when`.
+//!   event streams with `406` instead of the early head. By default, such requests get no early
+//!   head. If you set `when` or call `answer`, leave them out yourself.
 
 mod early_head_body;
 mod early_head_future;

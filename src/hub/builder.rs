@@ -21,7 +21,7 @@ impl Hub {
         HubBuilder::default()
     }
 
-    /// Connects to a broker with the default limits, as [`HubBuilder::connect`] does. An event
+    /// Connects to a broker, like [`HubBuilder::connect`] with the default limits. An event
     /// published in one process then reaches the subscribers in all processes with the same broker.
     ///
     /// # Errors
@@ -78,8 +78,8 @@ impl HubBuilder {
     /// less than 1 KiB plus the length of the name for each topic. It doesn't count:
     ///
     /// - Topics that have subscriptions but keep no events. They take as much bookkeeping.
-    /// - Events that close the streams of [`Streams::follow`](crate::streams::Streams::follow).
-    ///   They take at most 1.2 MiB or `bytes`, whichever is larger.
+    /// - The closes in a topic that [`Streams::follow`](crate::streams::Streams::follow) reads. They
+    ///   take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
     /// - What the hub remembers of up to 65,536 ended topics and 65,536 others that it has removed.
     ///

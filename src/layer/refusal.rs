@@ -27,7 +27,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   does, stays with the service for its next request. Only the limit of a subject is checked
 ///   after the call. By then, the stream has opened, and closes as
 ///   [`Ended`](crate::CloseReason::Ended).
-/// - A call that arrived before the shutdown began is refused only at a limit.
+/// - A call that arrived before the shutdown began is refused only if a limit is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {

@@ -124,9 +124,9 @@ impl<M> SseLayer<M> {
     /// The line is in the same block as the first event, with no empty line between them. Don't set
     /// this option for two kinds of sources:
     ///
-    /// - Some send `retry` lines, such as MCP servers. If their first block isn't ready at once, it
+    /// - Some, such as MCP servers, send `retry` lines. If their first block isn't ready at once, it
     ///   has two such lines, and rmcp's client fails.
-    /// - Some send an empty line after a comment, such as axum's `Sse` with `KeepAlive`. The block
+    /// - Some, such as axum's `Sse` with `KeepAlive`, send an empty line after a comment. The block
     ///   can then have no other field, and httpx-sse returns an empty event.
     ///
     /// ```

@@ -219,10 +219,10 @@
 //! limit. The bodies of other processes' clients fail after two lease periods. If Redis can be
 //! reached but is out of memory, these clients wait instead.
 //!
-//! No run starts, because an answer could be paid for twice. A request without an id, or with an id
-//! of the run, is still attached to a run that is running in its own process. [`Runs::replace`]
-//! does that only with an id. All other requests with a key are refused. To send an unrecorded
-//! answer instead, match [`StartError::Unavailable`].
+//! No run starts: the store may have the run already, and you would pay for its answer twice. A
+//! request without an id, or with an id of the run, is still attached to a run that is running in
+//! its own process. [`Runs::replace`] does that only with an id. All other requests with a key are
+//! refused. To send an unrecorded answer instead, match [`StartError::Unavailable`].
 //!
 //! # A hub or a run
 //!

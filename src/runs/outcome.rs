@@ -11,8 +11,8 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 pub enum Outcome {
     /// The source ended without an error. The stream of every attached client ends cleanly.
     Completed,
-    /// The body of every attached client fails, unless [`on_error`](crate::SseLayer::on_error)
-    /// turns the error into a last event. The stream of an `EventSource` ends with the event
+    /// The body of every attached client fails. With [`on_error`](crate::SseLayer::on_error), a
+    /// last event comes in its place. Without it, the stream of an `EventSource` ends with the event
     /// [`interrupted`](super#half-an-answer). The cause is one of these:
     ///
     /// - The source failed or panicked.

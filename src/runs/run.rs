@@ -46,8 +46,9 @@ impl Run {
     /// 0 is that of a client that has seen no event.
     ///
     /// Use it for a client that counts events instead of storing ids, such as one that sends
-    /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer). If
-    /// the event was evicted, or doesn't exist yet, the id [can't be resumed](super::Runs#answers).
+    /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer). The id
+    /// [can't be resumed](super::Runs#answers) if a later event was evicted, or if event `n` doesn't
+    /// exist yet.
     #[must_use]
     pub fn event_id(&self, n: u64) -> LastEventId {
         EventId::from(Position { epoch: self.record.epoch, sequence: n }).into()
@@ -134,8 +135,8 @@ impl Run {
         lost
     }
 
-    /// Cancels the run, which ends as [`Cancelled`](Outcome::Cancelled). Its source is dropped when
-    /// the run's task is polled next. Does nothing if the run has ended.
+    /// Cancels the run, which ends as [`Cancelled`](Outcome::Cancelled). Its source is dropped the
+    /// next time that the run's task is polled. Does nothing if the run has ended.
     ///
     /// # Cancel safety
     ///

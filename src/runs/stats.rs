@@ -28,7 +28,7 @@ pub struct RunsStats {
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
     pub memory: usize,
     /// The number of calls made to start a run, including calls whose answer was not an event
-    /// stream. If a client disconnects before the call, it doesn't count.
+    /// stream. A request whose client disconnects before its call is made doesn't count.
     pub started: u64,
     /// The number of requests without a last event id that were refused, because of a limit, a
     /// shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by

@@ -221,8 +221,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does. Returns a response at which an `EventSource`
-    /// gives up, such as a `401` or `204`, as an error, with its whole body.
+    /// Opens a stream as [`get`](Self::get) does. If the response makes an `EventSource` give up,
+    /// such as a `401` or `204`, the response is the error, with its whole body.
     ///
     /// # Errors
     ///

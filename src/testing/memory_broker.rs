@@ -92,7 +92,8 @@ impl MemoryBroker {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Publishes the next `events` events, but each call fails with [`PublishError::Unknown`].
+    /// Makes the calls that publish the next `events` events fail with [`PublishError::Unknown`],
+    /// although the events are published.
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }

@@ -67,6 +67,14 @@ async fn events_of_the_layer_are_no_events_of_the_source() {
     assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
     assert_eq!(rig.leave().time_to_first_event, None);
 
+    let heartbeat = Heartbeat::every(10 * SECOND).event("ping", "");
+    let mut rig = Rig::new(layer().heartbeat(heartbeat), Requester::Get);
+    rig.idle(10 * SECOND).await;
+    assert_eq!(rig.poll(), data("event: ping\ndata: \n\n"));
+    advance(SECOND).await;
+    rig.passes("data: one\n\n");
+    assert_eq!(rig.leave().time_to_first_event, Some(11 * SECOND));
+
     let layer = layer().farewell(Event::from("bye")).drain(Drain::at_once().without_retry());
     let mut rig = Rig::new(layer, Requester::Get);
     assert_eq!(rig.poll(), Polled::Pending);

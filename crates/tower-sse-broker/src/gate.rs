@@ -26,7 +26,7 @@ pub struct Session<C> {
     /// The connection of the publishers.
     pub connection: C,
     /// A token that is cancelled when the session ends. If a publisher can no longer use the
-    /// connection, cancel it, and the follower reconnects.
+    /// connection, cancel this token: the follower then reconnects.
     pub ended: CancellationToken,
 }
 

@@ -77,7 +77,7 @@
 //!
 //! In these cases, a process may not notice a loss:
 //!
-//! - The log returns to an older state, and no process that knew newer entries adds a mark.
+//! - The log returns to an older state, and no process that knew of newer entries adds a mark.
 //! - [`was_trimmed`](Log::was_trimmed) returns `true` although an older state replaced the log.
 //! - Entries are deleted from the middle of the log before a process reads them, and
 //!   [`previous`](LogEntry::previous) returns `None`.

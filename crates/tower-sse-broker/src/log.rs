@@ -56,7 +56,8 @@ pub enum Content {
         /// The event.
         event: Event,
     },
-    /// A mark: events before it may be lost. Each process reports the loss when it reads the mark.
+    /// A mark: events before it may have been lost. Each process reports the loss when it reads the
+    /// mark.
     Mark,
     /// An entry that cannot be decoded, which is reported as a loss.
     Unreadable,

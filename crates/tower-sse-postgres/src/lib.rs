@@ -82,7 +82,7 @@
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
-//! An `INSERT` into `tower_sse.inbox` publishes any number of events:
+//! One `INSERT` into `tower_sse.inbox` can publish any number of events:
 //!
 //! ```sql,insert
 //! insert into tower_sse.inbox (stream, topic, data)
@@ -139,7 +139,7 @@
 //!
 //! # Features
 //!
-//! - `tls`: connections over TLS by rustls
+//! - `tls`: TLS connections, with rustls
 //! - `tracing`: log lines at the levels DEBUG, WARN and ERROR
 //!
 //! # How it works
@@ -150,7 +150,8 @@
 //! row in the table `stream`. Any hub can run it, so there is no leader.
 //!
 //! A log's first number is the server's time in microseconds. Later numbers rise by one, so a
-//! missing row leaves a hole. Each hub compares the rows that it reads with those that it has read
+//! missing row leaves a hole. When a hub connects or marks a loss, they jump to the server's time,
+//! and a row records the jump. Each hub compares the rows that it reads with those that it has read
 //! or published before. If rows are lost, it adds a mark to the log, and every process reports a
 //! gap there.
 

@@ -42,7 +42,8 @@
 //!   [gap](tower_sse::hub::GapPolicy). This holds even if Redis restarts with an older state or
 //!   without data, if a lagging replica is promoted, if an older copy replaces the stream, or if
 //!   the stream is deleted or trimmed. A loss gives each client a gap for each of its topics, and
-//!   in [some cases](operating#losses) two. Losses without an event in between share a gap.
+//!   in [some cases](operating#losses) two. A client that hasn't read yet gets one gap for
+//!   losses with no event in between.
 //! - Sometimes only the processes that received the lost event or its acknowledgement can know of
 //!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.

@@ -42,7 +42,7 @@ pub enum ErrorKind {
     /// The file has a table of this name that this version of the crate did not create.
     WrongTable,
     /// The disk failed or did not respond in time, the file was removed or replaced, or the process
-    /// has found a loss and opens the file again.
+    /// has found a loss and is reopening the file.
     Unreachable,
     /// Any other error, such as an event that exceeds a limit.
     Other,

@@ -144,11 +144,11 @@ impl SqliteBroker {
     }
 
     /// Limits the events in the table to about `bytes` bytes of topics, data and comments, by
-    /// removing the oldest. The default is 1 GiB. The events can exceed the limit by a tenth of it,
-    /// plus the events published in about two seconds. The newest event always stays.
+    /// removing the oldest. The default is 1 GiB. The table can exceed the limit by 10 percent, plus
+    /// what is published in about two seconds. The newest event always stays.
     ///
-    /// SQLite adds about 60 bytes to each event, and the file [does not
-    /// shrink](crate::operating#sizes) when events are removed.
+    /// The file takes [more space](crate::operating#sizes), and does not shrink when events are
+    /// removed.
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;

@@ -546,8 +546,8 @@ impl Subscription {
 /// evicted event. A client that resumes after this position doesn't receive the gap again, with the
 /// exceptions under [`resume`](super::Subscribe::resume) and [`since`](super::Subscribe::since).
 ///
-/// If a broker lost events, each topic of the subscription has a gap, after the events that the hub
-/// still keeps from before the loss. Several gaps at the same position come one after another, and
+/// If a broker lost events, each topic of the subscription gets a gap. Events from before the loss
+/// that the hub still keeps come first. Several gaps at the same position come one after another, and
 /// then the [greeting](super::Subscribe::greeting), if the client receives it. Only the last of
 /// these has the position as its id. A client that disconnects earlier receives all of them again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -430,8 +430,8 @@ impl Process {
     }
 
     /// Reserves a run that this process will share through the store. Requests find it once it's
-    /// [entered](Self::enter). If `earlier`, which it will replace, is running at this process,
-    /// that run doesn't count towards the limits.
+    /// [entered](Self::enter). If `earlier`, the run that it will replace, is running in this
+    /// process, that run doesn't count towards the limits.
     pub fn reserve(
         self: &Arc<Self>,
         key: &RunKey,

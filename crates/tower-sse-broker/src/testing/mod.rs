@@ -113,7 +113,8 @@
 //! - An event that is published although the broker reported it as refused, unless a connection
 //!   breaks after the server has stored the event and before it replies.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - A process that dates events by when it read them, except those of the history.
+//! - A process that dates live events by the time at which it read them. The scenes check only the
+//!   dates of the history.
 //! - A connected process that does not report entries that were trimmed before it read them. The
 //!   scenes call `trim` only after connected clients have received all events, and then check the
 //!   clients of a new process.

@@ -187,8 +187,8 @@ impl RedisBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. A shorter [timeout](crate::Redis::timeout) is raised to `deadline` for
-    /// this broker.
+    /// default is 2 seconds. If the [timeout](crate::Redis::timeout) is shorter, this broker still
+    /// waits up to `deadline` for a reply.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -16,7 +16,7 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for T {}
 
-/// The future of a transport.
+/// A future that opens a transport.
 pub type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>> + Send>>;
 
 type Dialer = Rc<dyn Fn(&str) -> Dialing>;

@@ -33,7 +33,8 @@ impl Tls {
     /// Sets the client's certificate and private key, in PEM format. `certificates` begins with the
     /// client's certificate, followed by those of its issuers. The default is none.
     ///
-    /// A server that rejects the certificate closes the connection, perhaps with `broken pipe`.
+    /// If the server rejects the certificate, it closes the connection, and the error may say only
+    /// `broken pipe`.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let (client_cert, client_key) = (certificates.into(), key.into());
         self.identity = Some(ClientTlsConfig { client_cert, client_key });

@@ -29,7 +29,7 @@ pub(crate) enum Target {
     Run(Epoch),
     /// A batch of a run: its last event and its size.
     Batch(Epoch, u64, usize),
-    /// A removal of a run's events below this one.
+    /// Remove the run's events below this number.
     Trim(Epoch, u64),
     /// A claim that no run of this process has.
     Release(RunId),
