@@ -14,8 +14,8 @@ use crate::connection::{Disconnect, LastEventId};
 use crate::hub::Subscription;
 use crate::{options::StreamOptions, streams::Subjects};
 
-/// Extracts the last event id, which is empty if the client sent none. Inside a layer, it may come
-/// from the query. Without a layer, it is read from the header.
+/// Extracts the last event id, which is empty if the client sent none. It comes from the header or,
+/// if a layer sets [`last_event_id_query`](crate::SseLayer::last_event_id_query), from the query.
 impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
@@ -41,10 +41,10 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
         .or_else(|| LastEventId::from_headers(&parts.headers))
 }
 
-/// Extracts the signal that fires when the response is over. It needs a layer around the handler
-/// with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects), or, for requests with
-/// a key, a [`RunLayer`](crate::runs::RunLayer). Otherwise, the request is rejected with a `500`
-/// whose text names the missing option.
+/// Extracts the signal that fires when the response is over. It needs a layer with
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) around the handler, or a
+/// [`RunLayer`](crate::runs::RunLayer) if the request has a key. Otherwise, the request is rejected
+/// with a `500` whose text names the missing option.
 ///
 /// ```
 /// use axum::response::IntoResponse;
@@ -81,8 +81,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
     }
 }
 
-/// Extracts the subjects of the request. It needs a layer around the handler with
-/// [`SseLayer::streams`](crate::SseLayer::streams), or middleware that has called
+/// Extracts the subjects of the request. It needs a layer with
+/// [`SseLayer::streams`](crate::SseLayer::streams) around the handler, or middleware that calls
 /// [`Streams::subjects_of`](crate::streams::Streams::subjects_of). Otherwise, the request is
 /// rejected with a `500` whose text names the missing option.
 impl<S: Sync> FromRequestParts<S> for Subjects {

@@ -10,7 +10,7 @@
 //! | [graphql] | GraphQL subscriptions, on hyper or axum (a whole program) |
 //! | [serving] | setting up a server: `TCP_NODELAY`, a deadline, TLS, metrics, many clients |
 //! | [operating] | running event streams in production: a checklist |
-//! | [placement] | ordering the layer among other layers |
+//! | [placement] | the layer's place among other layers |
 //! | [clients] | how clients reconnect, disconnect and stop for good; JavaScript with a watchdog |
 //! | [authentication] | cookies, tickets and other origins; the topics of each user |
 //! | [proxies] | proxies in general: timeouts, buffers and HTTP/2; options of TCP sockets |

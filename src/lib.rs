@@ -6,8 +6,8 @@
 //! reconnect have missed what you sent meanwhile.
 //!
 //! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer, transform or cache the
-//! stream, and sends a heartbeat after 15 seconds without a byte. Options end your streams at
-//! shutdown, limit and count them. A [hub] keeps recent events, and sends clients what they missed.
+//! stream, and sends a heartbeat after 15 seconds without a byte. Options limit your streams, count
+//! them, and end them at shutdown. A [hub] keeps recent events, and sends clients what they missed.
 //!
 //! # A layer around what you have
 //!
@@ -87,7 +87,7 @@
 //! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | events that survive a restart, without a server |
 //! | [`streams`] | closing the streams of a user or session, for example at a log-out |
 //! | [`runs`] | answers that outlive their connection, such as those of language models |
-//! | [`early_head`] | handlers that wait for longer than a proxy does, before they answer |
+//! | [`early_head`] | handlers that take longer to answer than a proxy waits |
 //! | [`filter`] | reading, changing or dropping single events of another server's stream |
 //! | [`testing`] | testing your handlers |
 //! | [`guide`] | whole programs, proxies, operation and troubleshooting |
@@ -107,7 +107,7 @@
 //! |---|---|
 //! | `cache-control` | `no-cache, no-transform`; if you set a value, `no-transform` is added to it |
 //! | `x-accel-buffering` | `no`, unless you set it |
-//! | `incremental` | `?1` ([RFC 10036](https://www.rfc-editor.org/rfc/rfc10036)), unless you set it |
+//! | `incremental` | `?1` ([RFC 10036](https://www.rfc-editor.org/rfc/rfc10036)), unless you set it or [turn it off](SseLayer::incremental) |
 //! | `content-length`, `etag`, `accept-ranges`, digest headers | removed |
 //! | `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding` | removed |
 //!
@@ -132,8 +132,8 @@
 //! reports no error, and logs nothing above DEBUG.
 //!
 //! The server polls your stream: it doesn't run on a task of its own, and a disconnect cancels
-//! whatever it awaits. Spawn a task for work that must outlive the client. To stop that task at the
-//! disconnect, use [`Disconnect`]. It needs [`track_disconnects`](SseLayer::track_disconnects),
+//! whatever it awaits. Spawn a task for work that must outlive the client. To stop spawned tasks at
+//! a disconnect, use [`Disconnect`]. It needs [`track_disconnects`](SseLayer::track_disconnects),
 //! except in services that return a [bare stream](SseLayer#services-that-return-a-bare-stream).
 //!
 //! # Graceful shutdown
@@ -152,9 +152,9 @@
 //!
 //! By default, streams of `GET` requests end at once, between events where possible, and each
 //! `EventSource` reconnects after a random time. The answer to a `POST` may take up to 30 more
-//! seconds. After that its body fails, because a partial answer must not look complete. New streams
-//! are [refused](Refusal), and their clients try again later. [`Drain`] sets these times. The layer
-//! can't end the stream of a client that doesn't read, so [set a deadline too](guide::shutdown).
+//! seconds. After that its body fails, because a partial answer must not look complete. [`Drain`]
+//! sets these times. Later streams are [refused](Refusal), and each `EventSource` tries again. The
+//! layer can't end the stream of a client that doesn't read: [set a deadline too](guide::shutdown).
 //!
 //! # In production
 //!
@@ -203,7 +203,7 @@
 //! - `hub`: the module [`hub`].
 //! - `json`: [`Json`] and [`Event::json_data`].
 //! - `runs`: the module [`runs`].
-//! - `testing`: the module [`testing`]; with `hub`, also a broker in memory.
+//! - `testing`: the module [`testing`]; with `hub`, also an in-memory broker.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). DEBUG for each stream that closes,
 //!   WARN for mistakes in the program, ERROR if a [broker](hub::broker) stops.
 //!
@@ -213,7 +213,7 @@
 //!   `tower-sse-broker` and `sse-check` need the same, and always have this crate's version number.
 //! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
 //!   Without the feature, you can use any axum with `http` 1, such as 0.7, and extract the last
-//!   event id as `Extension<LastEventId>`.
+//!   event id as `Option<Extension<LastEventId>>`.
 //! - **hyper and tonic.** Any version with `http` 1. The crate needs neither. gRPC passes
 //!   unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
@@ -228,8 +228,8 @@
 //! # Stability
 //!
 //! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. The
-//! public API has types of crates below 1.0, whose breaking changes can require one here:
-//! futures-core, tokio-util, tower-layer, tower-service and, with feature `axum`, axum-core.
+//! public API has types of other crates below 1.0: futures-core, tokio-util, tower-layer,
+//! tower-service and, with feature `axum`, axum-core. A breaking change there can require one here.
 //!
 //! You can rely on the bytes of a stream, and on their order, as far as this documentation
 //! describes them. Frame boundaries, and the texts of log lines and errors, can change in any
