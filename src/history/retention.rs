@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-/// The limits of what a [hub](crate::hub) keeps of each topic, and [`Runs`](crate::runs::Runs) of
-/// each run, for clients that reconnect. The number, size and age limits all apply.
+/// The limits of what a [hub](crate::hub) keeps of each topic, and what [`Runs`](crate::runs::Runs)
+/// keeps of each run, for clients that reconnect. The number, size and age limits all apply.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {
@@ -42,7 +42,7 @@ impl Retention {
     /// example, and says what clients receive.
     ///
     /// Such a topic has no age limit, unless you set [`age`](Self::age). With a
-    /// [broker](crate::hub::Hub::connect), a new process loads its event only if that is within the
+    /// [broker](crate::hub::Hub::connect), a new process might not load an event that exceeds the
     /// age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention). Runs can't have
     /// these limits: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics.
     pub const fn latest() -> Self {

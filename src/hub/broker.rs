@@ -8,8 +8,8 @@
 //! With PostgreSQL and SQLite, programs can also publish in their own transactions. The three
 //! crates have the same interface: to change from one to another, change the dependency, its `use`,
 //! and the line that opens the store. For any other broker, implement [`Broker`] and [`Publisher`].
-//! If it keeps its log on a server, [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does
-//! most of the work, and its page shows a whole broker.
+//! If its log is on a server, [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of
+//! the work, and the crate's page shows a whole broker.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -41,8 +41,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    events.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
 ///    or reports its loss. It feeds an event only after all events with lower numbers. If one of
-///    these is missing, the broker first reports a loss with the missing event's number, or a
-///    higher one below the fed event's.
+///    these is missing, the broker first reports a loss. The number of the loss is at least that of
+///    the missing event, and below that of the event to feed.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events that are at
 ///    most [`Feed::max_age`] old, and possibly older ones. If older events are left out or no
 ///    longer exist, it first reports a loss with the number of the newest such event. Otherwise, a
@@ -72,10 +72,10 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 8. **Keep every [field](crate::Event::fields).** The topic, the data and the comment can be any
 ///    text, even empty text or text with line feeds and quotes. The broker refuses an event that it
 ///    can't keep, with a reason that names the limit.
-/// 9. **Use the same clock** in all processes for an event's time of publication: the server's, or
-///    that of the publishing process, which the broker then keeps with the event. This clock
-///    decides when the name of an [ended](crate::hub::Hub::end) topic can be used again. The age of
-///    an event is the time since its publication, never below zero.
+/// 9. **Use the same clock** in all processes for an event's time of publication. It can be the
+///    server's, or that of the publishing process if the broker keeps the time with the event. This
+///    clock decides when the name of an [ended](crate::hub::Hub::end) topic can be used again. The
+///    age of an event is the time since its publication, never below zero.
 /// 10. **Have a [name](Self::name)** that all processes' hubs share, and no unrelated hub has.
 /// 11. **Know the [highest number](Publisher::newest_possible)** that it may have assigned so far.
 ///
@@ -89,9 +89,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   all subscriptions, which takes up to 20 milliseconds with 50,000 topics. So yield to other
 ///   tasks after about 100 events and after a loss, for example with tokio's `consume_budget`.
 /// - The publisher is never dropped inside of `event` or `report_loss`. If the program drops its
-///   last clone of the hub meanwhile, a separate thread drops it, in the context of the runtime
-///   that polled [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's `drop` can
-///   wait for the thread that feeds, or for a lock that the broker holds while it feeds.
+///   last clone of the hub meanwhile, a separate thread drops the publisher, in the context of the
+///   runtime that polled [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's
+///   `drop` can wait for the thread that feeds, or for a lock that the broker holds while it feeds.
 /// - `event` and `report_loss` call code of the program: wakers, and the closure of
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code never waits for a lock that
 ///   the broker holds while it feeds.
@@ -134,7 +134,7 @@ pub trait Broker: Send + Sized + 'static {
 }
 
 /// The interface through which a broker feeds its hub, without blocking. [`Broker::start`] receives
-/// the hub's only feed. It ignores events and losses with the number 0 or `u64::MAX`.
+/// the hub's only feed. The feed ignores events and losses with the number 0 or `u64::MAX`.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -154,7 +154,7 @@ impl Feed {
     /// already received an event or a loss with this number or a higher one.
     ///
     /// If the topic has [ended](crate::hub::Hub::end) and its name is not free yet, the hub drops
-    /// the event, unless a loss was reported after the end. The hub reports it as lost if
+    /// the event, unless a loss was reported after the end. The event is reported as lost if
     /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics.
     ///
     /// # Errors
@@ -238,12 +238,12 @@ impl Feed {
         self.closed.clone().cancelled_owned()
     }
 
-    /// Spawns a task that feeds the hub. It's dropped when the hub is closed or dropped, so a
-    /// publisher that waits for it needs a time limit.
+    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. A
+    /// publisher that waits for the task needs a time limit.
     ///
-    /// If the future from `reader` completes or panics while the hub is open, nothing feeds the hub
-    /// any more. It's then [closed](crate::hub::Hub::close), with an ERROR line (feature
-    /// `tracing`).
+    /// If the future from `reader` completes or panics while the hub is open, the hub is
+    /// [closed](crate::hub::Hub::close), because nothing feeds it any more. This logs an ERROR line
+    /// (feature `tracing`).
     ///
     /// # Panics
     ///

@@ -9,8 +9,8 @@ use crate::{callback::Opaque, history::Epoch, history::Retention};
 
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
-    /// [`max_memory`](HubBuilder::max_memory) for all topics together. It spawns a task only to
-    /// wake more than 125,000 subscribers of a topic at once.
+    /// [`max_memory`](HubBuilder::max_memory) for all topics together. The hub spawns a task only
+    /// to wake more than 125,000 subscribers of a topic at once.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -85,8 +85,8 @@ impl HubBuilder {
     ///
     /// Above the limit, the hub first evicts frames, which it can assemble again, and then the
     /// oldest events of all topics. It evicts a topic's newest event only when no topic has more
-    /// than one event left. Each added event visits at most 4,096 topics, and the next one goes on
-    /// from there.
+    /// than one event left. For each added event, the hub visits at most 4,096 topics. It continues
+    /// from there at the next event.
     ///
     /// An event that is larger than the limit is not kept, and its topic's subscribers receive a
     /// gap. With a limit of zero, subscribers receive only gaps.

@@ -9,18 +9,18 @@ use crate::{decode::Message, event::Event};
 
 /// Closing streams across processes.
 impl Streams {
-    /// Creates a set of streams that closes across processes. If one process [closes](Self::close)
-    /// the streams of a [subject](crate::streams), all processes that follow the same topic and
-    /// share its [broker](Hub::connect) close theirs.
+    /// Creates a set of streams that other processes can close too. If one process
+    /// [closes](Self::close) the streams of a [subject](crate::streams), each process that follows
+    /// the same topic on the same [broker](Hub::connect) closes its own.
     ///
     /// Each [`close`](Self::close) call, such as at a log-out, publishes an event to the topic. A
     /// program can also publish such an event directly, for example [in a transaction][transaction]
-    /// of PostgreSQL, but no other events. A task of this process follows the topic until all
-    /// clones of this `Streams` are dropped and the last stream with a subject has ended.
+    /// of PostgreSQL. Any other event in the topic closes all streams that have a subject. A task
+    /// of this process follows the topic until all clones of this `Streams` are dropped and the
+    /// last stream with a subject has ended.
     ///
-    /// If you close the hub, this process no longer receives the log-outs of others. [Many
-    /// processes](crate::streams#many-processes) says how long close events are kept, and what a
-    /// gap does.
+    /// If you close the hub, this process no longer receives log-outs from other processes. See
+    /// [many processes](crate::streams#many-processes) for how long closes are kept, and for gaps.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///

@@ -42,7 +42,7 @@ impl Hub {
     /// Returns the id of the hub's newest event, as a position to resume from.
     ///
     /// Take the position first, then read your application's state. A stream that resumes from this
-    /// position misses no event, but may repeat events that the state already includes. [State in a
+    /// position skips no event, but may repeat events that the state already includes. [State in a
     /// database](super#state-in-a-database) has an example.
     ///
     /// With a [broker](Self::connect), this is the newest event that this process has received. An
@@ -180,8 +180,8 @@ impl Hub {
     /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. A program in
-    /// another language, or a transaction of PostgreSQL, can publish it too, as an event with the
-    /// name `gap`, whose data is ignored.
+    /// another language, or a transaction of PostgreSQL, can publish it too, as an event named
+    /// `gap`. Its data is ignored.
     ///
     /// ```
     /// use tower_sse::hub::{Hub, PublishError};

@@ -73,7 +73,7 @@ impl Link {
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
-/// times at once. All events have data and no id, and no topic's end has reached this process.
+/// times at once. Each event has data and no id. As far as the hub knows, its topic has not ended.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. The broker may number
     /// events that are published at the same time in any order.
@@ -100,7 +100,7 @@ pub trait Publisher: Send + Sync + 'static {
     ///
     /// A client with an id above the returned number receives a gap. If the number is too low, so
     /// does a client that has received newer events from another process. If it's too high, clients
-    /// with an id from a lost log miss events without a gap. A broker that numbers events by a
+    /// with an id from a lost log can miss events without a gap. A broker that numbers events by a
     /// clock returns the current time's number, plus an allowance for the clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
@@ -166,7 +166,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Creates an `Arrival` for the event with this sequence number. `at` is the time of
+    /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
     /// [`Acknowledged::new`], and decides when the name of an ended topic is free. `age` is the
     /// time since publication, and decides when the event is evicted.
     #[must_use]

@@ -69,9 +69,9 @@
 //! kept event, in order and without duplicates.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is the topic's name. It also gets one if the hub can't know what it missed, for example if
-//! its id comes from another hub. [`GapPolicy`] sets what happens at a gap. If your own program may
-//! have missed events, report a gap with [`Hub::gap`].
+//! data is the topic's name. If the hub doesn't know the client's id, for example because another
+//! hub assigned it, the client also gets a `gap`. [`GapPolicy`] sets what happens at a gap. If your
+//! own program may have missed events, report a gap with [`Hub::gap`].
 //!
 //! An `EventSource` has an id from the start: if nothing else with an id comes first, its stream
 //! begins with an event named [`start`](Subscribe::start_event). Other clients that disconnect
@@ -111,7 +111,7 @@
 //! received. It stops for good, with `readyState` 2, after `close()` and after any status but 200
 //! and redirects. To stop it, answer `204`. [`Subscription::response`] does that for you once all
 //! topics have ended and the client has nothing left to receive. A first visit then gets `204` too,
-//! unless you ask for [`recent`](Subscribe::recent) events.
+//! unless it begins with a greeting, or with [`recent`](Subscribe::recent) or latest events.
 //!
 //! # Progress of a job
 //!
@@ -248,7 +248,7 @@
 //!
 //! Every connection queries the database, even if its client needs no backlog. The backlog has all
 //! rows, because the hub can't map an id to a row. To query only missed rows, have your page close
-//! its `EventSource` at a `gap`, and open one whose URL has the number of its newest row.
+//! its `EventSource` at a `gap`, and open a new one whose URL has the number of its newest row.
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
@@ -257,7 +257,7 @@
 //!
 //! # One client's view
 //!
-//! With a [filter](crate::filter), you change or drop events for one client, such as by its
+//! With a [filter](crate::filter), you change or drop events for one client, for example by its
 //! permissions:
 //!
 //! ```
@@ -297,11 +297,12 @@
 //! # Memory
 //!
 //! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
-//! topics together use at most 64 MiB of memory. To change this, use a [builder](HubBuilder).
+//! topics together use at most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory) counts
+//! it. To change this, use a [builder](HubBuilder).
 //!
 //! Clients have no queues, and a slow client doesn't delay others. It gets several events in one
 //! frame of about 16 KiB, which it shares with other clients at the same position. Each topic
-//! caches up to 16 of its newest frames. A client's only buffers are those of its connection, and
+//! caches up to 16 of its newest frames. A client's only buffers are those of its connection. They
 //! can hold outdated values: up to 16 frames in hyper, and up to a few megabytes in the kernel,
 //! which [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
 //!
@@ -337,8 +338,8 @@
 //!
 //! # Stopping work
 //!
-//! A request to stop a job can arrive at a process that doesn't work on it. Publish the request to
-//! a topic such as `stop:7`, to which the job's task subscribes:
+//! A request to stop a job can arrive at a process other than the one that runs the job. Publish
+//! the request to a topic such as `stop:7`, to which the job's task subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -366,7 +367,7 @@
 //! logged-in user. A client that chooses the names can create any number of topics.
 //!
 //! Ids count all events of the hub, so clients can see how many you publish. With Redis, ids are
-//! times of publication instead. With SQLite, they count up from the time of the last start.
+//! times of publication instead. With SQLite, they jump to the current time when a hub connects.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //

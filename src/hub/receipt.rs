@@ -7,9 +7,9 @@ use crate::{BoxError, error::with_causes, event::EventId, history::Position};
 #[non_exhaustive]
 pub struct Receipt {
     pub(crate) position: Position,
-    /// The number of subscriptions that the topic had in this process when the event was published,
-    /// or with a [broker](super::Hub::connect), acknowledged. Without a broker, each sends the
-    /// event, unless it ends or the event is evicted first.
+    /// The number of subscriptions that the topic had in this process when the event was published
+    /// or, with a [broker](super::Hub::connect), acknowledged. Without a broker, each subscription
+    /// sends the event, unless the event is evicted or the subscription ends first.
     pub subscribers: usize,
 }
 

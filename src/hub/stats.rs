@@ -13,7 +13,7 @@ pub struct HubStats {
     pub topics: usize,
     /// The number of events that are kept.
     pub events: usize,
-    /// The number of subscriptions in this process, counted once for each of their topics.
+    /// The number of subscriptions in this process. Each counts once for each of its topics.
     pub subscribers: usize,
     /// The number of events that were evicted since the hub was created, without those that a newer
     /// event [replaced](crate::Retention::latest).
@@ -22,8 +22,8 @@ pub struct HubStats {
     pub gaps: u64,
     /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
     /// event when it arrived. `None` without a broker, and zero until an event follows the loaded
-    /// history. The lag doesn't grow while the connection is down. To notice that, use the broker's
-    /// health, such as
+    /// history. The lag doesn't grow while the connection is down. To notice a lost connection, use
+    /// the broker's health, such as
     /// [`tower_sse_redis::Health`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.Health.html).
     pub lag: Option<Duration>,
 }

@@ -54,7 +54,7 @@ impl Subscribe {
     /// first, then query, and send the result as the [greeting](Self::greeting). The client misses
     /// no change if each change is committed before it is published.
     ///
-    /// Then [`recent`](Self::recent) has no effect, and a first visit gets no older
+    /// With this option, [`recent`](Self::recent) has no effect, and a first visit gets no older
     /// [latest](crate::Retention::latest) event. A client that reconnects receives the events that
     /// it missed. If the hub can't send all of them, the client receives a gap for each topic, the
     /// greeting, and then the events after `position`. A connected client that misses events
@@ -107,7 +107,7 @@ impl Subscribe {
     /// unless these [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
-    /// reconnects and may have missed events then gets the greeting after its gaps, which never end
+    /// reconnects and may have missed events then gets the greeting after its gaps. These don't end
     /// the stream.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
@@ -125,7 +125,7 @@ impl Subscribe {
     /// - The event is left out if something else with an id comes first: the
     ///   [greeting](Self::greeting), or a [`recent`](Self::recent) or
     ///   [latest](crate::Retention::latest) event.
-    /// - A client whose malformed id [is not reported](GapPolicy::Ignore) receives the event too.
+    /// - With [`GapPolicy::Ignore`], a client with a malformed id receives the event too.
     /// - Only the [`response`](Subscription::response) of a subscription has the event, and the
     ///   layer adds it outside of the handler, so a filter in the handler doesn't see it. If you
     ///   wrap the subscription in another stream, send a greeting instead.
@@ -150,13 +150,13 @@ impl Subscribe {
     /// | an id of another hub, for example from before a restart | all kept events, with a gap before the events of each topic, except for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// - If the id is of another hub, a topic's gap has the id of its newest evicted event, if any.
-    ///   Events of other topics can come first.
+    /// - If the id is of another hub, a topic's gap comes where its newest evicted event was, so
+    ///   earlier events of other topics come first.
     /// - A client of several topics that disconnects before it has received all its
     ///   [`recent`](Self::recent) or latest events may receive a spurious gap when it reconnects.
     ///   This happens only if a topic has evicted an event that is newer than the oldest of these.
-    /// - If a [broker](crate::hub::Hub::connect) lost events before this call, only a client whose
-    ///   id is older than the loss receives a gap for each topic.
+    /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
+    ///   older than the loss receives a gap for each topic. A first visit doesn't.
     /// - A subscription without topics ends at once.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
@@ -315,8 +315,8 @@ impl Subscribe {
 
 /// The topics of a [subscription](crate::hub::Hub::subscribe): any array or collection of names.
 ///
-/// All collections of strings implement this trait, and nothing else can. Use it as the bound of a
-/// function, for example `fn events(hub: &Hub, topics: impl TopicNames) -> Subscribe`.
+/// All collections and iterators of strings implement this trait, and nothing else can. It can be
+/// the bound of a function, such as `fn events(hub: &Hub, topics: impl TopicNames) -> Subscribe`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of topics",
     label = "not an array or another collection of names",

@@ -172,7 +172,7 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Returns the response to a request. With feature `axum`, a handler can return `self` as well.
+    /// Returns the response to a request. With feature `axum`, a handler can return `self` instead.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
