@@ -29,8 +29,9 @@ pin_project! {
     /// let response = upstream.map(|body| FilterBody::new(body, filter));
     /// ```
     ///
-    /// Wrap only bodies without a content coding. If the filter changes the stream, remove the
-    /// headers `content-length` and `etag`. Trailers are dropped if the filter ends the stream.
+    /// Wrap only bodies without a content coding. If the filter changes the stream, remove the same
+    /// [headers](super::FilterLayer#headers) as the layer. Trailers are dropped if the filter ends
+    /// the stream.
     pub struct FilterBody<F: EventFilter, B> {
         #[pin]
         kind: Kind<F, B>,

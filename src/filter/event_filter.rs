@@ -32,8 +32,9 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// again fails.
 pub trait EventFilter {
     /// Decides what happens to an event. Called once for each event, in order, as soon as its last
-    /// byte has been received. If the source ends mid-event without an error, the filter also gets
-    /// that event, which is not [terminated](EventRef::is_terminated).
+    /// byte has been received, but not for [too large](super::FilterLayer::max_event_size) events.
+    /// If the source ends mid-event without an error, the filter also gets that event, which is not
+    /// [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
     /// Decides how the client's stream ends. Called when the source ends, unless the stream has
@@ -43,7 +44,7 @@ pub trait EventFilter {
     /// Events in the verdict are sent before the stream ends or fails. An incomplete last event
     /// that has passed follows them, unless the verdict fails the stream or rejects the response.
     /// If the source ended inside an event that was too large, the events in the verdict are
-    /// dropped. The client then receives:
+    /// dropped. Then, depending on the verdict, the client receives:
     ///
     /// - `Pass`, `Insert`: a clean end, or the source's error
     /// - `Drop`, `Replace`, `End`: a clean end
@@ -92,7 +93,7 @@ pub enum SourceEnd<'a> {
 /// A filter's decision about an event, or about the end of the source.
 ///
 /// To send several events in one verdict, collect them into an [`Encoded`]. To send events after an
-/// event, replace it: `[event.to_encoded(), usage].into_iter().collect()`.
+/// event, put both into the replacement: `[event.to_encoded(), usage].into_iter().collect()`.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use]
@@ -184,8 +185,8 @@ pub struct FilterEnd {
     pub bytes_received: u64,
     /// The number of bytes that the filter passed or inserted. The client may have received fewer.
     pub bytes_sent: u64,
-    /// The time from the request, when the filter is created, to the end of the stream. Always zero
-    /// for a [`FilterPipe`](super::FilterPipe), which reads no clock.
+    /// The time from the request or [`FilterBody::new`](super::FilterBody::new) to the end of the
+    /// stream. Always zero for a [`FilterPipe`](super::FilterPipe), which reads no clock.
     pub age: Duration,
 }
 

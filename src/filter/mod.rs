@@ -106,15 +106,15 @@
 //!
 //! - Put [`SseLayer`](crate::SseLayer) [outside of filters](crate::guide::placement#the-order). It
 //!   can then send heartbeats even while the upstream stalls mid-event. If it ends the stream, the
-//!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and its [close
+//!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the layer's [close
 //!   report](crate::CloseReport) has the reason.
 //! - Inside of the layer of [runs](crate::runs), a filter sees each answer once. Outside, each
 //!   client's stream has a filter of its own.
 //! - Put compressors outside of filters and of `SseLayer`. Don't forward `accept-encoding` to an
 //!   upstream: a compressed stream is [refused](FilterLayer#what-is-refused).
-//! - To filter in a handler, map the response's body to a [`FilterBody`]. If it replaces events of
-//!   [topics that keep only their newest value](crate::hub::Subscription::response), a client that
-//!   stalls receives more outdated values than without the filter.
+//! - To filter in a handler, map the response's body to a [`FilterBody`]. If the filter replaces
+//!   events of [topics that keep only their newest value](crate::hub::Subscription::response), a
+//!   client that stalls receives more outdated values than without the filter.
 //! - A filter can't await. If a decision has to wait, use a
 //!   [`MessageStream`](crate::decode::MessageStream).
 

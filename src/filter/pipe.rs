@@ -96,7 +96,7 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Returns whether the stream has ended, at its source's end or earlier, and all is sent.
+    /// Returns whether the stream has ended, at its source's end or earlier, and no error is left.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()
