@@ -13,22 +13,22 @@ use super::stream::{Opened, TIME_LIMIT, TestStream};
 use crate::connection::LastEventId;
 use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
-/// A client that opens event streams on a service like an `EventSource`, without a server.
+/// A client that opens the event streams of a service as an `EventSource` does, without a server.
 ///
 /// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests' body is
 /// an empty `String`, unless you set [another type](Self::request_body). The service is dropped
 /// once the client and all its streams are dropped.
 ///
 /// [`SseLayer`](crate::SseLayer) doesn't send its random default reconnection time to this client.
-/// Of a hub's default event [`start`](crate::hub::Subscribe::start_event), the client gets only the
-/// id, so the first message of a test is your program's. The client doesn't follow redirects.
+/// In place of a hub's default event [`start`](crate::hub::Subscribe::start_event), the client gets
+/// only its id, so the first message of a test is your program's. It doesn't follow redirects.
 ///
 /// # Panics
 ///
 /// The methods panic if the service fails, or doesn't answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). They also panic if the answer is not `200 OK` with an event
-/// stream: [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume) return it instead. The
-/// panic's text names the caller's line.
+/// stream, but [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume) return such an
+/// answer. The panic's text names the caller's line.
 #[must_use]
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does.
@@ -111,13 +111,12 @@ where
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
-    /// Cuts off a stream, and opens a new one at the same URI, with the last id that it has
-    /// received, even if the test hasn't read that message. Unlike an `EventSource`, the client
+    /// Cuts off a stream, and opens a new one at the same URI, with the last id that the old stream
+    /// has received, even if the test hasn't read that message. Unlike an `EventSource`, the client
     /// doesn't wait for the reconnection time.
     ///
-    /// If you cut off the new stream before it has sent an id, the old id is sent again. To
-    /// reconnect to another process, as behind a load balancer, pass a stream from its service's
-    /// `TestClient`.
+    /// If you cut off the new stream before it has received an id, the old id is sent again. To
+    /// reconnect to another process, as behind a load balancer, call this method on its client.
     ///
     /// # Panics
     ///

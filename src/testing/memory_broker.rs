@@ -10,8 +10,8 @@ use crate::hub::broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publi
 use crate::hub::{Hub, HubState, PublishError};
 use crate::{BoxError, lock::lock};
 
-/// A [`Broker`] in memory, for tests of programs whose processes share a broker. Connect each hub
-/// with a clone: all clones share the events. A test can make it fail as a real broker does.
+/// An in-memory [`Broker`], for tests of programs whose processes share a broker. Connect each hub
+/// with a clone: all clones share the events. A test can make the broker fail as a real one does.
 ///
 /// ```
 /// use tower_sse::{Event, hub::{Hub, PublishError}, testing::MemoryBroker};
@@ -31,10 +31,10 @@ use crate::{BoxError, lock::lock};
 /// # }
 /// ```
 ///
-/// When `publish` returns, all hubs have received the event. Only [paused](Self::pause) hubs, and
-/// hubs to which another thread is delivering at that moment, have not. A hub that connects loads
-/// the events that its [`retention`](crate::hub::HubBuilder::retention) allows by their age. The
-/// broker keeps all events until you call [`lose_history`](Self::lose_history).
+/// When `publish` returns, each hub has received the event, unless the hub is [paused](Self::pause)
+/// or another thread is delivering to it at that moment. A hub that connects loads the events up to
+/// the age of its [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events
+/// until you call [`lose_history`](Self::lose_history).
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<BrokerState>>,
@@ -55,10 +55,10 @@ impl MemoryBroker {
         }
     }
 
-    /// Loses all events, and which topics have ended, like a broker that restarts without its data.
-    /// Hubs keep the events that they have received, but a [paused](Self::pause) hub never receives
-    /// those that were delayed. Each subscription first receives the other events that its hub
-    /// keeps, and then a [gap](crate::hub::GapPolicy) for each of its topics.
+    /// Loses all events, and forgets which topics have ended, like a broker that restarts without
+    /// its data. Hubs keep the events that they have received. A [paused](Self::pause) hub never
+    /// receives the delayed ones. Each subscription first receives the events that its hub keeps,
+    /// and then a [gap](crate::hub::GapPolicy) for each of its topics.
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());

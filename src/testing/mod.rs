@@ -49,8 +49,8 @@
 //! ```
 //!
 //! A test doesn't hang: a method panics if what it awaits doesn't come within [30
-//! seconds](TestStream::time_limit). The panic names the caller's line, and lists what was
-//! received:
+//! seconds](TestStream::time_limit). The panic names the caller's line, and lists the newest
+//! messages and comments:
 //!
 //! ```text
 //! still waiting for message 2 of 3 after 30s, at tests/count.rs:21:39
@@ -159,7 +159,7 @@
 //! `401` or a `204`. For any other request, such as a `POST`, call `app.oneshot(request).await?`,
 //! and read the response's stream with [`TestStream::new`]. A [refusal](crate::Refusal) is by
 //! default an empty stream for an `EventSource`: [`TestStream::collect`] returns no messages, and
-//! [`TestStream::retry`] the reconnection time.
+//! [`TestStream::retry`] then returns the reconnection time.
 //!
 //! # What needs a real socket
 //!

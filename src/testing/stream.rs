@@ -30,8 +30,8 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// A method panics if the awaited message, comment or end doesn't come within 30 seconds
 /// ([`time_limit`](Self::time_limit)), or can no longer come. The panic's text names the caller's
-/// line, and lists the messages and comments that were received. Outside of a tokio runtime with
-/// timers, the methods panic too. If tokio's clock is paused, waiting costs no time.
+/// line, and lists the newest messages and comments. Outside of a tokio runtime with timers, the
+/// methods panic too. If tokio's clock is paused, waiting costs no time.
 ///
 /// # Cancel safety
 ///
@@ -180,7 +180,7 @@ impl TestStream {
     }
 
     /// Waits for `duration`, whatever the time limit is, and asserts that no message comes.
-    /// Comments may.
+    /// Comments may come.
     ///
     /// # Panics
     ///
