@@ -69,9 +69,9 @@ impl RunsBuilder {
     /// Without a client, the source never waits. A client that needs an evicted event gets `404`,
     /// or its body fails if it's attached.
     ///
-    /// A new run starts only if [`max_memory`](Self::max_memory) can hold one of this size for each
-    /// running run, and for the new one. If it can't hold even one, runs start one at a time, and
-    /// keep less.
+    /// A new run starts only if [`max_memory`](Self::max_memory) has room for all running runs and
+    /// the new one at this size. If it has no room for even one, runs start one at a time, and keep
+    /// less.
     ///
     /// # Age
     ///
@@ -84,7 +84,8 @@ impl RunsBuilder {
     ///
     /// # Panics
     ///
-    /// Panics if the size is zero, or if `retention` limits the number of events: only topics can.
+    /// Panics if the size is zero, or if `retention` has a limit that is only for topics, such as a
+    /// number of events.
     #[track_caller]
     pub fn retention(mut self, retention: Retention) -> Self {
         let (bytes, age) = retention.of_run();
@@ -106,8 +107,8 @@ impl RunsBuilder {
     ///
     /// 1. Ended runs that no client reads, beginning with the run that ended first.
     /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
-    ///    first. If an attached client needs an evicted event, its body fails, and a new request
-    ///    gets a refusal. The process loads the run again when the client reconnects.
+    ///    first. If an attached client needs an evicted event, its body fails. When the client
+    ///    reconnects, the process loads the run again, or refuses the client if there's no room.
     /// 3. Ended runs that clients still read. The bodies of these clients fail.
     ///
     /// The limit counts runs, their events, and copies of events (frames) for clients that are
@@ -206,11 +207,11 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called when a run ends, whatever its outcome, such as for billing.
+    /// Adds a closure that is called when a run ends, whatever its outcome, for example to bill it.
     ///
     /// Without a store, it's called once for each run. With a store, it can be called twice, with
-    /// the same [`RunEnd::id`]: bill each id only once. If the process of a run dies, another
-    /// process [soon](super#several-processes) calls its own closures for the run.
+    /// the same key and [`RunEnd::id`]: bill each pair only once. If the process of a run dies,
+    /// another process [soon](super#several-processes) calls its own closures for the run.
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or
     /// interrupted before it has answered. It isn't called if the answer is not an event stream.

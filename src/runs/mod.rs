@@ -42,37 +42,38 @@
 //! # Keys
 //!
 //! Requests with the same [`RunKey`] get the same run. With the layer, a key must name one answer,
-//! such as one turn of a chat. With [`Runs::replace`], it can name a chat, whose run is the current
-//! turn.
+//! such as one turn of a chat. The same holds for [`Runs::start`] and [`Runs::start_with`], which
+//! replace no run that is running or has completed. With [`Runs::replace`], a key can name a chat,
+//! whose run is the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
 //! [`Runs::start`] or [`Runs::replace`]. If an upstream can refuse, call [`Runs::start_with`]: it
-//! returns a refusal, such as a `429`, without recording it. It never replaces a run that is
-//! running or has completed, so cancel a running one first.
+//! returns a refusal, such as a `429`, without recording it.
 //!
 //! A key has a name and an owner, unless it's [shared](RunKey::shared). Take the owner from an
 //! authenticated session, never from a value that the client chooses. A client of another owner
-//! can't reach the run, even with the same name and a valid id. Check permissions in an outer
-//! layer, because only the request that starts a run reaches the handler.
+//! can't reach the run, even with the same name and a valid id. With the layer, only the request
+//! that starts a run reaches the handler, so check permissions in an outer layer.
 //!
 //! # Clients
 //!
 //! A client without a last event id gets all events of a run that is running or has completed. If
 //! the run ended in any other way, [`RunLayer`] starts a new one. A client with an id of the run
-//! gets the events after it. With an unknown id, or if it needs an evicted event, it gets `404`, or
-//! [`interrupted`](#half-an-answer) if it's an `EventSource`. [`Runs`](Runs#answers) has the table
-//! of all answers, and [`Outcome`] says how the clients' streams end.
+//! gets the events after it. If the id is unknown, or the client needs an evicted event, the answer
+//! is `404`. An `EventSource` with an id gets [`interrupted`](#half-an-answer) instead.
+//! [`Runs`](Runs#answers) has the table of all answers, and [`Outcome`] says how the clients'
+//! streams end.
 //!
-//! A run doesn't stop when its client disconnects. It goes on until your program
-//! [cancels](Runs::cancel) it, or until it has had no client for
+//! A run doesn't stop when its client disconnects. It goes on to its end, unless your program
+//! [cancels](Runs::cancel) it, or it has had no client for
 //! [`abandon_after`](RunsBuilder::abandon_after).
 //!
 //! # Half an answer
 //!
 //! Your page can't see why its `EventSource` was stopped: a `204` after a whole answer and a `404`
-//! are the same `error` event. So if the server can't send the rest of an answer, it first sends an
-//! event whose name and id are `interrupted`, with empty data. Your page receives it once: an
-//! `EventSource` with this id gets `204`.
+//! are the same `error` event. So if the server can't send the rest of an answer, it sends an event
+//! whose name and id are `interrupted`, with empty data. Your page receives it once: when the
+//! `EventSource` reconnects with this id, it gets `204`.
 //!
 //! The event ends the open streams of a run that failed, or was abandoned or interrupted. Without
 //! [`SseLayer`](crate::SseLayer), the body fails, and the event comes after the reconnection. It
@@ -80,7 +81,8 @@
 //!
 //! In open streams, your event from [`on_error`](crate::SseLayer::on_error) takes its place, with
 //! the same id. A run that you cancel sends no such event, but [`Runs::cancel_with`] sends one of
-//! yours. Other clients get no event: their bodies fail, or they get `404`.
+//! yours. Other clients never get `interrupted`: their bodies fail, or end with your event from
+//! `on_error`, or they get `404`.
 //!
 //! # Runs without the layer
 //!
@@ -176,17 +178,17 @@
 //! first request for another process's run takes several. Put the layer inside of layers that
 //! authenticate and limit requests.
 //!
-//! While a client of another process reads a run, its events are exported at once, up to 4
-//! milliseconds after the store has acknowledged the previous export. Otherwise, a run is exported
-//! about once a second, and when it ends.
+//! While a client of another process reads a run, new events are exported at most 4 milliseconds
+//! after the store has acknowledged the previous export. Otherwise, a run is exported about once a
+//! second, and when it ends.
 //!
-//! Each process has limits, [`Runs::stats`] and [`Runs::drain`] of its own.
+//! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process.
 //! [`max_memory`](RunsBuilder::max_memory) also limits what its runs take in the store.
 //!
 //! A source waits only for clients of its own process. If a client of another process falls behind
-//! by more than the [size limit](RunsBuilder::retention), its body fails. Such clients get the
-//! handler's [`StreamOptions`](crate::StreamOptions), except for closures, `max_age` and
-//! `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
+//! by more than the [size limit](RunsBuilder::retention), its body fails. Clients of other
+//! processes get the handler's [`StreamOptions`](crate::StreamOptions), except for closures,
+//! `max_age` and `end_when`. Set closures on the [`SseLayer`](crate::SseLayer) instead.
 //!
 //! ## If the run's process dies
 //!
@@ -208,9 +210,9 @@
 //! ended runs are lost: a repeated request without an id starts a new run.
 //!
 //! For one lease period after the loss, the store can lack a run that is still to be restored.
-//! Until then, a request is refused with [`StartError::Unavailable`] if the store has no run with
-//! its key, and none is running in this process. [`Runs::replace`] without an id is refused even if
-//! one is.
+//! During this time, a request is refused with [`StartError::Unavailable`] if the store has no run
+//! with its key, and none is running in this process. [`Runs::replace`] without an id is refused
+//! even if one is running.
 //!
 //! ## While the store is unavailable
 //!
@@ -220,9 +222,9 @@
 //! reached but is out of memory, these clients wait instead.
 //!
 //! No run starts: the store may have the run already, and you would pay for its answer twice. A
-//! request without an id, or with an id of the run, is still attached to a run that is running in
-//! its own process. [`Runs::replace`] does that only with an id. All other requests with a key are
-//! refused. To send an unrecorded answer instead, match [`StartError::Unavailable`].
+//! request without an id, or with an id of the run, still gets a run that is running in the process
+//! that it reaches. [`Runs::replace`] returns such a run only with an id. All other requests with a
+//! key are refused. To send an unrecorded answer instead, match [`StartError::Unavailable`].
 //!
 //! # A hub or a run
 //!

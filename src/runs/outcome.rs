@@ -4,16 +4,17 @@ use super::{RunKey, key::epoch_age};
 use crate::signals::{Interrupted, RecordedError, Stopped, program_error};
 use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
 
-/// The way a run ended. If a client's next event was evicted, its body ends as after
-/// [`Failed`](Self::Failed), whatever the outcome.
+/// The way a run ended. If a client's next event was evicted, its body fails or ends with your
+/// event from [`on_error`](crate::SseLayer::on_error), whatever the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The source ended without an error. The stream of every attached client ends cleanly.
     Completed,
-    /// The body of every attached client fails. With [`on_error`](crate::SseLayer::on_error), a
-    /// last event comes in its place. Without it, the stream of an `EventSource` ends with the event
-    /// [`interrupted`](super#half-an-answer). The cause is one of these:
+    /// If you set [`on_error`](crate::SseLayer::on_error), the stream of every attached client ends
+    /// with its event. Otherwise, an [`SseLayer`](crate::SseLayer) ends that of an `EventSource`
+    /// with the event [`interrupted`](super#half-an-answer). All other bodies fail. The cause is
+    /// one of these:
     ///
     /// - The source failed or panicked.
     /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
@@ -29,8 +30,9 @@ pub enum Outcome {
     Cancelled,
     /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
-    /// The server or its runtime [shut down](super::Runs::drain), or the process died. The body of
-    /// every attached client ends as after [`Failed`](Self::Failed).
+    /// The server or its runtime [shut down](super::Runs::drain), the process died, or the store
+    /// could not keep the run. The body of every attached client ends as after
+    /// [`Failed`](Self::Failed).
     Interrupted,
 }
 
@@ -116,7 +118,8 @@ pub enum StartError {
     /// The request has a last event id, but no run has the request's key. With a
     /// [store](super#several-processes), this is also the error if the id is of another run.
     NotFound,
-    /// No run could be returned, and a new one might duplicate it. The cause is one of these:
+    /// No existing run could be found or loaded, and a new one might be a duplicate. The cause is
+    /// one of these:
     ///
     /// - The store cannot be reached, or refuses commands.
     /// - The store was restarted, was replaced or lost its data less than a [lease

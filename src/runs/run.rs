@@ -42,13 +42,13 @@ impl Run {
         self.record.messages()
     }
 
-    /// Returns the id of the run's event number `n`. The first event has the number 1. The id with
-    /// 0 is that of a client that has seen no event.
+    /// Returns the id of the run's event number `n`. The first event has the number 1. The number 0
+    /// returns the id of a client that has seen no event.
     ///
     /// Use it for a client that counts events instead of storing ids, such as one that sends
-    /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer). The id
-    /// [can't be resumed](super::Runs#answers) if a later event was evicted, or if event `n` doesn't
-    /// exist yet.
+    /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer).
+    /// The id [can't be resumed](super::Runs#answers) if a later event was evicted, or if event `n`
+    /// doesn't exist yet.
     #[must_use]
     pub fn event_id(&self, n: u64) -> LastEventId {
         EventId::from(Position { epoch: self.record.epoch, sequence: n }).into()

@@ -37,8 +37,8 @@ use crate::{connection::LastEventId, event::Event};
 ///   evicted event. An `EventSource` with an id gets the event
 ///   [`interrupted`](super#half-an-answer) instead.
 /// - The sequence number 0 stands for the beginning: the id `epoch-0` gets all events.
-/// - At a limit or during a shutdown, a request that would start a run is refused. `replace` can
-///   still replace a run that is running in this process when a limit is reached.
+/// - At a limit or during a shutdown, a request that would start a run is refused. At a limit,
+///   `replace` can still replace a run that is running in this process.
 /// - While the [store](super#several-processes) can't be reached, all requests are refused, except
 ///   those that attach to a run that is running in this process.
 /// - The refusal is [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on
@@ -59,11 +59,11 @@ use crate::{connection::LastEventId, event::Event};
 ///
 /// - After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events.
 ///   It has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
-/// - The refusal is `per_client`, so the client repeats its request, which starts the run again. It
-///   doesn't with [`answer`](Self::answer), or in a process that is shutting down.
+/// - The refusal is `per_client`. When the client repeats its request, the run starts again, except
+///   with [`answer`](Self::answer), or in a process that is shutting down.
 /// - If a run is replaced before its call has answered, the request that started it gets the
 ///   response for a [`Cancelled`] run. Requests that have joined it get the new run. An
-///   [`answer`](Self::answer) that is waiting for it returns `None`.
+///   [`answer`](Self::answer) call that is waiting for it returns `None`.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -148,10 +148,10 @@ impl Runs {
     /// `event`. Any other process asks the run's process, and waits until the run has ended in the
     /// store: usually some milliseconds, and at most two lease periods.
     ///
-    /// If the run's process has died or can't reach the store, this method returns `false`. The run
-    /// is [interrupted](super::Outcome::Interrupted) without `event` once that process can be
-    /// declared dead. Events that were not exported are lost, and the bodies of clients that have
-    /// seen them fail.
+    /// In any other process, this method returns `false` if the run's process has died or can't
+    /// reach the store. The run is then [interrupted](super::Outcome::Interrupted) without `event`,
+    /// once its process can be declared dead. Events that were not exported are lost, and the
+    /// bodies of clients that have seen them fail.
     ///
     /// # Cancel safety
     ///

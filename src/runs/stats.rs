@@ -38,7 +38,7 @@ pub struct RunsStats {
     pub lagged: u64,
     /// The number of copies of other processes' runs that this process holds for attached clients
     /// and [`Run`](crate::runs::Run) handles; 0 without a [store](crate::runs::RunStore). A run has
-    /// a second copy if a client needs an event from before the first one.
+    /// a second copy if a client needs earlier events than the first copy has.
     pub mirrors: usize,
     /// The number of runs whose export to the store is overdue. If it stays above zero, the store
     /// is slow or can't be reached.

@@ -39,9 +39,9 @@ impl Runs {
 ///   key, even with other bodies, wait for the response head, and then get the same events.
 /// - A request with a key and a last event id never reaches the service. The id comes from the
 ///   header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it there.
+///   [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 /// - The service's [`Disconnect`](crate::Disconnect) fires when the run is over, not when a client
 ///   disconnects.
-/// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
 /// # Responses
 ///
@@ -60,7 +60,7 @@ impl Runs {
 /// its future, its errors and all bodies must be `Send` and `'static`. A timeout layer outside of
 /// this layer ends the client's wait, but not the future.
 ///
-/// A request that waits for another one's call holds no place in a limit inside of this layer. If
+/// A request that waits for the call of another holds no place in a limit inside of this layer. If
 /// it then calls the service itself, it first waits until the service is ready again.
 #[derive(Clone)]
 pub struct RunLayer<K> {
@@ -150,8 +150,9 @@ where
 opaque_debug!(RunService<S, K>);
 
 pin_project! {
-    /// The response future of [`RunService`]. If the request has a key, dropping it detaches the
-    /// client, and the call continues. Without a key, it also drops the inner future.
+    /// The response future of [`RunService`]. If the request has a key, dropping this future
+    /// detaches the client, and the call continues. Without a key, dropping it drops the inner
+    /// future.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

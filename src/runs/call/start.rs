@@ -52,8 +52,8 @@ impl Runs {
     /// of [`start_with`](Self::start_with), has returned a stream. A handler inside of the layer
     /// must not pass the key of its own request: it would wait for itself.
     ///
-    /// A request with a last event id never starts a run. It gets the run with this key, however
-    /// that ended, or the error [`NotFound`](StartError::NotFound).
+    /// A request with a last event id never starts a run. It gets the run with this key, even if
+    /// the run has failed, or the error [`NotFound`](StartError::NotFound).
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached. If you have to await something before
@@ -219,9 +219,9 @@ impl Runs {
     ///   longer waits. It's not recorded, and the key is free again. Requests that wait for the run
     ///   then try to start one themselves, but a waiting [`answer`](Self::answer) call returns
     ///   `None`.
-    /// - Until the future of `call` is ready, the run counts as starting. If it ends before that,
-    ///   the caller that started it gets the ended run, and from [`Run::answer`] the response for
-    ///   [such a run](Self#answers).
+    /// - Until the future of `call` is ready, the run counts as starting. If the run ends before
+    ///   that, the caller that started it gets the ended run. [`Run::answer`] then returns the
+    ///   response for [such a run](Self#answers).
     ///
     /// # Errors
     ///
