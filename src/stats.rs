@@ -17,7 +17,7 @@ use crate::lock::lock;
 /// and its clones. Several layers can share one `Stats`, and clones share its counters.
 ///
 /// Each stream counts its own frames and bytes, and adds them to the shared counters after each 64
-/// KiB, at each heartbeat and when it closes. They lag by less than 64 KiB per open stream.
+/// KiB, at each heartbeat and when it closes. The counters lag by less than 64 KiB per open stream.
 ///
 /// `Display` writes a snapshot as metrics in Prometheus' text format. It does the same for
 /// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a whole
@@ -210,7 +210,7 @@ fn load(counter: &AtomicU64) -> u64 {
 pub struct StatsSnapshot {
     /// The number of streams that are open.
     pub open: u64,
-    /// The age of the oldest open stream, to within a second. If it exceeds the [maximum
+    /// The age of the oldest open stream, to within a second. If it's well above the [maximum
     /// age](crate::SseLayer::max_age) and its grace period, the server no longer polls the stream.
     pub oldest_age: Option<Duration>,
     /// The total number of streams that were opened, including those that have closed.

@@ -31,7 +31,7 @@ pin_project! {
     ///
     /// - No event waits for later ones: a frame ends when no further event is ready, or when it's
     ///   full, at 4 KiB, or at 16 KiB while the client keeps up.
-    /// - An event is never split, so a large one exceeds this. An
+    /// - An event is never split, so a frame with a large event is larger. An
     ///   [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
     /// - If an item is an `Err` or fails to serialise, or if the stream panics, the body first
     ///   returns all earlier events. Then it fails or panics. The layer [waits for the

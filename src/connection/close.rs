@@ -7,8 +7,8 @@ use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
-    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into an
-    /// event, or the service returned an error instead of a [bare
+    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned its error into an
+    /// event. It's also the reason if the service returned an error instead of a [bare
     /// stream](crate::SseLayer#services-that-return-a-bare-stream).
     Failed,
     /// The response or its future was dropped before the end of the stream. Usually the client has
@@ -20,9 +20,10 @@ pub enum CloseReason {
     Expired,
     /// The source panicked, or a panic in other code dropped the stream.
     Panicked,
-    /// The program cancelled the source, which failed with the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or with an error for which
-    /// [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`.
+    /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. A
+    /// cancelled source fails with the [`JoinError`](tokio::task::JoinError) of a cancelled task,
+    /// or with an error for which [`cancellation_if`](crate::SseLayer::cancellation_if) returns
+    /// `true`.
     Cancelled,
     /// The program [closed](crate::streams) the stream, or cancelled the token of
     /// [`end_when`](crate::StreamOptions::end_when).

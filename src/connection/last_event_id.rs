@@ -25,7 +25,7 @@ use crate::event::{EventId, one_line_text};
 ///
 /// # How it is read
 ///
-/// - The value is read as UTF-8, or as Latin-1, which `fetch` sends, if it isn't valid UTF-8.
+/// - The value is read as UTF-8. If that fails, it's read as Latin-1, which `fetch` sends.
 /// - If a request has several `Last-Event-ID` headers, the first one counts.
 /// - A value that is empty, or contains U+0000 or a line break, counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

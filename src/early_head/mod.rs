@@ -45,9 +45,9 @@
 //!
 //! # Which requests
 //!
-//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. OpenAI's
-//! clients send the same headers with `"stream": false`, and expect JSON. So decide about a `POST`
-//! in the handler, which has read the body:
+//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. For a
+//! `POST`, headers don't tell: OpenAI's clients send the same ones with `"stream": true` and
+//! `"stream": false`. So decide about a `POST` in the handler, which has read the body:
 //!
 //! ```
 //! use std::time::Duration;
@@ -86,14 +86,14 @@
 //! | an error of the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
-//! No client takes a failed body for a whole one: reading the body of a `fetch` rejects, curl exits
-//! with 18 over HTTP/1.1, and an `EventSource` reconnects, so your handler runs again. A late `204`
-//! or `4xx` would have stopped the `EventSource`. Without `late_event`, the layer therefore sends
-//! it the event `interrupted`, and answers its next request with `204`. With `late_event`, or after
-//! [`EarlyHeadLayer::answer`], give the event a name, and let the page call `close()`. The
+//! Clients don't take a failed body for a whole one: reading the body of a `fetch` rejects, curl
+//! exits with 18 over HTTP/1.1, and an `EventSource` reconnects, so your handler runs again. A late
+//! `204` or `4xx` would have stopped the `EventSource`. Without `late_event`, the layer therefore
+//! sends it the event `interrupted`, and answers its next request with `204`. With `late_event`, or
+//! after [`EarlyHeadLayer::answer`], give the event a name, and let the page call `close()`. The
 //! terminator doesn't follow the event of an error.
 //!
-//! For other responses, the body fails with a [`LateResponse`], which
+//! If another response fails the body, the error is a [`LateResponse`], which
 //! [`on_error`](crate::SseLayer::on_error) can turn into an event. For OpenAI's and Anthropic's
 //! SDKs, give `openai_error` or `anthropic_error` (feature `json`) to `late_event`, and the SDK
 //! throws the error. Its status is in the body, so the SDK's own retries don't see it.
@@ -111,7 +111,7 @@
 //! `204`: the `EventSource` comes back once more.
 //!
 //! After the head, the call runs in the body, and no longer within middleware outside of this
-//! layer. Set task-locals and tracing spans that the handler needs inside.
+//! layer. So put layers that set task-locals or tracing spans for the handler inside of this one.
 //!
 //! # The first byte
 //!
@@ -131,7 +131,7 @@
 //! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too.
 //!   The run layer sees the real status, so a call that fails starts no run.
 //! - **Timeouts and concurrency limits** go inside, where a timeout becomes a late answer. Outside,
-//!   they end at the head.
+//!   they no longer apply after the head.
 //! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head) outside
 //!   of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If the

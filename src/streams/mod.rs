@@ -51,8 +51,8 @@
 //! # Log out
 //!
 //! First store the log-out, then close the streams. Do both on a spawned task, because axum drops a
-//! handler whose client disconnects. If either step fails, answer `503`, and the client repeats the
-//! request:
+//! handler whose client disconnects. If either step fails, answer `503`, and have the client repeat
+//! the request:
 //!
 //! ```
 //! # use std::io;
@@ -95,8 +95,8 @@
 //! - **The stream ends cleanly** for an `EventSource` or any other `GET` client except `fetch`. An
 //!   `EventSource` reconnects, and your check admits or rejects it. A `401` or `204` stops it.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so half an answer
-//!   doesn't look complete. It fails for every client in a content coding, or if the source doesn't
-//!   complete an event that it has begun within half a second.
+//!   doesn't look complete. It fails for every client if it has a content coding, or if the source
+//!   needs more than half a second to complete an event that it has begun.
 //! - **A client that doesn't read** keeps its stream, which the layer can't end. The stream no
 //!   longer counts in [`Streams::count`]. It counts towards the [limits](#limits-for-each-subject)
 //!   until the connection closes, and its close report comes only then.
@@ -151,9 +151,9 @@
 //! # Layers within layers
 //!
 //! - If one `SseLayer` is inside of another, the inner one applies the request's subjects, even if
-//!   only the outer one has [`streams`](crate::SseLayer::streams). If both have it, give them the
-//!   same [`Streams`]. Otherwise, the inner one drops the subjects that were added before, and logs
-//!   a WARN line (feature `tracing`).
+//!   only the outer one has [`streams`](crate::SseLayer::streams). If both do, give them the same
+//!   [`Streams`]. Otherwise, the inner one drops the subjects that were added before, and logs a
+//!   WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer). The
 //!   handler is called only for the first client. Closing a subject ends the streams of the clients
 //!   with this subject, but not the run.
@@ -162,7 +162,7 @@
 //!
 //! With `streams`, a request costs three allocations, or five if it arrives without extensions. A
 //! stream with one subject takes up to 270 bytes. If `close` is called more than 65,536 times
-//! between a request's arrival and the opening of its stream, the stream is closed in any case.
+//! between a request's arrival and the opening of its stream, a stream with any subject is closed.
 //!
 //! # Counts of all processes
 //!
@@ -240,9 +240,9 @@
 //!
 //! The sums are estimates, up to one interval old, or older if a report was lost. A client that
 //! moves to another process can count twice, or not at all, for one interval. The streams of a
-//! killed process count for up to three more. A process that is cut off from the broker for three
-//! intervals has sums of zero, and the others no longer count its streams. A user with two tabs
-//! counts twice.
+//! killed process count for up to three intervals. A process that is cut off from the broker for
+//! three intervals has sums of zero, and the others no longer count its streams. A user with two
+//! tabs counts twice.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |
