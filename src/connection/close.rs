@@ -21,9 +21,8 @@ pub enum CloseReason {
     /// The source panicked, or a panic in other code dropped the stream.
     Panicked,
     /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. A
-    /// cancelled source fails with the [`JoinError`](tokio::task::JoinError) of a cancelled task,
-    /// or with an error for which [`cancellation_if`](crate::SseLayer::cancellation_if) returns
-    /// `true`.
+    /// cancelled source fails with a cancelled task's [`JoinError`](tokio::task::JoinError), or an
+    /// error for which [`cancellation_if`](crate::SseLayer::cancellation_if) returns `true`.
     Cancelled,
     /// The program [closed](crate::streams) the stream, or cancelled the token of
     /// [`end_when`](crate::StreamOptions::end_when).

@@ -84,8 +84,7 @@ impl RunsBuilder {
     ///
     /// # Panics
     ///
-    /// Panics if the size is zero, or if `retention` has a limit that is only for topics, such as a
-    /// number of events.
+    /// Panics if the size is zero, or if `retention` limits the number of events (only for topics).
     #[track_caller]
     pub fn retention(mut self, retention: Retention) -> Self {
         let (bytes, age) = retention.of_run();

@@ -61,12 +61,10 @@
 //! the run ended in any other way, [`RunLayer`] starts a new one. A client with an id of the run
 //! gets the events after it. If the id is unknown, or the client needs an evicted event, the answer
 //! is `404`. An `EventSource` with an id gets [`interrupted`](#half-an-answer) instead.
-//! [`Runs`](Runs#answers) has the table of all answers, and [`Outcome`] says how the clients'
-//! streams end.
+//! [`Runs`](Runs#answers) has the table of all answers, and [`Outcome`] says how streams end.
 //!
-//! A run doesn't stop when its client disconnects. It goes on to its end, unless your program
-//! [cancels](Runs::cancel) it, or it has had no client for
-//! [`abandon_after`](RunsBuilder::abandon_after).
+//! A run doesn't stop when its client disconnects. It goes on to its end, unless you [cancel
+//! it](Runs::cancel), or it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
 //!
 //! # Half an answer
 //!

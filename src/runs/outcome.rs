@@ -11,10 +11,9 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 pub enum Outcome {
     /// The source ended without an error. The stream of every attached client ends cleanly.
     Completed,
-    /// If you set [`on_error`](crate::SseLayer::on_error), the stream of every attached client ends
-    /// with its event. Otherwise, an [`SseLayer`](crate::SseLayer) ends that of an `EventSource`
-    /// with the event [`interrupted`](super#half-an-answer). All other bodies fail. The cause is
-    /// one of these:
+    /// If you set [`on_error`](crate::SseLayer::on_error), all clients' streams end with its event.
+    /// Otherwise, an [`SseLayer`](crate::SseLayer) sends an `EventSource` the event
+    /// [`interrupted`](super#half-an-answer), and all other bodies fail. The cause is one of these:
     ///
     /// - The source failed or panicked.
     /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
@@ -31,8 +30,7 @@ pub enum Outcome {
     /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
     /// The server or its runtime [shut down](super::Runs::drain), the process died, or the store
-    /// could not keep the run. The body of every attached client ends as after
-    /// [`Failed`](Self::Failed).
+    /// could not keep the run. The clients' streams end as after [`Failed`](Self::Failed).
     Interrupted,
 }
 
@@ -118,8 +116,7 @@ pub enum StartError {
     /// The request has a last event id, but no run has the request's key. With a
     /// [store](super#several-processes), this is also the error if the id is of another run.
     NotFound,
-    /// No existing run could be found or loaded, and a new one might be a duplicate. The cause is
-    /// one of these:
+    /// No run could be found or loaded, and a new one might be a duplicate. Possible causes:
     ///
     /// - The store cannot be reached, or refuses commands.
     /// - The store was restarted, was replaced or lost its data less than a [lease

@@ -171,7 +171,8 @@ impl Runs {
     /// runs to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
     /// For runs that end within `grace`, it also waits for the
-    /// [`on_end`](super::RunsBuilder::on_end) closures. Drain the runs concurrently with the
+    /// [`on_end`](super::RunsBuilder::on_end) closures. With a store, it then waits up to two more
+    /// seconds until the store has the ends of all runs. Drain the runs concurrently with the
     /// server's graceful shutdown, which waits until all response bodies have ended. [This
     /// program](crate::guide::shutdown#runs) does both, with a deadline.
     ///

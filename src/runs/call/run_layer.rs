@@ -150,9 +150,8 @@ where
 opaque_debug!(RunService<S, K>);
 
 pin_project! {
-    /// The response future of [`RunService`]. If the request has a key, dropping this future
-    /// detaches the client, and the call continues. Without a key, dropping it drops the inner
-    /// future.
+    /// The response future of [`RunService`]. Dropping it drops the inner future. If the request
+    /// has a key, dropping it only detaches the client, and the call continues.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,
