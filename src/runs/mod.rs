@@ -43,8 +43,8 @@
 //!
 //! Requests with the same [`RunKey`] get the same run. With the layer, a key must name one answer,
 //! such as one turn of a chat. The same holds for [`Runs::start`] and [`Runs::start_with`], which
-//! replace no run that is running or has completed. With [`Runs::replace`], a key can name a chat,
-//! whose run is the current turn.
+//! don't replace a run that is running or has completed. With [`Runs::replace`], a key can name a
+//! chat, whose run is the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
 //! [`Runs::start`] or [`Runs::replace`]. If an upstream can refuse, call [`Runs::start_with`]: it
