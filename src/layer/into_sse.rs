@@ -65,7 +65,7 @@ mod sealed {
     impl<S: Stream<Item: Encode>> Sealed<super::marker::EventResponse> for Response<S> {}
 }
 
-/// Any [`Stream`], as the bound of your own function that calls [`response`](crate::response).
+/// Any [`Stream`]: the bound for your own functions that call [`response`](crate::response).
 ///
 /// All streams implement this trait, and nothing else can. For any other type, the compiler's error
 /// says how to make a stream. With `Stream` as the bound, it wouldn't.

@@ -4,16 +4,16 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused: the server is [shutting
-/// down](crate::SseLayer::shutdown), or [all streams](crate::SseLayer::max_streams) or those of a
-/// [subject](crate::streams#limits-for-each-subject), such as the user, are at their limit.
+/// The answer to a client whose stream is refused, because the server is [shutting
+/// down](crate::SseLayer::shutdown) or a limit is reached: that of [all
+/// streams](crate::SseLayer::max_streams), or that of a
+/// [subject](crate::streams#limits-for-each-subject), such as the user.
 ///
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random
 /// reconnection time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10
 /// seconds. At the limit of a subject, the answer is always
-/// [`too_many_requests`](Self::too_many_requests), and its reconnection time is 30 to 60 seconds,
-/// except for calls (anything but a `GET`).
+/// [`too_many_requests`](Self::too_many_requests).
 ///
 /// # What is refused
 ///
@@ -69,15 +69,15 @@ impl Refusal {
 
     /// Answers every client with `503`.
     ///
-    /// Use it if all clients are your own, and none is an `EventSource`: a `503` stops it for good.
+    /// Use it for your own clients, but not for an `EventSource`, which a `503` stops for good.
     pub const fn unavailable() -> Self {
         Self::new(RefusalAnswer::Unavailable)
     }
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
     /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds, because a client that returns sooner would probably be refused again. For calls, it
-    /// is drawn from 2 to 10 seconds.
+    /// seconds, because a client that returns sooner would probably be refused again. For calls
+    /// (anything but a `GET`), it is drawn from 2 to 10 seconds.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }

@@ -14,7 +14,7 @@ use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, str
 /// Several options at once. Setting an option again usually [replaces its earlier
 /// value](crate::StreamOptions#setting-and-turning-off-options).
 impl<M> SseLayer<M> {
-    /// Sets several options of streams at once. Options that `options` lacks keep their values.
+    /// Sets several stream options at once. Options that `options` doesn't set keep their values.
     ///
     /// ```
     /// use tower_sse::{SseLayer, StreamOptions};
@@ -61,7 +61,7 @@ impl<M> SseLayer<M> {
 
     /// Starts every stream with a comment line of `bytes` bytes, including the line feed, for
     /// proxies and old browsers that hold back the first 2 KiB of a response. The shortest line has
-    /// 2 bytes, even if `bytes` is 1. The default is zero, which means no padding.
+    /// 2 bytes, even if `bytes` is 1. The default is zero. With a content coding, there's no padding.
     ///
     /// # Panics
     ///
@@ -78,7 +78,7 @@ impl<M> SseLayer<M> {
 
     /// Sets whether streams have the header [`incremental: ?1`](crate::guide::proxies#incremental).
     /// By default, each stream has it, unless the service sets another value. Turn it off if a
-    /// proxy on the way answers it with an error, such as 501 or 429.
+    /// proxy on the way rejects responses with this header.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -97,7 +97,7 @@ impl<M> SseLayer<M> {
     ///
     /// Page code can't set the header for the first connection of an `EventSource`, but it can set
     /// the parameter. Polyfills call it `lastEventId`, `evs_last_event_id` or `last_event_id`. Call
-    /// this method once for each name. They're tried in this order, and empty values are skipped.
+    /// this method for each name, in the order in which to try them. Empty values are skipped.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -126,8 +126,8 @@ impl<M> SseLayer<M> {
     ///
     /// - Some, such as MCP servers, send `retry` lines. If their first block isn't ready at once, it
     ///   has two such lines, and rmcp's client fails.
-    /// - Some, such as axum's `Sse` with `KeepAlive`, send an empty line after a comment. The block
-    ///   can then have no other field, and httpx-sse returns an empty event.
+    /// - Some, such as axum's `Sse` with `KeepAlive`, send an empty line after a comment. If the
+    ///   comment comes first, the block has only a `retry` line: httpx-sse returns an empty event.
     ///
     /// ```
     /// use std::time::Duration;
@@ -139,9 +139,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().retry(retry))
     }
 
-    /// Starts streams without a reconnection time. Clients then wait for their built-in time, which
-    /// all clients of one kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) send
-    /// theirs.
+    /// Starts streams without a reconnection time. Clients then use their built-in time, which all
+    /// clients of one kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still
+    /// send their own.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -205,14 +205,14 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_error(to_event))
     }
 
-    /// Treats an error of the source as a cancellation if the closure returns `true`: your program
-    /// itself has stopped the source. By default, only the [`JoinError`](tokio::task::JoinError) of
-    /// a cancelled task is a cancellation.
+    /// Treats an error of the source as a cancellation if the closure returns `true`. A
+    /// cancellation means that your program itself has stopped the source. By default, only the
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task is one.
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, nothing is logged above
     /// DEBUG, and the close reason is [`Cancelled`](crate::CloseReason::Cancelled). Between events,
-    /// it ends the stream of an `EventSource` cleanly. Mid-event, in a content coding or for
-    /// another client, the body fails.
+    /// the stream of an `EventSource` ends cleanly. Mid-event, in a content coding or for another
+    /// client, the body fails.
     ///
     /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
     /// The [errors](crate::guide::errors#cancellations) page has predicates for tonic and hyper.
@@ -278,9 +278,9 @@ impl<M> SseLayer<M> {
     /// still answered.
     ///
     /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
-    /// of axum or hyper waits for each open stream. Give it a deadline too, because the token can't
-    /// end the stream of a client that doesn't read. The page [shutdown](crate::guide::shutdown)
-    /// has the recipes for axum, hyper and tonic, and
+    /// of axum or hyper waits for each open stream. Give that shutdown a deadline too: the token
+    /// can't end the stream of a client that doesn't read. The page
+    /// [shutdown](crate::guide::shutdown) has the recipes for axum, hyper and tonic, and
     /// [placement](crate::guide::placement#two-layers) those for several layers.
     ///
     /// ```
@@ -331,7 +331,7 @@ impl<M> SseLayer<M> {
 /// Options for refusing streams.
 impl<M> SseLayer<M> {
     /// Allows at most `limit` streams to be open at the same time, and [refuses](Self::refusal)
-    /// further ones. This layer and its clones share the limit. By default there is none.
+    /// further ones. This layer and its clones share the limit. By default there is no limit.
     ///
     /// A stream takes a place when it [opens](Self::on_open), and frees it when it has closed, for
     /// whatever reason. A stream with a status other than 200 is never refused: it takes a place
@@ -372,7 +372,7 @@ impl<M> SseLayer<M> {
     /// SDKs send `Accept: application/json` and expect a stream.
     ///
     /// A request without `Accept` accepts anything. If several media ranges match, the most
-    /// specific one decides. A service that returns a bare stream is then [not
+    /// specific one decides. If the answer is `406`, a service that returns a bare stream is [not
     /// called](Refusal#what-is-refused).
     ///
     /// ```
@@ -408,7 +408,7 @@ impl<M> SseLayer<M> {
     }
 
     /// Calls a closure with a [`CloseReport`] exactly once for each stream that was opened,
-    /// whatever ended it. The source has then been dropped, and its place in
+    /// whatever ended it. By then, the source has been dropped, and the stream's place in
     /// [`max_streams`](Self::max_streams) is free. A bare stream counts as opened even if the
     /// client disconnects before the response head is known.
     ///
@@ -441,9 +441,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions, which tells a
+    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It tells a
     /// handler's spawned tasks when the response ends. Off by default, because it costs five to
-    /// seven allocations for each request. Services that return a bare stream always get it.
+    /// seven allocations for each request. Services that return a bare stream always get one.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -475,9 +475,9 @@ impl<M> SseLayer<M> {
 
     /// Gives each stream a label, such as the path of its route. By default streams have no label.
     ///
-    /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each: the first 100
-    /// labels separately, and all further ones as `other`. Use few labels, and no text that clients
-    /// choose.
+    /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each label: of the
+    /// first 100 labels separately, and of all further ones as `other`. Use few labels, and no text
+    /// that clients choose.
     ///
     /// The closure is called when a request arrives, so it must be cheap and must not block. A
     /// panic is caught and logged, and the stream has no label. With axum, add the layer with

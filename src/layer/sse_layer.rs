@@ -66,9 +66,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///   [`timings`](Self::timings), [`label`](Self::label),
 ///   [`track_disconnects`](Self::track_disconnects)
 ///
-/// [`StreamOptions`](crate::StreamOptions) in the extensions of a request or a response override
-/// these options. Only three options are on by default: the heartbeat, the header `incremental` and
-/// the reconnection time of an [`EventSource`](crate::guide::clients#how-clients-reconnect).
+/// [`StreamOptions`](crate::StreamOptions) of a request or a response can override some of these
+/// options. Only three are on by default: the heartbeat, the header `incremental` and the
+/// reconnection time of an [`EventSource`](crate::guide::clients#how-clients-reconnect).
 ///
 /// # Services that return a bare stream
 ///
@@ -105,9 +105,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # Panics
 ///
-/// Event streams need a tokio runtime with its timer enabled, as `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do. Otherwise, the body panics
-/// when it needs the timer: by default for its heartbeat, when it first waits for the source.
+/// Event streams need a tokio runtime whose timer is enabled, for example by `#[tokio::main]` or
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time). Otherwise, the body panics when
+/// it needs the timer. By default, the heartbeat needs it when the body first waits for the source.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]

@@ -54,8 +54,8 @@ use crate::event::{Encoded, Event};
 ///   order.
 ///
 /// The `without_…` methods turn off an option that is on by default, or that was set before. Zero
-/// bytes of [`padding`](Self::padding) turn padding off. You can't turn off the other options: a
-/// route that must not have one needs its own layer.
+/// bytes of [`padding`](Self::padding) turn padding off. The other options of this type can't be
+/// turned off: a route that must not have one needs its own layer.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -153,7 +153,7 @@ impl StreamOptions {
     /// has it. In the [options of a layer](crate::SseLayer::options), that's every stream, even
     /// later ones.
     ///
-    /// You might use `take_until` on the source instead. That's a clean end: the
+    /// You might expect the same of `take_until` on the source. But that's a clean end: the
     /// [terminator](Self::terminator) follows, and half an answer looks complete.
     ///
     /// ```

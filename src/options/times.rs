@@ -14,7 +14,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// - A comment fits between two lines of an event. A heartbeat that is an [event](Self::event)
 ///   doesn't, so mid-event the comment is sent instead. Mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
-/// - No empty line follows the comment, because several clients would take it for an empty event.
+/// - No empty line follows the comment, because several clients would return an empty event.
 /// - A comment within an event has the line ending of the event's previous line. All other lines
 ///   that the layer or a [filter](crate::filter) inserts end in LF.
 ///
@@ -133,8 +133,8 @@ impl Retry {
     }
 
     /// Creates a reconnection time in whole milliseconds that is drawn at random for each
-    /// connection, from `min` to `max` inclusive. A bound above 2³¹−1 (24.8 days) is cut to this
-    /// maximum.
+    /// connection, from `min` to `max` inclusive. A bound above 2³¹−1 milliseconds (24.8 days) is
+    /// cut to this maximum.
     ///
     /// # Panics
     ///
@@ -180,7 +180,7 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 /// A stream that has reached this age ends between two events, and its client has to reconnect.
 /// Whether the body ends cleanly or fails [depends on the
 /// client](crate::guide::clients#how-clients-reconnect). The answer to a call (anything but a
-/// `GET`) may take up to 30 more seconds ([`grace`](Self::grace)).
+/// `GET`) may continue for a [grace period](Self::grace), by default 30 seconds.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
 /// always fails. If the [client doesn't
@@ -272,7 +272,7 @@ impl From<Duration> for MaxAge {
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. The layer then adds only the `retry` line, or nothing mid-line. A stream with a
 /// content coding fails with nothing added. Before any failure, the layer
-/// [waits](crate::guide::errors#timing) until the server has sent what it added.
+/// [waits](crate::guide::errors#timing) up to about a second for the server to send these lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
@@ -330,7 +330,7 @@ impl Drain {
         Self::new(When::SpreadOver(window))
     }
 
-    /// Lets each stream end by itself, for at most `grace`.
+    /// Gives each stream up to `grace` to end by itself.
     ///
     /// Set it on [responses](crate::StreamOptions::drain) that end by themselves, such as a
     /// language model's answers. On a layer, it would keep a hub's streams open for the whole of
