@@ -22,9 +22,9 @@ pub struct EventRef<'a> {
 
 impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it. If this line is a
-    /// CRLF that two chunks of the stream share, the bytes end with its CR. The copies of
-    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF, except
-    /// after a line that ends in CR alone. Nothing else depends on the chunks.
+    /// CRLF that is split between two chunks of the stream, the bytes end with its CR. The copies
+    /// of [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF, but
+    /// not if the line before ends in CR alone. Nothing else depends on the chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -82,7 +82,7 @@ impl<'a> EventRef<'a> {
     }
 
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds. A
-    /// `retry` line before its other fields is not a part of the event, but
+    /// `retry` line before the event's other fields is not a part of it, but a
     /// [`Piece::Between`](super::Piece::Between).
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
@@ -106,8 +106,8 @@ impl<'a> EventRef<'a> {
     }
 
     /// Copies the event into an `Encoded`, which you can send. If the event isn't
-    /// [terminated](Self::is_terminated), an empty line is added. An LF is added to the CR of an
-    /// incomplete CRLF at the end, with [one exception](Self::raw).
+    /// [terminated](Self::is_terminated), an empty line is added. If it ends with the CR of a split
+    /// CRLF, the LF is added, with [one exception](Self::raw).
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {

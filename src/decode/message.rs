@@ -35,15 +35,16 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// );
 /// ```
 ///
-/// Clients decode this event to the same name, data, last event id and reconnection time. The bytes
-/// can differ from the original event's:
+/// Clients decode this event to the same name, data, last event id and reconnection time, with
+/// three exceptions:
 ///
-/// - If `event` is `message` or empty, there's no `event` field.
-/// - A `last_event_id` becomes an `id` field, even if the source sent it with an earlier event. If
-///   the stream [cleared](MessageId) the id, the field is empty.
-/// - Clients decode a CR or CRLF in `data` as a line feed.
+/// - A CR or CRLF in `data` arrives as a line feed.
 /// - In `event`, U+FFFD replaces line breaks and U+0000.
 /// - A `last_event_id` with a line break or U+0000 is omitted.
+///
+/// The bytes can differ from the original event's. If `event` is `message` or empty, there's no
+/// `event` field. A `last_event_id` becomes an `id` field, even if the source sent it with an
+/// earlier event. If the stream [cleared](MessageId) the id, the field is empty.
 ///
 /// A [hub](crate::hub) assigns ids itself, and rejects an event that has one. Set `last_event_id`
 /// to `MessageId::default()` before you publish a message.

@@ -45,8 +45,8 @@ pin_project! {
     ///
     /// The stream doesn't reconnect. Your program can, with [`last_event_id`](Self::last_event_id)
     /// and [`retry`](Self::retry), as the example
-    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) does. The stream
-    /// keeps one frame of the body, and what its [decoder](Decoder#memory) keeps.
+    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) does. In memory,
+    /// the stream keeps one frame of the body, and what its [decoder](Decoder#memory) keeps.
     ///
     /// # Cancel safety
     ///
@@ -121,8 +121,8 @@ impl<B: Body> MessageStream<B> {
     /// [kind](std::io::Error::kind) is [`TimedOut`](std::io::ErrorKind::TimedOut), and ends.
     /// There's no limit by default.
     ///
-    /// Heartbeats and other comments are bytes too, so set several times the upstream's heartbeat
-    /// interval. The wait begins only when you poll, so a slow reader doesn't fail.
+    /// Heartbeats and other comments are bytes too, so choose a limit of several heartbeat
+    /// intervals. The wait begins only when you poll, so a slow reader doesn't fail.
     ///
     /// # Panics
     ///

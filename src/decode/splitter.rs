@@ -32,8 +32,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// ```
 ///
 /// An event begins with the first field line that is not a `retry` line, and ends with the next
-/// empty line. Comments and `retry` lines in between belong to it. If the last byte of the empty
-/// line is a CR, the splitter doesn't wait for an LF. A block with an id or a name but no data is
+/// empty line. Comments and `retry` lines in between belong to it. If a chunk ends with the CR of
+/// the empty line, the splitter doesn't wait for an LF. A block with an id or a name but no data is
 /// an event too, because some clients dispatch it.
 ///
 /// The splitter keeps only an incomplete event or `retry` line, of at most
@@ -137,7 +137,7 @@ impl EventSplitter {
     /// # Errors
     ///
     /// Returns [`EventTooLarge`] once for each event or `retry` line that exceeds the
-    /// [limit](Self::max_event_size). Further calls return it in parts, as [`Piece::Oversized`].
+    /// [limit](Self::max_event_size). Further calls return its bytes, as [`Piece::Oversized`].
     #[inline]
     pub fn next<'a, 'b: 'a>(
         &'a mut self,

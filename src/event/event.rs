@@ -25,7 +25,7 @@ use crate::error::Sealed;
 /// ```
 ///
 /// Text converts into an event with this data: a `String` is moved, and a `&str` copied.
-/// [`from_static`](Self::from_static) copies nothing. Events are equal if their bytes are.
+/// [`from_static`](Self::from_static) copies nothing. Events are equal if their encoded bytes are.
 ///
 /// # How clients treat an event
 ///
@@ -131,8 +131,8 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `retry` field: how long the client waits before it reconnects, until it receives
-    /// another one. To start every stream with one, use
+    /// Sets the `retry` field: how long the client waits before it reconnects. The client keeps
+    /// this time until it receives another one. To start every stream with a `retry` field, use
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
     /// The time is written in whole milliseconds, rounded down. Node's clients reconnect at once if

@@ -61,7 +61,7 @@ impl<M> SseLayer<M> {
 
     /// Starts every stream with a comment line of `bytes` bytes, including the line feed, for
     /// proxies and old browsers that hold back the first 2 KiB of a response. The shortest line has
-    /// 2 bytes, even if `bytes` is 1. The default is zero. With a content coding, there's no padding.
+    /// 2 bytes, even if `bytes` is 1. The default is zero. In a content coding, none is sent.
     ///
     /// # Panics
     ///
