@@ -12,14 +12,15 @@ use crate::{Identity, tasks::lock};
 ///
 /// The follower (the task of [`follow`](crate::follow)) opens the gate once it has caught up with
 /// the log and [marked](crate::Log::mark) the losses that it found. The gate shuts when the
-/// connection to the log breaks. `C` is what publishers need, such as a connection.
+/// connection to the log breaks, or when a loss must be marked. `C` is what publishers need, such
+/// as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
     ledger: Mutex<Ledger>,
 }
 
-/// A period in which a [`Gate`] is open, until the publishers' connection breaks.
+/// A period in which a [`Gate`] is open.
 #[derive(Clone, Debug)]
 pub struct Session<C> {
     number: u64,

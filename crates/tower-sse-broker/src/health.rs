@@ -6,7 +6,6 @@ use std::{error::Error, io, iter};
 use crate::tasks::lock;
 
 /// The state of a process's connection to a log, for probes and metrics. Clones share it.
-///
 #[derive(Clone, Debug)]
 pub struct Health<E> {
     state: Arc<HealthState<E>>,

@@ -72,8 +72,8 @@
 //! reports the loss before that event.
 //!
 //! If all processes have lost events, the follower ends the session, connects again, and adds a
-//! [mark](Log::mark) before this process publishes again. An acknowledged event without an entry of
-//! its number and fingerprint is also lost for all processes.
+//! [mark](Log::mark) before this process publishes again. An acknowledged event is also lost for
+//! all processes if no entry has its number and fingerprint.
 //!
 //! In these cases, a process may not notice a loss:
 //!

@@ -37,8 +37,8 @@ pub trait LogEntry: Send + 'static {
     /// acknowledgements, and for some entries at other times.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry written directly before this one, if known. If the follower
-    /// has read another number last, entries were removed in between. The default is `None`.
+    /// Returns the number of the entry written directly before this one, if known. If it is not the
+    /// last one that the follower has read, entries were removed in between. The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -135,8 +135,8 @@ pub trait Log: Send + Sized + 'static {
     const SKIPS: bool = false;
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
-    /// earlier entries may be lost. Clients that first connect after that receive no gap. This may
-    /// also mark other losses, for example if the log ends before `known.newest`.
+    /// earlier entries may be lost. Clients that first connect after the mark receive no gap. The
+    /// method may also mark other losses, for example if the log ends before `known.newest`.
     fn open(
         &mut self,
         known: Known,
@@ -164,10 +164,10 @@ pub trait Log: Send + Sized + 'static {
         number: u64,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Returns whether the entries that are missing at the beginning of the log, or all of its
-    /// entries, were certainly trimmed. Otherwise, an older state without them may have replaced
-    /// the log. The default is `true`, which is wrong only if an older state replaced the log and
-    /// was then trimmed: [`has_up_to`](Self::has_up_to) detects one that was not trimmed.
+    /// Returns whether the entries that are missing at the beginning of the log, or all entries of
+    /// an empty log, were certainly trimmed. Otherwise, an older state without them may have
+    /// replaced the log. The default is `true`, which is wrong only if an older state replaced the
+    /// log and was then trimmed: [`has_up_to`](Self::has_up_to) detects one that was not trimmed.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -177,7 +177,7 @@ pub trait Log: Send + Sized + 'static {
 
     /// Adds a mark for the loss of the entry `known.lost`, unless the log already has a mark after
     /// it. The mark's number must be above `known.newest`, `known.lost`, and all numbers in the
-    /// log. Returns the mark's identity, if one was added and it is known.
+    /// log. Returns the mark's identity, if a mark was added and its identity is known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
@@ -192,8 +192,8 @@ pub trait Log: Send + Sized + 'static {
         last: Identity,
     ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
 
-    /// Waits until the log may have new entries, or until [`upkeep`](Self::upkeep) may be due,
-    /// which is called only after this wait.
+    /// Waits until the log may have new entries, or until [`upkeep`](Self::upkeep) may be due. The
+    /// follower calls `upkeep` only after this wait.
     fn wait(
         &mut self,
         session: &mut Self::Session,
@@ -221,8 +221,9 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns the first entry whose number is `from` or higher, if any, without reading its
     /// content. If its identity is [unread](Identity::unread), and it is the newest entry in the
-    /// log, adds another one after it, from which the follower can continue. Only called if
-    /// [`SKIPS`](Self::SKIPS) is `true`.
+    /// log, adds another one after it, from which the follower can continue. Called only if
+    /// [`SKIPS`](Self::SKIPS) is `true`, or if [`newest_before`](Self::newest_before) returns an
+    /// unread identity.
     fn skip(
         &mut self,
         _session: &mut Self::Session,
@@ -237,10 +238,10 @@ pub trait Log: Send + Sized + 'static {
     /// Returns whether `error` says that the server did not answer in time.
     fn is_timeout(error: &Self::Error) -> bool;
 
-    /// Returns whether `error` says that the entries may be too large for the link. After three
-    /// such errors in a row, the follower skips an entry. The default is
-    /// [`is_timeout`](Self::is_timeout). Return `false` if you know that no byte has arrived,
-    /// because the server is then slow, not the link.
+    /// Returns whether a [timeout](Self::is_timeout) can mean that the entries are too large for
+    /// the link. After three such errors in a row, the follower skips an entry if
+    /// [`SKIPS`](Self::SKIPS) is `true`. By default, every timeout counts. Return `false` if you
+    /// know that no byte has arrived, because the server is then slow, not the link.
     fn is_too_large(error: &Self::Error) -> bool {
         Self::is_timeout(error)
     }

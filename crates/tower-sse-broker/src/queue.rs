@@ -13,11 +13,11 @@ const MAX_EVENTS: usize = 1000;
 /// The size of the events at which a batch is full, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// A queue that publishes events in batches. While a batch is committed, new events wait for the
-/// next one, so thousands of events can be published at the same time even if commits are slow.
+/// A queue that publishes events in batches. While a batch is being committed, new events wait for
+/// the next one, so thousands of events can be published at the same time even if commits are slow.
 ///
 /// An event's publisher waits until the event is committed or a deadline has passed. At the
-/// deadline, it removes an event that is still in the queue. Even while no batch can be sent, the
+/// deadline, an event that is still in the queue is removed. Even while no batch can be sent, the
 /// queue therefore has at most one event for each waiting publisher.
 #[derive(Debug, Default)]
 pub struct Queue {

@@ -101,7 +101,7 @@
 //!   paused. The thread is blocked while events are published, so the hub's broker falls behind.
 //! - Each scene gets its own world, which is dropped afterwards. Worlds can share a server if their
 //!   logs have unique names, for example with a counter and the process id.
-//! - Without sockets, pause tokio's clock (`start_paused`), and the test takes no time.
+//! - If your broker uses no sockets, pause tokio's clock (`start_paused`): the test is then fast.
 //!
 //! # What the scenes cannot find
 //!
@@ -119,7 +119,7 @@
 //!   scenes call `trim` only after connected clients have received all events, and then check the
 //!   clients of a new process.
 //! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
-//!   count only tasks, and only notice if as many are left as hubs were dropped.
+//!   count only tasks, and notice only if at least as many are left as hubs were dropped.
 //! - A limit that no scene reaches: 5,000 events published at the same time, 1,000 during a break,
 //!   a history of 5,000 events, 4 KiB for topics, event names and comments, or 40 events of 60 kB
 //!   at the same time.
@@ -136,7 +136,7 @@
 //!
 //! - Its `start` runs the test program again, with [`current_exe`](std::env::current_exe).
 //!   Environment variables tell the child that it is one, which log to open, and how old the
-//!   history is ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
+//!   history may be ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
 //! - The child runs your code, which must reach the feed through a trait of your own. In the child,
 //!   this trait writes a line to standard output for each event, for each loss, and when the
 //!   history is loaded. The broker in the test feeds its hub from these lines.
