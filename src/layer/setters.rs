@@ -274,8 +274,8 @@ impl<M> SseLayer<M> {
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
     /// Ends open streams once the token is cancelled, as [`drain`](Self::drain) says, and
-    /// [refuses](Self::refusal) new ones. A call (anything but a `GET`) that arrived earlier is
-    /// still answered.
+    /// [refuses](Self::refusal) new ones. A call (anything but a `GET`) that arrived earlier isn't
+    /// refused.
     ///
     /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
     /// of axum or hyper waits for each open stream. Give that shutdown a deadline too: the token

@@ -5,7 +5,7 @@ use tower_sse::BoxError;
 
 use crate::{tasks::caught, with_sources};
 
-/// A user and a password for a server, as the closure of a [`CredentialsProvider`] returns them.
+/// A user and a password for a server, returned by a closure of the program.
 #[derive(Clone)]
 pub struct Credentials {
     user: String,
