@@ -9,7 +9,7 @@
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
-//! | [`Stopped`]: the source stopped for good | runs | bodies | a cause of an error |
+//! | [`Stopped`]: the source stopped for good | early heads, runs | bodies | a cause of an error |
 //! | [`Interrupted`]: the answer is incomplete for good | runs | layers | a cause of an error |
 //! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if` | a cause of an error |
 //! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
@@ -24,11 +24,12 @@ use slab::Slab;
 use tokio::task::coop;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::connection::{Client, CloseReason};
 use crate::event::{Event, EventId};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{Runtimes, drop_waker, wake_all};
-use crate::{BoxError, connection::Client, error::causes, stats::Stats};
+use crate::{BoxError, error::causes, stats::Stats};
 
 /// A slot for an outer layer's shutdown, which it fills before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
@@ -268,14 +269,16 @@ pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }
 
-/// The cause of an error with which a source stops its stream for good. The layer ends the stream
-/// cleanly, without a terminator or `on_error`, so its client doesn't reconnect.
+/// The cause of an error with which a source stops its stream for good, and the reason to report.
+/// The layer ends the stream cleanly, without a terminator or `on_error`, so its client doesn't
+/// reconnect.
 #[derive(Debug)]
-pub(crate) struct Stopped;
+pub(crate) struct Stopped(pub(crate) CloseReason);
 
 impl Stopped {
-    pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
-        causes(error).any(<dyn Error>::is::<Self>)
+    /// Returns the reason if an error has this cause.
+    pub(crate) fn reason_of(error: &(dyn Error + 'static)) -> Option<CloseReason> {
+        causes(error).find_map(<dyn Error>::downcast_ref).map(|Self(reason)| *reason)
     }
 }
 

@@ -498,8 +498,11 @@ impl<B> EventStream<'_, B> {
         let this = self.state();
         // A run takes a clean end for the end of the answer.
         let is_recorded = is_within_recorder();
-        if Stopped::is_cause_of(&*error) && this.boundary.between_events() && !is_recorded {
-            self.begin_ending(LastFrames::clean(CloseReason::Cancelled, Bytes::new()));
+        if let Some(reason) = Stopped::reason_of(&*error)
+            && this.boundary.between_events()
+            && !is_recorded
+        {
+            self.begin_ending(LastFrames::clean(reason, Bytes::new()));
             return;
         }
         let is_cancellation = this.options.is_cancellation(&error);

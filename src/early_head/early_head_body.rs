@@ -10,8 +10,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::{LateResponse, late_response::LateEvent};
 use crate::signals::{EarlyHead, Handled, Stopped};
-use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget};
-use crate::{event::Encoded, headers};
+use crate::{BoxError, body::warn_without_layer, callback::catch_panic, connection::CloseReason};
+use crate::{coop::CoopBudget, event::Encoded, headers};
 
 pin_project! {
     /// The body of an [`EarlyHeadService`](super::EarlyHeadService)'s responses. After an early
@@ -145,7 +145,8 @@ where
                     if !matches!(polled, Some(Ok(_))) {
                         self.set(Kind::Over);
                     }
-                    return Poll::Ready(if stops { Some(Err(Box::new(Stopped))) } else { polled });
+                    let stopped = || Some(Err(Stopped(CloseReason::Ended).into()));
+                    return Poll::Ready(if stops { stopped() } else { polled });
                 }
                 KindProj::Collecting { body, late } => {
                     let last = match ready!(body.poll_frame(cx)) {
@@ -172,7 +173,7 @@ where
                 }
                 KindProj::Stopping => {
                     self.set(Kind::Over);
-                    return Poll::Ready(Some(Err(Box::new(Stopped))));
+                    return Poll::Ready(Some(Err(Stopped(CloseReason::Failed).into())));
                 }
                 KindProj::Over => return Poll::Ready(None),
             }

@@ -213,7 +213,7 @@ impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match (self.recorded(), self.outcome()?) {
             // `SseLayer` ends such a stream cleanly.
-            (_, Outcome::Cancelled) => Some(&Stopped),
+            (_, Outcome::Cancelled) => Some(&Stopped(CloseReason::Cancelled)),
             // `SseLayer::on_error` finds the error of the run by it.
             (Some(recorded), _) => Some(recorded),
             // `SseLayer` tells an `EventSource`.

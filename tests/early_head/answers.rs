@@ -164,10 +164,12 @@ async fn late_event_takes_the_place_of_the_response() {
 
 #[tokio::test(start_paused = true)]
 async fn event_of_a_late_error_has_no_terminator() {
-    let layer = SseLayer::new().terminator("[DONE]").without_heartbeat();
+    let reports = Reports::default();
+    let layer = reports.observe(SseLayer::new().terminator("[DONE]").without_heartbeat());
     let app = slow(LATE, || TOO_MANY).layer(early().late_event(|_| Some("late".into())));
     let expected = (":\ndata: late\n\n".into(), None);
     assert_eq!(receive(&app.layer(layer), Requester::Post).await, expected);
+    assert_eq!(reports.take(), [CloseReason::Failed]);
 }
 
 #[tokio::test(start_paused = true)]

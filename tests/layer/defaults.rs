@@ -32,7 +32,6 @@ fn reconnection_times_are_those_of_the_pages() {
     let (min, max) = pages.range(&[
         "The reconnection time is drawn from {}, because",
         "it is drawn from {}, except for calls",
-        "its reconnection time is {}, except for calls",
     ]);
     let later = Retry::between(min, max);
     let refusal = format!("{:?}", Refusal::too_many_requests());
