@@ -59,7 +59,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let newest = rng.u8(..4);
     let entries = if rng.bool() { String::new() } else { rng.u8(..5).to_string() };
     let (stream, live) = (format!("k:{epoch}"), format!("ctl:{process}"));
-    let (script, keys, arguments) = match rng.u8(..19) {
+    let (script, keys, arguments) = match rng.u8(..20) {
         0..3 => {
             let epoch = if rng.u8(..3) == 0 { "" } else { epoch };
             let arguments = format!("{epoch}|{process}|8000|60000|{is_new}|all|ctl:");
@@ -82,7 +82,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
                 "{epoch}|{mode}|{outcome}|why|{newest}|{entries}|{process}|60000|{is_new}|ch|ctl:\
                  |{lines}"
             );
-            (script!("end.lua"), vec!["k", &stream], arguments)
+            (script!("end.lua"), vec!["k", &stream, &live], arguments)
         }
         10..12 => {
             let watch = if flag == 1 { 6000 } else { 0 };
@@ -101,10 +101,17 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         }
         14 => {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];
-            let arguments = format!("s{is_new}|{earlier}|8000|all|{process}|60000|ctl:|{flag}");
+            let arguments = format!("s{is_new}|{earlier}|8000|all|{process}|60000|{flag}");
             return evaluate(script!("join.lua"), &["data", "processes", &live], &arguments);
         }
         15 => {
+            return evaluate(
+                script!("live_runs.lua"),
+                &[&live, "processes"],
+                &format!("{process}|8000"),
+            );
+        }
+        16 => {
             let from = if newest == 0 { "-".to_owned() } else { format!("{newest}-0") };
             let (bytes, most) = (rng.u8(..8), rng.u8(1..4));
             (script!("load.lua"), vec![&*stream], format!("{from}|{bytes}|{most}|{newest}"))

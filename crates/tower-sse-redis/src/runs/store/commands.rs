@@ -59,8 +59,7 @@ impl Encoder<'_> {
             Command::Trim(trim) => self.trim(trim),
             Command::End(end) => self.end(end),
             Command::Check(_) => self.check(part),
-            // Neither needs a script.
-            Command::LiveRuns(process) => cmd("HKEYS").arg(keys.control(process)).clone(),
+            Command::LiveRuns(process) => self.live_runs(process),
             Command::Reported(process, run) => {
                 cmd("HDEL").arg(keys.control(process)).arg(keys.stream(run)).clone()
             }
@@ -76,8 +75,15 @@ impl Encoder<'_> {
         let mut command = self.call(Script::Join, &joined);
         command.arg(server).arg(earlier.unwrap_or_default());
         command.arg(whole_milliseconds(self.scope.lease)).arg(keys.everyone());
-        command.arg(process.as_str()).arg(whole_milliseconds(*kept_for));
-        command.arg(keys.control_prefix()).arg(looks);
+        command.arg(process.as_str()).arg(whole_milliseconds(*kept_for)).arg(looks);
+        command
+    }
+
+    fn live_runs(&self, process: &ProcessId) -> Cmd {
+        let Scope { keys, lease, .. } = self.scope;
+        let names = [keys.control(process), keys.processes()];
+        let mut command = self.call(Script::LiveRuns, &names);
+        command.arg(process.as_str()).arg(whole_milliseconds(*lease));
         command
     }
 
@@ -185,7 +191,8 @@ impl Encoder<'_> {
             _ => (None, 0, None),
         };
         let Scope { keys, process, kept_for, .. } = self.scope;
-        let mut command = self.call(Script::End, &self.keys_of(run));
+        let [claim, stream] = self.keys_of(run);
+        let mut command = self.call(Script::End, &[claim, stream, keys.control(process)]);
         command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
         command.arg(newest).arg(optional(entries)).arg(process.as_str());
         command.arg(whole_milliseconds(*kept_for)).arg(self.is_new);
@@ -380,11 +387,12 @@ pub(super) enum Script {
     Check,
     Renew,
     Join,
+    LiveRuns,
     Load,
 }
 
 /// The texts of all scripts, in the order of the variants of [`Script`].
-pub(super) const TEXTS: [&str; 9] = [
+pub(super) const TEXTS: [&str; 10] = [
     script!(" flags=allow-oom", "claim.lua"), // Look
     script!("", "claim.lua"),                 // Claim
     script!("", "replace.lua"),
@@ -397,6 +405,7 @@ pub(super) const TEXTS: [&str; 9] = [
         include_str!("lua/renew.lua")
     ),
     script!(" flags=allow-oom", "join.lua"),
+    script!(" flags=allow-oom", "live_runs.lua"),
     concat!("#!lua flags=allow-oom\n", include_str!("lua/load.lua")),
 ];
 

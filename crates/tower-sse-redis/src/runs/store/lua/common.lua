@@ -88,8 +88,8 @@ end
 
 -- Removes a run from those that another process reports if the owner dies. Without the permission,
 -- that process finds that the run has ended.
-local function remove_live(control, claim, stream)
-  redis.pcall('HDEL', control .. tostring(claim.process), stream)
+local function remove_live(live, stream)
+  redis.pcall('HDEL', live, stream)
 end
 
 -- Tells the owner of a run that another run has taken its key, so that the owner deletes its stream.

@@ -1,6 +1,6 @@
 -- Ends a run.
 --
--- KEYS: claim, stream
+-- KEYS: claim, stream, live runs of the process
 -- ARGV: epoch, mode, outcome, message, newest event, expected number of entries (empty: unknown),
 --       process, ttl, is the connection new, channel, prefix of the channels of processes,
 --       `cancel`: lines of an event to add before the end (or nothing)
@@ -41,6 +41,8 @@ if mode == 'forget' or mode == 'discard' then
   if is_ours and (claim.is_live or mode == 'discard') then return { 'running' } end
   if is_ours then redis.call('DEL', key) end
   redis.call('DEL', stream)
+  -- The process that has replaced the run does not know its owner.
+  remove_live(KEYS[3], stream)
   return { 'ended', 'forgotten', 0 }
 end
 if not claim then return { 'gone' } end
@@ -90,7 +92,7 @@ elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   keep(key, 2 * claim.lease)
   redis.call('HSET', key, 's', 'void', 'b', ended_by)
   redis.call('PUBLISH', channel, 'v')
-  remove_live(control, claim, stream)
+  remove_live(KEYS[3], stream)
   return { 'ended', 'void', 0 }
 end
 
@@ -101,5 +103,5 @@ redis.call('HSET', key, 's', outcome, 'b', ended_by)
 publish_end(channel, newest, outcome, message)
 if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
 if ended_by == buried_by then return { 'buried', claim.process, newest } end
-remove_live(control, claim, stream)
+remove_live(KEYS[3], stream)
 return { 'ended', outcome, newest }

@@ -3,14 +3,13 @@
 --
 -- KEYS: data, processes, live runs of the process
 -- ARGV: id of the server, id of the server that the process used last (empty: none), lease, channel
---       of all processes, process, ttl, prefix of the live runs of processes, whether the process
---       looks after the runs of others
+--       of all processes, process, ttl, whether the process looks after the runs of others
 --
--- joined process ...                the processes whose runs this process now looks after: they have
---                                   not called the script for most of a lease. No other process looks
---                                   after them for three leases
+-- joined process ...                the processes whose runs this process now looks after, if they
+--                                   have any: they have not called the script for most of a lease.
+--                                   No other process looks after them for three leases
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local processes, process, ttl, live = KEYS[2], ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local processes, process, ttl = KEYS[2], ARGV[5], tonumber(ARGV[6])
 
 local f = redis.call('HMGET', data, 'u', 'r')
 local is_first = earlier == ''
@@ -32,15 +31,11 @@ keep(KEYS[3], ttl)
 redis.call('HSET', processes, process, now + math.floor(lease * 3 / 4))
 keep(processes, ttl)
 local reply, names = { 'joined' }, redis.pcall('HKEYS', processes)
-if ARGV[8] ~= '1' or names.err then return reply end
+if ARGV[7] ~= '1' or names.err then return reply end
 for _, name in ipairs(names) do
   if tonumber(redis.call('HGET', processes, name)) < now then
-    if #redis.call('HKEYS', live .. name) == 0 then
-      redis.call('HDEL', processes, name)
-    else
-      redis.call('HSET', processes, name, now + 3 * lease)
-      reply[#reply + 1] = name
-    end
+    redis.call('HSET', processes, name, now + 3 * lease)
+    reply[#reply + 1] = name
   end
 end
 return reply

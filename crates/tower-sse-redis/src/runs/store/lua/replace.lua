@@ -28,7 +28,6 @@ if is_cancelled then
   keep(stream, math.max(ttl, MIN_TTL))
 end
 create_claim(key, epoch, process, lease, ttl, KEYS[3])
-if claim.is_live then remove_live(control, claim, stream) end
 if is_cancelled then publish_end(channel, newest, 'cancelled', '') end
 publish_replacement(control, claim)
 return { 'new' }

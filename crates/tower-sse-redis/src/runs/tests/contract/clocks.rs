@@ -42,7 +42,7 @@ impl Redis {
     async fn join(&self, server: &str, earlier: &str) {
         let lease = LEASE_MS.to_string();
         let keys = [DATA, "app:run:processes", "app:run:ctl@0:p"];
-        let arguments = [server, earlier, &lease, EVERYONE, "p", "60000", CONTROL, "1"];
+        let arguments = [server, earlier, &lease, EVERYONE, "p", "60000", "1"];
         assert_eq!(self.call(JOIN, &keys, &arguments).await, "joined");
     }
 
