@@ -1,5 +1,6 @@
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::{relay::Relay, server::Server};
 
@@ -20,28 +21,51 @@ pub(crate) async fn as_one_server(server: &Server) -> Relay {
     disguise(server, |reply| reply.replace("_mode:cluster", "_mode:unknown")).await
 }
 
+/// Starts a port that replaces texts in commands and replies. The lengths of most of them precede
+/// them, so the other text is as long, except in an error.
+pub(crate) async fn replacing(
+    server: &Server,
+    texts: &'static [(&'static str, &'static str)],
+) -> Relay {
+    let change =
+        |text: &str| texts.iter().fold(text.to_owned(), |it, (from, to)| it.replace(from, to));
+    start(server, change, change).await
+}
+
 /// Starts a port that changes the replies of a server. Their lengths precede them, so `change` must
 /// keep them.
 async fn disguise(server: &Server, change: fn(&str) -> String) -> Relay {
-    Relay::start(server.port(), move |client: TcpStream, server: TcpStream| async move {
-        let (mut from_client, mut to_client) = client.into_split();
-        let (mut from_server, mut to_server) = server.into_split();
-        let passing = async {
-            let mut chunk = vec![0; 64 * 1024];
-            while let Ok(length @ 1..) = from_server.read(&mut chunk).await {
-                let changed = match std::str::from_utf8(&chunk[..length]) {
-                    Ok(reply) => change(reply).into_bytes(),
-                    Err(_) => chunk[..length].to_vec(),
-                };
-                if to_client.write_all(&changed).await.is_err() {
-                    return;
-                }
+    start(server, str::to_owned, change).await
+}
+
+async fn start(
+    server: &Server,
+    change_commands: impl Fn(&str) -> String + Clone + Send + 'static,
+    change_replies: impl Fn(&str) -> String + Clone + Send + 'static,
+) -> Relay {
+    Relay::start(server.port(), move |client: TcpStream, server: TcpStream| {
+        let changes = (change_commands.clone(), change_replies.clone());
+        async move {
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            tokio::select! {
+                () = pass(from_client, to_server, changes.0) => {}
+                () = pass(from_server, to_client, changes.1) => {}
             }
-        };
-        tokio::select! {
-            _ = copy(&mut from_client, &mut to_server) => {}
-            () = passing => {}
         }
     })
     .await
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, change: impl Fn(&str) -> String) {
+    let mut chunk = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut chunk).await {
+        let changed = match std::str::from_utf8(&chunk[..length]) {
+            Ok(text) => change(text).into_bytes(),
+            Err(_) => chunk[..length].to_vec(),
+        };
+        if to.write_all(&changed).await.is_err() {
+            return;
+        }
+    }
 }

@@ -26,6 +26,7 @@ mod outcomes;
 mod process;
 mod proxy;
 mod record;
+mod refused;
 #[path = "../../../tests/support/relay.rs"]
 mod relay;
 mod restarts;
@@ -68,7 +69,7 @@ use tower_sse_redis::{BrokerStats, Credentials, Error, ErrorKind, Health, Redis,
 
 use cluster::{Name, Sentinel};
 use credentials::start_run;
-use disguise::as_replica_of_valkey;
+use disguise::{as_replica_of_valkey, replacing};
 use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
 use load::load_until;
 use nodes::Nodes;

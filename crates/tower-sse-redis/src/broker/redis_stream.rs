@@ -61,6 +61,20 @@ impl RedisStream {
         Ok(())
     }
 
+    /// Sends commands that this process sends later, or only in scripts. They change nothing. Their
+    /// errors name what Redis refuses, and those of scripts need not.
+    pub(crate) async fn probe(&mut self) -> Result<(), Error> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XLEN").arg(&*self.key);
+        pipeline.cmd("XREVRANGE").arg(&*self.key).arg(0).arg(0).arg("COUNT").arg(1);
+        // Nothing follows the highest id, so this waits for a millisecond.
+        pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(1);
+        pipeline.arg("STREAMS").arg(&*self.key).arg(StreamId::MAX.to_string());
+        let replies = self.connection.send_packed_commands(&pipeline, 0, 3).await;
+        let replies = replies.and_then(|replies| Value::Array(replies).extract_error());
+        self.parse::<Value>(replies, "try the commands that hubs need").map(drop)
+    }
+
     /// Returns the current lineage.
     pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
         let mut command = cmd("INFO");

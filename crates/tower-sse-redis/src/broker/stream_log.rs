@@ -238,6 +238,9 @@ impl StreamLog {
         let Connections { connections, info } = self.connector.connect().await?;
         self.health.set_evicting(info.eviction == Eviction::All);
         let [mut reading, publishing] = connections;
+        if known.last == 0 {
+            reading.probe().await?;
+        }
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
         Ok(OpenedLog { reading, publishing, checked: None })
     }

@@ -35,7 +35,8 @@ impl ServerInfo {
         let info: InfoDict = from_redis_value(reply).map_err(unexpected)?;
         let field = |name| info.get::<String>(name);
         let Some(run_id) = field("run_id") else {
-            return Err(Error::new(ACTION, "unexpected reply from Redis"));
+            let reason = "INFO lacks `run_id`, which shows whether connections lead to one server";
+            return Err(Error::new(ACTION, reason));
         };
         let is_limited = field("maxmemory").is_some_and(|maximum| maximum != "0");
         let eviction = match field("maxmemory_policy").as_deref() {
@@ -109,8 +110,9 @@ impl FromRedisValue for Lineage {
         let info: String = from_redis_value(reply)?;
         let is_kept = |line: &&str| LINES.split(' ').any(|it| line.split(':').next() == Some(it));
         let mut lines: Vec<_> = info.lines().filter(is_kept).map(str::to_owned).collect();
-        // The client has sent commands, so a server without any counts proves nothing.
-        if !info.contains("cmdstat_") {
+        // A server that does not report all of these proves nothing. The client has sent commands,
+        // so there would be counts.
+        if !["run_id:", "master_replid:", "cmdstat_"].iter().all(|it| info.contains(it)) {
             lines.push(fastrand::u64(..).to_string());
         }
         Ok(Self(lines.join("\n")))
@@ -198,8 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn server_without_counts_of_commands_proves_nothing() {
-        let text = LINEAGE_INFO.split_once("# Commandstats").unwrap().0;
-        assert_ne!(lineage(text), lineage(text));
+    fn server_that_reports_too_little_proves_nothing() {
+        for missing in ["run_id:", "master_replid:", "cmdstat_"] {
+            let text = LINEAGE_INFO.replace(missing, "other:");
+            assert_ne!(lineage(&text), lineage(&text), "{missing}");
+        }
     }
 }

@@ -24,6 +24,26 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 const CHANNELS: usize = 512;
 
 const JOIN: &str = "join the processes that share runs";
+const PROBE: &str = "try the commands that runs need";
+const KILL: &str =
+    "close earlier connections by CLIENT KILL, without which their commands can run late";
+
+/// Commands that are sent later, or only in scripts, and their arguments behind a key. If the key is
+/// missing, they change nothing. Their errors name what Redis refuses, and those of scripts need not.
+const PROBES: [(&str, &str); 12] = [
+    ("DEL", ""),
+    ("HDEL", "a"),
+    ("HGET", "a"),
+    ("HKEYS", ""),
+    ("HMGET", "a"),
+    ("PEXPIRE", "1"),
+    ("PUBLISH", "a"),
+    ("XADD", "NOMKSTREAM 1-0 a b"),
+    ("XLEN", ""),
+    ("XRANGE", "- +"),
+    ("XREVRANGE", "+ -"),
+    ("XTRIM", "MINID 1-0"),
+];
 
 /// Three connections to one server: for commands, for pushes and for loads.
 pub(super) struct Session {
@@ -57,14 +77,18 @@ impl Session {
         let Connections { connections: [mut commands, pushes, loads], info } = connected;
         info.require_runs(endpoint.scope.keys.has_tag())?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
-        if let Some(previous) = previous.filter(|_| earlier == Some(&info.run_id)) {
-            // After this command, the server executes nothing more from the earlier connection.
-            let mut kill = cmd("CLIENT");
-            kill.arg("KILL").arg("ID").arg(previous.client);
-            _ = send::<Value>(&mut commands, &kill, "close an earlier connection to Redis").await;
-        }
-        let id = "identify the connection to Redis";
+        // After this command, the server executes nothing more that was sent over the earlier
+        // connection. Without one, the command shows that the server executes it.
+        let killed = previous.filter(|_| earlier == Some(&info.run_id));
+        let mut kill = cmd("CLIENT");
+        kill.arg("KILL").arg("ID").arg(killed.map_or(i64::MAX, |previous| previous.client));
+        send::<Value>(&mut commands, &kill, KILL).await?;
+        let id = "identify the connection to Redis, which CLIENT KILL closes later";
         let client = send(&mut commands, cmd("CLIENT").arg("ID"), id).await?;
+        if previous.is_none() {
+            let Scope { keys, process, .. } = &endpoint.scope;
+            probe(&mut commands, &keys.control(process)).await?;
+        }
         let hashes = load_scripts(&mut commands).await?;
         // A node of a cluster redirects this command if it no longer has the keys.
         if info.is_cluster || earlier != Some(&info.run_id) {
@@ -152,7 +176,9 @@ impl Session {
 
     pub(super) async fn unsubscribe(&self, channel: &str) {
         let mut connection = self.pushes.connection.clone();
-        if self.pushes.wait(connection.unsubscribe(channel)).await.is_err() {
+        let unsubscribed = self.pushes.wait(connection.unsubscribe(channel)).await;
+        // If the server refuses this, it sends what no client reads until the session ends.
+        if unsubscribed.is_err_and(|error| error.code().is_none()) {
             self.ended.cancel();
         }
     }
@@ -247,6 +273,24 @@ fn config(
         }
         Ok::<_, std::convert::Infallible>(())
     })
+}
+
+/// Sends the [`PROBES`] for a missing key, whose name is also that of a channel.
+async fn probe(connection: &mut MultiplexedConnection, key: &str) -> Result<(), Error> {
+    let mut pipeline = redis::pipe();
+    for (name, arguments) in PROBES {
+        pipeline.cmd(name).arg(key);
+        arguments.split_ascii_whitespace().for_each(|argument| _ = pipeline.arg(argument));
+    }
+    pipeline.cmd("TIME");
+    let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
+    let mut errors = match replies {
+        Ok(replies) => replies.into_iter().filter_map(|reply| reply.extract_error().err()),
+        Err(error) => return Err(Error::new(PROBE, error)),
+    };
+    // A process can start while Redis is out of memory.
+    let refused = errors.find(|error| error.code() != Some("OOM"));
+    refused.map_or(Ok(()), |error| Err(Error::new(PROBE, error)))
 }
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {

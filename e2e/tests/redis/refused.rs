@@ -1,0 +1,298 @@
+//! What a managed service can refuse: each row of the operator's page.
+
+use crate::*;
+
+const PAGE: &str = include_str!("../../../crates/tower-sse-redis/docs/running.md");
+
+/// What the tests below try, besides what lets connecting fail.
+const OTHERS: [&str; 12] = [
+    "XADD",
+    "XTRIM",
+    "MEMORY USAGE",
+    "CLIENT SETNAME",
+    "UNSUBSCRIBE",
+    "role",
+    "redis_mode",
+    "server_mode",
+    "master_replid",
+    "cmdstat_…",
+    "maxmemory",
+    "maxmemory_policy",
+];
+
+/// Returns the names in each row of the table, and the effects on hubs and on runs.
+fn rows() -> Vec<(Vec<&'static str>, [&'static str; 2])> {
+    let (_, section) = PAGE.split_once("# What a managed service can refuse").expect("a section");
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let rows = rows.map(|line| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let names = cells[0].split('`').skip(1).step_by(2).collect();
+        (names, [cells[1], cells[2]])
+    });
+    rows.collect()
+}
+
+/// Returns the commands whose lack lets connecting fail, for hubs (0) or runs (1).
+fn needed(column: usize) -> Vec<&'static str> {
+    let rows = rows().into_iter().filter(|(_, effects)| effects[column].starts_with("fails"));
+    let names = rows.flat_map(|(names, _)| names);
+    names.filter(|name| name.starts_with(|first: char| first.is_ascii_uppercase())).collect()
+}
+
+/// Returns the permission for a command.
+fn permission(command: &str) -> String {
+    format!("+{}", command.to_lowercase().replace(' ', "|"))
+}
+
+/// Returns the documented permissions of this user.
+fn documented(user: &str) -> Vec<&'static str> {
+    let prefix = format!("ACL SETUSER {user} on >password ");
+    let line = PAGE.lines().find_map(|line| line.strip_prefix(&*prefix));
+    line.expect("permissions").split(' ').collect()
+}
+
+/// Adds a user that lacks some of the documented permissions, and returns a URL with it.
+async fn lacking(server: &Server, user: &str, permissions: &[&str]) -> String {
+    let others = documented(user).into_iter().filter(|it| !permissions.contains(it));
+    let others = others.collect::<Vec<_>>().join(" ");
+    let command = format!("ACL SETUSER less reset on >password {others}");
+    assert_eq!(server.command::<String>(&command).await, "OK");
+    server.url().replace("//", "//less:password@")
+}
+
+async fn runs(url: &str) -> Result<Runs, Error> {
+    Runs::connect(Redis::open(url).unwrap().runs("app")).await
+}
+
+/// Connects a hub and runs, and returns both errors.
+async fn errors(url: &str) -> [String; 2] {
+    let hub = Hub::connect(patient(Redis::open(url).unwrap())).await.unwrap_err();
+    [hub.to_string(), runs(url).await.unwrap_err().to_string()]
+}
+
+#[test]
+fn each_permission_has_a_row_and_each_row_a_test() {
+    let rows = rows();
+    let names = || rows.iter().flat_map(|(names, _)| names);
+    let has_row = |it: &&str| names().any(|name| permission(name) == **it);
+    for user in ["app", "runs"] {
+        let permissions = documented(user);
+        let commands = permissions.iter().filter(|it| it.starts_with('+'));
+        let missing: Vec<_> = commands.filter(|it| !has_row(it)).collect();
+        assert_eq!(missing, [&""; 0], "of {user}");
+    }
+    let tested = [needed(0), needed(1), OTHERS.to_vec(), vec!["run_id"]].concat();
+    let untested: Vec<_> = names().filter(|name| !tested.contains(name)).collect();
+    assert_eq!(untested, [&""; 0]);
+}
+
+#[tokio::test]
+async fn hub_that_lacks_a_command_names_it_when_it_connects() {
+    let Some(server) = Server::start().await else { return };
+    for command in needed(0).into_iter().filter(|command| *command != "SELECT") {
+        let permission = permission(command);
+        let url = lacking(&server, "app", &[&permission]).await;
+        let error = Hub::connect(patient(Redis::open(&url).unwrap())).await.unwrap_err();
+        assert!(error.to_string().contains(&permission[1..]), "{command}: {error}");
+        assert_eq!(error.kind(), ErrorKind::NotPermitted, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn runs_that_lack_a_command_name_it_when_they_connect() {
+    let Some(server) = Server::start().await else { return };
+    // The newer protocol has no permission of its own.
+    let commands = needed(1).into_iter().filter(|command| !["SELECT", "HELLO"].contains(command));
+    for command in commands {
+        let permission = permission(command);
+        let error = runs(&lacking(&server, "runs", &[&permission]).await).await.unwrap_err();
+        let error = error.to_string();
+        // Redis 7.0 does not say which command of a script it refuses.
+        let is_hidden = command == "HSET" && error.contains("The user executing the script");
+        assert!(is_hidden || error.contains(&permission[1..]), "{command}: {error}");
+    }
+}
+
+/// As a service refuses a command, which has no users with permissions.
+#[tokio::test]
+async fn unknown_command_is_named_too() {
+    let Some(server) = Server::start().await else { return };
+    for (texts, name) in [
+        (&[("HELLO", "HELLX")][..], "HELLX"),
+        (&[("KILL", "KILX")], "CLIENT KILL"),
+        (&[("HKEYS", "HKEYX")], "HKEYX"),
+    ] {
+        let proxy = replacing(&server, texts).await;
+        let error = runs(&format!("redis://127.0.0.1:{}/", proxy.port)).await.unwrap_err();
+        assert!(error.to_string().contains(name), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn database_needs_a_permission() {
+    let Some(server) = Server::start().await else { return };
+    let user = "ACL SETUSER less on >password ~* &* +@all -select";
+    assert_eq!(server.command::<String>(user).await, "OK");
+    let url = server.url().replace("//", "//less:password@") + "3";
+    for error in errors(&url).await {
+        assert!(error.contains("select") || error.contains("database"), "{error}");
+    }
+}
+
+/// A proxy of several servers can report itself as a single one.
+#[tokio::test]
+async fn sharded_database_that_reports_one_server_needs_a_hash_tag() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = replacing(
+        &server,
+        &[
+            ("EVALSHA", "EVALSHX"),
+            ("-ERR unknown command 'EVALSHX'", "-CROSSSLOT Keys in request don't hash to one slot"),
+        ],
+    )
+    .await;
+    let error = runs(&format!("redis://127.0.0.1:{}/", proxy.port)).await.unwrap_err();
+    assert!(error.to_string().contains("needs a hash tag, such as `{app}`"), "{error}");
+}
+
+#[tokio::test]
+async fn hub_without_other_commands_does_less() {
+    let Some(server) = Server::start().await else { return };
+    let without = ["+client|setname", "+memory|usage", "+xadd", "+xtrim"];
+    let url = lacking(&server, "app", &without).await;
+    // The script that would create the stream may not add an entry.
+    let error = Hub::connect(patient(Redis::open(&url).unwrap())).await.unwrap_err();
+    assert!(error.to_string().contains("mark a loss"), "{error}");
+
+    let other = Process::connect(server.broker()).await;
+    let broker = || patient(Redis::open(&url).unwrap());
+    let mut process = Process::connect(broker()).await;
+    until(|| process.stats.log().is_some()).await;
+    assert_eq!(process.stats.log().unwrap().bytes, None);
+    _ = other.publish([0]).await;
+    process.reads([0]).await;
+    assert!(process.refusal().await.to_string().contains("xadd"));
+    let clients: String = server.command("CLIENT LIST").await;
+    let unnamed = clients.lines().filter(|client| client.contains(" user=less "));
+    assert!(unnamed.clone().count() == 2 && unnamed.clone().all(|it| it.contains(" name= ")));
+
+    let age = Duration::from_millis(10);
+    let builder = Hub::builder().retention(Retention::new().age(age));
+    let trimming = Process::connect_with(builder, broker().max_age(age)).await;
+    trimming.reports("survey").await;
+    assert!(trimming.stats.log().is_none());
+    assert_eq!(server.length().await, 2);
+}
+
+#[tokio::test]
+async fn runs_without_other_commands_do_less() {
+    let Some(server) = Server::start().await else { return };
+    let url = lacking(&server, "runs", &["+client|setname", "+unsubscribe"]).await;
+    let store = Redis::open(&url).unwrap().runs("app");
+    let health = store.health();
+    let [reader, owner] = [Runs::connect(store).await.unwrap(), runs(&server.url()).await.unwrap()];
+    start_run(&owner, "turn").await;
+    let (parts, ()) = Request::new(()).into_parts();
+    let answer = reader.answer(&RunKey::new("ann", "turn").unwrap(), &parts).await;
+    drop(answer.expect("the run"));
+    let refused = async || server.command::<Vec<redis::Value>>("ACL LOG").await;
+    until_async(async || format!("{:?}", refused().await).contains("unsubscribe")).await;
+    // The connection would be replaced within two seconds.
+    start_run(&owner, "next").await;
+    let answer = reader.answer(&RunKey::new("ann", "next").unwrap(), &parts).await;
+    assert_eq!(answer.expect("the run").status(), StatusCode::OK);
+    assert_eq!((health.reconnections(), health.is_ready()), (0, true));
+}
+
+// Fields of `INFO`.
+
+#[tokio::test]
+async fn server_without_an_id_is_named_when_connecting() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = replacing(&server, &[("run_id:", "rux_id:")]).await;
+    for error in errors(&format!("redis://127.0.0.1:{}/", proxy.port)).await {
+        assert!(error.contains("INFO lacks `run_id`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn replica_that_does_not_say_so_refuses_events_and_runs() {
+    let Some(server) = Server::start().await else { return };
+    let Some(replica) = Server::start().await else { return };
+    _ = Process::connect(server.broker()).await;
+    replica.replicate(&server).await;
+    let proxy = replacing(&replica, &[("role:", "rolx:")]).await;
+    let redis = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap();
+    let process = Process::connect(patient(redis.clone())).await;
+    let reason = process.refusal().await;
+    assert_eq!(reason.downcast_ref().map(Error::kind), Some(ErrorKind::ReadOnly), "{reason}");
+    let error = Runs::connect(redis.runs("app")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+}
+
+/// A node redirects hubs without its mode, which only replicas need.
+#[tokio::test]
+async fn cluster_that_hides_its_mode_redirects_hubs_and_refuses_runs() {
+    let Some(nodes) = Nodes::start(KEY).await else { return };
+    let other = &nodes.nodes[(nodes.owner + 1) % nodes.nodes.len()];
+    let proxy =
+        replacing(other, &[("redis_mode:", "redis_modx:"), ("server_mode:", "server_modx:")]).await;
+    let redis = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap();
+    let mut process = Process::connect(patient(redis.clone())).await;
+    _ = process.publish([0]).await;
+    process.reads([0]).await;
+    let error = Runs::connect(redis.runs("app")).await.unwrap_err();
+    assert!(error.to_string().contains("needs a hash tag"), "{error}");
+}
+
+#[tokio::test]
+async fn eviction_is_reported_as_far_as_it_is_known() {
+    let Some(server) = Server::start().await else { return };
+    let _: String = server.command("CONFIG SET maxmemory 100mb").await;
+    for (policy, texts, evicts) in [
+        ("allkeys-lru", &[("maxmemory:", "maxmemorx:")][..], false),
+        ("noeviction", &[("maxmemory_policy:", "maxmemory_policx:")], true),
+    ] {
+        let _: String = server.command(&format!("CONFIG SET maxmemory-policy {policy}")).await;
+        let proxy = replacing(&server, texts).await;
+        let redis = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap();
+        let store = redis.runs("app");
+        let health = store.health();
+        let _runs = Runs::connect(store).await.unwrap();
+        let process = Process::connect(patient(redis)).await;
+        assert_eq!([process.health.evicts(), health.evicts()], [evicts; 2], "{policy}");
+    }
+}
+
+/// The last entry that the process has read is trimmed while the process is away. Whether the server
+/// has its newer entries from the same history is then unknown, so clients of both processes learn
+/// of a loss. With all fields, only those of one process do.
+#[tokio::test]
+async fn less_lineage_means_more_gaps() {
+    let Some(server) = Server::start().await else { return };
+    for (texts, losses) in [
+        (&[("cmdstat_", "cmdxtat_")][..], [1, 2]),
+        (&[("master_replid:", "master_replix:")], [1, 2]),
+        (&[], [0, 1]),
+    ] {
+        let _: String = server.command("FLUSHALL").await;
+        let proxy = replacing(&server, texts).await;
+        let url = format!("redis://127.0.0.1:{}/", proxy.port);
+        let mut ahead = Process::connect(server.broker()).await;
+        let mut behind = Process::connect(patient(Redis::open(&url).unwrap())).await;
+        let first = ahead.publish([0]).await;
+        ahead.reads([0]).await;
+        behind.reads([0]).await;
+        behind.has_read(first).await;
+        proxy.alternate([free_port(); 2]);
+        proxy.cut();
+        until(|| !behind.health.is_ready()).await;
+        _ = ahead.publish_and_read([1]).await;
+        let _: usize = server.command("XTRIM tower-sse MAXLEN 1").await;
+        proxy.alternate([server.port(); 2]);
+        until(|| behind.health.is_ready()).await;
+        _ = ahead.publish_and_read([2]).await;
+        until(|| behind.hub.position() == ahead.hub.position()).await;
+        assert_eq!([ahead.stats.losses(), behind.stats.losses()], losses, "{texts:?}");
+    }
+}
