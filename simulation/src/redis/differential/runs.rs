@@ -105,11 +105,10 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             return evaluate(script!("join.lua"), &["data", "processes", &live], &arguments);
         }
         15 => {
-            return evaluate(
-                script!("live_runs.lua"),
-                &[&live, "processes"],
-                &format!("{process}|8000"),
-            );
+            // Redis has fields in the order in which they were added, and the model sorts them.
+            let sorted = "table.sort(streams)\nreturn streams";
+            let script = script!("live_runs.lua").replace("return streams", sorted);
+            return evaluate(script, &[&live, "processes"], &format!("{process}|8000"));
         }
         16 => {
             let from = if newest == 0 { "-".to_owned() } else { format!("{newest}-0") };
