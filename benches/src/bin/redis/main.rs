@@ -23,7 +23,7 @@ use tokio::sync::broadcast;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{MissedTickBehavior, interval};
 use tower::{Layer, Service, ServiceExt};
-use tower_sse::{SseLayer, decode::Decoder, hub::Hub};
+use tower_sse::{Retention, SseLayer, decode::Decoder, hub::Hub};
 use tower_sse_redis::{Redis, RedisBroker};
 
 use server::{Server, microseconds_per, own_processor_time, run};
@@ -32,7 +32,7 @@ use subject::{NAMES, Subject, receive};
 fn main() {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let [url, process, rest @ ..] = arguments.as_slice() else {
-        panic!("usage: redis URL PROCESS [publish | history | latency | readers]");
+        panic!("usage: redis URL PROCESS [publish | history | latency | readers | batches]");
     };
     let server = Server { url: url.clone(), process: process.parse().expect("a process id") };
     let selected = |name: &str| rest.is_empty() || rest.iter().any(|argument| argument == name);
@@ -47,6 +47,8 @@ fn main() {
     }
     if selected("readers") {
         readers::measure(&server);
+    }
+    if selected("batches") {
         readers::measure_batches(&server);
     }
 }

@@ -18,37 +18,69 @@ pub(crate) fn measure(server: &Server) {
     }
 }
 
-/// Measures what each entry costs Redis when readers take many at a time.
+/// Measures what each entry costs Redis and the process of a reader, when readers take many at a
+/// time.
 pub(crate) fn measure_batches(server: &Server) {
     println!("\n## Readers of batches\n");
-    println!("{BATCHED} entries of 256 bytes, added 100 at a time by one client.\n");
-    println!("| readers | Redis, µs per entry | of which each reader |");
-    println!("|---:|---:|---:|");
-    let alone = run(follow_batches(server, 0));
-    println!("| 0 | {alone:.2} | |");
-    for readers in [1, 4, 16] {
-        let cost = run(follow_batches(server, readers));
-        println!("| {readers} | {cost:.2} | {:.2} |", (cost - alone) / readers as f64);
+    println!("Entries of 256 bytes, added 100 at a time by one client; µs of processor time.\n");
+    println!(
+        "| readers | clients of each | entries | Redis, µs per entry | of which each reader \
+         | a reader's process, µs per entry |"
+    );
+    println!("|---:|---:|---:|---:|---:|---:|");
+    for (readers, clients, entries) in [
+        (0, 0, 200_000),
+        (1, 0, 200_000),
+        (1, 1, 200_000),
+        (7, 0, 200_000),
+        (7, 1, 100_000),
+        (16, 0, 200_000),
+        (100, 0, 40_000),
+    ] {
+        // The entries are added in the same process, at the same rate.
+        let alone = run(follow_batches(server, 0, 0, entries));
+        let cost = run(follow_batches(server, readers, clients, entries));
+        let each = |cost: f64, alone: f64| (cost - alone) / readers.max(1) as f64;
+        println!(
+            "| {readers} | {clients} | {entries} | {:.2} | {:.2} | {:.2} |",
+            cost.redis,
+            each(cost.redis, alone.redis),
+            each(cost.own, alone.own),
+        );
     }
 }
 
-const BATCHED: usize = 200_000;
+/// Microseconds of processor time for each entry.
+struct Cost {
+    redis: f64,
+    own: f64,
+}
 
-async fn follow_batches(server: &Server, readers: usize) -> f64 {
+async fn follow_batches(server: &Server, readers: usize, clients: usize, entries: usize) -> Cost {
     server.flush().await;
-    let mut hubs = Vec::new();
+    // A client that is behind receives no gap.
+    let kept = if clients == 0 { 1_024 } else { entries };
+    let retention = Retention::new().events(kept).bytes(1 << 30);
+    let (mut hubs, mut receiving) = (Vec::new(), Vec::new());
     for _ in 0..readers {
-        hubs.push(Hub::connect(server.broker()).await.expect("a server"));
+        let hub = Hub::builder().retention(retention).max_memory(1 << 30);
+        let hub = hub.connect(server.broker().max_events(entries)).await.expect("a server");
+        for _ in 0..clients {
+            let frames = Subject::TowerSse(hub.clone()).client().await;
+            receiving.push(tokio::spawn(receive(frames, entries, |_| {})));
+        }
+        hubs.push(hub);
     }
+    yield_now().await;
     let mut connection = server.connection().await;
-    let load = server.processor_time();
+    let (redis, own) = (server.processor_time(), own_processor_time());
     let mut batch = redis::pipe();
     for _ in 0..100 {
         let mut command = redis::cmd("XADD");
-        command.arg("tower-sse").arg("MAXLEN").arg("~").arg(100_000).arg("*").arg("topic").arg("a");
+        command.arg("tower-sse").arg("MAXLEN").arg("~").arg(entries).arg("*").arg("topic").arg("a");
         batch.add_command(command.arg("data").arg("x".repeat(256)).clone()).ignore();
     }
-    for _ in 0..BATCHED / 100 {
+    for _ in 0..entries / 100 {
         let () = batch.query_async(&mut connection).await.expect("entries");
     }
     let mut last = redis::cmd("XREVRANGE");
@@ -61,7 +93,13 @@ async fn follow_batches(server: &Server, readers: usize) -> f64 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    (server.processor_time() - load).as_secs_f64() * 1e6 / BATCHED as f64
+    for receiving in receiving {
+        receiving.await.expect("a client");
+    }
+    Cost {
+        redis: microseconds_per(server.processor_time() - redis, entries),
+        own: microseconds_per(own_processor_time() - own, entries),
+    }
 }
 
 async fn follow(server: &Server, readers: usize, pause: Duration) -> (f64, f64) {
