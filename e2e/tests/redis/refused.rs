@@ -20,21 +20,21 @@ const OTHERS: [&str; 12] = [
     "maxmemory_policy",
 ];
 
-/// Returns the names in each row of the table, and the effects on hubs and on runs.
-fn rows() -> Vec<(Vec<&'static str>, [&'static str; 2])> {
+/// Returns the names and the effect in each row of the table of hubs (0) or of runs (1).
+fn rows(table: usize) -> Vec<(Vec<&'static str>, &'static str)> {
     let (_, section) = PAGE.split_once("# What a managed service can refuse").expect("a section");
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let table = section.split("|---|---|").nth(table + 1).expect("a table").trim_start();
+    let rows = table.lines().take_while(|line| line.starts_with("| `"));
     let rows = rows.map(|line| {
-        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let names = cells[0].split('`').skip(1).step_by(2).collect();
-        (names, [cells[1], cells[2]])
+        let (names, effect) = line[1..].split_once('|').expect("two cells");
+        (names.split('`').skip(1).step_by(2).collect(), effect.trim_matches(['|', ' ']))
     });
     rows.collect()
 }
 
 /// Returns the commands whose lack lets connecting fail, for hubs (0) or runs (1).
-fn needed(column: usize) -> Vec<&'static str> {
-    let rows = rows().into_iter().filter(|(_, effects)| effects[column].starts_with("fails"));
+fn needed(table: usize) -> Vec<&'static str> {
+    let rows = rows(table).into_iter().filter(|(_, effect)| effect.starts_with("fails"));
     let names = rows.flat_map(|(names, _)| names);
     names.filter(|name| name.starts_with(|first: char| first.is_ascii_uppercase())).collect()
 }
@@ -72,18 +72,17 @@ async fn errors(url: &str) -> [String; 2] {
 
 #[test]
 fn each_permission_has_a_row_and_each_row_a_test() {
-    let rows = rows();
-    let names = || rows.iter().flat_map(|(names, _)| names);
-    let has_row = |it: &&str| names().any(|name| permission(name) == **it);
-    for user in ["app", "runs"] {
+    let tested = [needed(0), needed(1), OTHERS.to_vec(), vec!["run_id"]].concat();
+    for (table, user) in ["app", "runs"].into_iter().enumerate() {
+        let names: Vec<_> = rows(table).into_iter().flat_map(|(names, _)| names).collect();
         let permissions = documented(user);
         let commands = permissions.iter().filter(|it| it.starts_with('+'));
+        let has_row = |it: &&&str| names.iter().any(|name| permission(name) == ***it);
         let missing: Vec<_> = commands.filter(|it| !has_row(it)).collect();
         assert_eq!(missing, [&""; 0], "of {user}");
+        let untested: Vec<_> = names.iter().filter(|name| !tested.contains(name)).collect();
+        assert_eq!(untested, [&""; 0], "of {user}");
     }
-    let tested = [needed(0), needed(1), OTHERS.to_vec(), vec!["run_id"]].concat();
-    let untested: Vec<_> = names().filter(|name| !tested.contains(name)).collect();
-    assert_eq!(untested, [&""; 0]);
 }
 
 #[tokio::test]
