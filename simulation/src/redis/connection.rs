@@ -158,6 +158,9 @@ impl Serving {
     }
 
     fn execute_in(&self, state: &mut State, command: &Command) -> Outcome {
+        if let Some(moved) = state.moved(self.process, self.machine, command) {
+            return Outcome::Reply(moved);
+        }
         let server = &state.machines[self.machine].server;
         if server.refused(command).is_none()
             && let Some(reply) = pubsub::execute(state, self.number, command)

@@ -4,6 +4,7 @@
 //! the servers and the processes' connections to them. The tests in `differential/` compare a
 //! `Server` with a real one.
 
+mod cluster;
 mod connection;
 #[cfg(test)]
 mod differential;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::resp::{Command, Reply};
 use self::server::{Outcome, Server, integer, number};
-use self::state::{Direction, Link, State, Value};
+use self::state::{Direction, Link, Machine, State, Value};
 use self::{connection::Sent, stream::Id};
 
 pub use self::network::{BEGIN, Network};

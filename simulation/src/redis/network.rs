@@ -14,7 +14,8 @@ pub const BEGIN: u64 = 1_800_000_000_000;
 const MAX_COMMANDS: usize = 100_000;
 
 /// The servers, and the connections of the processes to them. The address of the servers is
-/// `process-0` for the first process, and so on.
+/// `process-0` for the first process, and so on. In a cluster, that of the first node is
+/// `process-0-node-0`.
 #[derive(Clone, Debug)]
 pub struct Network {
     inner: Arc<Inner>,
@@ -57,16 +58,17 @@ impl Network {
         set_dialer(move |host| Box::pin(network.clone().dial(host.to_owned())));
     }
 
-    /// Opens a connection of a process to the current server.
+    /// Opens a connection of a process to the current server, or to the node of a cluster that the
+    /// host names.
     async fn dial(self, host: String) -> io::Result<Box<dyn Transport>> {
-        let process: usize = host.strip_prefix("process-").unwrap().parse().unwrap();
+        let (process, node) = cluster::parse(&host);
         self.travel(process).await;
         let (stream, other) = tokio::io::duplex(1 << 16);
         let (sending, sent) = unbounded_channel();
         let (machine, number, ended) = {
             let mut state = self.lock();
             let alternative = state.alternative.filter(|_| state.rng.bool());
-            let machine = alternative.unwrap_or(state.current);
+            let machine = node.or(alternative).unwrap_or(state.current);
             if !state.machines[machine].is_up {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }

@@ -105,6 +105,7 @@ impl Network {
             if state.alternative == Some(machine) {
                 state.alternative = None;
             }
+            state.rejoin(machine);
         });
     }
 
@@ -241,6 +242,7 @@ impl Network {
             for machine in 0..state.machines.len() {
                 if machine != state.current {
                     state.kill(machine);
+                    state.rejoin(machine);
                 }
             }
             state.alternative = None;

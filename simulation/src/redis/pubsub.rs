@@ -33,8 +33,9 @@ pub(super) fn execute(state: &mut State, connection: usize, command: &Command) -
     }
 }
 
-/// Sends what was published to the subscribers at the same machine.
+/// Sends what was published to the subscribers at the same machine, or at all nodes of its cluster.
 pub(super) fn deliver(state: &mut State, machine: usize) {
+    let is_cluster = state.machines[machine].server.is_cluster;
     for (channel, text) in std::mem::take(&mut state.machines[machine].server.published) {
         let message = |channel: &Vec<u8>, text: &Vec<u8>| {
             let parts = [channel, text].map(|part| Reply::Bulk(part.clone()));
@@ -44,7 +45,7 @@ pub(super) fn deliver(state: &mut State, machine: usize) {
         message(&channel, &text).encode(&mut bytes);
         for number in 0..state.connections.len() {
             let connection = &state.connections[number];
-            if connection.machine != machine
+            if (connection.machine != machine && !is_cluster)
                 || connection.ended.is_cancelled()
                 || !connection.channels.contains(&channel)
             {

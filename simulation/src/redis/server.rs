@@ -4,6 +4,8 @@ use super::{refusal::WRITES, *};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Server {
     pub(super) run_id: String,
+    /// Whether it is a node of a cluster.
+    pub(super) is_cluster: bool,
     /// The id of its replication, which changes when a replica becomes the primary.
     pub(super) replication_id: String,
     /// The number of commands that have put another value in the place of a key.
@@ -24,7 +26,7 @@ pub(super) struct Server {
 pub(super) struct Key {
     value: Value,
     /// The time in milliseconds at which the key vanishes.
-    expires_at: Option<u64>,
+    pub(super) expires_at: Option<u64>,
 }
 
 /// The result of a command.
@@ -38,6 +40,11 @@ pub(super) enum Outcome {
 }
 
 impl Server {
+    /// Returns an empty node of a cluster.
+    pub(super) fn node() -> Self {
+        Self { is_cluster: true, ..Self::default() }
+    }
+
     /// Executes a command of a client at this time in milliseconds.
     pub(super) fn execute(&mut self, now: u64, command: &Command) -> Outcome {
         if is_write(command) {
@@ -154,7 +161,8 @@ impl Server {
 
     pub(super) fn info(&self) -> String {
         let role = if self.refusal == Some(Refusal::ReadOnly) { "slave" } else { "master" };
-        let server = format!("# Server\r\nredis_mode:standalone\r\nrun_id:{}\r\n", self.run_id);
+        let mode = if self.is_cluster { "cluster" } else { "standalone" };
+        let server = format!("# Server\r\nredis_mode:{mode}\r\nrun_id:{}\r\n", self.run_id);
         let Self { replication_id, replacements, .. } = self;
         format!(
             "{server}# Memory\r\nmaxmemory:0\r\n# Replication\r\nrole:{role}\r\n\

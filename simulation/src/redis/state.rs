@@ -197,12 +197,14 @@ impl State {
         let run_id = self.next_run_id();
         let snapshot = self.snapshot.clone();
         let machine = self.current();
+        let is_cluster = machine.server.is_cluster;
         match data {
             Data::All => {}
             Data::None => machine.server = Server::default(),
             Data::Snapshot => machine.server = snapshot.unwrap_or_default(),
         }
         machine.server.run_id = run_id;
+        machine.server.is_cluster = is_cluster;
         machine.server.replacements = 0;
         machine.server.scripts.clear();
         machine.server.refusal = None;

@@ -63,6 +63,16 @@ pub(crate) enum Fault {
         claims: bool,
         streams: bool,
     },
+    /// The slot of a cluster moves to another node, a number of times.
+    Move {
+        times: u64,
+        pause: u64,
+    },
+    /// A replica with the data of now takes over. The earlier node comes back without the slot.
+    FailOver {
+        after: u64,
+        breaks_connections: bool,
+    },
     /// A process is stopped and continued, as by signals.
     Stop {
         process: usize,
@@ -133,6 +143,14 @@ impl Fault {
                 let is_claim = name.ends_with('}');
                 if is_claim { claims } else { streams }
             }),
+            Self::Move { times, pause } => {
+                (0..times).for_each(|time| network.after(time * pause, Network::move_slot));
+            }
+            Self::FailOver { after, breaks_connections } => {
+                world.disturb_all();
+                network.take_snapshot();
+                network.after(after, move |network| network.fail_over(breaks_connections));
+            }
             Self::Stop { process, milliseconds } => {
                 world.disturb(process);
                 let gate = world.process(process).gate;

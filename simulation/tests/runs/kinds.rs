@@ -44,6 +44,9 @@ pub(crate) enum Kind {
     DeleteClaims,
     DeleteStreams,
     Expire,
+    /// Only in a cluster, like the next one.
+    Move,
+    FailOver,
 }
 
 /// What the faults of a simulation may do to answers.
@@ -169,6 +172,14 @@ impl Kind {
             Self::DeleteStreams => Fault::Delete { claims: false, streams: true },
             // The time that keys are kept: a minute, or what is set.
             Self::Expire => Fault::Clock { step: if rng.bool() { 120_000 } else { 700_000 } },
+            Self::Move => {
+                let pause = if rng.bool() { rng.u64(..20) } else { rng.u64(..2_000) };
+                Fault::Move { times: rng.u64(1..4), pause }
+            }
+            Self::FailOver => {
+                let after = if rng.bool() { rng.u64(..100) } else { rng.u64(..3_000) };
+                Fault::FailOver { after, breaks_connections: rng.bool() }
+            }
         }
     }
 }

@@ -54,8 +54,12 @@ impl Scheduler {
     pub(crate) fn new(mut rng: Rng, network: &Network) -> Self {
         let severities = [Severity::Calm, Severity::Disturbing, Severity::Losing];
         let severity = severities[rng.usize(..3)];
-        let kinds = if rng.u8(..8) == 0 { Vec::new() } else { Kind::some(&mut rng, severity) };
+        let mut kinds = if rng.u8(..8) == 0 { Vec::new() } else { Kind::some(&mut rng, severity) };
         let severity = if kinds.is_empty() { Severity::Calm } else { severity };
+        if network.is_cluster() {
+            kinds.push(Kind::Move);
+            kinds.extend((severity == Severity::Losing).then_some(Kind::FailOver));
+        }
         let settings = Settings::choose(&mut rng);
         network.log(|| format!("{severity:?}, faults: {kinds:?}, {settings:?}"));
         let world = World::new(network.clone(), settings.is_layered, settings.retain_bytes / 2);

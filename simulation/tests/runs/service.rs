@@ -247,8 +247,14 @@ impl Process {
 
     async fn connect(self, world: World, settings: Settings) {
         loop {
-            let redis = Redis::open(&format!("redis://process-{}/", self.number)).unwrap();
-            let redis = redis.runs("app").lease(settings.lease);
+            let number = self.number;
+            // Each process knows another node of a cluster.
+            let (url, prefix) = if world.network.is_cluster() {
+                (format!("redis://process-{number}-node-{number}/"), "{app}")
+            } else {
+                (format!("redis://process-{number}/"), "app")
+            };
+            let redis = Redis::open(&url).unwrap().runs(prefix).lease(settings.lease);
             *self.health.lock().unwrap() = Some(redis.health());
             let (reporting, gate) = (world.clone(), self.gate.clone());
             let mut builder = Runs::builder();

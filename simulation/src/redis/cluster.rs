@@ -1,0 +1,111 @@
+//! A cluster, all of whose keys are in one slot. The current server is the node that has the slot.
+
+use super::*;
+
+/// The commands that any node of a cluster executes.
+const WITHOUT_KEYS: [&str; 9] =
+    ["CLIENT", "HELLO", "INFO", "PING", "PUBLISH", "SCRIPT", "SUBSCRIBE", "TIME", "UNSUBSCRIBE"];
+
+/// Returns the process that a host belongs to, and the node if it names one.
+pub(super) fn parse(host: &str) -> (usize, Option<usize>) {
+    let host = host.strip_prefix("process-").unwrap();
+    match host.split_once("-node-") {
+        Some((process, node)) => (process.parse().unwrap(), Some(node.parse().unwrap())),
+        None => (host.parse().unwrap(), None),
+    }
+}
+
+impl Network {
+    /// Turns the server into a node of a cluster, and adds `others` without the slot. The clock of
+    /// each is up to half a second ahead or behind.
+    pub fn form_cluster(&self, others: usize) {
+        self.change(|state| {
+            state.current().server.is_cluster = true;
+            for _ in 0..others {
+                let clock_offset = state.rng.i64(-500..500);
+                state.add_machine(Server::node(), clock_offset);
+            }
+        });
+    }
+
+    pub fn is_cluster(&self) -> bool {
+        self.lock().current().server.is_cluster
+    }
+
+    /// Moves the slot to another node, with all keys.
+    pub fn move_slot(&self) {
+        let to = self.change(|state| {
+            let from = state.current;
+            let Machine { is_up: true, is_paused: false, .. } = state.machines[from] else {
+                return None;
+            };
+            let to = state.choose_node()?;
+            let [behind, ahead] = [from, to].map(|node| state.machines[node].clock_offset);
+            let server = &mut state.machines[from].server;
+            server.refusal = None;
+            let mut keys = std::mem::take(&mut server.keys);
+            // What is sent is the time that is left.
+            for at in keys.values_mut().filter_map(|key| key.expires_at.as_mut()) {
+                *at = at.saturating_add_signed(ahead - behind);
+            }
+            state.give_slot(to, keys);
+            Some(to)
+        });
+        self.log(|| format!("*** the slot moves to {to:?}"));
+    }
+
+    /// Lets another node take over with the last snapshot, as a replica that lags. With
+    /// `breaks_connections`, the old one dies first. It comes back without the slot.
+    pub fn fail_over(&self, breaks_connections: bool) {
+        let to = self.change(|state| {
+            let from = state.current;
+            let snapshot = state.snapshot.clone()?;
+            let to = state.choose_node()?;
+            if breaks_connections || !state.machines[from].is_up {
+                state.kill(from);
+                state.rejoin(from);
+            }
+            let server = &mut state.machines[from].server;
+            (server.keys, server.refusal) = (BTreeMap::new(), None);
+            state.give_slot(to, snapshot.keys);
+            Some(to)
+        });
+        self.log(|| format!("*** the replica {to:?} takes over"));
+    }
+}
+
+impl State {
+    /// Returns another node than the one that has the slot.
+    fn choose_node(&mut self) -> Option<usize> {
+        let is_other = |node: &usize| *node != self.current && self.machines[*node].is_up;
+        let others: Vec<_> = (0..self.machines.len()).filter(is_other).collect();
+        self.rng.choice(others)
+    }
+
+    fn give_slot(&mut self, node: usize, keys: BTreeMap<Vec<u8>, server::Key>) {
+        let server = &mut self.machines[node].server;
+        (server.keys, server.refusal) = (keys, None);
+        server.changes += 1;
+        self.current = node;
+    }
+
+    /// Returns the reply of a node that does not have the slot to a command with keys. It names the
+    /// node that has it.
+    pub(super) fn moved(&self, process: usize, machine: usize, command: &Command) -> Option<Reply> {
+        let has_keys = !WITHOUT_KEYS.iter().any(|name| name.as_bytes() == command[0]);
+        let is_cluster = self.machines[machine].server.is_cluster;
+        (is_cluster && machine != self.current && has_keys)
+            .then(|| Reply::Error(format!("MOVED 7 process-{process}-node-{}:6379", self.current)))
+    }
+
+    /// Lets a node of a cluster that has died come back without the slot.
+    pub(super) fn rejoin(&mut self, machine: usize) {
+        if self.machines[machine].server.is_cluster {
+            let run_id = self.next_run_id();
+            let machine = &mut self.machines[machine];
+            machine.server = Server::node();
+            machine.server.run_id = run_id;
+            machine.is_up = true;
+        }
+    }
+}
