@@ -6,6 +6,11 @@ use super::*;
 const WITHOUT_KEYS: [&str; 9] =
     ["CLIENT", "HELLO", "INFO", "PING", "PUBLISH", "SCRIPT", "SUBSCRIBE", "TIME", "UNSUBSCRIBE"];
 
+/// The time after a redirect in which it reaches a process, unless the process is cut off.
+const REDIRECTED_FOR: Duration = Duration::from_millis(100);
+/// The number of redirects that a process can miss, because the requests that caused them were cut.
+const MAX_REDIRECTS: usize = 3;
+
 /// Returns the process that a host belongs to, and the node if it names one.
 pub(super) fn parse(host: &str) -> (usize, Option<usize>) {
     let host = host.strip_prefix("process-").unwrap();
@@ -30,6 +35,12 @@ impl Network {
 
     pub fn is_cluster(&self) -> bool {
         self.lock().current().server.is_cluster
+    }
+
+    /// Returns a process that has sent commands over a connection to a node that had redirected
+    /// several before.
+    pub fn stays_redirected(&self) -> Option<usize> {
+        self.lock().stays_redirected
     }
 
     /// Moves the slot to another node, with all keys.
@@ -91,11 +102,23 @@ impl State {
 
     /// Returns the reply of a node that does not have the slot to a command with keys. It names the
     /// node that has it.
-    pub(super) fn moved(&self, process: usize, machine: usize, command: &Command) -> Option<Reply> {
+    pub(super) fn redirect(&self, connection: usize, command: &Command) -> Option<Reply> {
+        let Connection { process, machine, .. } = self.connections[connection];
         let has_keys = !WITHOUT_KEYS.iter().any(|name| name.as_bytes() == command[0]);
         let is_cluster = self.machines[machine].server.is_cluster;
         (is_cluster && machine != self.current && has_keys)
             .then(|| Reply::Error(format!("MOVED 7 process-{process}-node-{}:6379", self.current)))
+    }
+
+    /// Counts a redirect that reaches the process of a connection at once.
+    pub(super) fn count_redirect(&mut self, connection: usize) {
+        let Connection { process, redirects, .. } = &mut self.connections[connection];
+        if redirects.last().is_none_or(|last| last.elapsed() > REDIRECTED_FOR) {
+            redirects.push(Instant::now());
+        }
+        if redirects.len() > MAX_REDIRECTS {
+            self.stays_redirected = Some(*process);
+        }
     }
 
     /// Lets a node of a cluster that has died come back without the slot.

@@ -104,6 +104,9 @@ impl Serving {
         let delay = {
             let mut state = self.network.lock();
             let delay = if has_entries { state.links[process].read_delay } else { 0 };
+            if !has_entries && matches!(&reply, Reply::Error(text) if text.starts_with("MOVED")) {
+                state.count_redirect(number);
+            }
             state.next_latency() + delay
         };
         let mut bytes = Vec::new();
@@ -158,7 +161,7 @@ impl Serving {
     }
 
     fn execute_in(&self, state: &mut State, command: &Command) -> Outcome {
-        if let Some(moved) = state.moved(self.process, self.machine, command) {
+        if let Some(moved) = state.redirect(self.number, command) {
             return Outcome::Reply(moved);
         }
         let server = &state.machines[self.machine].server;

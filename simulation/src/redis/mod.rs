@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::resp::{Command, Reply};
 use self::server::{Outcome, Server, integer, number};
-use self::state::{Direction, Link, Machine, State, Value};
+use self::state::{Connection, Direction, Link, Machine, State, Value};
 use self::{connection::Sent, stream::Id};
 
 pub use self::network::{BEGIN, Network};

@@ -4,7 +4,7 @@ use std::{io, pin::pin};
 use tokio::sync::{Notify, mpsc::unbounded_channel};
 use tower_sse_redis::{Transport, set_dialer};
 
-use super::{connection::Serving, state::Connection, *};
+use super::{connection::Serving, *};
 use crate::Log;
 
 /// The time in milliseconds at the beginning of a simulation.
@@ -45,6 +45,7 @@ impl Network {
             overtaken: Vec::new(),
             markers: Vec::new(),
             appointment: None,
+            stays_redirected: None,
         };
         state.add_machine(Server::default(), 0);
         let state = Mutex::new(state);
@@ -79,6 +80,7 @@ impl Network {
                 ended: ended.clone(),
                 cut_at: None,
                 channels: BTreeSet::new(),
+                redirects: Vec::new(),
                 sending,
             });
             (machine, state.connections.len() - 1, ended)

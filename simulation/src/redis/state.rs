@@ -22,6 +22,8 @@ pub(super) struct State {
     pub(super) markers: Vec<Marker>,
     /// A command of an operator, which is executed when this number of commands has arrived.
     pub(super) appointment: Option<(usize, Vec<String>)>,
+    /// A process that has not followed a redirect.
+    pub(super) stays_redirected: Option<usize>,
 }
 
 /// An entry that was added while another copy of the stream had its id or a higher one, which is
@@ -89,6 +91,8 @@ pub(super) struct Connection {
     pub(super) cut_at: Option<Cut>,
     /// The channels to which it is subscribed.
     pub(super) channels: BTreeSet<Vec<u8>>,
+    /// When the node has redirected commands of this connection.
+    pub(super) redirects: Vec<Instant>,
     /// The replies and messages on their way to the client.
     pub(super) sending: UnboundedSender<Sent>,
 }

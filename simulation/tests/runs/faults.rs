@@ -147,7 +147,6 @@ impl Fault {
                 (0..times).for_each(|time| network.after(time * pause, Network::move_slot));
             }
             Self::FailOver { after, breaks_connections } => {
-                world.disturb_all();
                 network.take_snapshot();
                 network.after(after, move |network| network.fail_over(breaks_connections));
             }

@@ -110,6 +110,13 @@ impl Kind {
         kinds
     }
 
+    /// Returns whether owners can restore every claim that Redis loses by faults of these kinds.
+    pub(crate) fn restore_claims(kinds: &[Self]) -> bool {
+        let is_calm =
+            |kind| Self::CALM.contains(kind) || [Self::Move, Self::FailOver].contains(kind);
+        kinds.contains(&Self::Expire) || kinds.iter().all(is_calm)
+    }
+
     /// Chooses a fault of this kind. Most faults of one process are those of `victim`.
     pub(crate) fn choose(
         self,

@@ -5,8 +5,9 @@ use crate::*;
 /// What happened in one simulation.
 pub(crate) struct History {
     pub(crate) severity: Severity,
-    /// Whether Redis loses no more than what expires when its clock is set forward.
-    pub(crate) only_expires: bool,
+    /// Whether Redis loses data in no other way than that owners can restore their claims before
+    /// another process takes them.
+    pub(crate) restores_claims: bool,
     /// Whether runs are kept until the end, once they have completed.
     pub(crate) keeps_all: bool,
     /// Whether requests pass through the layers.
@@ -40,7 +41,7 @@ impl History {
         faults.append(&mut records.faults);
         Self {
             severity,
-            only_expires: false,
+            restores_claims: false,
             keeps_all,
             is_layered: world.is_layered,
             healed_at: 0,
@@ -74,7 +75,7 @@ pub(crate) fn check(history: History) -> Verdict {
             faults.push(format!("client {} of key {}: {fault}", answer.client, answer.key));
         }
     }
-    if history.severity < Severity::Losing || history.only_expires {
+    if history.severity < Severity::Losing || history.restores_claims {
         faults.extend(check_calls(&history));
     }
     if history.severity < Severity::Losing {
@@ -202,7 +203,7 @@ fn check_calls(history: &History) -> Vec<String> {
         let dropped = call.end.filter(|end| !end.is_finished);
         if let Some(dropped) = dropped
             && !is_disturbed
-            && !history.only_expires
+            && !history.restores_claims
             && history.keeps_all
             && !stopped_before(dropped.at)
         {
@@ -221,7 +222,7 @@ fn check_calls(history: &History) -> Vec<String> {
                         && !call.fails
                         && !call.is_void
                         && history.keeps_all
-                        && !history.only_expires =>
+                        && !history.restores_claims =>
                 {
                     faults.push(format!("call {next} begins although call {number} has completed"));
                 }

@@ -57,8 +57,13 @@ impl Scheduler {
         let mut kinds = if rng.u8(..8) == 0 { Vec::new() } else { Kind::some(&mut rng, severity) };
         let severity = if kinds.is_empty() { Severity::Calm } else { severity };
         if network.is_cluster() {
+            if severity == Severity::Losing {
+                if rng.bool() {
+                    kinds = Kind::some(&mut rng, Severity::Calm);
+                }
+                kinds.push(Kind::FailOver);
+            }
             kinds.push(Kind::Move);
-            kinds.extend((severity == Severity::Losing).then_some(Kind::FailOver));
         }
         let settings = Settings::choose(&mut rng);
         network.log(|| format!("{severity:?}, faults: {kinds:?}, {settings:?}"));
@@ -93,12 +98,17 @@ impl Scheduler {
             faults.extend(self.check_replaced().await);
         }
         faults.extend(check_counts(&self.world));
+        if self.severity == Severity::Calm
+            && let Some(process) = network.stays_redirected()
+        {
+            faults.push(format!("process {process} stays at a node that has redirected it"));
+        }
         if network.is_exhausted() {
             faults.insert(0, "the processes repeat commands for ever".to_owned());
         }
         let history = History {
             healed_at,
-            only_expires: self.kinds.contains(&Kind::Expire),
+            restores_claims: Kind::restore_claims(&self.kinds),
             check: self.settings.check(),
             ..History::of(&self.world, self.severity, self.settings.keep_all(), faults)
         };
@@ -147,8 +157,8 @@ impl Scheduler {
             return;
         }
         fault.inject(&self.world, &mut self.rng, self.settings);
-        if kind == Kind::Expire {
-            // Before the owners notice that their claims have expired.
+        if matches!(kind, Kind::Expire | Kind::FailOver) {
+            // Before the owners notice that their claims are lost.
             (0..self.rng.usize(..4)).for_each(|_| self.add_client());
         }
     }

@@ -101,7 +101,13 @@ impl RedisStore {
         let (mut event, mut read) = (None, Vec::new());
         loop {
             let command = encoder.load(run, after, read.len());
-            let load = async || check(session.load(endpoint, &command).await?);
+            let load = async || {
+                let reply = check(session.load(endpoint, &command).await?);
+                if matches!(reply, Err(Failure::WrongServer)) {
+                    session.ended.cancel();
+                }
+                reply
+            };
             let reply = match load().await {
                 Err(Failure::NoScript) if session.load_scripts().await.is_ok() => load().await,
                 reply => reply,
