@@ -84,7 +84,11 @@ async fn nothing_is_lost_while(
     for run in 0..RUNS {
         assert_eq!(calls(&slots.calls, &format!("fault-{run}")), 1, "{run}");
     }
-    assert_no_eternal_keys(&slots.redis.nodes[slots.redis.owner]);
+    let owner = &slots.redis.nodes[slots.redis.owner];
+    assert_no_eternal_keys(owner);
+    // The other nodes do not receive what processes send each other.
+    let info: String = owner.command("CLUSTER INFO").await;
+    assert!(!info.contains("_messages_publish_sent"), "{info}");
 }
 
 #[tokio::test]
@@ -166,18 +170,26 @@ async fn primary_dies_and_its_replica_takes_over() {
     .await;
 }
 
+/// The node that gives the keys away ends the subscriptions, so the process follows before it checks
+/// its connections.
 #[tokio::test]
 async fn idle_process_follows_a_slot() {
     let Some(mut nodes) = Nodes::start(PREFIX).await else { return };
-    let store = Redis::open(&nodes.nodes[0].url()).unwrap().runs(PREFIX).lease(LEASE);
+    let store = Redis::open(&nodes.nodes[0].url()).unwrap().runs(PREFIX).lease(DEFAULT_LEASE);
     let health = store.health();
+    let connected = Instant::now();
     let _runs = Runs::builder().connect(store).await.unwrap();
     nodes.move_slot((nodes.owner + 1) % 3, Duration::ZERO).await;
     until(|| health.reconnections() == 1).await;
+    assert!(connected.elapsed() < DEFAULT_LEASE / 4, "{:?}", connected.elapsed());
     until(|| health.is_ready()).await;
-    let list: String = nodes.nodes[nodes.owner].command("CLIENT LIST").await;
+    let owner = &nodes.nodes[nodes.owner];
+    let list: String = owner.command("CLIENT LIST").await;
     let name = format!(" name={PREFIX}:");
     assert_eq!(list.lines().filter(|client| client.contains(&name)).count(), 3, "{list}");
+    let subscribed = format!("PUBSUB SHARDNUMSUB {PREFIX}:run:ctl@0");
+    let (_, count): (String, u32) = owner.command(&subscribed).await;
+    assert_eq!(count, 1);
 }
 
 #[tokio::test]
@@ -199,6 +211,20 @@ async fn cluster_that_calls_itself_one_server_needs_a_hash_tag() {
     let runs = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap().runs("app");
     let refused = Runs::builder().connect(runs).await.unwrap_err();
     assert!(refused.to_string().contains("such as `{app}`"), "{refused}");
+}
+
+/// Behind such a proxy, the subscriptions do not end.
+#[tokio::test]
+async fn idle_process_behind_a_proxy_notices_that_the_slot_moved() {
+    let Some(mut nodes) = Nodes::start(PREFIX).await else { return };
+    let proxy = as_one_server(&nodes.nodes[nodes.owner]).await;
+    let url = format!("redis://127.0.0.1:{}/", proxy.port);
+    let store = Redis::open(&url).unwrap().runs(PREFIX).lease(LEASE);
+    let health = store.health();
+    let _runs = Runs::builder().connect(store).await.unwrap();
+    nodes.move_slot((nodes.owner + 1) % 3, Duration::ZERO).await;
+    let is_noticed = |error: String| error.contains("the server no longer has the keys");
+    until(|| health.last_error().is_some_and(is_noticed)).await;
 }
 
 /// While a slot moves, a script fails if it uses a missing key that it does not declare. Some

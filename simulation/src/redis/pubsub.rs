@@ -15,17 +15,17 @@ pub(super) fn execute(state: &mut State, connection: usize, command: &Command) -
             killed.inspect(|other| other.ended.cancel());
             Some(integer(usize::from(is_open)))
         }
-        (kind @ (b"SUBSCRIBE" | b"UNSUBSCRIBE"), _) => {
-            let name = String::from_utf8_lossy(kind).to_lowercase();
+        (kind @ (b"SUBSCRIBE" | b"SSUBSCRIBE" | b"UNSUBSCRIBE" | b"SUNSUBSCRIBE"), _) => {
+            let is_sharded = kind.starts_with(b"SS") || kind.starts_with(b"SUN");
             let channels = &mut state.connections[connection].channels;
             let replies = command[1..].iter().map(|channel| {
-                if kind == b"SUBSCRIBE" {
-                    channels.insert(channel.clone());
+                let name = (is_sharded, channel.clone());
+                if kind.ends_with(b"UNSUBSCRIBE") {
+                    channels.remove(&name);
                 } else {
-                    channels.remove(channel);
+                    channels.insert(name);
                 }
-                let channel = Reply::Bulk(channel.clone());
-                Reply::Push(vec![Reply::bulk(&name), channel, integer(channels.len())])
+                confirmation(kind, channel, channels.len())
             });
             Some(Reply::Many(replies.collect()))
         }
@@ -33,19 +33,43 @@ pub(super) fn execute(state: &mut State, connection: usize, command: &Command) -
     }
 }
 
+fn confirmation(kind: &[u8], channel: &[u8], left: usize) -> Reply {
+    let kind = String::from_utf8_lossy(kind).to_lowercase();
+    Reply::Push(vec![Reply::bulk(kind), Reply::Bulk(channel.to_vec()), integer(left)])
+}
+
+/// Ends the subscriptions to channels whose slot a node gives away.
+pub(super) fn end_sharded(state: &mut State, machine: usize) {
+    for number in 0..state.connections.len() {
+        if state.connections[number].machine != machine {
+            continue;
+        }
+        let due = Instant::now() + Duration::from_millis(state.next_latency());
+        let connection = &mut state.connections[number];
+        let (ended, kept): (BTreeSet<_>, _) =
+            connection.channels.iter().cloned().partition(|(is_sharded, _)| *is_sharded);
+        connection.channels = kept;
+        for (_, channel) in ended {
+            let mut bytes = Vec::new();
+            confirmation(b"SUNSUBSCRIBE", &channel, 0).encode(&mut bytes);
+            _ = connection.sending.send(Sent { due, bytes, has_entries: true });
+        }
+    }
+}
+
 /// Sends what was published to the subscribers at the same machine, or at all nodes of its cluster.
 pub(super) fn deliver(state: &mut State, machine: usize) {
     let is_cluster = state.machines[machine].server.is_cluster;
     for (channel, text) in std::mem::take(&mut state.machines[machine].server.published) {
-        let message = |channel: &Vec<u8>, text: &Vec<u8>| {
-            let parts = [channel, text].map(|part| Reply::Bulk(part.clone()));
-            Reply::Push([Reply::bulk("message")].into_iter().chain(parts).collect())
-        };
+        let (is_sharded, name) = &channel;
+        let kind = if *is_sharded { "smessage" } else { "message" };
+        let parts = vec![Reply::bulk(kind), Reply::Bulk(name.clone()), Reply::Bulk(text)];
+        let is_everywhere = is_cluster && !is_sharded;
         let mut bytes = Vec::new();
-        message(&channel, &text).encode(&mut bytes);
+        Reply::Push(parts).encode(&mut bytes);
         for number in 0..state.connections.len() {
             let connection = &state.connections[number];
-            if (connection.machine != machine && !is_cluster)
+            if (connection.machine != machine && !is_everywhere)
                 || connection.ended.is_cancelled()
                 || !connection.channels.contains(&channel)
             {

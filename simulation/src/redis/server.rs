@@ -19,8 +19,11 @@ pub(super) struct Server {
     /// The texts of the scripts that are loaded, by their hashes.
     pub(super) scripts: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The channels and the texts of messages that are published and not sent yet.
-    pub(super) published: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) published: Vec<(Channel, Vec<u8>)>,
 }
+
+/// A channel, and whether it belongs to a slot of a cluster.
+pub(super) type Channel = (bool, Vec<u8>);
 
 #[derive(Clone, Debug)]
 pub(super) struct Key {
@@ -104,8 +107,9 @@ impl Server {
                 Some(text) => Ok(lua::run(self, now, &text, command)),
                 None => Err(Reply::Error("NOSCRIPT No matching script.".to_owned())),
             },
-            b"PUBLISH" => {
-                self.published.push((command[1].clone(), command[2].clone()));
+            name @ (b"PUBLISH" | b"SPUBLISH") => {
+                let channel = (name == b"SPUBLISH", command[1].clone());
+                self.published.push((channel, command[2].clone()));
                 // The connections know the subscribers.
                 Ok(integer(0))
             }

@@ -1,6 +1,6 @@
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::*;
+use super::{server::Channel, *};
 
 /// The state of the servers and of the network.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub(super) struct Connection {
     pub(super) ended: CancellationToken,
     pub(super) cut_at: Option<Cut>,
     /// The channels to which it is subscribed.
-    pub(super) channels: BTreeSet<Vec<u8>>,
+    pub(super) channels: BTreeSet<Channel>,
     /// When the node has redirected commands of this connection.
     pub(super) redirects: Vec<Instant>,
     /// The replies and messages on their way to the client.

@@ -68,10 +68,13 @@ pub(crate) enum Fault {
         times: u64,
         pause: u64,
     },
-    /// A replica with the data of now takes over. The earlier node comes back without the slot.
+    /// A replica with the data of now takes over. The earlier node comes back without the slot. A
+    /// process reaches the new one only after a while.
     FailOver {
         after: u64,
         breaks_connections: bool,
+        process: usize,
+        late: u64,
     },
     /// A process is stopped and continued, as by signals.
     Stop {
@@ -146,9 +149,12 @@ impl Fault {
             Self::Move { times, pause } => {
                 (0..times).for_each(|time| network.after(time * pause, Network::move_slot));
             }
-            Self::FailOver { after, breaks_connections } => {
+            Self::FailOver { after, breaks_connections, process, late } => {
                 network.take_snapshot();
-                network.after(after, move |network| network.fail_over(breaks_connections));
+                network.after(after, move |network| {
+                    network.fail_over(breaks_connections);
+                    network.cut_off(process, late);
+                });
             }
             Self::Stop { process, milliseconds } => {
                 world.disturb(process);

@@ -185,7 +185,8 @@ impl Kind {
             }
             Self::FailOver => {
                 let after = if rng.bool() { rng.u64(..100) } else { rng.u64(..3_000) };
-                Fault::FailOver { after, breaks_connections: rng.bool() }
+                let late = if rng.bool() { 0 } else { rng.u64(..lease / 2) };
+                Fault::FailOver { after, breaks_connections: rng.bool(), process, late }
             }
         }
     }

@@ -39,6 +39,8 @@ const PAGE_ENTRIES: usize = 256;
 pub(super) struct Encoder<'a> {
     pub(super) scope: &'a Scope,
     pub(super) hashes: &'a Hashes,
+    /// Whether the server is a node of a cluster.
+    pub(super) is_cluster: bool,
     /// Whether the connection is so new that owners may not have renewed their leases yet.
     pub(super) is_new: bool,
 }
@@ -163,7 +165,7 @@ impl Encoder<'_> {
                 _ = write!(push, "d{first} {last} ");
                 push.extend_from_slice(bytes);
             }
-            let mut publish = sized("PUBLISH", 3, stream.len() + push.len());
+            let mut publish = sized(publish_name(self.is_cluster), 3, stream.len() + push.len());
             publish.arg(self.scope.keys.channel_of(stream)).arg(push);
             pipeline.add_command(publish);
         }
@@ -409,6 +411,17 @@ pub(super) const TEXTS: [&str; 10] = [
     concat!("#!lua flags=allow-oom\n", include_str!("lua/load.lua")),
 ];
 
+/// Returns the command that publishes. The nodes of a cluster pass each message of `PUBLISH` on to
+/// all others, but those of `SPUBLISH` only to their replicas.
+pub(super) const fn publish_name(is_cluster: bool) -> &'static str {
+    if is_cluster { "SPUBLISH" } else { "PUBLISH" }
+}
+
+/// Returns the text of a script for a server.
+pub(super) fn text_for(text: &str, is_cluster: bool) -> String {
+    text.replace("'PUBLISH'", &format!("'{}'", publish_name(is_cluster)))
+}
+
 /// The hashes of the scripts, by which Redis calls them, in the order of [`TEXTS`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hashes(pub(super) [String; TEXTS.len()]);
@@ -423,7 +436,7 @@ impl Hashes {
 mod tests {
     use tower_sse::runs::{RunKey, support::Epoch};
 
-    use super::{Keys, run_of_stream};
+    use super::{Keys, TEXTS, run_of_stream, text_for};
     use crate::runs::seam::{ProcessId, RunId};
 
     #[test]
@@ -449,6 +462,14 @@ mod tests {
         }
         let run = RunId::new(RunKey::new("a", "b").unwrap(), Epoch::parse("k1").unwrap());
         assert_eq!(run_of_stream(&Keys::new("{app}", 0).stream(&run)), Some(run));
+    }
+
+    #[test]
+    fn scripts_publish_only_to_shards_in_a_cluster() {
+        let publishes = |text: &str, is_cluster| text_for(text, is_cluster).contains("'PUBLISH'");
+        assert_eq!(TEXTS.iter().filter(|text| publishes(text, false)).count(), 7);
+        assert!(!TEXTS.iter().any(|text| publishes(text, true)));
+        assert_eq!(text_for(TEXTS[0], true).matches("'SPUBLISH'").count(), 3);
     }
 
     #[test]

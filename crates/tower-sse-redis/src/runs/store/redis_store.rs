@@ -7,7 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::RunKey;
 use tower_sse_broker::{Backoff, debug, warn};
 
-use super::commands::{Encoder, Keys, Scope, parts};
+use super::commands::{Keys, Scope, parts};
 use super::redis_runs::RedisRuns;
 use super::replies::{check, decode, parse_page};
 use super::session::{Endpoint, Session, Subscriptions, with_pushes};
@@ -97,17 +97,11 @@ impl RedisStore {
     /// Reads a large event in parts: a single reply would occupy the link for too long.
     pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
         let (session, endpoint) = (self.link.session()?, &self.link.endpoint);
-        let encoder = Encoder { scope: &endpoint.scope, hashes: &session.hashes, is_new: false };
+        let encoder = session.encoder(endpoint, false);
         let (mut event, mut read) = (None, Vec::new());
         loop {
             let command = encoder.load(run, after, read.len());
-            let load = async || {
-                let reply = check(session.load(endpoint, &command).await?);
-                if matches!(reply, Err(Failure::WrongServer)) {
-                    session.ended.cancel();
-                }
-                reply
-            };
+            let load = async || check(session.load(endpoint, &command).await?);
             let reply = match load().await {
                 Err(Failure::NoScript) if session.load_scripts().await.is_ok() => load().await,
                 reply => reply,
@@ -331,7 +325,7 @@ impl Link {
     /// Sends commands in one pipeline.
     async fn send(&self, session: &Session, commands: &[Command]) -> Vec<Result<Reply, Failure>> {
         let is_new = session.opened.elapsed() < self.endpoint.scope.lease * 2;
-        let encoder = Encoder { scope: &self.endpoint.scope, hashes: &session.hashes, is_new };
+        let encoder = session.encoder(&self.endpoint, is_new);
         let mut pipeline = Pipeline::with_capacity(commands.len());
         parts(commands).for_each(|part| encoder.encode(part, &mut pipeline));
         let mut replies = match session.send_all(&pipeline).await {

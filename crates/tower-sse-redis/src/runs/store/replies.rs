@@ -31,7 +31,7 @@ pub(super) fn decode(
             let mut next = || replies.next().unwrap_or(Value::Nil);
             let (batch, marker) = (next(), has_marker(batch.bytes.len()).then(&mut next));
             if *pushes {
-                // The reply to `PUBLISH`: the number of subscribers.
+                // The reply to `PUBLISH` or `SPUBLISH`: the number of subscribers.
                 _ = next();
             }
             results.push(decode_append(batch, marker.as_ref()));

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::support::Epoch;
 
-use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS};
+use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS, publish_name, text_for};
 use super::replies::{check, parse_push};
 use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
 use crate::server::server_info::{SECTIONS, ServerInfo, lacks_tag};
@@ -30,14 +30,13 @@ const KILL: &str =
 
 /// Commands that are sent later, or only in scripts, and their arguments behind a key. If the key is
 /// missing, they change nothing. Their errors name what Redis refuses, and those of scripts need not.
-const PROBES: [(&str, &str); 12] = [
+const PROBES: [(&str, &str); 11] = [
     ("DEL", ""),
     ("HDEL", "a"),
     ("HGET", "a"),
     ("HKEYS", ""),
     ("HMGET", "a"),
     ("PEXPIRE", "1"),
-    ("PUBLISH", "a"),
     ("XADD", "NOMKSTREAM 1-0 a b"),
     ("XLEN", ""),
     ("XRANGE", "- +"),
@@ -85,14 +84,16 @@ impl Session {
         send::<Value>(&mut commands, &kill, KILL).await?;
         let id = "identify the connection to Redis, which CLIENT KILL closes later";
         let client = send(&mut commands, cmd("CLIENT").arg("ID"), id).await?;
+        let is_cluster = info.is_cluster;
         if previous.is_none() {
             let Scope { keys, process, .. } = &endpoint.scope;
-            probe(&mut commands, &keys.control(process)).await?;
+            probe(&mut commands, &keys.control(process), is_cluster).await?;
         }
-        let hashes = load_scripts(&mut commands).await?;
+        let hashes = load_scripts(&mut commands, is_cluster).await?;
         // A node of a cluster redirects this command if it no longer has the keys.
-        if info.is_cluster || earlier != Some(&info.run_id) {
-            let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_new: true };
+        if is_cluster || earlier != Some(&info.run_id) {
+            let (scope, hashes) = (&endpoint.scope, &hashes);
+            let encoder = Encoder { scope, hashes, is_cluster, is_new: true };
             let join = encoder.join(&info.run_id, earlier, false);
             let joined = send::<Value>(&mut commands, &join, JOIN).await;
             let code = |error: &Error| error.client_error()?.code().map(str::to_owned);
@@ -113,6 +114,12 @@ impl Session {
             loads: tokio::sync::Mutex::new(Arc::new(Shared::for_loads(loads))),
             ended,
         })
+    }
+
+    /// Returns the encoder of commands for this session's server.
+    pub(super) fn encoder<'a>(&'a self, endpoint: &'a Endpoint, is_new: bool) -> Encoder<'a> {
+        let (scope, is_cluster) = (&endpoint.scope, self.info.is_cluster);
+        Encoder { scope, hashes: &self.hashes, is_cluster, is_new }
     }
 
     /// Sends commands, and returns their replies. Each reply can be an error.
@@ -162,13 +169,23 @@ impl Session {
 
     /// Loads the scripts again, after the server has lost them.
     pub(super) async fn load_scripts(&self) -> Result<(), Error> {
-        load_scripts(&mut self.commands.clone()).await.map(drop)
+        load_scripts(&mut self.commands.clone(), self.info.is_cluster).await.map(drop)
     }
 
     pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), RedisError> {
         for channels in channels.chunks(CHANNELS) {
             let mut connection = self.pushes.connection.clone();
-            let subscribed = self.pushes.wait(connection.subscribe(channels)).await;
+            let subscribed = if self.info.is_cluster {
+                // The client of Redis expects one reply to each of these commands.
+                let mut pipeline = Pipeline::with_capacity(channels.len());
+                channels.iter().for_each(|channel| _ = pipeline.cmd("SSUBSCRIBE").arg(channel));
+                let sent = connection.send_packed_commands(&pipeline, 0, channels.len());
+                let replies = self.pushes.wait(sent).await;
+                let are_errors = |reply: Value| reply.extract_error().map(drop);
+                replies.and_then(|replies| replies.into_iter().try_for_each(are_errors))
+            } else {
+                self.pushes.wait(connection.subscribe(channels)).await
+            };
             subscribed.inspect_err(|_| self.ended.cancel())?;
         }
         Ok(())
@@ -176,9 +193,14 @@ impl Session {
 
     pub(super) async fn unsubscribe(&self, channel: &str) {
         let mut connection = self.pushes.connection.clone();
-        let unsubscribed = self.pushes.wait(connection.unsubscribe(channel)).await;
+        let unsubscribed = if self.info.is_cluster {
+            self.pushes.send(cmd("SUNSUBSCRIBE").arg(channel)).await.map(drop)
+        } else {
+            self.pushes.wait(connection.unsubscribe(channel)).await
+        };
         // If the server refuses this, it sends what no client reads until the session ends.
-        if unsubscribed.is_err_and(|error| error.code().is_none()) {
+        let is_refused = |error: &RedisError| error.code().is_some_and(|code| code != "MOVED");
+        if unsubscribed.is_err_and(|error| !is_refused(&error)) {
             self.ended.cancel();
         }
     }
@@ -189,7 +211,7 @@ impl Session {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify()).await)?;
         info.require_runs(endpoint.scope.keys.has_tag())?;
-        let encoder = Encoder { scope: &endpoint.scope, hashes: &self.hashes, is_new: false };
+        let encoder = self.encoder(endpoint, false);
         let join = encoder.join(&info.run_id, Some(&info.run_id), true);
         // If the server does not accept this command now, the next check sends it again.
         match commands.send_packed_command(&join).await.map(check) {
@@ -276,12 +298,17 @@ fn config(
 }
 
 /// Sends the [`PROBES`] for a missing key, whose name is also that of a channel.
-async fn probe(connection: &mut MultiplexedConnection, key: &str) -> Result<(), Error> {
+async fn probe(
+    connection: &mut MultiplexedConnection,
+    key: &str,
+    is_cluster: bool,
+) -> Result<(), Error> {
     let mut pipeline = redis::pipe();
     for (name, arguments) in PROBES {
         pipeline.cmd(name).arg(key);
         arguments.split_ascii_whitespace().for_each(|argument| _ = pipeline.arg(argument));
     }
+    pipeline.cmd(publish_name(is_cluster)).arg(key).arg("a");
     pipeline.cmd("TIME");
     let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
     let mut errors = match replies {
@@ -293,11 +320,15 @@ async fn probe(connection: &mut MultiplexedConnection, key: &str) -> Result<(), 
     refused.map_or(Ok(()), |error| Err(Error::new(PROBE, error)))
 }
 
-async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {
+async fn load_scripts(
+    connection: &mut MultiplexedConnection,
+    is_cluster: bool,
+) -> Result<Hashes, Error> {
     let mut hashes = Hashes::default();
     for (text, hash) in TEXTS.into_iter().zip(&mut hashes.0) {
         let load = "load the scripts of runs into Redis";
-        *hash = send(connection, cmd("SCRIPT").arg("LOAD").arg(text), load).await?;
+        *hash = send(connection, cmd("SCRIPT").arg("LOAD").arg(text_for(text, is_cluster)), load)
+            .await?;
     }
     Ok(hashes)
 }
@@ -359,14 +390,17 @@ impl Subscriptions {
     /// process does not read, and Redis breaks the connection when its own buffer is full.
     pub(super) fn receive(&self, PushInfo { kind, data }: PushInfo) -> bool {
         let mut data = data.into_iter();
-        if kind == PushKind::Message
-            && let (Some(Value::BulkString(channel)), Some(Value::BulkString(message))) =
-                (data.next(), data.next())
+        let Some(Value::BulkString(channel)) = data.next() else {
+            return kind != PushKind::Disconnection;
+        };
+        if matches!(kind, PushKind::Message | PushKind::SMessage)
+            && let Some(Value::BulkString(message)) = data.next()
             && let Some(incoming) = self.parse(&channel, message)
         {
             (self.receive)(incoming);
         }
-        kind != PushKind::Disconnection
+        // A node that gives its keys away ends the subscriptions. This process never ends this one.
+        kind != PushKind::SUnsubscribe || channel != self.control.as_bytes()
     }
 
     fn parse(&self, channel: &[u8], message: Vec<u8>) -> Option<Incoming> {
@@ -437,5 +471,44 @@ impl Shared {
             }
             since = arrived;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use redis::{PushInfo, PushKind, Value};
+    use tower_sse::runs::support::Epoch;
+
+    use super::{Keys, Subscriptions};
+    use crate::runs::seam::{Incoming, ProcessId};
+
+    #[test]
+    fn subscriptions_end_with_those_of_the_node_or_the_connection() {
+        let hints = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::clone(&hints);
+        let (keys, process) = (Keys::new("{app}", 0), ProcessId::from_claim("p1"));
+        let receive = Arc::new(move |incoming| match incoming {
+            Incoming::Hint(epoch) => received.lock().unwrap().push(epoch),
+            other => panic!("{other:?}"),
+        });
+        let subscriptions = Subscriptions::new(&keys, &process, receive);
+        let control = keys.control(&process);
+        for (kind, channel, text, goes_on) in [
+            (PushKind::SSubscribe, &*control, "1", true),
+            (PushKind::SMessage, &control, "k1", true),
+            (PushKind::Message, &control, "k2", true),
+            (PushKind::SUnsubscribe, "{app}:run:{a:b}:k1@0", "1", true),
+            (PushKind::SUnsubscribe, &control, "0", false),
+        ] {
+            let data = [channel, text].map(|part| Value::BulkString(part.into())).into();
+            let push = PushInfo { kind: kind.clone(), data };
+            assert_eq!(subscriptions.receive(push), goes_on, "{kind} of {channel}");
+        }
+        let broken = PushInfo { kind: PushKind::Disconnection, data: Vec::new() };
+        assert!(!subscriptions.receive(broken));
+        let expected = ["k1", "k2"].map(|epoch| Epoch::parse(epoch).unwrap());
+        assert_eq!(*hints.lock().unwrap(), expected);
     }
 }

@@ -107,17 +107,19 @@ async fn runs_without_memory_keep_their_leases_and_can_end() {
     assert_eq!(scene.p.number(), 1, "over the same connection");
 }
 
-/// After a fail-over, the connection leads to a server that is no longer the primary.
+/// After a fail-over, the connection leads to a server that is no longer the primary. A refused
+/// command ends the session before its next check.
 #[tokio::test]
 async fn replica_is_unavailable_until_it_is_the_primary_again() {
-    let Some(scene) = redis_with(Duration::from_secs(2)).await else { return };
+    let Some(scene) = redis_with(Duration::from_secs(60)).await else { return };
     scene.begin("a1").await;
     let server = &scene.world.server;
     let _: String = server.command("REPLICAOF 127.0.0.1 1").await;
     let error = scene.p.try_execute(append(&run("a1"), 1, 1, "event")).await.unwrap_err();
     assert_eq!(error, Failure::WrongServer);
-    let mut connection = scene.p.connection();
+    let (refused, mut connection) = (Instant::now(), scene.p.connection());
     _ = soon(connection.wait_for(|connection| *connection == Connection::Down)).await.unwrap();
+    assert!(refused.elapsed() < Duration::from_secs(10), "{:?}", refused.elapsed());
     let error = scene.p.try_execute(look(&run("a1"))).await.unwrap_err();
     assert_eq!(error, Failure::Unavailable);
     assert!(!scene.world.health().is_ready());
