@@ -68,12 +68,11 @@ pub(crate) enum Fault {
         times: u64,
         pause: u64,
     },
-    /// A replica with the data of now takes over. The earlier node comes back without the slot. A
-    /// process reaches the new one only after a while.
+    /// A replica with the data of now takes over. The earlier node comes back without the slot. The
+    /// process that made the newest call reaches the new one only after a while.
     FailOver {
         after: u64,
         breaks_connections: bool,
-        process: usize,
         late: u64,
     },
     /// A process is stopped and continued, as by signals.
@@ -149,11 +148,17 @@ impl Fault {
             Self::Move { times, pause } => {
                 (0..times).for_each(|time| network.after(time * pause, Network::move_slot));
             }
-            Self::FailOver { after, breaks_connections, process, late } => {
+            Self::FailOver { after, breaks_connections, late } => {
                 network.take_snapshot();
+                let world = world.clone();
                 network.after(after, move |network| {
                     network.fail_over(breaks_connections);
-                    network.cut_off(process, late);
+                    let newest = world.calls.list().last().map(|call| call.life);
+                    let processes = &world.records().processes;
+                    let is_owner = |process: &&Process| Some(process.life) == newest;
+                    if let Some(owner) = processes.iter().find(is_owner) {
+                        network.cut_off(owner.number, late);
+                    }
                 });
             }
             Self::Stop { process, milliseconds } => {

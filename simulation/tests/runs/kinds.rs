@@ -186,7 +186,7 @@ impl Kind {
             Self::FailOver => {
                 let after = if rng.bool() { rng.u64(..100) } else { rng.u64(..3_000) };
                 let late = if rng.bool() { 0 } else { rng.u64(..lease / 2) };
-                Fault::FailOver { after, breaks_connections: rng.bool(), process, late }
+                Fault::FailOver { after, breaks_connections: rng.bool(), late }
             }
         }
     }

@@ -8,6 +8,9 @@ pub(crate) const PROCESSES: usize = 3;
 /// call takes two minutes.
 const RECOVERY: Duration = Duration::from_secs(240);
 
+/// The first of the keys for which only the clients of one fault ask.
+const OWN_KEYS: usize = 100;
+
 /// The processes and clients of one simulation, and what may happen to them.
 pub(crate) struct Scheduler {
     rng: Rng,
@@ -157,8 +160,16 @@ impl Scheduler {
             return;
         }
         fault.inject(&self.world, &mut self.rng, self.settings);
-        if matches!(kind, Kind::Expire | Kind::FailOver) {
-            // Before the owners notice that their claims are lost.
+        if let Fault::FailOver { after, .. } = fault {
+            // The replica lacks the claim of a key, which is requested again at once.
+            let key = OWN_KEYS + self.clients.len();
+            for most in [0, 50, 1_000] {
+                let delay = if most == 0 { 0 } else { after + self.rng.u64(..most) };
+                self.spawn_client_after(delay, key, ClientKind::Starts);
+            }
+        }
+        if kind == Kind::Expire {
+            // Before the owners notice that their claims have expired.
             (0..self.rng.usize(..4)).for_each(|_| self.add_client());
         }
     }
@@ -174,6 +185,10 @@ impl Scheduler {
     }
 
     fn spawn_client(&mut self, key: usize, kind: ClientKind) {
+        self.spawn_client_after(0, key, kind);
+    }
+
+    fn spawn_client_after(&mut self, delay: u64, key: usize, kind: ClientKind) {
         let client = Client {
             number: self.clients.len(),
             key,
@@ -183,7 +198,12 @@ impl Scheduler {
             kind,
             stop: None,
         };
-        self.clients.push(tokio::spawn(client.run()));
+        self.clients.push(tokio::spawn(async move {
+            if delay > 0 {
+                sleep(Duration::from_millis(delay)).await;
+            }
+            client.run().await;
+        }));
     }
 
     /// Stops a run at any process, with an id of the run or without one.

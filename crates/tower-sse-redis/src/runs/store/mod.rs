@@ -29,6 +29,9 @@
 //! A session in a cluster begins with `join`, whatever server it had before: a node that no longer
 //! has the keys redirects this command. A session ends when a node redirects any other command.
 //!
+//! The channels of a cluster are sharded (`SPUBLISH`, `SSUBSCRIBE`), so other nodes do not receive
+//! the messages. A node that gives the keys away ends the subscriptions, which ends the session too.
+//!
 //! # Claims
 //!
 //! | field | |
@@ -49,6 +52,10 @@
 //! A process that finds `data` missing, or returns to a restarted server, begins a lease in which
 //! owners restore their claims. Until it ends, a key without a claim is not treated as free. The
 //! first process on an empty server needs no such lease.
+//!
+//! This includes a process that follows its keys to another node, even if that node has everything
+//! that was acknowledged to the process: a replica that lags can still lack the claim of another
+//! process.
 //!
 //! Each process renews `data` four times in a lease, and it expires after a lease, or after 20
 //! seconds if that is longer. Claims of live runs are kept for longer, so a jump of the server's
