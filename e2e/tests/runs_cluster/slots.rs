@@ -192,6 +192,44 @@ async fn idle_process_follows_a_slot() {
     assert_eq!(count, 1);
 }
 
+/// The documentation has one command for a single server, and says what differs.
+#[tokio::test]
+async fn documented_permissions_are_enough_in_a_cluster() {
+    let Some(nodes) = Nodes::start(PREFIX).await else { return };
+    let page = include_str!("../../../crates/tower-sse-redis/docs/running.md");
+    let line = page.lines().find(|line| line.contains("ACL SETUSER runs")).unwrap();
+    let (line, last) = line.split_at(line.find("+publish").unwrap());
+    assert_eq!(last, "+publish +subscribe +unsubscribe");
+    let sharded = "+spublish +ssubscribe +sunsubscribe";
+    assert!(page.contains(&format!("`{sharded}`")));
+    let line = format!("{}{sharded}", line.replace("app:run", "{app}:run"));
+    for node in &nodes.nodes {
+        assert_eq!(node.command::<String>(&line).await, "OK");
+    }
+    let url = nodes.nodes[0].url().replace("redis://", "redis://runs:password@");
+    let connect = async || {
+        let store = Redis::open(&url).unwrap().runs(PREFIX).lease(LEASE);
+        Runs::builder().connect(store).await.unwrap()
+    };
+    let (one, other) = (connect().await, connect().await);
+    let key = RunKey::new("user", "turn").unwrap();
+    let (request, ()) = Request::new(()).into_parts();
+    let begins = CancellationToken::new();
+    let began = begins.clone().cancelled_owned();
+    let source = || stream::once(began).map(|()| Ok::<_, String>(Event::from("late")));
+    _ = one.start(&key, &request, source).await.unwrap();
+    let run = other.get(&key).await.unwrap();
+    let events = run.attach(None).await.unwrap();
+    begins.cancel();
+    assert_eq!(events.filter_map(async |event| event.ok()).count().await, 1);
+    for node in &nodes.nodes {
+        let mut denied: Vec<Value> = node.command("ACL LOG").await;
+        // The client of Redis 7.2 and later sends its name, and ignores the reply.
+        denied.retain(|entry| !format!("{entry:?}").contains("setinfo"));
+        assert!(denied.is_empty(), "{denied:?}");
+    }
+}
+
 #[tokio::test]
 async fn prefix_without_a_hash_tag_is_refused() {
     let Some(nodes) = Nodes::start("app").await else { return };
