@@ -8,6 +8,9 @@ const WITHOUT_KEYS: [&str; 9] =
 
 /// The time after a redirect in which it reaches a process, unless the process is cut off.
 const REDIRECTED_FOR: Duration = Duration::from_millis(100);
+/// The time after a fail-over in which no slot moves: longer than the time between two checks of a
+/// process. Until the nodes agree on the fail-over, they do not agree on a move either.
+const AFTER_FAILOVER: Duration = Duration::from_secs(3);
 /// The number of redirects that a process can miss, because the requests that caused them were cut.
 const MAX_REDIRECTS: usize = 3;
 
@@ -50,6 +53,9 @@ impl Network {
             let Machine { is_up: true, is_paused: false, .. } = state.machines[from] else {
                 return None;
             };
+            if state.failed_over_at.is_some_and(|at| at.elapsed() < AFTER_FAILOVER) {
+                return None;
+            }
             let to = state.choose_node()?;
             let [behind, ahead] = [from, to].map(|node| state.machines[node].clock_offset);
             let server = &mut state.machines[from].server;
@@ -76,9 +82,14 @@ impl Network {
                 state.kill(from);
                 state.rejoin(from);
             }
+            // The old one becomes a replica, and later a primary without the slot.
+            for node in [from, to] {
+                state.machines[node].server.replication_id = state.next_run_id();
+            }
             let server = &mut state.machines[from].server;
             (server.keys, server.refusal) = (BTreeMap::new(), None);
             state.give_slot(to, snapshot.keys);
+            state.failed_over_at = Some(Instant::now());
             Some(to)
         });
         self.log(|| format!("*** the replica {to:?} takes over"));
@@ -131,6 +142,7 @@ impl State {
             let run_id = self.next_run_id();
             let machine = &mut self.machines[machine];
             machine.server = Server::node();
+            machine.server.replication_id.clone_from(&run_id);
             machine.server.run_id = run_id;
             machine.is_up = true;
         }

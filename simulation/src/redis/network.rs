@@ -46,6 +46,7 @@ impl Network {
             markers: Vec::new(),
             appointment: None,
             stays_redirected: None,
+            failed_over_at: None,
         };
         state.add_machine(Server::default(), 0);
         let state = Mutex::new(state);

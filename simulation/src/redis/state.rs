@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) appointment: Option<(usize, Vec<String>)>,
     /// A process that has not followed a redirect.
     pub(super) stays_redirected: Option<usize>,
+    /// The time of the last fail-over within a cluster.
+    pub(super) failed_over_at: Option<Instant>,
 }
 
 /// An entry that was added while another copy of the stream had its id or a higher one, which is

@@ -67,7 +67,7 @@
 //! | `u`, `d` | the end of the lease in which claims are restored, in milliseconds, and its duration |
 //! | `r` | the id of the server whose restart has begun that lease |
 //! | `t` | the time at which a process last renewed `data` |
-//! | `s` | how often the databases of the server had been swapped when that lease began |
+//! | `s` | how often the databases of the server had been swapped when that lease began, and the id of its replication |
 //!
 //! # Streams
 //!

@@ -130,26 +130,29 @@ local function was_set_back(kept_at)
   return kept_at and tonumber(kept_at) > now + MIN_TTL / 3
 end
 
--- Returns how often the server's databases were swapped. A database that comes in has claims and
--- `data` of an earlier time.
-local function swaps()
-  return string.match(redis.call('INFO', 'commandstats'), 'cmdstat_swapdb:calls=(%d+)') or '0'
+-- Returns how often the server's databases were swapped, and the id of its replication. A database
+-- that comes in has the claims and the `data` of an earlier time. So has a replica that takes over,
+-- and it gets another id, even if its processes knew it as a primary before.
+local function history()
+  local info = redis.call('INFO', 'commandstats', 'replication')
+  local swaps = string.match(info, 'cmdstat_swapdb:calls=(%d+)') or '0'
+  return swaps .. (string.match(info, 'master_replid:%x+') or '')
 end
 
 -- Records that the server has lost data. From this call on, owners have a lease to restore their
 -- claims.
 local function begin_restoring(data, lease)
-  redis.call('HSET', data, 'u', now + lease, 'd', lease, 's', swaps())
+  redis.call('HSET', data, 'u', now + lease, 'd', lease, 's', history())
   keep_data(data, lease)
 end
 
 -- Returns whether an owner may still restore a claim that the server has lost. Such a server has
--- lost `data` too, which each process keeps while it is connected. `is_kept` leaves out the count
--- of swaps, which takes longer than all else.
+-- lost `data` too, which each process keeps while it is connected. `is_kept` leaves out the
+-- history, which takes longer than all else.
 local function is_restoring_claims(data, lease, everyone, is_kept)
   local f = redis.call('HMGET', data, 'u', 'd', 't', 's')
   local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0
-  if not deadline or was_set_back(f[3]) or not is_kept and f[4] ~= swaps() then
+  if not deadline or was_set_back(f[3]) or not is_kept and f[4] ~= history() then
     begin_restoring(data, lease)
     redis.call('PUBLISH', everyone, '')
     return true

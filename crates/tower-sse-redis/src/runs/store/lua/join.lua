@@ -16,7 +16,7 @@ local is_first = earlier == ''
 local others = f[1] or redis.call('PUBLISH', everyone, '')
 if is_first and others == 0 then
   -- A new server has neither data nor other processes.
-  redis.call('HSET', data, 'u', 0, 's', swaps())
+  redis.call('HSET', data, 'u', 0, 's', history())
 elseif not f[1] or not is_first and earlier ~= server and f[2] ~= server then
   -- The server has lost its data, restarted, or replaced another one. The first process that
   -- returns records it.

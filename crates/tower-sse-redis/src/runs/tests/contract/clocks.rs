@@ -90,6 +90,20 @@ impl Hints {
     }
 }
 
+/// A node of a cluster can give its keys away, become a replica of the new node, and take over with
+/// a state that lacks claims. A process that sends nothing meanwhile finds the server that it knows.
+#[tokio::test]
+async fn claims_may_be_lost_once_the_server_was_a_replica() {
+    let Some(world) = server().await else { return };
+    world.join("s1", "s1").await;
+    world.set_restored(-1).await;
+    assert_eq!(world.look().await, "free");
+    for role in ["127.0.0.1 1", "NO ONE"] {
+        let _: String = world.server.command(&format!("REPLICAOF {role}")).await;
+    }
+    assert_eq!(world.claim("a1").await, "restoring");
+}
+
 /// A database that returns has the `data` and the claims of an earlier time.
 #[tokio::test]
 async fn claims_may_be_lost_once_databases_were_swapped() {
