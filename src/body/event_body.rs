@@ -34,8 +34,9 @@ pin_project! {
     /// - An event is never split, so a frame with a large event is larger. An
     ///   [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
     /// - If an item is an `Err` or fails to serialise, or if the stream panics, the body first
-    ///   returns all earlier events. Then it fails or panics. The layer [waits for the
-    ///   server](crate::guide::errors#timing) before a failure, but not before a panic.
+    ///   returns all earlier events. Then it fails or panics. Before the failure, the layer
+    ///   [waits](crate::guide::errors#timing) until the server can have written them. Before a
+    ///   panic, it doesn't.
     /// - The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {
         #[pin]

@@ -37,8 +37,9 @@ impl EarlyHeadLayer {
     /// Creates a layer that sends the head once a request has waited for `after`.
     ///
     /// The time must be shorter than the shortest timeout of your proxies, and so must the
-    /// [heartbeat](crate::SseLayer::heartbeat). 10 seconds suit nginx (60 seconds), Heroku (30
-    /// seconds) and Cloudflare (100 seconds). An error before then keeps its own status.
+    /// [heartbeat](crate::SseLayer::heartbeat). A value of 10 seconds works with the default
+    /// timeouts of nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100 seconds). An error
+    /// before then keeps its own status.
     ///
     /// # Panics
     ///

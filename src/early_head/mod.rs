@@ -29,7 +29,7 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! For a call of 70 seconds:
+//! For a call that takes 70 seconds:
 //!
 //! ```text
 //!             0 s        10 s               25 s  40 s  55 s  70 s
@@ -127,7 +127,8 @@
 //! [`SseLayer`](crate::SseLayer). In the other order, nothing sends the first byte or heartbeats.
 //!
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside. Their quick `401` and
-//!   `429` keep their status. A session must be changed before the head.
+//!   `429` keep their status. Change a session before the early head: its cookie can't be set
+//!   afterwards.
 //! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too.
 //!   The run layer sees the real status, so a call that fails starts no run.
 //! - **Timeouts and concurrency limits** go inside, where a timeout becomes a late answer. Outside,

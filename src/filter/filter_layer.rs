@@ -79,8 +79,8 @@ impl<M> FilterLayer<M> {
         Self { options, make: Arc::new(make) }
     }
 
-    /// Limits the size of an event, or of a `retry` line between events, to `bytes`. Line ends and
-    /// comments count, but not the empty line at the end. The default is 1 MiB.
+    /// Limits the size of an event, or of a `retry` line between events, to `bytes`. Line endings
+    /// and comments count, but not the empty line that ends the event. The default is 1 MiB.
     ///
     /// If an event is larger, the events before it are sent, and then the body fails with
     /// [`EventTooLarge`](crate::decode::EventTooLarge).

@@ -329,8 +329,9 @@
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines, and events in the transactions of your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
-//! If your program publishes with [`publish`](Hub::publish), you add a dependency and its `use`,
-//! and change only the line that creates the hub. PostgreSQL also needs its schema.
+//! To move to a broker, add the dependency and its `use`, and change the line that creates the hub.
+//! Nothing else changes if you already publish with [`publish`](Hub::publish). PostgreSQL also
+//! needs its schema.
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a

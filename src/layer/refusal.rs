@@ -25,7 +25,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
 ///   the service. A permit that the service took in `poll_ready`, as tower's `ConcurrencyLimit`
 ///   does, stays with the service for its next request. Only the limit of a subject is checked
-///   after the call. By then, the stream has opened, and closes as
+///   after the call. By then, the stream counts as open, so a refused one is reported as
 ///   [`Ended`](crate::CloseReason::Ended).
 /// - A call that arrived before the shutdown began is refused only if a limit is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

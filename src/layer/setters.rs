@@ -180,10 +180,9 @@ impl<M> SseLayer<M> {
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), and can call
-    /// `error.downcast_ref::<MyError>()`. It isn't called for a
-    /// [cancellation](Self::cancellation_if), mid-event or in a content coding. In the last two
-    /// cases, the body fails. It also fails if the closure panics, or returns an event with neither
-    /// data nor a name.
+    /// `error.downcast_ref::<MyError>()`. A [cancellation](Self::cancellation_if) has rules of its
+    /// own. Mid-event and in a content coding, the closure isn't called, and the body fails. It
+    /// also fails if the closure panics, or returns an event with neither data nor a name.
     ///
     /// Before the body fails, the layer sends the events before the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
@@ -273,7 +272,7 @@ impl<M> SseLayer<M> {
 
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
-    /// Ends open streams once the token is cancelled, as [`drain`](Self::drain) says, and
+    /// Once the token is cancelled, ends open streams as [`drain`](Self::drain) sets, and
     /// [refuses](Self::refusal) new ones. A call (anything but a `GET`) that arrived earlier isn't
     /// refused.
     ///

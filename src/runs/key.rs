@@ -31,8 +31,9 @@ impl RunKey {
         Ok(Self { owner, name: part("name", name.as_ref())? })
     }
 
-    /// Creates a key without an owner, for public answers or names that the server generates at
-    /// random. Every client that knows the name can attach to the run, cancel it and replace it.
+    /// Creates a key without an owner. Use it if the answer is public, or if the server generates
+    /// the name at random. Every client that knows the name can attach to the run, cancel it and
+    /// replace it.
     ///
     /// # Errors
     ///

@@ -78,9 +78,9 @@
 //! also comes if an `EventSource`'s id can't be resumed, for example if its run is no longer kept.
 //!
 //! In open streams, your event from [`on_error`](crate::SseLayer::on_error) takes its place, with
-//! the same id. A run that you cancel sends no such event, but [`Runs::cancel_with`] sends one of
-//! yours. Other clients never get `interrupted`: their bodies fail, or end with your event from
-//! `on_error`, or they get `404`.
+//! the same id. Cancelling a run doesn't send it: to send an event of your own, use
+//! [`Runs::cancel_with`]. Other clients never get `interrupted`: their bodies fail, or end with
+//! your event from `on_error`, or they get `404`.
 //!
 //! # Runs without the layer
 //!
@@ -190,10 +190,10 @@
 //!
 //! ## If the run's process dies
 //!
-//! The bodies of clients that read the run through another process fail [soon][lease], and an
-//! `EventSource` gets [`interrupted`](#half-an-answer) instead. If these clients repeat their
-//! requests without an id, the first request starts a new run, and the others join it. A process
-//! that has lost contact with the store for one *lease* period can be declared dead too.
+//! Bodies that other processes serve fail [soon][lease], except that an `EventSource` gets
+//! [`interrupted`](#half-an-answer). If their clients repeat the requests without an id, the first
+//! request starts a new run, and the others join it. A process that has lost contact with the store
+//! for one *lease* period can be declared dead too.
 //!
 //! Within two and a quarter lease periods, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) with [`Interrupted`](Outcome::Interrupted), even if no client

@@ -48,7 +48,8 @@ use crate::{connection::LastEventId, event::Event};
 /// answers below. A request without an id normally follows the table above. It gets one of these
 /// answers only if the handler uses [`answer`](Self::answer), or if the request was already waiting
 /// for the response of the run's call when the run ended. With [`start`](Self::start) and
-/// [`start_with`](Self::start_with), even such a request follows the table above.
+/// [`start_with`](Self::start_with), a request that waited for another request's call follows the
+/// table above too.
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
@@ -135,7 +136,7 @@ impl Runs {
     ///
     /// The run records `event` like an event of its source: attached clients receive it before
     /// their streams end, and clients that resume later receive it too. Until the run is cancelled,
-    /// its source can still send events.
+    /// its source can still send events, which come before `event`.
     ///
     /// If the run is still starting, it's cancelled without the event. So is a run whose `event`
     /// has neither a name nor data, or is larger than the

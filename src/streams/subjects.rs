@@ -9,9 +9,9 @@ use crate::{lock::lock, signals::is_recorded};
 /// and limited.
 ///
 /// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
-/// request's extensions. With feature `axum`, they're also an extractor. Middleware outside of the
-/// layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead. Clones belong to the
-/// same request.
+/// request's extensions. With feature `axum`, `Subjects` is also an extractor. Middleware outside
+/// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead. Clones belong
+/// to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -84,7 +84,7 @@ impl Subjects {
     ///
     /// # Errors
     ///
-    /// Returns an error if the subject has no place left. It is then not added.
+    /// Returns an error, and doesn't add the subject, if it has no place left.
     pub fn try_add(&self, subject: impl Into<Arc<str>>) -> Result<(), Full> {
         let subject = subject.into();
         let limits = &self.request.open_streams.limits;

@@ -23,7 +23,7 @@ enum Basis {
     Ids,
     /// Name and data.
     Data,
-    /// Their order alone, because each stream has its own data, or all events are alike.
+    /// Only their order: each stream has its own data, or all events are alike.
     Order,
 }
 

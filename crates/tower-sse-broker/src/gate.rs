@@ -26,8 +26,9 @@ pub struct Session<C> {
     number: u64,
     /// The connection of the publishers.
     pub connection: C,
-    /// A token that is cancelled when the session ends. If a publisher can no longer use the
-    /// connection, cancel this token: the follower then reconnects.
+    /// A token that is cancelled when the connection breaks or a loss must be marked, but not when
+    /// the hub is closed or dropped. If a publisher can no longer use the connection, cancel this
+    /// token: the follower then reconnects.
     pub ended: CancellationToken,
 }
 
@@ -114,8 +115,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number without finding the event.
-    /// - The event's number is not above [`newest_known`](Self::newest_known) as it was when the
-    ///   event was sent, so the log has returned to an older state.
+    /// - The event's number is at most what [`newest_known`](Self::newest_known) was when the event
+    ///   was sent. So the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

@@ -55,9 +55,9 @@ impl Health {
         self.common.is_ready()
     }
 
-    /// Returns whether the server's notifications arrive. If they do not arrive, for example behind
-    /// a pooler or with [`listen(false)`](crate::PostgresBroker::listen), the hub polls for the
-    /// events of other processes.
+    /// Returns whether the server's notifications arrived when the hub last connected. If they did
+    /// not, for example behind a pooler or with [`listen(false)`](crate::PostgresBroker::listen),
+    /// the hub polls for the events of other processes.
     #[must_use]
     pub fn listens(&self) -> bool {
         self.state.listens.load(Relaxed)
@@ -136,9 +136,9 @@ impl BrokerStats {
         Self { health, log: Arc::default() }
     }
 
-    /// Returns how many losses this process has detected since it loaded the history, each of any
-    /// number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all gaps sent to
-    /// clients, including those for events that the hub has evicted.
+    /// Returns how many losses this process has detected since it loaded the history. One loss can
+    /// affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all
+    /// gaps sent to clients, including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()

@@ -154,7 +154,8 @@ impl Subscribe {
     ///   earlier events of other topics come first.
     /// - A client of several topics that disconnects before it has received all its
     ///   [`recent`](Self::recent) or latest events may receive a spurious gap when it reconnects.
-    ///   This happens only if a topic has evicted an event that is newer than the oldest of these.
+    ///   This happens only if a topic has evicted an event that is newer than the oldest event it
+    ///   has yet to receive.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     ///   older than the loss receives a gap for each topic. A first visit doesn't.
     /// - A subscription without topics ends at once.

@@ -21,7 +21,7 @@ use crate::{body::EventBody, layer};
 /// other client. If events are evicted before they are read, it sends a [gap](GapPolicy). Like
 /// tokio's channels, it takes part in cooperative scheduling.
 ///
-/// Costs grow with the number of topics. On a server processor, with warm and with cold caches:
+/// Costs grow with the number of topics. On a server processor, from warm to cold caches:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
