@@ -123,7 +123,8 @@ fn is_permitted(parts: &[Value]) -> mlua::Result<bool> {
 /// Returns whether the first argument of a command of a script is a key that the script must
 /// declare, because some services refuse others. The differential tests read the time from `clock`.
 fn has_key(command: &Command) -> bool {
-    let has_none = matches!(&command[0][..], b"TIME" | b"INFO" | b"PUBLISH" | b"MEMORY");
+    let has_none =
+        matches!(&command[0][..], b"TIME" | b"INFO" | b"PUBLISH" | b"SPUBLISH" | b"MEMORY");
     !has_none && command[1] != b"clock"
 }
 

@@ -21,8 +21,18 @@ pub(super) const WRITES: [&str; 11] = [
 pub(super) const DENIED_WITHOUT_MEMORY: [&str; 3] = ["XADD", "HSET", "COPY"];
 
 /// The commands that a server answers while it loads its data.
-pub(super) const ANSWERED_WHILE_LOADING: [&str; 7] =
-    ["CLIENT", "HELLO", "INFO", "PUBLISH", "SUBSCRIBE", "TIME", "UNSUBSCRIBE"];
+pub(super) const ANSWERED_WHILE_LOADING: [&str; 10] = [
+    "CLIENT",
+    "HELLO",
+    "INFO",
+    "PUBLISH",
+    "SPUBLISH",
+    "SSUBSCRIBE",
+    "SUBSCRIBE",
+    "SUNSUBSCRIBE",
+    "TIME",
+    "UNSUBSCRIBE",
+];
 
 impl Refusal {
     /// Returns the error with which a server in this state answers a command, if it refuses it.

@@ -467,7 +467,7 @@ mod tests {
     #[test]
     fn scripts_publish_only_to_shards_in_a_cluster() {
         let publishes = |text: &str, is_cluster| text_for(text, is_cluster).contains("'PUBLISH'");
-        assert_eq!(TEXTS.iter().filter(|text| publishes(text, false)).count(), 7);
+        assert!(TEXTS.iter().any(|text| publishes(text, false)));
         assert!(!TEXTS.iter().any(|text| publishes(text, true)));
         assert_eq!(text_for(TEXTS[0], true).matches("'SPUBLISH'").count(), 3);
     }

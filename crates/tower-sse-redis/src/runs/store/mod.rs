@@ -26,8 +26,8 @@
 //! `prefix` has a hash tag of its own: Redis takes the first one of a name, so all keys are in one
 //! slot. Channels contain the database's number, because Redis delivers messages across databases.
 //!
-//! A session in a cluster begins with `join`, whatever server it had before: a node that no longer
-//! has the keys redirects this command. A session ends when a node redirects any other command.
+//! A session in a cluster calls `join`, whatever server it had before: a node that no longer has the
+//! keys redirects this command. A session ends when a node redirects any later command.
 //!
 //! The channels of a cluster are sharded (`SPUBLISH`, `SSUBSCRIBE`), so other nodes do not receive
 //! the messages. A node that gives the keys away ends the subscriptions, which ends the session too.

@@ -194,7 +194,8 @@ impl Session {
     pub(super) async fn unsubscribe(&self, channel: &str) {
         let mut connection = self.pushes.connection.clone();
         let unsubscribed = if self.info.is_cluster {
-            self.pushes.send(cmd("SUNSUBSCRIBE").arg(channel)).await.map(drop)
+            let reply = self.pushes.send(cmd("SUNSUBSCRIBE").arg(channel)).await;
+            reply.and_then(Value::extract_error).map(drop)
         } else {
             self.pushes.wait(connection.unsubscribe(channel)).await
         };
