@@ -91,7 +91,7 @@ impl<T: Serialize> Encode for Json<T> {
 
 thread_local! {
     /// The buffer for a value before it is copied into a frame of known size. serde_json writes to
-    /// a `Vec` so much faster that the copy pays off.
+    /// a `Vec` faster, even with the copy.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

@@ -8,7 +8,7 @@
 local live, processes, process, lease = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
 
 local streams = redis.call('HKEYS', live)
--- Only the process that looks after it sets a time that is further away than a lease.
+-- Only the process that looks after it sets a time that is further away than a lease, if all have the same.
 local present_until = tonumber(redis.call('HGET', processes, process) or 0)
 if #streams == 0 and present_until > now + lease then redis.call('HDEL', processes, process) end
 return streams
