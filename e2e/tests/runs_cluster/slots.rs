@@ -253,7 +253,7 @@ async fn cluster_that_calls_itself_one_server_needs_a_hash_tag() {
 
 /// Behind such a proxy, the subscriptions do not end.
 #[tokio::test]
-async fn idle_process_behind_a_proxy_notices_that_the_slot_moved() {
+async fn idle_process_behind_a_proxy_follows_a_slot() {
     let Some(mut nodes) = Nodes::start(PREFIX).await else { return };
     let proxy = as_one_server(&nodes.nodes[nodes.owner]).await;
     let url = format!("redis://127.0.0.1:{}/", proxy.port);
@@ -263,6 +263,9 @@ async fn idle_process_behind_a_proxy_notices_that_the_slot_moved() {
     nodes.move_slot((nodes.owner + 1) % 3, Duration::ZERO).await;
     let is_noticed = |error: String| error.contains("the server no longer has the keys");
     until(|| health.last_error().is_some_and(is_noticed)).await;
+    let owner = &nodes.nodes[nodes.owner];
+    let channels = async || owner.command::<Vec<String>>("PUBSUB SHARDCHANNELS").await;
+    until_async(async || !channels().await.is_empty()).await;
 }
 
 /// While a slot moves, a script fails if it uses a missing key that it does not declare. Some

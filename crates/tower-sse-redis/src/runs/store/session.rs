@@ -90,19 +90,16 @@ impl Session {
             probe(&mut commands, &keys.control(process), is_cluster).await?;
         }
         let hashes = load_scripts(&mut commands, is_cluster).await?;
-        // A node of a cluster redirects this command if it no longer has the keys.
-        if is_cluster || earlier != Some(&info.run_id) {
-            let (scope, hashes) = (&endpoint.scope, &hashes);
-            let encoder = Encoder { scope, hashes, is_cluster, is_new: true };
-            let join = encoder.join(&info.run_id, earlier, false);
-            let joined = send::<Value>(&mut commands, &join, JOIN).await;
-            let code = |error: &Error| error.client_error()?.code().map(str::to_owned);
-            // A proxy in front of a cluster can report itself as a single server.
-            joined.map_err(|error| match code(&error).as_deref() {
-                Some("CROSSSLOT") => lacks_tag(),
-                _ => error,
-            })?;
-        }
+        let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_cluster, is_new: true };
+        // A server that no longer has the keys, or is no primary, refuses this command.
+        let join = encoder.join(&info.run_id, earlier, false);
+        let joined = send::<Value>(&mut commands, &join, JOIN).await;
+        let code = |error: &Error| error.client_error()?.code().map(str::to_owned);
+        // A proxy in front of a cluster can report itself as a single server.
+        joined.map_err(|error| match code(&error).as_deref() {
+            Some("CROSSSLOT") => lacks_tag(),
+            _ => error,
+        })?;
         Ok(Self {
             number,
             opened,

@@ -1,5 +1,5 @@
 -- Adds a process to those that use a server, and keeps `data`. Each process calls this script over
--- its first connection to the server, before any other script, and then four times in a lease.
+-- each new connection, before any other script, and then four times in a lease.
 --
 -- KEYS: data, processes, live runs of the process
 -- ARGV: id of the server, id of the server that the process used last (empty: none), lease, channel
