@@ -7,12 +7,15 @@ use crate::*;
 /// A server that requires certificates of its own authority, and the files of both sides.
 pub(crate) struct Secure {
     pub(crate) server: Server,
+    pub(crate) certificate: &'static str,
+    /// The port for TLS.
+    pub(crate) port: u16,
     pub(crate) url: String,
 }
 
 impl Secure {
     /// Starts a server with this certificate and these further options.
-    pub(crate) async fn start(certificate: &str, options: &[&str]) -> Option<Self> {
+    pub(crate) async fn start(certificate: &'static str, options: &[&str]) -> Option<Self> {
         let mut server = Server::prepare(&[])?;
         find(&["openssl"])?;
         _ = rustls::crypto::ring::default_provider().install_default();
@@ -23,7 +26,7 @@ impl Secure {
         server.add_options(&["--tls-key-file", &format!("{certificate}.key")]);
         server.add_options(options);
         server.restart().await;
-        Some(Self { server, url: format!("rediss://localhost:{port}/") })
+        Some(Self { server, certificate, port, url: format!("rediss://localhost:{port}/") })
     }
 
     fn file(&self, name: &str) -> Vec<u8> {
@@ -95,6 +98,39 @@ async fn server_name_is_that_of_the_certificate() {
     }
     let refusal = secure.refusal(named("not a name")).await;
     assert!(refusal.contains("invalid dns name"), "{refusal}");
+}
+
+/// Sentinel names an address, which no certificate has.
+#[tokio::test]
+async fn sentinels_have_the_certificate_and_server_name_of_the_primary() {
+    let Some(secure) = Secure::start("internal", &["--tls-auth-clients", "no"]).await else {
+        return;
+    };
+    let (sentinel, url) = Sentinel::start_secure(&secure);
+    until_async(async || sentinel.primary().await == Some(secure.port)).await;
+    let redis = |sentinel: &str, tls: Tls| {
+        let redis = Redis::open_by_sentinel("rediss://hub/", [sentinel]).unwrap();
+        redis.tls(tls).unwrap().timeout(PATIENCE)
+    };
+    let named = |authority: &str| secure.trusting(authority).server_name("redis.internal");
+    for sentinel in [&url, &sentinel.url] {
+        let mut process = Process::connect(patient(redis(sentinel, named("ca")))).await;
+        _ = process.publish([0]).await;
+        process.reads([0]).await;
+        let runs = Runs::connect(redis(sentinel, named("ca")).runs("app")).await.unwrap();
+        start_run(&runs, "turn").await;
+    }
+    for (sentinel, tls, reason) in [
+        (&url, named("other"), "no Sentinel names a primary"),
+        (&url, secure.trusting("ca"), "no Sentinel names a primary"),
+        // The certificate of the primary is checked too.
+        (&sentinel.url, named("other"), "UnknownIssuer"),
+        (&sentinel.url, secure.trusting("ca"), "not valid for name"),
+    ] {
+        let refused = Hub::connect(patient(redis(sentinel, tls))).await.unwrap_err();
+        let refusal = format!("{refused} {refused:?}");
+        assert!(refusal.contains(reason), "{reason}: {refusal}");
+    }
 }
 
 #[tokio::test]
@@ -176,7 +212,7 @@ const PROVIDER: &str = "TOWER_SSE_TLS_PROVIDER";
 #[tokio::test]
 async fn server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
     let secure = Secure::start("server", &["--tls-auth-clients", "no"]).await;
-    let Some(Secure { server, url }) = secure else { return };
+    let Some(Secure { server, url, .. }) = secure else { return };
     let authority = server.directory().join("ca.crt");
 
     let connected = client(&url, &authority, true).await;

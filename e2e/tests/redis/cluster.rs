@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use crate::*;
 
 /// A Sentinel that watches a server with a replica. Dropping it kills it.
@@ -9,14 +11,37 @@ pub(crate) struct Sentinel {
 
 impl Sentinel {
     pub(crate) fn start(watched: &Server) -> Self {
+        Self::start_with(watched.directory(), watched.port(), &[])
+    }
+
+    /// Starts one that has the certificate of a server too. Returns also its URL for TLS.
+    pub(crate) fn start_secure(
+        Secure { server, certificate, port, .. }: &Secure,
+    ) -> (Self, String) {
+        let own_port = free_port();
+        let lines = [
+            format!("tls-port {own_port}"),
+            "tls-ca-cert-file ca.crt".to_owned(),
+            format!("tls-cert-file {certificate}.crt"),
+            format!("tls-key-file {certificate}.key"),
+            "tls-auth-clients no".to_owned(),
+            // For its own connections to the server too.
+            "tls-replication yes".to_owned(),
+        ];
+        let sentinel = Self::start_with(server.directory(), *port, &lines);
+        (sentinel, format!("rediss://:watch@localhost:{own_port}/"))
+    }
+
+    fn start_with(directory: &Path, watched: u16, options: &[String]) -> Self {
         let port = free_port();
         // Sentinel writes to its configuration, in which it remembers the replicas.
-        let file = watched.directory().join("sentinel.conf");
+        let file = directory.join("sentinel.conf");
         let lines = [
             format!("port {port}"),
             "bind 127.0.0.1".to_owned(),
-            format!("dir {}", watched.directory().display()),
-            format!("sentinel monitor hub 127.0.0.1 {} 1", watched.port()),
+            format!("dir {}", directory.display()),
+            options.join("\n"),
+            format!("sentinel monitor hub 127.0.0.1 {watched} 1"),
             "sentinel down-after-milliseconds hub 300".to_owned(),
             "sentinel failover-timeout hub 3000".to_owned(),
             // Another one than that of the servers.

@@ -145,6 +145,51 @@ async fn sentinels_that_name_no_primary_are_an_error_that_says_why() {
     assert!(Redis::open_by_sentinel("redis://hub/", none).is_err());
 }
 
+#[tokio::test]
+async fn events_without_a_primary_are_refused_and_none_is_lost() {
+    without_a_primary(Duration::from_secs(3)).await;
+}
+
+#[tokio::test]
+#[ignore = "takes three minutes"]
+async fn minutes_without_a_primary_lose_nothing() {
+    without_a_primary(Duration::from_secs(180)).await;
+}
+
+/// The server dies for this time. Sentinel, which knows no other one, names it all the time.
+async fn without_a_primary(outage: Duration) {
+    let Some(mut server) = Server::start_durable().await else { return };
+    let sentinel = Sentinel::start(&server);
+    until_async(async || sentinel.primary().await == Some(server.port())).await;
+    // An event fails within this time, so that there are many during the outage.
+    let broker = patient(sentinel.redis()).publish_deadline(Duration::from_secs(2));
+    let mut process = Process::connect(broker).await;
+    let store = sentinel.redis().timeout(PATIENCE).runs("app");
+    let health = store.health();
+    let runs = Runs::connect(store).await.unwrap();
+    _ = process.publish_and_read([0]).await;
+    process.reads([0]).await;
+    start_run(&runs, "before").await;
+
+    server.kill();
+    let died = Instant::now();
+    let mut refused = 0;
+    while died.elapsed() < outage {
+        assert!(process.hub.publish("a", "lost").await.is_err());
+        refused += 1;
+    }
+    assert!(refused > 0 && !process.health.is_ready() && !health.is_ready());
+    process.reports("connection refused").await;
+    assert_eq!(sentinel.primary().await, Some(server.port()));
+
+    server.restart().await;
+    until(|| process.health.is_ready() && health.is_ready()).await;
+    _ = process.publish([1]).await;
+    process.reads([1]).await;
+    assert_eq!(process.stats.losses(), 0);
+    start_run(&runs, "after").await;
+}
+
 /// The server runs on, and takes events until the name is of the other one.
 #[tokio::test]
 async fn server_that_sentinel_demotes_loses_nothing_in_silence() {

@@ -67,6 +67,7 @@ use tower_sse_broker::testing::{Fault, World};
 use tower_sse_redis::Tls;
 use tower_sse_redis::{BrokerStats, Credentials, Error, ErrorKind, Health, Redis, RedisBroker};
 
+use certificates::Secure;
 use cluster::{Name, Sentinel};
 use credentials::start_run;
 use disguise::{as_replica_of_valkey, replacing};
