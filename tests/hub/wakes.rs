@@ -142,6 +142,60 @@ fn subscribers_are_woken_although_the_runtime_of_others_is_blocked() {
     }
 }
 
+/// `.ci/slow sleepers` prints the times.
+#[test]
+#[ignore = "needs two idle processors and 2 GB"]
+fn half_of_a_million_tasks_does_not_wait_for_the_others_blocked_runtime() {
+    let times = [false, true].map(|blocks| [false, true].map(|other| million(blocks, other)));
+    println!("both runtimes driven, one blocked; published in the first, in the other: {times:?}");
+    for (driven, blocked) in times[0].into_iter().zip(times[1]) {
+        assert!(blocked <= driven * 3 / 2, "{driven:?} {blocked:?}");
+    }
+}
+
+/// Returns the time until the last of 500,000 tasks in one runtime has an event, for which as many
+/// wait in another runtime, which may be blocked. The event can be published in that one.
+fn million(blocks: bool, publishes_in_other: bool) -> Duration {
+    const HALF: usize = 500_000;
+    let hub = Hub::builder().max_memory(1 << 30).build();
+    let driven = || Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let (first, other) = (driven(), driven());
+    let counts = Arc::new([(); 3].map(|()| AtomicUsize::new(0)));
+    for _ in 0..HALF {
+        for (number, runtime) in [&first, &other].into_iter().enumerate() {
+            let _entered = runtime.enter();
+            let (mut events, counts) = (hub.subscribe(["a"]).resume(None), Arc::clone(&counts));
+            drop(runtime.spawn(async move {
+                poll_fn(|cx| Poll::Ready(assert!(events.poll_next_unpin(cx).is_pending()))).await;
+                counts[2].fetch_add(1, SeqCst);
+                assert!(events.next().await.is_some());
+                counts[number].fetch_add(1, SeqCst);
+            }));
+        }
+    }
+    wait(until(|| counts[2].load(SeqCst) == 2 * HALF));
+    let (release, released) = mpsc::channel::<()>();
+    if blocks {
+        let (begin, begun) = mpsc::channel();
+        drop(other.spawn(async move {
+            begin.send(()).unwrap();
+            _ = released.recv();
+        }));
+        begun.recv().unwrap();
+    }
+    let publisher = if publishes_in_other { &other } else { &first };
+    let published = Instant::now();
+    publisher.block_on(hub.publish("a", Event::from("x"))).unwrap();
+    while counts[0].load(SeqCst) < HALF {
+        thread::sleep(MILLISECOND);
+    }
+    let elapsed = published.elapsed();
+    assert!(!blocks || counts[1].load(SeqCst) == 0, "nobody drives it");
+    drop(release);
+    wait(until(|| counts[1].load(SeqCst) == HALF));
+    elapsed
+}
+
 #[test]
 fn publish_wakes_125_000_subscribers_and_their_runtime_the_others() {
     let (_, idle) = driven_and_idle();
