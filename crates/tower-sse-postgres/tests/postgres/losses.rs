@@ -301,6 +301,40 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
     assert_eq!(process.stats.losses(), 1);
 }
 
+/// Both processes know that they lack an event before one of them marks the loss.
+#[tokio::test]
+async fn loss_that_two_processes_find_at_once_is_marked_once() {
+    let Some(server) = Server::start().await else { return };
+    let proxies = [Proxy::start(server.port).await, Proxy::start(server.port).await];
+    let mut pair =
+        [Process::connect(proxies[0].broker()).await, Process::connect(proxies[1].broker()).await];
+    pair[0].publish([1]).await;
+    for (process, proxy) in pair.iter_mut().zip(&proxies) {
+        process.reads([1]).await;
+        proxy.hold().await;
+    }
+    pair[0].publish([2]).await;
+    pair[1].publish([3]).await;
+    let (holding, client) = (server.connect().await, server.connect().await);
+    let overtake = "update tower_sse.log set nonce = nonce + 1, data = data::int + 2
+        where data in ('2', '3')";
+    sql(&client, overtake).await;
+    sql(&holding, "begin; select from tower_sse.stream for update").await;
+    proxies.iter().for_each(Proxy::release);
+    let waiting = async || sql(&client, "select pid::text from pg_locks where not granted").await;
+    until_async(async || waiting().await.len() >= 2).await;
+    sql(&holding, "commit").await;
+    for process in &mut pair {
+        process.reads([4, 5]).await;
+        process.reads_gap().await;
+    }
+    pair[0].publish([6]).await;
+    for process in &mut pair {
+        process.reads([6]).await;
+        assert_eq!(process.stats.losses(), 1);
+    }
+}
+
 /// No process knows that the log is an older one, so its numbers must not be those of lost events.
 #[tokio::test]
 async fn numbers_leap_over_a_loss_that_no_process_knows() {
