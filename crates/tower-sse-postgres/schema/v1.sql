@@ -215,12 +215,14 @@ begin
     now := clock_timestamp();
 end $$;
 
--- Returns the newest row that is older than `age` in seconds, if any.
+-- Returns the newest row that is older than `age` in seconds, if any. A row of kind 3 is not one: a client
+-- that has the row before it has missed nothing.
 create function tower_sse.before(stream text, age float8, out seq bigint, out nonce bigint)
 stable language sql set search_path = pg_catalog
     set enable_seqscan = off set enable_bitmapscan = off as $$
     select l.seq, l.nonce from tower_sse.log l
     where l.stream = before.stream and l.at < clock_timestamp() - make_interval(secs => age)
+        and l.kind <> 3
     order by l.stream desc, l.seq desc limit 1
 $$;
 

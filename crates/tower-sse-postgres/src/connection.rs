@@ -323,7 +323,7 @@ impl Connection {
         polled.await
     }
 
-    /// Returns the newest row that is older than this age.
+    /// Returns the newest row that is older than this age, other than one of a new connection.
     pub(crate) async fn before(&self, age: Duration) -> Result<Option<Identity>, Error> {
         let parameters: [Parameter<'_>; 2] = [self.stream(), (&age.as_secs_f64(), Type::FLOAT8)];
         let before = self.call_one("before($1, $2)", &parameters, |row| {
