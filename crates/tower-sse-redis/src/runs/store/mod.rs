@@ -60,7 +60,8 @@
 //! Each process renews `data` four times in a lease, and it expires after a lease, or after 20
 //! seconds if that is longer. Claims of live runs are kept for longer, so a jump of the server's
 //! clock that lets them expire lets `data` expire too. `data` also expires on a server that no
-//! process reaches. If the clock was set back after `data` was renewed, `data` counts as missing.
+//! process reaches. If the clock was set back after `data` was renewed, `data` counts as missing. If
+//! it jumps ahead while claims are restored, what was left of that lease begins again.
 //!
 //! | field | |
 //! |---|---|

@@ -157,10 +157,16 @@ local function is_restoring_claims(data, lease, everyone, is_kept)
     redis.call('PUBLISH', everyone, '')
     return true
   end
+  local kept_at = tonumber(f[3]) or now
   -- A deadline that is further away than its duration was written before the clock was set back.
   if deadline > now + duration then
     deadline = now + duration
     redis.call('HSET', data, 'u', deadline)
+  -- The clock may have jumped ahead since a process kept `data`. What was left then begins again.
+  elseif deadline > kept_at and now > kept_at + duration / 2 then
+    deadline = now + math.min(deadline - kept_at, duration)
+    redis.call('HSET', data, 'u', deadline)
+    keep_data(data, lease)
   end
   return deadline > now
 end

@@ -129,6 +129,27 @@ async fn claims_may_be_lost_once_databases_were_swapped() {
     hints.is_empty(&world).await;
 }
 
+/// A jump of the clock cannot be told from a time in which no process was there.
+#[tokio::test]
+async fn clock_that_jumps_ahead_ends_no_restoring() {
+    let Some(world) = server().await else { return };
+    world.join("s2", "s1").await;
+    assert_eq!(world.look().await, "restoring");
+    // What the clock has left of the lease, and when `data` was kept, seen from after the jump.
+    let kept = async |milliseconds: u64| {
+        let kept = world.server.now().await - milliseconds;
+        _ = world.server.command::<u32>(&format!("HSET {DATA} t {kept}")).await;
+    };
+    world.set_restored(-1).await;
+    kept(LEASE_MS / 2 + 100).await;
+    assert_eq!(world.claim("a1").await, "restoring");
+    // It has begun again.
+    assert_eq!(world.claim("a1").await, "restoring");
+    world.set_restored(-1).await;
+    kept(LEASE_MS / 2 - 1_000).await;
+    assert_eq!(world.claim("a1").await, "new");
+}
+
 #[tokio::test]
 async fn process_with_a_new_connection_waits_for_a_whole_lease() {
     let Some(scene) = super::redis().await else { return };
