@@ -9,7 +9,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-/// A map whose order is the same in every simulation of a seed.
+/// A map whose order is the same in every simulation with the same seed.
 pub type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -109,7 +109,7 @@ pub struct CloseReport {
     /// The label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
     pub label: Option<Label>,
     /// The time from the request to the response head. `None` without
-    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the client disconnected earlier.
+    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the stream closed before its head.
     pub time_to_head: Option<Duration>,
     /// The time from the request until the server got the first byte of the source's first event.
     /// The layer's own events don't count. In a content coding, any first byte counts. `None`

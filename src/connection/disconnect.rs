@@ -85,7 +85,7 @@ impl Disconnect {
         self.token.child_token()
     }
 
-    /// Returns the reason why the response is over, or `None` if it is not over.
+    /// Returns why the response is over, or `None` if it isn't yet.
     #[must_use]
     pub fn reason(&self) -> Option<CloseReason> {
         self.reason.get().copied()

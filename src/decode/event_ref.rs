@@ -24,7 +24,7 @@ impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it. If this line is a
     /// CRLF that is split between two chunks of the stream, the bytes end with its CR. The copies
     /// of [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF, but
-    /// not if the line before ends in CR alone. Nothing else depends on the chunks.
+    /// not if the line before ends in CR alone. Otherwise, the chunks make no difference.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw

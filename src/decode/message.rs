@@ -55,8 +55,9 @@ pub struct Message {
     pub event: Cow<'static, str>,
     /// The event's data, with its lines joined by line feeds.
     pub data: String,
-    /// The newest id so far, sent with this event or an earlier one. Empty if the stream has sent
-    /// none, or cleared it.
+    /// The newest id so far: from this event, an earlier one, or
+    /// [`MessageStream::after`](super::MessageStream::after). Empty if there is none, or if the
+    /// stream has cleared it.
     pub last_event_id: MessageId,
     /// The newest reconnection time that the stream has sent since the previous message, if any.
     pub retry: Option<Duration>,

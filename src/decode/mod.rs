@@ -1,4 +1,4 @@
-//! Decoding: from received bytes to [messages](Message), or to [events](EventRef) without a copy.
+//! Turns received bytes into [messages](Message), or into [events](EventRef) that borrow them.
 //!
 //! - [`MessageStream`] decodes the body of another server's response.
 //! - [`Decoder`] decodes bytes as a client does, and returns messages.

@@ -10,7 +10,7 @@ use crate::{BoxError, event::Event, signals::Interrupted};
 /// Turns a late response into the last event of its stream.
 pub(super) type LateEvent = Arc<dyn Fn(&Response<Bytes>) -> Option<Event> + Send + Sync>;
 
-/// The error of a stream whose service answered late, and not with an event stream.
+/// The error of a stream whose service gave a late answer that isn't an event stream.
 ///
 /// [`on_error`](crate::SseLayer::on_error) can turn it into an event:
 ///

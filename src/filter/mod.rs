@@ -108,7 +108,7 @@
 //!   can then send heartbeats even while the upstream stalls mid-event. If it ends the stream, the
 //!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the layer's [close
 //!   report](crate::CloseReport) has the reason.
-//! - Inside of the layer of [runs](crate::runs), a filter sees each answer once. Outside, each
+//! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside, each
 //!   client's stream has a filter of its own.
 //! - Put compressors outside of filters and of `SseLayer`. Don't forward `accept-encoding` to an
 //!   upstream: a compressed stream is [refused](FilterLayer#what-is-refused).

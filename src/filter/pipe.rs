@@ -82,8 +82,8 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 
     /// Tells the filter that the source has ended, or has failed with `error`. Returns the bytes
-    /// that are left to send. Call this until [`is_over`](Self::is_over) returns `true`, with
-    /// `None` from the second call on.
+    /// that are left to send. Call this until [`is_over`](Self::is_over) returns `true`, and
+    /// pass `None` from the second call on.
     ///
     /// # Errors
     ///

@@ -67,7 +67,7 @@ impl Retention {
     }
 
     /// Limits the total size of the kept events to `bytes`. An event counts as its size on the
-    /// wire, in a run plus 112 bytes. This limit never evicts a topic's newest event.
+    /// wire, plus 112 bytes in a run. This limit never evicts a topic's newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = Some(bytes);
         self

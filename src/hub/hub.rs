@@ -121,8 +121,8 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the errors of [`publish`](Self::publish), or [`PublishError::NotInProcess`] if the
-    /// hub has a [broker](Self::connect). A hub's first such error also logs a WARN line (feature
-    /// `tracing`).
+    /// hub has a [broker](Self::connect). The hub's first `NotInProcess` also logs a WARN line
+    /// (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,

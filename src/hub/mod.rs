@@ -252,8 +252,8 @@
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
-//! whole program is the example
-//! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs).
+//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole
+//! program, with a greeting.
 //!
 //! # One client's view
 //!
@@ -368,7 +368,8 @@
 //! logged-in user. A client that chooses the names can create any number of topics.
 //!
 //! Ids count all events of the hub, so clients can see how many you publish. With Redis, ids are
-//! times of publication instead. With SQLite, they jump to the current time when a hub connects.
+//! times of publication instead. With SQLite and PostgreSQL, they jump to the current time when a
+//! hub connects.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //

@@ -157,7 +157,7 @@ impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent. An `EventSource`
     /// still reconnects, unless page code closes it when the terminator arrives.
     ///
-    /// - It isn't sent in a content coding, or if the source fails or ends mid-event.
+    /// - It isn't sent if the body has a content coding, or if the source fails or ends mid-event.
     /// - Set it only for streams that you generate. A body from an
     ///   [upstream](crate::guide::upstreams) has its own terminator.
     /// - With a name but no data, it's sent with empty data. With neither, it isn't sent, and a
@@ -181,8 +181,8 @@ impl<M> SseLayer<M> {
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), and can call
     /// `error.downcast_ref::<MyError>()`. A [cancellation](Self::cancellation_if) has rules of its
-    /// own. Mid-event and in a content coding, the closure isn't called, and the body fails. It
-    /// also fails if the closure panics, or returns an event with neither data nor a name.
+    /// own. Mid-event or in a content coding, the closure isn't called, and the body fails. It also
+    /// fails if the closure panics, or returns an event with neither data nor a name.
     ///
     /// Before the body fails, the layer sends the events before the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
@@ -474,9 +474,9 @@ impl<M> SseLayer<M> {
 
     /// Gives each stream a label, such as the path of its route. By default streams have no label.
     ///
-    /// The [`CloseReport`] has the label, and [`Stats`] counts the streams of each label: of the
-    /// first 100 labels separately, and of all further ones as `other`. Use few labels, and no text
-    /// that clients choose.
+    /// The [`CloseReport`] has the label. [`Stats`] counts the streams of each of the first 100
+    /// labels, and those of all further labels as `other`. Use few labels, and no text that clients
+    /// choose.
     ///
     /// The closure is called when a request arrives, so it must be cheap and must not block. A
     /// panic is caught and logged, and the stream has no label. With axum, add the layer with

@@ -153,7 +153,7 @@ impl StreamOptions {
     /// has it. In the [options of a layer](crate::SseLayer::options), that's every stream, even
     /// later ones.
     ///
-    /// You might expect the same of `take_until` on the source. But that's a clean end: the
+    /// You might use `take_until` on the source instead. But that's a clean end: the
     /// [terminator](Self::terminator) follows, and half an answer looks complete.
     ///
     /// ```

@@ -39,8 +39,9 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
-    /// Choose an interval shorter than every [idle timeout](crate::guide::proxies#idle-timeouts)
-    /// between client and server. Some `EventSource` polyfills give up after 45 idle seconds.
+    /// Choose an interval at least a tenth shorter than every [idle
+    /// timeout](crate::guide::proxies#idle-timeouts) between client and server, because heartbeats
+    /// can be a sixteenth late. Some `EventSource` polyfills give up after 45 idle seconds.
     ///
     /// # Panics
     ///

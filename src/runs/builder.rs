@@ -122,8 +122,8 @@ impl RunsBuilder {
     /// - Unused space in the chunks of up to 1 KiB that small events share.
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
-    /// its end. A second limit of the same size applies to what this process's runs take in the
-    /// store: in Redis, [an
+    /// its end. A second limit of the same size applies to the memory of this process's runs in the
+    /// store, which for Redis is [an
     /// estimate](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits).
     /// Above this limit, the process deletes ended runs from the store, first those whose key a
     /// newer run has taken, and then in the order of their ends.

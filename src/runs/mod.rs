@@ -222,7 +222,8 @@
 //! No run starts: the store may have the run already, and you would pay for its answer twice. A
 //! request without an id, or with an id of the run, still gets a run that is running in the process
 //! that it reaches. [`Runs::replace`] returns such a run only with an id. All other requests with a
-//! key are refused. To send an unrecorded answer instead, match [`StartError::Unavailable`].
+//! key are refused. Without the layer, match [`StartError::Unavailable`] to send an unrecorded
+//! answer.
 //!
 //! # A hub or a run
 //!

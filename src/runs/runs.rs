@@ -76,7 +76,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Returns statistics of all runs, for an endpoint such as `/metrics`.
+    /// Returns statistics of this process's runs, for an endpoint such as `/metrics`.
     #[must_use]
     pub fn stats(&self) -> RunsStats {
         let mut stats = self.process.stats();

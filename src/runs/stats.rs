@@ -14,7 +14,7 @@ pub(crate) struct RunCounters {
     totals: Mutex<RunsStats>,
 }
 
-/// Statistics of all runs, as returned by [`Runs::stats`](crate::runs::Runs::stats).
+/// Statistics of this process's runs, as returned by [`Runs::stats`](crate::runs::Runs::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunsStats {

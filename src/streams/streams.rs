@@ -141,8 +141,8 @@ pub struct StreamsBuilder {
 }
 
 impl StreamsBuilder {
-    /// Allows each subject that begins with `prefix` at most `limit` open streams at the same time.
-    /// By default, there is no limit.
+    /// Limits each subject that begins with `prefix` to `limit` open streams. By default, there is
+    /// no limit.
     ///
     /// If several prefixes match a subject, the limit of the longest one applies. A second call
     /// with the same prefix replaces its limit. The other rules are on [the module's

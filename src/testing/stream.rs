@@ -71,7 +71,7 @@ impl TestStream {
         Self::from_body(body)
     }
 
-    /// Creates a stream of this body.
+    /// Creates a stream that reads this body.
     pub fn from_body<B>(body: B) -> Self
     where
         B: Body<Error: Into<BoxError>> + Send + 'static,

@@ -8,7 +8,7 @@ use tower_sse::{hub::PublishError, hub::broker::Acknowledged};
 use crate::ledger::{Ledger, Sent, Unproven};
 use crate::{Identity, tasks::lock};
 
-/// The gate between publishers and the server.
+/// A gate that holds publishers back until their process has caught up with the log.
 ///
 /// The follower (the task of [`follow`](crate::follow)) opens the gate once it has caught up with
 /// the log and [marked](crate::Log::mark) the losses that it found. The gate shuts when the

@@ -111,7 +111,8 @@ pub struct Page<E> {
     pub has_more: bool,
 }
 
-/// A log on a server. It can be trimmed or lost, or return to an older state.
+/// A log that a hub follows, such as a Redis stream or a table. It can be trimmed or lost, or
+/// return to an older state.
 ///
 /// The task of [`follow`](crate::follow), the follower, calls one method at a time. Each method
 /// must limit how long it takes. After an error, the follower waits, and opens another session.

@@ -31,7 +31,7 @@ pub struct Error {
     pub(crate) is_too_large: bool,
 }
 
-/// The kind of an [`Error`], which tells an operator what to do.
+/// The kind of an [`Error`]. It tells an operator what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -119,10 +119,9 @@ pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
     /// If this age stays below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age` itself, although [`max_age`](crate::PostgresBroker::max_age) is higher, then
-    /// [`max_events`](crate::PostgresBroker::max_events) is too low: a new process loads only a
-    /// part of the history, and a process that is disconnected for longer than `oldest_age` loses
-    /// events.
+    /// `retention_age` itself, [`max_events`](crate::PostgresBroker::max_events) is too low. A new
+    /// process then loads only a part of the history, and a process that is disconnected for longer
+    /// than `oldest_age` loses events.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,

@@ -55,11 +55,11 @@
 //!   lagged, clients can receive an event again, with another id. They also receive a gap if the
 //!   loss [is noticed](operating#losses).
 //! - An event is published when its transaction has committed, or when
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
-//!   that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy). This
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of the event's
+//!   topic that stays connected or resumes receives it or a [gap](tower_sse::hub::GapPolicy). This
 //!   holds even if the server restarts or crashes, an older state of its data is restored, or a
 //!   standby that lags is promoted.
-//! - When a client receives an event, it and its transaction's changes are on the server's disk.
+//! - An event that a client has received is on the server's disk, with its transaction's changes.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -70,7 +70,8 @@
 //! transaction's events nor a gap.
 //!
 //! In short: an event in a transaction is published *exactly once*, when the transaction commits.
-//! Clients receive events *at most once*, and losses are reported.
+//! Unless an older state replaces the data, clients receive it *at most once*, and losses are
+//! reported.
 //!
 //! # Publishing by SQL
 //!

@@ -47,8 +47,8 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Returns an error if `address` is invalid or has no host, or if it requires TLS without
-    /// feature `tls` or an installed crypto provider.
+    /// Returns an error if `address` is invalid or has no host, or if it requires TLS, but
+    /// feature `tls` or an installed crypto provider is missing.
     pub fn open(address: &str) -> Result<Self, Error> {
         const ACTION: &str = "parse the address of PostgreSQL";
         let config = Config::from_str(address).map_err(|error| Error::new(ACTION, error))?;

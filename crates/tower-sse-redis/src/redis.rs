@@ -181,10 +181,11 @@ impl Redis {
     /// is 3 seconds. If Redis takes longer, the process reconnects after a random delay of up to 2
     /// seconds.
     ///
-    /// Runs have two limits of their own: an eighth of the [lease](crate::RedisRuns::lease) to
-    /// connect, at least 1 second, and a quarter of it for an answer, at least 2 seconds. A shorter
-    /// `timeout` replaces either. The connection that loads other processes' answers is replaced
-    /// after 10 seconds without a reply, and the one for pushes only if no push arrives either.
+    /// Runs have limits of their own: to connect, an eighth of the
+    /// [lease](crate::RedisRuns::lease), but at least 1 second; for an answer, a quarter, but at
+    /// least 2 seconds. A shorter `timeout` replaces either. The connection that loads other
+    /// processes' answers is replaced after 10 seconds without a reply, and the one for pushes only
+    /// if no push arrives either.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -25,7 +25,7 @@ pub struct Error {
     text: String,
 }
 
-/// The kind of an [`Error`], which tells an operator what to do.
+/// The kind of an [`Error`]. It tells an operator what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

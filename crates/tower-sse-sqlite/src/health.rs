@@ -28,8 +28,9 @@ impl Health {
     /// Returns whether the file is open, and the hub has read all of its events.
     ///
     /// The result becomes `false` if the hub needs more than a second to look for new events, for
-    /// example because the disk does not respond, until the hub has caught up again. A full disk or
-    /// another program's lock stops publishing, but leaves the result `true`.
+    /// example because the disk does not respond, until the hub has caught up again. A full disk stops
+    /// publishing, but leaves the result `true`. While another program holds a lock, the result can
+    /// become `false` for about a second whenever an event waits for the lock.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()

@@ -80,8 +80,8 @@
 //!
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event is published when its transaction has committed, or when
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
-//!   that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy). This
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of the event's
+//!   topic that stays connected or resumes receives it or a [gap](tower_sse::hub::GapPolicy). This
 //!   holds even if processes are killed, or the file is removed, replaced or restored while it is
 //!   open.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not

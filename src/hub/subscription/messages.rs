@@ -7,8 +7,8 @@ use futures_core::Stream;
 use super::Subscription;
 use crate::decode::{Decoder, Message, MessageId};
 
-/// A stream of [`Message`]s and [`Gap`]s, from [`Subscription::messages`]. It continues after a
-/// gap, and ends with the subscription.
+/// A stream of [`Message`]s and [`Gap`]s, from [`Subscription::messages`]. It ends with the
+/// subscription.
 #[derive(Debug)]
 pub struct Messages {
     subscription: Subscription,

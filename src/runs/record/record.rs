@@ -274,7 +274,7 @@ impl Phase {
         }
     }
 
-    /// Returns whether a client without an id attaches to the run, or starts another.
+    /// Returns whether a client without an id joins the run. If not, it starts another.
     pub const fn is_usable(self) -> bool {
         self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
     }

@@ -71,7 +71,7 @@
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without reporting a loss
 //! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes. The
-//!   scene also causes `roll_back` before that, if the world can.
+//!   scene also causes `roll_back` first, if the world can.
 //! - `a_loss_during_a_break_is_told` (`cut`, `lose`): does not notice a loss while its connections
 //!   are broken. The scene also causes `roll_back`, if the world can.
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads

@@ -419,7 +419,7 @@ pub(crate) enum Failure {
     /// A script may have stopped halfway. This run's keys need not be the cause: some versions of
     /// Redis send the same code if the user lacks a permission for one of its commands.
     Stopped,
-    /// The command failed for this run alone, such as on a key of another type.
+    /// The command failed for this run alone, for example because a key has another type.
     Run,
     /// Another version of the protocol wrote the run's claim.
     Version,

@@ -30,7 +30,7 @@ pub struct Error {
     cause: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
-/// The kind of an [`Error`], which tells an operator what to do.
+/// The kind of an [`Error`]. It tells an operator what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
