@@ -186,9 +186,7 @@ fn million(blocks: bool, publishes_in_other: bool) -> Duration {
     let publisher = if publishes_in_other { &other } else { &first };
     let published = Instant::now();
     publisher.block_on(hub.publish("a", Event::from("x"))).unwrap();
-    while counts[0].load(SeqCst) < HALF {
-        thread::sleep(MILLISECOND);
-    }
+    wait(until(|| counts[0].load(SeqCst) == HALF));
     let elapsed = published.elapsed();
     assert!(!blocks || counts[1].load(SeqCst) == 0, "nobody drives it");
     drop(release);

@@ -370,7 +370,9 @@ impl<L: Log> Follower<L> {
                     // No mark is needed: every process that has not read these finds the same hole.
                     self.gate.ledger().forgive_before(number);
                 }
-                self.report_loss(number.saturating_sub(1));
+                // The log never had anything between the previous entry and this one.
+                let lost = previous.filter(|previous| before.is_up_to(*previous));
+                self.report_loss(lost.unwrap_or(number.saturating_sub(1)));
             }
             before = Before::Entry(number);
             match content {
@@ -404,6 +406,11 @@ impl<L: Log> Follower<L> {
 }
 
 impl Before {
+    /// Returns whether this place is known, and not after the entry with this number.
+    fn is_up_to(self, number: u64) -> bool {
+        matches!(self, Self::Entry(last) | Self::Trimmed(last) if last <= number)
+    }
+
     /// Returns whether entries are missing between this place and an entry. `previous` is the
     /// number of the entry written before that one, if it is known.
     fn is_incomplete(self, previous: Option<u64>, content: &Content) -> bool {

@@ -143,7 +143,7 @@ pub trait Log: Send + Sized + 'static {
         known: Known,
     ) -> impl Future<Output = Result<Self::Session, Self::Error>> + Send;
 
-    /// Returns the newest entry that is older than `age`.
+    /// Returns the newest entry that is older than `age`. May leave out entries without an event.
     fn newest_before(
         &mut self,
         session: &mut Self::Session,

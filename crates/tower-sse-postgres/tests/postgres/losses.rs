@@ -161,27 +161,32 @@ async fn trim_of_rows_that_were_read_is_no_gap() {
     assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 0]);
 }
 
-/// A client has the last event before the row that a new connection adds.
+/// A client has the last event before the row that a new connection adds. That event is older than
+/// the history, or was trimmed.
 #[tokio::test]
 async fn history_that_begins_after_a_row_without_an_event_is_no_gap() {
-    let Some(server) = Server::start().await else { return };
-    let hour = Retention::new().age(Duration::from_secs(3600));
-    let connect =
-        async || Process::connect_with(Hub::builder().retention(hour), server.broker()).await;
-    let mut process = connect().await;
-    process.publish([1]).await;
-    process.reads([1]).await;
-    let last = process.client.last.clone();
-    drop(connect().await);
-    let client = server.connect().await;
-    let kinds = "select string_agg(kind::text, ' ' order by seq) from tower_sse.log";
-    assert_eq!(sql(&client, kinds).await, ["2 0 3"]);
-    // Older than the history, but not old enough to be trimmed.
-    sql(&client, "update tower_sse.log set at = at - interval '70 minutes'").await;
-    process.publish([2]).await;
-    let new = connect().await;
-    let mut returning = Client::resume(&new.hub, &["a"], last);
-    assert_eq!(returning.data(1).await, ["2"]);
+    for statement in [
+        "update tower_sse.log set at = at - interval '70 minutes'",
+        "select tower_sse.trim('tower_sse', 0, null, 1, 100)",
+    ] {
+        let Some(server) = Server::start().await else { return };
+        let hour = Retention::new().age(Duration::from_secs(3600));
+        let connect =
+            async || Process::connect_with(Hub::builder().retention(hour), server.broker()).await;
+        let mut process = connect().await;
+        process.publish([1]).await;
+        process.reads([1]).await;
+        let last = process.client.last.clone();
+        drop(connect().await);
+        let client = server.connect().await;
+        let kinds = "select string_agg(kind::text, ' ' order by seq) from tower_sse.log";
+        assert_eq!(sql(&client, kinds).await, ["2 0 3"]);
+        sql(&client, statement).await;
+        process.publish([2]).await;
+        let new = connect().await;
+        let mut returning = Client::resume(&new.hub, &["a"], last);
+        assert_eq!(returning.data(1).await, ["2"], "{statement}");
+    }
 }
 
 #[tokio::test]

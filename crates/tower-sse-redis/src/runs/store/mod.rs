@@ -26,8 +26,8 @@
 //! `prefix` has a hash tag of its own: Redis takes the first one of a name, so all keys are in one
 //! slot. Channels contain the database's number, because Redis delivers messages across databases.
 //!
-//! A session in a cluster calls `join`, whatever server it had before: a node that no longer has the
-//! keys redirects this command. A session ends when a node redirects any later command.
+//! Each session calls `join` first: a node that no longer has the keys redirects this command, and a
+//! replica refuses it. A session ends when a node redirects any later command.
 //!
 //! The channels of a cluster are sharded (`SPUBLISH`, `SSUBSCRIBE`), so other nodes do not receive
 //! the messages. A node that gives the keys away ends the subscriptions, which ends the session too.
@@ -61,7 +61,7 @@
 //! seconds if that is longer. Claims of live runs are kept for longer, so a jump of the server's
 //! clock that lets them expire lets `data` expire too. `data` also expires on a server that no
 //! process reaches. If the clock was set back after `data` was renewed, `data` counts as missing. If
-//! it jumps ahead while claims are restored, what was left of that lease begins again.
+//! it jumps ahead by more than half of that lease, only a quarter of the lease counts as over.
 //!
 //! | field | |
 //! |---|---|

@@ -317,7 +317,7 @@ fn take_number(rest: &mut Bytes) -> Option<u64> {
 }
 
 /// Returns the failure of an error reply with this code.
-fn failure_of(code: &str) -> Failure {
+pub(super) fn failure_of(code: &str) -> Failure {
     match code {
         "NOSCRIPT" => Failure::NoScript,
         "WRONGTYPE" => Failure::Run,

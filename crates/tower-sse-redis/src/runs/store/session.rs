@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::runs::support::Epoch;
 
 use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS, publish_name, text_for};
-use super::replies::{check, parse_push};
+use super::replies::{check, failure_of, parse_push};
 use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
 use crate::server::server_info::{SECTIONS, ServerInfo, lacks_tag};
 use crate::server::{route::Route, servers::Connections};
@@ -93,13 +93,18 @@ impl Session {
         let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_cluster, is_new: true };
         // A server that no longer has the keys, or is no primary, refuses this command.
         let join = encoder.join(&info.run_id, earlier, false);
-        let joined = send::<Value>(&mut commands, &join, JOIN).await;
-        let code = |error: &Error| error.client_error()?.code().map(str::to_owned);
-        // A proxy in front of a cluster can report itself as a single server.
-        joined.map_err(|error| match code(&error).as_deref() {
-            Some("CROSSSLOT") => lacks_tag(),
-            _ => error,
-        })?;
+        if let Err(error) = send::<Value>(&mut commands, &join, JOIN).await {
+            let code = error.client_error().and_then(RedisError::code);
+            // A proxy in front of a cluster can report itself as a single server.
+            if code == Some("CROSSSLOT") {
+                return Err(lacks_tag());
+            }
+            // At the same server, runs can go on without it, and the next check sends it again.
+            let is_usable = code.is_some_and(|code| failure_of(code) != Failure::WrongServer);
+            if !is_usable || earlier != Some(&info.run_id) {
+                return Err(error);
+            }
+        }
         Ok(Self {
             number,
             opened,

@@ -162,9 +162,11 @@ local function is_restoring_claims(data, lease, everyone, is_kept)
   if deadline > now + duration then
     deadline = now + duration
     redis.call('HSET', data, 'u', deadline)
-  -- The clock may have jumped ahead since a process kept `data`. What was left then begins again.
+  -- The clock may have jumped ahead since a process kept `data`. Of what was left then, only the time
+  -- between two renewals has passed.
   elseif deadline > kept_at and now > kept_at + duration / 2 then
-    deadline = now + math.min(deadline - kept_at, duration)
+    local left = math.min(deadline - kept_at, duration) - math.floor(duration / 4)
+    deadline = now + math.max(left, 0)
     redis.call('HSET', data, 'u', deadline)
     keep_data(data, lease)
   end

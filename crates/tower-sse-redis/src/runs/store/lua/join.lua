@@ -1,5 +1,5 @@
--- Adds a process to those that use a server, and keeps `data`. Each process calls this script over
--- each new connection, before any other script, and then four times in a lease.
+-- Adds a process to those that use a server, and keeps `data`. Each process calls this script when
+-- a session begins, before any other script, and then four times in a lease.
 --
 -- KEYS: data, processes, live runs of the process
 -- ARGV: id of the server, id of the server that the process used last (empty: none), lease, channel

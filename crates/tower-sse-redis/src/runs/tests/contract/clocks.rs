@@ -150,6 +150,20 @@ async fn clock_that_jumps_ahead_ends_no_restoring() {
     assert_eq!(world.claim("a1").await, "new");
 }
 
+/// Processes can have a lease so long that they keep `data` less often than half of another one.
+#[tokio::test]
+async fn restoring_ends_although_data_are_seldom_kept() {
+    let Some(world) = server().await else { return };
+    world.join("s2", "s1").await;
+    for reply in ["restoring", "restoring", "restoring", "new"] {
+        for field in ["u", "t"] {
+            let passed = format!("HINCRBY {DATA} {field} -{}", LEASE_MS * 5 / 8);
+            _ = world.server.command::<u64>(&passed).await;
+        }
+        assert_eq!(world.claim("a1").await, reply);
+    }
+}
+
 #[tokio::test]
 async fn process_with_a_new_connection_waits_for_a_whole_lease() {
     let Some(scene) = super::redis().await else { return };

@@ -84,12 +84,21 @@ async fn connection_that_timed_out_is_closed_by_its_successor() {
     let name = run("a1");
     p.begin(&name).await;
     let number = p.number();
+    let clients = async || world.server.command::<String>("CLIENT LIST").await;
+    let named = clients().await.lines().map(str::to_owned).collect::<Vec<_>>();
+    let ids = named.iter().filter(|line| line.contains(" name=app:"));
+    let ids: Vec<_> = ids.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect();
     // Only writes wait, so that the next connection can be opened meanwhile.
     let _: String = world.server.command("CLIENT PAUSE 60000 WRITE").await;
     let results = p.store.execute(Some(number), vec![append(&name, 1, 1, "late")]).await;
     assert!(matches!(results[..], [Err(Failure::Lost)]), "{results:?}");
-    _ = p.reconnected_after(number).await;
+    let is_closed = async || {
+        let clients = clients().await;
+        ids.iter().any(|id| !clients.contains(&format!("{id} ")))
+    };
+    until_async(is_closed).await;
     let _: String = world.server.command("CLIENT UNPAUSE").await;
+    _ = p.reconnected_after(number).await;
     assert_eq!(p.in_step(sync(&name)).await, 0);
 }
 
