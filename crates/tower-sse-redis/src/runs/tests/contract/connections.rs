@@ -23,6 +23,19 @@ async fn broken_connections_are_replaced() {
     }
 }
 
+/// Runs go on without the keys that only starting needs.
+#[tokio::test]
+async fn connections_are_replaced_although_joining_fails() {
+    let Some(scene) = redis_with(LEASE).await else { return };
+    scene.begin("a1").await;
+    let (server, number) = (&scene.world.server, scene.p.number());
+    let _: String = server.command(&format!("SET {DATA} text")).await;
+    _ = server.command::<u32>("CLIENT KILL TYPE normal SKIPME yes").await;
+    _ = scene.p.reconnected_after(number).await;
+    scene.p.in_step(sync(&run("a1"))).await;
+    _ = server.command::<u32>(&format!("DEL {DATA}")).await;
+}
+
 /// What was exported over an earlier connection may be lost, so nothing relies on it.
 #[tokio::test]
 async fn commands_for_an_earlier_connection_are_not_sent() {
