@@ -132,6 +132,12 @@ pub(crate) fn make_empty(headers: &mut HeaderMap) {
     }
 }
 
+/// Forbids caches to store a response that depends on more than the URL, as they may store `204` and
+/// `404`.
+pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
 /// Adds `no-transform` to `Cache-Control`, or `no-cache` too if the service has not set the header.
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";

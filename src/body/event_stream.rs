@@ -208,7 +208,7 @@ where
         if let StreamPhase::Waiting(early) = mem::replace(this.phase, StreamPhase::Open) {
             let options = late.remove::<StreamOptions>();
             *this.options = ResolvedOptions::of_stream(this.options, None, options);
-            this.idle.as_mut().set(IdleTimer::default());
+            this.idle.as_mut().rearm();
             this.record.answer_late(&mut late, this.options.merged.on_close.clone());
             Deadline::answer_late(this.deadline, this.options, early.subjects, *this.client, cx);
         }

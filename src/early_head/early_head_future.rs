@@ -8,7 +8,8 @@ use tokio::task::coop;
 use tokio::time::{Instant, sleep_until};
 
 use super::{EarlyHeadBody, early_head_body::Waiting, late_response::LateEvent};
-use crate::{headers::TEXT_EVENT_STREAM, idle_timer::is_within_reach, signals::EarlyHead};
+use crate::headers::{TEXT_EVENT_STREAM, forbid_storing};
+use crate::{idle_timer::is_within_reach, signals::EarlyHead};
 
 pin_project! {
     /// The response future of [`EarlyHeadService`](super::EarlyHeadService). Dropping it drops the
@@ -99,6 +100,7 @@ where
 fn stopped_response<F, B>() -> Response<EarlyHeadBody<F, B>> {
     let mut response = Response::new(EarlyHeadBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
+    forbid_storing(response.headers_mut());
     response
 }
 

@@ -106,7 +106,7 @@
 //! A late answer loses its status, its headers and its cookies. Headers that every response needs,
 //! such as those of CORS, must come from a layer outside of this one. The answer's
 //! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`, which belong
-//! to the stream's first bytes. Subjects that the handler adds late count for closes, but a limit
+//! to the stream's first bytes, and `drain` if the shutdown has begun. Subjects that the handler adds late count for closes, but a limit
 //! can no longer refuse the stream. If a hub's topic has ended, a late answer can't say so with a
 //! `204`: the `EventSource` comes back once more.
 //!

@@ -237,7 +237,9 @@ impl InFlight {
             self.end(CloseReason::Ended);
             // After a `204`, an `EventSource` does not reconnect. `runs/answer.rs` answers so for
             // runs.
-            return without_body(response, StatusCode::NO_CONTENT);
+            let mut response = without_body(response, StatusCode::NO_CONTENT);
+            headers::forbid_storing(response.headers_mut());
+            return response;
         }
         let options =
             ResolvedOptions::of_stream(&self.config.options, self.options.take(), options);

@@ -2,7 +2,7 @@ use std::task::{Context, Poll, ready};
 use std::{pin::Pin, sync::Arc};
 
 use futures_core::Stream;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -13,7 +13,7 @@ use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{EventBody, SseBody, forward_to_kinds};
 use crate::connection::{Client, DisconnectGuard, LastEventId};
 use crate::signals::{Handled, INTERRUPTED, interruption};
-use crate::{event::Encoded, headers::make_event_stream, layer::Refusal};
+use crate::{event::Encoded, headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
     pub(crate) client: Client,
@@ -141,7 +141,7 @@ fn status(status: StatusCode) -> Response<AnswerBody> {
     *response.status_mut() = status;
     // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and answer
     // requests for the next run with them.
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers::forbid_storing(response.headers_mut());
     response
 }
 

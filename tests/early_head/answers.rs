@@ -67,6 +67,20 @@ async fn heartbeats_come_until_the_late_answer() {
     assert_eq!(report.heartbeats, 3);
 }
 
+/// A late answer without an event is no byte.
+#[tokio::test(start_paused = true)]
+async fn late_head_does_not_delay_the_next_heartbeat() {
+    let silent = || tower_sse::response(stream::pending::<Event>()).into_response();
+    let app = slow(55 * SECOND, silent).layer(early());
+    let app = app.layer(SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND)));
+    let start = Instant::now();
+    let mut body = send(&app, Requester::Post.request("/")).await.into_body();
+    for seconds in [10, 26, 42, 58] {
+        _ = body.frame().await.unwrap().unwrap();
+        assert_eq!(start.elapsed().as_secs(), seconds);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_gets_that_name_event_streams_are_answered_early() {
     let app = slow(LATE, || "late").layer(EarlyHeadLayer::new(AFTER)).layer(SseLayer::new());

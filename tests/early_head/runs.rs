@@ -1,7 +1,7 @@
 //! Runs and hubs behind an early head.
 
 use tower_sse::hub::Hub;
-use tower_sse::runs::{InvalidKey, RunKey, Runs};
+use tower_sse::runs::{InvalidKey, Outcome, RunKey, Runs};
 
 use super::*;
 
@@ -75,6 +75,35 @@ async fn run_refused_at_the_early_head_is_cancelled() {
         sleep(2 * LATE).await;
         assert_eq!(calls.load(SeqCst), 1, "in the handler: {in_handler}");
         assert!(runs.get(&run_of("/open")).await.is_some());
+    }
+}
+
+/// The handler has something left to do after it has started the run.
+#[tokio::test(start_paused = true)]
+async fn run_of_a_handler_that_is_refused_later_is_cancelled() {
+    for replaces in [false, true] {
+        let runs = Runs::new();
+        let shared = runs.clone();
+        let handler = async move |request: axum::extract::Request| {
+            let (parts, _) = request.into_parts();
+            let key = run_of(parts.uri.path());
+            let source = stream::pending::<Event>;
+            let run = if replaces {
+                shared.replace(&key, &parts, source).await
+            } else {
+                shared.start(&key, &parts, source).await
+            };
+            sleep(LATE).await;
+            run.unwrap().answer(&parts).await
+        };
+        let app = Router::new().fallback(any(handler)).layer(early());
+        let app = app.layer(SseLayer::new().max_streams(1));
+        let _open = send(&app, Requester::Post.request("/open")).await;
+        let refused = send(&app, Requester::Post.request("/refused")).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let outcome = async |path| runs.get(&run_of(path)).await.unwrap().outcome();
+        assert_eq!(outcome("/refused").await, Some(Outcome::Cancelled), "replaces: {replaces}");
+        assert_eq!(outcome("/open").await, None);
     }
 }
 

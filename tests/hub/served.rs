@@ -82,6 +82,7 @@ async fn event_source_that_has_everything_of_an_ended_topic_receives_204() {
     };
     let done = get("/a", last.as_str(), true).await;
     assert_eq!(done.status(), 204);
+    assert_eq!(done.headers()["cache-control"], "no-store");
     assert!(!done.headers().contains_key("content-type"));
     assert_eq!(done.into_body().collect().await.unwrap().to_bytes(), "");
 

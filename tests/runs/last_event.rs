@@ -90,6 +90,23 @@ async fn event_that_cannot_be_recorded_is_dropped_and_the_run_cancelled() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn client_of_a_full_run_receives_all_events_and_the_last_one() {
+    let (rig, feed, mut client, _) =
+        running(Runs::builder().retention(Retention::new().bytes(4_000)).build()).await;
+    for number in 0..20 {
+        feed.data(format!("data: {number}\ndata: {}\n\n", "x".repeat(500)));
+    }
+    settle().await;
+    assert!(cancel(&rig).await);
+    let received = client.read().await;
+    let events = received.iter().filter_map(|data| data.split_once('\n')).map(|(number, _)| number);
+    let count = events.clone().count();
+    assert!(count > 0 && events.eq((0..count).map(|number| number.to_string())));
+    assert_eq!((&**received.last().unwrap(), client.end), ("12 tokens", Some(End::Clean)));
+    assert_eq!(rig.runs.stats().lagged, 0);
+}
+
 /// The source waits for the client, and the last event does not.
 #[tokio::test(start_paused = true)]
 async fn full_run_evicts_its_oldest_events_for_it() {

@@ -100,8 +100,12 @@ impl Runs {
     where
         F: RunSource<Stream: Stream<Item: Encode> + Send + 'static>,
     {
-        Ok(match self.claim_to_start(key, request.into()).await? {
-            Claim::New(producer) => self.record(producer, source),
+        let request = request.into();
+        Ok(match self.claim_to_start(key, request).await? {
+            Claim::New(producer) => {
+                self.end_if_refused(request, &producer);
+                self.record(producer, source)
+            }
             Claim::Existing(record) => Run::new(self.clone(), record, false),
         })
     }
@@ -145,7 +149,10 @@ impl Runs {
         let request: Option<&Parts> = request.into();
         let last = request.and_then(|parts| Requester::of_parts(parts).last);
         Ok(match self.claim(key, last.as_ref(), Purpose::Replace).await? {
-            Claim::New(producer) => self.record(producer, source),
+            Claim::New(producer) => {
+                self.end_if_refused(request, &producer);
+                self.record(producer, source)
+            }
             Claim::Existing(record) => Run::new(self.clone(), record, false),
         })
     }
@@ -168,6 +175,14 @@ impl Runs {
             if let Ok(reader) = record.attach(None) {
                 _ = reader.started().await;
             }
+        }
+    }
+
+    /// Ends the run if the request already has its head, and this response is refused.
+    fn end_if_refused(&self, request: Option<&Parts>, producer: &Producer) {
+        if let Some(parts) = request {
+            let on_refusal = on_refusal(&self.process, &producer.record);
+            EarlyHead::set_on_refusal(&parts.extensions, on_refusal);
         }
     }
 
@@ -250,10 +265,7 @@ impl Runs {
         let request = request.into();
         Ok(match self.claim_to_start(key, request).await? {
             Claim::New(producer) => {
-                if let Some(parts) = request {
-                    let on_refusal = on_refusal(&self.process, &producer.record);
-                    EarlyHead::set_on_refusal(&parts.extensions, on_refusal);
-                }
+                self.end_if_refused(request, &producer);
                 self.call(producer, call).await
             }
             Claim::Existing(record) => Ok(Run::new(self.clone(), record, false)),

@@ -77,7 +77,8 @@ impl MirrorWriter {
                 return Mirrored::Hole;
             }
             let before = state.newest;
-            let mirrored = record.append_events(&mut state, (first, last), bytes, &mut drops);
+            let mirrored =
+                record.append_events(&mut state, (first, last), bytes, u64::MAX, &mut drops);
             let waiters = if state.newest > before { state.waiters.take() } else { WakeList::None };
             (mirrored, waiters)
         };
@@ -150,11 +151,13 @@ fn lose(record: &Record, state: &mut State, deferred: &mut Deferred) {
 }
 
 impl Record {
+    /// Evicts old events up to the number `evicted`. If that is too little, keeps more than usual.
     pub(super) fn append_events(
         &self,
         state: &mut State,
         (first, last): (u64, u64),
         bytes: &Bytes,
+        evicted: u64,
         drops: &mut DeferredDrops,
     ) -> Mirrored {
         let mut rest = bytes.clone();
@@ -172,7 +175,7 @@ impl Record {
             }
             // A slice would keep the whole batch.
             let event = if len == bytes.len() { event } else { Bytes::copy_from_slice(&event) };
-            state.log.make_room(len, self.retain_bytes, u64::MAX, drops);
+            state.log.make_room(len, self.retain_bytes, evicted, drops);
             state.newest = sequence;
             state.bytes += len as u64;
             state.log.append(sequence, event, Default::default(), Default::default(), drops);

@@ -203,7 +203,9 @@ impl Record {
         if state.phase == Phase::Running {
             let next = state.newest + 1;
             let bytes = [lines, &self.id_line(next)[..], b"\n"].concat().into();
-            self.append_events(state, (next, next), &bytes, drops);
+            // The attached clients receive what they have not read yet, and then this event.
+            let read = state.readers.fastest().unwrap_or(u64::MAX);
+            self.append_events(state, (next, next), &bytes, read, drops);
         }
     }
 
