@@ -55,7 +55,8 @@ impl Sqlite {
     /// # Ok::<_, tower_sse_sqlite::Error>(())
     /// ```
     ///
-    /// If SQLite rejects the name, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
+    /// If SQLite does not have the pragma, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an
+    /// error. SQLite ignores a value that it does not know.
     pub fn pragma(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.0.pragmas.push((name.into(), value.into()));
         self

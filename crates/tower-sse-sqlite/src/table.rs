@@ -106,12 +106,21 @@ impl Table {
     /// Sets the pragmas, and returns the journal mode.
     fn prepare(&self) -> Result<String> {
         let Self { source, connection, .. } = self;
-        let mode =
-            connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
         connection.pragma_update(None, "synchronous", "normal")?;
         for (pragma, value) in &source.pragmas {
+            // SQLite ignores other names.
+            let is_known = "select exists (select 1 from pragma_pragma_list where name = lower(?))";
+            if !connection.query_row(is_known, [pragma], |row| row.get(0))? {
+                let reason = format!("SQLite has no pragma `{pragma}`");
+                return Err(Failed::SqliteFailure(
+                    ffi::Error::new(ffi::SQLITE_ERROR),
+                    Some(reason),
+                ));
+            }
             connection.pragma_update(None, pragma, value)?;
         }
+        let mode =
+            connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
         let trigger = TRIGGER.replace("{trigger}", &format!("\"{}_id\"", source.table));
         self.statement(&trigger)?.execute([]).map(|_| mode)
     }
@@ -146,7 +155,7 @@ impl Table {
             return Err(Failed::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), reason));
         }
         let newest = self.number("select ifnull(max(id), 0) from {}")?;
-        let marks = |lost| format!("select count(*) from {{}} where id >= {lost} and ends = 2");
+        let marks = |lost| format!("select count(*) from {{}} where id > {lost} and ends = 2");
         let is_unmarked = lost.map(|lost| self.number(&marks(lost))).transpose()? == Some(0);
         let at = now();
         if newest == 0 || newest < seen || is_unmarked {
