@@ -111,7 +111,7 @@
 //! | `content-length`, `etag`, `accept-ranges`, digest headers | removed |
 //! | `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding` | removed |
 //!
-//! A `HEAD` request gets the same headers as a `GET`.
+//! A `HEAD` request gets the headers of a `GET` whose stream opens.
 //!
 //! The layer never changes your events. It writes heartbeats only at the start of a line, and its
 //! own events only between yours. It can't write into a compressed body, so put the [compressor

@@ -78,9 +78,10 @@
 //! also comes if an `EventSource`'s id can't be resumed, for example if its run is no longer kept.
 //!
 //! In open streams, your event from [`on_error`](crate::SseLayer::on_error) takes its place, with
-//! the same id. Cancelling a run doesn't send it: to send an event of your own, use
-//! [`Runs::cancel_with`]. Other clients never get `interrupted`: their bodies fail, or end with
-//! your event from `on_error`, or they get `404`.
+//! the same id. Cancelling a run doesn't send it, except to a client that only has an [early
+//! head](crate::early_head#late-answers): to send an event of your own, use [`Runs::cancel_with`].
+//! Other clients never get `interrupted`: their bodies fail, or end with your event from
+//! `on_error`, or they get `404`.
 //!
 //! # Runs without the layer
 //!

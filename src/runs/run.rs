@@ -60,7 +60,7 @@ impl Run {
     /// With a [store](super#several-processes), a later run may have the key. A request with an id
     /// of another run then gets the answer of [`Runs::answer`](super::Runs::answer).
     ///
-    /// If an outer [`SseLayer`](crate::SseLayer) refuses the stream of the client that started the
+    /// If an outer [`SseLayer`](crate::SseLayer) refuses an answer of the handle that started the
     /// run, and no other client is attached, the run is cancelled.
     ///
     /// # Cancel safety

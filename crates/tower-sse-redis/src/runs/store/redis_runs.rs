@@ -60,7 +60,8 @@ impl RedisRuns {
     /// seconds ago. A slow Redis adds to it. After the error, a request can start the run again.
     ///
     /// A longer lease tolerates longer pauses, and needs fewer renewals. A lease of more than ten
-    /// years counts as ten years.
+    /// years counts as ten years. Give all processes the same lease: with different ones, clients of
+    /// other processes than the run's can receive events late.
     ///
     /// ```
     /// # use std::time::Duration;
