@@ -37,9 +37,9 @@ async fn read_only_file_refuses_events_and_new_hubs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_pragma_is_an_error_and_the_journal_is_wal() {
     let file = File::new();
-    let unknown = file.sqlite().pragma("synchronus", "full").broker(&file.table);
+    let unknown = file.sqlite().pragma("durability", "full").broker(&file.table);
     let error = refusal(unknown).await;
-    assert!(format!("{error:?}").contains("no pragma `synchronus`"), "{error:?}");
+    assert!(format!("{error:?}").contains("no pragma `durability`"), "{error:?}");
     let sqlite = file.sqlite().pragma("journal_mode", "delete").pragma("SYNCHRONOUS", "full");
     let _process = Process::connect(sqlite.broker(&file.table)).await;
     let mode: String = file.sql().query_row("pragma journal_mode", [], |row| row.get(0)).unwrap();
