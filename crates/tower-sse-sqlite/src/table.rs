@@ -38,6 +38,8 @@ pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) const LOCK_LIMIT: Duration = Duration::from_secs(2);
 /// The maximum number of rows that are removed in one transaction.
 const MAX_TRIMMED: u64 = 10_000;
+/// How long a row is new. Every hub that keeps up has read it by then.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Where a table is.
 #[derive(Clone, Debug, Default)]
@@ -201,9 +203,14 @@ impl Table {
                 (events, bytes) = left;
             }
         }
+        // A hub that has read the row before a new one finds by it that none is missing between.
+        let settled = format!(
+            "select id from {{}} where at not between {} and {} order by id desc limit 1",
+            before(SETTLED),
+            now()
+        );
         let old = format!(
-            "select id from {{}} where id < min({first}, (select max(id) from {{}}))
-            order by id limit {MAX_TRIMMED}"
+            "select id from {{}} where id < min({first}, ({settled})) order by id limit {MAX_TRIMMED}"
         );
         let count = self.number(&format!("select count(*) from ({old})"))?;
         if count > 0 {
@@ -253,4 +260,29 @@ pub(crate) fn now() -> u64 {
 pub(crate) fn before(age: Duration) -> i64 {
     let age = age.as_micros().try_into().unwrap_or(u64::MAX);
     now().saturating_sub(age).try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, process, time::Duration};
+
+    use super::{Source, Table, now};
+
+    #[test]
+    fn row_before_a_new_one_stays_until_hubs_have_read_both() {
+        let directory = env::temp_dir().join(format!("tower-sse-sqlite-{}", process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (path, table) = (directory.join("events.db"), "news".to_owned());
+        let table = Table::open(Source { path, table, ..Source::default() }).unwrap();
+        let second = Duration::from_secs(1);
+        let rows = |statement: &str, at: u64| {
+            table.connection.execute(statement, [at]).unwrap();
+            _ = table.trim(second, None).unwrap();
+            table.number("select count(*) from {}").unwrap()
+        };
+        let insert = "insert into news (at, topic, data) values (1, 'a', ''), (?, 'a', '')";
+        assert_eq!(rows(insert, now()), 2);
+        assert_eq!(rows("update news set at = ? where at > 1", now() - 3_000_000), 1);
+        fs::remove_dir_all(directory).unwrap();
+    }
 }
