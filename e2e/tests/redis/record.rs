@@ -253,7 +253,7 @@ fn check_order(
 
 fn check_gaps(client: usize, journal: &Journal, losses: &[Loss], verdict: &mut Verdict) {
     let mut reported = HashSet::new();
-    for received in &journal.messages {
+    for (at, received) in journal.messages.iter().enumerate() {
         if received.kind != Kind::Gap || received.is_repeated {
             continue;
         }
@@ -261,11 +261,16 @@ fn check_gaps(client: usize, journal: &Journal, losses: &[Loss], verdict: &mut V
         // A process that connects in the millisecond of a marker sets the ids up to seconds ahead of
         // the clock. The id then does not tell of which loss a gap is.
         let is_ahead = received.sequence > received.received_at;
-        let newest = received.sequence.min(received.received_at);
-        let loss = losses.iter().enumerate().rposition(|(number, loss)| {
-            let is_reported = reported.contains(&(received.topic, Some(number)));
-            loss.began <= newest && !(is_ahead && is_reported)
-        });
+        let loss_until = |gap: &Received| {
+            let newest = gap.sequence.min(received.received_at);
+            losses.iter().enumerate().rposition(|(number, loss)| {
+                let is_reported = reported.contains(&(received.topic, Some(number)));
+                loss.began <= newest && !(is_ahead && is_reported)
+            })
+        };
+        // Gaps before the last one of their loss can have the id of what the client has received.
+        let rest = journal.messages[at..].iter().take_while(|message| message.kind == Kind::Gap);
+        let loss = { rest }.find_map(loss_until);
         if loss.is_none() || !reported.insert((received.topic, loss)) {
             verdict.fault(
                 |v| &mut v.superfluous,
@@ -349,6 +354,8 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[got(12), got(11), got(13)])[2], 1);
     assert_eq!(checked(&[gap(12), gap(12), got(13)]), [0, 0, 0, 1, 0]);
     assert_eq!(checked(&[gap(11), got(12), got(13)]), [0, 0, 0, 1, 0]);
+    let first = Received { received_at: 21, ..gap(11) };
+    assert_eq!(checked(&[first, Received { topic: 1, ..gap(21) }])[3], 0);
     // The ids are ahead of the clock, and the second gap comes late.
     let ahead = |at| Received { received_at: at, ..gap(40) };
     assert_eq!(checked(&[got(11), ahead(22), ahead(23)]), [0; 5]);
