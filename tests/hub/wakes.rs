@@ -166,7 +166,8 @@ fn million(blocks: bool, publishes_in_other: bool) -> Duration {
             let _entered = runtime.enter();
             let (mut events, counts) = (hub.subscribe(["a"]).resume(None), Arc::clone(&counts));
             drop(runtime.spawn(async move {
-                poll_fn(|cx| Poll::Ready(assert!(events.poll_next_unpin(cx).is_pending()))).await;
+                let polled = poll_fn(|cx| Poll::Ready(events.poll_next_unpin(cx))).await;
+                assert!(polled.is_pending());
                 counts[2].fetch_add(1, SeqCst);
                 assert!(events.next().await.is_some());
                 counts[number].fetch_add(1, SeqCst);
