@@ -106,9 +106,9 @@
 //! A late answer loses its status, its headers and its cookies. Headers that every response needs,
 //! such as those of CORS, must come from a layer outside of this one. The answer's
 //! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`, which belong
-//! to the stream's first bytes, and `drain` if the shutdown has begun. Subjects that the handler adds late count for closes, but a limit
-//! can no longer refuse the stream. If a hub's topic has ended, a late answer can't say so with a
-//! `204`: the `EventSource` comes back once more.
+//! to the stream's first bytes, and `drain` if the shutdown has begun. Subjects that the handler
+//! adds late count for closes, but a limit can no longer refuse the stream. If a hub's topic has
+//! ended, a late answer can't say so with a `204`: the `EventSource` comes back once more.
 //!
 //! After the head, the call runs in the body, and no longer within middleware outside of this
 //! layer. So put layers that set task-locals or tracing spans for the handler inside of this one.

@@ -85,8 +85,8 @@ impl Refusal {
 
     /// Sets the reconnection time for refused clients. It's sent as a `retry` line, or as
     /// `Retry-After` (RFC 9110, section 10.2.3), rounded up to seconds. The default is drawn for
-    /// each client from 2 to 10 seconds. With [`too_many_requests`](Self::too_many_requests), it is drawn from 30 to 60
-    /// seconds, except for calls.
+    /// each client from 2 to 10 seconds. With [`too_many_requests`](Self::too_many_requests), it is
+    /// drawn from 30 to 60 seconds, except for calls.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self.retry_of_call = self.retry;

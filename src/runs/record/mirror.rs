@@ -151,13 +151,13 @@ fn lose(record: &Record, state: &mut State, deferred: &mut Deferred) {
 }
 
 impl Record {
-    /// Evicts old events up to the number `evicted`. If that is too little, keeps more than usual.
+    /// Evicts old events up to the number `up_to`, even if the rest exceeds `retain_bytes`.
     pub(super) fn append_events(
         &self,
         state: &mut State,
         (first, last): (u64, u64),
         bytes: &Bytes,
-        evicted: u64,
+        up_to: u64,
         drops: &mut DeferredDrops,
     ) -> Mirrored {
         let mut rest = bytes.clone();
@@ -175,7 +175,7 @@ impl Record {
             }
             // A slice would keep the whole batch.
             let event = if len == bytes.len() { event } else { Bytes::copy_from_slice(&event) };
-            state.log.make_room(len, self.retain_bytes, evicted, drops);
+            state.log.make_room(len, self.retain_bytes, up_to, drops);
             state.newest = sequence;
             state.bytes += len as u64;
             state.log.append(sequence, event, Default::default(), Default::default(), drops);

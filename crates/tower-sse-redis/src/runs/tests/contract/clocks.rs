@@ -150,9 +150,9 @@ async fn clock_that_jumps_ahead_ends_no_restoring() {
     assert_eq!(world.claim("a1").await, "new");
 }
 
-/// Processes can have a lease so long that they keep `data` less often than half of another one.
+/// A process with a long lease renews `data` less often than a short lease needs.
 #[tokio::test]
-async fn restoring_ends_although_data_are_seldom_kept() {
+async fn restoring_ends_although_data_is_renewed_rarely() {
     let Some(world) = server().await else { return };
     world.join("s2", "s1").await;
     for reply in ["restoring", "restoring", "restoring", "new"] {

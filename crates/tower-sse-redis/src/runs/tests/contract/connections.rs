@@ -98,9 +98,9 @@ async fn connection_that_timed_out_is_closed_by_its_successor() {
     p.begin(&name).await;
     let number = p.number();
     let clients = async || world.server.command::<String>("CLIENT LIST").await;
-    let named = clients().await.lines().map(str::to_owned).collect::<Vec<_>>();
-    let ids = named.iter().filter(|line| line.contains(" name=app:"));
-    let ids: Vec<_> = ids.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect();
+    let list = clients().await;
+    let named = list.lines().filter(|line| line.contains(" name=app:"));
+    let ids: Vec<_> = named.filter_map(|line| line.split(' ').next()).collect();
     // Only writes wait, so that the next connection can be opened meanwhile.
     let _: String = world.server.command("CLIENT PAUSE 60000 WRITE").await;
     let results = p.store.execute(Some(number), vec![append(&name, 1, 1, "late")]).await;
