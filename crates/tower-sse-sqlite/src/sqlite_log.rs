@@ -8,7 +8,7 @@ use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, event_of};
 use tower_sse_broker::{debug, tasks::lock};
 
-use crate::table::{Source, before, now};
+use crate::table::{Source, Trimmed, before, now};
 use crate::{BrokerStats, Error, ErrorKind, LogStats, worker::Worker};
 
 /// The time between two trims, give or take a quarter.
@@ -106,10 +106,11 @@ impl Log for SqliteLog {
         let max = (self.growth >= 0.1).then_some((self.max_events, self.max_bytes));
         let age = self.max_age.unwrap_or(Duration::MAX);
         match worker.run(move |table| table.trim(age, max)).await {
-            Ok((oldest_age, bytes, is_done)) => {
-                if !is_done {
+            Ok(Trimmed { oldest_age, bytes, is_full, is_done }) => {
+                if is_full {
                     self.next_trim = Instant::now();
-                } else if max.is_some() {
+                }
+                if is_done && max.is_some() {
                     self.growth = 0.0;
                 }
                 let (retention_age, bytes) = (self.retained, Some(bytes));

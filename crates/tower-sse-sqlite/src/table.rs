@@ -66,8 +66,16 @@ pub(crate) struct Appended {
     pub(crate) numbers: Vec<Result<u64, Error>>,
 }
 
-/// The age of the oldest row, the size of the file, and whether rows beyond the limits are gone.
-pub(crate) type Trimmed = (Duration, u64, bool);
+/// What a trim has left.
+pub(crate) struct Trimmed {
+    pub(crate) oldest_age: Duration,
+    /// The size of the file.
+    pub(crate) bytes: u64,
+    /// Whether the trim has removed as many rows as one may.
+    pub(crate) is_full: bool,
+    /// Whether no row is beyond the limits.
+    pub(crate) is_done: bool,
+}
 
 impl Table {
     /// Opens the file, and creates what is missing.
@@ -222,9 +230,16 @@ impl Table {
             trimmed?;
         }
         let oldest = "select ifnull(min(at), 0) from (select at from {} order by id limit 1)";
-        let age = Duration::from_micros(now().saturating_sub(self.number(oldest)?));
+        let oldest_age = Duration::from_micros(now().saturating_sub(self.number(oldest)?));
         let size = "select page_count * page_size from pragma_page_count, pragma_page_size";
-        Ok((age, self.number(size)?, count < MAX_TRIMMED))
+        let is_done =
+            self.number(&format!("select not exists (select 1 from {{}} where id < {first})"))? > 0;
+        Ok(Trimmed {
+            oldest_age,
+            bytes: self.number(size)?,
+            is_full: count == MAX_TRIMMED,
+            is_done,
+        })
     }
 }
 
@@ -264,25 +279,54 @@ pub(crate) fn before(age: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, process, time::Duration};
+    use std::{env, fs, path::PathBuf, process, time::Duration};
 
     use super::{Source, Table, now};
 
+    const INSERT: &str = "insert into news (at, topic, data) values (1, 'a', ''), (?, 'a', '')";
+    const AGE: &str = "update news set at = ? where at > 1";
+
+    /// A table whose file is removed with it.
+    struct Temporary(Table, PathBuf);
+
+    impl Temporary {
+        fn new(name: &str) -> Self {
+            let name = format!("tower-sse-sqlite-{}-{name}", process::id());
+            let directory = env::temp_dir().join(name);
+            fs::create_dir_all(&directory).unwrap();
+            let (path, table) = (directory.join("events.db"), "news".to_owned());
+            let source = Source { path, table, ..Source::default() };
+            Self(Table::open(source).unwrap(), directory)
+        }
+
+        /// Runs a statement with a time, and trims by the maximum, or by an age of a second. Returns
+        /// the number of rows, and whether the trim is done.
+        fn trim(&self, statement: &str, at: u64, max: Option<(u64, u64)>) -> (u64, bool) {
+            self.0.connection.execute(statement, [at]).unwrap();
+            let age = max.map_or(Duration::from_secs(1), |_| Duration::MAX);
+            let is_done = self.0.trim(age, max).unwrap().is_done;
+            (self.0.number("select count(*) from {}").unwrap(), is_done)
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.1).unwrap();
+        }
+    }
+
     #[test]
     fn row_before_a_new_one_stays_until_hubs_have_read_both() {
-        let directory = env::temp_dir().join(format!("tower-sse-sqlite-{}", process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let (path, table) = (directory.join("events.db"), "news".to_owned());
-        let table = Table::open(Source { path, table, ..Source::default() }).unwrap();
-        let second = Duration::from_secs(1);
-        let rows = |statement: &str, at: u64| {
-            table.connection.execute(statement, [at]).unwrap();
-            _ = table.trim(second, None).unwrap();
-            table.number("select count(*) from {}").unwrap()
-        };
-        let insert = "insert into news (at, topic, data) values (1, 'a', ''), (?, 'a', '')";
-        assert_eq!(rows(insert, now()), 2);
-        assert_eq!(rows("update news set at = ? where at > 1", now() - 3_000_000), 1);
-        fs::remove_dir_all(directory).unwrap();
+        let table = Temporary::new("age");
+        assert_eq!(table.trim(INSERT, now(), None), (2, false));
+        assert_eq!(table.trim(AGE, now() - 3_000_000, None).0, 1);
+    }
+
+    #[test]
+    fn rows_above_the_limit_are_counted_again_while_they_are_new() {
+        let (table, max) = (Temporary::new("limit"), Some((1, u64::MAX)));
+        let insert = "insert into news (at, topic, data) values (?1, 'a', ''), (?1, 'a', '')";
+        assert_eq!(table.trim(insert, now(), max), (2, false));
+        assert_eq!(table.trim("update news set at = ?", now() - 3_000_000, max), (1, true));
     }
 }
