@@ -110,7 +110,7 @@
 //!   crate links the system's SQLite, 3.37 or later.
 //! - `tracing`: log lines at the levels DEBUG, WARN and ERROR
 //!
-//! The crate uses rusqlite 0.37. If your program also uses rusqlite, or sqlx with SQLite, choose a
+//! The crate uses rusqlite 0.39. If your program also uses rusqlite, or sqlx with SQLite, choose a
 //! version with the same `libsqlite3-sys`.
 //!
 //! # How it works
