@@ -249,14 +249,11 @@ pub(crate) enum LookReply {
     /// The key no longer belongs to the run to replace: look again. Sent only to `Claim`.
     Changed,
     /// A run that is starting or running has the key.
-    Live { run: RunId, process: ProcessId, liveness: Liveness },
+    ///
+    /// `is_certain` is `false` if an owner may still restore the claim of a later run.
+    Live { run: RunId, process: ProcessId, liveness: Liveness, is_certain: bool },
     /// A run that has ended has the key. Sent to `Claim` only if the run has completed.
-    Ended {
-        run: RunId,
-        outcome: Outcome,
-        /// `false` if an owner may still restore the claim of a later run.
-        is_certain: bool,
-    },
+    Ended { run: RunId, outcome: Outcome, is_certain: bool },
 }
 
 /// Whether the owner of a live run renews its lease, as `liveness` in `lua/common.lua` decides.
@@ -347,8 +344,9 @@ pub(crate) enum EndReply {
     /// The owner is not dead. Sent only to `Bury`, `Inherit` and `Cancel`, which has asked the
     /// owner.
     NotDead(Liveness),
-    /// Another run has the key, or the claim is not of this process.
-    Other,
+    /// Another run has the key, or the claim is not of this process. `newest` is the newest event of
+    /// this run.
+    Other { newest: u64 },
     /// No run has the key.
     Gone,
 }

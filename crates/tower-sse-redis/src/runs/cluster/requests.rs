@@ -104,8 +104,10 @@ impl SharedRuns for Cluster {
             // an id of another run is valid.
             let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
             let (run, is_certain) = match self.look(key).await {
-                Ok(LookReply::Live { run, .. }) => (run, true),
-                Ok(LookReply::Ended { run, is_certain, .. }) => (run, is_certain),
+                Ok(
+                    LookReply::Live { run, is_certain, .. }
+                    | LookReply::Ended { run, is_certain, .. },
+                ) => (run, is_certain),
                 Ok(LookReply::Restoring) => {
                     let here = self.lost_by_store(key).filter(has_id);
                     return here.map(Some).ok_or(StartError::Unavailable);
@@ -234,7 +236,7 @@ impl Cluster {
             {
                 Found::Claimable(None)
             }
-            LookReply::Live { run, process, liveness } => {
+            LookReply::Live { run, process, liveness, .. } => {
                 match self.live(&run, &process, liveness).await {
                     Ok(Some(record)) => Found::Run(record),
                     Ok(None) => Found::Changed,

@@ -115,13 +115,17 @@ impl Fields<'_> {
             "ended" => {
                 let (run, _) = run()?;
                 let outcome = outcome(self.text(3)?);
-                LookReply::Ended { run, outcome, is_certain: self.text(4).is_none() }
+                LookReply::Ended { run, outcome, is_certain: self.is_certain() }
             }
             status => {
-                let (run, process) = run()?;
-                LookReply::Live { run, process, liveness: self.liveness(status, 4)? }
+                let ((run, process), is_certain) = (run()?, self.is_certain());
+                LookReply::Live { run, process, liveness: self.liveness(status, 5)?, is_certain }
             }
         })
+    }
+
+    fn is_certain(&self) -> bool {
+        self.text(4) != Some("restoring")
     }
 
     fn sync(&self) -> Option<SyncReply> {
@@ -155,7 +159,7 @@ impl Fields<'_> {
             "over" => EndReply::Over(outcome(self.text(1)?)),
             "running" => EndReply::Running,
             "behind" => EndReply::Behind,
-            "other" => EndReply::Other,
+            "other" => EndReply::Other { newest: self.number(1)? },
             "gone" => EndReply::Gone,
             status => EndReply::NotDead(self.liveness(status, 2)?),
         })

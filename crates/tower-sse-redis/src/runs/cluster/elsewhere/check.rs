@@ -92,7 +92,7 @@ impl Mirrors {
 /// Returns whether a run has ended.
 fn is_buried(result: &Result<Reply, Failure>) -> bool {
     use EndReply::{Buried, Ended, Other, Over};
-    matches!(result, Ok(Reply::End(Buried { .. } | Ended { .. } | Over(_) | Other)))
+    matches!(result, Ok(Reply::End(Buried { .. } | Ended { .. } | Over(_) | Other { .. })))
 }
 
 /// The maximum number of commands in a pipeline.

@@ -16,8 +16,8 @@ const TENURE: u32 = 3;
 /// alive, its runs go on.
 pub(crate) async fn look_after(mirrors: Weak<Mirrors>, silent: ProcessId) {
     let began = Instant::now();
-    // The runs that another process has buried, and when this process first saw that.
-    let mut buried = HashMap::new();
+    // The runs that another process has buried or replaced, and when this process first saw that.
+    let mut over = HashMap::new();
     while let Some(mirrors) = mirrors.upgrade()
         && began.elapsed() < mirrors.timing.lease * TENURE
     {
@@ -27,7 +27,7 @@ pub(crate) async fn look_after(mirrors: Weak<Mirrors>, silent: ProcessId) {
                 return;
             }
             for runs in runs.chunks(MAX_COMMANDS) {
-                mirrors.end_dead(&silent, runs, &mut buried).await;
+                mirrors.end_dead(&silent, runs, &mut over).await;
             }
         }
         let pause = mirrors.timing.lease / 8;
@@ -41,28 +41,33 @@ impl Mirrors {
         &self,
         owner: &ProcessId,
         runs: &[RunId],
-        buried: &mut HashMap<RunId, Instant>,
+        over: &mut HashMap<RunId, Instant>,
     ) {
-        let lease = self.timing.lease;
-        let end = |run: &RunId| {
-            // The process that has buried the run would have reported it by now.
-            let is_late = buried.get(run).is_some_and(|since| since.elapsed() >= lease);
+        let ends = runs.iter().map(|run| {
+            // The process that has buried the run, or its owner, would have reported it by now.
+            let lease = self.timing.lease;
+            let is_late = over.get(run).is_some_and(|since| since.elapsed() >= lease);
             let mode = if is_late { EndMode::Inherit } else { EndMode::Bury };
             End { run: run.clone(), mode }
-        };
-        let results = self.end_all(runs.iter().map(end).collect()).await;
-        for (run, result) in runs.iter().zip(results) {
+        });
+        let ends: Vec<_> = ends.collect();
+        let results = self.end_all(ends.clone()).await;
+        for (End { run, mode }, result) in ends.into_iter().zip(results) {
+            let is_late = matches!(mode, EndMode::Inherit);
             match result {
-                Ok(Reply::End(EndReply::Over(Outcome::Interrupted))) => {
-                    buried.entry(run.clone()).or_insert_with(Instant::now);
+                Err(_) | Ok(Reply::End(EndReply::NotDead(_) | EndReply::Buried { .. })) => continue,
+                Ok(Reply::End(EndReply::Other { newest })) if is_late => {
+                    self.process.report_dead(run.key.clone(), run.epoch, newest);
                 }
-                Ok(Reply::End(EndReply::NotDead(_) | EndReply::Buried { .. })) | Err(_) => {}
+                Ok(Reply::End(EndReply::Over(Outcome::Interrupted) | EndReply::Other { .. })) => {
+                    over.entry(run).or_insert_with(Instant::now);
+                    continue;
+                }
                 // The run is over, and its owner has reported it.
-                Ok(_) => {
-                    let reported = Command::Reported(owner.clone(), run.clone());
-                    self.store.execute(None, vec![reported]).await;
-                }
+                Ok(_) => {}
             }
+            let reported = Command::Reported(owner.clone(), run);
+            self.store.execute(None, vec![reported]).await;
         }
     }
 

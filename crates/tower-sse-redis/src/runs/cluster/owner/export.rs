@@ -434,11 +434,16 @@ impl Export {
         if let Some(reason) = self.given_up {
             return Some(Effect::Lost(reason));
         }
-        self.is_replaced |= *reply == EndReply::Other;
+        let is_void = self.record.phase() == Phase::Void;
         let is_lost = match reply {
             EndReply::Over(outcome) => return Some(self.over(*outcome, None)),
+            // The run that has the key can be an earlier one. A `Sync` finds out.
+            EndReply::Other { .. } if !is_void => {
+                self.sync.need();
+                return None;
+            }
             EndReply::Behind => true,
-            EndReply::Gone => self.record.phase() != Phase::Void,
+            EndReply::Gone => !is_void,
             _ => false,
         };
         if is_lost {

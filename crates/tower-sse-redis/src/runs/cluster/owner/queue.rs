@@ -199,7 +199,9 @@ impl Queue {
         let Some(claim) = self.lost_claims.get_mut(run) else { return };
         let is_settled = match result {
             // The store may still execute the claim after this command.
-            Ok(Reply::End(EndReply::Gone | EndReply::Other)) => now >= claim.lost_at + LATE_CLAIM,
+            Ok(Reply::End(EndReply::Gone | EndReply::Other { .. })) => {
+                now >= claim.lost_at + LATE_CLAIM
+            }
             Ok(_) => true,
             Err(_) => false,
         };
@@ -209,9 +211,9 @@ impl Queue {
         }
         self.lost_claims.remove(run);
         // The stream can have an end, which another process has added.
-        if let Ok(Reply::End(reply @ (EndReply::Over(_) | EndReply::Other))) = result {
+        if let Ok(Reply::End(reply @ (EndReply::Over(_) | EndReply::Other { .. }))) = result {
             self.ended.add(run.clone(), 0, now + self.kept_for);
-            if *reply == EndReply::Other {
+            if matches!(reply, EndReply::Other { .. }) {
                 self.ended.replace(run.epoch, now + self.timing.lease * 2);
             }
         }

@@ -125,6 +125,23 @@ async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
     }
 }
 
+/// The store returns to a state in which an earlier run was live, while the connection stays open.
+#[tokio::test(start_paused = true)]
+async fn run_completes_although_the_key_has_an_earlier_one() {
+    let (one, other, earlier) = started(&["old"]).await;
+    sleep(Duration::from_secs(1)).await;
+    let older = one.store.server().clone();
+    let source = one.replace().await;
+    drop(earlier);
+    send(&source, &["a"]);
+    sleep(LEASE).await;
+    one.store.restore(&older);
+    drop(source);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(one.outcomes(), [Outcome::Cancelled, Outcome::Completed]);
+    assert_whole(other.attach().await, &["a"]).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn reply_that_is_lost_loses_no_event() {
     let (one, other) = two().await;

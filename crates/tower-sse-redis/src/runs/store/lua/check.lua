@@ -11,8 +11,8 @@
 -- void               newest
 -- other              newest head                 the key has another run, or the stream has an end and
 --                                                the claim is lost
--- gone               newest                      the stream has no end, and the key has no run, or one
---                                                that ended before this one began
+-- gone               newest                      the stream has no end, and the key has no run, or an
+--                                                earlier one
 -- version theirs                                 another version of the protocol wrote the claim
 local is_new_connection, ttl, control = ARGV[1] == '1', tonumber(ARGV[2]), ARGV[3]
 

@@ -66,11 +66,11 @@ local function require_permissions(key)
 end
 
 -- Returns whether the server has lost the claim of a run whose stream has no end. In an older
--- state, the key has no run, or an earlier one that has ended. Epochs are numbers in base 36
--- without leading zeros, and rise from run to run, unless the clocks of processes differ.
+-- state, the key has no run, or an earlier one. Epochs are numbers in base 36 without leading zeros,
+-- and rise from run to run, unless the clocks of processes differ.
 local function has_lost(claim, epoch)
   if not claim then return true end
-  if claim.is_live or not claim.epoch or claim.epoch == epoch then return false end
+  if not claim.epoch or claim.epoch == epoch then return false end
   if #claim.epoch ~= #epoch then return #claim.epoch < #epoch end
   return claim.epoch < epoch
 end

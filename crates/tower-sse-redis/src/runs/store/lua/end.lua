@@ -25,7 +25,7 @@
 -- live, late state wait         `bury`, `cancel`: the owner is not dead
 -- running                       `void`: the run has begun; `forget`: it is live; `discard`: it has
 --                               the key
--- other                         the key has another run
+-- other newest                  the key has another run
 -- gone                          the key has no run
 -- version theirs                another version of the protocol wrote the claim
 local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -46,7 +46,9 @@ if mode == 'forget' or mode == 'discard' then
   return { 'ended', 'forgotten', 0 }
 end
 if not claim then return { 'gone' } end
-if not is_ours or mode == 'orphan' and claim.process ~= process then return { 'other' } end
+if not is_ours or mode == 'orphan' and claim.process ~= process then
+  return { 'other', (read_newest(stream)) }
+end
 local buried_by = 'bury ' .. process
 local ended_by = (mode == 'bury' or mode == 'inherit') and buried_by or mode .. ' ' .. process
 if not claim.is_live then

@@ -6,7 +6,7 @@ scenes!(Scene:
     state_and_newest_event_are_reported,
     key_of_another_run_is_reported,
     first_watcher_is_announced_to_the_owner,
-    run_whose_key_has_one_that_ended_earlier_is_gone,
+    run_whose_key_has_an_earlier_one_is_gone,
     run_whose_stream_has_an_end_has_ended_whatever_its_key_has,
 );
 
@@ -41,9 +41,9 @@ async fn first_watcher_is_announced_to_the_owner(scene: Scene<impl World>) {
 }
 
 /// As after a loss, from which its owner restores it.
-async fn run_whose_key_has_one_that_ended_earlier_is_gone(scene: Scene<impl World>) {
+async fn run_whose_key_has_an_earlier_one_is_gone(scene: Scene<impl World>) {
     scene.begin("a1").await;
-    assert_eq!(scene.check("a2").await, "other 0");
+    assert_eq!(scene.check("a2").await, "gone");
     assert_eq!(scene.end("a1", "p", EndMode::Lost).await, "ended interrupted 0");
     assert_eq!(scene.check("a2").await, "gone");
     assert_eq!(scene.check("10").await, "other 0");

@@ -82,7 +82,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene<impl 
     scene.world.pass(LEASE / 2).await;
     assert_eq!(scene.look().await, "restoring");
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
-    assert_eq!(scene.look().await, "live a1 of p");
+    assert_eq!(scene.look().await, "live a1 of p or restoring");
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
     assert_eq!(scene.look().await, "completed a1 or restoring");
     scene.end_restoration().await;

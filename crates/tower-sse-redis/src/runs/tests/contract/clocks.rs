@@ -10,6 +10,8 @@ const COMMON: &str = include_str!("../../store/lua/common.lua");
 const CLAIM_SCRIPT: &str = include_str!("../../store/lua/claim.lua");
 const JOIN: &str = include_str!("../../store/lua/join.lua");
 
+/// When each process is silent.
+const PROCESSES: &str = "app:run:processes";
 /// The channel of hints to all processes.
 const EVERYONE: &str = "app:run:ctl@0";
 /// The prefix of the channels of processes.
@@ -40,10 +42,15 @@ impl Redis {
 
     /// Joins the processes that use the server with this id, after a connection to `earlier`.
     async fn join(&self, server: &str, earlier: &str) {
+        assert_eq!(self.joined(server, earlier).await, "joined");
+    }
+
+    /// The same, and returns the reply.
+    async fn joined(&self, server: &str, earlier: &str) -> String {
         let lease = LEASE_MS.to_string();
-        let keys = [DATA, "app:run:processes", "app:run:ctl@0:p"];
+        let keys = [DATA, PROCESSES, "app:run:ctl@0:p"];
         let arguments = [server, earlier, &lease, EVERYONE, "p", "60000", "1"];
-        assert_eq!(self.call(JOIN, &keys, &arguments).await, "joined");
+        self.call(JOIN, &keys, &arguments).await
     }
 
     /// Looks as a process with an old connection does, or claims the key.
@@ -223,7 +230,7 @@ async fn looks_from_before_a_backward_jump_do_not_count() {
     for (first, last) in [(now + 60_000, now + 60_000), (now - 10_000, now + 60_000)] {
         world.set("x", first).await;
         world.set("y", last).await;
-        assert_eq!(world.look().await, "late a1 p starting 1500");
+        assert_eq!(world.look().await, "late a1 p starting  1500");
     }
 }
 
@@ -302,6 +309,16 @@ async fn clock_that_is_set_back_ends_no_restoring() {
         let until: u64 = world.server.command(&format!("HGET {DATA} u")).await;
         assert!(until <= world.server.now().await + LEASE_MS, "at most a lease");
     }
+}
+
+/// The process was silent before the clock was set back, or is looked after since then.
+#[tokio::test]
+async fn silent_process_is_noticed_although_the_clock_was_set_back() {
+    let Some(world) = server().await else { return };
+    let hour = world.server.now().await + 3_600_000;
+    let _: u64 = world.server.command(&format!("HSET {PROCESSES} q {hour}")).await;
+    assert_eq!(world.joined("s1", "s1").await, "joined q");
+    assert_eq!(world.joined("s1", "s1").await, "joined", "one process looks after it");
 }
 
 #[tokio::test]

@@ -100,10 +100,10 @@ async fn only_a_dead_owner_is_buried(scene: Scene<impl World>) {
 
 async fn unknown_claim_is_released_only_by_its_process(scene: Scene<impl World>) {
     assert_eq!(scene.claim("a1", "p").await, "claimed");
-    assert_eq!(scene.end("a1", "q", EndMode::Release).await, "other");
+    assert_eq!(scene.end("a1", "q", EndMode::Release).await, "other 0");
     assert_eq!(scene.end("a1", "p", EndMode::Release).await, "freed", "it was never called");
     assert_eq!(scene.claim("a2", "q").await, "claimed");
-    assert_eq!(scene.end("a1", "p", EndMode::Release).await, "other", "another run has the key");
+    assert_eq!(scene.end("a1", "p", EndMode::Release).await, "other 0", "another run has the key");
     assert_eq!(scene.sync("a2", "q", HEAD).await, "ok 0 1");
     assert_eq!(scene.end("a2", "q", EndMode::Release).await, "ended interrupted 0");
 }

@@ -8,6 +8,7 @@ scenes!(Scene:
     voided_run_is_over_for_late_renewals,
     run_with_a_hole_does_not_complete,
     live_run_takes_its_key_back_from_an_earlier_ended_run,
+    run_takes_its_key_back_from_an_earlier_live_run,
     completed_run_without_its_stream_is_interrupted,
 );
 
@@ -69,6 +70,18 @@ async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene<impl
     assert_eq!(scene.sync("a9", "p", RESTORE).await, "replaced completed", "never the other way");
     assert_eq!(scene.complete("a10", 0).await, "ended completed 0");
     assert_eq!(scene.sync("a8", "p", RESTORE).await, "other");
+}
+
+/// The earlier run was live in the older state, and its owner does not know it any more.
+async fn run_takes_its_key_back_from_an_earlier_live_run(scene: Scene<impl World>) {
+    scene.begin("a9").await;
+    assert_eq!(scene.check("a10").await, "gone");
+    assert_eq!(scene.end("a10", "q", completed_with(0, None)).await, "other 0");
+    assert_eq!(scene.sync("a10", "q", HEAD).await, "gone");
+    assert_eq!(scene.sync("a10", "q", RESTORE).await, "ok 0 1");
+    assert_eq!(scene.look().await, "live a10 of q");
+    assert_eq!(scene.sync("a9", "p", RESTORE).await, "other");
+    assert_eq!(scene.check("a9").await, "other 0");
 }
 
 /// The claim says that the run completed, and the stream is lost. Whatever is left must not look

@@ -13,6 +13,8 @@ scenes!(Pair:
     claim_that_the_store_loses_is_restored,
     stream_that_the_store_loses_is_restored,
     store_that_goes_back_to_an_older_state_is_filled_again,
+    run_is_restored_although_an_earlier_one_was_live_before,
+    replaced_run_of_a_dead_process_is_reported,
     lost_run_is_started_again_only_if_its_owner_stays_away,
 );
 
@@ -153,6 +155,41 @@ async fn stream_that_the_store_loses_is_restored(pair: Pair<impl World>) {
 
 async fn store_that_goes_back_to_an_older_state_is_filled_again(pair: Pair<impl World>) {
     is_filled_again(pair, async |world, _| world.put_back().await).await;
+}
+
+/// The older state has the run before this one.
+async fn run_is_restored_although_an_earlier_one_was_live_before(mut pair: Pair<impl World>) {
+    let earlier = pair.started(&["old"]).await;
+    pair.world.copy().await;
+    let source = pair.one.replace().await;
+    drop(earlier);
+    send(&source, &["a"]);
+    let mut live = pair.other.attach().await;
+    assert_eq!(read(&mut live, 1).await, ["a"]);
+    let id = pair.one.id(1).await;
+    pair.world.put_back().await;
+    for program in [&pair.one, &pair.other] {
+        assert_ne!(program.status(Some(&id)).await, 404);
+    }
+    send(&source, &["b"]);
+    drop(source);
+    assert_whole(live, &["b"]).await;
+    let rest = pair.other.answer_until_known(Some(&id)).await;
+    assert_eq!(rest.matches("data: ").count(), 1, "{rest}");
+}
+
+/// Its user sends again before anybody knows that the process has died.
+async fn replaced_run_of_a_dead_process_is_reported(pair: Pair<impl World>) {
+    let _source = pair.started(&["a"]).await;
+    pair.world.pass(LEASE).await;
+    pair.one.store.cut();
+    let second = pair.other.replace().await;
+    until_async(async || !pair.other.outcomes().is_empty()).await;
+    pair.world.pass(LEASE * 4).await;
+    assert_eq!(pair.other.outcomes(), [Outcome::Interrupted]);
+    send(&second, &["b"]);
+    drop(second);
+    assert_whole(pair.other.attach().await, &["b"]).await;
 }
 
 async fn lost_run_is_started_again_only_if_its_owner_stays_away(pair: Pair<impl World>) {

@@ -31,14 +31,18 @@ fn look(reply: LookReply) -> String {
         LookReply::Restoring => "restoring".into(),
         LookReply::Claimed => "claimed".into(),
         LookReply::Changed => "changed".into(),
-        LookReply::Live { run, process, liveness } => {
-            format!("{} {} of {}", live(liveness), run.epoch, process.as_str())
+        LookReply::Live { run, process, liveness, is_certain } => {
+            let of = format!("{} {} of {}", live(liveness), run.epoch, process.as_str());
+            of + doubt(is_certain)
         }
         LookReply::Ended { run, outcome, is_certain } => {
-            let doubt = if is_certain { "" } else { " or restoring" };
-            format!("{outcome} {}{doubt}", run.epoch)
+            format!("{outcome} {}{}", run.epoch, doubt(is_certain))
         }
     }
+}
+
+fn doubt(is_certain: bool) -> &'static str {
+    if is_certain { "" } else { " or restoring" }
 }
 
 fn sync(reply: SyncReply) -> String {
@@ -66,7 +70,7 @@ fn end(reply: &EndReply) -> String {
         EndReply::Running => "running".into(),
         EndReply::Freed => "freed".into(),
         EndReply::Behind => "behind".into(),
-        EndReply::Other => "other".into(),
+        EndReply::Other { newest } => format!("other {newest}"),
         EndReply::Gone => "gone".into(),
     }
 }

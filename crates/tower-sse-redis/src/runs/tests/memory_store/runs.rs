@@ -16,9 +16,7 @@ impl Server {
         self.synced.push(run.epoch);
         let stream = self.streams.get(run).cloned().unwrap_or_default();
         let claim = self.claims.get(&run.key);
-        let is_lost = claim.is_none_or(|claim| {
-            claim.epoch != run.epoch && !claim.is_live() && claim.epoch < run.epoch
-        });
+        let is_lost = claim.is_none_or(|claim| claim.epoch < run.epoch);
         if let Some(end) = stream.end {
             let is_replaced = claim.is_some_and(|claim| claim.epoch != run.epoch);
             return SyncReply::Over { outcome: end.outcome, newest: end.newest, is_replaced };
@@ -120,7 +118,7 @@ impl Server {
         };
         let is_release = matches!(end.mode, EndMode::Release);
         if claim.epoch != run.epoch || is_release && claim.process != *process {
-            return EndReply::Other;
+            return EndReply::Other { newest: stream.newest() };
         }
         let newest = stream.newest();
         let mut ended_by = (process.clone(), discriminant(&end.mode));
@@ -198,6 +196,7 @@ impl Server {
             self.claims.remove(&run.key);
         }
         self.streams.remove(run);
+        self.live.remove(run);
         EndReply::Freed
     }
 
@@ -219,7 +218,7 @@ impl Server {
         let (newest, has_end) = stream.map_or((0, false), |it| (it.newest(), it.end.is_some()));
         let head = stream.and_then(|stream| stream.end.as_ref()?.head.clone());
         let claim = self.claims.get_mut(&run.key);
-        let is_lost = claim.as_ref().is_none_or(|it| it.epoch < run.epoch && !it.is_live());
+        let is_lost = claim.as_ref().is_none_or(|claim| claim.epoch < run.epoch);
         if is_lost && !has_end {
             return CheckReply::Gone;
         }

@@ -136,6 +136,7 @@ impl Server {
         key: &RunKey,
         claiming: Option<(&RunId, &ProcessId)>,
     ) -> LookReply {
+        let is_certain = !self.is_restoring();
         if let Some(claim) = self.claims.get_mut(key) {
             let (run, process) = (RunId::new(key.clone(), claim.epoch), claim.process.clone());
             match claim.state {
@@ -143,16 +144,16 @@ impl Server {
                     if claiming.is_some_and(|(claimed, own)| *claimed == run && *own == process) {
                         return LookReply::Claimed;
                     }
-                    return LookReply::Live { run, process, liveness: claim.liveness() };
+                    let liveness = claim.liveness();
+                    return LookReply::Live { run, process, liveness, is_certain };
                 }
                 State::Ended(outcome) if claiming.is_none() || outcome == Outcome::Completed => {
-                    let is_certain = !self.is_restoring();
                     return LookReply::Ended { run, outcome, is_certain };
                 }
                 State::Void | State::Ended(_) => {}
             }
         }
-        if self.is_restoring() {
+        if !is_certain {
             return LookReply::Restoring;
         }
         let Some((run, process)) = claiming else { return LookReply::Free };
@@ -214,7 +215,6 @@ impl Server {
                 let (is_live, owner) = (claim.is_live(), claim.process.clone());
                 if is_live {
                     self.close(earlier, Outcome::Cancelled, None);
-                    self.live.remove(earlier);
                 }
                 self.sent.push(Sent::Replaced(owner, earlier.epoch));
             }
