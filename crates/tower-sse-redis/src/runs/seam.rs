@@ -133,9 +133,14 @@ pub(crate) struct Renew {
 pub(crate) struct Append {
     pub(crate) run: RunId,
     pub(crate) batch: Batch,
+    /// The number of entries before the batch, each large batch with the entry after it.
+    pub(crate) entries: u64,
     /// Whether to push the batch, because a client of another process watches the run.
     pub(crate) pushes: bool,
 }
+
+/// The size above which an empty entry follows a batch.
+const LARGE_BATCH: usize = 4 * 1024;
 
 /// Consecutive events of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +159,11 @@ impl Batch {
         let events = self.last.saturating_sub(self.first).saturating_add(1);
         // An event takes at least one byte.
         usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len())
+    }
+
+    /// Returns whether an empty entry follows the batch, which scripts read instead.
+    pub(crate) const fn is_large(&self) -> bool {
+        self.bytes.len() > LARGE_BATCH
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt::Write as _, io::Write as _, time::Duration};
+use std::{fmt::Write as _, io::Write as _, slice, time::Duration};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use redis::{Cmd, Pipeline, cmd};
@@ -17,9 +17,6 @@ pub(super) struct Scope {
     /// The time that the keys of a run are kept.
     pub(super) kept_for: Duration,
 }
-
-/// The size above which an empty entry follows a batch, which scripts read instead of it.
-const LARGE_BATCH: usize = 4 * 1024;
 
 /// An upper bound on the size of a command without its keys and events.
 const SPARE: usize = 64;
@@ -144,17 +141,18 @@ impl Encoder<'_> {
         command
     }
 
-    fn append(&self, Append { run, batch, pushes }: &Append, pipeline: &mut Pipeline) {
+    fn append(&self, append: &Append, pipeline: &mut Pipeline) {
+        let Append { run, batch, entries, pushes } = append;
         let Batch { first, last, bytes } = batch;
         let stream = self.scope.keys.stream(run);
         let mut add = sized("XADD", 8, stream.len() + bytes.len());
         add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
         add.arg("f").arg(first).arg("d").arg(&**bytes);
         pipeline.add_command(add);
-        if has_marker(bytes.len()) {
-            let mut marker = sized("XADD", 6, stream.len());
-            marker.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-1")).arg("").arg("");
-            pipeline.add_command(marker);
+        if batch.is_large() {
+            let mut mark = self.call(Script::Mark, slice::from_ref(&stream));
+            mark.arg(format!("{last}-1")).arg(entries + 1);
+            pipeline.add_command(mark);
         }
         if *pushes {
             let mut push = Vec::with_capacity(bytes.len() + SPARE);
@@ -246,11 +244,6 @@ fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     let mut command = Cmd::with_capacity(arguments, len + SPARE);
     command.arg(name);
     command
-}
-
-/// Returns whether an empty entry follows a batch of this size.
-pub(super) const fn has_marker(bytes: usize) -> bool {
-    bytes > LARGE_BATCH
 }
 
 /// Splits commands into parts that are each encoded together: consecutive renewals, consecutive
@@ -391,10 +384,11 @@ pub(super) enum Script {
     Join,
     LiveRuns,
     Load,
+    Mark,
 }
 
 /// The texts of all scripts, in the order of the variants of [`Script`].
-pub(super) const TEXTS: [&str; 10] = [
+pub(super) const TEXTS: [&str; 11] = [
     script!(" flags=allow-oom", "claim.lua"), // Look
     script!("", "claim.lua"),                 // Claim
     script!("", "replace.lua"),
@@ -409,6 +403,7 @@ pub(super) const TEXTS: [&str; 10] = [
     script!(" flags=allow-oom", "join.lua"),
     script!(" flags=allow-oom", "live_runs.lua"),
     concat!("#!lua flags=allow-oom\n", include_str!("lua/load.lua")),
+    concat!("#!lua\n", include_str!("lua/mark.lua")),
 ];
 
 /// Returns the command that publishes. The nodes of a cluster pass each message of `PUBLISH` on to

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use redis::{Value, from_redis_value};
 use tower_sse::runs::{Outcome, RunKey, RunsStats, support::Epoch};
 
-use super::commands::{has_marker, run_of_stream};
+use super::commands::run_of_stream;
 use crate::broker::RawEntry;
 use crate::runs::seam::{
     Append, AppendReply, Batch, CheckReply, Command, EndReply, Failure, Liveness, LookReply, Page,
@@ -29,12 +29,12 @@ pub(super) fn decode(
         }
         [Command::Append(Append { batch, pushes, .. })] => {
             let mut next = || replies.next().unwrap_or(Value::Nil);
-            let (batch, marker) = (next(), has_marker(batch.bytes.len()).then(&mut next));
+            let (batch, mark) = (next(), batch.is_large().then(&mut next));
             if *pushes {
                 // The reply to `PUBLISH` or `SPUBLISH`: the number of subscribers.
                 _ = next();
             }
-            results.push(decode_append(batch, marker.as_ref()));
+            results.push(decode_append(batch, mark.as_ref()));
         }
         [command] => results.push(decode_one(command, replies.next().unwrap_or(Value::Nil))),
         _ => results.extend(part.iter().map(|_| Err(Failure::Run))),
@@ -80,15 +80,15 @@ fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
     reply.ok_or(Failure::Run)
 }
 
-/// Reads the replies to a batch and to the marker after it, if there is one.
-fn decode_append(batch: Value, marker: Option<&Value>) -> Result<Reply, Failure> {
+/// Reads the replies to a batch and to the empty entry after it, if it is large.
+fn decode_append(batch: Value, mark: Option<&Value>) -> Result<Reply, Failure> {
     Ok(Reply::Append(match check(batch) {
         // The id is not the highest, or the key has another type: a `Sync` finds out which.
         Ok(Value::Nil) | Err(Failure::Run | Failure::Stopped) => AppendReply::Refused,
-        // There is no marker if the run was ended between the two commands.
+        // The script can have been refused, and the run can have been ended before it.
         Ok(_) => {
-            let has_marker = matches!(marker, Some(Value::BulkString(_)));
-            AppendReply::Appended { entries: 1 + u64::from(has_marker) }
+            let is_marked = mark == Some(&Value::Int(1));
+            AppendReply::Appended { entries: 1 + u64::from(is_marked) }
         }
         Err(failure) => return Err(failure),
     }))

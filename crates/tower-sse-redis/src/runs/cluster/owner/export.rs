@@ -263,7 +263,7 @@ impl Export {
     /// Adds the next batches.
     fn plan_batches(&mut self, plan: &mut Plan, newest: u64, now: Instant) {
         let pushes = self.is_watched(now);
-        let mut from = self.exported;
+        let (mut from, mut entries) = (self.exported, self.entries);
         for _ in 0..MAX_BATCHES {
             if from >= newest || plan.is_full() {
                 break;
@@ -273,7 +273,9 @@ impl Export {
             };
             from = last;
             let batch = Batch { first, last, bytes };
-            plan.append(Append { run: self.run(), batch, pushes });
+            let added = 1 + u64::from(batch.is_large());
+            plan.append(Append { run: self.run(), batch, entries, pushes });
+            entries += added;
         }
         self.has_more = from < newest;
     }

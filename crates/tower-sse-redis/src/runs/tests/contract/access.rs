@@ -29,7 +29,7 @@ async fn documented_permissions_are_enough() {
     _ = q.execute(look(&first)).await;
     q.store.subscribe(&first).await.unwrap();
     p.begin(&first).await;
-    _ = p.execute(append(&first, 1, 1, "x".repeat(5_000))).await;
+    _ = p.execute(append_to(1, &first, 1, 1, "x".repeat(5_000))).await;
     _ = p.execute(append(&first, 2, 2, "event")).await;
     _ = p.execute(trim(&first, 2)).await;
     _ = q.execute(check(&first)).await;
@@ -105,6 +105,33 @@ async fn runs_without_memory_keep_their_leases_and_can_end() {
     assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
     assert_eq!(scene.look().await, "cancelled a1");
     assert_eq!(scene.p.number(), 1, "over the same connection");
+}
+
+/// There is room for the small entry after a large batch, but not for the batch.
+#[tokio::test]
+async fn entry_behind_a_large_batch_is_not_added_alone() {
+    let Some(scene) = redis().await else { return };
+    scene.begin("a1").await;
+    let (server, event) = (&scene.world.server, Bytes::from("x".repeat(60 << 10)));
+    let (mut newest, mut entries, mut refused) = (0, 1, 0);
+    for room in (0..25).map(|eighth| eighth * (8 << 10)) {
+        let _: String = server.command("CONFIG SET maxmemory 0").await;
+        let info: String = server.command("INFO memory").await;
+        let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+        let max = used.parse::<usize>().unwrap() + room;
+        let _: String = server.command(&format!("CONFIG SET maxmemory {max}")).await;
+        let batch = append_to(entries, &run("a1"), newest + 1, newest + 1, event.clone());
+        match scene.p.try_execute(batch).await {
+            Ok(Reply::Append(AppendReply::Appended { entries: added })) => {
+                (newest, entries) = (newest + 1, entries + added);
+            }
+            _ => refused += 1,
+        }
+        let _: String = server.command("CONFIG SET maxmemory 0").await;
+        let reply = scene.sync("a1", "p", HEAD).await;
+        assert_eq!(reply, format!("ok {newest} {entries}"), "{room} bytes");
+    }
+    assert!(newest > 0 && refused > 0, "{newest} {refused}");
 }
 
 /// After a fail-over, the connection leads to a server that is no longer the primary. A refused

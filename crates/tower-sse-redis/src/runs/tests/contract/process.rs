@@ -132,8 +132,19 @@ pub(crate) fn renew(run: &RunId) -> Command {
 }
 
 pub(crate) fn append(run: &RunId, first: u64, last: u64, bytes: impl Into<Bytes>) -> Command {
+    append_to(0, run, first, last, bytes)
+}
+
+/// Appends a batch to a stream with this number of entries.
+pub(crate) fn append_to(
+    entries: u64,
+    run: &RunId,
+    first: u64,
+    last: u64,
+    bytes: impl Into<Bytes>,
+) -> Command {
     let batch = Batch { first, last, bytes: bytes.into() };
-    Command::Append(Append { run: run.clone(), batch, pushes: true })
+    Command::Append(Append { run: run.clone(), batch, entries, pushes: true })
 }
 
 pub(crate) fn trim(run: &RunId, keep_from: u64) -> Command {

@@ -22,7 +22,7 @@ async fn completed_run_is_loaded_page_by_page(scene: Scene<impl World>) {
     for last in 1..=300 {
         // With Redis, every tenth batch is followed by an empty entry.
         let bytes = if last % 10 == 0 { "x".repeat(5_000) } else { format!("event {last}") };
-        entries += scene.p.appended(append(&name, last, last, bytes)).await;
+        entries += scene.p.appended(append_to(entries, &name, last, last, bytes)).await;
     }
     assert_eq!(scene.sync("a1", "p", HEAD).await, format!("ok 300 {entries}"));
     assert_eq!(scene.complete("a1", 300).await, "ended completed 300");
@@ -48,9 +48,10 @@ async fn completed_run_is_loaded_page_by_page(scene: Scene<impl World>) {
 
 async fn old_batches_are_trimmed_and_counted(scene: Scene<impl World>) {
     scene.begin("a1").await;
-    let mut entries = Vec::new();
+    let mut entries: Vec<u64> = Vec::new();
     for last in [10, 20, 30] {
-        let batch = append(&run("a1"), last - 9, last, "x".repeat(5_000));
+        let before = 1 + entries.iter().sum::<u64>();
+        let batch = append_to(before, &run("a1"), last - 9, last, "x".repeat(5_000));
         entries.push(scene.p.appended(batch).await);
     }
     assert_eq!(scene.trim("a1", 20).await, format!("trimmed {}", 1 + entries[0]), "the head too");
