@@ -4,6 +4,7 @@ use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
 use super::CloseReason;
+use crate::callback::without_panic;
 
 /// A signal that fires when the response is over, for tasks that the handler has spawned. It fires
 /// however the response ends, even before the first byte or while the handler still runs. The
@@ -113,6 +114,7 @@ impl Drop for DisconnectGuard {
     fn drop(&mut self) {
         self.reason.note_unwinding();
         _ = self.disconnect.reason.set(self.reason);
-        self.disconnect.token.cancel();
+        // A waker can panic.
+        without_panic(|| self.disconnect.token.cancel());
     }
 }

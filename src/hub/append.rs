@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::link::{Arrival, Link};
 use super::topic::{Topic, TopicEnd, TopicState, Topics};
 use super::{HubStats, PublishError, Receipt, losses::Losses};
+use crate::callback::without_panic;
 use crate::event::Event;
 use crate::history::sync::Ordering::{Acquire, Release};
 use crate::history::sync::{AtomicBool, AtomicU64, Mutex, lock};
@@ -105,7 +106,8 @@ impl HubState {
             self.closed.store(true, Release);
         }
         if let Some(link) = &self.link {
-            link.closed.cancel();
+            // A waker can panic. The subscriptions are woken all the same.
+            without_panic(|| link.closed.cancel());
         }
         self.wake_all();
     }

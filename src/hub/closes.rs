@@ -19,7 +19,8 @@ impl Streams {
     /// of this process follows the topic until all clones of this `Streams` are dropped and the
     /// last stream with a subject has ended.
     ///
-    /// If you close the hub, this process no longer receives closes from other processes. See
+    /// If you close the hub, or [end](Hub::end) the topic, this process no longer receives closes
+    /// from other processes. See
     /// [many processes](crate::streams#many-processes) for how long closes are kept, and for gaps.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction

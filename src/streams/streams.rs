@@ -135,7 +135,7 @@ impl Streams {
 /// A builder for [`Streams`], which can [limit](super#limits-for-each-subject) how many streams of
 /// a subject are open.
 #[derive(Clone, Debug, Default)]
-#[must_use = "call `build` or `connect`"]
+#[must_use = "call `build` or `follow`"]
 pub struct StreamsBuilder {
     limits: BTreeMap<Arc<str>, usize>,
 }

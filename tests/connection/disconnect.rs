@@ -1,3 +1,5 @@
+use std::task::Wake;
+
 use axum::response::Response;
 
 use crate::*;
@@ -22,6 +24,27 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
         answer
     });
     (response, disconnect)
+}
+
+#[test]
+fn waker_that_panics_does_not_make_the_end_of_a_body_panic() {
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("asked for");
+        }
+    }
+
+    let layer = SseLayer::new().track_disconnects(true);
+    let answer = tower_sse::response(stream::pending::<Event>());
+    let (answer, disconnect) = answer_and_disconnect(&layer, answer);
+    let disconnect = disconnect.unwrap();
+    let mut cancelled = pin!(disconnect.cancelled());
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(cancelled.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(answer);
+    assert!(disconnect.is_cancelled());
 }
 
 #[test]

@@ -157,6 +157,44 @@ async fn client_that_has_received_the_end_is_told_while_it_is_remembered() {
     }
 }
 
+/// It has an id from its first visit, or from a process that knows the next topic already.
+#[tokio::test(start_paused = true)]
+async fn client_that_came_after_the_end_waits_when_it_reconnects() {
+    for is_removed in [false, true] {
+        let _case = case(format!("removed: {is_removed}"));
+        let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
+        end(&hub, "a", "a1");
+        advance(11 * SECOND).await;
+        if is_removed {
+            publish_all(&hub, ["b2"]);
+        }
+        publish_all(&hub, ["c3"]);
+        let seen = sequence(hub.position().as_str());
+        let subscribe = |last| hub.subscribe(["a"]).resume(last);
+        let request = Requester::EventSource.request("/");
+        let answer =
+            answer_to(request, &SseLayer::new(), subscribe(Some(id(&hub, seen))).response());
+        assert_eq!(answer.status(), 200);
+        let since = hub.subscribe(["a"]).since(hub.position()).resume(None);
+        for mut client in [Client::new(subscribe(Some(id(&hub, seen)))), Client::new(since)] {
+            client.assert_waits_after(&[""; 0]);
+        }
+        let next = publish(&hub, "a", "next");
+        assert_eq!(resumed(&hub, &["a"], seen).read(), [format!("next@{next}")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_has_seen_the_last_of_several_ends_is_told() {
+    let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
+    end(&hub, "a", "a1");
+    end(&hub, "b", "b2");
+    advance(11 * SECOND).await;
+    resumed(&hub, &["a", "b"], 2).assert_ends_with(&[""; 0]);
+    publish_all(&hub, ["c3"]);
+    resumed(&hub, &["a", "b"], 3).assert_waits_after(&[""; 0]);
+}
+
 /// It gets no id behind the gap, so it would reconnect again and again.
 #[tokio::test]
 async fn client_that_ignores_gaps_is_stopped_if_only_a_gap_is_left() {

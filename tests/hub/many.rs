@@ -106,6 +106,18 @@ fn backlog_of_many_topics_is_in_order_and_yields_to_other_tasks() {
     );
 }
 
+#[test]
+fn event_before_the_close_is_received_although_the_scan_began_earlier() {
+    let hub = Hub::new();
+    let names = names();
+    let mut task = Task::new(Client::new(hub.subscribe(&names).resume(None)));
+    assert!(task.poll().is_pending() && task.is_woken());
+    let last = publish(&hub, &names[0], "last");
+    hub.close();
+    assert_eq!(task.read().concat(), [("last".to_owned(), id(&hub, last).to_string())]);
+    assert!(task.client.has_ended());
+}
+
 /// As that of some combinators of futures.
 #[test]
 fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {

@@ -62,7 +62,7 @@ pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     seen: u64,
     /// The sequence number of the last event of an earlier topic of this name, 0 if there was none
-    /// or the client has seen it. While it's set, the end of the earlier topic doesn't count.
+    /// or it counts for the client. While it's set, the end of the earlier topic doesn't count.
     forgotten_end: u64,
     ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
@@ -89,11 +89,16 @@ impl TopicCursor {
         self.gap_due = gap_due;
     }
 
-    pub(crate) const fn seek_after(&mut self, seen: u64) {
-        self.seek(seen, false);
-        if self.forgotten_end <= seen {
+    /// Lets the end of the earlier topic count, if the client has seen it.
+    pub(crate) const fn count_end(&mut self) {
+        if self.forgotten_end <= self.seen {
             self.forgotten_end = 0;
         }
+    }
+
+    /// Returns whether the name was free, and an earlier topic of this name ended before `sequence`.
+    pub(crate) const fn has_ended_before(&self, sequence: u64) -> bool {
+        0 < self.forgotten_end && self.forgotten_end < sequence
     }
 
     pub(super) const fn seen(&self) -> u64 {
@@ -112,7 +117,10 @@ impl TopicCursor {
 
     /// The client may have missed events of the topic, unless a kept one replaces them.
     pub(crate) fn seek_foreign(&mut self) {
-        let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
+        let is_replaced = self.topic.is_latest() && {
+            let log = &self.topic.lock().log;
+            !log.is_empty() && log.gap_after(0).is_none()
+        };
         self.seek(0, !is_replaced);
     }
 
@@ -263,7 +271,9 @@ impl MergeQueue {
         if !self.scan(committed, cursors) {
             return Next::Yield;
         }
-        self.pop(cursors).unwrap_or(Next::Nothing)
+        // Events may have been published since the scan began.
+        let is_complete = self.is_complete(committed);
+        self.pop(cursors).unwrap_or(if is_complete { Next::Nothing } else { Next::Yield })
     }
 
     fn next_of_few(committed: u64, cursors: &[TopicCursor]) -> Next {

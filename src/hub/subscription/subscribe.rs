@@ -240,7 +240,12 @@ impl Subscribe {
 impl Subscription {
     fn seek_after(&mut self, seen: u64) {
         self.loss_seen = seen;
-        self.cursors.iter_mut().for_each(|cursor| cursor.seek_after(seen));
+        self.cursors.iter_mut().for_each(|cursor| cursor.seek(seen, false));
+        // A client with a later id than the ends of all topics came after them, and waits for the
+        // next topics of these names.
+        if !self.cursors.iter().all(|cursor| cursor.has_ended_before(seen)) {
+            self.cursors.iter_mut().for_each(TopicCursor::count_end);
+        }
     }
 
     fn has_id_first(&self) -> bool {
