@@ -112,6 +112,8 @@ impl<L: Log> Follower<L> {
             warn!(error = %crate::with_sources(&error), "connection to {} lost", L::SERVER);
             self.end_session(error);
             backoff.end_session(since.elapsed());
+            // A limit on connections may have no room for both sessions.
+            drop(opened);
             opened = loop {
                 sleep(backoff.next_delay()).await;
                 match self.open().await {

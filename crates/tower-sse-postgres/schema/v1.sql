@@ -58,7 +58,7 @@ as $$
 $$;
 
 create function tower_sse.channel(stream text) returns text immutable language sql
-    as $$ select 'tower_sse_' || md5(stream) $$;
+    as $$ select 'tower_sse_' || left(encode(sha256(convert_to(stream, 'UTF8')), 'hex'), 32) $$;
 
 -- A trigger instead of a foreign key: its check would lock the row of the stream in each
 -- transaction that publishes, and each set of transactions that hold a lock consumes a multixact.
@@ -227,31 +227,34 @@ stable language sql set search_path = pg_catalog
 $$;
 
 -- Removes rows from the number `first` on that are older than `age` in seconds, or that `rows` newer
--- ones follow, but at most `most`, and never the newest. Returns the first number that may be left. A
--- transaction that has locked such a row must not stop the hub, which waits for this function.
+-- ones follow, but at most `most` or 64 MiB of data, and never the newest. Returns the first number that
+-- may be left, and whether there is more to remove. A transaction that has locked such a row must not
+-- stop the hub, which waits for this function.
 create function tower_sse.trim(
     stream text, inout first bigint, age float8, rows bigint, most int,
-    out oldest timestamptz, out removed bigint
+    out oldest timestamptz, out more boolean
 ) language plpgsql set search_path = pg_catalog set lock_timeout = '500ms'
     set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     expired constant timestamptz := coalesce(clock_timestamp() - make_interval(secs => age), '-infinity');
-    kept bigint; stop bigint := first; candidate record;
+    kept bigint; stop bigint := first; found int := 0; bytes bigint := 0; candidate record;
 begin
     select seq into kept from tower_sse.log l where l.stream = trim.stream and rows is not null
         order by l.stream desc, l.seq desc offset rows - 1 limit 1;
     for candidate in
-        select l.seq, l.at from tower_sse.log l
+        select l.seq, l.at, octet_length(l.data) as size from tower_sse.log l
         where l.stream = trim.stream and l.seq >= first order by l.stream, l.seq limit most + 1
     loop
         stop := candidate.seq;
         oldest := candidate.at;
-        exit when candidate.at >= expired and candidate.seq >= coalesce(kept, 0);
+        more := found = most or bytes > 67108864;
+        exit when more or candidate.at >= expired and candidate.seq >= coalesce(kept, 0);
+        found := found + 1;
+        bytes := bytes + candidate.size;
     end loop;
     -- The last one of them is kept, so that the newest row always is.
     delete from tower_sse.log l where l.stream = trim.stream and l.seq >= trim.first and l.seq < stop;
-    get diagnostics removed = row_count;
     first := stop;
 end $$;
 

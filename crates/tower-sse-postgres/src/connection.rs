@@ -271,7 +271,7 @@ pub(crate) struct Trimmed {
     pub(crate) first: i64,
     pub(crate) oldest: Option<SystemTime>,
     /// Whether more rows can be removed right away.
-    pub(crate) is_full: bool,
+    pub(crate) has_more: bool,
 }
 
 /// The response of `survey`.
@@ -347,8 +347,8 @@ impl Connection {
             (&REMOVED, Type::INT4),
         ];
         let trimmed = self.call_one("trim($1, $2, $3, $4, $5)", &parameters, |row| {
-            let is_full = row.try_get::<_, i64>(2)? >= REMOVED.into();
-            Ok(Trimmed { first: row.try_get(0)?, oldest: row.try_get(1)?, is_full })
+            let has_more = row.try_get::<_, Option<bool>>(2)?.unwrap_or_default();
+            Ok(Trimmed { first: row.try_get(0)?, oldest: row.try_get(1)?, has_more })
         });
         trimmed.await
     }

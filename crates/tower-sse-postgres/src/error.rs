@@ -1,6 +1,6 @@
 use std::{error, fmt, io, sync::Arc, time::Duration};
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 use tower_sse::BoxError;
 use tower_sse_broker::with_sources;
 
@@ -140,10 +140,14 @@ impl Error {
         self.cause.downcast_ref().and_then(tokio_postgres::Error::code)
     }
 
-    /// Returns whether the server has certainly rolled the statement back.
+    /// Returns whether the server has certainly rolled the statement back. The errors that end a
+    /// connection do not say: the server can have committed before, and so can one behind a pooler.
     pub(crate) fn is_rolled_back(&self) -> bool {
-        self.state().is_some_and(|state| {
-            !state.code().starts_with("08") && *state != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+        let error: Option<&tokio_postgres::Error> = self.cause.downcast_ref();
+        error.and_then(tokio_postgres::Error::as_db_error).is_some_and(|error| {
+            error.parsed_severity() == Some(Severity::Error)
+                && !error.code().code().starts_with("08")
+                && *error.code() != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
         })
     }
 

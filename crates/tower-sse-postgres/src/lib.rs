@@ -78,7 +78,8 @@
 //! `tower_sse.publish(topic, data, stream)` publishes to a stream, with these optional parameters:
 //!
 //! - `event`: the event's name
-//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic
+//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Hubs drop
+//!   what is published to the topic before its name is free again.
 //! - `wake`: whether to notify hubs when the transaction commits. See below.
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore

@@ -246,7 +246,7 @@ impl PostgresLog {
         let rows = counts.then(|| self.max_events.try_into().unwrap_or(i64::MAX));
         let trimmed = connection.trim(state.first, self.max_age, rows).await?;
         state.first = trimmed.first;
-        if trimmed.is_full {
+        if trimmed.has_more {
             state.next_trim = None;
         } else if counts {
             state.counted = Some(state.rows);

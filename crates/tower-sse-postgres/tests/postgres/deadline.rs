@@ -87,6 +87,27 @@ async fn held_row_is_told_by_the_deadline() {
     reads_at_most_once(&mut process.client, possible, "last").await;
 }
 
+/// The server can have committed before it ended the connection, for example while it waited for a
+/// standby.
+#[tokio::test]
+async fn event_whose_connection_the_server_ends_may_be_published() {
+    let Some(server) = Server::start().await else { return };
+    let process = Process::connect(server.broker()).await;
+    let client = server.connect().await;
+    sql(&client, "begin; select from tower_sse.stream for update").await;
+    let mut publishing = pin!(process.hub.publish("a", "1"));
+    let end = "select pg_terminate_backend(pid)::text from pg_locks where not granted";
+    let ended = async {
+        until_async(async || sql(&client, end).await == ["true"]).await;
+        std::future::pending().await
+    };
+    let error = tokio::select! {
+        published = &mut publishing => published.unwrap_err(),
+        () = ended => return,
+    };
+    assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");
+}
+
 /// Publishes 3,000 events of 64 KiB, 100 at once, none of which may be acknowledged.
 async fn publish_in_vain(hub: &Hub) {
     for _ in 0..30 {

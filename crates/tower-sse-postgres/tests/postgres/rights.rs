@@ -35,6 +35,22 @@ async fn two_roles_suffice() {
     assert_eq!(process.health.last_error(), None);
 }
 
+/// The connections of the session that has ended count too.
+#[tokio::test]
+async fn hub_reconnects_with_the_two_connections_that_it_needs() {
+    let Some(server) = server_with_roles().await else { return };
+    let client = server.connect().await;
+    sql(&client, "alter role hub connection limit 2").await;
+    let mut process = Process::connect(hub_of(&server)).await;
+    process.publish([1]).await;
+    let end = "select pg_terminate_backend(pid)::text from pg_stat_activity
+        where usename = 'hub' and query ~ 'append'";
+    assert_eq!(sql(&client, end).await, ["true"]);
+    until(|| process.health.reconnections() == 1).await;
+    process.publish([2]).await;
+    process.reads([1, 2]).await;
+}
+
 #[tokio::test]
 async fn writer_cannot_read_or_forge() {
     let Some(server) = server_with_roles().await else { return };

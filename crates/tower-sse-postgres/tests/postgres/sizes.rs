@@ -21,6 +21,32 @@ async fn log_is_trimmed_to_its_rows() {
     assert_eq!(sql(&client, newest).await, ["t"]);
 }
 
+/// A server takes long to remove much data.
+#[tokio::test]
+async fn trim_removes_a_part_of_large_rows() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    sql(&client, "insert into tower_sse.stream (name) values ('large')").await;
+    let insert = "insert into tower_sse.log (stream, seq, at, data)
+        select 'large', n, now() - interval '1 hour', repeat('x', 1 << 20)
+        from generate_series(1, 100) n";
+    sql(&client, insert).await;
+    let trim = async |from: u32| {
+        let trim = format!(
+            "select concat(first, ' ', more) from tower_sse.trim('large', {from}, 60, null, 1000)"
+        );
+        sql(&client, &trim).await
+    };
+    assert_eq!(trim(0).await, ["66 t"]);
+    assert_eq!(trim(66).await, ["100 f"]);
+    assert_eq!(sql(&client, COUNT).await, ["1"]);
+    // Up to the maximum number of rows.
+    sql(&client, &insert.replace("(1, 100)", "(101, 105)").replace("1 << 20", "1")).await;
+    let trim = "select concat(first, ' ', more) from tower_sse.trim('large', 0, 60, null, 5)";
+    assert_eq!(sql(&client, trim).await, ["105 t"]);
+    assert_eq!(sql(&client, trim).await, ["105 f"]);
+}
+
 #[tokio::test]
 async fn log_is_trimmed_by_age_up_to_the_newest_row() {
     let Some(server) = Server::start().await else { return };
