@@ -242,7 +242,10 @@ pub(crate) enum Reply {
     },
     End(EndReply),
     Check(CheckReply),
-    LiveRuns(Vec<RunId>),
+    LiveRuns {
+        runs: Vec<RunId>,
+        has_returned: bool,
+    },
     Reported,
 }
 
@@ -303,6 +306,8 @@ pub(crate) enum SyncReply {
         newest: u64,
         /// Whether another run has taken the key.
         is_replaced: bool,
+        /// Whether the run is no longer among those whose end is to be reported.
+        is_reported: bool,
     },
     /// Another run has the key, and this one has not ended: its claim was lost.
     Other,

@@ -54,7 +54,7 @@ impl Cluster {
         let store = Arc::new(open(id.clone(), Arc::new(receive)).await?.into());
         let lease = store.lease();
         let timing = Timing { lease, beat: lease / 3, check: lease / 4, patience: lease * 2 };
-        let exports = Arc::new(Exports::new(timing, &options));
+        let exports = Arc::new(Exports::new(id.clone(), timing, &options));
         let map: Arc<MirrorMap> = Arc::default();
         let hooks = ClusterHooks { exports: Arc::clone(&exports), mirrors: Arc::clone(&map) };
         let process = Arc::new(Process::new(options, Some(Box::new(hooks))));

@@ -119,9 +119,8 @@ impl Encoder<'_> {
 
     fn sync(&self, Sync { run, entries, restores, pushes, head }: &Sync) -> Cmd {
         let Scope { keys, process, .. } = self.scope;
-        let mut names = Vec::from(self.keys_of(run));
-        names.extend(restores.then(|| keys.control(process)));
-        let mut command = self.call(Script::Sync, &names);
+        let [claim, stream] = self.keys_of(run);
+        let mut command = self.call(Script::Sync, &[claim, stream, keys.control(process)]);
         command.arg(run.epoch.to_string()).arg(self.owner());
         command.arg(optional(*entries)).arg(*restores).arg(head.as_deref().unwrap_or_default());
         command.arg(keys.channel(run)).arg(*pushes);

@@ -54,8 +54,9 @@ fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
         (Command::Reported(..), reply) => number(reply).map(|_| Reply::Reported),
         (Command::LiveRuns(_), Value::Array(streams)) => {
             let streams = Fields(streams);
-            let runs = (0..streams.0.len()).filter_map(|at| run_of_stream(streams.text(at)?));
-            Some(Reply::LiveRuns(runs.collect()))
+            let runs = (1..streams.0.len()).filter_map(|at| run_of_stream(streams.text(at)?));
+            let has_returned = streams.number(0).is_some_and(|returned| returned > 0);
+            Some(Reply::LiveRuns { runs: runs.collect(), has_returned })
         }
         (Command::Trim(_), reply) => number(reply).map(|entries| Reply::Trim { entries }),
         (Command::Renew(_), Value::Int(-1)) => Some(Reply::Renew(RenewReply::Unsure)),
@@ -142,6 +143,7 @@ impl Fields<'_> {
                 outcome: outcome(self.text(1)?),
                 newest: self.number(2)?,
                 is_replaced: status == "replaced",
+                is_reported: self.number(3).is_some_and(|reported| reported > 0),
             },
             "other" => SyncReply::Other,
             _ => return None,

@@ -22,12 +22,12 @@ pub(crate) async fn look_after(mirrors: Weak<Mirrors>, silent: ProcessId) {
         && began.elapsed() < mirrors.timing.lease * TENURE
     {
         let live = mirrors.store.execute(None, vec![Command::LiveRuns(silent.clone())]).await;
-        if let Some(Ok(Reply::LiveRuns(runs))) = live.into_iter().next() {
+        if let Some(Ok(Reply::LiveRuns { runs, has_returned })) = live.into_iter().next() {
             if runs.is_empty() {
                 return;
             }
             for runs in runs.chunks(MAX_COMMANDS) {
-                mirrors.end_dead(&silent, runs, &mut over).await;
+                mirrors.end_dead(&silent, has_returned, runs, &mut over).await;
             }
         }
         let pause = mirrors.timing.lease / 8;
@@ -40,6 +40,7 @@ impl Mirrors {
     async fn end_dead(
         &self,
         owner: &ProcessId,
+        has_returned: bool,
         runs: &[RunId],
         over: &mut HashMap<RunId, Instant>,
     ) {
@@ -56,6 +57,8 @@ impl Mirrors {
             let is_late = matches!(mode, EndMode::Inherit);
             match result {
                 Err(_) | Ok(Reply::End(EndReply::NotDead(_) | EndReply::Buried { .. })) => continue,
+                // It finds out that the run was replaced, and reports that.
+                Ok(Reply::End(EndReply::Other { .. })) if has_returned => continue,
                 Ok(Reply::End(EndReply::Other { newest })) if is_late => {
                     self.process.report_dead(run.key.clone(), run.epoch, newest);
                 }

@@ -337,8 +337,12 @@ impl Export {
             self.is_replaced |= is_replaced;
         }
         match reply {
-            SyncReply::Over { outcome, newest, .. } if !self.is_done() => {
-                return Some(self.over(*outcome, Some(*newest)));
+            SyncReply::Over { outcome, newest, is_reported, .. } if !self.is_done() => {
+                return Some(match self.over(*outcome, Some(*newest)) {
+                    // Another process has taken this one for dead.
+                    Effect::Over(_) if *is_reported => Effect::Over(Outcome::Interrupted),
+                    effect => effect,
+                });
             }
             SyncReply::Other if !self.is_done() => {
                 self.is_replaced = true;

@@ -9,7 +9,7 @@ use super::export::{Effect, Export};
 use super::plan::{Plan, Target};
 use super::queue::{LostClaim, Queue};
 use crate::runs::cluster::timing::{EARLY, RETRY_DELAY, Timing};
-use crate::runs::seam::{Connection, Failure, Overhead, Reply, RunId};
+use crate::runs::seam::{Connection, Failure, Overhead, ProcessId, Reply, RunId};
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::{caught, lock};
 
@@ -99,8 +99,8 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    pub(crate) fn new(timing: Timing, options: &Options) -> Self {
-        let queue = Mutex::new(Queue::new(timing, options));
+    pub(crate) fn new(id: ProcessId, timing: Timing, options: &Options) -> Self {
+        let queue = Mutex::new(Queue::new(id, timing, options));
         Self { queue, changed: Notify::new(), replied: Notify::new() }
     }
 
@@ -223,7 +223,8 @@ impl Exports {
         let queue = self.lock();
         let claims = queue.lost_claims.values().map(|claim| claim.due);
         let run = queue.due.first().map(|(due, _)| *due);
-        claims.chain(run).chain(queue.ended.next_due()).min()
+        let reports = queue.reports.first().map(|_| Instant::now());
+        claims.chain(run).chain(queue.ended.next_due()).chain(reports).min()
     }
 
     /// Takes the commands that are due.

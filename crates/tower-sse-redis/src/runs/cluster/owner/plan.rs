@@ -1,6 +1,6 @@
 use tower_sse::runs::support::Epoch;
 
-use crate::runs::seam::{Append, Command, End, EndMode, Renew, RunId, Sync, Trim};
+use crate::runs::seam::{Append, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim};
 
 /// The number of commands at which a pipeline is full. The commands of the last run may exceed it.
 const MAX_COMMANDS: usize = 512;
@@ -33,7 +33,7 @@ pub(crate) enum Target {
     Trim(Epoch, u64),
     /// A claim that no run of this process has.
     Release(RunId),
-    /// A run that has ended and is given up.
+    /// A run whose end is reported, or that has ended and is given up.
     Deleted,
 }
 
@@ -70,6 +70,11 @@ impl Plan {
     pub(super) fn release(&mut self, run: RunId) {
         let command = Command::End(End { run: run.clone(), mode: EndMode::Release });
         self.first.push((Target::Release(run), command));
+    }
+
+    /// Removes a run from those whose end another process reports if this one dies.
+    pub(super) fn report(&mut self, process: ProcessId, run: RunId) {
+        self.first.push((Target::Deleted, Command::Reported(process, run)));
     }
 
     /// Deletes a run that has ended, in this mode.

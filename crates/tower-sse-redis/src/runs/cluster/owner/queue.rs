@@ -11,7 +11,7 @@ use super::export::{BROKEN, Effect, Export};
 use super::plan::{Plan, Target};
 use super::stored::StoredRuns;
 use crate::runs::cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing};
-use crate::runs::seam::{EndReply, Failure, Overhead, Reply, RunId, kept_for};
+use crate::runs::seam::{EndReply, Failure, Overhead, ProcessId, Reply, RunId, kept_for};
 use tower_sse_broker::tasks::without_panic;
 
 /// When each run is due, and the state of its export.
@@ -21,6 +21,9 @@ pub(super) struct Queue {
     /// Claims whose reply was lost. The store may still execute them.
     pub(super) lost_claims: HashMap<RunId, LostClaim>,
     pub(super) ended: StoredRuns,
+    /// The runs that were replaced, and whose end this process has reported since.
+    pub(super) reports: Vec<RunId>,
+    id: ProcessId,
     /// The memory in the store of runs that have not ended there.
     live_bytes: usize,
     timing: Timing,
@@ -38,8 +41,10 @@ pub(super) struct LostClaim {
 }
 
 impl Queue {
-    pub(super) fn new(timing: Timing, options: &Options) -> Self {
+    pub(super) fn new(id: ProcessId, timing: Timing, options: &Options) -> Self {
         Self {
+            id,
+            reports: Vec::new(),
             exports: HashMap::default(),
             due: BTreeSet::new(),
             lost_claims: HashMap::default(),
@@ -91,6 +96,9 @@ impl Queue {
             if claim.due <= now && !plan.is_full() {
                 plan.release(run.clone());
             }
+        }
+        for run in self.reports.drain(..) {
+            plan.report(self.id.clone(), run);
         }
         self.ended.expire(now);
         while !plan.is_full()
@@ -170,6 +178,8 @@ impl Queue {
                     // The store keeps the run for the time that `lua/end.lua` sets.
                     let kept_for = if is_freed { self.timing.lease * 2 } else { self.kept_for };
                     self.ended.add(export.run(), export.memory(), now + kept_for);
+                    // Before the next plan, the exporter applies the effect, which reports the end.
+                    self.reports.extend(export.is_replaced.then(|| export.run()));
                 }
                 effects.push((Arc::clone(&export.record), effect));
             }

@@ -1,7 +1,7 @@
 -- Renews the lease of a run, begins its stream, and reports what Redis has of it. The owner sends it
 -- when a run begins, when a reply leaves doubt, and on each new connection before anything else.
 --
--- KEYS: claim, stream, live runs of the process (only to create lost keys again)
+-- KEYS: claim, stream, live runs of the process
 -- ARGV: epoch, process, lease, ttl, expected number of entries (empty: unknown), whether to create
 --       lost keys again, head of the stream (empty: it has not begun), channel, whether the owner
 --       pushes its batches
@@ -13,7 +13,8 @@
 -- behind newest entries watched     Redis lost entries: restore
 -- gone                              Redis lost the claim: restore
 -- over   outcome newest             the run was ended
--- replaced …                        the same, and another run has taken the key
+-- replaced outcome newest reported  the same, and another run has taken the key. `reported`: whether the
+--                                   run is no longer among those whose end is to be reported
 -- other                             another run has the key: Redis lost the claim
 -- version theirs                    another version of the protocol wrote the claim
 local key, stream, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
@@ -28,8 +29,8 @@ if refused then return refused end
 if outcome then
   if claim and claim.epoch == epoch and claim.is_live then redis.call('HSET', key, 's', outcome) end
   -- Whatever state the server has, the key had this run before the stream had an end.
-  local status = claim and claim.epoch ~= epoch and 'replaced' or 'over'
-  return { status, outcome, newest }
+  if not claim or claim.epoch == epoch then return { 'over', outcome, newest } end
+  return { 'replaced', outcome, newest, redis.call('HGET', KEYS[3], stream) and 0 or 1 }
 end
 
 local is_lost = has_lost(claim, epoch)

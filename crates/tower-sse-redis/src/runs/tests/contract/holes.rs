@@ -21,8 +21,8 @@ async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene<impl
     assert_eq!(scene.claim("a2", "q").await, "claimed");
     assert_eq!(scene.end("a2", "q", EndMode::Void).await, "freed");
     assert_eq!(scene.append("a1", 3, 3).await, "refused");
-    assert_eq!(scene.sync("a1", "p", HEAD).await, "replaced cancelled");
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "replaced cancelled");
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "replaced cancelled, reported");
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "replaced cancelled, reported");
     assert_eq!(scene.look().await, "free");
 }
 
@@ -67,7 +67,11 @@ async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene<impl
     assert_eq!(scene.sync("a10", "p", HEAD).await, "gone");
     assert_eq!(scene.sync("a10", "p", RESTORE).await, "ok 0 1");
     assert_eq!(scene.look().await, "live a10 of p");
-    assert_eq!(scene.sync("a9", "p", RESTORE).await, "replaced completed", "never the other way");
+    assert_eq!(
+        scene.sync("a9", "p", RESTORE).await,
+        "replaced completed, reported",
+        "never the other way"
+    );
     assert_eq!(scene.complete("a10", 0).await, "ended completed 0");
     assert_eq!(scene.sync("a8", "p", RESTORE).await, "other");
 }

@@ -187,9 +187,13 @@ async fn replaced_run_of_a_dead_process_is_reported(pair: Pair<impl World>) {
     until_async(async || !pair.other.outcomes().is_empty()).await;
     pair.world.pass(LEASE * 4).await;
     assert_eq!(pair.other.outcomes(), [Outcome::Interrupted]);
+    // It was only cut off.
+    pair.one.store.heal();
+    until_async(async || pair.one.runs.stats().fenced == 1).await;
     send(&second, &["b"]);
     drop(second);
-    assert_whole(pair.other.attach().await, &["b"]).await;
+    assert_whole(pair.one.attach().await, &["b"]).await;
+    assert_eq!((pair.one.outcomes().len(), pair.other.outcomes().len()), (0, 2));
 }
 
 async fn lost_run_is_started_again_only_if_its_owner_stays_away(pair: Pair<impl World>) {

@@ -41,7 +41,8 @@ async fn run_that_ended_keeps_its_outcome_and_its_owner_is_told(scene: Scene<imp
     scene.begin("a1").await;
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
-    assert_eq!(scene.sync("a1", "p", Sync::default()).await, "replaced completed");
+    let reply = scene.sync("a1", "p", Sync::default()).await;
+    assert_eq!(reply, "replaced completed, reported");
     assert_eq!(scene.received("p").await, "replaced a1");
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
         Ok(Reply::Trim { entries }) => format!("trimmed {entries}"),
         Ok(Reply::End(reply)) => end(&reply),
         Ok(Reply::Check(reply)) => check(reply),
-        Ok(other @ (Reply::LiveRuns(_) | Reply::Reported)) => format!("{other:?}"),
+        Ok(other @ (Reply::LiveRuns { .. } | Reply::Reported)) => format!("{other:?}"),
         Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript) => {
             "unavailable".into()
         }
@@ -53,9 +53,10 @@ fn sync(reply: SyncReply) -> String {
         }
         SyncReply::Behind => "behind".into(),
         SyncReply::Gone => "gone".into(),
-        SyncReply::Over { outcome, is_replaced, .. } => {
+        SyncReply::Over { outcome, is_replaced, is_reported, .. } => {
             let status = if is_replaced { "replaced" } else { "over" };
-            format!("{status} {outcome}")
+            let reported = if is_reported { ", reported" } else { "" };
+            format!("{status} {outcome}{reported}")
         }
         SyncReply::Other => "other".into(),
     }

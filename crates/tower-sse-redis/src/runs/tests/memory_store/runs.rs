@@ -19,7 +19,9 @@ impl Server {
         let is_lost = claim.is_none_or(|claim| claim.epoch < run.epoch);
         if let Some(end) = stream.end {
             let is_replaced = claim.is_some_and(|claim| claim.epoch != run.epoch);
-            return SyncReply::Over { outcome: end.outcome, newest: end.newest, is_replaced };
+            let is_reported = is_replaced && !self.live.contains_key(run);
+            let (outcome, newest) = (end.outcome, end.newest);
+            return SyncReply::Over { outcome, newest, is_replaced, is_reported };
         }
         if is_lost && !sync.restores {
             return SyncReply::Gone;
@@ -255,5 +257,5 @@ impl Server {
 }
 
 fn over(outcome: Outcome, newest: u64) -> SyncReply {
-    SyncReply::Over { outcome, newest, is_replaced: false }
+    SyncReply::Over { outcome, newest, is_replaced: false, is_reported: false }
 }

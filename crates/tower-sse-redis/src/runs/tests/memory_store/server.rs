@@ -120,7 +120,11 @@ impl Server {
             Command::Check(check) => ("check", Reply::Check(self.check(check))),
             Command::LiveRuns(owner) => {
                 let of_owner = self.live.iter().filter(|(_, process)| *process == owner);
-                ("live runs", Reply::LiveRuns(of_owner.map(|(run, _)| run.clone()).collect()))
+                let runs = of_owner.map(|(run, _)| run.clone()).collect();
+                let (now, until) = (Instant::now(), self.present.get(owner));
+                let has_returned =
+                    until.is_some_and(|until| *until >= now && *until <= now + self.lease);
+                ("live runs", Reply::LiveRuns { runs, has_returned })
             }
             Command::Reported(_, run) => {
                 self.live.remove(run);
