@@ -35,6 +35,10 @@ pub(crate) fn answer(session: &Session) -> Finding {
         return Finding::fail(format!("{summary}: {text}"), page).with(quoted(&recording.bytes));
     } else if !recording.is_decoded() {
         return Finding::not_checked(format!("{summary}: its compression is unknown"));
+    } else if let Some(charset) = recording.other_charset() {
+        let charset = quoted(charset.as_bytes());
+        let text = format!("{summary}: with the charset {charset}, Chromium stops for good");
+        return Finding::fail(text, "guide/clients/#exceptions");
     } else if stream.has_event() {
         return Finding::pass(summary);
     }

@@ -4,8 +4,8 @@ use std::{fmt, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
-    NotChecked,
     Pass,
+    NotChecked,
     Warning,
     Fail,
 }
@@ -13,7 +13,7 @@ pub(crate) enum Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // One for each variant.
-        f.pad(["not checked", "pass", "warning", "fail"][*self as usize])
+        f.pad(["pass", "not checked", "warning", "fail"][*self as usize])
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 
-use crate::finding::{Finding, quoted, time};
+use crate::compare::delay;
+use crate::finding::{Finding, Verdict, quoted, time};
 use crate::recording::{self, End, Event, Stream};
 use crate::{answer::buffers, session::Session};
 
@@ -12,6 +13,9 @@ use crate::{answer::buffers, session::Session};
 const GAP: Duration = Duration::from_secs(1);
 const ERRORS: &str = "guide/errors/";
 const IDLE: &str = "guide/proxies/#idle-timeouts";
+/// An answer that outlives another one by more than this has more events.
+const LATER: Duration = Duration::from_secs(1);
+const FULL: &str = "only the first bytes and events are looked at";
 
 pub(crate) fn bursts(session: &Session) -> Finding {
     let (stream, page) = (&session.outermost, &buffers(session));
@@ -37,7 +41,8 @@ pub(crate) fn bursts(session: &Session) -> Finding {
         }
     }
     let is_all = count == 1 && stream.recording.end != End::Open;
-    if session.inner.is_empty() && (suspicious > 1 || suspicious == 1 && is_all) {
+    let is_delay_known = || delay(session).verdict != Verdict::NotChecked;
+    if (suspicious > 1 || suspicious == 1 && is_all) && !is_delay_known() {
         let text = format!("{suspicious} times, several events came at once after a gap");
         return Finding::warning(text, page).with(
             "to find out whether a proxy does this, add the server's own address with --via",
@@ -95,6 +100,9 @@ pub(crate) fn silence(session: &Session) -> Finding {
         let text = format!("the stream was cut after {} of silence", time(longest));
         return Finding::fail(text, IDLE).with(figures);
     }
+    if stream.recording.is_full && longest < Duration::from_secs(30) {
+        return Finding::not_checked(format!("{FULL}; until then, {figures}"));
+    }
     let is_open = is_last && *end == End::Open;
     // The limits of common proxies.
     let limits = [30, 60, 100].map(|limit| match seconds >= limit {
@@ -116,6 +124,7 @@ pub(crate) fn end(session: &Session) -> Finding {
     let recording = &stream.recording;
     let (after, seconds) = (time(recording.age()), recording.age().as_secs_f64());
     let finding = match &recording.end {
+        End::Open if recording.is_full => return Finding::not_checked(FULL),
         End::Open => return Finding::pass(format!("still open after {after}")),
         End::Clean => Finding::pass(format!("it ends cleanly after {after}")),
         End::Cut(error) => Finding::fail(format!("it is cut after {after}: {error}"), ERRORS),
@@ -123,8 +132,11 @@ pub(crate) fn end(session: &Session) -> Finding {
     let mut findings = vec![finding.with("an EventSource reconnects")];
     // The answers to two calls may have different lengths.
     let is_same = session.method == Method::GET || matches!(recording.end, End::Cut(_));
-    let outlives = |inner: &&Stream| is_same && inner.recording.end == End::Open;
-    if let Some(inner) = session.inner.first().filter(outlives) {
+    let outlives = |inner: &&Stream| {
+        let is_later = inner.recording.end_at > recording.end_at + LATER;
+        is_same && (inner.recording.end == End::Open || is_later)
+    };
+    if let Some(inner) = session.inner.iter().find(outlives) {
         let text = format!("{} is still open then: a proxy ends it", inner.recording.name());
         let is_round = seconds > 4.0 && (seconds - seconds.round()).abs() < 0.1;
         let limit = format!("{seconds:.1} s looks like a limit of the whole response");

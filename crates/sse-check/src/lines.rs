@@ -14,17 +14,23 @@ pub(crate) fn lines(session: &Session) -> Finding {
     if bytes.is_empty() {
         return Finding::not_checked("no byte has come");
     }
+    let (mut oddities, mut block) = (BTreeMap::new(), Block::default());
+    let mut note = |odd: &[(bool, &'static str)], example| {
+        for (_, text) in odd.iter().filter(|(is_odd, _)| *is_odd) {
+            oddities.entry(*text).or_insert((0, example)).0 += 1;
+        }
+    };
     // What is not complete yet may have been cut anywhere.
-    let lines: Vec<_> = split(bytes).filter(|line| line.ends_with(b"\n") || is_cr(line)).collect();
-    let mut blocks: Vec<_> = lines.split(|line| line.trim_ascii_end().is_empty()).collect();
-    blocks.pop();
-    let mut oddities = BTreeMap::new();
-    let of_lines = lines.iter().flat_map(|line| odd_line(line).map(|oddity| (oddity, *line)));
-    let of_blocks =
-        blocks.into_iter().filter_map(|block| Some((odd_block(block), *block.first()?)));
-    let of_blocks = of_blocks.flat_map(|(odd, first)| odd.map(|it| (it, first)));
-    for ((_, text), example) in of_lines.chain(of_blocks).filter(|((is_odd, _), _)| *is_odd) {
-        oddities.entry(text).or_insert((0, example)).0 += 1;
+    for line in split(bytes).filter(|line| line.ends_with(b"\n") || is_cr(line)) {
+        note(&odd_line(line), line);
+        match (content(line), block.first) {
+            (b"", Some(first)) => {
+                note(&odd_block(&block), first);
+                block = Block::default();
+            }
+            (b"", None) => {}
+            _ => block.push(line),
+        }
     }
     let findings = oddities.into_iter().map(|(text, (count, example))| {
         let verdict = if text == NOT_UTF8 { Verdict::Fail } else { Verdict::Warning };
@@ -51,26 +57,51 @@ fn odd_line(line: &[u8]) -> [(bool, &'static str); 6] {
     ]
 }
 
-/// Returns each oddity that the lines before an empty line can have, and whether they have it.
-fn odd_block(block: &[&[u8]]) -> [(bool, &'static str); 3] {
-    let count = |name: &[u8]| block.iter().filter(|line| field(line).0 == name).count();
-    let is_between = block.len() == count(b"") + count(b"retry");
-    let has_several = NAMES.iter().skip(2).any(|name| count(name) > 1);
+/// The lines before an empty line.
+#[derive(Default)]
+struct Block<'a> {
+    first: Option<&'a [u8]>,
+    len: usize,
+    /// How many lines have each of the [`NAMES`].
+    counts: [usize; NAMES.len()],
+}
+
+impl<'a> Block<'a> {
+    fn push(&mut self, line: &'a [u8]) {
+        self.first.get_or_insert(line);
+        self.len += 1;
+        let counts = NAMES.iter().zip(&mut self.counts);
+        counts.filter(|(name, _)| **name == field(line).0).for_each(|(_, count)| *count += 1);
+    }
+}
+
+/// Returns each oddity that a block can have, and whether this one has it.
+fn odd_block(block: &Block<'_>) -> [(bool, &'static str); 3] {
+    let [comments, data, events, ids, retries] = block.counts;
+    let is_between = block.len == comments + retries;
+    let has_several = [events, ids, retries].iter().any(|count| *count > 1);
     let comment = "comments or retry fields with an empty line behind them, for which some clients \
                    dispatch an empty event";
     [
         (is_between, comment),
-        (!is_between && count(b"data") == 0, "events without data, which some clients dispatch"),
+        (!is_between && data == 0, "events without data, which some clients dispatch"),
         (has_several, "several ids, names or retry fields in one event"),
     ]
 }
 
+/// Returns a line without its end.
+fn content(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
 /// Returns the name and the value of a line. The name of a comment or an empty line is empty.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
-    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii_end();
+    let line = content(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line));
     let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
     let (name, value) = line.split_at(colon);
-    (name, value.strip_prefix(b":").unwrap_or(value).trim_ascii_start())
+    let value = value.strip_prefix(b":").unwrap_or(value);
+    (name, value.strip_prefix(b" ").unwrap_or(value))
 }
 
 fn is_cr(line: &[u8]) -> bool {

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{mem::take, ops::Range, time::Duration};
 
 use flate2::write::MultiGzDecoder;
-use http::{Uri, response::Parts};
+use http::{Uri, Version, response::Parts};
 use http_body_util::BodyExt;
-use hyper::{Response, body::Incoming};
+use hyper::{Response, body::Body, body::Incoming};
 use tokio::time::Instant;
 use tower_sse::decode::{EventSplitter, Piece};
 
@@ -53,12 +53,15 @@ pub(crate) struct Recording {
     pub(crate) end: End,
     /// When the response ended, or was no longer watched.
     pub(crate) end_at: Duration,
+    /// Whether the response has more bytes or events than are looked at.
+    pub(crate) is_full: bool,
 }
 
 impl Recording {
     pub(crate) fn new(target: Uri, sent: Duration, connecting: Duration) -> Self {
-        let (chunks, bytes) = (vec![], vec![]);
-        Self { target, connecting, sent, head: None, chunks, bytes, end: End::Open, end_at: sent }
+        let (chunks, bytes, end) = (vec![], vec![], End::Open);
+        let (head, end_at, is_full) = (None, sent, false);
+        Self { target, connecting, sent, head, chunks, bytes, end, end_at, is_full }
     }
 
     /// Returns the text of a header, which is empty if the response does not have it.
@@ -96,9 +99,29 @@ impl Recording {
 
     /// Returns whether clients treat the response as an event stream.
     pub(crate) fn is_event_stream(&self) -> bool {
-        let media_type = self.header("content-type");
-        let media_type = media_type.split(';').next().unwrap_or_default().trim();
-        self.status() == 200 && media_type.eq_ignore_ascii_case("text/event-stream")
+        self.status() == 200 && self.media_type().0 == "text/event-stream"
+    }
+
+    /// Returns the last media type and its charset in lower case, as the Fetch standard extracts
+    /// them from all values. Empty if there is none.
+    fn media_type(&self) -> (String, String) {
+        let header = self.header("content-type").to_ascii_lowercase();
+        let types = header.split(',').filter_map(|value| {
+            let mut parts = value.split(';').map(str::trim);
+            let essence = parts.next().filter(|it| it.contains('/') && *it != "*/*")?;
+            let charset = parts.find_map(|it| it.strip_prefix("charset="));
+            Some((essence, charset.map(|it| it.trim_matches('"'))))
+        });
+        let (essence, charset) = types.fold(("", ""), |(last, charset), (essence, own)| {
+            let inherited = if essence == last { charset } else { "" };
+            (essence, own.unwrap_or(inherited))
+        });
+        (essence.to_owned(), charset.to_owned())
+    }
+
+    /// Returns the charset in the content type if it is another one than UTF-8.
+    pub(crate) fn other_charset(&self) -> Option<String> {
+        Some(self.media_type().1).filter(|charset| !matches!(&**charset, "" | "utf-8" | "utf8"))
     }
 
     /// Returns how long the response was watched.
@@ -154,6 +177,7 @@ async fn read(response: Response<Incoming>, start: Instant, recording: &Mutex<Re
     let (parts, mut body) = response.into_parts();
     lock(recording).head = Some((start.elapsed(), parts));
     let is_gzip = lock(recording).coding() == "gzip";
+    let is_http2 = is_http2(&lock(recording));
     let mut gzip = is_gzip.then(|| Gzip::new(Vec::new()));
     while let Some(frame) = body.frame().await {
         let data = match frame {
@@ -166,12 +190,21 @@ async fn read(response: Response<Incoming>, start: Instant, recording: &Mutex<Re
                 return End::Cut(format!("the gzip coding is broken: {error}"));
             }
             if lock(recording).bytes.len() > MAX_BYTES {
+                lock(recording).is_full = true;
                 // The rest is not needed, and the stream is not over.
                 std::future::pending::<()>().await;
             }
         }
     }
+    // hyper takes a reset without an error for an end.
+    if is_http2 && !body.is_end_stream() {
+        return End::Cut("the stream was reset".to_owned());
+    }
     End::Clean
+}
+
+fn is_http2(recording: &Recording) -> bool {
+    recording.head.as_ref().is_some_and(|(_, parts)| parts.version == Version::HTTP_2)
 }
 
 /// An event of a recording.
@@ -236,6 +269,7 @@ impl Stream {
                     // Treat the rest as unread.
                     bytes.truncate(position);
                     (stream.recording.end, stream.recording.end_at) = (End::Open, *at);
+                    stream.recording.is_full = true;
                     break 'split;
                 }
             }

@@ -56,6 +56,7 @@ fn streams(session: &Session) -> impl Iterator<Item = &Stream> {
 fn ending(recording: &Recording) -> String {
     let after = time(recording.age());
     match &recording.end {
+        End::Open if recording.is_full => format!("read for {after}, until the limit"),
         End::Open => format!("open after {after}"),
         End::Clean => format!("ended after {after}"),
         End::Cut(error) => format!("cut after {after}: {error}"),

@@ -179,6 +179,16 @@ async fn silence_counts_heartbeats_and_limits() {
     report.expect_with("silence", "pass", "beyond what was watched");
 }
 
+/// Nothing is known of the rest.
+#[tokio::test]
+async fn silence_and_end_of_a_stream_that_is_too_large_are_not_checked() {
+    let event = format!("data: {}\n\n", "x".repeat(5 << 20));
+    let steps = [write("data: a\n\n"), write(event), Step::At(1500), Step::Cut];
+    let report = look(serve_steps(steps).await, "silence,end", "2s").await;
+    report.expect_with("silence", "not checked", "only the first");
+    report.expect_with("end", "not checked", "only the first");
+}
+
 #[tokio::test]
 async fn silence_fails_before_a_cut() {
     let cut = serve_steps([write("data: a\n\n"), Step::At(1300), Step::Cut]).await;
@@ -214,7 +224,7 @@ async fn lines_that_all_parsers_read_alike_pass() {
 
 #[tokio::test]
 async fn lines_that_parsers_read_differently_do_not_pass() {
-    let odd: [(&[u8], _, _); 10] = [
+    let odd: [(&[u8], _, _); 13] = [
         (b"data: \xff\n\n", "fail", "UTF-8"),
         (b"\xEF\xBB\xBFdata: a\n\n", "warning", "byte order mark"),
         (b"id: a\0\ndata: a\n\n", "warning", "U+0000"),
@@ -222,6 +232,9 @@ async fn lines_that_parsers_read_differently_do_not_pass() {
         (b"retry: 1\ndata: a\nretry: 2\n\nretry: 1\n", "warning", "several ids"),
         (b"data: a\r\r", "warning", "CR alone"),
         (b"retry: 5s\n", "warning", "milliseconds"),
+        (b"retry:  5000\n", "warning", "milliseconds"),
+        (b"retry: 5000 \n", "warning", "milliseconds"),
+        (b"data: a\n \ndata: b\n\n", "warning", "the standard does not have"),
         (b"dta: a\n\n", "warning", "the standard does not have"),
         (b"id: 5\n\n", "warning", "without data"),
         (b":\n\n", "warning", "empty event"),

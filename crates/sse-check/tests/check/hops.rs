@@ -180,8 +180,27 @@ async fn changed_events_fail_unless_all_are() {
 async fn streams_that_end_before_their_servers_do_fail() {
     let report = look(events(0, 5, 200).chain([Step::End]), events(0, 9, 200)).await;
     report.expect_with("end", "fail", "is still open");
-    let ended = || events(0, 5, 200).chain([Step::End]);
-    look(ended(), ended()).await.expect("end", "pass");
+    let ended = |count| events(0, count, 200).chain([Step::End]);
+    look(ended(5), ended(5)).await.expect("end", "pass");
+    // The server's stream ends too, before the watch does.
+    let report = look(ended(5), ended(12)).await;
+    report.expect_with("end", "fail", "is still open");
+    report.expect_with("changes", "fail", "events are dropped");
+    look(ended(5), ended(9)).await.expect_with("changes", "fail", "id: 8");
+}
+
+/// The hop next to the server ends the stream.
+#[tokio::test]
+async fn stream_that_ends_two_hops_before_its_server_fails() {
+    let [outer, middle, inner] = [
+        serve_steps(events(0, 5, 100).chain([Step::End])).await,
+        serve_steps(events(0, 5, 100).chain([Step::End])).await,
+        serve_steps(events(0, 9, 100)).await,
+    ]
+    .map(|address| format!("http://{address}/"));
+    let arguments = [&outer[..], "--via", &middle, "--via", &inner, "--for", "2s"];
+    let report = Report::of(&[&arguments[..], &["--only", "end"]].concat()).await;
+    report.expect_with("end", "fail", &format!("{inner} is still open"));
 }
 
 #[tokio::test]
@@ -204,6 +223,26 @@ async fn inner_address_without_stream_is_not_compared() {
     let via = format!("http://{wrong}/");
     let report = Report::of(&[&outer, "--via", &via, "--for", "1s", "--only", "delay"]).await;
     report.expect_with("delay", "not checked", "404");
+    // A hop that passes does not hide one that is not checked.
+    let right = format!("http://{}/", serve_steps(events(0, 9, 100)).await);
+    let arguments = [&outer[..], "--via", &right, "--via", &via, "--for", "1s"];
+    let report = Report::of(&[&arguments[..], &["--only", "delay,changes"]].concat()).await;
+    report.expect_with("delay", "not checked", "404");
+    report.expect("changes", "not checked");
+}
+
+/// Two timers are due together, and each stream has its own data.
+#[tokio::test]
+async fn events_that_come_in_another_order_are_not_held_back() {
+    let named = |names: &'static str, own: &'static str| {
+        let write_one = move |(n, name): (usize, char)| {
+            let at = Step::At(n as u64 * 200);
+            [at, write(format!("event: {name}\ndata: {own} {n}\n\n"))]
+        };
+        names.chars().enumerate().flat_map(write_one)
+    };
+    let report = look(named("ttptttttt", "outer"), named("tttpttttt", "inner")).await;
+    report.expect("delay", "pass");
 }
 
 /// The answers to two calls are made at different times, and have different lengths.
@@ -214,6 +253,16 @@ async fn calls_that_differ_in_time_only_warn() {
     let arguments = ["--via", &format!("http://{via}/"), "--data", "{}", "--for", "3s"];
     let report = Report::of(&[&[&outer[..]], &arguments[..]].concat()).await;
     report.expect_with("delay", "warning", "events come late");
+    assert_eq!(report.all("fail"), [""; 0], "{report}");
+}
+
+#[tokio::test]
+async fn calls_that_differ_in_speed_only_warn() {
+    let own = |stream: &'static str| (0..200).map(move |n| format!("{stream} {n}"));
+    let outer = serve_steps(texts(own("outer"), 60)).await;
+    let inner = serve_steps(texts(own("inner"), 25)).await;
+    let (outer, via) = (format!("http://{outer}/"), format!("http://{inner}/"));
+    let report = Report::of(&[&outer, "--via", &via, "--data", "{}", "--for", "3s"]).await;
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }
 
@@ -235,7 +284,8 @@ async fn fast_streams_pass() {
     };
     let blocks: Vec<_> = (0..200).map(|block| write(events(block))).collect();
     let report = look(blocks.clone(), blocks).await;
-    assert_eq!(report.all("pass").len(), 5, "{}", report.check("delay"));
+    assert_eq!(report.all("pass").len(), 4, "{}", report.check("delay"));
+    report.expect_with("end", "not checked", "only the first");
 }
 
 /// They are late, and not held back until there are several.

@@ -3,8 +3,9 @@
 use std::{io::Write, net::SocketAddr, process::Stdio, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
-use futures_util::future::join;
+use futures_util::future::join3;
 use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 
 use crate::{report::Report, server::*};
@@ -123,6 +124,52 @@ async fn codings_are_named_as_by_rfc_9110() {
     report.expect_with("headers", "warning", "compressed by \"br\"");
     assert_eq!(report.all("pass"), ["start"], "{report}");
     assert_eq!(report.all("fail"), [""; 0], "{report}");
+    assert_eq!(report.code, 2, "{report}");
+}
+
+/// As browsers read it.
+#[tokio::test]
+async fn last_content_type_and_its_charset_decide() {
+    const STREAM: &str = "text/event-stream";
+    for (values, verdict, text) in [
+        (&[STREAM, STREAM][..], "pass", ""),
+        (&["text/plain", "Text/Event-Stream; charset=\"UTF-8\""], "pass", ""),
+        (&["text/plain, text/event-stream;charset=utf-8, */*"], "pass", ""),
+        (&["text/event-stream;charset=utf-8", "text/plain"], "fail", "no event stream"),
+        (&["text/event-stream;charset=ISO-8859-1"], "fail", "Chromium stops for good"),
+        (&["text/event-stream;charset=ISO-8859-1", STREAM], "fail", "iso-8859-1"),
+    ] {
+        let lines = values.iter().map(|value| format!("\r\ncontent-type: {value}"));
+        let head = lines.fold("200 OK".to_owned(), |head, line| head + &line);
+        look_at_head(head, "data: a\n\n").await.expect_with("answer", verdict, text);
+    }
+}
+
+/// hyper takes such a reset for an end.
+#[tokio::test]
+async fn reset_of_http2_without_an_error_is_a_cut() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            tokio::spawn(async move {
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let head =
+                        http::Response::builder().header("content-type", "text/event-stream");
+                    let mut send = respond.send_response(head.body(()).unwrap(), false).unwrap();
+                    send.send_data("data: a\n\n".into(), false).unwrap();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                        send.send_reset(h2::Reason::NO_ERROR);
+                    });
+                }
+            });
+        }
+    });
+    let report = look(address, &["--http2", "--for", "2s"]).await;
+    report.expect_with("end", "fail", "the stream was reset");
 }
 
 /// Returns the most kilobytes that the program needed, and its report.
@@ -149,8 +196,11 @@ async fn peak(address: SocketAddr, seconds: u64) -> (u64, Value) {
 async fn memory_is_bounded_however_small_events_and_chunks_are() {
     let smallest = (0..1000).map(|_| write("data\n\n".repeat(2_000)));
     let (smallest, idle) = (serve_steps(smallest).await, serve_steps([write(":\n")]).await);
-    let ((peak_of_events, _), (idle, _)) = join(peak(smallest, 6), peak(idle, 1)).await;
+    let lines = serve_steps((0..1000).map(|_| write("\n".repeat(10_000)))).await;
+    let ((peak_of_events, _), (idle, _), (peak_of_lines, _)) =
+        join3(peak(smallest, 6), peak(idle, 1), peak(lines, 4)).await;
     assert!(peak_of_events < 64 << 10, "{peak_of_events} kB");
+    assert!(peak_of_lines < 64 << 10, "{peak_of_lines} kB");
     let block = format!("data: {}\n\n", "x".repeat(200)).repeat(100);
     let bytes = (0..400).map(|_| Step::WriteBytes(block.clone().into()));
     let (peak_of_chunks, report) = peak(serve_steps(bytes).await, 6).await;
