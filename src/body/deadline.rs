@@ -19,8 +19,8 @@ use crate::streams::{Membership, Revocation, Unopened};
 pub(crate) struct Deadline {
     // `None` once closed.
     membership: Option<Membership>,
-    // `None` once cancelled.
-    end_when: Option<Pin<Box<Cancellation>>>,
+    // Empty once one of them is cancelled.
+    end_when: Vec<Pin<Box<Cancellation>>>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
     /// The latest end of the stage.
@@ -55,16 +55,14 @@ impl Deadline {
         client: Client,
         membership: Option<Membership>,
     ) -> Option<Box<Self>> {
-        let can_be_closed = membership.is_some() || options.merged.end_when.is_some();
+        let can_be_closed = membership.is_some() || !options.merged.end_when.is_empty();
         can_be_closed.then(|| Box::new(Self::new(options, client, membership)))
     }
 
     fn new(options: &ResolvedOptions, client: Client, membership: Option<Membership>) -> Self {
-        let end_when = options.merged.end_when.as_ref();
         Self {
             membership,
-            // A child token, because all streams would contend for the lock of the program's token.
-            end_when: end_when.map(|token| Cancellation::of(token.child_token())),
+            end_when: Cancellation::all_of(options),
             sleep: None,
             stage: Stage::Open,
             until: None,
@@ -109,8 +107,7 @@ impl Deadline {
         if let Some(subjects) = subjects {
             deadline.membership = subjects.reopen(deadline.membership.take());
         }
-        deadline.end_when =
-            options.merged.end_when.as_ref().map(|token| Cancellation::of(token.child_token()));
+        deadline.end_when = Cancellation::all_of(options);
         *this = Self::start(Some(deadline), options, client, cx);
     }
 
@@ -131,9 +128,7 @@ impl Deadline {
 
     /// Waits until the result of [`check`](Self::check) may have changed.
     pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(end_when) = &mut self.end_when
-            && end_when.as_mut().poll_cancelled(cx)
-        {
+        if self.end_when.iter_mut().any(|token| token.as_mut().poll_cancelled(cx)) {
             return Poll::Ready(());
         }
         if let Some(membership) = &self.membership
@@ -157,7 +152,7 @@ impl Deadline {
 
     /// Returns how the program has closed the stream, if it has and `reason` does not show it yet.
     fn revocation(&self) -> Option<Revocation> {
-        if self.end_when.as_ref().is_some_and(|token| token.is_cancelled()) {
+        if self.end_when.iter().any(|token| token.is_cancelled()) {
             return Some(Revocation::Subject);
         }
         self.membership.as_ref()?.revocation()
@@ -168,7 +163,7 @@ impl Deadline {
         if let Some(membership) = &self.membership {
             membership.set_ending();
         }
-        self.end_when = None;
+        self.end_when.clear();
         self.is_for_all = revocation == Revocation::All;
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
@@ -281,8 +276,13 @@ pin_project! {
 }
 
 impl Cancellation {
-    pub(super) fn of(token: CancellationToken) -> Pin<Box<Self>> {
-        Box::pin(Self { cancelled: token.clone().cancelled_owned(), token })
+    fn all_of(options: &ResolvedOptions) -> Vec<Pin<Box<Self>>> {
+        // Child tokens, because all streams would contend for the lock of the program's token.
+        let tokens = options.merged.end_when.iter().map(CancellationToken::child_token);
+        let wait = |token: CancellationToken| {
+            Box::pin(Self { cancelled: token.clone().cancelled_owned(), token })
+        };
+        tokens.map(wait).collect()
     }
 
     pub(super) fn is_cancelled(&self) -> bool {

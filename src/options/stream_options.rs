@@ -35,17 +35,19 @@ use crate::event::{Encoded, Event};
 ///
 /// # Precedence
 ///
-/// A request's option overrides the layer's, and a response's overrides both. There are two
+/// A request's option overrides the layer's, and a response's overrides both. There are three
 /// exceptions:
 ///
 /// - Of several maximum ages, the one that ends the stream first applies.
+/// - Each token of [`end_when`](Self::end_when) ends the stream.
 /// - All closures of [`on_close`](Self::on_close) are called.
 ///
 /// # Setting and turning off options
 ///
 /// Setting an option again replaces its earlier value. The following options accumulate instead.
-/// All but `on_close` exist only on [`SseLayer`](crate::SseLayer):
+/// All but `end_when` and `on_close` exist only on [`SseLayer`](crate::SseLayer):
 ///
+/// - [`end_when`](Self::end_when): each token ends the stream.
 /// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called,
 ///   first the layer's, then the request's, then the response's, each in the order of your calls.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
@@ -68,7 +70,7 @@ pub struct StreamOptions {
     pub(super) omits_defaults: bool,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(crate) max_age: Option<MaxAge>,
-    pub(crate) end_when: Option<CancellationToken>,
+    pub(crate) end_when: Vec<CancellationToken>,
     pub(crate) drain: Option<Drain>,
     pub(crate) farewell: Option<Option<Bytes>>,
     pub(crate) terminator: Option<Option<Bytes>>,
@@ -179,7 +181,7 @@ impl StreamOptions {
     /// ```
     #[doc(alias = "take_until")]
     pub fn end_when(mut self, cancelled: CancellationToken) -> Self {
-        self.end_when = Some(cancelled);
+        self.end_when.push(cancelled);
         self
     }
 
@@ -259,7 +261,7 @@ impl StreamOptions {
     /// Returns the options that apply to every client of one source: all but the maximum age,
     /// `end_when` and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, end_when: None, on_close: None, ..self.clone() }
+        Self { max_age: None, end_when: Vec::new(), on_close: None, ..self.clone() }
     }
 
     /// Returns these options, with `defaults` for those that are not set.
@@ -270,7 +272,7 @@ impl StreamOptions {
             omits_defaults: self.omits_defaults || defaults.omits_defaults,
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: self.max_age.or_else(|| defaults.max_age.clone()),
-            end_when: self.end_when.or_else(|| defaults.end_when.clone()),
+            end_when: [&defaults.end_when[..], &self.end_when].concat(),
             drain: self.drain.or_else(|| defaults.drain.clone()),
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),

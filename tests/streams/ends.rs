@@ -94,6 +94,21 @@ async fn token_of_a_response_ends_its_stream_alone() {
     assert_eq!(other.poll(), Polled::Pending);
 }
 
+/// For example one of the login, from middleware, and one of the handler's job.
+#[tokio::test(start_paused = true)]
+async fn each_of_several_tokens_ends_the_stream() {
+    for ending in 0..4 {
+        let tokens = [(); 4].map(|()| CancellationToken::new());
+        let options = |at: usize| StreamOptions::new().end_when(tokens[at].clone());
+        let layer = rig::layer(Drain::never()).options(options(0)).options(options(1));
+        let of_response = options(2).end_when(tokens[3].clone());
+        let mut open = Rig::with_options(layer, of_response).begin(b"");
+        assert_eq!(open.poll(), Polled::Pending);
+        tokens[ending].cancel();
+        open.assert_ends(Revoked);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn token_of_a_layer_ends_all_streams() {
     let token = CancellationToken::new();
