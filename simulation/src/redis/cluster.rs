@@ -12,7 +12,7 @@ const REDIRECTED_FOR: Duration = Duration::from_millis(100);
 /// process. Until the nodes agree on the fail-over, they do not agree on a move either.
 const AFTER_FAILOVER: Duration = Duration::from_secs(3);
 /// The number of redirects that a process can miss, because the requests that caused them were cut.
-const MAX_REDIRECTS: usize = 3;
+const MAX_REDIRECTS: usize = 4;
 
 /// Returns the process that a host belongs to, and the node if it names one.
 pub(super) fn parse(host: &str) -> (usize, Option<usize>) {
