@@ -118,6 +118,32 @@ fn event_before_the_close_is_received_although_the_scan_began_earlier() {
     assert!(task.client.has_ended());
 }
 
+#[test]
+fn event_before_a_loss_is_received_although_the_scan_began_earlier() {
+    let (broker, [hub]) = connected();
+    let names = names();
+    let mut task = Task::new(Client::new(hub.subscribe(&names).resume(None)));
+    assert!(task.poll().is_pending() && task.is_woken());
+    publish(&hub, &names[0], "before");
+    broker.lose_history();
+    let items = task.read().concat();
+    assert_eq!(items[0].0, "before");
+    assert_eq!(items.len(), 1 + TOPICS, "a gap for each topic");
+}
+
+/// Another topic has an event in each scan.
+#[test]
+fn subscription_sleeps_although_other_topics_are_busy() {
+    let hub = Hub::new();
+    let mut task = Task::new(Client::new(hub.subscribe(names()).resume(None)));
+    let mut polls = 0;
+    while task.poll().is_pending() && task.is_woken() {
+        publish(&hub, "other", "x");
+        polls += 1;
+        assert!(polls < 20, "{polls} polls");
+    }
+}
+
 /// As that of some combinators of futures.
 #[test]
 fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {

@@ -13,8 +13,6 @@ use crate::{answer::buffers, session::Session};
 const GAP: Duration = Duration::from_secs(1);
 const ERRORS: &str = "guide/errors/";
 const IDLE: &str = "guide/proxies/#idle-timeouts";
-/// An answer that outlives another one by more than this has more events.
-const LATER: Duration = Duration::from_secs(1);
 const FULL: &str = "only the first bytes and events are looked at";
 
 pub(crate) fn bursts(session: &Session) -> Finding {
@@ -132,10 +130,7 @@ pub(crate) fn end(session: &Session) -> Finding {
     let mut findings = vec![finding.with("an EventSource reconnects")];
     // The answers to two calls may have different lengths.
     let is_same = session.method == Method::GET || matches!(recording.end, End::Cut(_));
-    let outlives = |inner: &&Stream| {
-        let is_later = inner.recording.end_at > recording.end_at + LATER;
-        is_same && (inner.recording.end == End::Open || is_later)
-    };
+    let outlives = |inner: &&Stream| is_same && inner.recording.end == End::Open;
     if let Some(inner) = session.inner.iter().find(outlives) {
         let text = format!("{} is still open then: a proxy ends it", inner.recording.name());
         let is_round = seconds > 4.0 && (seconds - seconds.round()).abs() < 0.1;

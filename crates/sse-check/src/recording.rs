@@ -121,7 +121,7 @@ impl Recording {
 
     /// Returns the charset in the content type if it is another one than UTF-8.
     pub(crate) fn other_charset(&self) -> Option<String> {
-        Some(self.media_type().1).filter(|charset| !matches!(&**charset, "" | "utf-8" | "utf8"))
+        Some(self.media_type().1).filter(|charset| !matches!(&**charset, "" | "utf-8"))
     }
 
     /// Returns how long the response was watched.

@@ -117,10 +117,7 @@ impl TopicCursor {
 
     /// The client may have missed events of the topic, unless a kept one replaces them.
     pub(crate) fn seek_foreign(&mut self) {
-        let is_replaced = self.topic.is_latest() && {
-            let log = &self.topic.lock().log;
-            !log.is_empty() && log.gap_after(0).is_none()
-        };
+        let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
         self.seek(0, !is_replaced);
     }
 
@@ -271,9 +268,12 @@ impl MergeQueue {
         if !self.scan(committed, cursors) {
             return Next::Yield;
         }
-        // Events may have been published since the scan began.
-        let is_complete = self.is_complete(committed);
-        self.pop(cursors).unwrap_or(if is_complete { Next::Nothing } else { Next::Yield })
+        self.pop(cursors).unwrap_or(Next::Nothing)
+    }
+
+    /// Returns whether all cursors were scanned after the event or loss with this number.
+    pub(crate) fn has_scanned(&self, sequence: u64) -> bool {
+        self.scan.is_none() && self.complete_to >= Some(sequence)
     }
 
     fn next_of_few(committed: u64, cursors: &[TopicCursor]) -> Next {

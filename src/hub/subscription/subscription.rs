@@ -228,6 +228,11 @@ impl Stream for Subscription {
                 }
                 Read::Nothing => {}
             }
+            if is_closed && !this.has_scanned(this.hub.committed()) {
+                // The scan began before the last events.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if is_closed || this.have_topics_ended() {
                 this.ended = true;
                 continue;
@@ -303,8 +308,10 @@ impl Subscription {
                 TopicRead::Batch(batch) => {
                     return Read::Item(Encoded::of(batch.bytes));
                 }
-                // Reported before the client's first visit.
-                TopicRead::Reported(sequence) if sequence <= self.loss_seen => {}
+                // Reported before the client's first visit, or after an unknown id a part of the
+                // topic's first gap.
+                TopicRead::Reported(sequence)
+                    if sequence <= self.loss_seen && !self.is_unknown_and_latest(index) => {}
                 TopicRead::Gap(sequence) | TopicRead::Reported(sequence) => {
                     if let Some(gaps) = self.gaps(index, sequence) {
                         return Read::Item(gaps);
@@ -339,7 +346,22 @@ impl Subscription {
                 self.requeue(index, Some(first));
                 Err(self.begin_loss(loss, first))
             }
+            Next::Nothing if !self.has_scanned(loss) => Err(Read::Yield),
             Next::Nothing => Err(self.begin_loss(loss, end)),
+        }
+    }
+
+    /// Returns whether the client's id is of another hub, and the topic keeps its newest value only.
+    /// Such a topic has no gap before its value, so one after it must be reported.
+    fn is_unknown_and_latest(&self, index: usize) -> bool {
+        let cursor = self.cursors.get(index);
+        self.unknown_id.is_some() && cursor.is_some_and(|cursor| cursor.topic().is_latest())
+    }
+
+    fn has_scanned(&self, sequence: u64) -> bool {
+        match &self.cursors {
+            Cursors::Many(_, Some(queue)) => queue.has_scanned(sequence),
+            _ => true,
         }
     }
 

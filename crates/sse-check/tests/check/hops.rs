@@ -183,10 +183,8 @@ async fn streams_that_end_before_their_servers_do_fail() {
     let ended = |count| events(0, count, 200).chain([Step::End]);
     look(ended(5), ended(5)).await.expect("end", "pass");
     // The server's stream ends too, before the watch does.
-    let report = look(ended(5), ended(12)).await;
-    report.expect_with("end", "fail", "is still open");
-    report.expect_with("changes", "fail", "events are dropped");
-    look(ended(5), ended(9)).await.expect_with("changes", "fail", "id: 8");
+    let report = look(ended(5), ended(9)).await;
+    report.expect_with("changes", "warning", "the last 4 events are missing");
 }
 
 /// The hop next to the server ends the stream.

@@ -98,7 +98,7 @@ pub(crate) enum Command {
     /// Returns the runs of a process that are live, or whose end is not reported yet.
     /// Answered by [`Reply::LiveRuns`].
     LiveRuns(ProcessId),
-    /// Records that the end of a dead process's run is reported. Answered by [`Reply::Reported`].
+    /// Records that the end of a process's run is reported. Answered by [`Reply::Reported`].
     Reported(ProcessId, RunId),
 }
 

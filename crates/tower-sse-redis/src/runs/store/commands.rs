@@ -79,10 +79,10 @@ impl Encoder<'_> {
     }
 
     fn live_runs(&self, process: &ProcessId) -> Cmd {
-        let Scope { keys, lease, .. } = self.scope;
+        let keys = &self.scope.keys;
         let names = [keys.control(process), keys.processes()];
         let mut command = self.call(Script::LiveRuns, &names);
-        command.arg(process.as_str()).arg(whole_milliseconds(*lease));
+        command.arg(process.as_str());
         command
     }
 

@@ -57,10 +57,10 @@ impl Mirrors {
             let is_late = matches!(mode, EndMode::Inherit);
             match result {
                 Err(_) | Ok(Reply::End(EndReply::NotDead(_) | EndReply::Buried { .. })) => continue,
-                // It finds out that the run was replaced, and reports that.
+                // The owner finds out that the run was replaced, and reports that.
                 Ok(Reply::End(EndReply::Other { .. })) if has_returned => continue,
                 Ok(Reply::End(EndReply::Other { newest })) if is_late => {
-                    self.process.report_dead(run.key.clone(), run.epoch, newest);
+                    self.report(&run, newest);
                 }
                 Ok(Reply::End(EndReply::Over(Outcome::Interrupted) | EndReply::Other { .. })) => {
                     over.entry(run).or_insert_with(Instant::now);
@@ -82,17 +82,23 @@ impl Mirrors {
         let mut reported = Vec::new();
         for (End { run, .. }, result) in ends.iter().zip(&results) {
             let Ok(Reply::End(EndReply::Buried { owner, newest })) = result else { continue };
-            let is_new = {
-                let mut recent = lock(&self.reported);
-                recent.retain(|_, at: &mut Instant| at.elapsed() < self.timing.lease);
-                recent.insert(run.clone(), Instant::now()).is_none()
-            };
-            if is_new {
-                self.process.report_dead(run.key.clone(), run.epoch, *newest);
-            }
+            self.report(run, *newest);
             reported.push(Command::Reported(owner.clone(), run.clone()));
         }
         self.store.execute(None, reported).await;
         results
+    }
+
+    /// Reports the end of a dead process's run, unless this process has just done so: the reply that
+    /// the store knows of it can be lost.
+    fn report(&self, run: &RunId, newest: u64) {
+        let is_new = {
+            let mut recent = lock(&self.reported);
+            recent.retain(|_, at: &mut Instant| at.elapsed() < self.timing.lease);
+            recent.insert(run.clone(), Instant::now()).is_none()
+        };
+        if is_new {
+            self.process.report_dead(run.key.clone(), run.epoch, newest);
+        }
     }
 }

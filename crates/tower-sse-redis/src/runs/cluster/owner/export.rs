@@ -441,6 +441,7 @@ impl Export {
             return Some(Effect::Lost(reason));
         }
         let is_void = self.record.phase() == Phase::Void;
+        self.is_replaced |= is_void && matches!(reply, EndReply::Other { .. });
         let is_lost = match reply {
             EndReply::Over(outcome) => return Some(self.over(*outcome, None)),
             // The run that has the key can be an earlier one. A `Sync` finds out.

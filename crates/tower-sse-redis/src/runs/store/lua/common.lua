@@ -87,7 +87,7 @@ local function create_claim(key, epoch, process, lease, ttl, live)
 end
 
 -- Removes a run from those that another process reports if the owner dies. Without the permission,
--- that process finds that the run has ended.
+-- that process finds that the run has ended, and reports it only if another one has its key.
 local function remove_live(live, stream)
   redis.pcall('HDEL', live, stream)
 end

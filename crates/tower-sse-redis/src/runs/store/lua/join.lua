@@ -33,10 +33,11 @@ keep(processes, ttl)
 local reply, names = { 'joined' }, redis.pcall('HKEYS', processes)
 if ARGV[7] ~= '1' or names.err then return reply end
 for _, name in ipairs(names) do
-  local present_until = tonumber(redis.call('HGET', processes, name))
+  local present_until = math.abs(tonumber(redis.call('HGET', processes, name)))
   -- A time that is further away was written before the clock was set back.
   if present_until < now or present_until > now + 3 * lease then
-    redis.call('HSET', processes, name, now + 3 * lease)
+    -- A negative time shows that the process itself has not called this script since.
+    redis.call('HSET', processes, name, -(now + 3 * lease))
     reply[#reply + 1] = name
   end
 end

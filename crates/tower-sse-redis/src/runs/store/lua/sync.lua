@@ -12,9 +12,9 @@
 --                                   asked to stop the run
 -- behind newest entries watched     Redis lost entries: restore
 -- gone                              Redis lost the claim: restore
--- over   outcome newest             the run was ended
--- replaced outcome newest reported  the same, and another run has taken the key. `reported`: whether the
---                                   run is no longer among those whose end is to be reported
+-- over   outcome newest reported    the run was ended. `reported`: whether it is no longer among those
+--                                   whose end is to be reported
+-- replaced …                        the same, and another run has taken the key
 -- other                             another run has the key: Redis lost the claim
 -- version theirs                    another version of the protocol wrote the claim
 local key, stream, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
@@ -29,8 +29,8 @@ if refused then return refused end
 if outcome then
   if claim and claim.epoch == epoch and claim.is_live then redis.call('HSET', key, 's', outcome) end
   -- Whatever state the server has, the key had this run before the stream had an end.
-  if not claim or claim.epoch == epoch then return { 'over', outcome, newest } end
-  return { 'replaced', outcome, newest, redis.call('HGET', KEYS[3], stream) and 0 or 1 }
+  local status = claim and claim.epoch ~= epoch and 'replaced' or 'over'
+  return { status, outcome, newest, redis.call('HGET', KEYS[3], stream) and 0 or 1 }
 end
 
 local is_lost = has_lost(claim, epoch)

@@ -31,7 +31,7 @@ async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene<impl Wo
     scene.begin("a1").await;
     assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
     scene.world.lose_claim(&key()).await;
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "over cancelled");
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "over cancelled, reported");
     assert_eq!(scene.stream("a1").await, ["head", "cancelled 0"]);
 }
 

@@ -19,7 +19,7 @@ impl Server {
         let is_lost = claim.is_none_or(|claim| claim.epoch < run.epoch);
         if let Some(end) = stream.end {
             let is_replaced = claim.is_some_and(|claim| claim.epoch != run.epoch);
-            let is_reported = is_replaced && !self.live.contains_key(run);
+            let is_reported = !self.live.contains_key(run);
             let (outcome, newest) = (end.outcome, end.newest);
             return SyncReply::Over { outcome, newest, is_replaced, is_reported };
         }

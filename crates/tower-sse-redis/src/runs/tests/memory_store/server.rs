@@ -30,8 +30,8 @@ pub(crate) struct Server {
     pub(crate) synced: Vec<Epoch>,
     /// The live runs, and those whose end is not reported yet, each with its process.
     pub(super) live: HashMap<RunId, ProcessId>,
-    /// Until when each process counts as present.
-    pub(super) present: HashMap<ProcessId, Instant>,
+    /// Until when each process counts as present, and whether another one looks after it.
+    pub(super) present: HashMap<ProcessId, (Instant, bool)>,
     /// The number of calls with commands.
     pub(crate) pipelines: usize,
     /// The number of pages that were loaded.
@@ -121,9 +121,10 @@ impl Server {
             Command::LiveRuns(owner) => {
                 let of_owner = self.live.iter().filter(|(_, process)| *process == owner);
                 let runs = of_owner.map(|(run, _)| run.clone()).collect();
-                let (now, until) = (Instant::now(), self.present.get(owner));
-                let has_returned =
-                    until.is_some_and(|until| *until >= now && *until <= now + self.lease);
+                let present = self.present.get(owner);
+                let has_returned = present.is_some_and(|(until, is_looked_after)| {
+                    *until >= Instant::now() && !is_looked_after
+                });
                 ("live runs", Reply::LiveRuns { runs, has_returned })
             }
             Command::Reported(_, run) => {
@@ -171,13 +172,14 @@ impl Server {
     /// Records that a process is present. Returns the processes whose runs it looks after.
     pub(super) fn join(&mut self, process: &ProcessId) -> Vec<ProcessId> {
         let (now, lease) = (Instant::now(), self.lease);
-        self.present.insert(process.clone(), now + lease * 3 / 4);
+        self.present.insert(process.clone(), (now + lease * 3 / 4, false));
         let live = &self.live;
-        self.present.retain(|it, until| *until >= now || live.values().any(|owner| owner == it));
-        let silent = self.present.iter_mut().filter(|(_, until)| **until < now);
+        let is_owner = |process: &ProcessId| live.values().any(|owner| owner == process);
+        self.present.retain(|process, (until, _)| *until >= now || is_owner(process));
+        let silent = self.present.iter_mut().filter(|(_, (until, _))| *until < now);
         silent
-            .map(|(silent, until)| {
-                *until = now + lease * 3;
+            .map(|(silent, present)| {
+                *present = (now + lease * 3, true);
                 silent.clone()
             })
             .collect()
