@@ -100,8 +100,8 @@
 //!
 //! # What the layer changes
 //!
-//! An event stream is a response of type `text/event-stream` with any status but 1xx, 204 and 304.
-//! The layer removes parameters from this type, and changes these headers:
+//! The layer treats a response as an event stream if its type is `text/event-stream` and its status
+//! isn't 1xx, 204 or 304. It removes parameters from the type, and changes these headers:
 //!
 //! | Header | Value |
 //! |---|---|
@@ -131,10 +131,11 @@
 //! When a client disconnects, the server drops the response, and your stream with it. The layer
 //! reports no error, and logs nothing above DEBUG.
 //!
-//! The server polls your stream: it doesn't run on a task of its own, and a disconnect cancels
-//! whatever it awaits. Spawn a task for work that must outlive the client. To stop spawned tasks at
-//! a disconnect, use [`Disconnect`]. It needs [`track_disconnects`](SseLayer::track_disconnects),
-//! except in services that return a [bare stream](SseLayer#services-that-return-a-bare-stream).
+//! The server polls your stream. The stream doesn't run on its own task, and a disconnect cancels
+//! whatever the stream awaits. Spawn a task for work that must outlive the client. To stop spawned
+//! tasks at a disconnect, use [`Disconnect`]. It needs
+//! [`track_disconnects`](SseLayer::track_disconnects), except in services that return a [bare
+//! stream](SseLayer#services-that-return-a-bare-stream).
 //!
 //! # Graceful shutdown
 //!
@@ -218,9 +219,9 @@
 //!   unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
 //!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
-//! - **Browsers.** The tests drive Chromium. Those of first visits and interrupted answers also drive
-//!   Firefox and WebKitGTK, which [differ](guide::clients#exceptions) in a few points. Safari and
-//!   phones are untested.
+//! - **Browsers.** The tests drive Chromium. The tests of first visits and of interrupted answers
+//!   also drive Firefox and WebKitGTK, which [differ](guide::clients#exceptions) in a few points.
+//!   Safari and phones are untested.
 //! - **Deployments.** Two versions of your program or of these crates can share a Redis server,
 //!   [under these
 //!   conditions](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
@@ -231,9 +232,9 @@
 //! public API has types of other crates below 1.0: futures-core, tokio-util, tower-layer,
 //! tower-service and, with feature `axum`, axum-core. A breaking change there can require one here.
 //!
-//! You can rely on the bytes of a stream, and on their order, as far as this documentation
-//! describes them. Frame boundaries, and the texts of log lines and errors, can change in any
-//! version. `unsafe` is forbidden.
+//! You can rely on a stream's bytes and their order wherever this documentation describes them.
+//! Frame boundaries, and the texts of log lines and errors, can change in any version. `unsafe` is
+//! forbidden.
 //!
 //! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs

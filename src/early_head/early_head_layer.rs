@@ -53,9 +53,9 @@ impl EarlyHeadLayer {
     /// `Accept` names `text/event-stream`.
     ///
     /// `when` replaces the default. Return `false` unless the client expects an event stream: it
-    /// receives one, even if the service answers with JSON later. If only the body says so, call
-    /// [`answer`](Self::answer) in the handler. If `when` panics, the request passes, as does any
-    /// `HEAD`.
+    /// receives one, even if the service answers with JSON later. If only the request's body shows
+    /// what the client expects, call [`answer`](Self::answer) in the handler. If `when` panics, the
+    /// request passes, as does any `HEAD`.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -98,8 +98,8 @@ impl EarlyHeadLayer {
         self
     }
 
-    /// Does for one handler what the layer does for a service: answers with the response of `call`,
-    /// or with an early head if `call` takes too long.
+    /// Answers with the response of `call`, or with an early head if `call` takes too long. It does
+    /// for one handler what the layer does for a service.
     ///
     /// Use it where the [request's body](crate::early_head#which-requests) tells whether the client
     /// expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this layer.

@@ -87,11 +87,12 @@
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
 //! Clients don't take a failed body for a whole one: reading the body of a `fetch` rejects, curl
-//! exits with 18 over HTTP/1.1, and an `EventSource` reconnects, so your handler runs again. A late
-//! `204` or `4xx` would have stopped the `EventSource`. If no event of yours takes its place, the
-//! layer therefore sends it the event `interrupted`, and answers its next request with `204`. With
-//! `late_event`, or after [`EarlyHeadLayer::answer`], give the event a name, and let the page call
-//! `close()`. The terminator doesn't follow the event of an error.
+//! exits with 18 over HTTP/1.1, and an `EventSource` reconnects, so your handler runs again. A
+//! `204` or `4xx` in time would have stopped the `EventSource`. If it comes late, and no event of
+//! yours takes its place, the layer sends the `EventSource` the event `interrupted`, and answers
+//! its next request with `204`. With `late_event`, or after [`EarlyHeadLayer::answer`], give the
+//! event a name, and let the page call `close()`. The terminator doesn't follow the event of an
+//! error.
 //!
 //! If another response fails the body, the error is a [`LateResponse`], which
 //! [`on_error`](crate::SseLayer::on_error) can turn into an event. For OpenAI's and Anthropic's

@@ -176,8 +176,8 @@ impl Hub {
     ///
     /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
     /// before this call and those published later. A client that reconnects receives the gap among
-    /// the events that it missed. A first visit includes no earlier gap. In a topic with
-    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
+    /// the events that it missed. A client on its first visit receives no earlier gap. In a topic
+    /// with [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. A program in
     /// another language, or a transaction of PostgreSQL, can publish it too, as an event named

@@ -4,9 +4,9 @@
 //! and what you published meanwhile is gone.
 //!
 //! A hub keeps it: by default the newest 1,024 events of each topic, for five minutes. Each event
-//! has an id, and a client that reconnects sends the last id it received. The hub sends it what it
-//! missed. If part of that is gone, the client gets an event named `gap`, and your page reloads its
-//! state.
+//! has an id, and a client that reconnects sends the last id it received. The hub sends the events
+//! that the client missed. If some of them are gone, the client gets an event named `gap`, and your
+//! page reloads its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -83,8 +83,8 @@
 //! limits](#many-processes) for this.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
-//! you publish that event again, clients may get it twice, so its data needs a key to recognise it
-//! by.
+//! you publish that event again, clients may get it twice, so put a key in its data that identifies
+//! it.
 //!
 //! # In a page
 //!
@@ -174,10 +174,10 @@
 //! The process that then finishes or abandons the job must end the topic.
 //!
 //! Once the last event exceeds the hub's [age limit](HubBuilder::retention) and is evicted, the hub
-//! forgets the topic, and a client without an id would wait for events. That's why the handler
-//! answers from the table once the job has ended, with an id that no hub assigns, `over`. Write the
-//! result into the table before you publish the end. The whole program, with a page, is the example
-//! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs).
+//! forgets the topic. A client without an id would then wait for events. That's why the handler
+//! answers from the table once the job has ended. It uses the id `over`, which no hub assigns.
+//! Write the result into the table before you publish the end. The whole program, with a page, is
+//! the example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs).
 //!
 //! # Only the newest value
 //!
@@ -335,7 +335,7 @@
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it changes to another process.
+//! gap when it reconnects to another process.
 //!
 //! # Stopping work
 //!

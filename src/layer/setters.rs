@@ -61,7 +61,8 @@ impl<M> SseLayer<M> {
 
     /// Starts every stream with a comment line of `bytes` bytes, including the line feed, for
     /// proxies and old browsers that hold back the first 2 KiB of a response. The shortest line has
-    /// 2 bytes, even if `bytes` is 1. The default is zero. In a content coding, none is sent.
+    /// 2 bytes, even if `bytes` is 1. The default is zero. If the body has a content coding, none
+    /// is sent.
     ///
     /// # Panics
     ///
@@ -124,10 +125,11 @@ impl<M> SseLayer<M> {
     /// The line is in the same block as the first event, with no empty line between them. Don't set
     /// this option for two kinds of sources:
     ///
-    /// - Some, such as MCP servers, send `retry` lines. If their first block isn't ready at once, it
-    ///   has two such lines, and rmcp's client fails.
-    /// - Some, such as axum's `Sse` with `KeepAlive`, send an empty line after a comment. If the
-    ///   comment comes first, the block has only a `retry` line: httpx-sse returns an empty event.
+    /// - Sources that send `retry` lines, such as MCP servers. If the first block isn't ready at
+    ///   once, it has two such lines, and rmcp's client fails.
+    /// - Sources that send an empty line after a comment, such as axum's `Sse` with `KeepAlive`. If
+    ///   the comment comes first, the block has only a `retry` line, and httpx-sse returns an empty
+    ///   event.
     ///
     /// ```
     /// use std::time::Duration;
@@ -160,8 +162,8 @@ impl<M> SseLayer<M> {
     /// - It isn't sent if the body has a content coding, or if the source fails or ends mid-event.
     /// - Set it only for streams that you generate. A body from an
     ///   [upstream](crate::guide::upstreams) has its own terminator.
-    /// - With a name but no data, it's sent with empty data. With neither, it isn't sent, and a
-    ///   WARN line is logged (feature `tracing`).
+    /// - If the event has a name but no data, it's sent with empty data. If it has neither, it
+    ///   isn't sent, and a WARN line is logged (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -181,8 +183,9 @@ impl<M> SseLayer<M> {
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), and can call
     /// `error.downcast_ref::<MyError>()`. A [cancellation](Self::cancellation_if) has rules of its
-    /// own. Mid-event or in a content coding, the closure isn't called, and the body fails. It also
-    /// fails if the closure panics, or returns an event with neither data nor a name.
+    /// own. Mid-event, or if the body has a content coding, the closure isn't called, and the body
+    /// fails. It also fails if the closure panics, or returns an event with neither data nor a
+    /// name.
     ///
     /// Before the body fails, the layer sends the events before the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
@@ -210,8 +213,8 @@ impl<M> SseLayer<M> {
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, nothing is logged above
     /// DEBUG, and the close reason is [`Cancelled`](crate::CloseReason::Cancelled). Between events,
-    /// the stream of an `EventSource` ends cleanly. Mid-event, in a content coding or for another
-    /// client, the body fails.
+    /// the stream of an `EventSource` ends cleanly. Mid-event, for another client, or if the body
+    /// has a content coding, the body fails.
     ///
     /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
     /// The [errors](crate::guide::errors#cancellations) page has predicates for tonic and hyper.
@@ -314,8 +317,8 @@ impl<M> SseLayer<M> {
     ///   model's client would take it for a part of the answer: turn it off there with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Don't give it an id, because the client would resume from that id.
-    /// - With a name but no data, it's sent with empty data. With neither, it isn't sent, and a
-    ///   WARN line is logged (feature `tracing`).
+    /// - If the event has a name but no data, it's sent with empty data. If it has neither, it
+    ///   isn't sent, and a WARN line is logged (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};

@@ -78,10 +78,10 @@
 //! also comes if an `EventSource`'s id can't be resumed, for example if its run is no longer kept.
 //!
 //! In open streams, your event from [`on_error`](crate::SseLayer::on_error) takes its place, with
-//! the same id. Cancelling a run doesn't send it, except to a client that only has an [early
-//! head](crate::early_head#late-answers): to send an event of your own, use [`Runs::cancel_with`].
-//! Other clients never get `interrupted`: their bodies fail, or end with your event from
-//! `on_error`, or they get `404`.
+//! the same id. Cancelling a run doesn't send `interrupted`, except to a client that has only an
+//! [early head](crate::early_head#late-answers). To send an event of your own, use
+//! [`Runs::cancel_with`]. Only an `EventSource` ever gets `interrupted`. The bodies of other
+//! clients fail, or end with your event from `on_error`, or those clients get `404`.
 //!
 //! # Runs without the layer
 //!
@@ -156,8 +156,8 @@
 //!
 //! # Shutdown
 //!
-//! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
-//! is long enough for an answer, and keep the clients' streams open for it, as [this
+//! Run [`Runs::drain`] concurrently with the server's graceful shutdown. Set a grace period that is
+//! long enough for an answer, and keep the clients' streams open for that period, as [this
 //! program](crate::guide::shutdown#runs) does. Without a [store](#several-processes), a restart
 //! loses all runs.
 //!

@@ -54,14 +54,14 @@ use crate::{connection::LastEventId, event::Event};
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
 /// | [completed][`Completed`] | `204` | an empty `200` |
-/// | [cancelled][`Cancelled`] or replaced | `204` | an empty `200`, without an id `404` |
+/// | [cancelled][`Cancelled`] or replaced | `204` | an empty `200`, or `404` without an id |
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
-/// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), without an id the refusal | `404`, without an id the refusal |
+/// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal without an id | `404`, or the refusal without an id |
 ///
 /// - After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events.
 ///   It has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
-/// - The refusal is `per_client`. When the client repeats its request, the run starts again, except
-///   with [`answer`](Self::answer), or in a process that is shutting down.
+/// - The refusal is `per_client`. When the client repeats its request, the run starts again. It
+///   doesn't if you use [`answer`](Self::answer), or if the process is shutting down.
 /// - If a run is replaced before its call has answered, the request that started it gets the
 ///   response for a [`Cancelled`] run. Requests that have joined it get the new run. An
 ///   [`answer`](Self::answer) call that is waiting for it returns `None`.
@@ -131,8 +131,8 @@ impl Runs {
         self.cancel_run(key, last.into(), None).await
     }
 
-    /// Sends a final event to the clients of the run with this key, for example with the usage, and
-    /// [cancels](Self::cancel) the run. Returns whether it was cancelled.
+    /// Sends a final event, such as one with the usage, to the clients of the run with this key,
+    /// and [cancels](Self::cancel) the run. Returns whether it was cancelled.
     ///
     /// The run records `event` like an event of its source: attached clients receive it before
     /// their streams end, and clients that resume later receive it too. Until the run is cancelled,
@@ -168,13 +168,13 @@ impl Runs {
         self.cancel_run(key, last.into(), lines).await
     }
 
-    /// Prepares for the end of the process: refuses new runs, waits up to `grace` for the running
-    /// runs to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
+    /// Prepares for the end of the process: refuses new runs, waits up to `grace` for runs in
+    /// progress to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
     /// For runs that end within `grace`, it also waits for the
     /// [`on_end`](super::RunsBuilder::on_end) closures. With a store, it then waits up to two more
-    /// seconds until the store has the ends of all runs. Drain the runs concurrently with the
-    /// server's graceful shutdown, which waits until all response bodies have ended. [This
+    /// seconds until the store has recorded the end of every run. Drain the runs concurrently with
+    /// the server's graceful shutdown, which waits until all response bodies have ended. [This
     /// program](crate::guide::shutdown#runs) does both, with a deadline.
     ///
     /// # Cancel safety

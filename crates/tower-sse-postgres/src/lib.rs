@@ -92,7 +92,7 @@
 //! ```
 //!
 //! - An invalid event makes the statement fail, which aborts its transaction. Stream, topic and
-//!   data must not be null, and the stream must exist. The data have at most 1 MiB, the topic 1
+//!   data must not be null, and the stream must exist. The data can have up to 1 MiB, the topic 1
 //!   KiB, the comment 4 KiB, and the name 256 bytes without line breaks. `retry` is at least 0.
 //! - Hubs look for new events 10 times a second, or down to once a second if the server is
 //!   repeatedly slow. If your program has a hub, call its [waker](PostgresBroker::waker) after a

@@ -42,8 +42,8 @@
 //!   [gap](tower_sse::hub::GapPolicy). This holds even if Redis restarts with an older state or
 //!   without data, if a lagging replica is promoted, if an older copy replaces the stream, or if
 //!   the stream is deleted or trimmed. A loss gives each client a gap for each of its topics, and
-//!   in [some cases](operating#losses) two. A client that hasn't read yet gets one gap for
-//!   losses with no event in between.
+//!   in [some cases](operating#losses) two. If no event was published between two losses, a client
+//!   that hasn't read yet gets one gap for both.
 //! - Sometimes only the processes that received the lost event or its acknowledgement can know of
 //!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.
@@ -89,7 +89,8 @@
 //! ```
 //!
 //! If the stream is missing, `XADD` returns nil (`None` in Python), and the event is not published.
-//! Try again: a hub creates the stream when it connects, or within seconds if it already is.
+//! Try again: a hub creates the stream when it connects, or within seconds if it's already
+//! connected.
 //!
 //! If a program writes an id itself, for example with microseconds instead of milliseconds, the id
 //! can be out of range: its time is 100 years or more ahead of the server's clock, or its counter,

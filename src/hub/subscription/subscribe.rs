@@ -107,8 +107,8 @@ impl Subscribe {
     /// unless these [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
-    /// reconnects and may have missed events then gets the greeting after its gaps. These don't end
-    /// the stream.
+    /// reconnects and may have missed events then gets its gaps and after them the greeting. The
+    /// gaps don't end the stream.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
@@ -126,9 +126,10 @@ impl Subscribe {
     ///   [greeting](Self::greeting), or a [`recent`](Self::recent) or
     ///   [latest](crate::Retention::latest) event.
     /// - With [`GapPolicy::Ignore`], a client with a malformed id receives the event too.
-    /// - Only the [`response`](Subscription::response) of a subscription has the event, and the
-    ///   layer adds it outside of the handler, so a filter in the handler doesn't see it. If you
-    ///   wrap the subscription in another stream, send a greeting instead.
+    /// - The layer adds the event, and only to the subscription's own
+    ///   [`response`](Subscription::response). It does so outside of the handler, so a filter in
+    ///   the handler doesn't see the event. If you wrap the subscription in another stream, send a
+    ///   greeting instead.
     /// - The name is not reserved. If you publish events named `start`, give them data.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
@@ -150,12 +151,12 @@ impl Subscribe {
     /// | an id of another hub, for example from before a restart | all kept events, with a gap before the events of each topic, except for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// - If the id is of another hub, a topic's gap comes where its newest evicted event was, so
-    ///   earlier events of other topics come first.
+    /// - If the id is from another hub, each topic's gap takes the place of its newest evicted
+    ///   event. Earlier events of other topics come before the gap.
     /// - A client of several topics that disconnects before it has received all its
     ///   [`recent`](Self::recent) or latest events may receive a spurious gap when it reconnects.
-    ///   This happens only if a topic has evicted an event that is newer than the oldest event it
-    ///   has yet to receive.
+    ///   This happens only if a topic has evicted an event that is newer than the oldest event the
+    ///   client has yet to receive.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     ///   older than the loss receives a gap for each topic. A first visit doesn't.
     /// - A subscription without topics ends at once.
