@@ -7,14 +7,14 @@ use axum::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::{Body, Client};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower_sse::{BoxError, Event, decode::MessageStream};
 
 const ANSWER: &str = "The server makes this answer on a task of its own, and records every word. \
     A page that reloads gets all of them, and a second tab reads along. The model is asked once. \
     Close the page, and come back later for the rest of the answer.";
 
-/// The time that an API may be silent, before its first token too.
+/// The longest silence of an API, before its response too.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Handlers return its answers. They know nothing of runs.
@@ -66,8 +66,8 @@ impl Api {
         let request = json!({ "model": self.name, "messages": [message], "stream": true });
         let url = format!("{}/chat/completions", self.base);
         let sent = self.client.post(url).bearer_auth(self.key).json(&request).send();
-        // A refusal is no answer, so it becomes no run, and the page can ask again.
-        let upstream = sent.await?.error_for_status()?;
+        // A refusal isn't an answer: no run is kept for it, and the page can ask again.
+        let upstream = timeout(SILENCE, sent).await??.error_for_status()?;
         let messages = MessageStream::new(Body::from(upstream)).terminator("[DONE]");
         let tokens = messages.max_silence(SILENCE).try_filter_map(|message| {
             ready(
