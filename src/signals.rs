@@ -177,7 +177,7 @@ pub(crate) struct EarlyHead(Arc<Early>);
 struct Early {
     /// The extensions of the service's response, until the layer takes them.
     late: Mutex<Option<Extensions>>,
-    on_refusal: OnceLock<OnRefusal>,
+    on_refusal: Mutex<Vec<OnRefusal>>,
 }
 
 impl EarlyHead {
@@ -189,17 +189,20 @@ impl EarlyHead {
         lock(&self.0.late).take()
     }
 
-    /// Sets what a layer calls if it refuses the stream. Only a request whose head can be sent
-    /// early has the extension.
-    pub(crate) fn set_on_refusal(request: &Extensions, on_refusal: OnRefusal) {
+    /// Adds what a layer calls if it refuses the stream: a request can start several runs. Only a
+    /// request whose head can be sent early has the extension.
+    pub(crate) fn add_on_refusal(request: &Extensions, on_refusal: OnRefusal) {
         if let Some(Self(early)) = request.get() {
-            _ = early.on_refusal.set(on_refusal);
+            lock(&early.on_refusal).push(on_refusal);
         }
     }
 
     pub(crate) fn on_refusal(&self) -> OnRefusal {
         let early = Arc::clone(&self.0);
-        OnRefusal(Arc::new(move || early.on_refusal.get().into_iter().for_each(|it| (it.0)())))
+        OnRefusal(Arc::new(move || {
+            let all = mem::take(&mut *lock(&early.on_refusal));
+            all.into_iter().for_each(|it| (it.0)());
+        }))
     }
 }
 

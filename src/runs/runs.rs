@@ -54,7 +54,7 @@ use crate::{connection::LastEventId, event::Event};
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
 /// | [completed][`Completed`] | `204` | an empty `200` |
-/// | [cancelled][`Cancelled`] or replaced | `204` | an empty `200`, or `404` without an id |
+/// | [cancelled][`Cancelled`] | `204` | an empty `200`, or `404` without an id |
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal without an id | `404`, or the refusal without an id |
 ///
@@ -185,6 +185,8 @@ impl Runs {
         self.process.lock().is_draining = true;
         if timeout(grace, self.process.idle()).await.is_err() {
             self.process.interrupt();
+            // Runs that have ended shortly before may still be reported.
+            self.process.idle().await;
         }
         self.ask(|shared| shared.exported(), |_| ()).await;
     }

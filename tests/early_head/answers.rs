@@ -243,7 +243,7 @@ fn ready_made_errors_have_the_status_and_keep_the_fields() {
 
 #[tokio::test(start_paused = true)]
 async fn late_error_of_the_service_fails_the_body() {
-    let service = service_fn(async |_: Request<()>| {
+    let service = service_fn(|_: Request<()>| async {
         sleep(LATE).await;
         Err::<Response<Full<Bytes>>, _>(io::Error::other("broken"))
     });

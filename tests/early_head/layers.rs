@@ -41,7 +41,7 @@ async fn compression_outside_leaves_the_stream_uncompressed() {
 
 #[tokio::test(start_paused = true)]
 async fn call_that_spends_the_budget_of_tokio_does_not_delay_the_head() {
-    let service = service_fn(async |_: Request<()>| {
+    let service = service_fn(|_: Request<()>| async {
         let start = Instant::now();
         while start.elapsed() < LATE {
             let mut ready = interval(Duration::from_nanos(1));

@@ -44,6 +44,33 @@ async fn late_error_starts_no_run() {
     }
 }
 
+/// The first call of the handler has failed in time.
+#[tokio::test(start_paused = true)]
+async fn second_run_of_a_refused_request_is_cancelled() {
+    let (runs, calls) = (Runs::new(), Arc::new(AtomicUsize::new(0)));
+    let (shared, count) = (runs.clone(), Arc::clone(&calls));
+    let handler = any(async move |request: axum::extract::Request| {
+        let (parts, _) = request.into_parts();
+        let failing = async || Err::<stream::Pending<Event>, _>(StatusCode::BAD_GATEWAY);
+        let key = run_of(parts.uri.path());
+        assert!(shared.start_with(&key, &parts, failing).await.unwrap().is_err());
+        let endless = async move || {
+            sleep(LATE).await;
+            count.fetch_add(1, SeqCst);
+            Ok::<_, Infallible>(stream::pending::<Event>())
+        };
+        let Ok(run) = shared.start_with(&key, &parts, endless).await.unwrap();
+        run.answer(&parts).await
+    });
+    let app = Router::new().fallback(handler).layer(early());
+    let app = app.layer(SseLayer::new().max_streams(1));
+    let _open = send(&app, Requester::Post.request("/open")).await;
+    let refused = send(&app, Requester::Post.request("/refused")).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    sleep(2 * LATE).await;
+    assert_eq!(calls.load(SeqCst), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn run_refused_at_the_early_head_is_cancelled() {
     for in_handler in [false, true] {

@@ -321,6 +321,27 @@ async fn request_that_leaves_before_its_call_frees_the_key_unreported() {
     assert_eq!((rig.handler.calls(), ends.load(Relaxed)), (4, 0), "the third one calls");
 }
 
+/// Nothing is paid for a call that was cancelled before it was made.
+#[tokio::test(start_paused = true)]
+async fn request_whose_run_is_cancelled_before_its_call_is_answered_at_once() {
+    let rig = Rig::new(Runs::new());
+    let send = limited(&rig, 2);
+    let [_first, second] = [(); 2].map(|()| send("/turn"));
+    settle().await;
+    let _others = ["/other", "/another"].map(&send);
+    settle().await;
+    rig.handler.json();
+    settle().await;
+    assert_eq!(rig.handler.calls(), 3, "the second request waits for a permit");
+    assert!(rig.runs.cancel(&turn(), None).await);
+    settle().await;
+    assert!(second.is_finished());
+    assert_eq!(second.await.unwrap().unwrap().status(), 404);
+    rig.handler.json();
+    settle().await;
+    assert_eq!(rig.handler.calls(), 3);
+}
+
 /// A service that is not ready if it fails.
 #[derive(Clone)]
 struct Failing<S>(S, Arc<AtomicBool>);

@@ -345,3 +345,22 @@ async fn drain_returns_when_the_last_run_has_been_reported() {
     drain.await;
     assert_eq!(ends.outcomes(), [Outcome::Completed]);
 }
+
+/// The run has ended within the grace period, and its report takes longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drain_waits_for_a_report_that_outlasts_the_grace_period() {
+    let barrier = Arc::new(Barrier::new(2));
+    let reporting = Arc::clone(&barrier);
+    let wait_twice = move |_: &RunEnd| {
+        reporting.wait();
+        reporting.wait();
+    };
+    let runs = Runs::builder().on_end(wait_twice).build();
+    _ = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
+    barrier.wait();
+    let mut drain = Box::pin(runs.drain(Duration::from_millis(10)));
+    let early = tokio::time::timeout(Duration::from_millis(100), drain.as_mut()).await;
+    barrier.wait();
+    assert!(early.is_err());
+    drain.await;
+}

@@ -66,6 +66,23 @@ async fn number_of_an_event_resumes_behind_it() {
     assert!(run.attach(run.event_id(4)).await.is_none(), "it does not exist");
     let messages = run.messages().unwrap();
     assert_eq!(messages[1].last_event_id, run.event_id(2).as_str().into());
+    // A run that is starting has no event yet.
+    let other = RunKey::new("ann", "/other").unwrap();
+    let (begin, begun) = oneshot::channel::<()>();
+    let (starting, parts) = (runs.clone(), post().into_parts().0);
+    let call = async || {
+        _ = begun.await;
+        Ok::<_, Infallible>(stream::iter([Event::from("a")]))
+    };
+    let name = other.clone();
+    let start = tokio::spawn(async move { starting.start_with(&name, &parts, call).await.is_ok() });
+    settle().await;
+    let early = runs.get(&other).await.unwrap();
+    let attach = tokio::spawn(async move { read(&early, Some(early.event_id(0))).await.0 });
+    settle().await;
+    begin.send(()).unwrap();
+    assert_eq!(attach.await.unwrap(), ["a"]);
+    assert!(start.await.unwrap());
     // After the run was made again, its numbers are those of another run.
     let again = runs.replace(&turn(), None, endless).await.unwrap();
     assert_ne!(again.event_id(1), run.event_id(1));

@@ -51,6 +51,23 @@ fn ended_run_takes_about_what_is_counted() {
     }
 }
 
+/// It is larger than the limit, and the newest one of its owner.
+#[tokio::test(start_paused = true)]
+async fn run_that_is_replaced_or_has_panicked_evicts_no_other() {
+    let runs = Runs::builder().max_memory_per_owner(1).build();
+    let kept = runs.start(&key(0), None, events(20)).await.unwrap();
+    kept.ended().await;
+    for _ in 0..3 {
+        _ = runs.replace(&key(1000), None, stream::pending::<Event>).await.unwrap();
+        settle().await;
+    }
+    assert!(kept.attach(None).await.is_some(), "after replacements");
+    let panics = || -> stream::Empty<Event> { panic!("asked for") };
+    let key = key(2000);
+    assert!(AssertUnwindSafe(runs.start(&key, None, panics)).catch_unwind().await.is_err());
+    assert!(kept.attach(None).await.is_some(), "after a panic");
+}
+
 #[test]
 fn idle_run_without_clients_takes_at_most_2_kib_besides_its_bytes() {
     const RUNS: usize = 1024;

@@ -252,7 +252,7 @@ async fn answers_without_a_stream_leave_no_count() {
 #[tokio::test(start_paused = true)]
 async fn handler_that_panics_or_is_dropped_leaves_no_count() {
     let streams = Streams::new();
-    let mut panics = layer(&streams).layer(service_fn(async |request: Request<()>| {
+    let mut panics = layer(&streams).layer(service_fn(|request: Request<()>| async move {
         add(&request, &["a"]);
         if request.method() == Method::GET {
             panic!("in the handler");
@@ -263,7 +263,7 @@ async fn handler_that_panics_or_is_dropped_leaves_no_count() {
     assert!(call.now_or_never().expect("ready").is_err());
     assert_nothing_counts(&streams);
 
-    let mut waits = layer(&streams).layer(service_fn(async |request: Request<()>| {
+    let mut waits = layer(&streams).layer(service_fn(|request: Request<()>| async move {
         add(&request, &["a"]);
         std::future::pending::<Result<Response<FedBody>, Infallible>>().await
     }));

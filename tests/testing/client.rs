@@ -133,7 +133,7 @@ async fn id_is_kept_until_another_one_or_an_empty_one_comes() {
 #[tokio::test(start_paused = true)]
 async fn layer_takes_the_client_for_an_event_source() {
     let age = Duration::from_secs(60);
-    let source = service_fn(async |_: Request<String>| {
+    let source = service_fn(|_: Request<String>| async {
         Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>()))
     });
     let layer: SseLayer = SseLayer::new().max_age(MaxAge::new(age).jitter(0.0));
@@ -210,7 +210,7 @@ async fn service_lives_as_long_as_a_stream() {
 
 #[tokio::test]
 async fn answer_that_is_no_event_stream_is_returned_whole() {
-    let service = service_fn(async |request: Request<String>| {
+    let service = service_fn(|request: Request<String>| async move {
         let answer = match request.uri().path() {
             "/204" => Response::new(String::new()).with_status(204),
             "/401" => Response::new("who is it?".to_owned()).with_status(401),

@@ -291,8 +291,11 @@ async fn answer_whose_body_fails_or_does_not_end_is_named() {
 
 #[tokio::test]
 async fn what_a_test_cannot_mean_panics() {
-    let service =
-        || service_fn(async |_: Request<String>| Ok::<_, BoxError>(event_stream(String::new())));
+    let service = || {
+        service_fn(|_: Request<String>| {
+            std::future::ready(Ok::<_, BoxError>(event_stream(String::new())))
+        })
+    };
     let text = panic_of(async move { TestClient::new(service()).get("no uri").await }).await;
     assert_eq!(text, "\"no uri\" is not a URI: invalid uri character");
     assert_panics(

@@ -1,5 +1,6 @@
 use std::mem::{self, ManuallyDrop};
-use std::{future::poll_fn, panic::resume_unwind, sync::Arc};
+use std::task::Poll;
+use std::{future::Future, future::poll_fn, panic::resume_unwind, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,7 +14,7 @@ use crate::headers::{has_body, make_event_stream};
 use crate::runs::answer::{self, AnswerBody, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Reader};
-use crate::runs::{RunBody, RunKey, Runs};
+use crate::runs::{Outcome, RunBody, RunKey, Runs};
 use crate::{BoxError, options::StreamOptions, runs::run::on_refusal, signals::EarlyHead};
 
 pub(crate) async fn join_or_call<S, B, R>(
@@ -38,7 +39,18 @@ where
     };
     if !is_ready {
         let uncalled = Uncalled(&producer);
-        poll_fn(|cx| service.poll_ready(cx)).await?;
+        let is_over = || (!producer.record.phase().is_live()).then_some(());
+        let mut over = pin!(producer.record.until(is_over));
+        let ready = poll_fn(|cx| match over.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => service.poll_ready(cx).map(Some),
+        });
+        match ready.await {
+            Some(ready) => ready?,
+            None => {
+                return Ok(answer::ended_before_answer(reader, &requester).map(RunBody::answer));
+            }
+        }
         mem::forget(uncalled);
     }
     // The call outlives the connection, so it gets a `Disconnect` of its own.
@@ -46,7 +58,7 @@ where
     // The options of the request are for the stream of this client, not for the recorded stream.
     request.extensions_mut().remove::<StreamOptions>();
     let record = Arc::clone(&producer.record);
-    EarlyHead::set_on_refusal(request.extensions(), on_refusal(&runs.process, &record));
+    EarlyHead::add_on_refusal(request.extensions(), on_refusal(&runs.process, &record));
     let (starter, answer) = oneshot::channel();
     let call = producer.within_call(|| service.call(request));
     drop(service);
@@ -89,11 +101,15 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
             Err(error) => return Action::Answer(error.answer_to(requester)),
             Ok(Claim::Existing(record)) => record,
             Ok(Claim::New(producer)) => match producer.record.attach(None) {
-                Ok(reader) if producer.record.phase() == Phase::Starting => {
-                    return Action::Start(producer, reader);
-                }
+                Ok(reader) => match producer.record.phase() {
+                    Phase::Starting => return Action::Start(producer, reader),
+                    Phase::Ended(Outcome::Cancelled) => {
+                        return Action::Answer(answer::ended_before_answer(reader, requester));
+                    }
+                    _ => continue,
+                },
                 // Another thread has already replaced the run.
-                _ => continue,
+                Err(_) => continue,
             },
         };
         // The run has failed or was stopped since the claim, so it doesn't answer this request.

@@ -182,7 +182,7 @@ impl Runs {
     fn end_if_refused(&self, request: Option<&Parts>, producer: &Producer) {
         if let Some(parts) = request {
             let on_refusal = on_refusal(&self.process, &producer.record);
-            EarlyHead::set_on_refusal(&parts.extensions, on_refusal);
+            EarlyHead::add_on_refusal(&parts.extensions, on_refusal);
         }
     }
 

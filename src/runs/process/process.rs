@@ -142,8 +142,17 @@ impl Process {
         last: Option<&LastEventId>,
         lines: Option<&[u8]>,
     ) -> bool {
-        let Some(record) = self.get(key) else { return false };
-        seen(last, record.epoch, record.newest()).is_some() && self.cancel_record(&record, lines)
+        while let Some(record) = self.get(key) {
+            if seen(last, record.epoch, record.newest()).is_none() {
+                return false;
+            }
+            // Another run may have replaced it meanwhile.
+            let is_cancelled = self.cancel_record(&record, lines);
+            if is_cancelled || self.peek(key).is_none_or(|other| other.epoch == record.epoch) {
+                return is_cancelled;
+            }
+        }
+        false
     }
 
     /// As [`cancel`](Self::cancel) does.
@@ -194,10 +203,7 @@ impl Process {
 
     /// Returns whether this call ended the run.
     pub(crate) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
-        self.with_registry(|registry, deferred| {
-            let is_unattended = !record.lock().readers.is_attended(Instant::now());
-            is_unattended && registry.end(record, outcome, None, deferred)
-        })
+        self.with_registry(|registry, deferred| registry.end_unattended(record, outcome, deferred))
     }
 
     /// Interrupts a run that the store can no longer keep. `reason` is the text of its error.
@@ -255,7 +261,14 @@ impl Process {
 async fn sweep(process: Weak<Process>) {
     let expire = |process: Arc<Process>| {
         let age = process.options.retain_for;
-        process.with_registry(|registry, deferred| registry.expire(age, deferred))
+        process.with_registry(|registry, deferred| {
+            let due = registry.expire(age, deferred);
+            if due.is_none() {
+                // A run that ends before this task does needs another one.
+                registry.remove_sweeper(Handle::current().id());
+            }
+            due
+        })
     };
     while let Some(due) = process.upgrade().and_then(expire) {
         sleep_until(due).await;
@@ -317,8 +330,9 @@ impl Producer {
 
     pub(crate) fn fail_call(&self) {
         self.process.with_registry(|registry, deferred| {
-            if registry.end(&self.record, Outcome::Failed, Some(PANICKED.into()), deferred) {
-                registry.forget(&self.record, deferred);
+            let (record, failure) = (&self.record, Some(PANICKED.into()));
+            if registry.end_forgotten(record, Outcome::Failed, failure, deferred) {
+                registry.forget(record, deferred);
             }
         });
     }
@@ -409,17 +423,22 @@ impl Process {
     ) -> Result<Claim, StartError> {
         let claim = self.with_registry(|registry, deferred| {
             registry.expire(self.options.retain_for, deferred);
-            match registry.get(key).cloned() {
-                Some(record) if purpose == Purpose::Attach && record.phase().is_usable() => {
-                    return Ok(Claim::Existing(record));
-                }
-                // During a shutdown, no run would take its place.
-                Some(earlier) if purpose == Purpose::Replace && !registry.is_draining => {
-                    registry.end(&earlier, Outcome::Cancelled, None, deferred);
-                }
-                _ => {}
+            let found = registry.get(key).cloned();
+            if let Some(record) = &found
+                && purpose == Purpose::Attach
+                && record.phase().is_usable()
+            {
+                return Ok(Claim::Existing(Arc::clone(record)));
             }
-            let record = registry.reserve(key, None, &self.options, &self.counters)?;
+            // During a shutdown, no run would take its place.
+            let earlier = found.filter(|_| purpose == Purpose::Replace && !registry.is_draining);
+            let replaced = earlier.as_ref().map(|earlier| earlier.epoch);
+            let reserved = registry.reserve(key, replaced, &self.options, &self.counters);
+            if let Some(earlier) = &earlier {
+                let end = if reserved.is_ok() { Registry::end_forgotten } else { Registry::end };
+                end(registry, earlier, Outcome::Cancelled, None, deferred);
+            }
+            let record = reserved?;
             registry.enter(&record, deferred);
             Ok(Claim::New(Producer::new(Arc::clone(self), record)))
         });
@@ -451,7 +470,7 @@ impl Process {
                 // If the new run doesn't replace `other`, the store has lost the claim of `other`.
                 let is_replaced = earlier == Some(other.epoch);
                 let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
-                registry.end(&other, outcome, None, deferred);
+                registry.end_forgotten(&other, outcome, None, deferred);
             }
             // The run may have ended already, at the beginning of a shutdown.
             registry.enter(record, deferred);

@@ -58,6 +58,11 @@ impl Registry {
         self.sweepers.iter().any(|(id, task)| *id == runtime && !task.is_finished())
     }
 
+    /// Called by a sweeper that ends. Dropping its handle runs no code of the program.
+    pub(super) fn remove_sweeper(&mut self, runtime: Id) {
+        self.sweepers.retain(|(id, _)| *id != runtime);
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.reporting == 0
     }
@@ -91,6 +96,21 @@ impl Registry {
         })
     }
 
+    /// Ends a run that the caller then forgets: it takes the place of no other ended run. Returns
+    /// whether it was still running.
+    pub(crate) fn end_forgotten(
+        &mut self,
+        record: &Arc<Record>,
+        outcome: Outcome,
+        failure: Option<Failure>,
+        deferred: &mut Deferred,
+    ) -> bool {
+        self.end_by(record, deferred, |state, deferred| {
+            state.end(record, outcome, failure, deferred);
+            state.is_forgotten = true;
+        })
+    }
+
     /// Returns whether the run was still running.
     pub(crate) fn cancel(
         &mut self,
@@ -106,6 +126,19 @@ impl Registry {
         })
     }
 
+    /// Ends a run if no client is attached. Returns whether this call ended the run.
+    pub(crate) fn end_unattended(
+        &mut self,
+        record: &Arc<Record>,
+        outcome: Outcome,
+        deferred: &mut Deferred,
+    ) -> bool {
+        let is_unattended = |state: &State| !state.readers.is_attended(Instant::now());
+        self.end_if(record, deferred, is_unattended, |state, deferred| {
+            state.end(record, outcome, None, deferred);
+        })
+    }
+
     /// Returns whether the run was still running.
     fn end_by(
         &mut self,
@@ -113,8 +146,18 @@ impl Registry {
         deferred: &mut Deferred,
         end: impl FnOnce(&mut State, &mut Deferred),
     ) -> bool {
+        self.end_if(record, deferred, |_| true, end)
+    }
+
+    fn end_if(
+        &mut self,
+        record: &Arc<Record>,
+        deferred: &mut Deferred,
+        ends: impl FnOnce(&State) -> bool,
+        end: impl FnOnce(&mut State, &mut Deferred),
+    ) -> bool {
         let mut state = record.lock();
-        if !state.phase.is_live() {
+        if !state.phase.is_live() || !ends(&state) {
             return false;
         }
         end(&mut state, deferred);
@@ -326,6 +369,7 @@ impl<R> EndedRuns<R> {
             *total -= runs.remove(&at).unwrap_or(0);
             if runs.is_empty() {
                 self.owners.remove(owner);
+                shrink(&mut self.owners);
             }
         }
         Some(run)

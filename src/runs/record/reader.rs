@@ -40,10 +40,6 @@ impl Record {
             return Err(NoEvents::NoRun);
         }
         let position = seen(last, self.epoch, state.newest).ok_or(NoEvents::NotFound)?;
-        // A starting run has not assigned any ids.
-        if state.phase == Phase::Starting && last.is_some() {
-            return Err(NoEvents::NotFound);
-        }
         if state.log.evicted_after(position).is_some() {
             let is_given_way = state.has_given_way;
             return Err(if is_given_way { NoEvents::GivenWay } else { NoEvents::NotFound });
