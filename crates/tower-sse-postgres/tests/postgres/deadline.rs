@@ -99,7 +99,7 @@ async fn event_whose_connection_the_server_ends_may_be_published() {
     let end = "select pg_terminate_backend(pid)::text from pg_locks where not granted";
     let ended = async {
         until_async(async || sql(&client, end).await == ["true"]).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let error = tokio::select! {
         published = &mut publishing => published.unwrap_err(),
