@@ -181,7 +181,7 @@ async fn silence_counts_heartbeats_and_limits() {
 
 /// Nothing is known of the rest.
 #[tokio::test]
-async fn silence_and_end_of_a_stream_that_is_too_large_are_not_checked() {
+async fn silence_and_end_of_a_too_large_stream_are_not_checked() {
     let event = format!("data: {}\n\n", "x".repeat(5 << 20));
     let steps = [write("data: a\n\n"), write(event), Step::At(1500), Step::Cut];
     let report = look(serve_steps(steps).await, "silence,end", "2s").await;
