@@ -293,6 +293,19 @@ impl fmt::Display for Stopped {
 
 impl Error for Stopped {}
 
+/// The failure of a late stream of an inner layer, which has handled the error. An outer layer adds
+/// nothing.
+#[derive(Debug)]
+pub(crate) struct FailedInside(pub(crate) BoxError);
+
+impl fmt::Display for FailedInside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for FailedInside {}
+
 /// The name and id of the event that tells an `EventSource` that its answer is incomplete for good.
 /// A client that sends this id has received the event.
 pub(crate) const INTERRUPTED: &str = "interrupted";

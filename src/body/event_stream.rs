@@ -212,6 +212,14 @@ where
             this.record.answer_late(&mut late, this.options.merged.on_close.clone());
             Deadline::answer_late(this.deadline, this.options, early.subjects, *this.client, cx);
         }
+        if self.check_deadline(cx) != DeadlineVerdict::Continue {
+            // The stream ends before the first byte of the answer.
+            if let Poll::Ready(polled) = polled {
+                *self.state().phase = StreamPhase::Holding(Box::new(polled));
+            }
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::new()))));
+        }
+        let this = self.state();
         let start = StartAt::take(&mut late, *this.client).filter(|_| !this.boundary.is_opaque);
         let Some(start) = start else { return polled };
         let start = this.options.start_event(start);
@@ -498,13 +506,18 @@ impl<B> EventStream<'_, B> {
         let this = self.state();
         // A run takes a clean end for the end of the answer.
         let is_recorded = is_within_recorder();
+        // After the clean end of an inner layer's stream, nothing is added mid-event either.
         if let Some(reason) = Stopped::reason_of(&*error)
-            && this.boundary.between_events()
+            && (this.boundary.between_events() || reason == CloseReason::Ended)
             && !is_recorded
         {
             self.begin_ending(LastFrames::clean(reason, Bytes::new()));
             return;
         }
+        let error = match LastFrames::of_inner_layer(error) {
+            Ok(failure) => return self.begin_ending(failure),
+            Err(error) => error,
+        };
         let is_cancellation = this.options.is_cancellation(&error);
         // Mid-event, every error fails the body, because some clients dispatch an incomplete event
         // after a clean end. In a content coding, the layer can't see where events end.

@@ -9,8 +9,10 @@ use http_body::Frame;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::signals::ItemError;
-use crate::{BoxError, callback::without_panic, connection::CloseReason, lock::lock};
+use crate::signals::{FailedInside, ItemError};
+use crate::{
+    BoxError, callback::without_panic, connection::CloseReason, error::causes, lock::lock,
+};
 
 /// The last frames of a stream whose source was dropped.
 pub(super) struct LastFrames {
@@ -58,6 +60,16 @@ impl LastFrames {
     /// Creates the failure of a stream that the layer ends early, after the bytes `last`.
     pub(super) fn cut_short(reason: CloseReason, last: Bytes) -> Self {
         Self::failure(reason, last, Box::new(CutShort(reason)))
+    }
+
+    /// Creates the failure of a stream of an inner layer, which has sent its own last bytes. Returns
+    /// another error.
+    pub(super) fn of_inner_layer(error: BoxError) -> Result<Self, BoxError> {
+        let inside = causes(&*error).find_map(<dyn Error>::downcast_ref);
+        let Some(FailedInside(inside)) = inside else { return Err(error) };
+        let reason = causes(&**inside).find_map(<dyn Error>::downcast_ref);
+        let reason = reason.map_or(CloseReason::Failed, |CutShort(reason)| *reason);
+        Ok(Self::failure(reason, Bytes::new(), error))
     }
 
     pub(super) const fn is_over(&self) -> bool {

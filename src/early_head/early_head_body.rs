@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use super::{LateResponse, late_response::LateEvent};
-use crate::signals::{EarlyHead, Handled, Stopped};
+use crate::signals::{EarlyHead, FailedInside, Handled, Stopped};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, connection::CloseReason};
 use crate::{coop::CoopBudget, event::Encoded, headers};
 
@@ -141,12 +141,17 @@ where
                 }
                 KindProj::Streaming { body, is_handled } => {
                     let polled = ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
-                    let stops = polled.is_none() && *is_handled;
-                    if !matches!(polled, Some(Ok(_))) {
-                        self.set(Kind::Over);
+                    let is_handled = *is_handled;
+                    let continues = |frame: &Frame<_>| !is_handled || !frame.is_trailers();
+                    if polled.as_ref().is_some_and(|it| it.as_ref().is_ok_and(continues)) {
+                        return Poll::Ready(polled);
                     }
-                    let stopped = || Some(Err(Stopped(CloseReason::Ended).into()));
-                    return Poll::Ready(if stops { stopped() } else { polled });
+                    self.set(Kind::Over);
+                    return Poll::Ready(match polled {
+                        Some(Err(error)) if is_handled => Some(Err(FailedInside(error).into())),
+                        _ if is_handled => Some(Err(Stopped(CloseReason::Ended).into())),
+                        polled => polled,
+                    });
                 }
                 KindProj::Collecting { body, late } => {
                     let last = match ready!(body.poll_frame(cx)) {

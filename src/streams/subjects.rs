@@ -139,7 +139,10 @@ impl Unopened {
         }
         let OfRequest { open_streams, ticket, names } = &*self.0.request;
         let mut names = lock(names);
-        (names.is_open, names.opened) = (!is_early, names.added.len());
+        names.is_open = !is_early;
+        // An outer layer that has sent its head early holds the places of these.
+        let opened = names.opened;
+        names.opened = names.added.len();
         if names.added.is_empty() {
             return Ok(None);
         }
@@ -148,7 +151,8 @@ impl Unopened {
         drop(names);
         if !open_streams.limits.is_empty() {
             let has_place = |name: &Arc<str>| places.iter().any(|place| place.is_of(name));
-            let others: Vec<_> = added.iter().filter(|name| !has_place(name)).cloned().collect();
+            let others = added.iter().skip(opened).filter(|name| !has_place(name));
+            let others: Vec<_> = others.cloned().collect();
             match open_streams.limits.take(&others) {
                 Ok(taken) => places.extend(taken),
                 Err(full) if may_be_refused => {

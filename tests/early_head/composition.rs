@@ -197,6 +197,74 @@ async fn log_out_ends_a_stream_whose_subject_was_added_late() {
     }
 }
 
+/// Its first event is ready at once.
+#[tokio::test(start_paused = true)]
+async fn closed_or_expired_client_gets_nothing_of_a_late_answer() {
+    for closes in [true, false] {
+        let streams = Streams::new();
+        let handler = async move |mut request: axum::extract::Request| {
+            sleep(LATE).await;
+            let subjects = request.extensions_mut().remove::<Subjects>().unwrap();
+            subjects.add("user:7");
+            let age = StreamOptions::new().max_age(Duration::ZERO);
+            events().with_options(if closes { StreamOptions::new() } else { age })
+        };
+        let layer = SseLayer::new().without_heartbeat().terminator("[DONE]").streams(&streams);
+        let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+        let closing = async {
+            sleep(2 * AFTER).await;
+            if closes {
+                _ = streams.close("user:7").await;
+            }
+        };
+        let received = async { receive(&app, Requester::EventSource).await.0 };
+        let (_, text) = tokio::join!(closing, received);
+        assert!(!text.contains("data"), "{text}");
+    }
+}
+
+/// Middleware between the layers adds the user, whose head the outer layer sends early.
+#[tokio::test(start_paused = true)]
+async fn stream_of_two_layers_takes_one_place_behind_an_early_head() {
+    let streams = Streams::builder().limit("user:", 1).build();
+    let add = |request: axum::extract::Request, next: axum::middleware::Next| async {
+        request.extensions().get::<Subjects>().unwrap().add("user:7");
+        next.run(request).await
+    };
+    let inner = SseLayer::new().without_heartbeat().streams(&streams);
+    let app = slow(LATE, events).layer(inner.clone()).layer(early());
+    let app = app.layer(axum::middleware::from_fn(add)).layer(inner);
+    let (text, error) = receive(&app, Requester::Get).await;
+    assert!(text.contains(EVENTS) && error.is_none(), "{text} {error:?}");
+}
+
+/// The outer layer adds nothing to the end of the inner layer's stream.
+#[tokio::test(start_paused = true)]
+async fn late_stream_of_an_inner_layer_ends_as_that_layer_ends_it() {
+    let outer = || SseLayer::new().without_heartbeat().terminator("[DONE]");
+    let outer = || outer().on_error(|_| Event::from("of the outer layer"));
+    let ends = async |inner: SseLayer, body: &'static str, is_open: bool| {
+        let answer = move || {
+            let frames = stream::iter([Ok::<_, Infallible>(body)]);
+            let rest = if is_open {
+                stream::pending().left_stream()
+            } else {
+                stream::empty().right_stream()
+            };
+            event_stream(AxumBody::from_stream(frames.chain(rest)))
+        };
+        let app = slow(LATE, answer).layer(inner.without_heartbeat());
+        let app = app.layer(early().when(|_| true)).layer(outer());
+        receive(&app, Requester::Post).await
+    };
+    let (text, error) = ends(SseLayer::new(), "data: x\n", false).await;
+    assert!(text.ends_with("data: x\n") && error.is_none(), "{text} {error:?}");
+    let brief = SseLayer::new().max_age(MaxAge::new(SECOND).grace(Duration::ZERO));
+    let (text, error) = ends(brief, "data: x\n\n", true).await;
+    assert!(text.ends_with("data: x\n\n:\n"), "{text}");
+    assert!(error.unwrap().contains("cut short"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn late_subject_holds_a_place_in_its_limit() {
     let streams = Streams::builder().limit("user:", 1).build();

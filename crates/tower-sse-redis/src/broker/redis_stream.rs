@@ -346,10 +346,13 @@ impl Connector {
 
     /// Opens two connections to one server: for the reader, whose reads block, and for publishers.
     pub(crate) async fn connect(&self) -> Result<Connections<2, RedisStream>, Error> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.route.servers.timeout))
-            .set_response_timeout(Some(self.reply_timeout));
-        let configs = [config.clone(), config];
+        let timeout = self.route.servers.timeout;
+        // The reader must notice a dead connection, however long a publisher waits.
+        let configs = [timeout, self.reply_timeout].map(|reply_timeout| {
+            AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(timeout))
+                .set_response_timeout(Some(reply_timeout))
+        });
         let Connections { connections, info } = self.route.connect(&configs, &self.name).await?;
         let server: Arc<str> = Arc::from(&*info.run_id);
         let lineage = Arc::new(info.lineage.clone());
