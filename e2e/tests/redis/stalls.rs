@@ -52,6 +52,34 @@ async fn server_that_stops_for_a_minute_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn reader_notices_a_dead_connection_however_long_publishers_wait() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let broker = proxy.redis().broker(KEY).publish_deadline(Duration::from_secs(600));
+    let mut process = Process::connect(broker).await;
+    // The proxy holds nothing of a connection that has published.
+    _ = process.publish_and_read([0]).await;
+    process.reads([0]).await;
+    proxy.hold();
+    until(|| !process.health.is_ready()).await;
+    proxy.release();
+    until(|| process.health.is_ready()).await;
+}
+
+/// Its last entry was trimmed while it was away. Redis is out of memory when it returns.
+#[tokio::test]
+async fn process_that_was_away_reads_on_although_writes_are_refused() {
+    let Some((server, proxy, mut process)) = one_behind().await else { return };
+    let publisher = Process::connect(server.broker()).await;
+    _ = publisher.publish(1..4).await;
+    let _: usize = server.command("XTRIM tower-sse MAXLEN = 1").await;
+    let _: String = server.command("CONFIG SET maxmemory 1").await;
+    proxy.lose();
+    process.reads_around_a_gap([], [3]).await;
+    until(|| process.health.is_ready()).await;
+}
+
+#[tokio::test]
 async fn history_of_large_events_is_loaded_over_a_slow_link() {
     loads_large_events_after(0).await;
 }

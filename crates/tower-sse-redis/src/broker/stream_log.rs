@@ -105,10 +105,14 @@ impl Log for StreamLog {
 
     async fn was_trimmed(&mut self, session: &mut OpenedLog) -> Result<bool, Error> {
         let Some(lineage) = &self.state.lineage else { return Ok(true) };
-        Ok(**lineage == session.reading.ask_lineage().await?
-            // A deleted stream may begin again with lower ids, which only a marker shows to other
-            // processes.
-            && session.reading.skip_to(self.state.last, "").await?)
+        let OpenedLog { reading, .. } = session;
+        if **lineage != reading.ask_lineage().await? {
+            return Ok(false);
+        }
+        // A deleted stream may begin again with lower ids, which only a marker shows to other
+        // processes. A later entry proves that it has not: ids rise, even if writes are refused now.
+        let last = self.state.last;
+        Ok(reading.first_id_from(last).await?.is_some() || reading.skip_to(last, "").await?)
     }
 
     async fn mark(

@@ -40,8 +40,15 @@ impl World for File {
     /// Puts an exact copy in the place of the file while nobody can write.
     fn cut(&self) -> Option<Fault<'_>> {
         Some(Box::pin(async {
-            let lock = self.sql();
-            lock.execute_batch("begin immediate").unwrap();
+            let lock = loop {
+                let lock = self.sql();
+                if lock.execute_batch("begin immediate").is_ok() {
+                    break lock;
+                }
+                // While a hub opens the file, one of SQLite's files can vanish, which is an error.
+                drop(lock);
+                tokio::task::yield_now().await;
+            };
             let copy = self.with_suffix("-copy");
             self.back_up_to(&copy);
             self.replace_by(&copy);
