@@ -29,7 +29,9 @@ fn model_replies_as_redis_does() {
         pair.begin(seed);
         let mut clock = 1_800_000_000_000_u64;
         for _ in 0..COMMANDS {
-            clock = clock.saturating_add_signed([0, 3, 700, 1_900, 5_000, -40_000][rng.usize(..6)]);
+            clock = clock.saturating_add_signed(
+                [0, 3, 700, 1_900, 1_900, 1_900, 5_000, -40_000][rng.usize(..8)],
+            );
             for command in [set_clock(clock), random_command(&mut rng)] {
                 let reply = pair.compare(&command, |_| 0);
                 statuses.insert(reply.chars().take(28).collect::<String>());
@@ -106,15 +108,16 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         }
         15 => {
             // Redis has fields in the order in which they were added, and the model sorts them.
-            let sorted = "table.sort(streams)\nreturn streams";
-            let script = script!("live_runs.lua").replace("return streams", sorted);
-            return evaluate(script, &[&live, "processes"], &format!("{process}|8000"));
+            let sorted = "table.sort(streams)\ntable.insert(streams";
+            let script = script!("live_runs.lua").replace("table.insert(streams", sorted);
+            return evaluate(script, &[&live, "processes"], process);
         }
         16 => {
             let from = if newest == 0 { "-".to_owned() } else { format!("{newest}-0") };
             let (bytes, most) = (rng.u8(..8), rng.u8(1..4));
             (script!("load.lua"), vec![&*stream], format!("{from}|{bytes}|{most}|{newest}"))
         }
+        17 => (script!("mark.lua"), vec![&*stream], format!("{newest}-1|{entries}")),
         _ => {
             let command = match rng.u8(..9) {
                 0..4 => format!("XADD {stream} NOMKSTREAM {newest}-0 f 1 d x"),
