@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use super::{Boundary, Deadline, EndsWith, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
 use crate::options::{ResolvedOptions, Retry, StreamOptions};
-use crate::signals::{EarlyHead, ShutdownWait, StartAt, Stopped};
+use crate::signals::{EarlyHead, ShutdownWait, StartAt};
 use crate::signals::{is_within_recorder, within_layer};
 use crate::streams::{Membership, Unopened};
 use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
@@ -212,18 +212,15 @@ where
             this.record.answer_late(&mut late, this.options.merged.on_close.clone());
             Deadline::answer_late(this.deadline, this.options, early.subjects, *this.client, cx);
         }
-        if self.check_deadline(cx) != DeadlineVerdict::Continue {
-            // The stream ends before the first byte of the answer.
-            if let Poll::Ready(polled) = polled {
-                *self.state().phase = StreamPhase::Holding(Box::new(polled));
-            }
-            return Poll::Ready(Some(Ok(Frame::data(Bytes::new()))));
+        let continues = self.check_deadline(cx) == DeadlineVerdict::Continue;
+        let (this, mut start) = (self.state(), Bytes::new());
+        // Otherwise, the stream ends before the first byte of the answer.
+        if continues {
+            let found = StartAt::take(&mut late, *this.client).filter(|_| !this.boundary.is_opaque);
+            let Some(found) = found else { return polled };
+            start = this.options.start_event(found);
+            this.record.expect_own_event();
         }
-        let this = self.state();
-        let start = StartAt::take(&mut late, *this.client).filter(|_| !this.boundary.is_opaque);
-        let Some(start) = start else { return polled };
-        let start = this.options.start_event(start);
-        this.record.expect_own_event();
         if let Poll::Ready(polled) = polled {
             *this.phase = StreamPhase::Holding(Box::new(polled));
         }
@@ -506,26 +503,17 @@ impl<B> EventStream<'_, B> {
         let this = self.state();
         // A run takes a clean end for the end of the answer.
         let is_recorded = is_within_recorder();
-        // After the clean end of an inner layer's stream, nothing is added mid-event either.
-        if let Some(reason) = Stopped::reason_of(&*error)
-            && (this.boundary.between_events() || reason == CloseReason::Ended)
-            && !is_recorded
-        {
-            self.begin_ending(LastFrames::clean(reason, Bytes::new()));
-            return;
-        }
-        let error = match LastFrames::of_inner_layer(error) {
-            Ok(failure) => return self.begin_ending(failure),
+        let (between_events, is_opaque) = (this.boundary.between_events(), this.boundary.is_opaque);
+        let stops = |reason| between_events || reason == CloseReason::Ended && !is_opaque;
+        let error = match LastFrames::of_handled(error, |reason| !is_recorded && stops(reason)) {
+            Ok(last) => return self.begin_ending(last),
             Err(error) => error,
         };
-        let is_cancellation = this.options.is_cancellation(&error);
         // Mid-event, every error fails the body, because some clients dispatch an incomplete event
         // after a clean end. In a content coding, the layer can't see where events end.
-        let between_events = this.boundary.between_events();
-        let ending = if is_cancellation {
+        let ending = if this.options.is_cancellation(&error) {
             debug!(error = %error, "the source of an event stream was cancelled");
-            let is_clean = this.client.reconnects_after_clean_end() && !is_recorded;
-            if between_events && is_clean {
+            if between_events && !is_recorded && this.client.reconnects_after_clean_end() {
                 LastFrames::clean(CloseReason::Cancelled, Bytes::new())
             } else {
                 LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)

@@ -9,7 +9,7 @@ use http_body::Frame;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::signals::{FailedInside, ItemError};
+use crate::signals::{FailedInside, ItemError, Stopped};
 use crate::{
     BoxError, callback::without_panic, connection::CloseReason, error::causes, lock::lock,
 };
@@ -62,13 +62,24 @@ impl LastFrames {
         Self::failure(reason, last, Box::new(CutShort(reason)))
     }
 
-    /// Creates the failure of a stream of an inner layer, which has sent its own last bytes. Returns
-    /// another error.
-    pub(super) fn of_inner_layer(error: BoxError) -> Result<Self, BoxError> {
+    /// Creates the end of a stream to which the layer adds nothing: its source has stopped for good,
+    /// if `stops` allows a clean end, or an inner layer has handled its failure. Returns any other
+    /// error.
+    pub(super) fn of_handled(
+        error: BoxError,
+        stops: impl FnOnce(CloseReason) -> bool,
+    ) -> Result<Self, BoxError> {
+        if let Some(reason) = Stopped::reason_of(&*error)
+            && stops(reason)
+        {
+            return Ok(Self::clean(reason, Bytes::new()));
+        }
         let inside = causes(&*error).find_map(<dyn Error>::downcast_ref);
         let Some(FailedInside(inside)) = inside else { return Err(error) };
         let reason = causes(&**inside).find_map(<dyn Error>::downcast_ref);
         let reason = reason.map_or(CloseReason::Failed, |CutShort(reason)| *reason);
+        let error =
+            error.downcast().map_or_else(|error| error, |inside: Box<FailedInside>| inside.0);
         Ok(Self::failure(reason, Bytes::new(), error))
     }
 

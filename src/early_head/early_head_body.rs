@@ -30,7 +30,7 @@ pin_project! {
         // Boxed, because the bodies of all other responses are moved too.
         Waiting { waiting: Option<Box<Waiting<F>>> },
         // The service has answered late, with an event stream. After that of an inner layer, or a
-        // refusal, no terminator may follow.
+        // refusal, no terminator may follow, so its trailers are dropped.
         Streaming { #[pin] body: B, is_handled: bool },
         // The service has answered late, with something else.
         Collecting { #[pin] body: B, late: Option<Box<Late>> },

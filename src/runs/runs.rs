@@ -11,6 +11,9 @@ use super::shared::{Pending, SharedRuns};
 use super::{RunBody, RunKey, RunsStats, StartError};
 use crate::{connection::LastEventId, event::Event};
 
+/// How long a drain waits for `on_end` closures after its grace period.
+const REPORT_WAIT: Duration = Duration::from_secs(2);
+
 /// The runs of one process, by key, with their limits. With [`connect`](Self::connect), several
 /// processes share their runs.
 ///
@@ -171,8 +174,8 @@ impl Runs {
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` for runs in
     /// progress to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
-    /// For runs that end within `grace`, it also waits for the
-    /// [`on_end`](super::RunsBuilder::on_end) closures. With a store, it then waits up to two more
+    /// It also waits for the [`on_end`](super::RunsBuilder::on_end) closures, but for at most two
+    /// seconds after `grace`. With a store, it then waits up to two more
     /// seconds until the store has recorded the end of every run. Drain the runs concurrently with
     /// the server's graceful shutdown, which waits until all response bodies have ended. [This
     /// program](crate::guide::shutdown#runs) does both, with a deadline.
@@ -186,7 +189,7 @@ impl Runs {
         if timeout(grace, self.process.idle()).await.is_err() {
             self.process.interrupt();
             // Runs that have ended shortly before may still be reported.
-            self.process.idle().await;
+            _ = timeout(REPORT_WAIT, self.process.idle()).await;
         }
         self.ask(|shared| shared.exported(), |_| ()).await;
     }

@@ -139,10 +139,9 @@ impl Unopened {
         }
         let OfRequest { open_streams, ticket, names } = &*self.0.request;
         let mut names = lock(names);
-        names.is_open = !is_early;
         // An outer layer that has sent its head early holds the places of these.
-        let opened = names.opened;
-        names.opened = names.added.len();
+        let held = if names.is_open { 0 } else { names.opened };
+        (names.is_open, names.opened) = (!is_early, names.added.len());
         if names.added.is_empty() {
             return Ok(None);
         }
@@ -151,7 +150,7 @@ impl Unopened {
         drop(names);
         if !open_streams.limits.is_empty() {
             let has_place = |name: &Arc<str>| places.iter().any(|place| place.is_of(name));
-            let others = added.iter().skip(opened).filter(|name| !has_place(name));
+            let others = added.iter().skip(held).filter(|name| !has_place(name));
             let others: Vec<_> = others.cloned().collect();
             match open_streams.limits.take(&others) {
                 Ok(taken) => places.extend(taken),

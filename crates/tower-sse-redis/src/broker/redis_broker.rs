@@ -187,8 +187,9 @@ impl RedisBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. If the [timeout](crate::Redis::timeout) is shorter, this broker still
-    /// waits up to `deadline` for a reply.
+    /// default is 2 seconds. If the [timeout](crate::Redis::timeout) is shorter, publishing still
+    /// waits up to `deadline` for a reply. Reading doesn't: if large events take long over a slow
+    /// link, raise the timeout.
     ///
     /// ```
     /// # use std::time::Duration;
