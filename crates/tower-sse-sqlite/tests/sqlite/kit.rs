@@ -40,7 +40,7 @@ impl World for File {
     /// Puts an exact copy in the place of the file while nobody can write.
     fn cut(&self) -> Option<Fault<'_>> {
         Some(Box::pin(async {
-            let lock = loop {
+            let _lock = loop {
                 let lock = self.sql();
                 if lock.execute_batch("begin immediate").is_ok() {
                     break lock;
