@@ -42,8 +42,9 @@ impl LastEventId {
         Self::from_bytes(headers.get(Self::HEADER)?.as_bytes())
     }
 
-    /// Reads the id from the query: the first of the parameters in `names` that is not empty. See
-    /// also [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
+    /// Reads the id from the query. The parameters are tried in the order of `names`, and empty
+    /// ones are skipped. See also
+    /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     #[must_use]
     pub fn from_query<N: AsRef<str>>(uri: &Uri, names: &[N]) -> Option<Self> {
         let query = uri.query()?;

@@ -127,9 +127,9 @@
 //! In axum, a layer that is added later is outside. Put this layer directly inside of
 //! [`SseLayer`](crate::SseLayer). In the other order, nothing sends the first byte or heartbeats.
 //!
-//! - **Authentication, CORS, rate limits, sessions, compression** go outside. Their quick `401` and
-//!   `429` keep their status. Change a session before the early head: its cookie can't be set
-//!   afterwards.
+//! - **Authentication, CORS, rate limits, sessions, compression** go outside. If one of them
+//!   answers with `401` or `429`, the client gets this status. Change a session before the early
+//!   head: its cookie can't be set afterwards.
 //! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too.
 //!   The run layer sees the real status, so a call that fails starts no run.
 //! - **Timeouts and concurrency limits** go inside, where a timeout becomes a late answer. Outside,

@@ -86,8 +86,8 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `id` field. A client that reconnects sends the last id that it received as
-    /// `Last-Event-ID`. An empty id clears it.
+    /// Sets the `id` field. When a client reconnects, its `Last-Event-ID` header has the last id
+    /// that it received. An empty id clears it.
     ///
     /// To send an id without an event for the page, add empty data and a name that the page doesn't
     /// listen for. Some clients, such as Firefox, ignore an id without data.

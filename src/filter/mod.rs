@@ -114,7 +114,7 @@
 //!   upstream: a compressed stream is [refused](FilterLayer#what-is-refused).
 //! - To filter in a handler, map the response's body to a [`FilterBody`]. If the filter replaces
 //!   events of [topics that keep only their newest value](crate::hub::Subscription::response), a
-//!   client that stalls receives more outdated values than without the filter.
+//!   client that stalls receives a larger number of outdated values than without the filter.
 //! - A filter can't await. If a decision has to wait, use a
 //!   [`MessageStream`](crate::decode::MessageStream).
 

@@ -209,7 +209,7 @@ impl RunsBuilder {
     /// Adds a closure that is called when a run ends, whatever its outcome, for example to bill it.
     ///
     /// Without a store, it's called once for each run. With a store, it can be called twice, with
-    /// the same key and [`RunEnd::id`]: bill each pair only once. If the process of a run dies,
+    /// the same key and [`RunEnd::id`]: bill each pair only once. If a run's process dies,
     /// another process [soon](super#several-processes) calls its own closures for the run.
     ///
     /// The closure is also called if the run's call panics, or is cancelled, abandoned or

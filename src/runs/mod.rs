@@ -198,8 +198,9 @@
 //!
 //! Within two and a quarter lease periods, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) with [`Interrupted`](Outcome::Interrupted), even if no client
-//! asks for the run. A run can be reported twice, with the same [`RunEnd::id`]: if it ends while
-//! its process can't reach the store, or if the reporting process dies or loses the store.
+//! asks for the run. A run can be reported twice, with the same [`RunEnd::id`]. This happens if it
+//! ends while its process can't reach the store, or if the reporting process dies or loses the
+//! store.
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
 //!

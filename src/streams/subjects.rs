@@ -5,8 +5,8 @@ use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
 use super::{Full, limits::LimitPlace};
 use crate::{lock::lock, signals::is_recorded};
 
-/// The subjects of a request, such as its user, tenant or address, by which its stream is closed
-/// and limited.
+/// The subjects of a request, such as its user, tenant or address. Any of them can close or limit
+/// the request's stream.
 ///
 /// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
 /// request's extensions. With feature `axum`, `Subjects` is also an extractor. Middleware outside

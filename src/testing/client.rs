@@ -105,7 +105,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics if the id cannot be the value of a header.
+    /// Panics if `uri` is not valid, or the id can't be the value of a header.
     #[track_caller]
     pub fn resume(&mut self, uri: &str, last_event_id: &str) -> impl Future<Output = TestStream> {
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())

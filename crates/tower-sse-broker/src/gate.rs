@@ -115,8 +115,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number without finding the event.
-    /// - The event's number is at most what [`newest_known`](Self::newest_known) was when the event
-    ///   was sent. So the log has returned to an older state.
+    /// - The event's number isn't above what [`newest_known`](Self::newest_known) was when the
+    ///   event was sent. So the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

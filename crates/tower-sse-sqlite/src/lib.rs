@@ -117,12 +117,13 @@
 //!
 //! Each hub has one connection, on a thread of its own, so a slow disk does not block your runtime.
 //! Events published during a commit share the next transaction. Every 20 milliseconds, the thread
-//! asks SQLite whether another connection has committed (`PRAGMA data_version`), for about 0.5 % of
-//! a processor.
+//! asks SQLite whether another connection has committed (`PRAGMA data_version`). This takes about
+//! 0.5 % of a processor.
 //!
 //! Row ids start at the current time in microseconds, and jump to it again whenever a hub connects.
-//! Each row also has a random number. The hub compares both with the rows that it has read or
-//! published before. If rows are missing, it adds a mark, and every process reports a gap there.
+//! Each row also has a random number. The hub compares a row's id and random number with those that
+//! it read or published earlier. If rows are missing, it adds a mark, and every process reports a
+//! gap there.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

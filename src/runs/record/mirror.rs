@@ -225,7 +225,7 @@ impl Record {
         !self.is_marked.swap(true, AcqRel)
     }
 
-    /// Clears the mark: the exporter is told of the next event.
+    /// Clears the mark, so the next event notifies the exporter.
     pub fn clear_mark(&self) {
         self.is_marked.swap(false, AcqRel);
     }

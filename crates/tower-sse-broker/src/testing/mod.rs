@@ -82,7 +82,8 @@
 //!   it stopped before the break
 //! - `a_break_while_a_hub_loads_loses_nothing` (`cut`): is ready although a break has stopped its
 //!   loading
-//! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, or twice
+//! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit or twice, returns a
+//!   wrong result, or reports a gap although nothing was lost
 //! - `any_order_of_steps_loses_nothing`: loses events in some order of publishing, moving a client,
 //!   breaking connections, and starting and stopping a process
 //! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped

@@ -164,8 +164,8 @@ impl RedisBroker {
     /// Set it to free memory after a busy time, or to delete old data. About every two seconds,
     /// each connected process removes the entries that are older than `age`, except the newest of
     /// them: a process that reconnects needs this one to find its place. If few events are
-    /// published, it can stay for a long time. A process that reconnects without having read all
-    /// entries older than `age` reports a gap to its clients.
+    /// published, it can stay for a long time. If a process reconnects and hasn't read all entries
+    /// older than `age`, it reports a gap to its clients.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -62,7 +62,7 @@ impl ProcessId {
 /// [`Reply`] that answers it.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    /// Returns which run has a key. Records when a late owner was seen, and changes nothing else.
+    /// Returns which run has a key, and claims nothing. If the owner is late, records the time.
     /// Answered by [`Reply::Look`].
     Look(RunKey),
     /// Claims a key for a run of this process, in the phase `starting`, with a new lease. Notifies
@@ -429,8 +429,8 @@ pub(crate) enum Failure {
     NoScript,
     /// The reply is missing. The command may have been executed, or be executed later.
     Lost,
-    /// A script may have stopped halfway. This run's keys need not be the cause: some versions of
-    /// Redis send the same code if the user lacks a permission for one of its commands.
+    /// A script may have stopped halfway. This run's keys aren't always the cause: some versions of
+    /// Redis send the same code if the user lacks a permission for a command in the script.
     Stopped,
     /// The command failed for this run alone, for example because a key has another type.
     Run,

@@ -61,7 +61,8 @@
 //! seconds if that is longer. Claims of live runs are kept for longer, so a jump of the server's
 //! clock that lets them expire lets `data` expire too. `data` also expires on a server that no
 //! process reaches. If the clock was set back after `data` was renewed, `data` counts as missing. If
-//! it jumps ahead by more than half of that lease, only a quarter of the lease counts as over.
+//! the clock jumps ahead by more than half of a lease after a renewal, only a quarter of the lease
+//! counts as passed since that renewal.
 //!
 //! | field | |
 //! |---|---|

@@ -83,7 +83,7 @@ pub(crate) enum Effect {
     Over(Outcome),
     /// Another process asks to stop the run, after an event with these lines unless they are empty.
     Stop(Bytes),
-    /// The store cannot keep the run, for this reason.
+    /// The reason why the store cannot keep the run.
     Lost(&'static str),
 }
 
