@@ -210,13 +210,13 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
         }
         last = Some((inner, outer));
     }
-    let differing = hop.events().filter(|(a, b)| (&a.name, &a.data) != (&b.name, &b.data));
-    let differing: Vec<_> = differing.collect();
     if !dropped.is_empty() {
         let text = format!("{} events are dropped or changed", dropped.len());
         let dropped = dropped.iter().take(3).map(|it| quoted(hop.inner.raw(it)));
         return Finding::fail(text, page).with_all(dropped);
     }
+    let differing = hop.events().filter(|(a, b)| (&a.name, &a.data) != (&b.name, &b.data));
+    let differing: Vec<_> = differing.collect();
     let (count, all) = (differing.len(), hop.pairs.len());
     let Some((inner, outer)) = differing.first() else {
         let missing = hop.missing_at_the_end();
