@@ -1,3 +1,4 @@
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,9 +19,16 @@ pin_project! {
     pub struct FilterFuture<F: EventFilter, C, B> {
         #[pin]
         call: C,
-        // `None` if the response passes.
-        filtering: Option<Filtering<F, B>>,
+        task: Task<F, B>,
     }
+}
+
+/// What the future does with the response.
+enum Task<F: EventFilter, B> {
+    Pass,
+    Filter(Filtering<F, B>),
+    /// Returned, or lost in a panic. The response must not pass without its filter.
+    Gone,
 }
 
 struct Filtering<F: EventFilter, B> {
@@ -40,14 +48,14 @@ impl<F: EventFilter, C, B> FilterFuture<F, C, B> {
         is_head: bool,
         call: impl FnOnce() -> C,
     ) -> Self {
-        let Some(filter) = filter else { return Self { call: call(), filtering: None } };
+        let Some(filter) = filter else { return Self { call: call(), task: Task::Pass } };
         let guard = FilterGuard::new(filter, true);
         let mut pipe = FilterPipe::with_guard(guard).max_event_size(options.max_event_size);
         pipe.pass_oversized = options.pass_oversized;
         pipe.flow.pass_rejected = options.pass_rejected;
         let mut body = Filtered::new(pipe, None);
         let call = body.as_mut().calling(call);
-        Self { call, filtering: Some(Filtering { options, is_head, body, held: None }) }
+        Self { call, task: Task::Filter(Filtering { options, is_head, body, held: None }) }
     }
 }
 
@@ -62,13 +70,16 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(filtering) = this.filtering.take() else {
+        if let Task::Pass = this.task {
             return this.call.poll(cx).map_ok(|response| response.map(FilterBody::pass_through));
+        }
+        let Task::Filter(filtering) = mem::replace(this.task, Task::Gone) else {
+            return Poll::Pending;
         };
         match filtering.poll(this.call, cx) {
             Ok(answer) => Poll::Ready(answer),
             Err(filtering) => {
-                *this.filtering = Some(filtering);
+                *this.task = Task::Filter(filtering);
                 Poll::Pending
             }
         }

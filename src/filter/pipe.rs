@@ -75,7 +75,7 @@ impl<F: EventFilter> FilterPipe<F> {
     /// stream, if an event is too large, or if the filter panicked earlier. Bytes to send before
     /// the error are returned first, and the error by the next call.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
-        self.flow.guard.enter()?;
+        self.enter()?;
         let sent = self.filter(frame);
         self.flow.guard.is_calling = false;
         sent
@@ -90,7 +90,7 @@ impl<F: EventFilter> FilterPipe<F> {
     /// Returns the error with which the stream must fail: `error`, or an error of
     /// [`push`](Self::push).
     pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
-        self.flow.guard.enter()?;
+        self.enter()?;
         let sent = self.filter_end(error);
         self.flow.guard.is_calling = false;
         sent
@@ -100,6 +100,16 @@ impl<F: EventFilter> FilterPipe<F> {
     #[must_use]
     pub const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()
+    }
+
+    /// Fails if the filter has panicked. No other error is left then, and the stream is over.
+    fn enter(&mut self) -> Result<(), BoxError> {
+        let entered = self.flow.guard.enter();
+        if entered.is_err() {
+            self.flow.is_open = false;
+            self.flow.error = None;
+        }
+        entered
     }
 
     /// Filters a frame. The caller has called [`enter`](FilterGuard::enter).

@@ -382,6 +382,31 @@ async fn panic_of_the_service_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn response_after_a_caught_panic_of_the_service_is_withheld() {
+    let (layer, _log) = filters(PASS);
+    let mut has_panicked = false;
+    let answer = poll_fn(move |_| {
+        assert!(mem::replace(&mut has_panicked, true), "the service");
+        Poll::Ready(Ok(tower_sse::response(stream::iter([Event::from("a")]))))
+    });
+    let mut answer = pin!(call(&layer, Request::new(()), answer));
+    let cx = &mut Context::from_waker(Waker::noop());
+    catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx).is_ready())).unwrap_err();
+    assert!(answer.poll(cx).is_pending());
+}
+
+#[test]
+fn pipe_is_over_after_the_error_of_a_panic() {
+    for error in [None, Some("the source failed".into())] {
+        let mut pipe = FilterPipe::new(Panics { at: "event", log: Logged::default() });
+        let panicked = catch_unwind(AssertUnwindSafe(|| pipe.push("data: a\n\n".into())));
+        assert!(panicked.is_err() && !pipe.is_over());
+        assert_eq!(pipe.finish(error).unwrap_err().to_string(), "event stream panicked");
+        assert!(pipe.is_over());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn line_feed_of_a_dropped_event_is_dropped_with_it() {
     let (feed, mut body, _log) = fed_by(Plan { events: vec![Choice::Drop], ..PASS });
     feed.data("data: a\r\n\r");

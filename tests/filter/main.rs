@@ -15,12 +15,12 @@ mod cuts;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::future::{pending, ready};
+use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::{convert::Infallible, net::SocketAddr, sync::atomic::AtomicUsize};
+use std::{convert::Infallible, mem, net::SocketAddr, sync::atomic::AtomicUsize};
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
