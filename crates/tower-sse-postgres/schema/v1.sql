@@ -58,6 +58,7 @@ as $$
 $$;
 
 create function tower_sse.channel(stream text) returns text immutable language sql
+    set search_path = pg_catalog
     as $$ select 'tower_sse_' || left(encode(sha256(convert_to(stream, 'UTF8')), 'hex'), 32) $$;
 
 -- A trigger instead of a foreign key: its check would lock the row of the stream in each

@@ -110,9 +110,11 @@ async fn hub_runs_no_operator_of_a_writer() {
         sql(&writer, &create).await;
     }
     sql(&writer, &format!("create function format(text, text) returns text {body}")).await;
-    sql(&writer, "select 1::bigint || 'x', 1::numeric * 1, format('%s'::text, 'x'::text)").await;
+    sql(&writer, &format!("create function convert_to(text, text) returns bytea {body}")).await;
+    let calls = "1::numeric * 1, format('%s'::text, 'x'::text), convert_to('x'::text, 'UTF8')";
+    sql(&writer, &format!("select 1::bigint || 'x', {calls}")).await;
     let runs = "select by_role from runs";
-    assert_eq!(sql(&writer, runs).await, ["writer"; 3]);
+    assert_eq!(sql(&writer, runs).await, ["writer"; 4]);
     // A program that does both has both roles.
     sql(&server.connect().await, "grant writer to hub").await;
     let connected = Hub::connect(hub_of(&server)).await;
@@ -121,9 +123,9 @@ async fn hub_runs_no_operator_of_a_writer() {
     let error = hub.batch_execute(publish).await.unwrap_err();
     let message = error.as_db_error().unwrap().message();
     assert_eq!(message, "stream \"other\" does not exist");
-    assert_eq!(sql(&writer, runs).await, ["writer"; 3]);
+    assert_eq!(sql(&writer, runs).await, ["writer"; 4]);
     connected.unwrap().publish("a", "1").await.unwrap();
-    assert_eq!(sql(&writer, runs).await, ["writer"; 3]);
+    assert_eq!(sql(&writer, runs).await, ["writer"; 4]);
 }
 
 #[tokio::test]
