@@ -351,8 +351,10 @@ impl InFlight {
     }
 
     fn refuse<B, C>(&mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {
+        // The source is dropped before the end is reported.
+        let refusal = self.config.not_opened(reason, self.request, response);
         self.end(CloseReason::Ended);
-        self.config.not_opened(reason, self.request, response)
+        refusal
     }
 
     /// Passes through a response that is not a stream of this layer. A tracked response with a body

@@ -123,6 +123,24 @@ async fn closed_stream_keeps_its_place_until_it_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn source_that_is_refused_is_dropped_before_its_close_is_reported() {
+    let streams = limited(&[("user:", 1)]);
+    let _open = open(&streams, &["user:1"]);
+    let (dropped, reported) = (CancellationToken::new(), Arc::<Mutex<Vec<bool>>>::default());
+    let layer = SseLayer::new().streams(&streams).on_close({
+        let (dropped, reported) = (dropped.clone(), Arc::clone(&reported));
+        move |_| reported.lock().unwrap().push(dropped.is_cancelled())
+    });
+    let mut request = Requester::Get.request("/");
+    streams.subjects_of(&mut request).add("user:1");
+    let guard = dropped.drop_guard();
+    let source = stream::pending().inspect(move |_: &Event| _ = &guard);
+    let refused = answer_to(request, &layer, source);
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(*reported.lock().unwrap(), [true]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_client_is_refused_so_that_it_tries_again_later() {
     let streams = limited(&[("user:", 1)]);
     let _open = open(&streams, &["user:1"]);
