@@ -68,9 +68,8 @@ impl ErrorKind {
     fn of_client(error: &tokio_postgres::Error) -> Self {
         let Some(state) = error.code() else {
             let io = error::Error::source(error).and_then(|source| source.downcast_ref());
-            return match io.map(io::Error::kind) {
-                // This is how the client library reports a standby.
-                Some(io::ErrorKind::PermissionDenied) => Self::ReadOnly,
+            return match io {
+                Some(io) if reports_a_standby(io) => Self::ReadOnly,
                 Some(_) => Self::Unreachable,
                 None if error.is_closed() => Self::Unreachable,
                 None => Self::Other,
@@ -90,6 +89,12 @@ impl ErrorKind {
             _ => Self::Other,
         }
     }
+}
+
+/// Returns whether the client library has found a standby. The same kind of error is the operating
+/// system's if the process may not use the server's socket.
+fn reports_a_standby(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
 /// Returns whether the server shuts down, or is no longer the primary.
@@ -164,3 +169,17 @@ impl fmt::Display for Error {
 }
 
 impl error::Error for Error {}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forbidden_socket_is_no_standby() {
+        // EACCES, on each Unix.
+        let forbidden = io::Error::from_raw_os_error(13);
+        assert_eq!(forbidden.kind(), io::ErrorKind::PermissionDenied);
+        assert!(!reports_a_standby(&forbidden));
+        assert!(reports_a_standby(&io::Error::from(io::ErrorKind::PermissionDenied)));
+    }
+}
