@@ -110,7 +110,8 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
 /// Restarts the runs whose process has died. Redis has their input, and the parts that are done.
 async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
     while let Some(RunEnd { key, outcome, .. }) = ends.recv().await {
-        if outcome == Outcome::Interrupted {
+        // Without its input, the run starts when the client asks again.
+        if outcome == Outcome::Interrupted && matches!(saved(&app, &key, 0).await, Ok(Some(_))) {
             let work = || work(app.clone(), key.clone(), Value::Null);
             _ = app.runs.start(&key, None, work).await;
         }
