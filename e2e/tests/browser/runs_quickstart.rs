@@ -65,6 +65,12 @@ async fn ask(tools: &Tools) -> (Model, Chromium) {
     let browser = Chromium::start(tools).await;
     browser.open(&format!("http://{}/", model.address)).await;
     browser.click("#ask").await;
+    shows(&browser, 0, "answering").await;
+    (model, browser)
+}
+
+async fn ask_for_words(tools: &Tools) -> (Model, Chromium) {
+    let (model, browser) = ask(tools).await;
     model.generate(3).await;
     shows(&browser, 3, "answering").await;
     (model, browser)
@@ -73,7 +79,7 @@ async fn ask(tools: &Tools) -> (Model, Chromium) {
 #[tokio::test]
 async fn answer_goes_on_without_its_page_and_is_asked_for_once() {
     let Some(tools) = Tools::find() else { return };
-    let (mut model, browser) = ask(&tools).await;
+    let (mut model, browser) = ask_for_words(&tools).await;
     browser.reload().await;
     shows(&browser, 3, "answering").await;
     model.generate(1).await;
@@ -94,7 +100,7 @@ async fn answer_goes_on_without_its_page_and_is_asked_for_once() {
 #[tokio::test]
 async fn stop_button_ends_the_answer_and_the_model() {
     let Some(tools) = Tools::find() else { return };
-    let (mut model, browser) = ask(&tools).await;
+    let (mut model, browser) = ask_for_words(&tools).await;
     browser.click("#stop").await;
     shows(&browser, 3, "over").await;
     let end = model.end().await;
@@ -109,9 +115,18 @@ async fn stop_button_ends_the_answer_and_the_model() {
 }
 
 #[tokio::test]
+async fn answer_that_is_stopped_before_its_first_word_is_over() {
+    let Some(tools) = Tools::find() else { return };
+    let (mut model, browser) = ask(&tools).await;
+    browser.click("#stop").await;
+    shows(&browser, 0, "over").await;
+    assert_eq!(model.end().await.outcome, Outcome::Cancelled);
+}
+
+#[tokio::test]
 async fn page_says_that_its_answer_was_interrupted() {
     let Some(tools) = Tools::find() else { return };
-    let (model, browser) = ask(&tools).await;
+    let (model, browser) = ask_for_words(&tools).await;
     model.runs.drain(Duration::ZERO).await;
     shows(&browser, 3, "interrupted").await;
     browser.reload().await;
