@@ -1,4 +1,4 @@
-//! The head of the answer.
+//! Checks the head of the response.
 
 use std::time::Duration;
 
@@ -129,7 +129,8 @@ pub(crate) fn headers(session: &Session) -> Finding {
     let mut findings = Vec::new();
     let is_uncached = cache_control.contains("no-store") || cache_control.contains("no-cache");
     if !is_uncached && session.method == Method::GET {
-        let text = "nothing forbids caches to store the stream, as cache-control: no-cache does";
+        let text =
+            "caches may replay the stream, because nothing like cache-control: no-cache forbids it";
         findings.push(Finding::warning(text, "struct.SseLayer.html"));
     }
     if !recording.coding().is_empty() {
@@ -140,7 +141,7 @@ pub(crate) fn headers(session: &Session) -> Finding {
         );
         findings.push(Finding::warning(text, "guide/upstreams/#compression"));
     }
-    let pass = || Finding::pass("caches do not store it, and nothing compresses it");
+    let pass = || Finding::pass("caches do not replay it, and nothing compresses it");
     let shown =
         ["cache-control", "x-accel-buffering", "incremental", "server", "via", "age"].into_iter();
     let shown = shown.filter(|name| !recording.header(name).is_empty());

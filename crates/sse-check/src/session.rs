@@ -1,4 +1,4 @@
-//! One look at a stream through all of its addresses at once.
+//! Records a stream through all of its addresses at the same time.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
