@@ -1,5 +1,5 @@
-//! A Tower layer that keeps server-sent events flowing on axum and hyper, and a hub from which
-//! clients resume.
+//! A Tower layer for server-sent events on axum and hyper, and a hub that lets clients resume after
+//! they reconnect.
 //!
 //! Your stream works on your machine. Behind a proxy, its events arrive late, and nginx cuts it
 //! after 60 idle seconds. Your next deployment waits for streams that never end, and clients that
@@ -84,19 +84,20 @@
 //! |---|---|
 //! | [`hub`] | one event for many clients, with resumption |
 //! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | sharing one hub between many processes |
-//! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | events that survive a restart, without a server |
-//! | [`streams`] | closing the streams of a user or session, for example at a log-out |
+//! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | events that survive a restart, without a database server |
+//! | [`streams`] | closing the streams of a user or session, for example when the user logs out |
 //! | [`runs`] | answers that outlive their connection, such as those of language models |
 //! | [`early_head`] | handlers that take longer to answer than a proxy waits |
-//! | [`filter`] | reading, changing or dropping single events of another server's stream |
+//! | [`filter`] | reading, changing or dropping individual events in another server's stream |
 //! | [`testing`] | testing your handlers |
 //! | [`guide`] | whole programs, proxies, operation and troubleshooting |
 //!
 //! # Options
 //!
-//! [`SseLayer`](SseLayer#options) lists the layer's options. A request or a response can set its
-//! own with [`StreamOptions`]. Put only one layer around a route: two don't add up. The inner
-//! layer's options apply, [with a few exceptions](guide::placement#two-layers).
+//! [`SseLayer`](SseLayer#options) lists the layer's options. A request or a response can override
+//! some of them with [`StreamOptions`]. Put only one layer around a route, because the options of
+//! two layers aren't combined. The inner layer's options apply, [with a few
+//! exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
 //!
@@ -111,7 +112,7 @@
 //! | `content-length`, `etag`, `accept-ranges`, digest headers | removed |
 //! | `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding` | removed |
 //!
-//! A `HEAD` request gets the headers of a `GET` whose stream opens.
+//! A `HEAD` request gets the same headers as a `GET` whose stream isn't refused.
 //!
 //! The layer never changes your events. It writes heartbeats only at the start of a line, and its
 //! own events only between yours. It can't write into a compressed body, so put the [compressor
@@ -159,10 +160,11 @@
 //!
 //! # In production
 //!
-//! Start from [this server](guide::serving). It has a deadline, and sets `TCP_NODELAY`, without
-//! which small events arrive late. Answer an `EventSource` with `200`: any other status except a
-//! redirect stops it for good. Before you deploy, go through the [checklist](guide::operating). If
-//! your program doesn't compile, or misbehaves, see [troubleshooting](guide::troubleshooting).
+//! Start from [this server](guide::serving). It has a deadline for the shutdown. It also sets
+//! `TCP_NODELAY`, because small events would otherwise arrive late. Answer an `EventSource` with
+//! `200`: any other status except a redirect stops it for good. Before you deploy, go through the
+//! [checklist](guide::operating). If your program doesn't compile, or misbehaves, see
+//! [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
@@ -174,9 +176,9 @@
 //! - prices, where only the newest counts: [`ticker`]
 //! - metrics for Prometheus, from one process or several: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
-//! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
+//! - a slow model behind a proxy with a short timeout: [`early_head`][early_head_example]
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart)
-//! - the same, where you can cut the network:
+//! - the same, in a program that lets you cut the network:
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs)
 //! - an MCP server whose shutdown waits for calls in progress: [`mcp`](guide::mcp)
 //! - GraphQL subscriptions: [`graphql`](guide::graphql)
@@ -185,11 +187,11 @@
 //! - an upstream that streams: [`proxy`]
 //! - an upstream whose events are counted, redacted and billed: [`gateway`]
 //! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`]
-//! - hundreds of thousands of clients in one process: [`many_clients`]
+//! - tens of thousands of clients in one process: [`many_clients`]
 //!
-//! The repository also has `chat_cluster`, `notifications_cluster` and `runs_cluster`, over Redis;
-//! [`notifications_postgres`], which publishes in transactions; `dashboard`, with live charts; and
-//! for tonic, `tonic_web` and `graceful_tonic`.
+//! The repository has more examples: `chat_cluster`, `notifications_cluster` and `runs_cluster` use
+//! Redis. [`notifications_postgres`] publishes in transactions. `dashboard` has live charts.
+//! `tonic_web` and `graceful_tonic` are for tonic.
 //!
 //! # Features
 //!
@@ -211,12 +213,13 @@
 //! # Compatibility
 //!
 //! - **Rust.** 1.88 or later. `tower-sse-redis`, `tower-sse-postgres`, `tower-sse-sqlite`,
-//!   `tower-sse-broker` and `sse-check` need the same, and always have this crate's version number.
+//!   `tower-sse-broker` and `sse-check` need the same Rust version. They always have this crate's
+//!   version number.
 //! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
 //!   Without the feature, you can use any axum with `http` 1, such as 0.7, and extract the last
 //!   event id as `Option<Extension<LastEventId>>`.
-//! - **hyper and tonic.** Any version with `http` 1. The crate needs neither. gRPC passes
-//!   unchanged.
+//! - **hyper and tonic.** You can use any version with `http` 1. The crate needs neither. gRPC
+//!   passes unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
 //!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
 //! - **Browsers.** The tests drive Chromium. The tests of first visits and of interrupted answers
@@ -229,8 +232,9 @@
 //! # Stability
 //!
 //! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. The
-//! public API has types of other crates below 1.0: futures-core, tokio-util, tower-layer,
-//! tower-service and, with feature `axum`, axum-core. A breaking change there can require one here.
+//! public API exposes types from crates that are still below 1.0: futures-core, tokio-util,
+//! tower-layer, tower-service and, with feature `axum`, axum-core. A breaking change in one of them
+//! can force a breaking change in this crate.
 //!
 //! You can rely on a stream's bytes and their order wherever this documentation describes them.
 //! Frame boundaries, and the texts of log lines and errors, can change in any version. `unsafe` is

@@ -1,4 +1,4 @@
-//! Counters of event streams: [`Stats`], and their values at one moment.
+//! Counters of event streams: [`Stats`] and its snapshots.
 
 use std::fmt::{self, Display, Formatter, Result, Write};
 use std::sync::atomic::AtomicU64;
@@ -16,8 +16,8 @@ use crate::lock::lock;
 /// Pass a `Stats` to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
 /// and its clones. Several layers can share one `Stats`, and clones share its counters.
 ///
-/// Each stream counts its own frames and bytes, and adds them to the shared counters after each 64
-/// KiB, at each heartbeat and when it closes. The counters lag by less than 64 KiB per open stream.
+/// Each stream counts its own frames and bytes. It adds them to the shared counters every 64 KiB,
+/// at each heartbeat, and when it closes. The counters lag by less than 64 KiB per open stream.
 ///
 /// `Display` writes a snapshot as metrics in Prometheus' text format. It does the same for
 /// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a whole
@@ -217,11 +217,11 @@ pub struct StatsSnapshot {
     pub opened: u64,
     /// The number of streams that have closed.
     pub closed: u64,
-    /// The number of streams that have closed for each reason, even if it is zero.
+    /// How many streams have closed for each reason. Reasons with a count of zero are included.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
-    /// The number of [refused](crate::Refusal#what-is-refused) streams. Those that a handler or
-    /// middleware inside the layer refuses with [`Refusal::answer`](crate::Refusal::answer) count
-    /// too.
+    /// The number of [refused](crate::Refusal#what-is-refused) streams. Refusals by
+    /// [runs](crate::runs) don't count. This includes streams that a handler or middleware inside
+    /// the layer refuses with [`Refusal::answer`](crate::Refusal::answer).
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,

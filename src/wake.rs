@@ -1,4 +1,4 @@
-//! Waking very many tasks without holding up the thread.
+//! Wakes a large number of tasks without blocking the thread.
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;

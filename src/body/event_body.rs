@@ -30,13 +30,13 @@ pin_project! {
     /// [`new`](Self::new) doesn't.
     ///
     /// - No event waits for later ones: a frame ends when no further event is ready, or when it's
-    ///   full, at 4 KiB, or at 16 KiB while the client keeps up.
-    /// - An event is never split, so a frame with a large event is larger. An
+    ///   full. It's full at about 4 KiB, or at about 16 KiB while the client keeps up.
+    /// - An event is never split, so a frame that contains a large event can exceed these sizes. An
     ///   [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
     /// - If an item is an `Err` or fails to serialise, or if the stream panics, the body first
-    ///   returns all earlier events. Then it fails or panics. Before the failure, the layer
-    ///   [waits](crate::guide::errors#timing) until the server can have written them. Before a
-    ///   panic, it doesn't.
+    ///   returns all earlier events. Then it fails or panics. Before the body fails, the layer
+    ///   [waits](crate::guide::errors#timing) to give the server time to write these events. Before
+    ///   a panic, it doesn't.
     /// - The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {
         #[pin]

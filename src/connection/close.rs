@@ -21,11 +21,12 @@ pub enum CloseReason {
     Expired,
     /// The source panicked, or a panic in other code dropped the stream.
     Panicked,
-    /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. A
-    /// cancelled source fails with a cancelled task's [`JoinError`](tokio::task::JoinError), or an
-    /// error for which [`cancellation_if`](crate::SseLayer::cancellation_if) returns `true`.
+    /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. A source
+    /// counts as cancelled if it fails with a cancelled task's
+    /// [`JoinError`](tokio::task::JoinError), or with an error for which
+    /// [`cancellation_if`](crate::SseLayer::cancellation_if) returns `true`.
     Cancelled,
-    /// The program [closed](crate::streams) the stream, or cancelled the token of
+    /// The program [closed](crate::streams) the stream, or cancelled the token that it passed to
     /// [`end_when`](crate::StreamOptions::end_when).
     Revoked,
 }
@@ -91,7 +92,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// The report of a closed stream, as passed to [`SseLayer::on_close`](crate::SseLayer::on_close).
+/// The report on a closed stream, as passed to [`SseLayer::on_close`](crate::SseLayer::on_close).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseReport {
@@ -112,8 +113,9 @@ pub struct CloseReport {
     /// [`SseLayer::timings`](crate::SseLayer::timings), or if the stream closed before its head.
     pub time_to_head: Option<Duration>,
     /// The time from the request until the server got the first byte of the source's first event.
-    /// The layer's own events don't count. In a content coding, any first byte counts. `None`
-    /// without [`SseLayer::timings`](crate::SseLayer::timings), or if there was no event.
+    /// The layer's own events don't count. If the body has a content coding, the first byte of the
+    /// body counts instead. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if
+    /// there was no event.
     pub time_to_first_event: Option<Duration>,
 }
 

@@ -12,9 +12,9 @@ use crate::callback::without_panic;
 ///
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts the signal into the
 /// request's extensions. Services that return a [bare
-/// stream](crate::SseLayer#services-that-return-a-bare-stream) always get it. With feature `axum`,
-/// it's also an extractor. Inside a [`RunLayer`](crate::runs::RunLayer), the signal of a request
-/// with a key fires when the run is over, not when the client disconnects.
+/// stream](crate::SseLayer#services-that-return-a-bare-stream) always get it. With the `axum`
+/// feature, it's also an extractor. Inside a [`RunLayer`](crate::runs::RunLayer), if the request
+/// has a key, the signal fires when the run is over, not when the client disconnects.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -41,7 +41,8 @@ use crate::callback::without_panic;
 /// # When it fires
 ///
 /// - For an event stream: when the stream closes, with the reason of its [`CloseReport`].
-/// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): with [`Ended`].
+/// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): when it's
+///   refused, with [`Ended`].
 /// - For any other body: when the body is over, with [`Ended`], [`Failed`], [`Panicked`] or
 ///   [`Disconnected`]. A server may drop a body after the last byte that `content-length` allows.
 ///   That's [`Disconnected`], unless [`is_end_stream`](http_body::Body::is_end_stream) returned

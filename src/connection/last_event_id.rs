@@ -7,9 +7,10 @@ use crate::event::{EventId, one_line_text};
 
 /// The id of the last event that a client received, sent as `Last-Event-ID` when it reconnects.
 ///
-/// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum`,
-/// it's also an extractor, with or without the layer, and never rejects a request. On a client's
-/// first connection, `Option<LastEventId>` is `None`, and `LastEventId` [is empty](Self::is_empty).
+/// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With the `axum` feature,
+/// it's also an extractor, which works without the layer too. It never rejects a request. If the
+/// client sends no id, `Option<LastEventId>` is `None`, and `LastEventId` [is
+/// empty](Self::is_empty).
 ///
 /// ```
 /// # use http::Request;

@@ -60,7 +60,7 @@ impl Decoder {
 
     /// Limits the size of an event to `bytes`, by default 1 MiB. Line ends and comments count, but
     /// not the empty line at the end. A `retry` line between events has the same limit. Comments
-    /// between events have none.
+    /// between events aren't limited.
     ///
     /// # Panics
     ///

@@ -22,9 +22,10 @@ pub struct EventRef<'a> {
 
 impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it. If this line is a
-    /// CRLF that is split between two chunks of the stream, the bytes end with its CR. The copies
-    /// of [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF, but
-    /// not if the line before ends in CR alone. Otherwise, the chunks make no difference.
+    /// CRLF that is split between two chunks of the stream, the bytes end with its CR.
+    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF to their
+    /// copies. They don't add it if the event's last line ends in a lone CR. Apart from this, it
+    /// doesn't matter how the stream was split into chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -51,7 +52,7 @@ impl<'a> EventRef<'a> {
         }
     }
 
-    /// Returns the bytes of the [data](Self::data). Data of one line isn't copied.
+    /// Returns the bytes of the [data](Self::data). Single-line data isn't copied.
     #[must_use]
     #[inline]
     pub fn data_bytes(&self) -> Cow<'a, [u8]> {
@@ -82,8 +83,8 @@ impl<'a> EventRef<'a> {
     }
 
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds. A
-    /// `retry` line before the event's other fields is not a part of it, but a
-    /// [`Piece::Between`](super::Piece::Between).
+    /// `retry` line before the event's other fields doesn't belong to the event. The splitter
+    /// returns it as a [`Piece::Between`](super::Piece::Between).
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.spans.retry.of(self.raw).map(reconnection_time)
@@ -99,7 +100,8 @@ impl<'a> EventRef<'a> {
         })
     }
 
-    /// Returns whether the event is complete. It isn't if the stream ended before its empty line.
+    /// Returns whether the event is complete. It's incomplete if the stream ended before the
+    /// event's empty line.
     #[must_use]
     pub const fn is_terminated(&self) -> bool {
         self.spans.empty_line > 0
@@ -123,7 +125,7 @@ impl<'a> EventRef<'a> {
     /// [`to_encoded`](Self::to_encoded).
     ///
     /// The new `data` lines take the place of the first old one. If there is none, they follow the
-    /// last line. Their line end (LF, CR or CRLF) is that of the line that they replace or follow.
+    /// last line. They use the line end (LF, CR or CRLF) of the line that they replace or follow.
     ///
     /// ```
     /// use tower_sse::decode::{EventSplitter, Piece};

@@ -43,14 +43,15 @@ pin_project! {
     ///   [`EventTooLarge`](super::EventTooLarge).
     /// - When the stream ends, it drops the body. From then on, it returns `None`.
     ///
-    /// The stream doesn't reconnect. Your program can, with [`last_event_id`](Self::last_event_id)
-    /// and [`retry`](Self::retry), as the example
-    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) does. In memory,
-    /// the stream keeps one frame of the body, and what its [decoder](Decoder#memory) keeps.
+    /// The stream doesn't reconnect. To reconnect, use [`last_event_id`](Self::last_event_id) and
+    /// [`retry`](Self::retry), as the example
+    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) does. The stream
+    /// keeps one frame of the body in memory, plus what its [decoder](Decoder#memory) keeps.
     ///
     /// # Cancel safety
     ///
-    /// Dropping a future that waits for a message, such as `StreamExt::next`'s, loses no message.
+    /// You can drop a future that waits for a message, such as the one from `StreamExt::next`,
+    /// without losing a message.
     #[must_use = "streams do nothing unless polled"]
     pub struct MessageStream<B>
     where
@@ -110,16 +111,16 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Sets the initial last event id: the `Last-Event-ID` that your program sent to the upstream.
-    /// Until the body sends an id, every message has this one, and
+    /// Until the body sends an id, every message has the initial id, and
     /// [`last_event_id`](Self::last_event_id) returns it.
     pub fn after(mut self, last_event_id: impl AsRef<str>) -> Self {
         self.decoder.start_after(last_event_id.as_ref());
         self
     }
 
-    /// Limits how long the stream waits for the body's next bytes. Then it returns an error whose
-    /// [kind](std::io::Error::kind) is [`TimedOut`](std::io::ErrorKind::TimedOut), and ends.
-    /// There's no limit by default.
+    /// Limits how long the stream waits for the body's next bytes. When the limit is reached, the
+    /// stream returns an error whose [kind](std::io::Error::kind) is
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. There's no limit by default.
     ///
     /// Heartbeats and other comments are bytes too, so choose a limit of several heartbeat
     /// intervals. The wait begins only when you poll, so a slow reader doesn't fail.

@@ -12,8 +12,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Splits an event stream into events and the bytes between them.
 ///
-/// A splitter accepts chunks of any size. Its [pieces](Piece) together are the stream, byte for
-/// byte. A [`Decoder`](super::Decoder) returns messages instead.
+/// A splitter accepts chunks of any size. Concatenated, its [pieces](Piece) give you the stream
+/// back, byte for byte. A [`Decoder`](super::Decoder) returns messages instead.
 ///
 /// ```
 /// use tower_sse::decode::{EventSplitter, Piece};
@@ -60,8 +60,8 @@ pub enum Piece<'a> {
     Between(&'a [u8]),
     /// A comment line between events, or a part of one. Only the last part contains the line end.
     Comment(&'a [u8]),
-    /// A part of an [oversized](EventSplitter::max_event_size) event or `retry` line, if the
-    /// program calls [`EventSplitter::next`] again after [`EventTooLarge`].
+    /// A part of an [oversized](EventSplitter::max_event_size) event or `retry` line. You get such
+    /// pieces if you call [`EventSplitter::next`] again after [`EventTooLarge`].
     Oversized(&'a [u8]),
 }
 

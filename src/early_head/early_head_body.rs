@@ -15,7 +15,8 @@ use crate::{coop::CoopBudget, event::Encoded, headers};
 
 pin_project! {
     /// The body of an [`EarlyHeadService`](super::EarlyHeadService)'s responses. After an early
-    /// head, it polls the inner service's call, and then its answer. Dropping it drops both.
+    /// head, it polls the inner service's call, and then the body of the response. Dropping it
+    /// drops both.
     pub struct EarlyHeadBody<F, B> {
         #[pin]
         kind: Kind<F, B>,

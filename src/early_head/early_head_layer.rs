@@ -38,12 +38,12 @@ impl EarlyHeadLayer {
     ///
     /// The time must be shorter than the shortest timeout of your proxies, and so must the
     /// [heartbeat](crate::SseLayer::heartbeat). A value of 10 seconds works with the default
-    /// timeouts of nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100 seconds). An error
-    /// before then keeps its own status.
+    /// timeouts of nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100 to 120 seconds). An
+    /// error response that comes before `after` has passed keeps its own status.
     ///
     /// # Panics
     ///
-    /// The future of the response panics if it is polled outside of a tokio runtime with timers.
+    /// The response future panics if it's polled outside of a tokio runtime with timers enabled.
     #[must_use]
     pub fn new(after: Duration) -> Self {
         Self { options: Arc::new(EarlyHeadOptions { after, when: None, late_event: None }) }
@@ -52,10 +52,10 @@ impl EarlyHeadLayer {
     /// Sets which requests can get an early head. By default, these are `GET` requests whose
     /// `Accept` names `text/event-stream`.
     ///
-    /// `when` replaces the default. Return `false` unless the client expects an event stream: it
-    /// receives one, even if the service answers with JSON later. If only the request's body shows
-    /// what the client expects, call [`answer`](Self::answer) in the handler. If `when` panics, the
-    /// request passes, as does any `HEAD`.
+    /// `when` replaces the default. Return `true` only if the client expects an event stream. It
+    /// then gets one, even if the service later answers with JSON. If only the request's body shows
+    /// what the client expects, call [`answer`](Self::answer) in the handler. A request gets no
+    /// early head if `when` panics, or if the method is `HEAD`.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -72,14 +72,15 @@ impl EarlyHeadLayer {
         self
     }
 
-    /// Turns a late answer that is not an event stream into the last event of the stream. By default,
-    /// the body fails with a [`LateResponse`](super::LateResponse).
+    /// Turns a late answer that is not a `2xx` event stream into the last event of the stream. By
+    /// default, the body fails with a [`LateResponse`](super::LateResponse).
     ///
-    /// After the event, the stream ends cleanly. The body fails if `to_event` returns `None` or
-    /// panics. It also fails, and `to_event` isn't called, if the answer has more than 64 KiB or a
-    /// content coding, or if the service returns an error.
+    /// After the event, the stream ends cleanly. The body fails if `to_event` panics, or returns
+    /// `None` or an event with neither data nor a name. It also fails, and `to_event` isn't called,
+    /// if the answer has more than 64 KiB or a content coding, or if the service returns an error.
     ///
-    /// An `EventSource` reconnects afterwards: name the event, and let the page call `close()`.
+    /// An `EventSource` reconnects afterwards. To prevent this, give the event a name, and have the
+    /// page call `close()` when it arrives.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -105,7 +106,7 @@ impl EarlyHeadLayer {
     /// expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this layer.
     ///
     /// `answer` doesn't see the request, so it can't stop an `EventSource` that gets a late `204`
-    /// or `4xx`. A run that `call` starts goes on if the stream is refused.
+    /// or `4xx`. If the stream is refused, a run that `call` has started still continues.
     ///
     /// # Cancel safety
     ///

@@ -10,7 +10,7 @@ use crate::{BoxError, event::Event, signals::Interrupted};
 /// Turns a late response into the last event of its stream.
 pub(super) type LateEvent = Arc<dyn Fn(&Response<Bytes>) -> Option<Event> + Send + Sync>;
 
-/// The error of a stream whose service gave a late answer that isn't an event stream.
+/// The error with which a stream fails if the layer can't pass on the service's late answer.
 ///
 /// [`on_error`](crate::SseLayer::on_error) can turn it into an event:
 ///
@@ -32,8 +32,8 @@ impl LateResponse {
         Box::new(Self { response })
     }
 
-    /// Returns the response. Its body is empty if it had more than 64 KiB, and its extensions are
-    /// empty.
+    /// Returns the response. If the body had more than 64 KiB, it's left empty. The extensions are
+    /// always empty.
     #[must_use]
     pub const fn response(&self) -> &Response<Bytes> {
         &self.response
@@ -63,20 +63,20 @@ impl Error for LateResponse {
     }
 }
 
-/// Turns a late error into the event for which OpenAI's SDKs raise their `APIError`: its data is
-/// `{"error": …}`. Give it to [`late_event`](super::EarlyHeadLayer::late_event).
+/// Turns a late error into an event that makes OpenAI's SDKs raise their `APIError`. Its data is
+/// `{"error": …}`. Pass this function to [`late_event`](super::EarlyHeadLayer::late_event).
 ///
-/// The error's field `status` has the status. An `error` in the response's JSON keeps its other
-/// fields. Returns `None` if the response is a success.
+/// The error's `status` field contains the response's status code. If the response's JSON has an
+/// `error` object, its other fields are kept. Returns `None` if the response is a success.
 #[must_use]
 #[cfg(feature = "json")]
 pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
     Some(Event::new().data(json!({ "error": error_of(late)? }).to_string()))
 }
 
-/// Turns a late error into the event for which Anthropic's SDKs raise their `APIStatusError` or
-/// `APIError`: its name is `error`, and its data `{"type": "error", "error": …}`. Otherwise like
-/// [`openai_error`].
+/// Turns a late error into an event that makes Anthropic's SDKs raise their `APIStatusError` or
+/// `APIError`. The event's name is `error`, and its data is `{"type": "error", "error": …}`.
+/// Otherwise like [`openai_error`].
 #[must_use]
 #[cfg(feature = "json")]
 pub fn anthropic_error(late: &Response<Bytes>) -> Option<Event> {

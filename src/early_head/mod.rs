@@ -1,8 +1,8 @@
-//! Answering before the service does: [`EarlyHeadLayer`] sends the response head of a slow call,
-//! and its answer follows.
+//! Answering before the service does: If a handler is slow, [`EarlyHeadLayer`] sends the response
+//! head, and the handler's answer follows.
 //!
-//! Your handler waits for a model or a queue, and nginx cuts the request after 60 seconds.
-//! Heartbeats don't help, because they begin after the response head, and the handler hasn't
+//! Your handler waits for a model or a queue, and nginx times out after 60 seconds and answers with
+//! `504`. Heartbeats don't help, because they begin after the response head, and the handler hasn't
 //! returned one yet. An `EventSource` that gets the proxy's `504` stops for good.
 //!
 //! This layer waits for the handler up to a limit, and then sends the head itself: `200` and
@@ -46,8 +46,9 @@
 //! # Which requests
 //!
 //! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. For a
-//! `POST`, headers don't tell: OpenAI's clients send the same ones with `"stream": true` and
-//! `"stream": false`. So decide about a `POST` in the handler, which has read the body:
+//! `POST`, the headers don't show what the client expects: OpenAI's clients send the same ones with
+//! `"stream": true` and `"stream": false`. So for a `POST`, decide in the handler, which has read
+//! the body:
 //!
 //! ```
 //! use std::time::Duration;
@@ -81,68 +82,74 @@
 //! | late answer | the client receives |
 //! |---|---|
 //! | an event stream with a `2xx` status and without a content coding | its bytes, as they arrive |
-//! | another response, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end; or a failed body, if it returns `None`, or the answer has more than 64 KiB or a content coding |
+//! | another response, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end. The body fails instead if the closure returns `None`, or if the answer has more than 64 KiB or a content coding. |
 //! | another response, without `late_event` | a failed body |
 //! | an error of the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
-//! Clients don't take a failed body for a whole one: reading the body of a `fetch` rejects, curl
-//! exits with 18 over HTTP/1.1, and an `EventSource` reconnects, so your handler runs again. A
-//! `204` or `4xx` in time would have stopped the `EventSource`. If it comes late, and no event of
-//! yours takes its place, the layer sends the `EventSource` the event `interrupted`, and answers
-//! its next request with `204`. With `late_event`, or after [`EarlyHeadLayer::answer`], give the
-//! event a name, and let the page call `close()`. The terminator doesn't follow the event of an
-//! error.
+//! Clients notice that a failed body is incomplete. With `fetch`, reading the body rejects. curl
+//! exits with 18 over HTTP/1.1. An `EventSource` reconnects, so your handler runs again. A `204` or
+//! `4xx` in time would have stopped the `EventSource`. If such an answer comes late, and
+//! `late_event` doesn't replace it, the `EventSource` gets an event with the id `interrupted`: that
+//! of `on_error`, or one named `interrupted`. The layer then answers the client's next request with
+//! `204`. With `late_event`, or after [`EarlyHeadLayer::answer`], give the event a name, and have
+//! the page call `close()` when it arrives. After the event of a late error, `SseLayer` sends no
+//! [`terminator`](crate::SseLayer::terminator).
 //!
-//! If another response fails the body, the error is a [`LateResponse`], which
-//! [`on_error`](crate::SseLayer::on_error) can turn into an event. For OpenAI's and Anthropic's
-//! SDKs, give `openai_error` or `anthropic_error` (feature `json`) to `late_event`, and the SDK
-//! throws the error. Its status is in the body, so the SDK's own retries don't see it.
+//! If a late response is neither passed on nor turned into an event, the body fails with a
+//! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn it into an event. For
+//! OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
+//! `late_event`. The SDK then throws the error. The SDK finds the status only in the event, so it
+//! doesn't retry by itself.
 //!
-//! Over HTTP/1.0, a failed body looks like a clean end. nginx up to 1.29.6 speaks it to its
-//! upstream by default, so set `proxy_http_version 1.1`.
+//! Over HTTP/1.0, a failed body looks like a clean end. By default, nginx up to 1.29.6 uses
+//! HTTP/1.0 for its upstreams, so set `proxy_http_version 1.1`.
 //!
 //! # What is lost
 //!
 //! A late answer loses its status, its headers and its cookies. Headers that every response needs,
-//! such as those of CORS, must come from a layer outside of this one. The answer's
-//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`, which belong
-//! to the stream's first bytes, and `drain` if the shutdown has begun. Subjects that the handler
-//! adds late count for closes, but a limit can no longer refuse the stream. If a hub's topic has
-//! ended, a late answer can't say so with a `204`: the `EventSource` comes back once more.
+//! such as CORS headers, must come from a layer outside of this one. The answer's
+//! [`StreamOptions`](crate::StreamOptions) still apply, with two exceptions. `retry` and `padding`
+//! don't, because they belong to the stream's first bytes. `drain` doesn't if the shutdown has
+//! begun. If the handler adds subjects late, closing a subject still closes the stream. But a limit
+//! can no longer refuse it. If a hub's topic has ended, a late answer can't say so with a `204`:
+//! the `EventSource` comes back once more.
 //!
-//! After the head, the call runs in the body, and no longer within middleware outside of this
-//! layer. So put layers that set task-locals or tracing spans for the handler inside of this one.
+//! After the head, the call runs inside the body, so middleware outside of this layer no longer
+//! wraps it. So put layers that set task-locals or tracing spans for the handler inside of this
+//! one.
 //!
 //! # The first byte
 //!
-//! Cloudflare holds a head back until a byte of the body follows, so one follows at once: the
-//! [`retry`](crate::SseLayer::retry) line or the [padding](crate::SseLayer::padding) if the stream
-//! starts with one, and otherwise the layer's heartbeat. For `@google/genai`, set a heartbeat that
-//! is an [event](crate::Heartbeat::event), because it [loses the event behind a
+//! Cloudflare holds a head back until a byte of the body follows, so `SseLayer` sends something at
+//! once. If the stream starts with a [`retry`](crate::SseLayer::retry) line or
+//! [padding](crate::SseLayer::padding), it sends that. Otherwise, it sends its heartbeat, or an
+//! empty comment if heartbeats are off. For `@google/genai`, set a heartbeat that is an
+//! [event](crate::Heartbeat::event), because this client [loses the event after a
 //! comment](crate::guide::upstreams#the-request).
 //!
 //! # With other layers
 //!
-//! In axum, a layer that is added later is outside. Put this layer directly inside of
+//! In axum, the layer that you add last is the outermost. Put this layer directly inside of
 //! [`SseLayer`](crate::SseLayer). In the other order, nothing sends the first byte or heartbeats.
 //!
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside. If one of them
 //!   answers with `401` or `429`, the client gets this status. Change a session before the early
 //!   head: its cookie can't be set afterwards.
-//! - **Runs** go inside. A client that joins a run whose call hasn't answered gets its early head too.
-//!   The run layer sees the real status, so a call that fails starts no run.
+//! - **Runs** go inside. If a client joins a run whose call hasn't answered yet, that client gets
+//!   an early head too. The run layer sees the real status, so a call that fails starts no run.
 //! - **Timeouts and concurrency limits** go inside, where a timeout becomes a late answer. Outside,
 //!   they no longer apply after the head.
 //! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head) outside
 //!   of this layer holds the early head back.
-//! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If the
-//!   limit is reached, the client is refused then, and the call is dropped.
-//! - **[`shutdown`](crate::SseLayer::shutdown)** treats the waiting stream as any other: a `GET`
-//!   ends at once, and its handler is dropped. Requests by other methods have 30 seconds to finish.
-//! - **[`require_accept`](crate::SseLayer::require_accept)** answers a client that doesn't accept
-//!   event streams with `406` instead of the early head. By default, such requests get no early
-//!   head. If you set `when` or call `answer`, leave them out yourself.
+//! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If
+//!   the limit has been reached by that time, the client is refused and the call is dropped.
+//! - **[`shutdown`](crate::SseLayer::shutdown)** treats the waiting stream like any other: by
+//!   default, a `GET` ends at once, and its handler is dropped. Requests with other methods have 30
+//!   seconds to finish.
+//! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
+//!   if the client doesn't accept event streams. By default, such requests get no early head. If
+//!   you set `when` or call `answer`, you must exclude such requests yourself.
 
 mod early_head_body;
 mod early_head_future;

@@ -255,7 +255,7 @@ impl<'frame> Lines<'frame> {
 pub struct Encoded(Bytes);
 
 impl Encoded {
-    /// Encodes an item of a stream of events. For an [`Event`], `Encoded::from(event)` cannot fail.
+    /// Encodes one item of an event stream. For an [`Event`], `Encoded::from(event)` cannot fail.
     ///
     /// # Errors
     ///

@@ -24,8 +24,9 @@ use crate::error::Sealed;
 /// );
 /// ```
 ///
-/// Text converts into an event with this data: a `String` is moved, and a `&str` copied.
-/// [`from_static`](Self::from_static) copies nothing. Events are equal if their encoded bytes are.
+/// Text converts into an event that has the text as its data. A `String` is moved, and a `&str` is
+/// copied. [`from_static`](Self::from_static) copies nothing. Events are equal if their encoded
+/// bytes are.
 ///
 /// # How clients treat an event
 ///
@@ -57,7 +58,7 @@ impl Event {
         Self { data: None, name: None, id: None, rare: None }
     }
 
-    /// Creates an event whose data is a literal, which is not copied. It can be a `const`.
+    /// Creates an event whose data is a literal, which is not copied. The event can be a `const`.
     pub const fn from_static(data: &'static str) -> Self {
         Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }
@@ -87,7 +88,7 @@ impl Event {
     }
 
     /// Sets the `id` field. When a client reconnects, its `Last-Event-ID` header has the last id
-    /// that it received. An empty id clears it.
+    /// that it received. An empty id clears the client's last event id.
     ///
     /// To send an id without an event for the page, add empty data and a name that the page doesn't
     /// listen for. Some clients, such as Firefox, ignore an id without data.
@@ -135,14 +136,16 @@ impl Event {
     /// this time until it receives another one. To start every stream with a `retry` field, use
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
-    /// The time is written in whole milliseconds, rounded down. Node's clients reconnect at once if
-    /// it exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
+    /// The time is written in whole milliseconds, rounded down. Clients in Node.js reconnect at
+    /// once if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
         self
     }
 
-    /// Sets a comment, which clients ignore. Any text is safe: each line becomes a comment line.
+    /// Sets a comment, which clients ignore, [with one
+    /// exception](crate::guide::upstreams#the-request). Any text is safe: each line becomes a
+    /// comment line.
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.rare_fields().comment = Some(text.into());
         self
@@ -283,7 +286,8 @@ macro_rules! integer_ids {
 
 integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
-/// The name of an event, by which page code listens for it. An empty name means `message`.
+/// The name of an event. Page code listens for the event by this name. An empty name means
+/// `message`.
 ///
 /// A name can't contain a line feed, a carriage return or U+0000, so text received at run time
 /// can't forge other fields.

@@ -24,7 +24,7 @@ use crate::error::Sealed;
 /// # Ok::<_, serde_json::Error>(())
 /// ```
 ///
-/// A value that fails to serialise has the effect of an `Err` in the stream: see
+/// A value that fails to serialise is handled like an `Err` in the stream: see
 /// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of the value is sent. Each thread
 /// that serialises such events keeps a buffer of up to 64 KiB.
 #[derive(Clone, Debug)]

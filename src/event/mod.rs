@@ -1,8 +1,8 @@
 //! Encoding: events, their ids and names, and their bytes on the wire.
 //!
-//! Your program sends [`Event`]s. You need the other names where you write a bound, or encode an
-//! event yourself. [`decode`](crate::decode) is the other direction. The [HTML standard, section
-//! "Server-sent events"][html] defines the format.
+//! Your program sends [`Event`]s. You need this module's items if you write a trait bound, name an
+//! error type, or encode an event yourself. [`decode`](crate::decode) reads event streams. The
+//! [HTML standard, section "Server-sent events"][html] defines the format.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 

@@ -12,9 +12,9 @@ use super::{EventFilter, FilterPipe, pipe::FilterGuard};
 use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, layer::SseBody};
 
 pin_project! {
-    /// The body of an event stream that passes through a filter, as a
-    /// [`FilterLayer`](super::FilterLayer) makes it. To filter without the layer, wrap the body of
-    /// an event stream, such as another server's response:
+    /// The filtered body of an event stream. A [`FilterLayer`](super::FilterLayer) returns such
+    /// bodies. To filter without the layer, wrap the body of an event stream, such as another
+    /// server's response:
     ///
     /// ```
     /// use http::Response;
@@ -29,9 +29,9 @@ pin_project! {
     /// let response = upstream.map(|body| FilterBody::new(body, filter));
     /// ```
     ///
-    /// Wrap only bodies without a content coding. If the filter changes the stream, remove the same
-    /// [headers](super::FilterLayer#headers) as the layer. Trailers are dropped if the filter ends
-    /// the stream.
+    /// Wrap only bodies without a content coding. If the filter changes the stream, remove the
+    /// [headers](super::FilterLayer#headers) that the layer would remove. Trailers are dropped if
+    /// the filter ends the stream.
     pub struct FilterBody<F: EventFilter, B> {
         #[pin]
         kind: Kind<F, B>,
@@ -47,7 +47,7 @@ pin_project! {
 }
 
 impl<F: EventFilter, B> FilterBody<F, B> {
-    /// Passes `body` through `filter`. The filtered body fails at an event larger than 1 MiB.
+    /// Passes `body` through `filter`. The filtered body fails if an event is larger than 1 MiB.
     pub fn new(body: B, filter: F) -> Self {
         Self::filtered(Filtered::new(
             FilterPipe::with_guard(FilterGuard::new(filter, true)),

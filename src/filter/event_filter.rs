@@ -27,24 +27,25 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// }
 /// ```
 ///
-/// The methods run on a task of the server, so they must not block. A panic in
-/// [`event`](Self::event) or [`source_end`](Self::source_end) propagates, and a body that is polled
-/// again fails.
+/// The methods run in asynchronous tasks, so they must not block. A panic in [`event`](Self::event)
+/// or [`source_end`](Self::source_end) propagates. If the body is polled again after the panic, it
+/// fails.
 pub trait EventFilter {
-    /// Decides what happens to an event. Called once for each event, in order, as soon as its last
-    /// byte has been received, but not for [too large](super::FilterLayer::max_event_size) events.
-    /// If the source ends mid-event without an error, the filter also gets that event, which is not
-    /// [terminated](EventRef::is_terminated).
+    /// Decides what happens to an event. Called once for each event, in order, as soon as the
+    /// event's last byte has been received. It isn't called for events that are [too
+    /// large](super::FilterLayer::max_event_size). If the source ends mid-event without an error,
+    /// the filter also gets that event, which is not [terminated](EventRef::is_terminated).
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
-    /// Decides how the client's stream ends. Called when the source ends, unless the stream has
-    /// already ended, by an earlier verdict or at an event that was [too
-    /// large](super::FilterLayer::pass_oversized).
+    /// Decides how the client's stream ends. Called when the source ends. It isn't called if an
+    /// earlier verdict or an event that was [too large](super::FilterLayer::pass_oversized) has
+    /// already ended the stream.
     ///
-    /// Events in the verdict are sent before the stream ends or fails. An incomplete last event
-    /// that has passed follows them, unless the verdict fails the stream or rejects the response.
-    /// If the source ended inside an event that was too large, the events in the verdict are
-    /// dropped. Then, depending on the verdict, the client receives:
+    /// Events in the verdict are sent before the stream ends or fails. If the last event is
+    /// incomplete and the filter passed it, it's sent after them. It isn't sent if the verdict
+    /// fails the stream or rejects the response. If the source ended inside an event that was too
+    /// large, the events in the verdict are dropped. Then, depending on the verdict, the client
+    /// receives:
     ///
     /// - `Pass`, `Insert`: a clean end, or the source's error
     /// - `Drop`, `Replace`, `End`: a clean end
@@ -57,8 +58,8 @@ pub trait EventFilter {
         Verdict::Pass
     }
 
-    /// Receives the report when the stream has ended, exactly once, whatever happens. Then the
-    /// filter is dropped. A panic in this method is caught.
+    /// Receives the stream's report. Called exactly once, when the stream has ended for any reason.
+    /// Then the filter is dropped. A panic in this method is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -92,8 +93,9 @@ pub enum SourceEnd<'a> {
 
 /// A filter's decision about an event, or about the end of the source.
 ///
-/// To send several events in one verdict, collect them into an [`Encoded`]. To send events after an
-/// event, put both into the replacement: `[event.to_encoded(), usage].into_iter().collect()`.
+/// To send several events in one verdict, collect them into an [`Encoded`]. To send more events
+/// after an event, put the event and the new ones into the replacement: `[event.to_encoded(),
+/// usage].into_iter().collect()`.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use]
@@ -110,7 +112,7 @@ pub enum Verdict {
     /// source is dropped.
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent. An outer
-    /// [`SseLayer`](crate::SseLayer) delays the failure until the server can [write earlier
+    /// [`SseLayer`](crate::SseLayer) delays the failure to give the server time to [write earlier
     /// bytes](crate::guide::errors#timing).
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
@@ -130,15 +132,17 @@ pub enum FilterOutcome {
     MidEvent,
     /// The source failed. [`EventFilter::source_end`] may have turned the error into a clean end.
     Failed,
-    /// The filter ended or rejected the stream, for example at a forbidden word. If the source had
-    /// already ended mid-event or failed, the outcome is `MidEvent` or `Failed` instead.
+    /// The filter ended or rejected the stream, for example because of a forbidden word. If the
+    /// source had already ended mid-event or failed, the outcome is `MidEvent` or `Failed` instead.
     Stopped,
-    /// The filter failed the stream with [`Verdict::Fail`], with the same exception as `Stopped`.
+    /// The filter failed the stream with [`Verdict::Fail`]. If the source had already ended
+    /// mid-event or failed, the outcome is `MidEvent` or `Failed` instead.
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
-    /// The response's body or future was dropped before the end of the stream: the client
-    /// disconnected, the server or an outer layer ended the stream, or the reader has read enough.
+    /// The response's body or future was dropped before the end of the stream. The client
+    /// disconnected, the server or an outer layer ended the stream, or the code that read the body
+    /// stopped early.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
@@ -152,7 +156,7 @@ pub enum FilterOutcome {
 }
 
 impl FilterOutcome {
-    /// Returns the name of the variant in snake case, for logs and for the labels of metrics.
+    /// Returns the name of the variant in snake case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -171,7 +175,7 @@ impl FilterOutcome {
     }
 }
 
-/// The report of a filtered stream that has ended.
+/// The report on a filtered stream that has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FilterEnd {
@@ -179,7 +183,8 @@ pub struct FilterEnd {
     pub outcome: FilterOutcome,
     /// The number of events that the filter saw.
     pub events: u64,
-    /// The number of [too large](super::FilterLayer::pass_oversized) events that passed unseen.
+    /// The number of events that were [too large](super::FilterLayer::pass_oversized), and so
+    /// passed without the filter seeing them.
     pub oversized: u64,
     /// The number of bytes that the source sent.
     pub bytes_received: u64,
@@ -190,7 +195,8 @@ pub struct FilterEnd {
     pub age: Duration,
 }
 
-/// Creates a filter from a closure that decides about each event. The [module](super) has examples.
+/// Creates a filter from a closure that decides what happens to each event. The [module](super) has
+/// examples.
 pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> impl EventFilter {
     FromFn { decide }
 }

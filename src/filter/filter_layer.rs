@@ -110,12 +110,12 @@ impl<M> FilterLayer<M> {
         self
     }
 
-    /// Lets an event pass even if the filter rejects it, once the head of the response has been
-    /// sent. By default, such a rejection fails the body.
+    /// Once the head of the response has been sent, lets an event pass even if the filter rejects
+    /// it. By default, such a rejection fails the body.
     ///
-    /// Use it if the filter rejects an upstream's error events to answer with an error status, as
-    /// in the example of [`hold_head`](Self::hold_head). Don't use it if the filter rejects events
-    /// to block them: they could reach the client.
+    /// Use it if your filter rejects an upstream's error events only to give the client an error
+    /// status, as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter
+    /// rejects events to block them: they could reach the client.
     pub const fn pass_rejected(mut self, passes: bool) -> Self {
         self.options.pass_rejected = passes;
         self
@@ -125,10 +125,10 @@ impl<M> FilterLayer<M> {
     /// filter can [reject](super::Verdict::Reject) the response. This way, an upstream's error in
     /// its first event can become an error status, and an outer layer can retry the request.
     ///
-    /// If the stream ends or fails without an event for the client, the head is sent then, unless
-    /// the filter rejects the response. It's also sent after 16 KiB of comments and other lines
-    /// between events, or once `limit` has passed. No heartbeat can be sent before the head, so
-    /// choose a limit of a few seconds.
+    /// If the stream ends or fails without an event for the client, the head is sent at that point,
+    /// unless the filter rejects the response. It's also sent after 16 KiB of comments and other
+    /// lines between events, or once `limit` has passed. No heartbeat can be sent before the head,
+    /// so choose a limit of a few seconds.
     ///
     /// ```
     /// use std::time::Duration;
@@ -152,7 +152,7 @@ impl<M> FilterLayer<M> {
     ///
     /// # Panics
     ///
-    /// The future of the response panics if it is polled outside of a tokio runtime with timers.
+    /// The response future panics if it's polled outside of a tokio runtime with timers enabled.
     pub const fn hold_head(mut self, limit: Duration) -> Self {
         self.options.hold_head = Some(limit);
         self

@@ -62,8 +62,8 @@
 //! });
 //! ```
 //!
-//! [This program](crate::guide::upstreams#a-secret-that-is-split-over-tokens) also redacts a secret
-//! that is split over several events, as in the text of a language model.
+//! To redact a secret that is split across several events, which is common in a language model's
+//! output, use a [message stream](crate::guide::upstreams#a-secret-that-is-split-over-tokens).
 //!
 //! Insert an event before `[DONE]`:
 //!
@@ -95,10 +95,10 @@
 //!   empty line. Comments, `retry` lines and empty lines between events pass at once, unseen.
 //! - A block with an id or a name but no data is an event too, because some clients dispatch it.
 //! - If the source ends in the middle of an event, the filter also gets the incomplete event, whose
-//!   [`is_terminated()`](crate::decode::EventRef::is_terminated) is `false`. If the source fails
-//!   there, the filter doesn't get it, and neither does the client.
-//! - Frames make no difference to the filter, except that an event's
-//!   [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
+//!   [`is_terminated()`](crate::decode::EventRef::is_terminated) is `false`. If the source fails in
+//!   the middle of an event, neither the filter nor the client gets the incomplete event.
+//! - How the stream is split into frames makes no difference to the filter, with one exception. An
+//!   event's [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
 //! - [`with_data`](crate::decode::EventRef::with_data) keeps the line ends of the event. The lines
 //!   of a new event always end in LF.
 //!
@@ -108,13 +108,13 @@
 //!   can then send heartbeats even while the upstream stalls mid-event. If it ends the stream, the
 //!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the layer's [close
 //!   report](crate::CloseReport) has the reason.
-//! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside, each
-//!   client's stream has a filter of its own.
+//! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
+//!   each client's stream has its own filter.
 //! - Put compressors outside of filters and of `SseLayer`. Don't forward `accept-encoding` to an
 //!   upstream: a compressed stream is [refused](FilterLayer#what-is-refused).
-//! - To filter in a handler, map the response's body to a [`FilterBody`]. If the filter replaces
-//!   events of [topics that keep only their newest value](crate::hub::Subscription::response), a
-//!   client that stalls receives a larger number of outdated values than without the filter.
+//! - To filter in a handler, map the response's body to a [`FilterBody`]. Some [topics keep only
+//!   their newest value](crate::hub::Subscription::response). If the filter changes or drops events
+//!   of such a topic, a client that stalls receives more outdated values than without the filter.
 //! - A filter can't await. If a decision has to wait, use a
 //!   [`MessageStream`](crate::decode::MessageStream).
 

@@ -30,7 +30,7 @@ use crate::{BoxError, callback::catch_panic, event::Encoded};
 ///
 /// The pipe reads no clock, because some WebAssembly hosts have none. It keeps at most one
 /// incomplete event or `retry` line, of up to [`max_event_size`](Self::max_event_size) bytes. A
-/// frame of whole events that all pass is not copied.
+/// frame isn't copied if it consists of whole events and all of them pass.
 #[must_use]
 pub struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
@@ -71,9 +71,9 @@ impl<F: EventFilter> FilterPipe<F> {
     ///
     /// # Errors
     ///
-    /// Returns the error of [`Verdict::Fail`]. Also returns an error if the filter rejects the
-    /// stream, if an event is too large, or if the filter panicked earlier. Bytes to send before
-    /// the error are returned first, and the error by the next call.
+    /// If the verdict is [`Verdict::Fail`], returns its error. Also returns an error if the filter
+    /// rejects the stream, if an event is too large, or if the filter panicked earlier. Bytes that
+    /// must be sent before the error are returned first. The next call then returns the error.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.enter()?;
         let sent = self.filter(frame);
@@ -87,8 +87,8 @@ impl<F: EventFilter> FilterPipe<F> {
     ///
     /// # Errors
     ///
-    /// Returns the error with which the stream must fail: `error`, or an error of
-    /// [`push`](Self::push).
+    /// Returns the error with which the stream must fail: `error` itself, or one of the errors
+    /// listed under [`push`](Self::push).
     pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         self.enter()?;
         let sent = self.filter_end(error);
@@ -96,7 +96,8 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Returns whether the stream has ended, at its source's end or earlier, and no error is left.
+    /// Returns `true` once the stream has ended and no error is left to return. The stream can end
+    /// before its source does.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-/// The limits of what a [hub](crate::hub) keeps of each topic, and what [`Runs`](crate::runs::Runs)
-/// keeps of each run, for clients that reconnect. The number, size and age limits all apply.
+/// Limits the events that are kept for clients that reconnect: those of each topic of a
+/// [hub](crate::hub), and those of each run of [`Runs`](crate::runs::Runs). The number, size and
+/// age limits all apply.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {
@@ -37,9 +38,9 @@ impl Retention {
         Self { events: None, bytes: None, age: Duration::from_secs(300), is_latest: false }
     }
 
-    /// Returns the limits of topics in which each event replaces the previous one, such as prices
-    /// or vehicle locations. [Only the newest value](crate::hub#only-the-newest-value) has an
-    /// example, and says what clients receive.
+    /// Returns limits for topics in which each event replaces the previous one, such as prices or
+    /// vehicle locations. [Only the newest value](crate::hub#only-the-newest-value) has an example,
+    /// and says what clients receive.
     ///
     /// Such a topic has no age limit, unless you set [`age`](Self::age). With a
     /// [broker](crate::hub::Hub::connect), a new process might not load an event that exceeds the
@@ -66,17 +67,19 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events to `bytes`. An event counts as its size on the
-    /// wire, plus 112 bytes in a run. This limit never evicts a topic's newest event.
+    /// Limits the total size of the kept events to `bytes`. In a topic, each event counts as its
+    /// size on the wire. In a run, each event counts as its size on the wire plus 112 bytes. This
+    /// limit never evicts a topic's newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Limits how long events are kept: in a topic from their publication, in a run from its end.
+    /// Limits how long events are kept. In a topic, the time starts when an event is published. In
+    /// a run, it starts when the run ends.
     ///
-    /// No timer evicts old events of a topic: publishing or subscribing to it does. Publishing also
-    /// evicts the old events of up to 16 other topics.
+    /// A topic's old events are evicted when you publish or subscribe to it, not by a timer.
+    /// Publishing also evicts the old events of up to 16 other topics.
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self

@@ -2,14 +2,15 @@
 //!
 //! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
 //! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL
-//! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for processes of one machine
+//! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for processes on one machine
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
-//! With PostgreSQL and SQLite, programs can also publish in their own transactions. The three
-//! crates have the same interface: to change from one to another, change the dependency, its `use`,
-//! and the line that opens the store. For any other broker, implement [`Broker`] and [`Publisher`].
-//! If its log is on a server, [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of
-//! the work, and the crate's page shows a whole broker.
+//! With PostgreSQL and SQLite, programs can also publish in their own transactions. To change from
+//! one of these three crates to another, change the dependency, its `use`, and the line that opens
+//! the store. PostgreSQL also needs its schema. For any other broker, implement [`Broker`] and
+//! [`Publisher`]. If your broker's log is on a server,
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. That crate's page
+//! has a complete example of a broker.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -115,16 +116,17 @@ pub trait Broker: Send + Sized + 'static {
     /// The error of a failed connection.
     type Error: Into<BoxError>;
 
-    /// Returns the name that the connected hubs of all processes share, and no other hub has.
+    /// Returns the broker's name. The hubs that are connected to each other, in any process, share
+    /// this name. No other hub may use it.
     ///
     /// Event ids begin with a hash of the name, so it must not contain anything that changes when
-    /// the server moves, such as an address. Begin it with the kind of the broker, as in
-    /// `redis:news`. Otherwise, a broker of another kind that is also called `news` would accept
-    /// this broker's ids as its own.
+    /// the server moves, such as an address. Begin it with the kind of broker, as in `redis:news`.
+    /// Otherwise, a broker of another kind that is also called `news` would accept this broker's
+    /// ids as its own.
     fn name(&self) -> String;
 
-    /// Connects, loads the history into `feed`, and returns the publisher. From then on, a task
-    /// started by [`Feed::spawn`] feeds the hub each published event.
+    /// Connects, loads the history into `feed`, and returns the publisher. From then on, each
+    /// published event is fed to the hub, usually by a task that [`Feed::spawn`] starts.
     ///
     /// # Errors
     ///
@@ -153,9 +155,9 @@ impl Feed {
     /// Appends an event to its topic. Returns `false`, and ignores the event, if the hub has
     /// already received an event or a loss with this number or a higher one.
     ///
-    /// If the topic has [ended](crate::hub::Hub::end) and its name is not free yet, the hub drops
-    /// the event, unless a loss was reported after the end. The event is reported as lost if
-    /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics.
+    /// After a topic has [ended](crate::hub::Hub::end), the hub drops the topic's events until its
+    /// name can be used again. It doesn't drop them if a loss was reported after the end. The event
+    /// is reported as lost if [`retention_of`](crate::hub::HubBuilder::retention_of) panics.
     ///
     /// # Errors
     ///
@@ -238,8 +240,9 @@ impl Feed {
         self.closed.clone().cancelled_owned()
     }
 
-    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. A
-    /// publisher that waits for the task needs a time limit.
+    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. If
+    /// a publisher waits for this task, give the wait a time limit, because the task can be
+    /// dropped.
     ///
     /// If the future from `reader` completes or panics while the hub is open, the hub is
     /// [closed](crate::hub::Hub::close), because nothing feeds it any more. This logs an ERROR line

@@ -10,7 +10,7 @@ use crate::{callback::Opaque, history::Epoch, history::Retention};
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
     /// [`max_memory`](HubBuilder::max_memory) for all topics together. The hub spawns a task only
-    /// to wake more than 125,000 subscribers of a topic at once.
+    /// when more than 125,000 subscribers of one topic have to be woken at once.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -58,11 +58,12 @@ impl HubBuilder {
         self
     }
 
-    /// Limits the events that individual topics keep: the closure gets a topic's name and returns
-    /// its limits, or `None` for those of [`retention`](Self::retention).
+    /// Limits the events that individual topics keep. The closure gets a topic's name and returns
+    /// its limits. If it returns `None`, the limits from [`retention`](Self::retention) apply.
     ///
-    /// The closure is called whenever a topic is created, possibly by several threads at once,
-    /// while no lock is held. If it subscribes or publishes to that topic, it recurses forever.
+    /// The hub calls the closure whenever it creates a topic, and holds no lock while it does so.
+    /// Several threads may call it at once. If it subscribes or publishes to that topic, it
+    /// recurses forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -77,19 +78,22 @@ impl HubBuilder {
     /// topics cache. It also counts bookkeeping: less than 200 bytes for each event or frame, and
     /// less than 1 KiB plus the length of the name for each topic. It doesn't count:
     ///
-    /// - Topics that have subscriptions but keep no events. They take as much bookkeeping.
-    /// - The closes in a topic that [`Streams::follow`](crate::streams::Streams::follow) reads. They
-    ///   take at most 1.2 MiB or `bytes`, whichever is larger.
+    /// - Topics that have subscriptions but keep no events. Each takes as much bookkeeping as a
+    ///   topic that keeps events.
+    /// - Close events in a topic that [`Streams::follow`](crate::streams::Streams::follow) reads.
+    ///   They take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
-    /// - What the hub remembers of up to 65,536 ended topics and 65,536 others that it has removed.
+    /// - The hub's records of topics that it has removed: up to 65,536 ended topics and up to
+    ///   65,536 others.
     ///
     /// Above the limit, the hub first evicts frames, which it can assemble again, and then the
     /// oldest events of all topics. It evicts a topic's newest event only when no topic has more
-    /// than one event left. For each added event, the hub visits at most 4,096 topics. It continues
-    /// from there at the next event.
+    /// than one event left. To make room for a new event, the hub checks at most 4,096 topics. If
+    /// that isn't enough, it continues when the next event is added.
     ///
-    /// An event that is larger than the limit is not kept, and its topic's subscribers receive a
-    /// gap. With a limit of zero, subscribers receive only gaps.
+    /// An event that is larger than the limit is not kept. It evicts its topic's earlier events
+    /// too, and the topic's subscribers receive a gap. With a limit of zero, subscribers receive
+    /// only gaps.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self
@@ -101,9 +105,10 @@ impl HubBuilder {
         Hub { shared: self.shared(Epoch::now(), None) }
     }
 
-    /// Connects to a broker, and returns the hub once it has loaded the broker's events up to the
-    /// age of [`retention`](Self::retention), by default 5 minutes. This holds even if
-    /// [`retention_of`](Self::retention_of) keeps the events of some topics longer.
+    /// Connects to a broker. Returns the hub once it has loaded the broker's events that are no
+    /// older than the age limit of [`retention`](Self::retention), which is 5 minutes by default.
+    /// Older events may be left out, even if [`retention_of`](Self::retention_of) keeps the events
+    /// of some topics longer.
     ///
     /// # Errors
     ///

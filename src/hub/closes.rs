@@ -10,18 +10,19 @@ use crate::{decode::Message, event::Event};
 /// Closing streams across processes.
 impl Streams {
     /// Creates a set of streams that other processes can close too. If one process
-    /// [closes](Self::close) the streams of a [subject](crate::streams), each process that follows
-    /// the same topic on the same [broker](Hub::connect) closes its own.
+    /// [closes](Self::close) the streams of a [subject](crate::streams), every process that follows
+    /// the same topic on the same [broker](Hub::connect) closes its own streams of that subject.
     ///
-    /// Each [`close`](Self::close) call, such as at a log-out, publishes an event to the topic. A
-    /// program can also publish such an event directly, for example [in a transaction][transaction]
-    /// of PostgreSQL. Any other event in the topic closes all streams that have a subject. A task
-    /// of this process follows the topic until all clones of this `Streams` are dropped and the
-    /// last stream with a subject has ended.
+    /// Each [`close`](Self::close) call, for example when a user logs out, publishes an event to
+    /// the topic. A program can also publish such an event directly, for example [in a PostgreSQL
+    /// transaction][transaction]. Any other event in the topic closes all streams that have a
+    /// subject. A task of this process follows the topic until all clones of this `Streams` are
+    /// dropped and the last stream with a subject has ended.
     ///
-    /// If you close the hub, or [end](Hub::end) the topic, this process no longer receives closes
-    /// from other processes. See
-    /// [many processes](crate::streams#many-processes) for how long closes are kept, and for gaps.
+    /// If you close the hub, this process no longer receives close events from other processes. If
+    /// you [end](Hub::end) the topic, no process does. [Many
+    /// processes](crate::streams#many-processes) says how long close events are kept, and what
+    /// happens if some are lost.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///
@@ -35,8 +36,8 @@ impl Streams {
 }
 
 impl StreamsBuilder {
-    /// Creates a set of streams as [`Streams::follow`] does, with the limits of this builder. They
-    /// count only the streams of this process.
+    /// Creates a set of streams as [`Streams::follow`] does, with the limits of this builder. The
+    /// limits count only the streams of this process.
     ///
     /// # Panics
     ///

@@ -52,7 +52,7 @@ impl Hub {
         self.shared.position(self.shared.committed()).into()
     }
 
-    /// Returns the number of subscriptions of a topic, in this process.
+    /// Returns the number of subscriptions to a topic in this process.
     #[must_use]
     pub fn subscriber_count(&self, topic: &str) -> usize {
         self.shared.topics.get(topic).map_or(0, |topic| topic.lock().subscribers as usize)
@@ -78,7 +78,7 @@ impl Hub {
         self.shared.close();
     }
 
-    /// Reports a loss, as a broker's reader does, in the loom models.
+    /// Reports a loss as a broker's reader does. Only the loom models call this.
     #[cfg(tower_sse_loom)]
     pub fn report_loss(&self, sequence: u64) {
         _ = self.shared.record_loss(sequence);
@@ -89,8 +89,8 @@ opaque_debug!(Hub);
 
 /// Publishing.
 impl Hub {
-    /// Publishes an event to all subscribers of a topic. While it's kept, clients that reconnect
-    /// receive it too.
+    /// Publishes an event to all subscribers of a topic. While the hub keeps the event, clients
+    /// that reconnect also receive it.
     ///
     /// The publisher never waits for a slow client. Without a broker, the future is ready at its
     /// first poll. With a [broker](Self::connect), it's ready when the broker has acknowledged the
@@ -98,8 +98,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns a [`PublishError`]. With a broker, it says whether the event was certainly not
-    /// published, or may have been.
+    /// Returns a [`PublishError`]. With a broker, the error tells you whether the event was
+    /// definitely not published, or might have been published.
     ///
     /// # Cancel safety
     ///
@@ -143,23 +143,25 @@ impl Hub {
     /// - A client that reconnects receives the events that it missed, and its stream ends. If it
     ///   missed nothing, [`Subscription::response`](super::Subscription::response) says what it
     ///   gets.
-    /// - From then on, publishing to the topic fails with [`PublishError::Ended`]. Once the last
-    ///   event exceeds the [age limit](super::HubBuilder::retention), the name is free, and the
-    ///   next event starts the topic again. With a broker, set the same age in all processes.
-    /// - A process remembers up to 65,536 ended topics without events and subscribers. Beyond that
-    ///   number, it forgets the topic whose name becomes free first, and accepts events for it.
-    /// - With a broker, publishing fails in each process that has received the end. Elsewhere, the
-    ///   broker may acknowledge an event that follows the end, although no client receives it.
+    /// - Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event
+    ///   exceeds the [age limit](super::HubBuilder::retention), the name is free, and the next
+    ///   event starts the topic again. With a broker, set the same age in all processes.
+    /// - A process remembers up to 65,536 ended topics that have no events or subscribers. If there
+    ///   are more, it forgets the one whose name would be free soonest, and accepts events for that
+    ///   topic again.
+    /// - With a broker, publishing fails in each process that has received the end. If another
+    ///   process publishes after the end, the broker may still acknowledge the event, but no client
+    ///   receives it.
     /// - If a broker loses the end of a topic, a new process can publish to the topic. A process
-    ///   that has received the end drops the event, unless the broker has reported this loss to it.
+    ///   that has received the end drops the event, unless the broker has told it about the loss.
     ///   In all other processes, the event starts the topic again.
     ///
     /// # Errors
     ///
     /// Returns the errors of [`publish`](Self::publish). After [`Unknown`](PublishError::Unknown),
-    /// you can safely call this method again, until the age limit has passed since the first call.
-    /// If the second call returns [`Ended`](PublishError::Ended), the topic has ended, for example
-    /// because the first call succeeded.
+    /// it's safe to call this method again, as long as the first call is not older than the age
+    /// limit. If the second call returns [`Ended`](PublishError::Ended), the topic has ended, for
+    /// example because the first call succeeded.
     ///
     /// # Cancel safety
     ///
@@ -176,12 +178,14 @@ impl Hub {
     ///
     /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
     /// before this call and those published later. A client that reconnects receives the gap among
-    /// the events that it missed. A client on its first visit receives no earlier gap. In a topic
-    /// with [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
+    /// the events that it missed. A client on its first visit doesn't receive gaps that were
+    /// reported before it connected. With [`since`](super::Subscribe::since), it doesn't receive
+    /// those that were reported before the position that you pass. In a topic with
+    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. A program in
-    /// another language, or a transaction of PostgreSQL, can publish it too, as an event named
-    /// `gap`. Its data is ignored.
+    /// another language can publish a gap too, and so can a PostgreSQL transaction: publish an
+    /// event named `gap`. Its data is ignored.
     ///
     /// ```
     /// use tower_sse::hub::{Hub, PublishError};

@@ -75,16 +75,16 @@ impl Link {
 /// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
 /// times at once. Each event has data and no id. As far as the hub knows, its topic has not ended.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes an event, and returns once the broker has acknowledged it. The broker may number
-    /// events that are published at the same time in any order.
+    /// Publishes an event, and returns once the broker has acknowledged it. If events are published
+    /// at the same time, the broker may number them in any order.
     ///
     /// # Errors
     ///
-    /// - [`Refused`](PublishError::Refused): the event is certainly not published, now or later.
+    /// - [`Refused`](PublishError::Refused): the event was not published, and certainly won't be.
     /// - [`Unknown`](PublishError::Unknown): any other failure, such as no answer within a time
     ///   limit.
     /// - [`Closed`](PublishError::Closed): the hub is closed, and the event was not sent.
-    /// - [`Ended`](PublishError::Ended): the topic has ended, if the broker knows that.
+    /// - [`Ended`](PublishError::Ended): the broker knows that the topic has ended.
     ///
     /// # Cancel safety
     ///
@@ -98,10 +98,11 @@ pub trait Publisher: Send + Sync + 'static {
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
     /// the highest number that it has fed to this process. The default is 2²⁰ above `committed`.
     ///
-    /// A client with an id above the returned number receives a gap. If the number is too low, so
-    /// does a client that has received newer events from another process. If it's too high, clients
-    /// with an id from a lost log can miss events without a gap. A broker that numbers events by a
-    /// clock returns the current time's number, plus an allowance for the clock's error.
+    /// A client with an id above the returned number receives a gap. If the number is too low, a
+    /// client that has received newer events from another process gets a gap too. If it's too high,
+    /// clients with an id from a lost log can miss events without a gap. A broker that derives
+    /// numbers from a clock returns the number for the current time, plus an allowance for the
+    /// clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -128,9 +129,9 @@ pub struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Creates the acknowledgement of the event with this sequence number. `at` is the time of
-    /// publication by the clock that [rule 9](crate::hub::broker::Broker#what-a-broker-must-do)
-    /// requires, for example as the duration since 1970.
+    /// Creates the acknowledgement of the event with this sequence number. `at` is when the event
+    /// was published, by the clock that [rule 9](crate::hub::broker::Broker#what-a-broker-must-do)
+    /// requires. It can be the time since 1970, for example.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
@@ -167,8 +168,10 @@ pub struct Arrival {
 
 impl Arrival {
     /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
-    /// [`Acknowledged::new`], and decides when the name of an ended topic is free. `age` is the
-    /// time since publication, and decides when the event is evicted.
+    /// [`Acknowledged::new`]. If the event ends its topic, later events of the topic are dropped if
+    /// they were published before `at` plus the hub's age limit. `age` is the time since
+    /// publication. It decides when the event is evicted, and when this process lets you publish to
+    /// an ended topic again.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

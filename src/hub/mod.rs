@@ -1,7 +1,8 @@
-//! Topics whose events reach many clients, which resume when they reconnect (feature `hub`).
+//! Topics that deliver events to many clients (feature `hub`). A client that reconnects resumes
+//! where it left off.
 //!
-//! Your clients read from a channel. One of them goes through a tunnel for ten seconds, reconnects,
-//! and what you published meanwhile is gone.
+//! Without a hub, each of your clients reads from a broadcast channel. If one of them is offline
+//! for ten seconds, what you published meanwhile is gone.
 //!
 //! A hub keeps it: by default the newest 1,024 events of each topic, for five minutes. Each event
 //! has an id, and a client that reconnects sends the last id it received. The hub sends the events
@@ -32,10 +33,11 @@
 //!
 //! # Topics
 //!
-//! Any string can name a topic. Publishing or subscribing creates it, and it exists while it has
-//! subscriptions or keeps events. To reach one client, give it a topic of its own. To reach a
-//! group, or everyone, let clients share a topic: a client that [subscribes](Hub::subscribe) to
-//! `["all", "room:kitchen", "client:42"]` gets what you publish to any of the three.
+//! Without a broker, any string can name a topic. Publishing or subscribing creates it, and it
+//! exists while it has subscriptions or keeps events. To reach one client, give it a topic of its
+//! own. To reach a group, or everyone, let clients share a topic: a client that
+//! [subscribes](Hub::subscribe) to `["all", "room:kitchen", "client:42"]` gets what you publish to
+//! any of the three.
 //!
 //! Without a broker, synchronous code can publish with [`publish_now`](Hub::publish_now).
 //!
@@ -73,18 +75,18 @@
 //! hub assigned it, the client also gets a `gap`. [`GapPolicy`] sets what happens at a gap. If your
 //! own program may have missed events, report a gap with [`Hub::gap`].
 //!
-//! An `EventSource` has an id from the start: if nothing else with an id comes first, its stream
-//! begins with an event named [`start`](Subscribe::start_event). Other clients that disconnect
-//! before their first event miss what you publish until they reconnect, and get no gap. Turn
-//! `start` on for them, or send a [greeting](Subscribe::greeting).
+//! By default, an `EventSource` gets an id at once on its first visit. Unless another event with an
+//! id comes first, its stream begins with an event named [`start`](Subscribe::start_event). Other
+//! clients have no id until their first event. If one disconnects before that, it misses what you
+//! publish until it reconnects, and gets no gap. Turn `start` on for them, or send a
+//! [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
-//! twice, and gets a gap for what it misses. Several processes need [the same
-//! limits](#many-processes) for this.
+//! twice, and gets a gap for what it misses. If you run several processes, give them [the same
+//! limits](#many-processes), or this guarantee doesn't hold.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
-//! you publish that event again, clients may get it twice, so put a key in its data that identifies
-//! it.
+//! you publish that event again, clients may get it twice, so put a unique key in its data.
 //!
 //! # In a page
 //!
@@ -108,10 +110,11 @@
 //! `Event::new().event("done").data("")`.
 //!
 //! When the stream ends or breaks, the browser reconnects with the id of the last event it
-//! received. It stops for good, with `readyState` 2, after `close()` and after any status but 200
-//! and redirects. To stop it, answer `204`. [`Subscription::response`] does that for you once all
-//! topics have ended and the client has nothing left to receive. A first visit then gets `204` too,
-//! unless it begins with a greeting, or with [`recent`](Subscribe::recent) or latest events.
+//! received. It stops for good (`readyState` 2) after you call `close()`, or after any answer but a
+//! redirect or an event stream with status `200`. To stop it, answer `204`.
+//! [`Subscription::response`] does that for you once all topics have ended and the client has
+//! nothing left to receive. A first visit then gets `204` too, unless it begins with a greeting, or
+//! with [`recent`](Subscribe::recent) or latest events.
 //!
 //! # Progress of a job
 //!
@@ -166,9 +169,9 @@
 //! # }
 //! ```
 //!
-//! With `recent(1)`, a first visit begins with the job's latest state. If a job fails, give its
-//! last event another name, such as `failed`. An `EventSource` then reconnects, gets `204` and
-//! stops.
+//! With `recent(1)`, a first visit begins with the job's latest state, as long as that event is
+//! kept: here for five minutes. If a job fails, give its last event another name, such as `failed`.
+//! An `EventSource` then reconnects, gets `204` and stops.
 //!
 //! If the process that works on the job dies, the topic doesn't end, and its clients keep waiting.
 //! The process that then finishes or abandons the job must end the topic.
@@ -176,13 +179,14 @@
 //! Once the last event exceeds the hub's [age limit](HubBuilder::retention) and is evicted, the hub
 //! forgets the topic. A client without an id would then wait for events. That's why the handler
 //! answers from the table once the job has ended. It uses the id `over`, which no hub assigns.
-//! Write the result into the table before you publish the end. The whole program, with a page, is
-//! the example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs).
+//! Write the result into the table before you publish the end. The example
+//! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is the whole program,
+//! including a page.
 //!
 //! # Only the newest value
 //!
-//! A page that shows a price needs only the newest. Give each price its own topic, in which each
-//! event replaces the previous one:
+//! A page that shows a price needs only its newest value. Give each price its own topic, in which
+//! each event replaces the previous one:
 //!
 //! ```
 //! use std::time::Duration;
@@ -204,8 +208,9 @@
 //!
 //! A first visit begins with the newest value of each topic, unless you set
 //! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value of
-//! each topic, and no `gap` for the replaced ones. The whole program, with a page, is the example
-//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs).
+//! each topic, and no `gap` for the replaced ones. The example
+//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
+//! program, including a page.
 //!
 //! # State in a database
 //!
@@ -237,8 +242,8 @@
 //! ```
 //!
 //! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
-//! handler, and a row could be committed and never published. If publishing fails, publish again:
-//! until then, clients may see the committed row only in their next backlog.
+//! handler, and a row could be committed and never published. If publishing fails, publish again.
+//! Until that succeeds, clients may see the committed row only in a backlog.
 //!
 //! No note is lost. A note that is committed before the query, and published after the position,
 //! comes twice: in the backlog and as an event. Have your page ignore rows that it already has.
@@ -247,8 +252,9 @@
 //! behind that it misses events, [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes it reconnect.
 //!
 //! Every connection queries the database, even if its client needs no backlog. The backlog has all
-//! rows, because the hub can't map an id to a row. To query only missed rows, have your page close
-//! its `EventSource` at a `gap`, and open a new one whose URL has the number of its newest row.
+//! rows, because the hub can't map an id to a row. To query only the missed rows, have your page
+//! close its `EventSource` when it gets a `gap`, and open a new one with the number of its newest
+//! row in the URL.
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
@@ -257,8 +263,8 @@
 //!
 //! # One client's view
 //!
-//! With a [filter](crate::filter), you change or drop events for one client, for example by its
-//! permissions:
+//! With a [filter](crate::filter), you can change or drop events for one client, for example based
+//! on its permissions. Here, the first word of an order's data is the order's user:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -270,7 +276,7 @@
 //!
 //! async fn orders(hub: Hub, user: String, last: Option<LastEventId>) -> impl IntoResponse {
 //!     let own = filter::from_fn(move |event| match (&*event.name(), event.id()) {
-//!         ("order", Some(id)) if !event.data().starts_with(&user) => {
+//!         ("order", Some(id)) if event.data().split(' ').next() != Some(&*user) => {
 //!             match Event::new().try_id(&*id) {
 //!                 Ok(event) => Verdict::Replace(event.into()),
 //!                 Err(error) => Verdict::Fail(error.into()),
@@ -284,12 +290,12 @@
 //! ```
 //!
 //! The filter also sees [gaps](GapPolicy) and the [greeting](Subscribe::greeting). That's why this
-//! one checks the event's name, and passes all others.
+//! filter checks the event's name, and passes every event that isn't an order.
 //!
 //! You might expect to [drop](crate::filter::Verdict::Drop) the orders of other users. But a client
 //! that sees few events would then keep an old id, and get a gap when it reconnects after a later
-//! event was evicted. This filter sends the order's id and nothing else, which a client
-//! [stores][html] without dispatching an event. Firefox [ignores an id without
+//! event was evicted. Of these orders, this filter sends only the event's id. A client
+//! [stores][html] the id without dispatching an event. Firefox [ignores an id without
 //! data](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -300,21 +306,21 @@
 //! topics together use at most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory) counts
 //! it. To change this, use a [builder](HubBuilder).
 //!
-//! Clients have no queues, and a slow client doesn't delay others. It gets several events in one
-//! frame of about 16 KiB, which it shares with other clients at the same position. Each topic
-//! caches up to 16 of its newest frames. A client's only buffers are those of its connection. They
-//! can hold outdated values: up to 16 frames in hyper, and up to a few megabytes in the kernel,
-//! which [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
+//! Clients have no queues, and a slow client doesn't delay others. It gets consecutive events of a
+//! topic in one frame of up to about 16 KiB, which it shares with other clients at the same
+//! position. Each topic caches up to 16 of its newest frames. A client's only buffers are those of
+//! its connection. They can hold outdated values: up to about 400 KiB in hyper, and up to a few
+//! megabytes in the kernel, which [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
 //!
 //! # Large events and binary data
 //!
 //! Encode binary data as base64. For large data, publish a URL that your page fetches.
 //!
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. A
-//! larger event isn't kept, and its topic's subscribers get a gap. The [size limit of a
-//! topic](crate::Retention::bytes) never evicts its newest event. Each broker has its own limit.
-//! This crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per event by
-//! default.
+//! larger event isn't kept, and evicts the rest of its topic: the subscribers get a gap. The [size
+//! limit of a topic](crate::Retention::bytes) never evicts its newest event. Each broker has its
+//! own limit. This crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per
+//! event by default.
 //!
 //! # Many processes
 //!
@@ -325,13 +331,13 @@
 //! | take | for |
 //! |---|---|
 //! | [`Hub::new`] | one process, whose clients load their state again after a restart |
-//! | [SQLite](https://docs.rs/tower-sse-sqlite) | the processes of one machine, restarts without gaps, and no server |
-//! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines, and events in the transactions of your data |
+//! | [SQLite](https://docs.rs/tower-sse-sqlite) | several processes on one machine, no gaps after a restart, and no database server |
+//! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines, and events that you publish in the same transaction as your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
 //! To move to a broker, add the dependency and its `use`, and change the line that creates the hub.
-//! Nothing else changes if you already publish with [`publish`](Hub::publish). PostgreSQL also
-//! needs its schema.
+//! Connecting is async and can fail. Your handlers stay as they are if they already publish with
+//! [`publish`](Hub::publish). PostgreSQL also needs its schema.
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a

@@ -7,9 +7,10 @@ use crate::{BoxError, error::with_causes, event::EventId, history::Position};
 #[non_exhaustive]
 pub struct Receipt {
     pub(crate) position: Position,
-    /// The number of subscriptions that the topic had in this process when the event was published
-    /// or, with a [broker](super::Hub::connect), acknowledged. Without a broker, each subscription
-    /// sends the event, unless the event is evicted or the subscription ends first.
+    /// The number of subscriptions that the topic had in this process when the event was published.
+    /// With a [broker](super::Hub::connect), they are counted when the event is acknowledged.
+    /// Without a broker, each subscription sends the event, unless the event is evicted or
+    /// replaced, or the subscription ends first.
     pub subscribers: usize,
 }
 
@@ -40,7 +41,7 @@ pub enum PublishError {
     /// again.
     Refused(BoxError),
     /// The event was sent to the broker, which has not acknowledged it. It may be published or
-    /// lost. Publishing it again can duplicate it: if that matters, give its data a key.
+    /// lost. Publishing it again can duplicate it. If that matters, put a unique key in its data.
     Unknown(BoxError),
     /// The hub has a [broker](super::Hub::connect): use [`publish`](super::Hub::publish).
     NotInProcess,

@@ -13,17 +13,18 @@ pub struct HubStats {
     pub topics: usize,
     /// The number of events that are kept.
     pub events: usize,
-    /// The number of subscriptions in this process. Each counts once for each of its topics.
+    /// The number of subscriptions in this process. A subscription to several topics counts once
+    /// for each topic.
     pub subscribers: usize,
-    /// The number of events that were evicted since the hub was created, without those that a newer
-    /// event [replaced](crate::Retention::latest).
+    /// The number of events that were evicted since the hub was created, not counting those that a
+    /// newer event [replaced](crate::Retention::latest).
     pub evicted: u64,
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,
     /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
-    /// event when it arrived. `None` without a broker, and zero until an event follows the loaded
-    /// history. The lag doesn't grow while the connection is down. To notice a lost connection, use
-    /// the broker's health, such as
+    /// event when it arrived. It's `None` without a broker, and zero until the first event arrives
+    /// after the history has been loaded. The lag doesn't grow while the connection is down. To
+    /// detect a lost connection, use the broker's health type, for example
     /// [`tower_sse_redis::Health`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.Health.html).
     pub lag: Option<Duration>,
 }

@@ -7,7 +7,7 @@ use crate::headers::{TEXT_EVENT_STREAM, has_body};
 use crate::{BoxError, body::EventBody, event::Encode};
 
 pub mod marker {
-    //! The kinds of services inside an [`SseLayer`](crate::SseLayer): [one layer, one kind of
+    //! The kinds of services inside an [`SseLayer`](crate::SseLayer): see [one layer, one kind of
     //! service](crate::SseLayer#one-layer-one-kind-of-service).
 
     /// A service that returns an [`http::Response`] with a body. This kind is the default.
@@ -145,10 +145,11 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// # Without a layer
 ///
-/// If the layer is missing, or was added before the route, the events still arrive. But there are
-/// no heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. When a server polls
-/// such a body, the crate logs a warning, at most once in each process (feature `tracing`). To
-/// serve events without a layer on purpose, create the body with [`EventBody::new`].
+/// If the layer is missing, or was added before the route, the server still sends the events. But
+/// there are no heartbeats and no headers that stop proxies from buffering, and
+/// [`StreamOptions`](crate::StreamOptions) have no effect. When a server polls such a body, the
+/// crate logs a warning, at most once in each process (feature `tracing`). To serve events without
+/// a layer on purpose, create the body with [`EventBody::new`].
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

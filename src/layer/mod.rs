@@ -1,6 +1,7 @@
 //! The service, future and bodies of an [`SseLayer`], and what a service inside it may return.
 //!
-//! You need these names only to write a type or a bound, for example in another layer's struct.
+//! You usually need these names only to write a type or a bound, for example in another layer's
+//! struct.
 
 // A request passes through these files from top to bottom, and its stream continues in
 // `body/sse_body.rs`:

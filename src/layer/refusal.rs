@@ -4,15 +4,15 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused, because the server is [shutting
-/// down](crate::SseLayer::shutdown) or a limit is reached: that of [all
-/// streams](crate::SseLayer::max_streams), or that of a
+/// The answer to a client whose stream is refused. A stream is refused because the server is
+/// [shutting down](crate::SseLayer::shutdown), or because a limit is reached. The limit can be for
+/// [all streams](crate::SseLayer::max_streams) or for a
 /// [subject](crate::streams#limits-for-each-subject), such as the user.
 ///
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random
 /// reconnection time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10
-/// seconds. At the limit of a subject, the answer is always
+/// seconds. If a subject's limit is reached, the answer is always
 /// [`too_many_requests`](Self::too_many_requests).
 ///
 /// # What is refused
@@ -69,24 +69,26 @@ impl Refusal {
 
     /// Answers every client with `503`.
     ///
-    /// Use it for your own clients, but not for an `EventSource`, which a `503` stops for good.
+    /// Use it for your own clients. Don't use it for an `EventSource`, because a `503` stops it for
+    /// good.
     pub const fn unavailable() -> Self {
         Self::new(RefusalAnswer::Unavailable)
     }
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
-    /// other client with `429` (RFC 6585, section 4). The reconnection time is drawn from 30 to 60
-    /// seconds, because a client that returns sooner would probably be refused again. For calls
-    /// (anything but a `GET`), it is drawn from 2 to 10 seconds.
+    /// other client with `429` (RFC 6585, section 4). The reconnection time is random, between 30
+    /// and 60 seconds, because a client that returns sooner would probably be refused again. For
+    /// calls (anything but a `GET`), it's between 2 and 10 seconds.
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }
     }
 
     /// Sets the reconnection time for refused clients. It's sent as a `retry` line, or as
-    /// `Retry-After` (RFC 9110, section 10.2.3), rounded up to seconds. The default is drawn for
-    /// each client from 2 to 10 seconds. With [`too_many_requests`](Self::too_many_requests), it is
-    /// drawn from 30 to 60 seconds, except for calls.
+    /// `Retry-After` (RFC 9110, section 10.2.3), rounded up to seconds. By default, each client
+    /// gets a random time from 2 to 10 seconds. With
+    /// [`too_many_requests`](Self::too_many_requests), the default is 30 to 60 seconds. For calls
+    /// (anything but a `GET`), it's still 2 to 10 seconds.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self.retry_of_call = self.retry;
@@ -100,8 +102,8 @@ impl Refusal {
         self
     }
 
-    /// Returns a refusal for a handler or middleware that itself refuses a request. `parts` are the
-    /// request's. The layer passes the answer on unchanged, and
+    /// Returns the refusal as a response, so that your own handler or middleware can refuse a
+    /// request. `parts` are the request's. The layer passes the answer on unchanged, and
     /// [counts](crate::stats::StatsSnapshot::refused) it as a refusal.
     ///
     /// ```

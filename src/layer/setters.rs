@@ -61,8 +61,8 @@ impl<M> SseLayer<M> {
 
     /// Starts every stream with a comment line of `bytes` bytes, including the line feed, for
     /// proxies and old browsers that hold back the first 2 KiB of a response. The shortest line has
-    /// 2 bytes, even if `bytes` is 1. The default is zero. If the body has a content coding, none
-    /// is sent.
+    /// 2 bytes, even if `bytes` is 1. The default is zero. The line isn't sent if the body has a
+    /// content coding.
     ///
     /// # Panics
     ///
@@ -77,9 +77,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().padding(bytes))
     }
 
-    /// Sets whether streams have the header [`incremental: ?1`](crate::guide::proxies#incremental).
-    /// By default, each stream has it, unless the service sets another value. Turn it off if a
-    /// proxy on the way rejects responses with this header.
+    /// Sets whether the layer adds the header [`incremental:
+    /// ?1`](crate::guide::proxies#incremental). By default, each stream has it, unless the service
+    /// sets another value. Turn it off if a proxy on the way rejects responses with this header.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -111,22 +111,23 @@ impl<M> SseLayer<M> {
     }
 
     /// Starts every stream with a `retry` line, which sets how long the client waits before it
-    /// reconnects. By default, the stream of an `EventSource` starts with a random time of 1 to 5
-    /// seconds, and streams of [other clients](crate::guide::clients#how-clients-reconnect) with
-    /// none. A [`Duration`](std::time::Duration) sets one time for all clients, and a range
+    /// reconnects. By default, the stream of an `EventSource` starts with a random time from 1 to 5
+    /// seconds. Streams of [other clients](crate::guide::clients#how-clients-reconnect) start
+    /// without one. A [`Duration`](std::time::Duration) sets one time for all clients, and a range
     /// ([`Retry::between`](crate::Retry::between)) spreads their reconnections after a crash. After
     /// a shutdown, [`Drain::retry`](crate::Drain::retry) replaces the time.
     ///
-    /// There is no line if the stream has a content coding, or if the source's first block (its
-    /// lines up to the first empty line) is ready at once and has a `retry` field. The default line
-    /// is also left out if the stream must end at once, for example during a shutdown, and inside a
-    /// [`RunLayer`](crate::runs::RunLayer) that records the stream.
+    /// The layer sends no line if the stream has a content coding. It also sends none if the
+    /// source's first block (its lines up to the first empty line) is ready at once and has a
+    /// `retry` field. The default line is also left out if the stream must end at once, for example
+    /// during a shutdown. It's also left out inside a [`RunLayer`](crate::runs::RunLayer) that
+    /// records the stream.
     ///
     /// The line is in the same block as the first event, with no empty line between them. Don't set
     /// this option for two kinds of sources:
     ///
-    /// - Sources that send `retry` lines, such as MCP servers. If the first block isn't ready at
-    ///   once, it has two such lines, and rmcp's client fails.
+    /// - Sources that send `retry` lines, such as MCP servers. If the source's first block isn't
+    ///   ready at once, it's sent with two `retry` lines, and rmcp's client fails.
     /// - Sources that send an empty line after a comment, such as axum's `Sse` with `KeepAlive`. If
     ///   the comment comes first, the block has only a `retry` line, and httpx-sse returns an empty
     ///   event.
@@ -170,24 +171,25 @@ impl<M> SseLayer<M> {
     /// let layer: SseLayer = SseLayer::new().terminator("[DONE]");
     /// ```
     ///
-    /// You might expect `[DONE]` to mean that the answer is complete. It also follows if
-    /// [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or if the task that
-    /// sends events through a channel [panics](crate::guide::errors#tasks-that-panic).
+    /// You might expect `[DONE]` to mean that the answer is complete. But the layer also sends it
+    /// if [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or if the source
+    /// is a channel whose sending task [panics](crate::guide::errors#tasks-that-panic).
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
     }
 
-    /// Turns an error of the source into a last event. The stream then ends cleanly, without the
-    /// [terminator](Self::terminator). By default, the body fails, so clients notice the error.
+    /// Turns an error from the source into the stream's final event. The stream then ends cleanly,
+    /// without the [terminator](Self::terminator). By default, the body fails, so clients notice
+    /// the error.
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), and can call
     /// `error.downcast_ref::<MyError>()`. A [cancellation](Self::cancellation_if) has rules of its
-    /// own. Mid-event, or if the body has a content coding, the closure isn't called, and the body
-    /// fails. It also fails if the closure panics, or returns an event with neither data nor a
-    /// name.
+    /// own. The body fails without calling the closure if the error comes mid-event, or if the body
+    /// has a content coding. It also fails if the closure panics, or returns an event with neither
+    /// data nor a name.
     ///
-    /// Before the body fails, the layer sends the events before the error, and waits [a
+    /// Before the body fails, the layer sends the events that came ahead of the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
     ///
     /// ```
@@ -209,20 +211,20 @@ impl<M> SseLayer<M> {
 
     /// Treats an error of the source as a cancellation if the closure returns `true`. A
     /// cancellation means that your program itself has stopped the source. By default, only the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task is one.
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task counts as a cancellation.
     ///
-    /// For a cancellation, [`on_error`](Self::on_error) isn't called, nothing is logged above
-    /// DEBUG, and the close reason is [`Cancelled`](crate::CloseReason::Cancelled). Between events,
-    /// the stream of an `EventSource` ends cleanly. Mid-event, for another client, or if the body
-    /// has a content coding, the body fails.
+    /// For a cancellation, [`on_error`](Self::on_error) isn't called, and the close reason is
+    /// [`Cancelled`](crate::CloseReason::Cancelled). If a cancellation comes between events, the
+    /// stream of an `EventSource` ends cleanly. The body fails if the cancellation comes mid-event,
+    /// if the client isn't an `EventSource`, or if the body has a content coding.
     ///
     /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
     /// The [errors](crate::guide::errors#cancellations) page has predicates for tonic and hyper.
     ///
     /// The closure is called with [the error that your stream
-    /// returned](crate::guide::errors#the-error-of-the-program) and then, until it returns `true`,
-    /// with each cause ([`source`](Error::source), or the error inside an `io::Error`). A panic
-    /// counts as `false`.
+    /// returned](crate::guide::errors#the-error-of-the-program) and then with each cause in turn,
+    /// until it returns `true`. A cause is the error's [`source`](Error::source), or the error
+    /// inside an `io::Error`. A panic counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -242,7 +244,7 @@ impl<M> SseLayer<M> {
     /// [streams](crate::streams). By default, streams have no subjects.
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
-    /// Middleware and handlers inside of the layer add the request's subjects to them.
+    /// Middleware and handlers inside of the layer then add the request's subjects.
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};
@@ -275,15 +277,15 @@ impl<M> SseLayer<M> {
 
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
-    /// Once the token is cancelled, ends open streams as [`drain`](Self::drain) sets, and
-    /// [refuses](Self::refusal) new ones. A call (anything but a `GET`) that arrived earlier isn't
-    /// refused.
+    /// Starts the shutdown when the token is cancelled. Open streams then end according to
+    /// [`drain`](Self::drain), and new ones are [refused](Self::refusal). A call (anything but a
+    /// `GET`) that arrived earlier isn't refused.
     ///
     /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
     /// of axum or hyper waits for each open stream. Give that shutdown a deadline too: the token
     /// can't end the stream of a client that doesn't read. The page
-    /// [shutdown](crate::guide::shutdown) has the recipes for axum, hyper and tonic, and
-    /// [placement](crate::guide::placement#two-layers) those for several layers.
+    /// [shutdown](crate::guide::shutdown) lists programs for axum, hyper and tonic. For several
+    /// layers, see [placement](crate::guide::placement#two-layers).
     ///
     /// ```
     /// use tokio_util::sync::CancellationToken;
@@ -313,8 +315,9 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// - The answer to a call (anything but a `GET`) gets it before the body fails. A language
-    ///   model's client would take it for a part of the answer: turn it off there with
+    /// - In the answer to a call (anything but a `GET`), the event is sent before the body fails. A
+    ///   client of a language model would mistake the event for part of the answer. Turn it off for
+    ///   those responses with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Don't give it an id, because the client would resume from that id.
     /// - If the event has a name but no data, it's sent with empty data. If it has neither, it
@@ -357,8 +360,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets the answer to clients whose streams [`max_streams`](Self::max_streams) or the
-    /// [shutdown](Self::shutdown) refuses. The default is [`Refusal::per_client`].
+    /// Sets the answer to clients that are refused because of [`max_streams`](Self::max_streams) or
+    /// the [shutdown](Self::shutdown). The default is [`Refusal::per_client`].
     ///
     /// ```
     /// use tower_sse::{Refusal, SseLayer};
@@ -392,8 +395,9 @@ impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens: when its response head is known, or, for a bare stream,
     /// when the service is called.
     ///
-    /// Streams that answer `HEAD` requests and [refused](crate::Refusal#what-is-refused) ones don't
-    /// open. A bare stream that is refused at the limit of a subject has already opened.
+    /// A stream doesn't open if it answers a `HEAD` request, or if it is
+    /// [refused](crate::Refusal#what-is-refused). If a bare stream is refused because of a
+    /// subject's limit, it has already opened.
     ///
     /// The closure runs in the server's task, so it must not block. A panic is caught and logged.
     ///
@@ -477,9 +481,9 @@ impl<M> SseLayer<M> {
 
     /// Gives each stream a label, such as the path of its route. By default streams have no label.
     ///
-    /// The [`CloseReport`] has the label. [`Stats`] counts the streams of each of the first 100
-    /// labels, and those of all further labels as `other`. Use few labels, and no text that clients
-    /// choose.
+    /// The [`CloseReport`] has the label. [`Stats`] counts streams separately for each of the first
+    /// 100 labels. It counts streams with further labels as `other`. Use only a few labels, and
+    /// don't use text that clients choose.
     ///
     /// The closure is called when a request arrives, so it must be cheap and must not block. A
     /// panic is caught and logged, and the stream has no label. With axum, add the layer with

@@ -17,8 +17,9 @@ use crate::{BoxError, headers};
 
 pin_project! {
     /// The response future of [`SseService`](super::SseService). Dropping it drops the inner
-    /// service's future, and frees the request's places in
-    /// [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
+    /// service's future. If the request counted towards
+    /// [`max_streams`](crate::SseLayer::max_streams) or the limits of its subjects, it no longer
+    /// does.
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,

@@ -8,8 +8,8 @@ use tower_service::Service;
 use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, SseFuture, marker};
 use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
 
-/// The layer that adds headers and heartbeats to event streams, and sets how clients resume and how
-/// streams end.
+/// The layer that adds headers and heartbeats to event streams, reads the last event id, and sets
+/// how streams end.
 ///
 /// ```no_run
 /// use std::{io, time::Duration};
@@ -48,7 +48,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// into a [`BoxError`](crate::BoxError). All responses, not only event streams, have the body
 /// [`SseBody<B>`](crate::layer::SseBody).
 ///
-/// Clones are cheap. Setting an option of a clone does not change the original.
+/// Clones are cheap. Setting an option on a clone doesn't change the original.
 ///
 /// # Options
 ///

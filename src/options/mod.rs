@@ -1,5 +1,6 @@
-//! The options of streams ([`StreamOptions`]), and those of one stream after the layer's and the
-//! response's were merged ([`ResolvedOptions`]). `times.rs` has the types of single options.
+//! The options of streams ([`StreamOptions`]), and the options of one stream, merged from its
+//! layer, request and response ([`ResolvedOptions`]). `times.rs` has the types of individual
+//! options.
 
 mod resolved;
 mod stream_options;

@@ -38,7 +38,7 @@ use crate::event::{Encoded, Event};
 /// A request's option overrides the layer's, and a response's overrides both. There are three
 /// exceptions:
 ///
-/// - Of several maximum ages, the one that ends the stream first applies.
+/// - If several maximum ages are set, the stream ends at the earliest one.
 /// - Each token of [`end_when`](Self::end_when) ends the stream.
 /// - All closures of [`on_close`](Self::on_close) are called.
 ///
@@ -48,16 +48,17 @@ use crate::event::{Encoded, Event};
 /// All but `end_when` and `on_close` exist only on [`SseLayer`](crate::SseLayer):
 ///
 /// - [`end_when`](Self::end_when): each token ends the stream.
-/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called,
-///   first the layer's, then the request's, then the response's, each in the order of your calls.
+/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called.
+///   The layer's come first, then the request's, then the response's. Closures from the same place
+///   run in the order in which you added them.
 /// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
 ///   closure returns `true`.
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in
 ///   order.
 ///
-/// The `without_…` methods turn off an option that is on by default, or that was set before. Zero
-/// bytes of [`padding`](Self::padding) turn padding off. The other options of this type can't be
-/// turned off: a route that must not have one needs its own layer.
+/// The `without_…` methods turn off an option that is on by default, or that was set before. To
+/// turn off padding, set [`padding`](Self::padding) to zero. The other options of this type can't
+/// be turned off. If a route must not have such an option, give the route a layer of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -79,7 +80,7 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Creates options, none of which is set.
+    /// Creates options with nothing set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -100,7 +101,8 @@ impl StreamOptions {
         self
     }
 
-    /// Sets the reconnection time at the start; see [`SseLayer::retry`](crate::SseLayer::retry).
+    /// Sets the reconnection time that the stream starts with; see
+    /// [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(Some(retry.into()));
         self
@@ -147,13 +149,13 @@ impl StreamOptions {
     /// Ends the stream when you cancel the token, for example because its job was deleted or a
     /// periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
     ///
-    /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end), but
-    /// it still counts in [`Streams::count`](crate::streams::Streams::count) while its client
-    /// doesn't read. A [run](crate::runs) that the client reads continues.
+    /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end). But
+    /// as long as the client doesn't read, [`Streams::count`](crate::streams::Streams::count) still
+    /// counts it. If the client is reading a [run](crate::runs), the run itself continues.
     ///
     /// Use a separate token for each response, because cancelling a token ends every stream that
-    /// has it. In the [options of a layer](crate::SseLayer::options), that's every stream, even
-    /// later ones.
+    /// has it. If you set the token in the [options of a layer](crate::SseLayer::options),
+    /// cancelling it ends every stream of the layer, even later ones.
     ///
     /// You might use `take_until` on the source instead. But that's a clean end: the
     /// [terminator](Self::terminator) follows, and half an answer looks complete.
@@ -220,9 +222,9 @@ impl StreamOptions {
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
-    /// Adds these options to those that a response already has, which `Extensions::insert` would
-    /// drop. An option that is set here replaces the response's, except for [`max_age` and
-    /// `on_close`](Self#precedence).
+    /// Adds these options to those that a response already has. `Extensions::insert` would drop the
+    /// existing ones. An option that is set here replaces the response's, with [three
+    /// exceptions](Self#precedence).
     ///
     /// ```
     /// use http::Response;
@@ -237,8 +239,8 @@ impl StreamOptions {
     }
 
     /// Adds these options to those in the extensions of a request or a response, as
-    /// [`merge_into`](Self::merge_into) does. The guide has an
-    /// [example](crate::guide::clients#credentials-that-expire).
+    /// [`merge_into`](Self::merge_into) does. The guide says [where to call
+    /// which](crate::guide::clients#credentials-that-expire).
     pub fn merge_into_extensions(self, extensions: &mut Extensions) {
         let merged = match extensions.get() {
             Some(earlier) => self.over(earlier),

@@ -14,7 +14,8 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// - A comment fits between two lines of an event. A heartbeat that is an [event](Self::event)
 ///   doesn't, so mid-event the comment is sent instead. Mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
-/// - No empty line follows the comment, because several clients would return an empty event.
+/// - The layer doesn't send an empty line after the comment. After an empty line, several clients
+///   would return an empty event.
 /// - A comment within an event has the line ending of the event's previous line. All other lines
 ///   that the layer or a [filter](crate::filter) inserts end in LF.
 ///
@@ -41,7 +42,7 @@ impl Heartbeat {
     ///
     /// Choose an interval at least a tenth shorter than every [idle
     /// timeout](crate::guide::proxies#idle-timeouts) between client and server, because heartbeats
-    /// can be a sixteenth late. Some `EventSource` polyfills give up after 45 idle seconds.
+    /// can be a sixteenth late. Some `EventSource` polyfills reconnect after 45 idle seconds.
     ///
     /// # Panics
     ///
@@ -101,10 +102,11 @@ impl Default for Heartbeat {
 ///
 /// - [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream.
 /// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
-/// - [`Refusal::retry`](crate::Refusal::retry) sends it, or `Retry-After`, to a refused client.
+/// - [`Refusal::retry`](crate::Refusal::retry) sends it to a refused client, in some cases as
+///   `Retry-After`.
 ///
-/// The time is sent as a `retry` line ([HTML][html]). A client uses the last one that it has
-/// received.
+/// The time is sent as a `retry` line ([HTML][html]). An `EventSource` uses the last one that it
+/// has received.
 ///
 /// ```
 /// use std::time::Duration;
@@ -127,15 +129,15 @@ pub struct Retry {
 const MAX: u64 = i32::MAX as u64;
 
 impl Retry {
-    /// Creates the same reconnection time for every client, in whole milliseconds. A time above
-    /// 2³¹−1 milliseconds (24.8 days) is cut to this maximum.
+    /// Creates a fixed reconnection time for all clients, in whole milliseconds. A time above 2³¹−1
+    /// milliseconds (24.8 days) is reduced to this maximum.
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }
 
-    /// Creates a reconnection time in whole milliseconds that is drawn at random for each
-    /// connection, from `min` to `max` inclusive. A bound above 2³¹−1 milliseconds (24.8 days) is
-    /// cut to this maximum.
+    /// Creates a random reconnection time from `min` to `max` inclusive, in whole milliseconds.
+    /// Each connection gets its own. A bound above 2³¹−1 milliseconds (24.8 days) is reduced to
+    /// this maximum.
     ///
     /// # Panics
     ///
@@ -183,8 +185,8 @@ pub(crate) fn has_retry_line(lines: &[u8]) -> bool {
 /// client](crate::guide::clients#how-clients-reconnect). The answer to a call (anything but a
 /// `GET`) may continue for a [grace period](Self::grace), by default 30 seconds.
 ///
-/// If the source stays mid-event, the body fails after 5 seconds. A body with a content coding
-/// always fails. If the [client doesn't
+/// If the source doesn't finish the event it has begun, the body fails after 5 seconds. A body with
+/// a content coding always fails. If the [client doesn't
 /// read](crate::guide::proxies#http2-clients-that-grant-no-window), its stream can outlive the
 /// maximum age.
 #[derive(Clone, Debug, PartialEq)]
@@ -224,7 +226,7 @@ impl MaxAge {
     }
 
     /// Sets how long the answer to a call (anything but a `GET`) may continue beyond the maximum
-    /// age. The default is 30 seconds. Set zero if no call may outlive the age.
+    /// age. The default is 30 seconds. Set it to zero if no call may outlive the maximum age.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -265,15 +267,17 @@ impl From<Duration> for MaxAge {
 /// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun. The
 /// default is [`per_client`](Self::per_client).
 ///
-/// An event that has begun is completed. Later events are dropped, even if they are ready, because
-/// the client resumes after the last event that it received. The stream's last bytes are a `retry`
-/// line and, if set, the [`farewell`](crate::SseLayer::farewell). Whether the body then ends
-/// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
+/// If an event has begun, the layer sends the rest of it. Later events are dropped, even if they
+/// are ready, because the client resumes after the last event that it received. The stream's last
+/// bytes are a `retry` line and, if set, the [`farewell`](crate::SseLayer::farewell). Whether the
+/// body then ends cleanly or fails [depends on the
+/// client](crate::guide::clients#how-clients-reconnect).
 ///
-/// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
-/// `at_once`. The layer then adds only the `retry` line, or nothing mid-line. A stream with a
-/// content coding fails with nothing added. Before any failure, the layer
-/// [waits](crate::guide::errors#timing) up to about a second for the server to send these lines.
+/// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
+/// `at_once`, it fails after half a second. The layer then adds only the `retry` line, or nothing
+/// if the source stopped mid-line. If the stream has a content coding, it fails, and the layer adds
+/// nothing. Before the body fails, the layer [waits](crate::guide::errors#timing) up to about a
+/// second for the server to send what the layer has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
@@ -340,13 +344,14 @@ impl Drain {
         Self::new(When::After(grace))
     }
 
-    /// Lets each stream end by itself, however long that takes. A graceful shutdown waits for all.
+    /// Lets each stream end by itself, however long that takes. A graceful shutdown waits for all
+    /// of them.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }
 
-    /// Sets the reconnection time for clients whose streams the shutdown ends. The default is drawn
-    /// for each client from 2 to 10 seconds. It replaces the time from
+    /// Sets the reconnection time for clients whose streams the shutdown ends. By default, each
+    /// client gets a random time from 2 to 10 seconds. It replaces the time from
     /// [`SseLayer::retry`](crate::SseLayer::retry) until the client receives another one.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());

@@ -166,7 +166,7 @@ impl StartError {
 
 /// A stream of a run's events for one client. Each item has one or more events, with their ids.
 ///
-/// Its end depends on the run's outcome:
+/// How the stream ends depends on the run's outcome:
 ///
 /// - After [`Completed`](crate::runs::Outcome::Completed), it ends without an error.
 /// - After [`Cancelled`](crate::runs::Outcome::Cancelled), it fails with an error that makes
@@ -177,7 +177,8 @@ impl StartError {
 /// It also fails if the client's next event was evicted, or if the run's process is out of reach.
 ///
 /// While the attachment exists, the client counts as attached: the run isn't abandoned, and its
-/// source may have to wait for the client. Dropping it only detaches the client.
+/// source may have to wait for the client. If you drop the attachment, the client is detached, but
+/// the run continues.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.
@@ -219,9 +220,9 @@ pub(crate) fn events_of(reader: Reader) -> AnswerBody {
 }
 
 pin_project! {
-    /// The body of a response about a run: the run's events, a refusal, an error text, or nothing.
-    /// Any other response of a [`RunLayer`](crate::runs::RunLayer)'s service keeps its body `B`,
-    /// unchanged.
+    /// The body of a response to a request with a key: the run's events, a refusal, an error text,
+    /// or nothing. If a [`RunLayer`](crate::runs::RunLayer) passes a response through, this type
+    /// wraps the service's body `B` without changing it.
     pub struct RunBody<B = EventBody<Attachment>> {
         #[pin]
         kind: Kind<B>,

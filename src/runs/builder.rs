@@ -32,7 +32,8 @@ impl Default for Runs {
     }
 }
 
-/// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.
+/// A builder for [`Runs`]. It limits how much memory the runs take, how many there are, and how
+/// long they live.
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,36 +56,38 @@ pub struct RunsBuilder {
 }
 
 impl RunsBuilder {
-    /// Limits what each run keeps: its [size](Retention::bytes), by default 2 MiB, and the
-    /// [time](Retention::age) for which it is kept after its end, by default 5 minutes.
+    /// Limits the [size](Retention::bytes) of the events that each run keeps, by default 2 MiB.
+    /// Also sets [how long](Retention::age) a run is kept after its end, by default 5 minutes.
     ///
     /// # Size
     ///
     /// Each event counts as its size on the wire plus 112 bytes. With the default, a run keeps
-    /// about 5,000 events of 300 bytes, the size of a language model's token in the vendor's JSON.
-    /// A run fails if one of its events doesn't fit.
+    /// about 5,000 events of 300 bytes. A token in a model vendor's JSON takes roughly 300 bytes. A
+    /// run fails if one of its events doesn't fit.
     ///
-    /// A full run evicts its oldest events to make room for new ones. While a client is attached,
-    /// only events that the fastest client has read are evicted, and the source waits for it.
-    /// Without a client, the source never waits. A client that needs an evicted event gets `404`,
-    /// or its body fails if it's attached.
+    /// A full run evicts its oldest events to make room for new ones. While clients of this process
+    /// are attached, the run evicts only events that the fastest client has read. If that doesn't
+    /// free enough room, the source waits for this client. Without a client, the source never
+    /// waits. If a client needs an evicted event, it gets [`404`](super::Runs#answers), or its body
+    /// fails if it's already attached.
     ///
-    /// A new run starts only if [`max_memory`](Self::max_memory) has room for all running runs and
-    /// the new one at this size. If it has no room for even one, runs start one at a time, and keep
-    /// less.
+    /// A new run starts only if [`max_memory`](Self::max_memory) has room for it and all running
+    /// runs, each counted at its full size. If `max_memory` doesn't have room for even one run of
+    /// this size, only one run can run at a time, and it keeps less.
     ///
     /// # Age
     ///
-    /// After this time, the key is free. Clients that are still reading the run can read the rest,
-    /// unless [`max_memory`](Self::max_memory) evicts it. A [store](super::RunStore) keeps each
-    /// run, and its key, for at least a minute and at least four [leases](super#several-processes).
-    /// With an age of zero, a run can be gone before its handler calls
-    /// [`Run::answer`](super::Run::answer), which then returns `404`. More than ten years count as
-    /// ten.
+    /// Once the run has been over for this long, its key is free for a new run. Clients that are
+    /// still reading the run can read the rest, unless [`max_memory`](Self::max_memory) evicts it.
+    /// In a [store](super::RunStore), the age is at least a minute and at least four
+    /// [leases](super#several-processes). With an age of zero, a run can be gone before its handler
+    /// calls [`Run::answer`](super::Run::answer), which then returns `404`. An age of more than ten
+    /// years counts as ten.
     ///
     /// # Panics
     ///
-    /// Panics if the size is zero, or if `retention` limits the number of events (only for topics).
+    /// Panics if the size is zero, or if `retention` limits the number of events, which only topics
+    /// support.
     #[track_caller]
     pub fn retention(mut self, retention: Retention) -> Self {
         let (bytes, age) = retention.of_run();
@@ -97,36 +100,36 @@ impl RunsBuilder {
     ///
     /// A running run is never evicted to make room. Each one reserves the size of
     /// [`retention`](Self::retention) plus 2,752 bytes. With the defaults, 1,022 runs can run at a
-    /// time, and further requests are refused with [`StartError::Full`](super::StartError::Full).
-    /// If answers are short, a smaller `retention` admits more runs: with 64 KiB, the default
-    /// memory has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
+    /// time, and further runs are refused with [`StartError::Full`](super::StartError::Full). If
+    /// answers are short, a smaller `retention` admits more runs: with 64 KiB, the default memory
+    /// has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
     ///
     /// Ended runs are kept in the memory that running runs don't need. When new events or a new run
-    /// need room, these are evicted, in this order:
+    /// need room, the following are evicted, in this order:
     ///
-    /// 1. Ended runs that no client reads, beginning with the run that ended first.
+    /// 1. Ended runs that no client is reading, starting with the one that ended first.
     /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
     ///    first. If an attached client needs an evicted event, its body fails. When the client
     ///    reconnects, the process loads the run again, or refuses the client if there's no room.
-    /// 3. Ended runs that clients still read. The bodies of these clients fail.
+    /// 3. Ended runs that clients are still reading. The bodies of these clients fail.
     ///
     /// The limit counts runs, their events, and copies of events (frames) for clients that are
     /// behind. It also counts bookkeeping: 112 bytes for each event, less than 200 bytes for each
     /// frame, less than 2 KiB for each running run, and less than 1 KiB for each ended run. Long
-    /// keys and error texts add to that. An ended run of 100 events of 45 bytes each counts as 16
-    /// kB. Frames, and events that a source has begun but not completed, can take the total above
-    /// `bytes`. The limit doesn't count:
+    /// keys and error texts add to that. For example, an ended run that has 100 events of 45 bytes
+    /// counts as 16 kB. Frames, and events that a source has begun but not completed, can take the
+    /// total above `bytes`. The limit doesn't count:
     ///
     /// - The future of the run's call, the run's source, and everything that these two hold.
     /// - Evicted events and frames that a server still has to send.
     /// - Unused space in the chunks of up to 1 KiB that small events share.
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
-    /// its end. A second limit of the same size applies to the memory of this process's runs in the
-    /// store, which for Redis is [an
+    /// its end. A second limit of the same size applies to the memory that this process's runs take
+    /// in the store. For Redis, this memory is [an
     /// estimate](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits).
-    /// Above this limit, the process deletes ended runs from the store, first those whose key a
-    /// newer run has taken, and then in the order of their ends.
+    /// Above this limit, the process deletes ended runs from the store. It starts with runs whose
+    /// key a newer run has taken, and continues with the others, in the order of their ends.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -136,14 +139,14 @@ impl RunsBuilder {
     /// other owners. By default, only [`max_memory`](Self::max_memory) limits ended runs. The limit
     /// doesn't apply to runs with a [shared](super::RunKey::shared) key.
     ///
-    /// Beyond `bytes`, the owner's runs that ended first are evicted, but never the one that ended
-    /// last. Two things count only towards `max_memory`: [frames](Self::max_memory) that are made
-    /// after a run's end, and a run that a client still reads after it was replaced, or after the
-    /// age of [`retention`](Self::retention).
+    /// Above this limit, the owner's ended runs are evicted, starting with the one that ended
+    /// first. The one that ended last is never evicted by this limit. Two things count only towards
+    /// `max_memory`: [frames](Self::max_memory) that are made after a run's end, and replaced or
+    /// expired runs that a client is still reading.
     ///
-    /// With a [store](super::RunStore), the limit also applies to the memory that an owner's ended
-    /// runs of this process take there. A call that returned no event stream counts too, for two
-    /// [leases](super#several-processes) after its answer.
+    /// With a [store](super::RunStore), the same limit applies to the memory that an owner's ended
+    /// runs take there. Only runs of this process count. A call that returned no event stream
+    /// counts too, for two [leases](super#several-processes) after its answer.
     pub fn max_memory_per_owner(mut self, bytes: usize) -> Self {
         self.options.max_memory_per_owner = Some(bytes);
         self
@@ -153,7 +156,7 @@ impl RunsBuilder {
     /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. `Duration::MAX` turns
     /// it off.
     ///
-    /// The time counts from the start of the run, or from when the last client detached. A client
+    /// The clock starts when the run starts, and again whenever the last client detaches. A client
     /// that waits for the call's answer counts as attached.
     ///
     /// # Panics
@@ -208,12 +211,13 @@ impl RunsBuilder {
 
     /// Adds a closure that is called when a run ends, whatever its outcome, for example to bill it.
     ///
-    /// Without a store, it's called once for each run. With a store, it can be called twice, with
-    /// the same key and [`RunEnd::id`]: bill each pair only once. If a run's process dies,
-    /// another process [soon](super#several-processes) calls its own closures for the run.
+    /// Without a store, it's called once for each run. With a store, it can be called more than
+    /// once, with the same key and [`RunEnd::id`]: bill each pair only once. If a run's process
+    /// dies, another process [soon](super#several-processes) calls its own closures for the run.
     ///
-    /// The closure is also called if the run's call panics, or is cancelled, abandoned or
-    /// interrupted before it has answered. It isn't called if the answer is not an event stream.
+    /// The closure is also called if the run's call panics, or if the run is cancelled, abandoned
+    /// or interrupted before the call has answered. It isn't called if the answer is not an event
+    /// stream.
     ///
     /// The closures are called in the order in which you added them, on the thread that ends the
     /// run, while no lock of the `Runs` is held. Their panics are caught.
@@ -240,7 +244,7 @@ impl RunsBuilder {
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime with timers.
+    /// Panics if there's no tokio runtime, or if the runtime's timers aren't enabled.
     pub async fn connect<S: RunStore>(self, store: S) -> Result<Runs, S::Error> {
         let (process, shared) = store.connect(self.options).await?;
         Ok(Runs { process, shared: Some(shared) })

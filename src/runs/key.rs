@@ -10,7 +10,7 @@ const MAX_LEN: usize = 512;
 /// key is [shared](Self::shared). A key names [one answer or a whole chat](super#keys).
 ///
 /// If clients choose the names, use keys with an owner, such as the user's id from an authenticated
-/// session. Two owners with the same name then have two runs.
+/// session. If two owners choose the same name, each has a run of its own.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RunKey {
     owner: Option<Arc<str>>,
@@ -82,7 +82,7 @@ impl fmt::Debug for RunKey {
     }
 }
 
-/// The error of creating a [`RunKey`] whose owner or name is empty or too long.
+/// The error for a [`RunKey`] whose owner or name is empty or too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidKey {
     part: &'static str,

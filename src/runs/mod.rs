@@ -1,12 +1,12 @@
 //! Event streams that outlive a connection, such as language models' answers (feature `runs`).
 //!
 //! Your user reloads the page while the model writes. The stream is dropped, half an answer is
-//! gone, and the next request pays for a whole one again.
+//! lost, and you pay for the whole answer again on the next request.
 //!
 //! A run keeps the answer going. It's one event stream, which a service returns or your program
-//! starts with [`Runs::start`]. A task drives it, and keeps up to 2 MiB of its events until 5
-//! minutes after its end. A reloaded page, a second tab, and a client that reconnects with
-//! `Last-Event-ID` all attach to the run. One layer does this for any service:
+//! starts with [`Runs::start`]. A task drives the stream. By default, the run keeps up to 2 MiB of
+//! its events until 5 minutes after its end. A reloaded page, a second tab, and a client that
+//! reconnects with `Last-Event-ID` all attach to the run. One layer does this for any service:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -36,15 +36,15 @@
 //! Your handler needs no change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an
 //! `EventSource`, [add a `GET` route](crate::guide::runs_clients#eventsource), which attaches
-//! clients and never starts a run. [This page](crate::guide::runs_clients) has the other clients.
-//! [A table](#a-hub-or-a-run) shows when a [hub](crate::hub) fits better.
+//! clients and never starts a run. [This page](crate::guide::runs_clients) covers the other
+//! clients. [A table](#a-hub-or-a-run) shows when a [hub](crate::hub) fits better.
 //!
 //! # Keys
 //!
 //! Requests with the same [`RunKey`] get the same run. With the layer, a key must name one answer,
 //! such as one turn of a chat. The same holds for [`Runs::start`] and [`Runs::start_with`], which
-//! don't replace a run that is running or has completed. With [`Runs::replace`], a key can name a
-//! chat, whose run is the current turn.
+//! don't replace a run that is running or has completed. With [`Runs::replace`], the key can name a
+//! whole chat. Its run is then the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
 //! [`Runs::start`] or [`Runs::replace`]. If an upstream can refuse, call [`Runs::start_with`]: it
@@ -58,30 +58,33 @@
 //! # Clients
 //!
 //! A client without a last event id gets all events of a run that is running or has completed. If
-//! the run ended in any other way, [`RunLayer`] starts a new one. A client with an id of the run
-//! gets the events after it. If the id is unknown, or the client needs an evicted event, the answer
-//! is `404`. An `EventSource` with an id gets [`interrupted`](#half-an-answer) instead.
-//! [`Runs`](Runs#answers) has the table of all answers, and [`Outcome`] says how streams end.
+//! the run ended in any other way, [`RunLayer`] starts a new one. A client whose last event id is
+//! from this run gets the events after that id. If the id is unknown, or the client needs an
+//! evicted event, the answer is `404`. An `EventSource` with an id gets
+//! [`interrupted`](#half-an-answer) instead. [`Runs`](Runs#answers) has the table of all answers,
+//! and [`Outcome`] says how streams end.
 //!
-//! A run doesn't stop when its client disconnects. It goes on to its end, unless you [cancel
-//! it](Runs::cancel), or it has had no client for [`abandon_after`](RunsBuilder::abandon_after).
+//! A run doesn't stop when its client disconnects. It continues until it ends by itself, until you
+//! [cancel it](Runs::cancel), or until it has had no client for
+//! [`abandon_after`](RunsBuilder::abandon_after).
 //!
 //! # Half an answer
 //!
-//! Your page can't see why its `EventSource` was stopped: a `204` after a whole answer and a `404`
-//! are the same `error` event. So if the server can't send the rest of an answer, it sends an event
-//! whose name and id are `interrupted`, with empty data. Your page receives it once: when the
-//! `EventSource` reconnects with this id, it gets `204`.
+//! Your page can't see why its `EventSource` stopped: it gets the same `error` event for a `204`
+//! after a whole answer as for a `404`. So if the server can't send the rest of an answer, it sends
+//! an event whose name and id are `interrupted`, with empty data. Your page receives it once: when
+//! the `EventSource` reconnects with this id, it gets `204`.
 //!
 //! The event ends the open streams of a run that failed, or was abandoned or interrupted. Without
-//! [`SseLayer`](crate::SseLayer), the body fails, and the event comes after the reconnection. It
-//! also comes if an `EventSource`'s id can't be resumed, for example if its run is no longer kept.
+//! [`SseLayer`](crate::SseLayer), the body fails, and the `EventSource` gets the event when it
+//! reconnects. An `EventSource` also gets the event if the server can't resume from its id, for
+//! example because the run is no longer kept.
 //!
-//! In open streams, your event from [`on_error`](crate::SseLayer::on_error) takes its place, with
-//! the same id. Cancelling a run doesn't send `interrupted`, except to a client that has only an
-//! [early head](crate::early_head#late-answers). To send an event of your own, use
-//! [`Runs::cancel_with`]. Only an `EventSource` ever gets `interrupted`. The bodies of other
-//! clients fail, or end with your event from `on_error`, or those clients get `404`.
+//! If you set [`on_error`](crate::SseLayer::on_error), open streams end with your event instead of
+//! `interrupted`. Your event has the same id. Cancelling a run doesn't send `interrupted`, except
+//! to a client that has only an [early head](crate::early_head#late-answers). To send an event of
+//! your own, use [`Runs::cancel_with`]. Only an `EventSource` ever gets `interrupted`. For other
+//! clients, the body fails or ends with your event from `on_error`, or the answer is `404`.
 //!
 //! # Runs without the layer
 //!
@@ -128,11 +131,11 @@
 //!
 //! The source of a run is the stream that your service returns. Each block of lines with a `data`
 //! or `event` line is recorded as one event, however the source divides its bytes into frames.
-//! Comments and the source's own ids are not recorded. The run ends each event with an id of the
-//! form `epoch-sequence`. No two runs of a key share an epoch.
+//! Comments and the source's own ids are not recorded. The run adds an id of the form
+//! `epoch-sequence` to each event. No two runs of a key share an epoch.
 //!
-//! A `retry` line in a block of its own becomes part of the next event. If the source ends inside
-//! an event, that event is dropped, because clients would ignore it.
+//! A `retry` line in a block of its own becomes part of the next event. If the source ends in the
+//! middle of an event, that event is dropped, because clients would ignore it.
 //!
 //! # Memory and back-pressure
 //!
@@ -147,7 +150,7 @@
 //! page](crate::guide::placement#the-order) shows:
 //!
 //! - `SseLayer` adds heartbeats, limits and close reports to each client's stream, and ends the
-//!   streams of a cancelled run cleanly. Without it, their bodies fail.
+//!   streams of a cancelled run cleanly. Without `SseLayer`, the bodies of a cancelled run fail.
 //! - Headers that are added inside of the `RunLayer` reach only the first client.
 //! - A compressed answer is not recorded.
 //!
@@ -173,16 +176,18 @@
 //!
 //! ## What it costs
 //!
-//! A request with a key takes one round trip to the store, or two if it starts a run. A process's
-//! first request for another process's run takes several. Put the layer inside of layers that
-//! authenticate and limit requests.
+//! A request with a key takes one round trip to the store, or two if it starts a run. For a run of
+//! another process, a request takes several round trips, unless the process that receives it
+//! already has a client of the run. Put the layer inside of layers that authenticate and limit
+//! requests.
 //!
 //! While a client of another process reads a run, new events are exported at most 4 milliseconds
 //! after the store has acknowledged the previous export. Otherwise, a run is exported about once a
 //! second, and when it ends.
 //!
 //! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process.
-//! [`max_memory`](RunsBuilder::max_memory) also limits what its runs take in the store.
+//! [`max_memory`](RunsBuilder::max_memory) also limits how much memory the process's runs take in
+//! the store.
 //!
 //! A source waits only for clients of its own process. If a client of another process falls behind
 //! by more than the [size limit](RunsBuilder::retention), its body fails. Clients of other
@@ -191,16 +196,16 @@
 //!
 //! ## If the run's process dies
 //!
-//! Bodies that other processes serve fail [soon][lease], except that an `EventSource` gets
-//! [`interrupted`](#half-an-answer). If their clients repeat the requests without an id, the first
-//! request starts a new run, and the others join it. A process that has lost contact with the store
-//! for one *lease* period can be declared dead too.
+//! In other processes, the clients' bodies fail [soon][lease]. An `EventSource` gets
+//! [`interrupted`](#half-an-answer) instead. If these clients send their requests again without an
+//! id, the first one starts a new run, and the others join it. A process that has lost contact with
+//! the store for one *lease* period can be declared dead too.
 //!
 //! Within two and a quarter lease periods, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) with [`Interrupted`](Outcome::Interrupted), even if no client
-//! asks for the run. A run can be reported twice, with the same [`RunEnd::id`]. This happens if it
-//! ends while its process can't reach the store, or if the reporting process dies or loses the
-//! store.
+//! asks for the run. A run can be reported more than once, with the same [`RunEnd::id`]. This
+//! happens if the run ends while its process can't reach the store, or if the reporting process
+//! dies or loses contact with the store.
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
 //!
@@ -209,23 +214,24 @@
 //! The processes restore their running runs, and those that ended in the last 10 seconds. Other
 //! ended runs are lost: a repeated request without an id starts a new run.
 //!
-//! For one lease period after the loss, the store can lack a run that is still to be restored.
-//! During this time, a request is refused with [`StartError::Unavailable`] if the store has no run
-//! with its key, and none is running in this process. [`Runs::replace`] without an id is refused
-//! even if one is running.
+//! For one lease period after a process has noticed the loss, some runs may not be back in the
+//! store yet. During this time, a request is refused with [`StartError::Unavailable`], unless it
+//! can join or replace a run in the store, or join one that is running in this process. If only
+//! this process has the run, [`Runs::replace`] refuses a request without an id.
 //!
 //! ## While the store is unavailable
 //!
 //! The store may be out of reach, or refuse commands, for example because a permission is missing.
-//! Runs in progress continue, and clients of the run's process keep receiving it, without a time
-//! limit. The bodies of other processes' clients fail after two lease periods. If Redis can be
-//! reached but is out of memory, these clients wait instead.
+//! Runs in progress continue. Clients of a run's own process keep receiving its events, however
+//! long the store is unavailable. The bodies of other processes' clients fail after two lease
+//! periods. If Redis can be reached but is out of memory, these clients wait instead.
 //!
-//! No run starts: the store may have the run already, and you would pay for its answer twice. A
-//! request without an id, or with an id of the run, still gets a run that is running in the process
-//! that it reaches. [`Runs::replace`] returns such a run only with an id. All other requests with a
-//! key are refused. Without the layer, match [`StartError::Unavailable`] to send an unrecorded
-//! answer.
+//! No run starts: the store may have the run already, and you would pay for its answer twice. If
+//! the run is running in the process that receives the request, a client without an id, or with one
+//! of the run's ids, still gets it. [`Runs::replace`] returns such a run only if the request has
+//! one of the run's ids. All other requests with a key are refused. If Redis is only out of memory,
+//! requests can still join existing runs of any process. Without the layer, match
+//! [`StartError::Unavailable`] to send an unrecorded answer.
 //!
 //! # A hub or a run
 //!

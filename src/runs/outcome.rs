@@ -15,22 +15,24 @@ pub enum Outcome {
     /// Otherwise, an [`SseLayer`](crate::SseLayer) sends an `EventSource` the event
     /// [`interrupted`](super#half-an-answer), and all other bodies fail. The cause is one of these:
     ///
-    /// - The source failed or panicked.
+    /// - The source failed, or the source or the call panicked.
     /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
     /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
     /// - An [`SseLayer`](crate::SseLayer) inside of the [`RunLayer`](super::RunLayer) ended the
     ///   stream early.
     Failed,
-    /// The program cancelled or replaced the run. Or an outer layer [refused](super::Run::answer)
-    /// the client that started it, while no other was attached. Through an
-    /// [`SseLayer`](crate::SseLayer), the stream of every attached client ends cleanly, without the
-    /// [terminator](crate::SseLayer::terminator). Without the layer, the bodies fail. An
-    /// [`Attachment`](super::Attachment) always fails.
+    /// The program cancelled or replaced the run. This is also the outcome if an outer layer
+    /// [refused](super::Run::answer) the client that started the run, and no other client was
+    /// attached. With an [`SseLayer`](crate::SseLayer), the stream of every attached client ends
+    /// cleanly, without the [terminator](crate::SseLayer::terminator). Without the layer, the
+    /// bodies fail. An [`Attachment`](super::Attachment) always fails.
     Cancelled,
-    /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after).
+    /// The run had no client for the time set with
+    /// [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
-    /// The server or its runtime [shut down](super::Runs::drain), the process died, or the store
-    /// could not keep the run. The clients' streams end as after [`Failed`](Self::Failed).
+    /// The server or its runtime [shut down](super::Runs::drain), the process died or was declared
+    /// dead, or the store could not keep the run. The clients' streams end the same way as after
+    /// [`Failed`](Self::Failed).
     Interrupted,
 }
 
@@ -77,11 +79,11 @@ pub struct RunEnd {
     pub(crate) epoch: Epoch,
     /// How the run ended.
     pub outcome: Outcome,
-    /// The number of recorded events, including evicted ones. If the process of the run died, only
-    /// the events that it had exported to the store count.
+    /// The number of recorded events, including evicted ones. If the run's process died, this
+    /// counts only the events that the process had exported to the store.
     pub events: u64,
-    /// The total size of all recorded events in bytes on the wire, with their ids. 0 if the run's
-    /// process died.
+    /// The total size of all recorded events in bytes on the wire, with their ids. It's 0 if the
+    /// run's process died.
     pub bytes: u64,
     /// The time from the start of the call to the end of the run, or until another process noticed
     /// that the run's process had died.
@@ -114,7 +116,7 @@ pub enum StartError {
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
     /// The request has a last event id, but no run has the request's key. With a
-    /// [store](super#several-processes), this is also the error if the id is of another run.
+    /// [store](super#several-processes), you also get this error if the id belongs to another run.
     NotFound,
     /// No run could be found or loaded, and a new one might be a duplicate. Possible causes:
     ///
@@ -182,7 +184,8 @@ impl RunError {
     /// kept as long as the run, and doesn't count towards
     /// [`max_memory`](super::RunsBuilder::max_memory).
     ///
-    /// Returns `None` if the run ended otherwise, such as by a panic, or failed in another process.
+    /// Returns `None` if the run ended in another way, for example with a panic, or if it failed in
+    /// another process.
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
         self.recorded().map(RecordedError::program_error)

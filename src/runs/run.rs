@@ -34,21 +34,22 @@ impl Run {
     /// [store](super#storing-answers) them. The list is complete once the run has
     /// [ended](Self::ended), unless this process has lost contact with the run's process.
     ///
-    /// Returns `None` if an event was evicted. A run that is running in this process evicts events
-    /// only when it's [full](super::RunsBuilder::retention). Any other run can also lose events to
-    /// its age limit, or a memory limit such as [`max_memory`](super::RunsBuilder::max_memory).
+    /// Returns `None` if an event was evicted, or if this process has loaded only the events after
+    /// a client's id. A run that is running in this process evicts events only when it's
+    /// [full](super::RunsBuilder::retention). Any other run can also lose events to its age limit,
+    /// or a memory limit such as [`max_memory`](super::RunsBuilder::max_memory).
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()
     }
 
-    /// Returns the id of the run's event number `n`. The first event has the number 1. The number 0
-    /// returns the id of a client that has seen no event.
+    /// Returns the id of the run's event number `n`. Events are numbered from 1. For 0, it returns
+    /// the id of a client that hasn't seen any event.
     ///
     /// Use it for a client that counts events instead of storing ids, such as one that sends
-    /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer).
-    /// The id [can't be resumed](super::Runs#answers) if a later event was evicted, or if event `n`
-    /// doesn't exist yet.
+    /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer). A
+    /// client [can't resume](super::Runs#answers) from this id if a later event was evicted, or if
+    /// event `n` doesn't exist yet.
     #[must_use]
     pub fn event_id(&self, n: u64) -> LastEventId {
         EventId::from(Position { epoch: self.record.epoch, sequence: n }).into()
@@ -57,11 +58,11 @@ impl Run {
     /// Attaches the client of a request, and returns [the answer](super::Runs#answers), to which
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
-    /// With a [store](super#several-processes), a later run may have the key. A request with an id
-    /// of another run then gets the answer of [`Runs::answer`](super::Runs::answer).
+    /// With a [store](super#several-processes), a later run may have the key. So a request with an
+    /// id of another run gets what [`Runs::answer`](super::Runs::answer) would return.
     ///
-    /// If an outer [`SseLayer`](crate::SseLayer) refuses an answer of the handle that started the
-    /// run, and no other client is attached, the run is cancelled.
+    /// An outer [`SseLayer`](crate::SseLayer) can refuse the answer. If this handle comes from the
+    /// call that started the run, and no other client is attached, the refusal cancels the run.
     ///
     /// # Cancel safety
     ///
@@ -87,7 +88,8 @@ impl Run {
         response.map(RunBody::answer)
     }
 
-    /// Attaches a client that has seen the events up to the id `last`, or no events without `last`.
+    /// Attaches a client that has seen the events up to the id `last`. If you pass `None`, the
+    /// client gets all events.
     ///
     /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if an
     /// event after it was evicted, if the run is no longer kept, or if its call returned anything
@@ -150,14 +152,15 @@ impl Run {
     /// anything but an event stream.
     ///
     /// For a run of another process, [`Interrupted`](Outcome::Interrupted) can also mean that this
-    /// process has lost contact: the run may go on there.
+    /// process has lost contact with that process. The run may still be going on there.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.record.phase().outcome()
     }
 
     /// Waits until the run has ended, or until this process loses contact with the run's process.
-    /// Then returns the [`outcome`](Self::outcome). The wait doesn't count as an attached client.
+    /// Then returns the [`outcome`](Self::outcome). A caller that waits here doesn't count as an
+    /// attached client.
     ///
     /// # Cancel safety
     ///

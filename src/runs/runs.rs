@@ -18,7 +18,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// processes share their runs.
 ///
 /// Clones share the same runs. Runs in progress continue after the last clone is dropped. Each run
-/// is a task: methods that start one [panic](tokio::spawn) outside of a tokio runtime with timers.
+/// is a task. Methods that start a run [panic](tokio::spawn) outside of a tokio runtime. If the
+/// runtime's timers aren't enabled, the run is interrupted at once.
 ///
 /// # Answers
 ///
@@ -30,7 +31,7 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | starting | waits, then all events | `404` |
 /// | running | all events | the events after the id |
 /// | [completed][`Completed`] and kept | all events | the events after the id |
-/// | any other end, and kept | starts a run | the events after the id |
+/// | ended in any other way, and kept | starts a run | the events after the id |
 ///
 /// - The [layer](Self::layer) and [`start`](Self::start) follow this table. For a request without
 ///   an id, [`replace`](Self::replace) always starts a run, in place of any run that has the key.
@@ -40,8 +41,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///   evicted event. An `EventSource` with an id gets the event
 ///   [`interrupted`](super#half-an-answer) instead.
 /// - The sequence number 0 stands for the beginning: the id `epoch-0` gets all events.
-/// - At a limit or during a shutdown, a request that would start a run is refused. At a limit,
-///   `replace` can still replace a run that is running in this process.
+/// - If a limit is reached or the process is shutting down, a request that would start a run is
+///   refused. At a limit, `replace` can still replace a run that is running in this process.
 /// - While the [store](super#several-processes) can't be reached, all requests are refused, except
 ///   those that attach to a run that is running in this process.
 /// - The refusal is [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on
@@ -49,25 +50,27 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// If a run has ended, and the client has received all its events, the client gets one of the
 /// answers below. A request without an id normally follows the table above. It gets one of these
-/// answers only if the handler uses [`answer`](Self::answer), or if the request was already waiting
-/// for the response of the run's call when the run ended. With [`start`](Self::start) and
-/// [`start_with`](Self::start_with), a request that waited for another request's call follows the
-/// table above too.
+/// answers only if the run has no events, and only in three cases: the run completed, the request
+/// started the run or waited for its call, or the handler uses [`answer`](Self::answer). There's
+/// one exception: with [`start`](Self::start) and [`start_with`](Self::start_with), a request that
+/// waited for another request's call follows the table above.
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
 /// | [completed][`Completed`] | `204` | an empty `200` |
-/// | [cancelled][`Cancelled`] | `204` | an empty `200`, or `404` without an id |
+/// | [cancelled][`Cancelled`] | `204` | an empty `200`, or `404` if the request has no id |
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
-/// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal without an id | `404`, or the refusal without an id |
+/// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
 /// - After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events.
 ///   It has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
-/// - The refusal is `per_client`. When the client repeats its request, the run starts again. It
-///   doesn't if you use [`answer`](Self::answer), or if the process is shutting down.
+/// - The refusal is `per_client`. When the client repeats its request, the run starts again. The
+///   run doesn't start again if you use [`answer`](Self::answer), or if the process is shutting
+///   down.
 /// - If a run is replaced before its call has answered, the request that started it gets the
-///   response for a [`Cancelled`] run. Requests that have joined it get the new run. An
-///   [`answer`](Self::answer) call that is waiting for it returns `None`.
+///   response for a [`Cancelled`] run. Requests that have joined it get the new run, and an
+///   [`answer`](Self::answer) call that is waiting for it returns `None`. If another process has
+///   replaced the run, all of them get the response for a [`Cancelled`] run.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -98,9 +101,9 @@ impl Runs {
     /// answer](Self#answers). Never starts a run.
     ///
     /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
-    /// whether there is something to resume. An `EventSource` with an id gets the event
-    /// [`interrupted`](super#half-an-answer) instead. [Runs without the
-    /// layer](super#runs-without-the-layer) has an example.
+    /// whether there is something to resume. For an `EventSource` with an id, this method returns a
+    /// response with the event [`interrupted`](super#half-an-answer) instead of `None`. [Runs
+    /// without the layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
     ///
@@ -134,33 +137,33 @@ impl Runs {
         self.cancel_run(key, last.into(), None).await
     }
 
-    /// Sends a final event, such as one with the usage, to the clients of the run with this key,
-    /// and [cancels](Self::cancel) the run. Returns whether it was cancelled.
+    /// Sends a final event, for example one with the model's token usage, to the clients of the run
+    /// with this key, and then [cancels](Self::cancel) the run. Returns whether it was cancelled.
     ///
     /// The run records `event` like an event of its source: attached clients receive it before
     /// their streams end, and clients that resume later receive it too. Until the run is cancelled,
     /// its source can still send events, which come before `event`.
     ///
-    /// If the run is still starting, it's cancelled without the event. So is a run whose `event`
-    /// has neither a name nor data, or is larger than the
+    /// If the run is still starting, it's cancelled without the event. The same happens if `event`
+    /// has neither a name nor data, or if it's larger than the
     /// [retention](super::RunsBuilder::retention) allows. Nothing is cancelled if the run has
     /// ended, or if `last` is not an id of the run.
     ///
     /// # Several processes
     ///
-    /// The run's process waits up to two seconds until the store has all earlier events and
-    /// `event`. Any other process asks the run's process, and waits until the run has ended in the
-    /// store: usually some milliseconds, and at most two lease periods.
+    /// In the run's process, this method waits for the store to receive `event` and all earlier
+    /// events, but for at most two seconds. In any other process, it asks the run's process to
+    /// cancel the run, and waits until the store has recorded the end. That usually takes a few
+    /// milliseconds, and at most two lease periods.
     ///
     /// In any other process, this method returns `false` if the run's process has died or can't
     /// reach the store. The run is then [interrupted](super::Outcome::Interrupted) without `event`,
-    /// once its process can be declared dead. Events that were not exported are lost, and the
-    /// bodies of clients that have seen them fail.
+    /// once its process can be declared dead. Events that were not exported are lost.
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). If a dropped future has cancelled the run, the run
-    /// has also recorded `event`, with the exceptions above.
+    /// The same as for [`cancel`](Self::cancel). If the run was cancelled although you dropped the
+    /// future, the run has also recorded `event`, with the exceptions above.
     pub async fn cancel_with(
         &self,
         key: &RunKey,
@@ -175,15 +178,15 @@ impl Runs {
     /// progress to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
     /// It also waits for the [`on_end`](super::RunsBuilder::on_end) closures, but for at most two
-    /// seconds after `grace`. With a store, it then waits up to two more
-    /// seconds until the store has recorded the end of every run. Drain the runs concurrently with
-    /// the server's graceful shutdown, which waits until all response bodies have ended. [This
+    /// seconds after `grace`. With a store, it then waits for the store to record the end of every
+    /// run, but for at most two more seconds. Drain the runs concurrently with the server's
+    /// graceful shutdown, which waits until all response bodies have ended. [This
     /// program](crate::guide::shutdown#runs) does both, with a deadline.
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, this process starts no run, even if the future is dropped. Dropping
-    /// it doesn't interrupt any run.
+    /// Once the future has been polled, this process starts no more runs, even if you drop the
+    /// future. Dropping it doesn't interrupt any run.
     pub async fn drain(&self, grace: Duration) {
         self.process.lock().is_draining = true;
         if timeout(grace, self.process.idle()).await.is_err() {

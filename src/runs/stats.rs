@@ -20,7 +20,8 @@ pub(crate) struct RunCounters {
 pub struct RunsStats {
     /// The number of runs that are running, including calls that have no answer yet.
     pub running: usize,
-    /// The number of runs that have ended and are kept.
+    /// The number of runs that have ended and are kept. With a store, a run counts only once the
+    /// store has recorded its end.
     pub kept: usize,
     /// The number of attached clients, including clients that wait for a call's answer.
     pub attached: usize,
@@ -32,7 +33,8 @@ pub struct RunsStats {
     pub started: u64,
     /// The number of requests without a last event id that were refused, because of a limit, a
     /// shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
-    /// [`Runs::answer`](crate::runs::Runs::answer) don't count.
+    /// [`Runs::answer`](crate::runs::Runs::answer) and [`Run::answer`](crate::runs::Run::answer)
+    /// don't count.
     pub refused: u64,
     /// The number of attached clients whose next event was evicted before they had read it.
     pub lagged: u64,
@@ -43,14 +45,15 @@ pub struct RunsStats {
     /// The number of runs whose export to the store is overdue. If it stays above zero, the store
     /// is slow or can't be reached.
     pub waiting_exports: usize,
-    /// The number of this process's runs that another process declared dead, because this process
-    /// didn't reach the store in time.
+    /// The number of this process's runs that another process declared dead while they were still
+    /// running, because this process didn't reach the store in time.
     pub fenced: u64,
     /// The number of other processes' runs that this process declared dead.
     pub declared_dead: u64,
     /// The number of events of all runs that have ended.
     pub events: u64,
-    /// The size of the events of all runs that have ended, in bytes on the wire.
+    /// The size of the events of all runs that have ended, in bytes on the wire. Runs that this
+    /// process declared dead count as 0 bytes, because their size is unknown.
     pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
 }
@@ -77,7 +80,7 @@ impl RunCounters {
 }
 
 impl RunsStats {
-    /// Returns the number of runs that ended with each outcome, even if it's zero.
+    /// Returns how many runs ended with each outcome. Outcomes with a count of zero are included.
     #[must_use]
     pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
         Outcome::ALL.into_iter().zip(self.ended)

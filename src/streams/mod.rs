@@ -46,13 +46,13 @@
 //! ```
 //!
 //! A *subject* is a name that you choose, such as `user:42`, `session:abc` or `tenant:7`. A stream
-//! can have several. If the response is no event stream, the request's subjects are dropped.
+//! can have several. If the response isn't an event stream, the request's subjects are dropped.
 //!
 //! # Log out
 //!
-//! First store the log-out, then close the streams. Do both on a spawned task, because axum drops a
-//! handler whose client disconnects. If either step fails, answer `503`, and have the client repeat
-//! the request:
+//! First record the log-out in your session store, then close the streams. Do both on a spawned
+//! task, because axum drops a handler whose client disconnects. If either step fails, answer `503`,
+//! and have the client repeat the request:
 //!
 //! ```
 //! # use std::io;
@@ -80,26 +80,27 @@
 //! - Check requests against session data that includes every earlier log-out, not against a cache
 //!   or a replica that lags behind. A token that is checked without a store, such as a JWT, needs a
 //!   list of revoked tokens.
-//! - You can add a subject before or after the check of the request. The stream of a request that
-//!   arrived before the `close` call is closed when it opens.
+//! - You can add a subject before or after you check the request. If a request arrived before the
+//!   `close` call, its stream is closed as soon as it opens.
 //!
 //! # How closed streams end
 //!
-//! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but no
+//! A closed stream ends the same way as with [`Drain::at_once`](crate::Drain::at_once). But no
 //! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
 //! [`on_error`](crate::SseLayer::on_error) isn't called. Waiting events are dropped, so an event
 //! that you publish just before `close` may not reach the clients. Clients get a reconnection time
-//! only if all streams are closed together, as by [`Streams::close_all`]. The close report has the
-//! reason [`Revoked`](crate::CloseReason::Revoked).
+//! only if all streams are closed together, for example with [`Streams::close_all`]. The close
+//! report has the reason [`Revoked`](crate::CloseReason::Revoked).
 //!
-//! - **The stream ends cleanly** for an `EventSource` or any other `GET` client except `fetch`. An
-//!   `EventSource` reconnects, and your check admits or rejects it. A `401` or `204` stops it.
+//! - **The stream ends cleanly** for an `EventSource` or any other `GET` client except
+//!   [`fetch`](crate::guide::clients#how-clients-reconnect). An `EventSource` reconnects, and your
+//!   check admits or rejects it. A `401` or `204` stops it.
 //! - **The body fails** for a `fetch` client and for methods other than `GET`, so half an answer
 //!   doesn't look complete. It fails for every client if it has a content coding, or if the source
 //!   needs more than half a second to complete an event that it has begun.
 //! - **A client that doesn't read** keeps its stream, which the layer can't end. The stream no
 //!   longer counts in [`Streams::count`]. It counts towards the [limits](#limits-for-each-subject)
-//!   until the connection closes, and its close report comes only then.
+//!   until the client reads again or is gone, and its close report comes only then.
 //!
 //! # Many processes
 //!
@@ -110,8 +111,8 @@
 //! - A process that was cut off from the broker receives the close events that it missed. If some
 //!   are no longer kept, or the broker lost them, the process closes all its streams that have a
 //!   subject, and their clients reconnect at random times. Each process keeps the close events of
-//!   the last 5 minutes, at most 1,024 events and 1 MiB, or more if the hub's retention has higher
-//!   limits. Some brokers keep fewer, for example Redis with a low `max_events`.
+//!   the last 5 minutes, up to 1,024 events and 1 MiB. If the hub's retention has higher limits,
+//!   those apply. Some brokers keep fewer, for example Redis with a low `max_events`.
 //! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //!   each process.
 //! - With PostgreSQL, delete the session and close its streams [in one
@@ -135,10 +136,10 @@
 //! streams, and so may `user:43`. Add every subject yourself, even an address such as
 //! `ip:192.0.2.7`: the crate never reads addresses or `X-Forwarded-For`.
 //!
-//! - When a stream opens, it takes a place for each of its subjects. If one has no place left, the
-//!   stream takes none, and is refused with
-//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). A stream whose status is
-//!   not 200 isn't refused. To reserve a place before a handler does its work, call
+//! - When a stream opens, it takes a place for each of its subjects. If any of these subjects has
+//!   no place left, the stream takes no place at all, and is refused with
+//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). A response with a status
+//!   other than 200 is never refused. To reserve a place before a handler does its work, call
 //!   [`Subjects::try_add`].
 //! - A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
 //!   vanishes without a FIN, the server notices late: set
@@ -151,9 +152,9 @@
 //! # Layers within layers
 //!
 //! - If one `SseLayer` is inside of another, the inner one applies the request's subjects, even if
-//!   only the outer one has [`streams`](crate::SseLayer::streams). If both do, give them the same
-//!   [`Streams`]. Otherwise, the inner one drops the subjects that were added before, and logs a
-//!   WARN line (feature `tracing`).
+//!   only the outer one has [`streams`](crate::SseLayer::streams). If both layers have it, give
+//!   them the same [`Streams`]. Otherwise, the inner one drops the subjects that were added before,
+//!   and logs a WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer). The
 //!   handler is called only for the first client. Closing a subject ends the streams of the clients
 //!   with this subject, but not the run.
@@ -162,7 +163,8 @@
 //!
 //! With `streams`, a request costs three allocations, or five if it arrives without extensions. A
 //! stream with one subject takes up to 270 bytes. If `close` is called more than 65,536 times
-//! between a request's arrival and the opening of its stream, a stream with any subject is closed.
+//! between a request's arrival and the opening of its stream, that stream is closed if it has any
+//! subject at all.
 //!
 //! # Counts of all processes
 //!

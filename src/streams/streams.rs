@@ -8,7 +8,7 @@ use super::{Closing, Subjects, limits::SubjectLimits, open_streams::OpenStreams}
 use crate::stats::{Escaped, labelled};
 use crate::{BoxError, error::with_causes};
 
-/// The open streams of each subject, which clones share. The [module](super) has an overview.
+/// The open streams of each subject. Clones share them. The [module](super) has an overview.
 #[derive(Clone, Default)]
 pub struct Streams {
     pub(super) open_streams: Arc<OpenStreams>,
@@ -39,8 +39,8 @@ impl Streams {
 
     /// Closes the streams of a subject, and returns how many streams of this process it has closed.
     ///
-    /// The stream of a request that arrived before the call is closed as soon as it opens. Streams
-    /// of later requests aren't.
+    /// If a request arrived before the call, its stream is closed as soon as it opens. In this
+    /// process, streams of later requests stay open.
     ///
     /// With [several processes](super#many-processes), the future is ready once the broker has
     /// acknowledged the close.
@@ -52,8 +52,8 @@ impl Streams {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing is closed. Later, the streams of
-    /// other processes may or may not be closed. axum drops the handler when its client
+    /// If the future is dropped before its first poll, nothing is closed. If you drop it later, the
+    /// streams of other processes may or may not be closed. axum drops the handler when its client
     /// disconnects, so [log out on a task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
@@ -80,8 +80,8 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
-    /// random by default. The stream of a request that arrived before the call is closed as soon as
-    /// it opens, without a reconnection time.
+    /// random by default. If a request arrived before the call, its stream is closed as soon as it
+    /// opens, but its client gets no reconnection time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -105,8 +105,8 @@ impl Streams {
         self.open_streams.subjects()
     }
 
-    /// Returns how many streams were refused at the [limits](super::StreamsBuilder::limit) of their
-    /// subjects.
+    /// Returns how many streams were refused because one of their subjects had reached its
+    /// [limit](super::StreamsBuilder::limit).
     #[must_use]
     pub fn stats(&self) -> StreamsStats {
         let mut refused_by_prefix: Vec<_> = self.open_streams.limits.refused().collect();
@@ -166,13 +166,13 @@ impl StreamsBuilder {
     }
 }
 
-/// The number of streams that were refused because a subject had no place left, from
+/// The number of streams that were refused because a subject had no place left, as returned by
 /// [`Streams::stats`](super::Streams::stats).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
-    /// The number of refused streams for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit), even if it is zero. A
+    /// How many streams were refused for each prefix that has a
+    /// [limit](super::StreamsBuilder::limit). Prefixes with a count of zero are included. A
     /// [`Subjects::try_add`](super::Subjects::try_add) call that finds no place counts too.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
@@ -189,7 +189,7 @@ impl fmt::Display for StreamsStats {
 }
 
 /// The reason why streams of other processes may still be open after
-/// [`Streams::close`](super::Streams::close). The variant and the error's text have the cause;
+/// [`Streams::close`](super::Streams::close). The variant and the error's text tell you the cause;
 /// [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -198,8 +198,8 @@ pub enum CloseError {
     Closed,
     /// The close event was not published, so no other process has received it.
     Refused(BoxError),
-    /// The broker has not acknowledged the close event. Other processes may have received it, or
-    /// may yet.
+    /// The broker has not acknowledged the close event. Other processes may have received it
+    /// already, or may still receive it.
     Unknown(BoxError),
 }
 

@@ -5,8 +5,8 @@ use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
 use super::{Full, limits::LimitPlace};
 use crate::{lock::lock, signals::is_recorded};
 
-/// The subjects of a request, such as its user, tenant or address. Any of them can close or limit
-/// the request's stream.
+/// The subjects of a request, such as its user, tenant or address. You can close or limit the
+/// request's stream by any of its subjects.
 ///
 /// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
 /// request's extensions. With feature `axum`, `Subjects` is also an extractor. Middleware outside
@@ -48,7 +48,7 @@ impl Subjects {
     /// Adds a subject to the stream that answers this request. Adding it again has no effect.
     ///
     /// Call `add` before you return the response. Once the stream is open, a call only logs a WARN
-    /// line (feature `tracing`). If the response is no event stream, the subjects are dropped.
+    /// line (feature `tracing`). If the response isn't an event stream, the subjects are dropped.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
         let mut names = lock(&self.request.names);
@@ -78,7 +78,7 @@ impl Subjects {
     /// }
     /// ```
     ///
-    /// The place is free again when the stream has ended. It's also free if the response is no
+    /// The place is free again when the stream has ended. It's also free if the response isn't an
     /// event stream, or if the handler fails, panics or is dropped. Once the stream is open, or can
     /// no longer open, `try_add` returns `Ok` without taking a place.
     ///

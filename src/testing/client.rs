@@ -13,22 +13,24 @@ use super::stream::{Opened, TIME_LIMIT, TestStream};
 use crate::connection::LastEventId;
 use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
-/// A client that opens the event streams of a service as an `EventSource` does, without a server.
+/// A client that opens a service's event streams the way an `EventSource` would. It doesn't need a
+/// server.
 ///
-/// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests' body is
-/// an empty `String`, unless you set [another type](Self::request_body). The service is dropped
-/// once the client and all its streams are dropped.
+/// The service is an axum `Router` or any other [`Service`] that takes HTTP requests. The requests'
+/// body is an empty `String`, unless you set [another type](Self::request_body). The service is
+/// dropped once the client and all its streams are dropped.
 ///
 /// [`SseLayer`](crate::SseLayer) doesn't send its random default reconnection time to this client.
-/// In place of a hub's default event [`start`](crate::hub::Subscribe::start_event), the client gets
-/// only its id, so the first message of a test is your program's. It doesn't follow redirects.
+/// Instead of a hub's default event [`start`](crate::hub::Subscribe::start_event), the client gets
+/// only that event's id. So the first message that a test sees comes from your program. The client
+/// doesn't follow redirects.
 ///
 /// # Panics
 ///
 /// The methods panic if the service fails, or doesn't answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). They also panic if the answer is not `200 OK` with an event
-/// stream, but [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume) return such an
-/// answer. The panic's text names the caller's line.
+/// stream. [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume) return such an answer as
+/// an error instead. The panic message names the caller's line.
 #[must_use]
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does.
@@ -55,7 +57,7 @@ impl<S> TestClient<S> {
 }
 
 impl<S, B> TestClient<S, B> {
-    /// Sets a header of all requests, for example `cookie` or `authorization`.
+    /// Sets a header on all requests, for example `cookie` or `authorization`.
     ///
     /// # Panics
     ///
@@ -74,15 +76,15 @@ impl<S, B> TestClient<S, B> {
         self
     }
 
-    /// Sets how long the client waits for a response, and its streams for [a
+    /// Sets how long the client waits for a response, and how long its streams wait for [a
     /// message](TestStream::time_limit). The default is 30 seconds.
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
     }
 
-    /// Sets the type of the requests' body, if it's not `String`, for example with
-    /// `request_body::<axum::body::Body>()`.
+    /// Sets the type of the request body, for example with `request_body::<axum::body::Body>()`. By
+    /// default, it's `String`.
     pub fn request_body<T>(self) -> TestClient<S, T> {
         let Self { service, headers, time_limit, request_body: _ } = self;
         TestClient { service, headers, time_limit, request_body: PhantomData }
@@ -105,23 +107,23 @@ where
     ///
     /// # Panics
     ///
-    /// Panics if `uri` is not valid, or the id can't be the value of a header.
+    /// Panics if `uri` isn't valid, or if the id isn't a valid header value.
     #[track_caller]
     pub fn resume(&mut self, uri: &str, last_event_id: &str) -> impl Future<Output = TestStream> {
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
-    /// Cuts off a stream, and opens a new one at the same URI, with the last id that the old stream
-    /// has received, even if the test hasn't read that message. Unlike an `EventSource`, the client
-    /// doesn't wait for the reconnection time.
+    /// Cuts off a stream, and opens a new one at the same URI. The client sends the old stream's
+    /// [last id](TestStream::last_event_id). Unlike an `EventSource`, the client doesn't wait for
+    /// the reconnection time.
     ///
     /// If you cut off the new stream before it has received an id, the old id is sent again. To
-    /// reconnect to another process, as behind a load balancer, call this method on its client.
+    /// reconnect to another process, as behind a load balancer, call this method on the client of
+    /// that process.
     ///
     /// # Panics
     ///
-    /// Panics if the stream is not from a `TestClient`, or if the id can't be the value of a
-    /// header.
+    /// Panics if the stream is not from a `TestClient`, or if the id isn't a valid header value.
     #[track_caller]
     pub fn reconnect(&mut self, stream: TestStream) -> impl Future<Output = TestStream> {
         let caller = Location::caller();
@@ -220,8 +222,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does. If the response makes an `EventSource` give up,
-    /// such as a `401` or `204`, the response is the error, with its whole body.
+    /// Opens a stream as [`get`](Self::get) does. A response that makes an `EventSource` give up,
+    /// such as a `401` or `204`, is returned as the error, with its whole body.
     ///
     /// # Errors
     ///

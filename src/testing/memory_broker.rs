@@ -32,9 +32,9 @@ use crate::{BoxError, lock::lock};
 /// ```
 ///
 /// When `publish` returns, each hub has received the event, unless the hub is [paused](Self::pause)
-/// or another thread is delivering to it at that moment. A hub that connects loads the events up to
-/// the age of its [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events
-/// until you call [`lose_history`](Self::lose_history).
+/// or another thread is delivering to it at that moment. When a hub connects, it loads the events
+/// that aren't older than its [`retention`](crate::hub::HubBuilder::retention) allows. The broker
+/// keeps all events until you call [`lose_history`](Self::lose_history).
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<BrokerState>>,
@@ -92,8 +92,8 @@ impl MemoryBroker {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Makes the calls that publish the next `events` events fail with [`PublishError::Unknown`],
-    /// although the events are published.
+    /// Publishes the next `events` events, but makes their calls fail with
+    /// [`PublishError::Unknown`].
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }

@@ -157,21 +157,25 @@
 //!
 //! [`try_get`](TestClient::try_get) also returns responses that are not event streams, such as a
 //! `401` or a `204`. For any other request, such as a `POST`, call `app.oneshot(request).await?`,
-//! and read the response's stream with [`TestStream::new`]. A [refusal](crate::Refusal) is by
-//! default an empty stream for an `EventSource`: [`TestStream::collect`] returns no messages, and
+//! and read the response's stream with [`TestStream::new`]. By default, an `EventSource` gets a
+//! [refusal](crate::Refusal) as an empty stream: [`TestStream::collect`] returns no messages, and
 //! [`TestStream::retry`] then returns the reconnection time.
 //!
 //! # What needs a real socket
 //!
 //! A [`TestClient`] has no connection. Use a server on `127.0.0.1:0` and an HTTP client to test
-//! what needs one:
+//! what needs a real connection:
 //!
 //! - clients that vanish without a FIN or don't read, back-pressure, memory
 //! - the graceful shutdown of the server
-//! - compression, proxies and their timeouts, HTTP/2
+//! - proxies and their timeouts, HTTP/2
 //! - browsers
 //!
-//! Don't pause the clock in such tests: it jumps while they wait for the socket, and timeouts fire.
+//! A [`TestClient`] doesn't decode compressed streams. To test compression, call the service with
+//! `oneshot`, behind a layer that decodes, such as tower-http's `DecompressionLayer`.
+//!
+//! Don't pause the clock in tests with a socket: it jumps while they wait for the socket, and
+//! timeouts fire.
 
 mod client;
 #[cfg(feature = "hub")]

@@ -28,15 +28,16 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 ///
-/// A method panics if the awaited message, comment or end doesn't come within 30 seconds
-/// ([`time_limit`](Self::time_limit)), or can no longer come. The panic's text names the caller's
-/// line, and lists the newest messages and comments. Outside of a tokio runtime with timers, the
-/// methods panic too. If tokio's clock is paused, waiting costs no time.
+/// A method panics if the message, comment or end of stream that it waits for doesn't arrive within
+/// 30 seconds ([`time_limit`](Self::time_limit)), or can't arrive any more. The panic message names
+/// the caller's line, and lists the newest messages and comments. The methods also panic if there's
+/// no tokio runtime, or if the runtime's timers aren't enabled. If tokio's clock is paused, waiting
+/// takes no real time.
 ///
 /// # Cancel safety
 ///
 /// If the future of [`take`](Self::take) is dropped, the messages that it has received are lost.
-/// Dropping the future of any other method loses no message and no comment.
+/// You can drop the future of any other method without losing messages or comments.
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
     pub(super) reader: StreamReader,
@@ -143,8 +144,8 @@ impl TestStream {
 
     /// Waits until the body fails. Returns the
     /// [error](crate::guide::errors#the-error-of-the-program) that
-    /// [`on_error`](crate::SseLayer::on_error) receives. Messages before the error remain for
-    /// [`next`](Self::next) and [`take`](Self::take).
+    /// [`on_error`](crate::SseLayer::on_error) receives. You can still read the messages before the
+    /// error with [`next`](Self::next) and [`take`](Self::take).
     ///
     /// # Panics
     ///
@@ -167,8 +168,8 @@ impl TestStream {
     /// Returns the text of the next comment, without the leading colon and space. The text of a
     /// default heartbeat is empty.
     ///
-    /// Messages before the comment remain for [`next`](Self::next), and comments that `next` skips
-    /// remain for this method.
+    /// You can still read the messages before the comment with [`next`](Self::next). Comments that
+    /// `next` skips can still be read with this method.
     ///
     /// # Panics
     ///
@@ -201,7 +202,7 @@ impl TestStream {
     }
 
     /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
-    /// empty string. Events that a method has received count, even if the test hasn't seen them.
+    /// empty string. Events that a method has received but not yet returned to the test count too.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

@@ -22,16 +22,16 @@ async fn heartbeats_come_when_the_pages_say() {
 fn reconnection_times_are_those_of_the_pages() {
     let pages = documented();
     let (min, max) = pages.range(&[
-        "The default is drawn for each client from {}. ",
-        "is drawn for each client, by default from {}. At",
+        "By default, each client gets a random time from {}. ",
+        "is drawn for each client, by default from {}. If",
     ]);
     let retry = Retry::between(min, max);
     assert_eq!(Drain::default(), Drain::per_client().retry(retry));
     assert_eq!(Refusal::per_client(), Refusal::per_client().retry(retry));
 
     let (min, max) = pages.range(&[
-        "The reconnection time is drawn from {}, because",
-        "it is drawn from {}, except for calls",
+        "With [`too_many_requests`](Self::too_many_requests), the default is {}. ",
+        "or {} if a user or another subject",
     ]);
     let later = Retry::between(min, max);
     let refusal = format!("{:?}", Refusal::too_many_requests());
@@ -42,7 +42,7 @@ fn reconnection_times_are_those_of_the_pages() {
 #[tokio::test(start_paused = true)]
 async fn streams_start_with_a_time_of_the_range_of_the_pages() {
     let (min, max) = documented()
-        .range(&["the stream of an `EventSource` starts with a random time of {}, and"]);
+        .range(&["the stream of an `EventSource` starts with a random time from {}. Streams"]);
     let layer = SseLayer::new();
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -76,11 +76,11 @@ async fn assert_fails_after(patience: Duration, drain: Drain) {
 async fn source_that_stays_mid_event_has_the_time_of_the_pages() {
     let pages = documented();
     let patience = pages.time(&[
-        "If the source stays mid-event, the body fails after {}, or",
-        "If the source stays mid-event, the body fails after {}. A",
+        "finish the event it has begun, the body fails after {}. A",
+        "finish the event it has begun, the body fails after {}. With",
     ]);
     assert_fails_after(patience, Drain::default()).await;
-    let patience = pages.time(&["or after {} with `at_once`"]);
+    let patience = pages.time(&["With `at_once`, it fails after {}. The"]);
     assert_fails_after(patience, Drain::at_once()).await;
 }
 
@@ -111,13 +111,13 @@ mod of_hubs {
         let events = pages.count(&[
             "topic keeps at most {} events, 1",
             "For a topic, these are {} events, 1",
-            " minutes, at most {} events and 1 MiB",
+            " minutes, up to {} events and 1 MiB",
         ]);
         let bytes = pages.bytes(&[" events, {} of events, and", " events, {} and"]);
         let age = pages.time(&[
             " of events, and {} of events. All",
             " MiB and {}; for a run, 2",
-            "process keeps the close events of the last {}, at most",
+            "process keeps the close events of the last {}, up to",
         ]);
         assert_eq!(Retention::new(), Retention::new().age(age));
         let kept = |size: usize, count: usize| {
@@ -165,10 +165,10 @@ mod of_runs {
             assert!(builder[at + expected.len()..].starts_with([',', ' ']), "{builder}");
         };
         let bytes = |phrase| pages.bytes(&[phrase]);
-        has("retain_bytes", &bytes("[size](Retention::bytes), by default {}, and the"));
+        has("retain_bytes", &bytes("of the events that each run keeps, by default {}. Also"));
         has("max_memory", &bytes("total memory of all runs to `bytes`. The default is {}."));
         let time = |phrase| pages.time(&[phrase]);
-        has("retain_for", &time("for which it is kept after its end, by default {}."));
+        has("retain_for", &time("a run is kept after its end, by default {}."));
         has("abandon_after", &time("(super::Outcome::Abandoned). The default is {}."));
         let count = |phrase| pages.count(&[phrase]);
         has("running", &count("runs may be running at a time. The default is {}, but"));

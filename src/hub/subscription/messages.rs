@@ -28,7 +28,7 @@ impl Gap {
         &self.0.data
     }
 
-    /// Returns the id of the gap, with which a subscription can [resume](super::Subscribe::resume).
+    /// Returns the id of the gap. A subscription can [resume](super::Subscribe::resume) from it.
     #[must_use]
     pub const fn last_event_id(&self) -> &MessageId {
         &self.0.last_event_id
@@ -44,8 +44,8 @@ impl fmt::Display for Gap {
 impl Error for Gap {}
 
 impl Subscription {
-    /// Returns the decoded messages of the subscription, for consumers in the same process. Where
-    /// messages may be missing, the item is an error, the [`Gap`]:
+    /// Returns the decoded messages of the subscription, for consumers in the same process. If
+    /// messages may be missing, the stream yields an error, which is the [`Gap`]:
     ///
     /// ```
     /// use futures_util::StreamExt;

@@ -51,15 +51,16 @@ impl Subscribe {
     ///
     /// Use this for a stream that begins with [state from a
     /// database](crate::hub#state-in-a-database): take the [`position`](crate::hub::Hub::position)
-    /// first, then query, and send the result as the [greeting](Self::greeting). The client misses
-    /// no change if each change is committed before it is published.
+    /// first, then query, and send the result as the [greeting](Self::greeting). The client doesn't
+    /// miss a change as long as you commit each change before you publish it.
     ///
-    /// With this option, [`recent`](Self::recent) has no effect, and a first visit gets no older
-    /// [latest](crate::Retention::latest) event. A client that reconnects receives the events that
-    /// it missed. If the hub can't send all of them, the client receives a gap for each topic, the
-    /// greeting, and then the events after `position`. A connected client that misses events
-    /// receives a gap. With [`GapPolicy::ReportAndEnd`], this ends its stream, and when it
-    /// reconnects, it gets a gap for each topic and the greeting.
+    /// With this option, [`recent`](Self::recent) has no effect. A first visit gets a
+    /// [latest](crate::Retention::latest) event only if it's newer than `position`. A client that
+    /// reconnects receives the events that it missed. If the hub can't send all of them, the client
+    /// receives a gap for each topic, the greeting, and then the events after `position`. A
+    /// connected client that misses events receives a gap. With [`GapPolicy::ReportAndEnd`], that
+    /// gap ends the client's stream. When the client reconnects, it gets a gap for each topic and
+    /// the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -67,7 +68,8 @@ impl Subscribe {
 
     /// Sends up to `events` recent events on a client's first visit: the newest across all topics.
     /// The default is zero. The newest event of a topic with
-    /// [`Retention::latest`](crate::Retention::latest) is sent too, and doesn't count.
+    /// [`Retention::latest`](crate::Retention::latest) is also sent, and doesn't count towards
+    /// `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -91,8 +93,8 @@ impl Subscribe {
     ///
     /// # Panics
     ///
-    /// The subscription panics if it's polled during a window outside of a tokio runtime with
-    /// timers.
+    /// Polling the subscription during a window panics outside of a tokio runtime, or if the
+    /// runtime's timer isn't enabled.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
         self
@@ -103,12 +105,12 @@ impl Subscribe {
     /// [`start`](Self::start_event).
     ///
     /// The hub replaces the id of `event` with the position at which the stream starts. A client
-    /// with a malformed last event id also receives the greeting, after the gaps of its topics,
-    /// unless these [end](GapPolicy::ReportAndEnd) the stream.
+    /// with a malformed last event id also receives the greeting, after the gaps of its topics. It
+    /// gets no greeting if those gaps [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
-    /// reconnects and may have missed events then gets its gaps and after them the greeting. The
-    /// gaps don't end the stream.
+    /// reconnects and may have missed events then gets its gaps, followed by the greeting. The gaps
+    /// don't end the stream.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
@@ -126,7 +128,7 @@ impl Subscribe {
     ///   [greeting](Self::greeting), or a [`recent`](Self::recent) or
     ///   [latest](crate::Retention::latest) event.
     /// - With [`GapPolicy::Ignore`], a client with a malformed id receives the event too.
-    /// - The layer adds the event, and only to the subscription's own
+    /// - The layer adds the event, but only to the subscription's own
     ///   [`response`](Subscription::response). It does so outside of the handler, so a filter in
     ///   the handler doesn't see the event. If you wrap the subscription in another stream, send a
     ///   greeting instead.
@@ -148,15 +150,15 @@ impl Subscribe {
     /// |---|---|
     /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::Retention::latest) events, and the events that are published after this call |
     /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |
-    /// | an id of another hub, for example from before a restart | all kept events, with a gap before the events of each topic, except for topics that keep a [latest](crate::Retention::latest) event |
+    /// | an id of another hub, for example from before a restart | a gap for each topic, and all kept events; no gap for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// - If the id is from another hub, each topic's gap takes the place of its newest evicted
     ///   event. Earlier events of other topics come before the gap.
-    /// - A client of several topics that disconnects before it has received all its
-    ///   [`recent`](Self::recent) or latest events may receive a spurious gap when it reconnects.
-    ///   This happens only if a topic has evicted an event that is newer than the oldest event the
-    ///   client has yet to receive.
+    /// - If a client of several topics disconnects before it has received all its
+    ///   [`recent`](Self::recent) or latest events, it may receive a spurious gap when it
+    ///   reconnects. This happens only if a topic has evicted an event that is newer than the last
+    ///   one that the client received.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     ///   older than the loss receives a gap for each topic. A first visit doesn't.
     /// - A subscription without topics ends at once.
@@ -308,7 +310,7 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
 }
 
 impl Subscribe {
-    /// Exists only for the compiler's error.
+    /// Exists only so that the compiler reports a helpful error.
     // The bound does not hold. Its parameter delays the check until there is a caller.
     #[doc(hidden)]
     #[must_use]

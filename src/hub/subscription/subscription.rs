@@ -14,14 +14,15 @@ use crate::hub::append::{GAP, HubState};
 use crate::signals::{NothingMore, StartAt};
 use crate::{body::EventBody, layer};
 
-/// A stream of the events of one or more topics, in the order of publication.
+/// A stream of events from one or more topics, in the order in which they were published.
 ///
 /// Each item is one encoded event, or several consecutive ones if the subscription is behind. A
-/// subscription has no queue: it reads the events that its topics keep, so a slow client delays no
-/// other client. If events are evicted before they are read, it sends a [gap](GapPolicy). Like
-/// tokio's channels, it takes part in cooperative scheduling.
+/// subscription has no queue. It reads the events that its topics keep, so a slow client doesn't
+/// delay other clients. If events are evicted before they are read, it sends a [gap](GapPolicy).
+/// Like tokio's channels, it takes part in cooperative scheduling.
 ///
-/// Costs grow with the number of topics. On a server processor, from warm to cold caches:
+/// Costs grow with the number of topics. These are times on a server processor. The lower value is
+/// with warm caches, the higher with cold ones:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
@@ -34,8 +35,8 @@ use crate::{body::EventBody, layer};
 /// to thousands of topics, let a group of clients share one topic.
 ///
 /// When all its topics have [ended](crate::hub::Hub::end), the stream ends after their last events.
-/// When the hub is [closed](crate::hub::Hub::close), it ends after the events that the hub received
-/// before. A stream without topics ends at once.
+/// When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the hub
+/// received before the close. A stream without topics ends at once.
 ///
 /// # Cancel safety
 ///
@@ -137,7 +138,7 @@ impl Subscription {
     }
 
     /// Returns whether all topics have [ended](crate::hub::Hub::end) and the client has received
-    /// everything. `false` for a subscription without topics, and after the stream has ended.
+    /// everything. It's `false` for a subscription without topics, and after the stream has ended.
     ///
     /// If you wrap a subscription in another stream, check this first. If it's `true`, return the
     /// subscription's [`response`](Self::response) instead.
@@ -172,17 +173,20 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Returns the response to a request. With feature `axum`, a handler can return `self` instead.
+    /// Returns the response to a request. With feature `axum`, a handler can return the
+    /// subscription itself instead.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
-    /// stream. On its first visit, an `EventSource` receives the id of its position at once, if
-    /// necessary in an event named [`start`](super::Subscribe::start_event).
+    /// stream. On its first visit, an `EventSource` receives the id of its position at once. If
+    /// nothing else with an id comes first, the id comes in an event named
+    /// [`start`](super::Subscribe::start_event).
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), the body makes a
     /// frame only when the server has written the previous one, or after a minute. This means that
-    /// a client that stalled gets no old values, except from the buffers of its connection. Behind
-    /// a [filter](crate::filter) that replaces events, the body doesn't wait.
+    /// a client that stalled gets no old values, except from the buffers of its connection. If
+    /// middleware copies the events, such as a [filter](crate::filter) that replaces some or a
+    /// compressor, the body doesn't wait for the previous frame to be written.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
@@ -559,19 +563,21 @@ impl Subscription {
     }
 }
 
-/// What a subscription does if its client may have missed events: they were evicted, a
-/// [broker](crate::hub::Hub::connect) lost them, or the program [reports a
-/// gap](crate::hub::Hub::gap).
+/// What a subscription does if its client may have missed events. That happens if events were
+/// evicted, if a [broker](crate::hub::Hub::connect) lost them, if the hub doesn't know the client's
+/// id, or if the program [reports a gap](crate::hub::Hub::gap).
 ///
-/// A gap is an event with the name `gap`. Its data is the name of the topic, which the client can
-/// see. Its id is the position after which the topic continues, for example that of the newest
-/// evicted event. A client that resumes after this position doesn't receive the gap again, with the
-/// exceptions under [`resume`](super::Subscribe::resume) and [`since`](super::Subscribe::since).
+/// A gap is an event with the name `gap`. Its data is the topic's name, so clients can see topic
+/// names. Its id is the position after which the topic continues, for example that of the newest
+/// evicted event. A client that resumes after this position doesn't receive the gap again.
+/// [`resume`](super::Subscribe::resume) and [`since`](super::Subscribe::since) list the exceptions.
 ///
-/// If a broker lost events, each topic of the subscription gets a gap. Events from before the loss
-/// that the hub still keeps come first. Several gaps at the same position come one after another, and
-/// then the [greeting](super::Subscribe::greeting), if the client receives it. Only the last of
-/// these has the position as its id. A client that disconnects earlier receives all of them again.
+/// If a broker lost events, each topic of the subscription gets a gap. The client first receives
+/// the events from before the loss, as far as the hub still keeps them. If there are several gaps
+/// at the same position, they are sent one after another. The
+/// [greeting](super::Subscribe::greeting) follows, if the client receives one. Only the last of
+/// these events, gap or greeting, has the position as its id. A client that disconnects earlier
+/// receives all of them again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapPolicy {

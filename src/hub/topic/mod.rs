@@ -2,10 +2,10 @@
 //!
 //! | | |
 //! |---|---|
-//! | `topics.rs` | all topics by name: they are created, evicted and removed here |
+//! | `topics.rs` | all topics by name: they are created and removed here, and their events evicted |
 //! | `topic.rs` | one topic: its log, its end, and the subscribers that wait for its next event |
 //! | `eviction_queue.rs` | the order in which topics evict events, by memory and by age |
-//! | `tombstones.rs` | what is remembered of topics that are removed |
+//! | `tombstones.rs` | what the hub remembers about removed topics |
 
 mod eviction_queue;
 mod tombstones;

@@ -14,11 +14,13 @@ use crate::BoxError;
 use crate::runs::{InvalidKey, RunBody, RunKey, Runs, answer};
 
 impl Runs {
-    /// Creates a layer that makes the event streams of a service resumable, without changes to it.
+    /// Creates a layer that makes a service's event streams resumable. The service itself needs no
+    /// change.
     ///
     /// `key` returns the key of a request's run, or `None` to let the request pass unchanged. Put
-    /// the layer inside of [`SseLayer`](crate::SseLayer) and of layers that authenticate. The
-    /// [module](crate::runs) has an example, and [`RunLayer`] the rules for requests and responses.
+    /// the layer inside [`SseLayer`](crate::SseLayer) and inside any layers that authenticate. The
+    /// [module](crate::runs) has an example. [`RunLayer`] lists the rules for requests and
+    /// responses.
     pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
     where
         K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
@@ -46,9 +48,9 @@ impl Runs {
 /// # Responses
 ///
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
-///   service's response head. Other clients get the headers of an event stream, and the handler's
-///   [`StreamOptions`](crate::StreamOptions) without `max_age`, `end_when` and `on_close`, and in
-///   other processes without `on_error`.
+///   service's response head. Other clients get the headers of an event stream and the handler's
+///   [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`. Clients
+///   of other processes don't get `on_error` either.
 /// - An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
 ///   The key is then free again, and one of the waiting requests calls the service.
 /// - If the service panics before it answers, the panic propagates to the first request's response
@@ -60,8 +62,9 @@ impl Runs {
 /// its future, its errors and all bodies must be `Send` and `'static`. A timeout layer outside of
 /// this layer ends the client's wait, but not the future.
 ///
-/// A request that waits for the call of another holds no place in a limit inside of this layer. If
-/// it then calls the service itself, it first waits until the service is ready again.
+/// While a request waits for another request's call, it doesn't count towards a limit layer inside
+/// this layer. If it then calls the service itself, it first waits until the service is ready
+/// again.
 #[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,
@@ -150,8 +153,9 @@ where
 opaque_debug!(RunService<S, K>);
 
 pin_project! {
-    /// The response future of [`RunService`]. Dropping it drops the inner future. If the request
-    /// has a key, dropping it only detaches the client, and the call continues.
+    /// The response future of [`RunService`]. If the request has no key, dropping this future drops
+    /// the inner future. If the request has a key, dropping this future only detaches the client.
+    /// The call continues.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

@@ -48,12 +48,12 @@ impl Runs {
     /// Returns the run with this key if it's running or has completed. Otherwise, starts a run that
     /// records the stream of `source`.
     ///
-    /// If a run with this key is still starting, the call waits until its service, or its closure
-    /// of [`start_with`](Self::start_with), has returned a stream. A handler inside of the layer
-    /// must not pass the key of its own request: it would wait for itself.
+    /// If a run with this key is still starting, this method waits until that run's service, or its
+    /// [`start_with`](Self::start_with) closure, has answered. A handler inside of the layer must
+    /// not pass the key of its own request: it would wait for itself.
     ///
-    /// A request with a last event id never starts a run. It gets the run with this key, even if
-    /// the run has failed, or the error [`NotFound`](StartError::NotFound).
+    /// A request with a last event id never starts a run. It gets the run with this key, even one
+    /// that has failed. If there is none, you get the error [`NotFound`](StartError::NotFound).
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached. If you have to await something before
@@ -86,7 +86,8 @@ impl Runs {
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime. A panic of `source` propagates, and the key is free again.
+    /// Panics outside a tokio runtime. If `source` panics, the panic propagates, and the key is
+    /// free again.
     ///
     /// # Cancel safety
     ///
@@ -130,13 +131,14 @@ impl Runs {
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime. A panic of `source` propagates, and the key is free again.
+    /// Panics outside a tokio runtime. If `source` panics, the panic propagates, and the key is
+    /// free again.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll starts the run. With a [store](crate::runs#several-processes), dropping the future
-    /// later can leave the earlier run ended and no new one started.
+    /// poll starts the run. With a [store](crate::runs#several-processes), if you drop the future
+    /// after its first poll, the earlier run may have ended without a new one starting.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,

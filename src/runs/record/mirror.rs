@@ -43,7 +43,7 @@ impl MirrorWriter {
         self.0.upgrade()
     }
 
-    /// `head` is what [`Record::head`] encodes.
+    /// `head` is what [`Record::head`] returns.
     pub fn begin(&self, head: &[u8]) {
         if let Some(record) = self.record() {
             record.begin(recorded_options::decode(head));
