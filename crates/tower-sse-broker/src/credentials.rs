@@ -5,7 +5,7 @@ use tower_sse::BoxError;
 
 use crate::{tasks::caught, with_sources};
 
-/// A user and a password for a server, returned by a closure of the program.
+/// A user name and a password for a server, returned by a closure in your program.
 #[derive(Clone)]
 pub struct Credentials {
     user: String,
@@ -39,7 +39,7 @@ impl fmt::Debug for Credentials {
 
 type Asking = Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>>;
 
-/// A program's closure that returns [`Credentials`], for credentials that change at run time.
+/// Wraps a closure that returns [`Credentials`]. Use it for credentials that change at run time.
 #[derive(Clone)]
 pub struct CredentialsProvider(Arc<dyn Fn() -> Asking + Send + Sync>);
 
@@ -61,7 +61,8 @@ impl CredentialsProvider {
     ///
     /// # Errors
     ///
-    /// Returns the text of the closure's error, or says that it panicked or took too long.
+    /// Returns the text of the closure's error. If the closure panicked or took too long, the text
+    /// says so.
     pub async fn ask(&self, limit: Duration) -> Result<Credentials, String> {
         // A panic would end the task that keeps the connection.
         match timeout(limit, caught(async { (self.0)().await })).await {

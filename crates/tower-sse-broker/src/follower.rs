@@ -17,9 +17,9 @@ const MAX_TIMEOUTS: u32 = 3;
 /// Loads the history of a log into a hub, and spawns a task that follows the log until the hub is
 /// closed or dropped. Call this in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// If your broker has a task that publishes, such as [`Queue::run`](crate::Queue::run), pass a
-/// future that waits for it as `alongside`. Otherwise, pass [`pending`]. If `alongside` completes,
-/// the task of `follow` ends, which closes the hub.
+/// If your broker has a task that publishes, such as [`Queue::run`](crate::Queue::run), write a
+/// future that waits for that task, and pass it as `alongside`. Otherwise, pass [`pending`]. If
+/// `alongside` completes, the task that `follow` spawned ends, and that closes the hub.
 ///
 /// # Errors
 ///

@@ -12,8 +12,8 @@ use crate::{Identity, tasks::lock};
 ///
 /// The follower (the task of [`follow`](crate::follow)) opens the gate once it has caught up with
 /// the log and [marked](crate::Log::mark) the losses that it found. The gate shuts when the
-/// connection to the log breaks, or when a loss must be marked. `C` is what publishers need, such
-/// as a connection.
+/// connection to the log breaks, or when a loss must be marked. It shuts for good when the hub is
+/// closed or dropped. `C` is what publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
@@ -24,7 +24,7 @@ pub struct Gate<C> {
 #[derive(Clone, Debug)]
 pub struct Session<C> {
     number: u64,
-    /// The connection of the publishers.
+    /// The connection that publishers use.
     pub connection: C,
     /// A token that is cancelled when the connection breaks or a loss must be marked, but not when
     /// the hub is closed or dropped. If a publisher can no longer use the connection, cancel this
@@ -105,9 +105,9 @@ impl<C> InFlight<'_, C> {
         self.gate.ledger().newest_known
     }
 
-    /// Records that the server has acknowledged an event that was published at `at`, by the clock
-    /// that [rule 9 for brokers](tower_sse::hub::broker::Broker#what-a-broker-must-do) requires.
-    /// The follower then looks for the event in the log.
+    /// Records that the server has acknowledged an event. `at` is the time of its publication, by
+    /// the clock in [rule 9 for brokers](tower_sse::hub::broker::Broker#what-a-broker-must-do). The
+    /// follower then looks for the event in the log.
     ///
     /// # Errors
     ///
@@ -115,8 +115,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number without finding the event.
-    /// - The event's number isn't above what [`newest_known`](Self::newest_known) was when the
-    ///   event was sent. So the log has returned to an older state.
+    /// - The event's number is not higher than [`newest_known`](Self::newest_known) was when you
+    ///   called [`begin`](Gate::begin). In this case, the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

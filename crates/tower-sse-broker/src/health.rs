@@ -59,12 +59,14 @@ impl<E: Clone> Health<E> {
         *lock(&self.state.last_error) = Some(error);
     }
 
-    /// Sets whether the connection is ready, if [`follow`](crate::follow) does not manage it.
+    /// Sets whether the connection is ready. Call this only if [`follow`](crate::follow) does not
+    /// manage the connection.
     pub fn set_ready(&self, is_ready: bool) {
         self.state.is_ready.store(is_ready, Release);
     }
 
-    /// Counts a reconnection, if [`follow`](crate::follow) does not manage the connection.
+    /// Counts a reconnection. Call this only if [`follow`](crate::follow) does not manage the
+    /// connection.
     pub fn count_reconnection(&self) {
         self.state.reconnections.fetch_add(1, Relaxed);
     }
@@ -74,7 +76,7 @@ impl<E: Clone> Health<E> {
     }
 }
 
-/// Returns the texts of an error and of its sources, joined as in `a: b: c`.
+/// Returns the message of an error followed by those of its sources, in the form `a: b: c`.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
     let sources = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {

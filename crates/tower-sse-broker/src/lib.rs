@@ -1,31 +1,33 @@
-//! The difficult half of a broker for [`tower_sse`]: following a log, and noticing lost events.
+//! Does the hard part of writing a broker for [`tower_sse`]: it follows a log, and notices lost
+//! events.
 //!
 //! A [broker](tower_sse::hub::broker) carries a hub's events between processes. If your broker
-//! keeps them in a log on a server, such as a table, implement [`Log`]: its methods connect to the
-//! log, read it, wait for entries, and [mark losses](#which-losses-are-marked). [`follow`] then
-//! does most of [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
+//! keeps the events in a log on a server, for example in a database table, implement [`Log`]. Its
+//! methods connect to the log, read it, wait for entries, and [mark
+//! losses](#which-losses-are-marked). [`follow`] then does most of [what a broker must
+//! do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
 //! - It loads the history before the hub is ready, in pages that adapt to the connection's speed.
 //!   It reports older events as lost, so a client that missed one receives a gap when it resumes.
-//! - It starts each read at the last entry that it has read, and so notices if the log was trimmed,
-//!   lost or restored from a copy, even while nothing is published.
-//! - If only this process has missed events, it reports the loss to its hub. If all processes have,
-//!   it adds a mark to the log.
+//! - It starts each read at the last entry that it has read. That's how it notices that the log was
+//!   trimmed, lost or restored from a copy, even while nothing is published.
+//! - If only this process has missed events, it reports the loss to its hub. If every process has
+//!   missed events, `follow` adds a mark to the log instead.
 //! - To find lost events, it looks in the log for each event that the server has acknowledged.
 //! - If the connection breaks, it reconnects while publishers wait.
 //!
-//! [`Queue`] publishes the events of concurrent calls in batches. [`Gate`] holds publishers back
-//! until the process has caught up, and records which events the server has acknowledged.
-//! [`Health`] is for readiness probes and metrics. [`CredentialsProvider`] asks the program for
-//! [`Credentials`] that change at run time.
+//! [`Queue`] collects events from concurrent calls, and publishes them in batches. [`Gate`] holds
+//! publishers back until the process has caught up, and records which events the server has
+//! acknowledged. [`Health`] is for readiness probes and metrics. [`CredentialsProvider`] asks the
+//! program for [`Credentials`] that change at run time.
 //!
 //! The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature `testing`)
 //! tests any broker, even one that does not use the rest of this crate.
 //!
 //! # An example
 //!
-//! This broker keeps its log in a list in memory, which stands for a server. It passes the kit. For
-//! a broker over a real store, read the source of
+//! This broker keeps its log in an in-memory list, which stands in for a server. It passes the kit.
+//! For a broker that uses a real store, read the source of
 //! [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite).
 //!
 //! ```

@@ -37,8 +37,9 @@ pub trait LogEntry: Send + 'static {
     /// acknowledgements, and for some entries at other times.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry written directly before this one, if known. If it is not the
-    /// last one that the follower has read, entries were removed in between. The default is `None`.
+    /// Returns the number of the entry written directly before this one, if known. If the last
+    /// entry that the follower has read has a different number, entries were removed in between.
+    /// The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -61,7 +62,7 @@ pub enum Content {
     Mark,
     /// An entry that cannot be decoded, which is reported as a loss.
     Unreadable,
-    /// An entry without anything for clients.
+    /// An entry that has nothing to send to clients.
     Nothing,
 }
 
@@ -93,8 +94,8 @@ pub fn event_of(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that the process has read or skipped, or of the entry before
-    /// the hub's history. Zero if there is none.
+    /// The number of the last entry that the process has read or skipped. Before the first, this is
+    /// the number of the entry that [`newest_before`](Log::newest_before) returned, or zero.
     pub last: u64,
     /// The highest number that the process has read in the log or in an acknowledgement.
     pub newest: u64,
@@ -107,15 +108,16 @@ pub struct Known {
 pub struct Page<E> {
     /// The entries.
     pub entries: Vec<E>,
-    /// Whether the log can have more entries after these.
+    /// Whether there may be more entries after these.
     pub has_more: bool,
 }
 
 /// A log that a hub follows, such as a Redis stream or a table. It can be trimmed or lost, or
 /// return to an older state.
 ///
-/// The task of [`follow`](crate::follow), the follower, calls one method at a time. Each method
-/// must limit how long it takes. After an error, the follower waits, and opens another session.
+/// The follower, which is the task that [`follow`](crate::follow) spawns, calls one method at a
+/// time. Each method must limit how long it takes. Once the history is loaded, the follower waits
+/// after an error, and opens another session.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
@@ -143,14 +145,15 @@ pub trait Log: Send + Sized + 'static {
         known: Known,
     ) -> impl Future<Output = Result<Self::Session, Self::Error>> + Send;
 
-    /// Returns the newest entry that is older than `age`. May leave out entries without an event.
+    /// Returns the newest entry that is older than `age`. Entries that have no event may be
+    /// ignored.
     fn newest_before(
         &mut self,
         session: &mut Self::Session,
         age: Duration,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Reads the first entries whose number is `from` or higher, at most `count`.
+    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher.
     fn read(
         &mut self,
         session: &mut Self::Session,
@@ -165,10 +168,11 @@ pub trait Log: Send + Sized + 'static {
         number: u64,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Returns whether the entries that are missing at the beginning of the log, or all entries of
-    /// an empty log, were certainly trimmed. Otherwise, an older state without them may have
-    /// replaced the log. The default is `true`, which is wrong only if an older state replaced the
-    /// log and was then trimmed: [`has_up_to`](Self::has_up_to) detects one that was not trimmed.
+    /// Returns `true` if the entries missing from the beginning of the log were certainly trimmed.
+    /// If the log is empty, all its entries are missing. Returns `false` if an older state of the
+    /// log, without these entries, may have replaced it. The default is `true`. That is wrong only
+    /// if an older state replaced the log and was then trimmed. If the older state was not trimmed,
+    /// [`has_up_to`](Self::has_up_to) detects it.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -193,15 +197,16 @@ pub trait Log: Send + Sized + 'static {
         last: Identity,
     ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
 
-    /// Waits until the log may have new entries, or until [`upkeep`](Self::upkeep) may be due. The
-    /// follower calls `upkeep` only after this wait.
+    /// Waits until the log may have new entries, but at most a few seconds. Only after this wait
+    /// does the follower look for losses and call [`upkeep`](Self::upkeep).
     fn wait(
         &mut self,
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries after `last`. With `None`, the default, the follower calls
-    /// [`read`](Self::read), which also shows whether `last` is still in the log.
+    /// Returns up to `count` entries after `last`, if `last` is still in the log. The default is
+    /// `None`: the follower then calls [`read`](Self::read), which also shows whether `last` is
+    /// still there.
     fn look(
         &mut self,
         _session: &mut Self::Session,
@@ -221,10 +226,10 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Returns the first entry whose number is `from` or higher, if any, without reading its
-    /// content. If its identity is [unread](Identity::unread), and it is the newest entry in the
-    /// log, adds another one after it, from which the follower can continue. Called only if
-    /// [`SKIPS`](Self::SKIPS) is `true`, or if [`newest_before`](Self::newest_before) returns an
-    /// unread identity.
+    /// content. If the identity of this entry is [unread](Identity::unread) and the entry is the
+    /// newest in the log, the method adds another entry after it. The follower then reads what
+    /// comes after the returned entry. Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
+    /// [`newest_before`](Self::newest_before) returns an unread identity.
     fn skip(
         &mut self,
         _session: &mut Self::Session,
@@ -241,8 +246,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns whether a [timeout](Self::is_timeout) can mean that the entries are too large for
     /// the link. After three such errors in a row, the follower skips an entry if
-    /// [`SKIPS`](Self::SKIPS) is `true`. By default, every timeout counts. Return `false` if you
-    /// know that no byte has arrived, because the server is then slow, not the link.
+    /// [`SKIPS`](Self::SKIPS) is `true`. By default, every timeout counts. If you know that no byte
+    /// has arrived, return `false`: in that case, it's the server that is slow and not the link.
     fn is_too_large(error: &Self::Error) -> bool {
         Self::is_timeout(error)
     }

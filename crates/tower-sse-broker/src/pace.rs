@@ -28,9 +28,9 @@ impl Backoff {
         }
     }
 
-    /// Returns the delay before the next attempt: a random time between half of a limit and the
-    /// whole limit. The limit is 50 ms for the first attempt, and doubles with each attempt, but
-    /// never exceeds 2 seconds or the maximum passed to [`up_to`](Self::up_to). Random delays keep
+    /// Returns the delay before the next attempt: a random time between 50 and 100 percent of a
+    /// limit. The limit is 50 ms for the first attempt, and doubles with each attempt, but never
+    /// exceeds 2 seconds or the maximum passed to [`up_to`](Self::up_to). Random delays keep
     /// processes from reconnecting at the same time.
     pub fn next_delay(&mut self) -> Duration {
         let max = BASE.saturating_mul(1 << self.attempts.min(8)).min(self.max);

@@ -17,8 +17,8 @@ const MAX_BYTES: usize = 4 << 20;
 /// the next one, so thousands of events can be published at the same time even if commits are slow.
 ///
 /// An event's publisher waits until the event is committed or a deadline has passed. At the
-/// deadline, an event that is still in the queue is removed. Even while no batch can be sent, the
-/// queue therefore has at most one event for each waiting publisher.
+/// deadline, an event that is still in the queue is removed. So the queue never holds more than one
+/// event per waiting publisher, even while no batch can be sent.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,
@@ -37,7 +37,7 @@ struct QueueState {
     is_closed: bool,
 }
 
-/// An event that waits for its batch, or for its acknowledgement.
+/// An event that is waiting to be sent or to be acknowledged.
 #[derive(Debug)]
 pub struct Queued {
     /// The event.
@@ -49,9 +49,9 @@ pub struct Queued {
 
 /// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
-    /// Sends a batch, and [answers](Queued::answer) each of its events. If an event is dropped
-    /// without an answer, its publisher receives [`PublishError::Unknown`]. Returns `true` if it
-    /// has other work left, and must be called again even if no event waits.
+    /// Sends a batch, and passes the outcome of each event to [`Queued::answer`]. If an event is
+    /// dropped without an answer, its publisher receives [`PublishError::Unknown`]. Returns `true`
+    /// if it has other work left, and must be called again even if no event waits.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -91,8 +91,8 @@ impl Queue {
     /// - the error that [`SendBatch::send`] passes to [`Queued::answer`] for this event;
     /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event was not
     ///   sent before the deadline;
-    /// - [`Unknown`](PublishError::Unknown) if the event was sent, and got no answer before the
-    ///   deadline, or was dropped without one;
+    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but was not answered before the
+    ///   deadline or was dropped without an answer;
     /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,

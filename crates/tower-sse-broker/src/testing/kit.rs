@@ -15,14 +15,14 @@ type Outcome = (&'static str, Result<(), Problem>);
 /// are `Send` within another future.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 
-/// Plays all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each.
+/// Runs all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each scene.
 ///
 /// Needs a tokio runtime of any flavor, with its timer enabled. Scenes run one at a time.
 ///
 /// # Panics
 ///
-/// Panics after the last scene if any has failed, with the names and problems of these scenes. A
-/// skipped scene does not count as failed.
+/// If a scene fails, panics after the last scene. The message lists the name and the problem of
+/// each failed scene. A skipped scene does not count as failed.
 pub async fn check<W, F, Fut>(world: F)
 where
     W: World,
@@ -51,7 +51,7 @@ where
     );
 }
 
-/// Plays all [scenes](super#the-scenes), and returns the name and outcome of each.
+/// Runs all [scenes](super#the-scenes), and returns the name and outcome of each.
 ///
 /// For a skipped scene, the outcome is an error whose [`is_skipped`](Problem::is_skipped) returns
 /// `true`. In a test, use [`check`] instead.

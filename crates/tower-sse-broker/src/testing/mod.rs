@@ -1,9 +1,9 @@
 //! Tests, called scenes, for your own [`Broker`](tower_sse::hub::broker::Broker) (feature
 //! `testing`).
 //!
-//! Implement [`World`] to provide an empty log of your broker, and [`check`] plays the scenes. They
-//! test [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do), only through
-//! hubs and their clients. Here, they test `MemoryBroker` of
+//! Implement [`World`] so that it provides an empty log for your broker. Then call [`check`], which
+//! runs the scenes. They use only hubs and their clients to test [what a broker must
+//! do](tower_sse::hub::broker::Broker#what-a-broker-must-do). Here, they test `MemoryBroker` of
 //! [`tower_sse::testing`](https://docs.rs/tower-sse/latest/tower_sse/testing/):
 //!
 //! ```
@@ -36,19 +36,21 @@
 //! # }
 //! ```
 //!
-//! `check` prints a line for each scene, with the reason if the scene failed or was skipped, and
-//! panics after the last scene if any failed. Run the test with `--nocapture` to see the lines.
-//! [`outcomes`] returns the results instead.
+//! `check` prints a line for each scene. If the scene failed or was skipped, the line gives the
+//! reason. If any scene failed, `check` panics after the last one. Run the test with `--nocapture`
+//! to see the lines. [`outcomes`] returns the results instead.
 //!
 //! # The scenes
 //!
-//! Each line names one or more scenes, with the fault that a scene needs in brackets, and says what
-//! your broker does wrong if they fail:
+//! Each line names one or more scenes, and says what your broker does wrong if they fail. The fault
+//! that a scene needs is in brackets:
 //!
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, changes line
-//!   ends, letters or spaces, or treats a topic's last event differently
-//! - `names_and_data_cannot_inject`: treats the program's text as the broker's syntax
-//! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names, comments or times
+//!   endings, letters or spaces, or treats a topic's last event differently
+//! - `names_and_data_cannot_inject`: interprets topics or data as its own syntax, for example as
+//!   SQL
+//! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names, comments or
+//!   reconnection times
 //! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
@@ -66,30 +68,32 @@
 //! - `forged_ids_are_told`: accepts ids with numbers that it cannot have assigned
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets a topic's end, for example when it loads the history
-//! - `ended_names_become_free`: frees ended topics' names by each process's own clock, or never
+//! - `ended_names_become_free`: never frees the names of ended topics, or uses a different clock in
+//!   each process to decide when to free them
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without reporting a loss
-//! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes. The
-//!   scene also causes `roll_back` first, if the world can.
+//! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes. If
+//!   the world supports `roll_back`, the scene causes it first.
 //! - `a_loss_during_a_break_is_told` (`cut`, `lose`): does not notice a loss while its connections
-//!   are broken. The scene also causes `roll_back`, if the world can.
+//!   are broken. If the world supports `roll_back`, the scene causes it too.
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): numbers new events from the start again
-//! - `a_burst_loses_nothing`: skips events when it is behind, stores only a part of simultaneous
-//!   large events, or loads only a part of a long history without reporting a loss
+//! - `a_burst_loses_nothing`: skips events when it is behind, stores only some of the large events
+//!   published at the same time, or loads only part of a long history without reporting a loss
 //! - `a_break_loses_nothing` (`cut`), `a_long_break_loses_nothing` (`cut`): does not continue where
 //!   it stopped before the break
-//! - `a_break_while_a_hub_loads_loses_nothing` (`cut`): is ready although a break has stopped its
-//!   loading
-//! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit or twice, returns a
-//!   wrong result, or reports a gap although nothing was lost
-//! - `any_order_of_steps_loses_nothing`: loses events in some order of publishing, moving a client,
-//!   breaking connections, and starting and stopping a process
+//! - `a_break_while_a_hub_loads_loses_nothing` (`cut`): becomes ready although a break kept it from
+//!   loading the whole history
+//! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, publishes an event
+//!   twice, returns a wrong result, or reports a gap although nothing was lost
+//! - `any_order_of_steps_loses_nothing`: loses events if these steps happen in a certain order:
+//!   publishing, moving a client, breaking connections, and starting and stopping a process
 //! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaves tasks running, or closes other hubs too
-//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or twice
+//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or sends it
+//!   twice
 //!
 //! A scene is skipped if the world cannot cause its fault.
 //!
@@ -102,32 +106,35 @@
 //!   paused. The thread is blocked while events are published, so the hub's broker falls behind.
 //! - Each scene gets its own world, which is dropped afterwards. Worlds can share a server if their
 //!   logs have unique names, for example with a counter and the process id.
-//! - If your broker uses no sockets, pause tokio's clock (`start_paused`): the test is then fast.
+//! - If your broker uses only tokio's clock and tasks, and no sockets, pause this clock
+//!   (`start_paused`) to make the test fast.
 //!
 //! # What the scenes cannot find
 //!
-//! - A mistake that shows only in several programs, because all hubs of a scene are in one. A
-//!   broker passes even if it numbers events with a `static` counter, replaces topics with numbers
-//!   from a `static` table, or has a name with the process id. [Child
+//! - A mistake that shows only when there are several programs. All hubs of a scene run in the same
+//!   program. A broker passes even if it numbers events with a `static` counter, replaces topics
+//!   with numbers from a `static` table, or puts the process id in its name. [Child
 //!   processes](#a-world-of-child-processes) reveal such mistakes.
 //! - An event that the server acknowledges and then loses, before any process has read it.
-//! - An event that is published although the broker reported it as refused, unless a connection
-//!   breaks after the server has stored the event and before it replies.
+//! - An event that is published although the broker reported it as refused. The scenes find this
+//!   only if a connection breaks after the server has stored the event and before it replies.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - A process that dates live events by the time at which it read them. The scenes check only the
-//!   dates of the history.
+//! - A process that uses the time at which it read a live event as the event's time of publication.
+//!   The scenes check times of publication only for events that are loaded as history.
 //! - A connected process that does not report entries that were trimmed before it read them. The
 //!   scenes call `trim` only after connected clients have received all events, and then check the
 //!   clients of a new process.
 //! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
-//!   count only tasks, and notice only if at least as many are left as hubs were dropped.
-//! - A limit that no scene reaches: 5,000 events published at the same time, 1,000 during a break,
-//!   a history of 5,000 events, 4 KiB for topics, event names and comments, or 40 events of 60 kB
-//!   at the same time.
-//! - Different topics that a broker treats as one, except the examples in
-//!   `names_and_data_cannot_inject`.
+//!   count only tasks. They notice a leak only if the number of tasks left is at least the number
+//!   of hubs dropped.
+//! - A limit above what the scenes use: 5,000 events published at the same time, 1,000 events
+//!   published during a break, a history of 5,000 events, 4 KiB for topics, event names and
+//!   comments, and 40 events of 60 kB at the same time.
+//! - Different topics that a broker treats as one, except those in `names_and_data_cannot_inject`
+//!   and `extremes_are_kept_or_refused`.
 //! - A blocked thread. It can even block the test, past any time limit.
-//! - The order of events published at the same time, if it is the same in all processes.
+//! - An odd order of events that were published at the same time, if all processes have the same
+//!   order.
 //! - A delay of less than 10 seconds.
 //!
 //! # A world of child processes
@@ -136,17 +143,19 @@
 //! world returns only passes messages on:
 //!
 //! - Its `start` runs the test program again, with [`current_exe`](std::env::current_exe).
-//!   Environment variables tell the child that it is one, which log to open, and how old the
+//!   Environment variables tell the program that it's a child, which log to open, and how old the
 //!   history may be ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
-//! - The child runs your code, which must reach the feed through a trait of your own. In the child,
-//!   this trait writes a line to standard output for each event, for each loss, and when the
-//!   history is loaded. The broker in the test feeds its hub from these lines.
+//! - The child runs your broker's code. The child has no feed, so let this code call a trait that
+//!   you define instead. The child's implementation of this trait writes a line to standard output
+//!   for each event, for each loss, and when the history is loaded. The broker in the test feeds
+//!   its hub from these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
-//!   result from a line of the child.
-//! - The child's first line is your broker's name. `start` fails if the names in a world differ.
+//!   result from a line that the child prints.
+//! - The child's first line is your broker's name. `start` fails if the children of a world print
+//!   different names.
 //!
-//! If your broker uses [`follow`](crate::follow), run `follow` in the test, and let the child
-//! answer the calls of your [`Log`](crate::Log).
+//! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
+//! [`Log`](crate::Log) that forwards its calls to the child.
 
 // | `world.rs` | what a test of a broker brings, and what it is told |
 // | `kit.rs` | playing the scenes, and their outcomes |

@@ -46,8 +46,8 @@ pub trait World: Send + Sync {
         None
     }
 
-    /// Loses the whole log while processes are connected, like a server that restarts without its
-    /// data. The connections may break or stay open.
+    /// Loses the whole log, like a server that restarts without its data. Processes may be
+    /// connected or not. The connections may break or stay open.
     fn lose(&self) -> Option<Fault<'_>> {
         None
     }
