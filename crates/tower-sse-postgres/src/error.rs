@@ -4,7 +4,7 @@ use tokio_postgres::error::{Severity, SqlState};
 use tower_sse::BoxError;
 use tower_sse_broker::with_sources;
 
-/// An error of this crate: an invalid connection string, a failed connection or statement.
+/// An error from this crate, for example because a connection or a statement failed.
 ///
 /// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
@@ -35,14 +35,16 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The server has no disk space, memory or connection left, or another limit is reached.
+    /// The server has no disk space, memory or connection left, or has reached another limit of its
+    /// own.
     OutOfResources,
     /// The server accepts no writes: it is a standby, or its transactions are read-only by default.
     ReadOnly,
-    /// The user or the password is wrong or has expired, or the user lacks a permission.
+    /// The user or the password is wrong, has expired or could not be fetched, or the user lacks a
+    /// permission.
     NotPermitted,
     /// There is no connection, the connection broke, the server did not answer in time, or the
-    /// process has found a loss and reconnects.
+    /// process has found a loss and is reconnecting.
     Unreachable,
     /// The [schema](crate::SCHEMA) is missing, or is not the version that this crate needs.
     NotInstalled,

@@ -33,7 +33,8 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// The rows in the [inbox](crate#how-it-works), which wait for a hub, from [`Health::waiting`].
+/// The rows that are waiting in the [inbox](crate#how-it-works) for a hub. [`Health::waiting`]
+/// returns their number and the age of the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -49,7 +50,8 @@ impl Health {
     /// Returns whether the hub is connected, and has caught up with its stream.
     ///
     /// The result becomes `false` if the hub needs more than a second to look for new events, for
-    /// example because the server does not answer, until the hub has caught up again.
+    /// example because the server does not answer. It stays `false` until the hub has caught up
+    /// again.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -69,7 +71,7 @@ impl Health {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns how many times the process has connected again after its connection broke.
+    /// Returns how many times the process has reconnected, after a break or to report a loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.common.reconnections()
@@ -105,7 +107,8 @@ impl Health {
 }
 
 /// The statistics of a hub's log, from [`PostgresBroker::stats`](crate::PostgresBroker::stats).
-/// Clones share them. [`Health::waiting`] has those of the [inbox](crate#how-it-works).
+/// Clones share them. For the statistics of the [inbox](crate#how-it-works), call
+/// [`Health::waiting`].
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     health: tower_sse_broker::Health<Error>,
@@ -118,10 +121,10 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If this age stays below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age` itself, [`max_events`](crate::PostgresBroker::max_events) is too low. A new
-    /// process then loads only a part of the history, and a process that is disconnected for longer
-    /// than `oldest_age` loses events.
+    /// If this age has been below [`retention_age`](Self::retention_age) for longer than
+    /// `retention_age`, [`max_events`](crate::PostgresBroker::max_events) is too low, or `max_age`
+    /// in another process. A new process then loads only a part of the history, and a process that
+    /// is disconnected for longer than `oldest_age` loses events.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,

@@ -1,4 +1,5 @@
-//! A hub of [`tower_sse`] over PostgreSQL: server-sent events in your own transactions.
+//! Runs [`tower_sse`] hubs on PostgreSQL, so you can publish server-sent events in your own
+//! transactions.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -31,41 +32,43 @@
 //! commit;
 //! ```
 //!
-//! Clients of the hub receive the event if and only if the transaction commits. You write to no
-//! second system, and need no relay that forwards rows from an outbox table. Clients can reconnect
-//! to any process, and resume after the last event that they received.
+//! Clients of the hub receive the event if and only if the transaction commits. You don't write to
+//! a second system, and you don't need a relay that forwards rows from an outbox table. Clients can
+//! reconnect to any process, and resume after the last event that they received.
 //!
-//! The page [notifications] has a whole program, with log-outs: one transaction deletes the user's
-//! session, and publishes the event that closes the session's event streams.
+//! The page [notifications] shows a complete program with log-outs: one transaction deletes the
+//! user's session, and publishes the event that closes the session's event streams.
 //!
 //! # Setup
 //!
 //! 1. In a migration, apply [`SCHEMA`], grant the [rights](operating#rights) to your roles, and
 //!    insert a row for each stream: `insert into tower_sse.stream (name) values ('orders')`. To try
-//!    it, run `psql --file schema/v1.sql` with [this
-//!    file](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql).
+//!    this out, copy
+//!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) into
+//!    a file, and run `psql --file` with its path.
 //! 2. Connect a hub in each process that serves clients, as above. A hub needs PostgreSQL 14 or
 //!    later, and a tokio runtime with timers and IO.
-//! 3. Before you go live, read [operating] about rights, poolers, fail-over, sizes and alerts.
+//! 3. Before you go live, read the page [operating]. It covers rights, poolers, fail-over, sizes
+//!    and alerts.
 //!
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates. But if the data return to an older state, from a restored backup or a standby that
-//!   lagged, clients can receive an event again, with another id. They also receive a gap if the
-//!   loss [is noticed](operating#losses).
+//!   duplicates. But if the database goes back to an older state, because a backup was restored or
+//!   a lagging standby was promoted, clients can receive an event again with another id. They also
+//!   receive a gap if the loss [is noticed](operating#losses).
 //! - An event is published when its transaction has committed, or when
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of the event's
-//!   topic that stays connected or resumes receives it or a [gap](tower_sse::hub::GapPolicy). This
-//!   holds even if the server restarts or crashes, an older state of its data is restored, or a
-//!   standby that lags is promoted.
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. If a client of the event's
+//!   topic stays connected or resumes, it receives the event or a [gap](tower_sse::hub::GapPolicy).
+//!   This holds even if the server restarts or crashes, an older state of its data is restored, or
+//!   a standby that lags is promoted.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
 //!
 //! There are two exceptions. If an older state replaces the data, a loss [can go
-//! unnoticed](operating#losses) once every process that knew newer events has stopped. And with
+//! unnoticed](operating#losses) once every process that had seen newer events has stopped. And with
 //! `synchronous_commit = off`, a crash of the server can undo a commit: clients receive neither the
 //! transaction's events nor a gap.
 //!
@@ -78,8 +81,8 @@
 //! `tower_sse.publish(topic, data, stream)` publishes to a stream, with these optional parameters:
 //!
 //! - `event`: the event's name
-//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Hubs drop
-//!   what is published to the topic before its name is free again.
+//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Until
+//!   the topic's name is free again, hubs drop all events that are published to the topic.
 //! - `wake`: whether to notify hubs when the transaction commits. See below.
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
@@ -92,15 +95,18 @@
 //! ```
 //!
 //! - An invalid event makes the statement fail, which aborts its transaction. Stream, topic and
-//!   data must not be null, and the stream must exist. The data can have up to 1 MiB, the topic 1
-//!   KiB, the comment 4 KiB, and the name 256 bytes without line breaks. `retry` is at least 0.
-//! - Hubs look for new events 10 times a second, or down to once a second if the server is
-//!   repeatedly slow. If your program has a hub, call its [waker](PostgresBroker::waker) after a
-//!   commit, and clients receive the event a few milliseconds later.
-//! - With `wake => true`, any program can wake the hubs. But such transactions commit one after
-//!   another, so use it only for rare events: with 20 connections, we measured 5,983 commits a
-//!   second without it, and 1,804 with it. `PREPARE TRANSACTION` then fails and rolls back.
-//! - A transaction that stays open delays only its own events.
+//!   data must not be null, and the stream must exist. The data can be up to 1 MiB long, the topic
+//!   up to 1 KiB, the comment up to 4 KiB, and the name up to 256 bytes. The name must not contain
+//!   line breaks. `retry` must not be negative.
+//! - Hubs look for new events 10 times a second. If the server is slow several times in a row, they
+//!   pause for up to a second. If your program has a hub, call its [waker](PostgresBroker::waker)
+//!   after a commit, and clients receive the event a few milliseconds later.
+//! - With `wake => true`, any program can wake the hubs that [listen](Health::listens). But such
+//!   transactions commit one after another, so use it only for rare events: with 20 connections, we
+//!   measured 5,983 commits a second without it, and 1,804 with it. With `wake => true`, `PREPARE
+//!   TRANSACTION` fails and rolls back.
+//! - A transaction that stays open delays only its own events, unless it [is open for
+//!   hours](operating#transactions).
 //!
 //! ## A table as the source
 //!
@@ -133,9 +139,9 @@
 //!
 //! # TLS
 //!
-//! For `sslmode=require` or
+//! To use `sslmode=require` or
 //! [`Postgres::tls`](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/struct.Postgres.html#method.tls),
-//! enable feature `tls`, which uses rustls. Install a crypto provider before you call
+//! enable the `tls` feature, which uses rustls. Install a crypto provider before you call
 //! `Postgres::open` or `Postgres::tls`: add `rustls` to your dependencies, and call
 //! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
 //!
@@ -148,14 +154,14 @@
 //!
 //! Programs insert rows into the table `inbox`. If rows were numbered there, row 7 could commit
 //! after a reader has passed row 8, and the reader would miss it. So hubs move committed rows into
-//! the table `log`, and number them there. One statement does both, under a lock of the stream's
-//! row in the table `stream`. Any hub can run it, so there is no leader.
+//! the table `log`, and number them there. One statement does both while it holds a lock on the
+//! stream's row in the table `stream`. Any hub can run it, so there is no leader.
 //!
 //! A log's first number is the server's time in microseconds. Later numbers rise by one, so a
-//! missing row leaves a hole. When a hub connects or marks a loss, they jump to the server's time,
-//! and a row records the jump. Each hub compares the rows that it reads with those that it has read
-//! or published before. If rows are lost, it adds a mark to the log, and every process reports a
-//! gap there.
+//! missing row leaves a hole. When a hub connects or marks a loss, the numbers jump to the server's
+//! time, and a row records the jump. Each hub compares the rows that it reads with those that it
+//! has read or published before. If rows are lost, it adds a mark to the log. Every process reports
+//! a gap when it reads the mark.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

@@ -7,7 +7,8 @@ use tower_sse_broker::CredentialsProvider;
 use crate::settings::{Clock, Encryption, Settings, Wakes, schema_name};
 use crate::{Credentials, Error, Health, PostgresBroker};
 
-/// A PostgreSQL server, or a primary and its standbys. One value serves all hubs of a program.
+/// A PostgreSQL server, or a primary and its standbys. You can share one `Postgres` among all hubs
+/// in a program.
 ///
 /// ```no_run
 /// use tower_sse::hub::Hub;
@@ -32,8 +33,9 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Creates a `Postgres` from a connection string or URL, in the forms that [libpq
-    /// takes][libpq]:
+    /// Creates a `Postgres` from a connection string or URL, in [libpq's forms][libpq], but only
+    /// with the parameters of
+    /// [tokio-postgres](https://docs.rs/tokio-postgres/latest/tokio_postgres/config/struct.Config.html):
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`
@@ -47,8 +49,8 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Returns an error if `address` is invalid or has no host, or if it requires TLS, but
-    /// feature `tls` or an installed crypto provider is missing.
+    /// Returns an error if `address` is invalid or has no host. An address that requires TLS is an
+    /// error if the `tls` feature is disabled or no crypto provider is installed.
     pub fn open(address: &str) -> Result<Self, Error> {
         const ACTION: &str = "parse the address of PostgreSQL";
         let config = Config::from_str(address).map_err(|error| Error::new(ACTION, error))?;
@@ -73,7 +75,7 @@ impl Postgres {
     /// The server's certificate and the host name in it are checked, as with `sslmode=verify-full`
     /// in other clients. If the host name does not resolve to the server, also set the IP address:
     /// `host=db.internal hostaddr=10.0.0.7`. With `SCRAM-SHA-256-PLUS`, channel binding ties the
-    /// log-in to the server's certificate. Install a crypto provider of rustls before this call.
+    /// log-in to the server's certificate. Install a rustls crypto provider before you call this.
     ///
     /// ```no_run
     /// # use std::fs;
@@ -101,11 +103,11 @@ impl Postgres {
     }
 
     /// Sets an async closure that returns the user and the password, for credentials that change at
-    /// run time. By default, those of the address are used.
+    /// run time. By default, the credentials in the address are used.
     ///
     /// Each attempt to connect calls the closure, and calls it once more if the server refuses the
-    /// returned credentials. An attempt fails if the closure returns an error, or nothing within 10
-    /// seconds. Open connections stay open when the password changes.
+    /// returned credentials. An attempt fails if the closure returns an error or takes longer than
+    /// 10 seconds. Open connections stay open when the password changes.
     ///
     /// ```
     /// # use tower_sse::BoxError;
@@ -152,10 +154,11 @@ impl Postgres {
     /// Returns a broker for the stream with this name. All hubs of this stream in the same schema
     /// of a database share their events and ids.
     ///
-    /// An event's id depends only on the names of schema and stream and on the event's position in
-    /// the log, so ids stay valid when the data move to another server. Use different names for
-    /// unrelated hubs, even on different servers. Otherwise, they can accept each other's ids, and
-    /// a client that moves between them can miss events without a gap.
+    /// An event's id depends only on its position in the log and on the names of the schema and the
+    /// stream. So ids stay valid when you move the data to another server, but clients then receive
+    /// a gap. Use different names for unrelated hubs, even on different servers. Otherwise, they
+    /// can accept each other's ids, and a client that moves between them can miss events without a
+    /// gap.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

@@ -8,8 +8,9 @@ use crate::publisher::{Batcher, PostgresPublisher};
 use crate::settings::{Settings, quoted};
 use crate::{BrokerStats, Error, Health};
 
-/// A [`Broker`] over PostgreSQL, from [`Postgres::broker`](crate::Postgres::broker): hubs of
-/// several processes share one stream, and any program can publish to it in its own transactions.
+/// A [`Broker`] that uses PostgreSQL, created by [`Postgres::broker`](crate::Postgres::broker).
+/// Hubs in several processes share one stream, and any program can publish to it in its own
+/// transactions.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct PostgresBroker {
     settings: Settings,
@@ -58,7 +59,7 @@ impl PostgresBroker {
         self.stats.clone()
     }
 
-    /// Returns a closure that wakes the hub, to call after a commit. The closure stays valid after
+    /// Returns a closure that wakes the hub. Call it after a commit. The closure stays valid after
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
     /// Without it, the hub finds an event published by SQL within about 100 ms, or later if the
@@ -85,12 +86,11 @@ impl PostgresBroker {
         move || wake.notify_one()
     }
 
-    /// Limits the stream to about `events` events over all topics, by removing the oldest. The
-    /// default is 100,000. The stream can exceed the limit by a tenth of it, plus the events
+    /// Limits the stream to about `events` events across all topics. The oldest events are removed.
+    /// The default is 100,000. The stream can exceed the limit by 10 percent, plus the events
     /// published in about two seconds.
     ///
-    /// Set the limit to the total rate of events, multiplied by the maximum age in the hub's
-    /// retention or by the longest expected disconnection, whichever is longer.
+    /// Set the limit to the total rate of events, multiplied by [`max_age`](Self::max_age).
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -117,7 +117,7 @@ impl PostgresBroker {
     ///
     /// About every two seconds, each connected process removes rows that are too old. The newest
     /// row always stays. A process that is disconnected for longer than `age` reports a gap to its
-    /// clients if events were added meanwhile. Set the same age and the same
+    /// clients if rows that it had not read were removed. Set the same age and the same
     /// [`max_events`](Self::max_events) in all processes.
     ///
     /// ```
@@ -157,10 +157,10 @@ impl PostgresBroker {
     /// Sets whether the hub listens for PostgreSQL's notifications, and whether it notifies the
     /// hubs of other processes. The default is `true`.
     ///
-    /// Turn notifications off, in all processes, if other programs fill the server's notification
-    /// queue, or behind a pooler in transaction mode, where the hub would wait a second for a test
-    /// notification whenever it connects. Hubs then find the events of other processes within about
-    /// 100 ms, or later if the server is slow.
+    /// Turn notifications off in all processes if other programs fill the server's notification
+    /// queue. Also turn them off behind a pooler in transaction mode. Otherwise, the hub waits a
+    /// second for a test notification whenever it connects. Without notifications, hubs find the
+    /// events of other processes within about 100 ms, or later if the server is slow.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

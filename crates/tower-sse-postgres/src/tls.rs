@@ -14,8 +14,8 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Creates settings that trust the operating system's root certificates. If the variable
-    /// `SSL_CERT_FILE` names a file, the settings trust the certificates of this file instead.
+    /// Creates settings that trust the operating system's root certificates. If `SSL_CERT_FILE` or
+    /// `SSL_CERT_DIR` is set, the settings trust the certificates there instead.
     pub const fn new() -> Self {
         Self { authority: None, identity: None }
     }
