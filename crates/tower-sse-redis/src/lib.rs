@@ -1,5 +1,6 @@
 //! Connects the hubs of several processes through Redis Streams, and lets the processes share runs.
-//! It needs Redis 7 or Valkey, and was tested with Redis 7.0 and Valkey 9.1, not with newer Redis.
+//! The crate needs Redis 7 or Valkey. We tested it with Redis 7.0 and Valkey 9.1, but not with
+//! newer versions of Redis.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -22,8 +23,8 @@
 //! # }
 //! ```
 //!
-//! Before you run a second process, read [operating] about errors, sizes, losses, availability and
-//! shutdown. The page [running] is a checklist for the Redis server's operator.
+//! Before you run a second process, read the page [operating]. It covers errors, sizes, losses,
+//! availability and shutdown. The page [running] is a checklist for the Redis server's operator.
 //!
 //! Every process reads the same Redis stream in the same order, and gives each event the same id,
 //! so a client can reconnect to any process. When a user logs out, you can [close the user's event
@@ -37,13 +38,13 @@
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates, except after a large step of Redis' [clock](operating#order-and-ids).
-//! - If [`publish`](tower_sse::hub::Hub::publish) has returned `Ok`, each client of the event's
-//!   topic that stays connected or resumes receives the event or a
+//! - If [`publish`](tower_sse::hub::Hub::publish) has returned `Ok` and a client of the event's
+//!   topic stays connected or resumes, the client receives the event or a
 //!   [gap](tower_sse::hub::GapPolicy). This holds even if Redis restarts with an older state or
 //!   without data, if a lagging replica is promoted, if an older copy replaces the stream, or if
-//!   the stream is deleted or trimmed. A loss gives each client a gap for each of its topics, and
-//!   in [some cases](operating#losses) two. If no event was published between two losses, a client
-//!   that hasn't read yet gets one gap for both.
+//!   the stream is deleted or trimmed. After a loss, each client receives a gap for each of its
+//!   topics. In [some cases](operating#losses), it receives two. If no event was published between
+//!   two losses, a client that hasn't received the first gap yet gets one gap for both.
 //! - Sometimes only the processes that received the lost event or its acknowledgement can know of
 //!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.
@@ -58,7 +59,7 @@
 //!
 //! - Redis loses an entry (an event or a [`gap`](#entries)), and all processes that received the
 //!   entry or its acknowledgement stop before they report the loss. A client that received the lost
-//!   event then also misses new events, until their ids are above its last id.
+//!   event then misses new events, until their ids are above the last id that it received.
 //!   [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event without a gap.
@@ -71,7 +72,7 @@
 //!
 //! - `topic`: required
 //! - `data`: required, can be empty
-//! - `event`: the event's name, without line breaks
+//! - `event`: the event's name, without line breaks or U+0000
 //! - `retry`: a reconnection time in milliseconds, only digits
 //! - `comment`: a comment, which clients ignore
 //!
@@ -92,23 +93,25 @@
 //! Try again: a hub creates the stream when it connects, or within seconds if it's already
 //! connected.
 //!
-//! If a program writes an id itself, for example with microseconds instead of milliseconds, the id
-//! can be out of range: its time is 100 years or more ahead of the server's clock, or its counter,
-//! the number behind the hyphen, is above 1,048,575. No process can read such an entry, or publish
-//! after it. Publishing is refused with an error that names the entry and the commands that remove
-//! it. All processes recover when it is gone.
+//! If a program writes an id itself, the id can be out of range. This happens if its time is 100
+//! years or more ahead of the server's clock, for example because it's in microseconds instead of
+//! milliseconds. It also happens if its counter, the number after the hyphen, is above 1,048,575.
+//! No process can read such an entry, or publish after it. Publishing is refused with an error that
+//! names the entry and the commands that remove it. All processes recover when it is gone.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Three field
 //! names are reserved for entries that hubs add. `gap` marks a loss, which every process reports to
 //! its clients. `skip` makes Redis assign higher ids to later entries. `end` marks the last event
-//! of its topic. Each process remembers ended topics up to [a limit](tower_sse::hub::Hub::end).
-//! Above it, a process forgets some, and may accept events of a topic that has ended elsewhere.
+//! of its topic. Each process remembers ended topics up to [a limit](tower_sse::hub::Hub::end). A
+//! process with more ended topics than that forgets some of them, and may then accept events of a
+//! topic that has ended in other processes.
 //!
 //! # TLS
 //!
-//! For `rediss://`, enable feature `tls`, which uses rustls. Root certificates come from
-//! `Redis::tls`, else from the file in the variable `SSL_CERT_FILE`, else from the operating
-//! system. `Redis::tls` also sets a client certificate and the server's name.
+//! To use `rediss://`, enable the `tls` feature, which uses rustls. Root certificates come from
+//! `Redis::tls` if you set them there. Otherwise, they come from the places that the variables
+//! `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or from the operating system if neither is set.
+//! `Redis::tls` also sets a client certificate and the server's name.
 //!
 //! Install a crypto provider before you connect: add `rustls` to your dependencies, and call
 //! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
@@ -128,8 +131,9 @@
 //! a hash tag, such as `{app}`.
 //!
 //! If the server has replicas but is not a cluster, each connection must lead to the primary, even
-//! after a fail-over. Let the program [ask Sentinel](Redis::open_by_sentinel), or use a name or a
-//! proxy that follows the primary, or [list](Redis::open_any) the URLs of all servers.
+//! after a fail-over. There are three ways: let the program [ask
+//! Sentinel](Redis::open_by_sentinel), [list](Redis::open_any) the URLs of all servers, or connect
+//! to a DNS name or a proxy that always leads to the primary.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]

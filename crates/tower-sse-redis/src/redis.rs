@@ -31,7 +31,7 @@ const ACTION: &str = "parse the Redis URL";
 /// # }
 /// ```
 ///
-/// Creating this value opens no connection. The [crate] has requirements and guarantees.
+/// Creating this value opens no connection. See the [crate] for requirements and guarantees.
 #[derive(Clone, Debug)]
 #[must_use = "it connects nothing by itself"]
 pub struct Redis {
@@ -58,9 +58,10 @@ impl Redis {
     /// List all servers that may be promoted. The first one that responds as a primary is used. If
     /// the connection breaks or the server becomes a replica, all servers are tried again.
     ///
-    /// Set `min-replicas-to-write 1` on every server. It can take more than 10 seconds until
-    /// Sentinel demotes an old primary that comes back. With this setting, the old primary refuses
-    /// writes until then, because it has no replicas.
+    /// Run at least three servers, and set [`min-replicas-to-write`](crate::operating#losses) on
+    /// each. With two, the promoted server would refuse writes, because it has no replica. Sentinel
+    /// can take more than 10 seconds to demote an old primary that comes back. With this setting,
+    /// the old primary refuses writes until then, because it has no replicas.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -96,7 +97,7 @@ impl Redis {
     /// own URL has its port, usually 26379, and its password, if it needs one.
     ///
     /// A Sentinel that is cut off from the others can name an old primary, so set
-    /// `min-replicas-to-write 1` on the servers.
+    /// [`min-replicas-to-write`](crate::operating#losses) on the servers.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -119,8 +120,8 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Sets the certificates of TLS connections (feature `tls`). By default, the [root certificates
-    /// of the machine](crate#tls) are trusted, and the client sends none.
+    /// Sets the certificates of TLS connections (feature `tls`). By default, the client trusts the
+    /// [root certificates of the machine](crate#tls), and sends no certificate of its own.
     ///
     /// ```no_run
     /// # use std::fs;
@@ -138,7 +139,8 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error unless all URLs begin with `rediss://`, and certificates and key are PEM.
+    /// Returns an error if a server's URL does not begin with `rediss://` (a Sentinel's need not),
+    /// or if a certificate or the key is not PEM.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
@@ -152,7 +154,7 @@ impl Redis {
     /// run time. By default, the credentials of the URL are used.
     ///
     /// Each attempt to connect calls the closure, and calls it once more if Redis refuses the
-    /// returned credentials. An attempt fails if the closure returns an error, or nothing within
+    /// returned credentials. An attempt fails if the closure returns an error or takes longer than
     /// the [time limit](Self::timeout). If Redis closes a connection because its credentials have
     /// expired, the process reconnects with new ones after a random delay of up to 2 seconds.
     ///
@@ -181,11 +183,12 @@ impl Redis {
     /// is 3 seconds. If Redis takes longer, the process reconnects after a random delay of up to 2
     /// seconds.
     ///
-    /// Runs have limits of their own: to connect, an eighth of the
-    /// [lease](crate::RedisRuns::lease), but at least 1 second; for an answer, a quarter, but at
-    /// least 2 seconds. A shorter `timeout` replaces either. The connection that loads other
-    /// processes' answers is replaced after 10 seconds without a reply, and the one for pushes only
-    /// if no push arrives either.
+    /// Runs have limits of their own. To connect, the limit is an eighth of the
+    /// [lease](crate::RedisRuns::lease), but at least 1 second. For a reply, it is a quarter of the
+    /// lease, but at least 2 seconds. If `timeout` is shorter than one of these limits, `timeout`
+    /// applies instead. After 10 seconds without a reply, the connection that loads other
+    /// processes' answers is replaced. If the connection for pushes receives neither a reply nor a
+    /// push within the limit for a reply, all connections of the runs are replaced.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -207,7 +210,7 @@ impl Redis {
 
     /// Sets the name of the connections in `CLIENT LIST`. By default, it is `key:host:process` for
     /// a hub, and `prefix:host:process` for runs: `host` is the machine's name, if it is known, and
-    /// `process` the process id.
+    /// `process` is the process id.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -28,7 +28,8 @@ fn assert_has(options: &impl Debug, field: &str, value: &dyn Debug) {
 #[test]
 fn brokers_have_the_limits_of_the_pages() {
     let (pages, broker) = (documented(), redis().broker("key"));
-    let events = pages.count(&["The default is {}, roughly", "by default {} events:"]);
+    let events =
+        pages.count(&["The default is {} events, which is roughly", "by default {} events:"]);
     assert_has(&broker, "max_events", &events);
     let deadline = pages.time(&[
         "including the wait for a connection. The default is {}.",

@@ -1,12 +1,12 @@
-//! The broker of a hub over a Redis stream.
+//! A broker that connects a hub to a Redis stream.
 //!
-//! - [`RedisBroker`] has its options and connects it.
+//! - [`RedisBroker`] has the broker's options, and connects the broker.
 //! - `entry.rs` has the entries of the stream, their ids, and the command that adds an event.
-//! - `redis_stream.rs` is the stream over one connection: its other commands, and the estimate of
-//!   the server's time. `lua/` has the scripts, one file each.
+//! - `redis_stream.rs` accesses the stream through one connection. It has the other commands, and
+//!   the estimate of the server's time. `lua/` has the scripts, one file each.
 //! - `publisher.rs` awaits acknowledgements. `stream_log.rs` is the log that `tower_sse_broker`
 //!   follows.
-//! - [`BrokerStats`] has the figures of the stream.
+//! - [`BrokerStats`] has the stream's statistics.
 
 mod entry;
 mod publisher;

@@ -8,7 +8,8 @@ use super::redis_stream::{Clock, Connector};
 use super::stream_log::{LogState, StreamLog};
 use crate::{BrokerStats, Error, Health, Redis, server::servers::Servers};
 
-/// A [`Broker`] over a Redis stream, from [`Redis::broker`], which hubs of several processes share.
+/// A [`Broker`] that uses a Redis stream, created by [`Redis::broker`]. Hubs in several processes
+/// share the stream.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct RedisBroker {
@@ -133,8 +134,8 @@ impl Broker for RedisBroker {
 const MIN_MAX_EVENTS: usize = 10_000;
 
 impl RedisBroker {
-    /// Limits the stream to about `events` events over all topics, by removing the oldest. The
-    /// default is 100,000, roughly 33 MB if events have 256 bytes.
+    /// Limits the stream to about `events` events across all topics. The oldest events are removed.
+    /// The default is 100,000 events, which is roughly 33 MB if each event is 256 bytes.
     ///
     /// Processes load their history from the stream, and catch up from it after a disconnection. In
     /// all processes, set the limit to the total rate of events, multiplied by the maximum age in
@@ -161,11 +162,11 @@ impl RedisBroker {
     /// [`max_events`](Self::max_events) removes. By default, no entry is removed because of its
     /// age.
     ///
-    /// Set it to free memory after a busy time, or to delete old data. About every two seconds,
-    /// each connected process removes the entries that are older than `age`, except the newest of
-    /// them: a process that reconnects needs this one to find its place. If few events are
-    /// published, it can stay for a long time. If a process reconnects and hasn't read all entries
-    /// older than `age`, it reports a gap to its clients.
+    /// Use this option to free memory after a busy period, or to delete old data. About every two
+    /// seconds, each connected process removes the entries that are older than `age`. It keeps the
+    /// newest of these entries, because a process that reconnects needs it to find its place. If
+    /// few events are published, that entry can stay for a long time. If a process reconnects and
+    /// hasn't read all entries older than `age`, it can report a gap to its clients.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -174,7 +175,7 @@ impl RedisBroker {
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
     ///
-    /// The Redis user needs the permission for `XTRIM`.
+    /// The Redis user needs permission to run `XTRIM`.
     ///
     /// # Errors
     ///
@@ -188,8 +189,8 @@ impl RedisBroker {
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds. If the [timeout](crate::Redis::timeout) is shorter, publishing still
-    /// waits up to `deadline` for a reply. Reading doesn't: if large events take long over a slow
-    /// link, raise the timeout.
+    /// waits up to `deadline` for a reply. But the timeout limits reads. If reading a large event
+    /// takes longer over a slow link, raise the timeout.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -205,7 +206,7 @@ impl RedisBroker {
     /// Sets a pause after each read that reaches the end of the stream, so Redis answers fewer,
     /// larger reads. This delays each event by up to `pause`. The default is zero.
     ///
-    /// Set a few milliseconds if many processes follow a stream with a high rate of events.
+    /// Use a few milliseconds if many processes follow a stream with a high rate of events.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -64,13 +64,14 @@ pub struct LogStats {
     pub max_events: u64,
     /// The age of the oldest entry, by the server's clock.
     ///
-    /// The limit is too low if this is less than [`retention_age`](Self::retention_age) while the
-    /// stream has [`max_events`](Self::max_events) entries. Then a new process loads only a part of
-    /// the history, and a process that is disconnected for longer than this loses events.
+    /// If the stream has at least [`max_events`](Self::max_events) entries and its oldest entry is
+    /// younger than [`retention_age`](Self::retention_age), raise `max_events`. With a limit that
+    /// is too low, a new process loads only part of the history, and a process that is disconnected
+    /// for longer than `oldest_age` loses events.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
     /// The memory of the stream in bytes, estimated by Redis from a few entries. `None` if the user
-    /// lacks the permission for `MEMORY USAGE`.
+    /// has no permission to run `MEMORY USAGE`.
     pub bytes: Option<u64>,
 }

@@ -38,7 +38,8 @@ pub enum ErrorKind {
     OutOfResources,
     /// Redis accepts no writes: it is a replica, has too few replicas, or cannot write to its disk.
     ReadOnly,
-    /// The user or the password is wrong or has expired, or the user lacks a permission.
+    /// The user or the password is wrong, has expired or could not be fetched, or the user lacks a
+    /// permission.
     NotPermitted,
     /// There is no connection, the connection broke, or Redis did not answer in time.
     Unreachable,

@@ -4,8 +4,9 @@ use tower_sse_broker::{warn, with_sources};
 
 use crate::Error;
 
-/// The state of the connections of a hub, from [`RedisBroker::health`](crate::RedisBroker::health),
-/// or of runs, from `RedisRuns::health`. Clones share it. A readiness probe:
+/// The state of the connections of a hub or of runs. You get it from
+/// [`RedisBroker::health`](crate::RedisBroker::health) or `RedisRuns::health`. Clones share it. A
+/// readiness probe:
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};
@@ -41,10 +42,11 @@ impl Health {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns whether Redis may delete the keys of the hub or the runs when it reaches
-    /// `maxmemory`, as its `maxmemory-policy` says. The process also logs a WARN line then. If
-    /// Redis deletes the keys, a hub's stream loses all of its events. Running runs are
-    /// [restored](tower_sse::runs#several-processes), but ended ones can be lost.
+    /// Returns whether Redis' `maxmemory-policy` allows it to delete the keys of the hub or the
+    /// runs when it reaches `maxmemory`. A hub looks only when it connects. If so, the process also
+    /// logs a WARN line. If Redis deletes the keys, a hub's stream loses all of its events. Runs
+    /// that are still in progress are [restored](tower_sse::runs#several-processes), but ended runs
+    /// can be lost.
     ///
     /// A `volatile-…` policy affects the keys of runs, which expire, but not a hub's stream.
     #[must_use]
@@ -52,7 +54,7 @@ impl Health {
         self.evicts.load(Relaxed)
     }
 
-    /// Returns how many times the process has connected again after its connection broke.
+    /// Returns how many times the process has reconnected, after a break or to report a loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.common.reconnections()

@@ -41,7 +41,8 @@ impl Tls {
         self
     }
 
-    /// Sets the name that the server's certificate must have. The default is the host of the URL.
+    /// Sets the name that the certificates of all servers and Sentinels must have. The default is
+    /// the host that the program connects to.
     ///
     /// Set it if the URL has an IP address or a proxy's name instead of the certificate's name.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {

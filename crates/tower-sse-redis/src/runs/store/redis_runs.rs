@@ -7,8 +7,8 @@ const MIN_LEASE: Duration = Duration::from_secs(2);
 /// The maximum of [`RedisRuns::lease`]: a longer time could overflow an instant or Redis' clock.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A store that shares the [`Runs`](tower_sse::runs::Runs) of several processes on one Redis server
-/// or cluster node, from [`Redis::runs`].
+/// A store on one Redis server or cluster node, created by [`Redis::runs`]. Several processes share
+/// their [`Runs`](tower_sse::runs::Runs) through it.
 #[derive(Debug)]
 #[must_use = "pass it to `RunsBuilder::connect`"]
 pub struct RedisRuns {
@@ -22,9 +22,9 @@ impl Redis {
     /// Returns a store of runs, whose keys in Redis begin with `prefix`. Programs with the same
     /// prefix in the same database share their runs.
     ///
-    /// In a cluster, all keys must be on one node. Connecting to a cluster therefore fails unless
-    /// the prefix has a hash tag, such as `{app}`: the cluster chooses the node by the text in the
-    /// braces.
+    /// In a cluster, all keys must be on one node. So the prefix needs a hash tag, such as `{app}`:
+    /// the cluster chooses the node by the text in the braces. Without a hash tag, connecting to a
+    /// cluster fails.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -60,8 +60,8 @@ impl RedisRuns {
     /// seconds ago. A slow Redis adds to it. After the error, a request can start the run again.
     ///
     /// A longer lease tolerates longer pauses, and needs fewer renewals. A lease of more than ten
-    /// years counts as ten years. Give all processes the same lease: with different ones, clients of
-    /// other processes than the run's can receive events late.
+    /// years counts as ten years. Give all processes the same lease. If the leases differ, a client
+    /// that reads a run from another process can receive events late.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -1,9 +1,9 @@
-//! The owner's side: the runs of this process, as the store has them.
+//! The owner's side: the store's copies of this process's runs.
 //!
 //! | | |
 //! |---|---|
 //! | `exports.rs` | the task that sends pipelines, and the runs that it exports |
-//! | `queue.rs` | when each run is due |
+//! | `queue.rs` | when each run's next commands are due |
 //! | `export.rs` | one run: its commands, their replies, and what the owner knows of the store's copy |
 //! | `plan.rs` | the commands of one pipeline |
 //! | `stored.rs` | the batches and the ended runs that the store has |
