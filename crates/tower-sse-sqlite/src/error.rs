@@ -39,7 +39,8 @@ pub enum ErrorKind {
     Locked,
     /// The file is corrupted, or is not an SQLite database.
     Corrupted,
-    /// The file has a table of this name that this version of the crate did not create.
+    /// The file has a table with the broker's name, but this version of the crate did not create
+    /// it.
     WrongTable,
     /// The disk failed or did not respond in time, the file was removed or replaced, or the process
     /// has found a loss and is reopening the file.

@@ -25,12 +25,13 @@ pub struct Health {
 }
 
 impl Health {
-    /// Returns whether the file is open, and the hub has read all of its events.
+    /// Returns whether the file is open, and the hub has caught up with its table.
     ///
     /// The result becomes `false` if the hub needs more than a second to look for new events, for
-    /// example because the disk does not respond, until the hub has caught up again. A full disk stops
-    /// publishing, but leaves the result `true`. While another program holds a lock, the result can
-    /// become `false` for about a second whenever an event waits for the lock.
+    /// example because the disk does not respond. It stays `false` until the hub has caught up
+    /// again. A full disk stops publishing, but leaves the result `true`. While another program
+    /// holds a lock, the result can become `false` for about a second whenever an event waits for
+    /// the lock.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -64,14 +65,14 @@ pub struct LogStats {
     /// The age of the oldest row of the table.
     ///
     /// If this age stays below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age` itself, although [`max_age`](crate::SqliteBroker::max_age) is higher, then
-    /// [`max_events`](crate::SqliteBroker::max_events) or
-    /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low: a new process loads only part of
-    /// the history.
+    /// `retention_age`, then [`max_events`](crate::SqliteBroker::max_events) or
+    /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low. This doesn't apply if
+    /// [`max_age`](crate::SqliteBroker::max_age) equals `retention_age`. In this case, a new
+    /// process loads only part of the history.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
-    /// The size of the whole file in bytes, without the write-ahead log. `None` before it is known.
+    /// The size of the whole file in bytes, without the write-ahead log. Always `Some` at present.
     pub bytes: Option<u64>,
 }
 

@@ -12,7 +12,7 @@ use crate::{BrokerStats, Error, ErrorKind, Health, table::Source};
 /// The minimum of [`SqliteBroker::max_events`], for processes that are briefly behind.
 const MIN_MAX_EVENTS: usize = 10_000;
 
-/// An SQLite file. One value serves all hubs of a program.
+/// An SQLite file. You can share one `Sqlite` among all hubs in a program.
 ///
 /// ```no_run
 /// use tower_sse::hub::Hub;
@@ -26,18 +26,19 @@ const MIN_MAX_EVENTS: usize = 10_000;
 /// # }
 /// ```
 ///
-/// The first hub that connects creates it. The [crate] has requirements and guarantees.
+/// The first hub that connects creates the file. See the [crate] for requirements and guarantees.
 #[derive(Clone, Debug)]
 #[must_use = "it opens nothing by itself"]
 pub struct Sqlite(Source);
 
 impl Sqlite {
     /// Creates a `Sqlite` for the file at `path`, which can be your program's database. A relative
-    /// path is resolved at this call. The file need not exist, but its directory must.
+    /// path is resolved when you call this. The file need not exist, but its directory must.
     ///
     /// # Errors
     ///
-    /// Returns an error if the path is empty, or relative without a working directory.
+    /// Returns an error if the path is empty, or if it is relative and the process has no working
+    /// directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = absolute(path).map_err(|error| Error::new(ErrorKind::Other, error))?;
         Ok(Self(Source { path, ..Source::default() }))
@@ -46,7 +47,7 @@ impl Sqlite {
     /// Sets a pragma of the hubs' connections. `synchronous` is `normal` by default, and
     /// `journal_mode` is always `wal`. Other defaults are SQLite's.
     ///
-    /// With `synchronous = full`, commits wait for the disk, and a power failure loses none:
+    /// With `synchronous = full`, commits wait for the disk, so a power failure does not undo them:
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -55,19 +56,20 @@ impl Sqlite {
     /// # Ok::<_, tower_sse_sqlite::Error>(())
     /// ```
     ///
-    /// If SQLite does not have the pragma, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an
-    /// error. SQLite ignores a value that it does not know.
+    /// If SQLite does not have the pragma, [`Hub::connect`](tower_sse::hub::Hub::connect) returns
+    /// an error. A value that SQLite does not know causes no error.
     pub fn pragma(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.0.pragmas.push((name.into(), value.into()));
         self
     }
 
-    /// Returns a broker for the table with this name. All of its hubs share their events and ids.
+    /// Returns a broker for the table with this name. All hubs that use this table share their
+    /// events and ids.
     ///
     /// The name consists of ASCII letters, digits and underscores, does not begin with `sqlite_`,
-    /// and is not case-sensitive. The first hub that connects creates the table. With an invalid
-    /// name, or if this crate did not create the table,
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
+    /// and is not case-sensitive. The first hub that connects creates the table.
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if the name is invalid, or
+    /// if the table exists and this version of the crate did not create it.
     ///
     /// An event's id depends only on the table's name and the event's position in the table, so ids
     /// stay valid when the file moves. Use different names for unrelated hubs, even in different
@@ -96,8 +98,8 @@ impl Sqlite {
     }
 }
 
-/// A [`Broker`] over an SQLite table, from [`Sqlite::broker`]: hubs in several processes on a
-/// machine share the table, and any program can publish to it in its own transactions.
+/// A [`Broker`] that uses an SQLite table, created by [`Sqlite::broker`]. Hubs in several processes
+/// on a machine share the table, and any program can publish to it in its own transactions.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct SqliteBroker {
@@ -119,8 +121,8 @@ impl SqliteBroker {
         self.log.stats.clone()
     }
 
-    /// Limits the table to about `events` events over all topics, by removing the oldest. The
-    /// default is 100,000. The table can exceed the limit by a tenth of it, plus the events
+    /// Limits the table to about `events` events across all topics. The oldest events are removed.
+    /// The default is 100,000. The table can exceed the limit by 10 percent, plus the events
     /// published in about two seconds.
     ///
     /// Set the limit to the total rate of events, multiplied by the maximum age in the hub's
@@ -144,9 +146,9 @@ impl SqliteBroker {
         self
     }
 
-    /// Limits the events in the table to about `bytes` bytes of topics, data and comments, by
-    /// removing the oldest. The default is 1 GiB. The table can exceed the limit by 10 percent, plus
-    /// what is published in about two seconds. The newest event always stays.
+    /// Limits the total size of the topics, data and comments in the table to about `bytes` bytes.
+    /// The oldest events are removed. The default is 1 GiB. The table can exceed the limit by 10
+    /// percent, plus what is published in about two seconds. The newest event always stays.
     ///
     /// The file takes [more space](crate::operating#sizes), and does not shrink when events are
     /// removed.
@@ -186,8 +188,8 @@ impl SqliteBroker {
         self
     }
 
-    /// Limits how long publishing an event may take, including the wait for a lock of another
-    /// program. The default is 5 seconds.
+    /// Limits how long publishing an event may take, including the wait for a lock that another
+    /// program holds. The default is 5 seconds.
     ///
     /// While another program keeps the file locked, an event waits for 2 to 4 seconds, and is then
     /// refused. With a shorter deadline, publishing can return
