@@ -210,8 +210,9 @@ fn load(counter: &AtomicU64) -> u64 {
 pub struct StatsSnapshot {
     /// The number of streams that are open.
     pub open: u64,
-    /// The age of the oldest open stream, to within a second. If it's well above the [maximum
-    /// age](crate::SseLayer::max_age) and its grace period, the server no longer polls the stream.
+    /// The age of the oldest open stream, to within a second. If it's well above the sum of the
+    /// [maximum age](crate::SseLayer::max_age), its jitter and its grace period, the server no
+    /// longer polls the stream.
     pub oldest_age: Option<Duration>,
     /// The total number of streams that were opened, including those that have closed.
     pub opened: u64,
@@ -219,9 +220,9 @@ pub struct StatsSnapshot {
     pub closed: u64,
     /// How many streams have closed for each reason. Reasons with a count of zero are included.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
-    /// The number of [refused](crate::Refusal#what-is-refused) streams. Refusals by
-    /// [runs](crate::runs) don't count. This includes streams that a handler or middleware inside
-    /// the layer refuses with [`Refusal::answer`](crate::Refusal::answer).
+    /// The number of [refused](crate::Refusal#what-is-refused) streams, including those that a
+    /// handler or middleware inside the layer refuses with
+    /// [`Refusal::answer`](crate::Refusal::answer). Refusals by [runs](crate::runs) don't count.
     pub refused: u64,
     /// The number of data frames that were passed to the server.
     pub frames: u64,

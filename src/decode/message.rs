@@ -107,8 +107,8 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
 
 /// The last event id of a [`Message`].
 ///
-/// It is empty if the stream has sent no id (`MessageId::default()`), or cleared it with an empty
-/// `id` field (`MessageId::from("")`). Clones share the text.
+/// It is empty if there is no id so far (`MessageId::default()`), or if the stream has cleared it
+/// with an empty `id` field (`MessageId::from("")`). Clones share the text.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct MessageId(pub(super) Option<Arc<str>>);
 

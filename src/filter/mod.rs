@@ -99,8 +99,8 @@
 //!   the middle of an event, neither the filter nor the client gets the incomplete event.
 //! - How the stream is split into frames makes no difference to the filter, with one exception. An
 //!   event's [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
-//! - [`with_data`](crate::decode::EventRef::with_data) keeps the line ends of the event. The lines
-//!   of a new event always end in LF.
+//! - [`with_data`](crate::decode::EventRef::with_data) keeps the event's line endings. The lines of
+//!   a new event always end in LF.
 //!
 //! # Where a filter belongs
 //!

@@ -154,7 +154,8 @@ impl Hub {
     ///   receives it.
     /// - If a broker loses the end of a topic, a new process can publish to the topic. A process
     ///   that has received the end drops the event, unless the broker has told it about the loss.
-    ///   In all other processes, the event starts the topic again.
+    ///   In processes that never received the end or know of the loss, the event starts the topic
+    ///   again.
     ///
     /// # Errors
     ///

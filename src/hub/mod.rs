@@ -72,7 +72,8 @@
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
 //! data is the topic's name. If the hub doesn't know the client's id, for example because another
-//! hub assigned it, the client also gets a `gap`. [`GapPolicy`] sets what happens at a gap. If your
+//! hub assigned it, the client gets a `gap` for each topic. Topics that [keep only the newest
+//! value](#only-the-newest-value) have no `gap`. [`GapPolicy`] sets what happens at a gap. If your
 //! own program may have missed events, report a gap with [`Hub::gap`].
 //!
 //! By default, an `EventSource` gets an id at once on its first visit. Unless another event with an
@@ -113,8 +114,8 @@
 //! received. It stops for good (`readyState` 2) after you call `close()`, or after any answer but a
 //! redirect or an event stream with status `200`. To stop it, answer `204`.
 //! [`Subscription::response`] does that for you once all topics have ended and the client has
-//! nothing left to receive. A first visit then gets `204` too, unless it begins with a greeting, or
-//! with [`recent`](Subscribe::recent) or latest events.
+//! nothing left to receive. A client on its first visit gets `204` too, until the last event
+//! exceeds the hub's age limit.
 //!
 //! # Progress of a job
 //!
@@ -171,7 +172,7 @@
 //!
 //! With `recent(1)`, a first visit begins with the job's latest state, as long as that event is
 //! kept: here for five minutes. If a job fails, give its last event another name, such as `failed`.
-//! An `EventSource` then reconnects, gets `204` and stops.
+//! After either last event, the stream ends, and an `EventSource` reconnects, gets `204` and stops.
 //!
 //! If the process that works on the job dies, the topic doesn't end, and its clients keep waiting.
 //! The process that then finishes or abandons the job must end the topic.

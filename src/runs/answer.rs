@@ -220,9 +220,9 @@ pub(crate) fn events_of(reader: Reader) -> AnswerBody {
 }
 
 pin_project! {
-    /// The body of a response to a request with a key: the run's events, a refusal, an error text,
-    /// or nothing. If a [`RunLayer`](crate::runs::RunLayer) passes a response through, this type
-    /// wraps the service's body `B` without changing it.
+    /// The body of a response to a request with a key: the run's events, the event `interrupted`, a
+    /// refusal, an error text, or nothing. If a [`RunLayer`](crate::runs::RunLayer) passes a
+    /// response through, this type wraps the service's body `B` without changing it.
     pub struct RunBody<B = EventBody<Attachment>> {
         #[pin]
         kind: Kind<B>,

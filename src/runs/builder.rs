@@ -62,8 +62,8 @@ impl RunsBuilder {
     /// # Size
     ///
     /// Each event counts as its size on the wire plus 112 bytes. With the default, a run keeps
-    /// about 5,000 events of 300 bytes. A token in a model vendor's JSON takes roughly 300 bytes. A
-    /// run fails if one of its events doesn't fit.
+    /// about 5,000 events of 300 bytes. In the JSON of model vendors, a token takes 100 to 300
+    /// bytes. A run fails if one of its events doesn't fit.
     ///
     /// A full run evicts its oldest events to make room for new ones. While clients of this process
     /// are attached, the run evicts only events that the fastest client has read. If that doesn't
@@ -111,7 +111,7 @@ impl RunsBuilder {
     /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
     ///    first. If an attached client needs an evicted event, its body fails. When the client
     ///    reconnects, the process loads the run again, or refuses the client if there's no room.
-    /// 3. Ended runs that clients are still reading. The bodies of these clients fail.
+    /// 3. Ended runs that clients are still reading. Their response bodies fail.
     ///
     /// The limit counts runs, their events, and copies of events (frames) for clients that are
     /// behind. It also counts bookkeeping: 112 bytes for each event, less than 200 bytes for each
@@ -136,8 +136,9 @@ impl RunsBuilder {
     }
 
     /// Limits the memory of each owner's ended runs to `bytes`, which leaves room for the runs of
-    /// other owners. By default, only [`max_memory`](Self::max_memory) limits ended runs. The limit
-    /// doesn't apply to runs with a [shared](super::RunKey::shared) key.
+    /// other owners. By default, only [`max_memory`](Self::max_memory) limits the total of an
+    /// owner's ended runs. The limit doesn't apply to runs with a [shared](super::RunKey::shared)
+    /// key.
     ///
     /// Above this limit, the owner's ended runs are evicted, starting with the one that ended
     /// first. The one that ended last is never evicted by this limit. Two things count only towards

@@ -178,8 +178,8 @@
 //!
 //! A request with a key takes one round trip to the store, or two if it starts a run. For a run of
 //! another process, a request takes several round trips, unless the process that receives it
-//! already has a client of the run. Put the layer inside of layers that authenticate and limit
-//! requests.
+//! already has a copy of the run with the events that the client needs. Put the layer inside of
+//! layers that authenticate and limit requests.
 //!
 //! While a client of another process reads a run, new events are exported at most 4 milliseconds
 //! after the store has acknowledged the previous export. Otherwise, a run is exported about once a
@@ -222,9 +222,11 @@
 //! ## While the store is unavailable
 //!
 //! The store may be out of reach, or refuse commands, for example because a permission is missing.
-//! Runs in progress continue. Clients of a run's own process keep receiving its events, however
-//! long the store is unavailable. The bodies of other processes' clients fail after two lease
-//! periods. If Redis can be reached but is out of memory, these clients wait instead.
+//! Runs in progress continue. Clients of a run's own process keep receiving its events. If other
+//! processes still reach the store, they can declare the run dead after one lease period, and the
+//! bodies of its clients fail once its process is back. The bodies of other processes' clients fail
+//! after two lease periods. If Redis can be reached but is out of memory, these clients wait
+//! instead.
 //!
 //! No run starts: the store may have the run already, and you would pay for its answer twice. If
 //! the run is running in the process that receives the request, a client without an id, or with one

@@ -162,8 +162,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). If the run was cancelled although you dropped the
-    /// future, the run has also recorded `event`, with the exceptions above.
+    /// The same as for [`cancel`](Self::cancel). Even if you drop the future, a run that this call
+    /// cancels has recorded `event`, except in the cases above.
     pub async fn cancel_with(
         &self,
         key: &RunKey,

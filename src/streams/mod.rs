@@ -78,10 +78,11 @@
 //! - With [`Streams::follow`], closing can fail after the session was deleted. When the client
 //!   repeats the log-out, close the streams even though the session is gone.
 //! - Check requests against session data that includes every earlier log-out, not against a cache
-//!   or a replica that lags behind. A token that is checked without a store, such as a JWT, needs a
-//!   list of revoked tokens.
-//! - You can add a subject before or after you check the request. If a request arrived before the
-//!   `close` call, its stream is closed as soon as it opens.
+//!   or a replica that lags behind. If you check tokens without a store, as with JWTs, keep a list
+//!   of revoked ones.
+//! - Inside the layer, you can add a subject before or after you check the request. Outside of it,
+//!   call [`Streams::subjects_of`] before the check. If a request arrived before the `close` call,
+//!   its stream is closed as soon as it opens.
 //!
 //! # How closed streams end
 //!
@@ -153,8 +154,8 @@
 //!
 //! - If one `SseLayer` is inside of another, the inner one applies the request's subjects, even if
 //!   only the outer one has [`streams`](crate::SseLayer::streams). If both layers have it, give
-//!   them the same [`Streams`]. Otherwise, the inner one drops the subjects that were added before,
-//!   and logs a WARN line (feature `tracing`).
+//!   them the same [`Streams`]. Otherwise, the inner one drops the subjects that were added outside
+//!   of it, and logs a WARN line (feature `tracing`).
 //! - With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer). The
 //!   handler is called only for the first client. Closing a subject ends the streams of the clients
 //!   with this subject, but not the run.

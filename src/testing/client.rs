@@ -21,9 +21,9 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// dropped once the client and all its streams are dropped.
 ///
 /// [`SseLayer`](crate::SseLayer) doesn't send its random default reconnection time to this client.
-/// Instead of a hub's default event [`start`](crate::hub::Subscribe::start_event), the client gets
-/// only that event's id. So the first message that a test sees comes from your program. The client
-/// doesn't follow redirects.
+/// By default, a hub sends an `EventSource` the event
+/// [`start`](crate::hub::Subscribe::start_event). This client gets only that event's id. So the
+/// first message that a test sees comes from your program. The client doesn't follow redirects.
 ///
 /// # Panics
 ///

@@ -44,7 +44,7 @@ type Asking = Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>
 pub struct CredentialsProvider(Arc<dyn Fn() -> Asking + Send + Sync>);
 
 impl CredentialsProvider {
-    /// Creates a provider from an async closure.
+    /// Creates a provider from a closure that returns a future.
     pub fn new<F, Fut, E>(closure: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,

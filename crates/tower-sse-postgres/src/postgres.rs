@@ -102,8 +102,8 @@ impl Postgres {
         Ok(self)
     }
 
-    /// Sets an async closure that returns the user and the password, for credentials that change at
-    /// run time. By default, the credentials in the address are used.
+    /// Sets a closure that fetches the user and the password, for credentials that change at run
+    /// time. It returns a future. By default, the credentials in the address are used.
     ///
     /// Each attempt to connect calls the closure, and calls it once more if the server refuses the
     /// returned credentials. An attempt fails if the closure returns an error or takes longer than

@@ -150,8 +150,8 @@ impl Redis {
         Ok(self)
     }
 
-    /// Sets an async closure that returns the user and the password, for credentials that change at
-    /// run time. By default, the credentials of the URL are used.
+    /// Sets a closure that fetches the user and the password, for credentials that change at run
+    /// time. It returns a future. By default, the credentials of the URL are used.
     ///
     /// Each attempt to connect calls the closure, and calls it once more if Redis refuses the
     /// returned credentials. An attempt fails if the closure returns an error or takes longer than

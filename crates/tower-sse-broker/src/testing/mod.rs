@@ -49,8 +49,8 @@
 //!   endings, letters or spaces, or treats a topic's last event differently
 //! - `names_and_data_cannot_inject`: interprets topics or data as its own syntax, for example as
 //!   SQL
-//! - `extremes_are_kept_or_refused`: shortens or mixes up long topics, names, comments or
-//!   reconnection times
+//! - `extremes_are_kept_or_refused`: truncates or alters long topics, names, comments or
+//!   reconnection times, or treats two long topics as one
 //! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
