@@ -5,9 +5,10 @@
 //! after 60 idle seconds. Your next deployment waits for streams that never end, and clients that
 //! reconnect have missed what you sent meanwhile.
 //!
-//! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer, transform or cache the
-//! stream, and sends a heartbeat after 15 seconds without a byte. Options limit your streams, count
-//! them, and end them at shutdown. A [hub] keeps recent events, and sends clients what they missed.
+//! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer, transform or replay
+//! the stream, and sends a heartbeat after 15 seconds without a byte. Options limit your streams,
+//! count them, and end them at shutdown. A [hub] keeps recent events, and sends clients what they
+//! missed.
 //!
 //! # A layer around what you have
 //!
@@ -38,8 +39,8 @@
 //!
 //! # Events of your own
 //!
-//! [`response`] makes a response from any stream of [`Event`]s. A client that reconnects sends the
-//! id of the last event it received, and your handler goes on from there:
+//! [`response`] makes a response from any stream of [`Event`]s. An `EventSource` that reconnects
+//! sends the id of the last event it received, and your handler goes on from there:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
@@ -95,8 +96,8 @@
 //! # Options
 //!
 //! [`SseLayer`](SseLayer#options) lists the layer's options. A request or a response can override
-//! some of them with [`StreamOptions`]. Put only one layer around a route, because the options of
-//! two layers aren't combined. The inner layer's options apply, [with a few
+//! some of them with [`StreamOptions`]. Put only one `SseLayer` around a route, because the options
+//! of two aren't combined. The inner layer's options apply, [with a few
 //! exceptions](guide::placement#two-layers).
 //!
 //! # What the layer changes
@@ -161,7 +162,7 @@
 //! # In production
 //!
 //! Start from [this server](guide::serving). It has a deadline for the shutdown. It also sets
-//! `TCP_NODELAY`, because small events would otherwise arrive late. Answer an `EventSource` with
+//! `TCP_NODELAY`, because small events could otherwise arrive late. Answer an `EventSource` with
 //! `200`: any other status except a redirect stops it for good. Before you deploy, go through the
 //! [checklist](guide::operating). If your program doesn't compile, or misbehaves, see
 //! [troubleshooting](guide::troubleshooting).
@@ -169,7 +170,7 @@
 //! # Examples
 //!
 //! - a first hub: [`quickstart`]
-//! - notifications for logged-in users, and a log-out: [`notifications`](guide::notifications)
+//! - notifications for logged-in users, with log-out: [`notifications`](guide::notifications)
 //! - rooms: [`chat`]
 //! - the progress of a job: [`job`]
 //! - state from a database, then live events: [`notes`]
@@ -216,15 +217,14 @@
 //!   `tower-sse-broker` and `sse-check` need the same Rust version. They always have this crate's
 //!   version number.
 //! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
-//!   Without the feature, you can use any axum with `http` 1, such as 0.7, and extract the last
-//!   event id as `Option<Extension<LastEventId>>`.
+//!   Without the feature, you can use other versions of axum with `http` 1, such as 0.7, and
+//!   extract the last event id as `Option<Extension<LastEventId>>`.
 //! - **hyper and tonic.** You can use any version with `http` 1. The crate needs neither. gRPC
 //!   passes unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
 //!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
-//! - **Browsers.** The tests drive Chromium. The tests of first visits and of interrupted answers
-//!   also drive Firefox and WebKitGTK, which [differ](guide::clients#exceptions) in a few points.
-//!   Safari and phones are untested.
+//! - **Browsers.** The tests drive Chromium. Some tests also drive Firefox and WebKitGTK, which
+//!   [differ](guide::clients#exceptions) in a few points. Safari and phones are untested.
 //! - **Deployments.** Two versions of your program or of these crates can share a Redis server,
 //!   [under these
 //!   conditions](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).

@@ -42,8 +42,8 @@ impl Hub {
     /// Returns the id of the hub's newest event, as a position to resume from.
     ///
     /// Take the position first, then read your application's state. A stream that resumes from this
-    /// position skips no event, but may repeat events that the state already includes. [State in a
-    /// database](super#state-in-a-database) has an example.
+    /// position skips no event without a [gap](super::GapPolicy), but may repeat events that the
+    /// state already includes. [State in a database](super#state-in-a-database) has an example.
     ///
     /// With a [broker](Self::connect), this is the newest event that this process has received. An
     /// event that you have just published can be newer.
@@ -180,8 +180,8 @@ impl Hub {
     /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
     /// before this call and those published later. A client that reconnects receives the gap among
     /// the events that it missed. A client on its first visit doesn't receive gaps that were
-    /// reported before it connected. With [`since`](super::Subscribe::since), it doesn't receive
-    /// those that were reported before the position that you pass. In a topic with
+    /// reported before it connected. With [`since`](super::Subscribe::since), it receives those
+    /// that were reported after the position that you pass. In a topic with
     /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. A program in

@@ -101,8 +101,8 @@ pub trait Publisher: Send + Sync + 'static {
     /// A client with an id above the returned number receives a gap. If the number is too low, a
     /// client that has received newer events from another process gets a gap too. If it's too high,
     /// clients with an id from a lost log can miss events without a gap. A broker that derives
-    /// numbers from a clock returns the number for the current time, plus an allowance for the
-    /// clock's error.
+    /// numbers from a clock returns the number for the current time or `committed`, whichever is
+    /// higher, plus an allowance for the clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -168,10 +168,10 @@ pub struct Arrival {
 
 impl Arrival {
     /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
-    /// [`Acknowledged::new`]. If the event ends its topic, later events of the topic are dropped if
-    /// they were published before `at` plus the hub's age limit. `age` is the time since
-    /// publication. It decides when the event is evicted, and when this process lets you publish to
-    /// an ended topic again.
+    /// [`Acknowledged::new`]. If the event ends its topic, the hub drops later events of the topic
+    /// that were published before `at` plus its age limit. `age` is the time since publication. It
+    /// decides when the event is evicted, and when this process lets you publish to an ended topic
+    /// again.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

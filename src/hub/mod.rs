@@ -73,8 +73,9 @@
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
 //! data is the topic's name. If the hub doesn't know the client's id, for example because another
 //! hub assigned it, the client gets a `gap` for each topic. Topics that [keep only the newest
-//! value](#only-the-newest-value) have no `gap`. [`GapPolicy`] sets what happens at a gap. If your
-//! own program may have missed events, report a gap with [`Hub::gap`].
+//! value](#only-the-newest-value) have no `gap` for the values that were replaced. [`GapPolicy`]
+//! sets what happens at a gap. If your own program may have missed events, report a gap with
+//! [`Hub::gap`].
 //!
 //! By default, an `EventSource` gets an id at once on its first visit. Unless another event with an
 //! id comes first, its stream begins with an event named [`start`](Subscribe::start_event). Other
@@ -82,9 +83,9 @@
 //! publish until it reconnects, and gets no gap. Turn `start` on for them, or send a
 //! [greeting](Subscribe::greeting).
 //!
-//! Delivery is *at most once, and a loss is reported*: a client with an id never receives an event
-//! twice, and gets a gap for what it misses. If you run several processes, give them [the same
-//! limits](#many-processes), or this guarantee doesn't hold.
+//! Delivery is *at most once, and a loss is reported*: a client with an id of this hub never
+//! receives an event twice, and gets a gap for what it misses. If you run several processes, give
+//! them [the same limits](#many-processes), or this guarantee doesn't hold.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
 //! you publish that event again, clients may get it twice, so put a unique key in its data.
@@ -114,8 +115,8 @@
 //! received. It stops for good (`readyState` 2) after you call `close()`, or after any answer but a
 //! redirect or an event stream with status `200`. To stop it, answer `204`.
 //! [`Subscription::response`] does that for you once all topics have ended and the client has
-//! nothing left to receive. A client on its first visit gets `204` too, until the last event
-//! exceeds the hub's age limit.
+//! nothing left to receive. Without [`recent`](Subscribe::recent) events or a greeting, a client on
+//! its first visit gets `204` too, until the last event exceeds the hub's age limit.
 //!
 //! # Progress of a job
 //!
@@ -295,7 +296,7 @@
 //!
 //! You might expect to [drop](crate::filter::Verdict::Drop) the orders of other users. But a client
 //! that sees few events would then keep an old id, and get a gap when it reconnects after a later
-//! event was evicted. Of these orders, this filter sends only the event's id. A client
+//! event was evicted. So this filter sends only the event's id for orders of other users. A client
 //! [stores][html] the id without dispatching an event. Firefox [ignores an id without
 //! data](crate::Event::id), and can still get the gap.
 //!
@@ -320,8 +321,8 @@
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. A
 //! larger event isn't kept, and evicts the rest of its topic: the subscribers get a gap. The [size
 //! limit of a topic](crate::Retention::bytes) never evicts its newest event. Each broker has its
-//! own limit. This crate's own clients accept [1 MiB](crate::decode::Decoder::max_event_size) per
-//! event by default.
+//! own limit. This crate's own clients and [filters](crate::filter) accept [1
+//! MiB](crate::decode::Decoder::max_event_size) per event by default.
 //!
 //! # Many processes
 //!

@@ -27,7 +27,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   does, stays with the service for its next request. Only the limit of a subject is checked
 ///   after the call. By then, the stream counts as open, so a refused one is reported as
 ///   [`Ended`](crate::CloseReason::Ended).
-/// - A call that arrived before the shutdown began is refused only if a limit is reached.
+/// - A call (anything but a `GET`) that arrived before the shutdown began is refused only if a
+///   limit is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {

@@ -162,7 +162,7 @@ impl<M> SseLayer<M> {
     ///
     /// - It isn't sent if the body has a content coding, or if the source fails or ends mid-event.
     /// - Set it only for streams that you generate. A body from an
-    ///   [upstream](crate::guide::upstreams) has its own terminator.
+    ///   [upstream](crate::guide::upstreams) often has its own terminator.
     /// - If the event has a name but no data, it's sent with empty data. If it has neither, it
     ///   isn't sent, and a WARN line is logged (feature `tracing`).
     ///
@@ -316,7 +316,7 @@ impl<M> SseLayer<M> {
     /// none is sent.
     ///
     /// - In the answer to a call (anything but a `GET`), the event is sent before the body fails. A
-    ///   client of a language model would mistake the event for part of the answer. Turn it off for
+    ///   client of a language model may mistake the event for part of the answer. Turn it off for
     ///   those responses with
     ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Don't give it an id, because the client would resume from that id.

@@ -146,15 +146,15 @@ impl StreamOptions {
         self
     }
 
-    /// Ends the stream when you cancel the token, for example because its job was deleted or a
-    /// periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
+    /// Ends the stream when you cancel the token, for example because the stream's job was deleted
+    /// or a periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
     ///
     /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end). But
     /// as long as the client doesn't read, [`Streams::count`](crate::streams::Streams::count) still
     /// counts it. If the client is reading a [run](crate::runs), the run itself continues.
     ///
-    /// Use a separate token for each response, because cancelling a token ends every stream that
-    /// has it. If you set the token in the [options of a layer](crate::SseLayer::options),
+    /// Cancelling a token ends every stream that has it, so share it only between streams that end
+    /// together. If you set the token in the [options of a layer](crate::SseLayer::options),
     /// cancelling it ends every stream of the layer, even later ones.
     ///
     /// You might use `take_until` on the source instead. But that's a clean end: the
@@ -239,8 +239,8 @@ impl StreamOptions {
     }
 
     /// Adds these options to those in the extensions of a request or a response, as
-    /// [`merge_into`](Self::merge_into) does. The guide says [where to call
-    /// which](crate::guide::clients#credentials-that-expire).
+    /// [`merge_into`](Self::merge_into) does. The guide says [where to call which
+    /// method](crate::guide::clients#credentials-that-expire).
     pub fn merge_into_extensions(self, extensions: &mut Extensions) {
         let merged = match extensions.get() {
             Some(earlier) => self.over(earlier),
@@ -299,9 +299,9 @@ impl StreamOptions {
     /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture what the handler
     /// knows, such as the user.
     ///
-    /// It isn't called if no stream opens: for a `HEAD` request, without a layer, or if the layer
-    /// answers with a refusal, `204` or `406`. To release a resource in these cases too, move a
-    /// guard into the handler's stream.
+    /// It isn't called if no stream opens, for example for a `HEAD` request, without a layer, or if
+    /// the layer answers with a refusal, `204` or `406`. To release a resource in these cases too,
+    /// move a guard into the handler's stream.
     pub fn on_close<F>(mut self, callback: F) -> Self
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,

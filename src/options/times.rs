@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::connection::Client;
 use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 
-/// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
+/// The heartbeat of an idle stream. It keeps proxies and load balancers from closing an idle
 /// connection, and lets the server notice a peer that has vanished.
 ///
 /// By default, it's the comment line `:` after 15 seconds without a byte. It's late by at most a
@@ -16,7 +16,7 @@ use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 /// - A stream with a content coding has no heartbeats.
 /// - The layer doesn't send an empty line after the comment. After an empty line, several clients
 ///   would return an empty event.
-/// - A comment within an event has the line ending of the event's previous line. All other lines
+/// - A heartbeat within an event has the line ending of the event's previous line. All other lines
 ///   that the layer or a [filter](crate::filter) inserts end in LF.
 ///
 /// ```

@@ -140,10 +140,10 @@ impl RunsBuilder {
     /// owner's ended runs. The limit doesn't apply to runs with a [shared](super::RunKey::shared)
     /// key.
     ///
-    /// Above this limit, the owner's ended runs are evicted, starting with the one that ended
-    /// first. The one that ended last is never evicted by this limit. Two things count only towards
-    /// `max_memory`: [frames](Self::max_memory) that are made after a run's end, and replaced or
-    /// expired runs that a client is still reading.
+    /// Above this limit, the owner's ended runs are evicted, even those that clients are reading,
+    /// starting with the one that ended first. The one that ended last is never evicted by this
+    /// limit. Two things count only towards `max_memory`: [frames](Self::max_memory) that are made
+    /// after a run's end, and replaced or expired runs that a client is still reading.
     ///
     /// With a [store](super::RunStore), the same limit applies to the memory that an owner's ended
     /// runs take there. Only runs of this process count. A call that returned no event stream
@@ -217,8 +217,8 @@ impl RunsBuilder {
     /// dies, another process [soon](super#several-processes) calls its own closures for the run.
     ///
     /// The closure is also called if the run's call panics, or if the run is cancelled, abandoned
-    /// or interrupted before the call has answered. It isn't called if the answer is not an event
-    /// stream.
+    /// or interrupted before the call has answered. It isn't called if the answer isn't
+    /// [recorded](super::RunLayer#responses).
     ///
     /// The closures are called in the order in which you added them, on the thread that ends the
     /// run, while no lock of the `Runs` is held. Their panics are caught.

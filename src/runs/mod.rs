@@ -82,9 +82,10 @@
 //!
 //! If you set [`on_error`](crate::SseLayer::on_error), open streams end with your event instead of
 //! `interrupted`. Your event has the same id. Cancelling a run doesn't send `interrupted`, except
-//! to a client that has only an [early head](crate::early_head#late-answers). To send an event of
-//! your own, use [`Runs::cancel_with`]. Only an `EventSource` ever gets `interrupted`. For other
-//! clients, the body fails or ends with your event from `on_error`, or the answer is `404`.
+//! to a client that has only an [early head](crate::early_head#late-answers). After
+//! [`Runs::replace`], an `EventSource` of the earlier run gets it when it reconnects. To send an
+//! event of your own, use [`Runs::cancel_with`]. Only an `EventSource` ever gets `interrupted`. For
+//! other clients, the body fails or ends with your event from `on_error`, or the answer is `404`.
 //!
 //! # Runs without the layer
 //!
@@ -135,7 +136,7 @@
 //! `epoch-sequence` to each event. No two runs of a key share an epoch.
 //!
 //! A `retry` line in a block of its own becomes part of the next event. If the source ends in the
-//! middle of an event, that event is dropped, because clients would ignore it.
+//! middle of an event, that event is dropped, as the standard requires.
 //!
 //! # Memory and back-pressure
 //!
@@ -154,8 +155,8 @@
 //! - Headers that are added inside of the `RunLayer` reach only the first client.
 //! - A compressed answer is not recorded.
 //!
-//! Layers that set task-locals belong inside of the `RunLayer`: the call runs on another task, in
-//! the tracing span of its request.
+//! Layers that set task-locals belong inside of the `RunLayer`: the call runs on another task. With
+//! feature `tracing`, it runs in the span of its request.
 //!
 //! # Shutdown
 //!
@@ -168,7 +169,7 @@
 //!
 //! With [`Runs::connect`], your processes share their runs through a [store](RunStore). Any process
 //! can attach clients to any run, and can [cancel](Runs::cancel_with) or replace it. Requests with
-//! the same key call your service only once, even if they reach different processes.
+//! the same key join the same run, even if they reach different processes.
 //!
 //! The *run's process* is the one that called the service. It drives the stream, and exports the
 //! events to the store. If it exits before the answer is complete, the answer is interrupted. If
@@ -176,10 +177,10 @@
 //!
 //! ## What it costs
 //!
-//! A request with a key takes one round trip to the store, or two if it starts a run. For a run of
-//! another process, a request takes several round trips, unless the process that receives it
-//! already has a copy of the run with the events that the client needs. Put the layer inside of
-//! layers that authenticate and limit requests.
+//! A request with a key takes one round trip to the store, or two if it starts a run. A request for
+//! another process's run takes several round trips. It takes one if the process that receives the
+//! request already has a copy of the run with the events that the client needs. Put the layer
+//! inside of layers that authenticate and limit requests.
 //!
 //! While a client of another process reads a run, new events are exported at most 4 milliseconds
 //! after the store has acknowledged the previous export. Otherwise, a run is exported about once a
@@ -223,10 +224,10 @@
 //!
 //! The store may be out of reach, or refuse commands, for example because a permission is missing.
 //! Runs in progress continue. Clients of a run's own process keep receiving its events. If other
-//! processes still reach the store, they can declare the run dead after one lease period, and the
-//! bodies of its clients fail once its process is back. The bodies of other processes' clients fail
-//! after two lease periods. If Redis can be reached but is out of memory, these clients wait
-//! instead.
+//! processes still reach the store, they can declare the run dead after one lease period. Once the
+//! run's process is back, the bodies of its own clients fail. If other processes can't reach the
+//! store either, their clients' bodies fail after two lease periods. If Redis can be reached but is
+//! out of memory, these clients wait instead.
 //!
 //! No run starts: the store may have the run already, and you would pay for its answer twice. If
 //! the run is running in the process that receives the request, a client without an id, or with one

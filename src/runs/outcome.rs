@@ -146,8 +146,8 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// The text says why the attachment failed, with the stream's error and its causes, if any. If the
-/// stream failed in this process, [`error`](Self::error) returns its error, which
+/// The text says why the attachment failed, with the source's error and its causes, if any. If the
+/// source failed in this process, [`error`](Self::error) returns the source's error, which
 /// [`on_error`](crate::SseLayer::on_error) receives. It isn't in the chain of [`Error::source`],
 /// where [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake it for a cancellation
 /// of this client's stream.

@@ -32,7 +32,7 @@ impl Run {
 
     /// Returns all events that have been recorded so far, for example to
     /// [store](super#storing-answers) them. The list is complete once the run has
-    /// [ended](Self::ended), unless this process has lost contact with the run's process.
+    /// [ended](Self::ended), unless the run's process died or is out of reach.
     ///
     /// Returns `None` if an event was evicted, or if this process has loaded only the events after
     /// a client's id. A run that is running in this process evicts events only when it's
@@ -44,7 +44,7 @@ impl Run {
     }
 
     /// Returns the id of the run's event number `n`. Events are numbered from 1. For 0, it returns
-    /// the id of a client that hasn't seen any event.
+    /// an id with which a client gets all events.
     ///
     /// Use it for a client that counts events instead of storing ids, such as one that sends
     /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer). A

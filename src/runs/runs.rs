@@ -51,9 +51,10 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// If a run has ended, and the client has received all its events, the client gets one of the
 /// answers below. A request without an id normally follows the table above. It gets one of these
 /// answers only if the run has no events, and only in three cases: the run completed, the request
-/// started the run or waited for its call, or the handler uses [`answer`](Self::answer). There's
-/// one exception: with [`start`](Self::start) and [`start_with`](Self::start_with), a request that
-/// waited for another request's call follows the table above.
+/// started the run or waited for its call, or the handler uses [`answer`](Self::answer) or
+/// [`get`](Self::get). There's one exception: with [`start`](Self::start) and
+/// [`start_with`](Self::start_with), a request that waited for another request's call follows the
+/// table above.
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
@@ -69,8 +70,11 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///   down.
 /// - If a run is replaced before its call has answered, the request that started it gets the
 ///   response for a [`Cancelled`] run. Requests that have joined it get the new run, and an
-///   [`answer`](Self::answer) call that is waiting for it returns `None`. If another process has
-///   replaced the run, all of them get the response for a [`Cancelled`] run.
+///   [`answer`](Self::answer) call that is waiting for the old one returns `None`. With a
+///   [store](super#several-processes), this holds only in the run's process, and only if that
+///   process replaces the run. Otherwise, all of them get the response for a [`Cancelled`] run.
+///   Only requests that wait in [`start`](Self::start) or [`start_with`](Self::start_with) still
+///   get the new run.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -177,11 +181,12 @@ impl Runs {
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` for runs in
     /// progress to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
-    /// It also waits for the [`on_end`](super::RunsBuilder::on_end) closures, but for at most two
-    /// seconds after `grace`. With a store, it then waits for the store to record the end of every
-    /// run, but for at most two more seconds. Drain the runs concurrently with the server's
-    /// graceful shutdown, which waits until all response bodies have ended. [This
-    /// program](crate::guide::shutdown#runs) does both, with a deadline.
+    /// It calls the [`on_end`](super::RunsBuilder::on_end) closures of these runs itself. For
+    /// closures that other threads are still running, it waits at most two seconds after `grace`.
+    /// With a store, it then waits for the store to record the end of every run, but for at most
+    /// two more seconds. Drain the runs concurrently with the server's graceful shutdown, which
+    /// waits until all response bodies have ended. [This program](crate::guide::shutdown#runs) does
+    /// both, with a deadline.
     ///
     /// # Cancel safety
     ///

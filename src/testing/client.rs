@@ -22,8 +22,8 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 ///
 /// [`SseLayer`](crate::SseLayer) doesn't send its random default reconnection time to this client.
 /// By default, a hub sends an `EventSource` the event
-/// [`start`](crate::hub::Subscribe::start_event). This client gets only that event's id. So the
-/// first message that a test sees comes from your program. The client doesn't follow redirects.
+/// [`start`](crate::hub::Subscribe::start_event). This client gets only that event's id. So on a
+/// first visit, the first message comes from your program. The client doesn't follow redirects.
 ///
 /// # Panics
 ///

@@ -52,7 +52,8 @@ impl Subscribe {
     /// Use this for a stream that begins with [state from a
     /// database](crate::hub#state-in-a-database): take the [`position`](crate::hub::Hub::position)
     /// first, then query, and send the result as the [greeting](Self::greeting). The client doesn't
-    /// miss a change as long as you commit each change before you publish it.
+    /// miss a change if you commit each change before you publish it, and don't query a replica
+    /// that lags behind.
     ///
     /// With this option, [`recent`](Self::recent) has no effect. A first visit gets a
     /// [latest](crate::Retention::latest) event only if it's newer than `position`. A client that
@@ -124,8 +125,8 @@ impl Subscribe {
     /// events that it missed. Turn the event on for clients built on `fetch` if they send
     /// `Last-Event-ID` when they reconnect.
     ///
-    /// - The event is left out if something else with an id comes first: the
-    ///   [greeting](Self::greeting), or a [`recent`](Self::recent) or
+    /// - The event is left out if something else with an id comes first, such as the
+    ///   [greeting](Self::greeting), a gap, or a [`recent`](Self::recent) or
     ///   [latest](crate::Retention::latest) event.
     /// - With [`GapPolicy::Ignore`], a client with a malformed id receives the event too.
     /// - The layer adds the event, but only to the subscription's own

@@ -21,8 +21,8 @@ use crate::{body::EventBody, layer};
 /// delay other clients. If events are evicted before they are read, it sends a [gap](GapPolicy).
 /// Like tokio's channels, it takes part in cooperative scheduling.
 ///
-/// Costs grow with the number of topics. These are times on a server processor. The lower value is
-/// with warm caches, the higher with cold ones:
+/// Costs grow with the number of topics. These are times on a server processor. The ranges cover
+/// warm and cold caches:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
@@ -185,8 +185,8 @@ impl Subscription {
     /// If all topics keep only their [newest value](crate::Retention::latest), the body makes a
     /// frame only when the server has written the previous one, or after a minute. This means that
     /// a client that stalled gets no old values, except from the buffers of its connection. If
-    /// middleware copies the events, such as a [filter](crate::filter) that replaces some or a
-    /// compressor, the body doesn't wait for the previous frame to be written.
+    /// middleware copies the events, such as a compressor or a [filter](crate::filter) that changes
+    /// or drops some, the body doesn't wait for the previous frame to be written.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());

@@ -42,8 +42,8 @@ impl Runs {
 /// - A request with a key and a last event id never reaches the service. The id comes from the
 ///   header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it there.
 ///   [`Runs`](crate::runs::Runs#answers) has the table of all answers.
-/// - The service's [`Disconnect`](crate::Disconnect) fires when the run is over, not when a client
-///   disconnects.
+/// - If the stream is recorded, the service's [`Disconnect`](crate::Disconnect) fires when the run
+///   is over, not when a client disconnects.
 ///
 /// # Responses
 ///
@@ -154,8 +154,8 @@ opaque_debug!(RunService<S, K>);
 
 pin_project! {
     /// The response future of [`RunService`]. If the request has no key, dropping this future drops
-    /// the inner future. If the request has a key, dropping this future only detaches the client.
-    /// The call continues.
+    /// the inner future. If the request has a key, dropping this future detaches the client, but
+    /// doesn't stop a call that has begun. The call continues.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

@@ -126,8 +126,8 @@ impl Runs {
     ///
     /// Returns the errors of [`start`](Self::start). A run with this key that is running in this
     /// process doesn't count towards the limits, because the new run takes its place. If the server
-    /// is shutting down, the existing run continues. While the store can't be reached, requests
-    /// with an id still get a run that is running in this process.
+    /// is shutting down, the existing run continues. While the store can't be reached, a request
+    /// with an id of a run that is running in this process still gets this run.
     ///
     /// # Panics
     ///
