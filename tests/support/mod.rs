@@ -31,6 +31,8 @@ pub mod naive;
 pub mod naive_clients;
 /// The oracle of filters.
 pub mod naive_filter;
+/// Certificates.
+pub mod openssl;
 /// How long a test waits.
 pub mod patience;
 /// A client that leaves in every possible way.

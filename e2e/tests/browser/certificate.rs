@@ -1,11 +1,10 @@
 //! A certificate for servers on this machine, and clients that trust it.
 
-use std::process::Command;
-
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
 use tokio_rustls::TlsConnector;
 
+use super::support::openssl;
 use crate::*;
 
 /// A certificate for `localhost`, and its key: `site.crt`, `site.key`, and both in `site.pem`.
@@ -17,14 +16,9 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// Makes a certificate, if there is an `openssl`.
     pub(crate) fn new() -> Option<Self> {
-        let openssl = find(&["openssl"])?;
+        find(&["openssl"])?;
         let directory = Directory::new("certificate");
-        let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-                         -keyout site.key -out site.crt -subj /CN=localhost \
-                         -addext subjectAltName=DNS:localhost -addext basicConstraints=CA:FALSE";
-        let mut openssl = Command::new(openssl);
-        openssl.args(arguments.split_ascii_whitespace()).current_dir(directory.path());
-        assert!(openssl.output().unwrap().status.success());
+        openssl::site(directory.path());
         let read = |name| std::fs::read(directory.path().join(name)).unwrap();
         let both = [read("site.crt"), read("site.key")].concat();
         std::fs::write(directory.path().join("site.pem"), both).unwrap();

@@ -17,7 +17,7 @@ use tokio::{io::AsyncRead, time::interval};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tower_sse::{LastEventId, Retention};
 
-use super::support::{Directory, Gate, Gated};
+use super::support::{Directory, Gate, Gated, openssl};
 use crate::*;
 
 #[path = "../../../examples/ticker/main.rs"]
@@ -74,15 +74,10 @@ struct Certificate {
 impl Certificate {
     fn new() -> Self {
         let directory = Directory::new("stale");
-        let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-                         -keyout key -out certificate -subj /CN=localhost \
-                         -addext subjectAltName=DNS:localhost -addext basicConstraints=CA:FALSE";
-        let mut openssl = Command::new("openssl");
-        openssl.args(arguments.split_ascii_whitespace()).current_dir(directory.path());
-        assert!(openssl.output().unwrap().status.success());
+        openssl::site(directory.path());
         let file = |name| fs::read(directory.path().join(name)).unwrap();
-        let certificate = CertificateDer::from_pem_slice(&file("certificate")).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(&file("key")).unwrap();
+        let certificate = CertificateDer::from_pem_slice(&file("site.crt")).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(&file("site.key")).unwrap();
         _ = rustls::crypto::ring::default_provider().install_default();
         let mut roots = rustls::RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::support::openssl;
 use crate::*;
 
 /// A server that requires certificates of its own authority, and the files of both sides.
@@ -162,15 +163,8 @@ fn files_in_another_format_are_refused() {
 
 /// Makes two authorities, and certificates of the first one except for `stranger`.
 fn make_certificates(directory: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     for authority in ["ca", "other"] {
-        openssl(
-            directory,
-            &format!(
-                "req -x509 {key} -keyout {authority}.key -out {authority}.crt -days 2 \
-                 -subj /CN={authority}"
-            ),
-        );
+        openssl::self_signed(directory, authority, authority, "");
     }
     for (name, authority, host, days) in [
         ("server", "ca", "localhost", "2"),
@@ -179,26 +173,8 @@ fn make_certificates(directory: &Path) {
         ("client", "ca", "client", "2"),
         ("stranger", "other", "client", "2"),
     ] {
-        fs::write(directory.join("names"), format!("subjectAltName=DNS:{host}")).unwrap();
-        openssl(
-            directory,
-            &format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN={host}"),
-        );
-        openssl(
-            directory,
-            &format!(
-                "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key \
-                 -CAcreateserial -out {name}.crt -days {days} -extfile names"
-            ),
-        );
+        openssl::signed(directory, name, authority, host, &format!("-days {days}"));
     }
-}
-
-fn openssl(directory: &Path, arguments: &str) {
-    let mut command = Command::new("openssl");
-    command.args(arguments.split_ascii_whitespace()).current_dir(directory);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 // Redis over TLS. Certificates of the system come from the environment, so each client is a
