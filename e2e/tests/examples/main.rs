@@ -21,8 +21,7 @@ mod stale;
 mod tickets;
 
 #[cfg(unix)]
-#[path = "../redis/server.rs"]
-#[allow(dead_code)]
+#[path = "../../../tests/support/redis_server.rs"]
 mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;

@@ -30,6 +30,7 @@ mod refused;
 #[path = "../../../tests/support/relay.rs"]
 mod relay;
 mod restarts;
+#[path = "../../../tests/support/redis_server.rs"]
 mod server;
 mod stalls;
 mod statistics;

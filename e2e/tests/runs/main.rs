@@ -33,8 +33,7 @@ mod chromium;
 #[path = "../browser/nginx.rs"]
 #[allow(dead_code)]
 mod nginx;
-#[path = "../redis/server.rs"]
-#[allow(dead_code)]
+#[path = "../../../tests/support/redis_server.rs"]
 mod redis;
 #[path = "../../../tests/support/mod.rs"]
 mod support;

@@ -23,8 +23,7 @@ mod process;
 mod redis_faults;
 #[path = "../../../tests/support/relay.rs"]
 mod relay;
-#[path = "../redis/server.rs"]
-#[allow(dead_code)]
+#[path = "../../../tests/support/redis_server.rs"]
 mod server;
 #[path = "../runs/sigterm.rs"]
 mod sigterm;

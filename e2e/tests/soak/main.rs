@@ -12,8 +12,7 @@ mod load;
 mod process;
 mod service;
 
-#[path = "../redis/server.rs"]
-#[allow(dead_code)]
+#[path = "../../../tests/support/redis_server.rs"]
 mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;

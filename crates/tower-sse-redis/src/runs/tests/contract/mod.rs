@@ -43,8 +43,7 @@ mod redis_world;
 mod replace;
 mod reply;
 mod scene;
-#[path = "../../../../../../e2e/tests/redis/server.rs"]
-#[allow(dead_code)]
+#[path = "../../../../../../tests/support/redis_server.rs"]
 mod server;
 mod shared;
 mod streams;

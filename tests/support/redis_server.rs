@@ -1,3 +1,7 @@
+//! A Redis server. A module of some tests only, like `relay.rs`.
+
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{env, fs, time::Duration};
