@@ -3,16 +3,17 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::mem::{swap, take};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
+use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::{spawn, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// A port whose connections lead to a server, until a test breaks them or leads them elsewhere.
 pub struct Relay {
-    pub port: u16,
+    pub address: SocketAddr,
     state: Arc<Mutex<State>>,
     accepting: JoinHandle<()>,
 }
@@ -25,6 +26,14 @@ struct State {
 }
 
 impl Relay {
+    /// Passes everything.
+    pub async fn to(server: u16) -> Self {
+        Self::start(server, async |mut client, mut server| {
+            _ = copy_bidirectional(&mut client, &mut server).await;
+        })
+        .await
+    }
+
     /// Passes each connection to `server`, by `pass`.
     pub async fn start<F>(
         server: u16,
@@ -34,7 +43,7 @@ impl Relay {
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
         let connections = CancellationToken::new();
         let state = Arc::new(Mutex::new(State { servers: [server; 2], connections }));
         let accepting = spawn({
@@ -55,7 +64,7 @@ impl Relay {
                 }
             }
         });
-        Self { port, state, accepting }
+        Self { address, state, accepting }
     }
 
     /// Breaks all connections.

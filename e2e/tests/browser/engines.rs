@@ -86,12 +86,9 @@ impl EnginePage {
         let report = async move |text: String| _ = sender.send(text);
         let app = app.route("/", get(Html(page))).route("/report", post(report));
         let server = serve_axum(app).await;
-        let relay = Relay::start(server.port(), async |mut client, mut server| {
-            _ = copy_bidirectional(&mut client, &mut server).await;
-        })
-        .await;
+        let relay = Relay::to(server.port()).await;
         let engine = command
-            .arg(format!("http://127.0.0.1:{}/", relay.port))
+            .arg(format!("http://{}/", relay.address))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)

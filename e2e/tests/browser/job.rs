@@ -42,8 +42,7 @@ async fn serve_with(retained: Duration) -> (SocketAddr, Answers) {
         Hub::builder().retention(Retention::new().age(retained)).build(),
     );
     let app = example::app(jobs, layer).layer(map_response(count));
-    let listener = TcpListener::bind(ANY).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listen().await;
     tokio::spawn(async { axum::serve(listener, app).await });
     (address, answers)
 }

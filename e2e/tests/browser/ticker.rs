@@ -13,8 +13,7 @@ async fn page_shows_the_newest_prices_of_the_chosen_symbols() {
     for symbol in example::symbols() {
         example::publish(&hub, &symbol, 1.0);
     }
-    let listener = TcpListener::bind(ANY).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listen().await;
     let app = example::app(hub.clone(), Duration::from_millis(20));
     tokio::spawn(async { axum::serve(listener, app).await });
 

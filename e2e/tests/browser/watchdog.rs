@@ -4,6 +4,7 @@ use std::future::pending;
 
 use axum::routing::get;
 
+use crate::relay::Relay;
 use crate::*;
 
 const PAGE: &str = include_str!("../../../docs/guide/clients.md");
@@ -25,6 +26,7 @@ struct Rig {
     streams: Arc<AtomicUsize>,
     frozen: Arc<Notify>,
     browser: Chromium,
+    _relay: Relay,
 }
 
 impl Rig {
@@ -41,10 +43,10 @@ impl Rig {
             .merge(modules)
             .layer(layer.last_event_id_query("last"));
         let frozen = Arc::new(Notify::new());
-        let address = proxy(serve_axum(routes).await, Arc::clone(&frozen), Fault::Freeze).await;
+        let relay = freezable(serve_axum(routes).await, Arc::clone(&frozen)).await;
         let browser = Chromium::start(tools).await;
-        browser.open(&format!("http://{address}/page")).await;
-        let rig = Self { hub, streams, frozen, browser };
+        browser.open(&format!("http://{}/page", relay.address)).await;
+        let rig = Self { hub, streams, frozen, browser, _relay: relay };
         rig.until_opened(1).await;
         rig
     }
@@ -103,31 +105,18 @@ async fn events(
     hub.subscribe_to("news").resume(last).response()
 }
 
-#[derive(Clone, Copy)]
-pub(crate) enum Fault {
-    /// The connections stay open, and nothing passes.
-    Freeze,
-    /// The connections end.
-    Cut,
-}
-
-/// Relays connections until they break, each time that it is notified.
-pub(crate) async fn proxy(server: SocketAddr, broken: Arc<Notify>, fault: Fault) -> SocketAddr {
-    let (listener, address) = listen().await;
-    tokio::spawn(async move {
-        loop {
-            let (mut page, _) = listener.accept().await.unwrap();
-            let broken = Arc::clone(&broken).notified_owned();
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(server).await.unwrap();
-                tokio::select! {
-                    () = broken => if let Fault::Freeze = fault { pending().await },
-                    _ = copy_bidirectional(&mut page, &mut server) => {}
-                }
-            });
+/// Passes everything until it is notified, and nothing from then on. The connections stay open.
+async fn freezable(server: SocketAddr, frozen: Arc<Notify>) -> Relay {
+    Relay::start(server.port(), move |mut page, mut server| {
+        let frozen = Arc::clone(&frozen).notified_owned();
+        async move {
+            tokio::select! {
+                () = frozen => pending().await,
+                _ = copy_bidirectional(&mut page, &mut server) => {}
+            }
         }
-    });
-    address
+    })
+    .await
 }
 
 #[tokio::test]

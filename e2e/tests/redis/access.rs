@@ -51,7 +51,7 @@ async fn replica_in_a_cluster_of_valkey_redirects_a_hub() {
     let Some(cluster) = Nodes::start(KEY).await else { return };
     let other = &cluster.nodes[(cluster.owner + 1) % cluster.nodes.len()];
     let replica = as_replica_of_valkey(other).await;
-    let redis = Redis::open(&format!("redis://127.0.0.1:{}/", replica.port)).unwrap();
+    let redis = Redis::open(&format!("redis://{}/", replica.address)).unwrap();
     let refused = Runs::builder().connect(redis.runs("app")).await.unwrap_err();
     assert!(refused.to_string().contains("cluster"), "{refused}");
     publishes_and_reads(patient(redis)).await;

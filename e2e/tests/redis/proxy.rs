@@ -46,7 +46,7 @@ impl Proxy {
     }
 
     pub(crate) const fn port(&self) -> u16 {
-        self.relay.port
+        self.relay.address.port()
     }
 
     /// Delays the server's bytes to readers by this time.

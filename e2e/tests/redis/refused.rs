@@ -122,7 +122,7 @@ async fn unknown_command_is_named_too() {
         (&[("HKEYS", "HKEYX")], "HKEYX"),
     ] {
         let proxy = replacing(&server, texts).await;
-        let error = runs(&format!("redis://127.0.0.1:{}/", proxy.port)).await.unwrap_err();
+        let error = runs(&format!("redis://{}/", proxy.address)).await.unwrap_err();
         assert!(error.to_string().contains(name), "{name}: {error}");
     }
 }
@@ -150,7 +150,7 @@ async fn sharded_database_that_reports_one_server_needs_a_hash_tag() {
         ],
     )
     .await;
-    let error = runs(&format!("redis://127.0.0.1:{}/", proxy.port)).await.unwrap_err();
+    let error = runs(&format!("redis://{}/", proxy.address)).await.unwrap_err();
     assert!(error.to_string().contains("needs a hash tag, such as `{app}`"), "{error}");
 }
 
@@ -209,7 +209,7 @@ async fn runs_without_other_commands_do_less() {
 async fn server_without_an_id_is_named_when_connecting() {
     let Some(server) = Server::start().await else { return };
     let proxy = replacing(&server, &[("run_id:", "rux_id:")]).await;
-    for error in errors(&format!("redis://127.0.0.1:{}/", proxy.port)).await {
+    for error in errors(&format!("redis://{}/", proxy.address)).await {
         assert!(error.contains("INFO lacks `run_id`"), "{error}");
     }
 }
@@ -221,7 +221,7 @@ async fn replica_that_does_not_say_so_refuses_events_and_runs() {
     _ = Process::connect(server.broker()).await;
     replica.replicate(&server).await;
     let proxy = replacing(&replica, &[("role:", "rolx:")]).await;
-    let redis = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap();
+    let redis = Redis::open(&format!("redis://{}/", proxy.address)).unwrap();
     let process = Process::connect(patient(redis.clone())).await;
     let reason = process.refusal().await;
     assert_eq!(reason.downcast_ref().map(Error::kind), Some(ErrorKind::ReadOnly), "{reason}");
@@ -236,7 +236,7 @@ async fn cluster_that_hides_its_mode_redirects_hubs_and_refuses_runs() {
     let other = &nodes.nodes[(nodes.owner + 1) % nodes.nodes.len()];
     let proxy =
         replacing(other, &[("redis_mode:", "redis_modx:"), ("server_mode:", "server_modx:")]).await;
-    let redis = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap();
+    let redis = Redis::open(&format!("redis://{}/", proxy.address)).unwrap();
     let mut process = Process::connect(patient(redis.clone())).await;
     _ = process.publish([0]).await;
     process.reads([0]).await;
@@ -254,7 +254,7 @@ async fn eviction_is_reported_as_far_as_it_is_known() {
     ] {
         let _: String = server.command(&format!("CONFIG SET maxmemory-policy {policy}")).await;
         let proxy = replacing(&server, texts).await;
-        let redis = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap();
+        let redis = Redis::open(&format!("redis://{}/", proxy.address)).unwrap();
         let store = redis.runs("app");
         let health = store.health();
         let _runs = Runs::connect(store).await.unwrap();
@@ -276,7 +276,7 @@ async fn less_lineage_means_more_gaps() {
     ] {
         let _: String = server.command("FLUSHALL").await;
         let proxy = replacing(&server, texts).await;
-        let url = format!("redis://127.0.0.1:{}/", proxy.port);
+        let url = format!("redis://{}/", proxy.address);
         let mut ahead = Process::connect(server.broker()).await;
         let mut behind = Process::connect(patient(Redis::open(&url).unwrap())).await;
         let first = ahead.publish([0]).await;

@@ -246,7 +246,7 @@ async fn cluster_that_calls_itself_one_server_needs_a_hash_tag() {
     let Some(nodes) = Nodes::start("app:run:data").await else { return };
     let owner = &nodes.nodes[nodes.owner];
     let proxy = as_one_server(owner).await;
-    let runs = Redis::open(&format!("redis://127.0.0.1:{}/", proxy.port)).unwrap().runs("app");
+    let runs = Redis::open(&format!("redis://{}/", proxy.address)).unwrap().runs("app");
     let refused = Runs::builder().connect(runs).await.unwrap_err();
     assert!(refused.to_string().contains("such as `{app}`"), "{refused}");
 }
@@ -256,7 +256,7 @@ async fn cluster_that_calls_itself_one_server_needs_a_hash_tag() {
 async fn idle_process_behind_a_proxy_follows_a_slot() {
     let Some(mut nodes) = Nodes::start(PREFIX).await else { return };
     let proxy = as_one_server(&nodes.nodes[nodes.owner]).await;
-    let url = format!("redis://127.0.0.1:{}/", proxy.port);
+    let url = format!("redis://{}/", proxy.address);
     let store = Redis::open(&url).unwrap().runs(PREFIX).lease(LEASE);
     let health = store.health();
     let _runs = Runs::builder().connect(store).await.unwrap();

@@ -43,7 +43,7 @@ impl Proxy {
     }
 
     pub(crate) fn broker_of(&self, stream: &str) -> PostgresBroker {
-        let port = self.relay.port;
+        let port = self.relay.address.port();
         let address = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
         patient(Postgres::open(&address).unwrap().broker(stream))
     }

@@ -8,7 +8,7 @@ mod openapi;
 use axum::routing::get;
 use serde_json::Map;
 
-use super::watchdog::Fault;
+use crate::relay::Relay;
 use crate::*;
 
 const PAGE: &str = include_str!("../../../../docs/guide/frameworks.md");
@@ -28,10 +28,9 @@ fn script(routes: Router, path: &str, package: &Path, file: &str) -> Router {
 
 /// Checks that the page at `path` shows what is published, also what it has missed.
 async fn check_htmx(tools: &Tools, routes: Router, hub: &Hub, path: &str) {
-    let cut = Arc::new(Notify::new());
-    let address = watchdog::proxy(serve_axum(routes).await, Arc::clone(&cut), Fault::Cut).await;
+    let relay = Relay::to(serve_axum(routes).await.port()).await;
     let browser = Chromium::start(tools).await;
-    browser.open(&format!("http://{address}{path}")).await;
+    browser.open(&format!("http://{}{path}", relay.address)).await;
     until(|| hub.subscriber_count("news") == 1).await;
     let mut expected = Vec::new();
     for text in ["one", "two", "three"] {
@@ -41,7 +40,7 @@ async fn check_htmx(tools: &Tools, routes: Router, hub: &Hub, path: &str) {
         let expected = json!(json!(expected).to_string());
         browser.until(&format!("JSON.stringify({rows}) === {expected}")).await;
         // The next one is published while the page is away.
-        cut.notify_waiters();
+        relay.cut();
         until(|| hub.subscriber_count("news") == 0).await;
     }
 }

@@ -1,6 +1,5 @@
 //! The example in a process of its own, with npm's official clients of two major versions.
 
-use tokio::io::copy_bidirectional;
 use tokio::process::Command;
 
 #[path = "../../../../tests/support/port.rs"]
@@ -31,13 +30,10 @@ struct Agent {
 impl Agent {
     async fn start() -> Self {
         let port = free_port();
-        let pass = |mut client, mut server| async move {
-            _ = copy_bidirectional(&mut client, &mut server).await;
-        };
-        let relay = Relay::start(port, pass).await;
+        let relay = Relay::to(port).await;
         let mut command = Command::new(env!("CARGO_BIN_EXE_a2a"));
         command.env("PORT", port.to_string());
-        command.env("PUBLIC_URL", format!("http://127.0.0.1:{}/", relay.port));
+        command.env("PUBLIC_URL", format!("http://{}/", relay.address));
         let (process, _) = Process::serve(&mut command).await;
         Self { _process: process, relay }
     }
@@ -45,7 +41,7 @@ impl Agent {
     /// Starts a client. Returns `None` if its package is not installed.
     fn start_client(&self, package: &str, action: &str, id: &str) -> Option<Process> {
         let mut command = node("tests/a2a/client.mjs", &[package])?;
-        let url = format!("http://127.0.0.1:{}", self.relay.port);
+        let url = format!("http://{}", self.relay.address);
         command.args([package, &url, action, id]);
         Some(Process::start(&mut command))
     }
