@@ -37,12 +37,14 @@ pub mod openssl;
 pub mod patience;
 /// A client that leaves in every possible way.
 pub mod peer;
-/// Ports for servers that cannot choose one.
+/// Ports of servers.
 pub mod port;
-/// Servers in processes of their own.
+/// Programs in processes of their own.
 pub mod process;
 /// HTTP/1 and HTTP/2, and the clients that the layer distinguishes.
 pub mod protocol;
+/// Proxies in processes of their own.
+pub mod proxy;
 /// The events of a response.
 pub mod reader;
 /// What the layer reports.
@@ -90,9 +92,12 @@ pub(crate) use self::kind::for_each_kind;
 pub use self::kind::{Bodies, Kind, Responses, Streams, open};
 pub use self::patience::{PATIENCE, soon, until, until_async};
 pub use self::peer::{Leave, Peer};
+pub use self::port::{free_port, listen};
+pub use self::process::{Process, Program, node};
 pub use self::protocol::{Connection, Protocol, Requester};
+pub use self::proxy::{Proxy, find_envoy, find_newest_nginx, find_nginx};
 pub use self::reports::Reports;
-pub use self::server::{listen, serve_axum, start};
+pub use self::server::{serve_axum, start};
 pub use self::source::{Events, Source, Sources};
-pub use self::tool::{Directory, find, skip};
-pub use self::{exit_path::ExitPath, port::free_port, process::Process, reader::EventReader};
+pub use self::tool::{Directory, find, installed, package, skip, target};
+pub use self::{exit_path::ExitPath, reader::EventReader};

@@ -1,5 +1,7 @@
-use std::net::{TcpListener, UdpSocket};
+use std::net::{self, SocketAddr, UdpSocket};
 use std::sync::Mutex;
+
+use tokio::net::TcpListener;
 
 /// Below the ports that Linux, macOS and Windows give to outgoing connections, which other tests
 /// open all the time.
@@ -14,9 +16,16 @@ pub fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(PORTS);
         let Ok(reservation) = UdpSocket::bind(("127.0.0.1", port)) else { continue };
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             RESERVED.lock().unwrap().push(reservation);
             return port;
         }
     }
+}
+
+/// Returns a listener on a port of its own, and its address.
+pub async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
 }

@@ -1,48 +1,136 @@
-//! A server in a process of its own, which is a test of the same program.
+//! Programs in processes of their own, and servers among them.
 
-use std::process::{ExitStatus, Stdio, exit};
-use std::{env, io::Read};
+use std::ops::{Deref, DerefMut};
+use std::process::{self, ExitStatus, Stdio, exit};
+use std::{env, io::Read, net::SocketAddr, path::Path, thread};
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
-use super::{soon, *};
+use super::patience::{PATIENCE, soon};
+use super::tool::{find, package, target};
 
-/// The variable with the process' task.
-const TASK: &str = "TOWER_SSE_TEST_TASK";
-
-/// A process that serves. Dropping it kills it.
-pub struct Process {
-    pub address: SocketAddr,
+/// A program that prints lines. Dropping it kills it.
+pub struct Program {
     child: Child,
-    /// Open while this process lives, which the other sees by it.
-    _input: ChildStdin,
+    /// Open while this lives: the program can end with it.
+    input: ChildStdin,
     /// Open, as a process that writes to a closed pipe is killed.
     output: Option<Lines<BufReader<ChildStdout>>>,
 }
 
+impl Program {
+    pub fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        // Taken, because the child's `wait` would close it.
+        let input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, input, output: Some(output) }
+    }
+
+    /// Returns the next line, or `None` at the end.
+    pub async fn line(&mut self) -> Option<String> {
+        let line = self.output.as_mut().expect("nobody else reads").next_line();
+        // Longer than it takes until a process counts as dead, and another one does its work.
+        timeout(2 * PATIENCE, line).await.expect("a line in time").unwrap()
+    }
+
+    /// Skips the lines before this one.
+    pub async fn reach(&mut self, line: &str) {
+        while self.line().await.unwrap_or_else(|| panic!("no line {line}")).trim_end() != line {}
+    }
+
+    /// Skips the lines before the one with an address behind this label, and returns the address.
+    pub async fn address(&mut self, label: &str) -> SocketAddr {
+        loop {
+            let line = self.line().await.unwrap_or_else(|| panic!("no line {label}"));
+            if let Some(address) = line.strip_prefix(label) {
+                return address.split(['/', ',']).next().unwrap().parse().unwrap();
+            }
+        }
+    }
+
+    /// Returns the lines up to the end.
+    pub async fn rest(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.line().await {
+            lines.push(line.trim_end().to_owned());
+        }
+        lines
+    }
+
+    /// Returns the lines that the program prints from now on. The caller has to read all of them.
+    pub fn output(&mut self) -> Lines<BufReader<ChildStdout>> {
+        self.output.take().expect("the first call")
+    }
+
+    /// Writes a line to the program.
+    pub async fn write(&mut self, line: &str) {
+        self.input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("a running process")
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let kill =
+            process::Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Kills the process as a crash does, and waits until it is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub fn has_exited(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for the end of the process.
+    pub async fn exited(&mut self) -> ExitStatus {
+        soon(self.child.wait()).await.unwrap()
+    }
+}
+
+/// Returns a command that runs a script of this package with these packages of npm. Returns `None`,
+/// and prints the reason, if Node or a package is missing.
+pub fn node(script: &str, packages: &[&str]) -> Option<Command> {
+    let mut command = Command::new(find(&["node", "nodejs"])?);
+    for name in packages {
+        package(name)?;
+    }
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+    command.env("PACKAGES", target("npm/node_modules"));
+    Some(command)
+}
+
+/// A program that serves.
+pub struct Process {
+    pub address: SocketAddr,
+    program: Program,
+}
+
+/// The variable with the task of a process that is a test.
+const TASK: &str = "TOWER_SSE_TEST_TASK";
+
 impl Process {
+    /// Starts a program, and waits until it prints the address at which it listens.
+    pub async fn serve(command: &mut Command) -> Self {
+        let mut program = Program::start(command);
+        Self { address: program.address("listening on http://").await, program }
+    }
+
     /// Runs an ignored test of this program in a new process, and waits until it
     /// [listens](Self::announce).
     pub async fn start(test: &str, task: impl AsRef<str>) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args([test, "--exact", "--ignored", "--nocapture"])
-            .env(TASK, task.as_ref())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        // Taken, because the child's `wait` would close it.
-        let input = child.stdin.take().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = loop {
-            let line = soon(output.next_line()).await.unwrap().expect("the process to listen");
-            if let Some(address) = line.strip_prefix("listening ") {
-                break address.parse().unwrap();
-            }
-        };
-        Self { address, child, _input: input, output: Some(output) }
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args([test, "--exact", "--ignored", "--nocapture"]).env(TASK, task.as_ref());
+        Self::serve(&mut command).await
     }
 
     /// Returns the task of this process, or `None` if no test has started it.
@@ -53,33 +141,24 @@ impl Process {
     /// Reports the address of this process, and exits when the process that started it is gone.
     pub fn announce(address: SocketAddr) {
         // On a line of its own, after the test's name.
-        println!("\nlistening {address}");
+        println!("\nlistening on http://{address}");
         thread::spawn(|| {
             _ = std::io::stdin().read(&mut [0]);
             exit(0);
         });
     }
+}
 
-    /// Returns the lines that the process prints from now on. The caller has to read all of them.
-    pub fn output(&mut self) -> Lines<BufReader<ChildStdout>> {
-        self.output.take().expect("the first call")
+impl Deref for Process {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.program
     }
+}
 
-    pub fn id(&self) -> u32 {
-        self.child.id().expect("a running process")
-    }
-
-    /// Sends a SIGTERM.
-    pub async fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
-    }
-
-    pub async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    pub async fn exited(&mut self) -> ExitStatus {
-        soon(self.child.wait()).await.unwrap()
+impl DerefMut for Process {
+    fn deref_mut(&mut self) -> &mut Program {
+        &mut self.program
     }
 }

@@ -7,13 +7,6 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// Returns a listener on a port of its own, and its address.
-pub async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
-
 /// Starts a server on a port of its own until the test ends.
 pub async fn start<F>(serve: impl FnOnce(TcpListener) -> F) -> SocketAddr
 where

@@ -19,6 +19,27 @@ pub fn find(names: &[&str]) -> Option<PathBuf> {
     found
 }
 
+/// Returns a path in the folder `target` of the workspace, where `.ci/run` installs packages.
+pub fn target(path: &str) -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.ancestors().find(|folder| folder.join(".ci").is_dir());
+    root.expect("the workspace").join("target").join(path)
+}
+
+/// Returns such a path if there is something.
+pub fn installed(path: &str) -> Option<PathBuf> {
+    let found = Some(target(path)).filter(|path| path.exists());
+    if found.is_none() {
+        skip(&format!("no target/{path} here"));
+    }
+    found
+}
+
+/// Returns the directory of a package of npm.
+pub fn package(name: &str) -> Option<PathBuf> {
+    installed(&format!("npm/node_modules/{name}"))
+}
+
 /// Prints that a test was skipped, if skipping is allowed. With `TOWER_SSE_REQUIRE_TOOLS` in the
 /// environment, it fails.
 pub fn skip(missing: &str) {

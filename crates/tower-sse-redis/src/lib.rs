@@ -156,7 +156,7 @@ mod redis;
 mod runs;
 mod server;
 #[cfg(all(test, unix, feature = "runs"))]
-#[path = "runs/tests/support.rs"]
+#[path = "../../../tests/support/programs.rs"]
 mod support;
 
 #[doc = include_str!("../docs/operating.md")]

@@ -2,24 +2,35 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::{Arc, Mutex, Weak};
-use std::{net::TcpStream, process::Stdio};
+use std::{net::TcpStream, path::PathBuf, process::Stdio};
 
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
 
-use crate::support::{Directory, PATIENCE, soon};
-use crate::tools::Tools;
+use crate::support::{Directory, PATIENCE, Program, find, soon};
+
+/// The programs that drive a browser.
+pub(crate) struct Tools {
+    pub(crate) chromium: PathBuf,
+    pub(crate) chromedriver: PathBuf,
+}
+
+impl Tools {
+    pub(crate) fn find() -> Option<Self> {
+        Some(Self {
+            chromium: find(&["chromium", "chromium-browser", "google-chrome"])?,
+            chromedriver: find(&["chromedriver"])?,
+        })
+    }
+}
 
 /// A headless Chromium with a chromedriver of its own. Both end when it is dropped.
 pub(crate) struct Browser {
     session: String,
     driver_port: u16,
-    _driver: Child,
-    // Kept open: a process that writes to a closed pipe is killed.
-    _driver_output: Lines<tokio::io::BufReader<ChildStdout>>,
+    _driver: Program,
     _profile: Directory,
 }
 
@@ -30,7 +41,7 @@ impl Browser {
         arguments: &[&str],
         options: &Value,
     ) -> (Self, Client) {
-        let (driver, output, driver_port) = driver(tools).await;
+        let (driver, driver_port) = driver(tools).await;
 
         let profile = Directory::new("profile");
         let user_data = format!("--user-data-dir={}", profile.path().display());
@@ -64,13 +75,7 @@ impl Browser {
         // The browser outlives the test that owns this client.
         page.persist().await.unwrap();
         let session = page.session_id().await.unwrap().expect("a session");
-        let browser = Self {
-            session,
-            driver_port,
-            _driver: driver,
-            _driver_output: output,
-            _profile: profile,
-        };
+        let browser = Self { session, driver_port, _driver: driver, _profile: profile };
         (browser, page)
     }
 
@@ -139,33 +144,19 @@ impl Drop for Browser {
     }
 }
 
-/// Starts a chromedriver, and returns it with its output and its port. One that exits at its start,
-/// as it does if another process takes its port, is started again.
-async fn driver(tools: &Tools) -> (Child, Lines<tokio::io::BufReader<ChildStdout>>, u16) {
+/// Starts a chromedriver, and returns it with its port. One that exits at its start, as it does if
+/// another process takes its port, is started again.
+async fn driver(tools: &Tools) -> (Program, u16) {
     for _ in 0..5 {
-        let mut driver = Command::new(&tools.chromedriver)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut output = tokio::io::BufReader::new(driver.stdout.take().unwrap()).lines();
-        if let Some(port) = soon(port(&mut output)).await {
-            return (driver, output, port);
+        let mut command = Command::new(&tools.chromedriver);
+        let mut driver = Program::start(command.arg("--port=0").stderr(Stdio::null()));
+        while let Some(line) = driver.line().await {
+            if let Some((_, port)) = line.split_once(" started successfully on port ") {
+                return (driver, port.trim_end_matches('.').parse().unwrap());
+            }
         }
     }
     panic!("chromedriver does not start");
-}
-
-/// Returns the port that chromedriver prints, or `None` if it exits.
-async fn port(output: &mut Lines<tokio::io::BufReader<ChildStdout>>) -> Option<u16> {
-    while let Some(line) = output.next_line().await.unwrap() {
-        if let Some((_, port)) = line.split_once(" started successfully on port ") {
-            return Some(port.trim_end_matches('.').parse().unwrap());
-        }
-    }
-    None
 }
 
 /// The browsers that no test uses at the moment. They end with the last test that uses one, because

@@ -5,9 +5,8 @@ use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::browser::{Browser, Idle};
+use crate::browser::{Browser, Idle, Tools};
 use crate::support::{PATIENCE, soon};
-use crate::tools::Tools;
 
 /// A page of a headless Chromium. Dropping it returns the browser to the pool.
 pub(crate) struct Chromium {

@@ -12,7 +12,7 @@ pub(crate) const FETCHED: &str = "fetched";
 pub(crate) const BOTH: [&str; 2] = [EVENT_SOURCE, FETCHED];
 
 pub(crate) fn find_fetch_event_source() -> Option<PathBuf> {
-    find_package("@microsoft/fetch-event-source")
+    package("@microsoft/fetch-event-source")
 }
 
 /// Returns routes for the page and its scripts.

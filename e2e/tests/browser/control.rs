@@ -14,7 +14,7 @@ async fn without_the_layer_nginx_holds_events_back() {
     let Some(nginx) = find_nginx() else { return };
     let app = Router::new().merge(example::app(INTERVAL)).nest("/bare", example::routes(INTERVAL));
     let server = serve_axum(app).await;
-    let nginx = Nginx::start(&nginx, server).await;
+    let nginx = Proxy::nginx(&nginx, &format!("server {server};"), "").await;
 
     let (saw, mut first) = oneshot::channel();
     tokio::spawn(async move {
@@ -99,7 +99,7 @@ async fn over_http_1_0_nginx_turns_a_failure_into_a_clean_end() {
     let app = log.routes("server").merge(page(Some(package)));
     let server = Server::start(ANY, layer("server"), app).await;
     let upstream = format!("server {};", server.address);
-    let nginx = Nginx::start_with(&nginx, &upstream, "proxy_http_version 1.0;").await;
+    let nginx = Proxy::nginx(&nginx, &upstream, "proxy_http_version 1.0;").await;
     let browser = Chromium::start(&tools).await;
     browser.listen(nginx.address, &BOTH).await;
     browser.until_each(&BOTH, "it.events.length > 0").await;
@@ -163,7 +163,7 @@ async fn nginx_passes_each_event_that_it_compresses_at_once() {
     let (app, events) = sent();
     let upstream = format!("server {};", serve_axum(app).await);
     let settings = "proxy_http_version 1.1; gzip on; gzip_types text/event-stream;";
-    let nginx = Nginx::start_with(&nginx, &upstream, settings).await;
+    let nginx = Proxy::nginx(&nginx, &upstream, settings).await;
     assert_passes_each_event_at_once(decoded(nginx.address, "gzip").await, events).await;
 }
 
@@ -173,7 +173,7 @@ const HTTP_1_0: &str = "proxy_http_version 1.0;";
 const HTTP_1_1: &str = "proxy_http_version 1.1;";
 
 /// Returns whether the first event comes later than ten events that come directly from the server.
-async fn is_held(nginx: &Nginx, path: &str, server: SocketAddr) -> bool {
+async fn is_held(nginx: &Proxy, path: &str, server: SocketAddr) -> bool {
     let first = async {
         let response = client::get(nginx.address, path, &[]).await;
         _ = EventReader::new(response).next().await;
@@ -190,8 +190,8 @@ async fn is_held(nginx: &Nginx, path: &str, server: SocketAddr) -> bool {
     }
 }
 
-async fn behind(program: &Path, server: SocketAddr, settings: &str) -> Nginx {
-    Nginx::start_with(program, &format!("server {server};"), settings).await
+async fn behind(program: &Path, server: SocketAddr, settings: &str) -> Proxy {
+    Proxy::nginx(program, &format!("server {server};"), settings).await
 }
 
 /// Serves small events with the layer at `/events`, and without it at `/bare`.
@@ -281,7 +281,7 @@ async fn caddy_and_haproxy_share_connections_over_http_2_and_nginx_does_not() {
             }
             _ => [HTTP_1_1.to_owned(), "proxy_http_version 2;".to_owned()],
         };
-        let Some(proxy) = Proxy::start(kind, server, &certificate, &[(&from, &to)]).await else {
+        let Some(proxy) = kind.start(server, &certificate, &[(&from, &to)]).await else {
             continue;
         };
         // The proxies' own threads have connections of their own.

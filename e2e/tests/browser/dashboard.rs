@@ -18,7 +18,7 @@ async fn dashboard_receives_events_one_by_one_and_resumes_after_a_cut() {
 async fn dashboard_works_through_nginx_with_default_proxy_settings() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
-    let nginx = Nginx::start(&nginx, server).await;
+    let nginx = Proxy::nginx(&nginx, &format!("server {server};"), "").await;
     is_seen_live_cut_and_resumed(&tools, nginx.address).await;
 }
 

@@ -32,7 +32,7 @@ async fn event_source_survives_a_time_without_servers() {
         let app = |server| log.routes(server).merge(page(None));
         let first = Server::start(ANY, layer("first"), app("first")).await;
         let address = first.address;
-        let Some(proxy) = Proxy::start(kind, address, &certificate, &[]).await else { continue };
+        let Some(proxy) = kind.start(address, &certificate, &[]).await else { continue };
         browser.listen_at(&format!("https://{}/", proxy.address), &[EVENT_SOURCE]).await;
         let protocol = "performance.getEntriesByType('navigation')[0].nextHopProtocol";
         assert_eq!(browser.until(protocol).await, "h2");
@@ -78,7 +78,7 @@ async fn answer_without_servers_leaves_each_event_source_its_reconnection_time()
     let browser = Chromium::start_with(&tools, &browser, &serde_json::json!({})).await;
     let log = Log::start();
     let first = Server::start(ANY, layer("first"), log.routes("first").merge(page(None))).await;
-    let proxy = Proxy::start(Kind::Nginx, first.address, &certificate, &[]).await;
+    let proxy = Kind::Nginx.start(first.address, &certificate, &[]).await;
     let Some(proxy) = proxy else { return };
     browser.listen_at(&format!("https://{}/", proxy.address), &[EVENT_SOURCE]).await;
     browser.until_each(&[EVENT_SOURCE], "it.opened > 0").await;
@@ -134,7 +134,7 @@ async fn each_event_arrives_before_the_next_is_made() {
     let server = serve_axum(app(&newest)).await;
     for kind in Kind::ALL {
         let _case = support::case(format!("{kind:?}"));
-        let Some(proxy) = Proxy::start(kind, server, &certificate, &[]).await else { continue };
+        let Some(proxy) = kind.start(server, &certificate, &[]).await else { continue };
         for protocol in Protocol::BOTH {
             let response = send(&proxy, &certificate, protocol, Method::GET, "/events").await;
             assert_eq!(response.headers()["incremental"], "?1", "{protocol:?}");
@@ -178,7 +178,7 @@ async fn heartbeats_keep_idle_streams_open_beyond_every_idle_timeout() {
     let server = serve_axum(app(&Newest::default())).await;
     let kinds = SHORT.into_iter().chain([(Kind::Caddy, &[] as &[_])]);
     let kinds = kinds.map(async |(kind, short)| {
-        let Some(proxy) = Proxy::start(kind, server, &certificate, short).await else { return };
+        let Some(proxy) = kind.start(server, &certificate, short).await else { return };
         join_all(Protocol::BOTH.map(async |protocol| {
             let get = async |path| send(&proxy, &certificate, protocol, Method::GET, path).await;
             let idle = async { count_heartbeats(get("/idle").await, 15).await };
@@ -202,7 +202,7 @@ async fn timeout_of_a_route_makes_envoy_cut_streams_with_heartbeats() {
     let Some(certificate) = Certificate::new() else { return };
     let server = serve_axum(app(&Newest::default())).await;
     let short = [("timeout: 0s", "timeout: 1s")];
-    let Some(proxy) = Proxy::start(Kind::Envoy, server, &certificate, &short).await else { return };
+    let Some(proxy) = Kind::Envoy.start(server, &certificate, &short).await else { return };
     let response = send(&proxy, &certificate, Protocol::Http2, Method::GET, "/idle").await;
     assert!(count_heartbeats(response, 15).await < 15, "cut in between");
 }
@@ -218,7 +218,7 @@ async fn without_no_delay_haproxy_delays_events_over_plain_http_1_1() {
     let mut took = Vec::new();
     for option in ["    option http-no-delay\n", ""] {
         let changes = [(&*tls, ""), ("    option http-no-delay\n", option)];
-        let proxy = Proxy::start(Kind::HaProxy, server, &certificate, &changes).await;
+        let proxy = Kind::HaProxy.start(server, &certificate, &changes).await;
         let Some(proxy) = proxy else { return };
         let response = client::get(proxy.address, "/events", &[]).await;
         let begun = Instant::now();

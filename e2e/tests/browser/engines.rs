@@ -60,7 +60,7 @@ impl Engine {
                 command
             }
             Self::Node => {
-                let (node, package) = (find_node()?, find_package("eventsource")?);
+                let (node, package) = (find(&["node", "nodejs"])?, package("eventsource")?);
                 let mut command = Command::new(node);
                 command.args(["--eval", NODE]).arg(package);
                 command

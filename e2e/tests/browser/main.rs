@@ -18,7 +18,6 @@ mod interrupted;
 mod job;
 mod limit;
 mod manual;
-mod nginx;
 mod node;
 mod notifications;
 mod proxies;
@@ -30,7 +29,6 @@ mod shutdown;
 mod steps;
 mod ticker;
 mod tickets;
-mod tools;
 mod watchdog;
 
 #[path = "../../../examples/dashboard/src/main.rs"]
@@ -41,7 +39,7 @@ mod relay;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::fs::{self, File, read_to_string, write};
+use std::fs::{self, write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -57,9 +55,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines, copy_bidirectional};
+use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, RwLock, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, yield_now};
@@ -74,15 +72,15 @@ use tower_sse::{
 };
 use tower_sse::{SseLayer, StreamOptions};
 
+use browser::Tools;
 use certificate::Certificate;
 use chromium::Chromium;
 use clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page};
 use dashboard::INTERVAL;
-use nginx::Nginx;
-use proxies::{Kind, Proxy};
+use proxies::Kind;
 use screenshots::{directory, phone};
 use service::{ANY, Log, Server, layer};
 use support::client::{self, get, post};
 use support::{Connection, Directory, EventReader, PATIENCE, Protocol, find, listen, serve_axum};
-use support::{soon, until, until_async};
-use tools::{Tools, find_envoy, find_newest_nginx, find_nginx, find_node, find_package};
+use support::{Program, Proxy, find_newest_nginx, find_nginx, node, package};
+use support::{soon, until};

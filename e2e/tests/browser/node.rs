@@ -2,37 +2,23 @@
 
 use crate::*;
 
-/// A Node process. It ends with its standard input, and is killed when dropped.
-struct Client {
-    seen: Lines<BufReader<ChildStdout>>,
-    _process: Child,
-}
+/// A Node process. It ends with its standard input.
+struct Client(Program);
 
 impl Client {
     /// Starts a client that listens with the `EventSource` of `package`.
-    fn start(node: &Path, package: &Path, address: SocketAddr) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/pages/node.mjs");
-        let mut process = Command::new(node)
-            .arg(script)
-            .arg(package.parent().unwrap())
-            .arg(package.file_name().unwrap())
-            .arg(format!("http://{address}/events"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // undici prints there that it is experimental.
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let seen = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self { seen, _process: process }
+    fn start(package: &str, address: SocketAddr) -> Option<Self> {
+        let mut command = node("tests/browser/pages/node.mjs", &[package])?;
+        command.args([package, &format!("http://{address}/events")]);
+        // undici prints there that it is experimental.
+        Some(Self(Program::start(command.stderr(Stdio::null()))))
     }
 
     async fn until(&mut self, condition: impl Fn(&Seen) -> bool) -> Seen {
         let mut last = None;
         let until = async {
             loop {
-                let seen = self.seen.next_line().await.unwrap().expect("node to go on");
+                let seen = self.0.line().await.expect("node to go on");
                 let seen = last.insert(serde_json::from_str(&seen).unwrap());
                 if condition(seen) {
                     return;
@@ -66,11 +52,10 @@ impl Client {
 
 #[tokio::test]
 async fn eventsource_reconnects_after_refusals_and_when_no_server_listens() {
-    let (Some(node), Some(package)) = (find_node(), find_package("eventsource")) else { return };
     let log = Log::start();
     let first = Server::start(ANY, layer("first"), log.routes("first")).await;
     let address = first.address;
-    let mut client = Client::start(&node, &package, address);
+    let Some(mut client) = Client::start("eventsource", address) else { return };
     client.until(|seen| seen.events.len() > 20).await;
 
     first.drain();
@@ -86,14 +71,13 @@ async fn eventsource_reconnects_after_refusals_and_when_no_server_listens() {
 /// Goes through nginx, because undici 6 gives up for good when no server listens.
 #[tokio::test]
 async fn undici_reconnects_after_refusals() {
-    let (Some(node), Some(package)) = (find_node(), find_package("undici")) else { return };
     let Some(nginx) = find_nginx() else { return };
     let log = Log::start();
     let first = Server::start(ANY, layer("first"), log.routes("first")).await;
     let second = Server::start(ANY, layer("second"), log.routes("second")).await;
     let upstream = format!("server {}; server {} backup;", first.address, second.address);
-    let nginx = Nginx::start_with(&nginx, &upstream, "").await;
-    let mut client = Client::start(&node, &package, nginx.address);
+    let nginx = Proxy::nginx(&nginx, &upstream, "").await;
+    let Some(mut client) = Client::start("undici", nginx.address) else { return };
     client.until(|seen| seen.events.len() > 20).await;
 
     first.drain();

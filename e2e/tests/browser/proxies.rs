@@ -1,7 +1,7 @@
 //! The proxies whose configurations the guide shows. The pages are read here, so that what is
 //! tested is what they show, except for addresses and paths.
 
-use crate::nginx::configure;
+use super::support::proxy::{configure_nginx, find_envoy, find_newest_nginx, nginx};
 use crate::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,35 +83,54 @@ impl Kind {
         changes.into_iter().fold(text, |text, (from, to)| replace(&text, from, &to))
     }
 
-    /// Returns the command that runs the configuration in the foreground, and what is around it.
-    fn command(self, program: &Path, text: &str, directory: &Path) -> Command {
-        // Envoy looks at the extension, the others do not.
-        let file = directory.join("configuration.yaml");
+    /// Returns the command that runs a configuration in the foreground.
+    fn command(self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        let text = match self {
-            Self::Nginx | Self::NewestNginx => {
-                command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(&file);
-                configure(text)
-            }
-            Self::HaProxy => {
-                command.arg("-f").arg(&file);
-                text.to_owned()
-            }
+        match self {
+            Self::Nginx | Self::NewestNginx => return nginx(program),
+            Self::HaProxy => command.arg("-f"),
+            Self::Caddy => command.args(["run", "--adapter", "caddyfile", "--config"]),
+            Self::Envoy => command.args(["--use-dynamic-base-id", "--concurrency", "1", "-c"]),
+        };
+        command
+    }
+
+    /// Returns the configuration with what is around it.
+    fn whole(self, text: String) -> String {
+        match self {
+            Self::Nginx | Self::NewestNginx => configure_nginx(&text),
             Self::Caddy => {
-                command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
-                command.env("HOME", directory).env("XDG_DATA_HOME", directory);
                 // `free_port` holds the UDP port, which HTTP/3 would need.
                 let global = "admin off\n    servers {\n        protocols h1 h2\n    }";
                 format!("{{\n    {global}\n    auto_https off\n}}\n{text}")
             }
-            Self::Envoy => {
-                command.args(["--use-dynamic-base-id", "--concurrency", "1", "-c"]).arg(&file);
-                text.to_owned()
+            Self::HaProxy | Self::Envoy => text,
+        }
+    }
+
+    /// Starts a proxy as its page configures it, with further changes, if it is installed.
+    pub(crate) async fn start(
+        self,
+        upstream: SocketAddr,
+        certificate: &Certificate,
+        changes: &[(&str, &str)],
+    ) -> Option<Proxy> {
+        let program = self.find()?;
+        let is_old = self == Self::Nginx && is_older(&program, [1, 25, 1]).await;
+        let configure = |address| {
+            let mut text = self.adapted(address, upstream, certificate);
+            for (from, to) in changes {
+                text = replace(&text, from, to);
             }
+            if is_old {
+                // What the page says of older versions, which do not offer the TLS of the tests
+                // either.
+                text = replace(&text, "    http2 on;\n", "    ssl_protocols TLSv1.2 TLSv1.3;\n");
+                text = replace(&text, " ssl;", " ssl http2;");
+            }
+            self.whole(text)
         };
-        write(file, text).unwrap();
-        command.current_dir(directory);
-        command
+        Some(Proxy::start(self.command(&program), configure).await)
     }
 }
 
@@ -119,48 +138,6 @@ impl Kind {
 pub(crate) fn replace(text: &str, from: &str, to: &str) -> String {
     assert_eq!(text.matches(from).count(), 1, "{from}");
     text.replace(from, to)
-}
-
-/// A proxy in front of a server, as its page configures it. It is killed when dropped.
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
-    _process: Child,
-    _directory: Directory,
-}
-
-impl Proxy {
-    /// Starts a proxy with further changes of its configuration, if it is installed.
-    pub(crate) async fn start(
-        kind: Kind,
-        upstream: SocketAddr,
-        certificate: &Certificate,
-        changes: &[(&str, &str)],
-    ) -> Option<Self> {
-        let program = kind.find()?;
-        let address = SocketAddr::from(([127, 0, 0, 1], support::port::free_port()));
-        let mut text = kind.adapted(address, upstream, certificate);
-        for (from, to) in changes {
-            text = replace(&text, from, to);
-        }
-        if kind == Kind::Nginx && is_older(&program, [1, 25, 1]).await {
-            // What the page says of older versions, which do not offer the TLS of the tests either.
-            text = replace(&text, "    http2 on;\n", "    ssl_protocols TLSv1.2 TLSv1.3;\n");
-            text = replace(&text, " ssl;", " ssl http2;");
-        }
-        let directory = Directory::new("proxy");
-        let log = directory.path().join("log");
-        let output = File::create(&log).unwrap();
-        let mut command = kind.command(&program, &text, directory.path());
-        let command = command.stdout(output.try_clone().unwrap()).stderr(output);
-        let mut process = command.stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap();
-        until_async(async || {
-            let exited = process.try_wait().unwrap();
-            assert!(exited.is_none(), "{kind:?}: {}", read_to_string(&log).unwrap());
-            tokio::net::TcpStream::connect(address).await.is_ok()
-        })
-        .await;
-        Some(Self { address, _process: process, _directory: directory })
-    }
 }
 
 /// Returns whether this is an nginx before 1.25.1, which has no directive `http2`.

@@ -80,7 +80,7 @@ async fn both_clients_reconnect_through_nginx_over_http_1_1() {
     let second = serve("second", ANY, &log, &package).await;
     let upstream = format!("server {}; server {} backup;", first.address, second.address);
     // Over HTTP/1.0, nginx's former default, a failure becomes a clean end.
-    let nginx = Nginx::start_with(&nginx, &upstream, "proxy_http_version 1.1;").await;
+    let nginx = Proxy::nginx(&nginx, &upstream, "proxy_http_version 1.1;").await;
     let browser = Chromium::start(&tools).await;
     browser.listen(nginx.address, &BOTH).await;
     browser.until_each(&BOTH, "it.events.length > 20").await;

@@ -16,7 +16,7 @@ async fn browser_receives_the_head_and_each_event_before_the_next_is_made() {
 async fn browser_receives_them_through_nginx_with_default_proxy_settings() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let server = serve_axum(app()).await;
-    let nginx = Nginx::start(&nginx, server).await;
+    let nginx = Proxy::nginx(&nginx, &format!("server {server};"), "").await;
     sees_step_by_step(&tools, nginx.address).await;
 }
 

@@ -1,6 +1,6 @@
 //! Examples on two processes with a Redis, behind nginx.
 
-use std::path::Path;
+use std::{path::Path, thread};
 
 use super::notifications::{Session, next};
 use super::runs::answer_goes_on_at;
@@ -9,37 +9,48 @@ use crate::*;
 /// An example on two processes, started by its script. Dropping it stops everything that the script
 /// has started.
 struct Cluster {
-    script: Example,
+    script: Program,
+    nginx: SocketAddr,
     processes: [SocketAddr; 2],
 }
 
 impl Cluster {
     /// Returns `None` where a program that the script needs is missing.
-    fn start(example: &str) -> Option<Self> {
+    async fn start(example: &str) -> Option<Self> {
         for program in ["redis-server", "redis-cli", "nginx", "bash"] {
             find(&[program])?;
         }
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../crates/tower-sse-redis/examples/cluster/run.sh");
         let mut script = Command::new(path);
-        script.arg(example).arg(program(example)).stdin(Stdio::null());
-        let script = Example::spawn(&mut script);
-        let processes = ["one: ", "two: "].map(|name| address_of(name, &script.printed).unwrap());
-        Some(Self { script, processes })
+        script.arg(example).arg(program(example)).env("PORT", "0");
+        let mut script = Program::start(&mut script);
+        // In any order.
+        let mut addresses = BTreeMap::new();
+        while addresses.len() < 3 {
+            let line = script.line().await.expect("an address");
+            if let Some((name, address)) = line.split_once("listening on http://") {
+                addresses.insert(name.to_owned(), address.parse().unwrap());
+            }
+        }
+        let [nginx, one, two] = ["", "one: ", "two: "].map(|name| addresses[name]);
+        Some(Self { script, nginx, processes: [one, two] })
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.script.terminate();
-        _ = self.script.child.wait();
+        self.script.signal("TERM");
+        while !self.script.has_exited() {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
 #[tokio::test]
 async fn chat_page_behind_nginx_has_the_messages_of_both_processes() {
-    let Some(cluster) = Cluster::start("chat_cluster") else { return };
-    let mut page = open(cluster.script.address, "/events?room=kitchen&name=ann", "").await;
+    let Some(cluster) = Cluster::start("chat_cluster").await else { return };
+    let mut page = open(cluster.nginx, "/events?room=kitchen&name=ann", "").await;
     for (process, text) in cluster.processes.into_iter().zip(["tea?", "milk?"]) {
         let message = json!({ "from": "bob", "to": { "room": "kitchen" }, "text": text });
         post(process, "/messages", &message.to_string()).await;
@@ -50,14 +61,14 @@ async fn chat_page_behind_nginx_has_the_messages_of_both_processes() {
 
 #[tokio::test]
 async fn answer_goes_on_at_another_process() {
-    let Some(cluster) = Cluster::start("runs_cluster") else { return };
+    let Some(cluster) = Cluster::start("runs_cluster").await else { return };
     let [one, two] = cluster.processes;
     answer_goes_on_at(one, two).await;
 }
 
 #[tokio::test]
 async fn notification_and_log_out_reach_the_other_process() {
-    let Some(cluster) = Cluster::start("notifications_cluster") else { return };
+    let Some(cluster) = Cluster::start("notifications_cluster").await else { return };
     let [one, two] = cluster.processes;
     let at_one = Session::log_in(one, "ann").await;
     at_one.notify("ann", "before").await;

@@ -3,13 +3,13 @@
 use crate::*;
 
 /// Starts the example with a model that takes longer than the head.
-fn gateway() -> Example {
+async fn gateway() -> Process {
     let mut command = Command::new(program("early_head"));
-    Example::spawn(command.env("HEAD_AFTER", "0.1").env("MODEL_TAKES", "1"))
+    serve(command.env("HEAD_AFTER", "0.1").env("MODEL_TAKES", "1")).await
 }
 
 /// Returns the status of a completion, and the text of its body.
-async fn complete(gateway: &Example, model: &str, stream: bool) -> (StatusCode, String) {
+async fn complete(gateway: &Process, model: &str, stream: bool) -> (StatusCode, String) {
     let headers = [("content-type", "application/json")];
     let request = json!({ "model": model, "stream": stream }).to_string();
     let response = client::post(gateway.address, "/v1/chat/completions", &headers, request).await;
@@ -25,7 +25,7 @@ fn assert_is_early(body: &str) {
 
 #[tokio::test]
 async fn stream_of_a_slow_model_begins_before_its_first_word() {
-    let gateway = gateway();
+    let gateway = gateway().await;
     let summary = client::get(gateway.address, "/summary", &[("accept", "text/event-stream")]);
     let summary = soon(summary.await.into_body().collect()).await.unwrap().to_bytes();
     let completion = complete(&gateway, "slow", true).await.1;
@@ -37,7 +37,7 @@ async fn stream_of_a_slow_model_begins_before_its_first_word() {
 
 #[tokio::test]
 async fn busy_model_answers_with_a_status_or_in_the_stream() {
-    let gateway = gateway();
+    let gateway = gateway().await;
     let (status, body) = complete(&gateway, "busy", false).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     let mut error: Value = serde_json::from_str(&body).unwrap();

@@ -1,7 +1,7 @@
 //! The output of the graceful shutdown examples, with one client that reads and one that does not.
 
 use std::io::{Read, Write};
-use std::{net::TcpStream, thread, time::Instant};
+use std::{net::TcpStream, time::Instant};
 
 use crate::*;
 
@@ -20,15 +20,15 @@ fn open(address: SocketAddr, path: &str) -> TcpStream {
     stream
 }
 
-fn is_cut_at_the_deadline(name: &str) {
-    let mut example = Example::start(name);
+async fn is_cut_at_the_deadline(name: &str) {
+    let mut example = run(name).await;
     let flood = open(example.address, "/flood");
     // The example for hyper serves a clock at every other path.
     let clock = open(example.address, "/events");
     let began = Instant::now();
-    example.terminate();
-    let printed: Vec<_> = example.lines.by_ref().map(Result::unwrap).collect();
-    assert!(example.child.wait().unwrap().success());
+    example.signal("TERM");
+    let printed = example.rest().await;
+    assert!(example.exited().await.success());
     assert!(began.elapsed() >= Duration::from_secs(3), "{name}: {printed:?}");
     let [signalled, first, second, count] = &printed[..] else { panic!("{name}: {printed:?}") };
     assert_eq!(signalled, "shutting down");
@@ -39,11 +39,8 @@ fn is_cut_at_the_deadline(name: &str) {
     drop((flood, clock));
 }
 
-#[test]
-fn deadline_cuts_the_client_that_does_not_read() {
-    thread::scope(|scope| {
-        for name in ["graceful_axum", "graceful_hyper", "graceful_tonic"] {
-            scope.spawn(move || is_cut_at_the_deadline(name));
-        }
-    });
+#[tokio::test]
+async fn deadline_cuts_the_client_that_does_not_read() {
+    let names = ["graceful_axum", "graceful_hyper", "graceful_tonic"];
+    join_all(names.map(is_cut_at_the_deadline)).await;
 }

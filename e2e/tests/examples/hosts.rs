@@ -7,7 +7,7 @@ use crate::*;
 
 #[tokio::test]
 async fn existing_axum_app_gets_headers_for_proxies() {
-    let example = Example::start("existing_axum");
+    let example = run("existing_axum").await;
     let response = client::get(example.address, "/messages", &[]).await;
     assert_eq!(response.headers()["x-accel-buffering"], "no");
     let mut messages = EventReader::new(response);
@@ -17,7 +17,7 @@ async fn existing_axum_app_gets_headers_for_proxies() {
 
 #[tokio::test]
 async fn hyper_without_a_framework_resumes_a_clock_over_http_2() {
-    let example = Example::start("hyper_raw");
+    let example = run("hyper_raw").await;
     let mut last = String::new();
     for _ in 0..2 {
         let request = Request::get(format!("http://{}/ticks", example.address));
@@ -34,7 +34,7 @@ async fn hyper_without_a_framework_resumes_a_clock_over_http_2() {
 
 #[tokio::test]
 async fn tonic_serves_grpc_web_and_events_on_one_port() {
-    let example = Example::start("tonic_web");
+    let example = run("tonic_web").await;
     let headers = [("content-type", "application/grpc-web+proto")];
     let check = "/grpc.health.v1.Health/Check";
     let response = client::post(example.address, check, &headers, &[0_u8; 5][..]).await;
@@ -61,7 +61,7 @@ async fn answer(upstream: &tokio::net::TcpListener, event: &str) -> String {
 #[tokio::test]
 async fn client_notices_nothing_of_an_upstream_that_breaks_off() {
     let (upstream, address) = support::listen().await;
-    let proxy = Example::spawn(Command::new(program("proxy")).arg(address.to_string()));
+    let proxy = serve(Command::new(program("proxy")).arg(address.to_string())).await;
     let (response, _) = tokio::join!(
         client::get(proxy.address, "/news", &[("accept", "text/event-stream")]),
         answer(&upstream, "id: 7\ndata: one")

@@ -9,7 +9,7 @@ const README: &str = include_str!("../../../README.md");
 async fn quickstart_resumes_after_a_publish() {
     let (_, program) = QUICKSTART.split_once("\n\n").unwrap();
     assert!(README.contains(&format!("```rust,no_run\n{program}```")), "the README shows it");
-    let example = Example::start("quickstart");
+    let example = run("quickstart").await;
     let first = post(example.address, "/events", "one").await;
     post(example.address, "/events", "two").await;
     let mut events = open(example.address, "/events", first.trim()).await;
@@ -18,7 +18,7 @@ async fn quickstart_resumes_after_a_publish() {
 
 #[tokio::test]
 async fn chat_sends_a_message_to_its_room() {
-    let example = Example::start("chat");
+    let example = run("chat").await;
     let mut page = open(example.address, "/events?room=kitchen&name=ann", "").await;
     let message = json!({ "from": "bob", "to": { "room": "kitchen" }, "text": "tea?" });
     post(example.address, "/messages", &message.to_string()).await;
@@ -28,7 +28,7 @@ async fn chat_sends_a_message_to_its_room() {
 
 #[tokio::test]
 async fn notes_begin_with_a_backlog_and_go_on() {
-    let example = Example::start("notes");
+    let example = run("notes").await;
     post(example.address, "/notes", "milk").await;
     let mut notes = open(example.address, "/notes", "").await;
     let backlog = notes.next().await.unwrap();
@@ -39,7 +39,7 @@ async fn notes_begin_with_a_backlog_and_go_on() {
 
 #[tokio::test]
 async fn job_ends_with_its_result() {
-    let example = Example::start("job");
+    let example = run("job").await;
     let job = post(example.address, "/jobs?fails_at=10", "").await;
     let progress = open(example.address, &format!("/jobs/{job}"), "").await.rest().await;
     let last = progress.last().unwrap();
@@ -48,7 +48,7 @@ async fn job_ends_with_its_result() {
 
 #[tokio::test]
 async fn ticker_begins_with_the_prices_of_the_chosen_symbols() {
-    let example = Example::start("ticker");
+    let example = run("ticker").await;
     let mut prices = open(example.address, "/prices?symbols=AAB,AAD", "").await;
     let mut chosen = [prices.next().await.unwrap().data, prices.next().await.unwrap().data];
     // A price that has changed meanwhile comes last.

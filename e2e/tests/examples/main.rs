@@ -26,8 +26,6 @@ mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::{collections::BTreeMap, env, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::Router;
@@ -37,13 +35,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
 use tokio::{task::JoinSet, time::sleep};
 use tower::ServiceExt;
 use tower_sse::{SseLayer, hub::Hub};
 
-use process::{Example, address_of, open, post, program};
+use process::{open, post, program, run, serve};
 #[cfg(target_os = "linux")]
 use support::start;
-use support::{EventReader, Protocol, client, soon};
+use support::{EventReader, Process, Protocol, client, soon};
 #[cfg(unix)]
-use support::{PATIENCE, find, until_async};
+use support::{PATIENCE, Program, find, until_async};

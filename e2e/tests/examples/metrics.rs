@@ -8,21 +8,21 @@ use super::server::Server;
 use crate::*;
 
 /// Starts the example with the Redis, and waits until it knows the state of its stream.
-async fn start(server: &Server) -> Example {
-    let mut command = std::process::Command::new(program("metrics"));
-    let example = Example::spawn(command.env("REDIS_URL", server.url()));
+async fn start(server: &Server) -> Process {
+    let mut command = Command::new(program("metrics"));
+    let example = serve(command.env("REDIS_URL", server.url())).await;
     until_async(async || scrape(&example).await.contains("\nsse_redis_stream_entries ")).await;
     example
 }
 
-async fn get(example: &Example, path: &str) -> (StatusCode, String) {
+async fn get(example: &Process, path: &str) -> (StatusCode, String) {
     let response = client::get(example.address, path, &[]).await;
     let status = response.status();
     let text = soon(response.into_body().collect()).await.unwrap().to_bytes();
     (status, String::from_utf8(text.to_vec()).unwrap())
 }
 
-async fn scrape(example: &Example) -> String {
+async fn scrape(example: &Process) -> String {
     get(example, "/metrics").await.1
 }
 
@@ -71,7 +71,7 @@ async fn dashboard_and_documentation_name_the_metrics_that_are_served() {
 }
 
 /// Reads an answer to its end, and waits until its stream has closed.
-async fn read_answer(example: &Example) {
+async fn read_answer(example: &Process) {
     let answer = client::post(example.address, "/answers/1", &[], "").await;
     assert!(EventReader::new(answer).rest().await.len() > 5);
     until_async(async || {

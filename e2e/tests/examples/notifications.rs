@@ -70,7 +70,7 @@ pub(crate) async fn next(events: &mut EventReader<Incoming>) -> (u64, String) {
 async fn new_clients_miss_nothing_while_others_publish() {
     const PUBLISHERS: usize = 4;
     const EACH: usize = 40;
-    let example = Example::start("notifications");
+    let example = run("notifications").await;
     let sender = Session::log_in(example.address, "sender").await;
     let ann = Session::log_in(example.address, "ann").await;
     let mut publishers = JoinSet::new();
@@ -111,7 +111,7 @@ async fn new_clients_miss_nothing_while_others_publish() {
 
 #[tokio::test]
 async fn client_that_reconnects_gets_what_it_missed_and_no_backlog() {
-    let example = Example::start("notifications");
+    let example = run("notifications").await;
     let ann = Session::log_in(example.address, "ann").await;
     ann.notify("ann", "one").await;
     let mut events = ann.resume("").await;
@@ -124,7 +124,7 @@ async fn client_that_reconnects_gets_what_it_missed_and_no_backlog() {
 
 #[tokio::test]
 async fn log_out_ends_the_streams_of_its_session_only() {
-    let example = Example::start("notifications");
+    let example = run("notifications").await;
     let [laptop, phone] = [(); 2].map(|()| Session::log_in(example.address, "ann"));
     let (laptop, phone) = tokio::join!(laptop, phone);
     let (_, first) = laptop.open().await;
@@ -142,7 +142,7 @@ async fn log_out_ends_the_streams_of_its_session_only() {
 
 #[tokio::test]
 async fn client_without_a_session_gets_no_stream() {
-    let example = Example::start("notifications");
+    let example = run("notifications").await;
     for cookie in ["", "session=", "session=guessed", "other=1"] {
         let headers = [("cookie", cookie)];
         let status = client::get(example.address, "/events", &headers).await.status();

@@ -1,51 +1,13 @@
 use crate::*;
 
-/// A running example, killed when this is dropped.
-pub(crate) struct Example {
-    pub(crate) child: Child,
-    pub(crate) address: SocketAddr,
-    /// The lines up to the one with the address.
-    #[cfg_attr(not(unix), allow(dead_code))]
-    pub(crate) printed: Vec<String>,
-    /// Its further output.
-    #[cfg_attr(not(unix), allow(dead_code))]
-    pub(crate) lines: Lines<BufReader<ChildStdout>>,
+/// Starts an example on a free port.
+pub(crate) async fn run(name: &str) -> Process {
+    serve(&mut Command::new(program(name))).await
 }
 
-impl Example {
-    /// Starts an example on a free port.
-    pub(crate) fn start(name: &str) -> Self {
-        Self::spawn(&mut Command::new(program(name)))
-    }
-
-    /// Starts a command, and waits until it prints the address on which it listens.
-    pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command.env("PORT", "0").stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut printed = Vec::new();
-        let address = loop {
-            printed.push(lines.next().expect("an address").unwrap());
-            if let Some(address) = address_of("", &printed) {
-                break address;
-            }
-        };
-        Self { child, address, printed, lines }
-    }
-
-    /// Sends a SIGTERM.
-    #[cfg(unix)]
-    pub(crate) fn terminate(&self) {
-        use nix::{sys::signal, unistd::Pid};
-        let id = Pid::from_raw(self.child.id().try_into().unwrap());
-        signal::kill(id, signal::Signal::SIGTERM).unwrap();
-    }
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
+/// Starts a command on a free port.
+pub(crate) async fn serve(command: &mut Command) -> Process {
+    Process::serve(command.env("PORT", "0")).await
 }
 
 /// The packages of the examples that these tests run.
@@ -64,13 +26,6 @@ pub(crate) fn program(name: &str) -> PathBuf {
         let packages = PACKAGES.map(|name| format!("--package {name} ")).concat();
         panic!("first run: cargo build {packages}--bins --examples --all-features")
     })
-}
-
-/// Returns the address that an example has printed behind a label.
-pub(crate) fn address_of(label: &str, printed: &[String]) -> Option<SocketAddr> {
-    let start = format!("{label}listening on http://");
-    let line = printed.iter().find_map(|line| line.strip_prefix(&start))?;
-    line.split(',').next()?.parse().ok()
 }
 
 /// Opens a stream, after this last event id if it is not empty.

@@ -4,7 +4,7 @@ use crate::*;
 
 #[tokio::test]
 async fn answer_goes_on_after_its_client_has_left() {
-    let example = Example::start("runs");
+    let example = run("runs").await;
     answer_goes_on_at(example.address, example.address).await;
 }
 
@@ -21,7 +21,7 @@ pub(crate) async fn answer_goes_on_at(asked: std::net::SocketAddr, other: std::n
 
 #[tokio::test]
 async fn chat_completion_is_that_of_openai_and_resumes() {
-    let example = Example::start("llm_tokens");
+    let example = run("llm_tokens").await;
     let complete = async |last: &str| {
         let messages = [json!({ "role": "user", "content": "Tell me" })];
         let body = json!({ "model": "demo", "stream": true, "messages": messages });
@@ -46,7 +46,7 @@ async fn chat_completion_is_that_of_openai_and_resumes() {
 }
 
 /// Returns the answer to a request, and whether it is whole.
-async fn ask(gateway: &Example, path: &str) -> (u16, String, bool) {
+async fn ask(gateway: &Process, path: &str) -> (u16, String, bool) {
     let response = client::post(gateway.address, path, &[], "{}".to_owned()).await;
     let status = response.status().as_u16();
     let (mut body, mut text) = (response.into_body(), String::new());
@@ -59,33 +59,33 @@ async fn ask(gateway: &Example, path: &str) -> (u16, String, bool) {
 
 #[tokio::test]
 async fn gateway_fails_over_redacts_and_bills_once() {
-    let mut gateway = Example::start("gateway");
+    let mut gateway = run("gateway").await;
     let (status, text, is_whole) = ask(&gateway, "/v1/chat/completions").await;
     assert_eq!((status, is_whole), (200, true));
     assert!(!text.contains("overloaded"), "{text}");
     assert!(!text.contains("server") && text.contains(r#""content":"see "}}]}"#), "{text}");
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
-    let billed = gateway.lines.next().unwrap().unwrap();
+    let billed = gateway.line().await.unwrap();
     assert_eq!(billed, "billed 3 events of /v1/chat/completions: completed");
 }
 
 #[tokio::test]
 async fn gateway_fails_an_answer_that_was_cut_and_bills_it() {
-    let mut gateway = Example::start("gateway");
+    let mut gateway = run("gateway").await;
     let (status, text, is_whole) = ask(&gateway, "/cut").await;
     assert_eq!((status, is_whole), (200, false));
     assert_eq!(text.matches("data: ").count(), 2, "{text}");
-    let billed = gateway.lines.next().unwrap().unwrap();
+    let billed = gateway.line().await.unwrap();
     assert_eq!(billed, "billed 2 events of /cut: filter_failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_that_leaves_is_billed_for_what_was_sent() {
-    let mut gateway = Example::start("gateway");
+    let mut gateway = run("gateway").await;
     let response = client::post(gateway.address, "/left", &[], "{}".to_owned()).await;
     let mut body = response.into_body();
     soon(body.frame()).await.unwrap().unwrap();
     drop(body);
-    let billed = gateway.lines.next().unwrap().unwrap();
+    let billed = gateway.line().await.unwrap();
     assert!(billed.starts_with("billed ") && billed.ends_with(" events of /left: disconnected"));
 }

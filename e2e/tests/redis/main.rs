@@ -45,7 +45,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{convert::Infallible, env, fmt, fs, io, net::SocketAddr, ops::AddAssign, path::PathBuf};
+use std::{convert::Infallible, env, fmt, fs, io, net::SocketAddr, ops::AddAssign};
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use bytes::Bytes;
@@ -80,5 +80,6 @@ use proxy::Proxy;
 use record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence};
 use server::{Data, KEY, Server, connect, patient, program};
 use support::{
-    PATIENCE, client::get, connect_h1, find, free_port, listen, skip, until, until_async,
+    PATIENCE, client::get, connect_h1, find, free_port, installed, listen, target, until,
+    until_async,
 };

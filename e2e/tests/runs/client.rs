@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::*;
 
-const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/clients");
 
 /// The location of npm packages.
@@ -25,7 +24,7 @@ impl Packages {
             Self::All => (&DIRECTORIES[1], "npm-runs"),
         };
         directory.get_or_init(|| {
-            let copy = Path::new(TARGET).join(name).join("scripts");
+            let copy = target(name).join("scripts");
             fs::create_dir_all(&copy).unwrap();
             for script in fs::read_dir(SCRIPTS).unwrap() {
                 let script = script.unwrap();
@@ -43,11 +42,9 @@ impl Packages {
 /// A client's process. It ends with its standard input, and is killed when dropped.
 pub(crate) struct Client {
     name: String,
-    lines: Lines<BufReader<ChildStdout>>,
+    program: Program,
     /// What it has received.
     pub(crate) text: String,
-    stdin: ChildStdin,
-    _process: Child,
 }
 
 impl Client {
@@ -58,7 +55,7 @@ impl Client {
         script: &str,
         arguments: &[&str],
     ) -> Option<Self> {
-        let node = find_node()?;
+        let node = find(&["node", "nodejs"])?;
         if !packages.has(package) {
             skip(&format!("no {package}"));
             return None;
@@ -72,26 +69,19 @@ impl Client {
     pub(crate) fn python(script: &str, arguments: &[&str]) -> Option<Self> {
         let mut command = Command::new(find(&["python3"])?);
         command.arg(Path::new(SCRIPTS).join(script)).args(arguments);
-        command.env("PYTHONPATH", Path::new(TARGET).join("python-runs"));
+        command.env("PYTHONPATH", target("python-runs"));
         command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         Some(Self::spawn(script, command))
     }
 
     fn spawn(name: &str, mut command: Command) -> Self {
-        let mut process = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let stdin = process.stdin.take().unwrap();
-        Self { name: name.to_owned(), lines, text: String::new(), stdin, _process: process }
+        let (name, program) = (name.to_owned(), Program::start(&mut command));
+        Self { name, program, text: String::new() }
     }
 
     /// Returns the client's next line, and records the text in it as received.
     pub(crate) async fn next(&mut self) -> Value {
-        let line = soon(self.lines.next_line()).await.unwrap();
+        let line = self.program.line().await;
         let line = line.unwrap_or_else(|| panic!("{} has failed", self.name));
         let line: Value = serde_json::from_str(&line).unwrap();
         if let Some(word) = line["add"].as_str() {
@@ -126,6 +116,6 @@ impl Client {
 
     /// Lets the client take its next step.
     pub(crate) async fn go_on(&mut self) {
-        self.stdin.write_all(b"\n").await.unwrap();
+        self.program.write("").await;
     }
 }

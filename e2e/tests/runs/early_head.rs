@@ -8,9 +8,7 @@ use axum::{Json, response::Html};
 use tokio::time::sleep;
 use tower_sse::early_head::{EarlyHeadLayer, anthropic_error, openai_error};
 
-use crate::nginx::Nginx;
-use crate::support::client;
-use crate::tools::find_nginx;
+use crate::support::{Proxy, client};
 use crate::*;
 
 /// What the handlers take, of which nginx waits for a third.
@@ -92,7 +90,7 @@ fn routes() -> Router {
 }
 
 /// Starts a server behind nginx: without the layer, with it, and with it and each late event.
-async fn start() -> Option<Nginx> {
+async fn start() -> Option<Proxy> {
     let program = find_nginx()?;
     let heartbeat = Heartbeat::every(Duration::from_millis(500));
     let ping = heartbeat.clone().event("ping", r#"{"type": "ping"}"#);
@@ -109,11 +107,11 @@ async fn start() -> Option<Nginx> {
         .layer(SseLayer::new().heartbeat(heartbeat))
         .route("/", get(Html("<!doctype html><title>words</title>")));
     let server = serve_axum(app).await;
-    Some(Nginx::start_with(&program, &format!("server {server};"), NGINX).await)
+    Some(Proxy::nginx(&program, &format!("server {server};"), NGINX).await)
 }
 
 /// Posts by curl, and returns its exit status, the status of the response, and the body.
-async fn curl(program: &std::path::Path, nginx: &Nginx, path: &str) -> (i32, String, String) {
+async fn curl(program: &std::path::Path, nginx: &Proxy, path: &str) -> (i32, String, String) {
     let url = format!("http://{}{path}", nginx.address);
     let mut command = Command::new(program);
     command.args(["--silent", "--no-buffer", "--write-out", "\n%{http_code}", "--data", "", &url]);

@@ -30,23 +30,16 @@ mod browser;
 #[path = "../browser/chromium.rs"]
 #[allow(dead_code)]
 mod chromium;
-#[path = "../browser/nginx.rs"]
-#[allow(dead_code)]
-mod nginx;
 #[path = "../../../tests/support/redis_server.rs"]
 mod redis;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
-#[path = "../browser/tools.rs"]
-#[allow(dead_code)]
-mod tools;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::Ordering::{self, SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use std::{collections::VecDeque, convert::Infallible, fs, iter::repeat_n, path::PathBuf};
-use std::{process::Stdio, sync::atomic::AtomicUsize};
 
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body::Body, extract::Request};
@@ -54,9 +47,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::{StatusCode, header, request::Parts};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::Command;
 use tokio::sync::{Notify, watch};
 use tokio::{runtime::Runtime, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -67,10 +60,10 @@ use tower_sse::{StreamOptions, streams::Streams};
 
 use answers::Pace;
 use app::Service;
+use browser::Tools;
 use chromium::Chromium;
 use client::{Client, Packages};
 use deployment::Deployment;
 use page::Page;
 use proxy::{Cut, Proxy};
-use support::{Process, find, listen, serve_axum, skip, soon};
-use tools::{Tools, find_node};
+use support::{Process, Program, find, find_nginx, listen, serve_axum, skip, soon, target};

@@ -65,7 +65,7 @@ async fn replace(mut server: Process, is_killed: bool) -> Process {
     match is_killed {
         true => server.kill().await,
         false => {
-            server.terminate().await;
+            server.signal("TERM");
             assert!(server.exited().await.success());
         }
     }
@@ -76,7 +76,7 @@ async fn every_client_completes(kinds: &[Kind], packages: Packages) {
     for kind in kinds {
         let started = start(*kind, packages, ENOUGH).await;
         let Some((mut server, mut client)) = started else { return };
-        server.terminate().await;
+        server.signal("TERM");
         match kind {
             // It goes on trying to reconnect.
             Kind::EventSource => client.until_received(PACE.text(0).len()).await,
@@ -109,7 +109,7 @@ async fn sigterm_with_enough_grace_completes_the_answer_of_chromium() {
     let mut server = server::start(ANY, PACE, ENOUGH).await;
     let Some(page) = Page::open(server.address).await else { return };
     page.until_received(200).await;
-    server.terminate().await;
+    server.signal("TERM");
     assert!(server.exited().await.success());
     assert_eq!(page.until_received(PACE.text(0).chars().count()).await, PACE.text(0));
     assert_eq!(page.told().await, 0);

@@ -1,6 +1,6 @@
 //! Processes that die, or are stopped for longer than their leases.
 
-use crate::{process::send, redis_faults::nothing_is_lost_while, *};
+use crate::{redis_faults::nothing_is_lost_while, *};
 
 /// How long a client takes to notice in addition, on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
     let at_owner = reading(client, cluster.address(0));
     progress.has_an_event().await;
     let clients = watched_run(&cluster, "paused", 4).await;
-    send(&cluster.processes[0], Signal::SIGSTOP);
+    cluster.processes[0].signal("STOP");
     let stopped = Instant::now();
     for client in join_all(clients).await {
         let (client, closed, at) = client.unwrap();
@@ -50,7 +50,7 @@ async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
         assert!(at - stopped < DEATH + SLACK, "{:?}", at - stopped);
     }
     reads_whole("paused", 40, &[cluster.address(1)]).await;
-    send(&cluster.processes[0], Signal::SIGCONT);
+    cluster.processes[0].signal("CONT");
     let continued = Instant::now();
     let (client, closed, at) = at_owner.await.unwrap();
     assert_eq!(closed, Closed::Failed, "{client:?}");
@@ -101,7 +101,7 @@ async fn shutdown_of_another_process_loses_nothing() {
         client.read_all(&addresses[1..], 200, 4).await;
         client
     });
-    cluster.processes[1].terminate().await;
+    cluster.processes[1].signal("TERM");
     assert!(cluster.processes[1].exited().await.success());
     reading.await.unwrap().assert_whole(400);
     assert_eq!(cluster.calls("kept"), 1);
@@ -111,7 +111,7 @@ async fn shutdown_of_another_process_loses_nothing() {
 async fn answer_that_ends_within_the_grace_is_whole_and_stays_readable() {
     let Some(mut cluster) = Cluster::start().await else { return };
     let mut client = Client::begun(&cluster, "finished", 200).await;
-    cluster.processes[0].terminate().await;
+    cluster.processes[0].signal("TERM");
     client.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
     client.assert_whole(200);
     assert!(cluster.processes[0].exited().await.success());

@@ -42,7 +42,6 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future::join_all, stream};
 use http::{Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Empty};
-use nix::sys::signal::Signal;
 use redis::{Value, aio::MultiplexedConnection, cmd};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio::{net::TcpStream, runtime::Runtime, task::JoinHandle};

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use nix::{sys::signal::kill, unistd::Pid};
-
 use crate::*;
 
 /// Serves. The task is the URLs of Redis, the prefix of the runs, the milliseconds of the lease and
@@ -39,8 +37,4 @@ pub(crate) async fn start(
     let task =
         format!("{urls} {prefix} {} {} {}", lease.as_millis(), grace.as_millis(), calls.display());
     Process::start("process::serves_until_sigterm", task).await
-}
-
-pub(crate) fn send(process: &Process, signal: Signal) {
-    kill(Pid::from_raw(process.id().try_into().unwrap()), signal).unwrap();
 }

@@ -50,12 +50,6 @@ impl Server {
         let reading = tokio::spawn(read(process.output(), Arc::clone(outcomes)));
         Self { process, reading }
     }
-
-    async fn signal(&self, signal: &str) {
-        let id = self.process.id();
-        let kill = std::process::Command::new("kill").args([signal, &id.to_string()]).status();
-        assert!(kill.unwrap().success());
-    }
 }
 
 /// Reads up to the line `stopped`, or to the end of a killed process.
@@ -134,7 +128,7 @@ async fn nothing_is_lost_while_processes_are_killed_and_deployed() {
         servers.push(Server::start(&path, 2 + round, &outcomes).await);
         publish_addresses(&servers);
         if round % 2 == 1 {
-            old.signal("-TERM").await;
+            old.process.signal("TERM");
             old.process.exited().await;
         }
         soon(old.reading).await.unwrap();
@@ -143,7 +137,7 @@ async fn nothing_is_lost_while_processes_are_killed_and_deployed() {
     stop.store(true, Relaxed);
     tokio::task::spawn_blocking(|| sql.join().unwrap()).await.unwrap();
     for server in &mut servers {
-        server.signal("-USR1").await;
+        server.process.signal("USR1");
         soon(&mut server.reading).await.unwrap();
     }
     let program = Connection::open(&path).unwrap();

@@ -4,34 +4,23 @@
 #![cfg(unix)]
 #![allow(dead_code)]
 
-use std::process::{Child, Command, Stdio};
-
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
+    process::Command,
     time::timeout,
 };
 
-#[path = "../../../tests/support/patience.rs"]
-mod patience;
-#[path = "../../../tests/support/port.rs"]
-mod port;
 #[path = "../../../crates/tower-sse-postgres/tests/postgres/server.rs"]
 mod server;
-#[path = "../../../tests/support/tool.rs"]
-mod tool;
+#[path = "../../../tests/support/programs.rs"]
+mod support;
 
-use self::{
-    patience::{PATIENCE, until_async},
-    port::free_port,
-    server::{Server, sql},
-};
+use self::server::{Server, sql};
+use self::support::{PATIENCE, Process, until_async};
 
-/// A process of the example. Dropping it kills it.
-struct Example {
-    process: Child,
-    port: u16,
-}
+/// A process of the example.
+struct Example(Process);
 
 /// An answer whose head has come.
 struct Answer {
@@ -67,17 +56,13 @@ impl Answer {
 
 impl Example {
     async fn start(server: &Server) -> Self {
-        let port = free_port();
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", server.port);
         let mut command = Command::new(env!("CARGO_BIN_EXE_notifications_postgres"));
-        command.env("DATABASE_URL", url).env("PORT", port.to_string()).stdout(Stdio::null());
-        let example = Self { process: command.spawn().unwrap(), port };
-        until_async(async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
-        example
+        Self(Process::serve(command.env("DATABASE_URL", url).env("PORT", "0")).await)
     }
 
     async fn send(&self, request: &str, cookie: &str, body: &str) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let mut stream = TcpStream::connect(self.0.address).await.unwrap();
         let length = body.len();
         let form = "content-type: application/x-www-form-urlencoded";
         let request = format!(
@@ -118,13 +103,6 @@ impl Example {
         let (name, unread) = answer.event().await.unwrap();
         assert_eq!(name, "unread");
         (unread, answer)
-    }
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }
 

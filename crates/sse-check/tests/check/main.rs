@@ -1,12 +1,8 @@
 //! The program against servers and proxies that do what each check looks for, and against such that
 //! do it right.
 
-#[path = "../../../../tests/support/port.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod port;
-#[path = "../../../../tests/support/tool.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod tool;
+#[path = "../../../../tests/support/programs.rs"]
+mod support;
 
 mod checks;
 mod errors;

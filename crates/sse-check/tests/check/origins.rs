@@ -5,10 +5,9 @@ use std::{io::Write, net::SocketAddr, process::Stdio, time::Duration};
 use flate2::{Compression, write::GzEncoder};
 use futures_util::future::join3;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 
-use crate::{report::Report, server::*};
+use crate::{report::Report, server::*, support::listen};
 
 async fn look(address: SocketAddr, arguments: &[&str]) -> Report {
     Report::of(&[&[&format!("http://{address}/")[..]], arguments].concat()).await
@@ -148,8 +147,7 @@ async fn last_content_type_and_its_charset_decide() {
 /// hyper takes such a reset for an end.
 #[tokio::test]
 async fn reset_of_http2_without_an_error_is_a_cut() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listen().await;
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();

@@ -3,8 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::support::listen;
 
 pub(crate) const HEAD: &str =
     "200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache";
@@ -77,8 +79,7 @@ impl Request {
 pub(crate) async fn serve(
     answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
 ) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listen().await;
     let answer = Arc::new(answer);
     tokio::spawn(async move {
         loop {

@@ -1,21 +1,19 @@
 //! Servers as they come, which fail no check.
 
-use std::{convert::Infallible, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::response::{Sse, sse};
 use axum::{Router, routing::get};
 use futures_util::{Stream, StreamExt};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::{net::TcpListener, process::Command, time::interval};
+use tokio::{process::Command, time::interval};
 use tokio_stream::wrappers::IntervalStream;
 use tower_sse::{Event, Heartbeat, LastEventId, Retention, SseLayer, hub::Hub};
 
 use crate::report::Report;
-use crate::tool::{find, skip};
+use crate::support::{Program, find, installed, listen, package, target};
 
 async fn serve(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listen().await;
     tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
     address
 }
@@ -73,20 +71,15 @@ async fn newest_values_warn_and_refused_reconnection_fails() {
 
 /// Looks at the server of a script that prints its port.
 async fn look_at_script(mut command: Command, script: &str) -> Report {
-    command.arg(script).stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true);
-    let mut process = command.spawn().unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let port = lines.next_line().await.unwrap().expect("a port");
+    let mut program = Program::start(command.arg(script));
+    let port = program.line().await.expect("a port");
     look(format!("127.0.0.1:{port}")).await
 }
 
 #[tokio::test]
 async fn better_sse_fails_nothing() {
-    let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/npm/node_modules");
     let Some(node) = find(&["node", "nodejs"]) else { return };
-    if !Path::new(modules).join("better-sse").is_dir() {
-        return skip("no better-sse in target/npm");
-    }
+    let Some(package) = package("better-sse") else { return };
     let script = "
         const { createServer } = require('http');
         const server = createServer(async (request, response) => {
@@ -99,17 +92,16 @@ async fn better_sse_fails_nothing() {
         server.listen(0, '127.0.0.1', () => console.log(server.address().port));
     ";
     let mut command = Command::new(node);
-    command.env("BETTER_SSE", format!("{modules}/better-sse/build/index.mjs")).arg("-e");
+    command.env("BETTER_SSE", package.join("build/index.mjs")).arg("-e");
     let report = look_at_script(command, script).await;
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }
 
 #[tokio::test]
 async fn sse_starlette_fails_nothing() {
-    let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/python");
     let Some(python) = find(&["python3"]) else { return };
-    if !Path::new(packages).join("sse_starlette").is_dir() {
-        return skip("no sse-starlette in target/python");
+    if installed("python/sse_starlette").is_none() {
+        return;
     }
     let script = "
 import asyncio, socket, uvicorn
@@ -131,7 +123,7 @@ app = Starlette(routes=[Route('/', events)])
 uvicorn.Server(uvicorn.Config(app, log_level='critical')).run(sockets=[listener])
 ";
     let mut command = Command::new(python);
-    command.env("PYTHONPATH", packages).arg("-c");
+    command.env("PYTHONPATH", target("python")).arg("-c");
     let report = look_at_script(command, script).await;
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }

@@ -1,19 +1,8 @@
 //! The client libraries of other languages, as the documentation shows them.
 
-use super::tool::skip;
 use crate::*;
 
 const PAGE: &str = include_str!("../../docs/clients.md");
-
-/// Returns the folder where `.ci/run` installs packages, if it has this one.
-fn packages(folder: &str, package: &str) -> Option<PathBuf> {
-    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").join(folder);
-    if !packages.join(package).is_dir() {
-        skip(&format!("no {package} in target/{folder}"));
-        return None;
-    }
-    Some(packages)
-}
 
 /// Runs a program that pays the order, and reads the event.
 async fn pays(mut command: Command) {
@@ -34,17 +23,21 @@ async fn pays(mut command: Command) {
 #[tokio::test]
 async fn psycopg_publishes() {
     let Some(python) = find(&["python3"]) else { return };
-    let Some(packages) = packages("python", "psycopg") else { return };
+    if installed("python/psycopg").is_none() {
+        return;
+    }
     let mut command = Command::new(python);
-    command.args(["-c", &block(PAGE, "python")]).env("PYTHONPATH", packages);
+    command.args(["-c", &block(PAGE, "python")]).env("PYTHONPATH", target("python"));
     pays(command).await;
 }
 
 #[tokio::test]
 async fn node_postgres_publishes() {
     let Some(node) = find(&["node"]) else { return };
-    let Some(packages) = packages("npm/node_modules", "pg") else { return };
+    if package("pg").is_none() {
+        return;
+    }
     let mut command = Command::new(node);
-    command.args(["-e", &block(PAGE, "js")]).env("NODE_PATH", packages);
+    command.args(["-e", &block(PAGE, "js")]).env("NODE_PATH", target("npm/node_modules"));
     pays(command).await;
 }

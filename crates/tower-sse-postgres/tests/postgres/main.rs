@@ -22,23 +22,15 @@ mod sizes;
 mod tls;
 mod wake;
 
-// The rig of all tests. Not its `mod.rs`, which needs the dependencies of the crate's own tests.
 #[path = "../../../../tests/support/hub_process.rs"]
 mod hub_process;
-#[path = "../../../../tests/support/patience.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod patience;
-#[path = "../../../../tests/support/port.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod port;
 #[path = "../../../../tests/support/relay.rs"]
 mod relay;
-#[path = "../../../../tests/support/tool.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod tool;
+#[path = "../../../../tests/support/programs.rs"]
+mod support;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -63,7 +55,8 @@ use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
 use input::block;
 use kit::Process;
 use order::large;
-use patience::{PATIENCE, soon, until, until_async};
 use proxy::Proxy;
 use server::{Server, Stop, broker_at, connect, patient, program, sql};
-use tool::{Directory, find};
+use support::{
+    Directory, PATIENCE, find, free_port, installed, package, soon, target, until, until_async,
+};

@@ -3,8 +3,8 @@
 
 use nix::unistd::geteuid;
 
+use super::kit::Stream;
 use super::server::{NOBODY, own};
-use super::{kit::Stream, port::free_port};
 use crate::*;
 
 /// A pooler in front of a server. Dropping it stops it.

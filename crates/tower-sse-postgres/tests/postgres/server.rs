@@ -9,8 +9,7 @@ use tokio::{spawn, time::Instant};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tower_sse_postgres::{Postgres, PostgresBroker};
 
-use crate::tool::{Directory, skip};
-use crate::{PATIENCE, port::free_port};
+use crate::support::{Directory, PATIENCE, free_port, skip};
 
 /// The user `nobody` of most systems: PostgreSQL refuses to run as root.
 pub(crate) const NOBODY: u32 = 65_534;

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use tower_sse_postgres::Tls;
 
+use super::support::openssl;
 use crate::*;
 
 /// A server that accepts only encrypted connections, and the role `app` only with a password.
@@ -94,39 +95,16 @@ async fn client_has_the_certificate_of_the_program() {
 
 fn make_certificates(directory: &Path) {
     // Of different algorithms, because the hash that is bound depends on that of the signature.
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(
+    openssl::openssl(
         directory,
         "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca",
     );
-    openssl(
-        directory,
-        &format!("req -x509 {key} -keyout other.key -out other.crt -days 2 -subj /CN=other"),
-    );
-    for (name, digest) in [("server", "sha384"), ("app", "sha256")] {
-        let subject = if name == "server" { "localhost" } else { name };
-        fs::write(directory.join("names"), format!("subjectAltName=DNS:{subject}")).unwrap();
-        openssl(
-            directory,
-            &format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN={subject}"),
-        );
-        openssl(
-            directory,
-            &format!(
-                "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -{digest} -days 2 \
-                 -out {name}.crt -extfile names"
-            ),
-        );
+    openssl::self_signed(directory, "other", "other", "");
+    for (name, subject, digest) in [("server", "localhost", "sha384"), ("app", "app", "sha256")] {
+        openssl::signed(directory, name, "ca", subject, &format!("-{digest} -days 2"));
     }
     fs::set_permissions(directory.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
     for name in ["server.key", "server.crt", "ca.crt"] {
         server::own(&directory.join(name));
     }
-}
-
-fn openssl(directory: &Path, arguments: &str) {
-    let mut command = Command::new("openssl");
-    command.args(arguments.split_ascii_whitespace()).current_dir(directory);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

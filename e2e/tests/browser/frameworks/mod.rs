@@ -56,7 +56,7 @@ fn page_shows_the_programs_that_are_tested() {
 
 #[tokio::test]
 async fn htmx_4_shows_events_and_resumes() {
-    let (Some(tools), Some(package)) = (Tools::find(), find_package("htmx.org")) else { return };
+    let (Some(tools), Some(package)) = (Tools::find(), package("htmx.org")) else { return };
     let hub = Hub::new();
     let routes = script(htmx::app(hub.clone()), "/assets/htmx.js", &package, "dist/htmx.js");
     let routes = script(routes, "/assets/hx-sse.js", &package, "dist/ext/hx-sse.js");
@@ -65,13 +65,13 @@ async fn htmx_4_shows_events_and_resumes() {
 
 #[tokio::test]
 async fn htmx_2_shows_events_and_resumes() {
-    let (Some(tools), Some(package)) = (Tools::find(), find_package("htmx-2")) else { return };
-    let Some(extension) = find_package("htmx-ext-sse") else { return };
+    let (Some(tools), Some(htmx)) = (Tools::find(), package("htmx-2")) else { return };
+    let Some(extension) = package("htmx-ext-sse") else { return };
     let (_, page) = PAGE.split_once("```html\n").unwrap();
     let (page, _) = page.split_once("```").unwrap();
     let hub = Hub::new();
     let routes = htmx::app(hub.clone()).route("/2", get(Html(page)));
-    let routes = script(routes, "/assets/htmx.js", &package, "dist/htmx.js");
+    let routes = script(routes, "/assets/htmx.js", &htmx, "dist/htmx.js");
     let routes = script(routes, "/assets/sse.js", &extension, "dist/sse.js");
     check_htmx(&tools, routes, &hub, "/2").await;
 }

@@ -1,4 +1,4 @@
-// Listens by the EventSource of a package: node.mjs <directory of packages> <package> <url>
+// Listens by the EventSource of a package: node.mjs <package> <url>
 // Prints what it has received whenever that changes.
 
 import { createRequire } from 'node:module';
@@ -7,8 +7,8 @@ import { listen } from './seen.mjs';
 // While undici waits to reconnect, it does not keep the process alive by itself.
 process.stdin.on('end', () => process.exit()).resume();
 
-const [directory, name, url] = process.argv.slice(2);
-const { EventSource } = createRequire(`${directory}/`)(name);
+const [name, url] = process.argv.slice(2);
+const { EventSource } = createRequire(`${process.env.PACKAGES}/`)(name);
 const source = new EventSource(url);
 const seen = listen(source);
 const print = () => console.log(JSON.stringify(seen));

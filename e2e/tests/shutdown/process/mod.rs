@@ -76,7 +76,7 @@ async fn shut_down(server: &Server, streams: Vec<Stream>) {
         })
     });
     let reading = try_join_all(reading.collect::<Vec<_>>());
-    server.process.terminate().await;
+    server.process.signal("TERM");
     soon(reading).await.unwrap();
 }
 

@@ -2,21 +2,13 @@
 
 use tokio::process::Command;
 
-#[path = "../../../../tests/support/port.rs"]
-#[allow(unreachable_pub)]
-mod port;
-#[path = "../../../ag_ui/tests/ag_ui/process.rs"]
-#[allow(dead_code)]
-mod process;
 #[path = "../../../../tests/support/relay.rs"]
 mod relay;
-#[path = "../../../../tests/support/tool.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod tool;
+#[path = "../../../../tests/support/programs.rs"]
+mod support;
 
-use port::free_port;
-use process::{Process, node};
 use relay::Relay;
+use support::{Process, Program, free_port, node};
 
 const PACKAGES: [&str; 2] = ["@a2a-js/sdk", "a2a-1"];
 const TEXT: &str = "Each word of this answer takes the model a while.";
@@ -34,16 +26,15 @@ impl Agent {
         let mut command = Command::new(env!("CARGO_BIN_EXE_a2a"));
         command.env("PORT", port.to_string());
         command.env("PUBLIC_URL", format!("http://{}/", relay.address));
-        let (process, _) = Process::serve(&mut command).await;
-        Self { _process: process, relay }
+        Self { _process: Process::serve(&mut command).await, relay }
     }
 
     /// Starts a client. Returns `None` if its package is not installed.
-    fn start_client(&self, package: &str, action: &str, id: &str) -> Option<Process> {
+    fn start_client(&self, package: &str, action: &str, id: &str) -> Option<Program> {
         let mut command = node("tests/a2a/client.mjs", &[package])?;
         let url = format!("http://{}", self.relay.address);
         command.args([package, &url, action, id]);
-        Some(Process::start(&mut command))
+        Some(Program::start(&mut command))
     }
 
     /// Returns what a client prints.

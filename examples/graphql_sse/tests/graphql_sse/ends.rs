@@ -10,16 +10,16 @@ fn connected_again() -> Value {
 #[tokio::test]
 async fn client_takes_no_restart_and_no_crash_for_the_end() {
     for name in ["TERM", "KILL"] {
-        let mut program = Program::start(0).await;
+        let mut program = start_program(0).await;
         let Some(mut client) = Client::subscribe(program.address).await else { return };
         let say = r#"mutation { say(room: "kitchen", text: "soup") { number } }"#;
         run(program.address, say, 0).await.unwrap();
         assert_eq!(client.next().await, message(1, "soup"));
         let began = Instant::now();
-        signal(&program.process, name).await;
-        soon(program.process.wait()).await.unwrap();
+        program.signal(name);
+        program.exited().await;
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-        let program = Program::start(program.address.port()).await;
+        let program = start_program(program.address.port()).await;
         assert_eq!(client.next().await, connected_again());
         assert_eq!(client.next().await, reload());
         run(program.address, say, 0).await.unwrap();
@@ -67,7 +67,7 @@ async fn client_that_does_not_read_reloads_and_gets_the_newest_messages() {
     let server = Server::start().await;
     let Some(mut client) = Client::subscribe(server.address).await else { return };
     server.until_subscribed(1).await;
-    signal(&client.process, "STOP").await;
+    client.0.signal("STOP");
     let (text, before) = ("x".repeat(8 << 10), resident());
     for number in 1..=MESSAGES {
         server.publish(number, &text);
@@ -78,7 +78,7 @@ async fn client_that_does_not_read_reloads_and_gets_the_newest_messages() {
     let published = MESSAGES * text.len();
     assert!(in_hub < published / 4, "{in_hub} of {published} bytes in the hub");
     assert!(in_all < published / 2, "{in_all} of {published} bytes in the process");
-    signal(&client.process, "CONT").await;
+    client.0.signal("CONT");
     let (mut received, mut reloads, mut newest) = (0, 0, 0);
     while newest < MESSAGES {
         let update = client.next().await["next"]["data"]["updates"].take();
@@ -96,9 +96,9 @@ async fn client_that_does_not_read_reloads_and_gets_the_newest_messages() {
 /// A mutation may have happened when its connection breaks, and the client does not know.
 #[tokio::test]
 async fn client_repeats_a_mutation_whose_connection_broke() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (listener, address) = listen().await;
     let mutation = "mutation { pay }";
-    let Some(_client) = Client::start(listener.local_addr().unwrap(), mutation, 200) else {
+    let Some(_client) = Client::start(address, mutation, 200) else {
         return;
     };
     for _ in 0..2 {

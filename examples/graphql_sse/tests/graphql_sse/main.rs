@@ -1,11 +1,12 @@
 //! The example's guarantees, checked with the official client for JavaScript.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -14,14 +15,17 @@ use tower_sse::{Event, Heartbeat, SseLayer, hub::Hub};
 
 mod axum_handler;
 mod ends;
-mod support;
+mod server;
 
 #[path = "../../src/main.rs"]
 #[allow(dead_code)]
 mod example;
+#[path = "../../../../tests/support/programs.rs"]
+mod support;
 
 use example::{chat, graphql_layer, is_subscription, serve};
-use support::{Client, Program, Server, UPDATES, message, reload, run, signal, soon};
+use server::{Client, Server, UPDATES, message, reload, run, start_program};
+use support::{Process, Program, listen, node, soon};
 
 fn connected() -> Value {
     json!({ "connected": "first" })
@@ -159,8 +163,7 @@ fn asked_operation_decides_what_is_a_subscription() {
 /// The handler that the page shows for axum.
 #[tokio::test]
 async fn same_client_reads_an_answer_of_axum() {
-    let (listener, hub) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Hub::new());
-    let address = listener.local_addr().unwrap();
+    let ((listener, address), hub) = (listen().await, Hub::new());
     let shutdown = CancellationToken::new();
     let app = axum_handler::app(chat::schema(hub.clone()), shutdown.clone());
     let server = axum::serve(listener, app);

@@ -37,18 +37,15 @@ use tower_sse::{
 };
 
 mod slow_tools;
-mod support;
 
 #[path = "../../src/main.rs"]
 #[allow(dead_code)]
 mod example;
-#[path = "../../../../e2e/tests/browser/nginx.rs"]
-#[allow(dead_code)]
-mod nginx;
+#[path = "../../../../tests/support/programs.rs"]
+mod support;
 
 use example::{Kitchen, early_head, mcp, serving::serve};
-use nginx::Nginx;
-use support::{PATIENCE, find, listen, soon};
+use support::{PATIENCE, Process, Proxy, find, find_nginx, listen, soon, target};
 
 /// A client has at most 16 calls without a response head at a time.
 const CALLS: usize = 12;

@@ -5,8 +5,7 @@ use std::{path::Path, process::Stdio};
 use axum::http::request::Parts;
 use rmcp::model::ErrorCode;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tower_sse::early_head::EarlyHeadLayer;
 
 use crate::*;
@@ -17,13 +16,13 @@ const SLOW: u64 = 6;
 const SETTINGS: [&str; 2] = ["", "proxy_http_version 1.1;"];
 
 /// Starts an nginx in front of a server. rmcp refuses other hosts than that of the request.
-async fn proxy(server: SocketAddr, settings: &str) -> Option<Nginx> {
+async fn proxy(server: SocketAddr, settings: &str) -> Option<Proxy> {
     let settings = format!("proxy_set_header Host $http_host; {settings}");
-    Some(Nginx::start_with(&find(&["nginx"])?, &format!("server {server};"), &settings).await)
+    Some(Proxy::nginx(&find_nginx()?, &format!("server {server};"), &settings).await)
 }
 
 /// Starts a server with heartbeats behind an nginx that waits for 2 seconds.
-async fn start(app: Router, settings: &str) -> Option<(Nginx, Server)> {
+async fn start(app: Router, settings: &str) -> Option<(Proxy, Server)> {
     let app = app.layer(SseLayer::new().heartbeat(Duration::from_millis(500)));
     let server = Server::start(app, &CancellationToken::new()).await;
     let settings = format!("proxy_read_timeout 2s; {settings}");
@@ -125,13 +124,12 @@ const OFFICIAL: [(&str, &str); 4] = [
 /// Returns what an official client prints: the text of the dish, or its error.
 async fn boil_by((script, version): (&str, &str), address: SocketAddr, seconds: u64) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = directory.join("../../target");
     let program = if script.ends_with(".py") { "python3" } else { "node" };
     let output = Command::new(find(&[program]).expect("its interpreter"))
         .arg(directory.join("tests/mcp").join(script))
         .args([version.to_owned(), format!("http://{address}/mcp"), seconds.to_string()])
-        .env("PACKAGES", target.join("npm-runs/node_modules"))
-        .env("PYTHONPATH", target.join("python-runs"))
+        .env("PACKAGES", target("npm-runs/node_modules"))
+        .env("PYTHONPATH", target("python-runs"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
@@ -167,25 +165,12 @@ async fn client_in_typescript_does_not_notice_that_a_body_failed() {
     assert!(error.contains("timed out"), "{error}");
 }
 
-/// Starts the example's program, and returns its address.
-async fn start_program() -> (Child, SocketAddr) {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_tower-sse-mcp"))
-        .env("PORT", "0")
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
-    let line = soon(lines.next_line()).await.unwrap().unwrap();
-    let address = line.strip_prefix("listening on http://").unwrap().trim_end_matches("/mcp");
-    (program, address.parse().unwrap())
-}
-
 #[tokio::test]
 #[ignore = "of .ci/slow early-head"]
 async fn tool_of_70_seconds_answers_behind_nginx_with_its_defaults() {
-    let (_program, server) = start_program().await;
-    let Some(nginx) = proxy(server, "").await else { return };
+    let mut program = Command::new(env!("CARGO_BIN_EXE_tower-sse-mcp"));
+    let program = Process::serve(program.env("PORT", "0")).await;
+    let Some(nginx) = proxy(program.address, "").await else { return };
     let bare = Server::start(mcp(Kitchen).layer(SseLayer::new()), &CancellationToken::new()).await;
     let bare_nginx = proxy(bare.address, "").await.unwrap();
     let [session, none] = lifecycles().map(|lifecycle| boil(nginx.address, lifecycle, 70));
