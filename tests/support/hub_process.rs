@@ -1,5 +1,4 @@
-//! Processes that share a hub over a broker. A module of some tests only, which name the types of
-//! their broker.
+//! Processes that share a hub over a broker.
 
 #![allow(dead_code, unreachable_pub)]
 

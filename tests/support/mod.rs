@@ -1,8 +1,8 @@
 //! The rig of the tests: everything that several of them use. Each file has one noun.
 //!
-//! `cuts.rs` and `log.rs` are modules of some tests of the crate only, because `e2e` does not depend
-//! on the crates that they need. So is `documented.rs`, which reads the pages of one package, and so
-//! are `hub_process.rs` and `relay.rs`, for hubs over a real server.
+//! The files that this one does not declare need crates that not all tests have, or read the pages of
+//! one package: a test that uses such a file declares it. `programs.rs` is the part of the rig for
+//! packages that have few of the crates.
 
 // Every test uses a part of it.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]

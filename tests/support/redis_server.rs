@@ -1,4 +1,4 @@
-//! A Redis server. A module of some tests only, like `relay.rs`.
+//! A Redis server.
 
 #![allow(dead_code)]
 

@@ -1,4 +1,4 @@
-//! A port in front of a server. A module of some tests only, like `log.rs`.
+//! A port in front of a server.
 
 #![allow(dead_code, unreachable_pub)]
 

@@ -4,7 +4,7 @@ use axum::{extract::State, routing::get};
 use http::request::Parts;
 use tower_sse::runs::RunKey;
 
-use crate::engines::{Engine, EnginePage};
+use crate::engine::{Engine, EnginePage};
 use crate::*;
 
 /// Reports what the page sees of the answer, until its `EventSource` is closed.

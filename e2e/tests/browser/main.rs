@@ -1,15 +1,16 @@
 //! Tests with independent clients: headless Chromium, directly and through proxies, and packages
 //! for Node.
 
-mod browser;
 mod certificate;
 mod chat;
-mod chromium;
 mod clients;
 mod control;
 mod dashboard;
 mod doc_pages;
 mod documented_proxies;
+#[cfg(unix)]
+#[path = "../../../tests/support/engine.rs"]
+mod engine;
 #[cfg(unix)]
 mod engines;
 mod frameworks;
@@ -31,6 +32,10 @@ mod ticker;
 mod tickets;
 mod watchdog;
 
+#[path = "../../../tests/support/browser.rs"]
+mod browser;
+#[path = "../../../tests/support/chromium.rs"]
+mod chromium;
 #[path = "../../../examples/dashboard/src/main.rs"]
 #[allow(dead_code)]
 mod example;
@@ -57,7 +62,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, RwLock, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, yield_now};

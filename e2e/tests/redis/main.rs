@@ -10,7 +10,7 @@ mod certificates;
 mod closes;
 mod cluster;
 mod credentials;
-#[allow(dead_code)]
+#[path = "../../../tests/support/redis_disguise.rs"]
 mod disguise;
 mod ended;
 mod failover;
@@ -20,7 +20,7 @@ mod keys;
 mod kit;
 mod latest;
 mod load;
-#[allow(dead_code)]
+#[path = "../../../tests/support/redis_nodes.rs"]
 mod nodes;
 mod outcomes;
 mod process;

@@ -6,12 +6,12 @@
 
 #![cfg(unix)]
 
-mod answers;
-mod app;
+#[path = "../../../tests/support/browser.rs"]
+mod browser;
 mod chats;
-mod client;
+#[path = "../../../tests/support/chromium.rs"]
+mod chromium;
 mod cuts;
-mod deployment;
 mod early_head;
 mod filters;
 mod gateways;
@@ -19,51 +19,20 @@ mod graphs;
 mod limits;
 mod line_ends;
 mod page;
-mod proxy;
+mod rig;
 mod server;
 mod shutdown;
+#[path = "../../../tests/support/sigterm.rs"]
 mod sigterm;
-mod upstream;
-
-#[path = "../browser/browser.rs"]
-mod browser;
-#[path = "../browser/chromium.rs"]
-#[allow(dead_code)]
-mod chromium;
-#[path = "../../../tests/support/redis_server.rs"]
-mod redis;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+mod upstream;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
-use std::{collections::VecDeque, convert::Infallible, fs, iter::repeat_n, path::PathBuf};
+use std::net::Ipv4Addr;
 
-use axum::response::{IntoResponse, Response};
-use axum::{Router, body::Body, extract::Request};
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use http::{StatusCode, header, request::Parts};
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
-use tokio::sync::{Notify, watch};
-use tokio::{runtime::Runtime, time::timeout};
-use tokio_util::sync::CancellationToken;
-use tower_sse::filter::{self, FilterLayer, Verdict};
-use tower_sse::runs::{InvalidKey, RunKey, Runs};
-use tower_sse::{Drain, Event, Heartbeat, LastEventId, Refusal, Retry, SseLayer, event::Encoded};
-use tower_sse::{StreamOptions, streams::Streams};
+use tokio::runtime::Runtime;
 
-use answers::Pace;
-use app::Service;
 use browser::Tools;
 use chromium::Chromium;
-use client::{Client, Packages};
-use deployment::Deployment;
 use page::Page;
-use proxy::{Cut, Proxy};
-use support::{Process, Program, find, find_nginx, listen, serve_axum, skip, soon, target};
+use rig::*;

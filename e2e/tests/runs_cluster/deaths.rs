@@ -1,6 +1,6 @@
 //! Processes that die, or are stopped for longer than their leases.
 
-use crate::{redis_faults::nothing_is_lost_while, *};
+use crate::*;
 
 /// How long a client takes to notice in addition, on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);

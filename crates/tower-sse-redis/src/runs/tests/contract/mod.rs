@@ -33,7 +33,7 @@ mod claim;
 mod clocks;
 mod connections;
 mod end;
-#[path = "../../../../../../e2e/tests/runs_cluster/eternal_keys.rs"]
+#[path = "../../../../../../tests/support/eternal_keys.rs"]
 mod eternal_keys;
 mod holes;
 mod losses;
@@ -49,8 +49,7 @@ mod shared;
 mod streams;
 mod sync;
 mod times;
-#[path = "../../../../../../e2e/tests/runs_cluster/wire.rs"]
-#[allow(dead_code)]
+#[path = "../../../../../../tests/support/wire.rs"]
 mod wire;
 mod world;
 

@@ -1,3 +1,7 @@
+//! A page of a browser.
+
+#![allow(dead_code)]
+
 use std::{sync::Arc, thread::panicking, time::Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -5,7 +9,7 @@ use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::browser::{Browser, Idle, Tools};
+use super::browser::{Browser, Idle, Tools};
 use crate::support::{PATIENCE, soon};
 
 /// A page of a headless Chromium. Dropping it returns the browser to the pool.

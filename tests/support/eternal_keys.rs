@@ -1,3 +1,5 @@
+//! Keys of Redis that never expire.
+
 use redis::{Client, cmd};
 
 use super::server::Server;

@@ -1,6 +1,6 @@
 //! A proxy that cuts event streams at chosen bytes.
 
-use crate::*;
+use super::*;
 
 /// Where a connection is cut. Each cut is for one answer that is an event stream.
 #[derive(Clone, Copy, Debug)]

@@ -1,3 +1,7 @@
+//! A slow or broken link to a server.
+
+#![allow(dead_code)]
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::{future::pending, net::SocketAddr, time::Duration};

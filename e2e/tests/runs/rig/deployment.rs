@@ -1,7 +1,7 @@
 //! The service in one process, and shared by three over Redis.
 
-use super::redis::Server;
-use crate::*;
+use super::redis_server::Server;
+use super::*;
 
 /// The time that an `EventSource` may stay connected to a server that shuts down.
 const GRACE: Duration = Duration::from_secs(5);

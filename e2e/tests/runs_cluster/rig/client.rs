@@ -1,7 +1,7 @@
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 
-use crate::*;
+use super::*;
 
 /// How long a client waits before it repeats a request that was refused.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -1,10 +1,14 @@
+//! A cluster of Redis servers.
+
+#![allow(dead_code)]
+
 use std::time::Duration;
 
 use redis::{Value, cmd};
 use tokio::time::sleep;
 
 use super::server::Server;
-use super::support::{free_port, until_async};
+use crate::support::{free_port, until_async};
 
 /// The servers of a cluster, which share all slots.
 pub(crate) struct Nodes {

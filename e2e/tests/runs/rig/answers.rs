@@ -1,6 +1,6 @@
 //! The handlers' answers: the same words, in the protocol of each client.
 
-use crate::*;
+use super::*;
 
 /// An answer's number of words, and the time between two.
 #[derive(Clone, Copy)]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::*;
+use super::*;
 
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/clients");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/runs/clients");
 
 /// The location of npm packages.
 #[derive(Clone, Copy)]

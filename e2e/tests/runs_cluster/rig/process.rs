@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::*;
+use super::*;
 
 /// Serves. The task is the URLs of Redis, the prefix of the runs, the milliseconds of the lease and
 /// of the shutdown's grace, and the directory of the calls.
@@ -36,5 +36,5 @@ pub(crate) async fn start(
 ) -> Process {
     let task =
         format!("{urls} {prefix} {} {} {}", lease.as_millis(), grace.as_millis(), calls.display());
-    Process::start("process::serves_until_sigterm", task).await
+    Process::start("rig::process::serves_until_sigterm", task).await
 }

@@ -1,5 +1,7 @@
 //! Browsers that tests reuse, because starting one takes longer than most tests.
 
+#![allow(dead_code)]
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::{Arc, Mutex, Weak};
 use std::{net::TcpStream, path::PathBuf, process::Stdio};

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::*;
+use super::*;
 
 /// The number of processes.
 pub(crate) const PROCESSES: usize = 3;

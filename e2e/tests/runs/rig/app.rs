@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use http::Request;
 use serde::Deserialize;
 
-use crate::*;
+use super::*;
 
 #[derive(Clone)]
 pub(crate) struct Service {

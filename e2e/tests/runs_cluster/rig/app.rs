@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Router, body::Body};
 use serde::Deserialize;
 
-use crate::*;
+use super::*;
 
 /// The data of the event that ends a complete answer.
 pub(crate) const DONE: &str = "[DONE]";

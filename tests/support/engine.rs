@@ -1,0 +1,118 @@
+//! A page of a test in Chromium, Firefox and WebKitGTK, and its script in Node. The page reports to
+//! the test's server, so that no engine needs a driver.
+
+#![allow(dead_code)]
+
+use std::{path::Path, process::Stdio};
+
+use axum::routing::{get, post};
+use axum::{Router, response::Html};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use super::{browser::Tools, relay::Relay};
+use crate::support::{Directory, find, package, serve_axum, soon};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Engine {
+    Chromium,
+    Firefox,
+    WebKitGtk,
+    /// With the `EventSource` of npm.
+    Node,
+}
+
+/// Runs the script of a page. The arguments are the directory of the package and the URL of the page.
+const NODE: &str = "
+    const [, library, url] = process.argv;
+    const request = fetch;
+    globalThis.fetch = (path, options) => request(new URL(path, url), options);
+    globalThis.EventSource = class extends require(library).EventSource {
+        constructor(path) { super(new URL(path, url)); }
+    };
+    fetch(url).then(page => page.text()).then(page => eval(page.split(/<.?script[^>]*>/)[1]));";
+
+/// A page, its engine and its server.
+pub(crate) struct EnginePage {
+    reports: mpsc::UnboundedReceiver<String>,
+    /// All connections between the engine and the server.
+    pub(crate) relay: Relay,
+    engine: Child,
+    _profile: Directory,
+}
+
+impl Engine {
+    /// Returns a command that opens a page with a profile in this directory, or `None` if the engine
+    /// is not here.
+    fn command(self, profile: &Path) -> Option<Command> {
+        let command = match self {
+            Self::Chromium => {
+                let mut command = Command::new(Tools::find()?.chromium);
+                command.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]);
+                command.arg("--disable-dev-shm-usage");
+                command.arg(format!("--user-data-dir={}", profile.display()));
+                command
+            }
+            Self::Firefox => {
+                let mut command = Command::new(find(&["firefox-esr", "firefox"])?);
+                command.args(["--headless", "--no-remote", "--profile"]).arg(profile);
+                command
+            }
+            Self::WebKitGtk => {
+                let (display, browser) = (find(&["xvfb-run"])?, find(&["surf"])?);
+                let mut command = Command::new(display);
+                command.arg("--auto-servernum").arg(browser).env("HOME", profile);
+                command
+            }
+            Self::Node => {
+                let (node, package) = (find(&["node", "nodejs"])?, package("eventsource")?);
+                let mut command = Command::new(node);
+                command.args(["--eval", NODE]).arg(package);
+                command
+            }
+        };
+        Some(command)
+    }
+}
+
+impl EnginePage {
+    /// Serves `app` and a page with this script, and opens the page. In the script, `report(text)`
+    /// sends a report. Returns `None` if the engine is not here.
+    pub(crate) async fn open(engine: Engine, app: Router, script: &str) -> Option<Self> {
+        let profile = Directory::new("engine");
+        let mut command = engine.command(profile.path())?;
+        let page = format!(
+            "<!doctype html><script type=module>
+            let last = Promise.resolve();
+            const report = body => last = last.then(() => fetch('/report', {{ method: 'POST', body }}));
+            {script}</script>"
+        );
+        let (sender, reports) = mpsc::unbounded_channel();
+        let report = async move |text: String| _ = sender.send(text);
+        let app = app.route("/", get(Html(page))).route("/report", post(report));
+        let server = serve_axum(app).await;
+        let relay = Relay::to(server.port()).await;
+        let engine = command
+            .arg(format!("http://{}/", relay.address))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Some(Self { reports, relay, engine, _profile: profile })
+    }
+
+    pub(crate) async fn next_report(&mut self) -> String {
+        soon(self.reports.recv()).await.expect("the server lives as long as the test")
+    }
+}
+
+impl Drop for EnginePage {
+    /// Kills the engine with its processes and its display.
+    fn drop(&mut self) {
+        let group = self.engine.id().expect("it is not awaited");
+        _ = killpg(Pid::from_raw(group.cast_signed()), Signal::SIGKILL);
+    }
+}
