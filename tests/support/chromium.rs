@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-use std::{sync::Arc, thread::panicking, time::Instant};
+use std::{env, path::PathBuf, sync::Arc, thread::panicking, time::Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use fantoccini::{Client, Locator};
@@ -113,4 +113,18 @@ impl Drop for Chromium {
             self.idle.put(browser);
         }
     }
+}
+
+/// Returns options of chromedriver for a phone of this width.
+pub(crate) fn phone(width: u32) -> Value {
+    json!({
+        "mobileEmulation": {
+            "deviceMetrics": { "width": width, "height": 844, "pixelRatio": 2, "mobile": true },
+        },
+    })
+}
+
+/// The directory for pictures that are not kept.
+pub(crate) fn directory_of_screenshots() -> Option<PathBuf> {
+    env::var_os("TOWER_SSE_SCREENSHOTS").map(PathBuf::from)
 }

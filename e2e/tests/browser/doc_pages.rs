@@ -50,7 +50,7 @@ async fn pages_fit_a_desktop_and_a_phone() {
                     misfits.push(format!("{} at {name} pixels: {found}", page.display()));
                 }
             }
-            if let Some(directory) = directory() {
+            if let Some(directory) = directory_of_screenshots() {
                 let path = directory.join(format!("{}-{name}.png", file_name(page)));
                 fs::write(path, browser.screenshot_of_all()).unwrap();
             }

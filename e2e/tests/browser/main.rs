@@ -14,8 +14,6 @@ mod engine;
 #[cfg(unix)]
 mod engines;
 mod frameworks;
-#[cfg(unix)]
-mod interrupted;
 mod job;
 mod limit;
 mod manual;
@@ -24,7 +22,6 @@ mod notifications;
 mod proxies;
 mod runs;
 mod runs_quickstart;
-mod screenshots;
 mod service;
 mod shutdown;
 mod steps;
@@ -44,7 +41,7 @@ mod relay;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::fs::{self, write};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -79,11 +76,10 @@ use tower_sse::{SseLayer, StreamOptions};
 
 use browser::Tools;
 use certificate::Certificate;
-use chromium::Chromium;
+use chromium::{Chromium, directory_of_screenshots, phone};
 use clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page};
 use dashboard::INTERVAL;
 use proxies::Kind;
-use screenshots::{directory, phone};
 use service::{ANY, Log, Server, layer};
 use support::client::{self, get, post};
 use support::{Connection, Directory, EventReader, PATIENCE, Protocol, find, listen, serve_axum};

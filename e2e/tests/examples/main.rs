@@ -16,8 +16,6 @@ mod notifications;
 mod pages;
 mod process;
 mod runs;
-#[cfg(target_os = "linux")]
-mod stale;
 mod tickets;
 
 #[cfg(unix)]
@@ -41,8 +39,6 @@ use tower::ServiceExt;
 use tower_sse::{SseLayer, hub::Hub};
 
 use process::{open, post, program, run, serve};
-#[cfg(target_os = "linux")]
-use support::start;
 use support::{EventReader, Process, Protocol, client, soon};
 #[cfg(unix)]
 use support::{PATIENCE, Program, find, until_async};

@@ -2,22 +2,18 @@
 //! connections, and while the server shuts down or is killed. And the same clients behind an nginx
 //! that does not wait for the first word.
 //!
-//! The tests that `.ci/slow runs` and `.ci/slow early-head` start are ignored by default.
+//! `slow/tests/clients` has the clients that `.ci/slow` installs. Where they do the same as others,
+//! they are here and ignored by default.
 
 #![cfg(unix)]
 
 #[path = "../../../tests/support/browser.rs"]
 mod browser;
-mod chats;
 #[path = "../../../tests/support/chromium.rs"]
 mod chromium;
 mod cuts;
 mod early_head;
-mod filters;
 mod gateways;
-mod graphs;
-mod limits;
-mod line_ends;
 mod page;
 mod rig;
 mod server;
@@ -26,7 +22,6 @@ mod shutdown;
 mod sigterm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
-mod upstream;
 
 use std::net::Ipv4Addr;
 

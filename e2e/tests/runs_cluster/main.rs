@@ -1,12 +1,10 @@
 //! Runs of several processes over a real Redis server, with clients that reconnect to any of them.
 //!
-//! Each test has a quick form. `.ci/slow runs-cluster` runs the whole ones, which are ignored by
-//! default.
+//! `slow/tests/cluster` has what takes too long for every change. `.ci/slow runs-cluster` also runs
+//! the whole forms of tests here, which are ignored by default.
 
 #![cfg(unix)]
 
-mod attacks;
-mod cost;
 mod deaths;
 #[path = "../../../tests/support/redis_disguise.rs"]
 mod disguise;

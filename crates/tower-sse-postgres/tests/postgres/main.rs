@@ -6,7 +6,6 @@
 
 mod clients;
 mod deadline;
-mod figures;
 mod input;
 mod kit;
 mod log_out;

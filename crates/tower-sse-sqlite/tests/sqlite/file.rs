@@ -1,6 +1,11 @@
 //! A file of its own, with a table of its own.
 
-use crate::*;
+use std::path::{Path, PathBuf};
+use std::sync::{atomic::AtomicUsize, atomic::Ordering::Relaxed};
+use std::{env, fs, process, time::Duration};
+
+use rusqlite::Connection;
+use tower_sse_sqlite::{Sqlite, SqliteBroker};
 
 pub(crate) struct File {
     pub(crate) path: PathBuf,

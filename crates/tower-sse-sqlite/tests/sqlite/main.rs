@@ -3,7 +3,6 @@
 #![cfg(unix)]
 
 mod faults;
-mod figures;
 mod file;
 mod kit;
 mod replaced;
@@ -18,12 +17,10 @@ mod hub_process;
 #[allow(dead_code, unreachable_pub)]
 mod patience;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering::Relaxed};
-use std::{env, fs, process, time::Duration};
+use std::{fs, process, time::Duration};
 
-use rusqlite::{Connection, backup::Backup};
-use tokio::time::{Instant, sleep};
+use rusqlite::backup::Backup;
+use tokio::time::sleep;
 use tower_sse::hub::{Hub, HubBuilder, PublishError, Receipt};
 use tower_sse::{Event, Retention};
 use tower_sse_broker::testing::{Fault, World, check};

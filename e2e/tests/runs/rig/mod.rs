@@ -1,4 +1,5 @@
 //! Answers that real clients read, through a proxy that cuts their connections.
+//! `slow/tests/clients` has more of these clients.
 
 #![allow(dead_code, unused_imports)]
 

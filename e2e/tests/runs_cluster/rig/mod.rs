@@ -1,4 +1,5 @@
 //! Three processes that share runs over a Redis server, and clients that read them.
+//! `slow/tests/cluster` uses it too.
 
 #![allow(dead_code, unused_imports)]
 

@@ -1,24 +1,17 @@
-//! Screenshots for a review by eye. `.ci/slow screenshots` takes all of them.
+//! Screenshots for a review by eye. `.ci/slow screenshots` takes all of them: these overwrite
+//! `docs/dashboard.png`, and need `TOWER_SSE_SCREENSHOTS=<directory>`.
 
-use crate::*;
+use std::{fs::write, path::Path, time::Duration};
 
-/// The directory for pictures that are not kept.
-pub(crate) fn directory() -> Option<PathBuf> {
-    env::var_os("TOWER_SSE_SCREENSHOTS").map(PathBuf::from)
-}
+use serde_json::json;
 
-/// Returns options of chromedriver for a phone of this width.
-pub(crate) fn phone(width: u32) -> Value {
-    json!({
-        "mobileEmulation": {
-            "deviceMetrics": { "width": width, "height": 844, "pixelRatio": 2, "mobile": true },
-        },
-    })
-}
+use crate::browser::Tools;
+use crate::chromium::{Chromium, directory_of_screenshots, phone};
+use crate::example;
+use crate::support::serve_axum;
 
 /// Takes the picture that the README links to.
 #[tokio::test]
-#[ignore = "overwrites docs/dashboard.png"]
 async fn dashboard_of_the_readme_is_taken() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(Duration::from_millis(200))).await;
@@ -34,9 +27,8 @@ async fn dashboard_of_the_readme_is_taken() {
 
 /// Takes pictures of the dashboard, after a cut and after its drills.
 #[tokio::test]
-#[ignore = "needs TOWER_SSE_SCREENSHOTS=<directory>"]
 async fn dashboard_is_taken_in_each_form() {
-    let directory = directory().expect("TOWER_SSE_SCREENSHOTS names a directory");
+    let directory = directory_of_screenshots().expect("TOWER_SSE_SCREENSHOTS names a directory");
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(Duration::from_millis(200))).await;
     for (name, scheme, options) in [

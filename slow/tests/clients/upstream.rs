@@ -21,14 +21,12 @@ async fn reads_and_replays(script: &str, start: impl Fn(&str) -> Option<Client>)
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn openai_node_reads_a_source_with_comment_blocks() {
     let start = |url: &str| Client::node(Packages::All, "openai", "openai.mjs", &[url]);
     reads_and_replays("openai.mjs", start).await;
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn openai_python_reads_a_source_with_comment_blocks() {
     reads_and_replays("openai_client.py", |url| Client::python("openai_client.py", &[url])).await;
 }

@@ -5,7 +5,6 @@
 
 use redis::Cmd;
 
-use super::PATIENCE;
 use crate::*;
 
 const EVENTS: u64 = 100;
@@ -223,7 +222,6 @@ async fn attack(cluster: &Cluster, number: usize) -> Seen {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs-cluster"]
 async fn keys_and_channels_of_a_run() {
     let Some(cluster) = Cluster::start().await else { return };
     let all = join_all((0..ATTACKS.len()).map(|number| attack(&cluster, number))).await;

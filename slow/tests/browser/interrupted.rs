@@ -1,11 +1,17 @@
 //! A page whose answer breaks off, in three engines: it can tell half an answer from a whole one.
 
-use axum::{extract::State, routing::get};
-use http::request::Parts;
-use tower_sse::runs::RunKey;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_stream::stream;
+use axum::response::{IntoResponse, Response};
+use axum::{Router, extract::State, routing::get};
+use futures_util::stream::{StreamExt, pending};
+use http::{StatusCode, request::Parts};
+use tower_sse::runs::{RunKey, Runs};
+use tower_sse::{Event, SseLayer};
 
 use crate::engine::{Engine, EnginePage};
-use crate::*;
 
 /// Reports what the page sees of the answer, until its `EventSource` is closed.
 const SCRIPT: &str = "const source = new EventSource('/answer');
@@ -16,7 +22,7 @@ const SCRIPT: &str = "const source = new EventSource('/answer');
 /// The runs of the process that serves at present.
 type Process = Arc<Mutex<Runs>>;
 
-async fn answer(State(process): State<Process>, parts: Parts) -> Response<axum::body::Body> {
+async fn answer(State(process): State<Process>, parts: Parts) -> Response {
     let runs = process.lock().unwrap().clone();
     let answer = runs.answer(&RunKey::new("ann", "turn").unwrap(), &parts).await;
     answer.map_or_else(|| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
@@ -47,7 +53,6 @@ async fn open(engine: Engine, is_half: bool) -> Option<(EnginePage, Process)> {
 }
 
 #[tokio::test]
-#[ignore = "needs three engines: `.ci/slow engines`"]
 async fn page_tells_half_an_answer_from_a_whole_one() {
     for engine in [Engine::Chromium, Engine::Firefox, Engine::WebKitGtk] {
         let Some((mut page, _)) = open(engine, false).await else { continue };

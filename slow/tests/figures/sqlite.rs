@@ -1,68 +1,36 @@
 //! Figures beside those of a hub without a broker, in the same run.
 
+use std::{env, process};
+
+use rusqlite::Connection;
+
+use super::file::File;
 use crate::*;
 
-const SECONDS: u64 = 4;
-const BYTES: usize = 256;
-
-/// Publishes from tasks that each await their acknowledgement. Returns the events per second.
-async fn publishers(hub: &Hub, tasks: usize) -> f64 {
-    let count = Arc::new(AtomicUsize::new(0));
-    let end = Instant::now() + Duration::from_secs(SECONDS);
-    let publish = || {
-        let (hub, count) = (hub.clone(), Arc::clone(&count));
-        tokio::spawn(async move {
-            while Instant::now() < end {
-                hub.publish("b", "x".repeat(BYTES)).await.unwrap();
-                count.fetch_add(1, Relaxed);
-            }
-        })
-    };
-    let publishing: Vec<_> = (0..tasks).map(|_| publish()).collect();
-    for publishing in publishing {
-        publishing.await.unwrap();
-    }
-    count.load(Relaxed) as f64 / SECONDS as f64
-}
-
-/// Returns the median and the maximum of the times that some events take.
-async fn times(mut event: impl AsyncFnMut() -> Duration) -> (Duration, Duration) {
-    let mut times = Vec::new();
-    for pause in 0..201 {
-        sleep(Duration::from_millis(pause * 7 % 31)).await;
-        times.push(event().await);
-    }
-    times.sort();
-    (times[times.len() / 2], times[times.len() - 1])
-}
-
 /// Returns the seconds of a processor that this process has taken.
-fn processor_time() -> f64 {
+fn own_time() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
-    (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) as f64 / 100.0
+    processor_time(&fields(&stat)).as_secs_f64()
 }
 
 /// Returns the share of a processor that this process takes for some seconds.
 async fn share() -> f64 {
-    let before = processor_time();
+    let before = own_time();
     sleep(Duration::from_secs(2 * SECONDS)).await;
-    (processor_time() - before) / (2 * SECONDS) as f64
+    (own_time() - before) / (2 * SECONDS) as f64
 }
 
-/// The command is in `benches/record`. The bounds are those of an idle machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a minute, and needs an idle machine and a release build"]
 async fn figures_keep_their_bounds() {
     if let Ok(path) = env::var("TOWER_SSE_SQLITE_WRITER") {
         return write(&path).await;
     }
     let file = File::new();
-    let mut process = Process::connect(file.broker()).await;
+    let mut process = connect(Hub::builder(), file.broker()).await;
     let quiet = share().await;
     println!("a quiet file: {:.2} % of a processor", quiet * 100.0);
 
-    let own = times(async || {
+    let own = times(async |_| {
         let start = Instant::now();
         let (published, _) = tokio::join!(process.hub.publish("a", "x"), process.client.next());
         published.unwrap();
@@ -71,7 +39,7 @@ async fn figures_keep_their_bounds() {
     let own = own.await;
     let (program, insert) =
         (file.sql(), format!("insert into {} (topic, data) values ('a', 'x')", file.table));
-    let other = times(async || {
+    let other = times(async |_| {
         program.execute(&insert, []).unwrap();
         let committed = Instant::now();
         process.client.next().await;
@@ -84,9 +52,9 @@ async fn figures_keep_their_bounds() {
 
     let mut rates = Vec::new();
     for tasks in [1, 50, 1000] {
-        let before = processor_time();
+        let before = own_time();
         let rate = publishers(&process.hub, tasks).await;
-        let each = (processor_time() - before) / (rate * SECONDS as f64) * 1e6;
+        let each = (own_time() - before) / (rate * SECONDS as f64) * 1e6;
         let memory = publishers(&Hub::new(), tasks).await;
         println!(
             "{tasks} tasks publish: {rate:.0} events/s, each {each:.0} µs of a processor, and \
@@ -97,7 +65,7 @@ async fn figures_keep_their_bounds() {
     drop(process);
 
     let full = File::new();
-    drop(Process::connect(full.broker()).await);
+    drop(connect(Hub::builder(), full.broker()).await);
     full.run(
         "with recursive n(n) as (select 1 union all select n + 1 from n limit 100000)
         insert into news (topic, data) select 't' || n % 100, printf('%256s', n) from n",
@@ -109,11 +77,11 @@ async fn figures_keep_their_bounds() {
     println!("start with 100,000 events: {started:?}");
     drop(hub);
 
-    let reader = Process::connect(file.broker()).await;
+    let reader = connect(Hub::builder(), file.broker()).await;
     let mut child = process::Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "figures::figures_keep_their_bounds"])
+        .args(["--exact", "sqlite::figures_keep_their_bounds"])
         .env("TOWER_SSE_SQLITE_WRITER", format!("{}\n{}", file.path.display(), file.table))
-        .stdout(process::Stdio::null())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     sleep(Duration::from_secs(1)).await;

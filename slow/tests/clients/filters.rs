@@ -21,7 +21,6 @@ async fn gateway() -> String {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn clients_read_the_changed_events_of_a_filter() {
     let node = |package, script, arguments: &[&str]| {
         Client::node(Packages::All, package, script, arguments).expect("Node and its packages")
@@ -46,7 +45,6 @@ async fn clients_read_the_changed_events_of_a_filter() {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn ai_sdk_reads_the_changed_chat_of_a_filter() {
     for package in ["ai", "ai-6"] {
         let chat = format!("{}/chat", gateway().await);

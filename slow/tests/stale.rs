@@ -1,28 +1,33 @@
 //! The old prices that a client receives after it was stalled. These measurements make the tables of
 //! the page on proxies and sockets:
 //!
-//! cargo test --package tower-sse-e2e --test examples -- --ignored --nocapture stale_bytes
+//! cargo test --manifest-path slow/Cargo.toml --target-dir target/slow --test stale -- --nocapture
 
-use std::{fs, io, sync::Arc};
+#![cfg(target_os = "linux")]
 
-use axum::{extract::State, response::IntoResponse, routing::get};
-use http_body_util::Empty;
+use std::{fs, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use http::Request;
+use http_body_util::{BodyExt, Empty};
 use hyper::client;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::{io::AsyncRead, time::interval};
+use tokio::time::interval;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use tower_sse::{LastEventId, Retention};
+use tower_sse::{LastEventId, Retention, SseLayer, hub::Hub};
 
-use super::support::{Directory, Gate, Gated, openssl};
-use crate::*;
-
-#[path = "../../../examples/ticker/main.rs"]
+#[path = "../../tests/support/mod.rs"]
+mod support;
+#[path = "../../examples/ticker/main.rs"]
 #[allow(dead_code)]
 mod ticker;
+
+use support::{Directory, Gate, Gated, openssl, soon, start};
 
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
@@ -207,7 +212,6 @@ impl Stall {
     }
 }
 
-#[ignore = "a measurement"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_bytes_by_socket_options() {
     let certificate = Certificate::new();
@@ -231,7 +235,6 @@ async fn stale_bytes_by_socket_options() {
     }
 }
 
-#[ignore = "a measurement"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_bytes_by_protocol() {
     let certificate = Certificate::new();

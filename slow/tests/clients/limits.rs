@@ -49,7 +49,6 @@ fn refusal() -> Refusal {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn clients_at_the_limit_of_a_subject_do_what_the_table_says() {
     let node = |package, script, arguments: &[&str]| {
         Client::node(Packages::All, package, script, arguments).expect("Node and its packages")

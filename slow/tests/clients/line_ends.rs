@@ -243,7 +243,6 @@ fn client(name: &str, url: &str) -> Client {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn clients_read_changed_streams_of_each_line_end_at_once() {
     for (name, protocol) in CLIENTS {
         for end in ["\n", "\r\n", "\r"] {
@@ -261,7 +260,6 @@ async fn clients_read_changed_streams_of_each_line_end_at_once() {
 
 /// The guide warns of it. Once this fails, the client has been mended.
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn client_of_gemini_discards_an_event_behind_a_comment() {
     for between in [":\n", ":\r\n", "retry: 3000\n"] {
         let protocol = Protocol::Gemini;

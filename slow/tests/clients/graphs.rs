@@ -62,25 +62,21 @@ fn python(arguments: &[&str]) -> Option<Client> {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn langgraph_node_survives_cuts() {
     survives_cuts(node).await;
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn langgraph_python_survives_cuts() {
     survives_cuts(python).await;
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn langgraph_node_learns_that_a_run_is_unknown() {
     learns_that_a_run_is_unknown(node).await;
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn langgraph_python_learns_that_a_run_is_unknown() {
     learns_that_a_run_is_unknown(python).await;
 }

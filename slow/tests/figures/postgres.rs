@@ -1,16 +1,15 @@
 //! Figures, as ratios to what pgbench does with the same server in the same run.
 
-use crate::*;
+use tokio::time::timeout;
 
-const SECONDS: u64 = 4;
-/// As much as the benchmark of the hub over Redis publishes.
-const BYTES: usize = 256;
+use super::server::{Server, own, program, sql};
+use crate::*;
 
 /// Runs a statement again and again from some connections. Returns the transactions per second.
 async fn pgbench(server: &Server, clients: usize, statement: &str) -> f64 {
     let script = server.path().join("script.sql");
     fs::write(&script, statement).unwrap();
-    server::own(&script);
+    own(&script);
     let mut command = program("pgbench").unwrap();
     let port = server.port.to_string();
     command.args(["-n", "-M", "prepared", "-h", "127.0.0.1", "-U", "postgres", "-p", &port]);
@@ -22,57 +21,28 @@ async fn pgbench(server: &Server, clients: usize, statement: &str) -> f64 {
     rate.unwrap_or_else(|| panic!("{output}"))
 }
 
-/// Publishes from tasks that each await their acknowledgement. Returns the events per second.
-async fn publishers(hub: &Hub, tasks: usize) -> f64 {
-    let count = Arc::new(AtomicUsize::new(0));
-    let end = Instant::now() + Duration::from_secs(SECONDS);
-    let publishing: Vec<_> = (0..tasks)
-        .map(|_| {
-            let (hub, count) = (hub.clone(), Arc::clone(&count));
-            tokio::spawn(async move {
-                while Instant::now() < end {
-                    hub.publish("b", "x".repeat(BYTES)).await.unwrap();
-                    count.fetch_add(1, Relaxed);
-                }
-            })
-        })
-        .collect();
-    for publishing in publishing {
-        publishing.await.unwrap();
-    }
-    count.load(Relaxed) as f64 / SECONDS as f64
-}
-
-/// Returns the median of the times that some events take.
-async fn median(mut event: impl AsyncFnMut(usize) -> Duration) -> Duration {
-    let mut times = Vec::new();
-    for number in 0..101 {
-        sleep(Duration::from_millis(fastrand::u64(..30))).await;
-        times.push(event(number).await);
-    }
-    times.sort();
-    times[times.len() / 2]
+/// A hub that keeps all events.
+fn large() -> HubBuilder {
+    Hub::builder().retention(Retention::new().events(1_000_000).bytes(1 << 30)).max_memory(2 << 30)
 }
 
 /// Returns the processor time of all processes of the server.
-fn processor_time(server: &Server) -> Duration {
+fn time_of(server: &Server) -> Duration {
     let data = server.data();
     let postmaster = fs::read_to_string(data.join("postmaster.pid")).unwrap();
     let postmaster = postmaster.lines().next().unwrap();
-    let mut ticks = 0;
+    let mut time = Duration::ZERO;
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(stat) = fs::read_to_string(process.path().join("stat")) else { continue };
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
+        let fields = fields(&stat);
         if fields.get(1) == Some(&postmaster) {
-            ticks += fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+            time += processor_time(&fields);
         }
     }
-    Duration::from_millis(ticks * 10)
+    time
 }
 
-/// `.ci/slow postgres-figures`. The bounds are those of an idle machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a minute, and needs an idle machine and a release build"]
 async fn figures_keep_their_ratios() {
     let Some(server) = Server::start_with(&["fsync=on", "max_wal_size=4GB"]).await else { return };
     let client = server.connect().await;
@@ -83,9 +53,9 @@ async fn figures_keep_their_ratios() {
         hubs.push(large().connect(server.broker()).await.unwrap());
     }
     sleep(Duration::from_secs(2)).await;
-    let before = processor_time(&server);
+    let before = time_of(&server);
     sleep(Duration::from_secs(10)).await;
-    let idle = (processor_time(&server) - before).as_secs_f64() / 10.0 / 2.0;
+    let idle = (time_of(&server) - before).as_secs_f64() / 10.0 / 2.0;
     println!("an idle process: {:.2} % of a processor of the server", idle * 100.0);
     drop(hubs);
 
@@ -117,17 +87,17 @@ async fn figures_keep_their_ratios() {
 
     let broker = server.broker().max_events(2_000_000);
     let waker = broker.waker();
-    let mut process = Process::connect_with(large(), broker).await;
-    let other = Process::connect(server.broker()).await;
-    let by_hub = median(async |number| {
+    let mut process = connect(large(), broker).await;
+    let other = connect(Hub::builder(), server.broker()).await;
+    let by_hub = times(async |number| {
         let began = Instant::now();
         other.hub.publish("a", number.to_string()).await.unwrap();
         process.reads([number]).await;
         began.elapsed()
     });
-    let by_hub = by_hub.await;
+    let by_hub = by_hub.await.0;
     let mut by_sql = async |wakes: bool| {
-        median(async |number| {
+        times(async |number| {
             let insert = "select tower_sse.publish('a', $1, 'tower_sse')";
             client.execute(insert, &[&number.to_string()]).await.unwrap();
             let began = Instant::now();
@@ -138,6 +108,7 @@ async fn figures_keep_their_ratios() {
             began.elapsed()
         })
         .await
+        .0
     };
     let (polled, woken) = (by_sql(false).await, by_sql(true).await);
     println!(
@@ -158,7 +129,7 @@ async fn figures_keep_their_ratios() {
     let count: usize =
         sql(&client, "select count(*)::text from tower_sse.log").await[0].parse().unwrap();
     let began = Instant::now();
-    let late = timeout(PATIENCE, Process::connect_with(large(), server.broker())).await.unwrap();
+    let late = timeout(PATIENCE, connect(large(), server.broker())).await.unwrap();
     let rate = count as f64 / began.elapsed().as_secs_f64();
     println!("loading the history: {rate:.0} rows/s of {count}");
     drop(late);

@@ -39,13 +39,11 @@ async fn chat_resumes(client: &mut Client, deployment: &Deployment) {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn ai_resumes_a_chat() {
     chats_resume("ai").await;
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs"]
 async fn ai_6_resumes_a_chat() {
     chats_resume("ai-6").await;
 }

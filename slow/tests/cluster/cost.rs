@@ -118,7 +118,6 @@ async fn start_runs(cluster: &Cluster, count: usize, gap: u64) {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs-cluster"]
 async fn redis_time_of_an_event() {
     let Some(mut cluster) = default_cluster().await else { return };
     start_runs(&cluster, RUNS, 1_000 / EVENTS_PER_SECOND).await;
@@ -148,7 +147,6 @@ async fn redis_time_of_an_event() {
 }
 
 #[tokio::test]
-#[ignore = "of .ci/slow runs-cluster"]
 async fn redis_time_of_quiet_runs() {
     const QUIET: usize = 10_000;
     let Some(mut cluster) = default_cluster().await else { return };
@@ -171,7 +169,6 @@ async fn redis_time_of_quiet_runs() {
 
 /// How much later a client of another process gets an event than one of the owner.
 #[tokio::test]
-#[ignore = "of .ci/slow runs-cluster"]
 async fn latency_of_events_at_another_process() {
     const EVENTS: u64 = 250;
     let Some(cluster) = default_cluster().await else { return };
@@ -200,7 +197,6 @@ async fn latency_of_events_at_another_process() {
 
 /// A request with a key costs one round trip more than without Redis.
 #[tokio::test]
-#[ignore = "of .ci/slow runs-cluster"]
 async fn latency_of_requests() {
     let Some(cluster) = default_cluster().await else { return };
     let mut first = Client::of_turn("cost-0", 1_000_000, 20);

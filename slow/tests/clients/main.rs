@@ -1,0 +1,17 @@
+//! The clients of language models that `.ci/run` does not install, with runs and filters.
+
+#![cfg(unix)]
+
+mod chats;
+mod cuts;
+mod filters;
+mod graphs;
+mod limits;
+mod line_ends;
+#[path = "../../../e2e/tests/runs/rig/mod.rs"]
+mod rig;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+mod upstream;
+
+use rig::*;

@@ -1,0 +1,13 @@
+//! Runs of several processes over a real Redis server: attacks, disturbances, and what runs cost Redis.
+
+#![cfg(unix)]
+
+mod attacks;
+mod cost;
+mod disturbances;
+#[path = "../../../e2e/tests/runs_cluster/rig/mod.rs"]
+mod rig;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+
+use rig::*;
