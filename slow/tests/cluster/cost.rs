@@ -237,6 +237,8 @@ pub(crate) async fn event_by_hand(redis: &Server) -> Used {
     });
     let used = published.await;
     received.abort();
+    // Unlike the keys of runs, these would stay.
+    let _: String = redis.command("FLUSHALL").await;
     used
 }
 
