@@ -1,4 +1,4 @@
-//! What the simulations share: a model of Redis with a network and faults, and the loop over seeds.
+//! What the simulations share: the way to the model of Redis in `redis/`, and the loop over seeds.
 //!
 //! The simulations are in `tests/`. Run them with
 //!
@@ -22,11 +22,20 @@
 #![cfg(tower_sse_simulation)]
 #![warn(missing_debug_implementations, rust_2018_idioms, unreachable_pub)]
 
-pub mod redis;
-
-mod log;
 mod seeds;
 mod verdict;
 
+use tower_sse_redis::{Transport, set_dialer};
+
 pub use self::seeds::{check_repeatable, check_seeds, runtime};
-pub use self::{log::Log, verdict::Verdict};
+pub use self::verdict::Verdict;
+pub use tower_sse_redis_model::{self as redis, Log};
+
+/// Lets the processes of this thread open their connections to these servers.
+pub fn serve_this_thread(network: &redis::Network) {
+    let network = network.clone();
+    set_dialer(move |host| {
+        let dialing = network.clone().dial(host.to_owned());
+        Box::pin(async { dialing.await.map(|stream| Box::new(stream) as Box<dyn Transport>) })
+    });
+}

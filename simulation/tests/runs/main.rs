@@ -40,5 +40,6 @@ use tower_sse::{BoxError, Event, LastEventId, layer::EventBody};
 use tower_sse::{Retention, SseLayer, StreamOptions, decode::MessageStream};
 use tower_sse_redis::{Health, Redis};
 use tower_sse_simulation::redis::{BEGIN, Cut, Data, Network, Promotion, Refusal};
-use tower_sse_simulation::{Log, Verdict, check_repeatable, check_seeds, runtime};
+use tower_sse_simulation::{Log, Verdict};
+use tower_sse_simulation::{check_repeatable, check_seeds, runtime, serve_this_thread};
 use world::{Report, Stop, World};

@@ -44,7 +44,7 @@ async fn run(seed: u64, log: Log, is_cluster: bool) -> History {
     if is_cluster {
         network.form_cluster(PROCESSES - 1);
     }
-    network.serve_this_thread();
+    serve_this_thread(&network);
     tower_sse::simulation::set_host(Machines::new());
     Scheduler::new(rng, &network).run().await
 }

@@ -29,4 +29,5 @@ use tower_sse::hub::{Hub, PublishError, Subscription};
 use tower_sse::{Event, LastEventId, Retention};
 use tower_sse_redis::{BrokerStats, Health, Redis};
 use tower_sse_simulation::redis::{Cut, Data, Marker, Network, Promotion, Refusal, Stream};
-use tower_sse_simulation::{Log, Verdict, check_repeatable, check_seeds, runtime};
+use tower_sse_simulation::{Log, Verdict};
+use tower_sse_simulation::{check_repeatable, check_seeds, runtime, serve_this_thread};

@@ -168,7 +168,7 @@ impl Scene {
     /// Starts the processes, and publishes an event.
     async fn start(order: u64, latency: u64, log: Log) -> Self {
         let network = Network::new(Rng::with_seed(order), HUBS, latency, log);
-        network.serve_this_thread();
+        serve_this_thread(&network);
         let mut scene = Self {
             publications: Publications::default(),
             processes: (0..HUBS).map(|hub| Process::start(&network, hub, hub, None)).collect(),

@@ -25,6 +25,6 @@ async fn run(seed: u64, log: Log) -> (History, Vec<String>) {
     let hubs = rng.usize(3..6);
     let latency = [0, 1, 3, 20][rng.usize(..4)];
     let network = Network::new(rng.fork(), hubs, latency, log);
-    network.serve_this_thread();
+    serve_this_thread(&network);
     Scheduler::new(rng, &network, hubs).run().await
 }

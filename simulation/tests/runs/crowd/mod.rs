@@ -10,7 +10,7 @@ use fastrand::Rng;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower_sse::runs::{Run, RunKey, Runs, StartError};
-use tower_sse_simulation::{Log, redis::Network};
+use tower_sse_simulation::{Log, redis::Network, serve_this_thread};
 
 use self::reader::{Habit, Reader, Reading};
 use crate::scheduler::{PROCESSES, check_counts, check_keys, kill_all};
@@ -47,7 +47,7 @@ pub(crate) async fn run(seed: u64, log: Log) -> History {
     let load = loads[rng.usize(..loads.len())];
     let latency = if matches!(load, Load::Deaths) { rng.u64(5..25) } else { rng.u64(..10) };
     let network = Network::new(rng.fork(), PROCESSES, latency, log);
-    network.serve_this_thread();
+    serve_this_thread(&network);
     tower_sse::simulation::set_host(Machines::new());
     network.log(|| format!("{load:?}, latency {latency}"));
     let world = World::new(network, false, usize::MAX);

@@ -1,4 +1,5 @@
-//! A model of Redis in memory: only what the crate and an operator use, with faults as operations.
+//! A model of Redis in memory: only what `tower-sse-redis` and an operator use, with faults as
+//! operations.
 //!
 //! `Server` executes commands, and the scripts of the crate by an interpreter of Lua. `Network` has
 //! the servers and the processes' connections to them. The tests in `differential/` compare a
@@ -8,6 +9,7 @@ mod cluster;
 mod connection;
 #[cfg(test)]
 mod differential;
+mod log;
 mod lua;
 mod network;
 mod operations;
@@ -29,6 +31,7 @@ use self::server::{Outcome, Server, integer, number};
 use self::state::{Connection, Direction, Link, Machine, State, Value};
 use self::{connection::Sent, stream::Id};
 
+pub use self::log::Log;
 pub use self::network::{BEGIN, Network};
 pub use self::state::{Cut, Data, Marker, Overtaken};
 pub use self::stream::{Fields, Stream};

@@ -1,11 +1,9 @@
 use std::sync::{Mutex, MutexGuard};
 use std::{io, pin::pin};
 
-use tokio::sync::{Notify, mpsc::unbounded_channel};
-use tower_sse_redis::{Transport, set_dialer};
+use tokio::{io::DuplexStream, sync::Notify, sync::mpsc::unbounded_channel};
 
 use super::{connection::Serving, *};
-use crate::Log;
 
 /// The time in milliseconds at the beginning of a simulation.
 pub const BEGIN: u64 = 1_800_000_000_000;
@@ -54,15 +52,9 @@ impl Network {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Lets the processes of this thread open their connections to these servers.
-    pub fn serve_this_thread(&self) {
-        let network = self.clone();
-        set_dialer(move |host| Box::pin(network.clone().dial(host.to_owned())));
-    }
-
     /// Opens a connection of a process to the current server, or to the node of a cluster that the
     /// host names.
-    async fn dial(self, host: String) -> io::Result<Box<dyn Transport>> {
+    pub async fn dial(self, host: String) -> io::Result<DuplexStream> {
         let (process, node) = cluster::parse(&host);
         self.travel(process).await;
         let (stream, other) = tokio::io::duplex(1 << 16);
@@ -88,7 +80,7 @@ impl Network {
         };
         self.log(|| format!("process {process}: connection {number} to machine {machine}"));
         Serving { network: self, number, process, machine, ended }.spawn(other, sent);
-        Ok(Box::new(stream))
+        Ok(stream)
     }
 
     /// Waits for the latency of a process' link, and while it is cut off.
