@@ -25,8 +25,6 @@
 mod seeds;
 mod verdict;
 
-use tower_sse_redis::{Transport, set_dialer};
-
 pub use self::seeds::{check_repeatable, check_seeds, runtime};
 pub use self::verdict::Verdict;
 pub use tower_sse_redis_model::{self as redis, Log};
@@ -34,8 +32,5 @@ pub use tower_sse_redis_model::{self as redis, Log};
 /// Lets the processes of this thread open their connections to these servers.
 pub fn serve_this_thread(network: &redis::Network) {
     let network = network.clone();
-    set_dialer(move |host| {
-        let dialing = network.clone().dial(host.to_owned());
-        Box::pin(async { dialing.await.map(|stream| Box::new(stream) as Box<dyn Transport>) })
-    });
+    tower_sse_redis::set_dialer(move |host| Some(network.clone().dial(host.to_owned())));
 }

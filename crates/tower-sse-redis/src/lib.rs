@@ -170,8 +170,8 @@ pub use crate::redis::Redis;
 pub use crate::runs::RedisRuns;
 #[cfg(feature = "tls")]
 pub use crate::server::Tls;
-#[cfg(tower_sse_simulation)]
-pub use crate::server::{Dialing, Transport, set_dialer};
+#[cfg(any(test, tower_sse_simulation))]
+pub use crate::server::set_dialer;
 pub use crate::server::{Error, ErrorKind, Health};
 #[doc(inline)]
 pub use tower_sse_broker::Credentials;

@@ -15,23 +15,23 @@ pub(crate) mod route;
 mod sentinel;
 pub(crate) mod server_info;
 pub(crate) mod servers;
-#[cfg(tower_sse_simulation)]
+#[cfg(any(test, tower_sse_simulation))]
 mod simulation;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub use self::error::{Error, ErrorKind};
 pub use self::health::Health;
-#[cfg(tower_sse_simulation)]
-pub use self::simulation::{Dialing, Transport, set_dialer};
+#[cfg(any(test, tower_sse_simulation))]
+pub use self::simulation::set_dialer;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::is_tls;
 
-#[cfg(tower_sse_simulation)]
+#[cfg(any(test, tower_sse_simulation))]
 pub(crate) use self::simulation::MultiplexedConnection;
-#[cfg(not(tower_sse_simulation))]
+#[cfg(not(any(test, tower_sse_simulation)))]
 pub(crate) use redis::aio::MultiplexedConnection;
 
 /// The default time limit for connecting, including authentication and the choice of the database,

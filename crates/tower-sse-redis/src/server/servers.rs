@@ -236,7 +236,7 @@ async fn open(
 }
 
 /// Opens a connection.
-#[cfg_attr(any(not(feature = "tls"), tower_sse_simulation), allow(unused_variables))]
+#[cfg_attr(not(feature = "tls"), allow(unused_variables))]
 pub(super) async fn dial(
     client: &Client,
     config: &AsyncConnectionConfig,
@@ -244,11 +244,16 @@ pub(super) async fn dial(
 ) -> Result<MultiplexedConnection, Error> {
     #[cfg(feature = "tls")]
     tls::check_crypto_provider(client)?;
-    #[cfg(all(feature = "tls", not(tower_sse_simulation)))]
+    #[cfg(any(test, tower_sse_simulation))]
+    if let Some(dialing) = super::simulation::dial(client) {
+        let connection = super::simulation::connect(client, config, dialing).await;
+        return connection.map_err(|error| Error::new(ACTION, error));
+    }
+    #[cfg(feature = "tls")]
     let connection = tls::connect(client, config, server_name).await;
-    #[cfg(not(any(feature = "tls", tower_sse_simulation)))]
+    #[cfg(not(feature = "tls"))]
     let connection = client.get_multiplexed_async_connection_with_config(config).await;
-    #[cfg(tower_sse_simulation)]
-    let connection = super::simulation::connect(client, config).await;
+    #[cfg(any(test, tower_sse_simulation))]
+    let connection = connection.map(MultiplexedConnection::from);
     connection.map_err(|error| Error::new(ACTION, error))
 }

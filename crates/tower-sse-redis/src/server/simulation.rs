@@ -1,4 +1,4 @@
-//! Connections of hubs to a simulated Redis, for the package `simulation`.
+//! Connections to a model of Redis, for the package `simulation` and the tests of runs.
 
 use std::ops::{Deref, DerefMut};
 use std::{cell::RefCell, io, pin::Pin, rc::Rc, sync::Arc, time::Duration};
@@ -12,53 +12,72 @@ use tokio::{task::JoinSet, time::timeout};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection of bytes.
-pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 
 /// A future that opens a transport.
-pub type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>> + Send>>;
+pub(crate) type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>> + Send>>;
 
-type Dialer = Rc<dyn Fn(&str) -> Dialing>;
+type Dialer = Rc<dyn Fn(&str) -> Option<Dialing>>;
 
 thread_local! {
     static DIALER: RefCell<Option<Dialer>> = const { RefCell::new(None) };
 }
 
-/// Opens all connections to Redis in this thread by `dial`, which receives the host of the URL.
-pub fn set_dialer(dial: impl Fn(&str) -> Dialing + 'static) {
-    DIALER.set(Some(Rc::new(dial)));
+/// Opens all connections to Redis in this thread by `dial`, which receives the host of the URL. It
+/// may leave a host to the Redis client.
+pub fn set_dialer<D, T>(dial: impl Fn(&str) -> Option<D> + 'static)
+where
+    D: Future<Output = io::Result<T>> + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    DIALER.set(Some(Rc::new(move |host| {
+        let dialing = dial(host)?;
+        Some(Box::pin(async {
+            let transport: Box<dyn Transport> = Box::new(dialing.await?);
+            Ok(transport)
+        }))
+    })));
 }
 
-/// A Redis client's connection over a simulated transport. Its task ends with the last clone.
+/// Returns the future that opens a transport to the client's server, unless that is a real one.
+pub(crate) fn dial(client: &Client) -> Option<Dialing> {
+    let ConnectionAddr::Tcp(host, _) = client.get_connection_info().addr() else { return None };
+    DIALER.with_borrow(|dialer| dialer.as_ref().and_then(|dial| dial(host)))
+}
+
+/// A Redis client's connection. Over a simulated transport, its task ends with the last clone.
 #[derive(Clone, Debug)]
 pub(crate) struct MultiplexedConnection {
     connection: ClientConnection,
-    _driver: Arc<JoinSet<()>>,
+    _driver: Option<Arc<JoinSet<()>>>,
 }
 
-/// Connects as the Redis client does.
+impl From<ClientConnection> for MultiplexedConnection {
+    fn from(connection: ClientConnection) -> Self {
+        Self { connection, _driver: None }
+    }
+}
+
+/// Connects over a simulated transport, as the Redis client does.
 pub(crate) async fn connect(
     client: &Client,
     config: &AsyncConnectionConfig,
+    dialing: Dialing,
 ) -> RedisResult<MultiplexedConnection> {
-    let info = client.get_connection_info();
-    let ConnectionAddr::Tcp(host, _) = info.addr() else {
-        return Err(io::Error::from(io::ErrorKind::Unsupported).into());
-    };
-    let dialing = DIALER.with_borrow(|dialer| dialer.as_ref().map(|dial| dial(host)));
-    let Some(dialing) = dialing else {
-        return Err(io::Error::other("no dialer is set").into());
-    };
+    let settings = client.get_connection_info().redis_settings();
     let connecting = async {
         let transport = dialing.await?;
-        ClientConnection::new_with_config(info.redis_settings(), transport, config.clone()).await
+        ClientConnection::new_with_config(settings, transport, config.clone()).await
     };
     let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
     let (connection, driver) = timeout(CONNECT_TIMEOUT, connecting).await.map_err(timed_out)??;
+    #[cfg(tower_sse_simulation)]
+    let driver = tower_sse::simulation::adopt(driver);
     let mut task = JoinSet::new();
-    task.spawn(tower_sse::simulation::adopt(driver));
-    Ok(MultiplexedConnection { connection, _driver: Arc::new(task) })
+    task.spawn(driver);
+    Ok(MultiplexedConnection { connection, _driver: Some(Arc::new(task)) })
 }
 
 impl Deref for MultiplexedConnection {
