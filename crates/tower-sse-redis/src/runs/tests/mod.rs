@@ -4,4 +4,4 @@ pub(crate) mod memory_store;
 pub(crate) mod program;
 mod store;
 
-pub(crate) use self::store::{Open, Store};
+pub(crate) use self::store::Store;

@@ -1,51 +1,11 @@
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tower_sse::runs::RunKey;
 
-use super::memory_store::{self, MemoryStore};
-use crate::runs::seam::{
-    Command, Connection, Failure, Overhead, Page, ProcessId, Receive, Reply, RunId,
-};
-use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
-
-/// A store that tests open.
-pub(crate) trait Open: Send + 'static {
-    type Error;
-
-    async fn open(
-        self,
-        process: ProcessId,
-        retain_for: Duration,
-        receive: Receive,
-    ) -> Result<Store, Self::Error>;
-}
-
-impl Open for RedisRuns {
-    type Error = Error;
-
-    async fn open(
-        self,
-        process: ProcessId,
-        retain_for: Duration,
-        receive: Receive,
-    ) -> Result<Store, Error> {
-        RedisStore::open(self, process, retain_for, receive).await.map(Store::Redis)
-    }
-}
-
-impl Open for MemoryStore {
-    type Error = Infallible;
-
-    async fn open(
-        self,
-        process: ProcessId,
-        _: Duration,
-        receive: Receive,
-    ) -> Result<Store, Infallible> {
-        Ok(Store::Memory(self.connect(process, receive)))
-    }
-}
+use super::memory_store;
+use crate::runs::seam::{Command, Connection, Failure, Overhead, Page, Reply, RunId};
+use crate::runs::store::RedisStore;
 
 /// The store in Redis or that in memory. Without tests, there is only the former.
 pub(crate) enum Store {

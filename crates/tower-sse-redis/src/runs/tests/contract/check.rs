@@ -10,7 +10,7 @@ scenes!(Scene:
     run_whose_stream_has_an_end_has_ended_whatever_its_key_has,
 );
 
-async fn state_and_newest_event_are_reported(scene: Scene<impl World>) {
+async fn state_and_newest_event_are_reported(scene: Scene) {
     assert_eq!(scene.check("a1").await, "gone");
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.check("a1").await, "starting live");
@@ -21,7 +21,7 @@ async fn state_and_newest_event_are_reported(scene: Scene<impl World>) {
     assert_eq!(scene.check("a1").await, "completed 7 head");
 }
 
-async fn key_of_another_run_is_reported(scene: Scene<impl World>) {
+async fn key_of_another_run_is_reported(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.watch("a1", "q").await, "other 0 head");
@@ -30,7 +30,7 @@ async fn key_of_another_run_is_reported(scene: Scene<impl World>) {
 }
 
 /// The owner learns it at once if no process watched the run before.
-async fn first_watcher_is_announced_to_the_owner(scene: Scene<impl World>) {
+async fn first_watcher_is_announced_to_the_owner(scene: Scene) {
     scene.begin("a1").await;
     scene.check("a1").await;
     assert_eq!(scene.renew("a1", "p", None).await, "renewed", "it is only looked at");
@@ -41,7 +41,7 @@ async fn first_watcher_is_announced_to_the_owner(scene: Scene<impl World>) {
 }
 
 /// As after a loss, from which its owner restores it.
-async fn run_whose_key_has_an_earlier_one_is_gone(scene: Scene<impl World>) {
+async fn run_whose_key_has_an_earlier_one_is_gone(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.check("a2").await, "gone");
     assert_eq!(scene.end("a1", "p", EndMode::Lost).await, "ended interrupted 0");
@@ -50,7 +50,7 @@ async fn run_whose_key_has_an_earlier_one_is_gone(scene: Scene<impl World>) {
 }
 
 /// The clock of the process with the later run is behind, so its epoch is lower.
-async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene<impl World>) {
+async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene) {
     scene.begin("a2").await;
     scene.append("a2", 1, 3).await;
     assert_eq!(scene.replace("a2", "a1", "q").await, "claimed");
@@ -64,7 +64,7 @@ async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene
 // Commands that share a script.
 
 /// Begins runs `n0`, `n1`, and so on.
-async fn begun(scene: &Scene<Redis>, count: usize) -> Vec<RunId> {
+async fn begun(scene: &Scene, count: usize) -> Vec<RunId> {
     let epoch = Epoch::parse("a1").unwrap();
     let key = |number| RunKey::new("owner", format!("n{number}")).unwrap();
     let runs: Vec<_> = (0..count).map(|number| RunId::new(key(number), epoch)).collect();
@@ -75,7 +75,7 @@ async fn begun(scene: &Scene<Redis>, count: usize) -> Vec<RunId> {
 }
 
 /// Sends the commands with another one between them, in this number of script calls.
-async fn execute(scene: &Scene<Redis>, mut commands: Vec<Command>, calls: u32) -> Vec<String> {
+async fn execute(scene: &Scene, mut commands: Vec<Command>, calls: u32) -> Vec<String> {
     let middle = commands.len() / 2;
     commands.insert(middle, look(&run("a1")));
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
@@ -167,7 +167,7 @@ async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
 }
 
 /// Sends the renewals in one pipeline, as the exporter does.
-async fn microseconds_of_a_renewal(scene: &Scene<Redis>, newest: u64) -> f64 {
+async fn microseconds_of_a_renewal(scene: &Scene, newest: u64) -> f64 {
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
     for reply in scene.p.store.execute(None, vec![sync(&run("a1")); CALLS]).await {
         let reply = text(reply);

@@ -12,20 +12,20 @@ scenes!(Scene:
     ended_run_has_no_successor_while_claims_are_restored,
 );
 
-async fn key_without_a_run_is_free_and_can_be_claimed_once(scene: Scene<impl World>) {
+async fn key_without_a_run_is_free_and_can_be_claimed_once(scene: Scene) {
     assert_eq!(scene.look().await, "free");
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.look().await, "live a1 of p");
     assert_eq!(scene.claim("a2", "q").await, "live a1 of p");
 }
 
-async fn claim_whose_reply_was_lost_can_be_repeated(scene: Scene<impl World>) {
+async fn claim_whose_reply_was_lost_can_be_repeated(scene: Scene) {
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.claim("a1", "q").await, "live a1 of p", "another process");
 }
 
-async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene<impl World>) {
+async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
     assert_eq!(scene.look().await, "completed a1");
@@ -45,7 +45,7 @@ async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene<imp
     }
 }
 
-async fn late_owner_is_dead_after_the_grace_period(scene: Scene<impl World>) {
+async fn late_owner_is_dead_after_the_grace_period(scene: Scene) {
     scene.begin("a1").await;
     scene.expire().await;
     assert_eq!(scene.look().await, "late 1500 a1 of p");
@@ -61,7 +61,7 @@ async fn late_owner_is_dead_after_the_grace_period(scene: Scene<impl World>) {
 }
 
 /// The owner that comes back is not late any more.
-async fn renewed_lease_forgets_earlier_looks(scene: Scene<impl World>) {
+async fn renewed_lease_forgets_earlier_looks(scene: Scene) {
     scene.begin("a1").await;
     scene.expire().await;
     assert_eq!(scene.look().await, "late 1500 a1 of p");
@@ -74,7 +74,7 @@ async fn renewed_lease_forgets_earlier_looks(scene: Scene<impl World>) {
     assert_eq!(scene.look().await, "late 1500 a1 of p");
 }
 
-async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene<impl World>) {
+async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     scene.begin("a1").await;
     scene.world.lose_data().await;
     assert_eq!(scene.look().await, "restoring");
@@ -92,7 +92,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene<impl 
 }
 
 /// A run that ended may have a successor, of which an older state does not know.
-async fn ended_run_has_no_successor_while_claims_are_restored(mut scene: Scene<impl World>) {
+async fn ended_run_has_no_successor_while_claims_are_restored(mut scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
     scene.world.copy().await;

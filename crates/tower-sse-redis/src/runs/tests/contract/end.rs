@@ -16,7 +16,7 @@ scenes!(Scene:
     end_has_the_head_however_the_run_ends,
 );
 
-async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scene<impl World>) {
+async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
     assert_eq!(scene.complete("a1", 3).await, "behind");
@@ -30,7 +30,7 @@ async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scen
 }
 
 /// Otherwise, an owner that no longer has its last events would be behind for ever.
-async fn owner_without_all_events_ends_its_run_as_interrupted(scene: Scene<impl World>) {
+async fn owner_without_all_events_ends_its_run_as_interrupted(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
     assert_eq!(scene.complete("a1", 5).await, "behind");
@@ -39,7 +39,7 @@ async fn owner_without_all_events_ends_its_run_as_interrupted(scene: Scene<impl 
     assert_eq!(scene.check("a1").await, "interrupted 2 head");
 }
 
-async fn only_a_call_without_an_answer_can_be_voided(scene: Scene<impl World>) {
+async fn only_a_call_without_an_answer_can_be_voided(scene: Scene) {
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     scene.subscribe("q", "a1").await;
     assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed");
@@ -51,7 +51,7 @@ async fn only_a_call_without_an_answer_can_be_voided(scene: Scene<impl World>) {
 }
 
 /// The owner exports its events first. It finds the request without the hint too.
-async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene<impl World>) {
+async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
     assert_eq!(scene.renew("a1", "p", Some(2)).await, "renewed");
@@ -71,7 +71,7 @@ async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene<impl World>) 
 }
 
 /// The process that stopped it reports its end, as one that buried it does.
-async fn run_that_is_stopped_is_interrupted_if_its_owner_is_dead(scene: Scene<impl World>) {
+async fn run_that_is_stopped_is_interrupted_if_its_owner_is_dead(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
     assert_eq!(scene.cancel("a1", "q").await, "live");
@@ -85,7 +85,7 @@ async fn run_that_is_stopped_is_interrupted_if_its_owner_is_dead(scene: Scene<im
 }
 
 /// The process that buried the run reports its end even if its first reply was lost.
-async fn only_a_dead_owner_is_buried(scene: Scene<impl World>) {
+async fn only_a_dead_owner_is_buried(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "live");
     scene.expire().await;
@@ -98,7 +98,7 @@ async fn only_a_dead_owner_is_buried(scene: Scene<impl World>) {
     assert_eq!(scene.sync("a1", "p", HEAD).await, "over interrupted");
 }
 
-async fn unknown_claim_is_released_only_by_its_process(scene: Scene<impl World>) {
+async fn unknown_claim_is_released_only_by_its_process(scene: Scene) {
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.end("a1", "q", EndMode::Release).await, "other 0");
     assert_eq!(scene.end("a1", "p", EndMode::Release).await, "freed", "it was never called");
@@ -108,7 +108,7 @@ async fn unknown_claim_is_released_only_by_its_process(scene: Scene<impl World>)
     assert_eq!(scene.end("a2", "q", EndMode::Release).await, "ended interrupted 0");
 }
 
-async fn forgotten_run_leaves_nothing(scene: Scene<impl World>) {
+async fn forgotten_run_leaves_nothing(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "running");
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
@@ -117,7 +117,7 @@ async fn forgotten_run_leaves_nothing(scene: Scene<impl World>) {
     assert_eq!(scene.look().await, "free");
 }
 
-async fn run_whose_key_has_another_run_is_forgotten_alone(scene: Scene<impl World>) {
+async fn run_whose_key_has_another_run_is_forgotten_alone(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
@@ -125,7 +125,7 @@ async fn run_whose_key_has_another_run_is_forgotten_alone(scene: Scene<impl Worl
     assert_eq!(scene.look().await, "live a2 of q");
 }
 
-async fn run_without_a_claim_is_gone(scene: Scene<impl World>) {
+async fn run_without_a_claim_is_gone(scene: Scene) {
     let modes = [completed(0), EndMode::Lost, EndMode::Void, EndMode::Release, EndMode::Bury];
     for mode in modes {
         assert_eq!(scene.end("a1", "p", mode.clone()).await, "gone", "{mode:?}");
@@ -135,7 +135,7 @@ async fn run_without_a_claim_is_gone(scene: Scene<impl World>) {
 }
 
 /// The owner may have trimmed the first one, and another run may have the key.
-async fn end_has_the_head_however_the_run_ends(scene: Scene<impl World>) {
+async fn end_has_the_head_however_the_run_ends(scene: Scene) {
     let head = async |epoch, seen| {
         let end = scene.q.store.load(&run(epoch), seen).await.unwrap().end.unwrap();
         (end.outcome, end.error.map(|it| it.to_string()), end.head.map(|it| it.len()))
@@ -171,7 +171,7 @@ async fn end_has_the_head_however_the_run_ends(scene: Scene<impl World>) {
 
 scenes!(Scene: nothing_is_appended_after_any_end, batch_that_was_sent_twice_is_refused);
 
-async fn nothing_is_appended_after_any_end(scene: Scene<impl World>) {
+async fn nothing_is_appended_after_any_end(scene: Scene) {
     let modes = [completed(1), EndMode::Lost, CANCEL, EndMode::Bury, EndMode::Release].map(Some);
     for (at, mode) in modes.into_iter().chain([None]).enumerate() {
         let epoch = format!("a{at}");
@@ -201,7 +201,7 @@ async fn nothing_is_appended_after_any_end(scene: Scene<impl World>) {
     }
 }
 
-async fn batch_that_was_sent_twice_is_refused(scene: Scene<impl World>) {
+async fn batch_that_was_sent_twice_is_refused(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.append("a1", 1, 5).await, "appended 1");
     assert_eq!(scene.append("a1", 1, 5).await, "refused");

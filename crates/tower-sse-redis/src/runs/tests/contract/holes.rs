@@ -14,7 +14,7 @@ scenes!(Scene:
 
 /// The run that follows a cancelled one is voided. The owner of the cancelled one then finds no run
 /// in its place, and must not take that for a loss.
-async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene<impl World>) {
+async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
     assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 2");
@@ -27,7 +27,7 @@ async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene<impl
 }
 
 /// Even without any claim, the end in the stream decides.
-async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene<impl World>) {
+async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
     scene.world.lose_claim(&key()).await;
@@ -36,7 +36,7 @@ async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene<impl Wo
 }
 
 /// A voided call is not restored by a renewal that was sent before.
-async fn voided_run_is_over_for_late_renewals(scene: Scene<impl World>) {
+async fn voided_run_is_over_for_late_renewals(scene: Scene) {
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed");
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "over interrupted");
@@ -45,7 +45,7 @@ async fn voided_run_is_over_for_late_renewals(scene: Scene<impl World>) {
 
 /// A fail-over that kept the connection gives an older state. The next event fits behind it, so
 /// only the number of entries shows the hole.
-async fn run_with_a_hole_does_not_complete(scene: Scene<impl World>) {
+async fn run_with_a_hole_does_not_complete(scene: Scene) {
     scene.begin("a1").await;
     for event in 1..=3 {
         scene.append("a1", event, event).await;
@@ -61,7 +61,7 @@ async fn run_with_a_hole_does_not_complete(scene: Scene<impl World>) {
 }
 
 /// A server with an older state has the run before this one.
-async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene<impl World>) {
+async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene) {
     scene.begin("a9").await;
     assert_eq!(scene.complete("a9", 0).await, "ended completed 0");
     assert_eq!(scene.sync("a10", "p", HEAD).await, "gone");
@@ -77,7 +77,7 @@ async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene<impl
 }
 
 /// The earlier run was live in the older state, and its owner does not know it any more.
-async fn run_takes_its_key_back_from_an_earlier_live_run(scene: Scene<impl World>) {
+async fn run_takes_its_key_back_from_an_earlier_live_run(scene: Scene) {
     scene.begin("a9").await;
     assert_eq!(scene.check("a10").await, "gone");
     assert_eq!(scene.end("a10", "q", completed_with(0, None)).await, "other 0");
@@ -90,7 +90,7 @@ async fn run_takes_its_key_back_from_an_earlier_live_run(scene: Scene<impl World
 
 /// The claim says that the run completed, and the stream is lost. Whatever is left must not look
 /// complete, and the key becomes free for a new call.
-async fn completed_run_without_its_stream_is_interrupted(scene: Scene<impl World>) {
+async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
     scene.world.lose_stream(&run("a1")).await;

@@ -1,25 +1,17 @@
-//! The promises of the store that processes share, in memory and on a real Redis server.
+//! The promises of the store that processes share, on a real Redis server.
 //!
-//! A scene is a test of both stores, named `memory` and `redis` in a module of the scene's name.
-//! Those of commands are in `claim`, `replace`, `sync`, `end`, `check`, `fence`, `holes` and
-//! `streams`, those of programs whose processes share runs in `shared` and `losses`. The other
-//! modules test what Redis alone promises.
+//! A scene is a test that is named `redis`, in a module of the scene's name. Those of commands are
+//! in `claim`, `replace`, `sync`, `end`, `check`, `holes` and `streams`, those of programs whose
+//! processes share runs in `shared` and `losses`. The other modules break the server itself.
 
-/// Tests a scene with each store. The clock of the store in memory is paused.
+/// Tests scenes, if Redis is installed.
 macro_rules! scenes {
     ($stage:ident: $($name:ident),* $(,)?) => {
         $(
             mod $name {
-                use super::super::{$stage, Memory, Redis};
-
-                #[tokio::test(start_paused = true)]
-                async fn memory() {
-                    super::$name($stage::<Memory>::start().await.unwrap()).await;
-                }
-
                 #[tokio::test]
                 async fn redis() {
-                    let Some(stage) = $stage::<Redis>::start().await else { return };
+                    let Some(stage) = super::super::$stage::start().await else { return };
                     super::$name(stage).await;
                 }
             }
@@ -37,6 +29,7 @@ mod end;
 mod eternal_keys;
 mod holes;
 mod losses;
+mod pair;
 mod permissions;
 mod process;
 mod redis_world;
@@ -51,7 +44,6 @@ mod sync;
 mod times;
 #[path = "../../../../../../tests/support/wire.rs"]
 mod wire;
-mod world;
 
 use std::sync::{Arc, Mutex};
 use std::{fmt::Debug, time::Duration};
@@ -73,15 +65,15 @@ use crate::runs::seam::{
 use crate::runs::tests::program::{
     self, Program, Source, assert_fails, assert_whole, key as turn, read, request, send, soon,
 };
-use crate::{Redis as Servers, runs::tests::Open, support::until_async};
+use crate::{Redis as Servers, support::until_async};
 
 use eternal_keys::assert_no_eternal_keys;
+use pair::{Pair, run_of};
 use process::Process;
 use redis_world::{CLAIM, DATA, END_ID, Redis, stream};
 use scene::{HEAD, RESTORE, Scene, Sync, key, run};
 use server::Server;
 use wire::Wire;
-use world::{Memory, Pair, Way, World, run_of};
 
 /// The lease of owners.
 const LEASE: Duration = Duration::from_secs(8);
@@ -89,10 +81,10 @@ const LEASE: Duration = Duration::from_secs(8);
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Starts a Redis server for a test of what it alone promises, if it is installed.
-async fn redis() -> Option<Scene<Redis>> {
+async fn redis() -> Option<Scene> {
     Scene::start().await
 }
 
-async fn redis_with(lease: Duration) -> Option<Scene<Redis>> {
+async fn redis_with(lease: Duration) -> Option<Scene> {
     Some(Scene::of(Redis::start(lease).await?).await)
 }

@@ -2,7 +2,7 @@
 
 use futures_util::stream::pending;
 
-use super::{eternal_keys::eternal_keys, world::LEASE, *};
+use super::{eternal_keys::eternal_keys, pair::LEASE, *};
 
 /// The commands of scripts. Redis checks each permission also within a script.
 const COMMANDS: [&str; 11] = [
@@ -59,7 +59,7 @@ async fn permit(server: &Server) {
 }
 
 async fn lives_without(command: &str) {
-    let Some(pair) = Pair::<Redis>::start().await else { return };
+    let Some(pair) = Pair::start().await else { return };
     let Pair { world: Redis { server, .. }, one, other } = &pair;
     let source = one.start().await.unwrap();
     let client = one.attach().await;
@@ -83,7 +83,7 @@ async fn no_missing_permission_ends_a_live_run() {
 }
 
 async fn ends_without(command: &str) {
-    let Some(pair) = Pair::<Redis>::start().await else { return };
+    let Some(pair) = Pair::start().await else { return };
     let Pair { world: Redis { server, .. }, one, other } = &pair;
     let (source, live) = pair.watched(&["a"]).await;
     let client = one.attach().await;
@@ -107,7 +107,7 @@ async fn run_that_ends_without_a_permission_is_whole_everywhere_afterwards() {
 /// Otherwise the run would be cancelled, and no run would have its key.
 #[tokio::test]
 async fn run_that_cannot_be_replaced_for_lack_of_a_permission_goes_on() {
-    let Some(pair) = Pair::<Redis>::start().await else { return };
+    let Some(pair) = Pair::start().await else { return };
     let Pair { world: Redis { server, .. }, one, other } = &pair;
     let (source, live) = pair.watched(&["a"]).await;
     forbid(server, "hset").await;
@@ -122,7 +122,7 @@ async fn run_that_cannot_be_replaced_for_lack_of_a_permission_goes_on() {
 
 /// A claim whose script stops halfway is given back, which also lets its key expire.
 async fn starts_without(command: &str) {
-    let Some(pair) = Pair::<Redis>::start().await else { return };
+    let Some(pair) = Pair::start().await else { return };
     let Pair { world: Redis { server, .. }, one, other } = &pair;
     forbid(server, command).await;
     let started = one.try_start(&turn(), None).await.ok().flatten();
@@ -147,7 +147,7 @@ async fn claim_without_a_permission_leaves_the_key_free() {
 /// Only the key of this run has another type. The key would never expire.
 #[tokio::test]
 async fn run_whose_own_stream_has_another_type_is_ended_by_its_owner() {
-    let Some(pair) = Pair::<Redis>::start().await else { return };
+    let Some(pair) = Pair::start().await else { return };
     let server = &pair.world.server;
     let source = pair.started(&["a"]).await;
     let client = pair.one.attach().await;

@@ -2,30 +2,31 @@ use tokio::sync::mpsc;
 
 use super::{HEAD, RESTORE, *};
 use crate::runs::seam::{Append, Check, ProcessId, Sync, Trim};
-use crate::runs::tests::Store;
+use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
 /// The time for which runs are kept.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);
 
 /// One process that is connected to a store.
 pub(crate) struct Process {
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<RedisStore>,
     inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
 
 impl Process {
-    pub(crate) async fn connect<S: Open<Error: Debug>>(store: S, name: &str) -> Self {
+    pub(crate) async fn connect(store: RedisRuns, name: &str) -> Self {
         Self::try_connect(store, name, RETAINED).await.unwrap()
     }
 
-    pub(crate) async fn try_connect<S: Open>(
-        store: S,
+    pub(crate) async fn try_connect(
+        store: RedisRuns,
         name: &str,
         retain_for: Duration,
-    ) -> Result<Self, S::Error> {
+    ) -> Result<Self, Error> {
         let (sender, inbox) = mpsc::unbounded_channel();
         let receive = Arc::new(move |incoming| _ = sender.send(incoming));
-        let store = store.open(ProcessId::from_claim(name), retain_for, receive).await?;
+        let id = ProcessId::from_claim(name);
+        let store = RedisStore::open(store, id, retain_for, receive).await?;
         Ok(Self { store: Arc::new(store), inbox: Mutex::new(inbox) })
     }
 

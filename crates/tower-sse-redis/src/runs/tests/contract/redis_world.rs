@@ -111,45 +111,47 @@ pub(crate) fn stream(epoch: &str) -> String {
     format!("{CLAIM}:{epoch}")
 }
 
-impl World for Redis {
-    type Store = RedisRuns;
-    type Way = Wire;
-
-    const SLACK: Duration = Duration::from_secs(10);
-
-    async fn start(lease: Duration) -> Option<Self> {
+/// What a test can do to the server.
+impl Redis {
+    /// Returns `None`, and prints the reason, if Redis is not installed.
+    pub(crate) async fn start(lease: Duration) -> Option<Self> {
         Some(Self::new(Server::start().await?, lease))
     }
 
-    fn store(&self) -> RedisRuns {
+    /// Returns the store of one more process.
+    pub(crate) fn store(&self) -> RedisRuns {
         let store = self.server.redis().runs("app").lease(self.lease);
         self.healths.lock().unwrap().push(store.health());
         store
     }
 
-    async fn store_and_way(&self) -> (RedisRuns, Wire) {
+    /// Returns the same, and the way to the store.
+    pub(crate) async fn store_and_way(&self) -> (RedisRuns, Wire) {
         let wire = Wire::start(self.server.port()).await;
         let servers = tower_sse_redis::Redis::open(&wire.url()).unwrap();
         (servers.runs("app").lease(self.lease), wire)
     }
 
-    async fn pass(&self, time: Duration) {
+    /// Lets time pass for leases and all that follows from them.
+    pub(crate) async fn pass(&self, time: Duration) {
         _ = self.try_eval(PASS, &[], time.as_millis() as u64).await.unwrap();
     }
 
-    async fn lose_data(&self) {
+    /// Loses all data, while processes are connected.
+    pub(crate) async fn lose_data(&self) {
         let _: String = self.server.command("FLUSHALL").await;
     }
 
-    async fn lose_claim(&self, key: &RunKey) {
+    pub(crate) async fn lose_claim(&self, key: &RunKey) {
         self.delete(&claim(key)).await;
     }
 
-    async fn lose_stream(&self, run: &RunId) {
+    pub(crate) async fn lose_stream(&self, run: &RunId) {
         self.delete(&format!("{}:{}", claim(&run.key), run.epoch)).await;
     }
 
-    async fn copy(&mut self) {
+    /// Copies all claims and streams.
+    pub(crate) async fn copy(&mut self) {
         let mut connection = self.server.try_connect().await.unwrap();
         self.copy.clear();
         for key in self.keys().await {
@@ -158,7 +160,8 @@ impl World for Redis {
         }
     }
 
-    async fn put_back(&self) {
+    /// Replaces all data by the copy, as a fail-over to an older state does.
+    pub(crate) async fn put_back(&self) {
         self.lose_data().await;
         let mut connection = self.server.try_connect().await.unwrap();
         for (key, dump) in &self.copy {
@@ -174,15 +177,5 @@ impl Drop for Redis {
         if !thread::panicking() {
             assert_no_eternal_keys(&self.server);
         }
-    }
-}
-
-impl Way for Wire {
-    fn cut(&self) {
-        Wire::cut(self);
-    }
-
-    fn heal(&self) {
-        Wire::heal(self);
     }
 }

@@ -11,7 +11,7 @@ scenes!(Scene:
     replaced_run_stays_over_when_its_successor_is_voided,
 );
 
-async fn live_run_is_cancelled_and_its_owner_is_told(scene: Scene<impl World>) {
+async fn live_run_is_cancelled_and_its_owner_is_told(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 3).await;
     scene.subscribe("q", "a1").await;
@@ -23,21 +23,21 @@ async fn live_run_is_cancelled_and_its_owner_is_told(scene: Scene<impl World>) {
     assert_eq!(scene.received("q").await, "end cancelled 3");
 }
 
-async fn run_that_is_not_the_earlier_one_stays(scene: Scene<impl World>) {
+async fn run_that_is_not_the_earlier_one_stays(scene: Scene) {
     assert_eq!(scene.replace("a1", "a2", "q").await, "changed", "no run");
     scene.begin("b1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "changed");
     assert_eq!(scene.look().await, "live b1 of p");
 }
 
-async fn replacement_whose_reply_was_lost_can_be_repeated(scene: Scene<impl World>) {
+async fn replacement_whose_reply_was_lost_can_be_repeated(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.look().await, "live a2 of q");
 }
 
-async fn run_that_ended_keeps_its_outcome_and_its_owner_is_told(scene: Scene<impl World>) {
+async fn run_that_ended_keeps_its_outcome_and_its_owner_is_told(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
@@ -46,7 +46,7 @@ async fn run_that_ended_keeps_its_outcome_and_its_owner_is_told(scene: Scene<imp
     assert_eq!(scene.received("p").await, "replaced a1");
 }
 
-async fn only_the_stream_of_a_replaced_run_can_be_discarded(scene: Scene<impl World>) {
+async fn only_the_stream_of_a_replaced_run_can_be_discarded(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 1).await;
     assert_eq!(scene.complete("a1", 1).await, "ended completed 1");
@@ -59,7 +59,7 @@ async fn only_the_stream_of_a_replaced_run_can_be_discarded(scene: Scene<impl Wo
 }
 
 /// The reply to its replacement was lost. Its owner finds no run in its place.
-async fn replaced_run_stays_over_when_its_successor_is_voided(scene: Scene<impl World>) {
+async fn replaced_run_stays_over_when_its_successor_is_voided(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.end("a2", "q", EndMode::Void).await, "freed");
@@ -93,7 +93,7 @@ fn text() -> String {
 }
 
 /// Starts two processes with little memory. The first one has a complete answer.
-async fn small_pair<W: World>(pair: Pair<W>) -> Pair<W> {
+async fn small_pair(pair: Pair) -> Pair {
     let one = Program::connect(&pair.world, small()).await;
     let other = Program::connect(&pair.world, small()).await;
     let source = || stream::iter((0..EVENTS).map(|_| Event::from(text())));
@@ -104,14 +104,14 @@ async fn small_pair<W: World>(pair: Pair<W>) -> Pair<W> {
     pair
 }
 
-async fn assert_kept(program: &Program<impl Way>) {
+async fn assert_kept(program: &Program<Wire>) {
     let answer = soon(program.runs.get(&kept())).await.expect("the kept run");
     let answer = soon(answer.attach(None)).await.expect("its events");
     assert_whole(answer, &[text().as_str(); EVENTS]).await;
 }
 
 /// Each turn is replaced while clients of both processes read it, and the clients leave.
-async fn replaced_runs_displace_no_kept_answer(pair: Pair<impl World>) {
+async fn replaced_runs_displace_no_kept_answer(pair: Pair) {
     let pair = small_pair(pair).await;
     let (mut sources, mut earlier) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
@@ -135,7 +135,7 @@ async fn replaced_runs_displace_no_kept_answer(pair: Pair<impl World>) {
 }
 
 /// Each turn completes, and the next one belongs to the other process.
-async fn runs_that_other_processes_replace_displace_no_kept_answer(pair: Pair<impl World>) {
+async fn runs_that_other_processes_replace_displace_no_kept_answer(pair: Pair) {
     let pair = small_pair(pair).await;
     let text = text();
     for turn in 0..2 * TURNS {
@@ -151,7 +151,7 @@ async fn runs_that_other_processes_replace_displace_no_kept_answer(pair: Pair<im
 }
 
 /// Each turn fails, and the other process starts it again.
-async fn failed_runs_that_were_started_again_displace_no_kept_answer(pair: Pair<impl World>) {
+async fn failed_runs_that_were_started_again_displace_no_kept_answer(pair: Pair) {
     let pair = small_pair(pair).await;
     let text = text();
     for turn in 0..2 * TURNS {
@@ -167,7 +167,7 @@ async fn failed_runs_that_were_started_again_displace_no_kept_answer(pair: Pair<
     assert_kept(&pair.other).await;
 }
 
-async fn is_gone(pair: &Pair<Redis>, stream: &str) {
+async fn is_gone(pair: &Pair, stream: &str) {
     let exists = format!("EXISTS {stream}");
     until_async(async || pair.world.server.command::<u32>(&exists).await == 0).await;
 }
@@ -175,7 +175,7 @@ async fn is_gone(pair: &Pair<Redis>, stream: &str) {
 /// Long before the time is over for which runs are kept.
 #[tokio::test]
 async fn owner_deletes_its_replaced_runs_after_two_leases() {
-    let Some(pair) = Pair::<Redis>::start().await else { return };
+    let Some(pair) = Pair::start().await else { return };
     for ends in [false, true] {
         for (owner, next) in [(&pair.one, &pair.one), (&pair.one, &pair.other)] {
             let source = owner.replace().await;

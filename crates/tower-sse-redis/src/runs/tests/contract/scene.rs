@@ -2,8 +2,8 @@ use super::{process::*, *};
 
 /// The runs of one key in a store, which three processes share: `p`, `q` and `r`. Runs are named by
 /// their epochs, and replies are texts.
-pub(crate) struct Scene<W> {
-    pub(crate) world: W,
+pub(crate) struct Scene {
+    pub(crate) world: Redis,
     pub(crate) p: Process,
     pub(crate) q: Process,
     pub(crate) r: Process,
@@ -23,12 +23,12 @@ pub(crate) const HEAD: Sync<'static> =
     Sync { entries: None, restores: false, head: "head", is_quiet: false };
 pub(crate) const RESTORE: Sync<'static> = Sync { restores: true, ..HEAD };
 
-impl<W: World> Scene<W> {
+impl Scene {
     pub(crate) async fn start() -> Option<Self> {
-        Some(Self::of(W::start(LEASE).await?).await)
+        Some(Self::of(Redis::start(LEASE).await?).await)
     }
 
-    pub(crate) async fn of(world: W) -> Self {
+    pub(crate) async fn of(world: Redis) -> Self {
         let p = Process::connect(world.store(), "p").await;
         let q = Process::connect(world.store(), "q").await;
         let r = Process::connect(world.store(), "r").await;

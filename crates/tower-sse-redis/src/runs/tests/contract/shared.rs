@@ -20,7 +20,7 @@ scenes!(Pair:
     shutdown_tells_clients_of_other_processes_the_outcome,
 );
 
-async fn client_of_another_process_reads_live_from_its_id_and_afterwards(pair: Pair<impl World>) {
+async fn client_of_another_process_reads_live_from_its_id_and_afterwards(pair: Pair) {
     let (source, mut live) = pair.watched(&["a", "b"]).await;
     send(&source, &["c"]);
     assert_eq!(read(&mut live, 1).await, ["c"]);
@@ -37,7 +37,7 @@ async fn client_of_another_process_reads_live_from_its_id_and_afterwards(pair: P
     }
 }
 
-async fn stranger_does_not_find_the_run_at_another_process(pair: Pair<impl World>) {
+async fn stranger_does_not_find_the_run_at_another_process(pair: Pair) {
     let (_source, _live) = pair.watched(&["secret"]).await;
     let (runs, parts) = (&pair.other.runs, request(Some(&pair.one.id(1).await)));
     let stranger = RunKey::new("stranger", "turn").unwrap();
@@ -48,9 +48,7 @@ async fn stranger_does_not_find_the_run_at_another_process(pair: Pair<impl World
     assert_eq!(started.unwrap_err(), StartError::NotFound);
 }
 
-async fn client_that_has_missed_evicted_events_is_refused_at_all_processes(
-    mut pair: Pair<impl World>,
-) {
+async fn client_that_has_missed_evicted_events_is_refused_at_all_processes(mut pair: Pair) {
     pair.one =
         Program::connect(&pair.world, Runs::builder().retention(Retention::new().bytes(2_500)))
             .await;
@@ -78,7 +76,7 @@ async fn client_that_has_missed_evicted_events_is_refused_at_all_processes(
     }
 }
 
-async fn simultaneous_requests_of_all_processes_start_one_run(pair: Pair<impl World>) {
+async fn simultaneous_requests_of_all_processes_start_one_run(pair: Pair) {
     let starts = (0..50).map(|at| [&pair.one, &pair.other][at % 2].start());
     let mut sources: Vec<_> = join_all(starts).await.into_iter().flatten().collect();
     assert_eq!(sources.len(), 1);
@@ -90,7 +88,7 @@ async fn simultaneous_requests_of_all_processes_start_one_run(pair: Pair<impl Wo
 }
 
 /// Each replacement cancels the one before. All processes agree on the last.
-async fn one_of_simultaneous_replacements_completes(pair: Pair<impl World>) {
+async fn one_of_simultaneous_replacements_completes(pair: Pair) {
     let replacements = (0..5).map(|at| [&pair.one, &pair.other][at % 2].replace());
     let mut sources = join_all(replacements).await;
     soon(async {
@@ -107,7 +105,7 @@ async fn one_of_simultaneous_replacements_completes(pair: Pair<impl World>) {
     }
 }
 
-async fn only_a_completed_run_is_kept_from_the_next_call(pair: Pair<impl World>) {
+async fn only_a_completed_run_is_kept_from_the_next_call(pair: Pair) {
     let (source, live) = pair.watched(&["a"]).await;
     source.send(Err("broken")).unwrap();
     assert_fails(live, &[], Outcome::Failed).await;
@@ -120,17 +118,13 @@ async fn only_a_completed_run_is_kept_from_the_next_call(pair: Pair<impl World>)
     assert_whole(pair.one.attach().await, &["b"]).await;
 }
 
-/// Long before its owner would renew the lease.
-async fn stop_at_another_process_ends_the_run_everywhere<W: World>(pair: Pair<W>) {
+async fn stop_at_another_process_ends_the_run_everywhere(pair: Pair) {
     for stopping in [&pair.other, &pair.one] {
         let (source, live) = pair.watched(&["a"]).await;
         let own = pair.one.attach().await;
-        let stopped = Instant::now();
         assert!(stopping.cancel().await);
         assert_fails(live, &[], Outcome::Cancelled).await;
         assert_fails(own, &["a"], Outcome::Cancelled).await;
-        let told = stopped.elapsed();
-        assert!(told <= Duration::from_millis(50) + W::SLACK, "{told:?}");
         soon(source.closed()).await;
         assert!(!pair.other.cancel().await);
         // The next request starts a new run, at any process.
@@ -142,7 +136,7 @@ async fn stop_at_another_process_ends_the_run_everywhere<W: World>(pair: Pair<W>
     assert_eq!(pair.other.outcomes(), [Outcome::Cancelled; 2]);
 }
 
-async fn run_is_replaced_at_another_process(pair: Pair<impl World>) {
+async fn run_is_replaced_at_another_process(pair: Pair) {
     let (source, live) = pair.watched(&["old"]).await;
     let second = pair.other.replace().await;
     send(&second, &["new"]);
@@ -155,7 +149,7 @@ async fn run_is_replaced_at_another_process(pair: Pair<impl World>) {
     assert_eq!(pair.one.outcomes(), [Outcome::Cancelled]);
 }
 
-async fn last_event_of_a_cancel_reaches_clients_of_all_processes(pair: Pair<impl World>) {
+async fn last_event_of_a_cancel_reaches_clients_of_all_processes(pair: Pair) {
     for is_owner in [true, false] {
         let (source, live) = pair.watched(&["a"]).await;
         let own = pair.one.attach().await;
@@ -179,7 +173,7 @@ async fn last_event_of_a_cancel_reaches_clients_of_all_processes(pair: Pair<impl
 type Call = Result<stream::Iter<std::vec::IntoIter<Event>>, &'static str>;
 
 /// A call that has no stream is its caller's alone, whichever process waits for it.
-async fn call_that_has_no_stream_frees_the_key_everywhere(pair: Pair<impl World>) {
+async fn call_that_has_no_stream_frees_the_key_everywhere(pair: Pair) {
     let key = turn();
     let (answer, call) = oneshot::channel::<Call>();
     let first = pair.one.runs.start_with(&key, None, || async { call.await.unwrap() });
@@ -197,7 +191,7 @@ async fn call_that_has_no_stream_frees_the_key_everywhere(pair: Pair<impl World>
     assert!(pair.other.start().await.is_some());
 }
 
-async fn shutdown_tells_clients_of_other_processes_the_outcome(pair: Pair<impl World>) {
+async fn shutdown_tells_clients_of_other_processes_the_outcome(pair: Pair) {
     let (source, live) = pair.watched(&["a"]).await;
     soon(pair.one.runs.drain(Duration::from_millis(100))).await;
     assert_fails(live, &[], Outcome::Interrupted).await;

@@ -15,12 +15,12 @@ fn other() -> RunId {
     RunId::new(RunKey::new("owner", "other").unwrap(), Epoch::parse("a1").unwrap())
 }
 
-async fn completed_run_is_loaded_page_by_page(scene: Scene<impl World>) {
+async fn completed_run_is_loaded_page_by_page(scene: Scene) {
     scene.begin("a1").await;
     let name = run("a1");
     let mut entries = 1;
     for last in 1..=300 {
-        // With Redis, every tenth batch is followed by an empty entry.
+        // Every tenth batch is followed by an empty entry.
         let bytes = if last % 10 == 0 { "x".repeat(5_000) } else { format!("event {last}") };
         entries += scene.p.appended(append_to(entries, &name, last, last, bytes)).await;
     }
@@ -46,7 +46,7 @@ async fn completed_run_is_loaded_page_by_page(scene: Scene<impl World>) {
     assert!(page.batches.is_empty() && page.end.is_some());
 }
 
-async fn old_batches_are_trimmed_and_counted(scene: Scene<impl World>) {
+async fn old_batches_are_trimmed_and_counted(scene: Scene) {
     scene.begin("a1").await;
     let mut entries: Vec<u64> = Vec::new();
     for last in [10, 20, 30] {
@@ -60,7 +60,7 @@ async fn old_batches_are_trimmed_and_counted(scene: Scene<impl World>) {
     assert_eq!(scene.stream("a1").await, ["11 20", "21 30"]);
 }
 
-async fn pushes_of_a_run_arrive_in_order(scene: Scene<impl World>) {
+async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     scene.subscribe("q", "a1").await;
     // A run with the same epoch.
@@ -86,7 +86,7 @@ async fn pushes_of_a_run_arrive_in_order(scene: Scene<impl World>) {
 }
 
 /// One call can have any number of commands. They are executed in their order.
-async fn commands_of_a_large_call_keep_their_order(scene: Scene<impl World>) {
+async fn commands_of_a_large_call_keep_their_order(scene: Scene) {
     scene.begin("a1").await;
     let batch = |last| append(&run("a1"), last, last, "x".repeat(3_000));
     let commands: Vec<Command> = (1..=1_200).map(batch).collect();
@@ -96,7 +96,7 @@ async fn commands_of_a_large_call_keep_their_order(scene: Scene<impl World>) {
     assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 1200 1201");
 }
 
-async fn run_that_is_unsubscribed_passes_no_pushes(scene: Scene<impl World>) {
+async fn run_that_is_unsubscribed_passes_no_pushes(scene: Scene) {
     scene.begin("a1").await;
     scene.p.begin(&other()).await;
     scene.subscribe("q", "a1").await;
@@ -108,7 +108,7 @@ async fn run_that_is_unsubscribed_passes_no_pushes(scene: Scene<impl World>) {
 }
 
 /// A new client arrives while the last one leaves.
-async fn run_that_is_subscribed_again_at_once_stays_subscribed(scene: Scene<impl World>) {
+async fn run_that_is_subscribed_again_at_once_stays_subscribed(scene: Scene) {
     scene.begin("a1").await;
     for last in 1..=50 {
         scene.q.store.unsubscribe(&run("a1"));

@@ -15,7 +15,7 @@ scenes!(Scene:
     lease_of_a_starting_run_is_renewed,
 );
 
-async fn stream_begins_once(scene: Scene<impl World>) {
+async fn stream_begins_once(scene: Scene) {
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     scene.subscribe("q", "a1").await;
     assert_eq!(scene.sync("a1", "p", Sync::default()).await, "ok 0 0", "no answer yet");
@@ -32,7 +32,7 @@ async fn stream_begins_once(scene: Scene<impl World>) {
     scene.has_received_all("q").await;
 }
 
-async fn number_of_entries_tells_a_lost_one(scene: Scene<impl World>) {
+async fn number_of_entries_tells_a_lost_one(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 1).await;
     scene.append("a1", 2, 2).await;
@@ -43,7 +43,7 @@ async fn number_of_entries_tells_a_lost_one(scene: Scene<impl World>) {
     assert_eq!(scene.stream("a1").await, ["head"]);
 }
 
-async fn lost_claim_is_created_again_only_on_demand(scene: Scene<impl World>) {
+async fn lost_claim_is_created_again_only_on_demand(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
     scene.world.lose_claim(&key()).await;
@@ -56,7 +56,7 @@ async fn lost_claim_is_created_again_only_on_demand(scene: Scene<impl World>) {
 }
 
 /// The stream alone was deleted, as by an eviction.
-async fn lost_stream_is_behind_and_can_be_restored(scene: Scene<impl World>) {
+async fn lost_stream_is_behind_and_can_be_restored(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
     scene.world.lose_stream(&run("a1")).await;
@@ -67,7 +67,7 @@ async fn lost_stream_is_behind_and_can_be_restored(scene: Scene<impl World>) {
     assert_eq!(scene.check("a1").await, "running live 0 head");
 }
 
-async fn run_that_lost_its_key_is_over(scene: Scene<impl World>) {
+async fn run_that_lost_its_key_is_over(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.sync("a1", "p", HEAD).await, "replaced cancelled");
@@ -76,7 +76,7 @@ async fn run_that_lost_its_key_is_over(scene: Scene<impl World>) {
     assert_eq!(scene.look().await, "live a2 of q");
 }
 
-async fn watching_process_is_reported(scene: Scene<impl World>) {
+async fn watching_process_is_reported(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.watch("a1", "q").await, "running live 0 head");
     assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 0 1 watched");
@@ -88,7 +88,7 @@ async fn watching_process_is_reported(scene: Scene<impl World>) {
 
 /// The owner pushes no batch of a run that no process watches, so a client that begins to watch
 /// needs the number of the newest event.
-async fn owner_that_did_not_push_sends_the_number_of_the_newest_event(scene: Scene<impl World>) {
+async fn owner_that_did_not_push_sends_the_number_of_the_newest_event(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 3).await;
     scene.subscribe("q", "a1").await;
@@ -101,7 +101,7 @@ async fn owner_that_did_not_push_sends_the_number_of_the_newest_event(scene: Sce
     scene.has_received_all("q").await;
 }
 
-async fn lease_is_renewed_without_a_look_at_the_stream(scene: Scene<impl World>) {
+async fn lease_is_renewed_without_a_look_at_the_stream(scene: Scene) {
     assert_eq!(scene.renew("a1", "p", None).await, "unsure", "no run has the key");
     scene.begin("a1").await;
     scene.expire().await;
@@ -117,7 +117,7 @@ async fn lease_is_renewed_without_a_look_at_the_stream(scene: Scene<impl World>)
 }
 
 /// A renewal that looks at the stream does not change the lease if the store has less or more.
-async fn lease_of_a_run_with_another_stream_is_not_renewed(scene: Scene<impl World>) {
+async fn lease_of_a_run_with_another_stream_is_not_renewed(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 3).await;
     scene.expire().await;
@@ -134,7 +134,7 @@ async fn lease_of_a_run_with_another_stream_is_not_renewed(scene: Scene<impl Wor
 }
 
 /// A run that has not begun has no stream.
-async fn lease_of_a_starting_run_is_renewed(scene: Scene<impl World>) {
+async fn lease_of_a_starting_run_is_renewed(scene: Scene) {
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     scene.expire().await;
     assert_eq!(scene.renew("a1", "p", Some(1)).await, "unsure", "its owner says that it has begun");

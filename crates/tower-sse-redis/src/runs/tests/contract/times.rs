@@ -26,7 +26,7 @@ async fn run_that_is_replaced_before_it_begins_is_kept_for_its_time() {
 }
 
 /// Returns a scene whose processes keep runs for this time.
-async fn retained(retain_for: Duration) -> Option<Scene<Redis>> {
+async fn retained(retain_for: Duration) -> Option<Scene> {
     let mut scene = redis().await?;
     let store = scene.world.store();
     scene.p = Process::try_connect(store, "p", retain_for).await.unwrap();

@@ -2,9 +2,8 @@
 //!
 //! - [`MemoryStore`] is the connection of one process; `control.rs` breaks it by its
 //!   [`Faults`], and loses data.
-//! - [`Server`] has the claims and streams. It decides as the scripts of Redis do; `runs.rs`
-//!   has its commands that concern one run. The scenes of `contract/` check this store and the
-//!   scripts.
+//! - `Server` has the claims and streams. It decides as the scripts of Redis do; `runs.rs`
+//!   has its commands that concern one run.
 
 mod control;
 mod faults;
@@ -12,5 +11,5 @@ mod runs;
 mod server;
 mod store;
 
-pub(crate) use self::server::{Server, State};
+pub(crate) use self::server::State;
 pub(crate) use self::store::{Link, MemoryStore};
