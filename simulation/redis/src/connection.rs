@@ -93,9 +93,8 @@ impl Serving {
         self.network.reach_command();
         let reply = self.execute(command).await;
         let (number, process) = (self.number, self.process);
-        self.network.log(|| {
-            format!("{number} (process {process}): {} = {}", text(command), reply_text(&reply))
-        });
+        self.network
+            .log(|| format!("{number} (process {process}): {} = {}", text(command), reply.text()));
         if cut == Some(Cut::AfterCommand) {
             self.network.log(|| format!("{number} breaks after {}", text(command)));
             return None;
@@ -193,14 +192,4 @@ fn text(command: &Command) -> String {
     let parts = command.iter().enumerate().filter(|(index, _)| Some(*index) != script);
     let parts: Vec<_> = parts.map(|(_, part)| String::from_utf8_lossy(part)).collect();
     parts.join(" ").replace('\n', "|")
-}
-
-fn reply_text(reply: &Reply) -> String {
-    let mut bytes = Vec::new();
-    reply.encode(&mut bytes);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    // Lengths say nothing.
-    let lines =
-        text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) || line.ends_with("-1"));
-    lines.collect::<Vec<_>>().join(" ").replace('\n', "|")
 }

@@ -17,7 +17,7 @@ struct Interpreter {
 struct Running {
     server: Server,
     now: u64,
-    text: Vec<u8>,
+    text: Arc<[u8]>,
     /// The keys that the caller has declared.
     keys: Vec<Vec<u8>>,
 }
@@ -35,13 +35,13 @@ pub(super) fn hash(text: &[u8]) -> Vec<u8> {
 }
 
 /// Runs a script: `EVALSHA hash count key … argument …`, or `EVAL` with its text.
-pub(super) fn run(server: &mut Server, now: u64, text: &[u8], command: &Command) -> Reply {
+pub(super) fn run(server: &mut Server, now: u64, text: Arc<[u8]>, command: &Command) -> Reply {
     let keys: usize = number(&command[2]);
     let (keys, arguments) = command[3..].split_at(keys);
-    let (text_of, declared) = (text.to_vec(), keys.to_vec());
-    let running = Running { server: mem::take(server), now, text: text_of, keys: declared };
-    RUNNING.set(Some(running));
-    let result = INTERPRETER.with_borrow_mut(|interpreter| interpreter.run(text, keys, arguments));
+    let (script, declared) = (Arc::clone(&text), keys.to_vec());
+    RUNNING.set(Some(Running { server: mem::take(server), now, text, keys: declared }));
+    let run = |interpreter: &mut Interpreter| interpreter.run(&script, keys, arguments);
+    let result = INTERPRETER.with_borrow_mut(run);
     *server = RUNNING.take().expect("it was set").server;
     result.unwrap_or_else(|error| failure(&error))
 }

@@ -63,7 +63,7 @@ impl Network {
             let mut state = self.lock();
             let alternative = state.alternative.filter(|_| state.rng.bool());
             let machine = node.or(alternative).unwrap_or(state.current);
-            if !state.machines[machine].is_up {
+            if !state.machines[machine].is_up || state.links[process].is_shut_out {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let ended = CancellationToken::new();

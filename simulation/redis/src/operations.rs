@@ -109,15 +109,19 @@ impl Network {
         });
     }
 
-    /// Executes a command of an operator on the current server.
-    pub fn command(&self, command: &[&str]) {
+    /// Executes a command of an operator on the current server. Returns the text of the reply, or
+    /// `None` if the server is down.
+    pub fn command(&self, command: &[&str]) -> Option<String> {
         let command: Vec<_> = command.iter().map(|part| part.as_bytes().to_vec()).collect();
-        self.change(|state| {
+        let outcome = self.change(|state| {
             let now = self.now(state, state.current);
-            if state.current().is_up {
-                _ = state.current().server.execute(now, &command);
-            }
-        });
+            let Machine { server, is_up: true, .. } = state.current() else { return None };
+            Some(server.execute(now, &command))
+        })?;
+        match outcome {
+            Outcome::Reply(reply) => Some(reply.text().trim_end().to_owned()),
+            Outcome::Blocked { .. } => None,
+        }
     }
 
     /// Lets an operator execute a command before the one that follows `after` others.
@@ -143,6 +147,15 @@ impl Network {
         self.change(|state| {
             let keys = &mut state.current().server.keys;
             keys.retain(|name, _| !choose(&String::from_utf8_lossy(name)));
+        });
+    }
+
+    /// Replaces the keys that `choose` selects by those of the last snapshot, and deletes all others.
+    pub fn put_back(&self, choose: impl Fn(&str) -> bool) {
+        self.change(|state| {
+            let mut keys = state.snapshot.clone().expect("a snapshot").keys;
+            keys.retain(|name, _| choose(&String::from_utf8_lossy(name)));
+            state.current().server.keys = keys;
         });
     }
 
@@ -184,6 +197,20 @@ impl Network {
                 later => connection.cut_at = Some(later),
             }
         });
+    }
+
+    /// Breaks all connections of a process, and refuses new ones until `admit` is called.
+    pub fn shut_out(&self, process: usize) {
+        self.change(|state| {
+            state.links[process].is_shut_out = true;
+            let own = state.connections.iter().filter(|other| other.process == process);
+            own.for_each(|connection| connection.ended.cancel());
+        });
+    }
+
+    /// Accepts the connections of a process again.
+    pub fn admit(&self, process: usize) {
+        self.change(|state| state.links[process].is_shut_out = false);
     }
 
     /// Lets nothing pass between a process and all servers for a time in milliseconds. No connection

@@ -24,6 +24,17 @@ impl Reply {
         Self::Bulk(text.to_string().into_bytes())
     }
 
+    /// Returns its parts without their lengths.
+    pub(super) fn text(&self) -> String {
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        // Lengths say nothing.
+        let lines =
+            text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) || line.ends_with("-1"));
+        lines.collect::<Vec<_>>().join(" ").replace('\n', "|")
+    }
+
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Simple(text) => bytes.extend(format!("+{text}\r\n").bytes()),

@@ -17,7 +17,7 @@ pub(super) struct Server {
     /// The number of changes, by which blocked readers notice one.
     pub(super) changes: u64,
     /// The texts of the scripts that are loaded, by their hashes.
-    pub(super) scripts: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) scripts: BTreeMap<Vec<u8>, Arc<[u8]>>,
     /// The channels and the texts of messages that are published and not sent yet.
     pub(super) published: Vec<(Channel, Vec<u8>)>,
 }
@@ -102,9 +102,9 @@ impl Server {
             b"HKEYS" => self.field_names(now, command),
             b"HDEL" => self.delete_fields(now, command),
             b"SCRIPT" => Ok(self.load_script(command)),
-            b"EVAL" => Ok(lua::run(self, now, &command[1], command)),
+            b"EVAL" => Ok(lua::run(self, now, Arc::from(&command[1][..]), command)),
             b"EVALSHA" => match self.scripts.get(&command[1]).cloned() {
-                Some(text) => Ok(lua::run(self, now, &text, command)),
+                Some(text) => Ok(lua::run(self, now, text, command)),
                 None => Err(Reply::Error("NOSCRIPT No matching script.".to_owned())),
             },
             name @ (b"PUBLISH" | b"SPUBLISH") => {
@@ -188,7 +188,7 @@ impl Server {
         }
         assert_eq!(command[1], b"LOAD");
         let hash = lua::hash(&command[2]);
-        self.scripts.insert(hash.clone(), command[2].clone());
+        self.scripts.insert(hash.clone(), Arc::from(&command[2][..]));
         Reply::Bulk(hash)
     }
 

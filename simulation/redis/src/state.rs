@@ -68,6 +68,8 @@ pub enum Data {
 #[derive(Debug, Default)]
 pub(super) struct Link {
     pub(super) is_cut_off: bool,
+    /// Whether new connections are refused.
+    pub(super) is_shut_out: bool,
     /// Whether messages and replies with entries are held.
     pub(super) holds_reads: bool,
     /// The latency of messages and replies with entries, in milliseconds.

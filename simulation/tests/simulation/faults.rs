@@ -113,7 +113,7 @@ impl Fault {
                     if returns { network.take_back(old) } else { network.retire(old) }
                 });
             }
-            Self::Delete => network.command(&["DEL", "tower-sse"]),
+            Self::Delete => _ = network.command(&["DEL", "tower-sse"]),
             Self::Rename { back_after } => {
                 network.command(&["RENAME", "tower-sse", "other"]);
                 if let Some(back_after) = back_after {

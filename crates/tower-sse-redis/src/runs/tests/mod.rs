@@ -1,7 +1,6 @@
 #[cfg(unix)]
 mod contract;
-pub(crate) mod memory_store;
 pub(crate) mod program;
 mod store;
 
-pub(crate) use self::store::Store;
+pub(crate) use self::store::{Counts, Faults, Store};

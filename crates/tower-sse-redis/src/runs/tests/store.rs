@@ -1,55 +1,76 @@
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::{collections::BTreeMap, mem, time::Duration};
 
-use tokio::sync::watch;
-use tower_sse::runs::RunKey;
+use tokio::{sync::watch, time::sleep};
+use tower_sse::runs::{RunKey, support::Epoch};
+use tower_sse_broker::tasks::lock;
 
-use super::memory_store;
-use crate::runs::seam::{Command, Connection, Failure, Overhead, Page, Reply, RunId};
+use crate::runs::seam::{
+    Command, Connection, End, EndMode, Failure, Incoming, LookReply, Overhead, Page, Receive,
+    Reply, RunId,
+};
 use crate::runs::store::RedisStore;
 
-/// The store in Redis or that in memory. Without tests, there is only the former.
-pub(crate) enum Store {
-    Redis(RedisStore),
-    Memory(memory_store::Link),
+/// The store of a process, whose calls a test can count, delay and break.
+pub(crate) struct Store {
+    redis: RedisStore,
+    faults: Arc<Mutex<Faults>>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+/// What goes wrong between a process and its store.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// The number of calls whose commands are executed, but whose replies are lost.
+    pub(crate) lost_replies: usize,
+    /// Whether pushes and hints to this process are lost.
+    pub(crate) loses_pushes: bool,
+    /// Whether another process is faster at every claim.
+    pub(crate) is_overtaken: bool,
+    /// The number of calls that panic instead of executing their commands.
+    pub(crate) panics: usize,
+    /// Whether the next load does.
+    pub(crate) load_panics: bool,
+    /// The delay of everything that the process asks of the store.
+    pub(crate) delay: Duration,
+    /// The delay of replies to commands, which are executed at once.
+    pub(crate) reply_delay: Duration,
+}
+
+/// What processes have asked of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// The number of calls and commands of each kind.
+    pub(crate) of: BTreeMap<&'static str, usize>,
+    /// The runs of all `Sync`s, in their order.
+    pub(crate) synced: Vec<Epoch>,
 }
 
 impl From<RedisStore> for Store {
-    fn from(store: RedisStore) -> Self {
-        Self::Redis(store)
+    fn from(redis: RedisStore) -> Self {
+        Self { redis, faults: Arc::default(), counts: Arc::default() }
     }
-}
-
-impl From<memory_store::Link> for Store {
-    fn from(link: memory_store::Link) -> Self {
-        Self::Memory(link)
-    }
-}
-
-/// Calls a method of either store.
-macro_rules! either {
-    ($self:ident.$($call:tt)+) => {
-        match $self {
-            Self::Redis(store) => store.$($call)+,
-            Self::Memory(store) => store.$($call)+,
-        }
-    };
 }
 
 impl Store {
+    pub(crate) fn new(
+        redis: RedisStore,
+        faults: &Arc<Mutex<Faults>>,
+        counts: &Arc<Mutex<Counts>>,
+    ) -> Self {
+        Self { redis, faults: Arc::clone(faults), counts: Arc::clone(counts) }
+    }
+
     pub(crate) fn lease(&self) -> Duration {
-        either!(self.lease())
+        self.redis.lease()
     }
 
     pub(crate) fn overhead(&self, key: &RunKey) -> Overhead {
-        match self {
-            Self::Redis(store) => store.overhead(key),
-            // So that tests of limits count only events.
-            Self::Memory(_) => Overhead::default(),
-        }
+        self.redis.overhead(key)
     }
 
     pub(crate) fn connection(&self) -> watch::Receiver<Connection> {
-        either!(self.connection())
+        self.redis.connection()
     }
 
     pub(crate) async fn execute(
@@ -57,18 +78,91 @@ impl Store {
         connection: Option<u64>,
         commands: Vec<Command>,
     ) -> Vec<Result<Reply, Failure>> {
-        either!(self.execute(connection, commands).await)
+        self.delay(|faults| faults.delay).await;
+        let (panics, is_lost, is_overtaken) = {
+            let mut faults = lock(&self.faults);
+            let (panics, is_lost) = (faults.panics > 0, faults.lost_replies > 0);
+            faults.panics -= usize::from(panics);
+            faults.lost_replies -= usize::from(is_lost);
+            (panics, is_lost, faults.is_overtaken)
+        };
+        assert!(!panics, "the store panics");
+        lock(&self.counts).add(&commands);
+        if is_overtaken && matches!(commands[..], [Command::Claim { .. }]) {
+            return vec![Ok(Reply::Look(LookReply::Changed))];
+        }
+        let replies = self.redis.execute(connection, commands).await;
+        self.delay(|faults| faults.reply_delay).await;
+        if is_lost { vec![Err(Failure::Lost); replies.len()] } else { replies }
     }
 
     pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
-        either!(self.load(run, after).await)
+        self.delay(|faults| faults.delay).await;
+        assert!(!mem::take(&mut lock(&self.faults).load_panics), "the load panics");
+        lock(&self.counts).add_call("load");
+        self.redis.load(run, after).await
     }
 
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
-        either!(self.subscribe(run).await)
+        self.delay(|faults| faults.delay).await;
+        lock(&self.counts).add_call("subscribe");
+        self.redis.subscribe(run).await
     }
 
     pub(crate) fn unsubscribe(&self, run: &RunId) {
-        either!(self.unsubscribe(run));
+        self.redis.unsubscribe(run);
+    }
+
+    async fn delay(&self, of: impl FnOnce(&Faults) -> Duration) {
+        let delay = of(&lock(&self.faults));
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+    }
+}
+
+impl Faults {
+    /// Returns a receiver to which pushes and hints pass, unless they are lost.
+    pub(crate) fn pass(faults: &Arc<Mutex<Self>>, receive: Receive) -> Receive {
+        let faults = Arc::clone(faults);
+        Arc::new(move |incoming| {
+            let is_lost = lock(&faults).loses_pushes;
+            let is_message =
+                matches!(incoming, Incoming::Push(..) | Incoming::Hint(_) | Incoming::Replaced(_));
+            if !(is_lost && is_message) {
+                receive(incoming);
+            }
+        })
+    }
+}
+
+impl Counts {
+    fn add_call(&mut self, kind: &'static str) {
+        *self.of.entry(kind).or_default() += 1;
+    }
+
+    fn add(&mut self, commands: &[Command]) {
+        self.add_call("pipeline");
+        for command in commands {
+            self.add_call(match command {
+                Command::Look(_) => "look",
+                Command::Claim { earlier: None, .. } => "claim",
+                Command::Claim { .. } => "replace",
+                Command::Sync(_) => "sync",
+                Command::Renew(renew) if renew.entries.is_some() => "renew and look",
+                Command::Renew(_) => "renew",
+                Command::Append(append) if append.pushes => "append and push",
+                Command::Append(_) => "append",
+                Command::Trim(_) => "trim",
+                Command::End(End { mode: EndMode::Forget, .. }) => "forget",
+                Command::End(_) => "end",
+                Command::Check(_) => "check",
+                Command::LiveRuns(_) => "live runs",
+                Command::Reported(..) => "reported",
+            });
+            if let Command::Sync(sync) = command {
+                self.synced.push(sync.run.epoch);
+            }
+        }
     }
 }

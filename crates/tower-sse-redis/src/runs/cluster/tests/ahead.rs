@@ -27,7 +27,7 @@ async fn client_ahead_of_the_export_learns_of_a_cancel_elsewhere() {
             one.store.go_away();
             let back = async {
                 sleep(Duration::from_secs(1)).await;
-                one.store.come_back();
+                one.store.come_back().await;
             };
             join3(soon(client), cancel, back).await.0
         } else {
@@ -49,7 +49,7 @@ async fn handle_attaches_a_client_ahead_of_the_export() {
             if is_away {
                 other.store.go_away();
                 sleep(LEASE).await;
-                other.store.come_back();
+                other.store.come_back().await;
             }
         };
         let live = join(away, soon(run.attach(last.clone()))).await.1.expect("an attachment");
@@ -179,12 +179,9 @@ async fn thousand_forged_ids_cost_one_mirror_and_sixteen_tasks_that_wait() {
         sleep(Duration::from_millis(500)).await;
         let waiting = tasks.iter().filter(|task| !task.is_finished()).count();
         assert_eq!((waiting, other.runs.stats().mirrors), (16, 1), "{is_read}");
-        {
-            let server = other.store.server();
-            assert_eq!(server.subscriptions, 1);
-            assert!(server.loads <= 2, "{}", server.loads);
-            assert!(server.commands["check"] <= 18, "{:?}", server.commands);
-        }
+        assert_eq!(other.store.count("subscribe"), 1);
+        assert!(other.store.count("load") <= 2, "{}", other.store.count("load"));
+        assert!(other.store.count("check") <= 18, "{}", other.store.count("check"));
         for task in tasks {
             assert_eq!(soon(task).await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
         }
@@ -210,7 +207,7 @@ async fn clients_with_every_id_of_a_run_share_two_mirrors() {
         live.push((sequence, other.answer(Some(&one.id(sequence))).await));
     }
     assert_eq!(other.runs.stats().mirrors, 2);
-    assert_eq!(other.store.server().subscriptions, 2);
+    assert_eq!(other.store.count("subscribe"), 2);
     send(&source, &["last"]);
     drop(source);
     for (sequence, answer) in live {

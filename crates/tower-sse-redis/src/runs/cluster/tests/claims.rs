@@ -16,10 +16,7 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     let (_source, stream) = self::source();
     let key = key();
     let mut starting = Box::pin(one.runs.start(&key, None, || stream));
-    sleep(Duration::from_millis(5)).now_or_never();
-    assert!((&mut starting).now_or_never().is_none());
-    sleep(Duration::from_millis(12)).await;
-    assert!((&mut starting).now_or_never().is_none());
+    assert!(timeout(Duration::from_millis(15), &mut starting).await.is_err());
     one.store.faults().lost_replies = 1;
     assert!(soon(starting).await.is_err());
     one.store.faults().delay = Duration::ZERO;
@@ -54,9 +51,7 @@ async fn claim_whose_reply_is_read_after_its_lease_starts_nothing() {
     let (one, other) = two().await;
     one.store.faults().delay = Duration::from_millis(10);
     let mut starting = Box::pin(one.start());
-    assert!((&mut starting).now_or_never().is_none());
-    sleep(Duration::from_millis(15)).await;
-    assert!((&mut starting).now_or_never().is_none());
+    assert!(timeout(Duration::from_millis(15), &mut starting).await.is_err());
     one.store.faults().reply_delay = Duration::from_secs(30);
     sleep(Duration::from_millis(15)).await;
     one.store.faults().delay = Duration::ZERO;
@@ -75,7 +70,7 @@ async fn claim_that_others_overtake_is_tried_again_for_a_lease() {
     assert!(matches!(refused, Err(StartError::Unavailable)));
     let refused = asked.elapsed();
     assert!(LEASE <= refused && refused <= LEASE + Duration::from_secs(1), "{refused:?}");
-    assert!(one.store.server().commands["look"] <= 200, "it waits between looks");
+    assert!(one.store.count("look") <= 200, "it waits between looks");
     let healing = async {
         sleep(LEASE / 2).await;
         one.store.faults().is_overtaken = false;
@@ -95,7 +90,7 @@ async fn request_whose_run_vanishes_after_the_look_starts_another() {
     other.store.faults().delay = TRIP;
     let vanishing = async {
         sleep(TRIP * 3 / 2).await;
-        one.store.server().claims.clear();
+        one.store.lose_claims();
     };
     let (started, ()) = tokio::join!(other.start(), vanishing);
     assert!(started.is_some());
@@ -136,7 +131,7 @@ async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
         one.start().await.unwrap().send(Err("failed")).unwrap();
         sleep(Duration::from_secs(1)).await;
     }
-    let older = one.store.server().clone();
+    one.store.copy();
     let source = one.start().await.unwrap();
     send(&source, &["a", "b"]);
     sleep(Duration::from_secs(2)).await;
@@ -150,9 +145,9 @@ async fn loss_at(rest: Rest, ends: bool, seen: Option<u64>, moment: u64) {
     let losing = async {
         sleep(Duration::from_millis(moment)).await;
         one.store.go_away();
-        one.store.restore(&older);
+        one.store.put_back();
         sleep(Duration::from_secs(1)).await;
-        one.store.come_back();
+        one.store.come_back().await;
     };
     tokio::join!(ask(&other, last.as_ref(), &case), losing);
     other.store.faults().delay = Duration::ZERO;
@@ -184,16 +179,16 @@ async fn client_reads_on_while_the_store_has_an_earlier_run() {
     let (one, other) = two().await;
     one.start().await.unwrap().send(Err("failed")).unwrap();
     sleep(Duration::from_secs(1)).await;
-    let older = one.store.server().clone();
+    one.store.copy();
     let source = one.start().await.unwrap();
     send(&source, &["a"]);
     let mut live = other.attach().await;
     read(&mut live, 1).await;
     one.store.go_away();
-    one.store.restore(&older);
+    one.store.put_back();
     // Waits for longer than the interval of the checks.
     sleep(LEASE / 2).await;
-    one.store.come_back();
+    one.store.come_back().await;
     send(&source, &["b"]);
     drop(source);
     assert_whole(live, &["b"]).await;
@@ -205,9 +200,10 @@ async fn client_reads_on_while_the_store_has_an_earlier_run() {
 async fn leave_during_the_claim(one: &Process, claimed: bool) {
     one.store.faults().delay = Duration::from_millis(10);
     let mut starting = Box::pin(one.start());
-    assert!((&mut starting).now_or_never().is_none());
-    sleep(Duration::from_millis(15)).await;
-    assert!((&mut starting).now_or_never().is_none(), "the look is answered");
+    assert!(
+        timeout(Duration::from_millis(15), &mut starting).await.is_err(),
+        "the look is answered"
+    );
     if claimed {
         sleep(Duration::from_millis(10)).await;
         assert_eq!(one.runs.stats().running, 1, "the claim is answered");
@@ -234,9 +230,10 @@ async fn call_that_was_never_made_is_never_interrupted() {
     sleep(Duration::from_secs(2)).await;
     one.store.faults().delay = Duration::from_millis(10);
     let mut starting = Box::pin(one.start());
-    assert!((&mut starting).now_or_never().is_none());
-    sleep(Duration::from_millis(15)).await;
-    assert!((&mut starting).now_or_never().is_none(), "the look is answered");
+    assert!(
+        timeout(Duration::from_millis(15), &mut starting).await.is_err(),
+        "the look is answered"
+    );
     sleep(Duration::from_millis(30)).await;
     let elsewhere = other.get().await.expect("a call that has not answered");
     let waiting = tokio::spawn(async move { elsewhere.ended().await });
@@ -244,8 +241,8 @@ async fn call_that_was_never_made_is_never_interrupted() {
     one.store.faults().delay = Duration::ZERO;
     one.store.faults().reply_delay = Duration::from_millis(100);
     send(&busy, &["a"]);
-    let pipelines = one.store.server().pipelines;
-    while one.store.server().pipelines == pipelines {
+    let pipelines = one.store.count("pipeline");
+    while one.store.count("pipeline") == pipelines {
         sleep(Duration::from_millis(1)).await;
     }
     one.store.faults().reply_delay = Duration::ZERO;
@@ -265,11 +262,11 @@ async fn late_reply_to_an_abandoned_claim_ends_no_other_run() {
     let (one, other) = two().await;
     one.store.faults().reply_delay = Duration::from_millis(100);
     let mut starting = Box::pin(one.start());
-    assert!((&mut starting).now_or_never().is_none());
-    sleep(Duration::from_millis(101)).await;
-    assert!((&mut starting).now_or_never().is_none(), "the look is answered");
-    sleep(Duration::from_millis(1)).await;
-    assert!(one.store.server().claims.contains_key(&key()), "the store has the claim");
+    assert!(
+        timeout(Duration::from_millis(102), &mut starting).await.is_err(),
+        "the look is answered"
+    );
+    assert!(one.store.has_claim(&key()), "the store has the claim");
     drop(starting);
     one.store.faults().reply_delay = Duration::ZERO;
     let source = soon(one.start()).await.expect("a call");

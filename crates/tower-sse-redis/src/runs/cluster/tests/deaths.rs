@@ -3,11 +3,6 @@
 use super::*;
 use crate::runs::seam::{Command, End, EndMode, ProcessId};
 
-/// Returns the number of commands of this kind.
-fn count(process: &Process, kind: &str) -> usize {
-    process.store.server().commands.get(kind).copied().unwrap_or(0)
-}
-
 /// Starts runs at the first process, and lets their events be exported.
 async fn started_at(process: &Process, runs: usize) -> Vec<Source> {
     let mut sources = Vec::new();
@@ -23,9 +18,9 @@ async fn started_at(process: &Process, runs: usize) -> Vec<Source> {
 async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
     const RUNS: usize = 600;
     let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS)).await;
-    let third = Process::with(dead.store.other(), |builder| builder).await;
+    let third = Process::at(dead.store.beside(2), |builder| builder).await;
     let _sources = started_at(&dead, RUNS).await;
-    assert_eq!(count(&other, "live runs"), 0, "all processes are alive");
+    assert_eq!(other.store.count("live runs"), 0, "all processes are alive");
     dead.store.go_away();
     sleep(LEASE * 2).await;
     let told = [other.outcomes(), third.outcomes()].concat();
@@ -33,10 +28,10 @@ async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
     assert!(other.ends.lock().unwrap().iter().all(|end| end.events == 1));
     // After that, nothing is left to do.
     sleep(LEASE).await;
-    let looked = count(&other, "live runs");
+    let looked = other.store.count("live runs");
     sleep(LEASE * 10).await;
-    assert_eq!(count(&other, "live runs"), looked);
-    dead.store.come_back();
+    assert_eq!(other.store.count("live runs"), looked);
+    dead.store.come_back().await;
     sleep(LEASE * 10).await;
     assert_eq!(dead.outcomes(), [], "they were reported");
     assert_eq!(other.outcomes().len() + third.outcomes().len(), RUNS);
@@ -45,26 +40,26 @@ async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
 #[tokio::test(start_paused = true)]
 async fn death_is_reported_by_another_if_the_process_that_ends_it_dies() {
     let (dead, other) = two().await;
+    let ghost = dead.store.beside(2);
+    let ghost = ghost.open(ProcessId::draw(), LEASE, Arc::new(drop)).await.unwrap();
     let _sources = started_at(&dead, 1).await;
     let run = RunId::of(&dead.record(&key_of(0)));
-    let ghost = dead.store.other();
-    let link = ghost.clone().connect(ProcessId::draw(), Arc::new(drop));
     // The other process looks after the runs only once the ghost has ended them.
     other.store.go_away();
     dead.store.go_away();
     sleep(LEASE).await;
     for _ in 0..8 {
         let end = Command::End(End { run: run.clone(), mode: EndMode::Bury });
-        link.execute(None, vec![end]).await;
+        ghost.execute(None, vec![end]).await;
         sleep(LEASE / 8).await;
     }
-    assert!(!dead.store.server().claims[&run.key].is_live());
-    drop(link);
+    assert!(!dead.store.is_live(&run.key));
+    drop(ghost);
     assert_eq!(other.outcomes(), []);
-    other.store.come_back();
+    other.store.come_back().await;
     sleep(LEASE * 5).await;
     assert_eq!(other.outcomes(), [Outcome::Interrupted]);
-    assert_eq!(count(&other, "reported"), 1);
+    assert_eq!(other.store.count("reported"), 1);
 }
 
 /// The reply that the run has ended is lost.
@@ -73,8 +68,8 @@ async fn death_is_reported_once_if_a_reply_is_lost() {
     let (dead, other) = two().await;
     let _sources = started_at(&dead, 1).await;
     dead.store.go_away();
-    while dead.store.server().claims[&key_of(0)].is_live() {
-        other.store.faults().lost_replies = usize::from(count(&other, "end") > 8);
+    while dead.store.is_live(&key_of(0)) {
+        other.store.faults().lost_replies = usize::from(other.store.count("end") > 8);
         sleep(Duration::from_millis(10)).await;
     }
     sleep(LEASE * 2).await;
@@ -87,8 +82,8 @@ async fn silent_process_that_returns_keeps_its_runs() {
     let sources = started_at(&one, 1).await;
     one.store.go_away();
     sleep(LEASE).await;
-    assert!(count(&other, "live runs") > 0);
-    one.store.come_back();
+    assert!(other.store.count("live runs") > 0);
+    one.store.come_back().await;
     sleep(LEASE * 6).await;
     send(&sources[0], &["b"]);
     drop(sources);

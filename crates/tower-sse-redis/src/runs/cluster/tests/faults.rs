@@ -9,7 +9,8 @@ async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
     let refused = one.start().await.unwrap();
     let healthy = one.start_as(&key_of(1)).await;
     let run = one.get().await.unwrap();
-    one.store.faults().refused = Some((one.run(), Failure::Run));
+    one.store.stream("DEL", &one.run(), &[]);
+    one.store.stream("HSET", &one.run(), &["a", "b"]);
     send(&refused, &["a"]);
     assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
     assert!(refused.is_closed());
@@ -31,7 +32,7 @@ async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
         fast.push(one.start_as(&key_of(turn)).await);
     }
     one.store.faults().delay = Duration::from_millis(100);
-    for _ in 0..30 {
+    for _ in 0..20 {
         for source in &fast {
             send(source, &[large.as_str(); 4]);
         }
@@ -49,9 +50,8 @@ async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
 #[tokio::test(start_paused = true)]
 async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
     let (one, other, _source) = started(&["a"]).await;
-    let run = one.run();
     let live = other.attach().await;
-    other.store.faults().refused = Some((run, Failure::Version));
+    one.store.claim("HSET", &key(), &["v", "2"]);
     one.store.go_away();
     let (_, error) = read_all(live).await;
     assert_eq!(error.unwrap().outcome(), None, "the contact is lost");
@@ -61,16 +61,16 @@ async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
 #[tokio::test(start_paused = true)]
 async fn dropped_runs_end_their_tasks_and_their_store() {
     let process = alone(|builder| builder).await;
-    let store = process.store.clone();
     let source = process.start().await.unwrap();
     send(&source, &["a"]);
     drop(source);
     soon(process.get().await.unwrap().ended()).await;
     let cluster = Arc::downgrade(&process.cluster());
+    let connection = process.cluster().store.connection();
     drop(process);
     sleep(Duration::from_secs(3600)).await;
     assert!(cluster.upgrade().is_none(), "its tasks have ended");
-    assert!(!store.is_used(), "the store has been dropped");
+    assert!(connection.has_changed().is_err(), "the store has been dropped");
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,13 +106,13 @@ async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
     for fails in [false, true] {
         let (one, other, source) = started(&["a"]).await;
         sleep(Duration::from_secs(1)).await;
-        let older = one.store.server().clone();
+        one.store.copy();
         if fails {
             source.send(Err("failed")).unwrap();
         }
         drop(source);
         sleep(Duration::from_secs(1)).await;
-        one.store.restore(&older);
+        one.store.put_back();
         // For a lease after the loss, the owner of a missing run may still restore it.
         sleep(LEASE).await;
         one.store.faults().delay = Duration::from_millis(1);
@@ -130,12 +130,12 @@ async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
 async fn run_completes_although_the_key_has_an_earlier_one() {
     let (one, other, earlier) = started(&["old"]).await;
     sleep(Duration::from_secs(1)).await;
-    let older = one.store.server().clone();
+    one.store.copy();
     let source = one.replace().await;
     drop(earlier);
     send(&source, &["a"]);
     sleep(LEASE).await;
-    one.store.restore(&older);
+    one.store.put_back();
     drop(source);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(one.outcomes(), [Outcome::Cancelled, Outcome::Completed]);
@@ -169,7 +169,7 @@ async fn next_run_of_a_deleted_claim_interrupts_the_one_at_its_owner() {
     read(&mut client, 1).await;
     // By then, the owner has exported the run's events, and does not renew its lease yet.
     sleep(Duration::from_millis(1500)).await;
-    one.store.server().claims.clear();
+    one.store.lose_claims();
     // The next run must have a later epoch, and epochs follow the real time.
     std::thread::sleep(Duration::from_millis(2));
     let second = other.start().await.expect("the key is free");
@@ -206,7 +206,7 @@ async fn statistics_count_mirrors_and_exports_that_wait() {
     drop(source);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(one.runs.stats().waiting_exports, 1);
-    one.store.come_back();
+    one.store.come_back().await;
     assert_whole(live, &[]).await;
     sleep(LEASE).await;
     assert_eq!(other.runs.stats().mirrors, 0, "nothing uses it");
@@ -233,9 +233,9 @@ async fn unwatched_run_sends_one_batch_a_second() {
         send(&source, &["x"]);
         sleep(Duration::from_millis(20)).await;
     }
-    let commands = one.store.server().commands.clone();
-    assert!((8..=12).contains(&commands["append"]), "{commands:?}");
-    assert!(commands["sync"] <= 10, "{commands:?}");
+    let counts = one.store.counts();
+    assert!((8..=12).contains(&counts.of["append"]), "{counts:?}");
+    assert!(counts.of["sync"] <= 10, "{counts:?}");
 }
 
 /// This holds for any time between the last renewal, the checks and the death of the owner.
@@ -243,8 +243,9 @@ async fn unwatched_run_sends_one_batch_a_second() {
 async fn clients_are_told_within_one_and_five_eighths_of_a_lease() {
     for offset in (0..4_000).step_by(250) {
         let (one, other, _source, live) = watched(&["a"]).await;
-        sleep(Duration::from_millis(offset)).await;
+        sleep(GROWN_UP + Duration::from_millis(offset)).await;
         one.store.go_away();
+        one.store.lose_processes();
         let died = Instant::now();
         read_all(live).await;
         let bound = LEASE * 13 / 8 + Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Two or three processes that share a store in memory, under a paused clock.
+//! Two or three processes that share a model of Redis, under a paused clock.
 
 mod ahead;
 mod claims;
@@ -19,7 +19,7 @@ use futures_util::future::{join, join_all, join3};
 use futures_util::{FutureExt, StreamExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::runs::{Attachment, Outcome, RunBody, RunKey, RunsBuilder, StartError};
 use tower_sse::{Event, LastEventId, Retention, StreamOptions, runs::support::Epoch};

@@ -74,7 +74,7 @@ async fn run_whose_plan_panics_is_given_up_once_the_store_returns() {
     let run = one.get().await.unwrap();
     one.store.go_away();
     one.cluster().exports.break_plans(one.epoch());
-    one.store.come_back();
+    one.store.come_back().await;
     one.store.faults().lost_replies = 1;
     assert_fails(watching, &[], Some(Outcome::Interrupted)).await;
     assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
@@ -102,10 +102,8 @@ async fn run_whose_claim_panics_never_was() {
     let (_source, stream) = source();
     let key = key();
     let mut starting = Box::pin(one.runs.start(&key, None, || stream));
-    assert!((&mut starting).now_or_never().is_none());
     // By then, the store has answered `Look`, but not `Claim`.
-    sleep(Duration::from_millis(15)).await;
-    assert!((&mut starting).now_or_never().is_none());
+    assert!(timeout(Duration::from_millis(15), &mut starting).await.is_err());
     one.store.faults().panics = 1;
     assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
     assert_eq!(one.runs.stats().running, 0);
@@ -117,12 +115,24 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
+/// Lets a request pass its first command to the store, and read the reply. The store belongs to the
+/// runtime with the `tasks`. What follows needs this time.
+fn look(request: &mut (impl Future + Unpin), requests: &Runtime, tasks: &Runtime, time: Duration) {
+    let answer = || tasks.block_on(async { sleep(Duration::from_millis(1)).await });
+    assert!(requests.block_on(async { request.now_or_never() }).is_none());
+    answer();
+    assert!(requests.block_on(async { timeout(time, request).await }).is_err());
+    answer();
+}
+
 #[test]
 fn run_whose_claim_ends_with_the_runtime_of_its_request_never_was() {
     let (tasks, requests) = (runtime(), runtime());
     let one = tasks.block_on(alone(|builder| builder.max_running_per_owner(1)));
-    assert!(requests.block_on(async { one.start().now_or_never() }).is_none());
+    let mut starting = Box::pin(one.start());
+    look(&mut starting, &requests, &tasks, Duration::ZERO);
     drop(requests);
+    drop(starting);
     assert_eq!(one.runs.stats().running, 0);
     assert!(tasks.block_on(one.start()).is_some());
     assert_eq!(one.outcomes(), []);
@@ -135,7 +145,7 @@ fn request_whose_load_ends_with_its_runtime_is_refused() {
     tasks.block_on(async { sleep(Duration::from_secs(2)).await });
     let (key, get) = (key(), request(None));
     let mut first = Box::pin(other.runs.answer(&key, &get));
-    assert!(requests.block_on(async { (&mut first).now_or_never() }).is_none());
+    look(&mut first, &requests, &tasks, Duration::ZERO);
     drop(requests);
     let answer = tasks.block_on(async { soon(first).await }).expect("an answer");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -148,15 +158,11 @@ fn claim_is_released_if_the_runtime_of_its_request_is_dropped() {
     let (tasks, requests) = (runtime(), runtime());
     let (one, other) = tasks.block_on(two());
     one.store.faults().reply_delay = Duration::from_millis(10);
-    requests.block_on(async {
-        let mut starting = Box::pin(one.start());
-        assert!((&mut starting).now_or_never().is_none());
-        sleep(Duration::from_millis(15)).await;
-        assert!((&mut starting).now_or_never().is_none());
-        sleep(Duration::from_millis(5)).await;
-    });
-    assert!(one.store.server().claims.contains_key(&key()), "the store has the claim");
+    let mut starting = Box::pin(one.start());
+    look(&mut starting, &requests, &tasks, Duration::from_millis(15));
+    assert!(one.store.has_claim(&key()), "the store has the claim");
     drop(requests);
+    drop(starting);
     tasks.block_on(async {
         let dropped = Instant::now();
         assert!(soon(other.start()).await.is_some());

@@ -1,54 +1,187 @@
-use std::sync::{OnceLock, Weak};
-use std::{future::ready, ops::Deref};
+use std::cell::Cell;
+use std::sync::{MutexGuard, OnceLock, Weak};
 
 use tokio::sync::oneshot;
 use tower_sse::runs::support::{Connected, Options, Record};
 use tower_sse::runs::{RunStore, Runs};
+use tower_sse_broker::tasks::lock;
+use tower_sse_redis_model::{Log, Network};
 
 use super::*;
-use crate::runs::{cluster::cluster::Cluster, tests::memory_store::MemoryStore};
+use crate::runs::seam::{Connection, ProcessId, Receive};
+use crate::runs::tests::{Counts, Faults, Store};
+use crate::runs::{cluster::cluster::Cluster, store::RedisStore};
+use crate::{Error, Redis, set_dialer};
 
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 
-/// One process: its runs and its connection to the store.
-pub(super) struct Process {
-    pub(super) program: Program<MemoryStore>,
+/// The time after which a process counts another one as dead as soon as it can.
+pub(super) const GROWN_UP: Duration = Duration::from_secs(16);
+
+/// The maximum number of processes of a test.
+const PROCESSES: usize = 4;
+
+/// A model of Redis, and the way of one process to it.
+#[derive(Clone)]
+pub(super) struct Way {
+    network: Network,
+    url: String,
+    process: usize,
+    faults: Arc<Mutex<Faults>>,
+    counts: Arc<Mutex<Counts>>,
     cluster: Arc<OnceLock<Weak<Cluster>>>,
 }
 
-/// A store of which the test knows what is connected to it.
-struct Known {
-    store: MemoryStore,
-    cluster: Arc<OnceLock<Weak<Cluster>>>,
-}
+impl Way {
+    /// Starts a server, and lets this thread connect to it.
+    fn new() -> Self {
+        thread_local! {
+            static SERVERS: Cell<usize> = const { Cell::new(0) };
+        }
+        let server = SERVERS.get();
+        SERVERS.set(server + 1);
+        let network = Network::new(fastrand::Rng::with_seed(0), PROCESSES, 0, Log::new(false));
+        let (served, name) = (network.clone(), format!(".server-{server}"));
+        set_dialer(move |host| {
+            let process = host.strip_suffix(&name)?;
+            Some(served.clone().dial(process.to_owned()))
+        });
+        Self {
+            url: format!("redis://process-0.server-{server}/"),
+            network,
+            process: 0,
+            faults: Arc::default(),
+            counts: Arc::default(),
+            cluster: Arc::default(),
+        }
+    }
 
-impl Deref for Process {
-    type Target = Program<MemoryStore>;
+    /// Returns the way of another process to the same server.
+    pub(super) fn beside(&self, process: usize) -> Self {
+        let [own, other] = [self.process, process].map(|number| format!("process-{number}."));
+        Self {
+            url: self.url.replace(&own, &other),
+            process,
+            faults: Arc::default(),
+            cluster: Arc::default(),
+            ..self.clone()
+        }
+    }
 
-    fn deref(&self) -> &Program<MemoryStore> {
-        &self.program
+    /// Connects a process.
+    pub(super) async fn open(
+        &self,
+        id: ProcessId,
+        retain_for: Duration,
+        receive: Receive,
+    ) -> Result<Store, Error> {
+        let runs = Redis::open(&self.url)?.runs("app").lease(LEASE);
+        let receive = Faults::pass(&self.faults, receive);
+        let redis = RedisStore::open(runs, id, retain_for, receive).await?;
+        Ok(Store::new(redis, &self.faults, &self.counts))
+    }
+
+    /// Returns the faults of this process, to change them.
+    ///
+    /// Do not hold them while an operation on the store is awaited.
+    pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.faults)
+    }
+
+    /// Returns what all processes have asked of the store.
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        lock(&self.counts)
+    }
+
+    /// Returns how many calls or commands of a kind the processes have sent.
+    pub(super) fn count(&self, kind: &str) -> usize {
+        self.counts().of.get(kind).copied().unwrap_or(0)
+    }
+
+    /// Cuts this process off from the server.
+    pub(super) fn go_away(&self) {
+        self.network.shut_out(self.process);
+    }
+
+    /// Lets this process connect again, and waits until it has.
+    pub(super) async fn come_back(&self) {
+        self.network.admit(self.process);
+        let cluster = self.cluster.get().and_then(Weak::upgrade).expect("connected runs");
+        let mut connection = cluster.store.connection();
+        // A connection that was just cut may not have noticed it yet.
+        sleep(Duration::from_millis(1)).await;
+        let is_up = |connection: &Connection| matches!(connection, Connection::Up(_));
+        _ = soon(connection.wait_for(is_up)).await.unwrap();
+    }
+
+    /// Loses all data, as a flush does.
+    pub(super) fn lose_data(&self) {
+        self.network.delete(|_| true);
+    }
+
+    /// Loses the list of the processes, so that no process looks after the runs of one that dies.
+    pub(super) fn lose_processes(&self) {
+        self.network.delete(|name| name == "app:run:processes");
+    }
+
+    pub(super) fn lose_claims(&self) {
+        self.network.delete(|name| name.ends_with('}'));
+    }
+
+    pub(super) fn lose_streams(&self) {
+        self.network.delete(|name| name.contains("}:"));
+    }
+
+    /// Copies all claims and streams.
+    pub(super) fn copy(&self) {
+        self.network.take_snapshot();
+    }
+
+    /// Replaces all data by the copy, as a fail-over to an older state does.
+    pub(super) fn put_back(&self) {
+        self.network.put_back(|name| name.contains('}'));
+    }
+
+    /// Sends a command with the claim of a key. Returns the text of the reply.
+    pub(super) fn claim(&self, command: &str, key: &RunKey, arguments: &[&str]) -> String {
+        let claim = format!("app:run:{{user:{}}}", key.name());
+        self.network.command(&[&[command, &claim], arguments].concat()).unwrap()
+    }
+
+    /// Sends a command with the stream of a run. Returns the text of the reply.
+    pub(super) fn stream(&self, command: &str, run: &RunId, arguments: &[&str]) -> String {
+        let stream = format!("app:run:{{user:{}}}:{}", run.key.name(), run.epoch);
+        self.network.command(&[&[command, &stream], arguments].concat()).unwrap()
+    }
+
+    pub(super) fn has_claim(&self, key: &RunKey) -> bool {
+        self.claim("EXISTS", key, &[]) == ":1"
+    }
+
+    /// Returns whether the run that has the key is live.
+    pub(super) fn is_live(&self, key: &RunKey) -> bool {
+        matches!(&*self.claim("HGET", key, &["s"]), "starting" | "running")
     }
 }
 
-impl RunStore for Known {
-    type Error = Infallible;
+impl RunStore for Way {
+    type Error = Error;
 
-    async fn connect(self, options: Options) -> Result<Connected, Infallible> {
-        let open = |id, receive| ready(Ok::<_, Infallible>(self.store.connect(id, receive)));
+    async fn connect(self, options: Options) -> Result<Connected, Error> {
+        let retain_for = options.retain_for;
+        let open = |id, receive| self.open(id, retain_for, receive);
         let cluster = Cluster::connect(options, open).await?;
         _ = self.cluster.set(Arc::downgrade(&cluster));
         Ok((Arc::clone(&cluster.process), cluster))
     }
 }
 
+/// One process: its runs and its way to the server.
+pub(super) type Process = Program<Way>;
+
 impl Process {
-    pub(super) async fn with(
-        store: MemoryStore,
-        options: impl FnOnce(RunsBuilder) -> RunsBuilder,
-    ) -> Self {
-        let cluster = Arc::default();
-        let known = Known { store: store.clone(), cluster: Arc::clone(&cluster) };
-        Self { program: Program::with(known, store, options(Runs::builder())).await, cluster }
+    pub(super) async fn at(way: Way, options: impl FnOnce(RunsBuilder) -> RunsBuilder) -> Self {
+        Self::with(way.clone(), way, options(Runs::builder())).await
     }
 
     /// Starts a run that the test feeds, from a handler with these options.
@@ -82,7 +215,7 @@ impl Process {
     }
 
     pub(super) fn cluster(&self) -> Arc<Cluster> {
-        self.cluster.get().unwrap().upgrade().expect("connected runs")
+        self.store.cluster.get().and_then(Weak::upgrade).expect("connected runs")
     }
 
     /// Returns the record of a run of this process, or a mirror.
@@ -110,9 +243,9 @@ impl Process {
     }
 }
 
-/// Creates a process that is alone at its store.
+/// Creates a process that is alone at its server.
 pub(super) async fn alone(options: impl FnOnce(RunsBuilder) -> RunsBuilder) -> Process {
-    Process::with(MemoryStore::new(LEASE), options).await
+    Process::at(Way::new(), options).await
 }
 
 /// Creates two processes, and starts a run of the first one with these events.
@@ -145,19 +278,19 @@ pub(super) async fn watched_with(
     (one, other, source, live)
 }
 
-/// Creates two processes with the same store.
+/// Creates two processes with the same server.
 pub(super) async fn two() -> (Process, Process) {
     two_with(|builder| builder).await
 }
 
 pub(super) async fn two_with(options: impl Fn(RunsBuilder) -> RunsBuilder) -> (Process, Process) {
     let one = alone(&options).await;
-    let other = Process::with(one.store.other(), &options).await;
+    let other = Process::at(one.store.beside(1), &options).await;
     (one, other)
 }
 
 pub(super) fn key_of(turn: usize) -> RunKey {
-    RunKey::new("user", format!("turn {turn}")).unwrap()
+    RunKey::new("user", format!("turn{turn}")).unwrap()
 }
 
 /// Returns the id of the `sequence`th event of a run.

@@ -27,12 +27,11 @@ async fn settle() {
 async fn request_for_a_run_waits_for_one_round_trip() {
     let (one, other, _source) = started(&["a"]).await;
     settle().await;
-    let before = one.store.server().commands.clone();
+    let counts = || ["look", "sync"].map(|kind| one.store.count(kind));
+    let [looks, syncs] = counts();
     assert_eq!(post(&one).await, 1, "at its owner");
     settle().await;
-    let after = one.store.server().commands.clone();
-    assert_eq!(after["look"], before["look"] + 1);
-    assert_eq!(after["sync"], before["sync"], "the lease is renewed when it is due");
+    assert_eq!(counts(), [looks + 1, syncs], "the lease is renewed when it is due");
 
     // The first request at the other process also subscribes, checks the owner and loads the run.
     // It loads the run twice if the owner pushes meanwhile.
@@ -87,7 +86,7 @@ async fn request_that_starts_a_run_waits_for_two_round_trips() {
 async fn few_round_trips_end_all_runs_of_a_dead_process() {
     const RUNS: usize = 600;
     let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS + 1)).await;
-    let healthy = Process::with(other.store.other(), |builder| builder).await;
+    let healthy = Process::at(other.store.beside(2), |builder| builder).await;
     let mut sources = Vec::new();
     for turn in 0..RUNS {
         sources.push(dead.start_as(&key_of(turn)).await);
@@ -95,8 +94,10 @@ async fn few_round_trips_end_all_runs_of_a_dead_process() {
     let source = healthy.start().await.unwrap();
     let clients = join_all((0..RUNS).map(async |turn| other.attach_as(&key_of(turn)).await)).await;
     let live = other.attach().await;
+    sleep(GROWN_UP).await;
     other.store.faults().delay = TRIP;
     dead.store.go_away();
+    dead.store.lose_processes();
     let died = Instant::now();
     let told =
         clients.into_iter().map(|client| assert_fails(client, &[], Some(Outcome::Interrupted)));

@@ -3,7 +3,7 @@
 use std::slice;
 
 use super::*;
-use crate::runs::seam::{Check, Command, Connection};
+use crate::runs::seam::{AppendReply, Reply, SyncReply};
 
 /// The owner does not push the batch that it exports just as the client begins to watch.
 #[tokio::test(start_paused = true)]
@@ -62,10 +62,10 @@ async fn batches_are_pushed_while_a_client_watches() {
         send(&source, &["x"]);
         sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(one.store.server().pushed_batches, 0);
+    assert_eq!(one.store.count("append and push"), 0);
     let mut live = other.attach().await;
     read(&mut live, 50).await;
-    let before = one.store.server().pushed_batches;
+    let before = one.store.count("append and push");
     for _ in 0..200 {
         send(&source, &["y"]);
         let sent = Instant::now();
@@ -75,11 +75,11 @@ async fn batches_are_pushed_while_a_client_watches() {
     }
     drop(live);
     sleep(LEASE).await;
-    let pushed = one.store.server().pushed_batches;
+    let pushed = one.store.count("append and push");
     send(&source, &["z"]);
     drop(source);
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(one.store.server().pushed_batches, pushed);
+    assert_eq!(one.store.count("append and push"), pushed);
     assert_eq!(pushed - before, 200);
     assert!(other.get().await.is_some());
 }
@@ -103,12 +103,11 @@ async fn watched_runs_are_exported_first_after_a_break() {
     one.store.go_away();
     sleep(Duration::from_secs(2)).await;
     one.store.faults().delay = Duration::from_millis(100);
-    one.store.come_back();
+    one.store.come_back().await;
     sleep(Duration::from_millis(50)).await;
-    let server = one.store.server().clone();
-    let renewed = server.commands["sync"];
+    let renewed = one.store.count("sync");
     sleep(Duration::from_millis(60)).await;
-    let first = one.store.server().synced[renewed..].to_vec();
+    let first = one.store.counts().synced[renewed..].to_vec();
     assert!(first.len() <= 512, "{}", first.len());
     assert_eq!(first.first(), Some(&one.epoch()));
 }
@@ -121,14 +120,14 @@ async fn runs_without_watchers_share_their_pipelines() {
         sources.push(one.start_as(&key_of(turn)).await);
         sleep(Duration::from_millis(7)).await;
     }
-    let before = one.store.server().pipelines;
+    let before = one.store.count("pipeline");
     for _ in 0..500 {
         for source in &sources {
             send(source, &["x"]);
         }
         sleep(Duration::from_millis(20)).await;
     }
-    let pipelines = one.store.server().pipelines - before;
+    let pipelines = one.store.count("pipeline") - before;
     // There are four exports a second, and most renewals join them.
     assert!(pipelines <= 40 + 20, "{pipelines}");
 }
@@ -138,12 +137,14 @@ async fn runs_without_watchers_share_their_pipelines() {
 async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
     let (one, other, source) = started(&["a"]).await;
     sleep(10 * LEASE).await;
-    let commands = one.store.server().commands.clone();
-    // The owner sends a `Sync` for the head, and for the client at the other process.
-    assert!((1..=3).contains(&commands["sync"]), "{commands:?}");
-    assert!((6..=10).contains(&commands["renew and look"]), "{commands:?}");
-    assert!((18..=27).contains(&commands["renew"]), "{commands:?}");
-    one.store.server().streams.clear();
+    {
+        let counts = one.store.counts();
+        // The owner sends a `Sync` for the head, and for the client at the other process.
+        assert!((1..=3).contains(&counts.of["sync"]), "{counts:?}");
+        assert!((6..=10).contains(&counts.of["renew and look"]), "{counts:?}");
+        assert!((18..=27).contains(&counts.of["renew"]), "{counts:?}");
+    }
+    one.store.lose_streams();
     sleep(2 * LEASE).await;
     let live = other.attach().await;
     drop(source);
@@ -156,12 +157,7 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
     let one = alone(|builder| builder).await;
     let cluster = one.cluster();
     let exports = &cluster.exports;
-    let Connection::Up(connection) = *cluster.store.connection().borrow() else { panic!() };
     let (record, events) = cluster.process.mirror(key(), Epoch::parse("1").unwrap(), 0);
-    let run = RunId::of(&record);
-    let claim = Command::Claim { run: run.clone(), earlier: None };
-    let watch = Command::Check(Check { run, is_watched: true, wants_head: false });
-    _ = cluster.store.execute(None, vec![claim, watch]).now_or_never().unwrap();
     exports.add(Arc::clone(&record), Overhead::default());
     events.begin(b"-");
     exports.mark_all(slice::from_ref(&record));
@@ -174,20 +170,20 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
         let event = format!("data: x\nid: {}-{sequence}\n\n", record.epoch);
         events.append_batch(sequence, sequence, &event.into());
     };
-    let export = |meanwhile: &dyn Fn()| {
-        let plan = exports.plan(connection, &cluster.process.options);
+    let export = |reply, meanwhile: &dyn Fn()| {
+        let plan = exports.plan(1, &cluster.process.options);
         meanwhile();
         let (targets, commands) = plan.into_commands();
-        assert!(!commands.is_empty());
-        let replies = cluster.store.execute(Some(connection), commands).now_or_never().unwrap();
-        _ = exports.apply(targets, replies, connection);
+        assert_eq!(commands.len(), 1);
+        _ = exports.apply(targets, vec![Ok(reply)], 1);
     };
-    // A `Sync`.
-    export(&|| {});
+    let appended = || Reply::Append(AppendReply::Appended { entries: 1 });
+    let watched = SyncReply::InStep { newest: 0, entries: 1, watched: LEASE, stop: None };
+    export(Reply::Sync(watched), &|| {});
     append(1);
     set_mark();
     append(2);
-    export(&set_mark);
+    export(appended(), &set_mark);
     append(3);
     set_mark();
     assert!(exports.next_due().unwrap() <= Instant::now());
@@ -197,8 +193,7 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
 #[tokio::test(start_paused = true)]
 async fn client_elsewhere_gets_events_at_once_after_the_owner_dropped_its_runs() {
     let (one, other, source) = started(&["a"]).await;
-    let Process { program, .. } = one;
-    drop(program.runs);
+    drop(one.runs);
     let mut live = other.attach().await;
     read(&mut live, 1).await;
     send(&source, &["b"]);
@@ -252,7 +247,7 @@ async fn id_that_no_process_has_assigned_is_refused_after_a_short_wait() {
 async fn quiet_run_is_kept_alive_without_events() {
     let (_one, _other, source, live) = watched(&["a"]).await;
     // Waits for longer than `abandon_after`: a client at another process counts as attached.
-    sleep(Duration::from_secs(3600)).await;
+    sleep(Duration::from_secs(700)).await;
     send(&source, &["b"]);
     drop(source);
     assert_whole(live, &["b"]).await;
