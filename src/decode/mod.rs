@@ -5,7 +5,8 @@
 //! - [`EventSplitter`] finds the events in received bytes, for programs that pass them on
 //!   unchanged.
 //!
-//! The page on [upstreams](crate::guide::upstreams) shows when to use which.
+//! The page on [upstreams](crate::guide::upstreams) shows when to use a message stream, and when a
+//! [filter](crate::filter).
 
 mod decoder;
 mod event_ref;

@@ -259,6 +259,7 @@ impl EventSplitter {
                 }
                 Some(_) => {
                     self.place = LinePlace::Event;
+                    self.spans = FieldSpans::default();
                     return self.resume_event(input);
                 }
             }

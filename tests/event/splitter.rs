@@ -330,3 +330,18 @@ fn small_limits_do_not_depend_on_the_cutting() {
         }
     }
 }
+
+#[test]
+fn splitter_of_a_new_stream_keeps_no_field_of_the_previous_one() {
+    let mut splitter = EventSplitter::new();
+    let mut first = &b"id: 7\nevent: a\ndata: x\n\n"[..];
+    while !first.is_empty() {
+        splitter.next(&mut first).unwrap();
+    }
+    assert!(splitter.finish().is_none());
+    // The first character begins like a byte order mark.
+    let mut second = "：\ndata: y\n\n".as_bytes();
+    let Some(Piece::Event(event)) = splitter.next(&mut second).unwrap() else { panic!("no event") };
+    let event = block(event);
+    assert_eq!((&*event.name, event.data.as_deref(), event.id), ("message", Some("y"), None));
+}
