@@ -326,6 +326,9 @@ where
         if preamble.is_empty() {
             return None;
         }
+        if is_heartbeat && self.state.options.heartbeat().is_some() {
+            self.state().record.count_heartbeat();
+        }
         let preamble = self.interject(preamble);
         if has_start || is_heartbeat {
             self.state().record.expect_own_event();

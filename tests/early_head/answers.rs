@@ -46,12 +46,16 @@ async fn head_is_sent_with_a_first_byte() {
 
 #[tokio::test(start_paused = true)]
 async fn first_byte_is_the_heartbeat_of_the_layer() {
-    let layer = SseLayer::new().heartbeat(Heartbeat::every(15 * SECOND).event("ping", "{}"));
-    let app = slow(LATE, events).layer(early()).layer(layer);
+    let reports = Reports::default();
+    let layer = reports.observe(SseLayer::new());
+    let ping = layer.clone().heartbeat(Heartbeat::every(15 * SECOND).event("ping", "{}"));
+    let app = slow(LATE, events).layer(early()).layer(ping);
     let ping = "event: ping\ndata: {}\n\n";
     assert_eq!(receive(&app, Requester::Post).await, (ping.repeat(4) + EVENTS, None));
-    let app = slow(LATE, events).layer(early()).layer(SseLayer::new().without_heartbeat());
+    let app = slow(LATE, events).layer(early()).layer(layer.without_heartbeat());
     assert_eq!(receive(&app, Requester::Post).await, (format!(":\n{EVENTS}"), None));
+    let heartbeats = reports.closed().iter().map(|report| report.heartbeats).collect::<Vec<_>>();
+    assert_eq!(heartbeats, [4, 0]);
 }
 
 #[tokio::test(start_paused = true)]
