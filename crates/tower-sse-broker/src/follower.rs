@@ -227,8 +227,9 @@ impl<L: Log> Follower<L> {
 
     /// Returns what this process knows of the log.
     fn known(&self) -> Known {
-        let ledger = self.gate.ledger();
-        Known { last: self.last.number, newest: ledger.newest_known, lost: ledger.lost }
+        let (ledger, last) = (self.gate.ledger(), self.last.number);
+        // The ledger has no number of an entry that is older than the history.
+        Known { last, newest: ledger.newest_known.max(last), lost: ledger.lost }
     }
 
     /// Reads to the end of the log, and finds losses.

@@ -109,7 +109,9 @@ impl Table {
     /// Creates the table if it is missing, and returns its definition.
     fn create(&self) -> Result<String> {
         self.statement(&format!("create table if not exists {{}} {COLUMNS}"))?.execute([])?;
-        let definition = "select sql from sqlite_schema where name = ? collate nocase";
+        // Another table's trigger can have the same name.
+        let definition = "select sql from sqlite_schema where type in ('table', 'view') and
+            name = ? collate nocase";
         self.connection.query_row(definition, [&self.source.table], |row| row.get(0))
     }
 

@@ -17,7 +17,8 @@ mod hub_process;
 #[allow(dead_code, unreachable_pub)]
 mod patience;
 
-use std::{fs, process, time::Duration};
+use std::time::{Duration, UNIX_EPOCH};
+use std::{fs, process};
 
 use rusqlite::backup::Backup;
 use tokio::time::sleep;

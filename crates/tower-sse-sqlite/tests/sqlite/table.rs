@@ -14,6 +14,8 @@ async fn name_that_is_no_plain_identifier_is_refused() {
         process.publish([1]).await;
         process.reads([1]).await;
     }
+    // A trigger of another table.
+    drop(Process::connect(file.sqlite().broker("7_id")).await);
     // The same table.
     let mut upper = Process::connect(file.sqlite().broker("SELECT")).await;
     Process::connect(file.sqlite().broker("select")).await.publish([2]).await;
