@@ -52,10 +52,10 @@ impl EarlyHeadLayer {
     /// Sets which requests can get an early head. By default, these are `GET` requests whose
     /// `Accept` names `text/event-stream`.
     ///
-    /// `when` replaces the default. Return `true` only if the client expects an event stream. It
-    /// then gets one, even if the service later answers with JSON. If only the request's body shows
-    /// what the client expects, call [`answer`](Self::answer) in the handler. A request gets no
-    /// early head if `when` panics, or if the method is `HEAD`.
+    /// `when` replaces the default. Return `true` only if the client expects an event stream. If
+    /// the service is slow, the client gets one, even if the answer is JSON. If only the request's
+    /// body shows what the client expects, call [`answer`](Self::answer) in the handler. A request
+    /// gets no early head if `when` panics, or if the method is `HEAD`.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -63,8 +63,9 @@ impl Error for LateResponse {
     }
 }
 
-/// Turns a late error into an event that makes OpenAI's SDKs raise their `APIError`. Its data is
-/// `{"error": …}`. Pass this function to [`late_event`](super::EarlyHeadLayer::late_event).
+/// Turns a late error into an event that makes OpenAI's SDKs for Python and JavaScript raise their
+/// `APIError`. Its data is `{"error": …}`. Pass this function to
+/// [`late_event`](super::EarlyHeadLayer::late_event).
 ///
 /// The error's `status` field contains the response's status code. If the response's JSON has an
 /// `error` object, its other fields are kept. Returns `None` if the response is a success.
@@ -74,9 +75,9 @@ pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
     Some(Event::new().data(json!({ "error": error_of(late)? }).to_string()))
 }
 
-/// Turns a late error into an event that makes Anthropic's SDKs raise their `APIStatusError` or
-/// `APIError`. The event's name is `error`, and its data is `{"type": "error", "error": …}`.
-/// Otherwise like [`openai_error`].
+/// Turns a late error into an event that makes Anthropic's SDKs for Python and JavaScript raise
+/// `APIStatusError` or `APIError`. The event's name is `error`, and its data is `{"type": "error",
+/// "error": …}`. Otherwise like [`openai_error`].
 #[must_use]
 #[cfg(feature = "json")]
 pub fn anthropic_error(late: &Response<Bytes>) -> Option<Event> {

@@ -1,5 +1,5 @@
-//! Answering before the service does: If a handler is slow, [`EarlyHeadLayer`] sends the response
-//! head, and the handler's answer follows.
+//! If a handler is slow, [`EarlyHeadLayer`] sends the response head, and the handler's answer
+//! follows.
 //!
 //! Your handler waits for a model or a queue, and nginx times out after 60 seconds and answers with
 //! `504`. Heartbeats don't help, because they begin after the response head, and the handler hasn't
@@ -72,8 +72,8 @@
 //! # }
 //! ```
 //!
-//! Nothing can be sent early to a client that waits for JSON: raise the proxy's timeout. If the
-//! request's head tells what the client expects, use [`EarlyHeadLayer::when`].
+//! This layer can't help a client that waits for JSON: raise the proxy's timeout. If the request's
+//! head tells what the client expects, use [`EarlyHeadLayer::when`].
 //!
 //! # Late answers
 //!
@@ -87,13 +87,13 @@
 //! | an error of the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
-//! Clients notice that a failed body is incomplete. With `fetch`, reading the body rejects. curl
-//! exits with 18 over HTTP/1.1. An `EventSource` reconnects, so your handler runs again. A `204` or
-//! `4xx` in time would have stopped the `EventSource`. If such an answer comes late, and
+//! Most clients notice that a failed body is incomplete. With `fetch`, reading the body rejects.
+//! curl exits with 18 over HTTP/1.1. An `EventSource` reconnects, so your handler runs again. A
+//! `204` or `4xx` in time would have stopped the `EventSource`. If such an answer comes late, and
 //! `late_event` doesn't replace it, the `EventSource` gets an event with the id `interrupted`: that
 //! of `on_error`, or one named `interrupted`. The layer then answers the client's next request with
-//! `204`. With `late_event`, or after [`EarlyHeadLayer::answer`], give the event a name, and have
-//! the page call `close()` when it arrives. After the event of a late error, `SseLayer` sends no
+//! `204`. With `late_event` or [`EarlyHeadLayer::answer`], the page must stop it: give the event a
+//! name, and call `close()` when it arrives. After the event of a late error, `SseLayer` sends no
 //! [`terminator`](crate::SseLayer::terminator).
 //!
 //! If a late response is neither passed on nor turned into an event, the body fails with a
@@ -112,8 +112,8 @@
 //! [`StreamOptions`](crate::StreamOptions) still apply, with two exceptions. `retry` and `padding`
 //! don't, because they belong to the stream's first bytes. `drain` doesn't if the shutdown has
 //! begun. If the handler adds subjects late, closing a subject still closes the stream. But a limit
-//! can no longer refuse it. If a hub's topic has ended, a late answer can't say so with a `204`:
-//! the `EventSource` comes back once more.
+//! can no longer refuse it. If a hub's topic has ended, a late answer can't say so with a `204`, so
+//! the `EventSource` reconnects.
 //!
 //! After the head, the call runs inside the body, so middleware outside of this layer no longer
 //! wraps it. So put layers that set task-locals or tracing spans for the handler inside of this

@@ -133,7 +133,8 @@ impl Event {
     }
 
     /// Sets the `retry` field: how long the client waits before it reconnects. The client keeps
-    /// this time until it receives another one. To start every stream with a `retry` field, use
+    /// this time until it receives another one. By default, the layer sends an `EventSource`
+    /// another one when it reconnects. To start every stream with a `retry` field, use
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node.js reconnect at

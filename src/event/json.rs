@@ -49,7 +49,7 @@ impl Event {
         Json { value, event: self }
     }
 
-    /// Sets the `data` field to `value`, serialised as JSON. It allocates a string, unlike
+    /// Sets the `data` field to `value`, serialised as JSON. This method allocates a string, unlike
     /// [`Json`].
     ///
     /// # Errors

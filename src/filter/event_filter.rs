@@ -44,8 +44,8 @@ pub trait EventFilter {
     /// Events in the verdict are sent before the stream ends or fails. If the last event is
     /// incomplete and the filter passed it, it's sent after them. It isn't sent if the verdict
     /// fails the stream or rejects the response. If the source ended inside an event that was too
-    /// large, the events in the verdict are dropped. Then, depending on the verdict, the client
-    /// receives:
+    /// large, the events in the verdict are dropped. After these bytes, depending on the verdict,
+    /// the client receives:
     ///
     /// - `Pass`, `Insert`: a clean end, or the source's error
     /// - `Drop`, `Replace`, `End`: a clean end
@@ -58,8 +58,9 @@ pub trait EventFilter {
         Verdict::Pass
     }
 
-    /// Receives the stream's report. Called exactly once, when the stream has ended for any reason.
-    /// Then the filter is dropped. A panic in this method is caught.
+    /// Receives the stream's report. Called exactly once: when the stream has ended for any reason,
+    /// or at the head of a response that isn't filtered. Then the filter is dropped. A panic in
+    /// this method is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -112,7 +113,8 @@ pub enum Verdict {
     /// source is dropped.
     End(Encoded),
     /// The body fails with this error. Neither the event nor what follows it is sent. An outer
-    /// [`SseLayer`](crate::SseLayer) delays the failure to give the server time to [write earlier
+    /// [`SseLayer`](crate::SseLayer) sends its [`on_error`](crate::SseLayer::on_error) event
+    /// instead, or delays the failure to give the server time to [write earlier
     /// bytes](crate::guide::errors#timing).
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
@@ -140,9 +142,9 @@ pub enum FilterOutcome {
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
-    /// The response's body or future was dropped before the end of the stream. The client
-    /// disconnected, the server or an outer layer ended the stream, or the code that read the body
-    /// stopped early.
+    /// The response's body or future, or the [`FilterPipe`](super::FilterPipe), was dropped before
+    /// the end of the stream. The client disconnected, the server or an outer layer ended the
+    /// stream, or the code that read the body stopped early.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
@@ -186,12 +188,12 @@ pub struct FilterEnd {
     /// The number of events that were [too large](super::FilterLayer::pass_oversized), and so
     /// passed without the filter seeing them.
     pub oversized: u64,
-    /// The number of bytes that the source sent.
+    /// The number of the source's bytes that were filtered.
     pub bytes_received: u64,
     /// The number of bytes that the filter passed or inserted. The client may have received fewer.
     pub bytes_sent: u64,
-    /// The time from the request or [`FilterBody::new`](super::FilterBody::new) to the end of the
-    /// stream. Always zero for a [`FilterPipe`](super::FilterPipe), which reads no clock.
+    /// The time from the request or [`FilterBody::new`](super::FilterBody::new) to this report.
+    /// Always zero for a [`FilterPipe`](super::FilterPipe), which reads no clock.
     pub age: Duration,
 }
 

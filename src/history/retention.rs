@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-/// Limits the events that are kept for clients that reconnect: those of each topic of a
-/// [hub](crate::hub), and those of each run of [`Runs`](crate::runs::Runs). The number, size and
-/// age limits all apply.
+/// Limits the events that each topic of a [hub](crate::hub), and each run of
+/// [`Runs`](crate::runs::Runs), keeps for clients that reconnect. The number, size and age limits
+/// all apply.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {
@@ -39,8 +39,8 @@ impl Retention {
     }
 
     /// Returns limits for topics in which each event replaces the previous one, such as prices or
-    /// vehicle locations. [Only the newest value](crate::hub#only-the-newest-value) has an example,
-    /// and says what clients receive.
+    /// vehicle locations. The section [Only the newest value](crate::hub#only-the-newest-value) has
+    /// an example, and says what clients receive.
     ///
     /// Such a topic has no age limit, unless you set [`age`](Self::age). With a
     /// [broker](crate::hub::Hub::connect), a new process might not load an event that exceeds the

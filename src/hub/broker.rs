@@ -155,9 +155,9 @@ impl Feed {
     /// Appends an event to its topic. Returns `false`, and ignores the event, if the hub has
     /// already received an event or a loss with this number or a higher one.
     ///
-    /// After a topic has [ended](crate::hub::Hub::end), the hub drops the topic's events until its
-    /// name can be used again. It doesn't drop them if a loss was reported after the end. The event
-    /// is reported as lost if [`retention_of`](crate::hub::HubBuilder::retention_of) panics.
+    /// After a topic has [ended](crate::hub::Hub::end), the hub drops new events of the topic until
+    /// its name can be used again. It doesn't drop them if a loss was reported after the end. The
+    /// event is reported as lost if [`retention_of`](crate::hub::HubBuilder::retention_of) panics.
     ///
     /// # Errors
     ///
@@ -222,7 +222,7 @@ impl Feed {
         }
     }
 
-    /// Returns how far back the broker loads the history: the age of the hub's
+    /// Returns how far back the broker loads the history: the age limit of the hub's
     /// [`retention`](crate::hub::HubBuilder::retention).
     #[must_use]
     pub const fn max_age(&self) -> Duration {

@@ -80,8 +80,9 @@ impl HubBuilder {
     ///
     /// - Topics that have subscriptions but keep no events. Each takes as much bookkeeping as a
     ///   topic that keeps events.
-    /// - Close events in a topic that [`Streams::follow`](crate::streams::Streams::follow) reads.
-    ///   They take at most 1.2 MiB or `bytes`, whichever is larger.
+    /// - Events that close streams, in a topic that
+    ///   [`Streams::follow`](crate::streams::Streams::follow) reads. They take at most 1.2 MiB or
+    ///   `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
     /// - The hub's records of topics that it has removed: up to 65,536 ended topics and up to
     ///   65,536 others.

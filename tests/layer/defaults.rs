@@ -86,8 +86,10 @@ async fn source_that_stays_mid_event_has_the_time_of_the_pages() {
 
 #[test]
 fn clients_accept_events_up_to_the_size_of_the_pages() {
-    let limit = documented()
-        .bytes(&["accepts events of up to {}.", "own clients accept [{}](crate::decode::Decoder"]);
+    let limit = documented().bytes(&[
+        "accepts events of up to {}.",
+        "filters](crate::filter) accept [{}](crate::decode::Decoder",
+    ]);
     let decodes = |size: usize| {
         let event = format!("data: {}\n\n", "x".repeat(size - "data: \n\n".len()));
         let mut event = Bytes::from(event);

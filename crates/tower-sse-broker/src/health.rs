@@ -40,7 +40,7 @@ impl<E: Clone> Health<E> {
         lock(&self.state.last_error).clone()
     }
 
-    /// Returns how many times the process has reconnected, after a break or to report a loss.
+    /// Returns how many times the process has reconnected, after a break or to mark a loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.state.reconnections.load(Relaxed)

@@ -11,8 +11,8 @@
 //!   It reports older events as lost, so a client that missed one receives a gap when it resumes.
 //! - It starts each read at the last entry that it has read. That's how it notices that the log was
 //!   trimmed, lost or restored from a copy, even while nothing is published.
-//! - If only this process has missed events, it reports the loss to its hub. If every process has
-//!   missed events, `follow` adds a mark to the log instead.
+//! - If only this process has missed events, it reports the loss to its hub. If the log itself has
+//!   lost events, `follow` adds a mark to it instead.
 //! - To find lost events, it looks in the log for each event that the server has acknowledged.
 //! - If the connection breaks, it reconnects while publishers wait.
 //!

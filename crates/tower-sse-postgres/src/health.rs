@@ -58,8 +58,9 @@ impl Health {
     }
 
     /// Returns whether the server's notifications arrived when the hub last connected. If they did
-    /// not, for example behind a pooler or with [`listen(false)`](crate::PostgresBroker::listen),
-    /// the hub polls for the events of other processes.
+    /// not, for example behind a pooler in transaction mode or with
+    /// [`listen(false)`](crate::PostgresBroker::listen), the hub finds the events of other
+    /// processes only by polling.
     #[must_use]
     pub fn listens(&self) -> bool {
         self.state.listens.load(Relaxed)
@@ -71,7 +72,7 @@ impl Health {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns how many times the process has reconnected, after a break or to report a loss.
+    /// Returns how many times the process has reconnected, after a break or to mark a loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.common.reconnections()
@@ -122,9 +123,11 @@ pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
     /// If this age has been below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age`, [`max_events`](crate::PostgresBroker::max_events) is too low, or `max_age`
-    /// in another process. A new process then loads only a part of the history, and a process that
-    /// is disconnected for longer than `oldest_age` loses events.
+    /// `retention_age`, [`max_events`](crate::PostgresBroker::max_events) is too low, or another
+    /// process has too low a `max_age`. (This doesn't apply if
+    /// [`max_age`](crate::PostgresBroker::max_age) equals `retention_age`.) A new process then
+    /// loads only a part of the history, and a process that is disconnected for longer than
+    /// `oldest_age` loses events.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,

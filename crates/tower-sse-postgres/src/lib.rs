@@ -152,16 +152,17 @@
 //!
 //! # How it works
 //!
-//! Programs insert rows into the table `inbox`. If rows were numbered there, row 7 could commit
-//! after a reader has passed row 8, and the reader would miss it. So hubs move committed rows into
-//! the table `log`, and number them there. One statement does both while it holds a lock on the
-//! stream's row in the table `stream`. Any hub can run it, so there is no leader.
+//! Programs that publish by SQL insert rows into the table `inbox`. If rows were numbered there,
+//! row 7 could commit after a reader has passed row 8, and the reader would miss it. So hubs move
+//! committed rows into the table `log`, and number them there. One statement does both while it
+//! holds a lock on the stream's row in the table `stream`. Any hub can run it, so there is no
+//! leader.
 //!
 //! A log's first number is the server's time in microseconds. Later numbers rise by one, so a
 //! missing row leaves a hole. When a hub connects or marks a loss, the numbers jump to the server's
 //! time, and a row records the jump. Each hub compares the rows that it reads with those that it
-//! has read or published before. If rows are lost, it adds a mark to the log. Every process reports
-//! a gap when it reads the mark.
+//! has read or published before. If such a row is lost, it adds a mark to the log. Every process
+//! reports a gap when it reads the mark.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

@@ -58,9 +58,9 @@
 //! A loss goes undetected in three cases:
 //!
 //! - Redis loses an entry (an event or a [`gap`](#entries)), and all processes that received the
-//!   entry or its acknowledgement stop before they report the loss. A client that received the lost
-//!   event then misses new events, until their ids are above the last id that it received.
-//!   [operating](operating#losses) says how to prevent this.
+//!   entry or its acknowledgement stop before they report the loss. If Redis' clock is then behind
+//!   that entry's id, clients that received the event also miss new events, until their ids are
+//!   above it. [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event without a gap.
 //! - After a fail-over, the old and the new primary both accept events, and one has assigned an id

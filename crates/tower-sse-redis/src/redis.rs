@@ -48,7 +48,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if `url` has none of these forms.
+    /// Returns an error if `url` is invalid.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_any([url])
     }
@@ -183,12 +183,12 @@ impl Redis {
     /// is 3 seconds. If Redis takes longer, the process reconnects after a random delay of up to 2
     /// seconds.
     ///
-    /// Runs have limits of their own. To connect, the limit is an eighth of the
+    /// Runs have limits of their own. The limit for connecting is an eighth of the
     /// [lease](crate::RedisRuns::lease), but at least 1 second. For a reply, it is a quarter of the
     /// lease, but at least 2 seconds. If `timeout` is shorter than one of these limits, `timeout`
     /// applies instead. After 10 seconds without a reply, the connection that loads other
-    /// processes' answers is replaced. If the connection for pushes receives neither a reply nor a
-    /// push within the limit for a reply, all connections of the runs are replaced.
+    /// processes' answers is replaced. If the pub/sub connection receives neither a reply nor a
+    /// message within the limit for a reply, all connections of the runs are replaced.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -35,12 +35,12 @@ pub enum ErrorKind {
     ReadOnly,
     /// The file cannot be opened: the process lacks a permission, or the directory does not exist.
     NotPermitted,
-    /// Another program has kept the file locked.
+    /// Another connection has kept the file locked.
     Locked,
     /// The file is corrupted, or is not an SQLite database.
     Corrupted,
-    /// The file has a table with the broker's name, but this version of the crate did not create
-    /// it.
+    /// The file has a table with the broker's name that differs from the one that this version of
+    /// the crate creates.
     WrongTable,
     /// The disk failed or did not respond in time, the file was removed or replaced, or the process
     /// has found a loss and is reopening the file.

@@ -29,7 +29,7 @@ impl Health {
     ///
     /// The result becomes `false` if the hub needs more than a second to look for new events, for
     /// example because the disk does not respond. It stays `false` until the hub has caught up
-    /// again. A full disk stops publishing, but leaves the result `true`. While another program
+    /// again. A full disk stops publishing, but leaves the result `true`. While another connection
     /// holds a lock, the result can become `false` for about a second whenever an event waits for
     /// the lock.
     #[must_use]
@@ -43,7 +43,8 @@ impl Health {
         self.common.last_error().map(|error| error.to_string())
     }
 
-    /// Returns how many times the process has opened the file again after an error.
+    /// Returns how many times the process has opened the file again, after an error or to report a
+    /// loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.common.reconnections()
@@ -67,8 +68,8 @@ pub struct LogStats {
     /// If this age stays below [`retention_age`](Self::retention_age) for longer than
     /// `retention_age`, then [`max_events`](crate::SqliteBroker::max_events) or
     /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low. This doesn't apply if
-    /// [`max_age`](crate::SqliteBroker::max_age) equals `retention_age`. In this case, a new
-    /// process loads only part of the history.
+    /// [`max_age`](crate::SqliteBroker::max_age) equals `retention_age`. With a limit that is too
+    /// low, a new process loads only part of the history.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
@@ -77,9 +78,10 @@ pub struct LogStats {
 }
 
 impl BrokerStats {
-    /// Returns how many losses this process has detected since it loaded the history. One loss can
-    /// affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all
-    /// gaps sent to clients, including those for events that the hub has evicted.
+    /// Returns how many losses this process has reported to its clients since it loaded the
+    /// history. One loss can affect any number of events.
+    /// [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all gaps sent to clients,
+    /// including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()

@@ -127,8 +127,8 @@
 //!
 //! Row ids start at the current time in microseconds. Whenever a hub connects, they jump ahead to
 //! the current time. Each row also has a random number. The hub compares a row's id and random
-//! number with those that it read or published earlier. If rows are missing, it adds a mark. Every
-//! process reports a gap when it reads the mark.
+//! number with those that it read or published earlier. If rows are missing that were not trimmed,
+//! it adds a mark. Every process reports a gap when it reads the mark.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

@@ -44,7 +44,7 @@ impl Sqlite {
         Ok(Self(Source { path, ..Source::default() }))
     }
 
-    /// Sets a pragma of the hubs' connections. `synchronous` is `normal` by default, and
+    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default, and
     /// `journal_mode` is always `wal`. Other defaults are SQLite's.
     ///
     /// With `synchronous = full`, commits wait for the disk, so a power failure does not undo them:
@@ -69,7 +69,7 @@ impl Sqlite {
     /// The name consists of ASCII letters, digits and underscores, does not begin with `sqlite_`,
     /// and is not case-sensitive. The first hub that connects creates the table.
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if the name is invalid, or
-    /// if the table exists and this version of the crate did not create it.
+    /// if an existing table differs from the one that this version of the crate creates.
     ///
     /// An event's id depends only on the table's name and the event's position in the table, so ids
     /// stay valid when the file moves. Use different names for unrelated hubs, even in different
@@ -125,8 +125,8 @@ impl SqliteBroker {
     /// The default is 100,000. The table can exceed the limit by 10 percent, plus the events
     /// published in about two seconds.
     ///
-    /// Set the limit to the total rate of events, multiplied by the maximum age in the hub's
-    /// retention or by the longest expected disconnection, whichever is longer.
+    /// Set the limit to at least the total rate of events, multiplied by the maximum age in the
+    /// hub's retention.
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -189,10 +189,10 @@ impl SqliteBroker {
     }
 
     /// Limits how long publishing an event may take, including the wait for a lock that another
-    /// program holds. The default is 5 seconds.
+    /// connection holds. The default is 5 seconds.
     ///
-    /// While another program keeps the file locked, an event waits for 2 to 4 seconds, and is then
-    /// refused. With a shorter deadline, publishing can return
+    /// While another connection keeps the file locked, an event waits for 2 to 4 seconds, and is
+    /// then refused. With a shorter deadline, publishing can return
     /// [`Unknown`](tower_sse::hub::PublishError::Unknown) instead.
     ///
     /// ```

@@ -64,7 +64,7 @@
 //!   [`Feed::max_age`](tower_sse::hub::broker::Feed::max_age) is `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): does not report removed events
 //! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns ids that only one process
-//!   knows
+//!   knows, or returns too low a number from `newest_possible`
 //! - `forged_ids_are_told`: accepts ids with numbers that it cannot have assigned
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets a topic's end, for example when it loads the history
@@ -74,9 +74,9 @@
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without reporting a loss
 //! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes. If
-//!   the world supports `roll_back`, the scene causes it first.
-//! - `a_loss_during_a_break_is_told` (`cut`, `lose`): does not notice a loss while its connections
-//!   are broken. If the world supports `roll_back`, the scene causes it too.
+//!   the world supports `roll_back`, the scene rolls the log back first.
+//! - `a_loss_during_a_break_is_told` (`cut`, `lose`): does not notice a loss that happens while its
+//!   connections are broken. If the world supports `roll_back`, the scene also rolls the log back.
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): does not look for losses while it loads
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): numbers new events from the start again
 //! - `a_burst_loses_nothing`: skips events when it is behind, stores only some of the large events
@@ -89,7 +89,8 @@
 //!   twice, returns a wrong result, or reports a gap although nothing was lost
 //! - `any_order_of_steps_loses_nothing`: loses events if these steps happen in a certain order:
 //!   publishing, moving a client, breaking connections, and starting and stopping a process
-//! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs when a hub is dropped
+//! - `a_hub_is_dropped_while_it_is_fed`: stops other hubs, or leaves tasks running, when a hub is
+//!   dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaves tasks running, or closes other hubs too
 //! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or sends it
@@ -104,8 +105,9 @@
 //!   publishes up to 5,000 events at the same time.
 //! - One hub of `a_burst_loses_nothing` has its own thread and tokio runtime, whose clock is never
 //!   paused. The thread is blocked while events are published, so the hub's broker falls behind.
-//! - Each scene gets its own world, which is dropped afterwards. Worlds can share a server if their
-//!   logs have unique names, for example with a counter and the process id.
+//! - Each scene gets its own world, which is dropped afterwards. `worlds_do_not_see_each_other`
+//!   gets two at once. Worlds can share a server if their logs have unique names, for example with
+//!   a counter and the process id.
 //! - If your broker uses only tokio's clock and tasks, and no sockets, pause this clock
 //!   (`start_paused`) to make the test fast.
 //!

@@ -43,10 +43,10 @@ impl Health {
     }
 
     /// Returns whether Redis' `maxmemory-policy` allows it to delete the keys of the hub or the
-    /// runs when it reaches `maxmemory`. A hub looks only when it connects. If so, the process also
-    /// logs a WARN line. If Redis deletes the keys, a hub's stream loses all of its events. Runs
-    /// that are still in progress are [restored](tower_sse::runs#several-processes), but ended runs
-    /// can be lost.
+    /// runs when it reaches `maxmemory`. A hub looks only when it connects. If the result is
+    /// `true`, the process has also logged a WARN line. If Redis deletes the keys, a hub's stream
+    /// loses all of its events. Runs that are still in progress are
+    /// [restored](tower_sse::runs#several-processes), but ended runs can be lost.
     ///
     /// A `volatile-…` policy affects the keys of runs, which expire, but not a hub's stream.
     #[must_use]
