@@ -308,26 +308,24 @@ where
                 Some(Opening::Early(early)) => *this.phase = StreamPhase::Waiting(early),
             }
         }
-        let before = this.deadline.take();
-        *this.deadline = Deadline::start(before, this.options, *this.client, cx);
+        *this.deadline = Deadline::start(this.deadline.take(), this.options, *this.client, cx);
         if this.boundary.is_opaque {
             return None;
         }
-        let client = *this.client;
-        let retry = self.first_retry(cx);
+        let (client, retry) = (*this.client, self.first_retry(cx));
         let options = &self.state.options;
         let start = start.map(|start| options.start_event(start)).unwrap_or_default();
         let (mut preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
-        let is_early = matches!(self.state.phase, StreamPhase::Waiting(_));
-        let is_heartbeat = is_early && preamble.is_empty();
+        let is_heartbeat =
+            preamble.is_empty() && matches!(self.state.phase, StreamPhase::Waiting(_));
         if is_heartbeat {
             preamble = options.first_sign();
+            if options.heartbeat().is_some() {
+                self.state().record.count_heartbeat();
+            }
         }
         if preamble.is_empty() {
             return None;
-        }
-        if is_heartbeat && self.state.options.heartbeat().is_some() {
-            self.state().record.count_heartbeat();
         }
         let preamble = self.interject(preamble);
         if has_start || is_heartbeat {
