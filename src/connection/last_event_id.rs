@@ -33,8 +33,8 @@ use crate::event::{EventId, one_line_text};
 pub struct LastEventId(Box<str>);
 
 impl LastEventId {
-    /// The name of the header in which a client sends the id. [CORS
-    /// layers](crate::guide::placement#layers-that-belong-outside) must allow it.
+    /// The name of the header in which a client sends the id. For a cross-origin `fetch` with this
+    /// header, the [CORS layer](crate::guide::placement#layers-that-belong-outside) must allow it.
     pub const HEADER: HeaderName = HeaderName::from_static("last-event-id");
 
     /// Reads the `Last-Event-ID` header, for handlers that are not inside a layer.

@@ -84,7 +84,7 @@
 //! | an event stream with a `2xx` status and without a content coding | its bytes, as they arrive |
 //! | another response, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end. The body fails instead if the closure returns `None`, or if the answer has more than 64 KiB or a content coding. |
 //! | another response, without `late_event` | a failed body |
-//! | an error of the service | a failed body |
+//! | an error from the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
 //! Most clients notice that a failed body is incomplete. With `fetch`, reading the body rejects.

@@ -11,7 +11,8 @@
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
-//! - [`FilterPipe`] filters bytes, for hosts without Tower and for tests.
+//! - [`FilterPipe`] filters bytes. It's for programs that aren't Tower services, such as a pingora
+//!   proxy, and for tests.
 //! - [`from_fn`] makes a filter from a closure.
 //!
 //! ```

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 /// Limits the events that each topic of a [hub](crate::hub), and each run of
-/// [`Runs`](crate::runs::Runs), keeps for clients that reconnect. The number, size and age limits
-/// all apply.
+/// [`Runs`](crate::runs::Runs), keeps for clients that reconnect. A topic's limits of number, size
+/// and age all apply. A run has only limits of size and age.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {

@@ -235,7 +235,8 @@ impl Feed {
         self.closed.is_cancelled()
     }
 
-    /// Returns a future that is ready once the hub is closed or dropped.
+    /// Returns a future that is ready once the hub is closed, or its last clone and last
+    /// subscription are dropped.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
         self.closed.clone().cancelled_owned()
     }

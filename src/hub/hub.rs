@@ -41,9 +41,10 @@ impl Hub {
 
     /// Returns the id of the hub's newest event, as a position to resume from.
     ///
-    /// Take the position first, then read your application's state. A stream that resumes from this
-    /// position skips no event without a [gap](super::GapPolicy), but may repeat events that the
-    /// state already includes. [State in a database](super#state-in-a-database) has an example.
+    /// Take the position first, then read your application's state. If a stream that resumes from
+    /// this position has to skip events, it reports a [gap](super::GapPolicy). It may repeat events
+    /// that the state already includes. [State in a database](super#state-in-a-database) has an
+    /// example.
     ///
     /// With a [broker](Self::connect), this is the newest event that this process has received. An
     /// event that you have just published can be newer.
@@ -211,7 +212,7 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the errors of [`publish`](Self::publish). After [`Unknown`](PublishError::Unknown),
-    /// call it again: at worst, clients receive two gaps.
+    /// call this method again: at worst, clients receive two gaps.
     ///
     /// # Cancel safety
     ///

@@ -254,9 +254,10 @@
 //! behind that it misses events, [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes it reconnect.
 //!
 //! Every connection queries the database, even if its client needs no backlog. The backlog has all
-//! rows, because the hub can't map an id to a row. To query only the missed rows, have your page
-//! close its `EventSource` when it gets a `gap`, and open a new one with the number of its newest
-//! row in the URL.
+//! rows, because the hub can't map an id to a row. To query only the missed rows, leave out the
+//! query and the greeting if the request has a last event id. Have your page close its
+//! `EventSource` when it gets a `gap`, and open a new one with the number of its newest row in the
+//! URL.
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
@@ -304,9 +305,10 @@
 //!
 //! # Memory
 //!
-//! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
-//! topics together use at most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory) counts
-//! it. To change this, use a [builder](HubBuilder).
+//! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. Old
+//! events are evicted at the next publish or subscription, [not by a timer](crate::Retention::age).
+//! All topics together use at most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory)
+//! counts it. To change this, use a [builder](HubBuilder).
 //!
 //! Clients have no queues, and a slow client doesn't delay others. It gets consecutive events of a
 //! topic in one frame of up to about 16 KiB, which it shares with other clients at the same

@@ -23,9 +23,9 @@ pub enum Outcome {
     Failed,
     /// The program cancelled or replaced the run. This is also the outcome if an outer layer
     /// [refused](super::Run::answer) the client that started the run, and no other client was
-    /// attached. With an [`SseLayer`](crate::SseLayer), the stream of every attached client ends
-    /// cleanly, without the [terminator](crate::SseLayer::terminator). Without the layer, the
-    /// bodies fail. An [`Attachment`](super::Attachment) always fails.
+    /// attached. With an [`SseLayer`](crate::SseLayer), the streams of all clients that read the
+    /// run end cleanly, without the [terminator](crate::SseLayer::terminator). Without the layer,
+    /// the bodies fail. An [`Attachment`](super::Attachment) always fails.
     Cancelled,
     /// The run had no client for the time set with
     /// [`abandon_after`](super::RunsBuilder::abandon_after).

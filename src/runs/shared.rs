@@ -48,8 +48,8 @@ pub trait SharedRuns: Send + Sync {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>>;
 
-    /// Cancels the run with this key. If there are `lines`, the run first records them as one
-    /// event. Returns whether the run was cancelled.
+    /// Cancels the run with this key. If there are `lines` and the run is running, it first records
+    /// them as one event. Returns whether the run was cancelled.
     fn cancel<'a>(
         &'a self,
         key: &'a RunKey,

@@ -48,7 +48,7 @@ pub struct RunsStats {
     /// The number of this process's runs that another process declared dead while they were still
     /// running, because this process didn't reach the store in time.
     pub fenced: u64,
-    /// The number of other processes' runs that this process declared dead.
+    /// The number of dead processes' runs whose end this process has reported.
     pub declared_dead: u64,
     /// The number of events of all runs that have ended.
     pub events: u64,

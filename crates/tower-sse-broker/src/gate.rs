@@ -57,7 +57,8 @@ impl<C: Clone> Gate<C> {
         session
     }
 
-    /// Waits until the gate is open, and returns its session.
+    /// Waits until the gate is open, and returns its session. It never returns `None`. Once the hub
+    /// is closed or dropped, it waits forever.
     pub async fn session(&self) -> Option<Session<C>> {
         // A publisher that finds its connection broken ends the session before the reader shuts the
         // gate.

@@ -170,9 +170,9 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns `true` if the entries missing from the beginning of the log were certainly trimmed.
     /// If the log is empty, all its entries are missing. Returns `false` if an older state of the
-    /// log, without these entries, may have replaced it. The default is `true`. That is wrong only
-    /// if an older state replaced the log and was then trimmed. If the older state was not trimmed,
-    /// [`has_up_to`](Self::has_up_to) detects it.
+    /// log, without these entries, may have replaced it. The default is `true`, which hides a loss
+    /// only if an older state replaced the log and was then trimmed. If the older state was not
+    /// trimmed, [`has_up_to`](Self::has_up_to) detects it.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,

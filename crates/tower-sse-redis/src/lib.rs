@@ -40,11 +40,12 @@
 //!   duplicates, except after a large step of Redis' [clock](operating#order-and-ids).
 //! - If [`publish`](tower_sse::hub::Hub::publish) has returned `Ok` and a client of the event's
 //!   topic stays connected or resumes, the client receives the event or a
-//!   [gap](tower_sse::hub::GapPolicy). This holds even if Redis restarts with an older state or
-//!   without data, if a lagging replica is promoted, if an older copy replaces the stream, or if
-//!   the stream is deleted or trimmed. After a loss, each client receives a gap for each of its
-//!   topics. In [some cases](operating#losses), it receives two. If no event was published between
-//!   two losses, a client that hasn't received the first gap yet gets one gap for both.
+//!   [gap](tower_sse::hub::GapPolicy), unless the topic had [ended](tower_sse::hub::Hub::end). This
+//!   holds even if Redis restarts with an older state or without data, if a lagging replica is
+//!   promoted, if an older copy replaces the stream, or if the stream is deleted or trimmed. After
+//!   a loss, each client receives a gap for each of its topics. In [some cases](operating#losses),
+//!   it receives two. If no event was published between two losses, a client that hasn't received
+//!   the first gap yet gets one gap for both.
 //! - Sometimes only the processes that received the lost event or its acknowledgement can know of
 //!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.
@@ -60,7 +61,7 @@
 //! - Redis loses an entry (an event or a [`gap`](#entries)), and all processes that received the
 //!   entry or its acknowledgement stop before they report the loss. If Redis' clock is then behind
 //!   that entry's id, clients that received the event also miss new events, until their ids are
-//!   above it. [operating](operating#losses) says how to prevent this.
+//!   above it. The page [operating](operating#losses) says how to prevent this.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event without a gap.
 //! - After a fail-over, the old and the new primary both accept events, and one has assigned an id

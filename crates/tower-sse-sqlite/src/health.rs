@@ -87,8 +87,8 @@ impl BrokerStats {
         self.health.losses()
     }
 
-    /// Returns the state of the log, or `None` before it is known. The state is updated every two
-    /// seconds while the hub is [ready](Health::is_ready).
+    /// Returns the state of the log, or `None` before it is known. The state is updated about every
+    /// two seconds while the hub is [ready](Health::is_ready) and old events can be removed.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

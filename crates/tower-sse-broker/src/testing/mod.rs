@@ -137,7 +137,7 @@
 //! - A blocked thread. It can even block the test, past any time limit.
 //! - An odd order of events that were published at the same time, if all processes have the same
 //!   order.
-//! - A delay of less than 10 seconds.
+//! - A delay of less than 10 seconds, if each scene still ends within 60 seconds.
 //!
 //! # A world of child processes
 //!

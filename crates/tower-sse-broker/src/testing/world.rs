@@ -61,9 +61,9 @@ pub trait World: Send + Sync {
 
     /// Breaks all connections to the server, which accepts new ones at once.
     ///
-    /// To find more mistakes, withhold the server's answers for some milliseconds before the break.
-    /// The log then has events that were never acknowledged, which the broker must neither publish
-    /// again nor report as refused.
+    /// To find more mistakes, withhold the server's answers for a few milliseconds before the
+    /// break. The log then has events that were never acknowledged, which the broker must neither
+    /// publish again nor report as refused.
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }

@@ -1,7 +1,7 @@
 //! A broker that connects a hub to a Redis stream.
 //!
 //! - [`RedisBroker`] has the broker's options, and connects the broker.
-//! - `entry.rs` has the entries of the stream, their ids, and the command that adds an event.
+//! - `entry.rs` defines the stream's entries, their ids, and the command that adds an event.
 //! - `redis_stream.rs` accesses the stream through one connection. It has the other commands, and
 //!   the estimate of the server's time. `lua/` has the scripts, one file each.
 //! - `publisher.rs` awaits acknowledgements. `stream_log.rs` is the log that `tower_sse_broker`
