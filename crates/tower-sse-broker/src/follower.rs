@@ -227,9 +227,8 @@ impl<L: Log> Follower<L> {
 
     /// Returns what this process knows of the log.
     fn known(&self) -> Known {
-        let (ledger, last) = (self.gate.ledger(), self.last.number);
-        // The ledger has no number of an entry that is older than the history.
-        Known { last, newest: ledger.newest_known.max(last), lost: ledger.lost }
+        let ledger = self.gate.ledger();
+        Known { last: self.last.number, newest: ledger.newest_known, lost: ledger.lost }
     }
 
     /// Reads to the end of the log, and finds losses.
@@ -250,6 +249,7 @@ impl<L: Log> Follower<L> {
         {
             // A client that resumes before the history receives a gap.
             self.report_loss(before.number);
+            self.gate.ledger().know(before.number);
             self.last = before;
             if before.is_unread() {
                 self.log.skip(session, before.number).await?;

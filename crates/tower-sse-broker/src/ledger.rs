@@ -103,9 +103,14 @@ impl Ledger {
         self.await_entry(marker);
     }
 
+    /// Records that the log has had an entry with this number.
+    pub(crate) fn know(&mut self, number: u64) {
+        self.newest_known = self.newest_known.max(number);
+    }
+
     /// Adds an entry that the reader has to meet.
     fn await_entry(&mut self, entry: Identity) {
-        self.newest_known = self.newest_known.max(entry.number);
+        self.know(entry.number);
         let index = self.pending.partition_point(|pending| pending.entry.number < entry.number);
         self.pending.insert(index, Pending { entry, reads: self.reads });
     }
@@ -133,7 +138,7 @@ impl Ledger {
         }
         self.lose_before(last.saturating_add(1));
         self.last_read = last;
-        self.newest_known = self.newest_known.max(last);
+        self.know(last);
     }
 
     /// Returns the number of a read that is about to be sent.
