@@ -92,7 +92,11 @@ impl Table {
         if table.create().map_err(Error::of_sqlite)? != definition {
             return wrong(ErrorKind::WrongTable, "was not created by this version of the crate");
         }
-        match table.prepare().map_err(Error::of_sqlite)?.as_str() {
+        let mode = table.prepare().map_err(Error::of_sqlite)?;
+        if !table.has_trigger().map_err(Error::of_sqlite)? {
+            return wrong(ErrorKind::WrongTable, "has a name whose trigger another table has");
+        }
+        match mode.as_str() {
             "wal" => Ok(table),
             _ => wrong(ErrorKind::Other, "is in a file that cannot have `journal_mode = wal`"),
         }
@@ -113,6 +117,13 @@ impl Table {
         let definition = "select sql from sqlite_schema where type in ('table', 'view') and
             name = ? collate nocase";
         self.connection.query_row(definition, [&self.source.table], |row| row.get(0))
+    }
+
+    /// Returns whether the trigger is this table's, and not that of a table that was renamed.
+    fn has_trigger(&self) -> Result<bool> {
+        let trigger = "select exists (select 1 from sqlite_schema where type = 'trigger' and
+            lower(name) = lower(?1 || '_id') and lower(tbl_name) = lower(?1))";
+        self.connection.query_row(trigger, [&self.source.table], |row| row.get(0))
     }
 
     /// Sets the pragmas, and returns the journal mode.

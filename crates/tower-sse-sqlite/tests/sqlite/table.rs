@@ -45,6 +45,17 @@ async fn table_of_another_shape_is_refused_and_left_as_it_is() {
     connect().await;
 }
 
+/// Without a trigger of its own, the new table would accept rows below the newest.
+#[tokio::test(flavor = "multi_thread")]
+async fn trigger_of_a_renamed_table_is_refused() {
+    let file = File::new();
+    drop(Process::connect(file.broker()).await);
+    file.run("alter table news rename to renamed");
+    assert_eq!(refusal(file.broker()).await.kind(), ErrorKind::WrongTable);
+    file.run("drop trigger news_id");
+    Process::connect(file.broker()).await.publish([1]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_create_the_file_together_share_it() {
     for _ in 0..5 {
