@@ -178,6 +178,9 @@ impl EventSplitter {
             LinePlace::Oversized(_) => Some(Piece::Oversized(&self.carried)),
             LinePlace::RLine if is_retry(&self.carried) => Some(Piece::Between(&self.carried)),
             _ => {
+                if let LinePlace::Start = place {
+                    self.spans = FieldSpans::default();
+                }
                 self.spans.read_last(&self.carried);
                 Some(Piece::Event(EventRef { raw: &self.carried, spans: &self.spans }))
             }

@@ -235,11 +235,11 @@ impl InFlight {
             return self.pass_handled(response, &handled);
         }
         if may_be_refused && self.is_complete(&mut response) {
-            self.end(CloseReason::Ended);
             // After a `204`, an `EventSource` does not reconnect. `runs/answer.rs` answers so for
             // runs.
             let mut response = without_body(response, StatusCode::NO_CONTENT);
             headers::forbid_storing(response.headers_mut());
+            self.end(CloseReason::Ended);
             return response;
         }
         let options =
@@ -273,10 +273,11 @@ impl InFlight {
     }
 
     fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
-        self.end(CloseReason::Ended);
         self.config.make_event_stream(response.headers_mut());
         response.extensions_mut().insert(Handled::Stream(None));
-        response.map(|_| SseBody::unsent())
+        let response = response.map(|_| SseBody::unsent());
+        self.end(CloseReason::Ended);
+        response
     }
 
     fn start_stream<B>(

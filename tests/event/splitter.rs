@@ -344,4 +344,9 @@ fn splitter_of_a_new_stream_keeps_no_field_of_the_previous_one() {
     let Some(Piece::Event(event)) = splitter.next(&mut second).unwrap() else { panic!("no event") };
     let event = block(event);
     assert_eq!((&*event.name, event.data.as_deref(), event.id), ("message", Some("y"), None));
+    assert!(splitter.finish().is_none());
+    // A stream of nothing else.
+    assert!(splitter.next(&mut &b"\xEF\xBB"[..]).unwrap().is_none());
+    let Some(Piece::Event(event)) = splitter.finish() else { panic!("no event") };
+    assert!(!event.is_terminated() && !event.has_data());
 }
