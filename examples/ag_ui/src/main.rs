@@ -111,7 +111,7 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
 async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
     while let Some(RunEnd { key, outcome, .. }) = ends.recv().await {
         // Without its input, the run starts when the client asks again.
-        if outcome == Outcome::Interrupted && matches!(saved(&app, &key, 0).await, Ok(Some(_))) {
+        if outcome == Outcome::Interrupted && !matches!(saved(&app, &key, 0).await, Ok(None)) {
             let work = || work(app.clone(), key.clone(), Value::Null);
             _ = app.runs.start(&key, None, work).await;
         }
