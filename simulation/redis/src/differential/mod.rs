@@ -6,7 +6,7 @@ mod runs;
 use std::io::{Write, stderr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, net::TcpListener, thread::sleep};
+use std::{env, iter::repeat_with, net::TcpListener, thread::sleep};
 
 use ::redis::{Connection, ConnectionLike, RedisResult, Value};
 
@@ -21,7 +21,9 @@ struct RealServer {
 
 impl RealServer {
     fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Below the ports of outgoing connections, which other tests open all the time.
+        let port = repeat_with(|| fastrand::u16(10_000..32_768))
+            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())?;
         let process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no"])
