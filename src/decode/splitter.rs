@@ -178,9 +178,6 @@ impl EventSplitter {
             LinePlace::Oversized(_) => Some(Piece::Oversized(&self.carried)),
             LinePlace::RLine if is_retry(&self.carried) => Some(Piece::Between(&self.carried)),
             _ => {
-                if let LinePlace::Start = place {
-                    self.spans = FieldSpans::default();
-                }
                 self.spans.read_last(&self.carried);
                 Some(Piece::Event(EventRef { raw: &self.carried, spans: &self.spans }))
             }
@@ -252,6 +249,7 @@ impl EventSplitter {
 
     /// Reads the first bytes of the stream, which may be a byte order mark.
     fn next_mark<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
+        self.spans = FieldSpans::default();
         while let Some(awaited) = BYTE_ORDER_MARK.get(self.carried.len()) {
             match input.first() {
                 None => return Ok(None),
@@ -262,7 +260,6 @@ impl EventSplitter {
                 }
                 Some(_) => {
                     self.place = LinePlace::Event;
-                    self.spans = FieldSpans::default();
                     return self.resume_event(input);
                 }
             }

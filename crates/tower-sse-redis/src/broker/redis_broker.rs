@@ -165,8 +165,8 @@ impl RedisBroker {
     /// Use this option to free memory after a busy period, or to delete old data. About every two
     /// seconds, each connected process removes the entries that are older than `age`. It keeps the
     /// newest of these entries, because a process that reconnects needs it to find its place. If
-    /// few events are published, that entry can stay for a long time. If a process is disconnected
-    /// for so long that entries it hasn't read become older than `age`, it can report a gap to its
+    /// few events are published, that entry can stay for a long time. If a process stays
+    /// disconnected until entries it hasn't read are older than `age`, it can report a gap to its
     /// clients when it reconnects.
     ///
     /// ```
