@@ -1,7 +1,7 @@
 //! An application whose streams the test feeds, and the two positions of another layer relative to
 //! `SseLayer`.
 
-use axum::{Json, body::Body, extract::Request, response::Response, routing::Route};
+use axum::{body::Body, extract::Request, response::Response, routing::Route};
 
 use crate::*;
 
@@ -10,7 +10,6 @@ pub(crate) fn application() -> (Router, Sources) {
     let events = async move |request: Request| tower_sse::response(open(request.into_parts().0));
     let app = Router::new()
         .route("/events", get(events))
-        .route("/json", get(|| async { Json(vec!["the same text again"; 64]) }))
         .route("/never", get(future::pending::<()>))
         .route("/panic", get(panics))
         .route("/panic-in-body", get(panics_in_body));
@@ -71,15 +70,6 @@ pub(crate) async fn open(
 ) -> (Body, Source) {
     let body = call(&app, client.request("/events")).await.into_body();
     (body, sources.next().await)
-}
-
-/// Opens a stream of an application over a socket.
-pub(crate) async fn open_served(
-    (app, mut sources): (Router, Sources),
-    headers: &[(&str, &str)],
-) -> (Response<Incoming>, Source) {
-    let response = client::get(serve_axum(app).await, "/events", headers).await;
-    (response, sources.next().await)
 }
 
 /// Asserts that two events arrive, each before the next is made, and then a clean end.

@@ -5,18 +5,8 @@ use axum::{body::Body, response::Response};
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::decompression::{Decompression, DecompressionBody};
 
-use super::{application::application, *};
+use super::*;
 use crate::*;
-
-const ACCEPTED: (&str, &str) = ("accept-encoding", "gzip, br");
-
-/// Returns a layer with every option that writes into a stream.
-fn writing_layer() -> SseLayer {
-    SseLayer::new()
-        .heartbeat(Heartbeat::every(Duration::from_secs(1)))
-        .padding(4)
-        .terminator(Event::from("[DONE]"))
-}
 
 /// Returns a compressor that includes event streams, as in the docs of `guide::compression`.
 fn everything() -> CompressionLayer<impl Predicate> {
@@ -25,59 +15,14 @@ fn everything() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(predicate)
 }
 
-async fn json_of(app: &Router) -> (http::HeaderMap, Bytes) {
-    let (parts, body) = call(app, get_request("/json", &[ACCEPTED])).await.into_parts();
-    (parts.headers, body.collect().await.unwrap().to_bytes())
-}
-
-async fn gunzip(bytes: Vec<u8>) -> Bytes {
-    let response = Response::new(Full::from(bytes)).with_header("content-encoding", "gzip");
-    decompressed(response).await.collect().await.unwrap().to_bytes()
-}
-
 #[tokio::test]
 async fn stream_is_neither_compressed_nor_delayed() {
     for place in Place::BOTH {
-        let app = place.compose(SseLayer::new(), CompressionLayer::new());
-        let (response, source) = open_served(app, &[ACCEPTED]).await;
+        let (app, mut sources) = place.compose(SseLayer::new(), CompressionLayer::new());
+        let response = call(&app, get_request("/events", &[("accept-encoding", "gzip, br")])).await;
         assert!(!response.headers().contains_key("content-encoding"), "{place:?}");
-        assert_streams(response, source).await;
+        assert_streams(response, sources.next().await).await;
     }
-}
-
-#[tokio::test]
-async fn other_responses_are_compressed_as_without_the_layer() {
-    let (app, _sources) = application();
-    let (headers, compressed) = json_of(&app.layer(CompressionLayer::new())).await;
-    assert_eq!(headers["content-encoding"], "br");
-    for place in Place::BOTH {
-        let (app, _sources) = place.compose(SseLayer::new(), CompressionLayer::new());
-        assert_eq!(json_of(&app).await, (headers.clone(), compressed.clone()), "{place:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn layer_writes_nothing_into_a_compressed_stream() {
-    let (app, mut sources) = Place::Inside.compose(writing_layer(), everything());
-
-    let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
-    assert_eq!(response.headers()["content-encoding"], "gzip");
-    let source = sources.next().await;
-    let mut body = response.into_body();
-    let mut compressed = Vec::new();
-    for data in ["one", "two"] {
-        source.send(data);
-        while let Polled::Data(frame) = poll_frame(&mut body) {
-            compressed.extend(frame);
-        }
-        for _ in 0..3 {
-            advance(Duration::from_secs(10)).await;
-            assert_eq!(poll_frame(&mut body), Polled::Pending, "no heartbeat");
-        }
-    }
-    drop(source);
-    compressed.extend(body.collect().await.unwrap().to_bytes());
-    assert_eq!(gunzip(compressed).await, "data: one\n\ndata: two\n\n");
 }
 
 // The compressor at the end of a body, and what the crate's bodies prevent.
@@ -117,24 +62,17 @@ async fn read(app: Router) -> (bool, bool) {
 }
 
 #[tokio::test]
-async fn error_is_delayed_until_the_compressor_has_sent_the_ready_events() {
-    let app = Router::new().route("/events", get(fails)).layer(SseLayer::new());
-    assert_eq!(read(app).await, (true, true));
-}
-
-#[tokio::test]
-async fn our_body_over_unfold_does_not_panic_with_the_layer_or_without() {
+async fn compressor_sends_the_ready_events_before_an_error_or_the_end_of_unfold() {
     let without = Router::new().route("/events", get(ours));
-    let with = without.clone().layer(SseLayer::new());
-    for app in [without, with] {
-        assert_eq!(read(app).await, (true, false));
+    let layered = |app: Router| app.layer(SseLayer::new());
+    for (name, app, fails) in [
+        ("an error", layered(Router::new().route("/events", get(fails))), true),
+        ("our body without the layer", without.clone(), false),
+        ("our body", layered(without), false),
+        ("axum's own", layered(Router::new().route("/events", get(axums))), false),
+    ] {
+        assert_eq!(read(app).await, (true, fails), "{name}");
     }
-}
-
-#[tokio::test]
-async fn layer_keeps_axums_own_sse_over_unfold_from_panicking() {
-    let app = Router::new().route("/events", get(axums)).layer(SseLayer::new());
-    assert_eq!(read(app).await, (true, false));
 }
 
 // Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` flushes as
@@ -171,11 +109,12 @@ async fn for_each(check: impl AsyncFn(Coded)) {
 }
 
 #[tokio::test]
-async fn each_event_arrives_while_the_stream_is_open() {
+async fn preamble_and_each_event_arrive_while_the_stream_is_open() {
     for_each(async |coded| {
-        let (mut decoded, source) =
-            coded.open(SseLayer::new().without_retry(), Requester::EventSource).await;
-        let mut expected = String::new();
+        let layer = SseLayer::new().retry(2 * SECOND).padding(4);
+        let (mut decoded, source) = coded.open(layer, Requester::EventSource).await;
+        let mut expected = "retry: 2000\n:  \n".to_owned();
+        decoded.arrives(&expected).await;
         for data in ["one", "two", "three", "three", "four"] {
             source.send(data);
             expected += &format!("data: {data}\n\n");
@@ -193,16 +132,6 @@ async fn heartbeats_arrive() {
         let layer = SseLayer::new().without_retry().heartbeat(Heartbeat::every(50 * MILLISECOND));
         let (mut decoded, _source) = coded.open(layer, Requester::EventSource).await;
         decoded.repeats(":\n", 3).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn preamble_arrives_at_once() {
-    for_each(async |coded| {
-        let layer = SseLayer::new().retry(Retry::fixed(2 * SECOND)).padding(4);
-        let (mut decoded, _source) = coded.open(layer, Requester::EventSource).await;
-        decoded.arrives("retry: 2000\n:  \n").await;
     })
     .await;
 }
@@ -245,19 +174,6 @@ async fn drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
         })
         .await;
     }
-}
-
-#[tokio::test]
-async fn events_before_an_error_arrive_and_then_the_body_fails() {
-    for_each(async |coded| {
-        let (decoded, source) = coded.open(SseLayer::new(), Requester::Fetch).await;
-        source.send("one");
-        source.fail(io::Error::other("disk full"));
-        let (text, failed) = decoded.end().await;
-        assert!(text.starts_with("data: one\n\n"), "{text:?}");
-        assert!(failed, "half of an answer does not look like the whole");
-    })
-    .await;
 }
 
 /// The codings that browsers accept, without zstd: its library is in C, so `e2e/` tests it.
@@ -328,66 +244,4 @@ impl Decoded {
         let (rest, failure) = read_to_end(self.body).await;
         (self.text + &rest, failure.is_some())
     }
-}
-
-// The time at which a cut stream fails. A server drops the last bytes once it has written them,
-// and then the stream may fail. An outer compressor keeps them until more bytes come, so that
-// their drop says nothing, and the stream fails when the wait times out.
-
-/// The minimum delay of any failure.
-const HELD_BACK: Duration = Duration::from_millis(20);
-/// The maximum delay: a server that keeps the last bytes for longer may keep them forever.
-const GIVE_UP: Duration = Duration::from_secs(1);
-
-#[tokio::test(start_paused = true)]
-async fn behind_a_compressor_the_body_fails_after_one_second() {
-    for written in [true, false] {
-        let shutdown = CancellationToken::new();
-        let layer = SseLayer::new().shutdown(shutdown.clone()).farewell(Event::from("bye"));
-        let (app, _sources) = Place::Outside.compose(layer, everything());
-        let mut request = Requester::Fetch.request("/events");
-        request.headers_mut().insert("accept-encoding", HeaderValue::from_static("gzip"));
-        let mut body = call(&app, request).await.into_body();
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        shutdown.cancel();
-        let last = poll_frame(&mut body);
-        assert!(matches!(last, Polled::Data(_)), "{last:?}");
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        let _unwritten = (!written).then_some(last);
-        advance(GIVE_UP - MILLISECOND).await;
-        idle(&mut body, 2 * MILLISECOND).await;
-        idle(&mut body, HELD_BACK + MILLISECOND).await;
-        assert!(matches!(poll_frame(&mut body), Polled::Failed(_)), "written: {written}");
-    }
-}
-
-// What the length of a compressed stream reveals of its content (BREACH).
-
-const SECRET: &str = "the token is k7w2m9";
-const KNOWN: &str = "the token is k7w2m";
-
-/// Returns the number of bytes of a stream that contains the secret and then a text chosen by an
-/// attacker.
-async fn length_with(guess: String) -> usize {
-    let events = async move || {
-        let events = [Event::from(SECRET), Event::from(guess)];
-        tower_sse::response(stream::iter(events))
-    };
-    let app = Router::new().route("/events", get(events)).layer(SseLayer::new());
-    let request = get_request("/events", &[("accept-encoding", "gzip")]);
-    let response = call(&app.layer(everything()), request).await;
-    assert_eq!(response.headers()["content-encoding"], "gzip");
-    response.into_body().collect().await.unwrap().to_bytes().len()
-}
-
-#[tokio::test]
-async fn guessing_a_secrets_next_character_makes_a_compressed_stream_shortest() {
-    let mut lengths = Vec::new();
-    for guess in ('a'..='z').chain('0'..='9') {
-        lengths.push((length_with(format!("{KNOWN}{guess}")).await, guess));
-    }
-    lengths.sort_unstable();
-    println!("{lengths:?}");
-    assert_eq!(lengths[0].1, '9');
-    assert!(lengths[0].0 < lengths[1].0);
 }

@@ -5,4 +5,4 @@ mod compression;
 mod layers;
 mod trace;
 
-use self::application::{Place, assert_streams, call, get_request, open_served};
+use self::application::{Place, assert_streams, call, get_request};
