@@ -208,6 +208,12 @@ mod tests {
         for (client, method, headers, expected) in [
             ("Chromium", Method::GET, &[accept, no_cache, cors][..], Client::EventSource),
             ("npm eventsource", Method::GET, &[accept, no_cache], Client::EventSource),
+            (
+                "undici",
+                Method::GET,
+                &[accept, no_cache, ("pragma", "no-cache")],
+                Client::EventSource,
+            ),
             ("fetch-event-source", Method::GET, &[accept, cors], Client::Fetch),
             ("fetch", Method::GET, &[("accept", "*/*"), no_cache, cors], Client::Get),
             ("httpx-sse", Method::GET, &[accept, ("cache-control", "no-store")], Client::Get),

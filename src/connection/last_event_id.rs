@@ -139,54 +139,7 @@ fn decodes_to(key: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue, Uri};
-
     use super::{EventId, LastEventId};
-
-    fn from_header(value: &[u8]) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(LastEventId::HEADER, HeaderValue::from_bytes(value).unwrap());
-        LastEventId::from_headers(&headers).map(|id| id.to_string())
-    }
-
-    fn from_query(uri: &str, names: &[&str]) -> Option<String> {
-        LastEventId::from_query(&uri.parse::<Uri>().unwrap(), names).map(|id| id.to_string())
-    }
-
-    #[test]
-    fn header_is_utf_8_or_else_latin_1() {
-        assert_eq!(from_header(b"42").as_deref(), Some("42"));
-        assert_eq!(from_header("Größe–7".as_bytes()).as_deref(), Some("Größe–7"));
-        assert_eq!(from_header(b"Gr\xf6\xdfe").as_deref(), Some("Größe"));
-        assert_eq!(from_header(b""), None);
-    }
-
-    #[test]
-    fn first_of_two_headers_counts() {
-        let mut headers = HeaderMap::new();
-        headers.append(LastEventId::HEADER, HeaderValue::from_static("first"));
-        headers.append(LastEventId::HEADER, HeaderValue::from_static("second"));
-        assert_eq!(LastEventId::from_headers(&headers).unwrap().as_str(), "first");
-    }
-
-    #[test]
-    fn query_is_decoded_as_browsers_encode_it() {
-        let names = ["lastEventId", "last_event_id"];
-        assert_eq!(from_query("/?a=b&lastEventId=42", &names).as_deref(), Some("42"));
-        assert_eq!(from_query("/?last_event_id=a%20b+c%2Bd", &names).as_deref(), Some("a b c+d"));
-        assert_eq!(from_query("/?last%45ventId=Gr%C3%B6%C3%9Fe", &names).as_deref(), Some("Größe"));
-        assert_eq!(from_query("/?lastEventId=Gr%F6%DFe", &names).as_deref(), Some("Größe"));
-    }
-
-    #[test]
-    fn query_names_are_tried_in_order_and_an_empty_value_is_absent() {
-        assert_eq!(from_query("/?b=2&a=1", &["a", "b"]).as_deref(), Some("1"));
-        assert_eq!(from_query("/?a=&b=2", &["a", "b"]).as_deref(), Some("2"));
-        assert_eq!(from_query("/?a=&a=2", &["a"]).as_deref(), Some("2"));
-        assert_eq!(from_query("/?a&b", &["a", "b"]), None);
-        assert_eq!(from_query("/?a=1", &[]), None);
-        assert_eq!(from_query("/", &["a"]), None);
-    }
 
     #[test]
     fn converted_id_is_validated() {
@@ -196,12 +149,5 @@ mod tests {
             LastEventId::from(EventId::from_static("7")),
             LastEventId::try_from("7").unwrap()
         );
-    }
-
-    #[test]
-    fn id_that_no_event_can_have_is_absent() {
-        for value in ["%00", "7%0Adata:x", "7%0D"] {
-            assert_eq!(from_query(&format!("/?a={value}"), &["a"]), None, "{value}");
-        }
     }
 }

@@ -1,24 +1,5 @@
 use crate::{rig::*, *};
 
-/// The next stream would be refused if the closed one still held the only permit, and it would
-/// deadlock if a lock were held.
-#[test]
-fn on_close_can_open_the_next_stream_at_the_limit() {
-    let next = Arc::new(Mutex::new(None));
-    let itself = Arc::new(OnceLock::<SseLayer>::new());
-    let layer: SseLayer = SseLayer::new().max_streams(1).on_close({
-        let (next, itself) = (Arc::clone(&next), Arc::clone(&itself));
-        move |_| {
-            let opened = open::<Bodies>(itself.get().unwrap());
-            next.lock().unwrap().get_or_insert(opened);
-        }
-    });
-    itself.set(layer.clone()).unwrap();
-    drop(open::<Bodies>(&layer).unwrap());
-    assert!(matches!(*next.lock().unwrap(), Some(Ok(_))));
-    assert!(open::<Bodies>(&layer).is_err(), "the next one has the place");
-}
-
 #[tokio::test(start_paused = true)]
 async fn close_report_has_the_age_and_what_was_sent() {
     let reports = Reports::default();
@@ -49,13 +30,16 @@ async fn close_report_has_the_age_and_what_was_sent() {
     assert_eq!((closed.frames, closed.bytes, closed.heartbeats), (5, 12 + 6 + 11, 3));
 }
 
+/// The service of bare streams always answers with a stream; other services may answer with
+/// anything.
 #[tokio::test(start_paused = true)]
 async fn bare_stream_opens_at_the_call_and_others_at_the_head() {
     async fn age<K: Kind>() -> Duration {
         let reports = Reports::default();
         let (ready, answer) = oneshot::channel::<()>();
         let mut answer = Some(answer);
-        let mut service = reports.observe(SseLayer::<K::Marker>::new()).layer(service_fn(|_| {
+        let layer = SseLayer::<K::Marker>::new().max_streams(1);
+        let mut service = reports.observe(layer.clone()).layer(service_fn(|_| {
             let answer = answer.take().unwrap();
             async move {
                 answer.await.unwrap();
@@ -65,6 +49,7 @@ async fn bare_stream_opens_at_the_call_and_others_at_the_head() {
         let mut future = Box::pin(service.call(Request::new(())));
         assert!(future.as_mut().now_or_never().is_none());
         assert_eq!(reports.opened(), usize::from(K::BARE));
+        assert_eq!(open::<K>(&layer).is_err(), K::BARE);
         advance(3 * SECOND).await;
         ready.send(()).unwrap();
         let response = future.await.unwrap();
@@ -77,27 +62,6 @@ async fn bare_stream_opens_at_the_call_and_others_at_the_head() {
     assert_eq!(age::<Bodies>().await, 4 * SECOND);
     assert_eq!(age::<Responses>().await, 4 * SECOND);
     assert_eq!(age::<Streams>().await, 7 * SECOND);
-}
-
-/// The owner of the body decides where it is dropped: hyper's task, or a thread of its own.
-#[tokio::test]
-async fn close_is_reported_on_the_thread_that_drops_the_body() {
-    let reports = Reports::default();
-    let (on_thread, thread) = oneshot::channel();
-    let on_thread = Mutex::new(Some(on_thread));
-    let layer: SseLayer = reports.observe(SseLayer::new()).on_close(move |_| {
-        let on_thread = on_thread.lock().unwrap().take().unwrap();
-        on_thread.send(std::thread::current().id()).unwrap();
-    });
-    let mut body = open::<Bodies>(&layer).unwrap();
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    let dropping = std::thread::spawn(move || {
-        drop(body);
-        std::thread::current().id()
-    });
-    let thread = soon(thread).await.unwrap();
-    assert_eq!(thread, dropping.join().unwrap());
-    assert_eq!(reports.reasons(), [CloseReason::Disconnected]);
 }
 
 #[test]
@@ -113,18 +77,6 @@ fn stream_with_another_status_opens_and_one_without_a_body_does_not() {
             assert_eq!(counts, (opened, opened), "{status} of a {of}");
         }
     }
-}
-
-#[test]
-fn other_responses_open_no_stream() {
-    let reports = Reports::default();
-    let layer: SseLayer = reports.observe(SseLayer::new().track_disconnects(true));
-    for method in [Method::GET, Method::HEAD, Method::POST] {
-        let request = Request::builder().method(method).body(()).unwrap();
-        let page = Response::builder().header("content-type", "text/html").body(Feed::new().1);
-        drop(answer_to(request, &layer, page.unwrap()));
-    }
-    assert_eq!((reports.opened(), reports.closed()), (0, vec![]));
 }
 
 /// Lets streams end on every exit path, and looks at all that they release and report.
@@ -192,57 +144,6 @@ async fn every_exit_path_releases_and_reports_a_stream_once() {
     }
 }
 
-/// The names of the closures that were called, in order.
-#[derive(Clone, Default)]
-struct Calls(Arc<Mutex<Vec<&'static str>>>);
-
-impl Calls {
-    fn record(
-        &self,
-        name: &'static str,
-    ) -> impl Fn(&tower_sse::CloseReport) + Send + Sync + 'static {
-        let calls = self.clone();
-        move |_| calls.0.lock().unwrap().push(name)
-    }
-
-    fn take(&self) -> Vec<&'static str> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
-/// Closes a stream whose response has these options.
-fn close(layer: &SseLayer, options: StreamOptions) {
-    drop(through(layer, event_stream(Feed::new().1).with_options(options)));
-}
-
-#[test]
-fn closures_of_the_layer_run_before_those_of_a_response() {
-    let calls = Calls::default();
-    let layer = SseLayer::new()
-        .on_close(calls.record("layer"))
-        .options(StreamOptions::new().on_close(calls.record("options of the layer")));
-    let options = || {
-        StreamOptions::new().on_close(calls.record("response")).on_close(calls.record("the same"))
-    };
-    close(&layer, options());
-    assert_eq!(calls.take(), ["layer", "options of the layer", "response", "the same"]);
-
-    close(&SseLayer::new(), options());
-    assert_eq!(calls.take(), ["response", "the same"]);
-    close(&layer, StreamOptions::new());
-    assert_eq!(calls.take(), ["layer", "options of the layer"]);
-}
-
-/// An `EventResponse` is both response and stream; its options come with the head too.
-#[test]
-fn response_of_a_stream_has_its_own_closure_too() {
-    let calls = Calls::default();
-    let layer = SseLayer::new().on_close(calls.record("layer"));
-    let options = StreamOptions::new().on_close(calls.record("response"));
-    drop(through(&layer, Response::new(stream::pending::<Event>()).with_options(options)));
-    assert_eq!(calls.take(), ["layer", "response"]);
-}
-
 async fn contains_panics_of_callbacks<K: Kind>() {
     for &exit in ExitPath::ALL {
         let (reports, stats) = (Reports::default(), Stats::new());
@@ -281,34 +182,10 @@ fn panic_whose_payload_panics_is_contained() {
     let reports = Reports::default();
     let layer = SseLayer::new().on_close(|_| panic_any(Bomb));
     let layer = reports.observe(layer).on_open(|| panic_any(Bomb));
-    let closing = catch_unwind(AssertUnwindSafe(|| close(&layer, StreamOptions::new())));
+    let closing = catch_unwind(AssertUnwindSafe(|| drop(open::<Bodies>(&layer))));
     // The payload must not reach the test harness, which drops it.
     assert!(closing.map_err(std::mem::forget).is_ok());
     assert_eq!(reports.reasons(), [CloseReason::Disconnected]);
-}
-
-async fn the_panic_is_the_sources<K: Kind>() {
-    for on_close_panics in [false, true] {
-        let reports = Reports::default();
-        let (source, events) = Source::new();
-        let layer = reports.observe(SseLayer::new()).on_close(move |_| {
-            assert!(!on_close_panics, "in on_close");
-        });
-        let response = answer_to(Request::new(()), &layer, K::answer(events));
-        let mut body = response.into_body();
-        source.send("one");
-        assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
-        source.panic();
-        let panicking = AssertUnwindSafe(move || poll_frame(&mut { body }));
-        let panic = catch_unwind(panicking).unwrap_err();
-        assert_eq!(panic.downcast_ref::<&str>(), Some(&"in the source"));
-        assert_eq!(reports.reasons(), [CloseReason::Panicked]);
-    }
-}
-
-#[tokio::test]
-async fn panic_of_the_source_propagates_whatever_the_callbacks_do() {
-    for_each_kind!(the_panic_is_the_sources.await);
 }
 
 /// The thread no longer unwinds when the body is dropped, and it may be another thread.
@@ -319,8 +196,9 @@ async fn body_kept_after_its_source_panicked_reports_it_when_dropped() {
     let answer = tower_sse::response(events);
     let mut body = through(&reports.observe(SseLayer::new()), answer).into_body();
     source.panic();
-    catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
-    std::thread::spawn(move || drop(body)).join().unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"in the source"));
+    thread::spawn(move || drop(body)).join().unwrap();
     assert_eq!(reports.reasons(), [CloseReason::Panicked]);
 }
 

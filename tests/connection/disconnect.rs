@@ -58,33 +58,20 @@ fn disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
         assert_eq!(found::<Responses>(&SseLayer::new().track_disconnects(tracked)), tracked);
         assert!(found::<Streams>(&SseLayer::new().track_disconnects(tracked)));
     }
-    assert!(!found::<Bodies>(&SseLayer::new()));
     let undone = SseLayer::new().track_disconnects(true).track_disconnects(false);
     assert!(!found::<Responses>(&undone));
 }
 
-#[tokio::test]
-async fn disconnect_does_not_fire_while_the_stream_is_open() {
-    let (source, events) = Source::new();
-    let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
-    let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
-    for _ in 0..3 {
-        source.send("one");
-        assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        assert_eq!((disconnect.is_cancelled(), disconnect.reason()), (false, None));
-        assert!(disconnect.cancelled().now_or_never().is_none());
-    }
-    drop(body);
-    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
-}
-
 /// A stream reports its own end; the server may keep the body.
 #[tokio::test]
-async fn disconnect_fires_at_the_end_and_not_when_the_body_is_dropped() {
+async fn disconnect_fires_at_the_end_of_the_stream_and_not_before_or_after() {
     let (source, events) = Source::new();
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
     let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
+    source.send("one");
+    assert_polls(&mut body, [data("data: one\n\n"), Polled::Pending]);
+    assert_eq!((disconnect.is_cancelled(), disconnect.reason()), (false, None));
+    assert!(disconnect.cancelled().now_or_never().is_none());
     drop(source);
     assert_eq!(poll_frame(&mut body), Polled::End);
     assert_eq!(disconnect.reason(), Some(CloseReason::Ended));

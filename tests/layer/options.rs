@@ -14,11 +14,10 @@ fn layer() -> SseLayer {
 /// Passes a stream with these options through `layer`.
 fn fed_with(layer: &SseLayer, options: Option<StreamOptions>) -> (Feed, SseBody<FedBody>) {
     let (feed, source) = Feed::new();
-    let answer = event_stream(source);
-    let answer = match options {
-        Some(options) => answer.with_options(options),
-        None => answer,
-    };
+    let mut answer = event_stream(source);
+    if let Some(options) = options {
+        answer = answer.with_options(options);
+    }
     (feed, through(layer, answer).into_body())
 }
 
@@ -78,36 +77,23 @@ async fn layers_options_apply_to_a_response_without_options() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn some_options_can_be_undone_for_one_response_and_the_others_stay() {
-    for (options, expected) in [
-        (
-            StreamOptions::new().without_heartbeat(),
-            "retry: 5000\n:  \ndata: one\n\ndata: [DONE]\n\n",
-        ),
-        (StreamOptions::new().padding(0), "retry: 5000\n: beat\ndata: one\n\ndata: [DONE]\n\n"),
-        (StreamOptions::new().without_terminator(), "retry: 5000\n:  \n: beat\ndata: one\n\n"),
+async fn each_option_can_be_set_or_undone_for_one_response() {
+    let (bare, new) = (SseLayer::new(), StreamOptions::new);
+    let beat = Heartbeat::every(SECOND).event("beat", "1");
+    for (layer, options, expected) in [
+        (&layer(), new().without_heartbeat(), "retry: 5000\n:  \ndata: one\n\ndata: [DONE]\n\n"),
+        (&layer(), new().padding(0), "retry: 5000\n: beat\ndata: one\n\ndata: [DONE]\n\n"),
+        (&layer(), new().without_terminator(), "retry: 5000\n:  \n: beat\ndata: one\n\n"),
+        (&bare, new().heartbeat(beat), "event: beat\ndata: 1\n\ndata: one\n\n"),
+        (&bare, new().retry(Retry::fixed(7 * SECOND)), "retry: 7000\ndata: one\n\n"),
+        (&bare, new().padding(5), ":   \ndata: one\n\n"),
+        (&bare, new().terminator(Event::from("end")), "data: one\n\ndata: end\n\n"),
     ] {
         let name = format!("{options:?}");
-        assert_eq!(transcript(&layer(), Some(options), false).await, expected, "{name}");
+        assert_eq!(transcript(layer, Some(options), false).await, expected, "{name}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_option_can_be_set_for_one_response() {
-    for (options, expected) in [
-        (
-            StreamOptions::new().heartbeat(Heartbeat::every(SECOND).event("beat", "1")),
-            "event: beat\ndata: 1\n\ndata: one\n\n",
-        ),
-        (StreamOptions::new().retry(Retry::fixed(7 * SECOND)), "retry: 7000\ndata: one\n\n"),
-        (StreamOptions::new().padding(5), ":   \ndata: one\n\n"),
-        (StreamOptions::new().terminator(Event::from("end")), "data: one\n\ndata: end\n\n"),
-    ] {
-        let name = format!("{options:?}");
-        assert_eq!(transcript(&SseLayer::new(), Some(options), false).await, expected, "{name}");
-    }
-    let with_error_event = StreamOptions::new().on_error(|_| Event::from("sorry"));
-    let failed = transcript(&SseLayer::new(), Some(with_error_event), true).await;
+    let with_error_event = new().on_error(|_| Event::from("sorry"));
+    let failed = transcript(&bare, Some(with_error_event), true).await;
     assert_eq!(failed, "data: one\n\ndata: sorry\n\n");
 }
 
@@ -128,28 +114,17 @@ fn layer_removes_the_options_from_the_response() {
     assert_eq!(response.extensions().get::<&str>(), Some(&"theirs"));
 }
 
-#[tokio::test]
-async fn response_of_a_stream_can_carry_options() {
-    let answer = Response::new(stream::iter([Event::from("one")]))
-        .with_options(StreamOptions::new().terminator(Event::from("end")));
-    let response = through(&SseLayer::new(), answer);
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body, "data: one\n\ndata: end\n\n");
-}
-
-fn options() -> StreamOptions {
-    StreamOptions::new().padding(4).terminator(Event::from("end"))
-}
-
 async fn body_of(app: Router) -> Bytes {
     let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
     response.into_body().collect().await.unwrap().to_bytes()
 }
 
+#[cfg(feature = "axum")]
 #[tokio::test]
-async fn options_pass_through_axum_trace_compression_and_cors() {
+async fn options_are_response_parts_and_pass_through_trace_compression_and_cors() {
     async fn handler() -> impl IntoResponse {
-        tower_sse::response(stream::iter([Event::from("one")])).with_options(options())
+        let options = StreamOptions::new().padding(4).terminator(Event::from("end"));
+        (options, tower_sse::response(stream::iter([Event::from("one")])))
     }
 
     let app = Router::new()
@@ -163,26 +138,14 @@ async fn options_pass_through_axum_trace_compression_and_cors() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn in_axum_options_are_response_parts() {
-    async fn handler() -> impl IntoResponse {
-        (options(), tower_sse::response(stream::iter([Event::from("one")])))
-    }
-
-    let app = Router::new().route("/", get(handler)).layer(SseLayer::new());
-    assert_eq!(body_of(app).await, ":  \ndata: one\n\ndata: end\n\n");
-}
-
-#[cfg(feature = "axum")]
-#[tokio::test]
 async fn several_options_of_one_response_are_merged() {
     async fn handler() -> impl IntoResponse {
         let terminator = StreamOptions::new().terminator("[DONE]").padding(8);
-        let parts = (StreamOptions::new().retry(Retry::fixed(7 * SECOND)), terminator);
-        (parts.0, (parts.1, tower_sse::response(stream::iter([Event::from("one")]))))
+        let retry = StreamOptions::new().retry(Retry::fixed(7 * SECOND));
+        (retry, (terminator, tower_sse::response(stream::iter([Event::from("one")]))))
     }
 
-    async fn middleware(response: axum::response::Response) -> axum::response::Response {
-        let mut response = response;
+    async fn middleware(mut response: axum::response::Response) -> axum::response::Response {
         StreamOptions::new().max_age(60 * SECOND).padding(4).merge_into(&mut response);
         response
     }
@@ -212,11 +175,10 @@ async fn options_of_a_request_rank_between_its_layer_and_its_response() {
         if let Some(options) = in_request {
             options.merge_into_extensions(request.extensions_mut());
         }
-        let answer = Response::new(stream::iter([Event::from("one")]));
-        let answer = match in_response {
-            Some(options) => answer.with_options(options),
-            None => answer,
-        };
+        let mut answer = Response::new(stream::iter([Event::from("one")]));
+        if let Some(options) = in_response {
+            answer = answer.with_options(options);
+        }
         let response = answer_to(request, &SseLayer::new().terminator("layer"), answer);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, format!("data: one\n\ndata: {last}\n\n"));
@@ -230,7 +192,9 @@ async fn close_calls_closures_of_layer_request_and_response() {
         let sender = sender.clone();
         StreamOptions::new().on_close(move |_| sender.send(name).unwrap())
     };
-    let layer = SseLayer::new().options(closed("layer"));
+    let layer = SseLayer::new();
+    let in_layer = sender.clone();
+    let layer = layer.on_close(move |_| in_layer.send("layer").unwrap()).options(closed("options"));
     let mut request = Request::new(());
     closed("authentication").merge_into_extensions(request.extensions_mut());
     closed("request").merge_into_extensions(request.extensions_mut());
@@ -239,7 +203,7 @@ async fn close_calls_closures_of_layer_request_and_response() {
     closed("middleware").merge_into(&mut answer);
     drop(answer_to(request, &layer, answer));
     let all: Vec<_> = receiver.try_iter().collect();
-    assert_eq!(all, ["layer", "authentication", "request", "handler", "middleware"]);
+    assert_eq!(all, ["layer", "options", "authentication", "request", "handler", "middleware"]);
 }
 
 #[tokio::test]
