@@ -498,7 +498,7 @@ mod tests {
     use std::time::{Duration, Instant};
     use std::{sync::Arc, thread};
 
-    use super::{CloseLog, Closing, MAX_LOGGED, Member, OpenStreams, Revocation, remove_list};
+    use super::{Closing, Member, OpenStreams, Revocation, remove_list};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -558,39 +558,5 @@ mod tests {
         open_streams.enter(&member, &names[1]);
         open_streams.close_since(ticket, &member);
         assert_eq!(open_streams.subjects(), []);
-    }
-
-    const fn close(subject: u64, kept: Option<u64>) -> Option<Closing<u64>> {
-        Some(Closing { subject, kept })
-    }
-
-    #[test]
-    fn close_ends_the_streams_of_older_tickets() {
-        let closes = CloseLog::default();
-        let before = closes.ticket();
-        closes.log(close(7, None));
-        closes.log(close(1, Some(2)));
-        let after = closes.ticket();
-        for (subjects, expected) in
-            [(&[7][..], true), (&[8], false), (&[1], true), (&[1, 2], false), (&[2], false)]
-        {
-            assert_eq!(closes.has_closed(before, subjects), expected, "{subjects:?}");
-            assert!(!closes.has_closed(after, subjects), "{subjects:?}");
-        }
-        closes.log(None);
-        assert!(closes.has_closed(after, &[8]));
-    }
-
-    #[test]
-    fn ticket_that_is_older_than_the_log_counts_as_closed() {
-        let closes = CloseLog::default();
-        let ticket = closes.ticket();
-        for _ in 0..MAX_LOGGED {
-            closes.log(close(1, None));
-        }
-        assert!(!closes.has_closed(ticket, &[2]));
-        closes.log(close(1, None));
-        assert!(closes.has_closed(ticket, &[2]));
-        assert!(!closes.has_closed(ticket + 1, &[2]));
     }
 }

@@ -28,21 +28,6 @@ async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn shutdown_and_a_maximum_age_still_end_a_stream_with_subjects() {
-    let streams = Streams::new();
-    let mut drained = open(&streams, &["a"]);
-    drained.shutdown.cancel();
-    assert_eq!(drained.poll(), data(GOODBYE));
-    assert_eq!((drained.leave().reason, streams.count("a")), (Drained, 0));
-
-    let aging = layer(&streams).max_age(SECOND);
-    let mut aged = open_for(&streams, aging, Requester::EventSource, &["a"]).begin(b"");
-    advance(SECOND).await;
-    aged.assert_ends(Expired);
-    assert_eq!(streams.count("a"), 0);
-}
-
 /// The clients of all streams should not come back at the same time.
 #[tokio::test(start_paused = true)]
 async fn closing_all_streams_sends_the_reconnection_time_of_the_drain() {
@@ -62,25 +47,10 @@ async fn closing_all_streams_sends_the_reconnection_time_of_the_drain() {
 #[tokio::test(start_paused = true)]
 async fn stream_of_a_stalled_client_is_reported_when_it_is_dropped() {
     let streams = Streams::new();
-    let between_events = open(&streams, &["a"]);
-    assert_eq!((now(streams.close("a")), streams.count("a")), (1, 0));
-    assert_eq!(between_events.reason(), None);
-    assert_eq!(between_events.leave().reason, Revoked);
-
     let mut mid_event = open(&streams, &["a"]).begin(b"data: half");
     now(streams.close("a"));
     assert_eq!(mid_event.poll(), Polled::Pending);
     assert_eq!(mid_event.leave().reason, Revoked);
-}
-
-/// Layer options and response options do not replace subjects.
-#[tokio::test(start_paused = true)]
-async fn options_of_the_response_keep_the_subjects() {
-    let streams = Streams::new();
-    let layer = layer(&streams).options(StreamOptions::new().without_terminator());
-    let mut open = open_for(&streams, layer, Requester::EventSource, &["a"]);
-    now(streams.close("a"));
-    open.assert_ends(Revoked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,13 +77,4 @@ async fn each_of_several_tokens_ends_the_stream() {
         tokens[ending].cancel();
         open.assert_ends(Revoked);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn token_of_a_layer_ends_all_streams() {
-    let token = CancellationToken::new();
-    let layer = rig::layer(Drain::never()).options(StreamOptions::new().end_when(token.clone()));
-    let mut all = Rig::new(layer, Requester::EventSource);
-    token.cancel();
-    all.assert_ends(Revoked);
 }
