@@ -408,48 +408,11 @@ impl Default for Drain {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::MaxAge;
-    use crate::connection::Client;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    #[test]
-    fn ages_are_spread_evenly_to_both_sides() {
-        let max_age = MaxAge::new(HOUR).jitter(0.1);
-        let ages: Vec<_> = (0..10_000).map(|_| max_age.draw(Client::Get).as_secs_f64()).collect();
-        let (min, max) = (HOUR.as_secs_f64() * 0.9, HOUR.as_secs_f64() * 1.1);
-        assert!(ages.iter().all(|age| (min..=max).contains(age)));
-        for tenth in 0..10 {
-            let from = min + (max - min) / 10.0 * f64::from(tenth);
-            let tenth = from..from + (max - min) / 10.0;
-            let count = ages.iter().filter(|age| tenth.contains(age)).count();
-            assert!((800..1200).contains(&count), "{count} of 10,000 from {from}");
-        }
-    }
-
-    #[test]
-    fn without_jitter_the_age_is_exact_and_may_be_any() {
-        for age in [Duration::ZERO, Duration::from_nanos(1), HOUR] {
-            assert_eq!(MaxAge::new(age).draw(Client::Get), age);
-        }
-        let longest = MaxAge::new(Duration::MAX).draw(Client::Call);
-        assert_eq!(longest, Duration::MAX);
-        _ = MaxAge::new(Duration::MAX).jitter(1.0).draw(Client::Call);
-    }
-
-    #[test]
-    fn calls_have_a_grace_unless_no_time_is_left() {
-        let age = |max_age: MaxAge| max_age.draw(Client::Call);
-        assert_eq!(age(MaxAge::new(HOUR)), HOUR + Duration::from_secs(30));
-        assert_eq!(age(MaxAge::new(HOUR).grace(Duration::ZERO)), HOUR);
-        assert_eq!(age(MaxAge::new(Duration::ZERO)), Duration::ZERO);
-    }
+    use super::{Duration, MaxAge};
 
     #[test]
     #[should_panic = "a fraction is between 0 and 1"]
     fn fraction_that_is_no_number_is_none() {
-        _ = MaxAge::new(HOUR).jitter(f64::NAN);
+        _ = MaxAge::new(Duration::ZERO).jitter(f64::NAN);
     }
 }

@@ -50,7 +50,7 @@ async fn huge_frame_is_passed_on_in_pieces() {
 
 #[tokio::test(start_paused = true)]
 async fn huge_frame_is_cut_at_its_first_event_boundary() {
-    let layer = SseLayer::new().max_age(tower_sse::MaxAge::new(Duration::from_secs(1)));
+    let layer = SseLayer::new().max_age(MaxAge::new(SECOND));
     let (feed, mut body) = fed(&layer);
     feed.passes("data: ", &mut body);
     idle(&mut body, Duration::from_secs(2)).await;
@@ -77,7 +77,7 @@ fn messages_share_the_bytes_of_a_long_id() {
 /// The source has ended its event: that it passes in pieces must not cost the client the rest.
 #[tokio::test(start_paused = true)]
 async fn event_that_was_delivered_whole_is_not_cut_for_slow_clients() {
-    let shutdown = tokio_util::sync::CancellationToken::new();
+    let shutdown = CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once().without_retry());
     let (feed, mut body) = fed(&layer);
     let event = ["data: ", &"x".repeat(4 << 20), "\n\n"].concat();

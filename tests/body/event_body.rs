@@ -2,10 +2,7 @@
 
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 
-use super::support::{
-    Polled, Reports, Requester, Root, answer_to, assert_polls, data, failed, poll_frame,
-    read_to_end,
-};
+use super::support::*;
 use crate::*;
 
 /// Returns a body and the sender of its events.
@@ -202,15 +199,6 @@ fn results_of_results_are_items_too() {
 }
 
 #[test]
-#[should_panic(expected = "the stream panics")]
-fn panic_in_the_stream_propagates() {
-    let mut body = EventBody::new(stream::poll_fn(|_| -> std::task::Poll<Option<Event>> {
-        panic!("the stream panics")
-    }));
-    let _ = poll_frame(&mut body);
-}
-
-#[test]
 fn panic_follows_the_events_before_it() {
     let events = stream::iter(0..).map(|n| match n {
         3 => panic!("the stream panics"),
@@ -259,14 +247,6 @@ fn until_stopped(
     })
 }
 
-/// Returns all of the body, and how it failed.
-async fn read<S>(stream: S) -> (String, Option<BoxError>)
-where
-    S: Stream<Item: Encode<Error: Debug>>,
-{
-    read_by(Requester::Post, &Reports::default(), stream).await
-}
-
 async fn read_by<S>(client: Requester, reports: &Reports, stream: S) -> (String, Option<BoxError>)
 where
     S: Stream<Item: Encode<Error: Debug>>,
@@ -283,24 +263,14 @@ where
 const WHOLE: &str = "data: one\n\ndata: [DONE]\n\n";
 
 #[tokio::test]
-async fn producer_that_panics_looks_like_one_that_has_ended() {
-    for panics in [false, true] {
-        let (events, _producer) = produce(panics);
-        let (text, failure) = read(ReceiverStream::new(events)).await;
-        assert_eq!(text, WHOLE, "panics: {panics}");
-        assert!(failure.is_none());
-    }
-}
-
-#[tokio::test]
 async fn stream_that_ends_with_its_producer_fails_if_that_has_panicked() {
-    let (events, producer) = produce(false);
-    let (text, failure) = read(with_its_end(events, producer)).await;
-    assert_eq!(text, WHOLE);
-    assert!(failure.is_none());
-
-    let (events, producer) = produce(true);
-    let (text, failure) = read(with_its_end(events, producer)).await;
+    let read = async |panics| {
+        let (events, producer) = produce(panics);
+        read_by(Requester::Post, &Reports::default(), with_its_end(events, producer)).await
+    };
+    let (text, failure) = read(false).await;
+    assert_eq!((&*text, failure.is_none()), (WHOLE, true));
+    let (text, failure) = read(true).await;
     assert!(text.starts_with("data: one\n\n") && !text.contains("[DONE]"), "{text:?}");
     let failure = failure.expect("the body fails");
     assert!(failure.downcast_ref::<JoinError>().is_some_and(JoinError::is_panic), "{failure}");
@@ -317,15 +287,9 @@ fn one_and_stop(stop: &CancellationToken) -> impl Stream<Item = Event> + Unpin +
 }
 
 #[tokio::test]
-async fn stopped_stream_looks_complete_by_take_until_but_not_by_a_cancellation() {
+async fn stream_that_a_cancellation_stops_does_not_look_complete() {
     for client in Requester::ALL {
         let reports = Reports::default();
-        let stop = CancellationToken::new();
-        let events = one_and_stop(&stop).take_until(Box::pin(stop.cancelled_owned()));
-        let (text, failure) = read_by(client, &reports, events).await;
-        assert_eq!((&*text, failure.is_none()), (WHOLE, true), "{client:?}");
-        assert_eq!(reports.take(), [CloseReason::Ended]);
-
         let stop = CancellationToken::new();
         let events = until_stopped(one_and_stop(&stop), stop);
         let (text, failure) = read_by(client, &reports, events).await;
@@ -334,11 +298,4 @@ async fn stopped_stream_looks_complete_by_take_until_but_not_by_a_cancellation()
         assert!(failure.is_none_or(|error| error.is::<Root>()));
         assert_eq!(reports.take(), [CloseReason::Cancelled]);
     }
-}
-
-#[tokio::test]
-async fn stream_that_could_be_stopped_but_ends_is_complete() {
-    let events = stream::iter([Event::from("one")]);
-    let (text, failure) = read(until_stopped(events, CancellationToken::new())).await;
-    assert_eq!((&*text, failure.is_none()), (WHOLE, true));
 }

@@ -22,8 +22,7 @@ fn time_of(polled: &Polled) -> u64 {
 
 /// Returns whether a block of these lines has two reconnection times.
 fn has_two_in_one_block(sent: &str) -> bool {
-    sent.split("\n\n")
-        .any(|block| block.lines().filter(|line| line.starts_with("retry:")).count() > 1)
+    sent.split("\n\n").any(|block| block.matches("retry:").count() > 1)
 }
 
 /// Polls until the body is pending or has ended, and returns what it has sent.
@@ -33,23 +32,6 @@ fn sent_by(rig: &mut Rig) -> String {
         sent.push_str(str::from_utf8(&bytes).unwrap());
     }
     sent
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_event_source_returns_after_its_own_1_to_5_seconds() {
-    let layer = SseLayer::new();
-    let mut times = BTreeSet::new();
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-        let mut rig = Rig::starting(layer.clone(), Requester::EventSource);
-        times.insert(time_of(&rig.poll()));
-        assert_eq!(rig.poll(), Polled::Pending);
-    }
-    assert!(times.iter().all(|time| (1_000..=5_000).contains(time)), "{times:?}");
-    assert!(times.len() > 500, "only {} different ones", times.len());
-    for second in 1..5 {
-        assert!(times.range(second * 1_000..(second + 1) * 1_000).count() > 100, "{times:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,22 +78,6 @@ async fn layer_request_and_response_set_or_forbid_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn padding_follows_the_time() {
-    let mut rig = Rig::starting(SseLayer::new().padding(4), Requester::EventSource);
-    let Polled::Data(preamble) = rig.poll() else { panic!("no preamble") };
-    assert!(preamble.starts_with(b"retry: ") && preamble.ends_with(b"\n:  \n"), "{preamble:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn body_with_a_content_coding_has_no_time() {
-    let mut rig =
-        Rig::starting_with(SseLayer::new(), Requester::EventSource.request("/"), |answer| {
-            answer.with_header("content-encoding", "gzip")
-        });
-    assert_eq!(rig.poll(), Polled::Pending);
-}
-
-#[tokio::test(start_paused = true)]
 async fn stream_that_must_end_at_once_has_no_time_of_the_default() {
     let mut drained = Rig::starting(parting(), Requester::EventSource);
     drained.shutdown.cancel();
@@ -128,23 +94,6 @@ async fn stream_that_must_end_at_once_has_no_time_of_the_default() {
         Rig::starting_with(SseLayer::new().streams(&streams), request, |answer| answer);
     streams.close("a").await.unwrap();
     closed.assert_ends(CloseReason::Revoked);
-}
-
-#[tokio::test(start_paused = true)]
-async fn time_of_a_ready_first_block_replaces_the_default() {
-    for (first, has_own) in [
-        ("id: 0\nretry: 3000\ndata: \n\n", true),
-        ("retry: 3000\r\n\r\n", true),
-        ("data: a\n\nretry: 3000\n\n", false),
-        ("data: retry: 3000\n\n", false),
-    ] {
-        let mut rig = Rig::starting(SseLayer::new(), Requester::EventSource);
-        rig.feed.data(first);
-        if !has_own {
-            assert!((1_000..=5_000).contains(&time_of(&rig.poll())));
-        }
-        assert_eq!(rig.poll(), data(first));
-    }
 }
 
 /// Some clients reject a block with two `retry` lines.
@@ -181,14 +130,22 @@ async fn stream_that_ends_before_its_first_frame_has_one_time() {
     }
 }
 
+/// A comment does not end the block of the time, and an event does.
 #[tokio::test(start_paused = true)]
 async fn time_of_the_drain_needs_no_empty_line_behind_an_event() {
-    for between in ["data: a\n\n", "data: a\r\n\r\n", ":\n\n"] {
+    for (passed, line_end) in [
+        ("data: a\n\n", ""),
+        ("data: a\r\n\r\n", ""),
+        (":\n\n", ""),
+        (": a\n", "\n"),
+        (": a\r", "\n\n"),
+    ] {
         let mut rig = Rig::starting(parting(), Requester::EventSource);
         time_of(&rig.poll());
-        rig.passes(between);
+        rig.passes(passed);
         rig.shutdown.cancel();
-        rig.assert_ends_with(GOODBYE, CloseReason::Drained);
+        assert_eq!(rig.poll(), bytes([line_end, GOODBYE].concat().as_bytes()), "{passed:?}");
+        rig.assert_ends(CloseReason::Drained);
     }
     let heartbeat = Heartbeat::every(SECOND).event("ping", "1");
     let mut rig = Rig::starting(parting().heartbeat(heartbeat), Requester::EventSource);
@@ -197,29 +154,13 @@ async fn time_of_the_drain_needs_no_empty_line_behind_an_event() {
     assert_eq!(rig.poll(), data("event: ping\ndata: 1\n\n"));
     rig.shutdown.cancel();
     rig.assert_ends_with(GOODBYE, CloseReason::Drained);
-}
 
-#[tokio::test(start_paused = true)]
-async fn comment_does_not_end_the_block_of_the_time() {
-    for (comment, expected) in [(": a\n", "\nretry: 3000\n"), (": a\r", "\n\nretry: 3000\n")] {
-        let layer = SseLayer::new().drain(Drain::at_once().retry(3 * SECOND));
-        let mut rig = Rig::starting(layer, Requester::EventSource);
-        time_of(&rig.poll());
-        rig.passes(comment);
-        rig.shutdown.cancel();
-        rig.assert_ends_with(expected, CloseReason::Drained);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn event_that_is_not_complete_gets_no_empty_line() {
-    let layer = SseLayer::new().drain(Drain::at_once().retry(3 * SECOND));
-    let mut rig = Rig::starting(layer, Requester::EventSource);
-    time_of(&rig.poll());
-    rig.passes("data: a\n");
-    rig.shutdown.cancel();
-    rig.idle(500 * MILLISECOND).await;
-    assert_eq!(rig.poll(), data(RETRY));
+    let mut mid_event = Rig::starting(parting(), Requester::EventSource);
+    time_of(&mid_event.poll());
+    mid_event.passes("data: a\n");
+    mid_event.shutdown.cancel();
+    mid_event.assert_waits(5 * SECOND).await;
+    assert_eq!(mid_event.poll(), data(RETRY));
 }
 
 #[cfg(feature = "testing")]

@@ -44,15 +44,20 @@ async fn streams_start_with_a_time_of_the_range_of_the_pages() {
     let (min, max) = documented()
         .range(&["the stream of an `EventSource` starts with a random time from {}. Streams"]);
     let layer = SseLayer::new();
-    for _ in 0..100 {
+    let mut times = BTreeSet::new();
+    for _ in 0..1_000 {
         tokio::task::yield_now().await;
         let mut rig = Rig::starting(layer.clone(), Requester::EventSource);
         let Polled::Data(mut line) = rig.poll() else { panic!("no time") };
+        assert_eq!(rig.poll(), Polled::Pending);
         let mut decoder = Decoder::new();
         assert_eq!(decoder.decode(&mut line).unwrap(), None);
-        let time = decoder.retry().expect("a time");
-        assert!(min <= time && time <= max, "{time:?}");
+        times.insert(decoder.retry().expect("a time"));
     }
+    assert!(times.iter().all(|time| (min..=max).contains(time)), "{times:?}");
+    assert!(times.len() > 500, "only {} different ones", times.len());
+    let (tenth, first, last) = ((max - min) / 10, times.first().unwrap(), times.last().unwrap());
+    assert!(*first < min + tenth && *last > max - tenth, "{first:?} to {last:?}");
 }
 
 #[test]

@@ -192,17 +192,6 @@ where
         self.assert_over(reason);
     }
 
-    /// Asserts that the stream fails without last bytes of its own: a comment line comes first at
-    /// the start of a line. `passed` is what the source has sent.
-    pub(crate) async fn assert_fails_with_last_line(&mut self, passed: &[u8], reason: CloseReason) {
-        match passed {
-            [] | [.., b'\n'] => assert_eq!(self.poll(), bytes(b":\n")),
-            [.., b'\r'] => assert_eq!(self.poll(), bytes(b"\n:\n")),
-            _ => {}
-        }
-        self.assert_fails(reason).await;
-    }
-
     /// Asserts that the stream ends now as its client needs.
     pub(crate) async fn assert_cut(&mut self, client: Requester, reason: CloseReason) {
         if client.is_cut_by_failing() {

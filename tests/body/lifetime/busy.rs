@@ -110,20 +110,6 @@ async fn source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn source_that_uses_up_the_coop_budget_is_still_woken() {
-    let mut rig =
-        Rig::of(layer(Drain::per_client()), Requester::EventSource, spendthrift(spend_all));
-    assert_eq!(rig.poll(), Polled::Pending);
-    // The source's own wake-up, by the runtime.
-    tokio::task::yield_now().await;
-    rig.wakes.take();
-    assert_eq!(rig.poll(), Polled::Pending);
-    let before = rig.wakes.take();
-    rig.shutdown.cancel();
-    assert_eq!(rig.wakes.take(), before + 1);
-}
-
 /// Spends the whole budget without an attempt to spend more, which would wake the task.
 fn spend_exactly(cx: &mut Context<'_>) {
     while coop::has_budget_remaining() {

@@ -17,14 +17,11 @@ async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {
 async fn by_default_each_client_reconnects_after_its_own_2_to_10_seconds() {
     for layer in [SseLayer::new(), SseLayer::new().drain(Drain::at_once())] {
         let mut times = BTreeSet::new();
-        for _ in 0..1_000 {
+        for _ in 0..100 {
             times.insert(drawn_reconnection_time(&layer).await);
         }
         assert!(times.iter().all(|time| (2_000..=10_000).contains(time)), "{times:?}");
-        assert!(times.len() > 500, "only {} different ones", times.len());
-        for second in 2..10 {
-            assert!(times.range(second * 1_000..(second + 1) * 1_000).count() > 30, "{times:?}");
-        }
+        assert!(times.len() > 50, "only {} different ones", times.len());
     }
 }
 
@@ -36,17 +33,18 @@ async fn reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_off() 
     {
         let layer = SseLayer::new().retry(short).drain(drain);
         let mut rig = Rig::starting(layer, Requester::EventSource);
-        let (mut decoder, mut received) = (Decoder::new(), Vec::new());
-        let Polled::Data(preamble) = rig.poll() else { panic!("no reconnection time") };
-        received.extend_from_slice(&preamble);
-        rig.passes("data: a\n\n");
-        received.extend_from_slice(b"data: a\n\n");
+        let mut received = Vec::new();
+        let mut receive = |polled| match polled {
+            Polled::Data(bytes) => received.extend(bytes),
+            other => assert_eq!(other, Polled::End),
+        };
+        receive(rig.poll());
+        rig.feed.data("data: a\n\n");
+        receive(rig.poll());
         rig.shutdown.cancel();
-        if let Polled::Data(goodbye) = rig.poll() {
-            received.extend_from_slice(&goodbye);
-        }
+        receive(rig.poll());
         rig.assert_ends(CloseReason::Drained);
-        let mut received = &*received;
+        let (mut decoder, mut received) = (Decoder::new(), &*received);
         while decoder.decode(&mut received).unwrap().is_some() {}
         let retry = decoder.retry().unwrap().as_millis();
         assert!(range.contains(&retry), "{retry} is not in {range:?}");
@@ -56,42 +54,24 @@ async fn reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_off() 
 #[tokio::test(start_paused = true)]
 async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
     let layer = SseLayer::new().drain(Drain::per_client().without_retry());
-    for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
-        let mut rig = Rig::draining(begun, layer.clone(), Requester::EventSource);
-        rig.assert_ends(CloseReason::Drained);
-    }
+    let mut rig = Rig::draining(b"data: a\r\r", layer.clone(), Requester::EventSource);
+    rig.assert_ends(CloseReason::Drained);
     let mut rig = Rig::draining(b"data: a\n", layer, Requester::EventSource);
     rig.idle(5 * SECOND).await;
-    rig.assert_fails_with_last_line(b"data: a\n", CloseReason::Drained).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn farewell_can_be_sent_without_a_reconnection_time() {
-    for (begun, expected) in
-        [(&b"data: a\n\n"[..], &b"data: bye\n\n"[..]), (b"data: a\n\r", b"\ndata: bye\n\n")]
-    {
-        let layer =
-            SseLayer::new().farewell(Event::from("bye")).drain(Drain::per_client().without_retry());
-        let mut rig = Rig::draining(begun, layer, Requester::EventSource);
-        assert_eq!(rig.poll(), bytes(expected));
-        rig.assert_ends(CloseReason::Drained);
-    }
+    assert_eq!(rig.poll(), data(":\n"));
+    rig.assert_fails(CloseReason::Drained).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn response_can_have_another_farewell_or_none() {
+    let (new, at_once) = (StreamOptions::new, Drain::at_once);
     for (options, expected) in [
-        (StreamOptions::new(), Some(GOODBYE)),
-        (
-            StreamOptions::new().farewell(Event::from("tschüs")),
-            Some("retry: 3000\ndata: tschüs\n\n"),
-        ),
-        (StreamOptions::new().without_farewell(), Some(RETRY)),
-        (
-            StreamOptions::new().drain(Drain::at_once().retry(Retry::fixed(SECOND))),
-            Some("retry: 1000\nevent: bye\ndata: see you\n\n"),
-        ),
-        (StreamOptions::new().drain(Drain::at_once().without_retry()).without_farewell(), None),
+        (new(), Some(GOODBYE)),
+        (new().farewell(Event::from("tschüs")), Some("retry: 3000\ndata: tschüs\n\n")),
+        (new().without_farewell(), Some(RETRY)),
+        (new().drain(at_once().retry(SECOND)), Some("retry: 1000\nevent: bye\ndata: see you\n\n")),
+        (new().drain(at_once().without_retry()), Some("event: bye\ndata: see you\n\n")),
+        (new().drain(at_once().without_retry()).without_farewell(), None),
     ] {
         let name = format!("{options:?}");
         let mut rig = Rig::with_options(layer(Drain::at_once()), options);

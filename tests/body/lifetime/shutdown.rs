@@ -2,63 +2,6 @@
 
 use crate::{rig::*, *};
 
-#[tokio::test(start_paused = true)]
-async fn stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
-    for (client, status) in [
-        (Requester::EventSource, StatusCode::OK),
-        (Requester::Fetch, StatusCode::SERVICE_UNAVAILABLE),
-        (Requester::Get, StatusCode::SERVICE_UNAVAILABLE),
-        (Requester::Post, StatusCode::SERVICE_UNAVAILABLE),
-    ] {
-        let (feed, source) = Feed::new();
-        let (token, stats) = (CancellationToken::new(), Stats::new());
-        let layer: SseLayer = layer(Drain::never())
-            .shutdown(token.clone())
-            .stats(&stats)
-            .on_open(|| panic!("opened"))
-            .on_close(|_| panic!("closed"));
-        token.cancel();
-        let mut response = answer_to(client.request("/"), &layer, event_stream(source));
-        assert_eq!(response.status(), status, "{client:?}");
-        assert!(feed.is_dropped());
-        assert_eq!(feed.polls(), 0);
-        assert_eq!((stats.snapshot().refused, stats.snapshot().opened), (1, 0));
-        if status == StatusCode::OK {
-            assert!(!response.body().is_end_stream());
-            let Polled::Data(line) = poll_frame(response.body_mut()) else { panic!("no line") };
-            assert!(line.starts_with(b"retry: ") && line.ends_with(b"\n"), "{line:?}");
-        }
-        assert_eq!(poll_frame(response.body_mut()), Polled::End);
-        assert!(response.body().is_end_stream());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn second_shutdown_has_no_effect() {
-    let layer = layer(Drain::after(20 * SECOND));
-    let mut rig = Rig::draining(b"data: a\n\n", layer, Requester::EventSource);
-    rig.idle(15 * SECOND).await;
-    rig.shutdown.cancel();
-    rig.idle(5 * SECOND).await;
-    assert_eq!(rig.poll(), data(GOODBYE));
-    rig.shutdown.cancel();
-    rig.assert_ends(CloseReason::Drained);
-}
-
-#[tokio::test(start_paused = true)]
-async fn stream_that_ends_ends_no_other_stream() {
-    let token = CancellationToken::new();
-    let layer: SseLayer = layer(Drain::at_once()).shutdown(token.clone());
-    let open = || fed_to(Requester::EventSource.request("/"), &layer);
-    let ((one, mut first), (other, mut second)) = (open(), open());
-    one.end();
-    assert_eq!(poll_frame(&mut first), data("data: [DONE]\n\n"));
-    drop(first);
-    other.passes("data: a\n\n", &mut second);
-    assert_eq!(poll_frame(&mut second), Polled::Pending);
-    assert!(!token.is_cancelled());
-}
-
 /// Returns the age at which a mid-event stream is over when `drain` begins at the age `begins`. Its
 /// maximum age is 10 seconds.
 async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration, Polled) {
@@ -113,31 +56,12 @@ async fn first_due_end_ends_a_stream() {
         (Drain::spread_over(SECOND), 11 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::after(SECOND), 11 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::never(), 11 * SECOND, Requester::EventSource, 15 * SECOND, expired()),
+        // 200 milliseconds are left, and not half a second.
+        (Drain::at_once(), 14_800 * MILLISECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
     ] {
         let name = format!("{drain:?} at {begins:?}, {client:?}");
         assert_eq!(over_at(drain, begins, client).await, (over, expected), "{name}");
     }
-}
-
-/// RFC 10008: it is safe and idempotent, but clients do not repeat it after a clean end.
-#[tokio::test(start_paused = true)]
-async fn half_the_answer_to_a_query_never_ends_cleanly() {
-    let mut request = Requester::EventSource.request("/");
-    *request.method_mut() = "QUERY".parse().unwrap();
-    let rig = Rig::fed(layer(Drain::per_client()), request);
-    let mut rig = rig.begin(b"data: half\n\n");
-    rig.shutdown.cancel();
-    // It has time to end by itself.
-    rig.assert_waits(30 * SECOND).await;
-    assert_eq!(rig.poll(), data(GOODBYE));
-    rig.assert_fails(CloseReason::Drained).await;
-}
-
-/// At 14.8 seconds 200 milliseconds are left, and not half a second.
-#[tokio::test(start_paused = true)]
-async fn no_drain_extends_a_streams_time() {
-    let (over, _) = over_at(Drain::at_once(), 14_800 * MILLISECOND, Requester::EventSource).await;
-    assert_eq!(over, 15 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,18 +88,6 @@ async fn response_can_have_a_drain_of_its_own() {
         assert!(goodbye.starts_with(b"retry: "));
         rig.assert_ends(CloseReason::Drained);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn parent_of_the_servers_token_works_too() {
-    let process = CancellationToken::new();
-    let layer: SseLayer = layer(Drain::per_client()).shutdown(process.child_token());
-    let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &layer);
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    process.cancel();
-    assert_eq!(poll_frame(&mut body), data(GOODBYE));
-    assert!(feed.is_dropped());
-    assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,19 +100,6 @@ async fn task_that_polled_last_is_woken() {
     }
 }
 
-/// A poll that yields a frame registers nothing, so the next poll has to check.
-#[tokio::test(start_paused = true)]
-async fn shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
-    let mut rig = Rig::new(layer(Drain::per_client()), Requester::EventSource);
-    for n in 0..3 {
-        rig.feed.data("data: a\n\n");
-        assert_eq!(rig.poll(), data("data: a\n\n"), "{n}");
-    }
-    rig.shutdown.cancel();
-    rig.feed.data("data: a\n\n");
-    rig.assert_ends_with(GOODBYE, CloseReason::Drained);
-}
-
 /// No wake-up is lost between checking the token and registering with it: tasks poll on two threads
 /// while a third cancels, at every moment of their first polls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
