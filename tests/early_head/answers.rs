@@ -20,16 +20,10 @@ async fn answer_in_time_is_unchanged() {
 
 #[tokio::test(start_paused = true)]
 async fn head_is_sent_with_a_first_byte() {
-    for (client, first) in [
-        (Requester::EventSource, "retry: 2000\n"),
-        (Requester::Fetch, ":\n"),
-        (Requester::Get, ":\n"),
-        (Requester::Post, ":\n"),
-    ] {
-        let layer = SseLayer::new();
-        let layer = match client {
-            Requester::EventSource => layer.retry(2 * SECOND),
-            _ => layer,
+    for client in Requester::ALL {
+        let (layer, first) = match client {
+            Requester::EventSource => (SseLayer::new().retry(2 * SECOND), "retry: 2000\n"),
+            _ => (SseLayer::new(), ":\n"),
         };
         let app = slow(LATE, events).layer(early()).layer(layer);
         let start = Instant::now();
@@ -192,27 +186,26 @@ async fn event_of_a_late_error_has_no_terminator() {
 
 #[tokio::test(start_paused = true)]
 async fn late_response_without_an_event_fails_the_body() {
-    let fails = async |app: Router, layer: EarlyHeadLayer| {
-        let layer = layer.when(|_| true);
+    let new = || EarlyHeadLayer::new(AFTER).when(|_| true);
+    let (never, unseen) =
+        (new().late_event(|_| panic!("called")), new().late_event(|_| Some("unseen".into())));
+    let undispatched = new().late_event(|_| Some(Event::new().comment("x")));
+    let too_large = || "x".repeat((64 << 10) + 1);
+    for (name, app, layer) in [
+        ("no event", slow(LATE, || TOO_MANY), new().late_event(|_| None)),
+        ("a panic", slow(LATE, || TOO_MANY), never),
+        ("no data", slow(LATE, || TOO_MANY), undispatched),
+        ("a large body", slow(LATE, too_large), unseen.clone()),
+        ("a coded body", slow(LATE, || ([("content-encoding", "gzip")], "x")), unseen.clone()),
+        ("coded events", slow(LATE, || events().with_header("content-encoding", "gzip")), unseen),
+        // The status says that these events are not the answer.
+        ("events of an error", slow(LATE, || events().with_status(500)), new()),
+    ] {
         let app = app.layer(layer).layer(SseLayer::new().terminator("[DONE]").without_heartbeat());
         let (text, error) = receive(&app, Requester::Post).await;
-        assert_eq!(text, ":\n:\n");
-        assert!(error.unwrap().contains("after the head of an event stream"));
-    };
-    let never = || EarlyHeadLayer::new(AFTER).late_event(|_| panic!("called"));
-    fails(slow(LATE, || TOO_MANY), EarlyHeadLayer::new(AFTER).late_event(|_| None)).await;
-    fails(slow(LATE, || TOO_MANY), never()).await;
-    let undispatched = EarlyHeadLayer::new(AFTER).late_event(|_| Some(Event::new().comment("x")));
-    fails(slow(LATE, || TOO_MANY), undispatched).await;
-    let unseen = EarlyHeadLayer::new(AFTER).late_event(|_| Some("unseen".into()));
-    fails(slow(LATE, || "x".repeat((64 << 10) + 1)), unseen.clone()).await;
-    fails(slow(LATE, || ([("content-encoding", "gzip")], "x")), unseen.clone()).await;
-    let coded = || events().with_header("content-encoding", "gzip");
-    fails(slow(LATE, coded), unseen.clone()).await;
-    // The status says that these events are not the answer.
-    let failed = || events().with_status(500);
-    let layer = EarlyHeadLayer::new(AFTER);
-    fails(slow(LATE, failed), layer).await;
+        assert_eq!(text, ":\n:\n", "{name}");
+        assert!(error.unwrap().contains("after the head of an event stream"), "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,16 +248,6 @@ async fn late_error_of_the_service_fails_the_body() {
     let response = layers.service(service).oneshot(Requester::Post.request("/")).await.unwrap();
     let (text, error) = read(response.into_body()).await;
     assert_eq!((&*text, &*error.unwrap()), (":\n:\n", "broken"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn late_panic_is_reported() {
-    let reports = Reports::default();
-    let app = slow(LATE, || -> &str { panic!("late") });
-    let app = app.layer(early()).layer(reports.observe(SseLayer::new()));
-    let body = ask(&app, Requester::Post).await.into_body();
-    assert!(tokio::spawn(read(body)).await.unwrap_err().is_panic());
-    assert_eq!(reports.take(), [CloseReason::Panicked]);
 }
 
 #[tokio::test(start_paused = true)]

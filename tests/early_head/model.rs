@@ -1,6 +1,7 @@
 //! Orders of answers, ends and drops, compared with a naive model of what a client receives.
 
-use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+use proptest::prelude::{Strategy, any, proptest};
+use proptest::sample::select;
 
 use super::*;
 
@@ -54,16 +55,8 @@ enum Received {
 fn scenes() -> impl Strategy<Value = Scene> {
     use Reply::*;
 
-    let reply = prop_oneof![
-        Just(Events),
-        Just(FailingEvents),
-        Just(Error),
-        Just(NoContent),
-        Just(Panic),
-        Just(Never)
-    ];
-    let fate =
-        prop_oneof![Just(Fate::None), Just(Fate::Leave), Just(Fate::Shutdown), Just(Fate::Close)];
+    let reply = select(vec![Events, FailingEvents, Error, NoContent, Panic, Never]);
+    let fate = select(vec![Fate::None, Fate::Leave, Fate::Shutdown, Fate::Close]);
     // Odd and even seconds, so that no two things happen at the same time.
     let times = (0..20_u64, 0..40_u64);
     (reply, fate, times, any::<bool>(), any::<bool>()).prop_map(
@@ -199,6 +192,9 @@ async fn happen(scene: Scene) -> Received {
     assert_eq!(running.load(SeqCst), 0, "a call is left");
     assert_eq!(stats.snapshot().open, 0, "a stream is left");
     assert_eq!(reports.opened(), reports.closed().len());
+    let reasons = reports.take();
+    let is_panic = |reason| matches!(reason, CloseReason::Panicked);
+    assert!(received != Received::Panics || reasons.into_iter().all(is_panic));
     received
 }
 

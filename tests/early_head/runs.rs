@@ -13,6 +13,15 @@ fn run_of(path: &str) -> RunKey {
     RunKey::new("user", path).unwrap()
 }
 
+/// Sends two calls to an app with one place. The second one is refused at its early head.
+async fn open_and_refuse(app: Router) -> AxumResponse {
+    let app = app.layer(early()).layer(SseLayer::new().max_streams(1));
+    let open = send(&app, Requester::Post.request("/open")).await;
+    let refused = send(&app, Requester::Post.request("/refused")).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    open
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_client_of_a_starting_run_gets_an_early_head() {
     let calls = Arc::new(AtomicUsize::new(0));
@@ -62,11 +71,7 @@ async fn second_run_of_a_refused_request_is_cancelled() {
         let Ok(run) = shared.start_with(&key, &parts, endless).await.unwrap();
         run.answer(&parts).await
     });
-    let app = Router::new().fallback(handler).layer(early());
-    let app = app.layer(SseLayer::new().max_streams(1));
-    let _open = send(&app, Requester::Post.request("/open")).await;
-    let refused = send(&app, Requester::Post.request("/refused")).await;
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let _open = open_and_refuse(Router::new().fallback(handler)).await;
     sleep(2 * LATE).await;
     assert_eq!(calls.load(SeqCst), 1);
 }
@@ -95,10 +100,7 @@ async fn run_refused_at_the_early_head_is_cancelled() {
             let answer = async move || tower_sse::response(endless().await);
             Router::new().fallback(any(answer)).layer(runs.layer(key))
         };
-        let app = app.layer(early()).layer(SseLayer::new().max_streams(1));
-        let _open = send(&app, Requester::Post.request("/open")).await;
-        let refused = send(&app, Requester::Post.request("/refused")).await;
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let _open = open_and_refuse(app).await;
         sleep(2 * LATE).await;
         assert_eq!(calls.load(SeqCst), 1, "in the handler: {in_handler}");
         assert!(runs.get(&run_of("/open")).await.is_some());
@@ -123,11 +125,7 @@ async fn run_of_a_handler_that_is_refused_later_is_cancelled() {
             sleep(LATE).await;
             run.unwrap().answer(&parts).await
         };
-        let app = Router::new().fallback(any(handler)).layer(early());
-        let app = app.layer(SseLayer::new().max_streams(1));
-        let _open = send(&app, Requester::Post.request("/open")).await;
-        let refused = send(&app, Requester::Post.request("/refused")).await;
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let _open = open_and_refuse(Router::new().fallback(any(handler))).await;
         let outcome = async |path| runs.get(&run_of(path)).await.unwrap().outcome();
         assert_eq!(outcome("/refused").await, Some(Outcome::Cancelled), "replaces: {replaces}");
         assert_eq!(outcome("/open").await, None);
