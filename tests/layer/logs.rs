@@ -23,19 +23,6 @@ fn assert_lines(lines: &[String], expected: &[(&str, &str)]) {
     }
 }
 
-#[tokio::test]
-async fn cancelled_source_is_a_debug_line() {
-    let error = cancelled_task().await;
-    let lines = logged(|| {
-        let (feed, mut body) =
-            fed_to(Requester::EventSource.request("/"), &SseLayer::new().without_retry());
-        feed.fail(error);
-        assert_eq!(poll_frame(&mut body), Polled::End);
-    });
-    let cancelled = "the source of an event stream was cancelled";
-    assert_lines(&lines, &[("DEBUG", cancelled), ("DEBUG", r#"reason="cancelled""#)]);
-}
-
 /// As a subscriber does that writes to a standard error which is closed.
 #[test]
 fn subscriber_that_panics_keeps_no_close_from_its_reports() {
@@ -87,21 +74,17 @@ async fn invalid_last_event_id_is_a_debug_line_and_no_error() {
 
 #[tokio::test(start_paused = true)]
 async fn ordinary_stream_logs_only_its_close() {
+    let (log, _recording) = Log::record();
     let (feed, mut body) = fed(&SseLayer::new());
-    let quiet = |run: &mut dyn FnMut()| assert_eq!(logged(run), [""; 0]);
-    quiet(&mut || {
-        feed.data("data: a\n\n");
-        assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-    });
-    tokio::time::advance(Duration::from_secs(20)).await;
-    quiet(&mut || assert!(matches!(poll_frame(&mut body), Polled::Data(_))));
-    let mut body = Some(body);
+    feed.passes("data: a\n\n", &mut body);
+    idle(&mut body, 20 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(log.all(), [""; 0]);
     // The client leaves.
-    let lines = logged(|| drop(body.take()));
-    assert!(feed.is_dropped());
-    assert_lines(&lines, &[("DEBUG", r#"reason="disconnected""#)]);
-    assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
+    drop(body);
+    let closed = r#"reason="disconnected""#;
+    assert_lines(&log.all(), &[("DEBUG", closed)]);
+    assert!(log.all()[0].contains("frames=2 bytes=11 heartbeats=1"), "{:?}", log.all());
 }
 
 /// Many clients that reconnect too early would fill the log otherwise.
@@ -131,7 +114,6 @@ fn other_responses_log_nothing() {
 #[cfg(all(feature = "hub", feature = "testing"))]
 #[test]
 fn publishing_without_waiting_for_the_broker_warns_once_for_each_hub() {
-    use futures_util::FutureExt;
     use tower_sse::{hub::Hub, testing::MemoryBroker};
 
     let broker = MemoryBroker::new();

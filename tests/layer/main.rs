@@ -50,7 +50,7 @@ use std::pin::{Pin, pin};
 use std::process::{self, Command};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
-use std::sync::{Arc, Barrier, LazyLock, Mutex, OnceLock, Weak, mpsc};
+use std::sync::{Arc, Barrier, LazyLock, Mutex, Weak, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::{cell::Cell, convert::Infallible, env, error::Error, fmt, fs, io, path::PathBuf, rc::Rc};
 use std::{thread, time::Duration};
@@ -78,9 +78,9 @@ use tower::{
     Layer, Service, limit::ConcurrencyLimitLayer, load_shed::error::Overloaded, service_fn,
 };
 use tower::{ServiceBuilder, ServiceExt};
+use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
-use tower_http::{metrics::InFlightRequestsLayer, set_header::SetResponseHeaderLayer};
 use tower_sse::StreamOptions;
 use tower_sse::decode::{Decoder, EventTooLarge, Message, MessageId, MessageStream};
 use tower_sse::event::{Encode, Encoded, InvalidField};

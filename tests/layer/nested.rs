@@ -84,17 +84,6 @@ fn outer_layer_passes_the_refusal_of_an_inner_one() {
     }
 }
 
-#[test]
-fn inner_layer_of_bare_streams_refuses_through_an_outer_one() {
-    let (inner, _kept) =
-        refusing::<Streams>(RefusalCause::Limit, two_seconds(Refusal::per_client()));
-    let refused = |request| {
-        answer_by(request, &outer(), |request| answer_to(request, &inner, Source::new().1))
-    };
-    assert_come_back(refused(event_source()), "EventSource");
-    assert_unavailable(refused(Request::new(())), "others");
-}
-
 /// A server that shuts down opens no more streams, whichever layer has the token.
 #[test]
 fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
@@ -151,7 +140,8 @@ async fn each_layer_reports_what_it_sees<K: Kind>() {
             inner = inner.max_age(MaxAge::new(Duration::ZERO));
         }
         let (reports, outer_reports) = (Reports::default(), Reports::default());
-        let outer = outer_reports.observe(SseLayer::new().without_retry().track_disconnects(true));
+        let limited = SseLayer::new().without_retry().track_disconnects(true).max_streams(1);
+        let outer = outer_reports.observe(limited.clone());
         let (source, events) = Source::new();
         let mut found = None;
         let response = answer_by(Requester::EventSource.request("/"), &outer, |request| {
@@ -162,6 +152,7 @@ async fn each_layer_reports_what_it_sees<K: Kind>() {
         });
         let mut body = response.into_body();
         let disconnect = found.unwrap();
+        assert!(open::<Bodies>(&limited).is_ok(), "the outer layer has given no permit");
         if exit != ExitPath::Expired {
             assert_eq!(poll_frame(&mut body), Polled::Pending);
         }
@@ -190,25 +181,6 @@ async fn inner_layer_reports_its_stream_and_the_outer_one_fires_the_disconnect()
     for_each_kind!(each_layer_reports_what_it_sees.await);
 }
 
-/// If both layers track there is one `Disconnect`, that of the outer layer.
-#[test]
-fn disconnect_already_in_the_request_is_kept() {
-    let tracking = || SseLayer::new().track_disconnects(true);
-    let (mut between, mut found) = (None, None);
-    let response = answer_by(Request::new(()), &tracking(), |request| {
-        between = request.extensions().get::<Disconnect>().cloned();
-        answer_by(request, &tracking(), |request| {
-            found = request.extensions().get::<Disconnect>().cloned();
-            tower_sse::response(Source::new().1)
-        })
-    });
-    let (outer, inner) = (between.unwrap(), found.unwrap());
-    assert!(!outer.is_cancelled() && !inner.is_cancelled());
-    drop(response);
-    let left = Some(CloseReason::Disconnected);
-    assert_eq!((outer.reason(), inner.reason()), (left, left));
-}
-
 /// Middleware between two layers may make another attempt. An upstream's `503` that is an event
 /// stream is dropped for it, as an error is.
 fn attempt_that_is_dropped_fires_no_disconnect<K: Kind>() {
@@ -234,21 +206,6 @@ fn attempt_that_is_dropped_fires_no_disconnect<K: Kind>() {
 #[test]
 fn retried_attempt_does_not_end_the_response() {
     for_each_kind!(attempt_that_is_dropped_fires_no_disconnect);
-}
-
-/// The outer layer takes no permit for it either.
-#[test]
-fn stream_is_counted_by_the_layer_that_owns_it_only() {
-    let (inner_stats, outer_stats) = (Stats::new(), Stats::new());
-    let inner: SseLayer = SseLayer::new().stats(&inner_stats);
-    let outer = SseLayer::new().stats(&outer_stats).max_streams(1);
-    let bodies: Vec<_> = (0..3)
-        .map(|_| through(&outer, through(&inner, event_stream(Feed::new().1))))
-        .inspect(|response| assert_eq!(response.status(), 200))
-        .collect();
-    assert_eq!((inner_stats.snapshot().open, outer_stats.snapshot().opened), (3, 0));
-    drop(bodies);
-    assert_eq!((inner_stats.snapshot().closed, outer_stats.snapshot().closed), (3, 0));
 }
 
 /// Those of the inner layer replace those of the outer one.

@@ -3,48 +3,8 @@
 use self::SECOND;
 use crate::*;
 
-/// A client's name, method and request headers, and whether its refusal must be a `200`.
-type Client = (&'static str, Method, &'static [(&'static str, &'static str)], bool);
-
-const CLIENTS: [Client; 9] = [
-    (
-        "Chromium's EventSource",
-        Method::GET,
-        &[("accept", EVENTS), ("cache-control", "no-cache"), ("sec-fetch-mode", "cors")],
-        true,
-    ),
-    ("npm eventsource", Method::GET, &[("accept", EVENTS), ("cache-control", "no-cache")], true),
-    (
-        "undici",
-        Method::GET,
-        &[("accept", EVENTS), ("cache-control", "no-cache"), ("pragma", "no-cache")],
-        true,
-    ),
-    ("fetch-event-source", Method::GET, &[("accept", EVENTS), ("sec-fetch-mode", "cors")], false),
-    ("httpx-sse", Method::GET, &[("accept", EVENTS), ("cache-control", "no-store")], false),
-    ("sseclient-py", Method::GET, &[("accept", EVENTS)], false),
-    ("curl", Method::GET, &[("accept", "*/*")], false),
-    ("openai", Method::POST, &[("accept", "application/json")], false),
-    (
-        "a call that looks like an EventSource",
-        Method::POST,
-        &[("accept", EVENTS), ("cache-control", "no-cache")],
-        false,
-    ),
-];
-const EVENTS: &str = "text/event-stream";
-
-fn request_of(method: &Method, headers: &[(&'static str, &'static str)]) -> Request<()> {
-    let mut request = Request::new(());
-    *request.method_mut() = method.clone();
-    for (name, value) in headers {
-        request.headers_mut().insert(*name, HeaderValue::from_static(value));
-    }
-    request
-}
-
 pub(crate) fn event_source() -> Request<()> {
-    request_of(&CLIENTS[0].1, CLIENTS[0].2)
+    Requester::EventSource.request("/")
 }
 
 /// The reason for which a stream is refused.
@@ -120,19 +80,21 @@ fn every_client_is_refused_in_its_own_way<K: Kind>() {
             (Refusal::unavailable(), "unavailable"),
         ] {
             let (layer, _kept) = refusing::<K>(cause, two_seconds(refusal));
-            for (client, method, headers, reconnects_after_a_clean_end) in &CLIENTS {
-                let context = format!("{client}, {name}, {cause:?}");
+            for client in Requester::ALL {
+                let context = format!("{client:?}, {name}, {cause:?}");
                 let (source, events) = Source::new();
-                let request = request_of(method, headers);
-                let mut events = Some(events);
-                let response = answer_by(request, &layer, |_| K::answer(events.take().unwrap()));
+                let (stats, mut events) = (Stats::new(), Some(events));
+                let layer = layer.clone().stats(&stats);
+                let response =
+                    answer_by(client.request("/"), &layer, |_| K::answer(events.take().unwrap()));
                 assert_eq!(events.is_none(), !K::BARE, "{context}: whether the service is called");
                 assert_eq!(source.witness().is_dropped(), !K::BARE, "{context}");
-                match name {
-                    "retry later" => assert_come_back(response, &context),
-                    "unavailable" => assert_unavailable(response, &context),
-                    _ if *reconnects_after_a_clean_end => assert_come_back(response, &context),
-                    _ => assert_unavailable(response, &context),
+                assert_eq!((stats.snapshot().refused, stats.snapshot().opened), (1, 0));
+                let is_event_source = client == Requester::EventSource;
+                if name == "retry later" || is_event_source && name != "unavailable" {
+                    assert_come_back(response, &context);
+                } else {
+                    assert_unavailable(response, &context);
                 }
             }
         }
@@ -162,90 +124,46 @@ fn refusal_sends_only_its_retry_line() {
 /// Middleware can refuse a client for a reason of its own. The layer around it passes that on.
 #[test]
 fn answer_of_a_refusal_is_that_of_a_layer() {
-    for (client, method, headers, reconnects_after_a_clean_end) in &CLIENTS {
-        let (parts, ()) = request_of(method, headers).into_parts();
+    for client in Requester::ALL {
         let layer = SseLayer::new().padding(9).terminator(Event::from("end"));
+        let (parts, ()) = client.request("/").into_parts();
         let answer = || two_seconds(Refusal::per_client()).answer(&parts);
-        let passed = answer_to(request_of(method, headers), &layer, answer());
-        if *reconnects_after_a_clean_end {
-            assert_come_back(answer(), client);
-            assert_come_back(passed, client);
+        let passed = answer_to(client.request("/"), &layer, answer());
+        if client == Requester::EventSource {
+            assert_come_back(answer(), "its answer");
+            assert_come_back(passed, "passed on");
         } else {
-            assert_unavailable(answer(), client);
-            assert_unavailable(passed, client);
-        }
-    }
-}
-
-#[test]
-fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {
-    for request in [event_source(), Request::new(())] {
-        let (layer, _kept) = full(Refusal::per_client());
-        let mut answer = event_stream(Feed::new().1)
-            .with_header("access-control-allow-origin", "https://page.example")
-            .with_header("access-control-expose-headers", "x-request-id")
-            .with_header("x-request-id", "7")
-            .with_header("vary", "origin")
-            .with_header("set-cookie", "session=1")
-            .with_header("content-length", "9")
-            .with_header("etag", "\"7\"")
-            .with_header("connection", "close");
-        answer.headers_mut().append("set-cookie", HeaderValue::from_static("theme=dark"));
-        let response = answer_to(request, &layer, answer);
-        assert!(matches!(response.status().as_u16(), 200 | 503));
-        for name in [
-            "access-control-allow-origin",
-            "access-control-expose-headers",
-            "x-request-id",
-            "vary",
-            "set-cookie",
-        ] {
-            assert!(response.headers().contains_key(name), "{name} is the service's");
-        }
-        assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
-        for name in ["content-length", "etag", "connection"] {
-            assert!(!response.headers().contains_key(name), "{name} is the stream's");
+            assert_unavailable(answer(), "its answer");
+            assert_unavailable(passed, "passed on");
         }
     }
 }
 
 /// A `retry` line is not gzip, whatever the stream would have been.
 #[test]
-fn refusal_in_place_of_a_compressed_stream_is_not_compressed() {
+fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {
     for request in [event_source(), Request::new(())] {
-        let (layer, _kept) = full(two_seconds(Refusal::per_client()));
-        let answer = event_stream(Feed::new().1).with_header("content-encoding", "gzip");
+        let (layer, _kept) = full(Refusal::per_client());
+        let mut answer = event_stream(Feed::new().1)
+            .with_header("access-control-allow-origin", "https://page.example")
+            .with_header("x-request-id", "7")
+            .with_header("vary", "origin")
+            .with_header("set-cookie", "session=1")
+            .with_header("content-length", "9")
+            .with_header("content-encoding", "gzip")
+            .with_header("etag", "\"7\"")
+            .with_header("connection", "close");
+        answer.headers_mut().append("set-cookie", HeaderValue::from_static("theme=dark"));
         let response = answer_to(request, &layer, answer);
-        assert!(!response.headers().contains_key("content-encoding"), "{}", response.status());
+        assert!(matches!(response.status().as_u16(), 200 | 503));
+        for name in ["access-control-allow-origin", "x-request-id", "vary"] {
+            assert!(response.headers().contains_key(name), "{name} is the service's");
+        }
+        assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+        for name in ["content-length", "content-encoding", "etag", "connection"] {
+            assert!(!response.headers().contains_key(name), "{name} is the stream's");
+        }
     }
-}
-
-#[test]
-fn inner_and_outer_layers_can_change_a_refusal() {
-    let (layer, _kept) = refusing::<Bodies>(RefusalCause::Shutdown, Refusal::per_client());
-    let origin = HeaderValue::from_static("https://page.example");
-    let header = |name: &'static str| {
-        SetResponseHeaderLayer::overriding(
-            HeaderName::from_static(name),
-            HeaderValue::from_static("here"),
-        )
-    };
-    let mut service = ServiceBuilder::new()
-        .layer(header("x-outside"))
-        .layer(layer)
-        .layer(header("x-inside"))
-        .layer(CorsLayer::new().allow_origin(origin.clone()))
-        .service_fn(|_: Request<()>| {
-            let response = tower_sse::response(Source::new().1);
-            ready(Ok::<_, Infallible>(response.map(axum::body::Body::new)))
-        });
-    let mut request = Request::new(());
-    request.headers_mut().insert("origin", origin.clone());
-    let Ok(response) = service.call(request).now_or_never().unwrap();
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.headers()["x-outside"], "here");
-    assert_eq!(response.headers()["x-inside"], "here");
-    assert_eq!(response.headers()["access-control-allow-origin"], origin);
 }
 
 // Responses that are never refused.
@@ -269,21 +187,14 @@ fn other_responses_and_other_statuses_pass() {
             let response = answer_to(event_source(), &layer, answer);
             assert_eq!(response.status(), status, "{cause:?}");
             assert!(!response.headers().contains_key("retry-after"));
+
+            let (layer, _kept) = refusing::<Responses>(cause, Refusal::per_client());
+            let answer = Responses::answer(Source::new().1).with_status(status);
+            assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{cause:?}");
         }
         // Statuses that stop a client for good.
         let answer = event_stream(Full::<Bytes>::default()).with_status(204);
         assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{cause:?}");
-    }
-}
-
-#[test]
-fn services_own_status_takes_precedence_over_a_refusal() {
-    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
-        let (layer, _kept) = refusing::<Responses>(cause, Refusal::per_client());
-        for status in [401, 404, 204] {
-            let answer = Responses::answer(Source::new().1).with_status(status);
-            assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{cause:?}");
-        }
     }
 }
 
@@ -307,7 +218,7 @@ fn head_request_is_never_refused() {
 #[test]
 fn client_that_accepts_no_events_gets_a_406_at_the_limit_too() {
     let (layer, _kept) = full(Refusal::per_client());
-    let request = request_of(&Method::GET, &[("accept", "application/json")]);
+    let request = Request::get("/").header("accept", "application/json").body(()).unwrap();
     let layer = layer.require_accept(true);
     let response = answer_to(request, &layer, event_stream(Feed::new().1));
     assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
@@ -317,7 +228,7 @@ fn client_that_accepts_no_events_gets_a_406_at_the_limit_too() {
 /// The call has had its effects, and its client would repeat it.
 #[test]
 fn call_in_progress_at_the_shutdown_is_answered() {
-    for (method, passes) in [(Method::POST, true), (Method::GET, false)] {
+    for (client, passes) in [(Requester::Post, true), (Requester::Get, false)] {
         let shutdown = CancellationToken::new();
         let (finish, finished) = oneshot::channel::<()>();
         let mut working = Some((finished, event_stream(Feed::new().1)));
@@ -326,12 +237,12 @@ fn call_in_progress_at_the_shutdown_is_answered() {
             finished.map(|_| Ok::<_, Infallible>(answer))
         });
         let mut service = SseLayer::<marker::Http>::new().shutdown(shutdown.clone()).layer(service);
-        let mut call = pin!(service.call(request_of(&method, &[])));
+        let mut call = pin!(service.call(client.request("/")));
         assert!(call.as_mut().now_or_never().is_none());
         shutdown.cancel();
         finish.send(()).unwrap();
         let Ok(response) = call.now_or_never().unwrap();
-        assert_eq!(response.status() == StatusCode::OK, passes, "{method}");
+        assert_eq!(response.status() == StatusCode::OK, passes, "{client:?}");
     }
 }
 
@@ -373,22 +284,4 @@ fn every_client_gets_a_reconnection_time_of_its_own() {
     let refusal = Refusal::unavailable().retry(Retry::between(3_001 * MILLISECOND, 6 * SECOND));
     let drawn: BTreeSet<_> = (0..400).filter_map(|_| refused(refusal.clone()).0).collect();
     assert!(drawn.iter().map(String::as_str).eq(["4", "5", "6"]), "{drawn:?}");
-
-    // In milliseconds, from the default range.
-    let sent_time = |layer: &SseLayer| -> u64 {
-        let response = through(layer, event_stream(Feed::new().1));
-        if let Some(seconds) = response.headers().get("retry-after") {
-            return 1000 * seconds.to_str().unwrap().parse::<u64>().unwrap();
-        }
-        let Polled::Data(line) = poll_frame(&mut response.into_body()) else { panic!("no time") };
-        let line = str::from_utf8(&line).unwrap();
-        line.strip_prefix("retry: ").unwrap().trim_end().parse().unwrap()
-    };
-    for refusal in [Refusal::retry_later(), Refusal::unavailable()] {
-        let (layer, _kept) = full(refusal.clone());
-        let drawn: BTreeSet<_> = (0..400).map(|_| sent_time(&layer)).collect();
-        assert!(drawn.iter().all(|time| (2_000..=10_000).contains(time)), "{drawn:?}");
-        assert!(drawn.len() >= 8, "{refusal:?}: {drawn:?}");
-        assert!(*drawn.first().unwrap() < 4_000 && *drawn.last().unwrap() > 8_000, "{drawn:?}");
-    }
 }
