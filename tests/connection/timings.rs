@@ -98,10 +98,9 @@ async fn first_bytes_of_a_content_coding_count_as_an_event() {
 #[tokio::test(start_paused = true)]
 async fn stream_whose_client_leaves_before_the_head_has_no_times() {
     let reports = Reports::default();
-    let layer = reports.observe(SseLayer::<<Streams as Kind>::Marker>::new().timings(true));
-    let mut service = layer.layer(service_fn(|_: Request<()>| {
-        std::future::pending::<Result<<Streams as Kind>::Answer, Infallible>>()
-    }));
+    let layer = reports.observe(SseLayer::<marker::Events>::new().timings(true));
+    let mut service =
+        layer.layer(service_fn(|_: Request<()>| pending::<Result<Events, Infallible>>()));
     assert!(service.call(Request::new(())).now_or_never().is_none());
     assert_eq!(times(&reports.closed()[0]), (None, None));
 }

@@ -89,7 +89,8 @@ fn every_client_is_refused_in_its_own_way<K: Kind>() {
                     answer_by(client.request("/"), &layer, |_| K::answer(events.take().unwrap()));
                 assert_eq!(events.is_none(), !K::BARE, "{context}: whether the service is called");
                 assert_eq!(source.witness().is_dropped(), !K::BARE, "{context}");
-                assert_eq!((stats.snapshot().refused, stats.snapshot().opened), (1, 0));
+                let now = stats.snapshot();
+                assert_eq!((now.refused, now.opened), (1, 0), "{context}");
                 let is_event_source = client == Requester::EventSource;
                 if name == "retry later" || is_event_source && name != "unavailable" {
                     assert_come_back(response, &context);
@@ -133,8 +134,8 @@ fn answer_of_a_refusal_is_that_of_a_layer() {
             assert_come_back(answer(), "its answer");
             assert_come_back(passed, "passed on");
         } else {
-            assert_unavailable(answer(), "its answer");
-            assert_unavailable(passed, "passed on");
+            assert_unavailable(answer(), &format!("{client:?}"));
+            assert_unavailable(passed, &format!("{client:?}, passed on"));
         }
     }
 }
