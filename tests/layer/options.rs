@@ -114,6 +114,7 @@ fn layer_removes_the_options_from_the_response() {
     assert_eq!(response.extensions().get::<&str>(), Some(&"theirs"));
 }
 
+#[cfg(feature = "axum")]
 async fn body_of(app: Router) -> Bytes {
     let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
     response.into_body().collect().await.unwrap().to_bytes()
