@@ -64,7 +64,7 @@ fn disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
 
 /// A stream reports its own end; the server may keep the body.
 #[tokio::test]
-async fn disconnect_fires_at_the_end_of_the_stream_and_not_before_or_after() {
+async fn disconnect_fires_once_at_the_end_of_its_stream() {
     let (source, events) = Source::new();
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
     let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());

@@ -180,7 +180,7 @@ async fn late() -> impl IntoResponse {
 }
 
 #[test]
-fn body_in_a_response_of_the_program_or_that_a_test_reads_never_warns() {
+fn response_of_the_program_or_body_that_a_test_reads_never_warns() {
     assert_warns(0, async {
         // The program has set the header itself, and has left out the layer on purpose.
         let raw = || async {

@@ -62,7 +62,7 @@ async fn read(app: Router) -> (bool, bool) {
 }
 
 #[tokio::test]
-async fn compressor_sends_the_ready_events_before_an_error_or_the_end_of_unfold() {
+async fn compressor_sends_ready_events_before_an_error_or_the_end_of_unfold() {
     let without = Router::new().route("/events", get(ours));
     let layered = |app: Router| app.layer(SseLayer::new());
     for (name, app, fails) in [

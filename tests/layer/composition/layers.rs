@@ -118,7 +118,7 @@ const ORIGIN: &str = "https://page.example";
 
 /// A `fetch` with a last event id from another origin sends a preflight.
 #[tokio::test]
-async fn cors_headers_are_kept_and_a_preflight_for_a_last_event_id_passes() {
+async fn cors_headers_are_kept_and_preflights_for_last_event_ids_pass() {
     let cors = CorsLayer::new()
         .allow_origin([HeaderValue::from_static(ORIGIN)])
         .allow_methods([Method::GET])
