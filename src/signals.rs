@@ -96,16 +96,24 @@ impl Error for ItemError {
 
 /// Returns the error that the program's stream or body returned, without the hosts' wrappers.
 pub(crate) fn program_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    // The first wrapper may be inside one of a type that this crate doesn't know, such as tonic's.
-    let wrapped = causes(error).find_map(inside_wrapper);
+    // Only the mark stands right around the program's error: what is inside an error of axum may be
+    // the wrapper of another host. Either may be inside wrappers that this crate doesn't know.
+    let marked = causes(error).find_map(inside::<ItemError>);
+    let wrapped = marked.or_else(|| causes(error).find_map(inside_wrapper));
     iter::successors(wrapped, |&error| inside_wrapper(error)).last().unwrap_or(error)
 }
 
 fn inside_wrapper<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
-    let is_wrapper = error.is::<ItemError>();
+    let marked = inside::<ItemError>(error);
     #[cfg(feature = "axum")]
-    let is_wrapper = is_wrapper || error.is::<axum_core::Error>();
-    error.source().filter(|_| is_wrapper)
+    let marked = marked.or_else(|| inside::<axum_core::Error>(error));
+    marked
+}
+
+fn inside<'e, W: Error + 'static>(
+    error: &'e (dyn Error + 'static),
+) -> Option<&'e (dyn Error + 'static)> {
+    error.downcast_ref::<W>()?.source()
 }
 
 /// The error with which a recorded source has failed. It hides the causes, because a cancellation

@@ -208,6 +208,8 @@ enum Host {
     Axum(Answer),
     /// tonic with tonic-web, whose routes are axum's.
     Tonic(Answer),
+    /// axum around the routes of tonic, each with wrappers of its own.
+    AxumAroundTonic,
     /// hyper alone.
     Hyper(Answer),
     /// hyper alone, where the service returns a bare stream.
@@ -226,13 +228,14 @@ enum Answer {
 }
 
 impl Host {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Axum(Answer::Response),
         Self::Axum(Answer::OtherBody),
         Self::Axum(Answer::AxumSse),
         Self::Tonic(Answer::Response),
         Self::Tonic(Answer::OtherBody),
         Self::Tonic(Answer::AxumSse),
+        Self::AxumAroundTonic,
         Self::Hyper(Answer::Response),
         Self::Hyper(Answer::OtherBody),
         Self::Bare,
@@ -249,10 +252,12 @@ impl Host {
                 read(app.into_service()).await
             }
             Self::Tonic(answer) => {
-                let calls = Routes::default().into_axum_router().layer(GrpcWebLayer::new());
-                // A second fallback would panic.
-                let routes = Routes::from(router(answer, error).merge(calls.reset_fallback()));
+                let routes = tonic_routes(answer, error);
                 read(options.layer::<marker::Http>().layer(routes)).await
+            }
+            Self::AxumAroundTonic => {
+                let app = Router::new().fallback_service(tonic_routes(Answer::Response, error));
+                read(app.layer(options.layer::<marker::Http>()).into_service()).await
             }
             Self::Hyper(Answer::Response) => {
                 read_once(options, tower_sse::response(events(error))).await
@@ -331,6 +336,13 @@ fn router(answer: Answer, error: BoxError) -> Router {
             }
         }),
     )
+}
+
+/// Returns the routes of a tonic server, with those of [`router`].
+fn tonic_routes(answer: Answer, error: BoxError) -> Routes {
+    let calls = Routes::default().into_axum_router().layer(GrpcWebLayer::new());
+    // A second fallback would panic.
+    Routes::from(router(answer, error).merge(calls.reset_fallback()))
 }
 
 /// Returns a service that answers one request.
