@@ -110,7 +110,7 @@ impl Log {
         limits.events = limits.events.max(events);
         limits.bytes = limits.bytes.max(bytes);
         limits.age = limits.age.max(age);
-        limits.memory = limits.memory.max(events * ENTRY_OVERHEAD + bytes);
+        limits.memory = limits.memory.max(self.topic_overhead + events * ENTRY_OVERHEAD + bytes);
         self.memory.leave_total();
     }
 
@@ -331,7 +331,7 @@ impl Log {
         }
         // An event that is larger than the limit of the hub must not evict all other topics.
         self.evict_while(u64::MAX, drops, |log| {
-            log.entries.len() * ENTRY_OVERHEAD + log.bytes > memory
+            log.topic_overhead + log.entries.len() * ENTRY_OVERHEAD + log.bytes > memory
         });
         self.update_memory();
     }
