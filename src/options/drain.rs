@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{GRACE, Retry};
+use crate::connection::Client;
+
+/// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun. The
+/// default is [`per_client`](Self::per_client).
+///
+/// If an event has begun, the layer sends the rest of it. Later events are dropped, even if they
+/// are ready, because the client resumes after the last event that it received. The stream's last
+/// bytes are a `retry` line and, if set, the [`farewell`](crate::SseLayer::farewell). Whether the
+/// body then ends cleanly or fails [depends on the
+/// client](crate::guide::clients#how-clients-reconnect).
+///
+/// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
+/// `at_once`, it fails after half a second. The layer then adds only the `retry` line, or nothing
+/// if the source stopped mid-line. If the stream has a content coding, it fails, and the layer adds
+/// nothing. Before the body fails, the layer [waits](crate::guide::errors#timing) up to about a
+/// second for the server to send what the layer has written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Drain {
+    pub(crate) when: When,
+    pub(crate) grace: Duration,
+    pub(crate) retry: Option<Retry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    PerClient,
+    AtOnce,
+    SpreadOver(Duration),
+    After(Duration),
+    Never,
+}
+
+/// How long a source that is mid-event may take to complete the event once the stream has to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
+
+impl Drain {
+    const fn new(when: When) -> Self {
+        Self { when, grace: GRACE, retry: Some(Retry::LATER) }
+    }
+
+    /// Ends streams at once, but lets the answers to calls (anything but a `GET`) continue for the
+    /// [grace period](Self::grace).
+    pub const fn per_client() -> Self {
+        Self::new(When::PerClient)
+    }
+
+    /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue. The
+    /// default is 30 seconds. Other drains ignore it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Drain, SseLayer};
+    /// // For a process that has 30 seconds to stop, as on Kubernetes by default: it takes up to 16.
+    /// let drain = Drain::per_client().grace(Duration::from_secs(10));
+    /// let layer: SseLayer = SseLayer::new().drain(drain);
+    /// ```
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Ends streams at once.
+    pub const fn at_once() -> Self {
+        Self::new(When::AtOnce)
+    }
+
+    /// Ends each stream at a random time within `window`, so clients don't all reconnect at once.
+    pub const fn spread_over(window: Duration) -> Self {
+        Self::new(When::SpreadOver(window))
+    }
+
+    /// Gives each stream up to `grace` to end by itself.
+    ///
+    /// Set it on [responses](crate::StreamOptions::drain) that end by themselves, such as a
+    /// language model's answers. On a layer, it would keep a hub's streams open for the whole of
+    /// `grace`.
+    pub const fn after(grace: Duration) -> Self {
+        Self::new(When::After(grace))
+    }
+
+    /// Lets each stream end by itself, however long that takes. A graceful shutdown waits for all
+    /// of them.
+    pub const fn never() -> Self {
+        Self::new(When::Never)
+    }
+
+    /// Sets the reconnection time for clients whose streams the shutdown ends. By default, each
+    /// client gets a random time from 2 to 10 seconds. It replaces the time from
+    /// [`SseLayer::retry`](crate::SseLayer::retry) until the client receives another one.
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(retry.into());
+        self
+    }
+
+    /// Sends no reconnection time when the shutdown ends the stream.
+    pub fn without_retry(mut self) -> Self {
+        self.retry = None;
+        self
+    }
+
+    /// Returns whether the client's stream ends as soon as it is between events.
+    pub(crate) const fn is_immediate(&self, client: Client) -> bool {
+        match self.when {
+            When::PerClient => !client.is_call(),
+            When::AtOnce => true,
+            When::SpreadOver(_) | When::After(_) | When::Never => false,
+        }
+    }
+
+    /// Draws how long one stream may continue. `None` means that the shutdown does not end it.
+    pub(crate) fn draw_delay(&self, client: Client) -> Option<Duration> {
+        match self.when {
+            When::PerClient if client.is_call() => Some(self.grace),
+            When::PerClient | When::AtOnce => Some(Duration::ZERO),
+            When::SpreadOver(window) => {
+                let delay = window.as_secs_f64() * fastrand::f64();
+                Some(Duration::try_from_secs_f64(delay).unwrap_or(window))
+            }
+            When::After(grace) => Some(grace),
+            When::Never => None,
+        }
+    }
+
+    pub(crate) const fn patience(&self) -> Duration {
+        match self.when {
+            When::AtOnce => PATIENCE_AT_ONCE,
+            _ => PATIENCE,
+        }
+    }
+
+    pub(crate) fn retry_line(&self) -> Bytes {
+        self.retry.map(Retry::line).unwrap_or_default()
+    }
+}
+
+impl Default for Drain {
+    /// Returns [`Drain::per_client`].
+    fn default() -> Self {
+        Self::per_client()
+    }
+}

@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::event::{Encoded, Event, IntoEventName};
+
+/// The heartbeat of an idle stream. It keeps proxies and load balancers from closing an idle
+/// connection, and lets the server notice a peer that has vanished.
+///
+/// By default, it's the comment line `:` after 15 seconds without a byte. It's late by at most a
+/// sixteenth of the interval, because its time is rounded up.
+///
+/// - A comment fits between two lines of an event. A heartbeat that is an [event](Self::event)
+///   doesn't, so mid-event the comment is sent instead. Mid-line, heartbeats are skipped.
+/// - A stream with a content coding has no heartbeats.
+/// - The layer doesn't send an empty line after the comment. After an empty line, several clients
+///   would return an empty event.
+/// - A heartbeat within an event has the line ending of the event's previous line. All other lines
+///   that the layer or a [filter](crate::filter) inserts end in LF.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::{Heartbeat, SseLayer};
+/// let heartbeat = Heartbeat::every(Duration::from_secs(20)).comment("still here");
+/// let layer: SseLayer = SseLayer::new().heartbeat(heartbeat);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias = "keep_alive")]
+#[doc(alias = "KeepAlive")]
+#[doc(alias = "ping")]
+#[must_use]
+pub struct Heartbeat {
+    pub(crate) interval: Duration,
+    /// Comment lines, which can be written wherever a line starts.
+    pub(crate) comment: Bytes,
+    pub(crate) event: Option<Bytes>,
+}
+
+impl Heartbeat {
+    /// Creates a heartbeat that is sent after each `interval` without a byte.
+    ///
+    /// Choose an interval at least a tenth shorter than every [idle
+    /// timeout](crate::guide::proxies#idle-timeouts) between client and server, because heartbeats
+    /// can be a sixteenth late. Some `EventSource` polyfills reconnect after 45 idle seconds.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `interval` is zero.
+    #[track_caller]
+    pub fn every(interval: Duration) -> Self {
+        assert!(!interval.is_zero(), "the interval of heartbeats cannot be zero");
+        Self { interval, comment: Bytes::from_static(b":\n"), event: None }
+    }
+
+    /// Sets the text of the comment. Every line of the text becomes a comment line.
+    pub fn comment(mut self, text: impl Into<String>) -> Self {
+        self.comment = Encoded::from(Event::new().comment(text)).into();
+        self
+    }
+
+    /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
+    /// the page can tell an idle source from a broken connection. The event has no id. Mid-event,
+    /// the comment is still sent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Heartbeat, SseLayer};
+    /// let heartbeat = Heartbeat::every(Duration::from_secs(10)).event("heartbeat", "10");
+    /// let layer: SseLayer = SseLayer::new().heartbeat(heartbeat);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `name` is a string literal that contains a line feed, a carriage return or U+0000.
+    #[track_caller]
+    pub fn event(mut self, name: impl IntoEventName, data: impl Into<String>) -> Self {
+        self.event = Some(Encoded::from(Event::new().event(name).data(data)).into());
+        self
+    }
+
+    pub(crate) fn between_events(&self) -> &Bytes {
+        self.event.as_ref().unwrap_or(&self.comment)
+    }
+}
+
+impl From<Duration> for Heartbeat {
+    /// Calls [`Heartbeat::every`].
+    fn from(interval: Duration) -> Self {
+        Self::every(interval)
+    }
+}
+
+impl Default for Heartbeat {
+    /// Returns the comment line `:` after 15 seconds without a byte.
+    fn default() -> Self {
+        Self::every(Duration::from_secs(15))
+    }
+}

@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use crate::connection::Client;
+
+/// The maximum age of a stream.
+///
+/// A stream that has reached this age ends between two events, and its client has to reconnect.
+/// Whether the body ends cleanly or fails [depends on the
+/// client](crate::guide::clients#how-clients-reconnect). The answer to a call (anything but a
+/// `GET`) may continue for a [grace period](Self::grace), by default 30 seconds.
+///
+/// If the source doesn't finish the event it has begun, the body fails after 5 seconds. A body with
+/// a content coding always fails. If the [client doesn't
+/// read](crate::guide::proxies#http2-clients-that-grant-no-window), its stream can outlive the
+/// maximum age.
+#[derive(Clone, Debug, PartialEq)]
+#[doc(alias = "timeout")]
+#[must_use]
+pub struct MaxAge {
+    age: Duration,
+    jitter: f64,
+    grace: Duration,
+    /// Another maximum age of the same stream: the shorter one counts.
+    other: Option<Box<Self>>,
+}
+
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
+
+impl MaxAge {
+    /// Creates a maximum age, counted from the first poll of the body.
+    ///
+    /// If `age` is zero, for example because a token has expired, the stream ends before its source
+    /// is polled. This also holds for the answer to a call.
+    pub const fn new(age: Duration) -> Self {
+        Self { age, jitter: 0.0, grace: GRACE, other: None }
+    }
+
+    /// Varies the age of each stream at random by up to `fraction`, so clients don't all reconnect
+    /// at the same time. With 0.1, streams end at 90 to 110 percent of the age. The default is
+    /// zero.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `fraction` is not between 0 and 1.
+    #[track_caller]
+    pub const fn jitter(mut self, fraction: f64) -> Self {
+        assert!(fraction >= 0.0 && fraction <= 1.0, "a fraction is between 0 and 1");
+        self.jitter = fraction;
+        self
+    }
+
+    /// Sets how long the answer to a call (anything but a `GET`) may continue beyond the maximum
+    /// age. The default is 30 seconds. Set it to zero if no call may outlive the maximum age.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Returns the maximum age of a stream that has both: the one that ends it first, with its own
+    /// grace.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.other = Some(Box::new(match self.other.take() {
+            Some(earlier) => earlier.and(other),
+            None => other,
+        }));
+        self
+    }
+
+    pub(crate) fn draw(&self, client: Client) -> Duration {
+        let age = self.draw_own(client);
+        self.other.as_ref().map_or(age, |other| age.min(other.draw(client)))
+    }
+
+    fn draw_own(&self, client: Client) -> Duration {
+        if self.age.is_zero() {
+            return self.age;
+        }
+        let factor = 1.0 + self.jitter * (2.0 * fastrand::f64() - 1.0);
+        let age = Duration::try_from_secs_f64(self.age.as_secs_f64() * factor).unwrap_or(self.age);
+        if client.is_call() { age.saturating_add(self.grace) } else { age }
+    }
+}
+
+impl From<Duration> for MaxAge {
+    /// Calls [`MaxAge::new`].
+    fn from(age: Duration) -> Self {
+        Self::new(age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, MaxAge};
+
+    #[test]
+    #[should_panic = "a fraction is between 0 and 1"]
+    fn fraction_that_is_no_number_is_none() {
+        _ = MaxAge::new(Duration::ZERO).jitter(f64::NAN);
+    }
+}
