@@ -1,13 +1,9 @@
 //! Which runs are admitted, and what makes room for them.
 
-use crate::*;
+use crate::{memory::events, *};
 
 fn key(n: usize) -> RunKey {
     RunKey::new(format!("user:{n}"), "turn").unwrap()
-}
-
-fn events(count: usize) -> impl FnOnce() -> stream::Iter<std::vec::IntoIter<Event>> {
-    move || stream::iter(vec![Event::from("x".repeat(100)); count])
 }
 
 /// Four runs with 40 kB each may run at a time.

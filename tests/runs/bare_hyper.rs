@@ -26,10 +26,6 @@ async fn handle(
             feeds.send(feed).unwrap();
             Ok(event_stream(body.boxed_unsync()))
         }
-        "/json" => {
-            let response = Response::builder().header("content-type", "application/json");
-            Ok(response.body(full(question))?)
-        }
         "/error" => Err("the handler failed".into()),
         _ => panic!("the handler panicked"),
     }
@@ -97,19 +93,6 @@ async fn event_stream_is_recorded_and_resumed_after_a_cut() {
         let replay: Vec<_> = replay.into_iter().map(|event| event.data).collect();
         assert_eq!(replay, ["a", "b", "c", "d", "[DONE]"]);
         assert_eq!((server.calls(), ended_as(&server.runs.stats(), Outcome::Completed)), (1, 1));
-    }
-}
-
-#[tokio::test]
-async fn json_answer_passes_and_frees_its_key() {
-    for protocol in Protocol::BOTH {
-        let server = Server::start(protocol).await;
-        for calls in [1, 2] {
-            let answer = server.send(Request::post("/json")).await;
-            assert_eq!(answer.headers()["content-type"], "application/json");
-            assert_eq!(soon(answer.into_body().collect()).await.unwrap().to_bytes(), "a");
-            assert_eq!((server.calls(), server.runs.stats().running), (calls, 0));
-        }
     }
 }
 

@@ -164,8 +164,7 @@ async fn source_goes_on_when_its_last_reader_leaves() {
 #[tokio::test(start_paused = true)]
 async fn source_goes_on_when_a_client_returns_that_has_read_all() {
     let runs = Runs::builder().retention(Retention::new().bytes(3 * (31 + 112))).build();
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
+    let (sender, stream) = source();
     let run = runs.start(&turn(), None, || stream).await.unwrap();
     let _stalled = run.attach(None).await.unwrap();
     let mut client = run.attach(None).await.unwrap();
@@ -190,21 +189,6 @@ async fn outcome_after(run: &Run, time: Duration) -> Option<Outcome> {
     advance(time).await;
     settle().await;
     run.outcome()
-}
-
-#[tokio::test(start_paused = true)]
-async fn run_without_a_client_is_abandoned() {
-    let runs = Runs::builder().abandon_after(60 * SECOND).build();
-    let run = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
-    settle().await;
-    assert_eq!(outcome_after(&run, 59 * SECOND).await, None);
-    let attachment = run.attach(None).await.unwrap();
-    assert_eq!(outcome_after(&run, 1000 * SECOND).await, None);
-    drop(attachment);
-    assert_eq!(outcome_after(&run, 59 * SECOND).await, None);
-    drop(run.attach(None).await.unwrap());
-    assert_eq!(outcome_after(&run, 59 * SECOND).await, None);
-    assert_eq!(outcome_after(&run, 2 * SECOND).await, Some(Outcome::Abandoned));
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,25 +219,6 @@ async fn run_is_never_abandoned_if_the_time_is_endless() {
     advance(365 * 86_400 * SECOND).await;
     settle().await;
     assert!(runs.get(&turn()).await.is_some());
-}
-
-/// A client that still reads when the run is forgotten can read the rest.
-#[tokio::test(start_paused = true)]
-async fn client_that_is_attached_reads_the_rest_of_a_forgotten_run() {
-    let runs = Runs::builder().retention(Retention::new().age(Duration::ZERO)).build();
-    let events = || stream::iter((0..100).map(|n| Event::from(n.to_string())));
-    let run = runs.start(&turn(), None, events).await.unwrap();
-    let mut attachment = run.attach(None).await.unwrap();
-    settle().await;
-    advance(SECOND).await;
-    settle().await;
-    assert!(runs.get(&turn()).await.is_none());
-    assert!(run.attach(None).await.is_none());
-    assert!(runs.stats().memory > 0);
-    let (read, failed) = ready(&mut attachment);
-    assert!(!failed && read.into_iter().eq(0..100));
-    drop(attachment);
-    assert_eq!(runs.stats().memory, 0);
 }
 
 #[tokio::test(start_paused = true)]

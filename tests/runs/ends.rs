@@ -71,10 +71,13 @@ async fn run_that_ends_twice_is_reported_once() {
 #[tokio::test(start_paused = true)]
 async fn failure_panic_and_cancellation_are_reported() {
     let ends = Ends::default();
-    let (_, feed, mut client) = running(&ends).await;
-    feed.fail("no");
-    assert_eq!(client.read().await, [""; 0]);
-    assert_eq!(client.end, Some(End::Failed));
+    // What the error is concerns the run: to a client it is text.
+    for error in [BoxError::from("no"), cancelled_task().await.into()] {
+        let (_, feed, mut client) = running(&ends).await;
+        feed.fail(error);
+        assert_eq!(client.read().await, [""; 0]);
+        assert_eq!(client.end, Some(End::Failed));
+    }
 
     let runs = ends.builder().build();
     let panicking = || stream::iter([1]).map(|_| -> Event { panic!("the source panicked") });
@@ -90,7 +93,8 @@ async fn failure_panic_and_cancellation_are_reported() {
     settle().await;
     assert!(feed.is_dropped());
     drop(client);
-    assert_eq!(ends.outcomes(), [Outcome::Failed, Outcome::Failed, Outcome::Cancelled]);
+    let failed = [Outcome::Failed; 3];
+    assert_eq!(ends.outcomes(), [&failed[..], &[Outcome::Cancelled]].concat());
 }
 
 /// What was generated is paid for, and clients have it, as before an error.
@@ -118,17 +122,6 @@ async fn events_before_a_panic_in_the_same_turn_are_recorded() {
         let end = ends.first();
         assert_eq!((end.outcome, end.events), (Outcome::Failed, 4));
     }
-}
-
-/// The source's error is text to a client: what it is concerns the run.
-#[tokio::test(start_paused = true)]
-async fn cancelled_task_of_a_source_fails_the_run() {
-    let ends = Ends::default();
-    let (_, feed, mut client) = running(&ends).await;
-    feed.fail(cancelled_task().await);
-    client.read().await;
-    assert_eq!(client.end, Some(End::Failed));
-    assert_eq!(ends.outcomes(), [Outcome::Failed]);
 }
 
 /// Returns the error of a client of a run that was cancelled.
@@ -167,7 +160,7 @@ async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
             assert_eq!(client.read().await, ["a"]);
             token.cancel();
             match cause {
-                "cancelled task" => feed.fail(crate::support::cancelled_task().await),
+                "cancelled task" => feed.fail(cancelled_task().await),
                 "cancelled run" => feed.fail(cancelled_run().await),
                 "error" => feed.fail("reset"),
                 _ => {}
@@ -326,41 +319,25 @@ async fn drain_returns_when_the_last_run_has_ended() {
     assert!(begun.elapsed() < Duration::from_secs(1), "none is running");
 }
 
-/// A program that exits after the drain must not lose the report.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn drain_returns_when_the_last_run_has_been_reported() {
-    let (barrier, ends) = (Arc::new(Barrier::new(2)), Ends::default());
-    let reporting = Arc::clone(&barrier);
-    let wait_twice = move |_: &RunEnd| {
-        reporting.wait();
-        reporting.wait();
-    };
-    let runs = ends.observe(Runs::builder().on_end(wait_twice)).build();
-    _ = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
-    barrier.wait();
-    let mut drain = Box::pin(runs.drain(PATIENCE));
-    let is_early = futures_util::poll!(drain.as_mut()).is_ready();
-    barrier.wait();
-    assert!(!is_early);
-    drain.await;
-    assert_eq!(ends.outcomes(), [Outcome::Completed]);
-}
-
-/// The run has ended within the grace period, and its report takes longer.
+/// A program that exits after the drain must not lose the report, also if that takes longer than the
+/// grace period in which the run has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drain_waits_for_a_report_that_outlasts_the_grace_period() {
-    let barrier = Arc::new(Barrier::new(2));
-    let reporting = Arc::clone(&barrier);
-    let wait_twice = move |_: &RunEnd| {
-        reporting.wait();
-        reporting.wait();
-    };
-    let runs = Runs::builder().on_end(wait_twice).build();
-    _ = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
-    barrier.wait();
-    let mut drain = Box::pin(runs.drain(Duration::from_millis(10)));
-    let early = tokio::time::timeout(Duration::from_millis(100), drain.as_mut()).await;
-    barrier.wait();
-    assert!(early.is_err());
-    drain.await;
+    for grace in [PATIENCE, Duration::from_millis(10)] {
+        let (barrier, ends) = (Arc::new(Barrier::new(2)), Ends::default());
+        let reporting = Arc::clone(&barrier);
+        let wait_twice = move |_: &RunEnd| {
+            reporting.wait();
+            reporting.wait();
+        };
+        let runs = ends.observe(Runs::builder().on_end(wait_twice)).build();
+        _ = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
+        barrier.wait();
+        let mut drain = Box::pin(runs.drain(grace));
+        let early = tokio::time::timeout(Duration::from_millis(100), drain.as_mut()).await;
+        barrier.wait();
+        assert!(early.is_err());
+        drain.await;
+        assert_eq!(ends.outcomes(), [Outcome::Completed]);
+    }
 }

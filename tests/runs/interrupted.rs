@@ -138,16 +138,3 @@ async fn page_whose_run_is_unknown_learns_that_its_answer_is_incomplete() {
         assert_eq!(page.events, ["interrupted"]);
     }
 }
-
-/// The layer's terminator stands for the end of a whole answer.
-#[tokio::test(start_paused = true)]
-async fn request_that_starts_no_run_tells_the_page_without_a_terminator() {
-    let rig = Rig::new(Runs::new());
-    let request = after("4fzo8gk0o2yl-7", by(Requester::EventSource));
-    let mut client = rig.send(request).client().await;
-    assert_eq!(client.read().await, ["<interrupted>"]);
-    assert_eq!(client.bytes, b"event: interrupted\nid: interrupted\ndata: \n\n");
-    assert_eq!(client.end, Some(End::Clean));
-    let again = rig.send(after("interrupted", by(Requester::EventSource))).client().await;
-    assert_eq!((again.status.as_u16(), rig.handler.calls()), (204, 0));
-}

@@ -41,34 +41,6 @@ async fn attached_client_receives_it_and_then_a_clean_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_that_resumes_with_an_older_id_receives_it() {
-    let (rig, _feed, mut client, id) = running(Runs::new()).await;
-    let foreign = LastEventId::try_from("abc-1").unwrap();
-    assert!(!rig.runs.cancel_with(&turn(), foreign, usage()).await);
-    assert_eq!((client.read().await, client.end), (vec![], None));
-    drop(client);
-    assert!(rig.runs.cancel_with(&turn(), id.clone(), usage()).await);
-    let mut resumed = Client::new(rig.answer(after(id.as_str(), post())).await);
-    assert_eq!(resumed.read().await, ["12 tokens"]);
-    assert_eq!(resumed.end, Some(End::Clean));
-    let run = rig.runs.get(&turn()).await.unwrap();
-    assert_eq!(run.messages().unwrap().last().unwrap().event, "usage");
-}
-
-#[tokio::test(start_paused = true)]
-async fn run_that_has_ended_gets_no_event() {
-    for outcome in [Outcome::Completed, Outcome::Failed, Outcome::Cancelled] {
-        let (rig, feed, mut client, _) = running(Runs::new()).await;
-        rig.end(outcome, &feed).await;
-        assert!(!cancel(&rig).await, "{outcome}");
-        assert!(!client.read().await.contains(&"12 tokens".to_owned()), "{outcome}");
-        let run = rig.runs.get(&turn()).await.unwrap();
-        assert_eq!(run.messages().unwrap().len(), 1, "{outcome}");
-        assert_eq!(run.outcome(), Some(outcome));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn run_that_is_starting_is_cancelled_without_it() {
     let rig = Rig::new(Runs::new());
     let pending = rig.call(post()).await;

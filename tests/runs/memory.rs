@@ -8,7 +8,7 @@ fn key(n: usize) -> RunKey {
     RunKey::new(format!("user:{:04}", n % 1000), format!("turn:{n:08}")).unwrap()
 }
 
-fn events(count: usize) -> impl FnOnce() -> stream::Iter<std::vec::IntoIter<Event>> {
+pub(crate) fn events(count: usize) -> impl FnOnce() -> stream::Iter<std::vec::IntoIter<Event>> {
     move || stream::iter(vec![Event::from("x".repeat(100)); count])
 }
 
@@ -65,6 +65,7 @@ async fn run_that_is_replaced_or_has_panicked_evicts_no_other() {
     let panics = || -> stream::Empty<Event> { panic!("asked for") };
     let key = key(2000);
     assert!(AssertUnwindSafe(runs.start(&key, None, panics)).catch_unwind().await.is_err());
+    assert!(runs.get(&key).await.is_none());
     assert!(kept.attach(None).await.is_some(), "after a panic");
 }
 

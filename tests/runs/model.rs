@@ -84,7 +84,8 @@ impl World {
             called = true;
             stream
         };
-        _ = self.runs.start(&key(n), None, make).await.unwrap();
+        let run = self.runs.start(&key(n), None, make).await.unwrap();
+        assert_eq!(run.event_id(1), self.runs.get(&key(n)).await.unwrap().event_id(1));
         let usable = self.known(n).is_some_and(|run| {
             matches!(self.modelled[run].outcome, None | Some(Outcome::Completed))
         });
@@ -124,8 +125,9 @@ impl World {
     /// An id of this run or of another one, with the position that it stands for.
     fn id(&mut self, run: usize) -> (Option<LastEventId>, Option<usize>) {
         let id = |id: &String| Some(LastEventId::try_from(&**id).unwrap());
-        match self.random.u8(..4) {
+        match self.random.u8(..5) {
             0 => (None, Some(0)),
+            4 => (Some(LastEventId::try_from("nonsense").unwrap()), None),
             1 => {
                 let other = self.random.usize(..self.modelled.len());
                 match self.modelled[other].ids.last() {

@@ -17,6 +17,16 @@ fn waiting() -> (oneshot::Sender<Call>, impl Future<Output = Call> + Send + 'sta
     (sender, async { receiver.await.unwrap() })
 }
 
+/// Starts a run on a task, and lets the call begin.
+async fn begin(runs: &Runs, call: impl Future<Output = Call> + Send + 'static) -> Starting {
+    let runs = runs.clone();
+    let starting = tokio::spawn(async move { runs.start_with(&turn(), None, || call).await });
+    settle().await;
+    starting
+}
+
+type Starting = JoinHandle<Result<Result<Run, &'static str>, StartError>>;
+
 async fn data(run: &Run) -> Vec<String> {
     _ = run.ended().await;
     run.messages().unwrap().into_iter().map(|message| message.data).collect()
@@ -33,11 +43,7 @@ async fn assert_free(runs: &Runs) {
 async fn stream_is_recorded_once_the_call_has_it() {
     let runs = Runs::new();
     let (call, answer) = waiting();
-    let starting = tokio::spawn({
-        let runs = runs.clone();
-        async move { runs.start_with(&turn(), None, || answer).await }
-    });
-    settle().await;
+    let starting = begin(&runs, answer).await;
     assert!(!starting.is_finished());
     assert_eq!(runs.stats().running, 1);
     call.send(events("a")).unwrap();
@@ -64,16 +70,8 @@ async fn other_answer_is_returned_and_not_recorded() {
 async fn those_who_wait_call_themselves_if_the_call_fails() {
     let rig = Rig::new(Runs::new());
     let (call, answer) = waiting();
-    let first = tokio::spawn({
-        let runs = rig.runs.clone();
-        async move { runs.start_with(&turn(), None, || answer).await }
-    });
-    settle().await;
-    let second = tokio::spawn({
-        let runs = rig.runs.clone();
-        async move { runs.start_with(&turn(), None, || ready(Call::Err("second"))).await }
-    });
-    settle().await;
+    let first = begin(&rig.runs, answer).await;
+    let second = begin(&rig.runs, ready(Err("second"))).await;
     let through_layer = rig.send(post());
     settle().await;
     assert_eq!(rig.handler.calls(), 0);
@@ -114,45 +112,36 @@ async fn call_goes_on_if_its_client_leaves_until_it_is_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_that_ends_during_the_call_is_returned() {
-    let runs = Runs::new();
-    let key = turn();
-    let starting = runs.start_with(&key, None, pending::<Call>);
-    let cancelling = async {
-        sleep(Duration::from_secs(1)).await;
-        runs.cancel(&turn(), None).await
-    };
-    let (run, was_running) = tokio::join!(starting, cancelling);
-    let run = run.unwrap().unwrap();
-    assert!(was_running);
-    assert_eq!(run.outcome(), Some(Outcome::Cancelled));
-    for (requester, status) in [(Requester::EventSource, 204), (Requester::Fetch, 404)] {
-        let (parts, ()) = by(requester).into_parts();
-        assert_eq!(run.answer(&parts).await.status(), status);
+async fn run_that_ends_or_is_replaced_during_the_call_is_answered_as_cancelled() {
+    for replaces in [false, true] {
+        let runs = Runs::new();
+        let key = turn();
+        let starting = runs.start_with(&key, None, pending::<Call>);
+        let ending = async {
+            sleep(SECOND).await;
+            if replaces {
+                let events = || stream::iter([Event::from("b")]);
+                return Some(runs.replace(&turn(), None, events).await.unwrap());
+            }
+            assert!(runs.cancel(&turn(), None).await);
+            None
+        };
+        let (run, replacement) = tokio::join!(starting, ending);
+        let run = run.unwrap().unwrap();
+        assert_eq!(run.outcome(), Some(Outcome::Cancelled));
+        let status = async |run: &Run, requester| {
+            let (parts, ()) = by(requester).into_parts();
+            run.answer(&parts).await.status()
+        };
+        assert_eq!(status(&run, Requester::EventSource).await, 204, "replaced: {replaces}");
+        assert_eq!(status(&run, Requester::Fetch).await, 404, "replaced: {replaces}");
+        if let Some(replacement) = replacement {
+            // A run that has recorded events was answered: after its retention, it is unknown.
+            assert_eq!(replacement.ended().await, Some(Outcome::Completed));
+            sleep(301 * SECOND).await;
+            assert_eq!(status(&replacement, Requester::EventSource).await, 404);
+        }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn run_that_is_replaced_during_the_call_is_answered_as_cancelled() {
-    let runs = Runs::new();
-    let key = turn();
-    let starting = runs.start_with(&key, None, pending::<Call>);
-    let replacing = async {
-        sleep(Duration::from_secs(1)).await;
-        runs.replace(&turn(), None, || stream::iter([Event::from("b")])).await
-    };
-    let (run, replacement) = tokio::join!(starting, replacing);
-    let (run, replacement) = (run.unwrap().unwrap(), replacement.unwrap());
-    assert_eq!(run.outcome(), Some(Outcome::Cancelled));
-    for (requester, status) in [(Requester::EventSource, 204), (Requester::Fetch, 404)] {
-        let (parts, ()) = by(requester).into_parts();
-        assert_eq!(run.answer(&parts).await.status(), status);
-    }
-    // A run that has recorded events was answered: after its retention, it is unknown.
-    assert_eq!(replacement.ended().await, Some(Outcome::Completed));
-    sleep(Duration::from_secs(301)).await;
-    let (parts, ()) = by(Requester::EventSource).into_parts();
-    assert_eq!(replacement.answer(&parts).await.status(), 404);
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,24 +181,11 @@ async fn panic_propagates_and_frees_the_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_for_the_rest_never_calls() {
-    let runs = Runs::new();
-    let uncalled = || -> std::future::Ready<Call> { panic!("called") };
-    let (parts, ()) = after("a-1", post()).into_parts();
-    let error = runs.start_with(&turn(), &parts, uncalled).await.unwrap_err();
-    assert_eq!(error, StartError::NotFound);
-}
-
-#[tokio::test(start_paused = true)]
 async fn calls_count_for_the_limits() {
     let runs = Runs::builder().max_running(1).build();
     let (call, answer) = waiting();
-    let starting = tokio::spawn({
-        let runs = runs.clone();
-        async move { runs.start_with(&turn(), None, || answer).await }
-    });
-    settle().await;
-    let other = tower_sse::runs::RunKey::new("ann", "other").unwrap();
+    let starting = begin(&runs, answer).await;
+    let other = RunKey::new("ann", "other").unwrap();
     let refused = runs.start_with(&other, None, || ready(events("b"))).await;
     assert_eq!(refused.unwrap_err(), StartError::Full);
     call.send(Err("429")).unwrap();

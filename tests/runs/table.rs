@@ -342,20 +342,6 @@ fn sibling(id: &str, sequence: u64) -> String {
     format!("{epoch}-{sequence}")
 }
 
-#[tokio::test(start_paused = true)]
-async fn repeated_post_with_the_id_continues_the_run() {
-    for handler in Handler::ALL {
-        let rig = Rig::new(Runs::new());
-        let mut first = handler.ask(&rig, post(), two_events).await;
-        assert_eq!(first.read().await, ["a", "b"]);
-        let request = after(&sibling(&first.last, 1), post());
-        let mut again = handler.repeat(&rig, request).await;
-        assert_eq!((again.status.as_u16(), again.read().await), (200, vec!["b".to_owned()]));
-        assert_eq!((first.read().await, first.end), (vec![], None), "{handler:?}");
-        assert_eq!((rig.runs.stats().started, rig.runs.stats().running), (1, 1));
-    }
-}
-
 /// The id is of the turn before, so the client waits for an answer that is no longer there.
 #[tokio::test(start_paused = true)]
 async fn repeated_post_of_an_earlier_turn_leaves_the_current_one_alone() {
@@ -379,6 +365,8 @@ async fn id_of_a_process_before_starts_nothing() {
     let source = || -> stream::Pending<Event> { panic!("the source was called") };
     assert_eq!(runs.start(&turn(), &parts, source).await.unwrap_err(), StartError::NotFound);
     assert_eq!(runs.replace(&turn(), &parts, source).await.unwrap_err(), StartError::NotFound);
+    let call = || -> Ready<Result<stream::Pending<Event>, ()>> { panic!("called") };
+    assert_eq!(runs.start_with(&turn(), &parts, call).await.unwrap_err(), StartError::NotFound);
     // Neither a limit nor a shutdown makes it a refusal, after which the client would ask again.
     let other = RunKey::new("ann", "/other").unwrap();
     _ = runs.start(&other, None, two_events).await.unwrap();
@@ -398,7 +386,8 @@ async fn id_in_the_extensions_counts_and_an_empty_one_does_not() {
     let id = LastEventId::try_from(sibling(&first.last, 1)).unwrap();
     request.extensions_mut().insert(id);
     assert_eq!(Handler::Replaces.repeat(&rig, request).await.read().await, ["b"]);
-    let request = after("", crate::rig::by(Requester::Get));
+    let mut request = after("", by(Requester::Get));
+    request.extensions_mut().insert(LastEventId::default());
     let mut anew = Handler::Replaces.ask(&rig, request, two_events).await;
     assert_eq!(anew.read().await, ["a", "b"]);
     settle().await;

@@ -457,13 +457,6 @@ mod tests {
     }
 
     #[test]
-    fn event_without_name_and_data_has_no_lines() {
-        for event in [Event::new(), Event::new().comment("a"), Event::new().id(1)] {
-            assert!(lines_of(event, usize::MAX).is_none());
-        }
-    }
-
-    #[test]
     fn event_is_refused_if_it_exceeds_the_limit_with_its_id() {
         let len = "data: a\nid: \n\n".len() + MAX_ID_LEN;
         assert!(lines_of(Event::from("a"), len).is_some());
