@@ -22,9 +22,6 @@ use super::append::{HubState, NotAppended};
 use crate::callback::{catch_panic, caught};
 use crate::{BoxError, event::Event};
 
-#[cfg(test)]
-mod tests;
-
 pub use crate::event::event::Fields;
 pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 

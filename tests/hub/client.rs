@@ -5,13 +5,13 @@ use crate::*;
 pub(crate) struct Client {
     subscription: Subscription,
     decoder: Decoder,
-    last: Option<LastEventId>,
-    ended: bool,
+    pub(crate) last: Option<LastEventId>,
+    pub(crate) has_ended: bool,
 }
 
 impl Client {
     pub(crate) fn new(subscription: Subscription) -> Self {
-        Self { subscription, decoder: Decoder::new(), last: None, ended: false }
+        Self { subscription, decoder: Decoder::new(), last: None, has_ended: false }
     }
 
     /// The messages of the next item.
@@ -22,7 +22,7 @@ impl Client {
     pub(crate) fn poll_with(&mut self, waker: &Waker) -> Poll<Option<Vec<Message>>> {
         let polled = Pin::new(&mut self.subscription).poll_next(&mut Context::from_waker(waker));
         polled.map(|item| {
-            self.ended = item.is_none();
+            self.has_ended = item.is_none();
             let mut bytes = Bytes::from(item?);
             let mut messages = Vec::new();
             while let Some(message) = self.decoder.decode(&mut bytes).unwrap() {
@@ -69,28 +69,20 @@ impl Client {
     #[track_caller]
     pub(crate) fn assert_ends_with(&mut self, expected: &[impl AsRef<str>]) {
         self.assert_reads(expected);
-        assert!(self.ended, "the stream is open");
+        assert!(self.has_ended, "the stream is open");
     }
 
     /// Asserts that it gets exactly `expected`, and that its stream stays open.
     #[track_caller]
     pub(crate) fn assert_waits_after(&mut self, expected: &[impl AsRef<str>]) {
         self.assert_reads(expected);
-        assert!(!self.ended, "the stream has ended");
+        assert!(!self.has_ended, "the stream has ended");
     }
 
     #[track_caller]
     fn assert_reads(&mut self, expected: &[impl AsRef<str>]) {
         let expected: Vec<_> = expected.iter().map(AsRef::as_ref).collect();
         assert_eq!(self.read(), expected);
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    pub(crate) fn last_event_id(&self) -> Option<LastEventId> {
-        self.last.clone()
     }
 }
 
@@ -173,27 +165,29 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
 
 // A hub that a test feeds, and that publishes nothing.
 
-/// A broker that hands its feed to a closure. What that returns lives as long as the publisher.
-struct ByHand<F>(F);
+/// A broker that hands its feed to a closure, which connects. What that comes to lives as long as the
+/// publisher.
+pub(crate) struct ByHand<F>(pub(crate) F);
 
-struct Refuses<T> {
+pub(crate) struct Refuses<T> {
     _held: T,
 }
 
-impl<F, T> Broker for ByHand<F>
+impl<F, C, T> Broker for ByHand<F>
 where
-    F: FnOnce(Feed) -> T + Send + 'static,
+    F: FnOnce(Feed) -> C + Send + 'static,
+    C: Future<Output = Result<T, &'static str>> + Send + 'static,
     T: Send + Sync + 'static,
 {
     type Publisher = Refuses<T>;
-    type Error = Infallible;
+    type Error = &'static str;
 
     fn name(&self) -> String {
         "by hand".to_owned()
     }
 
-    async fn start(self, feed: Feed) -> Result<Refuses<T>, Infallible> {
-        Ok(Refuses { _held: (self.0)(feed) })
+    async fn start(self, feed: Feed) -> Result<Refuses<T>, &'static str> {
+        Ok(Refuses { _held: (self.0)(feed).await? })
     }
 }
 
@@ -211,5 +205,18 @@ pub(crate) fn connect_by_hand<T>(
 where
     T: Send + Sync + 'static,
 {
-    builder.connect(ByHand(start)).now_or_never().unwrap().unwrap()
+    let connecting = builder.connect(ByHand(|feed| ready(Ok(start(feed)))));
+    connecting.now_or_never().unwrap().unwrap()
+}
+
+/// Connects a hub, and returns its feed.
+pub(crate) fn fed_by_hand() -> (Hub, Feed) {
+    let (given, taken) = mpsc::channel();
+    let hub = connect_by_hand(Hub::builder(), move |feed| given.send(feed).unwrap());
+    (hub, taken.recv().unwrap())
+}
+
+/// The place of an event that a broker feeds.
+pub(crate) const fn arrival(sequence: u64) -> Arrival {
+    Arrival::new(sequence, Duration::ZERO, Duration::ZERO)
 }

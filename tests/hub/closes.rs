@@ -13,17 +13,9 @@ struct Process {
 }
 
 impl Process {
-    async fn start(broker: &MemoryBroker) -> Self {
-        Self::of(Hub::connect(broker.clone()).await.unwrap())
-    }
-
-    async fn start_with(builder: HubBuilder, broker: &MemoryBroker) -> Self {
-        Self::of(builder.connect(broker.clone()).await.unwrap())
-    }
-
-    fn of(hub: Hub) -> Self {
-        let streams = Streams::follow(&hub, TOPIC);
-        Self { hub, streams }
+    fn start(builder: HubBuilder, broker: &MemoryBroker) -> Self {
+        let hub = connect_with(builder, broker);
+        Self { streams: Streams::follow(&hub, TOPIC), hub }
     }
 
     fn open(&self, subjects: &[&'static str]) -> Body {
@@ -37,16 +29,15 @@ impl Process {
     }
 }
 
-async fn processes() -> (MemoryBroker, [Process; 3]) {
+fn processes() -> (MemoryBroker, [Process; 3]) {
     let broker = MemoryBroker::new();
-    let start = async || Process::start(&broker).await;
-    let processes = [start().await, start().await, start().await];
+    let processes = [(); 3].map(|()| Process::start(Hub::builder(), &broker));
     (broker, processes)
 }
 
 #[tokio::test]
 async fn close_ends_the_streams_of_all_processes() {
-    let (_, processes) = processes().await;
+    let (_, processes) = processes();
     let mut closed = processes.each_ref().map(|process| process.open(&["user:1", "a\nb"]));
     let mut others = processes.each_ref().map(|process| process.open(&["user:2"]));
     assert_eq!(processes[0].streams.close("a\nb").await.unwrap(), 1, "in this process");
@@ -59,7 +50,7 @@ async fn close_ends_the_streams_of_all_processes() {
 
 #[tokio::test]
 async fn kept_streams_stay_in_all_processes() {
-    let (_, processes) = processes().await;
+    let (_, processes) = processes();
     let kept = processes.each_ref().map(|process| process.open(&["user:1", "session:a"]));
     let closed = processes.each_ref().map(|process| process.open(&["user:1", "session:b"]));
     assert_eq!(processes[1].streams.close_except("user:1", "session:a").await.unwrap(), 1);
@@ -73,7 +64,7 @@ async fn kept_streams_stay_in_all_processes() {
 /// A client that has returned and was judged anew is not closed by the echo.
 #[tokio::test]
 async fn no_process_obeys_its_own_close() {
-    let (broker, [one, other, _]) = processes().await;
+    let (broker, [one, other, _]) = processes();
     let mut before = one.open(&["a"]);
     broker.pause(&one.hub);
     one.streams.close("a").await.unwrap();
@@ -88,28 +79,13 @@ async fn no_process_obeys_its_own_close() {
     assert_eq!(poll_frame(&mut after), Polled::Pending);
 }
 
-#[tokio::test]
-async fn process_that_was_away_receives_the_closes_that_it_missed() {
-    let (broker, [one, away, _]) = processes().await;
-    let mut closed = away.open(&["a"]);
-    let mut other = away.open(&["b"]);
-    broker.pause(&away.hub);
-    one.streams.close("a").await.unwrap();
-    assert_eq!(poll_frame(&mut closed), Polled::Pending);
-    broker.resume(&away.hub);
-    until(|| away.streams.count("a") == 0).await;
-    assert_eq!(poll_frame(&mut closed), Polled::End);
-    assert_eq!(poll_frame(&mut other), Polled::Pending);
-}
-
 /// Closes do not replace each other, as prices do.
 #[tokio::test]
 async fn no_close_is_lost_in_a_hub_that_keeps_few_events() {
-    no_close_is_lost(|| Hub::builder().retention(Retention::latest())).await;
-    no_close_is_lost(|| Hub::builder().retention(Retention::new().events(1))).await;
-    no_close_is_lost(|| Hub::builder().retention(Retention::new().bytes(1).age(Duration::ZERO)))
-        .await;
     let few = Retention::new().events(1).bytes(1).age(Duration::ZERO);
+    for retention in [Retention::latest(), few] {
+        no_close_is_lost(|| Hub::builder().retention(retention)).await;
+    }
     no_close_is_lost(|| Hub::builder().retention_of(move |_| Some(few))).await;
     no_close_is_lost(|| Hub::builder().max_memory(0)).await;
 }
@@ -119,8 +95,8 @@ async fn no_close_is_lost_in_a_hub_that_keeps_few_events() {
 async fn burst_of_other_events_evicts_no_close() {
     let builder = || Hub::builder().max_memory(64 << 10);
     let broker = MemoryBroker::new();
-    let one = Process::start_with(builder(), &broker).await;
-    let other = Process::start_with(builder(), &broker).await;
+    let one = Process::start(builder(), &broker);
+    let other = Process::start(builder(), &broker);
     let _closed = ["a", "b"].map(|subject| other.open(&[subject]));
     let _bystander = other.open(&["c"]);
     broker.pause(&other.hub);
@@ -161,8 +137,8 @@ async fn closes_take_no_memory_from_other_topics() {
 
 async fn no_close_is_lost(builder: impl Fn() -> HubBuilder) {
     let broker = MemoryBroker::new();
-    let one = Process::start_with(builder(), &broker).await;
-    let other = Process::start_with(builder(), &broker).await;
+    let one = Process::start(builder(), &broker);
+    let other = Process::start(builder(), &broker);
     let mut closed = ["a", "b"].map(|subject| other.open(&[subject]));
     let mut stays = other.open(&["c"]);
     broker.pause(&other.hub);
@@ -175,7 +151,7 @@ async fn no_close_is_lost(builder: impl Fn() -> HubBuilder) {
     assert_eq!(poll_frame(&mut stays), Polled::Pending);
 
     // A process that starts later does not obey the newest close again.
-    let later = Process::start_with(builder(), &broker).await;
+    let later = Process::start(builder(), &broker);
     let mut body = later.open(&["b"]);
     let mut last = later.open(&["last"]);
     one.streams.close("last").await.unwrap();
@@ -185,7 +161,7 @@ async fn no_close_is_lost(builder: impl Fn() -> HubBuilder) {
 
 #[tokio::test]
 async fn gap_ends_all_streams_with_subjects() {
-    let (broker, [one, other, _]) = processes().await;
+    let (broker, [one, other, _]) = processes();
     let mut with = one.open(&["a"]);
     let mut without = one.open(&[]);
     broker.lose_history();
@@ -204,7 +180,7 @@ async fn gap_ends_all_streams_with_subjects() {
 /// A newer version may publish closes that this one does not know.
 #[tokio::test]
 async fn unknown_event_of_the_topic_is_a_gap() {
-    let (_, [one, other, _]) = processes().await;
+    let (_, [one, other, _]) = processes();
     let _body = one.open(&["a"]);
     other.hub.publish(TOPIC, Event::new().event("close-later").data("…")).await.unwrap();
     until(|| one.streams.count("a") == 0).await;
@@ -212,7 +188,7 @@ async fn unknown_event_of_the_topic_is_a_gap() {
 
 #[tokio::test]
 async fn errors_say_whether_other_processes_have_received_the_close() {
-    let (broker, [one, ..]) = processes().await;
+    let (broker, [one, ..]) = processes();
     let mut body = one.open(&["a"]);
     broker.refuse(1);
     assert!(matches!(one.streams.close("a").await, Err(CloseError::Refused(_))));
@@ -231,7 +207,7 @@ async fn errors_say_whether_other_processes_have_received_the_close() {
 /// A router is dropped while its streams drain.
 #[tokio::test]
 async fn process_follows_until_its_last_stream_with_a_subject_has_ended() {
-    let (_, [one, other, _]) = processes().await;
+    let (_, [one, other, _]) = processes();
     let mut body = one.open(&["a"]);
     let Process { hub, streams } = one;
     drop(streams);

@@ -7,18 +7,6 @@ fn is_ended<T>(result: &Result<T, PublishError>) -> bool {
 }
 
 #[test]
-fn subscriber_receives_the_last_event_and_ends() {
-    let hub = Hub::new();
-    let mut client = subscribed(&hub, &["a"]);
-    publish_all(&hub, ["a1"]);
-    client.assert_waits_after(&["a1@1"]);
-    publish_all(&hub, ["a2"]);
-    end(&hub, "a", "a3");
-    client.assert_ends_with(&["a2@2", "a3@3"]);
-    assert_eq!(hub.subscriber_count("a"), 0);
-}
-
-#[test]
 fn stream_of_several_topics_ends_when_all_have_ended() {
     let hub = Hub::new();
     let mut client = subscribed(&hub, &["a", "b", "c"]);
@@ -28,44 +16,31 @@ fn stream_of_several_topics_ends_when_all_have_ended() {
     publish_all(&hub, ["c3"]);
     end(&hub, "c", "c4");
     client.assert_ends_with(&["c3@3", "c4@4"]);
+    assert_eq!(hub.subscriber_count("a"), 0);
 }
 
 #[test]
-fn client_that_reconnects_receives_what_it_missed_and_the_end() {
-    let hub = Hub::new();
+fn late_client_receives_what_is_kept_and_the_end() {
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "a2"]);
     end(&hub, "a", "a3");
-    for (seen, expected) in [(0, &["a1@1", "a2@2", "a3@3"][..]), (2, &["a3@3"]), (3, &[])] {
-        let _case = case(format!("after {seen}"));
-        resumed(&hub, &["a"], seen).assert_ends_with(expected);
+    let of = || hub.subscribe(["a"]);
+    let ignoring = || of().gap_policy(GapPolicy::Ignore);
+    for (name, subscription, expected) in [
+        // There is nothing to wait for.
+        ("first visit", of().resume(None), &[][..]),
+        ("recent events", of().recent(1).resume(None), &["a3@3"]),
+        ("greeting", of().greeting("hello").resume(None), &["hello@3"]),
+        ("evicted", of().resume(id(&hub, 0)), &["gap a@1", "a2@2", "a3@3"]),
+        ("missed the end", of().resume(id(&hub, 2)), &["a3@3"]),
+        ("missed nothing", of().resume(id(&hub, 3)), &[]),
+        ("foreign id", of().resume(foreign()), &["gap a@1", "a2@2", "a3@3"]),
+        ("malformed id", of().resume(last_id("nonsense")), &["gap a@3"]),
+        ("malformed id, ignoring gaps", ignoring().resume(last_id("nonsense")), &[]),
+    ] {
+        let _case = case(name);
+        Client::new(subscription).assert_ends_with(expected);
     }
-    let mut client = Client::new(hub.subscribe(["a"]).resume(foreign()));
-    client.assert_ends_with(&["gap a@0", "a1@1", "a2@2", "a3@3"]);
-}
-
-#[test]
-fn late_visitor_receives_the_recent_events_and_the_end() {
-    let hub = Hub::builder().retention(Retention::new().events(1)).build();
-    publish_all(&hub, ["a1", "a2"]);
-    end(&hub, "a", "a3");
-    let mut client = Client::new(hub.subscribe(["a"]).recent(1).resume(None));
-    client.assert_ends_with(&["a3@3"]);
-    // There is nothing to wait for.
-    subscribed(&hub, &["a"]).assert_ends_with(&[""; 0]);
-    resumed(&hub, &["a"], 1).assert_ends_with(&["gap a@2", "a3@3"]);
-}
-
-#[test]
-fn greeting_and_gaps_come_before_the_end() {
-    let hub = Hub::new();
-    end(&hub, "a", "a1");
-    let subscribe = || hub.subscribe(["a"]);
-    let mut client = Client::new(subscribe().greeting(Event::from("hello")).resume(None));
-    client.assert_ends_with(&["hello@1"]);
-    let malformed = last_id("nonsense");
-    Client::new(subscribe().resume(malformed.clone())).assert_ends_with(&["gap a@1"]);
-    let mut client = Client::new(subscribe().gap_policy(GapPolicy::Ignore).resume(malformed));
-    client.assert_ends_with(&[""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,16 +92,22 @@ async fn name_stays_taken_after_the_last_event_is_evicted() {
     assert!(hub.publish_now("a", Event::from("a2")).is_ok());
 }
 
-/// Returns the status for an `EventSource` that comes when the name of an ended topic is free, and
-/// the stream. The topic was removed with its last event, or the new stream evicts that event.
-async fn visit_after_the_end(hub: &Hub, last: Option<u64>, is_removed: bool) -> (u16, Client) {
-    end(hub, "a", "a1");
+/// Returns a hub whose topic `a` has ended, when its name is free. The topic was removed with its last
+/// event, or the next stream evicts that event.
+async fn hub_with_a_freed_name(is_removed: bool) -> Hub {
+    let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
+    end(&hub, "a", "a1");
     advance(11 * SECOND).await;
     if is_removed {
-        publish_all(hub, ["b2"]);
+        publish_all(&hub, ["b2"]);
         assert!(!hub.topics().iter().any(|topic| **topic == *"a"));
     }
-    let subscribe = || hub.subscribe(["a"]).resume(last.map(|last| id(hub, last)));
+    hub
+}
+
+/// Returns the status for an `EventSource` that brings this id, and its stream.
+fn visit(hub: &Hub, last: Option<LastEventId>) -> (u16, Client) {
+    let subscribe = || hub.subscribe(["a"]).resume(last.clone());
     let request = Requester::EventSource.request("/");
     let answer = answer_to(request, &SseLayer::new(), subscribe().response());
     (answer.status().as_u16(), Client::new(subscribe()))
@@ -136,8 +117,8 @@ async fn visit_after_the_end(hub: &Hub, last: Option<u64>, is_removed: bool) -> 
 async fn visitor_of_a_freed_topic_name_waits_for_the_next_topic() {
     for is_removed in [false, true] {
         let _case = case(format!("removed: {is_removed}"));
-        let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
-        let (status, mut client) = visit_after_the_end(&hub, None, is_removed).await;
+        let hub = hub_with_a_freed_name(is_removed).await;
+        let (status, mut client) = visit(&hub, None);
         assert_eq!(status, 200);
         client.assert_waits_after(&[""; 0]);
         let next = publish(&hub, "a", "next");
@@ -150,8 +131,8 @@ async fn visitor_of_a_freed_topic_name_waits_for_the_next_topic() {
 async fn client_that_has_received_the_end_is_told_while_it_is_remembered() {
     for is_removed in [false, true] {
         let _case = case(format!("removed: {is_removed}"));
-        let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
-        let (status, mut client) = visit_after_the_end(&hub, Some(1), is_removed).await;
+        let hub = hub_with_a_freed_name(is_removed).await;
+        let (status, mut client) = visit(&hub, Some(id(&hub, 1)));
         assert_eq!(status, 204);
         client.assert_ends_with(&[""; 0]);
     }
@@ -162,25 +143,16 @@ async fn client_that_has_received_the_end_is_told_while_it_is_remembered() {
 async fn client_that_came_after_the_end_waits_when_it_reconnects() {
     for is_removed in [false, true] {
         let _case = case(format!("removed: {is_removed}"));
-        let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
-        end(&hub, "a", "a1");
-        advance(11 * SECOND).await;
-        if is_removed {
-            publish_all(&hub, ["b2"]);
-        }
+        let hub = hub_with_a_freed_name(is_removed).await;
         publish_all(&hub, ["c3"]);
-        let seen = sequence(hub.position().as_str());
-        let subscribe = |last| hub.subscribe(["a"]).resume(last);
-        let request = Requester::EventSource.request("/");
-        let answer =
-            answer_to(request, &SseLayer::new(), subscribe(Some(id(&hub, seen))).response());
-        assert_eq!(answer.status(), 200);
+        let seen = LastEventId::from(hub.position());
+        let (status, mut client) = visit(&hub, Some(seen.clone()));
+        assert_eq!(status, 200);
+        client.assert_waits_after(&[""; 0]);
         let since = hub.subscribe(["a"]).since(hub.position()).resume(None);
-        for mut client in [Client::new(subscribe(Some(id(&hub, seen)))), Client::new(since)] {
-            client.assert_waits_after(&[""; 0]);
-        }
+        Client::new(since).assert_waits_after(&[""; 0]);
         let next = publish(&hub, "a", "next");
-        assert_eq!(resumed(&hub, &["a"], seen).read(), [format!("next@{next}")]);
+        assert_eq!(read(&hub, &["a"], seen), [format!("next@{next}")]);
     }
 }
 
@@ -368,11 +340,4 @@ fn each_subscriber_receives_each_event_before_the_end_and_none_after_it() {
         let received = before.len();
         assert!(gaps > 0 || received == accepted.load(Relaxed), "round {round}: {received}");
     }
-}
-
-#[test]
-fn paused_process_returns_at_once() {
-    let (broker, [hub]) = connected();
-    broker.pause(&hub);
-    assert!(hub.publish("a", "a1").now_or_never().unwrap().is_ok());
 }

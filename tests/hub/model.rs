@@ -23,6 +23,7 @@ enum Step {
         process: Index,
         topics: Vec<usize>,
         recent: usize,
+        is_greeted: bool,
         with: With,
     },
     /// Receives up to `items` items.
@@ -81,9 +82,9 @@ fn step() -> impl Strategy<Value = Step> {
         90 => (process(), 0..TOPICS.len(), len)
             .prop_map(|(process, topic, len)| Step::Publish { process, topic, len }),
         15 => (process(), 0..TOPICS.len()).prop_map(|(process, topic)| Step::Gap { process, topic }),
-        20 => (client.clone(), process(), topics.prop_shuffle(), recent, with)
-            .prop_map(|(client, process, topics, recent, with)| {
-                Step::Connect { client, process, topics, recent, with }
+        20 => (client.clone(), process(), topics.prop_shuffle(), recent, any::<bool>(), with)
+            .prop_map(|(client, process, topics, recent, is_greeted, with)| {
+                Step::Connect { client, process, topics, recent, is_greeted, with }
             }),
         60 => (client.clone(), 1_usize..8).prop_map(|(client, items)| Step::Poll { client, items }),
         15 => (client.clone(), any::<Index>())
@@ -123,11 +124,11 @@ async fn run(mut world: World, steps: Vec<Step>) {
                 world.publish(process.index(processes), topic, len).await;
             }
             Step::Gap { process, topic } => world.gap(process.index(processes), topic).await,
-            Step::Connect { client, process, topics, recent, with } => {
+            Step::Connect { client, process, topics, recent, is_greeted, with } => {
                 let client = &mut clients[client];
                 client.disconnect(&mut world);
                 client.last = with.id(&world);
-                (client.topics, client.recent) = (topics, recent);
+                (client.topics, client.recent, client.is_greeted) = (topics, recent, is_greeted);
                 client.connect(&mut world, process.index(processes));
             }
             Step::Poll { client, items } => {
@@ -279,6 +280,10 @@ impl Naive {
 
     pub(crate) fn kept(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
         self.in_topic(topic).filter(|event| !event.evicted)
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.events.iter().filter(|event| event.evicted && !event.is_gap).count() as u64
     }
 
     /// Returns the sequence number of the newest evicted event or gap of a topic.

@@ -32,24 +32,23 @@ fn event_without_an_acknowledgement_may_be_published() {
 }
 
 #[test]
-fn events_that_cannot_be_published_do_not_reach_the_broker() {
-    let (broker, [hub]) = connected();
-    let refused = |event: Event| hub.publish("a", event).now_or_never().unwrap().unwrap_err();
-    assert!(matches!(refused(Event::new().comment("no data")), PublishError::NoData));
-    assert!(matches!(refused(Event::from("x").id(1)), PublishError::HasId));
-    let refused = |event: Event| hub.publish_now("a", event).unwrap_err();
-    assert!(matches!(refused(Event::from("x")), PublishError::NotInProcess));
-    assert!(matches!(refused(Event::new()), PublishError::NoData));
-    assert!(matches!(refused(Event::from("x").id(1)), PublishError::HasId));
-    assert_eq!(publish(&connect(&broker), "a", "a1"), 1);
-}
-
-#[test]
-fn receipt_counts_the_subscriptions_of_its_own_process() {
-    let (_, [one, other]) = connected();
-    let _clients = [0; 3].map(|_| asleep(&other, &["a", "b"], Waker::noop()));
-    let count = |hub: &Hub| hub.publish("a", "x").now_or_never().unwrap().unwrap().subscribers;
-    assert_eq!((count(&one), count(&other)), (0, 3));
+fn rejected_event_takes_no_sequence_number() {
+    let (_, [fed]) = connected();
+    let refused = fed.publish_now("a", Event::from("x"));
+    assert!(matches!(refused, Err(PublishError::NotInProcess)));
+    for hub in [fed, Hub::new()] {
+        for event in [Event::new().event("name").comment("no data"), Event::from("x").id(7)] {
+            let publish = hub.publish("a", event.clone()).now_or_never().unwrap();
+            for refused in [publish, hub.publish_now("a", event)] {
+                assert!(matches!(refused, Err(PublishError::NoData | PublishError::HasId)));
+            }
+        }
+        assert_eq!(publish(&hub, "a", ""), 1);
+        hub.close();
+        let refused = hub.publish("a", "x").now_or_never().unwrap();
+        assert!(matches!(refused, Err(PublishError::Closed)));
+        assert_eq!(sequence(hub.position().as_str()), 1);
+    }
 }
 
 #[test]

@@ -24,34 +24,6 @@ fn retaining_zero_events_panics() {
     _ = Hub::builder().retention(Retention::new().events(0));
 }
 
-#[test]
-fn topic_keeps_bytes_up_to_its_limit_and_always_the_newest_event() {
-    let three = 3 * size_of(&Hub::new(), "a1");
-    for (bytes, expected) in [
-        (three, &["a2@2", "a3@3", "a4@4"][..]),
-        (three - 1, &["a3@3", "a4@4"]),
-        (1, &["a4@4"]),
-        (0, &["a4@4"]),
-    ] {
-        let hub = Hub::builder().retention(Retention::new().bytes(bytes)).build();
-        publish_all(&hub, ["a1", "a2", "a3", "a4"]);
-        assert_eq!(kept(&hub, "a"), expected, "{bytes} bytes");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn topic_evicts_events_above_the_maximum_age() {
-    let hub = Hub::builder().retention(Retention::new().age(10 * MILLISECOND)).build();
-    publish(&hub, "a", "a1");
-    advance(MILLISECOND).await;
-    publish(&hub, "a", "a2");
-    advance(9 * MILLISECOND).await;
-    assert_eq!(kept(&hub, "a"), ["a1@1", "a2@2"]);
-    advance(MILLISECOND).await;
-    assert_eq!(kept(&hub, "a"), ["a2@2"]);
-    assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["gap a@1", "a2@2"]);
-}
-
 /// Only publishing to other topics visits them.
 #[tokio::test(start_paused = true)]
 async fn idle_topics_are_removed_when_their_events_expire() {
@@ -112,17 +84,6 @@ fn memory_limit_holds_with_many_empty_topics() {
 }
 
 #[test]
-fn retention_of_overrides_the_limits_of_a_topic() {
-    let hub = Hub::builder()
-        .retention(Retention::new().events(1))
-        .retention_of(|topic| topic.starts_with('b').then(|| Retention::new().events(2)))
-        .build();
-    publish_all(&hub, ["a1", "a2", "a3", "b4", "b5", "b6"]);
-    assert_eq!(kept(&hub, "a"), ["a3@3"]);
-    assert_eq!(kept(&hub, "b"), ["b5@5", "b6@6"]);
-}
-
-#[test]
 fn panicking_retention_callback_leaves_no_subscriber_behind() {
     let retention_of = |topic: &str| {
         assert_ne!(topic, "panic", "asked for");
@@ -167,17 +128,6 @@ fn topic_without_subscribers_loses_only_the_excess() {
     let rest = ["a2@2", "a3@3", "a4@4", "a5@5", "a6@6", "a7@7", "a8@8", "a9@9"];
     assert_eq!(kept(&hub, "a"), rest);
     assert_eq!(read(&hub, &["a"], id(&hub, 0))[0], "gap a@1");
-}
-
-#[test]
-fn topic_keeps_its_newest_event_while_another_topic_has_older_ones() {
-    let hub = room_for(3, 9).build();
-    let mut client = subscribed(&hub, &["a", "b", "c"]);
-    publish_all(&hub, ["c1", "a2", "a3", "b4", "b5", "b6", "b7", "b8", "a9"]);
-    assert_eq!(read(&hub, &["a", "b", "c"], id(&hub, 8)), ["a9@9"]);
-    publish(&hub, "b", "b10");
-    let rest = ["c1@1", "gap a@3", "b4@4", "b5@5", "b6@6", "b7@7", "b8@8", "a9@9", "b10@10"];
-    assert_eq!(client.read(), rest);
 }
 
 /// A topic's place in the order of eviction is not updated by each publish to it.
@@ -225,36 +175,6 @@ fn large_event_is_shared_without_a_copy() {
     assert_eq!(first[2].as_ptr(), other[2].as_ptr(), "made once");
 }
 
-#[test]
-fn hub_without_memory_reports_a_gap_for_each_event() {
-    let hub = Hub::builder().max_memory(0).build();
-    let mut client = subscribed(&hub, &["a"]);
-    publish_all(&hub, ["a1", "a2"]);
-    assert_eq!(client.read(), ["gap a@2"]);
-}
-
-#[test]
-fn topic_exists_from_its_first_subscriber_or_event_to_its_last() {
-    let hub = Hub::new();
-    let one = hub.subscribe(["a", "b"]).resume(None);
-    assert_eq!(topics(&hub), ["a", "b"]);
-    let other = hub.subscribe(["a"]).resume(None);
-    let count = |topic| hub.subscriber_count(topic);
-    assert_eq!((count("a"), count("b"), count("c")), (2, 1, 0));
-    assert_eq!(hub.publish_now("a", Event::from("a1")).unwrap().subscribers, 2);
-    drop(one);
-    assert_eq!((count("a"), count("b")), (1, 0));
-    assert_eq!(topics(&hub), ["a"]);
-    drop(other);
-    assert_eq!(topics(&hub), ["a"], "it keeps an event");
-    assert_eq!(hub.publish_now("a", Event::from("a2")).unwrap().subscribers, 0);
-
-    hub.close();
-    let mut late = resumed(&hub, &["a", "b"], 1);
-    late.assert_ends_with(&["a2@2"]);
-    assert_eq!((count("a"), count("b")), (0, 0), "a stream that has ended is out of the hub");
-}
-
 /// Such as the topics of clients that come and go, in a hub in which little is published.
 #[test]
 fn removed_topics_leave_no_memory_behind() {
@@ -267,41 +187,4 @@ fn removed_topics_leave_no_memory_behind() {
         .collect();
     assert!(hub.topics().is_empty());
     assert_eq!(names.iter().filter(|name| Arc::strong_count(name) > 1).count(), 0);
-}
-
-const REMEMBERED: u64 = 65_536;
-
-#[test]
-fn removed_topics_are_remembered_exactly_and_the_oldest_as_one_bound() {
-    let hub = Hub::builder().max_memory(0).build();
-    for number in 1..=REMEMBERED + 10 {
-        publish(&hub, &number.to_string(), "x");
-    }
-    assert!(hub.topics().is_empty());
-    let gaps = |topic: &str, seen| read(&hub, &[topic], id(&hub, seen));
-    assert_eq!(gaps("11", 10), ["gap 11@11"]);
-    assert!(gaps("11", 11).is_empty());
-    // Whether these have lost anything, or ever were, is not known any more: better a gap too many.
-    assert_eq!(gaps("3", 3), ["gap 3@10"]);
-    assert_eq!(gaps("never", 9), ["gap never@10"]);
-    assert!(gaps("3", 10).is_empty());
-    assert!(gaps("never", 10).is_empty());
-    // At the same position: a client that leaves after the first receives both again.
-    let both = ["gap 3@9", "gap never@10"];
-    assert_eq!(read(&hub, &["3", "never"], id(&hub, 3)), both);
-    assert_eq!(read(&hub, &["3", "never"], id(&hub, 9)), both);
-    assert!(subscribed(&hub, &["never"]).read().is_empty());
-}
-
-/// A client that comes and goes must not make the hub forget others.
-#[test]
-fn recreated_topic_takes_one_tombstone() {
-    let hub = Hub::builder().max_memory(0).build();
-    publish_all(&hub, ["a1", "b2"]);
-    for _ in 0..REMEMBERED + 10 {
-        drop(hub.subscribe(["b"]).resume(None));
-    }
-    assert!(read(&hub, &["a"], id(&hub, 1)).is_empty());
-    assert_eq!(read(&hub, &["a", "b"], id(&hub, 0)), ["gap a@1", "gap b@2"]);
-    assert!(read(&hub, &["never"], id(&hub, 0)).is_empty());
 }

@@ -10,6 +10,7 @@ pub(crate) struct Visitor {
     pub(crate) process: usize,
     pub(crate) topics: Vec<usize>,
     pub(crate) recent: usize,
+    pub(crate) is_greeted: bool,
     pub(crate) last: Option<LastEventId>,
     /// For each of its topics: the newest sequence number that was sent, or reported as a gap.
     served: Vec<u64>,
@@ -38,10 +39,12 @@ impl Visitor {
         self.process = process;
         let Process { hub, naive, .. } = &mut world.processes[process];
         let names = self.topics.iter().map(|topic| TOPICS[*topic]);
-        let greeting = Event::new().event("greeting").data("hello");
-        let subscribe = hub.subscribe(names).recent(self.recent).greeting(greeting);
-        let subscription = subscribe.resume(self.last.clone());
-        self.connection = Some(Client::new(subscription));
+        let mut subscribe = hub.subscribe(names).recent(self.recent);
+        if self.is_greeted {
+            let greeting = Event::new().event("greeting").data("hello").id("of no use");
+            subscribe = subscribe.greeting(greeting);
+        }
+        self.connection = Some(Client::new(subscribe.resume(self.last.clone())));
         for topic in &self.topics {
             naive.subscribe(hub, *topic);
         }
@@ -59,7 +62,8 @@ impl Visitor {
         self.served = self.topics.iter().map(begin).collect();
         self.gap_due = vec![self.last.is_some() && ours.is_none(); self.topics.len()];
         self.gaps_at = (self.gap_due[0] && !is_foreign).then_some(first_visit);
-        self.greeting_due = (ours.is_none() && !is_foreign).then_some(first_visit);
+        let is_greeted = self.is_greeted && ours.is_none() && !is_foreign;
+        self.greeting_due = is_greeted.then_some(first_visit);
         self.newest = 0;
         self.loss_seen = ours.unwrap_or(naive.newest);
         (self.loss_gaps, self.before_loss) = (0, None);

@@ -9,12 +9,13 @@ fn hub_with_reader(reader: impl Future<Output = ()> + Send + 'static) -> Hub {
 }
 
 #[tokio::test]
-async fn reader_that_panics_or_returns_is_an_error_line() {
+async fn reader_that_panics_or_returns_is_an_error_line_and_closes_its_hub() {
     let panics: fn() = || panic!("in the reader");
     for (panicked, read) in [(true, panics), (false, || {})] {
         let (log, _recording) = Log::record();
         let hub = hub_with_reader(async move { read() });
         assert_eq!(hub.subscribe_to("a").resume(None).next().await, None);
+        assert!(matches!(hub.publish("a", "x").await, Err(PublishError::Closed)));
         let lines = log.lines();
         assert_eq!(lines.len(), 1, "{lines:?}");
         for part in [
