@@ -44,6 +44,16 @@ async fn run_dry(taken: &AtomicUsize) {
     }
 }
 
+/// Reads all that is left, whenever the source can go no further.
+async fn read_rest(taken: &AtomicUsize, attachment: &mut Attachment, mut read: usize) {
+    while read < EVENTS {
+        run_dry(taken).await;
+        let (numbers, failed) = ready(attachment);
+        assert!(!failed && !numbers.is_empty(), "lagged after {read} of {EVENTS}");
+        read += numbers.len();
+    }
+}
+
 /// A rig with a run, of which a client reads through the layer and an attachment beside it.
 async fn two_readers() -> (Rig, Run, Arc<AtomicUsize>, Attachment, Client) {
     let rig = Rig::new(small());
@@ -90,16 +100,11 @@ async fn source_without_readers_completes_and_keeps_the_newest_events() {
 #[tokio::test(start_paused = true)]
 async fn reader_that_lags_behind_another_fails_and_then_gets_404() {
     let (rig, _, taken, mut fast, mut slow) = two_readers().await;
-    let mut fast_read = ready(&mut fast).0.len();
+    let fast_read = ready(&mut fast).0.len();
     let mut read = slow.read_ready().len();
     assert!(read > 0);
     let id = slow.last.clone();
-    while fast_read < EVENTS {
-        run_dry(&taken).await;
-        let (numbers, failed) = ready(&mut fast);
-        assert!(!failed && !numbers.is_empty());
-        fast_read += numbers.len();
-    }
+    read_rest(&taken, &mut fast, fast_read).await;
     read += slow.read().await.len();
     assert!(read < EVENTS);
     assert_eq!(slow.end, Some(End::Failed));
@@ -137,14 +142,8 @@ async fn source_waits_for_the_reader_that_stays() {
     run_dry(&taken).await;
     _ = ready(&mut fast);
     drop(fast);
-    let mut read = first.len();
-    while read < EVENTS {
-        run_dry(&taken).await;
-        let (numbers, failed) = ready(&mut slow);
-        // It may have lagged only while the other was attached.
-        assert!(!failed, "lagged after {read} of {EVENTS}, {} taken", taken.load(Relaxed));
-        read += numbers.len();
-    }
+    // It may have lagged only while the other was attached.
+    read_rest(&taken, &mut slow, first.len()).await;
     assert_eq!(run.ended().await, Some(Outcome::Completed));
 }
 

@@ -26,11 +26,7 @@ impl Ends {
 
 /// A rig with a run of one event.
 async fn running(ends: &Ends) -> (Rig, Feed, Client) {
-    let rig = Rig::new(ends.builder().build());
-    let (feed, mut client) = rig.stream(post()).await;
-    feed.data("data: a\n\n");
-    assert_eq!(client.read().await, ["a"]);
-    (rig, feed, client)
+    Rig::new(ends.builder().build()).running().await
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,28 +27,26 @@ fn cases() -> [(BoxError, &'static str); 4] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_error_receives_the_error_of_the_program_around_a_layer() {
-    for (error, expected) in cases() {
-        let rig = naming(Runs::new());
-        let (feed, mut client) = rig.stream(post()).await;
-        feed.fail(error);
-        assert_eq!(client.read().await, [expected]);
-        assert_eq!(client.end, Some(End::Clean));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn on_error_receives_the_programs_error_for_every_client_of_a_run() {
-    for (error, expected) in cases() {
-        let rig = naming(Runs::new());
-        let source = || stream::iter([Ok(Event::from("a")), Err(error)]);
-        let run = rig.runs.start(&turn(), None, source).await.unwrap();
-        let mut first = Client::new(rig.answer(post()).await);
-        assert_eq!(first.read().await, ["a", expected]);
-        assert_eq!(run.outcome(), Some(Outcome::Failed));
-        // A client that comes later has the same error.
-        let mut later = Client::new(rig.answer(post()).await);
-        assert_eq!(later.read().await, ["a", expected]);
+    for through_layer in [false, true] {
+        for (error, expected) in cases() {
+            let rig = naming(Runs::new());
+            let mut first = if through_layer {
+                let (feed, client) = rig.stream(post()).await;
+                feed.data("data: a\n\n");
+                feed.fail(error);
+                client
+            } else {
+                let source = || stream::iter([Ok(Event::from("a")), Err(error)]);
+                _ = rig.runs.start(&turn(), None, source).await.unwrap();
+                Client::new(rig.answer(post()).await)
+            };
+            assert_eq!(first.read().await, ["a", expected]);
+            assert_eq!(first.end, Some(End::Clean));
+            // A client that comes later has the same error.
+            let mut later = Client::new(rig.answer(post()).await);
+            assert_eq!(later.read().await, ["a", expected]);
+        }
     }
 }
 
@@ -71,7 +69,7 @@ async fn error_of_a_run_of_a_run_is_that_of_the_program() {
     assert_eq!(client.read().await, ["caused"]);
 }
 
-fn failing() -> impl futures_util::Stream<Item = Result<Event, Caused>> + Send + 'static {
+fn failing() -> impl Stream<Item = Result<Event, Caused>> + Send + 'static {
     stream::iter([Err(Caused(Root.into()))])
 }
 
@@ -93,14 +91,10 @@ async fn cancellation_if_is_not_asked_about_the_error_of_the_program() {
     assert!(!is_asked.load(Relaxed));
 }
 
-async fn run_error(runs: &Runs) -> RunError {
-    let run = runs.start(&turn(), None, failing).await.unwrap();
-    run.attach(None).await.unwrap().next().await.unwrap().unwrap_err()
-}
-
 #[tokio::test(start_paused = true)]
 async fn error_of_an_attachment_has_the_programs_but_not_as_source() {
-    let error = run_error(&Runs::new()).await;
+    let run = Runs::new().start(&turn(), None, failing).await.unwrap();
+    let error = run.attach(None).await.unwrap().next().await.unwrap().unwrap_err();
     assert!(error.error().unwrap().downcast_ref::<Caused>().unwrap().0.is::<Root>());
     assert_eq!(error.to_string(), "the run ended: failed: caused: root");
     let mut cause = error.source();

@@ -87,18 +87,6 @@ async fn of_64_concurrent_replaces_one_survives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_of_a_replaced_run_gets_the_rest_without_the_terminator() {
-    let (rig, events, run, mut client) = Rig::new(Runs::new()).started().await;
-    events.send(Event::from("a")).unwrap();
-    settle().await;
-    _ = rig.runs.replace(&turn(), None, endless).await.unwrap();
-    assert_eq!(client.read().await, ["a"]);
-    assert_eq!(client.end, Some(End::Clean));
-    assert_eq!(run.outcome(), Some(Outcome::Cancelled));
-    assert!(events.is_closed(), "its source is dropped");
-}
-
-#[tokio::test(start_paused = true)]
 async fn starts_are_limited_in_all_and_for_each_owner() {
     let key = |owner, n: usize| RunKey::new(owner, n.to_string()).unwrap();
     let runs = Runs::builder().max_running(5).max_running_per_owner(3).build();

@@ -114,8 +114,7 @@ async fn page_that_reconnects_learns_once_that_its_answer_is_incomplete() {
             {
                 let (mut page, feed, mut client) = running(around).await;
                 client.read().await;
-                let (epoch, _) = client.last.split_once('-').unwrap();
-                page.last = format!("{epoch}-{seen}");
+                page.last = sibling(&client.last, seen);
                 drop(client);
                 page.rig.end(outcome, &feed).await;
                 page.read_all(None).await;

@@ -6,18 +6,12 @@ fn usage() -> Event {
     Event::new().event("usage").id("foreign").comment("no").data("12 tokens")
 }
 
-async fn cancel(rig: &Rig) -> bool {
-    rig.runs.cancel_with(&turn(), None, usage()).await
+fn small() -> Runs {
+    Runs::builder().retention(Retention::new().bytes(4_000)).build()
 }
 
-/// A rig with a run of one event that its client has read, and the id of the event.
-async fn running(runs: Runs) -> (Rig, Feed, Client, LastEventId) {
-    let rig = Rig::new(runs);
-    let (feed, mut client) = rig.stream(post()).await;
-    feed.data("data: a\n\n");
-    assert_eq!(client.read().await, ["a"]);
-    let id = LastEventId::try_from(client.last.clone()).unwrap();
-    (rig, feed, client, id)
+async fn cancel(rig: &Rig) -> bool {
+    rig.runs.cancel_with(&turn(), None, usage()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -25,13 +19,13 @@ async fn attached_client_receives_it_and_then_a_clean_end() {
     let ends: Arc<Mutex<Vec<RunEnd>>> = Arc::default();
     let seen = Arc::clone(&ends);
     let runs = Runs::builder().on_end(move |end| seen.lock().unwrap().push(end.clone())).build();
-    let (rig, feed, mut client, id) = running(runs).await;
+    let (rig, feed, mut client) = Rig::new(runs).running().await;
+    let next = sibling(&client.last, 2);
     assert!(cancel(&rig).await);
     // What the source has yielded meanwhile does not come between or behind.
     feed.data("data: b\n\n");
     assert_eq!(client.read().await, ["12 tokens"]);
     assert_eq!(client.end, Some(End::Clean));
-    let next = id.as_str().replace("-1", "-2");
     assert_eq!(client.last, next);
     let bytes = String::from_utf8(client.bytes).unwrap();
     assert!(bytes.ends_with(&format!("event: usage\ndata: 12 tokens\nid: {next}\n\n")), "{bytes}");
@@ -54,8 +48,7 @@ async fn run_that_is_starting_is_cancelled_without_it() {
 async fn event_that_cannot_be_recorded_is_dropped_and_the_run_cancelled() {
     let large = Event::from("x".repeat(4_000));
     for event in [large, Event::new(), Event::new().comment("no"), Event::new().id(7)] {
-        let (rig, _feed, mut client, _) =
-            running(Runs::builder().retention(Retention::new().bytes(4_000)).build()).await;
+        let (rig, _feed, mut client) = Rig::new(small()).running().await;
         assert!(rig.runs.cancel_with(&turn(), None, event).await);
         assert_eq!(client.read().await, [""; 0]);
         assert_eq!(client.end, Some(End::Clean));
@@ -64,8 +57,7 @@ async fn event_that_cannot_be_recorded_is_dropped_and_the_run_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn client_of_a_full_run_receives_all_events_and_the_last_one() {
-    let (rig, feed, mut client, _) =
-        running(Runs::builder().retention(Retention::new().bytes(4_000)).build()).await;
+    let (rig, feed, mut client) = Rig::new(small()).running().await;
     for number in 0..20 {
         feed.data(format!("data: {number}\ndata: {}\n\n", "x".repeat(500)));
     }
@@ -82,8 +74,7 @@ async fn client_of_a_full_run_receives_all_events_and_the_last_one() {
 /// The source waits for the client, and the last event does not.
 #[tokio::test(start_paused = true)]
 async fn full_run_evicts_its_oldest_events_for_it() {
-    let (rig, feed, client, _) =
-        running(Runs::builder().retention(Retention::new().bytes(4_000)).build()).await;
+    let (rig, feed, client) = Rig::new(small()).running().await;
     for _ in 0..20 {
         feed.data(format!("data: {}\n\n", "x".repeat(500)));
     }

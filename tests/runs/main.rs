@@ -49,26 +49,18 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, advance};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn, util::ServiceFn};
-use tower_sse::runs::{
-    Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError, RunKey, Runs, RunsBuilder,
-    RunsStats, StartError,
-};
+use tower_sse::decode::{Decoder, Message};
+use tower_sse::layer::{EventBody, SseBody};
+use tower_sse::runs::{Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError};
+use tower_sse::runs::{RunKey, Runs, RunsBuilder, RunsStats, StartError};
 use tower_sse::streams::{Streams, Subjects};
-use tower_sse::{
-    BoxError, CloseReason, Disconnect, Drain, Event, decode::Decoder, event::Encoded,
-    layer::EventBody,
-};
-use tower_sse::{
-    Heartbeat, LastEventId, MaxAge, Refusal, Retention, SseLayer, StreamOptions, decode::Message,
-    layer::SseBody,
-};
+use tower_sse::{BoxError, CloseReason, Disconnect, Drain, Event, event::Encoded};
+use tower_sse::{Heartbeat, LastEventId, MaxAge, Refusal, Retention, SseLayer, StreamOptions};
 
 use cuts::{cut, special_bytes};
 use log::{current_span, record_by};
 use rig::{Answer, Body, Client, End, Handler, Rig, after, by, data_of, ended_as, field_of, full};
-use rig::{key, post, runtime, settle, source, turn};
-use support::{
-    Connection, EventReader, Feed, PATIENCE, cancelled_task, event_stream, listen, naive,
-};
-use support::{Polled, Protocol, Requester, SECOND, poll_frame, serve_axum};
+use rig::{key, post, runtime, settle, sibling, source, turn};
+use support::{Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND};
+use support::{cancelled_task, event_stream, listen, naive, poll_frame, serve_axum};
 use support::{server::serve_connection, soon, start, until};

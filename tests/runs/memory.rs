@@ -42,10 +42,6 @@ fn ended_run_takes_about_what_is_counted() {
         let taken = measure(|| start_all(&runtime, &runs, 100..RUNS, || events(count)()));
         let counted = runs.stats().memory - before;
         let ratio = taken.bytes_current as f64 / counted as f64;
-        println!(
-            "{name}: {} bytes each, {counted} counted in all",
-            taken.bytes_current as usize / RUNS
-        );
         assert!((0.75..1.05).contains(&ratio), "{name}: {ratio}, {taken:?} of {counted}");
         assert_eq!(runs.stats().kept, RUNS);
     }
@@ -80,7 +76,6 @@ fn idle_run_without_clients_takes_at_most_2_kib_besides_its_bytes() {
     let taken = measure(|| start_all(&runtime, &runs, 100..100 + RUNS, endless));
     let each = taken.bytes_current as f64 / RUNS as f64;
     let counted = (runs.stats().memory - before) as f64 / RUNS as f64;
-    println!("{each} bytes each, {counted} counted");
     // An event of 30 bytes takes 112 more.
     assert!(each < 2048.0 + 142.0, "{each} bytes");
     assert!((0.75..1.05).contains(&(each / counted)), "{each} bytes, {counted} counted");

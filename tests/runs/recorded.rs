@@ -81,10 +81,14 @@ async fn read(answer: Answer) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// A rig whose streams have nothing but the events of the run.
+fn plain_rig(runs: Runs) -> Rig {
+    Rig { layer: SseLayer::new().without_heartbeat(), ..Rig::new(runs) }
+}
+
 /// Records the answer to a call.
 async fn record(runs: Runs, answer: Response<Body>) -> Recorded {
-    let mut rig = Rig::new(runs);
-    rig.layer = SseLayer::new().without_heartbeat();
+    let rig = plain_rig(runs);
     let first = rig.call(post()).await;
     rig.handler.reply(Ok(answer));
     let live = read(first.answer().await).await;
@@ -95,8 +99,7 @@ async fn record(runs: Runs, answer: Response<Body>) -> Recorded {
 /// Records a stream without the layer.
 async fn start(runs: Runs, steps: Vec<Step>) -> Recorded {
     let run = runs.start(&turn(), None, || events(steps)).await.unwrap();
-    let mut rig = Rig::new(runs);
-    rig.layer = SseLayer::new().without_heartbeat();
+    let rig = plain_rig(runs);
     let live = read(rig.answer(post()).await).await;
     replay(&rig, live, &run).await
 }
@@ -176,8 +179,7 @@ pub(crate) fn names_and_data(bytes: &[u8]) -> Vec<(String, String)> {
 
 /// Records the frames of a body, and returns what a client gets.
 async fn recorded_bytes(frames: Vec<&[u8]>) -> Vec<u8> {
-    let mut rig = Rig::new(Runs::new());
-    rig.layer = SseLayer::new().without_heartbeat();
+    let rig = plain_rig(Runs::new());
     let first = rig.call(post()).await;
     let frames: Vec<_> =
         frames.into_iter().map(|frame| Ok(http_body::Frame::data(frame.to_vec().into()))).collect();
@@ -248,32 +250,26 @@ async fn sse_stream_reads_every_attachment() {
     let (feed, mut first) = rig.stream(post()).await;
     feed.data("retry: 5\n\nevent: tick\ndata: a\ndata: b\n\n: no\n\ndata: c\n\n");
     first.read().await;
-    let last = first.last.clone();
-    let (epoch, _) = last.split_once('-').unwrap();
+    let id = sibling(&first.last, 1);
     feed.end();
     settle().await;
-    let id = format!("{epoch}-1");
-    for (request, expected) in
-        [(post(), &[("tick", "a\nb", 1), ("", "c", 2)][..]), (after(&id, post()), &[("", "c", 2)])]
-    {
+    let (epoch, _) = id.split_once('-').unwrap();
+    let all = ["tick a\nb -1", " c -2", " [DONE] "];
+    for (request, expected) in [(post(), &all[..]), (after(&id, post()), &all[1..])] {
         let mut client = rig.send(request).client().await;
         client.read().await;
-        let bytes = client.bytes.clone();
-        let chunks =
-            || stream::iter(bytes.chunks(3).map(|c| Ok::<Bytes, Infallible>(c.to_vec().into())));
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|(name, data, n)| {
-                ((*name).to_owned(), (*data).to_owned(), Some(format!("{epoch}-{n}")))
-            })
-            .chain([(String::new(), "[DONE]".to_owned(), None)])
-            .collect();
+        let chunks = || {
+            let chunks = client.bytes.chunks(3).map(Bytes::copy_from_slice);
+            stream::iter(chunks.map(Ok::<_, Infallible>))
+        };
         macro_rules! assert_reads {
             ($version:ident) => {
                 let read: Vec<_> = $version::SseStream::from_bytes_stream(chunks())
                     .map(Result::unwrap)
                     .map(|sse| {
-                        (sse.event.unwrap_or_default(), sse.data.unwrap_or_default(), sse.id)
+                        let [name, data, id] =
+                            [sse.event, sse.data, sse.id].map(Option::unwrap_or_default);
+                        format!("{name} {data} {}", id.trim_start_matches(epoch))
                     })
                     .collect()
                     .await;

@@ -99,12 +99,6 @@ fn stranger(method: &str, id: Option<&str>) -> Request<()> {
     }
 }
 
-/// All that the client sees of an answer.
-async fn described(answer: Answer) -> (http::response::Parts, bytes::Bytes) {
-    let (parts, body) = answer.into_parts();
-    (parts, body.collect().await.unwrap().to_bytes())
-}
-
 /// What a stranger gets through the layer and by `answer`, and how often it reached the service.
 async fn probe(rig: &Rig, method: &str, id: Option<&str>) -> String {
     let calls = rig.handler.calls();
@@ -117,13 +111,14 @@ async fn probe(rig: &Rig, method: &str, id: Option<&str>) -> String {
             pending.answer().await
         }
     };
-    let mut described_all = Vec::new();
+    let mut described = Vec::new();
     for answer in [layered, rig.answer(stranger(method, id)).await] {
-        let (parts, body) = described(answer).await;
-        described_all.push(format!("{:?} {:?} {body:?}", parts.status, parts.headers));
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        described.push(format!("{:?} {:?} {body:?}", parts.status, parts.headers));
     }
     let stopped = rig.runs.cancel(&key(&stranger(method, id)).unwrap().unwrap(), None).await;
-    format!("{described_all:?} {stopped} {}", rig.handler.calls() - calls)
+    format!("{described:?} {stopped} {}", rig.handler.calls() - calls)
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,8 +139,7 @@ async fn stranger_with_name_and_id_gets_what_an_unknown_run_gives() {
             let mut client = first.client().await;
             feed.data("data: secret\n\ndata: more\n\n");
             client.read().await;
-            let (epoch, _) = client.last.split_once('-').unwrap();
-            ids.extend([1, 2].map(|n| Some(format!("{epoch}-{n}"))));
+            ids.extend([1, 2].map(|n| Some(sibling(&client.last, n))));
             // It stays, unless the run is abandoned.
             let client = (outcome != Some(Outcome::Abandoned)).then_some(client);
             if let Some(outcome) = outcome {

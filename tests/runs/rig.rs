@@ -134,6 +134,14 @@ impl Rig {
         (feed, pending.client().await)
     }
 
+    /// Starts a run of one event, which its client has read.
+    pub(crate) async fn running(self) -> (Self, Feed, Client) {
+        let (feed, mut client) = self.stream(post()).await;
+        feed.data("data: a\n\n");
+        assert_eq!(client.read().await, ["a"]);
+        (self, feed, client)
+    }
+
     /// Lets the run of a feed end in this way. Before it is abandoned, its clients have to leave.
     pub(crate) async fn end(&self, outcome: Outcome, feed: &Feed) {
         match outcome {
@@ -265,6 +273,12 @@ pub(crate) fn by(requester: Requester) -> Request<()> {
     let mut request: Request<()> = requester.request("/turn");
     request.headers_mut().insert("owner", "ann".parse().unwrap());
     request
+}
+
+/// The id of another event of the run that has assigned `id`.
+pub(crate) fn sibling(id: &str, sequence: u64) -> String {
+    let (epoch, _) = id.split_once('-').unwrap();
+    format!("{epoch}-{sequence}")
 }
 
 /// The request with a last event id.

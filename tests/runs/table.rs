@@ -36,10 +36,7 @@ async fn ask_all(rig: &Rig, request: Request<()>) -> Got {
 
 /// A rig with a run of two events, and the id of the first.
 async fn running() -> (Rig, Feed, Client, String) {
-    let rig = Rig::new(Runs::new());
-    let (feed, mut first) = rig.stream(post()).await;
-    feed.data("data: a\n\n");
-    assert_eq!(first.read().await, ["a"]);
+    let (rig, feed, mut first) = Rig::new(Runs::new()).running().await;
     let id = first.last.clone();
     feed.data("data: b\n\n");
     assert_eq!(first.read().await, ["b"]);
@@ -86,8 +83,8 @@ fn not_found(requester: Requester) -> Got {
 }
 
 fn ids(own: &str) -> [String; 4] {
-    let (epoch, _) = own.split_once('-').unwrap();
-    ["nonsense".into(), "4fzo8gk0o2yl-1".into(), format!("{epoch}-99"), format!("{epoch}-007")]
+    let own = sibling(own, 0);
+    ["nonsense".into(), "4fzo8gk0o2yl-1".into(), sibling(&own, 99), format!("{own}07")]
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,11 +137,9 @@ async fn running_run_continues_after_the_id() {
     for requester in Requester::ALL {
         let (rig, feed, mut first, id) = running().await;
         let last = first.last.clone();
-        let (epoch, _) = id.split_once('-').unwrap();
-        let beginning = format!("{epoch}-0");
         for (request, expected) in [
             (by(requester), &["a", "b"][..]),
-            (after(&beginning, by(requester)), &["a", "b"]),
+            (after(&sibling(&id, 0), by(requester)), &["a", "b"]),
             (after(&id, by(requester)), &["b"]),
             (after(&last, by(requester)), &[]),
         ] {
@@ -334,12 +329,6 @@ impl Handler {
 
 fn two_events() -> impl Stream<Item = Event> + Send + 'static {
     stream::iter(["a", "b"].map(Event::from)).chain(stream::pending())
-}
-
-/// The id of another event of the run that has assigned `id`.
-fn sibling(id: &str, sequence: u64) -> String {
-    let (epoch, _) = id.split_once('-').unwrap();
-    format!("{epoch}-{sequence}")
 }
 
 /// The id is of the turn before, so the client waits for an answer that is no longer there.
