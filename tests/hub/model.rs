@@ -261,12 +261,14 @@ pub(crate) struct Naive {
     pub(crate) subscribers: [usize; TOPICS.len()],
     /// In milliseconds.
     pub(crate) now: u64,
+    /// How many gaps the hub has sent.
+    pub(crate) gaps: u64,
 }
 
 impl Naive {
     pub(crate) fn new(limits: Limits) -> Self {
-        let subscribers = Default::default();
-        Self { limits, events: Vec::new(), newest: 0, losses: Vec::new(), subscribers, now: 0 }
+        let (events, losses, subscribers) = Default::default();
+        Self { limits, events, newest: 0, losses, subscribers, now: 0, gaps: 0 }
     }
 
     /// Returns the events and the reported gaps of a topic.
@@ -343,6 +345,7 @@ impl Naive {
         let messages = if exists { resumed(hub, &[name], 0).messages() } else { Vec::new() };
         let events = messages.iter().filter(|message| message.event != "gap");
         let kept: Vec<_> = events.map(|event| sequence(&event.last_event_id)).collect();
+        self.gaps += (messages.len() - kept.len()) as u64;
         assert!(allowed.ends_with(&kept), "{kept:?} are kept, of {allowed:?}");
         // A gap is kept with the events before it.
         let oldest = kept.first().copied().unwrap_or(u64::MAX);

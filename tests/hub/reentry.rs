@@ -25,20 +25,28 @@ pub(crate) fn without_deadlock(test: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn waker_can_publish_subscribe_and_close() {
+fn waker_can_publish_resume_and_close() {
     without_deadlock(|| {
-        let hub = Hub::new();
-        let inner = hub.clone();
-        let waker = Waker::from(Arc::new(Run(move || {
-            if inner.publish_now("a", "again").is_ok() {
-                drop(inner.subscribe(["a", "new"]).resume(None));
-                inner.close();
+        let alone = Hub::new();
+        for ([one, other], closes) in [([alone.clone(), alone], true), (connected().1, false)] {
+            let inner = [one.clone(), other.clone()];
+            let woken = AtomicUsize::new(0);
+            let waker = Waker::from(Arc::new(Run(move || {
+                if woken.fetch_add(1, SeqCst) == 0 {
+                    publish(&inner[0], "a", "again");
+                    drop(inner[1].subscribe(["a", "new"]).resume(id(&inner[0], 2)));
+                    if closes {
+                        inner[0].close();
+                    }
+                }
+            })));
+            let mut clients = [0; 10].map(|_| asleep(&one, &["a"], &waker));
+            publish(&other, "a", "first");
+            for client in &mut clients {
+                assert_eq!(client.read(), ["first@1", "again@2"]);
+                assert_eq!(client.has_ended, closes);
             }
-        })));
-        let mut clients = [0; 10].map(|_| asleep(&hub, &["a"], &waker));
-        publish(&hub, "a", "first");
-        for client in &mut clients {
-            client.assert_ends_with(&["first@1", "again@2"]);
+            assert_eq!(read(&other, &["a"], id(&other, 0)), ["first@1", "again@2"]);
         }
     });
 }

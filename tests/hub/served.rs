@@ -54,10 +54,6 @@ async fn stalled_client_delays_no_other_and_receives_a_gap() {
     assert_eq!((gaps, newest), (1, EVENTS));
 }
 
-/// The headers that a browser's `EventSource` sends.
-const EVENT_SOURCE: [(&str, &str); 2] =
-    [("accept", "text/event-stream"), ("cache-control", "no-cache")];
-
 #[tokio::test]
 async fn event_source_that_has_everything_of_an_ended_topic_receives_204() {
     let hub = Hub::new();
@@ -65,7 +61,8 @@ async fn event_source_that_has_everything_of_an_ended_topic_receives_204() {
     publish_all(&hub, ["a1", "b2"]);
     let last = hub.end("a", Event::from("a3")).await.unwrap().id();
     let get = async |path: &'static str, last: &str| {
-        let headers = [&[("last-event-id", last)][..], &EVENT_SOURCE].concat();
+        let event_source = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
+        let headers = [&event_source[..], &[("last-event-id", last)]].concat();
         client::get(address, path, &headers).await
     };
     let done = get("/a", last.as_str()).await;

@@ -1,6 +1,6 @@
 //! The promises of the [model](crate::model), while everything happens at the same time.
 
-use std::time::Instant;
+use std::{slice, time::Instant};
 
 use crate::*;
 
@@ -40,7 +40,10 @@ impl History {
             let sequence = sequence(last_event_id);
             assert!(sequence > newest, "in order, and once");
             newest = sequence;
-            assert_eq!(published[&sequence], topic);
+            match published.get(&sequence) {
+                Some(of) => assert_eq!(of, topic),
+                None => assert_eq!(event, "gap", "of a loss"),
+            }
             let served = served.get_mut(&**topic).expect("its topics only");
             let between = published.range(*served + 1..sequence);
             let missed = between.filter(|(_, of)| *of == topic).count();
@@ -57,40 +60,44 @@ impl History {
     }
 }
 
-/// Publishes in a thread for each topic, closes the hub, and gives all events by their numbers.
-fn publish_in_threads(hub: &Hub, count: usize) -> BTreeMap<u64, &'static str> {
+/// Publishes to all topics in each of some threads, closes the hubs, and gives all events by their
+/// numbers.
+fn publish_in_threads(hubs: &[Hub], count: usize) -> BTreeMap<u64, &'static str> {
     let published = thread::scope(|scope| {
-        let publishers = TOPICS.map(|topic| {
-            scope.spawn(move || {
-                let numbers = (0..count).map(|_| (publish(hub, topic, topic), topic));
-                numbers.collect::<Vec<_>>()
-            })
+        let publishers = [0, 1, 2, 3].map(|publisher| {
+            let publish_one = move |n| {
+                let topic = TOPICS[(publisher + n) % TOPICS.len()];
+                (publish(&hubs[n % hubs.len()], topic, topic), topic)
+            };
+            scope.spawn(move || (0..count).map(publish_one).collect::<Vec<_>>())
         });
         publishers.map(|publisher| publisher.join().unwrap())
     });
-    hub.close();
+    hubs.iter().for_each(Hub::close);
     let published: BTreeMap<_, _> = published.into_iter().flatten().collect();
-    assert!(published.keys().copied().eq(1..=(TOPICS.len() * count) as u64), "no number twice");
+    assert_eq!(published.len(), TOPICS.len() * count, "no number twice");
     published
 }
 
-/// Clients that come, read some, leave, and come back with the last id that they have seen.
-fn reconnecting_clients(hub: &Hub, count: usize, is_lossy: bool) {
+/// Clients that come, read some, leave, and come back to the next hub with the last id that they have
+/// seen.
+fn reconnecting_clients(hubs: &[Hub], of: [&[&str]; 4], count: usize, is_lossy: bool) {
     thread::scope(|scope| {
-        let clients = [&TOPICS[..], &["a"], &["b", "d"], &["c", "a", "d"]].map(|topics| {
+        let clients = of.map(|topics| {
             let client = move || {
-                let mut history = History::new(hub);
+                let mut history = History::new(&hubs[0]);
                 let mut random = fastrand::Rng::with_seed(topics.len() as u64);
-                loop {
+                for hub in hubs.iter().cycle() {
                     let subscription = hub.subscribe(topics).resume(history.last.clone());
                     if !history.read(subscription, random.usize(..30)) {
-                        return history;
+                        break;
                     }
                 }
+                history
             };
             (topics, scope.spawn(client))
         });
-        let published = publish_in_threads(hub, count);
+        let published = publish_in_threads(hubs, count);
         for (topics, client) in clients {
             let history = client.join().unwrap();
             history.check(topics, &published);
@@ -98,64 +105,90 @@ fn reconnecting_clients(hub: &Hub, count: usize, is_lossy: bool) {
             assert!(is_lossy || !has_gap, "nothing was lost");
         }
     });
-    assert!(TOPICS.iter().all(|topic| hub.subscriber_count(topic) == 0));
+    assert!(hubs.iter().all(|hub| hub.stats().subscribers == 0));
 }
+
+const SUBSCRIPTIONS: [&[&str]; 4] = [&TOPICS, &["a"], &["b", "d"], &["c", "a", "d"]];
 
 #[test]
 fn reconnecting_clients_miss_no_event_during_publishing() {
     let count = 6_000;
     let hub = Hub::builder().retention(Retention::new().events(count).bytes(usize::MAX)).build();
-    reconnecting_clients(&hub, count, false);
+    reconnecting_clients(&[hub], SUBSCRIPTIONS, count, false);
 }
 
 #[test]
 fn reconnecting_clients_receive_a_gap_for_all_evicted_events() {
-    reconnecting_clients(
-        &Hub::builder().retention(Retention::new().events(3)).build(),
-        6_000,
-        true,
-    );
+    let hub = Hub::builder().retention(Retention::new().events(3)).build();
+    reconnecting_clients(&[hub], SUBSCRIPTIONS, 6_000, true);
     // Topics go and come back all the time.
-    reconnecting_clients(&Hub::builder().max_memory(200).build(), 6_000, true);
+    let hub = Hub::builder().max_memory(200).build();
+    reconnecting_clients(&[hub], SUBSCRIPTIONS, 6_000, true);
 }
 
 #[test]
-fn stream_ends_after_the_events_published_before_close() {
-    for round in 0..40 {
-        let hub =
-            Hub::builder().retention(Retention::new().events(usize::MAX).bytes(usize::MAX)).build();
-        let start = Barrier::new(TOPICS.len() + 1);
-        thread::scope(|scope| {
-            let mut client = subscribed(&hub, &TOPICS);
-            let client = scope.spawn(move || {
-                let received = iter::from_fn(|| client.next()).flatten();
-                received.map(|message| sequence(&message.last_event_id)).collect::<Vec<_>>()
-            });
-            let publishers = TOPICS.map(|topic| {
-                let (hub, start) = (&hub, &start);
-                scope.spawn(move || {
-                    start.wait();
-                    for published in 0.. {
-                        if let Err(error) = hub.publish_now(topic, Event::from(topic)) {
-                            assert!(matches!(error, PublishError::Closed), "{error}");
-                            return published;
-                        }
-                    }
-                    0
-                })
-            });
-            start.wait();
-            // The hub closes at some time while the others publish.
-            for _ in 0..=round {
-                publish(&hub, TOPICS[0], TOPICS[0]);
+fn client_moving_between_hubs_during_losses_receives_each_event_or_a_gap() {
+    let (broker, hubs) = connected::<2>();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for loss in 1..=30 {
+                // Between some events, on any machine.
+                while sequence(hubs[0].position().as_str()) < 100 * loss {
+                    thread::yield_now();
+                }
+                broker.lose_history();
             }
-            hub.close();
-            let others = publishers.map(|publisher| publisher.join().unwrap());
-            let published = others.iter().sum::<u64>() + round + 1;
-            let seen = client.join().unwrap();
-            assert!(seen.iter().copied().eq(1..=published), "up to the very last");
-            assert_eq!(sequence(hub.position().as_str()), published);
         });
+        // Of several topics, only the last gap of a loss has its number.
+        reconnecting_clients(&hubs, TOPICS.each_ref().map(slice::from_ref), 3_000, true);
+    });
+}
+
+#[test]
+fn stream_ends_after_the_events_published_before_a_close_or_an_end() {
+    let close: fn(&Hub) -> u64 = |hub| {
+        hub.close();
+        0
+    };
+    let end_topic: fn(&Hub) -> u64 = |hub| {
+        end(hub, "a", "last");
+        1
+    };
+    for round in 0..40 {
+        for (topics, stop) in [(TOPICS, close), (["a"; 4], end_topic)] {
+            let unlimited = Retention::new().events(usize::MAX).bytes(usize::MAX);
+            let (hub, start) = (Hub::builder().retention(unlimited).build(), Barrier::new(5));
+            thread::scope(|scope| {
+                let mut client = subscribed(&hub, &topics);
+                let client = scope.spawn(move || {
+                    let received = iter::from_fn(|| client.next()).flatten();
+                    received.map(|message| sequence(&message.last_event_id)).collect::<Vec<_>>()
+                });
+                let publishers = topics.map(|topic| {
+                    let (hub, start) = (&hub, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        let publish = || hub.publish_now(topic, Event::from(topic));
+                        let refused =
+                            (0..).map(|count| (count, publish())).find(|it| it.1.is_err());
+                        let (published, error) = refused.unwrap();
+                        assert!(matches!(error, Err(PublishError::Closed | PublishError::Ended)));
+                        published
+                    })
+                });
+                start.wait();
+                // It stops at some time while the others publish.
+                for _ in 0..=round {
+                    publish(&hub, "a", "a");
+                }
+                let last = stop(&hub);
+                let others = publishers.map(|publisher| publisher.join().unwrap());
+                let published = others.iter().sum::<u64>() + round + 1 + last;
+                let seen = client.join().unwrap();
+                assert!(seen.iter().copied().eq(1..=published), "up to the very last");
+                assert_eq!(sequence(hub.position().as_str()), published);
+            });
+        }
     }
 }
 

@@ -81,9 +81,10 @@ impl Visitor {
     /// Receives the next item, if there is one.
     pub(crate) fn poll(&mut self, world: &mut World) -> bool {
         let Some(connection) = &mut self.connection else { return false };
-        let naive = &world.processes[self.process].naive;
+        let naive = &mut world.processes[self.process].naive;
         match connection.poll() {
             Poll::Ready(Some(messages)) => {
+                naive.gaps += messages.iter().filter(|it| it.event == "gap").count() as u64;
                 self.ids = vec![self.last.clone()];
                 for message in messages {
                     self.check(&message, naive);

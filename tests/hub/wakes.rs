@@ -202,9 +202,10 @@ fn very_many_subscribers_outside_of_runtimes_are_woken_at_once() {
     assert_eq!(count.get(), MANY);
 }
 
+const WINDOW: Duration = Duration::from_millis(20);
+
 #[tokio::test(start_paused = true)]
 async fn flush_window_collects_a_burst_into_one_wakeup() {
-    const WINDOW: Duration = Duration::from_millis(20);
     let hub = Hub::new();
     let (count, waker) = Wakes::new();
     let mut client = Client::new(hub.subscribe(["a"]).flush_window(WINDOW).resume(None));
@@ -226,7 +227,6 @@ async fn flush_window_collects_a_burst_into_one_wakeup() {
 
 #[tokio::test(start_paused = true)]
 async fn flush_window_opens_after_the_first_gaps_and_the_greeting() {
-    const WINDOW: Duration = Duration::from_millis(20);
     let malformed = || Some(last_id("?"));
     let hello = || Event::new().event("hello").data("hello");
     for (greeting, last, first) in [
