@@ -150,7 +150,7 @@ async fn reader_that_waits_ends_with_its_hub() {
         let (held, is_dropped) = oneshot::channel::<()>();
         feed.spawn(|feed| async move {
             let _parts = (held, feed);
-            pending().await
+            pending::<()>().await;
         });
         if closes {
             hub.close();
