@@ -28,7 +28,7 @@ pub fn entries(data: &[u8]) {
     let read = naive::read(stream.as_bytes());
     let [(name, data, id)] = &*read.events else { panic!("{:?}", read.events) };
     let sent = String::from_utf8_lossy(value("data").expect("data")).into_owned();
-    assert_eq!(*data, sent.replace("\r\n", "\n").replace('\r', "\n"));
+    assert_eq!(*data, naive::normalized(&sent));
     let sent_name = value("event").map(|name| String::from_utf8_lossy(name).into_owned());
     assert_eq!(*name, sent_name.filter(|name| !name.is_empty()).unwrap_or("message".to_owned()));
     assert_eq!(id, "");

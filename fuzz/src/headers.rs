@@ -17,10 +17,13 @@ pub fn headers(data: &[u8]) {
     let event_stream = HeaderValue::from_static("text/event-stream");
     set(response.headers_mut(), header::CONTENT_TYPE, Some(own_type.unwrap_or(event_stream)));
 
-    let once = through(request.clone(), response.clone(), 1);
-    let twice = through(request, response, 2);
-    assert_eq!(once, twice);
-    if let (StatusCode::OK, headers) = &once
+    let layer: SseLayer = SseLayer::new().require_accept(true);
+    let once = answer::answer_to(request.clone(), &layer, response.clone());
+    let within = |request| answer::answer_to(request, &layer, response);
+    let twice = answer::answer_by(request, &layer, within);
+    let (status, headers) = (once.status(), once.headers());
+    assert_eq!((status, headers), (twice.status(), twice.headers()));
+    if status == StatusCode::OK
         && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "text/event-stream")
     {
         let cache_control: Vec<_> = headers
@@ -38,26 +41,4 @@ fn set(headers: &mut HeaderMap, name: header::HeaderName, value: Option<HeaderVa
     if let Some(value) = value {
         headers.insert(name, value);
     }
-}
-
-fn through(
-    request: Request<()>,
-    response: Response<Full<Bytes>>,
-    layers: usize,
-) -> (StatusCode, HeaderMap) {
-    let layer = || -> SseLayer { SseLayer::new().require_accept(true) };
-    let mut answer = Some(response);
-    let service = service_fn(move |_: Request<()>| {
-        ready(Ok::<_, Infallible>(answer.take().expect("one request")))
-    });
-    let inner = layer().layer(service);
-    let (parts, ()) = if layers == 1 {
-        let response = inner.oneshot(request).now_or_never().expect("ready").expect("an answer");
-        response.map(drop).into_parts()
-    } else {
-        let outer = layer().layer(inner);
-        let response = outer.oneshot(request).now_or_never().expect("ready").expect("an answer");
-        response.map(drop).into_parts()
-    };
-    (parts.status, parts.headers)
 }

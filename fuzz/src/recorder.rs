@@ -1,3 +1,5 @@
+use std::sync::{Arc, Mutex};
+
 use http_body_util::BodyExt;
 use tower_sse::runs::{RunKey, Runs};
 
@@ -29,12 +31,10 @@ async fn record(pieces: &[&[u8]]) -> Vec<u8> {
         tokio::task::yield_now().await;
         Ok::<_, Infallible>(Frame::data(frame))
     });
-    let mut answer = Response::builder()
-        .header("content-type", "text/event-stream")
-        .body(StreamBody::new(frames.boxed()))
-        .ok();
+    let answer = Arc::new(Mutex::new(Some(event_stream(StreamBody::new(frames.boxed())))));
     let service = service_fn(move |_: Request<()>| {
-        ready(Ok::<_, Infallible>(answer.take().expect("one call")))
+        let answer = answer.lock().expect("no panic").take();
+        ready(Ok::<_, Infallible>(answer.expect("one call")))
     });
     let runs = Runs::new();
     let key = |_: &Request<()>| Some(RunKey::shared("fuzz"));
@@ -42,39 +42,7 @@ async fn record(pieces: &[&[u8]]) -> Vec<u8> {
     let service = tower::ServiceBuilder::new()
         .layer(layer.without_heartbeat())
         .layer(runs.layer(key))
-        .service(Shared::new(service));
+        .service(service);
     let response = service.oneshot(Request::new(())).await.expect("an answer");
     response.into_body().collect().await.expect("a source that does not fail").to_bytes().to_vec()
-}
-
-/// A service that can be cloned although its closure cannot.
-struct Shared<S>(std::sync::Arc<std::sync::Mutex<S>>);
-
-impl<S> Shared<S> {
-    fn new(service: S) -> Self {
-        Self(std::sync::Arc::new(std::sync::Mutex::new(service)))
-    }
-}
-
-impl<S> Clone for Shared<S> {
-    fn clone(&self) -> Self {
-        Self(std::sync::Arc::clone(&self.0))
-    }
-}
-
-impl<R, S: tower::Service<R>> tower::Service<R> for Shared<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), S::Error>> {
-        self.0.lock().expect("no panic").poll_ready(cx)
-    }
-
-    fn call(&mut self, request: R) -> S::Future {
-        self.0.lock().expect("no panic").call(request)
-    }
 }

@@ -3,8 +3,7 @@
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use super::support::{naive_clients::CLIENTS, naive_filter::ADDED};
-use crate::*;
+use crate::{naive_filter::ADDED, support::naive_clients::CLIENTS, *};
 
 /// A line and its end.
 type Line = (String, &'static str);
@@ -23,28 +22,22 @@ enum Change {
     Drop,
     Insert,
     Replace,
-    Copy,
     CopyAndAdd,
     Data(&'static str),
     /// The stream ends with the event, whose data is changed.
     End,
 }
 
-const CHANGES: [Change; 9] = [
+const CHANGES: [Change; 8] = [
     Change::Pass,
     Change::Drop,
     Change::Insert,
     Change::Replace,
-    Change::Copy,
     Change::CopyAndAdd,
     Change::Data("one"),
     Change::Data("one\ntwo"),
     Change::End,
 ];
-
-fn added() -> Encoded {
-    tower_sse::Event::new().event("added").data("by the filter").into()
-}
 
 struct Changes<'c> {
     changes: std::slice::Iter<'c, Change>,
@@ -58,7 +51,6 @@ impl EventFilter for Changes<'_> {
             Change::Drop => Verdict::Drop,
             Change::Insert => Verdict::Insert(added()),
             Change::Replace => Verdict::Replace(added()),
-            Change::Copy => Verdict::Replace(event.to_encoded()),
             Change::CopyAndAdd => {
                 Verdict::Replace([event.to_encoded(), added()].into_iter().collect())
             }
@@ -85,10 +77,7 @@ fn filtered(chunks: &[&[u8]], changes: &[Change], adds_at_end: bool) -> String {
 }
 
 fn text(block: &Block) -> String {
-    let mut text = String::new();
-    for (line, end) in &block.lines {
-        text = text + line + end;
-    }
+    let text: String = block.lines.iter().map(|(line, end)| format!("{line}{end}")).collect();
     // Behind a CR, one LF would be no line of its own.
     let is_joined = text.ends_with('\r') && block.empty_line == "\n";
     text + if is_joined { "\r\n" } else { block.empty_line }
@@ -121,7 +110,7 @@ fn by_hand(blocks: &[Block], changes: &[Change], adds_at_end: bool) -> String {
             _ => changes.next().copied().unwrap_or(Change::Pass),
         };
         stream += &match change {
-            Change::Pass | Change::Copy => text(block),
+            Change::Pass => text(block),
             Change::Drop => String::new(),
             Change::Insert => ADDED.to_owned() + &text(block),
             Change::Replace => ADDED.to_owned(),
@@ -139,38 +128,6 @@ fn assert_read_alike(chunks: &[&[u8]], blocks: &[Block], changes: &[Change], add
     let expected = by_hand(blocks, changes, adds_at_end);
     for (name, read) in CLIENTS {
         assert_eq!(read(&sent), read(&expected), "{name}: {sent:?} of {chunks:?}, {changes:?}");
-    }
-}
-
-fn block(lines: &[&str], empty_line: &'static str, end: &'static str) -> Block {
-    let lines = lines.iter().map(|line| ((*line).to_owned(), end)).collect();
-    Block { lines, empty_line }
-}
-
-#[test]
-fn streams_of_each_line_end_are_read_alike_under_every_cutting() {
-    for end in ["\n", "\r\n", "\r"] {
-        let blocks = [
-            block(&["data: a"], end, end),
-            block(&[": comment"], "", end),
-            block(&["id: 7", "data: b", "data: c"], end, end),
-            block(&["event: e", "data: d", "x: 1"], end, end),
-        ];
-        let stream: String = blocks.iter().map(text).collect();
-        let stream = stream.as_bytes();
-        for (first, change) in CHANGES.iter().enumerate() {
-            let second = CHANGES[(first + 1) % CHANGES.len()];
-            for changes in [[*change; 3], [*change, second, Change::Pass]] {
-                for adds_at_end in [false, true] {
-                    let bytes: Vec<_> = stream.chunks(1).collect();
-                    assert_read_alike(&bytes, &blocks, &changes, adds_at_end);
-                    for cut in 0..=stream.len() {
-                        let (head, tail) = stream.split_at(cut);
-                        assert_read_alike(&[head, tail], &blocks, &changes, adds_at_end);
-                    }
-                }
-            }
-        }
     }
 }
 

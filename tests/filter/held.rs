@@ -2,9 +2,8 @@
 
 use std::future::Future;
 
-use super::support::naive_filter::{ADDED, Choice, Plan};
-use super::support::*;
-use crate::*;
+use crate::naive_filter::{Choice, Plan};
+use crate::{ends::TOO_LATE, support::*, *};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -15,7 +14,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Held, BoxError>>>>;
 fn held(plan: Plan) -> (Feed, Answer, Logged) {
     let (feed, source) = Feed::new();
     let (layer, log) = filters(plan);
-    let answer = std::future::ready(Ok(event_stream(source)));
+    let answer = ready(Ok(event_stream(source)));
     (feed, Box::pin(call(&layer.hold_head(LIMIT), Request::new(()), answer)), log)
 }
 
@@ -44,18 +43,8 @@ async fn first_event_releases_the_head_and_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_events_do_not_release_the_head() {
-    let (feed, mut answer, _log) = held(Plan { events: vec![Choice::Drop], ..PASS });
-    feed.data("data: a\n\n");
-    assert!(poll(&mut answer).is_none());
-    feed.data("data: b\n\n");
-    let mut body = poll(&mut answer).expect("a head").into_body();
-    assert_polls(&mut body, [data("data: b\n\n"), Polled::Pending]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn limit_of_time_releases_the_head() {
-    let (feed, mut answer, log) = held(Plan { events: vec![Choice::Reject], ..PASS });
+    let (feed, mut answer, log) = held(on_events(&[Choice::Reject]));
     feed.data(":\n");
     assert!(poll(&mut answer).is_none());
     time::advance(LIMIT - MILLISECOND).await;
@@ -64,8 +53,7 @@ async fn limit_of_time_releases_the_head() {
     let mut body = poll(&mut answer).expect("a head").into_body();
     assert_polls(&mut body, [data(":\n"), Polled::Pending]);
     feed.data("data: a\n\n");
-    let error = "event stream rejected after the head of its response";
-    assert_polls(&mut body, [failed(error), Polled::End]);
+    assert_polls(&mut body, [failed(TOO_LATE), Polled::End]);
     assert_eq!(outcome(&log), "stopped");
 }
 
@@ -102,36 +90,42 @@ async fn limit_of_bytes_releases_the_head() {
 
 #[tokio::test(start_paused = true)]
 async fn end_and_error_release_the_head_and_follow_it() {
-    let (feed, mut answer, log) = held(PASS);
-    feed.data(":\n");
-    feed.trailers(checksum());
-    let mut body = poll(&mut answer).expect("a head").into_body();
-    assert_polls(&mut body, [data(":\n"), Polled::Trailers(checksum()), Polled::End]);
-    assert_eq!(outcome(&log), "completed");
-
-    let (feed, mut answer, log) = held(PASS);
-    feed.data(":\n");
-    feed.fail("of the source");
-    let mut body = poll(&mut answer).expect("a head").into_body();
-    assert_polls(&mut body, [data(":\n"), failed("of the source"), Polled::End]);
-    assert_eq!(outcome(&log), "failed");
+    for (fails, last, expected) in [
+        (false, Polled::Trailers(checksum()), "completed"),
+        (true, failed("of the source"), "failed"),
+    ] {
+        let (feed, mut answer, log) = held(PASS);
+        feed.data(":\n");
+        match fails {
+            true => feed.fail("of the source"),
+            false => feed.trailers(checksum()),
+        }
+        let mut body = poll(&mut answer).expect("a head").into_body();
+        assert_polls(&mut body, [data(":\n"), last, Polled::End]);
+        assert_eq!(outcome(&log), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn rejection_takes_the_place_of_the_response() {
-    let on_event = Plan { events: vec![Choice::Drop, Choice::Reject], ..PASS };
-    let at_end = Plan { source_end: Choice::Reject, ..PASS };
-    for (plan, fails, expected) in
-        [(on_event, false, "stopped"), (at_end.clone(), true, "failed"), (at_end, false, "stopped")]
-    {
-        let is_at_end = plan.events.is_empty();
+    let rejects_third = on_events(&[Choice::Drop, Choice::Drop, Choice::Reject]);
+    for (plan, last, fails, expected) in [
+        (rejects_third, ": c\ndata: b\n\n:\ndata: c\n\n", false, "stopped"),
+        (at_end(Choice::Reject), "", true, "failed"),
+        (at_end(Choice::Reject), "", false, "stopped"),
+        (at_end(Choice::Reject), "data: half", false, "mid_event"),
+    ] {
+        let begins = if plan.events.is_empty() { ":\n" } else { "data: a\n\n" };
         let (feed, mut answer, log) = held(plan);
-        feed.data(":\n");
-        assert!(poll(&mut answer).is_none());
-        match (is_at_end, fails) {
-            (false, _) => feed.data(": c\ndata: a\n\n:\ndata: b\n\n"),
-            (true, true) => feed.fail("of the source"),
-            (true, false) => feed.end(),
+        feed.data(begins);
+        assert!(
+            poll(&mut answer).is_none(),
+            "neither comments nor dropped events release the head"
+        );
+        feed.data(last);
+        match fails {
+            true => feed.fail("of the source"),
+            false => feed.end(),
         }
         let response = poll(&mut answer).expect("a response");
         assert_eq!(response.headers()["content-length"], "8");
@@ -157,35 +151,13 @@ async fn answer_to(plan: &Plan, frames: &[&'static str]) -> (u16, String, Option
 
 #[tokio::test(start_paused = true)]
 async fn head_goes_with_the_first_event_wherever_frames_end() {
-    let too_late = "event stream rejected after the head of its response";
     for first in [Choice::Pass, Choice::Insert, Choice::Replace] {
-        let plan = Plan { events: vec![first, Choice::Reject], ..PASS };
+        let plan = on_events(&[first, Choice::Reject]);
         let one = answer_to(&plan, &["data: a\n\ndata: b\n\n"]).await;
         let two = answer_to(&plan, &["data: a\n\n", "data: b\n\n"]).await;
         assert_eq!(one, two, "{first:?}");
-        assert_eq!(one.2.as_deref(), Some(too_late), "{first:?}");
+        assert_eq!(one.2.as_deref(), Some(TOO_LATE), "{first:?}");
     }
-    let comment = format!(":{}\n", "c".repeat(16 << 10)).leak();
-    let both = format!("{comment}data: a\n\n").leak();
-    let plan = Plan { events: vec![Choice::Reject], ..PASS };
-    let one = answer_to(&plan, &[both]).await;
-    assert_eq!(one, answer_to(&plan, &[comment, "data: a\n\n"]).await);
-    assert_eq!(one.2.as_deref(), Some(too_late), "16 KiB of comments release it too");
-}
-
-#[tokio::test(start_paused = true)]
-async fn stream_that_breaks_off_in_its_first_event_can_be_rejected() {
-    let plan = Plan { source_end: Choice::Reject, ..PASS };
-    let answer = answer_to(&plan, &["data: half"]).await;
-    assert_eq!(answer.1, "rejected");
-}
-
-#[tokio::test(start_paused = true)]
-async fn verdict_with_events_releases_the_head() {
-    let (feed, mut answer, _log) = held(Plan { events: vec![Choice::Replace], ..PASS });
-    feed.data("data: a\n\n");
-    let mut body = poll(&mut answer).expect("a head").into_body();
-    assert_polls(&mut body, [data(ADDED), Polled::Pending]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,68 +168,4 @@ async fn future_dropped_while_the_head_is_held_is_disconnected() {
     drop(answer);
     assert!(feed.is_dropped());
     assert_eq!(outcome(&log), "disconnected");
-}
-
-#[tokio::test(start_paused = true)]
-async fn head_is_not_held_for_other_responses() {
-    let (layer, log) = filters(PASS);
-    let answer = std::future::ready(Ok(Response::new("text".to_owned())));
-    let answer = call(&layer.hold_head(LIMIT), Request::new(()), answer);
-    answer.now_or_never().expect("a response").unwrap();
-    assert_eq!(outcome(&log), "not_a_stream");
-}
-
-/// Retries a response with status 502, once.
-#[derive(Clone)]
-struct Once(bool);
-
-impl<B> retry::Policy<Request<()>, Response<B>, BoxError> for Once {
-    type Future = std::future::Ready<()>;
-
-    fn retry(
-        &mut self,
-        _: &mut Request<()>,
-        result: &mut Result<Response<B>, BoxError>,
-    ) -> Option<Self::Future> {
-        let is_bad = result.as_ref().is_ok_and(|response| response.status() == 502);
-        (is_bad && !std::mem::replace(&mut self.0, true)).then(|| std::future::ready(()))
-    }
-
-    fn clone_request(&mut self, _: &Request<()>) -> Option<Request<()>> {
-        Some(Request::new(()))
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn retry_layer_outside_fails_over_before_the_first_event() {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let filters = FilterLayer::new(|_: &Request<()>| {
-        Some(filter::from_fn(|event| match &*event.name() {
-            "error" => {
-                let error = event.data().into_owned();
-                Verdict::Reject(Box::new(
-                    Response::builder().status(502).body(error.into()).unwrap(),
-                ))
-            }
-            _ => Verdict::Pass,
-        }))
-    });
-    let service = service_fn(move |_: Request<()>| {
-        let text = match counted.fetch_add(1, SeqCst) {
-            0 => ": hello\nevent: error\ndata: overloaded\n\n",
-            _ => ": hello\ndata: a\n\n",
-        };
-        std::future::ready(Ok::<_, BoxError>(event_stream(text.to_owned())))
-    });
-    let service = ServiceBuilder::new()
-        .layer(retry::RetryLayer::new(Once(false)))
-        .layer(filters.hold_head(LIMIT))
-        .service(service);
-    let mut service = pin!(service);
-    let response = service.ready().await.unwrap().call(Request::new(())).await.unwrap();
-    assert_eq!(response.status(), 200);
-    let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(bytes, ": hello\ndata: a\n\n");
-    assert_eq!(calls.load(SeqCst), 2);
 }

@@ -12,34 +12,35 @@ mod waits;
 
 #[path = "../support/cuts.rs"]
 mod cuts;
+#[path = "../support/planned.rs"]
+mod planned;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::collections::BTreeSet;
 use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::{convert::Infallible, mem, net::SocketAddr, sync::atomic::AtomicUsize};
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
-use http::{Method, Request, Response};
+use futures_util::{FutureExt, stream};
+use http::{HeaderName, Method, Request, Response};
 use http_body_util::BodyExt;
 use proptest::sample::select;
 use tokio::{task::yield_now, time};
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, retry, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_sse::filter::{
     self, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd, Verdict,
 };
 use tower_sse::runs::{RunKey, Runs};
-use tower_sse::{
-    BoxError, Drain, Event, SseLayer, decode::EventRef, event::Encoded, layer::EventBody,
-};
+use tower_sse::{BoxError, Event, SseLayer, decode::EventRef, layer::EventBody};
 
 use cuts::cut;
-use properties::Planned;
-use rig::{Logged, PASS, call, fed_by, filters, outcome};
+use planned::{Logged, Planned, added, outcome};
+use rig::{PASS, at_end, call, fed_by, filters, on_events};
+use support::{naive, naive_filter};

@@ -4,9 +4,8 @@ use std::future::Future;
 
 use http_body::Body;
 
-use super::support::naive_filter::{Choice, Plan};
-use super::{properties::Log, support::*};
-use crate::*;
+use crate::naive_filter::{Choice, Plan};
+use crate::{support::*, *};
 
 pub(crate) const PASS: Plan = Plan {
     events: vec![],
@@ -16,15 +15,24 @@ pub(crate) const PASS: Plan = Plan {
     fails: false,
 };
 
-pub(crate) type Logged = Arc<Mutex<Log>>;
+/// Returns a plan that only has verdicts on its first events.
+pub(crate) fn on_events(choices: &[Choice]) -> Plan {
+    Plan { events: choices.to_vec(), ..PASS }
+}
+
+/// Returns a plan that only has a verdict at the source's end.
+pub(crate) fn at_end(choice: Choice) -> Plan {
+    Plan { source_end: choice, ..PASS }
+}
 
 /// Returns a layer of filters by `plan`, and what they log.
 pub(crate) fn filters<B>(
     plan: Plan,
 ) -> (FilterLayer<impl Fn(&Request<B>) -> Option<Planned> + Clone>, Logged) {
     let log = Logged::default();
-    let made = Arc::clone(&log);
-    (FilterLayer::new(move |_: &Request<B>| Some(Planned::with_log(&plan, &made))), log)
+    let (made, limit, pass_oversized) = (log.clone(), plan.max_event_size, plan.pass_oversized);
+    let make = move |_: &Request<B>| Some(Planned { plan: plan.clone(), log: made.clone() });
+    (FilterLayer::new(make).max_event_size(limit).pass_oversized(pass_oversized), log)
 }
 
 /// Calls a service inside `layer` that answers by `answer`.
@@ -64,13 +72,4 @@ pub(crate) fn fed_by(plan: Plan) -> (Feed, FilterBody<Planned, FedBody>, Logged)
     let (feed, source) = Feed::new();
     let (layer, log) = filters(plan);
     (feed, through(&layer, event_stream(source)).into_body(), log)
-}
-
-/// Asserts that the end was reported once, before the filter was dropped, and returns the outcome.
-#[track_caller]
-pub(crate) fn outcome(log: &Logged) -> &'static str {
-    let log = log.lock().unwrap();
-    assert_eq!(log.ends.len(), 1, "the end is reported once");
-    assert_eq!(log.drops, 1, "the filter is dropped");
-    log.ends[0].outcome.as_str()
 }

@@ -34,18 +34,6 @@ async fn everything_is_sent_in_the_poll_in_which_it_is_complete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_of_the_source_are_not_merged() {
-    let (feed, mut body, _log) = fed_by(PASS);
-    for text in ["data: a\n\n", ":\n", "data: b\n\n"] {
-        feed.data(text);
-    }
-    feed.end();
-    let frames = ["data: a\n\n", ":\n", "data: b\n\n"].map(data);
-    assert_polls(&mut body, frames);
-    assert_polls(&mut body, [Polled::End]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn large_frames_are_filtered_in_parts() {
     let (feed, source) = Feed::new();
     let seen = Arc::new(AtomicUsize::new(0));

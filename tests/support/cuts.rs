@@ -3,7 +3,7 @@
 // Every test uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use proptest::sample::{Index, select};
 use proptest::{collection::vec, prelude::*};
@@ -19,6 +19,16 @@ pub fn ranges(len: usize, cuts: &[Index]) -> Vec<Range<usize>> {
 /// Returns the pieces of `stream` between the places that `cuts` draws.
 pub fn cut<'s>(stream: &'s [u8], cuts: &[Index]) -> Vec<&'s [u8]> {
     ranges(stream.len(), cuts).into_iter().map(|range| &stream[range]).collect()
+}
+
+/// Returns the pieces of `stream` of one byte each, and those between any two places.
+pub fn cuttings(stream: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+    let len = stream.len();
+    let twice = (0..=len).flat_map(move |first| (first..=len).map(move |second| (first, second)));
+    let pieces = twice.map(move |(first, second)| {
+        vec![&stream[..first], &stream[first..second], &stream[second..]]
+    });
+    iter::once(stream.chunks(1).collect()).chain(pieces)
 }
 
 /// Generates a stream rich in special bytes.

@@ -66,8 +66,7 @@ fn read_block(block: &str) -> Option<Dispatched> {
     let (mut name, mut data) = ("message", None::<String>);
     let block = block.replace("\r\n", "\n");
     for line in block.split(['\n', '\r']) {
-        let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
+        let (field, value) = naive::field(line);
         match field {
             "event" => name = if value.is_empty() { "message" } else { value },
             "data" => data = Some(data.map_or_else(String::new, |data| data + "\n") + value),

@@ -1,7 +1,7 @@
 //! What a filter makes of a stream, by the oracle of its events. It sees the stream as a whole, and
 //! shares nothing with the filters of the crate.
 
-use super::naive::{Block, Part, parts};
+use super::naive::{self, Block, Part, parts};
 
 /// A verdict, which a test can copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +13,11 @@ pub enum Choice {
     End,
     Fail,
     Reject,
+}
+
+impl Choice {
+    pub const ALL: [Self; 7] =
+        [Self::Pass, Self::Drop, Self::Replace, Self::Insert, Self::End, Self::Fail, Self::Reject];
 }
 
 /// What a test lets a filter do.
@@ -39,13 +44,11 @@ pub struct Expected {
     pub seen: Vec<Block>,
     pub oversized: u64,
     pub source_ends: Vec<&'static str>,
-    /// The source ended in an event or a comment, which passes.
-    pub is_cut: bool,
     /// The first event was dropped, and nothing was sent before it.
     pub starts_late: bool,
 }
 
-pub const TOO_LARGE: &str = "too large";
+pub const TOO_LARGE: &str = "is larger than";
 pub const BY_FILTER: &str = "by the filter";
 pub const REJECTED: &str = "rejected";
 pub const OF_SOURCE: &str = "of the source";
@@ -56,27 +59,23 @@ pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
     let mut parts = parts(stream);
     let last = parts.pop_if(|part| !is_whole(part));
     for part in parts {
-        let is_too_large = match &part {
-            Part::Event(block) => block.size > plan.max_event_size,
-            Part::Line(line) => is_retry(line) && len_to_cr(line) > plan.max_event_size,
-        };
-        let raw = match &part {
-            Part::Event(block) => block.raw.clone(),
-            Part::Line(line) => line.clone(),
+        let (raw, is_too_large) = match &part {
+            Part::Event(block) => (block.raw.clone(), block.size > plan.max_event_size),
+            Part::Line(line) => {
+                (line.clone(), is_retry(line) && len_to_cr(line) > plan.max_event_size)
+            }
         };
         match part {
             _ if is_too_large && !plan.pass_oversized => return too_large(expected),
-            Part::Event(block) if !is_too_large => {
-                if let Some(passes) = expected.decide(block, plan) {
-                    if passes {
-                        expected.pass(raw);
-                    }
-                } else {
+            Part::Event(block) if !is_too_large => match expected.decide(block, plan) {
+                Some(true) => expected.pass(raw),
+                Some(false) => {}
+                None => {
                     let has_failed = expected.error == Some(BY_FILTER);
                     expected.outcome = if has_failed { "filter_failed" } else { "stopped" };
                     return expected;
                 }
-            }
+            },
             _ => {
                 expected.oversized += u64::from(is_too_large);
                 expected.pass(raw);
@@ -107,6 +106,11 @@ fn is_whole(part: &Part) -> bool {
 }
 
 impl Expected {
+    /// Returns it without what a filter may do differently, or is not told.
+    pub fn comparable(self) -> Self {
+        Self { seen: naive::comparable(self.seen), starts_late: false, ..self }
+    }
+
     /// Sends bytes of the source. A byte order mark that was not the first of the source does not
     /// become the first of what is sent: then a client would ignore it.
     fn pass(&mut self, raw: Vec<u8>) {
@@ -130,12 +134,8 @@ impl Expected {
                 Some(false)
             }
             Choice::End => None,
-            Choice::Fail => {
-                self.error = Some(BY_FILTER);
-                None
-            }
-            Choice::Reject => {
-                self.error = Some(REJECTED);
+            Choice::Fail | Choice::Reject => {
+                self.error = Some(if choice == Choice::Fail { BY_FILTER } else { REJECTED });
                 None
             }
         }
@@ -151,7 +151,6 @@ impl Expected {
                 }
                 self.oversized += 1;
                 self.pass(block.raw);
-                self.is_cut = true;
                 (is_mid_event, can_add) = (true, false);
             }
             Some(Part::Event(_)) if plan.fails => {}
@@ -174,9 +173,7 @@ impl Expected {
                     }
                     self.oversized += 1;
                     self.sent.extend(line);
-                    can_add = false;
-                    self.is_cut = true;
-                    is_mid_event = true;
+                    (is_mid_event, can_add) = (true, false);
                 } else if !plan.fails {
                     tail = line;
                 }
@@ -184,7 +181,6 @@ impl Expected {
             Some(Part::Line(comment)) => {
                 line_end = "\n";
                 self.sent.extend(comment);
-                self.is_cut = true;
             }
             None => {}
         }
@@ -216,7 +212,6 @@ impl Expected {
             Choice::Pass | Choice::Insert | Choice::Drop | Choice::Replace | Choice::End => {}
         }
         if !matches!(choice, Choice::Fail | Choice::Reject) {
-            self.is_cut |= !tail.is_empty();
             self.pass(tail);
         }
         self

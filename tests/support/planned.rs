@@ -1,0 +1,133 @@
+//! A filter that carries out a plan, and what becomes of a stream that passes through it.
+
+// Every test uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+use std::mem;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::Response;
+use tower_sse::filter::{EventFilter, FilterEnd, FilterPipe, SourceEnd, Verdict};
+use tower_sse::{Event, decode::EventRef, event::Encoded};
+
+use crate::naive::{self, Block, Place};
+use crate::naive_filter::{
+    ADDED, BY_FILTER, Choice, Expected, OF_SOURCE, Plan, REJECTED, TOO_LARGE,
+};
+
+/// What a filter has seen, and how often it was dropped.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub seen: Vec<Block>,
+    pub source_ends: Vec<&'static str>,
+    pub ends: Vec<FilterEnd>,
+    pub drops: usize,
+}
+
+pub type Logged = Arc<Mutex<Log>>;
+
+/// Asserts that the end was reported once, before the filter was dropped, and returns the outcome.
+#[track_caller]
+pub fn outcome(log: &Logged) -> &'static str {
+    let log = log.lock().unwrap();
+    assert_eq!((log.ends.len(), log.drops), (1, 1), "the end is reported once");
+    log.ends[0].outcome.as_str()
+}
+
+/// A filter by a plan, which writes down what it sees.
+pub struct Planned {
+    pub plan: Plan,
+    pub log: Logged,
+}
+
+impl Drop for Planned {
+    fn drop(&mut self) {
+        self.log.lock().unwrap().drops += 1;
+    }
+}
+
+pub fn added() -> Encoded {
+    Event::new().event("added").data("by the filter").into()
+}
+
+fn verdict(choice: Choice) -> Verdict {
+    assert_eq!(added().as_bytes(), ADDED.as_bytes());
+    match choice {
+        Choice::Pass => Verdict::Pass,
+        Choice::Drop => Verdict::Drop,
+        Choice::Replace => Verdict::Replace(added()),
+        Choice::Insert => Verdict::Insert(added()),
+        Choice::End => Verdict::End(added()),
+        Choice::Fail => Verdict::Fail(BY_FILTER.into()),
+        Choice::Reject => Verdict::Reject(Box::new(Response::new("rejected".into()))),
+    }
+}
+
+impl EventFilter for Planned {
+    fn event(&mut self, event: EventRef<'_>) -> Verdict {
+        for whole in [event.with_data(event.data()), event.to_encoded()] {
+            assert_eq!(naive::read(whole.as_bytes()).place, Place::BetweenEvents, "{event:?}");
+        }
+        let mut log = self.log.lock().unwrap();
+        let choice = self.plan.events.get(log.seen.len()).copied().unwrap_or(Choice::Pass);
+        log.seen.push(naive::block(event));
+        verdict(choice)
+    }
+
+    fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
+        self.log.lock().unwrap().source_ends.push(match end {
+            SourceEnd::Clean => "clean",
+            SourceEnd::MidEvent => "mid_event",
+            SourceEnd::Failed(error) => {
+                assert_eq!(error.to_string(), OF_SOURCE);
+                "failed"
+            }
+            end => panic!("{end:?}"),
+        });
+        verdict(self.plan.source_end)
+    }
+
+    fn end(&mut self, end: &FilterEnd) {
+        let mut log = self.log.lock().unwrap();
+        assert_eq!(log.drops, log.ends.len(), "the end is reported before the drop");
+        log.ends.push(end.clone());
+    }
+}
+
+/// Passes the chunks of a stream through a pipe by this plan. Returns what was sent for each chunk,
+/// and in all.
+pub fn run(chunks: &[Bytes], plan: &Plan) -> (Vec<Bytes>, Expected) {
+    let log = Logged::default();
+    let filter = Planned { plan: plan.clone(), log: Arc::clone(&log) };
+    let pipe = FilterPipe::new(filter).max_event_size(plan.max_event_size);
+    let mut pipe = pipe.pass_oversized(plan.pass_oversized);
+    let (mut frames, mut error, mut chunks) = (Vec::new(), None, chunks.iter());
+    let mut source_error = plan.fails.then(|| OF_SOURCE.into());
+    while !pipe.is_over() && error.is_none() {
+        let sent = match chunks.next() {
+            Some(chunk) => pipe.push(chunk.clone()),
+            None => pipe.finish(source_error.take()),
+        };
+        match sent {
+            Ok(sent) => frames.push(sent),
+            Err(failed) => error = Some(failed.to_string()),
+        }
+    }
+    drop(pipe);
+    let done = done(&log, frames.concat(), error);
+    (frames, done)
+}
+
+/// Returns what a filter did, to compare it with the oracle.
+pub fn done(log: &Logged, sent: Vec<u8>, error: Option<String>) -> Expected {
+    let outcome = outcome(log);
+    let Log { seen, source_ends, ends, .. } = mem::take(&mut *log.lock().unwrap());
+    let FilterEnd { events, bytes_sent, oversized, .. } = ends[0];
+    assert_eq!((events, bytes_sent), (seen.len() as u64, sent.len() as u64));
+    let known = [TOO_LARGE, BY_FILTER, REJECTED, OF_SOURCE];
+    let error = error.map(|error| {
+        known.into_iter().find(|known| error.contains(known)).unwrap_or_else(|| panic!("{error}"))
+    });
+    Expected { sent, error, outcome, seen, oversized, source_ends, starts_late: false }
+}
