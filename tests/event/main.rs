@@ -35,5 +35,5 @@ use tower_sse::event::{Encode, Encoded};
 use tower_sse::layer::{EventBody, SseBody};
 use tower_sse::{BoxError, CloseReason, Event, EventId, EventName, Heartbeat, SseLayer};
 
-use cuts::{cut, special_bytes};
+use cuts::{cut, cuttings, special_bytes};
 use support::naive;

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use super::support::MILLISECOND;
+use super::support::{MILLISECOND, SECOND};
 use crate::*;
 
 #[track_caller]
@@ -12,51 +12,50 @@ fn assert_wire(event: Event, wire: &str) {
 
 #[test]
 fn text_of_every_kind_is_data() {
-    let owned = String::from("hello");
-    let borrowed: &str = &owned;
-    let events = [
-        Event::from_static("hello"),
-        Event::from(borrowed),
+    let (owned, borrowed) = (String::from("hello"), "hello");
+    for event in [
+        Event::from_static(borrowed),
+        Event::from(&*owned),
         Event::from(&owned),
-        Event::from(owned.clone()),
         Event::from(Cow::Borrowed(borrowed)),
-        Event::new().data(borrowed),
-        Event::new().data(&owned),
         Event::new().data(Box::<str>::from(borrowed)),
-        Event::new().data(Cow::Borrowed(borrowed)),
-    ];
-    for event in events {
+        Event::from(owned),
+    ] {
         assert_wire(event, "data: hello\n\n");
     }
     assert_wire(Event::new().comment(borrowed), ": hello\n");
 }
 
 #[test]
-fn every_line_break_in_data_begins_one_new_line() {
-    for text in ["a\nb", "a\rb", "a\r\nb"] {
-        assert_wire(Event::from(text), "data: a\ndata: b\n\n");
-    }
-    assert_wire(Event::from("a\n\rb"), "data: a\ndata: \ndata: b\n\n");
-    assert_wire(Event::from("a\r\r\nb"), "data: a\ndata: \ndata: b\n\n");
-    assert_wire(Event::from("\na"), "data: \ndata: a\n\n");
-    for text in ["a\n", "a\r", "a\r\n"] {
-        assert_wire(Event::from(text), "data: a\ndata: \n\n");
-    }
-    assert_wire(Event::from("\n"), "data: \ndata: \n\n");
-}
-
-#[test]
-fn each_field_is_a_line_and_a_lone_comment_no_block() {
+fn last_value_of_each_field_is_a_line_in_a_fixed_order() {
     let event = Event::new;
+    let all = event().data("a\nb").id("7").event("tick").retry(2 * SECOND).comment("why");
+    let twice = event().data("a").id(1).event("x").comment("c");
+    let twice = twice.data("b").id("2").event("y").comment("d");
+    let (long, longer) = ("x".repeat(40), "y".repeat(5000));
+    let lines = format!("data: {long}\ndata: {longer}\ndata: {long}\n\n");
     for (event, wire) in [
+        (all, ": why\nretry: 2000\nevent: tick\nid: 7\ndata: a\ndata: b\n\n"),
+        (twice, ": d\nevent: y\nid: 2\ndata: b\n\n"),
         (event(), ""),
         (event().data(""), "data: \n\n"),
+        (event().data("a\nb\rc\r\nd"), "data: a\ndata: b\ndata: c\ndata: d\n\n"),
+        (event().data("a\n\rb\r\r\nc"), "data: a\ndata: \ndata: b\ndata: \ndata: c\n\n"),
+        (event().data("\na\n"), "data: \ndata: a\ndata: \n\n"),
+        (event().data("\r\n"), "data: \ndata: \n\n"),
+        (event().data(format!("{long}\r\n{longer}\n{long}")), &lines),
         (event().data("").id(1), "id: 1\ndata: \n\n"),
         (event().data(" two: leading"), "data:  two: leading\n\n"),
         (event().event("tick").data("1"), "event: tick\ndata: 1\n\n"),
         (event().event("tick"), "event: tick\n\n"),
         (event().event("").data("1"), "event: \ndata: 1\n\n"),
         (event().id("a"), "id: a\n\n"),
+        (event().id(7_usize), "id: 7\n\n"),
+        (event().id(u128::MAX), "id: 340282366920938463463374607431768211455\n\n"),
+        (event().id(u64::MAX), "id: 18446744073709551615\n\n"),
+        (event().id(-42), "id: -42\n\n"),
+        (event().id(i64::MIN), "id: -9223372036854775808\n\n"),
+        (event().id(i128::MIN), "id: -170141183460469231731687303715884105728\n\n"),
         (event().id(""), "id: \n\n"),
         (event().comment("ping"), ": ping\n"),
         (event().comment(""), ": \n"),
@@ -69,62 +68,6 @@ fn each_field_is_a_line_and_a_lone_comment_no_block() {
     ] {
         assert_wire(event, wire);
     }
-}
-
-#[test]
-fn line_breaks_are_found_in_long_data_too() {
-    let (long, longer) = ("x".repeat(40), "y".repeat(5000));
-    assert_wire(
-        Event::from(format!("{long}\r\n{longer}\n{long}")),
-        &format!("data: {long}\ndata: {longer}\ndata: {long}\n\n"),
-    );
-}
-
-#[test]
-fn integers_of_every_type_are_ids() {
-    let wires = [
-        (Event::new().id(42), "id: 42\n\n"),
-        (Event::new().id(0_u8), "id: 0\n\n"),
-        (Event::new().id(u16::MAX), "id: 65535\n\n"),
-        (Event::new().id(7_u32), "id: 7\n\n"),
-        (Event::new().id(u64::MAX), "id: 18446744073709551615\n\n"),
-        (Event::new().id(u128::MAX), "id: 340282366920938463463374607431768211455\n\n"),
-        (Event::new().id(7_usize), "id: 7\n\n"),
-        (Event::new().id(i8::MIN), "id: -128\n\n"),
-        (Event::new().id(-1_i16), "id: -1\n\n"),
-        (Event::new().id(-42_i32), "id: -42\n\n"),
-        (Event::new().id(i64::MIN), "id: -9223372036854775808\n\n"),
-        (Event::new().id(i128::MIN), "id: -170141183460469231731687303715884105728\n\n"),
-        (Event::new().id(-7_isize), "id: -7\n\n"),
-    ];
-    for (event, wire) in wires {
-        assert_wire(event, wire);
-    }
-}
-
-#[test]
-fn all_fields_come_in_one_block_in_a_fixed_order() {
-    let event = Event::new()
-        .data("a\nb")
-        .id("7")
-        .event("tick")
-        .retry(Duration::from_secs(2))
-        .comment("why");
-    assert_wire(event, ": why\nretry: 2000\nevent: tick\nid: 7\ndata: a\ndata: b\n\n");
-}
-
-#[test]
-fn last_value_of_a_field_set_twice_wins() {
-    let event = Event::new()
-        .data("a")
-        .data("b")
-        .id(1)
-        .id("2")
-        .event("x")
-        .event("y")
-        .comment("c")
-        .comment("d");
-    assert_wire(event, ": d\nevent: y\nid: 2\ndata: b\n\n");
 }
 
 #[test]
@@ -142,15 +85,8 @@ fn events_are_equal_if_their_bytes_are() {
 fn several_events_can_be_encoded_as_one() {
     let events: Encoded =
         [Event::from("a"), Event::new(), Event::new().id(2).data("b")].into_iter().collect();
-    assert_eq!(events.as_bytes(), b"data: a\n\nid: 2\ndata: b\n\n");
-    let wire: bytes::Bytes = events.into();
-    assert_eq!(wire, "data: a\n\nid: 2\ndata: b\n\n");
-}
-
-#[test]
-fn encoded_events_lend_their_bytes() {
-    let encoded = Encoded::from(Event::from("one"));
-    assert_eq!(AsRef::<[u8]>::as_ref(&encoded), b"data: one\n\n");
+    assert_eq!(AsRef::<[u8]>::as_ref(&events), b"data: a\n\nid: 2\ndata: b\n\n");
+    assert_eq!(Bytes::from(events), "data: a\n\nid: 2\ndata: b\n\n");
 }
 
 #[test]
