@@ -4,10 +4,6 @@
 //! two turns of another task on the same thread, one that yields as if it waited for a socket: it
 //! is woken when the runtime looks at its driver, which is the last to come.
 
-use std::future::Future;
-
-use axum::response::{Sse, sse};
-
 use crate::*;
 
 const KIB: usize = 1024;
@@ -36,11 +32,19 @@ impl Meter {
         })
     }
 
-    /// Returns the most that is made between two turns of another task, until `busy` is done.
-    async fn longest_run(&self, busy: impl Future<Output = ()> + Send + 'static) -> usize {
+    /// Returns the most that is made between two turns of another task, until `body` is read.
+    async fn longest_run<B>(&self, body: B) -> usize
+    where
+        B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+    {
         let made = Arc::clone(&self.0);
         let (mut longest, mut last) = (0, made.load(SeqCst));
-        let busy = tokio::spawn(busy);
+        let busy = tokio::spawn(async {
+            let mut body = Box::pin(body);
+            while let Some(frame) = body.frame().await {
+                frame.unwrap();
+            }
+        });
         let is_busy = busy.abort_handle();
         let other = tokio::spawn(async move {
             loop {
@@ -58,16 +62,6 @@ impl Meter {
     }
 }
 
-async fn read<B>(body: B)
-where
-    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
-{
-    let mut body = Box::pin(body);
-    while let Some(frame) = body.frame().await {
-        frame.unwrap();
-    }
-}
-
 /// Returns an event of 64 bytes on the wire.
 fn small_event() -> Event {
     Event::from("x".repeat(64 - b"data: \n\n".len()))
@@ -82,53 +76,31 @@ where
     let meter = Meter::default();
     let events = || meter.stream(event.clone(), size, count);
 
-    let longest = meter.longest_run(read(EventBody::new(events()))).await;
+    let longest = meter.longest_run(EventBody::new(events())).await;
     assert!(longest <= TURNS * limit, "without the layer: {longest} bytes");
     let body = through(&SseLayer::new(), events()).into_body();
-    let longest = meter.longest_run(read(body)).await;
+    let longest = meter.longest_run(body).await;
     assert!(longest <= TURNS * limit, "with the layer: {longest} bytes");
 }
 
 #[tokio::test]
-async fn stream_of_small_events_yields() {
+async fn streams_of_small_and_of_large_events_yield() {
     assert_yields(small_event(), 64, 64 * KIB, BYTES_PER_TURN).await;
-}
-
-#[tokio::test]
-async fn stream_of_large_events_yields() {
     let event = Encoded::from(Event::from("x".repeat(64 * KIB - b"data: \n\n".len())));
     assert_yields(event, 64 * KIB, 64, BYTES_PER_TURN + 64 * KIB).await;
 }
 
 #[tokio::test]
-async fn axums_own_sse_yields_inside_the_layer() {
+async fn streams_of_empty_events_and_of_tiny_frames_yield() {
     let meter = Meter::default();
-    let event = sse::Event::default().data("x".repeat(64 - b"data: \n\n".len()));
-    let events = || meter.stream(event.clone(), 64, 64 * KIB).map(Ok::<_, Infallible>);
-
-    let body = through(&SseLayer::new(), Sse::new(events()).into_response()).into_body();
-    let longest = meter.longest_run(read(body)).await;
-    assert!(longest <= TURNS * BYTES_PER_TURN, "{longest} bytes");
-}
-
-#[tokio::test]
-async fn stream_of_empty_events_yields() {
-    let meter = Meter::default();
-
     let events = meter.stream(Event::new(), 1, 10_000);
-    let longest = meter.longest_run(read(EventBody::new(events))).await;
+    let longest = meter.longest_run(EventBody::new(events)).await;
     assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} events without a field");
-
-    let longest = meter.longest_run(read(foreign(meter.stream(Bytes::new(), 1, 10_000)))).await;
+    let longest = meter.longest_run(foreign(meter.stream(Bytes::new(), 1, 10_000))).await;
     assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} empty frames");
-}
-
-/// A frame pays for 64 bytes at least.
-#[tokio::test]
-async fn foreign_body_of_one_byte_frames_yields() {
-    let meter = Meter::default();
+    // A frame pays for 64 bytes at least.
     let frames = meter.stream(Bytes::from_static(b"\n"), 64, 64 * KIB);
-    let longest = meter.longest_run(read(foreign(frames))).await;
+    let longest = meter.longest_run(foreign(frames)).await;
     assert!(longest <= TURNS * BYTES_PER_TURN, "{longest} bytes that are paid for");
 }
 
@@ -145,15 +117,12 @@ async fn server_on_one_thread_stays_responsive() {
     for host in Host::ALL {
         let meter = Meter::default();
         let source = meter.clone();
-        let address = host
-            .serve(move |_| -> Response<Body> {
-                tower_sse::response(source.stream(small_event(), 64, 64 * KIB)).map(Body::new)
-            })
-            .await;
-        let mut client = host.connect(address).await;
+        let handler =
+            move |_| tower_sse::response(source.stream(small_event(), 64, 64 * KIB)).map(Body::new);
+        let mut client = host.connect(host.serve(SseLayer::new(), handler).await).await;
 
         let body = client.get("/events").await.into_body().map_err(BoxError::from);
-        let longest = meter.longest_run(read(body)).await;
+        let longest = meter.longest_run(body).await;
         // Every window update of an HTTP/2 client wakes the stream again before the driver has its
         // turn; a stream can make about its window, 2 MiB, in between.
         let turns = if host.is_h2() { 8 * TURNS } else { TURNS };

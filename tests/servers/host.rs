@@ -21,18 +21,12 @@ impl Host {
         if self.is_h2() { Protocol::Http2 } else { Protocol::Http1 }
     }
 
-    /// Serves the answers of `handler` inside a default `SseLayer`.
-    pub(crate) async fn serve<H>(self, handler: H) -> SocketAddr
+    /// Serves the answers of `handler` inside `layer`, if there is one.
+    pub(crate) async fn serve<H>(self, layer: impl Into<Option<SseLayer>>, handler: H) -> SocketAddr
     where
         H: Fn(Parts) -> Response<Body> + Clone + Send + Sync + 'static,
     {
-        self.serve_with(Some(SseLayer::new()), handler).await
-    }
-
-    pub(crate) async fn serve_with<H>(self, layer: Option<SseLayer>, handler: H) -> SocketAddr
-    where
-        H: Fn(Parts) -> Response<Body> + Clone + Send + Sync + 'static,
-    {
+        let layer = layer.into();
         if let Self::AxumH1 | Self::AxumH2 = self {
             let handler = move |request: extract::Request| {
                 let response = handler(request.into_parts().0);
@@ -91,13 +85,9 @@ pub(crate) struct Fed {
 }
 
 impl Fed {
-    pub(crate) async fn serve(host: Host) -> Self {
-        Self::serve_with(host, Some(SseLayer::new())).await
-    }
-
-    pub(crate) async fn serve_with(host: Host, layer: Option<SseLayer>) -> Self {
+    pub(crate) async fn serve(host: Host, layer: impl Into<Option<SseLayer>>) -> Self {
         let (sources, handler) = streams();
-        let address = host.serve_with(layer, handler).await;
+        let address = host.serve(layer, handler).await;
         Self { address, client: host.connect(address).await, sources }
     }
 

@@ -1,10 +1,6 @@
 //! A failing stream does not affect the others on its HTTP/2 connection. Peers count what looks
 //! like a flood, such as frames without bytes, for the whole connection.
 
-use std::future::Future;
-
-use hyper::rt;
-
 use crate::*;
 
 /// More than the hundred empty frames that h2 accepts on a connection.
@@ -18,7 +14,7 @@ async fn any_number_of_streams_may_fail_one_after_another() {
             let items = [Ok(Event::from("one")), Err(io::Error::other("disk full"))];
             tower_sse::response(stream::iter(items)).map(Body::new)
         };
-        let mut client = host.connect(host.serve(handler).await).await;
+        let mut client = host.connect(host.serve(SseLayer::new(), handler).await).await;
         for _ in 0..STREAMS {
             let mut body = client.get("/events").await.into_body();
             let first = soon(body.frame()).await.unwrap().unwrap();
@@ -35,41 +31,33 @@ async fn any_number_of_streams_may_fail_one_after_another() {
 async fn calls_that_are_cut_at_once_do_not_affect_another_stream() {
     for host in [Host::AxumH2, Host::HyperH2] {
         let shutdown = CancellationToken::new();
-        let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
-        let goes_on = CancellationToken::new();
-        let handler = {
-            let goes_on = goes_on.clone();
-            move |parts: http::request::Parts| {
-                let goes_on = goes_on.clone();
-                let last = stream::once(async move { goes_on.cancelled_owned().await })
-                    .map(|()| Event::from("last"));
-                let events = stream::iter([Event::from("first")]).chain(last);
-                let response = tower_sse::response(events).map(Body::new);
-                match parts.uri.path() {
-                    "/bystander" => {
-                        response.with_options(StreamOptions::new().drain(Drain::never()))
-                    }
-                    _ => response,
-                }
-            }
+        let layer = SseLayer::new().shutdown(shutdown.clone());
+        let (mut sources, handler) = streams();
+        let handler = move |parts: Parts| {
+            let is_bystander = parts.uri.path() == "/bystander";
+            let drain = if is_bystander { Drain::never() } else { Drain::at_once() };
+            handler(parts).with_options(StreamOptions::new().drain(drain))
         };
-        let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;
+        let mut client = host.connect(host.serve(layer, handler).await).await;
         let mut bystander = EventReader::new(client.get("/bystander").await);
-        assert_eq!(bystander.next().await.unwrap().data, "first");
+        let goes_on = sources.next().await;
         let mut calls = Vec::new();
         for _ in 0..STREAMS {
             let call = Request::post("/call").body(Full::default()).unwrap();
             let mut body = client.send(call).await.into_body();
+            let source = sources.next().await;
+            source.send("first");
             soon(body.frame()).await.unwrap().unwrap();
-            calls.push(body);
+            calls.push((body, source));
         }
         shutdown.cancel();
-        for mut body in calls {
+        for (mut body, _source) in calls {
             while let Some(Ok(_)) = soon(body.frame()).await {}
         }
-        goes_on.cancel();
+        goes_on.send("last");
+        goes_on.end();
         assert_eq!(bystander.next().await.unwrap().data, "last", "{host:?}");
-        assert!(bystander.next().await.is_none());
+        assert_eq!(bystander.next().await, None);
     }
 }
 
@@ -80,12 +68,13 @@ async fn panic_of_the_source_propagates_as_without_the_layer() {
     for host in Host::ALL {
         let mut failures = Vec::new();
         for layer in [None, Some(SseLayer::new())] {
-            let mut server = Fed::serve_with(host, layer).await;
+            let mut server = Fed::serve(host, layer).await;
             let (mut others, other) = server.open().await;
-
-            let mut client = host.connect(server.address).await;
-            let mut body = client.get("/events").await.into_body();
-            let source = server.sources.next().await;
+            if !host.is_h2() {
+                server.client = host.connect(server.address).await;
+            }
+            let (broken, source) = server.open().await;
+            let mut body = broken.into_body();
             source.send("one");
             let frame = soon(body.frame()).await.unwrap().unwrap();
             assert_eq!(frame.into_data().unwrap(), "data: one\n\n");
@@ -98,20 +87,6 @@ async fn panic_of_the_source_propagates_as_without_the_layer() {
             assert_eq!(others.next().await.unwrap().data, "two", "{host:?}");
         }
         assert_eq!(failures[0], failures[1], "{host:?}");
-    }
-}
-
-#[tokio::test]
-async fn panic_ends_no_other_stream_of_its_http_2_connection() {
-    for host in [Host::AxumH2, Host::HyperH2] {
-        let mut server = Fed::serve(host).await;
-        let (broken, source) = server.open().await;
-        let (mut events, other) = server.open().await;
-        source.panic();
-        source.dropped().await;
-        soon(broken.into_body().collect()).await.unwrap_err();
-        other.send("two");
-        assert_eq!(events.next().await.unwrap().data, "two", "{host:?}");
     }
 }
 
@@ -143,7 +118,7 @@ async fn client_that_stops_reading_holds_back_its_own_source_only() {
     for host in Host::ALL {
         let (mut sources, handler) = streams();
         let (made, handler) = flood_or(handler);
-        let address = host.serve(handler).await;
+        let address = host.serve(SseLayer::new(), handler).await;
         let mut client = host.connect(address).await;
 
         let flood = client.get("/flood").await;
@@ -176,53 +151,4 @@ async fn client_that_stops_reading_holds_back_its_own_source_only() {
         };
         soon(until_it_goes_on).await;
     }
-}
-
-#[derive(Clone, Copy)]
-struct OnThisThread;
-
-impl<F: Future + 'static> rt::Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        spawn_local(async { drop(future.await) });
-    }
-}
-
-/// The layer requires `Send` nowhere unless its service does.
-#[tokio::test]
-async fn stream_bound_to_its_thread_is_served_on_it() {
-    LocalSet::new()
-        .run_until(async {
-            for protocol in Protocol::BOTH {
-                let greeting: Rc<str> = "hello".into();
-                let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(
-                    move |_: Request<Incoming>| {
-                        let greeting = Rc::clone(&greeting);
-                        let events = stream::iter(0..3)
-                            .map(move |n| Event::new().id(n).data(greeting.to_string()));
-                        async { Ok::<_, Infallible>(events) }
-                    },
-                );
-                let (near_end, far_end) = tokio::io::duplex(1024);
-                let (io, service) = (TokioIo::new(near_end), TowerToHyperService::new(service));
-                match protocol {
-                    Protocol::Http1 => {
-                        let http1 = server::conn::http1::Builder::new();
-                        spawn_local(http1.serve_connection(io, service));
-                    }
-                    Protocol::Http2 => {
-                        let http2 = server::conn::http2::Builder::new(OnThisThread);
-                        spawn_local(http2.serve_connection(io, service));
-                    }
-                }
-                let response = protocol.over(far_end).await.get("http://localhost/").await;
-                let events = EventReader::new(response).rest().await;
-                let events: Vec<_> = events
-                    .into_iter()
-                    .map(|event| (event.data, event.last_event_id.to_string()))
-                    .collect();
-                assert_eq!(events.len(), 3, "{protocol:?}");
-                assert_eq!(events[2], ("hello".to_owned(), "2".to_owned()), "{protocol:?}");
-            }
-        })
-        .await;
 }

@@ -79,7 +79,8 @@ async fn round(address: SocketAddr) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reset_does_not_overtake_the_head_and_the_last_event() {
     for host in [Host::AxumH2, Host::HyperH2] {
-        let address = host.serve(|parts: Parts| flood_or_fail(parts.uri.path())).await;
+        let address =
+            host.serve(SseLayer::new(), |parts: Parts| flood_or_fail(parts.uri.path())).await;
         let mut complete = 0;
         for _ in 0..ROUNDS {
             complete += round(address).await;

@@ -10,9 +10,10 @@ use crate::*;
 pub(crate) struct Watched {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Opened>,
-    reports: mpsc::UnboundedReceiver<CloseReport>,
-    failures: Arc<AtomicUsize>,
-    stats: Stats,
+    pub(crate) reports: mpsc::UnboundedReceiver<CloseReport>,
+    /// How often `TraceLayer` classified a response as a failure.
+    pub(crate) failures: Arc<AtomicUsize>,
+    pub(crate) stats: Stats,
 }
 
 #[derive(Clone, Default)]
@@ -121,22 +122,18 @@ impl Watched {
         soon(self.requests.recv()).await.unwrap()
     }
 
+    /// Requests a stream over a connection of its own, and waits until it has begun.
+    pub(crate) async fn open(&mut self, protocol: Protocol) -> (Peer, Opened) {
+        let mut peer = Peer::connect(self.address, protocol).await;
+        peer.request("GET", "/").await;
+        let request = self.request().await;
+        assert!(peer.head().await);
+        (peer, request)
+    }
+
     /// Returns the next close report.
     pub(crate) async fn report(&mut self) -> CloseReport {
         soon(self.reports.recv()).await.unwrap()
-    }
-
-    pub(crate) fn has_report(&self) -> bool {
-        !self.reports.is_empty()
-    }
-
-    /// Returns how often `TraceLayer` classified a response as a failure.
-    pub(crate) fn failures(&self) -> usize {
-        self.failures.load(SeqCst)
-    }
-
-    pub(crate) fn stats(&self) -> StatsSnapshot {
-        self.stats.snapshot()
     }
 }
 

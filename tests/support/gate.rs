@@ -14,18 +14,10 @@ pub struct Gated<I> {
 #[derive(Default)]
 pub struct Gate {
     closed: AtomicBool,
-    /// Whether writing fails meanwhile.
-    refuses_writes: bool,
     reader: AtomicWaker,
 }
 
 impl Gate {
-    /// Returns the gate of a connection whose peer vanishes without a FIN or RST when it is closed:
-    /// from then on nothing is read, and what is written does not arrive.
-    pub fn vanishing() -> Arc<Self> {
-        Arc::new(Self { refuses_writes: true, ..Self::default() })
-    }
-
     pub fn close(&self) {
         self.closed.store(true, SeqCst);
     }
@@ -56,9 +48,6 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Gated<I> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.gate.refuses_writes && self.gate.closed.load(SeqCst) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 

@@ -84,31 +84,15 @@ impl Peer {
     }
 
     pub async fn request(&mut self, method: &str, path: &str) {
-        self.request_with(method, path, &[]).await;
-    }
-
-    pub async fn request_with(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
         if !self.h2 {
-            let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
-            for (name, value) in headers {
-                head += &format!("{name}: {value}\r\n");
-            }
-            self.write((head + "\r\n").as_bytes()).await;
-            return;
+            let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            return self.write(head.as_bytes()).await;
         }
         // The scheme is a whole entry of HPACK's static table; the other fields use its names.
         let mut block = vec![0x86];
         for (name, value) in [(1, "localhost"), (2, method), (4, path)] {
             block.extend([name, u8::try_from(value.len()).unwrap()]);
             block.extend(value.as_bytes());
-        }
-        for (name, value) in headers {
-            // A literal that is not indexed, with a literal name.
-            block.push(0);
-            for text in [name, value] {
-                block.push(u8::try_from(text.len()).unwrap());
-                block.extend(text.as_bytes());
-            }
         }
         let flags = frame::END_STREAM | frame::END_HEADERS;
         self.write_frame(frame::HEADERS, flags, STREAM_ID, &block).await;

@@ -1,9 +1,5 @@
 use super::{server::EVENT, *};
 
-/// The request headers of an `EventSource`.
-const EVENT_SOURCE: &[(&str, &str)] =
-    &[("accept", "text/event-stream"), ("cache-control", "no-cache")];
-
 /// One way in which streams end.
 macro_rules! faults {
     ($($fault:ident),*) => {
@@ -17,9 +13,9 @@ macro_rules! faults {
 }
 
 faults! {
-    ClientLeaves, ClientLeavesAtOnce, ClientLeavesBeforeTheHead, ClientLeavesBeforeABareStream,
-    ClientStopsReadingThenLeaves, SourceEnds, SourceFails, SourceIsCancelled, SourcePanics,
-    Expires, Drains, IsRevoked, IsRefused, IsHead, IsDroppedUnpolled
+    ClientLeaves, ClientLeavesAtOnce, ClientLeavesBeforeTheHead,
+    SourceEnds, SourceFails, SourceIsCancelled, SourcePanics,
+    Expires, Drains, IsRevoked, IsHead, IsDroppedUnpolled
 }
 
 impl Fault {
@@ -44,37 +40,9 @@ impl Fault {
                 ledger.until_arrived(client.id).await;
                 client.leave(how, Outcome::NotOpened(disconnected)).await;
             }
-            Self::ClientLeavesBeforeABareStream => {
-                let id = ledger.open_account();
-                let server = Server::start_waiting(ledger, id, protocol).await;
-                let mut peer = Peer::connect(server.address, protocol).await;
-                peer.request("GET", "/").await;
-                ledger.until_arrived(id).await;
-                let client = Client { id, peer, ledger };
-                client.leave(how, Outcome::Closed(disconnected)).await;
-                server.stop().await;
-            }
-            Self::ClientStopsReadingThenLeaves => {
-                let id = ledger.open_account();
-                let io = connect_small(server.address).await;
-                let mut peer = Peer::over(io, protocol).await;
-                peer.request("GET", &format!("/flood/0/{id}")).await;
-                assert!(peer.head().await);
-                stands_still(server, ledger, id).await;
-                let client = Client { id, peer, ledger };
-                client.leave(how, Outcome::Closed(disconnected)).await;
-            }
             Self::SourceEnds => get("end").await.ends(End::Clean, CloseReason::Ended).await,
             Self::SourceIsCancelled => {
-                // Other clients would take a clean end for the end of the whole answer.
-                let (headers, end) = match rng.bool() {
-                    true => (EVENT_SOURCE, End::Clean),
-                    false => (&[][..], End::Failed),
-                };
-                let id = ledger.open_account();
-                let mut peer = Peer::connect(server.address, protocol).await;
-                peer.request_with("GET", &format!("/cancel/{events}/{id}"), headers).await;
-                Client { id, peer, ledger }.ends(end, CloseReason::Cancelled).await;
+                get("cancel").await.ends(End::Failed, CloseReason::Cancelled).await;
             }
             Self::SourceFails => get("fail").await.ends(End::Failed, CloseReason::Failed).await,
             Self::SourcePanics => {
@@ -88,7 +56,6 @@ impl Fault {
                 assert_eq!(server.streams.close(&client.id.to_string()).await.unwrap(), 1);
                 client.ends(End::Clean, CloseReason::Revoked).await;
             }
-            Self::IsRefused => refuse(ledger, protocol, how).await,
             Self::IsHead => {
                 let mut client =
                     Client::send("HEAD", server, ledger, protocol, "silence", events).await;
@@ -138,24 +105,6 @@ impl<'l> Client<'l> {
     }
 }
 
-/// Waits until the source of a stream was polled, and then not for several round trips to the
-/// server.
-async fn stands_still(server: &Server, ledger: &Ledger, id: u64) {
-    let (mut last, mut rounds) = (0, 0);
-    let until_it_stands_still = async {
-        while rounds < 5 {
-            let mut peer = Peer::connect(server.address, Protocol::Http1).await;
-            peer.request("GET", "/nothing").await;
-            assert!(!peer.head().await);
-            let made = ledger.made_by(id);
-            rounds = if made == last && made > 0 { rounds + 1 } else { 0 };
-            last = made;
-        }
-    };
-    let stood_still = timeout(PATIENCE, until_it_stands_still).await;
-    stood_still.unwrap_or_else(|_| panic!("stream {id} was polled and then stands still"));
-}
-
 /// Shuts down a server with a few streams.
 async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     let time = Duration::from_millis(rng.u64(1..30));
@@ -180,21 +129,6 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     server.shutdown.cancel();
     for (client, end) in clients {
         client.ends(end, CloseReason::Drained).await;
-    }
-    server.stop().await;
-}
-
-/// Exhausts a server that has one permit.
-async fn refuse(ledger: &Arc<Ledger>, protocol: Protocol, how: Leave) {
-    let server = Server::start(ledger, ledger.layer().max_streams(1)).await;
-    let get = async || Client::send("GET", &server, ledger, protocol, "silence", 1).await;
-    for _ in 0..2 {
-        let mut opened = get().await;
-        assert!(opened.peer.head().await, "there is a place");
-        let mut refused = get().await;
-        assert!(!refused.peer.head().await, "there is none");
-        refused.leave(how, Outcome::NotOpened(CloseReason::Ended)).await;
-        opened.leave(how, Outcome::Closed(CloseReason::Disconnected)).await;
     }
     server.stop().await;
 }

@@ -6,16 +6,13 @@ pub(crate) struct Ledger {
     accounts: Mutex<HashMap<u64, Account>>,
     changed: Notify,
     stats: Stats,
-    reports: Reports,
     sources: AtomicUsize,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Account {
     disconnect: Option<Disconnect>,
     reports: Vec<CloseReason>,
-    /// The number of events that the source has made.
-    made: usize,
     outcome: Option<Outcome>,
 }
 
@@ -31,30 +28,19 @@ pub(crate) enum Outcome {
 }
 
 impl Account {
-    /// Returns whether everything that `outcome` requires has happened.
-    fn is_settled(&self, outcome: Outcome) -> bool {
-        let over = self.disconnect.as_ref().is_some_and(Disconnect::is_cancelled);
-        match outcome {
-            Outcome::Closed(_) => over && !self.reports.is_empty(),
-            Outcome::NotOpened(_) => over,
-            Outcome::LeftEarly => true,
-        }
-    }
-
-    fn audit(&self, id: u64) {
+    /// Returns whether everything that its outcome requires has happened, and nothing else.
+    fn is_settled(&self) -> bool {
         let over = self.disconnect.as_ref().map(|it| (it.is_cancelled(), it.reason()));
         let reports = &*self.reports;
-        let outcome = self.outcome.unwrap_or_else(|| panic!("no test waited for stream {id}"));
         let disconnected = CloseReason::Disconnected;
-        let is_right = match outcome {
+        match self.outcome.expect("a test waits for each stream") {
             Outcome::Closed(reason) => over == Some((true, Some(reason))) && reports == [reason],
             Outcome::NotOpened(reason) => over == Some((true, Some(reason))) && reports.is_empty(),
             Outcome::LeftEarly => {
                 over.is_none_or(|over| over == (true, Some(disconnected)))
                     && (reports.is_empty() || reports == [disconnected])
             }
-        };
-        assert!(is_right, "stream {id}: {outcome:?}, but the token {over:?}, reports {reports:?}");
+        }
     }
 }
 
@@ -73,7 +59,7 @@ impl Ledger {
 
     /// Returns the layer whose streams are counted here.
     pub(crate) fn layer<M>(&self) -> SseLayer<M> {
-        self.reports.observe(SseLayer::new().stats(&self.stats).track_disconnects(true))
+        SseLayer::new().stats(&self.stats).track_disconnects(true)
     }
 
     /// Returns options that record the close report of stream `id`.
@@ -89,16 +75,6 @@ impl Ledger {
         self.change(id, |account| account.disconnect = Some(disconnect));
     }
 
-    /// Records one more event of the source.
-    pub(crate) fn made(&self, id: u64) {
-        self.change(id, |account| account.made += 1);
-    }
-
-    /// Returns how many events the source has made.
-    pub(crate) fn made_by(&self, id: u64) -> usize {
-        self.accounts.lock().unwrap()[&id].made
-    }
-
     /// Returns a guard that lives as long as the source.
     pub(crate) fn guard(self: &Arc<Self>) -> Guard {
         self.sources.fetch_add(1, SeqCst);
@@ -106,21 +82,20 @@ impl Ledger {
     }
 
     pub(crate) async fn until_arrived(&self, id: u64) {
-        self.until(id, "arrives", |account| account.disconnect.is_some()).await;
+        self.until(id, |account| account.disconnect.is_some()).await;
     }
 
     /// Waits until stream `id` has this outcome.
     pub(crate) async fn settle(&self, id: u64, outcome: Outcome) {
         self.change(id, |account| account.outcome = Some(outcome));
-        if let Outcome::LeftEarly = outcome {
+        if outcome == Outcome::LeftEarly {
             return;
         }
         self.until_arrived(id).await;
+        // It may be over without a report.
         let disconnect = self.accounts.lock().unwrap()[&id].disconnect.clone().unwrap();
-        timeout(PATIENCE, disconnect.cancelled())
-            .await
-            .unwrap_or_else(|_| panic!("stream {id} goes on: {outcome:?}"));
-        self.until(id, "settles", |account| account.is_settled(outcome)).await;
+        soon(disconnect.cancelled()).await;
+        self.until(id, Account::is_settled).await;
     }
 
     /// Asserts that everything was released. Call it once every server has stopped.
@@ -128,16 +103,14 @@ impl Ledger {
         let accounts = self.accounts.lock().unwrap();
         let mut closed = HashMap::new();
         for (id, account) in accounts.iter() {
-            account.audit(*id);
+            assert!(account.is_settled(), "stream {id}: {account:?}");
             for reason in &account.reports {
                 *closed.entry(*reason).or_default() += 1;
             }
         }
         assert_eq!(self.sources.load(SeqCst), 0, "sources that are left");
         let stats = self.stats.snapshot();
-        assert_eq!(stats.open, 0);
-        assert_eq!(stats.opened, self.reports.opened() as u64);
-        assert_eq!(stats.closed, self.reports.closed().len() as u64);
+        assert_eq!((stats.open, stats.opened), (0, stats.closed));
         for (reason, count) in stats.closed_by_reason.iter().copied() {
             assert_eq!(closed.get(&reason).copied(), Some(count), "{reason}");
         }
@@ -149,7 +122,7 @@ impl Ledger {
         self.changed.notify_waiters();
     }
 
-    async fn until(&self, id: u64, what: &str, is: impl Fn(&Account) -> bool) {
+    async fn until(&self, id: u64, is: impl Fn(&Account) -> bool) {
         let changed = async {
             loop {
                 let changed = self.changed.notified();
@@ -159,7 +132,8 @@ impl Ledger {
                 changed.await;
             }
         };
-        timeout(PATIENCE, changed).await.unwrap_or_else(|_| panic!("stream {id} never {what}"));
+        let account = || panic!("stream {id}: {:?}", self.accounts.lock().unwrap()[&id]);
+        timeout(PATIENCE, changed).await.unwrap_or_else(|_| account());
     }
 }
 

@@ -43,31 +43,6 @@ impl Server {
         Self { address, shutdown, streams, task }
     }
 
-    /// Starts a raw hyper server for one connection, whose service of bare streams never answers.
-    pub(crate) async fn start_waiting(ledger: &Arc<Ledger>, id: u64, protocol: Protocol) -> Self {
-        let waiting = Arc::clone(ledger);
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let ledger = Arc::clone(&waiting);
-            let disconnect = request.extensions().get::<Disconnect>().expect("a token").clone();
-            async move {
-                let source = source(&ledger, id, 0, Then::Silence);
-                ledger.arrived(id, disconnect);
-                pending::<()>().await;
-                Ok::<_, Infallible>(source)
-            }
-        });
-        // No response can have options here, so the layer has the options of the one stream.
-        let layer: SseLayer<marker::Events> = ledger.layer().options(ledger.options(id));
-        let service = layer.layer(service);
-        let (listener, address) = listen().await;
-        let task = tokio::spawn(async move {
-            let (io, _) = listener.accept().await.unwrap();
-            // The client decides how the connection ends.
-            _ = serve_connection(io, protocol, service).await;
-        });
-        Self { address, shutdown: CancellationToken::new(), streams: Streams::new(), task }
-    }
-
     /// Stops the server and waits for all its connections.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
@@ -109,7 +84,7 @@ async fn answer(
     let mut options = ledger.options(id);
     let response = match &*what {
         "waiting" => {
-            let _source = source(&ledger, id, events, Then::Silence);
+            let _source = source(&ledger, events, "silence");
             return pending().await;
         }
         "mid_event" => {
@@ -122,12 +97,12 @@ async fn answer(
             let then = match &*what {
                 "aged" => {
                     options = options.max_age(MaxAge::new(Duration::from_millis(20)).jitter(1.0));
-                    if id % 2 == 0 { Then::Silence } else { Then::Busy }
+                    if id % 2 == 0 { "silence" } else { "busy" }
                 }
-                "unpolled" => Then::Busy,
-                then => Then::parse(then),
+                "unpolled" => "busy",
+                then => then,
             };
-            tower_sse::response(source(&ledger, id, events, then)).map(Body::new)
+            tower_sse::response(source(&ledger, events, then)).map(Body::new)
         }
     };
     response.with_options(options)
@@ -140,72 +115,35 @@ async fn drop_unpolled(request: Request, next: Next) -> Response {
     if drops { Response::new(Body::empty()).with_status(502) } else { response }
 }
 
-/// The behaviour of a source after its first events.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Then {
-    Silence,
-    /// One event per millisecond.
-    Busy,
-    /// Events without a pause.
-    Flood,
-    End,
-    Fail,
-    /// It fails with the error of a task that the program has cancelled.
-    Cancel,
-    Panic,
-}
-
-impl Then {
-    pub(crate) fn parse(word: &str) -> Self {
-        match word {
-            "silence" => Self::Silence,
-            "busy" => Self::Busy,
-            "flood" => Self::Flood,
-            "end" => Self::End,
-            "fail" => Self::Fail,
-            "cancel" => Self::Cancel,
-            "panic" => Self::Panic,
-            _ => panic!("no source does {word}"),
-        }
-    }
-}
-
 pub(crate) const EVENT: &str = "data: x\n\n";
 
+/// Returns a source that behaves in the way of this name after its first events.
 pub(crate) fn source(
     ledger: &Arc<Ledger>,
-    id: u64,
     events: usize,
-    then: Then,
+    then: &str,
 ) -> impl Stream<Item = io::Result<Encoded>> + Send + use<> {
-    let guard = ledger.guard();
-    let ledger = Arc::clone(ledger);
+    let (guard, then) = (ledger.guard(), then.to_owned());
     stream! {
         let _guard = guard;
         for _ in 0..events {
             yield Ok(Event::from("x").into());
         }
-        match then {
-            Then::Silence => pending().await,
-            Then::Busy => {
+        match &*then {
+            "silence" => pending().await,
+            "busy" => {
                 let mut ticks = interval(Duration::from_millis(1));
                 loop {
                     ticks.tick().await;
                     yield Ok(Event::from("x").into());
                 }
             }
-            Then::Flood => {
-                let event = Encoded::from(Event::from("x".repeat(1000)));
-                loop {
-                    ledger.made(id);
-                    yield Ok(event.clone());
-                }
-            }
-            Then::End => {}
-            Then::Fail => yield Err(io::Error::other("disk full")),
-            Then::Cancel => yield Err(io::Error::other(cancelled_task().await)),
+            "end" => {}
+            "fail" => yield Err(io::Error::other("disk full")),
+            "cancel" => yield Err(io::Error::other(cancelled_task().await)),
             // `panic!` would call the hook, which would print each of thousands of panics.
-            Then::Panic => resume_unwind(Box::new("the source panics")),
+            "panic" => resume_unwind(Box::new("the source panics")),
+            _ => panic!("no source does {then}"),
         }
     }
 }
