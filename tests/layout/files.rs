@@ -1,9 +1,8 @@
 //! The sizes of files, and what stands beside its type.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::{fs, path::Path};
 
-use crate::CRATES;
+use crate::{CRATES, sources};
 
 /// Files of fewer than 40 lines, and why they are files of their own.
 const SMALL: [(&str, &str); 12] = [
@@ -52,28 +51,12 @@ struct File {
 }
 
 fn files(root: &str) -> Vec<File> {
-    let mut files = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path().to_str().unwrap().to_owned();
-            let name = Path::new(&path).file_stem().unwrap();
-            if name == "tests" {
-            } else if Path::new(&path).is_dir() {
-                folders.push(path);
-            } else if path.ends_with(".rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-                let is_code = |line: &&str| {
-                    let line = line.trim_start();
-                    !line.is_empty() && !line.starts_with("//")
-                };
-                let code = code.lines().filter(is_code).map(str::to_owned).collect();
-                files.push(File { path, code });
-            }
-        }
-    }
-    files
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+    let file = |(path, text): (String, String)| File {
+        path,
+        code: text.lines().filter(is_code).map(str::to_owned).collect(),
+    };
+    sources(root).into_iter().map(file).collect()
 }
 
 #[test]
@@ -142,7 +125,7 @@ fn methods_stand_beside_their_type() {
         }
     }
     let listed = AWAY.iter().map(|(name, path, _)| (str::to_owned(name), str::to_owned(path)));
-    let listed: BTreeSet<_> = listed.collect();
+    let listed = listed.collect();
     assert_eq!(away, listed, "left: what stands away from its type; right: what has a reason");
     assert!(AWAY.len() <= 20);
 }
@@ -154,10 +137,10 @@ fn names_of_files_and_types_are_used_once() {
     for root in CRATES {
         let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for File { path, code } in files(root) {
-            let name = Path::new(&path).file_name().unwrap().to_str().unwrap().to_owned();
+            let (_, name) = path.rsplit_once('/').unwrap();
             // A program is read by itself.
             if root != "crates/sse-check/src" {
-                *names.entry(name).or_default() += 1;
+                *names.entry(name.to_owned()).or_default() += 1;
             }
             for line in &code {
                 for name in ["struct", "enum"].iter().filter_map(|keyword| named(line, keyword)) {

@@ -1,4 +1,4 @@
-//! The paths in a file's code, without strings, comments and tests.
+//! The paths in a file's code, without strings and comments.
 
 use std::{iter::Peekable, mem, str::FromStr};
 
@@ -27,7 +27,6 @@ fn walk(tokens: TokenStream, paths: &mut Vec<Path>) {
     while let Some(token) = tokens.next() {
         let was_use = mem::take(&mut is_use);
         match token {
-            TokenTree::Punct(punct) if punct.as_char() == '#' && skip_test(&mut tokens) => {}
             TokenTree::Ident(ident) => match ident.to_string().as_str() {
                 "use" => is_use = true,
                 first @ ("crate" | "super" | "self") => {
@@ -51,14 +50,11 @@ fn follow(mut segments: Vec<String>, tokens: &mut Tokens, found: &mut Vec<Path>)
     while is_path_separator(tokens) {
         match tokens.next() {
             Some(TokenTree::Ident(ident)) => segments.push(ident.to_string()),
-            Some(token) => {
-                if let Some(tree) = group(&token, Delimiter::Brace) {
-                    branches(&segments, tree, found);
-                    return;
-                }
-                break;
+            Some(TokenTree::Group(tree)) if tree.delimiter() == Delimiter::Brace => {
+                branches(&segments, tree.stream(), found);
+                return;
             }
-            None => break,
+            _ => break,
         }
     }
     let name = match tokens.next_if(|next| matches!(next, TokenTree::Ident(ident) if ident == "as"))
@@ -88,30 +84,4 @@ fn is_path_separator(tokens: &mut Tokens) -> bool {
     let is_joint = matches!(tokens.peek(), Some(TokenTree::Punct(first))
         if first.as_char() == ':' && first.spacing() == proc_macro2::Spacing::Joint);
     is_joint && tokens.next_if(is_colon).is_some() && tokens.next_if(is_colon).is_some()
-}
-
-/// Skips the item behind `#[cfg(test)]`. Returns whether there was one.
-fn skip_test(tokens: &mut Tokens) -> bool {
-    let is_test = |next: &TokenTree| {
-        group(next, Delimiter::Bracket)
-            .is_some_and(|cfg| cfg.to_string().replace(' ', "") == "cfg(test)")
-    };
-    if tokens.next_if(is_test).is_none() {
-        return false;
-    }
-    for token in tokens {
-        let is_semicolon =
-            matches!(&token, TokenTree::Punct(end) if matches!(end.as_char(), ';' | ','));
-        if is_semicolon || group(&token, Delimiter::Brace).is_some() {
-            break;
-        }
-    }
-    true
-}
-
-fn group(token: &TokenTree, delimiter: Delimiter) -> Option<TokenStream> {
-    match token {
-        TokenTree::Group(group) if group.delimiter() == delimiter => Some(group.stream()),
-        _ => None,
-    }
 }

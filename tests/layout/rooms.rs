@@ -1,9 +1,10 @@
 //! Files and folders as rooms, and the arrows between them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::{fmt, fs, path::Path as FilePath, slice};
+use std::{fmt, slice};
 
 use crate::paths::{self, Path};
+use crate::sources;
 
 /// The modules of a crate, by their paths, such as `["hub", "broker"]`.
 pub(crate) struct Tree {
@@ -36,29 +37,13 @@ impl fmt::Display for Arrow {
 impl Tree {
     /// Reads all files below `root`, except tests.
     pub(crate) fn read(root: &str) -> Self {
-        let mut tree = Self { root: root.to_owned(), modules: BTreeMap::new() };
-        tree.read_folder(FilePath::new(root), &[]);
-        tree
-    }
-
-    fn read_folder(&mut self, folder: &FilePath, module: &[String]) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let is_module = !matches!(name.as_str(), "mod" | "lib");
-            let inner: Vec<_> =
-                module.iter().cloned().chain(is_module.then(|| name.clone())).collect();
-            if name == "tests" {
-                continue;
-            }
-            if path.is_dir() {
-                self.read_folder(&path, &inner);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let paths = paths::of(&fs::read_to_string(&path).unwrap());
-                let file = path.to_str().unwrap().to_owned();
-                self.modules.insert(inner, Module { file, paths });
-            }
-        }
+        let module = |(file, text): (String, String)| {
+            let path = file.strip_prefix(root).unwrap().strip_suffix(".rs").unwrap();
+            let names = path.split('/').filter(|name| !matches!(*name, "" | "mod" | "lib"));
+            let module = names.map(str::to_owned).collect();
+            (module, Module { paths: paths::of(&text), file })
+        };
+        Self { root: root.to_owned(), modules: sources(root).into_iter().map(module).collect() }
     }
 
     /// Returns the names of the files and folders of a folder, and whether each is a folder.
@@ -152,35 +137,21 @@ fn absolute(module: &[String], segments: &[String]) -> Vec<String> {
     path
 }
 
-/// Returns a circle for each room that is in one, as the arrows along it.
-pub(crate) fn circles(arrows: &[Arrow]) -> Vec<String> {
-    let mut edges: BTreeMap<(&str, &str), BTreeMap<&str, &Arrow>> = BTreeMap::new();
-    for arrow in arrows {
-        let from = edges.entry((&arrow.folder, &arrow.from_room)).or_default();
-        from.entry(&arrow.to_room).or_insert(arrow);
-    }
-    let mut circles = BTreeSet::new();
-    for &(folder, room) in edges.keys() {
-        // The shortest way back, by breadth.
-        let mut ways: Vec<Vec<&Arrow>> = vec![Vec::new()];
-        let mut seen = BTreeSet::new();
-        while let Some(way) = (!ways.is_empty()).then(|| ways.remove(0)) {
-            let at = way.last().map_or(room, |arrow| &arrow.to_room);
-            for arrow in edges.get(&(folder, at)).into_iter().flat_map(BTreeMap::values) {
-                let mut way = way.clone();
-                way.push(arrow);
-                if arrow.to_room == room {
-                    let mut lines: Vec<_> = way.iter().map(ToString::to_string).collect();
-                    lines.sort();
-                    circles.insert(lines.join("\n"));
-                    ways.clear();
-                    break;
-                }
-                if seen.insert(&arrow.to_room) {
-                    ways.push(way);
-                }
-            }
+/// Returns the arrows between rooms that import each other in a circle.
+pub(crate) fn circles(mut arrows: Vec<Arrow>) -> Vec<Arrow> {
+    loop {
+        let before = arrows.len();
+        let importing: BTreeSet<_> =
+            arrows.iter().map(|it| (it.folder.clone(), it.from_room.clone())).collect();
+        let imported: BTreeSet<_> =
+            arrows.iter().map(|it| (it.folder.clone(), it.to_room.clone())).collect();
+        // A room that imports none is in no circle, nor is one that none imports.
+        arrows.retain(|Arrow { folder, from_room, to_room, .. }| {
+            importing.contains(&(folder.clone(), to_room.clone()))
+                && imported.contains(&(folder.clone(), from_room.clone()))
+        });
+        if arrows.len() == before {
+            return arrows;
         }
     }
-    circles.into_iter().collect()
 }
