@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
+pub mod exchange;
 pub mod openssl;
 pub mod patience;
 pub mod port;
@@ -9,8 +10,4 @@ pub mod process;
 pub mod proxy;
 pub mod tool;
 
-pub use self::patience::{PATIENCE, soon, until, until_async};
-pub use self::port::{free_port, listen};
-pub use self::process::{Process, Program, node};
-pub use self::proxy::{Proxy, find_envoy, find_newest_nginx, find_nginx};
-pub use self::tool::{Directory, find, installed, package, skip, target};
+pub use self::{exchange::*, patience::*, port::*, process::*, proxy::*, tool::*};

@@ -1,36 +1,20 @@
 //! The program as `cargo run` starts it. Its page is tested in `e2e/tests/browser`.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpStream,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::{net::TcpStream, process::Command};
 
-/// The dashboard, killed when this is dropped.
-struct Dashboard(Child);
+#[path = "../../../tests/support/programs.rs"]
+mod support;
 
-impl Drop for Dashboard {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-#[test]
-fn dashboard_sends_samples() {
+#[tokio::test]
+async fn dashboard_sends_samples() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dashboard"));
-    let child = command.env("PORT", "0").stdout(Stdio::piped()).spawn().unwrap();
-    let mut dashboard = Dashboard(child);
-    let mut first = String::new();
-    BufReader::new(dashboard.0.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let address = first.trim_end().strip_prefix("listening on http://").expect("an address");
-
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    write!(stream, "GET /events HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
-    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
-    lines.find(|line| line == "event: sample").expect("an event");
-    let data = lines.find(|line| line.starts_with("data: ")).expect("a sample");
+    let dashboard = support::Process::serve(command.env("PORT", "0")).await;
+    let mut stream = TcpStream::connect(dashboard.address).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let mut next = async || support::soon(lines.next_line()).await.unwrap().expect("a line");
+    while next().await != "event: sample" {}
+    let data = next().await;
     assert!(data.starts_with(r#"data: {"number":1,"#), "{data}");
 }

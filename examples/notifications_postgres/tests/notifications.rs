@@ -4,12 +4,8 @@
 #![cfg(unix)]
 #![allow(dead_code)]
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-    process::Command,
-    time::timeout,
-};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::{net::TcpStream, process::Command, time::timeout};
 
 #[path = "../../../crates/tower-sse-postgres/tests/postgres/server.rs"]
 mod server;

@@ -4,8 +4,6 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 
 #[path = "../../../../tests/support/redis_server.rs"]
@@ -17,7 +15,7 @@ mod support;
 
 use redis_server::Server;
 use relay::Relay;
-use support::{Process, Program, node, soon};
+use support::{Process, Program, exchange, node};
 
 const RUN: &str = "run";
 
@@ -69,12 +67,8 @@ fn work(parts: &[usize]) -> Vec<String> {
 
 /// Sends a request whose connection closes after the response.
 async fn send(address: SocketAddr, request: &str) -> String {
-    let mut connection = TcpStream::connect(address).await.unwrap();
     let request = request.replace("\r\n\r\n", "\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    soon(connection.read_to_string(&mut answer)).await.unwrap();
-    answer
+    exchange(address, &request).await
 }
 
 /// Returns the status of a request to stop the run.

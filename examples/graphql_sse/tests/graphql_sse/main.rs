@@ -3,13 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    process::Command,
-    task::JoinHandle,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
+use tokio::{io::AsyncReadExt, process::Command, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, Heartbeat, SseLayer, hub::Hub};
 
@@ -25,7 +20,7 @@ mod support;
 
 use example::{chat, graphql_layer, is_subscription, serve};
 use server::{Client, Server, UPDATES, message, reload, run, start_program};
-use support::{Process, Program, listen, node, soon};
+use support::{Process, Program, exchange, listen, node, soon};
 
 fn connected() -> Value {
     json!({ "connected": "first" })
@@ -58,20 +53,6 @@ async fn subscription_begins_with_a_reload_and_then_has_each_message() {
 }
 
 #[tokio::test]
-async fn error_of_a_resolver_is_a_result() {
-    let server = Server::start().await;
-    let say = r#"mutation { say(room: "kitchen", text: "") { number } }"#;
-    let Some(reports) = run(server.address, say, 0).await else { return };
-    let [first, result, last] = &reports[..] else { panic!("{reports:?}") };
-    assert_eq!((first, last), (&connected(), &complete()));
-    let error = &result["next"]["errors"][0];
-    assert_eq!(
-        (&error["message"], &error["path"]),
-        (&json!("a message needs a text"), &json!(["say"]))
-    );
-}
-
-#[tokio::test]
 async fn item_that_fails_leaves_the_subscription_open() {
     let server = Server::start().await;
     let Some(mut client) = Client::subscribe(server.address).await else { return };
@@ -82,18 +63,19 @@ async fn item_that_fails_leaves_the_subscription_open() {
 }
 
 #[tokio::test]
-async fn invalid_query_has_its_errors_in_a_result() {
+async fn errors_of_queries_and_resolvers_are_results() {
     let server = Server::start().await;
     for (query, expected) in [
         ("{ dishes }", "Unknown field"),
         ("{ messages(", "expected"),
         ("subscription { a }", "Unknown field"),
+        (r#"mutation { say(room: "kitchen", text: "") { number } }"#, "a message needs a text"),
     ] {
         let Some(reports) = run(server.address, query, 0).await else { return };
-        let [_, result, last] = &reports[..] else { panic!("{reports:?}") };
+        let [first, result, last] = &reports[..] else { panic!("{reports:?}") };
         let text = result["next"]["errors"][0]["message"].as_str().unwrap();
         assert!(text.contains(expected), "{query}: {text}");
-        assert_eq!(last, &complete());
+        assert_eq!((first, last), (&connected(), &complete()));
     }
 }
 
@@ -113,11 +95,7 @@ async fn send(address: SocketAddr, method: &str, headers: &str, body: &str) -> S
         "{method} /graphql HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
         content-length: {length}\r\n{headers}\r\n\r\n{body}"
     );
-    let mut connection = TcpStream::connect(address).await.unwrap();
-    connection.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    soon(connection.read_to_string(&mut answer)).await.unwrap();
-    answer
+    exchange(address, &request).await
 }
 
 #[tokio::test]

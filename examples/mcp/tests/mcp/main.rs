@@ -2,39 +2,28 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
+use axum::{Router, response::IntoResponse, response::Response};
+use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ClientConfig};
+use rmcp::model::{ContentBlock, ProgressNotificationParam, ProtocolVersion, ServerCapabilities};
+use rmcp::model::{ServerConfig, SubscriptionFilter};
+use rmcp::service::{RequestContext, RunningService, ServiceError};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{
+    StreamableHttpClientTransport, StreamableHttpServerConfig, StreamableHttpService,
 };
 use rmcp::{
     ClientLifecycleMode, ClientServiceExt, ErrorData, RoleClient, RoleServer, ServerHandler,
-    model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, ClientConfig, ContentBlock,
-        ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig,
-        SubscriptionFilter,
-    },
-    service::{RequestContext, RunningService, ServiceError},
-    transport::{
-        StreamableHttpClientTransport, StreamableHttpServerConfig, StreamableHttpService,
-        streamable_http_server::session::local::LocalSessionManager,
-    },
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Semaphore,
-    task::{JoinHandle, JoinSet},
-    time::{self, Instant, timeout},
-};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{self, Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    Drain, MaxAge, SseLayer, StreamOptions,
-    filter::{self, FilterLayer, Verdict},
-    streams::{Streams, Subjects},
-};
+use tower_sse::filter::{self, FilterLayer, Verdict};
+use tower_sse::streams::{Streams, Subjects};
+use tower_sse::{Drain, MaxAge, SseLayer, StreamOptions};
 
 mod slow_tools;
 
@@ -45,7 +34,7 @@ mod example;
 mod support;
 
 use example::{Kitchen, early_head, mcp, serving::serve};
-use support::{PATIENCE, Process, Proxy, find, find_nginx, listen, soon, target};
+use support::{PATIENCE, Process, Proxy, exchange, find, find_nginx, listen, soon, target, until};
 
 /// A client has at most 16 calls without a response head at a time.
 const CALLS: usize = 12;
@@ -105,10 +94,6 @@ impl Server {
         let serving = serve(listener, app, shutdown.clone(), 10 * PATIENCE);
         Self { address, served: tokio::spawn(async move { serving.await.unwrap() }) }
     }
-
-    async fn connect(&self, lifecycle: ClientLifecycleMode) -> Client {
-        connect(self.address, lifecycle).await
-    }
 }
 
 async fn connect(address: SocketAddr, lifecycle: ClientLifecycleMode) -> Client {
@@ -119,21 +104,32 @@ async fn connect(address: SocketAddr, lifecycle: ClientLifecycleMode) -> Client 
 
 type Calls = JoinSet<Result<CallToolResult, ServiceError>>;
 
-/// Makes calls, and waits until the server works on all of them.
-async fn call(client: &Client, gate: &Gate) -> Calls {
+/// Makes calls to `app`, and waits until it works on all of them.
+async fn call(
+    app: Router,
+    gate: &Gate,
+    shutdown: &CancellationToken,
+    lifecycle: ClientLifecycleMode,
+) -> (Server, Client, Calls) {
+    let server = Server::start(app, shutdown).await;
+    let client = connect(server.address, lifecycle).await;
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {
         let peer = client.peer().clone();
         calls.spawn(async move { peer.call_tool(CallToolRequestParams::new("any")).await });
     }
     soon(gate.begun.acquire_many(CALLS as u32)).await.unwrap().forget();
-    calls
+    (server, client, calls)
 }
 
-fn is_done(answer: &Result<CallToolResult, ServiceError>) -> bool {
-    let texts = answer.as_ref().ok().map(|result| result.content.iter());
-    texts
-        .is_some_and(|mut texts| texts.any(|text| text.as_text().is_some_and(|t| t.text == "done")))
+/// Opens the gate, and returns the texts of the answers, or "failed".
+async fn answers(calls: Calls, gate: &Gate) -> Vec<String> {
+    gate.opened.add_permits(CALLS);
+    let text = |answer: Result<CallToolResult, ServiceError>| match answer {
+        Ok(result) => result.content.iter().map(|it| it.as_text().unwrap().text.clone()).collect(),
+        Err(_) => "failed".to_owned(),
+    };
+    soon(calls.join_all()).await.into_iter().map(text).collect()
 }
 
 #[tokio::test]
@@ -149,13 +145,9 @@ async fn shutdown_answers_every_call_in_flight() {
         let (gate, shutdown) = (Gate::new(reports), CancellationToken::new());
         let layer = SseLayer::new().shutdown(shutdown.clone());
         let app = mcp(gate.clone()).layer(early_head(head_after)).layer(layer);
-        let server = Server::start(app, &shutdown).await;
-        let client = server.connect(lifecycle).await;
-        let calls = call(&client, &gate).await;
+        let (server, _client, calls) = call(app, &gate, &shutdown, lifecycle).await;
         shutdown.cancel();
-        gate.opened.add_permits(CALLS);
-        let answers = soon(calls.join_all()).await;
-        assert!(answers.iter().all(is_done), "{answers:?}");
+        assert_eq!(answers(calls, &gate).await, ["done"; CALLS]);
         soon(server.served).await.unwrap();
     }
 }
@@ -169,13 +161,9 @@ async fn rmcps_own_token_loses_every_call_in_flight() {
     let handler = gate.clone();
     let service = StreamableHttpService::new(move || Ok(handler.clone()), sessions, config);
     let app = Router::new().nest_service("/mcp", service).layer(SseLayer::new());
-    let server = Server::start(app, &shutdown).await;
-    let client = server.connect(without_sessions()).await;
-    let calls = call(&client, &gate).await;
+    let (_server, _client, calls) = call(app, &gate, &shutdown, without_sessions()).await;
     shutdown.cancel();
-    gate.opened.add_permits(CALLS);
-    let answers = soon(calls.join_all()).await;
-    assert!(!answers.iter().any(is_done), "{answers:?}");
+    assert_eq!(answers(calls, &gate).await, ["failed"; CALLS]);
 }
 
 /// Shows why the example sets no maximum age. With a session, the client resumes the stream of a
@@ -185,11 +173,10 @@ async fn maximum_age_loses_calls_that_take_longer() {
     let (gate, shutdown) = (Gate::new(true), CancellationToken::new());
     let max_age = MaxAge::new(Duration::from_millis(500)).grace(Duration::ZERO);
     let app = mcp(gate.clone()).layer(SseLayer::new().max_age(max_age));
-    let server = Server::start(app, &shutdown).await;
-    let client = server.connect(without_sessions()).await;
-    let calls = call(&client, &gate).await;
-    let answers = soon(calls.join_all()).await;
-    assert!(!answers.iter().any(is_done), "{answers:?}");
+    let (_server, _client, mut calls) = call(app, &gate, &shutdown, without_sessions()).await;
+    while let Some(answer) = soon(calls.join_next()).await {
+        answer.unwrap().unwrap_err();
+    }
 }
 
 /// A server with subscriptions.
@@ -225,7 +212,7 @@ async fn shut_down_while_subscribed(example: fn(Router) -> Router, paused: bool)
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone());
     let server = Server::start(example(mcp(Subscribed)).layer(layer), &shutdown).await;
-    let client = server.connect(without_sessions()).await;
+    let client = connect(server.address, without_sessions()).await;
     let filter = SubscriptionFilter::builder().tools_list_changed().build();
     let mut subscription = soon(client.listen(filter)).await.unwrap();
     if paused {
@@ -261,11 +248,7 @@ async fn status(server: &Server, headers: &str) -> u16 {
         "POST /mcp HTTP/1.1\r\nconnection: close\r\ncontent-type: application/json\r\n\
         accept: application/json, text/event-stream\r\ncontent-length: {length}\r\n{headers}\r\n{call}"
     );
-    let mut connection = TcpStream::connect(server.address).await.unwrap();
-    connection.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    soon(connection.read_exact(&mut answer)).await.unwrap();
-    std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+    exchange(server.address, &request).await[9..12].parse().unwrap()
 }
 
 #[tokio::test]
@@ -313,23 +296,15 @@ async fn log_out_ends_the_calls_of_a_user_and_refuses_new_ones() {
         let check = middleware::from_fn_with_state(tokens.clone(), check);
         let layer = SseLayer::new().streams(&streams);
         let app = mcp(gate.clone()).layer(check).layer(layer);
-        let server = Server::start(app, &CancellationToken::new()).await;
-        let client = server.connect(lifecycle).await;
-        let calls = call(&client, &gate).await;
-        soon(async {
-            while streams.count("user:42") < CALLS {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let shutdown = CancellationToken::new();
+        let (server, _client, calls) = call(app, &gate, &shutdown, lifecycle).await;
+        until(|| streams.count("user:42") >= CALLS).await;
         tokens.revoked.cancel();
         assert!(streams.close("user:42").await.unwrap() >= CALLS);
         assert_eq!(streams.count("user:42"), 0);
-        gate.opened.add_permits(CALLS);
         // A client with a session tries to resume its calls, in vain.
         if !has_session {
-            let answers = soon(calls.join_all()).await;
-            assert!(!answers.iter().any(is_done), "{answers:?}");
+            assert_eq!(answers(calls, &gate).await, ["failed"; CALLS]);
         }
         assert_eq!(status(&server, &format!("host: {}\r\n", server.address)).await, 401);
     }
@@ -357,16 +332,8 @@ async fn clients_read_what_a_filter_has_changed() {
             }))
         });
         let app = mcp(gate.clone()).layer(filters).layer(SseLayer::new());
-        let server = Server::start(app, &shutdown).await;
-        let client = server.connect(lifecycle).await;
-        let mut calls = call(&client, &gate).await;
-        gate.opened.add_permits(CALLS);
-        while let Some(answer) = soon(calls.join_next()).await {
-            let answer = answer.unwrap().unwrap();
-            let texts: Vec<_> = answer.content.iter().filter_map(|it| it.as_text()).collect();
-            assert_eq!((texts.len(), &*texts[0].text), (1, "redacted"));
-        }
-        drop(client);
+        let (server, _client, calls) = call(app, &gate, &shutdown, lifecycle).await;
+        assert_eq!(answers(calls, &gate).await, ["redacted"; CALLS]);
         server.served.abort();
     }
 }
