@@ -31,7 +31,10 @@ where
         Poll::Pending => Polled::Pending,
         Poll::Ready(None) => Polled::End,
         Poll::Ready(Some(Err(error))) => Polled::Failed(error.to_string()),
-        Poll::Ready(Some(Ok(frame))) => of_frame(frame),
+        Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+            Ok(data) => Polled::Data(data),
+            Err(frame) => Polled::Trailers(frame.into_trailers().unwrap()),
+        },
     }
 }
 
@@ -71,13 +74,6 @@ where
     B: Body<Data = Bytes>,
 {
     read_bytes(body).map(|(read, error)| (String::from_utf8(read).expect("UTF-8"), error))
-}
-
-fn of_frame(frame: Frame<Bytes>) -> Polled {
-    match frame.into_data() {
-        Ok(data) => Polled::Data(data),
-        Err(frame) => Polled::Trailers(frame.into_trailers().unwrap()),
-    }
 }
 
 /// Returns trailers.

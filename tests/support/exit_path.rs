@@ -12,27 +12,36 @@ use super::{kind::Body, *};
 const HELD_BACK: Duration = Duration::from_millis(21);
 const AGE: Duration = Duration::from_secs(1);
 
+/// Declares the paths, each behind the close reason with which it ends.
 macro_rules! exit_paths {
-    ($($path:ident),*) => {
+    ($($reason:ident: $($path:ident),+;)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum ExitPath { $($path),* }
+        pub enum ExitPath { $($($path),+),+ }
 
         impl ExitPath {
-            pub const ALL: &[Self] = &[$($path),*];
+            pub const ALL: &[Self] = &[$($(Self::$path),+),+];
+
+            /// Returns how the response ends, stream or not.
+            pub const fn end(self) -> CloseReason {
+                match self {
+                    $($(Self::$path)|+ => CloseReason::$reason,)+
+                }
+            }
         }
     };
 }
 
+// No stream is opened for `NotAcceptable` and `Head`.
 exit_paths! {
-    SourceEnds, SourceEndsBeforeTheTerminator, SourceFails, SourceFailsAndSomebodySaysSo,
-    SourcePanics, SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
-    ClientLeaves, ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheFailure,
-    Cancelled, CancelledByFailing, Drained, DrainedByFailing,
-    Expired, ExpiredByFailing, ExpiredAtTheFirstPoll, Revoked, RevokedByFailing, RevokedUnread,
-    // Before there is a head:
-    ClientLeavesBeforeTheHead, ServiceFails, ServicePanics, ServicePanicsInTheCall,
-    // No stream is opened:
-    NotAcceptable, Head
+    Ended: SourceEnds, SourceEndsBeforeTheTerminator, NotAcceptable, Head;
+    Failed: SourceFails, SourceFailsAndSomebodySaysSo, ClientLeavesBeforeTheFailure, ServiceFails;
+    Panicked: SourcePanics, SourcePanicsAndTheThreadUnwinds, ThreadUnwinds, ServicePanics,
+        ServicePanicsInTheCall;
+    Disconnected: ClientLeaves, ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheHead;
+    Cancelled: Cancelled, CancelledByFailing;
+    Drained: Drained, DrainedByFailing;
+    Expired: Expired, ExpiredByFailing, ExpiredAtTheFirstPoll;
+    Revoked: Revoked, RevokedByFailing, RevokedUnread;
 }
 
 use ExitPath::*;
@@ -48,29 +57,6 @@ impl ExitPath {
                 None
             }
             _ => Some(self.end()),
-        }
-    }
-
-    /// Returns how the response ends, stream or not.
-    pub const fn end(self) -> CloseReason {
-        match self {
-            SourceEnds | SourceEndsBeforeTheTerminator | NotAcceptable | Head => CloseReason::Ended,
-            SourceFails
-            | SourceFailsAndSomebodySaysSo
-            | ClientLeavesBeforeTheFailure
-            | ServiceFails => CloseReason::Failed,
-            SourcePanics
-            | SourcePanicsAndTheThreadUnwinds
-            | ThreadUnwinds
-            | ServicePanics
-            | ServicePanicsInTheCall => CloseReason::Panicked,
-            ClientLeaves | ClientLeavesBeforeTheFirstPoll | ClientLeavesBeforeTheHead => {
-                CloseReason::Disconnected
-            }
-            Cancelled | CancelledByFailing => CloseReason::Cancelled,
-            Drained | DrainedByFailing => CloseReason::Drained,
-            Expired | ExpiredByFailing | ExpiredAtTheFirstPoll => CloseReason::Expired,
-            Revoked | RevokedByFailing | RevokedUnread => CloseReason::Revoked,
         }
     }
 

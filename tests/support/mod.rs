@@ -76,28 +76,10 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::layer::{IntoSse, SseBody};
 use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
-pub use self::answer::{ResponseExt, answer_by, answer_to, event_stream, through};
-pub use self::body::{
-    Polled, Wakes, assert_polls, checksum, data, failed, poll_frame, poll_frame_with, read_bytes,
-    read_to_end,
-};
-pub use self::client::{connect_h1, connect_h2};
-pub use self::clock::{
-    MILLISECOND, SECOND, case, idle, under_a_paused_clock, while_the_clock_runs,
-};
-pub use self::error::{Caused, Root, cancelled_task};
-pub use self::feed::{FedBody, Feed, fed, fed_to};
-pub use self::gate::{Gate, Gated};
 pub(crate) use self::kind::for_each_kind;
 pub use self::kind::{Bodies, Kind, Responses, Streams, open};
-pub use self::patience::{PATIENCE, soon, until, until_async};
-pub use self::peer::{Leave, Peer};
-pub use self::port::{free_port, listen};
-pub use self::process::{Process, Program, node};
-pub use self::protocol::{Connection, Protocol, Requester};
-pub use self::proxy::{Proxy, find_envoy, find_newest_nginx, find_nginx};
-pub use self::reports::Reports;
 pub use self::server::{serve_axum, start};
-pub use self::source::{Events, Source, Sources};
-pub use self::tool::{Directory, find, installed, package, skip, target};
-pub use self::{exit_path::ExitPath, reader::EventReader};
+pub use self::{answer::*, body::*, clock::*, error::*, feed::*, gate::*, patience::*, port::*};
+pub use self::{client::connect_h1, client::connect_h2, exit_path::ExitPath, reader::EventReader};
+pub use self::{peer::Leave, peer::Peer, process::*, protocol::*, proxy::*, reports::*};
+pub use self::{source::Events, source::Source, source::Sources, tool::*};

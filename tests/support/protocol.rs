@@ -44,15 +44,7 @@ impl Connection {
     }
 
     /// Sends `request`, to `localhost` if it names no host, and waits for the head of the response.
-    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Incoming> {
-        self.try_send(request).await.unwrap()
-    }
-
-    /// Sends `request` as [`send`](Self::send) does, to a server that may not answer.
-    pub async fn try_send(
-        &mut self,
-        mut request: Request<Full<Bytes>>,
-    ) -> hyper::Result<Response<Incoming>> {
+    pub async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
         // A request with both `:authority` and `Host` is malformed to some proxies.
         if matches!(self, Self::Http1(_)) || request.uri().authority().is_none() {
             request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("localhost"));
@@ -69,7 +61,7 @@ impl Connection {
                 }
             }
         };
-        soon(response).await
+        soon(response).await.unwrap()
     }
 }
 

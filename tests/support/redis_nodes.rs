@@ -65,10 +65,7 @@ impl Nodes {
             replicate.query_async::<()>(&mut connection).await.is_ok()
         })
         .await;
-        until_async(async || {
-            replica.command::<String>("INFO replication").await.contains("master_link_status:up")
-        })
-        .await;
+        replica.is_linked().await;
         self.nodes.push(replica);
     }
 

@@ -200,6 +200,11 @@ impl Server {
     /// Makes this server a replica of another one, and waits for the link between them.
     pub(crate) async fn replicate(&self, primary: &Self) {
         let _: String = self.command(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).await;
+        self.is_linked().await;
+    }
+
+    /// Waits until this replica has the data of its primary.
+    pub(crate) async fn is_linked(&self) {
         until_async(async || {
             self.command::<String>("INFO replication").await.contains("master_link_status:up")
         })
