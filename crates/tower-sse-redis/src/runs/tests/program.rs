@@ -16,7 +16,7 @@ use tower_sse::runs::{
 use tower_sse::{Event, LastEventId};
 
 /// One process: its runs, and its connection to the store.
-pub(crate) struct Program<W> {
+pub(crate) struct Program<W = ()> {
     pub(crate) runs: Runs,
     pub(crate) store: W,
     pub(crate) ends: Arc<Mutex<Vec<RunEnd>>>,

@@ -72,20 +72,6 @@ async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-#[tokio::test(start_paused = true)]
-async fn id_beyond_the_end_of_a_run_is_refused_elsewhere_too() {
-    for error in [None, Some("broken")] {
-        let (one, other, source) = started(&["a", "b"]).await;
-        let last = one.id(3);
-        error.into_iter().for_each(|error| source.send(Err(error)).unwrap());
-        drop(source);
-        sleep(Duration::from_secs(2)).await;
-        for process in [&one, &other] {
-            assert_eq!(process.status(Some(&last)).await, 404, "{error:?}");
-        }
-    }
-}
-
 /// Answers a request of an `EventSource`.
 async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
     let mut parts = request(Some(last));

@@ -66,9 +66,8 @@ async fn cancel(process: &Process) -> bool {
 
 /// Asserts that a client that has seen the events up to `seen` gets these events and the end.
 async fn assert_resumes(process: &Process, seen: u64, expected: &[&str]) {
-    let found = process.get().await.unwrap();
-    let attachment = soon(found.attach(process.id(seen))).await.expect("an attachment");
-    assert_fails(attachment, expected, Some(Outcome::Cancelled)).await;
+    let attachment = process.attach_after(seen).await;
+    assert_fails(attachment, expected, Outcome::Cancelled).await;
 }
 
 /// Creates two processes, and starts a run whose second event is not exported. A client of the
@@ -98,39 +97,34 @@ async fn assert_same(processes: [&Process; 2], expected: &[&str]) {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn every_replay_after_a_stop_has_what_a_client_saw() {
-    for is_elsewhere in [false, true] {
-        let (one, other, _source, live) = ahead().await;
-        let stopping = if is_elsewhere { &other } else { &one };
-        assert!(stopping.cancel().await);
-        assert_fails(live, &[], Some(Outcome::Cancelled)).await;
-        assert_same([&other, &one], &["a", "b"]).await;
-        assert!(!one.cancel().await && !other.cancel().await);
-    }
-}
-
 /// At its owner; elsewhere; if the hint to the owner is lost; if the owner is away.
 #[tokio::test(start_paused = true)]
-async fn event_of_a_stop_follows_what_a_client_saw() {
+async fn every_replay_after_a_stop_has_what_a_client_saw() {
     for (is_own, loses_hint, is_away) in
         [(true, false, false), (false, false, false), (false, true, false), (false, false, true)]
     {
-        let (one, other, _source, live) = ahead().await;
-        one.store.faults().loses_pushes = loses_hint;
-        let back = async {
-            if is_away {
-                one.store.go_away();
-                sleep(Duration::from_secs(3)).await;
-                one.store.come_back().await;
-            }
-        };
-        assert!(join(back, cancel(if is_own { &one } else { &other })).await.1);
-        assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-        assert_same([&other, &one], &["a", "b", USAGE]).await;
-        let end = one.ends.lock().unwrap()[0].clone();
-        assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 3));
-        assert!(!cancel(&one).await && !cancel(&other).await);
+        for usage in [None, Some(USAGE)] {
+            let (one, other, _source, live) = ahead().await;
+            one.store.faults().loses_pushes = loses_hint;
+            let back = async {
+                if is_away {
+                    one.store.go_away();
+                    sleep(Duration::from_secs(3)).await;
+                    one.store.come_back().await;
+                }
+            };
+            let stopping = if is_own { &one } else { &other };
+            let stop = async {
+                if usage.is_some() { cancel(stopping).await } else { stopping.cancel().await }
+            };
+            assert!(join(back, stop).await.1);
+            assert_fails(live, usage.as_slice(), Outcome::Cancelled).await;
+            let all: Vec<_> = ["a", "b"].into_iter().chain(usage).collect();
+            assert_same([&other, &one], &all).await;
+            let end = one.ends.lock().unwrap()[0].clone();
+            assert_eq!((end.outcome, end.events), (Outcome::Cancelled, all.len() as u64));
+            assert!(!cancel(&one).await && !other.cancel().await);
+        }
     }
 }
 
@@ -256,7 +250,7 @@ async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
     let key = key();
     let mut starting = Box::pin(other.runs.start(&key, None, || source().1));
     // By then, the request has found the call, but has not subscribed to it yet.
-    assert!(timeout(Duration::from_millis(15), &mut starting).await.is_err());
+    waits(15, &mut starting).await;
     answer.send(Err(())).unwrap();
     sleep(Duration::from_millis(2)).await;
     let source = one.start().await.expect("the key is free");

@@ -2,18 +2,20 @@ use super::*;
 use crate::runs::seam::{AppendReply, Failure, Reply, SyncReply};
 use crate::{runs::cluster::owner::export::Export, runs::cluster::owner::plan::Target};
 
-/// A key of another type in the store, for example, makes every command for its run fail.
+/// Every command for the run fails, and its key would never expire. Other runs go on.
 #[tokio::test(start_paused = true)]
-async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
-    let (one, other) = two().await;
-    let refused = one.start().await.unwrap();
+async fn run_whose_own_stream_has_another_type_is_ended_by_its_owner() {
+    let (one, other, source) = started(&["a"]).await;
     let healthy = one.start_as(&key_of(1)).await;
-    let run = one.get().await.unwrap();
-    one.store.stream("DEL", &one.run(), &[]);
-    one.store.stream("HSET", &one.run(), &["a", "b"]);
-    send(&refused, &["a"]);
-    assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
-    assert!(refused.is_closed());
+    let (run, client) = (one.run(), one.attach().await);
+    one.store.stream("DEL", &run, &[]);
+    one.store.stream("HSET", &run, &["a", "b"]);
+    assert_fails(client, &["a"], Outcome::Interrupted).await;
+    assert!(source.is_closed());
+    assert_eq!(one.outcomes(), [Outcome::Interrupted]);
+    sleep(Duration::from_secs(1)).await;
+    assert_ne!(one.store.stream("PTTL", &run, &[]), ":-1", "it never expires");
+    assert!(other.start().await.is_some(), "its key is free");
     send(&healthy, &["b"]);
     drop(healthy);
     assert_whole(other.attach_as(&key_of(1)).await, &["b"]).await;
@@ -128,18 +130,31 @@ async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
 /// The store returns to a state in which an earlier run was live, while the connection stays open.
 #[tokio::test(start_paused = true)]
 async fn run_completes_although_the_key_has_an_earlier_one() {
-    let (one, other, earlier) = started(&["old"]).await;
-    sleep(Duration::from_secs(1)).await;
-    one.store.copy();
-    let source = one.replace().await;
-    drop(earlier);
-    send(&source, &["a"]);
-    sleep(LEASE).await;
-    one.store.put_back();
-    drop(source);
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(one.outcomes(), [Outcome::Cancelled, Outcome::Completed]);
-    assert_whole(other.attach().await, &["a"]).await;
+    for is_asked_for in [false, true] {
+        let (one, other, earlier) = started(&["old"]).await;
+        sleep(Duration::from_secs(1)).await;
+        one.store.copy();
+        let source = one.replace().await;
+        drop(earlier);
+        send(&source, &["a"]);
+        let live = if is_asked_for { Some(other.attach().await) } else { None };
+        sleep(LEASE).await;
+        one.store.put_back();
+        if let Some(live) = live {
+            for process in [&one, &other] {
+                assert_ne!(process.status(Some(&one.id(1))).await, 404);
+            }
+            send(&source, &["b"]);
+            drop(source);
+            assert_whole(live, &["a", "b"]).await;
+            assert_whole(other.attach_after(1).await, &["b"]).await;
+        } else {
+            drop(source);
+            sleep(Duration::from_secs(1)).await;
+            assert_whole(other.attach().await, &["a"]).await;
+        }
+        assert_eq!(one.outcomes(), [Outcome::Cancelled, Outcome::Completed]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,6 +223,7 @@ async fn statistics_count_mirrors_and_exports_that_wait() {
     assert_eq!(one.runs.stats().waiting_exports, 1);
     one.store.come_back().await;
     assert_whole(live, &[]).await;
+    assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]));
     sleep(LEASE).await;
     assert_eq!(other.runs.stats().mirrors, 0, "nothing uses it");
     assert_eq!(one.runs.stats().waiting_exports, 0);
@@ -223,19 +239,6 @@ async fn unwatched_run_at_full_speed_is_exported_whole() {
     drop(source);
     sleep(Duration::from_secs(1)).await;
     assert_whole(other.attach().await, &texts).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn unwatched_run_sends_one_batch_a_second() {
-    let (one, _other) = two().await;
-    let source = one.start().await.unwrap();
-    for _ in 0..500 {
-        send(&source, &["x"]);
-        sleep(Duration::from_millis(20)).await;
-    }
-    let counts = one.store.counts();
-    assert!((8..=12).contains(&counts.of["append"]), "{counts:?}");
-    assert!(counts.of["sync"] <= 10, "{counts:?}");
 }
 
 /// This holds for any time between the last renewal, the checks and the death of the owner.

@@ -197,8 +197,75 @@ async fn drain_while_memory_is_full_tells_every_client_the_whole_truth() {
     sources.drain(1..).for_each(drop);
     soon(one.runs.drain(Duration::from_secs(1))).await;
     assert_fails(cut, &texts, Some(Outcome::Interrupted)).await;
+    assert_eq!(other.outcomes(), [], "its owner has reported it");
     for turn in 1..4 {
         assert_whole(other.attach_as(&key_of(turn)).await, &texts).await;
+    }
+}
+
+// What becomes of runs that were replaced, which no request can find any more.
+
+/// The number of turns. Together, they have more events than the memory has room for.
+const TURNS: usize = 8;
+
+/// The same as [`small`], and the first process has a complete answer.
+async fn small_with_an_answer() -> (Process, Process) {
+    let (one, other) = small().await;
+    drop(start_large(&one, 0).await);
+    assert_kept([&one, &other]).await;
+    (one, other)
+}
+
+async fn assert_kept(processes: [&Process; 2]) {
+    for process in processes {
+        let run = process.get_as(&key_of(0)).await.expect("the kept run");
+        assert_whole(soon(run.attach(None)).await.expect("its events"), &texts()).await;
+    }
+}
+
+/// Each turn is replaced while clients of both processes read it, and the clients leave.
+#[tokio::test(start_paused = true)]
+async fn replaced_runs_displace_no_kept_answer() {
+    let (one, other) = small_with_an_answer().await;
+    let (mut sources, mut earlier) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        let source = one.replace().await;
+        for client in earlier.drain(..) {
+            assert_fails(client, &[], Outcome::Cancelled).await;
+        }
+        let memory = one.runs.stats().memory;
+        assert!(memory < 2 * RETAINED, "{memory} bytes of one answer");
+        send(&source, &texts());
+        for process in [&one, &other] {
+            let mut client = process.attach().await;
+            read(&mut client, texts().len()).await;
+            earlier.push(client);
+        }
+        sources.push(source);
+    }
+    assert_kept([&one, &other]).await;
+}
+
+/// Each turn completes and is replaced, or fails and is started again, by the other process.
+#[tokio::test(start_paused = true)]
+async fn runs_that_other_processes_follow_displace_no_kept_answer() {
+    for fails in [false, true] {
+        let (one, other) = small_with_an_answer().await;
+        for turn in 0..2 * TURNS {
+            let (owner, next) = if turn % 2 == 0 { (&one, &other) } else { (&other, &one) };
+            let started = if fails { owner.start().await } else { Some(owner.replace().await) };
+            let source = started.expect("a free key");
+            let client = next.attach().await;
+            send(&source, &texts());
+            if fails {
+                source.send(Err("broken")).unwrap();
+                assert_fails(client, &texts(), Outcome::Failed).await;
+            } else {
+                drop(source);
+                assert_whole(client, &texts()).await;
+            }
+        }
+        assert_kept([&one, &other]).await;
     }
 }
 
@@ -300,30 +367,22 @@ async fn export_after_a_rollback(one: &Process, ends: bool) -> (Vec<String>, Opt
 }
 
 #[tokio::test(start_paused = true)]
-async fn partly_lost_run_keeps_all_events_that_fit() {
-    for ends in [false, true] {
-        let (one, other) =
-            two_with(|builder| builder.retention(Retention::new().bytes(500_000))).await;
-        let (texts, source) = export_after_a_rollback(&one, ends).await;
-        drop(source);
-        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-        assert_whole(other.attach().await, &texts).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn run_that_the_store_has_lost_in_part_counts_once() {
+async fn partly_lost_run_keeps_all_events_and_counts_once() {
     for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {
         for ends in [false, true] {
-            let (one, other) = two_with(|builder| limit(builder, 750_000)).await;
+            let retention = Retention::new().bytes(500_000);
+            let (one, other) =
+                two_with(|builder| limit(builder.retention(retention.clone()), 750_000)).await;
             let first = one.start_as(&key_of(1)).await;
             send(&first, &["x".repeat(200_000).as_str()]);
             drop(first);
             sleep(Duration::from_secs(1)).await;
-            let (_, source) = export_after_a_rollback(&one, ends).await;
+            let (texts, source) = export_after_a_rollback(&one, ends).await;
             drop(source);
             sleep(Duration::from_secs(1)).await;
             assert!(other.get_as(&key_of(1)).await.is_some(), "both fit");
+            let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+            assert_whole(other.attach().await, &texts).await;
         }
     }
 }

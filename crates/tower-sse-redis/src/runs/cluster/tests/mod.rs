@@ -6,17 +6,19 @@ mod deaths;
 mod ends;
 mod faults;
 mod full;
+mod losses;
 mod options;
 mod panics;
 mod rig;
 mod round_trips;
+mod shared;
 mod watched;
 
 use std::sync::{Arc, LazyLock, Mutex};
 use std::{convert::Infallible, time::Duration};
 
 use futures_util::future::{join, join_all, join3};
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep, timeout};

@@ -1,6 +1,7 @@
 //! The handler's options reach each client, however and whenever this process learns of the run.
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http_body_util::{Full, combinators::UnsyncBoxBody};
 use tower_sse::{BoxError, SseLayer};
 
@@ -19,7 +20,8 @@ async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
     let retained = if is_trimmed { 2_500 } else { 1 << 20 };
     let (one, other) =
         two_with(|builder| builder.retention(Retention::new().bytes(retained))).await;
-    let source = one.answer_with(options()).await;
+    let (source, stream) = source();
+    _ = post(&one, events(stream, options())).await;
     for _ in 0..4 {
         send(&source, &["x".repeat(1_000).as_str()]);
         sleep(Duration::from_secs(2)).await;
@@ -140,8 +142,10 @@ async fn post(process: &Process, answer: Response<Body>) -> Response<Body> {
     response.map(BodyExt::boxed_unsync)
 }
 
-fn events(texts: &'static [&'static str], options: StreamOptions) -> Response<Body> {
-    let stream = stream::iter(texts).map(|text| Event::from(*text));
+fn events(
+    stream: impl Stream<Item = Result<Event, &'static str>> + Send + 'static,
+    options: StreamOptions,
+) -> Response<Body> {
     let mut response =
         tower_sse::response(stream).map(|body| body.map_err(Into::into).boxed_unsync());
     response.extensions_mut().insert(options);
@@ -157,8 +161,9 @@ fn json() -> Response<Body> {
 async fn handlers_terminator_ends_the_answer_at_every_process() {
     let (one, other) = two().await;
     let options = StreamOptions::new().terminator("[DONE]");
+    let two_events = stream::iter(["a", "b"].map(|text| Ok(Event::from(text))));
     let (at_one, at_other) = tokio::join!(
-        async { text(soon(post(&one, events(&["a", "b"], options))).await).await },
+        async { text(soon(post(&one, events(two_events, options))).await).await },
         async {
             sleep(Duration::from_millis(100)).await;
             text(soon(post(&other, json())).await).await
@@ -177,7 +182,8 @@ async fn answer_without_a_stream_frees_the_key_for_requests_elsewhere() {
         other.store.faults().loses_pushes = loses_pushes;
         let (first, second) = tokio::join!(soon(post(&one, json())), async {
             sleep(Duration::from_millis(100)).await;
-            soon(post(&other, events(&["a"], StreamOptions::new()))).await
+            let event = stream::iter([Ok(Event::from("a"))]);
+            soon(post(&other, events(event, StreamOptions::new()))).await
         });
         assert_eq!(first.status(), StatusCode::OK);
         assert_eq!(text(first).await, "{}");

@@ -99,11 +99,10 @@ async fn exporter_pauses_after_each_panic() {
 async fn run_whose_claim_panics_never_was() {
     let one = alone(|builder| builder.max_running_per_owner(1)).await;
     one.store.faults().delay = Duration::from_millis(10);
-    let (_source, stream) = source();
     let key = key();
-    let mut starting = Box::pin(one.runs.start(&key, None, || stream));
+    let mut starting = Box::pin(one.try_start(&key, None));
     // By then, the store has answered `Look`, but not `Claim`.
-    assert!(timeout(Duration::from_millis(15), &mut starting).await.is_err());
+    waits(15, &mut starting).await;
     one.store.faults().panics = 1;
     assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
     assert_eq!(one.runs.stats().running, 0);
@@ -125,17 +124,26 @@ fn look(request: &mut (impl Future + Unpin), requests: &Runtime, tasks: &Runtime
     answer();
 }
 
+/// Also if the store has executed the claim, but its reply comes too late.
 #[test]
 fn run_whose_claim_ends_with_the_runtime_of_its_request_never_was() {
-    let (tasks, requests) = (runtime(), runtime());
-    let one = tasks.block_on(alone(|builder| builder.max_running_per_owner(1)));
-    let mut starting = Box::pin(one.start());
-    look(&mut starting, &requests, &tasks, Duration::ZERO);
-    drop(requests);
-    drop(starting);
-    assert_eq!(one.runs.stats().running, 0);
-    assert!(tasks.block_on(one.start()).is_some());
-    assert_eq!(one.outcomes(), []);
+    for (delay, has_claim) in [(0, false), (10, true)] {
+        let (tasks, requests) = (runtime(), runtime());
+        let (one, other) = tasks.block_on(two());
+        one.store.faults().reply_delay = Duration::from_millis(delay);
+        let mut starting = Box::pin(one.start());
+        look(&mut starting, &requests, &tasks, Duration::from_millis(delay * 3 / 2));
+        assert_eq!(one.store.has_claim(&key()), has_claim);
+        drop(requests);
+        drop(starting);
+        assert_eq!(one.runs.stats().running, 0);
+        tasks.block_on(async {
+            let dropped = Instant::now();
+            assert!(soon(other.start()).await.is_some());
+            assert!(dropped.elapsed() <= Duration::from_secs(1), "{:?}", dropped.elapsed());
+        });
+        assert_eq!((one.outcomes(), other.outcomes()), (vec![], vec![]));
+    }
 }
 
 #[test]
@@ -150,23 +158,4 @@ fn request_whose_load_ends_with_its_runtime_is_refused() {
     let answer = tasks.block_on(async { soon(first).await }).expect("an answer");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(tasks.block_on(other.status(None)), 200, "the next one loads again");
-}
-
-/// The store executes the claim, but its reply comes too late.
-#[test]
-fn claim_is_released_if_the_runtime_of_its_request_is_dropped() {
-    let (tasks, requests) = (runtime(), runtime());
-    let (one, other) = tasks.block_on(two());
-    one.store.faults().reply_delay = Duration::from_millis(10);
-    let mut starting = Box::pin(one.start());
-    look(&mut starting, &requests, &tasks, Duration::from_millis(15));
-    assert!(one.store.has_claim(&key()), "the store has the claim");
-    drop(requests);
-    drop(starting);
-    tasks.block_on(async {
-        let dropped = Instant::now();
-        assert!(soon(other.start()).await.is_some());
-        assert!(dropped.elapsed() <= Duration::from_secs(1), "{:?}", dropped.elapsed());
-    });
-    assert_eq!((one.outcomes(), other.outcomes()), (vec![], vec![]));
 }

@@ -184,21 +184,6 @@ impl Process {
         Self::with(way.clone(), way, options(Runs::builder())).await
     }
 
-    /// Starts a run that the test feeds, from a handler with these options.
-    pub(super) async fn answer_with(&self, options: StreamOptions) -> Source {
-        let (source, stream) = source();
-        let mut response = tower_sse::response(stream);
-        response.extensions_mut().insert(options);
-        let answer = Arc::new(Mutex::new(Some(response)));
-        let service = service_fn(move |_: Request<()>| {
-            let answer = answer.lock().unwrap().take().expect("one call");
-            async { Ok::<_, Infallible>(answer) }
-        });
-        let service = self.runs.layer(|_: &Request<()>| Some(Ok(key()))).layer(service);
-        _ = service.oneshot(Request::post("/").body(()).unwrap()).await.unwrap();
-        source
-    }
-
     /// Starts a run with a key that has none.
     pub(super) async fn start_as(&self, key: &RunKey) -> Source {
         self.try_start(key, None).await.unwrap().expect("a free key")
@@ -235,6 +220,12 @@ impl Process {
     /// Returns the name of the run with the key.
     pub(super) fn run(&self) -> RunId {
         RunId::of(&self.record(&key()))
+    }
+
+    /// Attaches a client that has seen the events up to this one.
+    pub(super) async fn attach_after(&self, sequence: u64) -> Attachment {
+        let run = self.get().await.expect("a run");
+        soon(run.attach(self.id(sequence))).await.expect("an attachment")
     }
 
     /// Returns the id of the `sequence`th event of the run with the key.
@@ -296,4 +287,10 @@ pub(super) fn key_of(turn: usize) -> RunKey {
 /// Returns the id of the `sequence`th event of a run.
 pub(super) fn id_of(record: &Record, sequence: u64) -> LastEventId {
     LastEventId::try_from(format!("{}-{sequence}", record.epoch)).unwrap()
+}
+
+/// Polls a request for this many milliseconds, in which it is not answered.
+pub(super) async fn waits(milliseconds: u64, request: &mut (impl Future + Unpin)) {
+    let answered = timeout(Duration::from_millis(milliseconds), request).await;
+    assert!(answered.is_err(), "it is answered");
 }

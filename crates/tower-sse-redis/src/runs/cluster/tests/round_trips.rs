@@ -8,77 +8,48 @@ use super::*;
 const TRIP: Duration = Duration::from_millis(100);
 const CLIENTS: usize = 2_000;
 
-/// Starts the run, or finds it. Returns the number of round trips.
-async fn post(process: &Process) -> u32 {
-    process.store.faults().delay = TRIP;
-    let started = Instant::now();
-    process.runs.start(&key(), None, stream::empty::<tower_sse::Event>).await.unwrap();
-    let trips = (started.elapsed() + TRIP / 2).as_millis() / TRIP.as_millis();
-    process.store.faults().delay = Duration::ZERO;
-    trips.try_into().unwrap()
-}
-
-/// Waits until no command is under way.
-async fn settle() {
+/// Starts the run, or finds it, by this number of clients at once. Returns the number of round trips
+/// until the last one is answered.
+async fn post(process: &Process, clients: usize) -> u128 {
+    // Waits until no command is under way.
     sleep(5 * TRIP).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn request_for_a_run_waits_for_one_round_trip() {
-    let (one, other, _source) = started(&["a"]).await;
-    settle().await;
-    let counts = || ["look", "sync"].map(|kind| one.store.count(kind));
-    let [looks, syncs] = counts();
-    assert_eq!(post(&one).await, 1, "at its owner");
-    settle().await;
-    assert_eq!(counts(), [looks + 1, syncs], "the lease is renewed when it is due");
-
-    // The first request at the other process also subscribes, checks the owner and loads the run.
-    // It loads the run twice if the owner pushes meanwhile.
-    let first = post(&other).await;
-    assert!((4..=5).contains(&first), "the first one elsewhere: {first}");
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
-    assert_eq!(post(&other).await, 1, "another one elsewhere");
-}
-
-/// Starts the run, or finds it, by many clients at once. Returns the number of round trips until
-/// the last one is answered.
-async fn post_many(process: &Process) -> u32 {
     process.store.faults().delay = TRIP;
     let started = Instant::now();
-    let (key, source) = (key(), stream::pending::<tower_sse::Event>);
-    soon(try_join_all((0..CLIENTS).map(|_| process.runs.start(&key, None, source)))).await.unwrap();
-    let trips = (started.elapsed() + TRIP / 2).as_millis() / TRIP.as_millis();
+    let (key, source) = (key(), stream::pending::<Event>);
+    soon(try_join_all((0..clients).map(|_| process.runs.start(&key, None, source)))).await.unwrap();
     process.store.faults().delay = Duration::ZERO;
-    trips.try_into().unwrap()
+    (started.elapsed() + TRIP / 2).as_millis() / TRIP.as_millis()
 }
 
 #[tokio::test(start_paused = true)]
 async fn simultaneous_requests_for_a_run_do_not_wait_for_each_other() {
-    let (one, other, _source) = started(&["a"]).await;
-    settle().await;
-    assert_eq!(post_many(&one).await, 1, "at its owner");
-    settle().await;
-    let first = post_many(&other).await;
-    assert!(first <= 5, "elsewhere: {first}");
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
-    assert_eq!(post_many(&other).await, 1, "elsewhere, once it is loaded");
+    for clients in [1, CLIENTS] {
+        let (one, other, _source) = started(&["a"]).await;
+        sleep(5 * TRIP).await;
+        let counts = || ["look", "sync"].map(|kind| one.store.count(kind));
+        let [looks, syncs] = counts();
+        assert_eq!(post(&one, clients).await, 1, "at its owner");
+        sleep(5 * TRIP).await;
+        assert_eq!(counts(), [looks + clients, syncs], "the lease is renewed when it is due");
+
+        // The first request at the other process also subscribes, checks the owner and loads the
+        // run. It loads the run twice if the owner pushes meanwhile.
+        let first = post(&other, clients).await;
+        assert!((4..=5).contains(&first), "the first one elsewhere: {first}");
+        let mut live = other.attach().await;
+        read(&mut live, 1).await;
+        assert_eq!(post(&other, clients).await, 1, "elsewhere, once it is loaded");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn simultaneous_requests_start_a_run_in_few_round_trips() {
-    let (one, _other) = two().await;
-    let trips = post_many(&one).await;
-    assert!(trips <= 4, "{trips}");
-    assert_eq!(one.runs.stats().started, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn request_that_starts_a_run_waits_for_two_round_trips() {
-    let (one, _other) = two().await;
-    assert!(post(&one).await <= 2);
+    for (clients, trips) in [(1, 2), (CLIENTS, 4)] {
+        let (one, _other) = two().await;
+        let taken = post(&one, clients).await;
+        assert!(taken <= trips, "{clients}: {taken}");
+        assert_eq!(one.runs.stats().started, 1);
+    }
 }
 
 /// A round trip for each run of a dead process would delay the checks of all other runs.

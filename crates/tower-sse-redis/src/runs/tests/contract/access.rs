@@ -38,11 +38,11 @@ async fn documented_permissions_are_enough() {
     assert!(matches!(p.receive().await, Incoming::Hint(_)));
     q.store.unsubscribe(&first);
     assert_eq!(server.command::<u32>("DEL app:run:{owner:name}").await, 1);
-    _ = p.execute(restore(&first)).await;
+    _ = p.execute(sync_as(RESTORE, &first)).await;
     _ = q.execute(replace(&second, &first)).await;
     _ = q.execute(sync(&second)).await;
-    _ = q.end(&second, completed(0)).await;
-    _ = q.end(&second, EndMode::Forget).await;
+    _ = q.execute(end(&second, completed(0))).await;
+    _ = q.execute(end(&second, EndMode::Forget)).await;
     // A new connection closes the one before, and each is checked at intervals.
     _ = server.command::<u32>("CLIENT KILL TYPE pubsub SKIPME yes").await;
     _ = p.reconnected_after(1).await;
@@ -144,7 +144,7 @@ async fn replica_is_unavailable_until_it_is_the_primary_again() {
     let _: String = server.command("REPLICAOF 127.0.0.1 1").await;
     let error = scene.p.try_execute(append(&run("a1"), 1, 1, "event")).await.unwrap_err();
     assert_eq!(error, Failure::WrongServer);
-    let (refused, mut connection) = (Instant::now(), scene.p.connection());
+    let (refused, mut connection) = (Instant::now(), scene.p.store.connection());
     _ = soon(connection.wait_for(|connection| *connection == Connection::Down)).await.unwrap();
     assert!(refused.elapsed() < Duration::from_secs(10), "{:?}", refused.elapsed());
     let error = scene.p.try_execute(look(&run("a1"))).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use super::{process::*, *};
 
-scenes!(Scene:
+scenes!(
     state_and_newest_event_are_reported,
     key_of_another_run_is_reported,
     first_watcher_is_announced_to_the_owner,
@@ -57,7 +57,7 @@ async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene
     assert_eq!(scene.check("a2").await, "other 3 head");
     assert_eq!(scene.end("a1", "q", EndMode::Lost).await, "ended interrupted 0");
     assert_eq!(scene.check("a2").await, "other 3 head");
-    scene.world.lose_claim(&key()).await;
+    scene.world.lose(CLAIM).await;
     assert_eq!(scene.check("a2").await, "other 3 head");
 }
 
@@ -96,7 +96,7 @@ async fn leases_are_renewed_together() {
     let Some(scene) = redis().await else { return };
     let runs = begun(&scene, 140).await;
     _ = scene.q.execute(check(&runs[3])).await;
-    _ = scene.p.end(&runs[60], CANCEL).await;
+    _ = scene.p.execute(end(&runs[60], CANCEL)).await;
     let _: String = scene.world.server.command("SET app:run:{owner:n80} text").await;
     // 64 and 6 renewals, the look, and 64 and 6 renewals.
     let replies = execute(&scene, runs.iter().map(renew).collect(), 5).await;
@@ -116,7 +116,7 @@ async fn runs_are_checked_together() {
     let Some(scene) = redis().await else { return };
     let runs = begun(&scene, 70).await;
     _ = scene.p.execute(append(&runs[3], 1, 9, "events")).await;
-    _ = scene.p.end(&runs[20], CANCEL).await;
+    _ = scene.p.execute(end(&runs[20], CANCEL)).await;
     let _: String = scene.world.server.command("SET app:run:{owner:n40} text").await;
     let _: u32 = scene.world.server.command("HSET app:run:{owner:n50} v 2").await;
     // 32 and 3 checks, the look, 32 and 3 checks.

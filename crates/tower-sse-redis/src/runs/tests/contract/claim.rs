@@ -2,9 +2,8 @@
 
 use super::*;
 
-scenes!(Scene:
+scenes!(
     key_without_a_run_is_free_and_can_be_claimed_once,
-    claim_whose_reply_was_lost_can_be_repeated,
     completed_run_keeps_its_key_and_any_other_end_frees_it,
     late_owner_is_dead_after_the_grace_period,
     renewed_lease_forgets_earlier_looks,
@@ -12,17 +11,14 @@ scenes!(Scene:
     ended_run_has_no_successor_while_claims_are_restored,
 );
 
+/// Its process can repeat a claim whose reply was lost.
 async fn key_without_a_run_is_free_and_can_be_claimed_once(scene: Scene) {
     assert_eq!(scene.look().await, "free");
     assert_eq!(scene.claim("a1", "p").await, "claimed");
-    assert_eq!(scene.look().await, "live a1 of p");
-    assert_eq!(scene.claim("a2", "q").await, "live a1 of p");
-}
-
-async fn claim_whose_reply_was_lost_can_be_repeated(scene: Scene) {
-    assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.claim("a1", "q").await, "live a1 of p", "another process");
+    assert_eq!(scene.look().await, "live a1 of p");
+    assert_eq!(scene.claim("a2", "q").await, "live a1 of p");
 }
 
 async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
@@ -32,9 +28,7 @@ async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
     assert_eq!(scene.claim("a2", "q").await, "completed a1");
 
     assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
-    for (mode, outcome) in
-        [(EndMode::Cancel { lines: None }, "cancelled"), (EndMode::Lost, "interrupted")]
-    {
+    for (mode, outcome) in [(CANCEL, "cancelled"), (EndMode::Lost, "interrupted")] {
         scene.begin("b1").await;
         assert_eq!(scene.end("b1", "p", mode).await, format!("ended {outcome} 0"));
         assert_eq!(scene.look().await, format!("{outcome} b1"));
@@ -85,20 +79,19 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     assert_eq!(scene.look().await, "live a1 of p or restoring");
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
     assert_eq!(scene.look().await, "completed a1 or restoring");
-    scene.end_restoration().await;
+    scene.expire().await;
     assert_eq!(scene.look().await, "completed a1");
     assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
     assert_eq!(scene.claim("a2", "q").await, "claimed");
 }
 
 /// A run that ended may have a successor, of which an older state does not know.
-async fn ended_run_has_no_successor_while_claims_are_restored(mut scene: Scene) {
+async fn ended_run_has_no_successor_while_claims_are_restored(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
-    scene.world.copy().await;
-    scene.world.put_back().await;
+    scene.world.lose(DATA).await;
     assert_eq!(scene.look().await, "cancelled a1 or restoring");
     assert_eq!(scene.claim("a3", "q").await, "restoring");
-    scene.end_restoration().await;
+    scene.expire().await;
     assert_eq!(scene.claim("a3", "q").await, "claimed");
 }

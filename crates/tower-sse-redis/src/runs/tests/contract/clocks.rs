@@ -1,5 +1,6 @@
 //! Leases while the server's clock jumps, or the server comes and goes.
 
+use futures_util::StreamExt;
 use redis::{Value, aio::PubSub};
 
 use super::*;

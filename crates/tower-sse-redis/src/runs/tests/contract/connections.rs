@@ -18,7 +18,7 @@ async fn broken_connections_are_replaced() {
         let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
         _ = scene.world.server.command::<u32>(&kill).await;
         number = scene.p.reconnected_after(number).await;
-        scene.p.in_step(sync(&run("a1"))).await;
+        assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 0 1");
         assert!(scene.world.health().is_ready());
     }
 }
@@ -32,7 +32,7 @@ async fn connections_are_replaced_although_joining_fails() {
     let _: String = server.command(&format!("SET {DATA} text")).await;
     _ = server.command::<u32>("CLIENT KILL TYPE normal SKIPME yes").await;
     _ = scene.p.reconnected_after(number).await;
-    scene.p.in_step(sync(&run("a1"))).await;
+    assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 0 1");
     _ = server.command::<u32>(&format!("DEL {DATA}")).await;
 }
 
@@ -60,7 +60,7 @@ async fn subscriptions_survive_a_restart_of_the_server() {
     _ = scene.p.reconnected_after(numbers.0).await;
     _ = scene.q.reconnected_after(numbers.1).await;
     assert_eq!(scene.received("q").await, "lost pushes");
-    _ = scene.p.execute(restore(&run("a1"))).await;
+    assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
     // Each process that returns may say that the server has lost its data.
     let next = async |process: &'static str| loop {
         match scene.process(process).receive().await {
@@ -112,7 +112,7 @@ async fn connection_that_timed_out_is_closed_by_its_successor() {
     until_async(is_closed).await;
     let _: String = world.server.command("CLIENT UNPAUSE").await;
     _ = p.reconnected_after(number).await;
-    assert_eq!(p.in_step(sync(&name)).await, 0);
+    assert_eq!(reply::text(p.try_execute(sync(&name)).await), "ok 0 1");
 }
 
 /// All connections must lead to the same server, as long as they last.
@@ -168,7 +168,7 @@ async fn no_commands_leave_the_connections_open() {
 #[tokio::test]
 async fn dropped_store_closes_its_connections() {
     let Some(scene) = redis().await else { return };
-    let mut connection = scene.p.connection();
+    let mut connection = scene.p.store.connection();
     let Scene { world, p, q, r } = scene;
     drop((p, q, r));
     // The state is dropped with the store.

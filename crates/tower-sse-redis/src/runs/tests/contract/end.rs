@@ -2,16 +2,13 @@
 
 use super::*;
 
-scenes!(Scene:
+scenes!(
     owner_ends_its_run_only_if_the_store_has_exactly_all_events,
-    owner_without_all_events_ends_its_run_as_interrupted,
     only_a_call_without_an_answer_can_be_voided,
     any_process_can_cancel_and_the_owner_is_told,
-    run_that_is_stopped_is_interrupted_if_its_owner_is_dead,
     only_a_dead_owner_is_buried,
     unknown_claim_is_released_only_by_its_process,
-    forgotten_run_leaves_nothing,
-    run_whose_key_has_another_run_is_forgotten_alone,
+    forgotten_run_leaves_nothing_but_the_next_run_of_its_key,
     run_without_a_claim_is_gone,
     end_has_the_head_however_the_run_ends,
 );
@@ -27,16 +24,6 @@ async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scen
     assert_eq!(end(2).await, "ended completed 2", "the reply was lost");
     assert_eq!(scene.stream("a1").await, ["head", "1 2", "completed 2"]);
     assert_eq!(scene.cancel("a1", "q").await, "over completed");
-}
-
-/// Otherwise, an owner that no longer has its last events would be behind for ever.
-async fn owner_without_all_events_ends_its_run_as_interrupted(scene: Scene) {
-    scene.begin("a1").await;
-    scene.append("a1", 1, 2).await;
-    assert_eq!(scene.complete("a1", 5).await, "behind");
-    assert_eq!(scene.end("a1", "p", EndMode::Lost).await, "ended interrupted 2");
-    assert_eq!(scene.look().await, "interrupted a1");
-    assert_eq!(scene.check("a1").await, "interrupted 2 head");
 }
 
 async fn only_a_call_without_an_answer_can_be_voided(scene: Scene) {
@@ -70,32 +57,23 @@ async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
     assert_eq!(scene.renew("a2", "p", Some(1)).await, "renewed", "nothing asks to stop it");
 }
 
-/// The process that stopped it reports its end, as one that buried it does.
-async fn run_that_is_stopped_is_interrupted_if_its_owner_is_dead(scene: Scene) {
-    scene.begin("a1").await;
-    scene.append("a1", 1, 2).await;
-    assert_eq!(scene.cancel("a1", "q").await, "live");
-    scene.expire().await;
-    assert_eq!(scene.cancel("a1", "q").await, "late 1500");
-    scene.die().await;
-    assert_eq!(scene.cancel("a1", "q").await, "ended interrupted 2");
-    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 2");
-    assert_eq!(scene.sync("a1", "p", HEAD).await, "over interrupted");
-    assert_eq!(scene.append("a1", 3, 3).await, "refused");
-}
-
-/// The process that buried the run reports its end even if its first reply was lost.
+/// Also by a stop. The process that did it reports the end even if its first reply was lost.
 async fn only_a_dead_owner_is_buried(scene: Scene) {
-    scene.begin("a1").await;
-    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "live");
-    scene.expire().await;
-    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "late 1500");
-    scene.die().await;
-    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
-    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
-    assert_eq!(scene.end("a1", "r", EndMode::Bury).await, "over interrupted");
-    assert_eq!(scene.complete("a1", 0).await, "over interrupted");
-    assert_eq!(scene.sync("a1", "p", HEAD).await, "over interrupted");
+    for (epoch, mode) in [("a1", CANCEL), ("b1", EndMode::Bury)] {
+        let end = async || scene.end(epoch, "q", mode.clone()).await;
+        scene.begin(epoch).await;
+        scene.append(epoch, 1, 2).await;
+        assert_eq!(end().await, "live");
+        scene.expire().await;
+        assert_eq!(end().await, "late 1500");
+        scene.die().await;
+        assert_eq!(end().await, "ended interrupted 2");
+        assert_eq!(scene.end(epoch, "q", EndMode::Bury).await, "ended interrupted 2");
+        assert_eq!(scene.end(epoch, "r", EndMode::Bury).await, "over interrupted");
+        assert_eq!(scene.complete(epoch, 2).await, "over interrupted");
+        assert_eq!(scene.sync(epoch, "p", HEAD).await, "over interrupted");
+        assert_eq!(scene.append(epoch, 3, 3).await, "refused");
+    }
 }
 
 async fn unknown_claim_is_released_only_by_its_process(scene: Scene) {
@@ -108,21 +86,22 @@ async fn unknown_claim_is_released_only_by_its_process(scene: Scene) {
     assert_eq!(scene.end("a2", "q", EndMode::Release).await, "ended interrupted 0");
 }
 
-async fn forgotten_run_leaves_nothing(scene: Scene) {
+async fn forgotten_run_leaves_nothing_but_the_next_run_of_its_key(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "running");
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    assert_eq!(scene.end("a1", "p", EndMode::Discard).await, "running", "it has the key");
+    assert_eq!(scene.stream("a1").await, ["head", "completed 0"]);
     assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
     assert!(scene.stream("a1").await.is_empty());
     assert_eq!(scene.look().await, "free");
-}
-
-async fn run_whose_key_has_another_run_is_forgotten_alone(scene: Scene) {
-    scene.begin("a1").await;
-    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
-    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
-    assert!(scene.stream("a1").await.is_empty());
-    assert_eq!(scene.look().await, "live a2 of q");
+    scene.begin("b0").await;
+    for (mode, epoch, next) in [(EndMode::Forget, "b0", "b1"), (EndMode::Discard, "b1", "b2")] {
+        assert_eq!(scene.replace(epoch, next, "q").await, "claimed");
+        assert_eq!(scene.end(epoch, "p", mode).await, "freed");
+        assert!(scene.stream(epoch).await.is_empty());
+        assert_eq!(scene.look().await, format!("live {next} of q"));
+    }
 }
 
 async fn run_without_a_claim_is_gone(scene: Scene) {
@@ -136,40 +115,37 @@ async fn run_without_a_claim_is_gone(scene: Scene) {
 
 /// The owner may have trimmed the first one, and another run may have the key.
 async fn end_has_the_head_however_the_run_ends(scene: Scene) {
-    let head = async |epoch, seen| {
+    let end_of = async |epoch, seen| {
         let end = scene.q.store.load(&run(epoch), seen).await.unwrap().end.unwrap();
-        (end.outcome, end.error.map(|it| it.to_string()), end.head.map(|it| it.len()))
+        let head = end.head.map_or_else(String::new, |head| utf8(&head));
+        format!("{} {} {head}", end.outcome, end.error.unwrap_or_default())
     };
-    let failed = EndMode::Own {
-        outcome: Outcome::Failed,
-        error: Some("no more tokens".into()),
-        newest: 2,
-        entries: None,
-    };
-    let message = Some("no more tokens".to_owned());
-    for (epoch, mode, expected) in [
-        ("a1", Some(failed), (Outcome::Failed, message, Some(4))),
-        ("b1", Some(EndMode::Lost), (Outcome::Interrupted, None, Some(4))),
-        ("c1", None, (Outcome::Cancelled, None, Some(4))),
+    let error = Some("no more tokens".into());
+    let failed = EndMode::Own { outcome: Outcome::Failed, error, newest: 2, entries: None };
+    for (epoch, mode, reply, expected) in [
+        ("a1", Some(failed), "ended failed 2", "failed no more tokens head"),
+        ("b1", Some(EndMode::Lost), "ended interrupted 2", "interrupted  head"),
+        ("c1", None, "claimed", "cancelled  head"),
     ] {
         scene.begin(epoch).await;
         scene.append(epoch, 1, 1).await;
         scene.append(epoch, 2, 2).await;
         assert_eq!(scene.trim(epoch, 2).await, "trimmed 2");
-        match mode {
-            Some(mode) => assert!(scene.end(epoch, "p", mode).await.starts_with("ended ")),
-            None => assert_eq!(scene.replace(epoch, "d1", "q").await, "claimed"),
-        }
-        assert_eq!(head(epoch, 2).await, expected, "{epoch}");
+        let ended = match mode {
+            Some(mode) => scene.end(epoch, "p", mode).await,
+            None => scene.replace(epoch, "d1", "q").await,
+        };
+        assert_eq!(ended, reply);
+        assert_eq!(end_of(epoch, 2).await, expected);
     }
     // It ended before its call had answered.
     assert_eq!(scene.cancel("d1", "q").await, "ended cancelled 0");
-    assert_eq!(head("d1", 0).await, (Outcome::Cancelled, None, None));
+    assert_eq!(end_of("d1", 0).await, "cancelled  ");
 }
 
 // After an end, the store refuses every event of the run.
 
-scenes!(Scene: nothing_is_appended_after_any_end, batch_that_was_sent_twice_is_refused);
+scenes!(nothing_is_appended_after_any_end, batch_that_was_sent_twice_is_refused);
 
 async fn nothing_is_appended_after_any_end(scene: Scene) {
     let modes = [completed(1), EndMode::Lost, CANCEL, EndMode::Bury, EndMode::Release].map(Some);

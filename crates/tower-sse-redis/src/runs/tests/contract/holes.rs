@@ -2,7 +2,7 @@
 
 use super::*;
 
-scenes!(Scene:
+scenes!(
     cancelled_run_stays_over_when_its_successor_is_voided,
     ended_run_is_not_restored_after_its_claim_was_lost,
     voided_run_is_over_for_late_renewals,
@@ -30,7 +30,7 @@ async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene) {
 async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
-    scene.world.lose_claim(&key()).await;
+    scene.world.lose(CLAIM).await;
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "over cancelled, reported");
     assert_eq!(scene.stream("a1").await, ["head", "cancelled 0"]);
 }
@@ -52,10 +52,12 @@ async fn run_with_a_hole_does_not_complete(scene: Scene) {
     }
     // Events 4 and 5 were acknowledged, and are lost.
     scene.append("a1", 6, 6).await;
-    let known = Some(7);
-    assert_eq!(scene.sync("a1", "p", Sync { entries: known, ..HEAD }).await, "behind");
-    assert_eq!(scene.end("a1", "p", completed_with(6, known)).await, "behind");
+    let expect = |entries| Sync { entries: Some(entries), ..HEAD };
+    assert_eq!(scene.sync("a1", "p", expect(5)).await, "ok 6 5");
+    assert_eq!(scene.sync("a1", "p", expect(7)).await, "behind");
+    assert_eq!(scene.end("a1", "p", completed_with(6, Some(7))).await, "behind");
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
+    assert_eq!(scene.stream("a1").await, ["head"]);
     scene.append("a1", 1, 6).await;
     assert_eq!(scene.end("a1", "p", completed_with(6, Some(2))).await, "ended completed 6");
 }
@@ -93,7 +95,7 @@ async fn run_takes_its_key_back_from_an_earlier_live_run(scene: Scene) {
 async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
-    scene.world.lose_stream(&run("a1")).await;
+    scene.world.lose(&stream("a1")).await;
     assert_eq!(scene.check("a1").await, "interrupted 0 head");
     assert_eq!(scene.stream("a1").await, ["interrupted 0"]);
     let end = scene.q.store.load(&run("a1"), 0).await.unwrap().end.unwrap();
@@ -105,10 +107,10 @@ async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
 /// buried, and its end replaces the key.
 #[tokio::test]
 async fn run_whose_stream_has_another_type_can_still_end() {
-    for mode in [EndMode::Cancel { lines: None }, EndMode::Lost, EndMode::Bury] {
+    for mode in [CANCEL, EndMode::Lost, EndMode::Bury] {
         let Some(scene) = redis().await else { return };
         scene.begin("a1").await;
-        scene.world.lose_stream(&run("a1")).await;
+        scene.world.lose(&stream("a1")).await;
         let _: String = scene.world.server.command(&format!("SET {} text", stream("a1"))).await;
         scene.expire().await;
         let late = scene.world.get("l").await;
@@ -163,7 +165,7 @@ async fn claim_of_another_version_is_left_alone() {
         EndMode::Lost,
         EndMode::Void,
         EndMode::Release,
-        EndMode::Cancel { lines: None },
+        CANCEL,
         EndMode::Bury,
         EndMode::Forget,
     ] {

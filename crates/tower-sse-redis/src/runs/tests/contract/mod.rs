@@ -1,18 +1,18 @@
 //! The promises of the store that processes share, on a real Redis server.
 //!
-//! A scene is a test that is named `redis`, in a module of the scene's name. Those of commands are
-//! in `claim`, `replace`, `sync`, `end`, `check`, `holes` and `streams`, those of programs whose
-//! processes share runs in `shared` and `losses`. The other modules break the server itself.
+//! A scene is a test that is named `redis`, in a module of the scene's name. Scenes are in `claim`,
+//! `replace`, `sync`, `end`, `check`, `holes` and `streams`. The other modules break the server
+//! itself.
 
 /// Tests scenes, if Redis is installed.
 macro_rules! scenes {
-    ($stage:ident: $($name:ident),* $(,)?) => {
+    ($($name:ident),* $(,)?) => {
         $(
             mod $name {
                 #[tokio::test]
                 async fn redis() {
-                    let Some(stage) = super::super::$stage::start().await else { return };
-                    super::$name(stage).await;
+                    let Some(scene) = super::super::redis().await else { return };
+                    super::$name(scene).await;
                 }
             }
         )*
@@ -28,8 +28,6 @@ mod end;
 #[path = "../../../../../../tests/support/eternal_keys.rs"]
 mod eternal_keys;
 mod holes;
-mod losses;
-mod pair;
 mod permissions;
 mod process;
 mod redis_world;
@@ -38,42 +36,32 @@ mod reply;
 mod scene;
 #[path = "../../../../../../tests/support/redis_server.rs"]
 mod server;
-mod shared;
 mod streams;
 mod sync;
 mod times;
-#[path = "../../../../../../tests/support/wire.rs"]
-mod wire;
 
 use std::sync::{Arc, Mutex};
 use std::{fmt::Debug, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::join_all, stream};
-use http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tower_sse::runs::{Attachment, Outcome, RunKey, Runs, RunsBuilder, StartError};
-use tower_sse::{Event, LastEventId, Retention, runs::support::Epoch};
+use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 
 use self::process::{CANCEL, completed, completed_with};
-use self::reply::{batch, received, text};
+use self::reply::{batch, received, text, utf8};
 use crate::runs::seam::{
     AppendReply, Batch, Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply,
     Push, Renew, Reply, RunId, SyncReply,
 };
-use crate::runs::tests::program::{
-    self, Program, Source, assert_fails, assert_whole, key as turn, read, request, send, soon,
-};
+use crate::runs::tests::program::soon;
 use crate::{Redis as Servers, support::until_async};
 
 use eternal_keys::assert_no_eternal_keys;
-use pair::{Pair, run_of};
 use process::Process;
 use redis_world::{CLAIM, DATA, END_ID, Redis, stream};
-use scene::{HEAD, RESTORE, Scene, Sync, key, run};
+use scene::{HEAD, RESTORE, Scene, Sync, run};
 use server::Server;
-use wire::Wire;
 
 /// The lease of owners.
 const LEASE: Duration = Duration::from_secs(8);
@@ -82,7 +70,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Starts a Redis server for a test of what it alone promises, if it is installed.
 async fn redis() -> Option<Scene> {
-    Scene::start().await
+    redis_with(LEASE).await
 }
 
 async fn redis_with(lease: Duration) -> Option<Scene> {

@@ -1,9 +1,13 @@
 //! A user of Redis that lacks a permission for a while, as after a mistake of an operator.
 
-use futures_util::stream::pending;
+use futures_util::{future::join_all, stream::pending};
+use tower_sse::runs::{Attachment, Runs};
 
-use super::{eternal_keys::eternal_keys, pair::LEASE, *};
+use super::{eternal_keys::eternal_keys, *};
+use crate::runs::tests::program::{Program, Source, assert_whole, key as turn, read, send};
 
+/// A short one, because owners of a real server die in real time.
+const LEASE: Duration = Duration::from_secs(2);
 /// The commands of scripts. Redis checks each permission also within a script.
 const COMMANDS: [&str; 11] = [
     "del",
@@ -23,8 +27,64 @@ const COMMANDS: [&str; 11] = [
 const LONG: Duration = Duration::from_secs(7);
 /// The time between two events, and between two requests elsewhere.
 const GAP: Duration = Duration::from_millis(20);
-/// The claim of the run of a [`Pair`].
-const TURN: &str = "app:run:{user:turn}";
+
+/// Two processes that share the run with the key [`turn`].
+struct Pair {
+    world: Redis,
+    one: Program,
+    other: Program,
+}
+
+impl Pair {
+    async fn start() -> Option<Self> {
+        let world = Redis::start(LEASE).await?;
+        let one = Program::with(world.store(), (), Runs::builder()).await;
+        let other = Program::with(world.store(), (), Runs::builder()).await;
+        Some(Self { world, one, other })
+    }
+
+    /// Starts a run of the first process, whose event a client at the other process has read.
+    async fn watched(&self) -> (Source, Attachment) {
+        let source = self.one.start().await.unwrap();
+        send(&source, &["a"]);
+        let mut live = self.other.attach().await;
+        assert_eq!(read(&mut live, 1).await, ["a"]);
+        (source, live)
+    }
+
+    async fn forbid(&self, command: &str) {
+        let forbid = format!("ACL SETUSER default -{command}");
+        assert_eq!(self.world.server.command::<String>(&forbid).await, "OK");
+    }
+
+    async fn permit(&self) {
+        let permit = "ACL SETUSER default +@all";
+        assert_eq!(self.world.server.command::<String>(permit).await, "OK");
+    }
+
+    /// Asks for the run at the other process for a time, which would start it again if it could.
+    async fn ask(&self, time: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            if let Ok(started) = self.other.try_start(&turn(), None).await {
+                assert!(started.is_none(), "the run is started twice");
+            }
+            sleep(GAP).await;
+        }
+    }
+
+    /// Asserts that a process has a whole run, which it may not know at once on a busy machine.
+    async fn assert_whole_at(program: &Program, texts: &[&str]) {
+        until_async(async || program.status(None).await == 200).await;
+        assert_whole(program.attach().await, texts).await;
+    }
+
+    async fn assert_completed(&self, texts: &[&str], command: &str) {
+        Self::assert_whole_at(&self.other, texts).await;
+        let outcomes = (self.one.outcomes(), self.other.outcomes());
+        assert_eq!(outcomes, (vec![Outcome::Completed], vec![]), "{command}");
+    }
+}
 
 /// Sends an event at intervals for a time. Returns the data of all of them.
 async fn generate(source: &Source, time: Duration) -> Vec<String> {
@@ -38,43 +98,21 @@ async fn generate(source: &Source, time: Duration) -> Vec<String> {
     sent
 }
 
-/// Asks for the run at another process for a time, which would start it again if it could.
-async fn ask(program: &Program<Wire>, time: Duration) {
-    let start = Instant::now();
-    while start.elapsed() < time {
-        if let Ok(started) = program.try_start(&turn(), None).await {
-            assert!(started.is_none(), "the run is started twice");
-        }
-        sleep(GAP).await;
-    }
-}
-
-async fn forbid(server: &Server, command: &str) {
-    let forbid = format!("ACL SETUSER default -{command}");
-    assert_eq!(server.command::<String>(&forbid).await, "OK");
-}
-
-async fn permit(server: &Server) {
-    assert_eq!(server.command::<String>("ACL SETUSER default +@all").await, "OK");
-}
-
 async fn lives_without(command: &str) {
     let Some(pair) = Pair::start().await else { return };
-    let Pair { world: Redis { server, .. }, one, other } = &pair;
-    let source = one.start().await.unwrap();
-    let client = one.attach().await;
+    let source = pair.one.start().await.unwrap();
+    let client = pair.one.attach().await;
     // The owner sets the keys' expiry at its next look, for which it needs all permissions.
-    until_async(async || server.command::<u32>(&format!("HDEL {TURN} t")).await == 1).await;
-    forbid(server, command).await;
-    let (sent, ()) = tokio::join!(generate(&source, LONG), ask(other, LONG));
-    permit(server).await;
-    ask(other, LEASE).await;
+    let forget = "HDEL app:run:{user:turn} t";
+    until_async(async || pair.world.server.command::<u32>(forget).await == 1).await;
+    pair.forbid(command).await;
+    let (sent, ()) = tokio::join!(generate(&source, LONG), pair.ask(LONG));
+    pair.permit().await;
+    pair.ask(LEASE).await;
     drop(source);
     let texts: Vec<_> = sent.iter().map(String::as_str).collect();
     assert_whole(client, &texts).await;
-    let answer = other.answer_until_known(None).await;
-    assert!(texts.iter().all(|text| answer.contains(&format!("data: {text}\n"))), "{command}");
-    assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]), "{command}");
+    pair.assert_completed(&texts, command).await;
 }
 
 #[tokio::test]
@@ -84,19 +122,16 @@ async fn no_missing_permission_ends_a_live_run() {
 
 async fn ends_without(command: &str) {
     let Some(pair) = Pair::start().await else { return };
-    let Pair { world: Redis { server, .. }, one, other } = &pair;
-    let (source, live) = pair.watched(&["a"]).await;
-    let client = one.attach().await;
-    forbid(server, command).await;
+    let (source, live) = pair.watched().await;
+    let client = pair.one.attach().await;
+    pair.forbid(command).await;
     send(&source, &["b"]);
     drop(source);
     assert_whole(client, &["a", "b"]).await;
-    ask(other, LEASE / 2).await;
-    permit(server).await;
+    pair.ask(LEASE / 2).await;
+    pair.permit().await;
     assert_whole(live, &["b"]).await;
-    let answer = other.answer_until_known(None).await;
-    assert!(["a", "b"].iter().all(|text| answer.contains(&format!("data: {text}\n"))), "{command}");
-    assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]), "{command}");
+    pair.assert_completed(&["a", "b"], command).await;
 }
 
 #[tokio::test]
@@ -108,55 +143,36 @@ async fn run_that_ends_without_a_permission_is_whole_everywhere_afterwards() {
 #[tokio::test]
 async fn run_that_cannot_be_replaced_for_lack_of_a_permission_goes_on() {
     let Some(pair) = Pair::start().await else { return };
-    let Pair { world: Redis { server, .. }, one, other } = &pair;
-    let (source, live) = pair.watched(&["a"]).await;
-    forbid(server, "hset").await;
-    let replaced = soon(other.runs.replace(&turn(), None, pending::<tower_sse::Event>)).await;
+    let (source, live) = pair.watched().await;
+    pair.forbid("hset").await;
+    let replaced = soon(pair.other.runs.replace(&turn(), None, pending::<tower_sse::Event>)).await;
     assert!(replaced.is_err());
-    permit(server).await;
+    pair.permit().await;
     send(&source, &["b"]);
     drop(source);
     assert_whole(live, &["b"]).await;
-    assert_eq!(one.outcomes(), [Outcome::Completed]);
+    assert_eq!(pair.one.outcomes(), [Outcome::Completed]);
 }
 
 /// A claim whose script stops halfway is given back, which also lets its key expire.
 async fn starts_without(command: &str) {
     let Some(pair) = Pair::start().await else { return };
-    let Pair { world: Redis { server, .. }, one, other } = &pair;
-    forbid(server, command).await;
-    let started = one.try_start(&turn(), None).await.ok().flatten();
-    permit(server).await;
-    until_async(async || eternal_keys(server).is_empty()).await;
-    let source = match started {
-        Some(source) => source,
-        None => other.start_until_known().await.expect("a free key"),
-    };
-    send(&source, &["a"]);
-    drop(source);
-    let answer = one.answer_until_known(None).await;
-    assert!(answer.contains("data: a\n"), "{command}: {answer}");
-    assert_eq!(one.runs.stats().started + other.runs.stats().started, 1, "{command}");
+    pair.forbid(command).await;
+    let mut started = pair.one.try_start(&turn(), None).await.ok().flatten();
+    pair.permit().await;
+    until_async(async || eternal_keys(&pair.world.server).is_empty()).await;
+    while started.is_none() {
+        match pair.other.try_start(&turn(), None).await {
+            Ok(source) => started = Some(source.expect("a free key")),
+            Err(_) => sleep(GAP).await,
+        }
+    }
+    send(&started.unwrap(), &["a"]);
+    Pair::assert_whole_at(&pair.one, &["a"]).await;
+    assert_eq!(pair.one.runs.stats().started + pair.other.runs.stats().started, 1, "{command}");
 }
 
 #[tokio::test]
 async fn claim_without_a_permission_leaves_the_key_free() {
     join_all(COMMANDS.map(starts_without)).await;
-}
-
-/// Only the key of this run has another type. The key would never expire.
-#[tokio::test]
-async fn run_whose_own_stream_has_another_type_is_ended_by_its_owner() {
-    let Some(pair) = Pair::start().await else { return };
-    let server = &pair.world.server;
-    let source = pair.started(&["a"]).await;
-    let client = pair.one.attach().await;
-    let stream = format!("{TURN}:{}", run_of(&pair.one.id(1).await).epoch);
-    assert_eq!(server.command::<u32>("RPUSH list a").await, 1);
-    assert_eq!(server.command::<String>(&format!("RENAME list {stream}")).await, "OK");
-    assert_fails(client, &["a"], Outcome::Interrupted).await;
-    soon(source.closed()).await;
-    assert_eq!(pair.one.outcomes(), [Outcome::Interrupted]);
-    until_async(async || eternal_keys(server).is_empty()).await;
-    assert!(pair.other.start().await.is_some(), "the key of the run is free");
 }

@@ -1,6 +1,6 @@
 use tokio::sync::mpsc;
 
-use super::{HEAD, RESTORE, *};
+use super::{HEAD, *};
 use crate::runs::seam::{Append, Check, ProcessId, Sync, Trim};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
@@ -46,25 +46,10 @@ impl Process {
         }
     }
 
-    /// Sends a `Sync`, which must find the run live. Returns the number of its newest event.
-    pub(crate) async fn in_step(&self, sync: Command) -> u64 {
-        match self.execute(sync).await {
-            Reply::Sync(SyncReply::InStep { newest, .. }) => newest,
-            other => panic!("{other:?}"),
-        }
-    }
-
     /// Claims the key of a run, and begins its stream.
     pub(crate) async fn begin(&self, run: &RunId) {
-        assert_eq!(self.execute(claim(run)).await, Reply::Look(LookReply::Claimed));
-        self.in_step(sync(run)).await;
-    }
-
-    pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> EndReply {
-        match self.execute(Command::End(End { run: run.clone(), mode })).await {
-            Reply::End(reply) => reply,
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(text(self.try_execute(claim(run)).await), "claimed");
+        assert_eq!(text(self.try_execute(sync(run)).await), "ok 0 1");
     }
 
     /// Returns what the inbox receives next.
@@ -78,10 +63,6 @@ impl Process {
         let mut connection = self.store.connection();
         let is_new = |connection: &Connection| matches!(connection, Connection::Up(current) if *current != number);
         number_of(*soon(connection.wait_for(is_new)).await.unwrap())
-    }
-
-    pub(crate) fn connection(&self) -> watch::Receiver<Connection> {
-        self.store.connection()
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -115,10 +96,6 @@ pub(crate) fn replace(run: &RunId, earlier: &RunId) -> Command {
 
 pub(crate) fn sync(run: &RunId) -> Command {
     sync_as(HEAD, run)
-}
-
-pub(crate) fn restore(run: &RunId) -> Command {
-    sync_as(RESTORE, run)
 }
 
 pub(crate) fn sync_as(sync: scene::Sync<'_>, run: &RunId) -> Command {

@@ -26,12 +26,19 @@ pub(crate) struct Redis {
     pub(crate) server: Server,
     lease: Duration,
     healths: Mutex<Vec<Health>>,
-    copy: Vec<(String, Vec<u8>)>,
 }
 
 impl Redis {
-    pub(crate) fn new(server: Server, lease: Duration) -> Self {
-        Self { server, lease, healths: Mutex::default(), copy: Vec::new() }
+    /// Returns `None`, and prints the reason, if Redis is not installed.
+    pub(crate) async fn start(lease: Duration) -> Option<Self> {
+        Some(Self { server: Server::start().await?, lease, healths: Mutex::default() })
+    }
+
+    /// Returns the store of one more process.
+    pub(crate) fn store(&self) -> RedisRuns {
+        let store = self.server.redis().runs("app").lease(self.lease);
+        self.healths.lock().unwrap().push(store.health());
+        store
     }
 
     /// Returns the health of the process that has connected first.
@@ -92,46 +99,6 @@ impl Redis {
         entries.into_iter().map(|(id, _)| id).collect()
     }
 
-    async fn keys(&self) -> Vec<String> {
-        self.server.command("KEYS app:run:{*").await
-    }
-
-    async fn delete(&self, key: &str) {
-        assert_eq!(self.server.command::<u32>(&format!("DEL {key}")).await, 1, "{key}");
-    }
-}
-
-/// Returns the name of the claim of a key with an owner.
-fn claim(key: &RunKey) -> String {
-    format!("app:run:{{{}:{}}}", key.owner().unwrap(), key.name())
-}
-
-/// Returns the name of the stream of a run of the key of scenes.
-pub(crate) fn stream(epoch: &str) -> String {
-    format!("{CLAIM}:{epoch}")
-}
-
-/// What a test can do to the server.
-impl Redis {
-    /// Returns `None`, and prints the reason, if Redis is not installed.
-    pub(crate) async fn start(lease: Duration) -> Option<Self> {
-        Some(Self::new(Server::start().await?, lease))
-    }
-
-    /// Returns the store of one more process.
-    pub(crate) fn store(&self) -> RedisRuns {
-        let store = self.server.redis().runs("app").lease(self.lease);
-        self.healths.lock().unwrap().push(store.health());
-        store
-    }
-
-    /// Returns the same, and the way to the store.
-    pub(crate) async fn store_and_way(&self) -> (RedisRuns, Wire) {
-        let wire = Wire::start(self.server.port()).await;
-        let servers = tower_sse_redis::Redis::open(&wire.url()).unwrap();
-        (servers.runs("app").lease(self.lease), wire)
-    }
-
     /// Lets time pass for leases and all that follows from them.
     pub(crate) async fn pass(&self, time: Duration) {
         _ = self.try_eval(PASS, &[], time.as_millis() as u64).await.unwrap();
@@ -142,34 +109,14 @@ impl Redis {
         let _: String = self.server.command("FLUSHALL").await;
     }
 
-    pub(crate) async fn lose_claim(&self, key: &RunKey) {
-        self.delete(&claim(key)).await;
+    pub(crate) async fn lose(&self, key: &str) {
+        assert_eq!(self.server.command::<u32>(&format!("DEL {key}")).await, 1, "{key}");
     }
+}
 
-    pub(crate) async fn lose_stream(&self, run: &RunId) {
-        self.delete(&format!("{}:{}", claim(&run.key), run.epoch)).await;
-    }
-
-    /// Copies all claims and streams.
-    pub(crate) async fn copy(&mut self) {
-        let mut connection = self.server.try_connect().await.unwrap();
-        self.copy.clear();
-        for key in self.keys().await {
-            let dump = cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap();
-            self.copy.push((key, dump));
-        }
-    }
-
-    /// Replaces all data by the copy, as a fail-over to an older state does.
-    pub(crate) async fn put_back(&self) {
-        self.lose_data().await;
-        let mut connection = self.server.try_connect().await.unwrap();
-        for (key, dump) in &self.copy {
-            let mut restore = cmd("RESTORE");
-            restore.arg(key).arg(300_000).arg(dump);
-            restore.query_async::<()>(&mut connection).await.unwrap();
-        }
-    }
+/// Returns the name of the stream of a run of the key of scenes.
+pub(crate) fn stream(epoch: &str) -> String {
+    format!("{CLAIM}:{epoch}")
 }
 
 impl Drop for Redis {

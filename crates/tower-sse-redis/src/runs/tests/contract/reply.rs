@@ -123,6 +123,6 @@ fn is(watched: Duration) -> &'static str {
     if watched.is_zero() { "" } else { " watched" }
 }
 
-fn utf8(bytes: &Bytes) -> String {
+pub(crate) fn utf8(bytes: &Bytes) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }

@@ -24,10 +24,6 @@ pub(crate) const HEAD: Sync<'static> =
 pub(crate) const RESTORE: Sync<'static> = Sync { restores: true, ..HEAD };
 
 impl Scene {
-    pub(crate) async fn start() -> Option<Self> {
-        Some(Self::of(Redis::start(LEASE).await?).await)
-    }
-
     pub(crate) async fn of(world: Redis) -> Self {
         let p = Process::connect(world.store(), "p").await;
         let q = Process::connect(world.store(), "q").await;
@@ -100,11 +96,10 @@ impl Scene {
 
     /// Claims the key for `p`, and begins the stream of the run.
     pub(crate) async fn begin(&self, epoch: &str) {
-        assert_eq!(self.claim(epoch, "p").await, "claimed");
-        assert_eq!(self.sync(epoch, "p", HEAD).await, "ok 0 1");
+        self.p.begin(&run(epoch)).await;
     }
 
-    /// Lets the lease expire.
+    /// Lets the lease expire, or the time pass in which owners restore their claims.
     pub(crate) async fn expire(&self) {
         self.world.pass(LEASE + Duration::from_millis(100)).await;
     }
@@ -119,11 +114,6 @@ impl Scene {
             late += GRACE / 3;
         }
         assert!(late >= GRACE, "an owner is dead after {late:?}");
-    }
-
-    /// Lets the time pass in which owners restore their claims.
-    pub(crate) async fn end_restoration(&self) {
-        self.world.pass(LEASE + Duration::from_millis(100)).await;
     }
 
     /// Returns the first, the last and the bytes of each batch of a run's stream, and its end.
@@ -150,10 +140,8 @@ impl Scene {
         let store = &self.process(process).store;
         store.subscribe(&other).await.unwrap();
         self.r.begin(&other).await;
-        assert!(matches!(
-            self.process(process).receive().await,
-            Incoming::Push(run, _) if run == other
-        ));
+        let received = self.process(process).receive().await;
+        assert!(matches!(received, Incoming::Push(run, _) if run == other));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{process::*, *};
 
-scenes!(Scene:
+scenes!(
     completed_run_is_loaded_page_by_page,
     old_batches_are_trimmed_and_counted,
     pushes_of_a_run_arrive_in_order,

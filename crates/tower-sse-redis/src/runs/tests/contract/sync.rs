@@ -2,9 +2,8 @@
 
 use super::*;
 
-scenes!(Scene:
+scenes!(
     stream_begins_once,
-    number_of_entries_tells_a_lost_one,
     lost_claim_is_created_again_only_on_demand,
     lost_stream_is_behind_and_can_be_restored,
     run_that_lost_its_key_is_over,
@@ -32,21 +31,10 @@ async fn stream_begins_once(scene: Scene) {
     scene.has_received_all("q").await;
 }
 
-async fn number_of_entries_tells_a_lost_one(scene: Scene) {
-    scene.begin("a1").await;
-    scene.append("a1", 1, 1).await;
-    scene.append("a1", 2, 2).await;
-    let expect = |entries| Sync { entries: Some(entries), ..HEAD };
-    assert_eq!(scene.sync("a1", "p", expect(3)).await, "ok 2 3");
-    assert_eq!(scene.sync("a1", "p", expect(4)).await, "behind");
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
-    assert_eq!(scene.stream("a1").await, ["head"]);
-}
-
 async fn lost_claim_is_created_again_only_on_demand(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
-    scene.world.lose_claim(&key()).await;
+    scene.world.lose(CLAIM).await;
     assert_eq!(scene.sync("a1", "p", HEAD).await, "gone");
     assert_eq!(scene.look().await, "free");
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
@@ -59,7 +47,7 @@ async fn lost_claim_is_created_again_only_on_demand(scene: Scene) {
 async fn lost_stream_is_behind_and_can_be_restored(scene: Scene) {
     scene.begin("a1").await;
     scene.append("a1", 1, 2).await;
-    scene.world.lose_stream(&run("a1")).await;
+    scene.world.lose(&stream("a1")).await;
     assert_eq!(scene.append("a1", 3, 3).await, "refused", "it creates no stream");
     assert_eq!(scene.sync("a1", "p", Sync { entries: Some(2), ..HEAD }).await, "behind");
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
@@ -71,7 +59,7 @@ async fn run_that_lost_its_key_is_over(scene: Scene) {
     scene.begin("a1").await;
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.sync("a1", "p", HEAD).await, "replaced cancelled");
-    scene.world.lose_stream(&run("a1")).await;
+    scene.world.lose(&stream("a1")).await;
     assert_eq!(scene.sync("a1", "p", RESTORE).await, "other");
     assert_eq!(scene.look().await, "live a2 of q");
 }
@@ -128,7 +116,7 @@ async fn lease_of_a_run_with_another_stream_is_not_renewed(scene: Scene) {
     assert_eq!(scene.renew("a1", "p", Some(2)).await, "renewed");
     assert_eq!(scene.look().await, "live a1 of p");
     scene.expire().await;
-    scene.world.lose_stream(&run("a1")).await;
+    scene.world.lose(&stream("a1")).await;
     assert_eq!(scene.renew("a1", "p", Some(2)).await, "unsure");
     assert_eq!(scene.look().await, "late 1500 a1 of p");
 }

@@ -5,24 +5,17 @@ use super::*;
 /// Almost as long as keys are kept, in milliseconds.
 const LONG: u64 = 290_000;
 
-/// Whatever follows the claim, it does not stay for ever.
+/// Whatever follows the claim, it does not stay for ever. All that the stream has is the end.
 #[tokio::test]
-async fn claim_is_kept_for_its_time() {
+async fn claim_and_end_of_a_replaced_run_are_kept_for_their_time() {
     let Some(scene) = redis().await else { return };
     assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert!(scene.world.ttl_of(CLAIM).await > LONG);
-    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
-    assert!(scene.world.ttl_of(CLAIM).await > LONG);
-}
-
-/// All that its stream has is the end.
-#[tokio::test]
-async fn run_that_is_replaced_before_it_begins_is_kept_for_its_time() {
-    let Some(scene) = redis().await else { return };
-    assert_eq!(scene.claim("a1", "p").await, "claimed");
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
     assert_eq!(scene.world.ids("a1").await, [END_ID]);
-    assert!(scene.world.ttl_of(&stream("a1")).await > LONG);
+    for key in [CLAIM, &stream("a1")] {
+        assert!(scene.world.ttl_of(key).await > LONG, "{key}");
+    }
 }
 
 /// Returns a scene whose processes keep runs for this time.
@@ -39,7 +32,7 @@ async fn no_time_is_too_long_for_a_script() {
     let Some(mut scene) = retained(Duration::MAX).await else { return };
     scene.begin("a1").await;
     assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
-    scene.world.lose_stream(&run("a1")).await;
+    scene.world.lose(&stream("a1")).await;
     std::mem::swap(&mut scene.p, &mut scene.q);
     assert_eq!(scene.check("a1").await, "interrupted 0 head");
     assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");

@@ -1,0 +1,140 @@
+//! A process that dies or is cut off, and a store that loses data.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn owner_that_was_declared_dead_is_fenced() {
+    let (one, other, source, live) = watched(&["a"]).await;
+    let own = one.attach().await;
+    one.store.go_away();
+    send(&source, &["b"]);
+    assert_fails(live, &[], Outcome::Interrupted).await;
+    assert_eq!(other.outcomes(), [Outcome::Interrupted], "reported once");
+    let started = join_all((0..20).map(|_| other.start())).await;
+    let mut started = started.into_iter().flatten();
+    let second = started.next().expect("a second call");
+    assert!(started.next().is_none());
+    send(&second, &["c"]);
+    let mut at_second = other.attach().await;
+    assert_eq!(read(&mut at_second, 1).await, ["c"]);
+    assert!(!source.is_closed(), "the owner does not know yet, and serves its own clients");
+    one.store.come_back().await;
+    assert_fails(own, &["a", "b"], Outcome::Interrupted).await;
+    assert_eq!(one.outcomes(), [], "the other process has reported it");
+    let counts = [&one, &other].map(|process| process.runs.stats());
+    assert_eq!(counts.map(|stats| (stats.fenced, stats.declared_dead)), [(1, 0), (0, 1)]);
+    send(&second, &["d"]);
+    drop(second);
+    assert_whole(at_second, &["d"]).await;
+    assert_whole(one.attach().await, &["c", "d"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_of_a_process_that_is_cut_off_continues_at_another() {
+    let (one, other, source, live) = watched(&["a"]).await;
+    let mut own = one.attach().await;
+    one.store.go_away();
+    other.store.go_away();
+    let left = Instant::now();
+    assert_fails(live, &[], None).await;
+    assert!((LEASE..=LEASE * 3).contains(&left.elapsed()), "{:?}", left.elapsed());
+    assert_eq!(other.try_start(&key(), None).await.unwrap_err(), StartError::Unavailable);
+    assert_eq!(other.status(None).await, 503);
+    assert!(other.get().await.is_none(), "nor can it be known");
+    sleep(LEASE * 4).await;
+    assert!(one.start().await.is_none(), "the owner has the run");
+    send(&source, &["b"]);
+    assert_eq!(read(&mut own, 2).await, ["a", "b"]);
+    one.store.come_back().await;
+    other.store.come_back().await;
+    send(&source, &["c"]);
+    drop(source);
+    assert_whole(own, &["c"]).await;
+    assert_whole(other.attach().await, &["a", "b", "c"]).await;
+}
+
+/// The owner cannot know that another process has replaced its run.
+#[tokio::test(start_paused = true)]
+async fn owner_that_is_cut_off_refuses_ids_of_other_runs() {
+    let (one, other, _source) = started(&["old"]).await;
+    let old = one.get().await.expect("a run");
+    one.store.go_away();
+    let second = other.replace().await;
+    send(&second, &["a", "b"]);
+    read(&mut other.attach().await, 2).await;
+    let id = other.id(1);
+    assert_eq!(one.status(Some(&id)).await, 503);
+    assert_eq!(soon(old.answer(&request(Some(&id)))).await.status(), 503);
+    let refused = one.try_start(&key(), Some(&id)).await.unwrap_err();
+    assert_eq!(refused, StartError::Unavailable);
+    drop(second);
+    one.store.come_back().await;
+    for answer in [one.answer(Some(&id)).await, soon(old.answer(&request(Some(&id)))).await] {
+        let rest = text(answer).await;
+        assert_eq!(rest.matches("data: ").count(), 1, "{rest}");
+    }
+}
+
+/// The owner still has its run, and clients elsewhere read on.
+#[tokio::test(start_paused = true)]
+async fn store_that_loses_data_is_filled_again() {
+    for lose in [Way::lose_data, Way::lose_claims, Way::lose_streams, Way::put_back] {
+        let (one, _other, source, mut live) = watched(&["a"]).await;
+        one.store.copy();
+        send(&source, &["b"]);
+        assert_eq!(read(&mut live, 1).await, ["b"]);
+        lose(&one.store);
+        send(&source, &["c"]);
+        assert_eq!(read(&mut live, 1).await, ["c"]);
+        assert!(one.start().await.is_none(), "its owner has the run");
+        drop(source);
+        assert_whole(live, &[]).await;
+        let late = Process::at(one.store.beside(2), |builder| builder).await;
+        assert_whole(late.attach().await, &["a", "b", "c"]).await;
+        assert_whole(late.attach_after(1).await, &["b", "c"]).await;
+    }
+}
+
+/// Its user sends again before anybody knows that the process has died.
+#[tokio::test(start_paused = true)]
+async fn replaced_run_of_a_dead_process_is_reported() {
+    let (one, other, _source) = started(&["a"]).await;
+    sleep(LEASE).await;
+    one.store.go_away();
+    let second = other.replace().await;
+    sleep(LEASE * 5).await;
+    assert_eq!(other.outcomes(), [Outcome::Interrupted]);
+    // It was only cut off.
+    one.store.come_back().await;
+    sleep(LEASE).await;
+    assert_eq!(one.runs.stats().fenced, 1);
+    send(&second, &["b"]);
+    drop(second);
+    assert_whole(one.attach().await, &["b"]).await;
+    assert_eq!((one.outcomes().len(), other.outcomes().len()), (0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_run_is_started_again_only_if_its_owner_stays_away() {
+    let (one, other, source) = started(&["a"]).await;
+    sleep(LEASE).await;
+    let id = one.id(1);
+    one.store.go_away();
+    one.store.lose_data();
+    for last in [None, Some(&id)] {
+        assert_eq!(other.status(last).await, 503);
+        let refused = other.try_start(&key(), last).await.unwrap_err();
+        assert_eq!(refused, StartError::Unavailable, "{last:?}");
+    }
+    one.store.come_back().await;
+    sleep(LEASE).await;
+    assert!(other.start().await.is_none(), "the claim is restored");
+    drop(source);
+    assert_whole(other.attach().await, &["a"]).await;
+
+    let _second = one.replace().await;
+    one.store.go_away();
+    one.store.lose_data();
+    sleep(LEASE * 2).await;
+    assert!(other.start().await.is_some());
+}

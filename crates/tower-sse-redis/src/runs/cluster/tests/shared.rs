@@ -1,0 +1,115 @@
+//! Processes that share one run while nothing breaks.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn client_of_another_process_reads_live_from_its_id_and_afterwards() {
+    let (one, other, source, mut live) = watched(&["a", "b"]).await;
+    send(&source, &["c"]);
+    assert_eq!(read(&mut live, 1).await, ["c"]);
+    let mut resumed = other.attach_after(2).await;
+    assert_eq!(read(&mut resumed, 1).await, ["c"]);
+    send(&source, &["d"]);
+    drop(source);
+    assert_whole(live, &["d"]).await;
+    assert_whole(resumed, &["d"]).await;
+    for process in [&one, &other] {
+        assert_whole(process.attach().await, &["a", "b", "c", "d"]).await;
+        assert_whole(process.attach_after(2).await, &["c", "d"]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stranger_does_not_find_the_run_at_another_process() {
+    let (one, other, _source, _live) = watched(&["secret"]).await;
+    let (runs, parts) = (&other.runs, request(Some(&one.id(1))));
+    let stranger = RunKey::new("stranger", "turn").unwrap();
+    assert!(runs.get(&stranger).await.is_none());
+    assert!(runs.answer(&stranger, &parts).await.is_none());
+    assert!(!runs.cancel(&stranger, None).await);
+    let started = runs.start(&stranger, &parts, stream::pending::<Event>).await;
+    assert_eq!(started.unwrap_err(), StartError::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_has_missed_evicted_events_is_refused_at_all_processes() {
+    let (one, other) = two_with(|builder| builder.retention(Retention::new().bytes(2_500))).await;
+    let (source, large) = (one.start().await.unwrap(), "x".repeat(1_000));
+    for _ in 0..5 {
+        send(&source, &[&large]);
+        sleep(Duration::from_secs(2)).await;
+    }
+    drop(source);
+    sleep(LEASE).await;
+    for process in [&one, &other] {
+        assert_eq!(process.status(Some(&one.id(1))).await, 404);
+        assert_whole(process.attach_after(4).await, &[&large]).await;
+    }
+}
+
+/// Each replacement cancels the one before. All processes agree on the last.
+#[tokio::test(start_paused = true)]
+async fn one_of_simultaneous_replacements_completes() {
+    let (one, other) = two().await;
+    let replacements = (0..5).map(|at| [&one, &other][at % 2].replace());
+    let mut sources = join_all(replacements).await;
+    sleep(LEASE).await;
+    sources.retain(|source| !source.is_closed());
+    assert_eq!(sources.len(), 1);
+    send(&sources[0], &["a"]);
+    sources.clear();
+    for process in [&one, &other] {
+        assert_whole(process.attach().await, &["a"]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_at_any_process_ends_the_run_everywhere() {
+    for is_owner in [false, true] {
+        let (one, other, source, live) = watched(&["a"]).await;
+        let own = one.attach().await;
+        assert!(if is_owner { &one } else { &other }.cancel().await);
+        assert_fails(live, &[], Outcome::Cancelled).await;
+        assert_fails(own, &["a"], Outcome::Cancelled).await;
+        soon(source.closed()).await;
+        assert!(!other.cancel().await);
+        // The next request starts a new run, at any process.
+        let next = other.start().await.expect("a call after the stop");
+        assert!(one.cancel().await);
+        soon(next.closed()).await;
+        let outcomes = (one.outcomes(), other.outcomes());
+        let cancelled = vec![Outcome::Cancelled];
+        assert_eq!(outcomes, (cancelled.clone(), cancelled), "each process reports its own");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_is_replaced_at_another_process() {
+    let (one, other, source, live) = watched(&["old"]).await;
+    let second = other.replace().await;
+    send(&second, &["new"]);
+    assert_fails(live, &[], Outcome::Cancelled).await;
+    soon(source.closed()).await;
+    let live = one.attach().await;
+    drop(second);
+    assert_whole(live, &["new"]).await;
+    assert_eq!(one.outcomes(), [Outcome::Cancelled]);
+}
+
+/// Long before the time is over for which runs are kept.
+#[tokio::test(start_paused = true)]
+async fn owner_deletes_its_replaced_runs_after_two_leases() {
+    for (ends, is_own) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (one, other, source, live) = watched(&["a"]).await;
+        let (run, mut source) = (one.run(), Some(source));
+        if ends {
+            source = None;
+            assert_whole(live, &[]).await;
+        }
+        let _replacement = if is_own { &one } else { &other }.replace().await;
+        assert_eq!(one.store.stream("EXISTS", &run, &[]), ":1");
+        sleep(LEASE * 5 / 2).await;
+        assert_eq!(one.store.stream("EXISTS", &run, &[]), ":0", "ends: {ends}, {is_own}");
+        drop(source);
+    }
+}
