@@ -347,43 +347,28 @@ mod tests {
     use tower_sse::runs::Outcome;
 
     use super::{Failure, failure_of, parse_push};
-    use crate::runs::seam::{Push, StoredEnd};
-
-    fn parse(message: &str) -> Option<Push> {
-        parse_push(message.as_bytes().to_vec())
-    }
+    use crate::runs::seam::{Batch, Push, StoredEnd};
 
     #[test]
-    fn batch_keeps_its_bytes() {
-        let Some(Push::Batch(batch)) = parse("d3 5 data: a b\n\n") else { panic!("no batch") };
-        assert_eq!((batch.first, batch.last, &*batch.bytes), (3, 5, &b"data: a b\n\n"[..]));
-    }
-
-    #[test]
-    fn end_has_an_outcome_and_an_error() {
-        let end = |message| match parse(message) {
-            Some(Push::End(end)) => end,
-            other => panic!("{other:?}"),
+    fn only_messages_of_owners_are_read() {
+        let end = |outcome, error: Option<&str>, newest| {
+            Push::End(StoredEnd { outcome, error: error.map(Into::into), newest, head: None })
         };
-        let failed = end("e7 failed no more tokens");
-        assert_eq!(failed.error.as_deref(), Some("no more tokens"));
-        assert_eq!((failed.newest, failed.outcome), (7, Outcome::Failed));
-        let StoredEnd { outcome, error, newest, .. } = end("e0 completed ");
-        assert_eq!((newest, outcome, error), (0, Outcome::Completed, None));
-        assert_eq!(end("e0 unheard-of ").outcome, Outcome::Interrupted);
-    }
-
-    #[test]
-    fn number_of_the_newest_event_is_read() {
-        assert!(matches!(parse("n17"), Some(Push::Newest(17))));
-    }
-
-    #[test]
-    fn anything_else_is_no_message() {
+        let batch = Batch { first: 3, last: 5, bytes: "data: a b\n\n".into() };
+        for (message, expected) in [
+            ("d3 5 data: a b\n\n", Push::Batch(batch)),
+            ("e7 failed no more tokens", end(Outcome::Failed, Some("no more tokens"), 7)),
+            ("e0 completed ", end(Outcome::Completed, None, 0)),
+            ("e0 unheard-of ", end(Outcome::Interrupted, None, 0)),
+            ("n17", Push::Newest(17)),
+        ] {
+            let read = parse_push(message.into());
+            assert_eq!(format!("{read:?}"), format!("{:?}", Some(expected)), "{message}");
+        }
         for message in
             ["", "x", "d", "d1", "d1 x ", "d5 3 late", "d0 1 zero", "e1", "e1 failed", "n", "nx"]
         {
-            assert!(parse(message).is_none(), "{message}");
+            assert!(parse_push(message.into()).is_none(), "{message}");
         }
     }
 

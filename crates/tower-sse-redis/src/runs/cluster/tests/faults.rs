@@ -255,5 +255,6 @@ async fn clients_are_told_within_one_and_five_eighths_of_a_lease() {
         assert!(died.elapsed() <= bound, "{offset}: {:?}", died.elapsed());
         assert_eq!(other.outcomes(), [Outcome::Interrupted], "reported once");
         assert_eq!(other.ends.lock().unwrap()[0].events, 1);
+        assert_eq!(other.runs.stats().declared_dead, 1);
     }
 }

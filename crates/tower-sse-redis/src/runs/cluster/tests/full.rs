@@ -323,27 +323,6 @@ async fn run_counts_for_as_long_as_the_store_keeps_it() {
     }
 }
 
-/// The owner exports the run again after each loss.
-#[tokio::test(start_paused = true)]
-async fn run_that_the_store_loses_after_its_end_counts_once() {
-    for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {
-        let (one, other) = two_with(|builder| limit(builder, 100_000)).await;
-        let source = one.start().await.unwrap();
-        let text = "x".repeat(10_000);
-        let texts = [text.as_str(); 6];
-        send(&source, &texts);
-        drop(source);
-        sleep(Duration::from_secs(1)).await;
-        for _ in 0..3 {
-            one.store.go_away();
-            one.store.lose_data();
-            one.store.come_back().await;
-            sleep(Duration::from_secs(1)).await;
-        }
-        assert_whole(other.attach().await, &texts).await;
-    }
-}
-
 /// Sends ten events of 40 kB in as many batches, and ends the run if it `ends`. The store then goes
 /// back to its state after the third batch, such as when a replica takes over, and the run is
 /// exported again.

@@ -9,6 +9,8 @@ mod full;
 mod losses;
 mod options;
 mod panics;
+mod permissions;
+mod process;
 mod rig;
 mod round_trips;
 mod shared;
@@ -26,6 +28,5 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::runs::{Attachment, Outcome, RunBody, RunKey, RunsBuilder, StartError};
 use tower_sse::{Event, LastEventId, Retention, StreamOptions, runs::support::Epoch};
 
-use self::rig::*;
+use self::{process::*, rig::*};
 use crate::runs::seam::{Overhead, RunId};
-use crate::runs::tests::program::*;

@@ -191,21 +191,6 @@ async fn answer_without_a_stream_frees_the_key_for_requests_elsewhere() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn panic_of_the_source_frees_the_key_everywhere() {
-    let (one, other) = two().await;
-    let runs = one.runs.clone();
-    let panicking = tokio::spawn(async move {
-        let start = || -> stream::Empty<Event> { panic!("the source panics") };
-        _ = runs.start(&key(), None, start).await;
-    });
-    assert!(panicking.await.unwrap_err().is_panic());
-    sleep(Duration::from_millis(10)).await;
-    let (_source, stream) = source();
-    assert!(other.runs.start(&key(), None, || stream).await.is_ok());
-    assert_eq!(other.runs.stats().started, 1);
-}
-
 /// The server has an earlier state of the claim, or another program has changed it.
 #[tokio::test(start_paused = true)]
 async fn request_is_refused_if_a_claim_contradicts_the_end_of_its_run() {

@@ -1,11 +1,10 @@
 use std::cell::Cell;
 use std::sync::{MutexGuard, OnceLock, Weak};
 
-use tokio::sync::oneshot;
-use tower_sse::runs::support::{Connected, Options, Record};
-use tower_sse::runs::{RunStore, Runs};
+use tower_sse::runs::RunStore;
+use tower_sse::runs::support::{Connected, Options};
 use tower_sse_broker::tasks::lock;
-use tower_sse_redis_model::{Log, Network};
+use tower_sse_redis_model::{Log, Network, Refusal};
 
 use super::*;
 use crate::runs::seam::{Connection, ProcessId, Receive};
@@ -98,6 +97,10 @@ impl Way {
         self.counts().of.get(kind).copied().unwrap_or(0)
     }
 
+    pub(super) fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.get().and_then(Weak::upgrade).expect("connected runs")
+    }
+
     /// Cuts this process off from the server.
     pub(super) fn go_away(&self) {
         self.network.shut_out(self.process);
@@ -106,8 +109,7 @@ impl Way {
     /// Lets this process connect again, and waits until it has.
     pub(super) async fn come_back(&self) {
         self.network.admit(self.process);
-        let cluster = self.cluster.get().and_then(Weak::upgrade).expect("connected runs");
-        let mut connection = cluster.store.connection();
+        let mut connection = self.cluster().store.connection();
         // A connection that was just cut may not have noticed it yet.
         sleep(Duration::from_millis(1)).await;
         let is_up = |connection: &Connection| matches!(connection, Connection::Up(_));
@@ -130,6 +132,16 @@ impl Way {
 
     pub(super) fn lose_streams(&self) {
         self.network.delete(|name| name.contains("}:"));
+    }
+
+    /// Refuses a command for a time, as to a user without the permission.
+    pub(super) fn forbid(&self, command: &'static str, time: Duration) {
+        self.network.refuse(Refusal::NotPermitted(command), time.as_millis() as u64);
+    }
+
+    /// Returns the names of the keys that never expire.
+    pub(super) fn eternal_keys(&self) -> Vec<String> {
+        self.network.eternal_keys()
     }
 
     /// Copies all claims and streams.
@@ -173,64 +185,6 @@ impl RunStore for Way {
         let cluster = Cluster::connect(options, open).await?;
         _ = self.cluster.set(Arc::downgrade(&cluster));
         Ok((Arc::clone(&cluster.process), cluster))
-    }
-}
-
-/// One process: its runs and its way to the server.
-pub(super) type Process = Program<Way>;
-
-impl Process {
-    pub(super) async fn at(way: Way, options: impl FnOnce(RunsBuilder) -> RunsBuilder) -> Self {
-        Self::with(way.clone(), way, options(Runs::builder())).await
-    }
-
-    /// Starts a run with a key that has none.
-    pub(super) async fn start_as(&self, key: &RunKey) -> Source {
-        self.try_start(key, None).await.unwrap().expect("a free key")
-    }
-
-    /// Starts a run whose call answers what the test sends: a stream, or nothing to record.
-    pub(super) fn call(&self) -> oneshot::Sender<Result<stream::Pending<Event>, ()>> {
-        let (answer, answered) = oneshot::channel();
-        let runs = self.runs.clone();
-        tokio::spawn(async move {
-            _ = runs.start_with(&key(), None, || async { answered.await.unwrap() }).await;
-        });
-        answer
-    }
-
-    pub(super) fn cluster(&self) -> Arc<Cluster> {
-        self.store.cluster.get().and_then(Weak::upgrade).expect("connected runs")
-    }
-
-    /// Returns the record of a run of this process, or a mirror.
-    pub(super) fn record(&self, key: &RunKey) -> Arc<Record> {
-        let cluster = self.cluster();
-        let mirrored = || {
-            let mut mirrors = cluster.mirrors.map.all().into_iter();
-            mirrors.find_map(|it| it.record().filter(|_| it.run.key == *key))
-        };
-        cluster.process.peek(key).or_else(mirrored).expect("a run that this process knows")
-    }
-
-    pub(super) fn epoch(&self) -> Epoch {
-        self.record(&key()).epoch
-    }
-
-    /// Returns the name of the run with the key.
-    pub(super) fn run(&self) -> RunId {
-        RunId::of(&self.record(&key()))
-    }
-
-    /// Attaches a client that has seen the events up to this one.
-    pub(super) async fn attach_after(&self, sequence: u64) -> Attachment {
-        let run = self.get().await.expect("a run");
-        soon(run.attach(self.id(sequence))).await.expect("an attachment")
-    }
-
-    /// Returns the id of the `sequence`th event of the run with the key.
-    pub(super) fn id(&self, sequence: u64) -> LastEventId {
-        id_of(&self.record(&key()), sequence)
     }
 }
 
@@ -282,15 +236,4 @@ pub(super) async fn two_with(options: impl Fn(RunsBuilder) -> RunsBuilder) -> (P
 
 pub(super) fn key_of(turn: usize) -> RunKey {
     RunKey::new("user", format!("turn{turn}")).unwrap()
-}
-
-/// Returns the id of the `sequence`th event of a run.
-pub(super) fn id_of(record: &Record, sequence: u64) -> LastEventId {
-    LastEventId::try_from(format!("{}-{sequence}", record.epoch)).unwrap()
-}
-
-/// Polls a request for this many milliseconds, in which it is not answered.
-pub(super) async fn waits(milliseconds: u64, request: &mut (impl Future + Unpin)) {
-    let answered = timeout(Duration::from_millis(milliseconds), request).await;
-    assert!(answered.is_err(), "it is answered");
 }

@@ -3,23 +3,6 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn client_of_another_process_reads_live_from_its_id_and_afterwards() {
-    let (one, other, source, mut live) = watched(&["a", "b"]).await;
-    send(&source, &["c"]);
-    assert_eq!(read(&mut live, 1).await, ["c"]);
-    let mut resumed = other.attach_after(2).await;
-    assert_eq!(read(&mut resumed, 1).await, ["c"]);
-    send(&source, &["d"]);
-    drop(source);
-    assert_whole(live, &["d"]).await;
-    assert_whole(resumed, &["d"]).await;
-    for process in [&one, &other] {
-        assert_whole(process.attach().await, &["a", "b", "c", "d"]).await;
-        assert_whole(process.attach_after(2).await, &["c", "d"]).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn stranger_does_not_find_the_run_at_another_process() {
     let (one, other, _source, _live) = watched(&["secret"]).await;
     let (runs, parts) = (&other.runs, request(Some(&one.id(1))));
@@ -50,10 +33,12 @@ async fn client_that_has_missed_evicted_events_is_refused_at_all_processes() {
 /// Each replacement cancels the one before. All processes agree on the last.
 #[tokio::test(start_paused = true)]
 async fn one_of_simultaneous_replacements_completes() {
-    let (one, other) = two().await;
-    let replacements = (0..5).map(|at| [&one, &other][at % 2].replace());
+    let (one, other, first, live) = watched(&["old"]).await;
+    let replacements = (0..5).map(|at| [&other, &one][at % 2].replace());
     let mut sources = join_all(replacements).await;
+    assert_fails(live, &[], Outcome::Cancelled).await;
     sleep(LEASE).await;
+    assert!(first.is_closed());
     sources.retain(|source| !source.is_closed());
     assert_eq!(sources.len(), 1);
     send(&sources[0], &["a"]);
@@ -61,6 +46,9 @@ async fn one_of_simultaneous_replacements_completes() {
     for process in [&one, &other] {
         assert_whole(process.attach().await, &["a"]).await;
     }
+    let outcomes = [one.outcomes(), other.outcomes()].concat();
+    let cancelled = outcomes.iter().filter(|outcome| **outcome == Outcome::Cancelled);
+    assert_eq!((cancelled.count(), outcomes.len()), (5, 6), "each is reported once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,19 +69,6 @@ async fn stop_at_any_process_ends_the_run_everywhere() {
         let cancelled = vec![Outcome::Cancelled];
         assert_eq!(outcomes, (cancelled.clone(), cancelled), "each process reports its own");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn run_is_replaced_at_another_process() {
-    let (one, other, source, live) = watched(&["old"]).await;
-    let second = other.replace().await;
-    send(&second, &["new"]);
-    assert_fails(live, &[], Outcome::Cancelled).await;
-    soon(source.closed()).await;
-    let live = one.attach().await;
-    drop(second);
-    assert_whole(live, &["new"]).await;
-    assert_eq!(one.outcomes(), [Outcome::Cancelled]);
 }
 
 /// Long before the time is over for which runs are kept.

@@ -1,75 +1,54 @@
 //! What another process learns of a run.
 
-use super::{process::*, *};
+use super::*;
 
 scenes!(
     state_and_newest_event_are_reported,
-    key_of_another_run_is_reported,
     first_watcher_is_announced_to_the_owner,
-    run_whose_key_has_an_earlier_one_is_gone,
     run_whose_stream_has_an_end_has_ended_whatever_its_key_has,
 );
 
 async fn state_and_newest_event_are_reported(scene: Scene) {
-    assert_eq!(scene.check("a1").await, "gone");
-    assert_eq!(scene.claim("a1", "p").await, "claimed");
-    assert_eq!(scene.check("a1").await, "starting live");
-    assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 0 1");
-    scene.append("a1", 1, 7).await;
-    assert_eq!(scene.check("a1").await, "running live 7 head");
-    assert_eq!(scene.complete("a1", 7).await, "ended completed 7");
-    assert_eq!(scene.check("a1").await, "completed 7 head");
-}
-
-async fn key_of_another_run_is_reported(scene: Scene) {
-    scene.begin("a1").await;
-    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
-    assert_eq!(scene.watch("a1", "q").await, "other 0 head");
-    assert_eq!(scene.end("a2", "q", EndMode::Void).await, "freed");
-    assert_eq!(scene.watch("a2", "q").await, "void");
+    assert_eq!(scene.q.check("a1").await, "gone");
+    assert_eq!(scene.p.claim("a1").await, "claimed");
+    assert_eq!(scene.q.check("a1").await, "starting live");
+    assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
+    scene.p.append("a1", 1, 7).await;
+    assert_eq!(scene.q.check("a1").await, "running live 7 head");
+    assert_eq!(scene.p.complete("a1", 7).await, "ended completed 7");
+    assert_eq!(scene.q.check("a1").await, "completed 7 head");
 }
 
 /// The owner learns it at once if no process watched the run before.
 async fn first_watcher_is_announced_to_the_owner(scene: Scene) {
-    scene.begin("a1").await;
-    scene.check("a1").await;
-    assert_eq!(scene.renew("a1", "p", None).await, "renewed", "it is only looked at");
-    scene.watch("a1", "q").await;
-    scene.watch("a1", "r").await;
-    assert_eq!(scene.received("p").await, "hint a1");
-    scene.has_received_all("p").await;
-}
-
-/// As after a loss, from which its owner restores it.
-async fn run_whose_key_has_an_earlier_one_is_gone(scene: Scene) {
-    scene.begin("a1").await;
-    assert_eq!(scene.check("a2").await, "gone");
-    assert_eq!(scene.end("a1", "p", EndMode::Lost).await, "ended interrupted 0");
-    assert_eq!(scene.check("a2").await, "gone");
-    assert_eq!(scene.check("10").await, "other 0");
+    scene.p.begin("a1").await;
+    scene.q.check("a1").await;
+    assert_eq!(scene.p.renew("a1", None).await, "renewed", "it is only looked at");
+    scene.q.watch("a1").await;
+    scene.r.watch("a1").await;
+    assert_eq!(scene.p.received().await, "hint a1");
+    scene.p.has_received_all().await;
 }
 
 /// The clock of the process with the later run is behind, so its epoch is lower.
 async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene) {
-    scene.begin("a2").await;
-    scene.append("a2", 1, 3).await;
-    assert_eq!(scene.replace("a2", "a1", "q").await, "claimed");
-    assert_eq!(scene.check("a2").await, "other 3 head");
-    assert_eq!(scene.end("a1", "q", EndMode::Lost).await, "ended interrupted 0");
-    assert_eq!(scene.check("a2").await, "other 3 head");
+    scene.p.begin("a2").await;
+    scene.p.append("a2", 1, 3).await;
+    assert_eq!(scene.q.replace("a2", "a1").await, "claimed");
+    assert_eq!(scene.q.check("a2").await, "other 3 head");
+    assert_eq!(scene.q.end("a1", EndMode::Lost).await, "ended interrupted 0");
+    assert_eq!(scene.q.check("a2").await, "other 3 head");
     scene.world.lose(CLAIM).await;
-    assert_eq!(scene.check("a2").await, "other 3 head");
+    assert_eq!(scene.q.check("a2").await, "other 3 head");
 }
 
 // Commands that share a script.
 
 /// Begins runs `n0`, `n1`, and so on.
 async fn begun(scene: &Scene, count: usize) -> Vec<RunId> {
-    let epoch = Epoch::parse("a1").unwrap();
-    let key = |number| RunKey::new("owner", format!("n{number}")).unwrap();
-    let runs: Vec<_> = (0..count).map(|number| RunId::new(key(number), epoch)).collect();
+    let runs: Vec<_> = (0..count).map(|number| run_of(&format!("n{number}"))).collect();
     for run in &runs {
-        scene.p.begin(run).await;
+        scene.p.begin_run(run).await;
     }
     runs
 }
@@ -77,61 +56,44 @@ async fn begun(scene: &Scene, count: usize) -> Vec<RunId> {
 /// Sends the commands with another one between them, in this number of script calls.
 async fn execute(scene: &Scene, mut commands: Vec<Command>, calls: u32) -> Vec<String> {
     let middle = commands.len() / 2;
-    commands.insert(middle, look(&run("a1")));
+    commands.insert(middle, look());
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
-    let replies = scene.p.store.execute(None, commands).await.into_iter();
+    let mut replies = scene.p.send_all(None, commands).await;
     let stats: String = scene.world.server.command("INFO commandstats").await;
     assert!(stats.contains(&format!("cmdstat_evalsha:calls={calls},")), "{stats}");
-    assert!(
-        !replies.as_slice().iter().any(|it| matches!(it, Err(Failure::Lost | Failure::Stopped)))
-    );
-    let mut replies: Vec<_> = replies.map(text).collect();
     assert_eq!(replies.remove(middle), "free");
     replies
 }
 
-/// A claim that cannot be renewed does not concern the others, and each run gets its own reply.
+/// A run that has ended or cannot be read does not concern the others, and each run gets its own
+/// reply.
 #[tokio::test]
-async fn leases_are_renewed_together() {
+async fn runs_are_renewed_and_checked_together() {
     let Some(scene) = redis().await else { return };
     let runs = begun(&scene, 140).await;
-    _ = scene.q.execute(check(&runs[3])).await;
-    _ = scene.p.execute(end(&runs[60], CANCEL)).await;
-    let _: String = scene.world.server.command("SET app:run:{owner:n80} text").await;
-    // 64 and 6 renewals, the look, and 64 and 6 renewals.
-    let replies = execute(&scene, runs.iter().map(renew).collect(), 5).await;
-    for (number, reply) in replies.into_iter().enumerate() {
-        let expected = match number {
-            60 | 80 => "unsure",
-            3 => "renewed watched",
-            _ => "renewed",
-        };
-        assert_eq!(reply, expected, "{number}");
-    }
-}
-
-/// A run that cannot be checked does not concern the others, and each run gets its own reply.
-#[tokio::test]
-async fn runs_are_checked_together() {
-    let Some(scene) = redis().await else { return };
-    let runs = begun(&scene, 70).await;
-    _ = scene.p.execute(append(&runs[3], 1, 9, "events")).await;
-    _ = scene.p.execute(end(&runs[20], CANCEL)).await;
+    scene.q.send(check(&runs[3], true)).await;
+    scene.p.send(append(0, &runs[5], 1, 9, "events")).await;
+    scene.p.send(end(&runs[20], CANCEL)).await;
     let _: String = scene.world.server.command("SET app:run:{owner:n40} text").await;
     let _: u32 = scene.world.server.command("HSET app:run:{owner:n50} v 2").await;
-    // 32 and 3 checks, the look, 32 and 3 checks.
-    let replies = execute(&scene, runs.iter().map(check).collect(), 5).await;
-    for (number, reply) in replies.into_iter().enumerate() {
-        let expected = match number {
-            3 => "running live 9 head",
-            20 => "cancelled 0 head",
-            40 => "run",
-            50 => "version",
-            _ => "running live 0 head",
+    // 64 and 6 renewals, the look, and 64 and 6 renewals.
+    let renewals = runs.iter().map(|run| renew(run, Some(1))).collect();
+    let renewed = execute(&scene, renewals, 5).await;
+    // Twice 32 and 6 checks, the look, and the same again.
+    let checks = runs.iter().map(|run| check(run, true)).collect();
+    let checked = execute(&scene, checks, 7).await;
+    for (number, replies) in renewed.into_iter().zip(checked).enumerate() {
+        let (renewal, check) = match number {
+            3 => ("renewed watched", "running live 0 head"),
+            5 => ("unsure", "running live 9 head"),
+            20 => ("unsure", "cancelled 0 head"),
+            40 => ("unsure", "run"),
+            50 => ("unsure", "version"),
+            _ => ("renewed", "running live 0 head"),
         };
-        assert_eq!(reply, expected, "{number}");
+        assert_eq!((&*replies.0, &*replies.1), (renewal, check), "{number}");
     }
-    assert_eq!(text(scene.p.try_execute(renew(&runs[69])).await), "renewed watched");
+    assert_eq!(scene.p.send(renew(&runs[69], Some(1))).await, "renewed watched");
 }
 
 // The time that Redis spends in scripts.
@@ -147,10 +109,10 @@ const MAX_RATIO: f64 = 5.0;
 #[tokio::test]
 async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
     let Some(scene) = redis().await else { return };
-    scene.begin("a1").await;
+    scene.p.begin("a1").await;
     let (mut behind_small, mut entries) = (None, 1);
     for (event, size) in (1..).zip([100, 4 << 10, 64 << 10, 1 << 20, 8 << 20]) {
-        let batch = append_to(entries, &run("a1"), event, event, "x".repeat(size));
+        let batch = append(entries, &run("a1"), event, event, "x".repeat(size));
         entries += scene.p.appended(batch).await;
         // Another process can take the processor in the middle of a call, so the best counts.
         let mut best = f64::MAX;
@@ -169,8 +131,7 @@ async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
 /// Sends the renewals in one pipeline, as the exporter does.
 async fn microseconds_of_a_renewal(scene: &Scene, newest: u64) -> f64 {
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
-    for reply in scene.p.store.execute(None, vec![sync(&run("a1")); CALLS]).await {
-        let reply = text(reply);
+    for reply in scene.p.send_all(None, vec![sync(&run("a1"), HEAD); CALLS]).await {
         assert!(reply.starts_with(&format!("ok {newest} ")), "{reply}");
     }
     let stats: String = scene.world.server.command("INFO commandstats").await;

@@ -133,7 +133,8 @@ async fn claims_may_be_lost_once_databases_were_swapped() {
     world.expire(CLAIM).await;
     world.join("s1", "s1").await;
     assert_eq!(hints.next().await, "");
-    assert_eq!(world.look().await, "restoring");
+    world.join("s1", "s1").await;
+    assert_eq!(world.look().await, "restoring", "it begins once");
     hints.is_empty(&world).await;
 }
 
@@ -175,13 +176,13 @@ async fn restoring_ends_although_data_is_renewed_rarely() {
 #[tokio::test]
 async fn process_with_a_new_connection_waits_for_a_whole_lease() {
     let Some(scene) = super::redis().await else { return };
-    scene.begin("a1").await;
+    scene.p.begin("a1").await;
     scene.world.expire_lease(60_000).await;
     scene.world.seen_late(GRACE_MS + 1_000, 100).await;
-    let reply = scene.end("a1", "q", EndMode::Bury).await;
+    let reply = scene.q.end("a1", EndMode::Bury).await;
     assert!(reply.starts_with("late "), "{reply}");
     scene.world.seen_late(LEASE_MS + 100, 100).await;
-    assert_eq!(scene.end("a1", "q", EndMode::Bury).await, "ended interrupted 0");
+    assert_eq!(scene.q.end("a1", EndMode::Bury).await, "ended interrupted 0");
 }
 
 /// The grace period follows from the owner's lease, which can differ from the looker's.
@@ -209,11 +210,11 @@ async fn grace_period_is_that_of_the_owner() {
 #[tokio::test]
 async fn lease_and_watch_from_before_a_backward_jump_are_cut() {
     let Some(scene) = super::redis().await else { return };
-    scene.begin("a1").await;
+    scene.p.begin("a1").await;
     let now = scene.world.server.now().await;
     for field in ["l", "w"] {
         scene.world.set(field, now + 3_600_000).await;
-        assert_eq!(scene.look().await, "live a1 of p");
+        assert_eq!(scene.q.look().await, "live a1 of p");
         let deadline: u64 = scene.world.get(field).await.unwrap().parse().unwrap();
         assert!(
             deadline <= scene.world.server.now().await + LEASE_MS,
@@ -280,22 +281,6 @@ async fn claim_may_be_lost_unseen_once_the_clock_was_set_back() {
         world.set_restored(-1).await;
         assert_eq!(world.look().await, "free");
     }
-}
-
-/// The process that finds out reports it to all owners, which restore their claims.
-#[tokio::test]
-async fn process_that_keeps_the_data_finds_out_that_they_are_lost() {
-    let Some(world) = server().await else { return };
-    let mut hints = world.hints().await;
-    let until = async || world.server.command::<u64>(&format!("HGET {DATA} u")).await;
-    world.expire(DATA).await;
-    world.join("s1", "s1").await;
-    assert_eq!(hints.next().await, "");
-    let before = until().await;
-    assert!(before > world.server.now().await);
-    world.join("s1", "s1").await;
-    assert_eq!(until().await, before, "it begins once");
-    hints.is_empty(&world).await;
 }
 
 /// Owners have a lease to restore their claims, whatever the clock does meanwhile.

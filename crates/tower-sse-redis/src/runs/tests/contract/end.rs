@@ -14,103 +14,103 @@ scenes!(
 );
 
 async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scene) {
-    scene.begin("a1").await;
-    scene.append("a1", 1, 2).await;
-    assert_eq!(scene.complete("a1", 3).await, "behind");
-    assert_eq!(scene.complete("a1", 1).await, "behind");
-    let end = async |entries| scene.end("a1", "p", completed_with(2, Some(entries))).await;
+    scene.p.begin("a1").await;
+    scene.p.append("a1", 1, 2).await;
+    assert_eq!(scene.p.complete("a1", 3).await, "behind");
+    assert_eq!(scene.p.complete("a1", 1).await, "behind");
+    let end = async |entries| scene.p.end("a1", completed(2, Some(entries))).await;
     assert_eq!(end(3).await, "behind", "an entry is missing");
     assert_eq!(end(2).await, "ended completed 2");
     assert_eq!(end(2).await, "ended completed 2", "the reply was lost");
-    assert_eq!(scene.stream("a1").await, ["head", "1 2", "completed 2"]);
-    assert_eq!(scene.cancel("a1", "q").await, "over completed");
+    assert_eq!(scene.q.stream("a1").await, ["head", "1 2", "completed 2"]);
+    assert_eq!(scene.q.cancel("a1").await, "over completed");
 }
 
 async fn only_a_call_without_an_answer_can_be_voided(scene: Scene) {
-    assert_eq!(scene.claim("a1", "p").await, "claimed");
-    scene.subscribe("q", "a1").await;
-    assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed");
-    assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed", "the reply was lost");
-    assert_eq!(scene.received("q").await, "void");
-    assert_eq!(scene.check("a1").await, "void");
-    scene.begin("a2").await;
-    assert_eq!(scene.end("a2", "p", EndMode::Void).await, "running");
+    assert_eq!(scene.p.claim("a1").await, "claimed");
+    scene.q.subscribe("a1").await;
+    assert_eq!(scene.p.end("a1", EndMode::Void).await, "freed");
+    assert_eq!(scene.p.end("a1", EndMode::Void).await, "freed", "the reply was lost");
+    assert_eq!(scene.q.received().await, "void");
+    assert_eq!(scene.q.check("a1").await, "void");
+    scene.p.begin("a2").await;
+    assert_eq!(scene.p.end("a2", EndMode::Void).await, "running");
 }
 
 /// The owner exports its events first. It finds the request without the hint too.
 async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
-    scene.begin("a1").await;
-    scene.append("a1", 1, 2).await;
-    assert_eq!(scene.renew("a1", "p", Some(2)).await, "renewed");
+    scene.p.begin("a1").await;
+    scene.p.append("a1", 1, 2).await;
+    assert_eq!(scene.p.renew("a1", Some(2)).await, "renewed");
     for lines in ["data: 12\n", "data: late\n"] {
         let mode = EndMode::Cancel { lines: Some(lines.into()) };
-        assert_eq!(scene.end("a1", "q", mode).await, "live");
+        assert_eq!(scene.q.end("a1", mode).await, "live");
     }
-    assert_eq!(scene.received("p").await, "hint a1");
-    scene.has_received_all("p").await;
-    assert_eq!(scene.renew("a1", "p", Some(2)).await, "unsure");
-    assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 2 2, stop data: 12\n");
-    assert_eq!(scene.append("a1", 3, 4).await, "appended 1");
-    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 4");
-    assert_eq!(scene.cancel("a1", "q").await, "over cancelled");
-    scene.begin("a2").await;
-    assert_eq!(scene.renew("a2", "p", Some(1)).await, "renewed", "nothing asks to stop it");
+    assert_eq!(scene.p.received().await, "hint a1");
+    scene.p.has_received_all().await;
+    assert_eq!(scene.p.renew("a1", Some(2)).await, "unsure");
+    assert_eq!(scene.p.sync("a1", HEAD).await, "ok 2 2, stop data: 12\n");
+    assert_eq!(scene.p.append("a1", 3, 4).await, "appended 1");
+    assert_eq!(scene.p.cancel("a1").await, "ended cancelled 4");
+    assert_eq!(scene.q.cancel("a1").await, "over cancelled");
+    scene.p.begin("a2").await;
+    assert_eq!(scene.p.renew("a2", Some(1)).await, "renewed", "nothing asks to stop it");
 }
 
 /// Also by a stop. The process that did it reports the end even if its first reply was lost.
 async fn only_a_dead_owner_is_buried(scene: Scene) {
     for (epoch, mode) in [("a1", CANCEL), ("b1", EndMode::Bury)] {
-        let end = async || scene.end(epoch, "q", mode.clone()).await;
-        scene.begin(epoch).await;
-        scene.append(epoch, 1, 2).await;
+        let end = async || scene.q.end(epoch, mode.clone()).await;
+        scene.p.begin(epoch).await;
+        scene.p.append(epoch, 1, 2).await;
         assert_eq!(end().await, "live");
         scene.expire().await;
         assert_eq!(end().await, "late 1500");
         scene.die().await;
         assert_eq!(end().await, "ended interrupted 2");
-        assert_eq!(scene.end(epoch, "q", EndMode::Bury).await, "ended interrupted 2");
-        assert_eq!(scene.end(epoch, "r", EndMode::Bury).await, "over interrupted");
-        assert_eq!(scene.complete(epoch, 2).await, "over interrupted");
-        assert_eq!(scene.sync(epoch, "p", HEAD).await, "over interrupted");
-        assert_eq!(scene.append(epoch, 3, 3).await, "refused");
+        assert_eq!(scene.q.end(epoch, EndMode::Bury).await, "ended interrupted 2");
+        assert_eq!(scene.r.end(epoch, EndMode::Bury).await, "over interrupted");
+        assert_eq!(scene.p.complete(epoch, 2).await, "over interrupted");
+        assert_eq!(scene.p.sync(epoch, HEAD).await, "over interrupted");
+        assert_eq!(scene.p.append(epoch, 3, 3).await, "refused");
     }
 }
 
 async fn unknown_claim_is_released_only_by_its_process(scene: Scene) {
-    assert_eq!(scene.claim("a1", "p").await, "claimed");
-    assert_eq!(scene.end("a1", "q", EndMode::Release).await, "other 0");
-    assert_eq!(scene.end("a1", "p", EndMode::Release).await, "freed", "it was never called");
-    assert_eq!(scene.claim("a2", "q").await, "claimed");
-    assert_eq!(scene.end("a1", "p", EndMode::Release).await, "other 0", "another run has the key");
-    assert_eq!(scene.sync("a2", "q", HEAD).await, "ok 0 1");
-    assert_eq!(scene.end("a2", "q", EndMode::Release).await, "ended interrupted 0");
+    assert_eq!(scene.p.claim("a1").await, "claimed");
+    assert_eq!(scene.q.end("a1", EndMode::Release).await, "other 0");
+    assert_eq!(scene.p.end("a1", EndMode::Release).await, "freed", "it was never called");
+    assert_eq!(scene.q.claim("a2").await, "claimed");
+    assert_eq!(scene.p.end("a1", EndMode::Release).await, "other 0", "another run has the key");
+    assert_eq!(scene.q.sync("a2", HEAD).await, "ok 0 1");
+    assert_eq!(scene.q.end("a2", EndMode::Release).await, "ended interrupted 0");
 }
 
 async fn forgotten_run_leaves_nothing_but_the_next_run_of_its_key(scene: Scene) {
-    scene.begin("a1").await;
-    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "running");
-    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
-    assert_eq!(scene.end("a1", "p", EndMode::Discard).await, "running", "it has the key");
-    assert_eq!(scene.stream("a1").await, ["head", "completed 0"]);
-    assert_eq!(scene.end("a1", "p", EndMode::Forget).await, "freed");
-    assert!(scene.stream("a1").await.is_empty());
-    assert_eq!(scene.look().await, "free");
-    scene.begin("b0").await;
+    scene.p.begin("a1").await;
+    assert_eq!(scene.p.end("a1", EndMode::Forget).await, "running");
+    assert_eq!(scene.p.complete("a1", 0).await, "ended completed 0");
+    assert_eq!(scene.p.end("a1", EndMode::Discard).await, "running", "it has the key");
+    assert_eq!(scene.q.stream("a1").await, ["head", "completed 0"]);
+    assert_eq!(scene.p.end("a1", EndMode::Forget).await, "freed");
+    assert!(scene.q.stream("a1").await.is_empty());
+    assert_eq!(scene.q.look().await, "free");
+    scene.p.begin("b0").await;
     for (mode, epoch, next) in [(EndMode::Forget, "b0", "b1"), (EndMode::Discard, "b1", "b2")] {
-        assert_eq!(scene.replace(epoch, next, "q").await, "claimed");
-        assert_eq!(scene.end(epoch, "p", mode).await, "freed");
-        assert!(scene.stream(epoch).await.is_empty());
-        assert_eq!(scene.look().await, format!("live {next} of q"));
+        assert_eq!(scene.q.replace(epoch, next).await, "claimed");
+        assert_eq!(scene.p.end(epoch, mode).await, "freed");
+        assert!(scene.q.stream(epoch).await.is_empty());
+        assert_eq!(scene.q.look().await, format!("live {next} of q"));
     }
 }
 
 async fn run_without_a_claim_is_gone(scene: Scene) {
-    let modes = [completed(0), EndMode::Lost, EndMode::Void, EndMode::Release, EndMode::Bury];
+    let modes = [completed(0, None), EndMode::Lost, EndMode::Void, EndMode::Release, EndMode::Bury];
     for mode in modes {
-        assert_eq!(scene.end("a1", "p", mode.clone()).await, "gone", "{mode:?}");
+        assert_eq!(scene.p.end("a1", mode.clone()).await, "gone", "{mode:?}");
     }
-    assert_eq!(scene.cancel("a1", "q").await, "gone");
-    assert!(scene.stream("a1").await.is_empty());
+    assert_eq!(scene.q.cancel("a1").await, "gone");
+    assert!(scene.q.stream("a1").await.is_empty());
 }
 
 /// The owner may have trimmed the first one, and another run may have the key.
@@ -127,19 +127,19 @@ async fn end_has_the_head_however_the_run_ends(scene: Scene) {
         ("b1", Some(EndMode::Lost), "ended interrupted 2", "interrupted  head"),
         ("c1", None, "claimed", "cancelled  head"),
     ] {
-        scene.begin(epoch).await;
-        scene.append(epoch, 1, 1).await;
-        scene.append(epoch, 2, 2).await;
-        assert_eq!(scene.trim(epoch, 2).await, "trimmed 2");
+        scene.p.begin(epoch).await;
+        scene.p.append(epoch, 1, 1).await;
+        scene.p.append(epoch, 2, 2).await;
+        assert_eq!(scene.p.trim(epoch, 2).await, "trimmed 2");
         let ended = match mode {
-            Some(mode) => scene.end(epoch, "p", mode).await,
-            None => scene.replace(epoch, "d1", "q").await,
+            Some(mode) => scene.p.end(epoch, mode).await,
+            None => scene.q.replace(epoch, "d1").await,
         };
         assert_eq!(ended, reply);
         assert_eq!(end_of(epoch, 2).await, expected);
     }
     // It ended before its call had answered.
-    assert_eq!(scene.cancel("d1", "q").await, "ended cancelled 0");
+    assert_eq!(scene.q.cancel("d1").await, "ended cancelled 0");
     assert_eq!(end_of("d1", 0).await, "cancelled  ");
 }
 
@@ -148,38 +148,39 @@ async fn end_has_the_head_however_the_run_ends(scene: Scene) {
 scenes!(nothing_is_appended_after_any_end, batch_that_was_sent_twice_is_refused);
 
 async fn nothing_is_appended_after_any_end(scene: Scene) {
-    let modes = [completed(1), EndMode::Lost, CANCEL, EndMode::Bury, EndMode::Release].map(Some);
+    let modes =
+        [completed(1, None), EndMode::Lost, CANCEL, EndMode::Bury, EndMode::Release].map(Some);
     for (at, mode) in modes.into_iter().chain([None]).enumerate() {
         let epoch = format!("a{at}");
-        scene.begin(&epoch).await;
-        scene.append(&epoch, 1, 1).await;
+        scene.p.begin(&epoch).await;
+        scene.p.append(&epoch, 1, 1).await;
         let case = format!("{mode:?}");
         match mode {
-            None => assert_eq!(scene.replace(&epoch, "b1", "q").await, "claimed"),
+            None => assert_eq!(scene.q.replace(&epoch, "b1").await, "claimed"),
             Some(mode) => {
                 if matches!(mode, EndMode::Bury) {
                     scene.die().await;
                 }
-                let reply = scene.end(&epoch, "p", mode).await;
+                let reply = scene.p.end(&epoch, mode).await;
                 assert!(reply.starts_with("ended "), "{case}: {reply}");
             }
         }
         for last in [2, 1_000, u64::MAX] {
-            assert_eq!(scene.append(&epoch, 2, last).await, "refused", "{case}");
+            assert_eq!(scene.p.append(&epoch, 2, last).await, "refused", "{case}");
         }
-        let reply = scene.sync(&epoch, "p", RESTORE).await;
+        let reply = scene.p.sync(&epoch, RESTORE).await;
         let is_over = reply.starts_with("over ") || reply.starts_with("replaced ");
         assert!(is_over, "{case}: {reply}");
-        let stream = scene.stream(&epoch).await;
+        let stream = scene.q.stream(&epoch).await;
         assert_eq!(stream[..2], ["head", "1 1"], "{case}");
         assert_eq!(stream.len(), 3, "{case}: {stream:?}");
-        assert_eq!(scene.end(&epoch, "p", EndMode::Forget).await, "freed", "{case}");
+        assert_eq!(scene.p.end(&epoch, EndMode::Forget).await, "freed", "{case}");
     }
 }
 
 async fn batch_that_was_sent_twice_is_refused(scene: Scene) {
-    scene.begin("a1").await;
-    assert_eq!(scene.append("a1", 1, 5).await, "appended 1");
-    assert_eq!(scene.append("a1", 1, 5).await, "refused");
-    assert_eq!(scene.append("a1", 1, 4).await, "refused");
+    scene.p.begin("a1").await;
+    assert_eq!(scene.p.append("a1", 1, 5).await, "appended 1");
+    assert_eq!(scene.p.append("a1", 1, 5).await, "refused");
+    assert_eq!(scene.p.append("a1", 1, 4).await, "refused");
 }

@@ -15,92 +15,94 @@ scenes!(
 /// The run that follows a cancelled one is voided. The owner of the cancelled one then finds no run
 /// in its place, and must not take that for a loss.
 async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene) {
-    scene.begin("a1").await;
-    scene.append("a1", 1, 2).await;
-    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 2");
-    assert_eq!(scene.claim("a2", "q").await, "claimed");
-    assert_eq!(scene.end("a2", "q", EndMode::Void).await, "freed");
-    assert_eq!(scene.append("a1", 3, 3).await, "refused");
-    assert_eq!(scene.sync("a1", "p", HEAD).await, "replaced cancelled, reported");
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "replaced cancelled, reported");
-    assert_eq!(scene.look().await, "free");
+    scene.p.begin("a1").await;
+    scene.p.append("a1", 1, 2).await;
+    assert_eq!(scene.p.cancel("a1").await, "ended cancelled 2");
+    assert_eq!(scene.q.claim("a2").await, "claimed");
+    assert_eq!(scene.q.end("a2", EndMode::Void).await, "freed");
+    assert_eq!(scene.p.append("a1", 3, 3).await, "refused");
+    assert_eq!(scene.p.sync("a1", HEAD).await, "replaced cancelled, reported");
+    assert_eq!(scene.p.sync("a1", RESTORE).await, "replaced cancelled, reported");
+    assert_eq!(scene.q.look().await, "free");
 }
 
 /// Even without any claim, the end in the stream decides.
 async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene) {
-    scene.begin("a1").await;
-    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
+    scene.p.begin("a1").await;
+    assert_eq!(scene.p.cancel("a1").await, "ended cancelled 0");
     scene.world.lose(CLAIM).await;
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "over cancelled, reported");
-    assert_eq!(scene.stream("a1").await, ["head", "cancelled 0"]);
+    assert_eq!(scene.p.sync("a1", RESTORE).await, "over cancelled, reported");
+    assert_eq!(scene.q.stream("a1").await, ["head", "cancelled 0"]);
 }
 
 /// A voided call is not restored by a renewal that was sent before.
 async fn voided_run_is_over_for_late_renewals(scene: Scene) {
-    assert_eq!(scene.claim("a1", "p").await, "claimed");
-    assert_eq!(scene.end("a1", "p", EndMode::Void).await, "freed");
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "over interrupted");
-    assert_eq!(scene.look().await, "free");
+    assert_eq!(scene.p.claim("a1").await, "claimed");
+    assert_eq!(scene.p.end("a1", EndMode::Void).await, "freed");
+    assert_eq!(scene.p.sync("a1", RESTORE).await, "over interrupted");
+    assert_eq!(scene.q.look().await, "free");
 }
 
 /// A fail-over that kept the connection gives an older state. The next event fits behind it, so
 /// only the number of entries shows the hole.
 async fn run_with_a_hole_does_not_complete(scene: Scene) {
-    scene.begin("a1").await;
+    scene.p.begin("a1").await;
     for event in 1..=3 {
-        scene.append("a1", event, event).await;
+        scene.p.append("a1", event, event).await;
     }
     // Events 4 and 5 were acknowledged, and are lost.
-    scene.append("a1", 6, 6).await;
+    scene.p.append("a1", 6, 6).await;
     let expect = |entries| Sync { entries: Some(entries), ..HEAD };
-    assert_eq!(scene.sync("a1", "p", expect(5)).await, "ok 6 5");
-    assert_eq!(scene.sync("a1", "p", expect(7)).await, "behind");
-    assert_eq!(scene.end("a1", "p", completed_with(6, Some(7))).await, "behind");
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "ok 0 1");
-    assert_eq!(scene.stream("a1").await, ["head"]);
-    scene.append("a1", 1, 6).await;
-    assert_eq!(scene.end("a1", "p", completed_with(6, Some(2))).await, "ended completed 6");
+    assert_eq!(scene.p.sync("a1", expect(5)).await, "ok 6 5");
+    assert_eq!(scene.p.sync("a1", expect(7)).await, "behind");
+    assert_eq!(scene.p.end("a1", completed(6, Some(7))).await, "behind");
+    assert_eq!(scene.p.sync("a1", RESTORE).await, "ok 0 1");
+    assert_eq!(scene.q.stream("a1").await, ["head"]);
+    scene.p.append("a1", 1, 6).await;
+    assert_eq!(scene.p.end("a1", completed(6, Some(2))).await, "ended completed 6");
 }
 
 /// A server with an older state has the run before this one.
 async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene) {
-    scene.begin("a9").await;
-    assert_eq!(scene.complete("a9", 0).await, "ended completed 0");
-    assert_eq!(scene.sync("a10", "p", HEAD).await, "gone");
-    assert_eq!(scene.sync("a10", "p", RESTORE).await, "ok 0 1");
-    assert_eq!(scene.look().await, "live a10 of p");
+    scene.p.begin("a9").await;
+    assert_eq!(scene.p.complete("a9", 0).await, "ended completed 0");
+    assert_eq!(scene.q.check("a10").await, "gone");
+    assert_eq!(scene.p.sync("a10", HEAD).await, "gone");
+    assert_eq!(scene.p.sync("a10", RESTORE).await, "ok 0 1");
+    assert_eq!(scene.q.look().await, "live a10 of p");
     assert_eq!(
-        scene.sync("a9", "p", RESTORE).await,
+        scene.p.sync("a9", RESTORE).await,
         "replaced completed, reported",
         "never the other way"
     );
-    assert_eq!(scene.complete("a10", 0).await, "ended completed 0");
-    assert_eq!(scene.sync("a8", "p", RESTORE).await, "other");
+    assert_eq!(scene.p.complete("a10", 0).await, "ended completed 0");
+    assert_eq!(scene.p.sync("a8", RESTORE).await, "other");
 }
 
 /// The earlier run was live in the older state, and its owner does not know it any more.
 async fn run_takes_its_key_back_from_an_earlier_live_run(scene: Scene) {
-    scene.begin("a9").await;
-    assert_eq!(scene.check("a10").await, "gone");
-    assert_eq!(scene.end("a10", "q", completed_with(0, None)).await, "other 0");
-    assert_eq!(scene.sync("a10", "q", HEAD).await, "gone");
-    assert_eq!(scene.sync("a10", "q", RESTORE).await, "ok 0 1");
-    assert_eq!(scene.look().await, "live a10 of q");
-    assert_eq!(scene.sync("a9", "p", RESTORE).await, "other");
-    assert_eq!(scene.check("a9").await, "other 0");
+    scene.p.begin("a9").await;
+    assert_eq!(scene.q.check("a10").await, "gone");
+    assert_eq!(scene.q.check("a8").await, "other 0");
+    assert_eq!(scene.q.end("a10", completed(0, None)).await, "other 0");
+    assert_eq!(scene.q.sync("a10", HEAD).await, "gone");
+    assert_eq!(scene.q.sync("a10", RESTORE).await, "ok 0 1");
+    assert_eq!(scene.q.look().await, "live a10 of q");
+    assert_eq!(scene.p.sync("a9", RESTORE).await, "other");
+    assert_eq!(scene.q.check("a9").await, "other 0");
 }
 
 /// The claim says that the run completed, and the stream is lost. Whatever is left must not look
 /// complete, and the key becomes free for a new call.
 async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
-    scene.begin("a1").await;
-    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    scene.p.begin("a1").await;
+    assert_eq!(scene.p.complete("a1", 0).await, "ended completed 0");
     scene.world.lose(&stream("a1")).await;
-    assert_eq!(scene.check("a1").await, "interrupted 0 head");
-    assert_eq!(scene.stream("a1").await, ["interrupted 0"]);
+    assert_eq!(scene.q.check("a1").await, "interrupted 0 head");
+    assert_eq!(scene.q.stream("a1").await, ["interrupted 0"]);
     let end = scene.q.store.load(&run("a1"), 0).await.unwrap().end.unwrap();
     assert_eq!(end.head.as_deref(), Some(&b"head"[..]));
-    assert_eq!(scene.claim("a2", "q").await, "claimed");
+    assert_eq!(scene.q.claim("a2").await, "claimed");
 }
 
 /// A key of another type makes the renewal fail before the lease is renewed, so the run can be
@@ -109,16 +111,16 @@ async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
 async fn run_whose_stream_has_another_type_can_still_end() {
     for mode in [CANCEL, EndMode::Lost, EndMode::Bury] {
         let Some(scene) = redis().await else { return };
-        scene.begin("a1").await;
+        scene.p.begin("a1").await;
         scene.world.lose(&stream("a1")).await;
         let _: String = scene.world.server.command(&format!("SET {} text", stream("a1"))).await;
         scene.expire().await;
         let late = scene.world.get("l").await;
-        assert_eq!(scene.sync("a1", "p", HEAD).await, "run");
-        assert_eq!(scene.renew("a1", "p", Some(1)).await, "unsure");
+        assert_eq!(scene.p.sync("a1", HEAD).await, "run");
+        assert_eq!(scene.p.renew("a1", Some(1)).await, "unsure");
         assert_eq!(scene.world.get("l").await, late, "the lease is not renewed");
         scene.die().await;
-        let reply = scene.end("a1", "q", mode.clone()).await;
+        let reply = scene.q.end("a1", mode.clone()).await;
         assert!(reply.starts_with("ended "), "{mode:?}: {reply}");
         assert_eq!(scene.world.ids("a1").await, [END_ID]);
         assert_eq!(scene.p.number(), 1, "over the same connection");
@@ -129,18 +131,18 @@ async fn run_whose_stream_has_another_type_can_still_end() {
 #[tokio::test]
 async fn live_claim_of_an_ended_stream_is_ended() {
     let Some(scene) = redis().await else { return };
-    scene.begin("a1").await;
-    assert_eq!(scene.cancel("a1", "p").await, "ended cancelled 0");
+    scene.p.begin("a1").await;
+    assert_eq!(scene.p.cancel("a1").await, "ended cancelled 0");
     for command in ["sync", "own", "bury", "check"] {
         scene.world.set("s", "running").await;
         let reply = match command {
-            "sync" => scene.sync("a1", "p", HEAD).await,
-            "check" => scene.check("a1").await,
-            "own" => scene.complete("a1", 0).await,
-            _ => scene.end("a1", "p", EndMode::Bury).await,
+            "sync" => scene.p.sync("a1", HEAD).await,
+            "check" => scene.q.check("a1").await,
+            "own" => scene.p.complete("a1", 0).await,
+            _ => scene.p.end("a1", EndMode::Bury).await,
         };
         assert!(reply.contains("cancelled"), "{command}: {reply}");
-        assert_eq!(scene.look().await, "cancelled a1", "{command}");
+        assert_eq!(scene.q.look().await, "cancelled a1", "{command}");
     }
 }
 
@@ -148,20 +150,20 @@ async fn live_claim_of_an_ended_stream_is_ended() {
 #[tokio::test]
 async fn claim_of_another_version_is_left_alone() {
     let Some(scene) = redis().await else { return };
-    scene.begin("a1").await;
+    scene.p.begin("a1").await;
     scene.die().await;
     scene.world.set("v", 2).await;
     let fields =
         async || scene.world.server.command::<Vec<String>>(&format!("HGETALL {CLAIM}")).await;
     let before = fields().await;
-    assert_eq!(scene.look().await, "version");
-    assert_eq!(scene.claim("a2", "q").await, "version");
-    assert_eq!(scene.replace("a1", "a2", "q").await, "version");
-    assert_eq!(scene.sync("a1", "p", RESTORE).await, "version");
-    assert_eq!(scene.renew("a1", "p", None).await, "unsure");
-    assert_eq!(scene.watch("a1", "q").await, "version");
+    assert_eq!(scene.q.look().await, "version");
+    assert_eq!(scene.q.claim("a2").await, "version");
+    assert_eq!(scene.q.replace("a1", "a2").await, "version");
+    assert_eq!(scene.p.sync("a1", RESTORE).await, "version");
+    assert_eq!(scene.p.renew("a1", None).await, "unsure");
+    assert_eq!(scene.q.watch("a1").await, "version");
     for mode in [
-        completed_with(0, None),
+        completed(0, None),
         EndMode::Lost,
         EndMode::Void,
         EndMode::Release,
@@ -169,7 +171,7 @@ async fn claim_of_another_version_is_left_alone() {
         EndMode::Bury,
         EndMode::Forget,
     ] {
-        assert_eq!(scene.end("a1", "p", mode.clone()).await, "version", "{mode:?}");
+        assert_eq!(scene.p.end("a1", mode.clone()).await, "version", "{mode:?}");
     }
     assert_eq!(fields().await, before);
     assert_eq!(scene.world.ids("a1").await, ["0-1"]);

@@ -1,7 +1,7 @@
 //! The promises of the store that processes share, on a real Redis server.
 //!
 //! A scene is a test that is named `redis`, in a module of the scene's name. Scenes are in `claim`,
-//! `replace`, `sync`, `end`, `check`, `holes` and `streams`. The other modules break the server
+//! `sync`, `end`, `check`, `holes` and `streams`. The other modules break the server
 //! itself.
 
 /// Tests scenes, if Redis is installed.
@@ -28,10 +28,8 @@ mod end;
 #[path = "../../../../../../tests/support/eternal_keys.rs"]
 mod eternal_keys;
 mod holes;
-mod permissions;
 mod process;
 mod redis_world;
-mod replace;
 mod reply;
 mod scene;
 #[path = "../../../../../../tests/support/redis_server.rs"]
@@ -45,22 +43,21 @@ use std::{fmt::Debug, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 
-use self::process::{CANCEL, completed, completed_with};
+use self::process::*;
 use self::reply::{batch, received, text, utf8};
+use crate::Redis as Servers;
 use crate::runs::seam::{
     AppendReply, Batch, Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply,
-    Push, Renew, Reply, RunId, SyncReply,
+    Push, Reply, RunId, SyncReply,
 };
-use crate::runs::tests::program::soon;
-use crate::{Redis as Servers, support::until_async};
+use crate::support::{soon, until_async};
 
 use eternal_keys::assert_no_eternal_keys;
-use process::Process;
 use redis_world::{CLAIM, DATA, END_ID, Redis, stream};
-use scene::{HEAD, RESTORE, Scene, Sync, run};
+use scene::{Scene, run, run_of};
 use server::Server;
 
 /// The lease of owners.
@@ -70,9 +67,5 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Starts a Redis server for a test of what it alone promises, if it is installed.
 async fn redis() -> Option<Scene> {
-    redis_with(LEASE).await
-}
-
-async fn redis_with(lease: Duration) -> Option<Scene> {
-    Some(Scene::of(Redis::start(lease).await?).await)
+    Scene::start(LEASE).await
 }

@@ -1,17 +1,34 @@
 use tokio::sync::mpsc;
 
-use super::{HEAD, *};
-use crate::runs::seam::{Append, Check, ProcessId, Sync, Trim};
+use super::*;
+use crate::runs::seam::{self, Append, Check, ProcessId, Renew, Trim};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
 /// The time for which runs are kept.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);
 
-/// One process that is connected to a store.
+/// One process that is connected to a store. Runs of the key of scenes are named by their epochs,
+/// and replies are texts.
 pub(crate) struct Process {
     pub(crate) store: Arc<RedisStore>,
     inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
+
+/// What an owner knows when it renews its lease.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sync<'a> {
+    pub(crate) entries: Option<u64>,
+    pub(crate) restores: bool,
+    pub(crate) head: &'a str,
+    /// Whether the owner does not push its batches.
+    pub(crate) is_quiet: bool,
+}
+
+pub(crate) const HEAD: Sync<'static> =
+    Sync { entries: None, restores: false, head: "head", is_quiet: false };
+pub(crate) const RESTORE: Sync<'static> = Sync { restores: true, ..HEAD };
+/// The mode of a cancel without a last event.
+pub(crate) const CANCEL: EndMode = EndMode::Cancel { lines: None };
 
 impl Process {
     pub(crate) async fn connect(store: RedisRuns, name: &str) -> Self {
@@ -30,32 +47,114 @@ impl Process {
         Ok(Self { store: Arc::new(store), inbox: Mutex::new(inbox) })
     }
 
-    pub(crate) async fn try_execute(&self, command: Command) -> Result<Reply, Failure> {
-        self.store.execute(None, vec![command]).await.pop().unwrap()
+    /// Sends commands over the connection with this number, or any.
+    pub(crate) async fn send_all(&self, over: Option<u64>, commands: Vec<Command>) -> Vec<String> {
+        self.store.execute(over, commands).await.into_iter().map(text).collect()
     }
 
-    pub(crate) async fn execute(&self, command: Command) -> Reply {
-        self.try_execute(command).await.unwrap()
+    pub(crate) async fn send(&self, command: Command) -> String {
+        self.send_all(None, vec![command]).await.remove(0)
     }
 
-    /// Appends a batch. Returns the number of its entries.
+    pub(crate) async fn look(&self) -> String {
+        self.send(look()).await
+    }
+
+    pub(crate) async fn claim(&self, epoch: &str) -> String {
+        self.send(Command::Claim { run: run(epoch), earlier: None }).await
+    }
+
+    pub(crate) async fn replace(&self, earlier: &str, epoch: &str) -> String {
+        self.send(Command::Claim { run: run(epoch), earlier: Some(run(earlier)) }).await
+    }
+
+    pub(crate) async fn sync(&self, epoch: &str, with: Sync<'_>) -> String {
+        self.send(sync(&run(epoch), with)).await
+    }
+
+    /// Renews the lease of a run, and looks at its stream if it gets the number of its entries.
+    pub(crate) async fn renew(&self, epoch: &str, entries: Option<u64>) -> String {
+        self.send(renew(&run(epoch), entries)).await
+    }
+
+    pub(crate) async fn append(&self, epoch: &str, first: u64, last: u64) -> String {
+        self.send(append(0, &run(epoch), first, last, "data: a\n\n")).await
+    }
+
+    /// Appends the events of a batch. Returns the number of its entries.
     pub(crate) async fn appended(&self, append: Command) -> u64 {
-        match self.execute(append).await {
-            Reply::Append(AppendReply::Appended { entries }) => entries,
+        match self.store.execute(None, vec![append]).await.remove(0) {
+            Ok(Reply::Append(AppendReply::Appended { entries })) => entries,
             other => panic!("{other:?}"),
         }
     }
 
-    /// Claims the key of a run, and begins its stream.
-    pub(crate) async fn begin(&self, run: &RunId) {
-        assert_eq!(text(self.try_execute(claim(run)).await), "claimed");
-        assert_eq!(text(self.try_execute(sync(run)).await), "ok 0 1");
+    pub(crate) async fn trim(&self, epoch: &str, keep_from: u64) -> String {
+        self.send(Command::Trim(Trim { run: run(epoch), keep_from })).await
     }
 
-    /// Returns what the inbox receives next.
+    pub(crate) async fn end(&self, epoch: &str, mode: EndMode) -> String {
+        self.send(end(&run(epoch), mode)).await
+    }
+
+    /// Ends the run, all of whose events up to `newest` are exported.
+    pub(crate) async fn complete(&self, epoch: &str, newest: u64) -> String {
+        self.end(epoch, completed(newest, None)).await
+    }
+
+    pub(crate) async fn cancel(&self, epoch: &str) -> String {
+        self.end(epoch, CANCEL).await
+    }
+
+    /// Checks a run without watching it.
+    pub(crate) async fn check(&self, epoch: &str) -> String {
+        self.send(check(&run(epoch), false)).await
+    }
+
+    pub(crate) async fn watch(&self, epoch: &str) -> String {
+        self.send(check(&run(epoch), true)).await
+    }
+
+    /// Claims the key of a run, and begins its stream.
+    pub(crate) async fn begin_run(&self, run: &RunId) {
+        let claim = Command::Claim { run: run.clone(), earlier: None };
+        assert_eq!(self.send_all(None, vec![claim, sync(run, HEAD)]).await, ["claimed", "ok 0 1"]);
+    }
+
+    pub(crate) async fn begin(&self, epoch: &str) {
+        self.begin_run(&run(epoch)).await;
+    }
+
+    /// Returns the first and the last event of each batch of a run's stream, and its end.
+    pub(crate) async fn stream(&self, epoch: &str) -> Vec<String> {
+        let page = self.store.load(&run(epoch), 0).await.unwrap();
+        let head = page.head.map(|_| "head".to_owned());
+        let batches = page.batches.iter().map(|batch| format!("{} {}", batch.first, batch.last));
+        let end = page.end.map(|end| format!("{} {}", end.outcome, end.newest));
+        head.into_iter().chain(batches).chain(end).collect()
+    }
+
+    pub(crate) async fn subscribe(&self, epoch: &str) {
+        self.store.subscribe(&run(epoch)).await.unwrap();
+    }
+
+    /// Returns what the process receives next.
+    pub(crate) async fn received(&self) -> String {
+        received(&self.receive().await)
+    }
+
     #[allow(clippy::await_holding_lock)] // One test, one task.
     pub(crate) async fn receive(&self) -> Incoming {
         soon(self.inbox.lock().unwrap().recv()).await.unwrap()
+    }
+
+    /// Asserts that the process has received nothing else.
+    pub(crate) async fn has_received_all(&self) {
+        let other = run_of("last");
+        self.store.subscribe(&other).await.unwrap();
+        self.begin_run(&other).await;
+        let received = self.receive().await;
+        assert!(matches!(received, Incoming::Push(run, _) if run == other));
     }
 
     /// Waits for a connection with another number.
@@ -79,42 +178,22 @@ fn number_of(connection: Connection) -> u64 {
 
 // The commands of the store.
 
-/// The mode of a cancel without a last event.
-pub(crate) const CANCEL: EndMode = EndMode::Cancel { lines: None };
-
-pub(crate) fn look(run: &RunId) -> Command {
-    Command::Look(run.key.clone())
+pub(crate) fn look() -> Command {
+    Command::Look(run("1").key)
 }
 
-pub(crate) fn claim(run: &RunId) -> Command {
-    Command::Claim { run: run.clone(), earlier: None }
-}
-
-pub(crate) fn replace(run: &RunId, earlier: &RunId) -> Command {
-    Command::Claim { run: run.clone(), earlier: Some(earlier.clone()) }
-}
-
-pub(crate) fn sync(run: &RunId) -> Command {
-    sync_as(HEAD, run)
-}
-
-pub(crate) fn sync_as(sync: scene::Sync<'_>, run: &RunId) -> Command {
-    let scene::Sync { entries, restores, head, is_quiet } = sync;
+pub(crate) fn sync(run: &RunId, with: Sync<'_>) -> Command {
+    let Sync { entries, restores, head, is_quiet } = with;
     let head = Some(Bytes::copy_from_slice(head.as_bytes())).filter(|head| !head.is_empty());
-    Command::Sync(Sync { run: run.clone(), entries, restores, pushes: !is_quiet, head })
+    Command::Sync(seam::Sync { run: run.clone(), entries, restores, pushes: !is_quiet, head })
 }
 
-/// Returns the renewal of a run whose stream must have only its head.
-pub(crate) fn renew(run: &RunId) -> Command {
-    Command::Renew(Renew { run: run.clone(), entries: Some(1) })
-}
-
-pub(crate) fn append(run: &RunId, first: u64, last: u64, bytes: impl Into<Bytes>) -> Command {
-    append_to(0, run, first, last, bytes)
+pub(crate) fn renew(run: &RunId, entries: Option<u64>) -> Command {
+    Command::Renew(Renew { run: run.clone(), entries })
 }
 
 /// Appends a batch to a stream with this number of entries.
-pub(crate) fn append_to(
+pub(crate) fn append(
     entries: u64,
     run: &RunId,
     first: u64,
@@ -125,27 +204,16 @@ pub(crate) fn append_to(
     Command::Append(Append { run: run.clone(), batch, entries, pushes: true })
 }
 
-pub(crate) fn trim(run: &RunId, keep_from: u64) -> Command {
-    Command::Trim(Trim { run: run.clone(), keep_from })
-}
-
 pub(crate) fn end(run: &RunId, mode: EndMode) -> Command {
     Command::End(End { run: run.clone(), mode })
 }
 
-pub(crate) const fn completed(newest: u64) -> EndMode {
-    completed_with(newest, None)
-}
-
-/// Returns the mode of an owner that knows the number of entries of its stream.
-pub(crate) const fn completed_with(newest: u64, entries: Option<u64>) -> EndMode {
+/// Returns the mode of an owner that has exported all events up to `newest`, and may know the number
+/// of entries of its stream.
+pub(crate) const fn completed(newest: u64, entries: Option<u64>) -> EndMode {
     EndMode::Own { outcome: Outcome::Completed, error: None, newest, entries }
 }
 
-pub(crate) fn check(run: &RunId) -> Command {
-    check_as(true, run)
-}
-
-pub(crate) fn check_as(is_watched: bool, run: &RunId) -> Command {
+pub(crate) fn check(run: &RunId, is_watched: bool) -> Command {
     Command::Check(Check { run: run.clone(), is_watched, wants_head: true })
 }

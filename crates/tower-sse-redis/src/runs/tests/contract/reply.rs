@@ -16,9 +16,8 @@ pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
         Ok(Reply::End(reply)) => end(&reply),
         Ok(Reply::Check(reply)) => check(reply),
         Ok(other @ (Reply::LiveRuns { .. } | Reply::Reported)) => format!("{other:?}"),
-        Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript) => {
-            "unavailable".into()
-        }
+        Err(Failure::Unavailable | Failure::NoScript) => "unavailable".into(),
+        Err(Failure::WrongServer) => "wrong server".into(),
         Err(Failure::Lost | Failure::Stopped) => "lost".into(),
         Err(Failure::Run) => "run".into(),
         Err(Failure::Version) => "version".into(),

@@ -9,9 +9,9 @@ const LONG: u64 = 290_000;
 #[tokio::test]
 async fn claim_and_end_of_a_replaced_run_are_kept_for_their_time() {
     let Some(scene) = redis().await else { return };
-    assert_eq!(scene.claim("a1", "p").await, "claimed");
+    assert_eq!(scene.p.claim("a1").await, "claimed");
     assert!(scene.world.ttl_of(CLAIM).await > LONG);
-    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
+    assert_eq!(scene.q.replace("a1", "a2").await, "claimed");
     assert_eq!(scene.world.ids("a1").await, [END_ID]);
     for key in [CLAIM, &stream("a1")] {
         assert!(scene.world.ttl_of(key).await > LONG, "{key}");
@@ -30,23 +30,23 @@ async fn retained(retain_for: Duration) -> Option<Scene> {
 #[tokio::test]
 async fn no_time_is_too_long_for_a_script() {
     let Some(mut scene) = retained(Duration::MAX).await else { return };
-    scene.begin("a1").await;
-    assert_eq!(scene.complete("a1", 0).await, "ended completed 0");
+    scene.p.begin("a1").await;
+    assert_eq!(scene.p.complete("a1", 0).await, "ended completed 0");
     scene.world.lose(&stream("a1")).await;
     std::mem::swap(&mut scene.p, &mut scene.q);
-    assert_eq!(scene.check("a1").await, "interrupted 0 head");
-    assert_eq!(scene.replace("a1", "a2", "q").await, "claimed");
-    assert_eq!(scene.replace("a2", "a3", "q").await, "claimed");
-    assert_eq!(scene.end("a3", "q", EndMode::Void).await, "freed");
+    assert_eq!(scene.q.check("a1").await, "interrupted 0 head");
+    assert_eq!(scene.q.replace("a1", "a2").await, "claimed");
+    assert_eq!(scene.q.replace("a2", "a3").await, "claimed");
+    assert_eq!(scene.q.end("a3", EndMode::Void).await, "freed");
 }
 
 /// A run is kept for a minute even if the program keeps it for less.
 #[tokio::test]
 async fn keys_of_a_live_run_outlive_a_forward_jump_of_a_minute() {
     let Some(scene) = retained(Duration::from_millis(1)).await else { return };
-    scene.begin("a1").await;
+    scene.p.begin("a1").await;
     assert!(scene.world.ttl_of(CLAIM).await > 55_000);
-    assert_eq!(scene.sync("a1", "p", Sync::default()).await, "ok 0 1");
+    assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 0 1");
     assert!(scene.world.ttl_of(CLAIM).await > 55_000);
 }
 
@@ -56,8 +56,8 @@ async fn void_claim_is_kept_for_two_leases() {
     let lease = LEASE.as_millis() as u64;
     for mode in [EndMode::Void, EndMode::Release] {
         let Some(scene) = redis().await else { return };
-        assert_eq!(scene.claim("a1", "p").await, "claimed");
-        assert_eq!(scene.end("a1", "p", mode.clone()).await, "freed");
+        assert_eq!(scene.p.claim("a1").await, "claimed");
+        assert_eq!(scene.p.end("a1", mode.clone()).await, "freed");
         let kept = scene.world.ttl_of(CLAIM).await;
         assert!((lease..=2 * lease).contains(&kept), "{mode:?}: {kept}");
         assert!(scene.world.ids("a1").await.is_empty(), "{mode:?}");
@@ -69,18 +69,20 @@ async fn void_claim_is_kept_for_two_leases() {
 async fn keys_are_kept_from_the_end_on() {
     let modes =
         [EndMode::Lost, CANCEL, EndMode::Bury].map(|mode| [(mode.clone(), true), (mode, false)]);
-    for (mode, has_begun) in [(completed(0), true)].into_iter().chain(modes.into_iter().flatten()) {
+    for (mode, has_begun) in
+        [(completed(0, None), true)].into_iter().chain(modes.into_iter().flatten())
+    {
         let Some(scene) = redis().await else { return };
         let keys = [CLAIM.to_owned(), stream("a1")];
-        assert_eq!(scene.claim("a1", "p").await, "claimed");
+        assert_eq!(scene.p.claim("a1").await, "claimed");
         if has_begun {
-            assert_eq!(scene.sync("a1", "p", HEAD).await, "ok 0 1");
+            assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
         }
         scene.die().await;
         for key in &keys {
             _ = scene.world.server.command::<u32>(&format!("PEXPIRE {key} 100000")).await;
         }
-        let ended = scene.end("a1", "p", mode.clone()).await;
+        let ended = scene.p.end("a1", mode.clone()).await;
         assert!(ended.starts_with("ended "), "{mode:?}: {ended}");
         for key in &keys {
             let kept = scene.world.ttl_of(key).await;
@@ -93,7 +95,7 @@ async fn keys_are_kept_from_the_end_on() {
 #[tokio::test]
 async fn keys_are_kept_by_renewals_after_an_eighth_of_their_time() {
     let Some(scene) = redis().await else { return };
-    scene.begin("a1").await;
+    scene.p.begin("a1").await;
     let now = scene.world.server.now().await;
     for looks in [false, true] {
         for (kept_since, is_renewed) in
@@ -105,9 +107,9 @@ async fn keys_are_kept_by_renewals_after_an_eighth_of_their_time() {
                 _ = scene.world.server.command::<u32>(&format!("PEXPIRE {key} 100000")).await;
             }
             if looks {
-                assert_eq!(scene.renew("a1", "p", Some(1)).await, "renewed");
+                assert_eq!(scene.p.renew("a1", Some(1)).await, "renewed");
             } else {
-                assert_eq!(scene.sync("a1", "p", Sync::default()).await, "ok 0 1");
+                assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 0 1");
             }
             for key in &keys {
                 let is_kept = scene.world.ttl_of(key).await > LONG;

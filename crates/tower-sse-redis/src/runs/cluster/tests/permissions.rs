@@ -1,0 +1,94 @@
+//! A user of Redis that lacks a permission for a while, as after a mistake of an operator.
+
+use super::*;
+
+/// The commands of scripts.
+const COMMANDS: &str = "DEL HGET HMGET HSET PEXPIRE PUBLISH TIME XADD XLEN XRANGE XREVRANGE";
+/// Longer than the time after which others declare an owner dead that has not renewed its lease.
+const LONG: Duration = Duration::from_secs(28);
+
+/// Asks for the run for a time, which would start it again if it could.
+async fn ask(process: &Process, time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        if let Ok(started) = process.try_start(&key(), None).await {
+            assert!(started.is_none(), "the run is started twice");
+        }
+        sleep(LEASE / 40).await;
+    }
+}
+
+async fn assert_completed(one: &Process, other: &Process, texts: &[&str], command: &str) {
+    assert_whole(other.attach().await, texts).await;
+    assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]), "{command}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_missing_permission_ends_a_live_run() {
+    for command in COMMANDS.split(' ') {
+        let (one, other, source) = started(&["a"]).await;
+        let client = one.attach().await;
+        sleep(Duration::from_secs(2)).await;
+        // The owner sets the keys' expiry at its next look, for which it needs all permissions.
+        assert_eq!(one.store.claim("HDEL", &key(), &["t"]), ":1");
+        one.store.forbid(command, LONG);
+        let sending = async {
+            for _ in 0..LONG.as_secs() {
+                send(&source, &["b"]);
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        join(sending, ask(&other, LONG)).await;
+        ask(&other, LEASE).await;
+        drop(source);
+        let texts = [&["a"][..], &["b"; LONG.as_secs() as usize]].concat();
+        assert_whole(client, &texts).await;
+        assert_completed(&one, &other, &texts, command).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_ends_without_a_permission_is_whole_everywhere_afterwards() {
+    for command in COMMANDS.split(' ') {
+        let (one, other, source, live) = watched(&["a"]).await;
+        let client = one.attach().await;
+        one.store.forbid(command, LEASE / 2);
+        send(&source, &["b"]);
+        drop(source);
+        assert_whole(client, &["a", "b"]).await;
+        ask(&other, LEASE / 2).await;
+        assert_whole(live, &["b"]).await;
+        assert_completed(&one, &other, &["a", "b"], command).await;
+    }
+}
+
+/// Otherwise the run would be cancelled, and no run would have its key.
+#[tokio::test(start_paused = true)]
+async fn run_that_cannot_be_replaced_for_lack_of_a_permission_goes_on() {
+    let (one, other, source, live) = watched(&["a"]).await;
+    one.store.forbid("HSET", LEASE / 4);
+    assert!(other.runs.replace(&key(), None, stream::pending::<Event>).await.is_err());
+    sleep(LEASE / 4).await;
+    send(&source, &["b"]);
+    drop(source);
+    assert_whole(live, &["b"]).await;
+    assert_eq!(one.outcomes(), [Outcome::Completed]);
+}
+
+/// A claim whose script stops halfway is given back, which also lets its key expire.
+#[tokio::test(start_paused = true)]
+async fn claim_without_a_permission_leaves_the_key_free() {
+    for command in COMMANDS.split(' ') {
+        let (one, other) = two().await;
+        one.store.forbid(command, LEASE / 4);
+        let mut started = one.try_start(&key(), None).await.ok().flatten();
+        sleep(LEASE).await;
+        assert!(one.store.eternal_keys().is_empty(), "{command}: {:?}", one.store.eternal_keys());
+        if started.is_none() {
+            started = other.start().await;
+        }
+        send(&started.expect("a free key"), &["a"]);
+        assert_whole(one.attach().await, &["a"]).await;
+        assert_eq!(one.runs.stats().started + other.runs.stats().started, 1, "{command}");
+    }
+}
