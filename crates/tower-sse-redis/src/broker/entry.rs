@@ -258,24 +258,19 @@ impl FromRedisValue for StreamId {
 mod tests {
     use std::{collections::HashSet, time::Duration};
 
-    use redis::{Arg, Cmd};
+    use redis::Arg;
     use tower_sse::Event;
 
     use super::{AddEvent, END_OF_TIME, Entry, MAX_LEAD, RawEntry, StreamId, fingerprint};
 
-    /// Returns the entry that a command adds, whose fields follow `count` other arguments.
-    fn added(command: &Cmd, count: usize) -> RawEntry {
-        let arguments = command.args_iter().map(|argument| match argument {
-            Arg::Simple(bytes) => bytes.to_vec(),
-            other => panic!("unexpected argument {other:?}"),
-        });
-        RawEntry { id: StreamId::default(), fields: arguments.skip(count).collect() }
-    }
-
     /// Returns the entry of an event.
     fn published(topic: &str, event: &Event, ends_topic: bool) -> RawEntry {
         let publication = AddEvent::new("key", 10_000, topic, event, ends_topic).unwrap();
-        let entry = added(&publication.command, 7);
+        let fields = publication.command.args_iter().skip(7).map(|argument| match argument {
+            Arg::Simple(bytes) => bytes.to_vec(),
+            other => panic!("unexpected argument {other:?}"),
+        });
+        let entry = RawEntry { id: StreamId::default(), fields: fields.collect() };
         assert_eq!(publication.fingerprint, entry.identity().fingerprint);
         entry
     }

@@ -1,13 +1,12 @@
 use std::sync::{Arc, Mutex};
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{collections::BTreeMap, mem, ops::Deref, time::Duration};
 
-use tokio::{sync::watch, time::sleep};
-use tower_sse::runs::{RunKey, support::Epoch};
+use tokio::time::sleep;
+use tower_sse::runs::support::Epoch;
 use tower_sse_broker::tasks::lock;
 
 use crate::runs::seam::{
-    Command, Connection, End, EndMode, Failure, Incoming, LookReply, Overhead, Page, Receive,
-    Reply, RunId,
+    Command, End, EndMode, Failure, Incoming, LookReply, Page, Receive, Reply, RunId,
 };
 use crate::runs::store::RedisStore;
 
@@ -52,6 +51,14 @@ impl From<RedisStore> for Store {
     }
 }
 
+impl Deref for Store {
+    type Target = RedisStore;
+
+    fn deref(&self) -> &RedisStore {
+        &self.redis
+    }
+}
+
 impl Store {
     pub(crate) fn new(
         redis: RedisStore,
@@ -59,18 +66,6 @@ impl Store {
         counts: &Arc<Mutex<Counts>>,
     ) -> Self {
         Self { redis, faults: Arc::clone(faults), counts: Arc::clone(counts) }
-    }
-
-    pub(crate) fn lease(&self) -> Duration {
-        self.redis.lease()
-    }
-
-    pub(crate) fn overhead(&self, key: &RunKey) -> Overhead {
-        self.redis.overhead(key)
-    }
-
-    pub(crate) fn connection(&self) -> watch::Receiver<Connection> {
-        self.redis.connection()
     }
 
     pub(crate) async fn execute(
@@ -107,10 +102,6 @@ impl Store {
         self.delay(|faults| faults.delay).await;
         lock(&self.counts).add_call("subscribe");
         self.redis.subscribe(run).await
-    }
-
-    pub(crate) fn unsubscribe(&self, run: &RunId) {
-        self.redis.unsubscribe(run);
     }
 
     async fn delay(&self, of: impl FnOnce(&Faults) -> Duration) {

@@ -1,7 +1,6 @@
 //! Processes that die while no client asks for their runs.
 
 use super::*;
-use crate::runs::seam::{Command, End, EndMode, ProcessId};
 
 /// Starts runs at the first process, and lets their events be exported.
 async fn started_at(process: &Process, runs: usize) -> Vec<Source> {

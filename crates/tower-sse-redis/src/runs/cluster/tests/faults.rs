@@ -1,5 +1,4 @@
 use super::*;
-use crate::runs::seam::{AppendReply, Failure, Reply, SyncReply};
 use crate::{runs::cluster::owner::export::Export, runs::cluster::owner::plan::Target};
 
 /// Every command for the run fails, and its key would never expire. Other runs go on.

@@ -108,20 +108,18 @@ async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
     for turn in 1..5 {
         own.push(start_large(&other, turn).await);
     }
-    let answer = |process: &Process| {
-        let (runs, request) = (process.runs.clone(), request(None));
-        async move { soon(runs.answer(&key_of(0), &request)).await.unwrap().status().as_u16() }
-    };
+    let (key, request) = (key_of(0), request(None));
+    let status = async || soon(other.runs.answer(&key, &request)).await.unwrap().status();
     let memory = other.runs.stats().memory;
     assert!(memory + 80_000 > MAX_MEMORY, "{memory}");
-    assert_eq!(answer(&other).await, 503);
+    assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
     for turn in 1..5 {
         let run = other.get_as(&key_of(turn)).await.unwrap();
         assert_eq!(run.messages().map(|messages| messages.len()), Some(80), "{turn}");
     }
     own.clear();
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(answer(&other).await, 200);
+    assert_eq!(status().await, StatusCode::OK);
     drop(remote);
 }
 
@@ -154,9 +152,7 @@ async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
 /// When the next run asks for room, the store does not have the end of the previous run yet.
 #[tokio::test(start_paused = true)]
 async fn run_takes_its_room_until_the_store_has_its_end() {
-    let one =
-        alone(|builder| builder.max_memory(MAX_MEMORY).retention(Retention::new().bytes(RETAINED)))
-            .await;
+    let (one, _other) = small().await;
     let mut sources = start_four_large(&one).await;
     assert_eq!(one.try_start(&key_of(4), None).await.unwrap_err(), StartError::Full);
     one.store.faults().reply_delay = Duration::from_millis(100);
@@ -351,7 +347,7 @@ async fn partly_lost_run_keeps_all_events_and_counts_once() {
         for ends in [false, true] {
             let retention = Retention::new().bytes(500_000);
             let (one, other) =
-                two_with(|builder| limit(builder.retention(retention.clone()), 750_000)).await;
+                two_with(|builder| limit(builder.retention(retention), 750_000)).await;
             let first = one.start_as(&key_of(1)).await;
             send(&first, &["x".repeat(200_000).as_str()]);
             drop(first);

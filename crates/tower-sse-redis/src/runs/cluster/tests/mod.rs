@@ -29,4 +29,4 @@ use tower_sse::runs::{Attachment, Outcome, RunBody, RunKey, RunsBuilder, StartEr
 use tower_sse::{Event, LastEventId, Retention, StreamOptions, runs::support::Epoch};
 
 use self::{process::*, rig::*};
-use crate::runs::seam::{Overhead, RunId};
+use crate::runs::seam::*;

@@ -16,18 +16,6 @@ async fn request_whose_load_panics_is_refused_and_the_next_one_loads_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attached_client_receives_the_rest_after_a_load_that_panicked() {
-    let (_one, other, source, live) = watched(&["a"]).await;
-    other.store.faults().loses_pushes = true;
-    other.store.faults().load_panics = true;
-    send(&source, &["b"]);
-    sleep(LEASE).await;
-    assert!(!other.store.faults().load_panics, "a load has panicked");
-    drop(source);
-    assert_whole(live, &["b"]).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn load_that_is_asked_for_during_one_that_panics_is_not_lost() {
     let (_one, other, source, mut live) = watched(&["a"]).await;
     other.store.faults().loses_pushes = true;
@@ -92,22 +80,6 @@ async fn exporter_pauses_after_each_panic() {
     one.store.faults().panics = 0;
     drop(source);
     assert_whole(other.attach().await, &["a", "b"]).await;
-}
-
-/// If the run were not removed, it would count as running for ever.
-#[tokio::test(start_paused = true)]
-async fn run_whose_claim_panics_never_was() {
-    let one = alone(|builder| builder.max_running_per_owner(1)).await;
-    one.store.faults().delay = Duration::from_millis(10);
-    let key = key();
-    let mut starting = Box::pin(one.try_start(&key, None));
-    // By then, the store has answered `Look`, but not `Claim`.
-    waits(15, &mut starting).await;
-    one.store.faults().panics = 1;
-    assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
-    assert_eq!(one.runs.stats().running, 0);
-    assert!(one.start().await.is_some());
-    assert_eq!(one.outcomes(), []);
 }
 
 fn runtime() -> Runtime {

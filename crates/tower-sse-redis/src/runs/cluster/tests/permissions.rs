@@ -5,16 +5,16 @@ use super::*;
 /// The commands of scripts.
 const COMMANDS: &str = "DEL HGET HMGET HSET PEXPIRE PUBLISH TIME XADD XLEN XRANGE XREVRANGE";
 /// Longer than the time after which others declare an owner dead that has not renewed its lease.
-const LONG: Duration = Duration::from_secs(28);
+const LONG: Duration = Duration::from_millis(28_350);
 
-/// Asks for the run for a time, which would start it again if it could.
-async fn ask(process: &Process, time: Duration) {
+/// Asks for the run at intervals for a time, which would start it again if it could.
+async fn ask(process: &Process, time: Duration, interval: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
         if let Ok(started) = process.try_start(&key(), None).await {
             assert!(started.is_none(), "the run is started twice");
         }
-        sleep(LEASE / 40).await;
+        sleep(interval).await;
     }
 }
 
@@ -38,8 +38,12 @@ async fn no_missing_permission_ends_a_live_run() {
                 sleep(Duration::from_secs(1)).await;
             }
         };
-        join(sending, ask(&other, LONG)).await;
-        ask(&other, LEASE).await;
+        let asking = async {
+            ask(&other, LONG - LEASE / 40, LEASE / 8).await;
+            // The permission returns between two attempts of the owner.
+            ask(&other, LEASE / 16, LEASE / 800).await;
+        };
+        join(sending, asking).await;
         drop(source);
         let texts = [&["a"][..], &["b"; LONG.as_secs() as usize]].concat();
         assert_whole(client, &texts).await;
@@ -56,7 +60,7 @@ async fn run_that_ends_without_a_permission_is_whole_everywhere_afterwards() {
         send(&source, &["b"]);
         drop(source);
         assert_whole(client, &["a", "b"]).await;
-        ask(&other, LEASE / 2).await;
+        ask(&other, LEASE / 2, LEASE / 8).await;
         assert_whole(live, &["b"]).await;
         assert_completed(&one, &other, &["a", "b"], command).await;
     }

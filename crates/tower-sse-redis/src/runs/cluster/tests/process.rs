@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use futures_util::{Stream, StreamExt};
 use http::request::Parts;
 use http_body::Body;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tower_sse::runs::support::Record;
 use tower_sse::runs::{Run, RunEnd, RunError, Runs};
@@ -151,11 +151,8 @@ pub(super) type Source = UnboundedSender<Result<Event, &'static str>>;
 /// Returns a stream of events that the test feeds, and ends by dropping the source.
 pub(super) fn source() -> (Source, impl Stream<Item = Result<Event, &'static str>> + Send + 'static)
 {
-    let (sender, receiver) = unbounded_channel();
-    let next = |mut receiver: UnboundedReceiver<_>| async {
-        receiver.recv().await.map(|event| (event, receiver))
-    };
-    (sender, stream::unfold(receiver, next))
+    let (sender, mut receiver) = unbounded_channel();
+    (sender, stream::poll_fn(move |context| receiver.poll_recv(context)))
 }
 
 pub(super) fn send(source: &Source, texts: &[&str]) {
@@ -194,13 +191,13 @@ pub(super) async fn read(client: &mut Attachment, count: usize) -> Vec<String> {
 /// Reads the events of a client until the end of the stream, and returns its error too.
 pub(super) async fn read_all(mut client: Attachment) -> (Vec<String>, Option<RunError>) {
     let mut data = Vec::new();
-    loop {
-        match soon(client.next()).await {
-            Some(Ok(events)) => data.extend(data_of(events.as_bytes())),
-            Some(Err(error)) => return (data, Some(error)),
-            None => return (data, None),
+    while let Some(events) = soon(client.next()).await {
+        match events {
+            Ok(events) => data.extend(data_of(events.as_bytes())),
+            Err(error) => return (data, Some(error)),
         }
     }
+    (data, None)
 }
 
 /// Asserts that a client reads these events and then a clean end.

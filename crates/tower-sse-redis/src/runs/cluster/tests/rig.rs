@@ -1,4 +1,3 @@
-use std::cell::Cell;
 use std::sync::{MutexGuard, OnceLock, Weak};
 
 use tower_sse::runs::RunStore;
@@ -7,7 +6,6 @@ use tower_sse_broker::tasks::lock;
 use tower_sse_redis_model::{Log, Network, Refusal};
 
 use super::*;
-use crate::runs::seam::{Connection, ProcessId, Receive};
 use crate::runs::tests::{Counts, Faults, Store};
 use crate::runs::{cluster::cluster::Cluster, store::RedisStore};
 use crate::{Error, Redis, set_dialer};
@@ -34,11 +32,7 @@ pub(super) struct Way {
 impl Way {
     /// Starts a server, and lets this thread connect to it.
     fn new() -> Self {
-        thread_local! {
-            static SERVERS: Cell<usize> = const { Cell::new(0) };
-        }
-        let server = SERVERS.get();
-        SERVERS.set(server + 1);
+        let server = fastrand::u64(..);
         let network = Network::new(fastrand::Rng::with_seed(0), PROCESSES, 0, Log::new(false));
         let (served, name) = (network.clone(), format!(".server-{server}"));
         set_dialer(move |host| {
@@ -195,20 +189,13 @@ pub(super) async fn alone(options: impl FnOnce(RunsBuilder) -> RunsBuilder) -> P
 
 /// Creates two processes, and starts a run of the first one with these events.
 pub(super) async fn started(texts: &[&str]) -> (Process, Process, Source) {
-    started_with(texts, |builder| builder).await
-}
-
-pub(super) async fn started_with(
-    texts: &[&str],
-    options: impl Fn(RunsBuilder) -> RunsBuilder,
-) -> (Process, Process, Source) {
-    let (one, other) = two_with(options).await;
+    let (one, other) = two().await;
     let source = one.start().await.unwrap();
     send(&source, texts);
     (one, other, source)
 }
 
-/// Does the same as [`started`], and attaches a reading client at the other process.
+/// Does the same, and attaches a reading client at the other process.
 pub(super) async fn watched(texts: &[&str]) -> (Process, Process, Source, Attachment) {
     watched_with(texts, |builder| builder).await
 }
@@ -217,7 +204,9 @@ pub(super) async fn watched_with(
     texts: &[&str],
     options: impl Fn(RunsBuilder) -> RunsBuilder,
 ) -> (Process, Process, Source, Attachment) {
-    let (one, other, source) = started_with(texts, options).await;
+    let (one, other) = two_with(options).await;
+    let source = one.start().await.unwrap();
+    send(&source, texts);
     let mut live = other.attach().await;
     read(&mut live, texts.len()).await;
     (one, other, source, live)

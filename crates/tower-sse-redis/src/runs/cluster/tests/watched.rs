@@ -3,7 +3,6 @@
 use std::slice;
 
 use super::*;
-use crate::runs::seam::{AppendReply, Reply, SyncReply};
 
 /// The owner does not push the batch that it exports just as the client begins to watch.
 #[tokio::test(start_paused = true)]

@@ -41,7 +41,7 @@ async fn documented_permissions_are_enough() {
     assert_eq!(q.replace("a1", "a2").await, "claimed");
     assert_eq!(q.sync("a2", HEAD).await, "ok 0 1");
     assert_eq!(q.complete("a2", 0).await, "ended completed 0");
-    assert_eq!(q.end("a2", EndMode::Forget).await, "freed");
+    assert_eq!(q.end("a2", Forget).await, "freed");
     // A new connection closes the one before, and each is checked at intervals.
     _ = server.command::<u32>("CLIENT KILL TYPE pubsub SKIPME yes").await;
     _ = p.reconnected_after(1).await;
@@ -94,7 +94,7 @@ async fn is_kept_without(command: &str) {
         scene.p.sync("a1", HEAD).await,
         scene.p.renew("a1", Some(1)).await,
         scene.q.look().await,
-        scene.q.end("a1", EndMode::Bury).await,
+        scene.q.end("a1", Bury).await,
     ] {
         let is_over = ["run", "gone"].contains(&&*reply) || reply.starts_with("ended");
         assert!(!is_over, "{command}: {reply}");
@@ -171,16 +171,16 @@ async fn replica_is_unavailable_until_it_is_the_primary_again() {
     _ = soon(connection.wait_for(|connection| *connection == Connection::Down)).await.unwrap();
     assert!(refused.elapsed() < Duration::from_secs(10), "{:?}", refused.elapsed());
     assert_eq!(scene.p.look().await, "unavailable");
-    assert!(!scene.world.health().is_ready());
+    assert!(!scene.p.health.is_ready());
     let _: String = server.command("REPLICAOF NO ONE").await;
     _ = scene.p.reconnected_after(1).await;
-    assert!(scene.world.health().is_ready());
+    assert!(scene.p.health.is_ready());
 }
 
 #[tokio::test]
 async fn server_that_evicts_keys_is_reported() {
     let Some(scene) = Scene::start(Duration::from_secs(2)).await else { return };
-    let (server, health) = (&scene.world.server, scene.world.health());
+    let (server, health) = (&scene.world.server, &scene.p.health);
     assert!(!health.evicts());
     let _: String = server.command("CONFIG SET maxmemory 100mb").await;
     let _: String = server.command("CONFIG SET maxmemory-policy allkeys-lru").await;

@@ -35,10 +35,10 @@ async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
         assert_eq!(scene.q.look().await, format!("{outcome} a1"));
         assert_eq!(scene.q.claim("a2").await, next);
         if next == "claimed" {
-            assert_eq!(scene.q.end("a2", EndMode::Void).await, "freed");
+            assert_eq!(scene.q.end("a2", Void).await, "freed");
             assert_eq!(scene.q.look().await, "free", "a void run");
         }
-        assert_eq!(scene.p.end("a1", EndMode::Forget).await, "freed");
+        assert_eq!(scene.p.end("a1", Forget).await, "freed");
     }
 }
 
@@ -51,7 +51,7 @@ async fn late_owner_is_dead_after_the_grace_period(scene: Scene) {
     scene.die().await;
     assert_eq!(scene.q.claim("a2").await, "dead a1 of p", "it must be ended first");
     assert_eq!(scene.q.check("a1").await, "running dead 0 head");
-    assert_eq!(scene.q.end("a1", EndMode::Bury).await, "ended interrupted 0");
+    assert_eq!(scene.q.end("a1", Bury).await, "ended interrupted 0");
     assert_eq!(scene.q.claim("a2").await, "claimed");
     scene.expire().await;
     assert_eq!(scene.q.look().await, "late 1500 a2 of q", "no look at the earlier one counts");
@@ -84,7 +84,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     assert_eq!(scene.q.look().await, "completed a1 or restoring");
     scene.expire().await;
     assert_eq!(scene.q.look().await, "completed a1");
-    assert_eq!(scene.p.end("a1", EndMode::Forget).await, "freed");
+    assert_eq!(scene.p.end("a1", Forget).await, "freed");
     assert_eq!(scene.q.claim("a2").await, "claimed");
 }
 

@@ -64,10 +64,11 @@ impl Redis {
         self.claim("").await
     }
 
-    /// Sets until when owners restore their claims, in milliseconds from now.
-    async fn set_restored(&self, milliseconds: i64) {
-        let until = self.server.now().await as i64 + milliseconds;
-        _ = self.server.command::<u32>(&format!("HSET {DATA} u {until}")).await;
+    /// Sets a field of `data` to a time, in milliseconds from now: `u` is that until which owners
+    /// restore their claims, and `t` that since which `data` is kept.
+    async fn set_data(&self, field: &str, milliseconds: i64) {
+        let time = self.server.now().await as i64 + milliseconds;
+        _ = self.server.command::<u32>(&format!("HSET {DATA} {field} {time}")).await;
     }
 
     /// Lets a key expire, as a jump of the clock does.
@@ -104,7 +105,7 @@ impl Hints {
 async fn claims_may_be_lost_once_the_server_was_a_replica() {
     let Some(world) = server().await else { return };
     world.join("s1", "s1").await;
-    world.set_restored(-1).await;
+    world.set_data("u", -1).await;
     assert_eq!(world.look().await, "free");
     for role in ["127.0.0.1 1", "NO ONE"] {
         let _: String = world.server.command(&format!("REPLICAOF {role}")).await;
@@ -120,13 +121,13 @@ async fn claims_may_be_lost_once_databases_were_swapped() {
     swap().await;
     world.join("s1", "s1").await;
     assert_eq!(world.look().await, "restoring", "it is empty");
-    world.set_restored(-1).await;
+    world.set_data("u", -1).await;
     assert_eq!(world.claim("k1").await, "new");
     swap().await;
     let mut hints = world.hints().await;
     assert_eq!(world.claim("k2").await, "restoring");
     assert_eq!(hints.next().await, "");
-    world.set_restored(-1).await;
+    world.set_data("u", -1).await;
     assert_eq!(world.claim("k2").await, "new", "the swap is known");
     // A process that joins again finds it too.
     swap().await;
@@ -145,17 +146,14 @@ async fn clock_that_jumps_ahead_ends_no_restoring() {
     world.join("s2", "s1").await;
     assert_eq!(world.look().await, "restoring");
     // What the clock has left of the lease, and when `data` was kept, seen from after the jump.
-    let kept = async |milliseconds: u64| {
-        let kept = world.server.now().await - milliseconds;
-        _ = world.server.command::<u32>(&format!("HSET {DATA} t {kept}")).await;
-    };
-    world.set_restored(-1).await;
-    kept(LEASE_MS / 2 + 100).await;
+    let half = LEASE_MS as i64 / 2;
+    world.set_data("u", -1).await;
+    world.set_data("t", -half - 100).await;
     assert_eq!(world.claim("a1").await, "restoring");
     // It has begun again.
     assert_eq!(world.claim("a1").await, "restoring");
-    world.set_restored(-1).await;
-    kept(LEASE_MS / 2 - 1_000).await;
+    world.set_data("u", -1).await;
+    world.set_data("t", 1_000 - half).await;
     assert_eq!(world.claim("a1").await, "new");
 }
 
@@ -179,10 +177,10 @@ async fn process_with_a_new_connection_waits_for_a_whole_lease() {
     scene.p.begin("a1").await;
     scene.world.expire_lease(60_000).await;
     scene.world.seen_late(GRACE_MS + 1_000, 100).await;
-    let reply = scene.q.end("a1", EndMode::Bury).await;
+    let reply = scene.q.end("a1", Bury).await;
     assert!(reply.starts_with("late "), "{reply}");
     scene.world.seen_late(LEASE_MS + 100, 100).await;
-    assert_eq!(scene.q.end("a1", EndMode::Bury).await, "ended interrupted 0");
+    assert_eq!(scene.q.end("a1", Bury).await, "ended interrupted 0");
 }
 
 /// The grace period follows from the owner's lease, which can differ from the looker's.
@@ -261,14 +259,11 @@ async fn claim_may_be_lost_unseen_once_the_clock_was_set_back() {
     let Some(world) = server().await else { return };
     for finds_out in ["claim", "join"] {
         world.join("s1", "s1").await;
-        world.set_restored(-1).await;
+        world.set_data("u", -1).await;
         let mut hints = world.hints().await;
-        let now = world.server.now().await;
-        let kept_at =
-            async |time| world.server.command::<u32>(&format!("HSET {DATA} t {time}")).await;
-        _ = kept_at(now + 19_000).await;
+        world.set_data("t", 19_000).await;
         assert_eq!(world.look().await, "free", "clocks are adjusted");
-        _ = kept_at(now + 25_000).await;
+        world.set_data("t", 25_000).await;
         if finds_out == "join" {
             world.join("s1", "s1").await;
             assert_eq!(hints.next().await, "");
@@ -278,7 +273,7 @@ async fn claim_may_be_lost_unseen_once_the_clock_was_set_back() {
             assert_eq!(hints.next().await, "");
         }
         hints.is_empty(&world).await;
-        world.set_restored(-1).await;
+        world.set_data("u", -1).await;
         assert_eq!(world.look().await, "free");
     }
 }
@@ -290,7 +285,7 @@ async fn clock_that_is_set_back_ends_no_restoring() {
     world.expire(DATA).await;
     assert_eq!(world.look().await, "restoring");
     for set_back in [1_000, 60_000] {
-        world.set_restored(LEASE_MS as i64 + set_back).await;
+        world.set_data("u", LEASE_MS as i64 + set_back).await;
         assert_eq!(world.look().await, "restoring");
         let until: u64 = world.server.command(&format!("HGET {DATA} u")).await;
         assert!(until <= world.server.now().await + LEASE_MS, "at most a lease");
@@ -315,7 +310,7 @@ async fn only_a_process_that_knew_the_data_says_that_they_are_lost() {
     assert_eq!(world.look().await, "free", "another process starts");
     world.join("s2", "s1").await;
     assert_eq!(world.look().await, "restoring", "the server was restarted");
-    world.set_restored(-1).await;
+    world.set_data("u", -1).await;
     world.join("s2", "s1").await;
     assert_eq!(world.look().await, "free", "the last process returns, after another has said so");
 

@@ -104,12 +104,11 @@ async fn session_ends_if_another_server_is_behind_any_of_its_connections() {
     for connection in 0..3 {
         let proxy = Proxy::start([server.port(), other.port()]).await;
         let store = Servers::open(&proxy.url()).unwrap().runs("app").lease(LEASE);
-        let health = store.health();
         let p = Process::connect(store, "p").await;
         let number = p.number();
         proxy.swap(connection);
         _ = p.reconnected_after(number).await;
-        assert!(health.last_error().unwrap().contains("another server answers"));
+        assert!(p.health.last_error().unwrap().contains("another server answers"));
     }
 }
 

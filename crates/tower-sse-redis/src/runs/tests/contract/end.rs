@@ -29,12 +29,12 @@ async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scen
 async fn only_a_call_without_an_answer_can_be_voided(scene: Scene) {
     assert_eq!(scene.p.claim("a1").await, "claimed");
     scene.q.subscribe("a1").await;
-    assert_eq!(scene.p.end("a1", EndMode::Void).await, "freed");
-    assert_eq!(scene.p.end("a1", EndMode::Void).await, "freed", "the reply was lost");
+    assert_eq!(scene.p.end("a1", Void).await, "freed");
+    assert_eq!(scene.p.end("a1", Void).await, "freed", "the reply was lost");
     assert_eq!(scene.q.received().await, "void");
     assert_eq!(scene.q.check("a1").await, "void");
     scene.p.begin("a2").await;
-    assert_eq!(scene.p.end("a2", EndMode::Void).await, "running");
+    assert_eq!(scene.p.end("a2", Void).await, "running");
 }
 
 /// The owner exports its events first. It finds the request without the hint too.
@@ -59,7 +59,7 @@ async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
 
 /// Also by a stop. The process that did it reports the end even if its first reply was lost.
 async fn only_a_dead_owner_is_buried(scene: Scene) {
-    for (epoch, mode) in [("a1", CANCEL), ("b1", EndMode::Bury)] {
+    for (epoch, mode) in [("a1", CANCEL), ("b1", Bury)] {
         let end = async || scene.q.end(epoch, mode.clone()).await;
         scene.p.begin(epoch).await;
         scene.p.append(epoch, 1, 2).await;
@@ -68,8 +68,8 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
         assert_eq!(end().await, "late 1500");
         scene.die().await;
         assert_eq!(end().await, "ended interrupted 2");
-        assert_eq!(scene.q.end(epoch, EndMode::Bury).await, "ended interrupted 2");
-        assert_eq!(scene.r.end(epoch, EndMode::Bury).await, "over interrupted");
+        assert_eq!(scene.q.end(epoch, Bury).await, "ended interrupted 2");
+        assert_eq!(scene.r.end(epoch, Bury).await, "over interrupted");
         assert_eq!(scene.p.complete(epoch, 2).await, "over interrupted");
         assert_eq!(scene.p.sync(epoch, HEAD).await, "over interrupted");
         assert_eq!(scene.p.append(epoch, 3, 3).await, "refused");
@@ -78,25 +78,25 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
 
 async fn unknown_claim_is_released_only_by_its_process(scene: Scene) {
     assert_eq!(scene.p.claim("a1").await, "claimed");
-    assert_eq!(scene.q.end("a1", EndMode::Release).await, "other 0");
-    assert_eq!(scene.p.end("a1", EndMode::Release).await, "freed", "it was never called");
+    assert_eq!(scene.q.end("a1", Release).await, "other 0");
+    assert_eq!(scene.p.end("a1", Release).await, "freed", "it was never called");
     assert_eq!(scene.q.claim("a2").await, "claimed");
-    assert_eq!(scene.p.end("a1", EndMode::Release).await, "other 0", "another run has the key");
+    assert_eq!(scene.p.end("a1", Release).await, "other 0", "another run has the key");
     assert_eq!(scene.q.sync("a2", HEAD).await, "ok 0 1");
-    assert_eq!(scene.q.end("a2", EndMode::Release).await, "ended interrupted 0");
+    assert_eq!(scene.q.end("a2", Release).await, "ended interrupted 0");
 }
 
 async fn forgotten_run_leaves_nothing_but_the_next_run_of_its_key(scene: Scene) {
     scene.p.begin("a1").await;
-    assert_eq!(scene.p.end("a1", EndMode::Forget).await, "running");
+    assert_eq!(scene.p.end("a1", Forget).await, "running");
     assert_eq!(scene.p.complete("a1", 0).await, "ended completed 0");
-    assert_eq!(scene.p.end("a1", EndMode::Discard).await, "running", "it has the key");
+    assert_eq!(scene.p.end("a1", Discard).await, "running", "it has the key");
     assert_eq!(scene.q.stream("a1").await, ["head", "completed 0"]);
-    assert_eq!(scene.p.end("a1", EndMode::Forget).await, "freed");
+    assert_eq!(scene.p.end("a1", Forget).await, "freed");
     assert!(scene.q.stream("a1").await.is_empty());
     assert_eq!(scene.q.look().await, "free");
     scene.p.begin("b0").await;
-    for (mode, epoch, next) in [(EndMode::Forget, "b0", "b1"), (EndMode::Discard, "b1", "b2")] {
+    for (mode, epoch, next) in [(Forget, "b0", "b1"), (Discard, "b1", "b2")] {
         assert_eq!(scene.q.replace(epoch, next).await, "claimed");
         assert_eq!(scene.p.end(epoch, mode).await, "freed");
         assert!(scene.q.stream(epoch).await.is_empty());
@@ -105,7 +105,7 @@ async fn forgotten_run_leaves_nothing_but_the_next_run_of_its_key(scene: Scene) 
 }
 
 async fn run_without_a_claim_is_gone(scene: Scene) {
-    let modes = [completed(0, None), EndMode::Lost, EndMode::Void, EndMode::Release, EndMode::Bury];
+    let modes = [completed(0, None), EndMode::Lost, Void, Release, Bury];
     for mode in modes {
         assert_eq!(scene.p.end("a1", mode.clone()).await, "gone", "{mode:?}");
     }
@@ -148,8 +148,7 @@ async fn end_has_the_head_however_the_run_ends(scene: Scene) {
 scenes!(nothing_is_appended_after_any_end, batch_that_was_sent_twice_is_refused);
 
 async fn nothing_is_appended_after_any_end(scene: Scene) {
-    let modes =
-        [completed(1, None), EndMode::Lost, CANCEL, EndMode::Bury, EndMode::Release].map(Some);
+    let modes = [completed(1, None), EndMode::Lost, CANCEL, Bury, Release].map(Some);
     for (at, mode) in modes.into_iter().chain([None]).enumerate() {
         let epoch = format!("a{at}");
         scene.p.begin(&epoch).await;
@@ -158,7 +157,7 @@ async fn nothing_is_appended_after_any_end(scene: Scene) {
         match mode {
             None => assert_eq!(scene.q.replace(&epoch, "b1").await, "claimed"),
             Some(mode) => {
-                if matches!(mode, EndMode::Bury) {
+                if matches!(mode, Bury) {
                     scene.die().await;
                 }
                 let reply = scene.p.end(&epoch, mode).await;
@@ -174,7 +173,7 @@ async fn nothing_is_appended_after_any_end(scene: Scene) {
         let stream = scene.q.stream(&epoch).await;
         assert_eq!(stream[..2], ["head", "1 1"], "{case}");
         assert_eq!(stream.len(), 3, "{case}: {stream:?}");
-        assert_eq!(scene.p.end(&epoch, EndMode::Forget).await, "freed", "{case}");
+        assert_eq!(scene.p.end(&epoch, Forget).await, "freed", "{case}");
     }
 }
 

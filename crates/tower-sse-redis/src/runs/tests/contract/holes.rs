@@ -19,7 +19,7 @@ async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene) {
     scene.p.append("a1", 1, 2).await;
     assert_eq!(scene.p.cancel("a1").await, "ended cancelled 2");
     assert_eq!(scene.q.claim("a2").await, "claimed");
-    assert_eq!(scene.q.end("a2", EndMode::Void).await, "freed");
+    assert_eq!(scene.q.end("a2", Void).await, "freed");
     assert_eq!(scene.p.append("a1", 3, 3).await, "refused");
     assert_eq!(scene.p.sync("a1", HEAD).await, "replaced cancelled, reported");
     assert_eq!(scene.p.sync("a1", RESTORE).await, "replaced cancelled, reported");
@@ -38,7 +38,7 @@ async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene) {
 /// A voided call is not restored by a renewal that was sent before.
 async fn voided_run_is_over_for_late_renewals(scene: Scene) {
     assert_eq!(scene.p.claim("a1").await, "claimed");
-    assert_eq!(scene.p.end("a1", EndMode::Void).await, "freed");
+    assert_eq!(scene.p.end("a1", Void).await, "freed");
     assert_eq!(scene.p.sync("a1", RESTORE).await, "over interrupted");
     assert_eq!(scene.q.look().await, "free");
 }
@@ -109,7 +109,7 @@ async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
 /// buried, and its end replaces the key.
 #[tokio::test]
 async fn run_whose_stream_has_another_type_can_still_end() {
-    for mode in [CANCEL, EndMode::Lost, EndMode::Bury] {
+    for mode in [CANCEL, EndMode::Lost, Bury] {
         let Some(scene) = redis().await else { return };
         scene.p.begin("a1").await;
         scene.world.lose(&stream("a1")).await;
@@ -139,7 +139,7 @@ async fn live_claim_of_an_ended_stream_is_ended() {
             "sync" => scene.p.sync("a1", HEAD).await,
             "check" => scene.q.check("a1").await,
             "own" => scene.p.complete("a1", 0).await,
-            _ => scene.p.end("a1", EndMode::Bury).await,
+            _ => scene.p.end("a1", Bury).await,
         };
         assert!(reply.contains("cancelled"), "{command}: {reply}");
         assert_eq!(scene.q.look().await, "cancelled a1", "{command}");
@@ -162,15 +162,7 @@ async fn claim_of_another_version_is_left_alone() {
     assert_eq!(scene.p.sync("a1", RESTORE).await, "version");
     assert_eq!(scene.p.renew("a1", None).await, "unsure");
     assert_eq!(scene.q.watch("a1").await, "version");
-    for mode in [
-        completed(0, None),
-        EndMode::Lost,
-        EndMode::Void,
-        EndMode::Release,
-        CANCEL,
-        EndMode::Bury,
-        EndMode::Forget,
-    ] {
+    for mode in [completed(0, None), EndMode::Lost, Void, Release, CANCEL, Bury, Forget] {
         assert_eq!(scene.p.end("a1", mode.clone()).await, "version", "{mode:?}");
     }
     assert_eq!(fields().await, before);

@@ -46,14 +46,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower_sse::runs::{Outcome, RunKey, support::Epoch};
 
-use self::process::*;
-use self::reply::{batch, received, text, utf8};
+use self::process::{Sync, *};
+use self::reply::{received, text, utf8};
 use crate::Redis as Servers;
-use crate::runs::seam::{
-    AppendReply, Batch, Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply,
-    Push, Reply, RunId, SyncReply,
-};
+use crate::runs::seam::*;
 use crate::support::{soon, until_async};
+use EndMode::{Bury, Discard, Forget, Release, Void};
 
 use eternal_keys::assert_no_eternal_keys;
 use redis_world::{CLAIM, DATA, END_ID, Redis, stream};

@@ -1,8 +1,8 @@
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::runs::seam::{self, Append, Check, ProcessId, Renew, Trim};
-use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
+use crate::runs::seam;
+use crate::{Error, Health, runs::RedisRuns, runs::store::RedisStore};
 
 /// The time for which runs are kept.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);
@@ -10,7 +10,8 @@ pub(crate) const RETAINED: Duration = Duration::from_secs(300);
 /// One process that is connected to a store. Runs of the key of scenes are named by their epochs,
 /// and replies are texts.
 pub(crate) struct Process {
-    pub(crate) store: Arc<RedisStore>,
+    pub(crate) store: RedisStore,
+    pub(crate) health: Health,
     inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
 
@@ -42,9 +43,9 @@ impl Process {
     ) -> Result<Self, Error> {
         let (sender, inbox) = mpsc::unbounded_channel();
         let receive = Arc::new(move |incoming| _ = sender.send(incoming));
-        let id = ProcessId::from_claim(name);
+        let (id, health) = (ProcessId::from_claim(name), store.health());
         let store = RedisStore::open(store, id, retain_for, receive).await?;
-        Ok(Self { store: Arc::new(store), inbox: Mutex::new(inbox) })
+        Ok(Self { store, health, inbox: Mutex::new(inbox) })
     }
 
     /// Sends commands over the connection with this number, or any.
@@ -79,14 +80,6 @@ impl Process {
 
     pub(crate) async fn append(&self, epoch: &str, first: u64, last: u64) -> String {
         self.send(append(0, &run(epoch), first, last, "data: a\n\n")).await
-    }
-
-    /// Appends the events of a batch. Returns the number of its entries.
-    pub(crate) async fn appended(&self, append: Command) -> u64 {
-        match self.store.execute(None, vec![append]).await.remove(0) {
-            Ok(Reply::Append(AppendReply::Appended { entries })) => entries,
-            other => panic!("{other:?}"),
-        }
     }
 
     pub(crate) async fn trim(&self, epoch: &str, keep_from: u64) -> String {

@@ -3,7 +3,7 @@ use std::thread;
 use redis::{RedisResult, ToRedisArgs, cmd};
 
 use super::*;
-use crate::{Health, RedisRuns};
+use crate::RedisRuns;
 
 /// The claim of the key of scenes.
 pub(crate) const CLAIM: &str = "app:run:{owner:name}";
@@ -25,25 +25,17 @@ end";
 pub(crate) struct Redis {
     pub(crate) server: Server,
     lease: Duration,
-    healths: Mutex<Vec<Health>>,
 }
 
 impl Redis {
     /// Returns `None`, and prints the reason, if Redis is not installed.
     pub(crate) async fn start(lease: Duration) -> Option<Self> {
-        Some(Self { server: Server::start().await?, lease, healths: Mutex::default() })
+        Some(Self { server: Server::start().await?, lease })
     }
 
     /// Returns the store of one more process.
     pub(crate) fn store(&self) -> RedisRuns {
-        let store = self.server.redis().runs("app").lease(self.lease);
-        self.healths.lock().unwrap().push(store.health());
-        store
-    }
-
-    /// Returns the health of the process that has connected first.
-    pub(crate) fn health(&self) -> Health {
-        self.healths.lock().unwrap()[0].clone()
+        self.server.redis().runs("app").lease(self.lease)
     }
 
     /// Kills the server, and starts an empty one.

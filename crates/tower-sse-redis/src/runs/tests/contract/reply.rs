@@ -1,7 +1,6 @@
 //! Replies and pushes as short texts.
 
 use super::*;
-use crate::runs::seam::{CheckReply, Liveness, RenewReply};
 
 /// Returns what a store has answered. Errors are `unavailable`, `lost`, `run` or `version`.
 pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
@@ -19,17 +18,12 @@ pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
         Err(Failure::Unavailable | Failure::NoScript) => "unavailable".into(),
         Err(Failure::WrongServer) => "wrong server".into(),
         Err(Failure::Lost | Failure::Stopped) => "lost".into(),
-        Err(Failure::Run) => "run".into(),
-        Err(Failure::Version) => "version".into(),
+        Err(other) => name(other),
     }
 }
 
 fn look(reply: LookReply) -> String {
     match reply {
-        LookReply::Free => "free".into(),
-        LookReply::Restoring => "restoring".into(),
-        LookReply::Claimed => "claimed".into(),
-        LookReply::Changed => "changed".into(),
         LookReply::Live { run, process, liveness, is_certain } => {
             let of = format!("{} {} of {}", live(liveness), run.epoch, process.as_str());
             of + doubt(is_certain)
@@ -37,7 +31,12 @@ fn look(reply: LookReply) -> String {
         LookReply::Ended { run, outcome, is_certain } => {
             format!("{outcome} {}{}", run.epoch, doubt(is_certain))
         }
+        other => name(other),
     }
+}
+
+fn name(reply: impl Debug) -> String {
+    format!("{reply:?}").to_lowercase()
 }
 
 fn doubt(is_certain: bool) -> &'static str {
@@ -50,14 +49,12 @@ fn sync(reply: SyncReply) -> String {
             let stop = stop.map(|stop| format!(", stop {}", String::from_utf8_lossy(&stop)));
             format!("ok {newest} {entries}{}{}", is(watched), stop.unwrap_or_default())
         }
-        SyncReply::Behind => "behind".into(),
-        SyncReply::Gone => "gone".into(),
         SyncReply::Over { outcome, is_replaced, is_reported, .. } => {
             let status = if is_replaced { "replaced" } else { "over" };
             let reported = if is_reported { ", reported" } else { "" };
             format!("{status} {outcome}{reported}")
         }
-        SyncReply::Other => "other".into(),
+        other => name(other),
     }
 }
 
@@ -67,11 +64,8 @@ fn end(reply: &EndReply) -> String {
         EndReply::Buried { newest, .. } => format!("ended interrupted {newest}"),
         EndReply::Over(outcome) => format!("over {outcome}"),
         EndReply::NotDead(liveness) => live(*liveness),
-        EndReply::Running => "running".into(),
-        EndReply::Freed => "freed".into(),
-        EndReply::Behind => "behind".into(),
         EndReply::Other { newest } => format!("other {newest}"),
-        EndReply::Gone => "gone".into(),
+        other => name(other),
     }
 }
 
@@ -98,16 +92,14 @@ pub(crate) fn received(incoming: &Incoming) -> String {
         Incoming::Silent(process) => format!("silent {}", process.as_str()),
         Incoming::LostPushes => "lost pushes".into(),
         Incoming::Push(_, Push::Head(head)) => utf8(head),
-        Incoming::Push(_, Push::Batch(pushed)) => batch(pushed),
+        Incoming::Push(_, Push::Batch(Batch { first, last, bytes })) => {
+            format!("{first} {last} {}", utf8(bytes))
+        }
         Incoming::Push(_, Push::Newest(newest)) => format!("newest {newest}"),
         Incoming::Push(_, Push::End(end)) => format!("end {} {}", end.outcome, end.newest),
         Incoming::Push(_, Push::Void) => "void".into(),
         Incoming::Replaced(epoch) => format!("replaced {epoch}"),
     }
-}
-
-pub(crate) fn batch(batch: &Batch) -> String {
-    format!("{} {} {}", batch.first, batch.last, utf8(&batch.bytes))
 }
 
 fn live(liveness: Liveness) -> String {

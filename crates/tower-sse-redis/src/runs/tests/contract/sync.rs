@@ -49,7 +49,7 @@ async fn lost_claim_is_created_again_only_on_demand(scene: Scene) {
         assert_eq!(scene.q.check(epoch).await, "running live 0 head");
         scene.p.append(epoch, 1, 2).await;
         assert_eq!(scene.p.complete(epoch, 2).await, "ended completed 2");
-        assert_eq!(scene.p.end(epoch, EndMode::Forget).await, "freed");
+        assert_eq!(scene.p.end(epoch, Forget).await, "freed");
     }
 }
 

@@ -29,15 +29,14 @@ async fn retained(retain_for: Duration) -> Option<Scene> {
 /// A script that failed after it has written would leave a key for ever.
 #[tokio::test]
 async fn no_time_is_too_long_for_a_script() {
-    let Some(mut scene) = retained(Duration::MAX).await else { return };
+    let Some(scene) = retained(Duration::MAX).await else { return };
     scene.p.begin("a1").await;
     assert_eq!(scene.p.complete("a1", 0).await, "ended completed 0");
     scene.world.lose(&stream("a1")).await;
-    std::mem::swap(&mut scene.p, &mut scene.q);
-    assert_eq!(scene.q.check("a1").await, "interrupted 0 head");
-    assert_eq!(scene.q.replace("a1", "a2").await, "claimed");
-    assert_eq!(scene.q.replace("a2", "a3").await, "claimed");
-    assert_eq!(scene.q.end("a3", EndMode::Void).await, "freed");
+    assert_eq!(scene.p.check("a1").await, "interrupted 0 head");
+    assert_eq!(scene.p.replace("a1", "a2").await, "claimed");
+    assert_eq!(scene.p.replace("a2", "a3").await, "claimed");
+    assert_eq!(scene.p.end("a3", Void).await, "freed");
 }
 
 /// A run is kept for a minute even if the program keeps it for less.
@@ -54,7 +53,7 @@ async fn keys_of_a_live_run_outlive_a_forward_jump_of_a_minute() {
 #[tokio::test]
 async fn void_claim_is_kept_for_two_leases() {
     let lease = LEASE.as_millis() as u64;
-    for mode in [EndMode::Void, EndMode::Release] {
+    for mode in [Void, Release] {
         let Some(scene) = redis().await else { return };
         assert_eq!(scene.p.claim("a1").await, "claimed");
         assert_eq!(scene.p.end("a1", mode.clone()).await, "freed");
@@ -67,8 +66,7 @@ async fn void_claim_is_kept_for_two_leases() {
 /// The time begins with the end, which can be all that the stream has.
 #[tokio::test]
 async fn keys_are_kept_from_the_end_on() {
-    let modes =
-        [EndMode::Lost, CANCEL, EndMode::Bury].map(|mode| [(mode.clone(), true), (mode, false)]);
+    let modes = [EndMode::Lost, CANCEL, Bury].map(|mode| [(mode.clone(), true), (mode, false)]);
     for (mode, has_begun) in
         [(completed(0, None), true)].into_iter().chain(modes.into_iter().flatten())
     {
