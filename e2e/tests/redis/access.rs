@@ -16,33 +16,11 @@ async fn password_is_required() {
     publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
 }
 
-/// The commands that the documentation lists are enough.
-#[tokio::test]
-async fn user_needs_few_rights() {
-    let Some(server) = Server::start().await else { return };
-    let rights = "+xadd +xlen +xrange +xrevrange +xread +eval +time +info";
-    let _: String =
-        server.command(&format!("ACL SETUSER hub on >secret ~tower-sse {rights}")).await;
-    let url = format!("redis://hub:secret@127.0.0.1:{}/", server.port());
-    publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
-    // Another key is none of its own.
-    let error = Hub::connect(Redis::open(&url).unwrap().broker("other")).await.unwrap_err();
-    assert!(format!("{error:?}").contains("NoPerm"), "{error:?}");
-}
-
 #[tokio::test]
 async fn newer_protocol_and_another_database_work() {
     let Some(server) = Server::start().await else { return };
     let url = format!("redis://127.0.0.1:{}/3?protocol=resp3", server.port());
     publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
-}
-
-#[tokio::test]
-async fn cluster_is_used_from_any_of_its_servers() {
-    let Some(cluster) = Nodes::start(KEY).await else { return };
-    for node in &cluster.nodes {
-        publishes_and_reads(node.broker()).await;
-    }
 }
 
 /// Valkey 8 and later name the mode differently from Redis.
@@ -82,17 +60,12 @@ async fn publishes_and_reads(broker: RedisBroker) {
 
 // The permissions that the documentation lists.
 
-/// Returns the command of the documentation.
-fn documented() -> &'static str {
-    let page = include_str!("../../../crates/tower-sse-redis/docs/running.md");
-    let line = page.lines().find(|line| line.contains("ACL SETUSER"));
-    line.expect("a command").trim_start_matches("//! ")
-}
-
 #[tokio::test]
 async fn documented_permissions_are_enough() {
     let Some(server) = Server::start().await else { return };
-    assert_eq!(server.command::<String>(documented()).await, "OK");
+    let page = include_str!("../../../crates/tower-sse-redis/docs/running.md");
+    let documented = page.lines().find(|line| line.contains("ACL SETUSER")).expect("a command");
+    assert_eq!(server.command::<String>(documented).await, "OK");
     let url = server.url().replace("//", "//app:password@");
     let connect = async || {
         let broker = patient(Redis::open(&url).unwrap()).max_age(Duration::from_secs(3_600));
@@ -123,13 +96,9 @@ async fn documented_permissions_are_enough() {
     assert!(stats.log().unwrap().bytes.is_some());
     let denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
     assert_eq!(denied, [], "an operator would see these");
-
-    // The check of permissions is on: with one less, connecting fails.
-    let less = documented().replace("app", "less").replace(" +eval", "");
-    assert_eq!(server.command::<String>(&less).await, "OK");
-    let url = server.url().replace("//", "//less:password@");
-    let error = Hub::connect(Redis::open(&url).unwrap().broker(KEY)).await.unwrap_err();
-    assert!(format!("{error:?}").contains("eval"), "{error:?}");
+    // Another key is none of its own.
+    let error = Hub::connect(Redis::open(&url).unwrap().broker("other")).await.unwrap_err();
+    assert!(format!("{error:?}").contains("NoPerm"), "{error:?}");
 }
 
 // Connecting, and leaving.

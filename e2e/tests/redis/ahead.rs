@@ -119,23 +119,3 @@ async fn ids_are_advanced_once_for_each_server() {
         assert_eq!(skips, restarts, "{entries:?}");
     }
 }
-
-/// The publisher notices the rollback before the reader.
-#[tokio::test]
-async fn publish_that_gets_a_known_id_is_unknown() {
-    let Some((server, proxy, mut process)) = one_behind().await else { return };
-    proxy.release();
-    set_ids_ahead(&server).await;
-    process.reads([9]).await;
-    let _: u64 = server.command("COPY tower-sse older").await;
-    proxy.hold();
-    let last = process.publish(1..6).await;
-    let _: String = server.command("RENAME older tower-sse").await;
-    let unknown = process.hub.publish("a", "6").await;
-    assert!(matches!(unknown, Err(PublishError::Unknown(_))), "{unknown:?}");
-    proxy.lose();
-    let next = process.publish([7]).await;
-    assert_above(next, last);
-    process.reads_around_a_gap([6], [7]).await;
-    assert_eq!(process.stats.losses(), 1);
-}

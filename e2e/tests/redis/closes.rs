@@ -5,14 +5,13 @@ use std::time::Instant;
 
 use axum::{extract::Path, response::Response, routing::get};
 
-use super::support::SECOND;
+use super::support::{EventReader, SECOND, client, serve_axum};
 use crate::*;
 
 /// A process with streams that it can close everywhere.
 struct Process {
     streams: Streams,
     address: SocketAddr,
-    serving: AbortHandle,
 }
 
 /// The sessions that all processes share.
@@ -32,12 +31,8 @@ impl Sessions {
 }
 
 impl Process {
-    async fn start(broker: RedisBroker) -> Self {
-        Self::start_with(broker, Sessions::default()).await
-    }
-
-    async fn start_with(broker: RedisBroker, sessions: Sessions) -> Self {
-        let hub = Hub::connect(broker).await.unwrap();
+    async fn start(server: &Server, sessions: Sessions) -> Self {
+        let hub = Hub::connect(server.broker()).await.unwrap();
         let streams = Streams::follow(&hub, "closes");
         let events = async move |Path(subject): Path<String>, subjects: Subjects| -> Response {
             if !sessions.check(&subject) {
@@ -51,51 +46,29 @@ impl Process {
         };
         let app: Router =
             Router::new().route("/{subject}", get(events)).layer(SseLayer::new().streams(&streams));
-        let (listener, address) = listen().await;
-        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { streams, address, serving: serving.abort_handle() }
+        Self { streams, address: serve_axum(app).await }
     }
 
     /// Opens a stream, and returns a task that ends when the stream does, with the time of its end.
     async fn open(&self, subject: &str) -> JoinHandle<Instant> {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET /{subject} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let mut read = Vec::new();
-        while !read.ends_with(b"data: open\n\n\r\n") {
-            assert_ne!(socket.read_buf(&mut read).await.unwrap(), 0, "{read:?}");
-        }
+        let response = client::get(self.address, &format!("/{subject}"), &[]).await;
+        let mut stream = EventReader::new(response);
+        assert_eq!(stream.next().await.unwrap().data, "open");
         tokio::spawn(async move {
-            let mut rest = Vec::new();
-            while !rest.ends_with(b"0\r\n\r\n") {
-                assert_ne!(socket.read_buf(&mut rest).await.unwrap(), 0, "{rest:?}");
-            }
+            assert_eq!(stream.rest().await, []);
             Instant::now()
         })
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
 async fn open_each(processes: &[Process], subject: &str) -> Vec<JoinHandle<Instant>> {
-    let mut open = Vec::new();
-    for process in processes {
-        open.push(process.open(subject).await);
-    }
-    open
+    join_all(processes.iter().map(|process| process.open(subject))).await
 }
 
 /// Waits until these streams have ended, and returns how long after `since` the last one did.
 async fn assert_ended(open: Vec<JoinHandle<Instant>>, since: Instant) -> Duration {
-    let mut latest = since;
-    for stream in open {
-        latest = latest.max(timeout(PATIENCE, stream).await.expect("an end").unwrap());
-    }
-    latest - since
+    let ends = timeout(PATIENCE, try_join_all(open)).await.expect("their ends").unwrap();
+    ends.into_iter().max().map_or(Duration::ZERO, |latest| latest.saturating_duration_since(since))
 }
 
 /// Asserts that streams end within a second of the acknowledgement. A busy machine may exceed that
@@ -106,12 +79,8 @@ fn assert_within_a_second(mut delays: Vec<Duration>) {
     assert!(median < SECOND, "{median:?} after the acknowledgement: {delays:?}");
 }
 
-async fn start(server: &Server) -> [Process; 3] {
-    [
-        Process::start(server.broker()).await,
-        Process::start(server.broker()).await,
-        Process::start(server.broker()).await,
-    ]
+async fn start(server: &Server, count: usize, sessions: &Sessions) -> Vec<Process> {
+    join_all((0..count).map(|_| Process::start(server, sessions.clone()))).await
 }
 
 /// Closes again until the broker acknowledges.
@@ -126,7 +95,7 @@ async fn close(process: &Process, subject: &str) -> Instant {
 #[tokio::test]
 async fn close_ends_the_streams_of_all_processes_within_a_second() {
     let Some(server) = Server::start().await else { return };
-    let processes = start(&server).await;
+    let processes = start(&server, 3, &Sessions::default()).await;
     let others = open_each(&processes, "other").await;
     let mut delays = Vec::new();
     for round in 0..20 {
@@ -148,15 +117,17 @@ async fn check_that_races_with_a_close_elsewhere_leaves_no_stream_open() {
     let races = env::var("TOWER_SSE_RACES").map_or(300, |races| races.parse().unwrap());
     let Some(server) = Server::start().await else { return };
     let sessions = Sessions::default();
-    let processes = [
-        Process::start_with(server.broker(), sessions.clone()).await,
-        Process::start_with(server.broker(), sessions.clone()).await,
-    ];
+    let processes = start(&server, 2, &sessions).await;
     let (mut opened, mut refused) = (0, 0);
     let mut delays = Vec::new();
     for race in 0..races {
         let session = format!("session:{race}");
-        let response = tokio::spawn(response(processes[race % 2].address, session.clone()));
+        let (address, path) = (processes[race % 2].address, format!("/{session}"));
+        let response = tokio::spawn(async move {
+            let (head, body) = client::get(address, &path, &[]).await.into_parts();
+            body.collect().await.unwrap();
+            head.status
+        });
         if race % 3 > 0 {
             sessions.checked.notified().await;
         }
@@ -166,12 +137,12 @@ async fn check_that_races_with_a_close_elsewhere_leaves_no_stream_open() {
         sessions.logged_out.lock().unwrap().insert(session.clone());
         let acknowledged = close(&processes[(race + 1) % 2], &session).await;
         let ended = timeout(PATIENCE, response).await;
-        let response = ended.unwrap_or_else(|_| panic!("race {race}: open")).unwrap();
+        let status = ended.unwrap_or_else(|_| panic!("race {race}: open")).unwrap();
         delays.push(acknowledged.elapsed());
-        match &response[..12] {
-            b"HTTP/1.1 200" => opened += 1,
-            b"HTTP/1.1 401" => refused += 1,
-            head => panic!("{:?}", head.escape_ascii()),
+        match status {
+            StatusCode::OK => opened += 1,
+            StatusCode::UNAUTHORIZED => refused += 1,
+            status => panic!("{status}"),
         }
         if race % 3 == 0 {
             sessions.checked.notified().await;
@@ -179,15 +150,4 @@ async fn check_that_races_with_a_close_elsewhere_leaves_no_stream_open() {
     }
     assert_within_a_second(delays);
     assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused");
-}
-
-/// Returns what a server sends until it closes the connection.
-async fn response(address: SocketAddr, session: String) -> Vec<u8> {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let request =
-        format!("GET /{session} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut read = Vec::new();
-    socket.read_to_end(&mut read).await.unwrap();
-    read
 }

@@ -1,47 +1,6 @@
-//! A replica that lags takes the place of the server.
+//! A replica takes the place of the server.
 
 use crate::*;
-
-#[tokio::test]
-async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
-    let Some(mut server) = Server::start().await else { return };
-    let Some(replica) = Server::start().await else { return };
-    let link = Proxy::start(server.port()).await;
-    // Where the processes find the server: one is up to date, and one is behind.
-    let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
-    let mut ahead = Process::connect(proxies[0].broker()).await;
-    let mut behind = Process::connect(proxies[1].broker()).await;
-
-    let first = ahead.publish([0]).await;
-    for process in [&mut ahead, &mut behind] {
-        process.has_read(first).await;
-        process.reads([0]).await;
-    }
-    let _: String = replica.command(&format!("REPLICAOF 127.0.0.1 {}", link.port())).await;
-    _ = ahead.publish(1..5).await;
-    until_async(async || replica.length().await == server.length().await).await;
-    proxies[1].hold();
-    link.hold();
-    _ = ahead.publish_and_read(5..10).await;
-    _ = behind.publish(10..12).await;
-    until(|| ahead.hub.stats().events == 12).await;
-
-    server.kill();
-    link.switch_to(free_port());
-    let _: String = replica.command("REPLICAOF NO ONE").await;
-    proxies[1].lose();
-    for proxy in &proxies {
-        proxy.switch_to(replica.port());
-    }
-    _ = ahead.publish([12]).await;
-    _ = behind.publish([13]).await;
-    ahead.reads(1..12).await;
-    behind.reads(1..5).await;
-    for process in [&mut ahead, &mut behind] {
-        process.reads_after_a_gap([12, 13]).await;
-        assert_eq!(process.stats.losses(), 1);
-    }
-}
 
 /// The server becomes a replica of its successor while the process stays connected to it.
 #[tokio::test]
@@ -75,30 +34,10 @@ async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
         }
         Vec::new()
     };
-    let verdict = load_until(moves, brokers, None).await;
+    let verdict = load_until(moves, brokers).await;
     println!("stream that moves in a cluster: {verdict}");
     verdict.assert_faultless();
     assert_eq!(verdict.gaps, 0, "{verdict}");
-}
-
-#[tokio::test]
-async fn server_that_dies_is_replaced_by_sentinel_without_a_silent_loss() {
-    sentinel(true, Found::ByName).await;
-}
-
-#[tokio::test]
-async fn successor_of_a_dead_server_is_found_in_the_list_of_urls() {
-    sentinel(true, Found::InList).await;
-}
-
-#[tokio::test]
-async fn successor_of_a_dead_server_is_found_by_asking_sentinel() {
-    sentinel(true, Found::BySentinel).await;
-}
-
-#[tokio::test]
-async fn successor_of_a_demoted_server_is_found_by_asking_sentinel() {
-    sentinel(false, Found::BySentinel).await;
 }
 
 /// A list of URLs leads to the server that was the primary until Sentinel demotes it.
@@ -190,10 +129,14 @@ async fn without_a_primary(outage: Duration) {
     start_run(&runs, "after").await;
 }
 
-/// The server runs on, and takes events until the name is of the other one.
+/// A server that dies, or that takes events until the name is of the other one.
 #[tokio::test]
-async fn server_that_sentinel_demotes_loses_nothing_in_silence() {
-    sentinel(false, Found::ByName).await;
+async fn successor_of_a_server_is_found_without_a_silent_loss() {
+    for found in [Found::ByName, Found::InList, Found::BySentinel] {
+        for dies in [true, false] {
+            sentinel(dies, found).await;
+        }
+    }
 }
 
 /// How processes find the server that Sentinel has promoted.
@@ -244,7 +187,7 @@ async fn sentinel(dies: bool, found: Found) {
         }
         vec![Loss::between(began, replica.now().await)]
     };
-    let verdict = load_until(replace, brokers, None).await;
+    let verdict = load_until(replace, brokers).await;
     let what = if dies { "dies" } else { "is demoted" };
     println!("Sentinel, server that {what}, {found:?}: {verdict}");
     verdict.assert_faultless();

@@ -21,61 +21,18 @@ async fn deleted_key_is_one_gap_in_each_process() {
     }
 }
 
-/// The process that adds the marker may not know a lost event of the same millisecond. A client
-/// that resumes from that event would not receive a marker with a lower id.
-#[tokio::test]
-async fn marker_is_above_all_entries_of_its_millisecond() {
-    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
-    for _ in 0..50 {
-        let _: u64 = server.command("DEL tower-sse").await;
-        let deleted_at = server.now().await;
-        _ = publish(&hub, "a", "1").await;
-        let entries: Vec<(String, Vec<String>)> =
-            server.command("XRANGE tower-sse - + COUNT 1").await;
-        let (id, fields) = &entries[0];
-        assert_eq!(fields[0], "gap");
-        let (milliseconds, _) = id.split_once('-').unwrap();
-        assert!(milliseconds.parse::<u64>().unwrap() > deleted_at, "{id}");
-    }
-}
-
-/// Replaces all entries by this one at once.
-async fn take_over(server: &Server, entry: &str, kills_connections: bool) {
-    let mut takeover = redis::pipe();
-    takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
-    takeover.arg(entry.split(' ').collect::<Vec<_>>());
-    if kills_connections {
-        takeover.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
-    }
-    let mut connection = server.try_connect().await.unwrap();
-    let () = takeover.ignore().query_async(&mut connection).await.unwrap();
-}
-
 /// The last entry is older than the history, so the reader has not fed it to the hub.
 #[tokio::test]
 async fn replaced_entry_before_an_empty_history_is_a_loss() {
     let Some(server) = Server::start().await else { return };
     let _: String = server.command("XADD tower-sse 5-1 skip one").await;
     let process = Process::connect(server.broker()).await;
-    take_over(&server, "5-1 skip other", false).await;
+    let mut takeover = redis::pipe();
+    takeover.atomic().cmd("DEL").arg(KEY);
+    takeover.cmd("XADD").arg(&[KEY, "5-1", "skip", "other"]);
+    let mut connection = server.try_connect().await.unwrap();
+    let () = takeover.ignore().query_async(&mut connection).await.unwrap();
     until(|| process.stats.losses() == 1).await;
-}
-
-/// A server that takes over can assign an id again if its clock is behind. The id that the process
-/// has read last then belongs to another entry, and the entries before it may differ too.
-#[tokio::test]
-async fn other_entry_with_the_last_id_is_a_gap() {
-    for kills_connections in [false, true] {
-        let Some((server, mut process)) = Process::start().await else { return };
-        _ = process.publish_and_read([0, 1]).await;
-        process.reads([0, 1]).await;
-        let newest = server.newest().await;
-        take_over(&server, &format!("{newest} topic a data 2"), kills_connections).await;
-        process.reads_gap().await;
-        _ = process.publish([3]).await;
-        process.reads([3]).await;
-        assert_eq!(process.stats.losses(), 1, "{kills_connections}");
-    }
 }
 
 #[tokio::test]
@@ -105,18 +62,13 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     assert_eq!(process.stats.losses(), 1);
 }
 
-/// More entries are left than one reply contains.
+/// More entries are left than one reply contains, and fewer, as after a trim by an operator.
 #[tokio::test]
 async fn stream_trimmed_under_a_slow_reader_is_a_gap_before_the_rest() {
-    let Some(server) = Server::start().await else { return };
-    trims(server, 3_000, 1_010).await;
-}
-
-/// Fewer entries are left than one reply contains, as after a trim by an operator.
-#[tokio::test]
-async fn stream_trimmed_to_less_than_one_answer_is_a_gap_too() {
-    let Some(server) = Server::start().await else { return };
-    trims(server, 100, 20).await;
+    for (published, left) in [(3_000, 1_010), (100, 20)] {
+        let Some(server) = Server::start().await else { return };
+        trims(server, published, left).await;
+    }
 }
 
 async fn trims(server: Server, published: usize, left: usize) {
@@ -131,27 +83,9 @@ async fn trims(server: Server, published: usize, left: usize) {
     _ = pair.ahead.publish_and_read([published]).await;
     let _: u64 = pair.server.command(&format!("XTRIM tower-sse MAXLEN = {left}")).await;
     pair.proxy.release();
-    let first_left = published - left + 1;
-    pair.behind.reads([1]).await;
-    pair.behind.reads_after_a_gap(first_left..=published).await;
-    let length: usize = pair.server.command("XLEN tower-sse").await;
-    assert_eq!(length, left, "no marker for the other processes");
+    pair.behind.reads_around_a_gap([1], published - left + 1..=published).await;
+    assert_eq!(pair.server.length().await, left, "no marker for the other processes");
     assert_eq!(pair.losses(), [0, 1]);
-}
-
-/// Simulates publishers that are connected to another server than the reader.
-#[tokio::test]
-async fn acknowledged_entry_that_never_comes_is_a_gap() {
-    let Some((server, proxy, mut process)) = one_behind().await else { return };
-    _ = process.publish([1, 2]).await;
-    let newest = server.newest().await;
-    let _: u64 = server.command(&format!("XDEL tower-sse {}", newest)).await;
-    proxy.release();
-    process.reads([1]).await;
-    process.reads_gap().await;
-    _ = process.publish([3]).await;
-    process.reads([3]).await;
-    assert_eq!(process.stats.losses(), 1);
 }
 
 /// As documented: nothing in the stream shows that the entry was there.
@@ -173,20 +107,12 @@ async fn entry_that_is_deleted_unread_is_missed_without_a_gap() {
 async fn foreign_entries_are_skipped_and_counted() {
     let Some((server, mut process)) = Process::start().await else { return };
     _ = process.publish([0]).await;
-    for fields in [
-        "color red",
-        "topic a",
-        "topic a data x retry soon",
-        "topic a data x retry +5",
-        "topic a data x data y",
-        "data x",
-    ] {
+    for fields in ["color red", "topic a"] {
         let _: String = server.command(&format!("XADD tower-sse * {fields}")).await;
     }
     let _: String = server.command("XADD tower-sse * color red topic a data 1").await;
     process.reads([0, 1]).await;
-    assert_eq!(process.stats.foreign_entries(), 6);
-    assert_eq!(process.stats.losses(), 0);
+    assert_eq!((process.stats.foreign_entries(), process.stats.losses()), (2, 0));
 }
 
 /// While its clock is behind the newest id, Redis increments the counter within one millisecond.
@@ -205,46 +131,12 @@ async fn counter_that_grows_too_high_is_skipped() {
     process.reads([(1 << 19) - 2, (1 << 20) - 2, 0, 1]).await;
     let entries: Vec<(String, Vec<String>)> =
         server.command(&format!("XRANGE tower-sse ({ahead}-{} + COUNT 10", (1 << 20) - 2)).await;
-    let skip = entries.iter().position(|(_, fields)| fields[0] == "skip").expect("a skip");
-    assert!(entries[skip].0.starts_with(&format!("{}-", ahead + 1)), "{entries:?}");
+    let skips: Vec<_> = entries.iter().filter(|(_, fields)| fields[0] == "skip").collect();
     // One process is enough, and the counter is low again.
-    assert_eq!(entries.iter().filter(|(_, fields)| fields[0] == "skip").count(), 1);
-    assert!(entries.last().unwrap().0.starts_with(&format!("{}-", ahead + 1)), "{entries:?}");
-}
-
-/// An entry whose id is an hour ahead, as after a change of the server's clock.
-#[tokio::test]
-async fn ids_of_the_future_are_honoured() {
-    let Some(server) = Server::start().await else { return };
-    let one = Process::connect(server.broker()).await;
-    let other = Process::connect(server.broker()).await;
-    let ahead = server.now().await + 3_600_000;
-    let _: String = server.command(&format!("XADD tower-sse {ahead}-0 topic a data 0")).await;
-    let last = one.publish_and_read([1]).await;
-    other.has_read(last).await;
-    let mut client = Client::resume(&other.hub, &["a"], Some(last.unwrap().id().into()));
-    _ = publish(&one.hub, "a", "2").await;
-    assert_eq!(client.data(1).await, ["2"]);
-}
-
-/// The server's clock is an hour behind when the stream is lost.
-#[tokio::test]
-async fn stream_goes_on_after_a_loss_while_the_clock_is_behind() {
-    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-    let ahead = pair.server.now().await + 3_600_000;
-    let _: String = pair.server.command(&format!("XADD tower-sse {ahead}-0 topic a data 9")).await;
-    pair.ahead.reads([9]).await;
-    pair.behind.reads([9]).await;
-    pair.hold_one_behind().await;
-    // These two are acknowledged, and only read by the other process.
-    let last = pair.behind.publish([1, 2]).await;
-    pair.ahead.has_read(last).await;
-    pair.restart_server().await;
-    pair.are_following().await;
-    _ = pair.ahead.publish([3]).await;
-    _ = pair.behind.publish([4]).await;
-    pair.ahead.reads([1, 2]).await;
-    pair.reads_after_one_gap([3, 4]).await;
+    let [skip] = skips[..] else { panic!("{entries:?}") };
+    for (id, _) in [skip, entries.last().unwrap()] {
+        assert!(id.starts_with(&format!("{}-", ahead + 1)), "{entries:?}");
+    }
 }
 
 // Entries whose ids cannot be those of events, because their sequence numbers would overflow or

@@ -40,18 +40,6 @@ async fn server_that_refuses_writes_refuses_the_event() {
     }
 }
 
-#[tokio::test]
-async fn server_that_is_demoted_refuses_the_event_by_its_reader() {
-    let Some(server) = Server::start().await else { return };
-    let process = Process::connect(server.broker().publish_deadline(SHORT_DEADLINE)).await;
-    server.has_waiting_reader().await;
-    let _: String = server.command("REPLICAOF 127.0.0.1 1").await;
-    process.reports("is a replica").await;
-    let error = process.hub.publish("a", "x").await.unwrap_err();
-    assert_eq!(kind_of(&error), ErrorKind::ReadOnly);
-    assert!(format!("{error:?}").contains("is a replica"), "{error:?}");
-}
-
 /// Returns the kind of a refusal, as the documentation shows.
 #[track_caller]
 fn kind_of(error: &PublishError) -> ErrorKind {
@@ -78,58 +66,6 @@ async fn refusal_without_a_connection_has_the_kind_of_the_last_failure() {
     until(|| health.last_error().unwrap().contains("Password authentication failed")).await;
     let error = hub.publish("a", "x").await.unwrap_err();
     assert_eq!(kind_of(&error), ErrorKind::NotPermitted);
-}
-
-/// The server takes a while to load each key.
-#[tokio::test]
-async fn server_that_loads_its_data_is_an_error_of_its_own() {
-    let options = ["--appendonly", "yes", "--enable-debug-command", "yes"];
-    let Some(mut server) = Server::start_with(&options).await else { return };
-    let filled: String = server.command("DEBUG POPULATE 6000 key 10").await;
-    assert_eq!(filled, "OK");
-    let _: String = server.command("BGREWRITEAOF").await;
-    until_async(async || {
-        !server.command::<String>("INFO persistence").await.contains("rewrite_in_progress:1")
-    })
-    .await;
-    server.kill();
-    // In microseconds.
-    server.add_options(&["--key-load-delay", "5000"]);
-    server.add_options(&["--loading-process-events-interval-bytes", "1024"]);
-    server.spawn();
-    until_async(async || {
-        let kind = Hub::connect(server.broker()).await.unwrap_err().kind();
-        assert!(matches!(kind, ErrorKind::Unreachable | ErrorKind::Loading), "{kind:?}");
-        kind == ErrorKind::Loading
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn event_without_an_answer_is_unknown_and_may_still_be_published_once() {
-    let Some(server) = Server::start().await else { return };
-    const DEADLINE: Duration = Duration::from_millis(500);
-    let broker =
-        server.redis().timeout(Duration::from_secs(10)).broker(KEY).publish_deadline(DEADLINE);
-    let Process { hub, health, stats, mut client } = Process::connect(broker).await;
-    let other = Hub::connect(server.broker()).await.unwrap();
-    server.stop();
-    // From now on, only time limits end a wait.
-    pause();
-    let started = Instant::now();
-    let error = hub.publish("a", "sent").await.unwrap_err();
-    assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");
-    assert_eq!(started.elapsed().as_millis() / 10, DEADLINE.as_millis() / 10);
-    // The reader notices as well, after which nothing is sent any more.
-    until(|| !health.is_ready()).await;
-    let error = hub.publish("a", "not sent").await.unwrap_err();
-    assert!(matches!(error, PublishError::Refused(_)), "{error:?}");
-    resume();
-    server.resume();
-    until(|| health.is_ready()).await;
-    _ = publish(&other, "a", "after").await;
-    assert_eq!(client.data(2).await, ["sent", "after"]);
-    assert_eq!(stats.losses(), 0);
 }
 
 /// The reply takes longer than the default limit of 3 seconds, by the paused clock.

@@ -42,22 +42,6 @@ async fn stream_is_measured() {
 }
 
 #[tokio::test]
-async fn policy_that_evicts_the_stream_is_reported() {
-    let Some(server) = Server::start().await else { return };
-    for (memory, policy, evicts) in [
-        ("0", "allkeys-lru", false),
-        ("1gb", "allkeys-lru", true),
-        ("1gb", "volatile-lru", false),
-        ("1gb", "noeviction", false),
-    ] {
-        let _: String = server.command(&format!("CONFIG SET maxmemory {memory}")).await;
-        let _: String = server.command(&format!("CONFIG SET maxmemory-policy {policy}")).await;
-        let process = Process::connect(server.broker()).await;
-        assert_eq!(process.health.evicts(), evicts, "{memory} {policy}");
-    }
-}
-
-#[tokio::test]
 async fn connections_are_named_by_key_host_and_process_or_by_the_program() {
     let Some(server) = Server::start().await else { return };
     let _hub = Hub::connect(server.redis().broker("a key")).await.unwrap();

@@ -65,28 +65,21 @@ async fn storm(data: &[Data], duration: Duration) -> Option<Verdict> {
 
     let losses = kill_again_and_again(&mut server, &proxy, data, duration, &count).await;
     stop.cancel();
-    let mut acknowledged = Vec::new();
-    let mut outcomes = Outcomes::default();
-    for publisher in publishers {
-        let (events, counted) = publisher.await.unwrap();
-        acknowledged.extend(events);
-        outcomes += counted;
-    }
+    let publishers = try_join_all(publishers).await.unwrap().into_iter();
+    let (acknowledged, failed): (Vec<_>, Vec<usize>) = publishers.unzip();
+    let mut acknowledged = acknowledged.concat();
     calm.cancel();
     acknowledged.extend(publish_ends(addresses[0]).await);
-    let mut journals = Vec::new();
-    let mut connections = 0;
-    for client in clients {
-        let (journal, connected) = client.await.unwrap();
-        journals.push(journal);
-        connections += connected;
-    }
+    let clients = try_join_all(clients).await.unwrap().into_iter();
+    let (journals, connections): (Vec<_>, Vec<usize>) = clients.unzip();
     let verdict = record::check(&acknowledged, &journals, &losses);
     println!(
-        "storm of {} s, {} kills ({data:?}), {connections} connections of {CLIENTS} clients, \
-         {outcomes:?}: {verdict}",
+        "storm of {} s, {} kills ({data:?}), {} connections of {CLIENTS} clients, {} events that \
+         were not acknowledged: {verdict}",
         duration.as_secs(),
         kills(duration),
+        connections.iter().sum::<usize>(),
+        failed.iter().sum::<usize>(),
     );
     Some(verdict)
 }
@@ -202,31 +195,17 @@ impl StormClient {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Outcomes {
-    acknowledged: usize,
-    refused: usize,
-    unknown: usize,
-}
-
-impl AddAssign for Outcomes {
-    fn add_assign(&mut self, other: Self) {
-        self.acknowledged += other.acknowledged;
-        self.refused += other.refused;
-        self.unknown += other.unknown;
-    }
-}
-
-/// Publishes to one process, about 30 events a second, and counts those that are acknowledged.
+/// Publishes to one process, about 30 events a second, and counts those that are acknowledged. Also
+/// returns how many were refused or unknown.
 pub(super) async fn publish_until(
     stop: CancellationToken,
     publisher: usize,
     address: SocketAddr,
     count: Arc<AtomicUsize>,
-) -> (Vec<Acknowledged>, Outcomes) {
+) -> (Vec<Acknowledged>, usize) {
     let mut sender = connect_h1(address).await;
     let mut acknowledged: Vec<Acknowledged> = Vec::new();
-    let mut outcomes = Outcomes::default();
+    let mut failed = 0;
     for number in 0.. {
         if stop.is_cancelled() {
             break;
@@ -234,20 +213,18 @@ pub(super) async fn publish_until(
         let topic = fastrand::usize(..TOPICS);
         let number = ((publisher as u64) << 32) + number;
         match publish(&mut sender, topic, number).await.as_str() {
-            "refused" => outcomes.refused += 1,
-            "unknown" => outcomes.unknown += 1,
+            "refused" | "unknown" => failed += 1,
             id => {
                 let sequence = sequence(id);
                 // It waits for each, so they are in this order.
                 assert!(acknowledged.last().is_none_or(|last| last.sequence < sequence));
                 acknowledged.push(Acknowledged::now(topic, number, sequence));
-                outcomes.acknowledged += 1;
                 count.fetch_add(1, SeqCst);
             }
         }
         sleep(Duration::from_millis(fastrand::u64(..60))).await;
     }
-    (acknowledged, outcomes)
+    (acknowledged, failed)
 }
 
 /// Publishes one event to each topic, by which clients know that there are no more.
