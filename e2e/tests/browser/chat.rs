@@ -146,34 +146,29 @@ async fn page_that_returns_has_every_message_once_and_in_order() {
     let Some(tools) = Tools::find() else { return };
     let server = Server::start(ANY, Hub::new()).await;
     let browser = Chromium::start(&tools).await;
-    goes_away_and_comes_back(&browser, &server).await;
-    reloads_while_others_talk(&browser, &server).await;
-}
-
-async fn goes_away_and_comes_back(browser: &Chromium, server: &Server) {
     let page = server.page("ann");
     browser.open(&page).await;
     browser.until("chat.opened").await;
     server.post(room(), 1..=3).await;
-    assert_eq!(shown(browser, 3).await, numbers(1..=3));
+    assert_eq!(shown(&browser, 3).await, numbers(1..=3));
 
     browser.open("about:blank").await;
     server.until_all_have_left().await;
     server.post(room(), 4..=5).await;
     server.post(json!({ "user": "ann" }), [6]).await;
     browser.open(&page).await;
-    assert_eq!(shown(browser, 6).await, numbers(1..=6));
+    assert_eq!(shown(&browser, 6).await, numbers(1..=6));
     // Any duplicate would have arrived before this message.
     server.post(json!("all"), [7]).await;
-    assert_eq!(shown(browser, 7).await, numbers(1..=7));
-    assert_eq!(received(browser).await, numbers(4..=7));
+    assert_eq!(shown(&browser, 7).await, numbers(1..=7));
+    assert_eq!(received(&browser).await, numbers(4..=7));
 
     // Without new messages there is nothing to send.
     browser.open(&page).await;
     browser.until("chat.opened").await;
     server.post(room(), [8]).await;
-    assert_eq!(shown(browser, 8).await, numbers(1..=8));
-    assert_eq!(received(browser).await, numbers([8]));
+    assert_eq!(shown(&browser, 8).await, numbers(1..=8));
+    assert_eq!(received(&browser).await, numbers([8]));
 
     // The back button restores the page as it was left, or loads it again; the browser decides.
     browser.open("about:blank").await;
@@ -182,25 +177,8 @@ async fn goes_away_and_comes_back(browser: &Chromium, server: &Server) {
     browser.until("(setTimeout(() => history.back()), true)").await;
     browser.until("window.chat?.received.includes('9')").await;
     server.post(room(), [10]).await;
-    assert_eq!(shown(browser, 10).await, numbers(1..=10));
+    assert_eq!(shown(&browser, 10).await, numbers(1..=10));
     browser.until("chat.gaps === 0 && !$('#log .divider')").await;
-}
-
-async fn reloads_while_others_talk(browser: &Chromium, server: &Server) {
-    const RELOADS: u64 = 4;
-    const EACH: u64 = 20;
-    let page = server.page("bob");
-    browser.open(&page).await;
-    assert_eq!(shown(browser, 9).await.len(), 9, "all but the private one");
-    for first in (11..).step_by(EACH as usize).take(RELOADS as usize) {
-        tokio::join!(browser.open(&page), server.post(room(), first..first + EACH));
-    }
-    let last = 10 + RELOADS * EACH + 1;
-    server.post(json!("all"), [last]).await;
-    browser.until(&format!("chat.received.includes('{last}')")).await;
-    let expected: Vec<_> = numbers((1..=last).filter(|number| *number != 6));
-    assert_eq!(shown(browser, expected.len()).await, expected);
-    browser.until("chat.gaps === 0").await;
 }
 
 /// Waits until the log shows exactly these lines: the texts, and a `|` for each divider.

@@ -8,32 +8,6 @@ use tower_http::decompression::{Decompression, DecompressionBody};
 use super::proxies::is_older;
 use crate::*;
 
-/// Without this result the tests through nginx would prove nothing.
-#[tokio::test]
-async fn without_the_layer_nginx_holds_events_back() {
-    let Some(nginx) = find_nginx() else { return };
-    let app = Router::new().merge(example::app(INTERVAL)).nest("/bare", example::routes(INTERVAL));
-    let server = serve_axum(app).await;
-    let nginx = Proxy::nginx(&nginx, &format!("server {server};"), "").await;
-
-    let (saw, mut first) = oneshot::channel();
-    tokio::spawn(async move {
-        let response = client::get(nginx.address, "/bare/events", &[]).await;
-        let first = EventReader::new(response).next().await.unwrap();
-        saw.send(first).unwrap();
-    });
-    // The same events, with the layer and through the same proxy.
-    let response = client::get(nginx.address, "/events", &[]).await;
-    let mut layered = EventReader::new(response);
-    for _ in 0..8 {
-        assert_eq!(soon(layered.next()).await.unwrap().event, "sample");
-    }
-    assert_eq!(first.try_recv().unwrap_err(), TryRecvError::Empty, "the buffer is not full yet");
-
-    // Once the stream has ended, the events do come.
-    soon(first).await.unwrap();
-}
-
 /// Shows why a refusal depends on the client.
 #[tokio::test]
 async fn event_source_gives_up_at_a_503() {

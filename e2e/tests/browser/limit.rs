@@ -31,20 +31,3 @@ async fn refused_event_source_is_admitted_once_a_permit_is_free() {
     assert_eq!(Some(&stats.refused), until_free.get(), "it came in at the first try");
     assert_eq!((stats.opened, stats.open), (2, 1));
 }
-
-#[tokio::test]
-async fn two_kinds_of_clients_take_turns_at_a_limit_of_one() {
-    let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
-    let log = Log::start();
-    let app = log.routes("only").merge(page(Some(package)));
-    let layer = layer("only").max_streams(1).max_age(MaxAge::new(Duration::from_millis(300)));
-    let server = Server::start(ANY, layer, app).await;
-    let browser = Chromium::start(&tools).await;
-    browser.listen(server.address, &BOTH).await;
-    browser.until_each(&[FETCHED], "it.answers.some(([status]) => status === 503)").await;
-    browser.until_each(&BOTH, "it.events.length > 20").await;
-    for client in BOTH {
-        browser.seen(client).await.misses_and_doubles_nothing(client);
-    }
-    assert!(server.stats.snapshot().refused > 0);
-}

@@ -25,7 +25,7 @@ mod graceful_tonic;
 mod support;
 
 use std::time::{Duration, Instant};
-use std::{convert::Infallible, fmt::Debug, io, net::SocketAddr, sync::Arc};
+use std::{any::Any, convert::Infallible, fmt::Debug, io, net::SocketAddr, sync::Arc};
 use std::{sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst, thread};
 
 use axum::{Router, body::Body};
@@ -47,7 +47,6 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
 use tower_sse::{CloseReason, Drain, Event, MaxAge, Retry, SseLayer, StreamOptions, stats::Stats};
 
-use deadline::{SMALL_SOCKET, Stalled, flood};
 use end::{End, read_to_end};
 use graceful_hyper::{LIMITS, Limits};
 use host::{Handler, Host, Server, handler};
@@ -55,4 +54,4 @@ use relay::{GOAWAY, HEADERS, RST_STREAM, Relay};
 use source::{Feeds, Source};
 use support::client::{connect_h2_with_window, connect_small};
 use support::{Connection, EventReader, Feed, PATIENCE, Process, connect_h2, event_stream, listen};
-use support::{Protocol, Reports, Requester, soon};
+use support::{Protocol, Reports, Requester, soon, until, until_async};

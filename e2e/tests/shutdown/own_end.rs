@@ -97,25 +97,6 @@ async fn event_that_its_source_completes_in_time_is_delivered_whole() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn new_connections_are_not_accepted_during_the_shutdown() {
-    everywhere(|host, protocol| async move {
-        let mut stream = Stream::open(Drain::never(), host, protocol, Requester::Get).await;
-        stream.pass("data: 1\n\n").await;
-        stream.shutdown.cancel();
-        let refused = async {
-            while tokio::net::TcpStream::connect(stream.server.address).await.is_ok() {
-                tokio::task::yield_now().await;
-            }
-        };
-        soon(refused).await;
-        assert!(soon(stream.response.body_mut().frame()).now_or_never().is_none());
-        stream.feed.end();
-        stream.server.finished().await;
-    })
-    .await;
-}
-
 // An HTTP/2 client with a window of 0, whose permits only the maximum age of its connection frees.
 
 const PLACES: usize = 20;

@@ -74,9 +74,10 @@ impl Source {
     }
 
     /// Asserts what `client` received of a drained stream.
-    pub(crate) fn assert_drained(self, client: Requester, end: &End, retry: &str, farewell: &str) {
+    pub(crate) fn assert_drained(self, client: Requester, end: &End) {
+        const RETRY: &str = "retry: 1234\n";
         let bytes = end.bytes.as_slice();
-        let goodbye = [retry, farewell].concat();
+        let goodbye = [RETRY, "event: restart\ndata: soon\n\n"].concat();
         let what = format!(
             "{self:?}, {client:?}, failed {}: …{}",
             end.failed,
@@ -92,7 +93,7 @@ impl Source {
                 assert!(events == event.repeat(events.len() / event.len()), "{what}");
             }
             Self::AtLineStart => {
-                assert_eq!(bytes, ["data: half\n", retry].concat().as_bytes(), "{what}");
+                assert_eq!(bytes, ["data: half\n", RETRY].concat().as_bytes(), "{what}");
             }
             Self::InsideLine => assert_eq!(bytes, b"data: half", "{what}"),
         }

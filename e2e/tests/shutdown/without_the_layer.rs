@@ -51,19 +51,3 @@ async fn idle_stream_keeps_the_server_running_forever() {
     }))
     .await;
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_stream_the_server_finishes() {
-    for host in Host::ALL {
-        for protocol in Protocol::BOTH {
-            let shutdown = CancellationToken::new();
-            let handler = handler(|_| http::Response::new("hello".into()));
-            let server = host.start(SseLayer::new(), handler, &shutdown).await;
-            let mut connection = protocol.connect(server.address).await;
-            let end = read_to_end(connection.send(Requester::Get.request("/")).await).await;
-            assert_eq!(end.bytes, b"hello");
-            shutdown.cancel();
-            server.finished().await;
-        }
-    }
-}

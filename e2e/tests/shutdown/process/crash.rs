@@ -4,37 +4,6 @@ use super::*;
 
 const CLIENTS: usize = 1_000;
 
-/// An `EventSource` that has received nothing but what its stream starts with.
-struct Client {
-    response: Response<Incoming>,
-    _connection: Option<Connection>,
-}
-
-/// Opens the streams of these clients, half of which have a connection of their own.
-async fn open(address: SocketAddr) -> Vec<Client> {
-    let groups = stream::iter(0..CLIENTS / SHARE).map(async |group| {
-        let mut shared = match group % 2 {
-            0 => None,
-            _ => Some(Protocol::Http2.connect(address).await),
-        };
-        let mut clients = Vec::new();
-        for number in 0..SHARE {
-            let path = format!("/silent?{}", group * SHARE + number);
-            let request = Requester::EventSource.request(&path);
-            let (response, connection) = match &mut shared {
-                Some(shared) => (shared.send(request).await, None),
-                None => {
-                    let mut own = Protocol::Http1.connect(address).await;
-                    (own.send(request).await, Some(own))
-                }
-            };
-            clients.push(Client { response, _connection: connection });
-        }
-        clients
-    });
-    groups.buffered(4).concat().await
-}
-
 /// Returns when an `EventSource` returns that has received these bytes, in milliseconds from the end
 /// of its stream: after the time of the last `retry` line, or after the 3 seconds of most browsers.
 fn returns_after(received: &[u8]) -> u64 {
@@ -53,28 +22,19 @@ fn fullest_tenth(times: &[u64]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_of_a_killed_process_do_not_return_at_the_same_time() {
     let _turn = TURN.lock().await;
-    let mut server = Server::start("Axum", PATIENCE).await;
-    let clients = open(server.process.address).await;
-    let reading = clients.into_iter().map(|client| {
-        tokio::spawn(async move {
-            let mut body = client.response.into_body();
-            // hyper sends it together with the head.
-            let first = soon(body.frame()).await.unwrap().unwrap().into_data().unwrap();
-            let rest = async move {
-                let mut received = first.to_vec();
-                while let Some(Ok(frame)) = body.frame().await {
-                    received.extend_from_slice(&frame.into_data().unwrap_or_default());
-                }
-                received
-            };
-            (client._connection, rest)
-        })
-    });
-    let reading = try_join_all(reading.collect::<Vec<_>>()).await.unwrap();
-    server.process.kill().await;
+    let mut server = start(Host::Axum).await;
+    let request = |_| Requester::EventSource.request("/silent");
+    let mut clients = Vec::new();
+    for (mut response, connection) in open(server.address, CLIENTS, request).await {
+        // hyper sends it together with the head.
+        let first = soon(response.body_mut().frame()).await.unwrap().unwrap();
+        clients.push((first.into_data().unwrap(), response, connection));
+    }
+    server.kill().await;
     let mut times = Vec::new();
-    for (_connection, rest) in reading {
-        times.push(returns_after(&soon(rest).await));
+    for (first, response, _connection) in clients {
+        let rest = read_to_end(response).await.bytes;
+        times.push(returns_after(&[&first[..], &rest].concat()));
     }
     assert_eq!(times.len(), CLIENTS);
     let most = fullest_tenth(&times);

@@ -4,8 +4,7 @@ use crate::*;
 
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Serves until a SIGTERM, like the `main` of each example. The task is a host, and the deadline of
-/// the shutdown in milliseconds.
+/// Serves until a SIGTERM, like the `main` of each example. The task is a host.
 #[test]
 #[ignore = "the server of the tests beside it, which start it in a process of its own"]
 fn serves_until_sigterm() {
@@ -13,14 +12,10 @@ fn serves_until_sigterm() {
     let (runtime, shutdown) = (Runtime::new().unwrap(), CancellationToken::new());
     let signalled = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // Accepted sockets inherit it. By default each client that does not read takes megabytes.
-        SockRef::from(&listener).set_send_buffer_size(SMALL_SOCKET).unwrap();
         Process::announce(listener.local_addr().unwrap());
-        let (host, deadline) = task.split_once(' ').unwrap();
-        let deadline = Duration::from_millis(deadline.parse().unwrap());
-        let host = Host::ALL.into_iter().find(|it| format!("{it:?}") == host).unwrap();
+        let host = Host::ALL.into_iter().find(|it| format!("{it:?}") == task).unwrap();
         let signalled = tokio::spawn(wait_for_signal(host, shutdown.clone()));
-        serve(host, listener, shutdown, deadline).await;
+        serve(host, listener, shutdown).await;
         signalled.await.unwrap()
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -36,28 +31,22 @@ async fn wait_for_signal(host: Host, shutdown: CancellationToken) -> Instant {
     Instant::now()
 }
 
-async fn serve(host: Host, listener: TcpListener, shutdown: CancellationToken, deadline: Duration) {
+async fn serve(host: Host, listener: TcpListener, shutdown: CancellationToken) {
     let layer = SseLayer::new()
         .shutdown(shutdown.clone())
         .drain(Drain::at_once().retry(Retry::fixed(Duration::from_millis(1234))))
         .farewell(Event::new().event("restart").data("soon"));
-    host.serve(listener, layer, handler(|parts| answer(&parts)), shutdown, deadline).await;
+    let handler = handler(|parts| answer(&parts));
+    host.serve(listener, layer, handler, shutdown, 3 * PATIENCE).await;
 }
 
 /// Answers with a stream. Each stream but the silent ones has a number in its query, by which its
 /// close is reported.
 fn answer(parts: &Parts) -> Response<Body> {
-    let number = parts.uri.query().unwrap().to_owned();
-    if parts.uri.path() == "/silent" {
+    let Some(number) = parts.uri.query().map(str::to_owned) else {
         return event_stream(Body::from_stream(stream::pending::<io::Result<Bytes>>()));
-    }
-    let mut response = match parts.uri.path() {
-        "/flood" => {
-            let number = number.clone();
-            flood(parts.version, move || println!("stalled {number}"))
-        }
-        path => Source::at(path).answer(Some(PERIOD)),
     };
+    let mut response = Source::at(parts.uri.path()).answer(Some(PERIOD));
     let options = StreamOptions::new().without_retry();
     response.extensions_mut().insert(options.on_close(move |closed| {
         println!("closed {number} {}", closed.reason);
