@@ -25,46 +25,27 @@ struct Slots {
 }
 
 impl Slots {
-    /// Starts processes with the URLs of these servers. With one URL each, every process begins at
-    /// another server.
-    async fn start(redis: Nodes, known: [Vec<usize>; 3]) -> Self {
+    /// Starts processes, each of which knows two of the first three servers.
+    async fn start(redis: Nodes) -> Self {
         let calls = redis.nodes[0].directory().join("calls");
         fs::create_dir_all(&calls).unwrap();
         let mut processes = Vec::new();
-        for known in known {
-            let urls: Vec<_> = known.into_iter().map(|node| redis.nodes[node].url()).collect();
-            processes.push(process::start(&urls.join(","), PREFIX, LEASE, GRACE, &calls).await);
+        for at in 0..3 {
+            let urls = [at, (at + 1) % 3].map(|node| redis.nodes[node].url()).join(",");
+            processes.push(process::start(&urls, PREFIX, LEASE, &calls).await);
         }
         Self { redis, processes, calls }
     }
-
-    async fn move_on(&mut self) {
-        let to = (self.redis.owner + 1) % 3;
-        self.redis.move_slot(to, Duration::ZERO).await;
-    }
-}
-
-async fn nodes() -> Option<(Nodes, [Vec<usize>; 3])> {
-    Some((Nodes::start(PREFIX).await?, [vec![0], vec![1], vec![2]]))
-}
-
-/// Returns a cluster with a replica of the server that has the runs. The processes know the two
-/// servers that do not have them.
-async fn with_replica() -> Option<(Nodes, [Vec<usize>; 3])> {
-    let mut nodes = Nodes::start(PREFIX).await?;
-    nodes.add_replica().await;
-    let others: Vec<_> = (0..3).filter(|node| *node != nodes.owner).collect();
-    Some((nodes, [others.clone(), others.clone(), others]))
 }
 
 /// Every event arrives once, each answer is called once, and no client outside of the owner's
 /// process waits for longer than [`STALL`], besides the time that `fault` returns.
 async fn nothing_is_lost_while(
-    nodes: impl Future<Output = Option<(Nodes, [Vec<usize>; 3])>>,
+    nodes: Option<Nodes>,
     fault: impl AsyncFnOnce(&mut Slots) -> Duration,
 ) {
-    let Some((redis, known)) = nodes.await else { return };
-    let mut slots = Slots::start(redis, known).await;
+    let Some(redis) = nodes else { return };
+    let mut slots = Slots::start(redis).await;
     let addresses: Vec<_> = slots.processes.iter().map(|process| process.address).collect();
     let clients = read_everywhere(&addresses);
     sleep(Duration::from_secs(1)).await;
@@ -93,9 +74,9 @@ async fn nothing_is_lost_while(
 
 #[tokio::test]
 async fn slot_moves_three_times() {
-    nothing_is_lost_while(nodes(), async |slots| {
+    nothing_is_lost_while(Nodes::start(PREFIX).await, async |slots| {
         for _ in 0..3 {
-            slots.move_on().await;
+            slots.redis.move_slot((slots.redis.owner + 1) % 3, Duration::ZERO).await;
             sleep(Duration::from_millis(700)).await;
         }
         Duration::ZERO
@@ -106,7 +87,7 @@ async fn slot_moves_three_times() {
 /// The source redirects commands one by one in this time, or asks to try again.
 #[tokio::test]
 async fn slot_moves_slowly() {
-    nothing_is_lost_while(nodes(), async |slots| {
+    nothing_is_lost_while(Nodes::start(PREFIX).await, async |slots| {
         let (to, started) = ((slots.redis.owner + 1) % 3, Instant::now());
         slots.redis.move_slot(to, SLOW).await;
         started.elapsed()
@@ -114,25 +95,12 @@ async fn slot_moves_slowly() {
     .await;
 }
 
-#[tokio::test]
-async fn slot_moves_while_scripts_are_flushed() {
-    nothing_is_lost_while(nodes(), async |slots| {
-        for _ in 0..5 {
-            for node in &slots.redis.nodes {
-                let _: String = node.command("SCRIPT FLUSH").await;
-            }
-            slots.move_on().await;
-            sleep(Duration::from_millis(500)).await;
-        }
-        Duration::ZERO
-    })
-    .await;
-}
-
 /// The server that had the slot leaves. No process has known the one that has it afterwards.
 #[tokio::test]
 async fn slot_moves_to_a_new_server_and_the_old_one_leaves() {
-    nothing_is_lost_while(with_new_server(), async |slots| {
+    let Some(mut nodes) = Nodes::start(PREFIX).await else { return };
+    nodes.add_node().await;
+    nothing_is_lost_while(Some(nodes), async |slots| {
         let old = slots.redis.owner;
         slots.redis.move_slot(3, Duration::ZERO).await;
         sleep(Duration::from_millis(700)).await;
@@ -142,26 +110,11 @@ async fn slot_moves_to_a_new_server_and_the_old_one_leaves() {
     .await;
 }
 
-/// Returns a cluster that a server without slots has joined.
-async fn with_new_server() -> Option<(Nodes, [Vec<usize>; 3])> {
-    let mut nodes = Nodes::start(PREFIX).await?;
-    nodes.add_node().await;
-    Some((nodes, [vec![0, 1], vec![1, 2], vec![2, 0]]))
-}
-
-#[tokio::test]
-async fn replica_takes_over_by_hand() {
-    nothing_is_lost_while(with_replica(), async |slots| {
-        let _: String = slots.redis.nodes[3].command("CLUSTER FAILOVER").await;
-        slots.redis.is_primary(3).await;
-        Duration::ZERO
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn primary_dies_and_its_replica_takes_over() {
-    nothing_is_lost_while(with_replica(), async |slots| {
+    let Some(mut nodes) = Nodes::start(PREFIX).await else { return };
+    nodes.add_replica().await;
+    nothing_is_lost_while(Some(nodes), async |slots| {
         let owner = slots.redis.owner;
         slots.redis.nodes[owner].kill();
         slots.redis.is_primary(3).await;
@@ -238,17 +191,6 @@ async fn prefix_without_a_hash_tag_is_refused() {
         let refused = Runs::builder().connect(runs).await.unwrap_err();
         assert!(refused.to_string().contains("such as `{app}`"), "{prefix}: {refused}");
     }
-}
-
-/// A proxy can hide that the servers behind it are a cluster.
-#[tokio::test]
-async fn cluster_that_calls_itself_one_server_needs_a_hash_tag() {
-    let Some(nodes) = Nodes::start("app:run:data").await else { return };
-    let owner = &nodes.nodes[nodes.owner];
-    let proxy = as_one_server(owner).await;
-    let runs = Redis::open(&format!("redis://{}/", proxy.address)).unwrap().runs("app");
-    let refused = Runs::builder().connect(runs).await.unwrap_err();
-    assert!(refused.to_string().contains("such as `{app}`"), "{refused}");
 }
 
 /// Behind such a proxy, the subscriptions do not end.

@@ -6,9 +6,9 @@
 use crate::*;
 
 /// The time over which the processor time is taken.
-pub(crate) const SPAN: Duration = Duration::from_secs(12);
-pub(crate) const EVENTS_PER_SECOND: u64 = 50;
-pub(crate) const RUNS: usize = 200;
+const SPAN: Duration = Duration::from_secs(12);
+const EVENTS_PER_SECOND: u64 = 50;
+const RUNS: usize = 200;
 
 async fn default_cluster() -> Option<Cluster> {
     if cfg!(debug_assertions) {
@@ -19,7 +19,7 @@ async fn default_cluster() -> Option<Cluster> {
 
 /// What Redis needs over [`SPAN`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Used {
+struct Used {
     /// The time from the start to the end of each command. It includes that of other processes
     /// which take the processor meanwhile.
     commands: Duration,
@@ -47,11 +47,12 @@ impl Used {
     }
 }
 
-/// Measures while `events` runs. It returns the number of events.
-pub(crate) async fn used_while(redis: &Server, events: impl Future<Output = u64>) -> Used {
+/// Measures for [`SPAN`].
+async fn used(redis: &Server) -> Used {
+    let events_before = events(redis).await;
     let _: String = redis.command("CONFIG RESETSTAT").await;
     let before = processor_time(redis).await;
-    let events = events.await;
+    sleep(SPAN).await;
     let process = Duration::from_secs_f64(processor_time(redis).await - before);
     let stats = redis.command::<String>("INFO commandstats").await;
     let time = |line: &str| {
@@ -64,18 +65,8 @@ pub(crate) async fn used_while(redis: &Server, events: impl Future<Output = u64>
     let commands = Duration::from_micros(stats.lines().filter_map(time).sum());
     let reads =
         field(&redis.command::<String>("INFO stats").await, "total_reads_processed:") as u64;
+    let events = events(redis).await - events_before;
     Used { commands, process, events, reads }
-}
-
-async fn used_time(cluster: &Cluster) -> Used {
-    let before = events(&cluster.redis).await;
-    let used = used_while(&cluster.redis, async {
-        sleep(SPAN).await;
-        0
-    });
-    let mut used = used.await;
-    used.events = events(&cluster.redis).await - before;
-    used
 }
 
 /// Returns the number of events in Redis: the runs that are not watched are up to a second behind.
@@ -119,29 +110,20 @@ async fn start_runs(cluster: &Cluster, count: usize, gap: u64) {
 
 #[tokio::test]
 async fn redis_time_of_an_event() {
-    let Some(mut cluster) = default_cluster().await else { return };
+    let Some(cluster) = default_cluster().await else { return };
     start_runs(&cluster, RUNS, 1_000 / EVENTS_PER_SECOND).await;
-    let unwatched = used_time(&cluster).await;
+    let unwatched = used(&cluster.redis).await;
     unwatched.print_per_event("not watched elsewhere");
-    let watch = |run: usize, to: SocketAddr| {
+    for run in 0..RUNS {
+        let to = cluster.address(1);
         tokio::spawn(async move {
             let mut client = Client::of_turn(&format!("cost-{run}"), 1_000_000, 20);
             _ = client.post(to, usize::MAX).await;
-        })
-    };
-    let clients: Vec<_> = (0..RUNS).map(|run| watch(run, cluster.address(1))).collect();
-    sleep(Duration::from_secs(1)).await;
-    let watched = used_time(&cluster).await;
-    watched.print_per_event("watched in one other process");
-    clients.iter().for_each(tokio::task::JoinHandle::abort);
-    cluster.processes.clear();
-    let by_hand = event_by_hand(&cluster.redis).await;
-    by_hand.print_per_event("`XADD` and `PUBLISH` by hand");
-    for (what, used) in [("not watched", unwatched), ("watched", watched)] {
-        let commands = used.per_event(used.commands) / by_hand.per_event(by_hand.commands);
-        let process = used.per_event(used.process) / by_hand.per_event(by_hand.process);
-        println!("{what}: {commands:.2} of by hand in commands, {process:.2} in total");
+        });
     }
+    sleep(Duration::from_secs(1)).await;
+    let watched = used(&cluster.redis).await;
+    watched.print_per_event("watched in one other process");
     assert!(unwatched.per_event(unwatched.process) <= 1.5);
     assert!(watched.per_event(watched.process) <= 8.0);
 }
@@ -149,21 +131,13 @@ async fn redis_time_of_an_event() {
 #[tokio::test]
 async fn redis_time_of_quiet_runs() {
     const QUIET: usize = 10_000;
-    let Some(mut cluster) = default_cluster().await else { return };
+    let Some(cluster) = default_cluster().await else { return };
     start_runs(&cluster, QUIET, 600_000).await;
     sleep(DEFAULT_LEASE).await;
-    let used = used_while(&cluster.redis, async {
-        sleep(SPAN).await;
-        0
-    });
-    let used = used.await;
+    let used = used(&cluster.redis).await;
     let share = |time: Duration| time.as_secs_f64() / SPAN.as_secs_f64() * 100.0;
     let (commands, process) = (share(used.commands), share(used.process));
     println!("{QUIET} quiet runs: {commands:.1} % of a core in commands, {process:.1} % in total");
-    cluster.processes.clear();
-    let by_hand = event_by_hand(&cluster.redis).await;
-    let events = process * 1e4 / by_hand.per_event(by_hand.process);
-    println!("{QUIET} quiet runs: as much as {events:.0} events/s by hand");
     assert!(share(used.process) <= 6.0, "{used:?}");
 }
 
@@ -193,76 +167,4 @@ async fn latency_of_events_at_another_process() {
         println!("an event at another process, {runs} runs: {median:?} median, {late:?} 99 %");
         assert!(median <= Duration::from_millis(1), "{runs} runs: {median:?}");
     }
-}
-
-/// A request with a key costs one round trip more than without Redis.
-#[tokio::test]
-async fn latency_of_requests() {
-    let Some(cluster) = default_cluster().await else { return };
-    let mut first = Client::of_turn("cost-0", 1_000_000, 20);
-    assert_eq!(first.post(cluster.address(0), 200).await, Closed::Cut);
-    for (at, name) in [(0, "its owner"), (1, "another process")] {
-        let mut times = Vec::new();
-        for _ in 0..200 {
-            let mut client = Client::of_turn("cost-0", 1_000_000, 20);
-            let started = Instant::now();
-            assert_eq!(client.post(cluster.address(at), 1).await, Closed::Cut);
-            times.push(started.elapsed());
-        }
-        times.sort();
-        println!("attaching at {name}: {:?} median, {:?} 99 %", times[100], times[197]);
-    }
-}
-
-// What events cost Redis without this crate, on the same machine and at the same moment.
-
-/// The time between two events of one stream.
-const GAP: Duration = Duration::from_millis(1_000 / EVENTS_PER_SECOND);
-
-/// Measures `XADD` and `PUBLISH` for each event, by hand: to as many streams and as often as the
-/// runs do, over one connection, with one subscriber.
-pub(crate) async fn event_by_hand(redis: &Server) -> Used {
-    let mut subscriber =
-        redis::Client::open(redis.url()).unwrap().get_async_pubsub().await.unwrap();
-    for stream in 0..RUNS {
-        subscriber.subscribe(name(stream)).await.unwrap();
-    }
-    let received = tokio::spawn(async move { subscriber.into_on_message().count().await });
-    let connection = redis.try_connect().await.unwrap();
-    let until = Instant::now() + SPAN;
-    let published = used_while(redis, async {
-        let published =
-            join_all((0..RUNS).map(|stream| publish(stream, connection.clone(), until)));
-        published.await.into_iter().sum()
-    });
-    let used = published.await;
-    received.abort();
-    // Unlike the keys of runs, these would stay.
-    let _: String = redis.command("FLUSHALL").await;
-    used
-}
-
-fn name(stream: usize) -> String {
-    // As long as the names of a run.
-    format!("by-hand:run:{{ann:%2Fturn%2Fcost%2D{stream}}}:mk3abcdefghijkl")
-}
-
-/// Returns the number of events.
-async fn publish(stream: usize, mut connection: MultiplexedConnection, until: Instant) -> u64 {
-    // Sources are not in step with each other.
-    let start = Instant::now() + GAP.mul_f64(stream as f64 / RUNS as f64);
-    let mut ticks = interval_at(start, GAP);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let name = name(stream);
-    let mut published = 0;
-    while ticks.tick().await < until {
-        published += 1;
-        let event = format!("id: mk3abcdefghijkl-{published}\ndata: {published}\n\n");
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("XADD").arg(&name).arg(format!("{published}-0"));
-        pipeline.arg("f").arg(published).arg("d").arg(&event);
-        pipeline.cmd("PUBLISH").arg(&name).arg(&event);
-        let _: (String, u64) = pipeline.query_async(&mut connection).await.unwrap();
-    }
-    published
 }

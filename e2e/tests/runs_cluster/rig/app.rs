@@ -2,9 +2,7 @@
 
 use async_stream::stream;
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, response::IntoResponse, routing::post};
 use serde::Deserialize;
 
 use super::*;
@@ -15,7 +13,7 @@ pub(crate) const DONE: &str = "[DONE]";
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Answer {
-    /// The number of events. With 0, the answer is no event stream.
+    /// The number of events.
     pub(crate) events: u64,
     /// The time between two, in milliseconds.
     pub(crate) gap: u64,
@@ -42,22 +40,7 @@ impl Service {
             .route("/turn/{name}", post(turn))
             .layer(self.runs.layer(key_of_turn))
             .layer(layer)
-            .route(
-                "/running",
-                get(async |State(it): State<Self>| it.runs.stats().running.to_string()),
-            )
             .with_state(self)
-    }
-
-    fn answer(&self, name: &str, answer: Answer) -> Response {
-        // Each call is counted, also by a process that is then killed.
-        let mut file =
-            OpenOptions::new().create(true).append(true).open(self.calls.join(name)).unwrap();
-        file.write_all(b"call\n").unwrap();
-        match answer.events {
-            0 => StatusCode::IM_A_TEAPOT.into_response(),
-            _ => tower_sse::response(numbers(answer)).into_response(),
-        }
     }
 }
 
@@ -80,6 +63,10 @@ async fn turn(
     State(service): State<Service>,
     Path(name): Path<String>,
     Query(answer): Query<Answer>,
-) -> Response {
-    service.answer(&name, answer)
+) -> impl IntoResponse {
+    // Each call is counted, also by a process that is then killed.
+    let mut file =
+        OpenOptions::new().create(true).append(true).open(service.calls.join(name)).unwrap();
+    file.write_all(b"call\n").unwrap();
+    tower_sse::response(numbers(answer))
 }

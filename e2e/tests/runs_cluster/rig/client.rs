@@ -1,5 +1,7 @@
+use http::Response;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 
@@ -13,8 +15,6 @@ const LONGEST: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(crate) struct Client {
     path: String,
-    /// Whether the client is an `EventSource`.
-    pub(crate) is_page: bool,
     /// The numbers of the events, in the order in which they came.
     pub(crate) numbers: Vec<u64>,
     /// When each came.
@@ -62,7 +62,6 @@ impl Client {
     pub(crate) fn of_turn(name: &str, events: u64, gap: u64) -> Self {
         Self {
             path: format!("/turn/{name}?events={events}&gap={gap}"),
-            is_page: false,
             numbers: Vec::new(),
             times: Vec::new(),
             last: None,
@@ -81,34 +80,27 @@ impl Client {
     /// Posts once, and reads until the end, or for up to `bytes` bytes.
     pub(crate) async fn post(&mut self, to: SocketAddr, bytes: usize) -> Closed {
         self.connections += 1;
-        let Some((body, _connection)) = self.open(to).await else {
+        let Some((response, _connection)) = self.open(to).await else {
             return Closed::Unreachable;
         };
-        match body {
-            Ok(body) => self.read(body, bytes).await,
-            Err(status) => Closed::Status(status),
+        match response.status() {
+            StatusCode::OK => self.read(response.into_body(), bytes).await,
+            status => Closed::Status(status),
         }
     }
 
-    async fn open(
-        &mut self,
-        to: SocketAddr,
-    ) -> Option<(Result<Incoming, StatusCode>, AbortOnDrop)> {
+    async fn open(&self, to: SocketAddr) -> Option<(Response<Incoming>, AbortOnDropHandle<()>)> {
         let stream = TcpStream::connect(to).await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-        let connection = AbortOnDrop(tokio::spawn(async move { _ = connection.await }));
-        let method = if self.is_page { "GET" } else { "POST" };
-        let mut request = Request::builder().method(method).uri(&self.path);
+        let connection = AbortOnDropHandle::new(tokio::spawn(async { _ = connection.await }));
+        let mut request = Request::post(&self.path);
         request = request.header("host", "localhost").header("cache-control", "no-cache");
         request = request.header("accept", "text/event-stream");
         if let Some(last) = &self.last {
             request = request.header("last-event-id", last);
         }
         let request = request.body(Empty::<Bytes>::new()).unwrap();
-        let response = sender.send_request(request).await.ok()?;
-        let status = response.status();
-        let body = response.into_body();
-        Some((if status == StatusCode::OK { Ok(body) } else { Err(status) }, connection))
+        Some((sender.send_request(request).await.ok()?, connection))
     }
 
     async fn read(&mut self, mut body: Incoming, mut bytes: usize) -> Closed {
@@ -176,12 +168,6 @@ impl Client {
         let is_whole = self.numbers.iter().copied().eq(1..=events);
         assert!(is_whole, "{} events: {self:?}", self.numbers.len());
     }
-
-    /// Asserts that no event is missing between the first and the last.
-    pub(crate) fn assert_no_hole(&self) {
-        let count = self.numbers.len() as u64;
-        assert!(self.numbers.iter().copied().eq(1..=count), "{self:?}");
-    }
 }
 
 /// Reads a turn from any of these processes, and asserts that every event came once, and in order.
@@ -189,13 +175,4 @@ pub(crate) async fn reads_whole(name: &str, events: u64, from: &[SocketAddr]) {
     let mut client = Client::of_turn(name, events, 5);
     client.read_all(from, usize::MAX, 0).await;
     client.assert_whole(events);
-}
-
-/// Closes a connection at once when it is dropped.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

@@ -10,16 +10,12 @@ pub(crate) const LEASE: Duration = Duration::from_secs(3);
 pub(crate) const DEFAULT_LEASE: Duration = Duration::from_secs(8);
 /// How long a run of a dead process lasts at most: the lease, the grace period, and one check.
 pub(crate) const DEATH: Duration = Duration::from_millis(3_000 + 1_500 + 750);
-/// The grace of a shutdown.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// Three processes that share their runs over one Redis server.
 pub(crate) struct Cluster {
     pub(crate) redis: Server,
-    pub(crate) wires: Vec<Wire>,
     pub(crate) processes: Vec<Process>,
     calls: PathBuf,
-    lease: Duration,
 }
 
 impl Cluster {
@@ -31,18 +27,11 @@ impl Cluster {
     pub(crate) async fn start_on(redis: Server, lease: Duration) -> Option<Self> {
         let calls = redis.directory().join("calls");
         fs::create_dir_all(&calls).unwrap();
-        let mut cluster = Self { redis, wires: vec![], processes: vec![], calls, lease };
+        let mut processes = Vec::new();
         for _ in 0..PROCESSES {
-            cluster.wires.push(Wire::start(cluster.redis.port()).await);
-            let process = cluster.new_process(cluster.wires.len() - 1).await;
-            cluster.processes.push(process);
+            processes.push(process::start(&redis.url(), "app", lease, &calls).await);
         }
-        Some(cluster)
-    }
-
-    async fn new_process(&self, at: usize) -> Process {
-        let url = format!("redis://{}/", self.wires[at].address);
-        process::start(&url, "app", self.lease, GRACE, &self.calls).await
+        Some(Self { redis, processes, calls })
     }
 
     pub(crate) fn address(&self, at: usize) -> SocketAddr {
@@ -56,17 +45,6 @@ impl Cluster {
     /// Returns how often a name's answer was called for.
     pub(crate) fn calls(&self, name: &str) -> usize {
         calls(&self.calls, name)
-    }
-    /// Lets the keys in Redis expire as if its clock jumped forward.
-    pub(crate) async fn jump(&self, by: Duration) {
-        const SCRIPT: &str = "for _, key in ipairs(redis.call('KEYS', '*')) do
-            local ttl = redis.call('PTTL', key)
-            if ttl >= 0 then redis.call('PEXPIRE', key, ttl - ARGV[1]) end
-        end";
-        let mut connection = self.redis.try_connect().await.unwrap();
-        let mut command = redis::cmd("EVAL");
-        command.arg(SCRIPT).arg(0).arg(by.as_millis() as u64);
-        command.query_async::<()>(&mut connection).await.unwrap();
     }
 }
 

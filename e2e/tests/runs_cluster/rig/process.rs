@@ -4,16 +4,18 @@ use std::path::Path;
 
 use super::*;
 
-/// Serves. The task is the URLs of Redis, the prefix of the runs, the milliseconds of the lease and
-/// of the shutdown's grace, and the directory of the calls.
+/// The grace of a shutdown.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Serves. The task is the URLs of Redis, the prefix of the runs, the milliseconds of the lease, and the
+/// directory of the calls.
 #[test]
 #[ignore = "the process of the other tests"]
 fn serves_until_sigterm() {
     let Some(task) = Process::task() else { return };
     let task: Vec<_> = task.split(' ').collect();
-    let [urls, prefix, lease, grace, calls] = task[..] else { panic!("{task:?}") };
-    let millis = |text: &str| Duration::from_millis(text.parse().unwrap());
-    let (lease, grace) = (millis(lease), millis(grace));
+    let [urls, prefix, lease, calls] = task[..] else { panic!("{task:?}") };
+    let lease = Duration::from_millis(lease.parse().unwrap());
     Runtime::new().unwrap().block_on(async {
         let redis = Redis::open_any(urls.split(',')).unwrap().runs(prefix).lease(lease);
         let limits = Runs::builder().retention(Retention::new().bytes(8 << 20)).max_memory(1 << 40);
@@ -22,19 +24,12 @@ fn serves_until_sigterm() {
         let (listener, _) = listen().await;
         let shutdown = CancellationToken::new();
         let app = Service::new(runs.clone(), PathBuf::from(calls)).app(shutdown.clone());
-        sigterm::serve(listener, app, shutdown, runs.drain(grace)).await;
+        sigterm::serve(listener, app, shutdown, runs.drain(GRACE)).await;
     });
 }
 
 /// Starts a process. A comma separates the URLs.
-pub(crate) async fn start(
-    urls: &str,
-    prefix: &str,
-    lease: Duration,
-    grace: Duration,
-    calls: &Path,
-) -> Process {
-    let task =
-        format!("{urls} {prefix} {} {} {}", lease.as_millis(), grace.as_millis(), calls.display());
+pub(crate) async fn start(urls: &str, prefix: &str, lease: Duration, calls: &Path) -> Process {
+    let task = format!("{urls} {prefix} {} {}", lease.as_millis(), calls.display());
     Process::start("rig::process::serves_until_sigterm", task).await
 }
