@@ -8,6 +8,7 @@
 use std::{fs, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use futures_util::TryStreamExt;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper::client;
@@ -19,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::interval;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_util::io::StreamReader;
 use tower_sse::{LastEventId, Retention, SseLayer, hub::Hub};
 
 #[path = "../../tests/support/mod.rs"]
@@ -96,29 +98,18 @@ impl Certificate {
     }
 }
 
-/// What a client reads of a response, in pieces.
-enum Reading {
-    Text(Box<dyn AsyncRead + Send + Unpin>),
-    Body(hyper::body::Incoming),
-}
+/// A response.
+type Reading = Box<dyn AsyncRead + Send + Unpin>;
 
-impl Reading {
-    /// Reads until `text` has come, and returns everything before it.
-    async fn read_up_to(&mut self, text: &str) -> String {
-        let mut received = Vec::new();
-        loop {
-            match self {
-                Self::Text(stream) => _ = soon(stream.read_buf(&mut received)).await.unwrap(),
-                Self::Body(body) => {
-                    let frame = soon(body.frame()).await.unwrap().unwrap();
-                    received.extend_from_slice(&frame.into_data().unwrap());
-                }
-            }
-            let mut places = received.windows(text.len());
-            if let Some(place) = places.position(|bytes| bytes == text.as_bytes()) {
-                received.truncate(place);
-                return String::from_utf8_lossy(&received).into_owned();
-            }
+/// Reads until `text` has come, and returns everything before it.
+async fn read_up_to(reading: &mut Reading, text: &str) -> String {
+    let mut received = Vec::new();
+    loop {
+        soon(reading.read_buf(&mut received)).await.unwrap();
+        let mut places = received.windows(text.len());
+        if let Some(place) = places.position(|bytes| bytes == text.as_bytes()) {
+            received.truncate(place);
+            return String::from_utf8_lossy(&received).into_owned();
         }
     }
 }
@@ -162,16 +153,16 @@ impl Stall {
         let io = soon(socket.connect(address)).await.unwrap();
         let mut stream = Gated { io, gate: Arc::clone(&gate) };
         let head = format!("GET {} HTTP/1.1\r\nhost: a\r\n\r\n", self.path);
-        let reading = match self.protocol {
+        let reading: Reading = match self.protocol {
             Protocol::Http1 => {
                 stream.write_all(head.as_bytes()).await.unwrap();
-                Reading::Text(Box::new(stream))
+                Box::new(stream)
             }
             Protocol::Tls(_) => {
                 let name = ServerName::try_from("localhost").unwrap();
                 let mut stream = certificate.connector.connect(name, stream).await.unwrap();
                 stream.write_all(head.as_bytes()).await.unwrap();
-                Reading::Text(Box::new(stream))
+                Box::new(stream)
             }
             Protocol::Http2 => {
                 let io = TokioIo::new(stream);
@@ -183,7 +174,8 @@ impl Stall {
                 let response = soon(sender.send_request(request)).await.unwrap();
                 // The connection ends with its last sender.
                 std::mem::forget(sender);
-                Reading::Body(response.into_body())
+                let body = response.into_body().into_data_stream();
+                Box::new(StreamReader::new(body.map_err(io::Error::other)))
             }
         };
         (reading, gate)
@@ -199,7 +191,7 @@ impl Stall {
         change(1);
         let (mut reading, gate) = self.connect(address, certificate).await;
         let last = ticker::symbols().last().unwrap();
-        reading.read_up_to(&format!("{last} 1.00\n")).await;
+        read_up_to(&mut reading, &format!("{last} 1.00\n")).await;
         gate.close();
         let (count, pause) = self.changes;
         let mut ticks = interval(pause);
@@ -208,7 +200,7 @@ impl Stall {
             change(10_000 + price);
         }
         gate.open();
-        reading.read_up_to(&format!(" {}.00\n", 10_000 + count)).await
+        read_up_to(&mut reading, &format!(" {}.00\n", 10_000 + count)).await
     }
 }
 

@@ -34,7 +34,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::time::sleep;
 use tower::ServiceExt;
 use tower_sse::{SseLayer, hub::Hub};
 

@@ -9,53 +9,22 @@ const PACE: Pace = Pace::new(200, 10);
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const ENOUGH: Duration = Duration::from_secs(15);
 const TOO_SHORT: Duration = Duration::from_millis(300);
-const FEW: [Kind; 2] = [Kind::EventSource, Kind::FetchEventSource];
-const ALL: [Kind; 8] = [
-    Kind::EventSource,
-    Kind::FetchEventSource,
-    Kind::TanStack,
-    Kind::Ai,
-    Kind::OpenAi,
-    Kind::OpenAiPython,
-    Kind::LangGraph,
-    Kind::LangGraphPython,
+const FEW: &[&str] = &["eventsource", "fetch"];
+const ALL: &[&str] = &[
+    "eventsource",
+    "fetch",
+    "tanstack",
+    "ai",
+    "openai",
+    "openai-python",
+    "langgraph",
+    "langgraph-python",
 ];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    EventSource,
-    FetchEventSource,
-    TanStack,
-    Ai,
-    OpenAi,
-    OpenAiPython,
-    LangGraph,
-    LangGraphPython,
-}
-
-impl Kind {
-    fn start(self, packages: Packages, server: &Process) -> Option<Client> {
-        let url = |path| format!("http://{}{path}", server.address);
-        let node = |package, script, path| Client::node(packages, package, script, &[&url(path)]);
-        match self {
-            Self::EventSource => node("eventsource", "event_source.mjs", "/words/1"),
-            Self::FetchEventSource => {
-                node("@microsoft/fetch-event-source", "fetch_event_source.mjs", "/words/2")
-            }
-            Self::TanStack => node("@tanstack/ai-client", "tanstack.mjs", "/ag-ui"),
-            Self::Ai => Client::node(packages, "ai", "ai_ask.mjs", &["ai", &url("/chat")]),
-            Self::OpenAi => node("openai", "openai.mjs", "/v1"),
-            Self::OpenAiPython => Client::python("openai_client.py", &[&url("/v1")]),
-            Self::LangGraph => node("@langchain/langgraph-sdk", "langgraph.mjs", ""),
-            Self::LangGraphPython => Client::python("langgraph_client.py", &[&url("")]),
-        }
-    }
-}
-
 /// Starts a server, and a client that has read a part of its answer.
-async fn start(kind: Kind, packages: Packages, grace: Duration) -> Option<(Process, Client)> {
+async fn start(name: &str, packages: Packages, grace: Duration) -> Option<(Process, Client)> {
     let server = server::start(ANY, PACE, grace).await;
-    let mut client = kind.start(packages, &server)?;
+    let mut client = Client::of(name, packages, &format!("http://{}", server.address))?;
     client.until_received(200).await;
     Some((server, client))
 }
@@ -72,35 +41,35 @@ async fn replace(mut server: Process, is_killed: bool) -> Process {
     server::start(server.address, PACE, ENOUGH).await
 }
 
-async fn every_client_completes(kinds: &[Kind], packages: Packages) {
-    for kind in kinds {
-        let started = start(*kind, packages, ENOUGH).await;
+async fn every_client_completes(names: &[&str], packages: Packages) {
+    for name in names {
+        let started = start(name, packages, ENOUGH).await;
         let Some((mut server, mut client)) = started else { return };
         server.signal("TERM");
-        match kind {
+        match *name {
             // It goes on trying to reconnect.
-            Kind::EventSource => client.until_received(PACE.text(0).len()).await,
-            _ => assert_eq!(client.end().await, "complete", "{kind:?}"),
+            "eventsource" => client.until_received(PACE.text(0).len()).await,
+            _ => assert_eq!(client.end().await, "complete", "{name}"),
         }
-        assert_eq!(client.text, PACE.text(0), "{kind:?}");
-        assert!(server.exited().await.success(), "{kind:?}");
+        assert_eq!(client.text, PACE.text(0), "{name}");
+        assert!(server.exited().await.success(), "{name}");
     }
 }
 
-async fn every_client_is_told(kinds: &[Kind], packages: Packages, is_killed: bool) {
-    for kind in kinds {
-        let started = start(*kind, packages, TOO_SHORT).await;
+async fn every_client_is_told(names: &[&str], packages: Packages) {
+    for (name, is_killed) in names.iter().flat_map(|name| [(name, false), (name, true)]) {
+        let started = start(name, packages, TOO_SHORT).await;
         let Some((server, mut client)) = started else { return };
         let server = replace(server, is_killed).await;
-        if *kind == Kind::EventSource {
+        if *name == "eventsource" {
             assert_eq!(client.until("interrupted").await, "interrupted");
         }
         let end = client.end().await;
-        assert_ne!(end, "complete", "{kind:?}");
-        assert!(PACE.text(0).starts_with(&client.text), "{kind:?}");
-        assert!(client.text.len() < PACE.text(0).len(), "{kind:?}");
-        assert_eq!(server::calls(&server).await, 0, "{kind:?}");
-        println!("killed: {is_killed}, {kind:?}: {end}");
+        assert_ne!(end, "complete", "{name}");
+        assert!(PACE.text(0).starts_with(&client.text), "{name}");
+        assert!(client.text.len() < PACE.text(0).len(), "{name}");
+        assert_eq!(server::calls(&server).await, 0, "{name}");
+        println!("killed: {is_killed}, {name}: {end}");
     }
 }
 
@@ -131,33 +100,22 @@ async fn sigkill_and_too_little_grace_tell_chromium() {
 
 #[tokio::test]
 async fn sigterm_with_enough_grace_completes_every_answer() {
-    every_client_completes(&FEW, Packages::Few).await;
+    every_client_completes(FEW, Packages::Few).await;
 }
 
 #[tokio::test]
-async fn sigterm_with_too_little_grace_tells_every_client() {
-    every_client_is_told(&FEW, Packages::Few, false).await;
-}
-
-#[tokio::test]
-async fn sigkill_tells_every_client_and_makes_no_call_again() {
-    every_client_is_told(&FEW, Packages::Few, true).await;
+async fn sigkill_and_too_little_grace_tell_every_client_and_make_no_call_again() {
+    every_client_is_told(FEW, Packages::Few).await;
 }
 
 #[tokio::test]
 #[ignore = "of .ci/slow runs"]
 async fn sigterm_with_enough_grace_completes_every_answer_of_all_clients() {
-    every_client_completes(&ALL, Packages::All).await;
+    every_client_completes(ALL, Packages::All).await;
 }
 
 #[tokio::test]
 #[ignore = "of .ci/slow runs"]
-async fn sigterm_with_too_little_grace_tells_all_clients() {
-    every_client_is_told(&ALL, Packages::All, false).await;
-}
-
-#[tokio::test]
-#[ignore = "of .ci/slow runs"]
-async fn sigkill_tells_all_clients_and_makes_no_call_again() {
-    every_client_is_told(&ALL, Packages::All, true).await;
+async fn sigkill_and_too_little_grace_tell_all_clients_and_make_no_call_again() {
+    every_client_is_told(ALL, Packages::All).await;
 }

@@ -62,21 +62,13 @@ fn python(arguments: &[&str]) -> Option<Client> {
 }
 
 #[tokio::test]
-async fn langgraph_node_survives_cuts() {
+async fn langgraph_survives_cuts() {
     survives_cuts(node).await;
-}
-
-#[tokio::test]
-async fn langgraph_python_survives_cuts() {
     survives_cuts(python).await;
 }
 
 #[tokio::test]
-async fn langgraph_node_learns_that_a_run_is_unknown() {
+async fn langgraph_learns_that_a_run_is_unknown() {
     learns_that_a_run_is_unknown(node).await;
-}
-
-#[tokio::test]
-async fn langgraph_python_learns_that_a_run_is_unknown() {
     learns_that_a_run_is_unknown(python).await;
 }

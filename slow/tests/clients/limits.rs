@@ -50,10 +50,6 @@ fn refusal() -> Refusal {
 
 #[tokio::test]
 async fn clients_at_the_limit_of_a_subject_do_what_the_table_says() {
-    let node = |package, script, arguments: &[&str]| {
-        Client::node(Packages::All, package, script, arguments).expect("Node and its packages")
-    };
-    let python = |script, arguments: &[&str]| Client::python(script, arguments).expect("Python");
     // The number of requests, and the client's last words.
     for (name, requests, end) in [
         ("openai", 3, "complete"),
@@ -66,24 +62,19 @@ async fn clients_at_the_limit_of_a_subject_do_what_the_table_says() {
         ("fetch", 1, "Error: 429"),
     ] {
         let limited = Limited::start().await;
-        let url = &limited.url;
-        let [v1, chat, ag_ui, words] =
-            ["v1", "chat", "ag-ui", "words/1"].map(|path| format!("{url}/{path}"));
-        let mut client = match name {
-            "openai" => node("openai", "openai.mjs", &[&v1, "2"]),
-            "openai-python" => python("openai_client.py", &[&v1, "2"]),
-            "langgraph" => node("@langchain/langgraph-sdk", "langgraph.mjs", &[url]),
-            "langgraph-python" => python("langgraph_client.py", &[url]),
-            "tanstack" => node("@tanstack/ai-client", "tanstack.mjs", &[&ag_ui]),
-            "fetch" => node("@microsoft/fetch-event-source", "fetch_event_source.mjs", &[&words]),
-            _ => node(name, "ai_ask.mjs", &[name, &chat]),
+        let v1 = format!("{}/v1", limited.url);
+        let client = match name {
+            "openai" => Client::node(Packages::All, "openai", "openai.mjs", &[&v1, "2"]),
+            "openai-python" => Client::python("openai_client.py", &[&v1, "2"]),
+            _ => Client::of(name, Packages::All, &limited.url),
         };
+        let mut client = client.expect("the clients");
         assert_eq!(client.end().await, end, "{name}");
         assert_eq!(limited.requests.load(SeqCst), requests, "{name}");
     }
     let limited = Limited::start().await;
-    let words = format!("{}/words/1", limited.url);
-    let mut client = node("eventsource", "event_source.mjs", &[&words]);
+    let client = Client::of("eventsource", Packages::All, &limited.url);
+    let mut client = client.expect("the clients");
     client.until_received(PACE.text(0).len()).await;
     assert_eq!(limited.requests.load(SeqCst), 3);
 }

@@ -228,18 +228,7 @@ async fn ask(name: &str, app: Router, go_on: Arc<Notify>) -> (String, String) {
 }
 
 fn client(name: &str, url: &str) -> Client {
-    let node = |package, script, arguments: &[&str]| {
-        Client::node(Packages::All, package, script, arguments).expect("Node and its packages")
-    };
-    let v1 = format!("{url}/v1");
-    match name {
-        "genai" => node("@google/genai", "genai.mjs", &[url]),
-        "openai" => node("openai", "openai.mjs", &[&v1]),
-        "openai-python" => Client::python("openai_client.py", &[&v1]).expect("Python"),
-        "anthropic" => node("@anthropic-ai/sdk", "anthropic.mjs", &[url]),
-        "ai-responses" => node("@ai-sdk/openai", "ai_responses.mjs", &[&v1]),
-        _ => node("ai", "ai_ask.mjs", &["ai", url]),
-    }
+    Client::of(name, Packages::All, url).expect("the clients")
 }
 
 #[tokio::test]

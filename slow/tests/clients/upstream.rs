@@ -4,29 +4,20 @@ use crate::*;
 
 const PACE: Pace = Pace::new(60, 20);
 
-async fn reads_and_replays(script: &str, start: impl Fn(&str) -> Option<Client>) {
-    for deployment in Deployment::all(PACE).await {
-        let proxy = deployment.proxy([]).await;
-        let url = proxy.url("/v1");
-        // The second one is a page that joins, and the third a replay.
-        let (Some(mut first), Some(mut second)) = (start(&url), start(&url)) else { return };
-        for client in [&mut first, &mut second] {
-            assert_eq!(client.end().await, "complete", "{script}");
-            assert_eq!(client.text, PACE.text(0), "{script}");
+#[tokio::test]
+async fn openai_reads_a_source_with_comment_blocks() {
+    for name in ["openai", "openai-python"] {
+        for deployment in Deployment::all(PACE).await {
+            let proxy = deployment.proxy([]).await;
+            let start = || Client::of(name, Packages::All, &proxy.url("")).expect("the clients");
+            // The second one is a page that joins, and the third a replay.
+            for mut together in [vec![start(), start()], vec![start()]] {
+                for client in &mut together {
+                    assert_eq!(client.end().await, "complete", "{name}");
+                    assert_eq!(client.text, PACE.text(0), "{name}");
+                }
+            }
+            assert_eq!(deployment.calls(), 1, "{name}");
         }
-        let mut replay = start(&url).unwrap();
-        assert_eq!(replay.end().await, "complete", "{script}");
-        assert_eq!((replay.text, deployment.calls()), (PACE.text(0), 1), "{script}");
     }
-}
-
-#[tokio::test]
-async fn openai_node_reads_a_source_with_comment_blocks() {
-    let start = |url: &str| Client::node(Packages::All, "openai", "openai.mjs", &[url]);
-    reads_and_replays("openai.mjs", start).await;
-}
-
-#[tokio::test]
-async fn openai_python_reads_a_source_with_comment_blocks() {
-    reads_and_replays("openai_client.py", |url| Client::python("openai_client.py", &[url])).await;
 }

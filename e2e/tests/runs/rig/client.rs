@@ -48,6 +48,29 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Starts the client with this name, with the service at this address. Returns `None` if it is not
+    /// there.
+    pub(crate) fn of(name: &str, packages: Packages, url: &str) -> Option<Self> {
+        let node = |package, script, path| {
+            Self::node(packages, package, script, &[&format!("{url}{path}")])
+        };
+        let python = |script, path| Self::python(script, &[&format!("{url}{path}")]);
+        match name {
+            "eventsource" => node("eventsource", "event_source.mjs", "/words/1"),
+            "fetch" => node("@microsoft/fetch-event-source", "fetch_event_source.mjs", "/words/2"),
+            "tanstack" => node("@tanstack/ai-client", "tanstack.mjs", "/ag-ui"),
+            "openai" => node("openai", "openai.mjs", "/v1"),
+            "openai-python" => python("openai_client.py", "/v1"),
+            "langgraph" => node("@langchain/langgraph-sdk", "langgraph.mjs", ""),
+            "langgraph-python" => python("langgraph_client.py", ""),
+            "anthropic" => node("@anthropic-ai/sdk", "anthropic.mjs", ""),
+            "genai" => node("@google/genai", "genai.mjs", ""),
+            "ai-responses" => node("@ai-sdk/openai", "ai_responses.mjs", "/v1"),
+            // A version of the AI SDK.
+            _ => Self::node(packages, name, "ai_ask.mjs", &[name, &format!("{url}/chat")]),
+        }
+    }
+
     /// Starts a script that uses a package of npm. Returns `None` if either is not there.
     pub(crate) fn node(
         packages: Packages,
