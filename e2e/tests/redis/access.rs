@@ -41,21 +41,13 @@ async fn server_that_a_cluster_named_is_not_the_only_one() {
     let Some(Nodes { mut nodes, owner, slot }) = Nodes::start(KEY).await else { return };
     let other = (owner + 1) % nodes.len();
     let mut process = Process::connect(nodes[other].broker()).await;
-    _ = process.publish_and_read([0]).await;
-    process.reads([0]).await;
+    process.delivers([0]).await;
     nodes[owner].kill();
     // What a fail-over does, but without the data.
     let _: String = nodes[other].command(&format!("CLUSTER DELSLOTS {slot}")).await;
     let _: String = nodes[other].command(&format!("CLUSTER ADDSLOTS {slot}")).await;
     _ = process.publish([1]).await;
     process.reads_after_a_gap([1]).await;
-}
-
-async fn publishes_and_reads(broker: RedisBroker) {
-    let mut process = Process::connect(broker).await;
-    _ = process.publish(0..3).await;
-    process.reads(0..3).await;
-    assert!(process.health.is_ready(), "{:?}", process.health);
 }
 
 // The permissions that the documentation lists.

@@ -122,8 +122,7 @@ async fn both_connections_of_a_process_reach_the_same_server() {
     let error = Hub::connect(starting.broker()).await.unwrap_err();
     assert!(format!("{error:?}").contains("different servers"), "{error:?}");
     proxies[0].switch_to(server.port());
-    _ = process.publish(0..10).await;
-    process.reads(0..10).await;
+    process.delivers(0..10).await;
     assert_eq!(process.stats.losses(), 0);
 }
 

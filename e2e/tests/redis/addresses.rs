@@ -25,8 +25,7 @@ async fn primary_is_used_wherever_it_is_in_the_list() {
         [nobody.clone(), replica.url(), primary.url()],
     ] {
         let mut process = Process::connect(patient(Redis::open_any(&urls).unwrap())).await;
-        _ = process.publish([0]).await;
-        process.reads([0]).await;
+        process.delivers([0]).await;
         assert_eq!(connections(&primary, "tower-sse").await, 2);
         assert_eq!(connections(&replica, "tower-sse").await, 0);
         process.hub.close();
@@ -39,9 +38,7 @@ async fn primary_is_used_wherever_it_is_in_the_list() {
 async fn socket_in_the_file_system_is_connected_to() {
     let Some(server) = Server::start_with(&["--unixsocket", "socket"]).await else { return };
     let url = format!("unix://{}", server.directory().join("socket").display());
-    let mut process = Process::connect(patient(Redis::open(&url).unwrap())).await;
-    _ = process.publish([0]).await;
-    process.reads([0]).await;
+    publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
 }
 
 #[tokio::test]

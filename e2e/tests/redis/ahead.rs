@@ -37,8 +37,7 @@ async fn marker_is_above_events_that_its_writer_does_not_know() {
     for process in [ahead, behind] {
         process.reads_after_a_gap([6]).await;
     }
-    _ = pair.ahead.publish([7]).await;
-    pair.ahead.reads([7]).await;
+    pair.ahead.delivers([7]).await;
     pair.behind.reads([7]).await;
     assert_eq!(pair.losses(), [1, 1]);
 }

@@ -62,9 +62,7 @@ async fn authority_and_client_certificate_are_those_of_the_program() {
         return;
     };
     let tls = || secure.identified(secure.trusting("ca"), "client");
-    let mut process = Process::connect(secure.broker(tls())).await;
-    _ = process.publish([0]).await;
-    process.reads([0]).await;
+    publishes_and_reads(secure.broker(tls())).await;
     let runs = Runs::connect(secure.redis(tls()).runs("app")).await.unwrap();
     start_run(&runs, "turn").await;
 
@@ -90,9 +88,7 @@ async fn server_name_is_that_of_the_certificate() {
         return;
     };
     let named = |name: &str| secure.trusting("ca").server_name(name);
-    let mut process = Process::connect(secure.broker(named("redis.internal"))).await;
-    _ = process.publish([0]).await;
-    process.reads([0]).await;
+    publishes_and_reads(secure.broker(named("redis.internal"))).await;
     for tls in [secure.trusting("ca"), named("other.internal")] {
         let refusal = secure.refusal(tls).await;
         assert!(refusal.contains("not valid for name"), "{refusal}");
@@ -115,9 +111,7 @@ async fn sentinels_have_the_certificate_and_server_name_of_the_primary() {
     };
     let named = |authority: &str| secure.trusting(authority).server_name("redis.internal");
     for sentinel in [&url, &sentinel.url] {
-        let mut process = Process::connect(patient(redis(sentinel, named("ca")))).await;
-        _ = process.publish([0]).await;
-        process.reads([0]).await;
+        publishes_and_reads(patient(redis(sentinel, named("ca")))).await;
         let runs = Runs::connect(redis(sentinel, named("ca")).runs("app")).await.unwrap();
         start_run(&runs, "turn").await;
     }
@@ -214,9 +208,7 @@ async fn connect() {
     }
     match Hub::connect(patient(Redis::open(&url).unwrap())).await {
         Ok(_) => {
-            let mut process = Process::connect(patient(Redis::open(&url).unwrap())).await;
-            _ = process.publish([0, 1]).await;
-            process.reads([0, 1]).await;
+            publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
             println!("published and read");
             let redis = Redis::open(&url).unwrap().runs("app");
             start_run(&Runs::connect(redis).await.unwrap(), "turn").await;

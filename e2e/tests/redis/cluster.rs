@@ -1,10 +1,12 @@
 use std::path::Path;
 
+use tokio::process::Command;
+
 use crate::*;
 
 /// A Sentinel that watches a server with a replica. Dropping it kills it.
 pub(crate) struct Sentinel {
-    process: Child,
+    _process: tokio::process::Child,
     client: redis::Client,
     pub(crate) url: String,
 }
@@ -54,11 +56,12 @@ impl Sentinel {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let url = format!("redis://:watch@127.0.0.1:{port}/");
         let client = redis::Client::open(url.as_str()).unwrap();
-        Self { process, client, url }
+        Self { _process: process, client, url }
     }
 
     /// Returns the server that it names, for programs that also know a Sentinel that is down.
@@ -94,33 +97,20 @@ impl Sentinel {
     }
 }
 
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
-}
-
-/// Leads a proxy to the server that has the name, as DNS that Sentinel updates does.
-pub(crate) struct Name(AbortHandle);
-
-impl Name {
-    pub(crate) fn follow(sentinel: Arc<Sentinel>, proxies: Vec<Proxy>, mut current: u16) -> Self {
-        let following = tokio::spawn(async move {
-            loop {
-                if let Some(port) = sentinel.primary().await.filter(|port| *port != current) {
-                    current = port;
-                    proxies.iter().for_each(|proxy| proxy.switch_to(port));
-                }
-                sleep(Duration::from_millis(20)).await;
+/// Leads a proxy to the server that has the name, as DNS that Sentinel updates does, until what it
+/// returns is dropped.
+pub(crate) fn follow_name(
+    sentinel: Arc<Sentinel>,
+    proxies: Vec<Proxy>,
+    mut current: u16,
+) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            if let Some(port) = sentinel.primary().await.filter(|port| *port != current) {
+                current = port;
+                proxies.iter().for_each(|proxy| proxy.switch_to(port));
             }
-        });
-        Self(following.abort_handle())
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }))
 }

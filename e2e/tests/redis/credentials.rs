@@ -4,42 +4,30 @@ use crate::*;
 
 /// The passwords that a provider returns one after the other, the last one again and again.
 #[derive(Clone)]
-struct Passwords {
-    passwords: Arc<Mutex<Vec<&'static str>>>,
-    asked: Arc<AtomicUsize>,
-}
+struct Passwords(Arc<Mutex<(Vec<&'static str>, usize)>>);
 
 impl Passwords {
     fn new(passwords: &[&'static str]) -> Self {
-        let passwords = passwords.iter().rev().copied().collect();
-        Self { passwords: Arc::new(Mutex::new(passwords)), asked: Arc::default() }
+        Self(Arc::new(Mutex::new((passwords.to_vec(), 0))))
     }
 
     fn set(&self, password: &'static str) {
-        *self.passwords.lock().unwrap() = vec![password];
+        self.0.lock().unwrap().0 = vec![password];
     }
 
     fn asked(&self) -> usize {
-        self.asked.load(SeqCst)
-    }
-
-    fn next(&self) -> Credentials {
-        self.asked.fetch_add(1, SeqCst);
-        let mut passwords = self.passwords.lock().unwrap();
-        let last = *passwords.last().unwrap();
-        if passwords.len() > 1 {
-            passwords.pop();
-        }
-        Credentials::new("app", last)
+        self.0.lock().unwrap().1
     }
 
     fn redis(&self, server: &Server) -> Redis {
         let passwords = self.clone();
         server.redis().credentials(move || {
-            let credentials = passwords.next();
+            let (passwords, asked) = &mut *passwords.0.lock().unwrap();
+            *asked += 1;
+            let next = if passwords.len() > 1 { passwords.remove(0) } else { passwords[0] };
             async move {
-                tokio::task::yield_now().await;
-                Ok::<_, io::Error>(credentials)
+                yield_now().await;
+                Ok::<_, io::Error>(Credentials::new("app", next))
             }
         })
     }

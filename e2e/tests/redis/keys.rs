@@ -189,11 +189,9 @@ async fn id_out_of_range_refuses_events_until_the_entry_is_gone() {
 }
 
 async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let refused = Process::connect(server.broker().publish_deadline(SHORT_DEADLINE)).await;
-    _ = process.publish_and_read([0]).await;
-    process.reads([0]).await;
+    process.delivers([0]).await;
     // Not always the second one: a process can have advanced the ids.
     let first = server.newest().await;
 

@@ -77,12 +77,6 @@ async fn redis_passes_the_kit() {
     check(async || Stream::new(&server)).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_passes_the_kit_on_several_threads() {
-    let Some(server) = Server::start().await else { return };
-    check(async || Stream::new(&server)).await;
-}
-
 // The publisher in Python that the documentation shows.
 
 /// Returns the code block of the module's documentation.

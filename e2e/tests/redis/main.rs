@@ -18,7 +18,6 @@ mod failover;
 mod hub_process;
 mod keys;
 mod kit;
-mod latest;
 mod load;
 #[path = "../../../tests/support/redis_nodes.rs"]
 mod nodes;
@@ -39,28 +38,27 @@ mod storm;
 mod support;
 mod trim;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::process::{Child, Command, Output, Stdio};
+use std::collections::{HashMap, HashSet};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{convert::Infallible, env, fmt, fs, io, net::SocketAddr};
+use std::{convert::Infallible, env, fs, io, net::SocketAddr};
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
-use bytes::Bytes;
+use axum::{Router, http::StatusCode, response::IntoResponse};
 use futures_util::future::{join_all, try_join_all};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::stream;
 use http::Request;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle, yield_now};
-use tokio::time::{Instant, pause, resume, sleep, sleep_until, timeout, timeout_at};
-use tokio_util::sync::CancellationToken;
-use tower_sse::decode::{Decoder, Message};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, pause, resume, sleep, sleep_until, timeout};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tower_sse::decode::Message;
 use tower_sse::hub::{Hub, HubBuilder, PublishError, Receipt};
 use tower_sse::runs::{RunKey, Runs, StartError};
 use tower_sse::streams::{Streams, Subjects};
@@ -70,17 +68,14 @@ use tower_sse_redis::Tls;
 use tower_sse_redis::{BrokerStats, Credentials, Error, ErrorKind, Health, Redis, RedisBroker};
 
 use certificates::Secure;
-use cluster::{Name, Sentinel};
+use cluster::{Sentinel, follow_name};
 use credentials::start_run;
 use disguise::{as_replica_of_valkey, replacing};
 use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
 use load::load_until;
 use nodes::Nodes;
-use process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind};
+use process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind, publishes_and_reads};
 use proxy::Proxy;
 use record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence};
 use server::{Data, KEY, Server, connect, patient, program};
-use support::{
-    PATIENCE, client::get, connect_h1, find, free_port, installed, listen, target, until,
-    until_async,
-};
+use support::{PATIENCE, find, free_port, installed, target, until, until_async};

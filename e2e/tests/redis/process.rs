@@ -33,6 +33,12 @@ impl Process {
         last
     }
 
+    /// Publishes events, and reads them.
+    pub(crate) async fn delivers(&mut self, numbers: impl IntoIterator<Item = usize> + Clone) {
+        _ = self.publish(numbers.clone()).await;
+        self.reads(numbers).await;
+    }
+
     pub(crate) async fn has_read(&self, receipt: Option<Receipt>) {
         let id = receipt.unwrap().id();
         until(|| self.hub.position() == id).await;
@@ -62,6 +68,13 @@ impl Process {
         self.reads(before).await;
         self.reads_after_a_gap(after).await;
     }
+}
+
+/// Connects a process, which publishes and reads.
+pub(crate) async fn publishes_and_reads(broker: RedisBroker) {
+    let mut process = Process::connect(broker).await;
+    process.delivers(0..3).await;
+    assert!(process.health.is_ready(), "{:?}", process.health);
 }
 
 /// Connects a hub to a server.
@@ -134,8 +147,7 @@ pub(crate) async fn one_behind() -> Option<(Server, Proxy, Process)> {
     let server = Server::start().await?;
     let proxy = Proxy::start(server.port()).await;
     let mut process = Process::connect(proxy.broker()).await;
-    _ = process.publish_and_read([0]).await;
-    process.reads([0]).await;
+    process.delivers([0]).await;
     proxy.hold();
     Some((server, proxy, process))
 }

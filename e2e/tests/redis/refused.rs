@@ -222,9 +222,7 @@ async fn cluster_that_hides_its_mode_redirects_hubs_and_refuses_runs() {
     let proxy =
         replacing(other, &[("redis_mode:", "redis_modx:"), ("server_mode:", "server_modx:")]).await;
     let redis = Redis::open(&format!("redis://{}/", proxy.address)).unwrap();
-    let mut process = Process::connect(patient(redis.clone())).await;
-    _ = process.publish([0]).await;
-    process.reads([0]).await;
+    publishes_and_reads(patient(redis.clone())).await;
     let error = Runs::connect(redis.runs("app")).await.unwrap_err();
     assert!(error.to_string().contains("needs a hash tag"), "{error}");
 }

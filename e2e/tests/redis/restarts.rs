@@ -28,8 +28,7 @@ async fn rollback_is_one_gap_in_each_process() {
     let Pair { ahead, behind, .. } = &mut pair;
     ahead.client.move_to(&behind.hub);
     behind.client.move_to(&ahead.hub);
-    _ = ahead.publish([12]).await;
-    ahead.reads([12]).await;
+    ahead.delivers([12]).await;
     behind.reads([12]).await;
 }
 

@@ -57,8 +57,7 @@ async fn reader_notices_a_dead_connection_however_long_publishers_wait() {
     let broker = proxy.redis().broker(KEY).publish_deadline(Duration::from_secs(600));
     let mut process = Process::connect(broker).await;
     // The proxy holds nothing of a connection that has published.
-    _ = process.publish_and_read([0]).await;
-    process.reads([0]).await;
+    process.delivers([0]).await;
     proxy.hold();
     until(|| !process.health.is_ready()).await;
     proxy.release();
@@ -133,8 +132,7 @@ async fn last_entry_that_a_link_cannot_carry_is_a_gap() {
     let proxy = Proxy::start(server.port()).await;
     let broker = proxy.redis().timeout(Duration::from_secs(3)).broker(KEY);
     let mut process = Process::connect(broker).await;
-    _ = process.publish_and_read([0]).await;
-    process.reads([0]).await;
+    process.delivers([0]).await;
     proxy.hold();
     let last = server.newest().await;
     let _: u64 = server.command("DEL tower-sse").await;
@@ -144,8 +142,7 @@ async fn last_entry_that_a_link_cannot_carry_is_a_gap() {
     proxy.release();
     process.reads_gap().await;
     until(|| process.health.is_ready()).await;
-    _ = process.publish([1]).await;
-    process.reads([1]).await;
+    process.delivers([1]).await;
 }
 
 #[tokio::test]
