@@ -71,7 +71,7 @@ async fn soak(plan: Plan) {
     if let Some(folder) = env::var_os("TOWER_SSE_SOAK_RECORD").map(PathBuf::from) {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(plan.file("csv")), curve.to_csv()).unwrap();
-        fs::write(folder.join(plan.file("svg")), curve::to_svg(&curve, plan)).unwrap();
+        fs::write(folder.join(plan.file("svg")), curve::to_svg(&curve)).unwrap();
     }
     println!("{account:?}\nbefore: {before:?}\nend: {ended:?}\n{}", curve.summary());
     account.assert_matches(&ended, plan);

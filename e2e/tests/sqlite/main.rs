@@ -8,10 +8,9 @@ mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering::Relaxed};
 use std::time::Duration;
-use std::{net::SocketAddr, thread};
+use std::{collections::HashSet, net::SocketAddr, thread};
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use futures_util::StreamExt;
