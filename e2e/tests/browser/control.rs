@@ -1,11 +1,9 @@
 use axum::response::{Sse, sse};
 use axum::routing::get;
-use futures_util::stream;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
 use tower_http::compression::{CompressionLayer, predicate::NotForContentType};
-use tower_http::decompression::{Decompression, DecompressionBody};
+use tower_http::decompression::Decompression;
 
-use super::proxies::is_older;
 use crate::*;
 
 /// Shows why a refusal depends on the client.
@@ -23,23 +21,6 @@ async fn event_source_gives_up_at_a_503() {
     browser.until_each(&[EVENT_SOURCE], "it.over").await;
     let stats = server.stats.snapshot();
     assert_eq!((stats.opened, stats.refused), (1, 1), "it came once");
-}
-
-/// Shows why a stream that `fetch` reads must end by failing.
-#[tokio::test]
-async fn fetch_event_source_does_not_reconnect_after_a_clean_end() {
-    let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
-    let events = async || tower_sse::response(stream::iter([Event::new().id(1).data("server")]));
-    let app = Router::new().route("/events", get(events)).merge(page(Some(package)));
-    let server =
-        Server::start(ANY, layer("server").retry(Retry::fixed(Duration::from_millis(20))), app)
-            .await;
-    let browser = Chromium::start(&tools).await;
-    browser.listen(server.address, &BOTH).await;
-
-    browser.until_each(&[FETCHED], "it.over").await;
-    browser.until_each(&[EVENT_SOURCE], "it.opened > 3").await;
-    assert_eq!(browser.seen(FETCHED).await.opened, 1);
 }
 
 /// Its request then equals that of an `EventSource`, so a shutdown ends it for good.
@@ -88,57 +69,32 @@ async fn over_http_1_0_nginx_turns_a_failure_into_a_clean_end() {
     );
 }
 
-// Streams that a compressor passes on without holding events back. The crate's own tests have the
+// A stream that a compressor passes on without holding events back. The crate's own tests have the
 // codings that need no library in C.
 
-/// Returns an app whose `/events` streams what is sent.
-fn sent() -> (Router, broadcast::Sender<&'static str>) {
+#[tokio::test]
+async fn each_event_compressed_with_zstd_arrives_at_once() {
     let (events, _) = broadcast::channel::<&'static str>(8);
     let opened = events.clone();
     let answer = async move || {
         let received = BroadcastStream::new(opened.subscribe());
         tower_sse::response(received.map(|data| data.map(Event::from)))
     };
-    (Router::new().route("/events", get(answer)).layer(SseLayer::new()), events)
-}
-
-/// Opens `/events`, and asserts that the response has this coding.
-async fn decoded(address: SocketAddr, coding: &str) -> EventReader<DecompressionBody<Incoming>> {
-    let response = client::get(address, "/events", &[("accept-encoding", coding)]).await;
-    assert_eq!(response.headers()["content-encoding"], coding);
+    let app = Router::new().route("/events", get(answer)).layer(SseLayer::new());
+    let compressor = CompressionLayer::new().compress_when(NotForContentType::const_new("nothing"));
+    let address = serve_axum(app.layer(compressor)).await;
+    let response = client::get(address, "/events", &[("accept-encoding", "zstd")]).await;
+    assert_eq!(response.headers()["content-encoding"], "zstd");
     let mut response = Some(response);
     let received = service_fn(move |_: Request<Full<Bytes>>| {
         std::future::ready(Ok::<_, Infallible>(response.take().expect("one request")))
     });
-    EventReader::new(Decompression::new(received).oneshot(Request::default()).await.unwrap())
-}
-
-async fn assert_passes_each_event_at_once(
-    mut received: EventReader<DecompressionBody<Incoming>>,
-    events: broadcast::Sender<&'static str>,
-) {
+    let decoded = Decompression::new(received).oneshot(Request::default()).await.unwrap();
+    let mut received = EventReader::new(decoded);
     for data in ["one", "two", "two", "three"] {
         events.send(data).unwrap();
         assert_eq!(received.next().await.unwrap().data, data);
     }
-}
-
-#[tokio::test]
-async fn each_event_compressed_with_zstd_arrives_at_once() {
-    let (app, events) = sent();
-    let compressor = CompressionLayer::new().compress_when(NotForContentType::const_new("nothing"));
-    let address = serve_axum(app.layer(compressor)).await;
-    assert_passes_each_event_at_once(decoded(address, "zstd").await, events).await;
-}
-
-#[tokio::test]
-async fn nginx_passes_each_event_that_it_compresses_at_once() {
-    let Some(nginx) = find_nginx() else { return };
-    let (app, events) = sent();
-    let upstream = format!("server {};", serve_axum(app).await);
-    let settings = "proxy_http_version 1.1; gzip on; gzip_types text/event-stream;";
-    let nginx = Proxy::nginx(&nginx, &upstream, settings).await;
-    assert_passes_each_event_at_once(decoded(nginx.address, "gzip").await, events).await;
 }
 
 // What decides whether nginx holds events back, and which proxies share connections to the server.
@@ -146,65 +102,35 @@ async fn nginx_passes_each_event_that_it_compresses_at_once() {
 const HTTP_1_0: &str = "proxy_http_version 1.0;";
 const HTTP_1_1: &str = "proxy_http_version 1.1;";
 
-/// Returns whether the first event comes later than ten events that come directly from the server.
-async fn is_held(nginx: &Proxy, path: &str, server: SocketAddr) -> bool {
-    let first = async {
-        let response = client::get(nginx.address, path, &[]).await;
-        _ = EventReader::new(response).next().await;
-    };
-    let ten_direct = async {
-        let mut events = EventReader::new(client::get(server, "/bare", &[]).await);
-        for _ in 0..10 {
-            soon(events.next()).await.unwrap();
-        }
-    };
-    tokio::select! {
-        () = first => false,
-        () = ten_direct => true,
-    }
-}
-
-async fn behind(program: &Path, server: SocketAddr, settings: &str) -> Proxy {
-    Proxy::nginx(program, &format!("server {server};"), settings).await
-}
-
-/// Serves small events with the layer at `/events`, and without it at `/bare`.
-async fn serve_both() -> SocketAddr {
-    let events = || {
-        let ticks = IntervalStream::new(interval(Duration::from_millis(100)));
-        ticks.map(|_| Ok::<_, Infallible>(sse::Event::default().data("tick")))
-    };
-    let route = get(async move || Sse::new(events()));
-    let layered = Router::new().route("/events", route.clone()).layer(SseLayer::new());
-    serve_axum(layered.route("/bare", route)).await
-}
-
-#[tokio::test]
-async fn nginx_holds_events_of_others_back_over_http_1_0() {
-    let server = serve_both().await;
-    for program in [find_nginx(), find_newest_nginx()].into_iter().flatten() {
-        let default = is_older(&program, [1, 29, 7]).await;
-        for (settings, holds) in [("", default), (HTTP_1_0, true), (HTTP_1_1, false)] {
-            let nginx = behind(&program, server, settings).await;
-            let held =
-                tokio::join!(is_held(&nginx, "/bare", server), is_held(&nginx, "/events", server));
-            assert_eq!(held, (holds, false), "{program:?} {settings}");
-        }
-    }
-}
-
 /// The inner nginx removes `X-Accel-Buffering`.
 #[tokio::test]
 async fn outer_of_two_nginx_needs_http_1_1_or_the_header() {
-    let server = serve_both().await;
+    let ticks = || IntervalStream::new(interval(Duration::from_millis(100)));
+    let events = move || ticks().map(|_| Ok::<_, Infallible>(sse::Event::default().data("tick")));
+    let route = get(async move || Sse::new(events()));
+    let app = Router::new().route("/events", route).layer(SseLayer::new());
+    let server = serve_axum(app).await;
+    let behind = async |program: &Path, server: SocketAddr, settings: &str| {
+        Proxy::nginx(program, &format!("server {server};"), settings).await
+    };
+    let read = async |address, count| {
+        let mut events = EventReader::new(client::get(address, "/events", &[]).await);
+        for _ in 0..count {
+            soon(events.next()).await.unwrap();
+        }
+    };
     let pass_header = "proxy_pass_header X-Accel-Buffering;";
     for program in [find_nginx(), find_newest_nginx()].into_iter().flatten() {
         let cases = [(HTTP_1_0, "", true), (HTTP_1_1, "", false), (HTTP_1_0, pass_header, false)];
         for (outer, inner, holds) in cases {
             let inner = behind(&program, server, inner).await;
             let nginx = behind(&program, inner.address, outer).await;
-            let held = is_held(&nginx, "/events", server).await;
-            assert_eq!(held, holds, "{program:?} {outer}");
+            // The first event comes later than ten that come directly from the server.
+            let is_held = tokio::select! {
+                () = read(nginx.address, 1) => false,
+                () = read(server, 10) => true,
+            };
+            assert_eq!(is_held, holds, "{program:?} {outer}");
         }
     }
 }

@@ -17,34 +17,6 @@ async fn seen(browser: &Chromium) -> Vec<(u64, u64)> {
     samples
 }
 
-/// Cuts the connection of a page, and waits until the next one has brought new samples. Returns all.
-async fn resumes_after_a_cut(browser: &Chromium, connection: u64) -> Vec<(u64, u64)> {
-    browser.choose("#cut select", "1").await;
-    browser.click("#cut button").await;
-    browser.until(&format!("dashboard.opened.length === {}", connection + 1)).await;
-    let caught_up = browser.until("dashboard.samples.length").await.as_u64().unwrap();
-    browser.until(&format!("dashboard.samples.length >= {}", caught_up as usize + LIVE)).await;
-    let samples = seen(browser).await;
-    assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
-    let verdict = browser.until("document.querySelector('#verdict').textContent").await;
-    let before = samples.iter().rfind(|sample| sample.1 == connection).unwrap().0;
-    let promise = format!("Resumed after {before}, no gap, no duplicate");
-    assert!(verdict.as_str().unwrap().contains(&promise), "{verdict}");
-    samples
-}
-
-#[tokio::test]
-async fn dashboard_resumes_after_a_cut() {
-    let Some(tools) = Tools::find() else { return };
-    let server = serve_axum(example::app(INTERVAL)).await;
-    let browser = Chromium::start(&tools).await;
-    browser.open(&format!("http://{server}/")).await;
-    browser.until(&format!("dashboard.samples.length >= {LIVE}")).await;
-    assert_eq!(browser.until("document.querySelector('#state').textContent").await, "open");
-    let samples = resumes_after_a_cut(&browser, 1).await;
-    assert!(samples.iter().all(|sample| sample.1 <= 2), "cut once");
-}
-
 /// The hub of the new server issues other IDs, knows none of the old ones, and counts from the
 /// start.
 #[tokio::test]
@@ -55,6 +27,7 @@ async fn open_page_reports_a_restart_of_the_server_and_goes_on() {
     let browser = Chromium::start(&tools).await;
     browser.open(&format!("http://{address}/")).await;
     browser.until(&format!("dashboard.samples.length >= {LIVE}")).await;
+    assert_eq!(browser.until("document.querySelector('#state').textContent").await, "open");
     // A drill ends with its server, and the page does not wait for it.
     browser.click("#drill [value=true]").await;
     browser.until("dashboard.runs.spread?.returned.some(count => count > 0)").await;
@@ -71,10 +44,7 @@ async fn open_page_reports_a_restart_of_the_server_and_goes_on() {
     let gap = format!("gap: the server does not have all samples after {last}");
     assert_eq!(browser.until(&log_lines(&gap)).await, 1);
     let verdict = format!("Gap after {last}: the server was restarted.");
-    let outcome = "document.querySelector('#verdict').textContent";
-    browser
-        .until(&format!("{outcome} === '{verdict}' && dashboard.samples.length >= {LIVE}"))
-        .await;
+    browser.until(&format!("{words} === '{verdict}' && dashboard.samples.length >= {LIVE}")).await;
     let samples = seen(&browser).await;
     let (first, connection) = samples[0];
     assert_eq!(first, 1, "all that the new server has");
@@ -85,8 +55,19 @@ async fn open_page_reports_a_restart_of_the_server_and_goes_on() {
     browser.until("[...document.querySelectorAll('#drill button')].every(b => !b.disabled)").await;
     assert_eq!(bars(&browser).await, [0, 0]);
 
-    // From here on everything works as before.
-    resumes_after_a_cut(&browser, connection).await;
+    // The page resumes after a cut as if nothing had happened.
+    browser.choose("#cut select", "1").await;
+    browser.click("#cut button").await;
+    browser.until(&format!("dashboard.opened.length === {}", connection + 1)).await;
+    let caught_up = browser.until("dashboard.samples.length").await.as_u64().unwrap();
+    browser.until(&format!("dashboard.samples.length >= {}", caught_up as usize + LIVE)).await;
+    let samples = seen(&browser).await;
+    assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
+    let verdict = browser.until(words).await;
+    let before = samples.iter().rfind(|sample| sample.1 == connection).unwrap().0;
+    let promise = format!("Resumed after {before}, no gap, no duplicate");
+    assert!(verdict.as_str().unwrap().contains(&promise), "{verdict}");
+    assert!(samples.iter().all(|sample| sample.1 <= connection + 1), "cut once");
 }
 
 /// Returns an expression that counts the lines of the page's log with these words.

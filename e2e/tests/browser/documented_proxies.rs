@@ -196,40 +196,6 @@ async fn heartbeats_keep_idle_streams_open_beyond_every_idle_timeout() {
     join_all(kinds).await;
 }
 
-/// Shows why the page sets it to zero.
-#[tokio::test]
-async fn timeout_of_a_route_makes_envoy_cut_streams_with_heartbeats() {
-    let Some(certificate) = Certificate::new() else { return };
-    let server = serve_axum(app(&Newest::default())).await;
-    let short = [("timeout: 0s", "timeout: 1s")];
-    let Some(proxy) = Kind::Envoy.start(server, &certificate, &short).await else { return };
-    let response = send(&proxy, &certificate, Protocol::Http2, Method::GET, "/idle").await;
-    assert!(count_heartbeats(response, 15).await < 15, "cut in between");
-}
-
-/// Shows why the page sets it.
-#[tokio::test]
-async fn without_no_delay_haproxy_delays_events_over_plain_http_1_1() {
-    let Some(certificate) = Certificate::new() else { return };
-    let newest = Newest::default();
-    let server = serve_axum(app(&newest)).await;
-    let pem = certificate.file("site.pem");
-    let tls = format!(" ssl crt {} alpn h2,http/1.1", pem.display());
-    let mut took = Vec::new();
-    for option in ["    option http-no-delay\n", ""] {
-        let changes = [(&*tls, ""), ("    option http-no-delay\n", option)];
-        let proxy = Kind::HaProxy.start(server, &certificate, &changes).await;
-        let Some(proxy) = proxy else { return };
-        let response = client::get(proxy.address, "/events", &[]).await;
-        let begun = Instant::now();
-        take_steps(response, &newest, 10).await;
-        newest.send_replace(0);
-        took.push(begun.elapsed());
-    }
-    let [with, without] = *took else { unreachable!() };
-    assert!(without > Duration::from_secs(1) && with < without / 2, "{with:?}, {without:?}");
-}
-
 #[test]
 fn example_answers_as_the_page_of_nginx_does() {
     let example = include_str!("../../../crates/tower-sse-redis/examples/cluster/nginx.conf");

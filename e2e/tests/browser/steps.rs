@@ -5,21 +5,6 @@ use axum::routing::{get, post};
 
 use crate::*;
 
-#[tokio::test]
-async fn browser_receives_the_head_and_each_event_before_the_next_is_made() {
-    let Some(tools) = Tools::find() else { return };
-    let server = serve_axum(app()).await;
-    sees_step_by_step(&tools, server).await;
-}
-
-#[tokio::test]
-async fn browser_receives_them_through_nginx_with_default_proxy_settings() {
-    let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
-    let server = serve_axum(app()).await;
-    let nginx = Proxy::nginx(&nginx, &format!("server {server};"), "").await;
-    sees_step_by_step(&tools, nginx.address).await;
-}
-
 fn app() -> Router {
     Router::new()
         .route("/", get(Html("<title>steps</title>")))
@@ -38,9 +23,14 @@ async fn events(State(next): State<Arc<Notify>>) -> impl IntoResponse {
     })
 }
 
-async fn sees_step_by_step(tools: &Tools, address: SocketAddr) {
-    let browser = Chromium::start(tools).await;
-    browser.open(&format!("http://{address}/")).await;
+#[tokio::test]
+async fn browser_receives_each_event_through_nginx_before_the_next_is_made() {
+    let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
+    let server = serve_axum(app()).await;
+    // With the default settings of proxies.
+    let nginx = Proxy::nginx(&nginx, &format!("server {server};"), "").await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{}/", nginx.address)).await;
     let seen = browser
         .answer(
             "const answer = arguments[arguments.length - 1], seen = [];

@@ -32,7 +32,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         // The first bytes arrive before the servers are full.
         until(|| full.load(SeqCst) == stalled.len()).await;
         let mut idle = Protocol::Http1.connect(address).await;
-        let idle = idle.send(Requester::EventSource.request("/idle")).await;
+        let idle = idle.send(Requester::EventSource.request("/Idle")).await;
         let began = Instant::now();
         shutdown.cancel();
         assert!(!read_to_end(idle).await.failed, "{host:?}");

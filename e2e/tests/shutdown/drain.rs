@@ -5,23 +5,15 @@ use tokio::time::Instant;
 
 use crate::*;
 
-/// The end of one stream, and its time after the shutdown began.
-struct Drained {
-    host: Host,
-    client: Requester,
-    source: Source,
-    end: End,
-    after: Duration,
-}
-
-/// Opens a stream for each of `clients` from each source at every host over both protocols,
-/// shuts the hosts down, and waits until all have finished.
-async fn drain_all(drain: Drain, clients: &[Requester]) -> Vec<Drained> {
+/// Opens a stream for each client from each source at every host over both protocols, shuts the hosts
+/// down, and waits until all have finished.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_end_at_once_and_their_servers_stop() {
     let shutdown = CancellationToken::new();
     let (reports, stats) = (Reports::default(), Stats::new());
     let layer = SseLayer::new()
         .shutdown(shutdown.clone())
-        .drain(drain.retry(Retry::fixed(Duration::from_millis(1234))))
+        .drain(Drain::at_once().retry(Retry::fixed(Duration::from_millis(1234))))
         .farewell(Event::new().event("restart").data("soon"))
         .stats(&stats);
     let layer = reports.observe(layer);
@@ -35,35 +27,40 @@ async fn drain_all(drain: Drain, clients: &[Requester]) -> Vec<Drained> {
 
     let (mut servers, mut streams) = (Vec::new(), Vec::new());
     let (begin, begun) = watch::channel(None);
+    let kinds = || Requester::ALL.iter().flat_map(|it| Source::ALL.map(|source| (*it, source)));
     for host in Host::ALL {
         let server = host.start(layer.clone(), Arc::clone(&handler), &shutdown).await;
-        for (client, source) in
-            clients.iter().flat_map(|it| Source::ALL.map(|source| (*it, source)))
+        for ((client, source), protocol) in kinds().flat_map(|it| Protocol::BOTH.map(|to| (it, to)))
         {
-            for protocol in Protocol::BOTH {
-                // What precedes a failure is preserved only for clients that keep up, and on HTTP/2
-                // only for these: hyper closes a finished connection while the client's window
-                // updates still come, and TCP resets it then. For other clients the bytes arrive as
-                // fast as they read.
-                let keeps_up = client.is_cut_by_failing()
-                    || !source.is_busy()
-                    || matches!(protocol, Protocol::Http2);
-                let prefix = if keeps_up { "" } else { "/always" };
-                let mut connection = protocol.connect(server.address).await;
-                let path = [prefix, source.path()].concat();
-                let response = connection.send(client.request(&path)).await;
-                let mut begun = begun.clone();
-                streams.push(tokio::spawn(async move {
-                    if !keeps_up {
-                        begun.changed().await.unwrap();
-                    }
-                    let end = read_to_end(response).await;
-                    drop(connection);
-                    let began: Option<Instant> = *begun.borrow();
-                    let after = began.expect("no stream ends before").elapsed();
-                    Drained { host, client, source, end, after }
-                }));
-            }
+            // What precedes a failure is preserved only for clients that keep up, and on HTTP/2 only
+            // for these: hyper closes a finished connection while the client's window updates still
+            // come, and TCP resets it then. For other clients the bytes arrive as fast as they read.
+            let keeps_up = client.is_cut_by_failing()
+                || !source.is_busy()
+                || matches!(protocol, Protocol::Http2);
+            let prefix = if keeps_up { "" } else { "/always" };
+            let mut connection = protocol.connect(server.address).await;
+            let path = [prefix, &source.path()].concat();
+            let response = connection.send(client.request(&path)).await;
+            let mut begun = begun.clone();
+            streams.push(tokio::spawn(async move {
+                if !keeps_up {
+                    begun.changed().await.unwrap();
+                }
+                let end = read_to_end(response).await;
+                drop(connection);
+                let began: Option<Instant> = *begun.borrow();
+                let after = began.expect("no stream ends before").elapsed();
+                source.assert_drained(client, &end);
+                // A mid-event source has half a second to complete its event, and not the 5 seconds
+                // of other drains.
+                let patience = if source.is_mid_event() { 500 } else { 0 };
+                let times = Duration::from_millis(patience)..Duration::from_secs(4);
+                assert!(
+                    times.contains(&after),
+                    "{host:?}, {client:?}, {source:?}: after {after:?}"
+                );
+            }));
         }
         servers.push(server);
     }
@@ -72,38 +69,10 @@ async fn drain_all(drain: Drain, clients: &[Requester]) -> Vec<Drained> {
 
     begin.send_replace(Some(Instant::now()));
     shutdown.cancel();
-    let drained = soon(try_join_all(streams)).await.unwrap();
+    soon(try_join_all(streams)).await.unwrap();
     soon(join_all(servers.into_iter().map(Server::finished))).await;
     assert_eq!(reports.reasons(), vec![CloseReason::Drained; opened]);
     assert_eq!(stats.snapshot().open, 0);
-    drained
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_end_at_once_and_their_servers_stop() {
-    for drained in drain_all(Drain::at_once(), &Requester::ALL).await {
-        let Drained { host, client, source, end, after } = drained;
-        source.assert_drained(client, &end);
-        // A mid-event source has half a second to complete its event, and not the 5 seconds of
-        // other drains.
-        let patience = if source.is_mid_event() { 500 } else { 0 };
-        let times = Duration::from_millis(patience)..Duration::from_secs(4);
-        assert!(times.contains(&after), "{host:?}, {client:?}, {source:?}: after {after:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn per_client_all_streams_but_calls_end_at_once() {
-    let clients = [Requester::EventSource, Requester::Fetch, Requester::Get];
-    for drained in drain_all(Drain::per_client(), &clients).await {
-        let Drained { host, client, source, end, after } = drained;
-        source.assert_drained(client, &end);
-        let times = match source.is_mid_event() {
-            true => Duration::from_secs(5)..Duration::from_secs(15),
-            false => Duration::ZERO..Duration::from_secs(5),
-        };
-        assert!(times.contains(&after), "{host:?}, {client:?}, {source:?}: after {after:?}");
-    }
 }
 
 // The farewell, which arrives however its stream ends.

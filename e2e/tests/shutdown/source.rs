@@ -30,19 +30,12 @@ impl Source {
         Self::InsideLine,
     ];
 
-    pub(crate) const fn path(self) -> &'static str {
-        match self {
-            Self::Idle => "/idle",
-            Self::Busy => "/busy",
-            Self::ForeignIdle => "/foreign/idle",
-            Self::ForeignBusy => "/foreign/busy",
-            Self::AtLineStart => "/foreign/at-line-start",
-            Self::InsideLine => "/foreign/inside-line",
-        }
+    pub(crate) fn path(self) -> String {
+        format!("/{self:?}")
     }
 
     pub(crate) fn at(path: &str) -> Self {
-        *Self::ALL.iter().find(|source| source.path() == path).expect("the path of a source")
+        Self::ALL.into_iter().find(|source| source.path() == path).expect("the path of a source")
     }
 
     /// Answers with this source. Busy sources send something at every `period`; without one they

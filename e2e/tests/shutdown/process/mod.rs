@@ -1,9 +1,6 @@
-//! Real processes that receive a SIGTERM, or are killed.
+//! Real processes that receive a SIGTERM.
 
-mod crash;
 mod server;
-
-use tokio::sync::Mutex;
 
 use crate::*;
 
@@ -11,21 +8,12 @@ const STREAMS: usize = 500;
 /// The number of streams that share an HTTP/2 connection.
 const SHARE: usize = 50;
 
-/// The measured tests take turns.
-static TURN: Mutex<()> = Mutex::const_new(());
-
-/// Starts a server.
-async fn start(host: Host) -> Process {
-    Process::start("process::server::serves_until_sigterm", format!("{host:?}")).await
-}
-
 /// Opens streams, half of which have a connection of their own.
 async fn open(
     address: SocketAddr,
-    count: usize,
     request: impl Fn(usize) -> Request<Full<Bytes>>,
 ) -> Vec<(Response<Incoming>, Option<Connection>)> {
-    let groups = stream::iter(0..count / SHARE).map(async |group| {
+    let groups = stream::iter(0..STREAMS / SHARE).map(async |group| {
         let mut shared = match group % 2 {
             0 => None,
             _ => Some(Protocol::Http2.connect(address).await),
@@ -49,8 +37,8 @@ async fn open(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn process_with_500_streams_exits_within_a_second() {
     for host in Host::ALL {
-        let _turn = TURN.lock().await;
-        let mut server = start(host).await;
+        let task = format!("{host:?}");
+        let mut server = Process::start("process::server::serves_until_sigterm", task).await;
         let kind = |number: usize| {
             let client = Requester::ALL[number / Source::ALL.len() % Requester::ALL.len()];
             (client, Source::ALL[number % Source::ALL.len()])
@@ -59,7 +47,7 @@ async fn process_with_500_streams_exits_within_a_second() {
             let (client, source) = kind(number);
             client.request(&format!("{}?{number}", source.path()))
         };
-        let streams = open(server.address, STREAMS, request).await;
+        let streams = open(server.address, request).await;
         let reading = streams.into_iter().enumerate().map(|(number, (response, _connection))| {
             let (client, source) = kind(number);
             tokio::spawn(async move {

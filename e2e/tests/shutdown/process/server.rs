@@ -40,12 +40,9 @@ async fn serve(host: Host, listener: TcpListener, shutdown: CancellationToken) {
     host.serve(listener, layer, handler, shutdown, 3 * PATIENCE).await;
 }
 
-/// Answers with a stream. Each stream but the silent ones has a number in its query, by which its
-/// close is reported.
+/// Answers with a stream, which has a number in its query, by which its close is reported.
 fn answer(parts: &Parts) -> Response<Body> {
-    let Some(number) = parts.uri.query().map(str::to_owned) else {
-        return event_stream(Body::from_stream(stream::pending::<io::Result<Bytes>>()));
-    };
+    let number = parts.uri.query().unwrap().to_owned();
     let mut response = Source::at(parts.uri.path()).answer(Some(PERIOD));
     let options = StreamOptions::new().without_retry();
     response.extensions_mut().insert(options.on_close(move |closed| {
