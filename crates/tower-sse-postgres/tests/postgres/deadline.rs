@@ -91,8 +91,7 @@ async fn held_row_is_told_by_the_deadline() {
 /// standby.
 #[tokio::test]
 async fn event_whose_connection_the_server_ends_may_be_published() {
-    let Some(server) = Server::start().await else { return };
-    let process = Process::connect(server.broker()).await;
+    let Some((server, process)) = Process::start().await else { return };
     let client = server.connect().await;
     sql(&client, "begin; select from tower_sse.stream for update").await;
     let mut publishing = pin!(process.hub.publish("a", "1"));

@@ -45,8 +45,7 @@ async fn bad_input_is_an_error_of_its_statement() {
 
 #[tokio::test]
 async fn bad_input_of_a_hub_refuses_one_event() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((_server, mut process)) = Process::start().await else { return };
     let long = |length: usize| "x".repeat(length);
     let event = Event::new;
     let refused = [
@@ -123,34 +122,12 @@ fn schema_is_an_identifier_or_an_error() {
     {
         assert!(is_accepted(name), "{name:?}");
     }
-    for name in [
-        "$$",
-        "a$$b",
-        "$body$",
-        "tower_sse.log",
-        "a.b",
-        "schema tower_sse",
-        "a b",
-        "a\tb",
-        "a\nb",
-        "A",
-        "1a",
-        "",
-        "\"a\"",
-        "a\"b",
-        "it's",
-        "a;b",
-        "a--b",
-        "a/*b",
-        "a\\b",
-        ":a",
-        "a%s",
-        "a\0",
-        "\u{e9}",
-        "\u{130}",
-        "\u{661}",
-        &long,
-    ] {
+    // The test below has those of up to three characters.
+    for name in
+        ["a$$b", "$body$", "a\tb", "a\nb", "it's", "a/*b", ":a", "a%s", "a\0", "\u{130}", "\u{661}"]
+            .into_iter()
+            .chain(["", "tower_sse.log", "schema tower_sse", &long])
+    {
         assert!(!is_accepted(name), "{name:?}");
     }
     let error = schema_named("a$$b").unwrap_err().to_string();

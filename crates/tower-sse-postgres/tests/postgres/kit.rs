@@ -70,6 +70,13 @@ async fn postgres_passes_the_kit() {
 pub(crate) type Process = HubProcess<Health, BrokerStats>;
 
 impl Process {
+    /// Starts a server, and connects a process to it.
+    pub(crate) async fn start() -> Option<(Server, Self)> {
+        let server = Server::start().await?;
+        let process = Self::connect(server.broker()).await;
+        Some((server, process))
+    }
+
     pub(crate) async fn connect(broker: PostgresBroker) -> Self {
         Self::connect_with(Hub::builder(), broker).await
     }
@@ -77,5 +84,11 @@ impl Process {
     pub(crate) async fn connect_with(builder: HubBuilder, broker: PostgresBroker) -> Self {
         let (health, stats) = (broker.health(), broker.stats());
         Self::new(builder.connect(broker).await.unwrap(), health, stats)
+    }
+
+    /// Publishes events, and reads them.
+    pub(crate) async fn delivers(&mut self, numbers: impl IntoIterator<Item = usize> + Clone) {
+        self.publish(numbers.clone()).await;
+        self.reads(numbers).await;
     }
 }

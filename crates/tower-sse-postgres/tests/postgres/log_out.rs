@@ -64,19 +64,3 @@ async fn transaction_that_deletes_a_session_closes_its_streams_everywhere() {
     assert!(ended.collect().await.is_empty());
     assert_eq!(first.streams.count("session:other"), 1);
 }
-
-#[tokio::test]
-async fn log_out_that_is_rolled_back_closes_nothing() {
-    let Some(server) = Server::start().await else { return };
-    let client = server.connect().await;
-    sql(&client, &block(PAGE, "sql,tables")).await;
-    let process = Closing::connect(&server).await;
-    let _stream = process.open("session:abc").await;
-    let mut last = process.open("session:last").await;
-    let log_out = block(PAGE, "sql,log_out");
-    sql(&client, &log_out.replace("commit", "rollback")).await;
-    // A later close has come, so an earlier one would have.
-    sql(&client, &log_out.replace("session:abc", "session:last")).await;
-    assert!(last.collect().await.is_empty());
-    assert_eq!(process.streams.count("session:abc"), 1);
-}

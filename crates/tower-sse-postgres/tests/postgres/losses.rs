@@ -26,8 +26,7 @@ async fn pair(server: &Server) -> [Process; 2] {
 async fn ahead_and_behind(server: &Server) -> (Process, Process, Proxy) {
     let (mut ahead, behind, proxy) = one_behind_a_proxy(server).await;
     proxy.hold().await;
-    ahead.publish(2..=4).await;
-    ahead.reads(2..=4).await;
+    ahead.delivers(2..=4).await;
     (ahead, behind, proxy)
 }
 
@@ -36,8 +35,7 @@ async fn one_behind_a_proxy(server: &Server) -> (Process, Process, Proxy) {
     let proxy = Proxy::start(server.port).await;
     let mut ahead = Process::connect(server.broker()).await;
     let mut behind = Process::connect(proxy.broker()).await;
-    ahead.publish([1]).await;
-    ahead.reads([1]).await;
+    ahead.delivers([1]).await;
     behind.reads([1]).await;
     (ahead, behind, proxy)
 }
@@ -106,17 +104,6 @@ async fn emptied_log_of_idle_processes_is_one_loss() {
     assert_eq!(pair.map(|process| process.stats.losses()), [1; 2]);
 }
 
-/// A process that stops after each unlogged row that it has numbered.
-#[tokio::test]
-async fn crash_empties_an_unlogged_log() {
-    let Some(mut server) = Server::start().await else { return };
-    sql(&server.connect().await, "alter table tower_sse.log set unlogged").await;
-    let mut pair = pair(&server).await;
-    server.stop(Stop::Immediate);
-    server.restart().await;
-    reads_one_gap(&server, &mut pair, 4).await;
-}
-
 /// One row, or all rows up to one.
 #[tokio::test]
 async fn removed_rows_are_a_loss_of_processes_that_have_not_read_them() {
@@ -174,8 +161,7 @@ async fn history_that_begins_after_a_row_without_an_event_is_no_gap() {
         let connect =
             async || Process::connect_with(Hub::builder().retention(hour), server.broker()).await;
         let mut process = connect().await;
-        process.publish([1]).await;
-        process.reads([1]).await;
+        process.delivers([1]).await;
         let last = process.client.last.clone();
         drop(connect().await);
         let client = server.connect().await;
@@ -187,17 +173,6 @@ async fn history_that_begins_after_a_row_without_an_event_is_no_gap() {
         let mut returning = Client::resume(&new.hub, &["a"], last);
         assert_eq!(returning.data(1).await, ["2"], "{statement}");
     }
-}
-
-#[tokio::test]
-async fn older_data_directory_is_one_loss() {
-    let Some(mut server) = Server::start().await else { return };
-    let mut pair = two(&server).await;
-    publish_and_read(&mut pair, [0]).await;
-    server.take_snapshot().await;
-    publish_and_read(&mut pair, [1, 2, 3]).await;
-    server.restart_with_snapshot().await;
-    reads_one_gap(&server, &mut pair, 4).await;
 }
 
 /// The state that is put back has the event in its inbox, and numbers it again.
@@ -228,8 +203,7 @@ async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     let (mut ahead, mut behind, proxy) = one_behind_a_proxy(&server).await;
     sql(&client, "create table copy as select * from tower_sse.log").await;
     proxy.hold().await;
-    ahead.publish([2]).await;
-    ahead.reads([2]).await;
+    ahead.delivers([2]).await;
     // The second event has the number after the one that `ahead` has read.
     let overtake = "begin; select from tower_sse.stream for update;
         truncate tower_sse.log; insert into tower_sse.log select * from copy;
@@ -317,8 +291,7 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port).await;
     let mut process = Process::connect(proxy.broker()).await;
-    process.publish([1]).await;
-    process.reads([1]).await;
+    process.delivers([1]).await;
     proxy.hold().await;
     process.publish([2]).await;
     let overtake = "update tower_sse.log set nonce = 7, data = '3' where data = '2'";
@@ -369,11 +342,9 @@ async fn numbers_leap_over_a_loss_that_no_process_knows() {
     let Some(server) = Server::start().await else { return };
     let client = server.connect().await;
     let mut process = Process::connect(server.broker()).await;
-    process.publish([1]).await;
-    process.reads([1]).await;
+    process.delivers([1]).await;
     sql(&client, "create table copy as select * from tower_sse.log").await;
-    process.publish(2..=30).await;
-    process.reads(2..=30).await;
+    process.delivers(2..=30).await;
     let last: Option<LastEventId> = process.client.last.clone();
     drop(process);
     sql(&client, "truncate tower_sse.log; insert into tower_sse.log select * from copy").await;
@@ -386,10 +357,8 @@ async fn numbers_leap_over_a_loss_that_no_process_knows() {
 /// Nothing else shows new processes that the data are those of a standby or of a backup.
 #[tokio::test]
 async fn other_cluster_is_a_loss_that_no_process_remembers() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
-    process.publish([1]).await;
-    process.reads([1]).await;
+    let Some((server, mut process)) = Process::start().await else { return };
+    process.delivers([1]).await;
     let last = process.client.last.clone();
     drop(process);
     let promote = "create or replace function tower_sse.cluster() returns text language sql
@@ -420,22 +389,6 @@ async fn crash_loses_nothing_if_commits_do_not_wait() {
     until(|| pair.iter().all(|process| process.health.reconnections() == 1)).await;
     publish_and_read(&mut pair, [4]).await;
     assert_eq!(pair.map(|process| process.stats.losses()), [0; 2]);
-}
-
-#[tokio::test]
-async fn restart_loses_nothing() {
-    for how in [Stop::Fast, Stop::Immediate] {
-        let Some(mut server) = Server::start().await else { return };
-        let mut pair = pair(&server).await;
-        server.stop(how);
-        server.restart().await;
-        until(|| pair.iter().all(|process| process.health.reconnections() == 1)).await;
-        pair[1].publish(4..=6).await;
-        for process in &mut pair {
-            process.reads(4..=6).await;
-            assert_eq!(process.stats.losses(), 0);
-        }
-    }
 }
 
 #[tokio::test]

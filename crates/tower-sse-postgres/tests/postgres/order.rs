@@ -8,8 +8,7 @@ async fn send(client: &Sql, data: &str) {
 
 #[tokio::test]
 async fn transactions_are_in_the_order_of_their_commits() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let [first, second, third] =
         [server.connect().await, server.connect().await, server.connect().await];
     sql(&first, "begin").await;
@@ -41,8 +40,7 @@ async fn first_visitor_that_is_cut_off_resumes_at_restarted_processes() {
 
 #[tokio::test]
 async fn forgotten_transactions_stop_no_others() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let [forgotten, other] = [server.connect().await, server.connect().await];
     sql(&forgotten, "begin").await;
     send(&forgotten, "50").await;
@@ -77,11 +75,9 @@ async fn bulk_of_rows_is_complete_and_in_order() {
 /// What the inbox has before transactions that are covered must still be found.
 #[tokio::test]
 async fn row_of_a_covered_transaction_is_found_later() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let client = server.connect().await;
-    process.publish([0]).await;
-    process.reads([0]).await;
+    process.delivers([0]).await;
     // As a restored dump does.
     sql(&client, "insert into tower_sse.inbox (stream, topic, data, xid) values ('tower_sse', 'a', '1', '3')").await;
     process.reads([1]).await;
@@ -90,8 +86,7 @@ async fn row_of_a_covered_transaction_is_found_later() {
 /// Transactions that began before others and commit after them are taken by the next pass.
 #[tokio::test]
 async fn late_commits_are_found_by_the_next_poll() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let [late, other] = [server.connect().await, server.connect().await];
     // Were they covered, each would wait for one of 50 polls, so together they would take too long.
     soon(async {
@@ -107,31 +102,10 @@ async fn late_commits_are_found_by_the_next_poll() {
     .await;
 }
 
-#[tokio::test]
-async fn hubs_that_number_at_the_same_time_refuse_nothing() {
-    let Some(server) = Server::start().await else { return };
-    let mut publishing = tokio::task::JoinSet::new();
-    for name in 0..4 {
-        let hub = Hub::connect(server.broker()).await.unwrap();
-        for task in 0..10 {
-            let hub = hub.clone();
-            publishing.spawn(async move {
-                for number in 0..20 {
-                    hub.publish("a", format!("{name} {task} {number}")).await.unwrap();
-                }
-            });
-        }
-    }
-    while let Some(published) = publishing.join_next().await {
-        published.unwrap();
-    }
-}
-
-/// The scene of the test above: a transaction of another hub has numbered an event and is open.
+/// A transaction of the other hub has numbered an event and is open.
 #[tokio::test]
 async fn hub_that_numbers_waits_for_another_that_does() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let (other, observer) = (server.connect().await, server.connect().await);
     let append = "begin; select from tower_sse.append('tower_sse', 0, 0, null, false, \
         array['a'], array['first'], array[null], array[null]::bigint[], array[null], \

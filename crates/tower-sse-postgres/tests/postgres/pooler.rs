@@ -9,7 +9,7 @@ use crate::*;
 
 /// A pooler in front of a server. Dropping it stops it.
 struct Pooler {
-    process: Child,
+    _process: tokio::process::Child,
     port: u16,
     _directory: Directory,
 }
@@ -28,26 +28,20 @@ impl Pooler {
         );
         let file = directory.path().join("pgbouncer.ini");
         fs::write(&file, settings).unwrap();
-        let mut command = Command::new(program);
+        let mut command = tokio::process::Command::new(program);
         if geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
         command.arg("-q").arg(file).stdin(Stdio::null());
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let pooler = Self { process, port, _directory: directory };
+        command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let process = command.spawn().unwrap();
+        let pooler = Self { _process: process, port, _directory: directory };
         until_async(async || connect(&pooler.address()).await.is_ok()).await;
         Some(pooler)
     }
 
     fn address(&self) -> String {
         format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port)
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }
 

@@ -55,8 +55,7 @@ async fn server_of_the_authority_is_connected_to() {
     let Some(secure) = Secure::start("all all 127.0.0.1/32 scram-sha-256").await else { return };
     let tls = |authority: &str| Tls::new().authority(secure.file(authority));
     let mut process = Process::connect(secure.broker("localhost", tls("ca.crt"))).await;
-    process.publish([1]).await;
-    process.reads([1]).await;
+    process.delivers([1]).await;
     let refusal = secure.refusal("localhost", tls("other.crt")).await;
     assert!(refusal.contains("UnknownIssuer"), "{refusal}");
     let refusal = secure.refusal("localhost", Tls::new()).await;
@@ -82,8 +81,7 @@ async fn client_has_the_certificate_of_the_program() {
     };
     let own = tls().identity(secure.file("app.crt"), secure.file("app.key"));
     let mut process = Process::connect(broker(own)).await;
-    process.publish([1]).await;
-    process.reads([1]).await;
+    process.delivers([1]).await;
     assert!(Hub::connect(broker(tls())).await.is_err());
     for (certificates, key) in
         [(b"".to_vec(), secure.file("app.key")), (secure.file("app.crt"), b"".to_vec())]

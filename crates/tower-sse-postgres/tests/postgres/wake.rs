@@ -73,8 +73,7 @@ async fn hub_that_does_not_listen_polls() {
 /// The server cannot prepare a transaction that notifies.
 #[tokio::test]
 async fn transaction_that_wakes_hubs_cannot_be_prepared() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let client = server.connect().await;
     for (wake, is_prepared) in [(false, true), (true, false)] {
         sql(&client, "begin").await;
@@ -88,8 +87,7 @@ async fn transaction_that_wakes_hubs_cannot_be_prepared() {
     sql(&client, "commit prepared 'false'").await;
     process.reads([1]).await;
     // The other one is rolled back.
-    process.publish([2]).await;
-    process.reads([2]).await;
+    process.delivers([2]).await;
 }
 
 // A server that stands still for a moment: later events arrive as usual, and the hub is not ready
@@ -121,8 +119,7 @@ async fn arrives_as_usual(process: &mut Process, client: &Sql, number: usize) {
 
 #[tokio::test]
 async fn one_slow_poll_delays_no_later_event() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let observer = server.connect().await;
     arrives_as_usual(&mut process, &observer, 1).await;
     let locking = lock_inbox(&server, &observer).await;
@@ -136,8 +133,7 @@ async fn one_slow_poll_delays_no_later_event() {
 
 #[tokio::test]
 async fn hub_is_not_ready_while_its_server_stands_still() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let observer = server.connect().await;
     let locking = lock_inbox(&server, &observer).await;
     until(|| !process.health.is_ready()).await;
@@ -156,15 +152,13 @@ async fn locked_rows_of_the_log_stop_only_the_trim() {
     let Some(server) = Server::start().await else { return };
     let brief = Retention::new().age(Duration::from_millis(500));
     let mut process = Process::connect_with(Hub::builder().retention(brief), server.broker()).await;
-    process.publish(0..5).await;
-    process.reads(0..5).await;
+    process.delivers(0..5).await;
     let deleting = server.connect().await;
     sql(&deleting, "begin; delete from tower_sse.log").await;
     until(|| process.health.last_error().is_some()).await;
     let error = process.health.last_error().unwrap();
     assert!(error.contains("lock timeout"), "{error}");
-    process.publish(5..10).await;
-    process.reads(5..10).await;
+    process.delivers(5..10).await;
     assert_eq!(process.health.reconnections(), 0);
     sql(&deleting, "rollback").await;
     let rows = "select count(*)::text from tower_sse.log";

@@ -26,8 +26,7 @@ async fn full_disk_refuses_events_until_there_is_space() {
 /// As a file system that is mounted again without the permission to write.
 #[tokio::test(flavor = "multi_thread")]
 async fn read_only_file_refuses_events_and_new_hubs() {
-    let file = File::new();
-    let mut process = Process::connect(file.broker()).await;
+    let (file, mut process) = start().await;
     process.publish([1]).await;
     let read_only = || file.sqlite().pragma("query_only", "1").broker(&file.table);
     assert_eq!(refusal(read_only()).await.kind(), ErrorKind::ReadOnly);
@@ -49,8 +48,7 @@ async fn unknown_pragma_is_an_error_and_the_journal_is_wal() {
 /// For longer than events wait, and for longer than the hub looks for losses.
 #[tokio::test(flavor = "multi_thread")]
 async fn locked_file_refuses_events_and_loses_nothing() {
-    let file = File::new();
-    let mut process = Process::connect(file.broker()).await;
+    let (file, mut process) = start().await;
     process.publish([1]).await;
     let lock = file.sql();
     lock.execute_batch("begin immediate").unwrap();

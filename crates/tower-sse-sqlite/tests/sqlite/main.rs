@@ -44,6 +44,13 @@ impl Process {
     }
 }
 
+/// Connects a process to a new file.
+async fn start() -> (File, Process) {
+    let file = File::new();
+    let process = Process::connect(file.broker()).await;
+    (file, process)
+}
+
 /// Returns why a hub cannot connect.
 async fn refusal(broker: SqliteBroker) -> Error {
     Hub::connect(broker).await.unwrap_err()

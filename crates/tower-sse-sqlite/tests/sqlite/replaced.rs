@@ -68,8 +68,7 @@ async fn dropped_table_is_told_to_all() {
 /// No process is left that knows what was lost, but no new event has an id of a lost one.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_lost_events_receive_all_later_ones() {
-    let file = File::new();
-    let process = Process::connect(file.broker()).await;
+    let (file, process) = start().await;
     process.publish([1]).await;
     let copy = file.with_suffix("-copy");
     file.back_up_to(&copy);
@@ -85,8 +84,7 @@ async fn clients_of_lost_events_receive_all_later_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn vacuum_loses_nothing() {
-    let file = File::new();
-    let mut process = Process::connect(file.broker()).await;
+    let (file, mut process) = start().await;
     process.publish(1..=100).await;
     file.run("delete from news where id < (select max(id) - 50 from news); vacuum");
     process.publish(101..=110).await;

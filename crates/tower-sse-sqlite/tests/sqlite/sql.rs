@@ -4,8 +4,7 @@ use crate::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_in_a_transaction_arrives_when_it_commits() {
-    let file = File::new();
-    let mut process = Process::connect(file.broker()).await;
+    let (file, mut process) = start().await;
     let program = file.sql();
     let insert = |data: &str| {
         let insert = format!("insert into {} (topic, data) values ('a', ?)", file.table);
@@ -32,8 +31,7 @@ async fn event_in_a_transaction_arrives_when_it_commits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_column_arrives_and_the_last_event_ends_its_topic() {
-    let file = File::new();
-    let process = Process::connect(file.broker()).await;
+    let (file, process) = start().await;
     file.run(
         "insert into news (topic, data, event, retry, comment, ends)
         values ('a', 'one' || char(10) || 'two', 'paid', 1500, 'from SQL', 1)",
@@ -48,8 +46,7 @@ async fn every_column_arrives_and_the_last_event_ends_its_topic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_beyond_a_limit_is_refused_with_the_name_of_the_limit() {
-    let file = File::new();
-    let mut process = Process::connect(file.broker()).await;
+    let (file, mut process) = start().await;
     for (column, value, limit) in [
         (0, "printf('%1025s', '')", "topic has at most 1 KiB"),
         (1, "printf('%1048577s', '')", "data has at most 1 MiB"),
@@ -96,8 +93,7 @@ async fn event_beyond_a_limit_is_refused_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn id_below_the_newest_is_refused() {
-    let file = File::new();
-    let mut process = Process::connect(file.broker()).await;
+    let (file, mut process) = start().await;
     process.publish([1]).await;
     let error =
         file.try_run("insert into news (id, topic, data) values (7, 'a', 'x')").unwrap_err();
@@ -110,8 +106,7 @@ async fn id_below_the_newest_is_refused() {
 /// The statements that the crate's page shows.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_of_the_page_publish() {
-    let file = File::new();
-    let process = Process::connect(file.broker()).await;
+    let (file, process) = start().await;
     let mut client = Client::connect(&process.hub, &["orders:42"]);
     file.run(
         "create table orders (id integer primary key, status); insert into orders (id) values (42)",
@@ -127,8 +122,7 @@ async fn statements_of_the_page_publish() {
 /// Text that is not UTF-8 is lost, but nothing after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn text_that_is_not_utf_8_becomes_a_gap() {
-    let file = File::new();
-    let mut process = Process::connect(file.broker()).await;
+    let (file, mut process) = start().await;
     file.run("insert into news (topic, data) values ('a', cast(x'ff' as text)), ('a', '1')");
     process.reads_after_a_gap([1]).await;
 }
