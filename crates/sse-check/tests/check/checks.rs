@@ -25,18 +25,15 @@ async fn look_at_head(check: &str, head: &str) -> Report {
 
 #[tokio::test]
 async fn answer_passes_only_for_event_streams() {
-    let stream = "200 OK\r\ncontent-type: text/event-stream; charset=utf-8";
-    look_at_head("answer", stream).await.expect("answer", "pass");
-    let html = look_at_head("answer", "200 OK\r\ncontent-type: text/html").await;
-    html.expect_with("answer", "fail", "stops for good");
-    let error = look_at_head("answer", "503 Busy\r\ncontent-type: text/event-stream").await;
-    error.expect_with("answer", "fail", "503");
-    let redirect = look_at_head("answer", "302 Found\r\nlocation: /other").await;
-    redirect.expect_with(
-        "answer",
-        "fail",
-        "a redirect, which clients follow: check its target, \"/other\"",
-    );
+    let redirect = "a redirect, which clients follow: check its target, \"/other\"";
+    for (head, verdict, text) in [
+        ("200 OK\r\ncontent-type: text/event-stream; charset=utf-8", "pass", ""),
+        ("200 OK\r\ncontent-type: text/html", "fail", "stops for good"),
+        ("503 Busy\r\ncontent-type: text/event-stream", "fail", "503"),
+        ("302 Found\r\nlocation: /other", "fail", redirect),
+    ] {
+        look_at_head("answer", head).await.expect_with("answer", verdict, text);
+    }
 }
 
 #[tokio::test]
@@ -46,30 +43,27 @@ async fn other_checks_need_an_event_stream() {
 }
 
 #[tokio::test]
-async fn start_warns_of_late_heads() {
+async fn start_warns_of_late_heads_and_links_to_what_may_hold_them() {
     let early = serve_steps([Step::At(1200), write("data: a\n\n")]).await;
     look(early, "start", "1500ms").await.expect("start", "pass");
-    let late = |_: &Request| Answer { head_at: 1200, ..Answer::new([write("data: a\n\n")]) };
-    let report = look(serve(late).await, "start", "2s").await;
-    report.expect_with("start", "warning", "until the first byte");
-}
-
-#[tokio::test]
-async fn start_links_to_early_heads_if_a_handler_may_be_slow() {
-    let with_event = |_: &Request| Answer { head_at: 1200, ..Answer::new([write("data: a\n\n")]) };
-    let report = look(serve(with_event).await, "start", "2s").await;
-    report.expect_with("start", "warning", "it comes only with the first event");
-    report.expect_with("start", "warning", "tower_sse/early_head/");
-    report.expect_with("start", "warning", "--via");
-    let steps = [write(":\n"), Step::At(1700), write("data: a\n\n")];
-    let alone = move |_: &Request| Answer { head_at: 1200, ..Answer::new(steps.clone()) };
-    let report = look(serve(alone).await, "start", "2s").await;
-    report.expect_with("start", "warning", "guide/proxies/#buffers");
-    let steps = [write(":\n"), Step::At(10_700), write("data: a\n\n")];
-    let late = move |_: &Request| Answer { head_at: 10_200, ..Answer::new(steps.clone()) };
-    let report = look(serve(late).await, "start", "11s").await;
-    report.expect_with("start", "warning", "it comes later than 10 s");
-    report.expect_with("start", "warning", "tower_sse/early_head/");
+    let with_event = ["until the first byte", "it comes only with the first event"];
+    let with_event = [&with_event[..], &["tower_sse/early_head/", "--via"]].concat();
+    let late = ["it comes later than 10 s", "tower_sse/early_head/"];
+    // The times of the head and of the first event.
+    for (head_at, event_at, time, texts) in [
+        (1_200, None, "2s", &with_event[..]),
+        (1_200, Some(1_700), "2s", &["guide/proxies/#buffers"]),
+        (10_200, Some(10_700), "11s", &late),
+    ] {
+        let comment = event_at.map(|at| [write(":\n"), Step::At(at)]);
+        let steps = comment.into_iter().flatten().chain([write("data: a\n\n")]);
+        let steps: Vec<_> = steps.collect();
+        let answer = move |_: &Request| Answer { head_at, ..Answer::new(steps.clone()) };
+        let report = look(serve(answer).await, "start", time).await;
+        for text in texts {
+            report.expect_with("start", "warning", text);
+        }
+    }
 }
 
 #[tokio::test]
@@ -105,15 +99,14 @@ async fn look_at_held(time: &str, made: fn(u128, u64) -> String) -> Report {
 #[tokio::test]
 async fn bursts_of_different_ages_were_held_back() {
     let milliseconds = |start, n| format!("data: {{\"at\": {}}}\n\n", start + u128::from(n) * 300);
-    let report = look_at_held("2s", milliseconds).await;
-    report.expect_with("bursts", "fail", "over 1.2 s");
     let in_zone = |start, n| {
         let two_hours = Duration::from_secs(7200);
         let at = Duration::from_millis(u64::try_from(start).unwrap() + n * 300) + two_hours;
         format!("data: {}+02:00 tick\n\n", humantime::format_rfc3339_millis(UNIX_EPOCH + at))
     };
-    let report = look_at_held("2s", in_zone).await;
-    report.expect_with("bursts", "fail", "over 1.2 s");
+    for made in [milliseconds as fn(u128, u64) -> String, in_zone] {
+        look_at_held("2s", made).await.expect_with("bursts", "fail", "over 1.2 s");
+    }
 }
 
 #[tokio::test]
@@ -334,22 +327,23 @@ async fn resumption_of_a_busy_stream_ends_in_time() {
 
 #[tokio::test]
 async fn refused_resumption_fails_unless_the_stream_is_over() {
-    let answer = |count: u64, status: &'static str| {
-        serve(move |request| match request.header("last-event-id") {
-            None => Answer::new(events(0, count, 1).chain([Step::End])),
-            Some(_) => Answer::with_head(status),
-        })
-    };
-    let report = look(answer(9, "404 Not Found").await, "resumption", "4s").await;
-    report.expect_with("resumption", "fail", "404");
-    let refused = serve(|request| match request.header("last-event-id") {
-        None => Answer::new(events(0, 99, 50)),
-        Some(_) => Answer::new([write("retry: 42118\n"), Step::End]),
-    });
-    let report = look(refused.await, "resumption", "2s").await;
-    report.expect_with("resumption", "fail", "is refused");
-    let report = look(answer(1, "204 No Content").await, "resumption", "4s").await;
-    report.expect_with("resumption", "pass", "204 stops");
+    let [gone, refusal, over]: [fn() -> Answer; 3] = [
+        || Answer::with_head("404 Not Found"),
+        || Answer::new([write("retry: 42118\n"), Step::End]),
+        || Answer::with_head("204 No Content"),
+    ];
+    for (count, resumed, verdict, text) in [
+        (9, gone, "fail", "404"),
+        (99, refusal, "fail", "is refused"),
+        (1, over, "pass", "204 stops"),
+    ] {
+        let address = serve(move |request| match request.header("last-event-id") {
+            None => Answer::new(events(0, count, 50).chain([Step::End])),
+            Some(_) => resumed(),
+        });
+        let report = look(address.await, "resumption", "4s").await;
+        report.expect_with("resumption", verdict, text);
+    }
 }
 
 #[tokio::test]

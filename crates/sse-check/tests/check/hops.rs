@@ -1,20 +1,27 @@
 //! The checks of `--via`, with a second server in place of a proxy.
 
+use std::net::SocketAddr;
+
 use crate::{report::Report, server::*};
+
+/// Looks at the first of these addresses, behind which the others are.
+async fn look_through(hops: &[SocketAddr], options: &str) -> Report {
+    let urls: Vec<_> = hops.iter().map(|address| format!("http://{address}/")).collect();
+    let arguments = format!("{} {options}", urls.join(" --via "));
+    Report::of(&arguments.split(' ').collect::<Vec<_>>()).await
+}
 
 /// Compares the stream of a proxy with that of its server.
 async fn look(
     outer: impl IntoIterator<Item = Step>,
     inner: impl IntoIterator<Item = Step>,
 ) -> Report {
-    let outer = serve_steps(outer).await;
-    look_from(outer, inner).await
+    look_from(serve_steps(outer).await, inner).await
 }
 
-async fn look_from(outer: std::net::SocketAddr, inner: impl IntoIterator<Item = Step>) -> Report {
-    let (outer, inner) = (format!("http://{outer}/"), serve_steps(inner).await);
-    let via = format!("http://{inner}/");
-    Report::of(&[&outer, "--via", &via, "--for", "3s", "--only", "start,delay,changes,end"]).await
+async fn look_from(outer: SocketAddr, inner: impl IntoIterator<Item = Step>) -> Report {
+    let hops = [outer, serve_steps(inner).await];
+    look_through(&hops, "--for 3s --only start,delay,changes,end").await
 }
 
 /// Returns events without ids.
@@ -115,14 +122,13 @@ async fn heads_that_do_not_come_fail_by_page_of_proxy() {
 /// Looks at heads that come after these times, in milliseconds, from the outside to the inside.
 /// Returns the report, and the addresses.
 async fn look_at_heads(times: [u64; 3]) -> (Report, [String; 3]) {
-    let mut addresses = times.map(|_| String::new());
-    for (address, head_at) in addresses.iter_mut().zip(times) {
+    let mut hops = Vec::new();
+    for head_at in times {
         let answer = move |_: &Request| Answer { head_at, ..Answer::new(events(0, 1, 0)) };
-        *address = format!("http://{}/", serve(answer).await);
+        hops.push(serve(answer).await);
     }
-    let [outer, middle, inner] = &addresses;
-    let arguments = [outer, "--via", middle, "--via", inner, "--for", "4s", "--only", "start"];
-    (Report::of(&arguments).await, addresses)
+    let report = look_through(&hops, "--for 4s --only start").await;
+    (report, [0, 1, 2].map(|hop: usize| format!("http://{}/", hops[hop])))
 }
 
 #[tokio::test]
@@ -190,41 +196,31 @@ async fn streams_that_end_before_their_servers_do_fail() {
 /// The hop next to the server ends the stream.
 #[tokio::test]
 async fn stream_that_ends_two_hops_before_its_server_fails() {
-    let [outer, middle, inner] = [
-        serve_steps(events(0, 5, 100).chain([Step::End])).await,
-        serve_steps(events(0, 5, 100).chain([Step::End])).await,
-        serve_steps(events(0, 9, 100)).await,
-    ]
-    .map(|address| format!("http://{address}/"));
-    let arguments = [&outer[..], "--via", &middle, "--via", &inner, "--for", "2s"];
-    let report = Report::of(&[&arguments[..], &["--only", "end"]].concat()).await;
-    report.expect_with("end", "fail", &format!("{inner} is still open"));
+    let ended = serve_steps(events(0, 5, 100).chain([Step::End])).await;
+    let inner = serve_steps(events(0, 9, 100)).await;
+    let report = look_through(&[ended, ended, inner], "--for 2s --only end").await;
+    report.expect_with("end", "fail", &format!("http://{inner}/ is still open"));
 }
 
 #[tokio::test]
 async fn hop_of_two_is_named() {
-    let [outer, middle, inner] = [
-        serve_steps(late(events(0, 9, 200), 500)).await,
-        serve_steps(events(0, 9, 200)).await,
-        serve_steps(events(0, 9, 200)).await,
-    ]
-    .map(|address| format!("http://{address}/"));
-    let arguments = [&outer[..], "--via", &middle, "--via", &inner, "--for", "2s"];
-    let report = Report::of(&[&arguments[..], &["--only", "delay"]].concat()).await;
-    report.expect_with("delay", "fail", &format!("between {outer} and {middle}"));
+    let outer = serve_steps(late(events(0, 9, 200), 500)).await;
+    let [middle, inner] =
+        [serve_steps(events(0, 9, 200)).await, serve_steps(events(0, 9, 200)).await];
+    let report = look_through(&[outer, middle, inner], "--for 2s --only delay").await;
+    let hop = format!("between http://{outer}/ and http://{middle}/");
+    report.expect_with("delay", "fail", &hop);
 }
 
 #[tokio::test]
 async fn inner_address_without_stream_is_not_compared() {
     let wrong = serve(|_| Answer::with_head("404 Not Found")).await;
-    let outer = format!("http://{}/", serve_steps(events(0, 9, 100)).await);
-    let via = format!("http://{wrong}/");
-    let report = Report::of(&[&outer, "--via", &via, "--for", "1s", "--only", "delay"]).await;
+    let outer = serve_steps(events(0, 9, 100)).await;
+    let report = look_through(&[outer, wrong], "--for 1s --only delay").await;
     report.expect_with("delay", "not checked", "404");
     // A hop that passes does not hide one that is not checked.
-    let right = format!("http://{}/", serve_steps(events(0, 9, 100)).await);
-    let arguments = [&outer[..], "--via", &right, "--via", &via, "--for", "1s"];
-    let report = Report::of(&[&arguments[..], &["--only", "delay,changes"]].concat()).await;
+    let right = serve_steps(events(0, 9, 100)).await;
+    let report = look_through(&[outer, right, wrong], "--for 1s --only delay,changes").await;
     report.expect_with("delay", "not checked", "404");
     report.expect("changes", "not checked");
 }
@@ -243,13 +239,20 @@ async fn events_that_come_in_another_order_are_not_held_back() {
     report.expect("delay", "pass");
 }
 
+/// Compares the answers to two calls.
+async fn look_at_calls(
+    outer: impl IntoIterator<Item = Step>,
+    inner: impl IntoIterator<Item = Step>,
+) -> Report {
+    let hops = [serve_steps(outer).await, serve_steps(inner).await];
+    look_through(&hops, "--data {} --for 3s").await
+}
+
 /// The answers to two calls are made at different times, and have different lengths.
 #[tokio::test]
 async fn calls_that_differ_in_time_only_warn() {
-    let late = serve_steps(late(events(0, 5, 200), 400).chain([Step::End])).await;
-    let (outer, via) = (format!("http://{late}/"), serve_steps(events(0, 30, 200)).await);
-    let arguments = ["--via", &format!("http://{via}/"), "--data", "{}", "--for", "3s"];
-    let report = Report::of(&[&[&outer[..]], &arguments[..]].concat()).await;
+    let late = late(events(0, 5, 200), 400).chain([Step::End]);
+    let report = look_at_calls(late, events(0, 30, 200)).await;
     report.expect_with("delay", "warning", "events come late");
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }
@@ -257,20 +260,15 @@ async fn calls_that_differ_in_time_only_warn() {
 #[tokio::test]
 async fn calls_that_differ_in_speed_only_warn() {
     let own = |stream: &'static str| (0..200).map(move |n| format!("{stream} {n}"));
-    let outer = serve_steps(texts(own("outer"), 60)).await;
-    let inner = serve_steps(texts(own("inner"), 25)).await;
-    let (outer, via) = (format!("http://{outer}/"), format!("http://{inner}/"));
-    let report = Report::of(&[&outer, "--via", &via, "--data", "{}", "--for", "3s"]).await;
+    let report = look_at_calls(texts(own("outer"), 60), texts(own("inner"), 25)).await;
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }
 
 /// As behind nginx.
 #[tokio::test]
 async fn call_whose_events_come_all_at_its_end_fails() {
-    let bunch = serve_steps(late(events(0, 10, 0), 2000).chain([Step::End])).await;
-    let via = serve_steps(events(0, 10, 200).chain([Step::End])).await;
-    let (outer, via) = (format!("http://{bunch}/"), format!("http://{via}/"));
-    let report = Report::of(&[&outer, "--via", &via, "--data", "{}", "--for", "3s"]).await;
+    let bunch = late(events(0, 10, 0), 2000).chain([Step::End]);
+    let report = look_at_calls(bunch, events(0, 10, 200).chain([Step::End])).await;
     report.expect_with("delay", "fail", "came together that were sent apart");
 }
 

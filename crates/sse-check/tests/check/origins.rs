@@ -167,6 +167,7 @@ async fn reset_of_http2_without_an_error_is_a_cut() {
         }
     });
     let report = look(address, &["--http2", "--for", "2s"]).await;
+    report.expect_with("answer", "pass", "HTTP/2.0 200");
     report.expect_with("end", "fail", "the stream was reset");
 }
 

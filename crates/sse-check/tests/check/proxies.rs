@@ -216,13 +216,3 @@ async fn tls_with_http_2_needs_a_trusted_certificate() {
         assert!(output.contains(version), "{option}: {output}");
     }
 }
-
-#[tokio::test]
-async fn http_2_without_tls_is_used_if_asked_for() {
-    let Some(program) = find(&["haproxy"]) else { return };
-    let proxy = haproxy(&program, serve().await, "option http-no-delay", "proto h2").await;
-    let url = format!("http://{}/", proxy.address);
-    let report = Report::of(&[&url, "--http2", "--for", "2s", "--only", "answer,end"]).await;
-    report.expect_with("answer", "pass", "HTTP/2.0 200");
-    report.expect("end", "pass");
-}
