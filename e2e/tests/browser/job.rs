@@ -15,12 +15,16 @@ struct Answers {
     ended: Arc<AtomicUsize>,
 }
 
-async fn serve() -> (SocketAddr, Answers) {
-    serve_with(Duration::from_secs(60)).await
+impl Answers {
+    /// Returns the number of streams, and of answers that nothing comes any more.
+    fn counts(&self) -> (usize, usize) {
+        (self.streams.load(Relaxed), self.ended.load(Relaxed))
+    }
 }
 
-/// Serves the example with a hub that keeps events for a time.
-async fn serve_with(retained: Duration) -> (SocketAddr, Answers) {
+/// Serves the example with a hub that keeps events for a time, and opens its page.
+async fn open(retained: Duration) -> Option<(String, Answers, Chromium)> {
+    let tools = Tools::find()?;
     let answers = Answers::default();
     let counted = answers.clone();
     let count = move |response: Response<axum::body::Body>| {
@@ -44,17 +48,18 @@ async fn serve_with(retained: Duration) -> (SocketAddr, Answers) {
     let app = example::app(jobs, layer).layer(map_response(count));
     let (listener, address) = listen().await;
     tokio::spawn(async { axum::serve(listener, app).await });
-    (address, answers)
+    let browser = Chromium::start(&tools).await;
+    let url = format!("http://{address}/");
+    browser.open(&url).await;
+    Some((url, answers, browser))
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
 const IS_CLOSED: &str = "$('connection').textContent === '(closed)'";
 
 #[tokio::test]
 async fn page_shows_the_progress_until_the_end_and_does_not_reconnect() {
-    let Some(tools) = Tools::find() else { return };
-    let (address, answers) = serve().await;
-    let browser = Chromium::start(&tools).await;
-    browser.open(&format!("http://{address}/")).await;
+    let Some((url, answers, browser)) = open(MINUTE).await else { return };
     browser.click("#start").await;
     browser.until(IS_CLOSED).await;
     let received = browser.until("received").await;
@@ -63,44 +68,37 @@ async fn page_shows_the_progress_until_the_end_and_does_not_reconnect() {
     // The first events may precede the stream.
     let steps: Vec<_> = (0..100).step_by(10).map(|percent| format!("{percent} %")).collect();
     assert!(steps.ends_with(&received[..received.len() - 1]), "{received:?}");
-    assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (1, 1));
+    assert_eq!(answers.counts(), (1, 1));
 
     // A late visitor.
-    browser.open(&format!("http://{address}/?job=1")).await;
+    browser.open(&format!("{url}?job=1")).await;
     browser.until(IS_CLOSED).await;
     assert_eq!(browser.until("received").await, serde_json::json!(["done: the result"]));
-    assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (2, 2));
+    assert_eq!(answers.counts(), (2, 2));
 }
 
 #[tokio::test]
 async fn page_of_a_job_that_the_hub_has_forgotten_does_not_reconnect() {
-    let Some(tools) = Tools::find() else { return };
-    let (address, answers) = serve_with(Duration::ZERO).await;
-    let browser = Chromium::start(&tools).await;
-    browser.open(&format!("http://{address}/")).await;
+    let Some((url, answers, browser)) = open(Duration::ZERO).await else { return };
     browser.click("#start").await;
     browser.until("received.at(-1) === 'done: the result'").await;
     browser.until(IS_CLOSED).await;
-    let before = (answers.streams.load(Relaxed), answers.ended.load(Relaxed));
-    browser.open(&format!("http://{address}/?job=1")).await;
+    let before = answers.counts();
+    browser.open(&format!("{url}?job=1")).await;
     browser.until(IS_CLOSED).await;
     assert_eq!(browser.until("received").await, serde_json::json!(["done: the result"]));
-    let (streams, ended) = (answers.streams.load(Relaxed), answers.ended.load(Relaxed));
-    assert_eq!((streams - before.0, ended), (1, before.1 + 1));
+    assert_eq!(answers.counts(), (before.0 + 1, before.1 + 1));
 }
 
 #[tokio::test]
 async fn page_shows_failed_and_unknown_jobs() {
-    let Some(tools) = Tools::find() else { return };
-    let (address, answers) = serve().await;
-    let browser = Chromium::start(&tools).await;
-    browser.open(&format!("http://{address}/")).await;
+    let Some((url, answers, browser)) = open(MINUTE).await else { return };
     browser.click("#fail").await;
     browser.until(IS_CLOSED).await;
     browser.until("received.at(-1) === 'failed: no more paper'").await;
-    assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (1, 1));
-    browser.open(&format!("http://{address}/?job=99")).await;
+    assert_eq!(answers.counts(), (1, 1));
+    browser.open(&format!("{url}?job=99")).await;
     browser.until(IS_CLOSED).await;
     browser.until("received.length === 0").await;
-    assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (1, 1));
+    assert_eq!(answers.counts(), (1, 1));
 }

@@ -169,13 +169,7 @@ async fn stop_ends_the_answer_on_every_page_but_not_the_next_one() {
 
 #[tokio::test]
 async fn shutdown_waits_for_the_answer_which_is_not_asked_for_again() {
-    let Some(tools) = Tools::find() else { return };
-    let mut server = Server::start(ANY).await;
-    let address = server.address;
-    let browser = Chromium::start(&tools).await;
-    browser.open(&format!("http://{address}/")).await;
-    until_state(&browser, "idle").await;
-    browser.click("#ask").await;
+    let Some((mut server, browser)) = ask().await else { return };
     server.say(&browser, 10, 10).await;
     server.shutdown.cancel();
     server.say(&browser, WORDS - 10, WORDS).await;
@@ -183,7 +177,7 @@ async fn shutdown_waits_for_the_answer_which_is_not_asked_for_again() {
     assert_eq!(server.end().await.outcome, Outcome::Completed);
     soon(server.serving).await.unwrap();
 
-    let restarted = Server::start(address).await;
+    let restarted = Server::start(server.address).await;
     browser.click("#reload").await;
     until_state(&browser, "lost").await;
     assert_eq!(restarted.runs.stats().started, 0);

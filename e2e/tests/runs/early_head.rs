@@ -193,24 +193,15 @@ async fn openai_client_gets_a_slow_answer_and_a_late_error() {
 
 #[tokio::test]
 #[ignore = "of .ci/slow early-head"]
-async fn openai_client_of_python_gets_a_slow_answer_and_a_late_error() {
-    let start = |url: &str| Client::python("openai_client.py", &[url]);
-    asks("openai", start, "InternalServerError", "APIError", ("/status", 429)).await;
-}
-
-#[tokio::test]
-#[ignore = "of .ci/slow early-head"]
-async fn anthropic_client_gets_a_slow_answer_and_a_late_error() {
-    let start =
+async fn other_clients_of_models_get_a_slow_answer_and_a_late_error() {
+    let python = |url: &str| Client::python("openai_client.py", &[url]);
+    asks("openai", python, "InternalServerError", "APIError", ("/status", 429)).await;
+    let place = ("/error/status", 529);
+    let node =
         |url: &str| Client::node(Packages::All, "@anthropic-ai/sdk", "anthropic.mjs", &[url]);
-    asks("anthropic", start, "504", "APIError", ("/error/status", 529)).await;
-}
-
-#[tokio::test]
-#[ignore = "of .ci/slow early-head"]
-async fn anthropic_client_of_python_gets_a_slow_answer_and_a_late_error() {
-    let start = |url: &str| Client::python("anthropic_client.py", &[url]);
-    asks("anthropic", start, "GatewayTimeoutError", "APIStatusError", ("/error/status", 529)).await;
+    asks("anthropic", node, "504", "APIError", place).await;
+    let python = |url: &str| Client::python("anthropic_client.py", &[url]);
+    asks("anthropic", python, "GatewayTimeoutError", "APIStatusError", place).await;
 }
 
 #[tokio::test]

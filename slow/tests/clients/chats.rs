@@ -5,17 +5,19 @@ use crate::*;
 const PACE: Pace = Pace::new(100, 10);
 
 /// The script's steps are in `ai.mjs`.
-async fn chats_resume(package: &str) {
-    for deployment in Deployment::all(PACE).await {
-        let proxy = deployment.proxy([]).await;
-        let arguments = [package, &proxy.url("/chat")];
-        let client = Client::node(Packages::All, package, "ai.mjs", &arguments);
-        let Some(mut client) = client else { return };
-        chat_resumes(&mut client, &deployment).await;
+#[tokio::test]
+async fn ai_resumes_a_chat() {
+    for package in ["ai", "ai-6"] {
+        for deployment in Deployment::all(PACE).await {
+            let proxy = deployment.proxy([]).await;
+            let arguments = [package, &proxy.url("/chat")];
+            let client = Client::node(Packages::All, package, "ai.mjs", &arguments);
+            resumes(&mut client.expect("the clients"), &deployment).await;
+        }
     }
 }
 
-async fn chat_resumes(client: &mut Client, deployment: &Deployment) {
+async fn resumes(client: &mut Client, deployment: &Deployment) {
     let idle = client.until("idle").await;
     assert_eq!((idle["status"].as_str(), idle["messages"].as_u64()), (Some("ready"), Some(0)));
     for (at, restored) in ["with the question", "with half of the answer"].into_iter().enumerate() {
@@ -36,14 +38,4 @@ async fn chat_resumes(client: &mut Client, deployment: &Deployment) {
     assert!(half.len() < PACE.text(3).len() && PACE.text(3).starts_with(half), "{half}");
     assert_eq!(client.end().await, "complete");
     assert_eq!(deployment.calls(), 4);
-}
-
-#[tokio::test]
-async fn ai_resumes_a_chat() {
-    chats_resume("ai").await;
-}
-
-#[tokio::test]
-async fn ai_6_resumes_a_chat() {
-    chats_resume("ai-6").await;
 }

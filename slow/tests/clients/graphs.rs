@@ -4,7 +4,27 @@ use crate::*;
 
 const PACE: Pace = Pace::new(80, 10);
 
-async fn survives_cuts(start: impl Fn(&[&str]) -> Option<Client>) {
+/// LangGraph's clients, for Node and Python.
+const CLIENTS: [fn(&[&str]) -> Option<Client>; 2] = [
+    |arguments| Client::node(Packages::All, "@langchain/langgraph-sdk", "langgraph.mjs", arguments),
+    |arguments| Client::python("langgraph_client.py", arguments),
+];
+
+#[tokio::test]
+async fn langgraph_survives_cuts() {
+    for start in CLIENTS {
+        survives_cuts(start).await;
+    }
+}
+
+#[tokio::test]
+async fn langgraph_learns_that_a_run_is_unknown() {
+    for start in CLIENTS {
+        learns_that_a_run_is_unknown(start).await;
+    }
+}
+
+async fn survives_cuts(start: fn(&[&str]) -> Option<Client>) {
     // In an event, in its last line, between its line feeds, and behind the last one.
     let cuts = [
         Cut::Behind("{\"word\":\"0.20"),
@@ -23,7 +43,7 @@ async fn survives_cuts(start: impl Fn(&[&str]) -> Option<Client>) {
     }
 }
 
-async fn learns_that_a_run_is_unknown(start: impl Fn(&[&str]) -> Option<Client>) {
+async fn learns_that_a_run_is_unknown(start: fn(&[&str]) -> Option<Client>) {
     for deployment in Deployment::all(PACE).await {
         let proxy = deployment.proxy([]).await;
         let url = proxy.url("");
@@ -51,24 +71,4 @@ async fn is_not_found(client: &mut Client) {
     assert!(end.contains("404") || end.contains("NotFoundError"), "{end}");
     assert!(took < Duration::from_secs(1), "{took:?}");
     println!("{end}, after {took:?}");
-}
-
-fn node(arguments: &[&str]) -> Option<Client> {
-    Client::node(Packages::All, "@langchain/langgraph-sdk", "langgraph.mjs", arguments)
-}
-
-fn python(arguments: &[&str]) -> Option<Client> {
-    Client::python("langgraph_client.py", arguments)
-}
-
-#[tokio::test]
-async fn langgraph_survives_cuts() {
-    survives_cuts(node).await;
-    survives_cuts(python).await;
-}
-
-#[tokio::test]
-async fn langgraph_learns_that_a_run_is_unknown() {
-    learns_that_a_run_is_unknown(node).await;
-    learns_that_a_run_is_unknown(python).await;
 }
