@@ -215,13 +215,21 @@ async fn id_of_another_run_is_refused_while_claims_are_restored() {
 async fn statistics_count_mirrors_and_exports_that_wait() {
     let (one, other, source, live) = watched(&["a"]).await;
     assert_eq!((one.runs.stats().mirrors, other.runs.stats().mirrors), (0, 1));
-    assert_eq!(one.runs.stats().waiting_exports, 0);
+    one.store.faults().reply_delay = Duration::from_millis(100);
+    for _ in 0..2 {
+        // The second event waits for the reply to the first.
+        send(&source, &["b"]);
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(one.runs.stats().waiting_exports, 0);
+    }
+    one.store.faults().reply_delay = Duration::ZERO;
+    sleep(Duration::from_secs(1)).await;
     one.store.go_away();
     drop(source);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(one.runs.stats().waiting_exports, 1);
     one.store.come_back().await;
-    assert_whole(live, &[]).await;
+    assert_whole(live, &["b", "b"]).await;
     assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]));
     sleep(LEASE).await;
     assert_eq!(other.runs.stats().mirrors, 0, "nothing uses it");
