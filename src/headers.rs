@@ -92,9 +92,12 @@ fn is_text_event_stream(media_type: &[u8]) -> bool {
 }
 
 /// Returns whether the body has a content coding, so that its bytes are not the events themselves.
+/// Servers in JavaScript send `none`, which is not registered, so that nothing compresses a stream.
 pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
-    elements(headers, CONTENT_ENCODING)
-        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+    let is_none = |coding: &[u8]| {
+        [&b""[..], b"identity", b"none"].iter().any(|none| coding.eq_ignore_ascii_case(none))
+    };
+    elements(headers, CONTENT_ENCODING).any(|coding| !is_none(coding))
 }
 
 /// Returns the elements of a header that is a list.
@@ -229,6 +232,7 @@ mod tests {
             (&["gzip"][..], true),
             (&["identity"], false),
             (&["Identity", ""], false),
+            (&["none"], false),
             (&["identity, br"], true),
             (&["identity", "zstd"], true),
             (&[], false),
