@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::{task::coop, time::Sleep};
 
 use super::{EventFilter, FilterPipe, pipe::FilterGuard};
-use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, layer::SseBody};
+use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, headers, layer::SseBody};
 
 pin_project! {
     /// The filtered body of an event stream. A [`FilterLayer`](super::FilterLayer) returns such
@@ -205,7 +205,9 @@ where
                         continue;
                     }
                     Some(Ok(Err(frame))) => {
-                        *this.trailers = frame.into_trailers().ok();
+                        let mut trailers = frame.into_trailers().ok();
+                        trailers.as_mut().map(headers::remove_those_of_whole_bodies);
+                        *this.trailers = trailers;
                         this.pipe.filter_end(None)
                     }
                     Some(Err(error)) => this.pipe.filter_end(Some(error.into())),

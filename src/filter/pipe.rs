@@ -77,6 +77,8 @@ impl<F: EventFilter> FilterPipe<F> {
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.enter()?;
         let sent = self.filter(frame);
+        // The next bytes may come much later.
+        self.shrink();
         self.flow.guard.is_calling = false;
         sent
     }

@@ -36,7 +36,9 @@ async fn trailers_follow_the_last_bytes_unless_the_filter_ends_the_stream() {
         let _case = case(format!("{plan:?}"));
         let (feed, mut body, log) = fed_by(plan);
         feed.data("data: half");
-        feed.trailers(checksum());
+        let mut trailers = checksum();
+        trailers.insert("repr-digest", "sha-256=:of the source:".parse().unwrap());
+        feed.trailers(trailers);
         feed.end();
         let behind = if has_trailers { Polled::Trailers(checksum()) } else { Polled::End };
         assert_polls(&mut body, [last, behind, Polled::End]);

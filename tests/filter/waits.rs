@@ -162,6 +162,12 @@ fn buffer_of_a_large_event_is_freed_after_it() {
     };
     assert!(held(line) >= 10_000, "it is carried");
     assert!(held("\n\n") <= -10_000, "it is freed when the source is idle");
+    let mut pipe = FilterPipe::new(filter::from_fn(|_| Verdict::Pass));
+    let mut held = |text: &'static str| {
+        measure(|| drop(pipe.push(Bytes::from_static(text.as_bytes())).unwrap())).bytes_current
+    };
+    assert!(held(line) >= 10_000, "it is carried");
+    assert!(held("\n\n") <= -10_000, "it is freed, because the next bytes may come late");
 }
 
 #[test]
