@@ -20,7 +20,7 @@ use crate::lock::lock;
 /// at each heartbeat, and when it closes. The counters lag by less than 64 KiB per open stream.
 ///
 /// `Display` writes a snapshot as metrics in Prometheus' text format. It does the same for
-/// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a whole
+/// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a complete
 /// `/metrics` route:
 ///
 /// ```

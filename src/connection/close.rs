@@ -103,7 +103,7 @@ pub struct CloseReport {
     /// The number of data frames that were passed to the server, including the layer's own. A frame
     /// may contain several events, part of an event, or only a comment.
     pub frames: u64,
-    /// The number of bytes in those frames. A disconnected client may have missed some.
+    /// The number of bytes in those frames. The client may have missed some.
     pub bytes: u64,
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,

@@ -13,8 +13,8 @@ use crate::callback::without_panic;
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts the signal into the
 /// request's extensions. Services that return a [bare
 /// stream](crate::SseLayer#services-that-return-a-bare-stream) always get it. With the `axum`
-/// feature, it's also an extractor. Inside a [`RunLayer`](crate::runs::RunLayer), if the request
-/// has a key, the signal fires when the run is over, not when the client disconnects.
+/// feature, it's also an extractor. Inside a [`RunLayer`](crate::runs::RunLayer), if the stream is
+/// recorded, the signal fires when the run is over, not when the client disconnects.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -43,15 +43,15 @@ use crate::callback::without_panic;
 /// - For an event stream: when the stream closes, with the reason of its [`CloseReport`].
 /// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): when it's
 ///   refused, with [`Ended`].
-/// - For any other body: when the body is over, with [`Ended`], [`Failed`], [`Panicked`] or
+/// - For any other body: when the server drops it, with [`Ended`], [`Failed`], [`Panicked`] or
 ///   [`Disconnected`]. A server may drop a body after the last byte that `content-length` allows.
-///   That's [`Disconnected`], unless [`is_end_stream`](http_body::Body::is_end_stream) returned
-///   `true`.
+///   The reason is then [`Disconnected`], unless [`is_end_stream`](http_body::Body::is_end_stream)
+///   returned `true`.
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
 ///   layer returns the response head, with [`Ended`].
 ///
-/// If two layers track the same response, only the outer one fires the signal. To that layer, the
-/// inner layer's event stream is "any other body".
+/// If two layers track the same response, only the outer one fires the signal. That layer treats
+/// the inner layer's event stream as any other body.
 ///
 /// [`CloseReport`]: super::CloseReport
 /// [`Ended`]: CloseReason::Ended

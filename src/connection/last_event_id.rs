@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, one_line_text};
 
-/// The id of the last event that a client received, sent as `Last-Event-ID` when it reconnects.
+/// The last id that a client received, sent as `Last-Event-ID` when it reconnects.
 ///
 /// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With the `axum` feature,
 /// it's also an extractor, which works without the layer too. It never rejects a request. If the

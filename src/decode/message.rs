@@ -35,8 +35,8 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// );
 /// ```
 ///
-/// Clients decode this event to the same name, data, last event id and reconnection time, with
-/// three exceptions:
+/// Clients decode this event to the same name, data, id and reconnection time, with three
+/// exceptions:
 ///
 /// - A CR or CRLF in `data` arrives as a line feed.
 /// - In `event`, U+FFFD replaces line breaks and U+0000.

@@ -36,8 +36,8 @@ struct EarlyHeadOptions {
 impl EarlyHeadLayer {
     /// Creates a layer that sends the head once a request has waited for `after`.
     ///
-    /// The time must be shorter than the shortest timeout of your proxies, and so must the
-    /// [heartbeat](crate::SseLayer::heartbeat). A value of 10 seconds works with the default
+    /// The time must be shorter than the shortest timeout of your proxies, and so must the interval
+    /// of the [heartbeat](crate::SseLayer::heartbeat). A value of 10 seconds works with the default
     /// timeouts of nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100 to 120 seconds). An
     /// error response that comes before `after` has passed keeps its own status.
     ///
@@ -72,8 +72,8 @@ impl EarlyHeadLayer {
         self
     }
 
-    /// Turns a late answer that is not a `2xx` event stream into the last event of the stream. By
-    /// default, the body fails with a [`LateResponse`](super::LateResponse).
+    /// Turns a late answer that is not a `2xx` event stream into an event. By default, the body
+    /// fails with a [`LateResponse`](super::LateResponse).
     ///
     /// After the event, the stream ends cleanly. The body fails if `to_event` panics, or returns
     /// `None` or an event with neither data nor a name. It also fails, and `to_event` isn't called,
@@ -106,7 +106,7 @@ impl EarlyHeadLayer {
     /// expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this layer.
     ///
     /// `answer` doesn't see the request, so it can't stop an `EventSource` that gets a late `204`
-    /// or `4xx`. If the stream is refused, a run that `call` has started still continues.
+    /// or `4xx`. If the early head is refused, a run that `call` has started still continues.
     ///
     /// # Cancel safety
     ///

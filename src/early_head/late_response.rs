@@ -10,7 +10,7 @@ use crate::{BoxError, event::Event, signals::Interrupted};
 /// Turns a late response into the last event of its stream.
 pub(super) type LateEvent = Arc<dyn Fn(&Response<Bytes>) -> Option<Event> + Send + Sync>;
 
-/// The error with which a stream fails if the layer can't pass on the service's late answer.
+/// The error with which a stream fails if the layer can't pass on the service's late response.
 ///
 /// [`on_error`](crate::SseLayer::on_error) can turn it into an event:
 ///
@@ -68,7 +68,8 @@ impl Error for LateResponse {
 /// [`late_event`](super::EarlyHeadLayer::late_event).
 ///
 /// The error's `status` field contains the response's status code. If the response's JSON has an
-/// `error` object, its other fields are kept. Returns `None` if the response is a success.
+/// `error` object, that object's other fields are kept. Returns `None` if the response is a
+/// success.
 #[must_use]
 #[cfg(feature = "json")]
 pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {

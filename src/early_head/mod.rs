@@ -90,11 +90,11 @@
 //! Most clients notice that a failed body is incomplete. With `fetch`, reading the body rejects.
 //! curl exits with 18 over HTTP/1.1. An `EventSource` reconnects, so your handler runs again. A
 //! `204` or `4xx` in time would have stopped the `EventSource`. If such an answer comes late, and
-//! `late_event` doesn't replace it, the `EventSource` gets an event with the id `interrupted`: that
-//! of `on_error`, or one named `interrupted`. The layer then answers the client's next request with
-//! `204`. With `late_event` or [`EarlyHeadLayer::answer`], the page must stop it: give the event a
-//! name, and call `close()` when it arrives. After the event of a late error, `SseLayer` sends no
-//! [`terminator`](crate::SseLayer::terminator).
+//! `late_event` doesn't replace it, the `EventSource` gets an event with the id `interrupted`. It's
+//! the event of `on_error`, or else one named `interrupted`. The layer then answers the client's
+//! next request with `204`. With `late_event` or [`EarlyHeadLayer::answer`], the page must stop the
+//! `EventSource`: give the event a name, and call `close()` when it arrives. After the event of a
+//! late error, `SseLayer` sends no [`terminator`](crate::SseLayer::terminator).
 //!
 //! If a late response is neither passed on nor turned into an event, the body fails with a
 //! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn it into an event. For
@@ -109,15 +109,15 @@
 //!
 //! A late answer loses its status, its headers and its cookies. Headers that every response needs,
 //! such as CORS headers, must come from a layer outside of this one. The answer's
-//! [`StreamOptions`](crate::StreamOptions) still apply, with two exceptions. `retry` and `padding`
+//! [`StreamOptions`](crate::StreamOptions) still apply, except for three. `retry` and `padding`
 //! don't, because they belong to the stream's first bytes. `drain` doesn't if the shutdown has
-//! begun. If the handler adds subjects late, closing a subject still closes the stream. But a limit
-//! can no longer refuse it. If a hub's topic has ended, a late answer can't say so with a `204`, so
-//! the `EventSource` reconnects.
+//! begun. If the handler adds subjects late, closing a subject still closes the stream. But a
+//! subject's limit can no longer refuse the stream. If a hub's topic has ended, a late answer can't
+//! say so with a `204`, so the `EventSource` reconnects.
 //!
-//! After the head, the call runs inside the body, so middleware outside of this layer no longer
-//! wraps it. So put layers that set task-locals or tracing spans for the handler inside of this
-//! one.
+//! After the head, the call runs inside the body, so most middleware outside of this layer no
+//! longer wraps it. So put layers that set task-locals for the handler inside of this one. The span
+//! of tower-http's `TraceLayer` covers the call from outside too.
 //!
 //! # The first byte
 //!

@@ -5,7 +5,7 @@ use http::Response;
 
 use crate::{BoxError, decode::EventRef, event::Encoded};
 
-/// A filter for the events of one stream, called the *source*. It can hold state, such as a count.
+/// A filter for the events of one stream (the *source*). It can hold state, such as a count.
 ///
 /// ```
 /// use tower_sse::decode::EventRef;
@@ -59,8 +59,8 @@ pub trait EventFilter {
     }
 
     /// Receives the stream's report. Called exactly once: when the stream has ended for any reason,
-    /// or at the head of a response that isn't filtered. Then the filter is dropped. A panic in
-    /// this method is caught.
+    /// or as soon as it's clear that nothing will be filtered. Then the filter is dropped. A panic
+    /// in this method is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -134,8 +134,9 @@ pub enum FilterOutcome {
     MidEvent,
     /// The source failed. [`EventFilter::source_end`] may have turned the error into a clean end.
     Failed,
-    /// The filter ended or rejected the stream, for example because of a forbidden word. If the
-    /// source had already ended mid-event or failed, the outcome is `MidEvent` or `Failed` instead.
+    /// The filter rejected the stream, or ended it before its source did, for example because of a
+    /// forbidden word. If the source had already ended mid-event or failed, the outcome is
+    /// `MidEvent` or `Failed` instead.
     Stopped,
     /// The filter failed the stream with [`Verdict::Fail`]. If the source had already ended
     /// mid-event or failed, the outcome is `MidEvent` or `Failed` instead.

@@ -33,7 +33,7 @@
 //!
 //! # Uses
 //!
-//! Bill each stream once, however it ends:
+//! Bill each request once, however its stream ends:
 //!
 //! ```
 //! # use tower_sse::decode::EventRef;

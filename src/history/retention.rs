@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 /// Limits the events that each topic of a [hub](crate::hub), and each run of
-/// [`Runs`](crate::runs::Runs), keeps for clients that reconnect. A topic's limits of number, size
-/// and age all apply. A run has only limits of size and age.
+/// [`Runs`](crate::runs::Runs), keeps. A topic's limits of number, size and age all apply. A run
+/// has only limits of size and age.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {
@@ -50,8 +50,9 @@ impl Retention {
         Self { age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Keeps the newest `events` events of a topic. Turns [`latest`](Self::latest) off. Runs can't
-    /// have this limit: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics.
+    /// Keeps at most the newest `events` events of a topic. Turns [`latest`](Self::latest) off.
+    /// Runs can't have this limit: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention)
+    /// panics.
     ///
     /// # Panics
     ///

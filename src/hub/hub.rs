@@ -155,7 +155,7 @@ impl Hub {
     ///   receives it.
     /// - If a broker loses the end of a topic, a new process can publish to the topic. A process
     ///   that has received the end drops the event, unless the broker has told it about the loss.
-    ///   In processes that never received the end or know of the loss, the event starts the topic
+    ///   In processes that know of the loss, or never received the end, the event starts the topic
     ///   again.
     ///
     /// # Errors
@@ -185,9 +185,9 @@ impl Hub {
     /// that were reported after the position that you pass. In a topic with
     /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
-    /// With a [broker](Self::connect), the clients of all processes receive the gap. A program in
-    /// another language can publish a gap too, and so can a PostgreSQL transaction: publish an
-    /// event named `gap`. Its data is ignored.
+    /// With a [broker](Self::connect), the clients of all processes receive the gap. Programs in
+    /// other languages and SQL transactions can publish a gap too, as an event named `gap`. Its
+    /// data is ignored.
     ///
     /// ```
     /// use tower_sse::hub::{Hub, PublishError};

@@ -72,8 +72,8 @@ impl Link {
 /// The interface through which a hub publishes to its broker.
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
-/// The hub calls [`publish`](Self::publish) from all tasks of the program, possibly thousands of
-/// times at once. Each event has data and no id. As far as the hub knows, its topic has not ended.
+/// The hub can call [`publish`](Self::publish) from any task of the program, thousands of times at
+/// once. Each event has data and no id. As far as the hub knows, its topic has not ended.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. If events are published
     /// at the same time, the broker may number them in any order.
@@ -169,9 +169,9 @@ pub struct Arrival {
 impl Arrival {
     /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
     /// [`Acknowledged::new`]. If the event ends its topic, the hub drops later events of the topic
-    /// that were published before `at` plus its age limit. `age` is the time since publication. It
-    /// decides when the event is evicted, and when this process lets you publish to an ended topic
-    /// again.
+    /// that were published before `at` plus the hub's age limit. `age` is the time since
+    /// publication. It decides when the event is evicted, and when this process lets you publish to
+    /// an ended topic again.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

@@ -1,13 +1,13 @@
 //! Topics that deliver events to many clients (feature `hub`). A client that reconnects resumes
 //! where it left off.
 //!
-//! Without a hub, each of your clients reads from a broadcast channel. If one of them is offline
-//! for ten seconds, what you published meanwhile is gone.
+//! Say each of your clients reads from a broadcast channel. If one of them is offline for ten
+//! seconds, what you published meanwhile is gone.
 //!
-//! A hub keeps it: by default the newest 1,024 events of each topic, for five minutes. Each event
-//! has an id, and a client that reconnects sends the last id it received. The hub sends the events
-//! that the client missed. If some of them are gone, the client gets an event named `gap`, and your
-//! page reloads its state.
+//! A hub keeps it: by default, up to 1,024 events and 1 MiB of each topic, for five minutes. Each
+//! event has an id, and a client that reconnects sends the last id it received. The hub sends the
+//! events that the client missed. If some of them are gone, the client gets an event named `gap`,
+//! and your page reloads its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -84,8 +84,8 @@
 //! [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id of this hub never
-//! receives an event twice, and gets a gap for what it misses. If you run several processes, give
-//! them [the same limits](#many-processes), or this guarantee doesn't hold.
+//! receives an event twice, and gets a gap for what it misses. With a broker, give all processes
+//! [the same limits](#many-processes), and read which exceptions its crate lists.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
 //! you publish that event again, clients may get it twice, so put a unique key in its data.
@@ -115,8 +115,9 @@
 //! received. It stops for good (`readyState` 2) after you call `close()`, or after any answer but a
 //! redirect or an event stream with status `200`. To stop it, answer `204`.
 //! [`Subscription::response`] does that for you once all topics have ended and the client has
-//! nothing left to receive. Without [`recent`](Subscribe::recent) events or a greeting, a client on
-//! its first visit gets `204` too, until the last event exceeds the hub's age limit.
+//! nothing left to receive. Without [`recent`](Subscribe::recent) events or a greeting, an
+//! `EventSource` on its first visit gets `204` too, until the last event exceeds the hub's age
+//! limit.
 //!
 //! # Progress of a job
 //!
@@ -209,8 +210,8 @@
 //! ```
 //!
 //! A first visit begins with the newest value of each topic, unless you set
-//! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value of
-//! each topic, and no `gap` for the replaced ones. The example
+//! [`since`](Subscribe::since). To a client that is behind, or was away, the hub sends only the
+//! newest value of each topic, and no `gap` for the replaced ones. The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
 //! program, including a page.
 //!
@@ -254,10 +255,10 @@
 //! behind that it misses events, [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes it reconnect.
 //!
 //! Every connection queries the database, even if its client needs no backlog. The backlog has all
-//! rows, because the hub can't map an id to a row. To query only the missed rows, leave out the
-//! query and the greeting if the request has a last event id. Have your page close its
-//! `EventSource` when it gets a `gap`, and open a new one with the number of its newest row in the
-//! URL.
+//! rows, because the hub can't map an id to a row. If the request has a last event id, you can
+//! leave out the query and the greeting. Then have your page close its `EventSource` when it gets a
+//! `gap`, and open a new one with the number of its newest row in the URL. Your handler queries
+//! only the rows after it.
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
@@ -295,11 +296,11 @@
 //! The filter also sees [gaps](GapPolicy) and the [greeting](Subscribe::greeting). That's why this
 //! filter checks the event's name, and passes every event that isn't an order.
 //!
-//! You might expect to [drop](crate::filter::Verdict::Drop) the orders of other users. But a client
+//! You might want to [drop](crate::filter::Verdict::Drop) the orders of other users. But a client
 //! that sees few events would then keep an old id, and get a gap when it reconnects after a later
-//! event was evicted. So this filter sends only the event's id for orders of other users. A client
-//! [stores][html] the id without dispatching an event. Firefox [ignores an id without
-//! data](crate::Event::id), and can still get the gap.
+//! event was evicted. So this filter sends only the event's id for orders of other users. By the
+//! [standard][html], a client stores the id without dispatching an event. Some clients, such as
+//! Firefox and WebKitGTK, [ignore an id without data](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -323,8 +324,8 @@
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. A
 //! larger event isn't kept, and evicts the rest of its topic: the subscribers get a gap. The [size
 //! limit of a topic](crate::Retention::bytes) never evicts its newest event. Each broker has its
-//! own limit. This crate's own clients and [filters](crate::filter) accept [1
-//! MiB](crate::decode::Decoder::max_event_size) per event by default.
+//! own limit. This crate's [decoders](crate::decode::Decoder::max_event_size) and
+//! [filters](crate::filter) accept 1 MiB per event by default.
 //!
 //! # Many processes
 //!
@@ -336,7 +337,7 @@
 //! |---|---|
 //! | [`Hub::new`] | one process, whose clients load their state again after a restart |
 //! | [SQLite](https://docs.rs/tower-sse-sqlite) | several processes on one machine, no gaps after a restart, and no database server |
-//! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines, and events that you publish in the same transaction as your data |
+//! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines; as with SQLite, you can publish in the same transaction as your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
 //! To move to a broker, add the dependency and its `use`, and change the line that creates the hub.
@@ -345,7 +346,8 @@
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it reconnects to another process.
+//! gap when it reconnects to another process. The same can happen in a rarer case: its process has
+//! just evicted events of one topic, and it reconnects to a process that lags by seconds.
 //!
 //! # Stopping work
 //!

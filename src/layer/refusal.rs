@@ -18,9 +18,9 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// # What is refused
 ///
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
-/// - The layer decides once the handler has returned the response head, and drops a refused stream
-///   without polling it. The refusal keeps the response's headers that don't describe the stream,
-///   such as CORS headers.
+/// - The layer decides once it gets the response head, and drops a refused stream without polling
+///   it. The refusal keeps the response's headers that don't describe the stream, such as CORS
+///   headers.
 /// - For a service that returns a [bare
 ///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
 ///   the service. A permit that the service took in `poll_ready`, as tower's `ConcurrencyLimit`
@@ -70,8 +70,8 @@ impl Refusal {
 
     /// Answers every client with `503`.
     ///
-    /// Use it for your own clients. Don't use it for an `EventSource`, because a `503` stops it for
-    /// good.
+    /// Use it for clients that retry after a `503`. Don't use it for an `EventSource`, because a
+    /// `503` stops it for good.
     pub const fn unavailable() -> Self {
         Self::new(RefusalAnswer::Unavailable)
     }

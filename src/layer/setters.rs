@@ -142,9 +142,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().retry(retry))
     }
 
-    /// Starts streams without a reconnection time. Clients then use their built-in time, which all
-    /// clients of one kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still
-    /// send their own.
+    /// Starts streams without a reconnection time. Until a client receives a time, it uses its
+    /// built-in one, which all clients of its kind share. [`Drain`](crate::Drain) and
+    /// [`Refusal`](crate::Refusal) still send their own.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -399,7 +399,7 @@ impl<M> SseLayer<M> {
     /// [refused](crate::Refusal#what-is-refused). If a bare stream is refused because of a
     /// subject's limit, it has already opened.
     ///
-    /// The closure runs in the server's task, so it must not block. A panic is caught and logged.
+    /// The closure runs in the server's task, so it must not block. A panic is caught.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -419,8 +419,8 @@ impl<M> SseLayer<M> {
     /// client disconnects before the response head is known.
     ///
     /// The closure must not block. It runs in the server's task, or on the thread that drops the
-    /// body, which may be unwinding from a panic. A panic in the closure is caught and logged. With
-    /// feature `tracing`, it runs in the request's span, and every close is logged at DEBUG.
+    /// body, which may be unwinding from a panic. A panic in the closure is caught. With feature
+    /// `tracing`, it runs in the request's span, and every close is logged at DEBUG.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -485,9 +485,9 @@ impl<M> SseLayer<M> {
     /// 100 labels. It counts streams with further labels as `other`. Use only a few labels, and
     /// don't use text that clients choose.
     ///
-    /// The closure is called when a request arrives, so it must be cheap and must not block. A
-    /// panic is caught and logged, and the stream has no label. With axum, add the layer with
-    /// `Router::layer`, so that the closure finds the request's `MatchedPath`:
+    /// The closure is called when a request arrives, so it must be cheap and must not block. If it
+    /// panics, the stream has no label. With axum, add the layer with `Router::layer`, so that the
+    /// closure finds the request's `MatchedPath`:
     ///
     /// ```
     /// use axum::extract::MatchedPath;

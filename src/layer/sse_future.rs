@@ -17,9 +17,8 @@ use crate::{BoxError, headers};
 
 pin_project! {
     /// The response future of [`SseService`](super::SseService). Dropping it drops the inner
-    /// service's future. If the request counted towards
-    /// [`max_streams`](crate::SseLayer::max_streams) or the limits of its subjects, it no longer
-    /// does.
+    /// service's future. It also frees the places that the request holds in
+    /// [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,

@@ -8,11 +8,11 @@ use crate::connection::Client;
 /// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun. The
 /// default is [`per_client`](Self::per_client).
 ///
-/// If an event has begun, the layer sends the rest of it. Later events are dropped, even if they
-/// are ready, because the client resumes after the last event that it received. The stream's last
-/// bytes are a `retry` line and, if set, the [`farewell`](crate::SseLayer::farewell). Whether the
-/// body then ends cleanly or fails [depends on the
-/// client](crate::guide::clients#how-clients-reconnect).
+/// When a stream's time is up, the layer sends the rest of an event that has begun. Later events
+/// are dropped, even if they are ready, because the client resumes after the last event that it
+/// received. The stream's last bytes are a `retry` line and, if set, the
+/// [`farewell`](crate::SseLayer::farewell). Whether the body then ends cleanly or fails [depends on
+/// the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
 /// `at_once`, it fails after half a second. The layer then adds only the `retry` line, or nothing

@@ -16,7 +16,7 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// - The layer doesn't send an empty line after the comment. After an empty line, several clients
 ///   would return an empty event.
 /// - A heartbeat within an event has the line ending of the event's previous line. All other lines
-///   that the layer or a [filter](crate::filter) inserts end in LF.
+///   that the layer inserts end in LF.
 ///
 /// ```
 /// use std::time::Duration;

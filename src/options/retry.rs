@@ -42,8 +42,8 @@ impl Retry {
     }
 
     /// Creates a random reconnection time from `min` to `max` inclusive, in whole milliseconds.
-    /// Each connection gets its own. A bound above 2³¹−1 milliseconds (24.8 days) is reduced to
-    /// this maximum.
+    /// It's drawn anew each time it's sent. A bound above 2³¹−1 milliseconds (24.8 days) is reduced
+    /// to this maximum.
     ///
     /// # Panics
     ///

@@ -45,7 +45,8 @@ use crate::event::{Encoded, Event};
 /// # Setting and turning off options
 ///
 /// Setting an option again replaces its earlier value. The following options accumulate instead.
-/// All but `end_when` and `on_close` exist only on [`SseLayer`](crate::SseLayer):
+/// `on_open`, `cancellation_if` and `last_event_id_query` exist only on
+/// [`SseLayer`](crate::SseLayer):
 ///
 /// - [`end_when`](Self::end_when): each token ends the stream.
 /// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called.
@@ -57,8 +58,9 @@ use crate::event::{Encoded, Event};
 ///   order.
 ///
 /// The `without_…` methods turn off an option that is on by default, or that was set before. To
-/// turn off padding, set [`padding`](Self::padding) to zero. The other options of this type can't
-/// be turned off. If a route must not have such an option, give the route a layer of its own.
+/// turn off padding, set [`padding`](Self::padding) to zero. `max_age`, `end_when`, `on_error` and
+/// `on_close` can't be turned off. If a route must not have such an option, give the route a layer
+/// of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {

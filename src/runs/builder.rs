@@ -62,7 +62,7 @@ impl RunsBuilder {
     /// # Size
     ///
     /// Each event counts as its size on the wire plus 112 bytes. With the default, a run keeps
-    /// about 5,000 events of 300 bytes. In the JSON of model vendors, a token takes 100 to 300
+    /// about 5,000 events of 300 bytes. In the JSON of model vendors, a token takes 100 to 350
     /// bytes. A run fails if one of its events doesn't fit.
     ///
     /// A full run evicts its oldest events to make room for new ones. While clients of this process
@@ -77,17 +77,17 @@ impl RunsBuilder {
     ///
     /// # Age
     ///
-    /// Once the run has been over for this long, its key is free for a new run. Clients that are
-    /// still reading the run can read the rest, unless [`max_memory`](Self::max_memory) evicts it.
-    /// In a [store](super::RunStore), the age is at least a minute and at least four
+    /// Once the run has been over for this long, requests no longer find it. Clients that are still
+    /// reading the run can read the rest, unless [`max_memory`](Self::max_memory) evicts it. In a
+    /// [store](super::RunStore), the age is at least a minute and at least four
     /// [leases](super#several-processes). With an age of zero, a run can be gone before its handler
     /// calls [`Run::answer`](super::Run::answer), which then returns `404`. An age of more than ten
     /// years counts as ten.
     ///
     /// # Panics
     ///
-    /// Panics if the size is zero, or if `retention` limits the number of events, which only topics
-    /// support.
+    /// Panics if the size is zero, or if `retention` has [`events`](Retention::events) or is
+    /// [`latest`](Retention::latest), which are for topics only.
     #[track_caller]
     pub fn retention(mut self, retention: Retention) -> Self {
         let (bytes, age) = retention.of_run();

@@ -36,7 +36,7 @@
 //! Your handler needs no change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of [an upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an
 //! `EventSource`, [add a `GET` route](crate::guide::runs_clients#eventsource), which attaches
-//! clients and never starts a run. [This page](crate::guide::runs_clients) covers the other
+//! clients and never starts a run. [The guide](crate::guide::runs_clients) covers the other
 //! clients. [A table](#a-hub-or-a-run) shows when a [hub](crate::hub) fits better.
 //!
 //! # Keys
@@ -47,10 +47,11 @@
 //! whole chat. Its run is then the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
-//! [`Runs::start`] or [`Runs::replace`]. If an upstream can refuse, call [`Runs::start_with`]: it
-//! returns a refusal, such as a `429`, without recording it.
+//! [`Runs::start`] or [`Runs::replace`]. If its upstream can refuse, the handler calls
+//! [`Runs::start_with`] instead of `start`: this returns a refusal, such as a `429`, without
+//! recording it.
 //!
-//! A key has a name and an owner, unless it's [shared](RunKey::shared). Take the owner from an
+//! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an
 //! authenticated session, never from a value that the client chooses. A client of another owner
 //! can't reach the run, even with the same name and a valid id. With the layer, only the request
 //! that starts a run reaches the handler, so check permissions in an outer layer.
@@ -83,9 +84,10 @@
 //! If you set [`on_error`](crate::SseLayer::on_error), open streams end with your event instead of
 //! `interrupted`. Your event has the same id. Cancelling a run doesn't send `interrupted`, except
 //! to a client that has only an [early head](crate::early_head#late-answers). After
-//! [`Runs::replace`], an `EventSource` of the earlier run gets it when it reconnects. To send an
-//! event of your own, use [`Runs::cancel_with`]. Only an `EventSource` ever gets `interrupted`. For
-//! other clients, the body fails or ends with your event from `on_error`, or the answer is `404`.
+//! [`Runs::replace`], an `EventSource` of the earlier run gets `interrupted` when it reconnects
+//! with its id. To cancel a run with an event of your own, use [`Runs::cancel_with`]. Only an
+//! `EventSource` ever gets `interrupted`. For other clients, the body fails or ends with your event
+//! from `on_error`, or the answer is `404`.
 //!
 //! # Runs without the layer
 //!
@@ -147,8 +149,8 @@
 //!
 //! # The order of layers
 //!
-//! Put the [`RunLayer`] inside of [`SseLayer`](crate::SseLayer), CORS and compression, as [this
-//! page](crate::guide::placement#the-order) shows:
+//! Put the [`RunLayer`] inside of [`SseLayer`](crate::SseLayer), CORS and compression, as in the
+//! guide's [order](crate::guide::placement#the-order):
 //!
 //! - `SseLayer` adds heartbeats, limits and close reports to each client's stream, and ends the
 //!   streams of a cancelled run cleanly. Without `SseLayer`, the bodies of a cancelled run fail.
@@ -178,13 +180,13 @@
 //! ## What it costs
 //!
 //! A request with a key takes one round trip to the store, or two if it starts a run. A request for
-//! another process's run takes several round trips. It takes one if the process that receives the
-//! request already has a copy of the run with the events that the client needs. Put the layer
-//! inside of layers that authenticate and limit requests.
+//! another process's run takes several round trips. It takes only one round trip if the process
+//! that receives the request already has a copy of the run with the events that the client needs.
+//! Put the layer inside of layers that authenticate and limit requests.
 //!
-//! While a client of another process reads a run, new events are exported at most 4 milliseconds
-//! after the store has acknowledged the previous export. Otherwise, a run is exported about once a
-//! second, and when it ends.
+//! While a client of another process reads a run, new events are usually exported within 4
+//! milliseconds after the store has acknowledged the previous export. Otherwise, a run is exported
+//! about once a second, and when it ends.
 //!
 //! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process.
 //! [`max_memory`](RunsBuilder::max_memory) also limits how much memory the process's runs take in
@@ -224,10 +226,10 @@
 //!
 //! The store may be out of reach, or refuse commands, for example because a permission is missing.
 //! Runs in progress continue. Clients of a run's own process keep receiving its events. If other
-//! processes still reach the store, they can declare the run dead after one lease period. Once the
-//! run's process is back, the bodies of its own clients fail. If other processes can't reach the
-//! store either, their clients' bodies fail after two lease periods. If Redis can be reached but is
-//! out of memory, these clients wait instead.
+//! processes still reach the store, they can declare the run dead after one lease period. If they
+//! do, and the run's process reaches the store again, the bodies of its own clients fail. If other
+//! processes can't reach the store either, their clients' bodies fail after two lease periods. If
+//! Redis can be reached but is out of memory, these clients wait instead.
 //!
 //! No run starts: the store may have the run already, and you would pay for its answer twice. If
 //! the run is running in the process that receives the request, a client without an id, or with one

@@ -41,7 +41,7 @@ impl Outcome {
     pub(crate) const ALL: [Self; 5] =
         [Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned, Self::Interrupted];
 
-    /// Returns the name of the variant in lower case, for logs and as the label of a metric.
+    /// Returns the name of the variant in lower case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -79,14 +79,14 @@ pub struct RunEnd {
     pub(crate) epoch: Epoch,
     /// How the run ended.
     pub outcome: Outcome,
-    /// The number of recorded events, including evicted ones. If the run's process died, this
-    /// counts only the events that the process had exported to the store.
+    /// The number of recorded events, including evicted ones. If another process declared the run
+    /// dead, this counts only the events that had been exported to the store.
     pub events: u64,
-    /// The total size of all recorded events in bytes on the wire, with their ids. It's 0 if the
-    /// run's process died.
+    /// The total size of all recorded events in bytes on the wire, with their ids. It's 0 if
+    /// another process declared the run dead.
     pub bytes: u64,
-    /// The time from the start of the call to the end of the run, or until another process noticed
-    /// that the run's process had died.
+    /// The time from the start of the run to its end, or until another process declared the run
+    /// dead.
     pub age: Duration,
 }
 
@@ -116,7 +116,8 @@ pub enum StartError {
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
     /// The request has a last event id, but no run has the request's key. With a
-    /// [store](super#several-processes), you also get this error if the id belongs to another run.
+    /// [store](super#several-processes), you also get this error if the id isn't from the run with
+    /// the key.
     NotFound,
     /// No run could be found or loaded, and a new one might be a duplicate. Possible causes:
     ///

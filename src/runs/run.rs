@@ -30,14 +30,15 @@ impl Run {
         &self.record.key
     }
 
-    /// Returns all events that have been recorded so far, for example to
-    /// [store](super#storing-answers) them. The list is complete once the run has
-    /// [ended](Self::ended), unless the run's process died or is out of reach.
+    /// Returns all events of the run that this process has so far, for example to
+    /// [store](super#storing-answers) them. Once the run has [ended](Self::ended), the list is
+    /// complete, unless the run was interrupted, or replaced by another process.
     ///
     /// Returns `None` if an event was evicted, or if this process has loaded only the events after
     /// a client's id. A run that is running in this process evicts events only when it's
-    /// [full](super::RunsBuilder::retention). Any other run can also lose events to its age limit,
-    /// or a memory limit such as [`max_memory`](super::RunsBuilder::max_memory).
+    /// [full](super::RunsBuilder::retention). Any other run can also lose its events when a new run
+    /// takes its key, or to its age limit or a memory limit such as
+    /// [`max_memory`](super::RunsBuilder::max_memory).
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()
@@ -58,8 +59,8 @@ impl Run {
     /// Attaches the client of a request, and returns [the answer](super::Runs#answers), to which
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
-    /// With a [store](super#several-processes), a later run may have the key. So a request with an
-    /// id of another run gets what [`Runs::answer`](super::Runs::answer) would return.
+    /// With a [store](super#several-processes), a request with an id of another run gets what
+    /// [`Runs::answer`](super::Runs::answer) would return, because a later run may have the key.
     ///
     /// An outer [`SseLayer`](crate::SseLayer) can refuse the answer. If this handle comes from the
     /// call that started the run, and no other client is attached, the refusal cancels the run.
@@ -137,7 +138,7 @@ impl Run {
         lost
     }
 
-    /// Cancels the run, which ends as [`Cancelled`](Outcome::Cancelled). Its source is dropped the
+    /// Cancels the run, as [`Runs::cancel`](super::Runs::cancel) does. Its source is dropped the
     /// next time that the run's task is polled. Does nothing if the run has ended.
     ///
     /// # Cancel safety

@@ -50,11 +50,9 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// If a run has ended, and the client has received all its events, the client gets one of the
 /// answers below. A request without an id normally follows the table above. It gets one of these
-/// answers only if the run has no events, and only in three cases: the run completed, the request
-/// started the run or waited for its call, or the handler uses [`answer`](Self::answer) or
-/// [`get`](Self::get). There's one exception: with [`start`](Self::start) and
-/// [`start_with`](Self::start_with), a request that waited for another request's call follows the
-/// table above.
+/// answers only if the run has no events, and only in four cases: the run completed, the request
+/// started the run, the [layer](Self::layer) made the request wait for the run's call, or the
+/// handler uses [`answer`](Self::answer) or [`get`](Self::get).
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
@@ -66,8 +64,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// - After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events.
 ///   It has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
 /// - The refusal is `per_client`. When the client repeats its request, the run starts again. The
-///   run doesn't start again if you use [`answer`](Self::answer), or if the process is shutting
-///   down.
+///   run doesn't start again if you use [`answer`](Self::answer) or [`get`](Self::get), or if the
+///   process is shutting down.
 /// - If a run is replaced before its call has answered, the request that started it gets the
 ///   response for a [`Cancelled`] run. Requests that have joined it get the new run, and an
 ///   [`answer`](Self::answer) call that is waiting for the old one returns `None`. With a

@@ -99,8 +99,7 @@ impl Drop for LimitPlace {
     }
 }
 
-/// The error for a subject that has as many open streams as its
-/// [limit](super::StreamsBuilder::limit) allows.
+/// The error for a subject that has no place left within its [limit](super::StreamsBuilder::limit).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Full {

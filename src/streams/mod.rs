@@ -73,8 +73,8 @@
 //! }
 //! ```
 //!
-//! - To log out a user's other devices, call [`Streams::close_except`] with `user:42` and the
-//!   `session:abc` to keep.
+//! - To close the streams of a user's other devices, call [`Streams::close_except`] with `user:42`
+//!   and the `session:abc` to keep.
 //! - With [`Streams::follow`], closing can fail after the session was deleted. When the client
 //!   repeats the log-out, close the streams even though the session is gone.
 //! - Check requests against session data that includes every earlier log-out, not against a cache
@@ -87,11 +87,12 @@
 //! # How closed streams end
 //!
 //! A closed stream ends the same way as with [`Drain::at_once`](crate::Drain::at_once). But no
-//! [terminator](crate::SseLayer::terminator) or [farewell](crate::SseLayer::farewell) is sent, and
-//! [`on_error`](crate::SseLayer::on_error) isn't called. Waiting events are dropped, so an event
-//! that you publish just before `close` may not reach the clients. Clients get a reconnection time
-//! only if all streams are closed together, for example with [`Streams::close_all`]. The close
-//! report has the reason [`Revoked`](crate::CloseReason::Revoked).
+//! [farewell](crate::SseLayer::farewell) is sent. As at a shutdown, there's no
+//! [terminator](crate::SseLayer::terminator), and [`on_error`](crate::SseLayer::on_error) isn't
+//! called. Waiting events are dropped, so an event that you publish just before `close` may not
+//! reach the clients. Clients get a reconnection time only if all streams are closed together, for
+//! example with [`Streams::close_all`]. The close report has the reason
+//! [`Revoked`](crate::CloseReason::Revoked).
 //!
 //! - **The stream ends cleanly** for an `EventSource` or any other `GET` client except
 //!   [`fetch`](crate::guide::clients#how-clients-reconnect). An `EventSource` reconnects, and your
@@ -107,7 +108,7 @@
 //!
 //! With [`Streams::follow`] (feature `hub`), `close` reaches the streams of all processes that
 //! share a [broker](crate::hub::broker). It first closes those of its own process, and then waits
-//! for the broker's acknowledgement. After a [`CloseError`], call it again: that's safe.
+//! for the broker's acknowledgement. It's safe to call it again after a [`CloseError`].
 //!
 //! - A process that was cut off from the broker receives the close events that it missed. If some
 //!   are no longer kept, or the broker lost them, the process closes all its streams that have a
@@ -146,7 +147,7 @@
 //!   vanishes without a FIN, the server notices late: set
 //!   [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets).
 //! - At the limit, the newest stream is refused. If the oldest were closed instead, six tabs at a
-//!   limit of five would close each other's streams for ever.
+//!   limit of five would close each other's streams forever.
 //! - Each process counts only its own streams, so `n` processes allow up to `n` times the limit. [A
 //!   recipe](#counts-of-all-processes) adds up the counts of all processes.
 //!

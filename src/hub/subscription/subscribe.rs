@@ -154,11 +154,11 @@ impl Subscribe {
     /// | an id of another hub, for example from before a restart | a gap for each topic, and all kept events; no gap for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// - If the id is from another hub, each topic's gap takes the place of its newest evicted
-    ///   event. Earlier events of other topics come before the gap.
+    /// - If the id is from another hub, a topic's gap takes the place of its newest evicted event,
+    ///   or comes first if there is none. Earlier events of other topics come before the gap.
     /// - If a client of several topics disconnects before it has received all its
     ///   [`recent`](Self::recent) or latest events, it may receive a spurious gap when it
-    ///   reconnects. This happens only if a topic has evicted an event that is newer than the last
+    ///   reconnects. This can happen if a topic has evicted an event that is newer than the last
     ///   one that the client received.
     /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     ///   older than the loss receives a gap for each topic. A first visit doesn't.

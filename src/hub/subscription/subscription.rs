@@ -30,9 +30,9 @@ use crate::{body::EventBody, layer};
 /// | to subscribe | 30 to 50 µs | 0.2 to 0.3 ms | 1.1 to 1.3 ms | 30 ms |
 /// | to drop | 4 to 13 µs | 30 to 70 µs | 0.2 to 0.3 ms | 5 to 6 ms |
 ///
-/// A poll yields to other tasks after it has scanned 4,096 topics, unless the subscription has just
-/// moved to another task. Subscribing and dropping never yield. Instead of subscribing one client
-/// to thousands of topics, let a group of clients share one topic.
+/// With more than 4,096 topics, a subscription yields to other tasks while it scans them.
+/// Subscribing and dropping never yield. Instead of subscribing one client to thousands of topics,
+/// let a group of clients share one topic.
 ///
 /// When all its topics have [ended](crate::hub::Hub::end), the stream ends after their last events.
 /// When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the hub
@@ -137,8 +137,9 @@ impl Subscription {
         item
     }
 
-    /// Returns whether all topics have [ended](crate::hub::Hub::end) and the client has received
-    /// everything. It's `false` for a subscription without topics, and after the stream has ended.
+    /// Returns whether all topics have [ended](crate::hub::Hub::end) and the client has nothing
+    /// left to receive. It's `false` for a subscription without topics, and after the stream has
+    /// ended.
     ///
     /// If you wrap a subscription in another stream, check this first. If it's `true`, return the
     /// subscription's [`response`](Self::response) instead.

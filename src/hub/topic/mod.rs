@@ -1,8 +1,8 @@
-//! The topics of a hub: what they keep, and when it is evicted.
+//! The topics of a hub: which events they keep, and when they evict them.
 //!
 //! | | |
 //! |---|---|
-//! | `topics.rs` | all topics by name: they are created and removed here, and their events evicted |
+//! | `topics.rs` | all topics by name: their creation and removal, and the eviction of their events |
 //! | `topic.rs` | one topic: its log, its end, and the subscribers that wait for its next event |
 //! | `eviction_queue.rs` | the order in which topics evict events, by memory and by age |
 //! | `tombstones.rs` | what the hub remembers about removed topics |

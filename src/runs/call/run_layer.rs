@@ -62,9 +62,9 @@ impl Runs {
 /// its future, its errors and all bodies must be `Send` and `'static`. A timeout layer outside of
 /// this layer ends the client's wait, but not the future.
 ///
-/// While a request waits for another request's call, it doesn't count towards a limit layer inside
-/// this layer. If it then calls the service itself, it first waits until the service is ready
-/// again.
+/// While a request waits for another request's call, it doesn't hold a permit of a
+/// `ConcurrencyLimitLayer` inside this layer. If it then calls the service itself, it first waits
+/// until the service is ready again.
 #[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,

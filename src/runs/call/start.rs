@@ -36,8 +36,8 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 impl Runs {
     /// Returns the run with this key if it's starting or running, or has ended and is still kept.
     ///
-    /// While the [store](crate::runs#several-processes) can't be reached, returns only runs that
-    /// are running in this process. For any other run, [`answer`](Self::answer) returns a refusal.
+    /// While the [store](crate::runs#several-processes) can't be reached, returns only runs of this
+    /// process that haven't ended. For any other run, [`answer`](Self::answer) returns a refusal.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
         // If another process owns the run, its outcome is known once the last page is loaded.
@@ -60,7 +60,8 @@ impl Runs {
     /// the stream, such as the response of a model, use [`start_with`](Self::start_with).
     ///
     /// In a handler, pass the head of the request as `request`, and return the response of
-    /// [`Run::answer`]. For a run that no request starts, such as a nightly report, pass `None`.
+    /// [`Run::answer`]. For a run that no request starts, pass `None`. If no client attaches in
+    /// time, the run is [abandoned](crate::runs::RunsBuilder::abandon_after).
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -91,7 +92,7 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after it has started a run, the run continues.
+    /// If you drop the future before it's ready, no run is started.
     pub async fn start<'p, F>(
         &self,
         key: &RunKey,

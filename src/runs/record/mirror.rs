@@ -93,7 +93,7 @@ impl MirrorWriter {
         });
     }
 
-    /// Ends the record because the store could not be reached, or lost the run.
+    /// Ends the record because this process can no longer read the run.
     pub fn lose(&self) {
         self.change(lose);
     }
