@@ -53,7 +53,8 @@ pin_project! {
 }
 
 impl<S> EventBody<S> {
-    /// Creates a body that sends the events of `stream`. It polls `stream` only when polled.
+    /// Creates a body that sends the events of `stream`. The body polls `stream` only when it's
+    /// polled itself.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), ..Self::ended() }
     }
