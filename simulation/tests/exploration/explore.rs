@@ -22,11 +22,11 @@ struct Graph {
 
 /// Visits all states that the protocol can reach, breadth first.
 pub(crate) fn explore(protocol: Protocol, bounds: Bounds) -> Explored {
-    let mut graph =
-        Graph { states: vec![State::INITIAL], origins: vec![(0, "begins", 0)], causes: Vec::new() };
-    let mut numbers: HashMap<State, u32> = HashMap::from([(State::INITIAL, 0)]);
-    let mut taken = 0;
-    let mut visited = 0;
+    let first = State::default();
+    let (states, origins) = (vec![first], vec![(0, "begins", 0)]);
+    let mut graph = Graph { states, origins, causes: Vec::new() };
+    let mut numbers: HashMap<State, u32> = HashMap::from([(first, 0)]);
+    let (mut taken, mut visited) = (0, 0);
     while visited < graph.states.len() {
         let state = graph.states[visited];
         let from = u32::try_from(visited).expect("few states");
@@ -34,21 +34,16 @@ pub(crate) fn explore(protocol: Protocol, bounds: Bounds) -> Explored {
         for step in steps(&state, protocol, bounds) {
             taken += 1;
             let new = u32::try_from(graph.states.len()).expect("few states");
-            let number = match numbers.entry(step.next) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(vacant) => {
-                    vacant.insert(new);
-                    graph.states.push(step.next);
-                    graph.origins.push((from, step.name, step.epoch));
-                    new
-                }
-            };
+            let number = *numbers.entry(step.next).or_insert(new);
             if !step.is_fault {
                 graph.causes.push((number, from));
             }
-            if number == new
-                && let Some(violation) = step.next.violation()
-            {
+            if number < new {
+                continue;
+            }
+            graph.states.push(step.next);
+            graph.origins.push((from, step.name, step.epoch));
+            if let Some(violation) = step.next.violation() {
                 let violation = Some(graph.trace(number, &violation));
                 return Explored { states: graph.states.len(), steps: taken, violation };
             }

@@ -13,22 +13,6 @@ pub(crate) enum Command {
 }
 
 impl Run {
-    pub(crate) const fn new(process: u8) -> Self {
-        Self {
-            process,
-            phase: Phase::Starting,
-            produced: 0,
-            is_evicted: false,
-            // The claim was acknowledged.
-            is_in_step: false,
-            has_begun: false,
-            restores: false,
-            exported: 0,
-            entries: 0,
-            is_done: false,
-        }
-    }
-
     /// Returns the next command, as `Export::plan` does.
     pub(crate) fn command(&self, protocol: Protocol) -> Option<Command> {
         if self.is_done && self.is_in_step && !self.restores {
@@ -103,41 +87,28 @@ impl State {
 
 impl Run {
     fn synced(&mut self, protocol: Protocol, reply: Synced, has_head: bool) {
+        let was_in_step = std::mem::replace(&mut self.is_in_step, true);
         match reply {
-            // Nothing tells whether the ones before them are there.
-            Synced::Ok { newest, entries }
-                if protocol.doubts_events
-                    && !self.is_in_step
-                    && !self.restores
-                    && self.entries > 0
-                    && (newest > self.exported
-                        || newest == self.exported && entries != self.entries) =>
-            {
-                self.is_in_step = true;
-                self.restores = true;
-            }
             Synced::Ok { newest, entries } => {
-                self.is_in_step = true;
-                self.restores = false;
-                self.has_begun = has_head;
-                self.exported = newest;
-                self.entries = entries;
-                self.is_done = false;
+                // Nothing tells whether the ones before them are there.
+                let is_doubtful =
+                    newest > self.exported || newest == self.exported && entries != self.entries;
+                let has_sent = !was_in_step && !self.restores && self.entries > 0;
+                if protocol.doubts_events && has_sent && is_doubtful {
+                    self.restores = true;
+                    return;
+                }
+                (self.exported, self.entries) = (newest, entries);
+                (self.has_begun, self.restores, self.is_done) = (has_head, false, false);
             }
-            Synced::Behind | Synced::Gone => {
-                self.is_in_step = true;
-                self.restores = true;
-            }
+            Synced::Behind | Synced::Gone => self.restores = true,
             Synced::Over(outcome) => {
                 if self.phase.is_live() {
-                    self.phase = Phase::Ended(match outcome {
-                        Outcome::Cancelled => Outcome::Cancelled,
-                        Outcome::Completed | Outcome::Interrupted => Outcome::Interrupted,
-                    });
+                    let is_cancelled = outcome == Outcome::Cancelled;
+                    let outcome = if is_cancelled { outcome } else { Outcome::Interrupted };
+                    self.phase = Phase::Ended(outcome);
                 }
-                self.is_in_step = true;
-                self.restores = false;
-                self.is_done = true;
+                (self.restores, self.is_done) = (false, true);
             }
         }
     }
@@ -147,13 +118,12 @@ impl Run {
 
 impl State {
     /// Attaches a client to the run that has the key.
-    pub(crate) fn attach(&mut self) -> bool {
-        let Some(claim) = self.redis.claim else { return false };
-        let is_usable = claim.phase.is_live() || claim.phase == Phase::Ended(Outcome::Completed);
-        if is_usable {
-            self.client = Client::Attached { epoch: claim.epoch, received: 0 };
+    pub(crate) fn attach(&mut self) {
+        if let Some(Claim { epoch, phase, .. }) = self.redis.claim
+            && (phase.is_live() || phase == Phase::Ended(Outcome::Completed))
+        {
+            self.client = Client::Attached { epoch, received: 0 };
         }
-        is_usable
     }
 
     /// Checks and loads the run of the client, as `owner_checks` and `Mirror::load` do. Pushes are not
@@ -162,24 +132,18 @@ impl State {
         let Client::Attached { epoch, received } = self.client else { return };
         let claim = self.redis.claim.filter(|claim| claim.epoch == epoch);
         let end = self.redis.streams[epoch].and_then(|stream| stream.end);
-        match claim.map(|claim| claim.phase) {
-            Some(Phase::Void) => {
+        match (claim.map(|claim| claim.phase), end) {
+            (Some(Phase::Void), _) => {
                 self.client = Client::Ended;
                 return;
             }
-            Some(Phase::Ended(_)) if end.is_none() => {
+            (Some(Phase::Ended(_)), None) => {
                 // Whatever is left must not look complete.
-                let stream = self.redis.streams[epoch].get_or_insert_default();
-                stream.end = Some((Outcome::Interrupted, stream.newest));
-                self.ended |= 1 << epoch;
-                if let Some(claim) = &mut self.redis.claim {
-                    claim.phase = Phase::Ended(Outcome::Interrupted);
-                }
+                self.add_end(epoch, Outcome::Interrupted);
+                self.set_phase(Phase::Ended(Outcome::Interrupted));
             }
-            Some(Phase::Starting | Phase::Running) => {
-                if let (Some((outcome, _)), Some(claim)) = (end, &mut self.redis.claim) {
-                    claim.phase = Phase::Ended(outcome);
-                }
+            (Some(Phase::Starting | Phase::Running), Some((outcome, _))) => {
+                self.set_phase(Phase::Ended(outcome));
             }
             _ => {}
         }

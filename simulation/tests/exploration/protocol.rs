@@ -46,8 +46,9 @@ pub(crate) enum Outcome {
 }
 
 /// The phase of a run at its owner, or of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
+    #[default]
     Starting,
     Running,
     Void,
@@ -102,7 +103,7 @@ pub(crate) struct Data {
 }
 
 /// A run at its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Run {
     pub(crate) process: u8,
     pub(crate) phase: Phase,
@@ -119,21 +120,21 @@ pub(crate) struct Run {
     pub(crate) is_done: bool,
 }
 
-/// A client of another process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A client of another process. It has `Ended` if it has the whole answer, or knows that it has not.
+/// It is `Misled` if it takes a part for the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
+    #[default]
     None,
     Attached {
         epoch: usize,
         received: u8,
     },
-    /// It has the whole answer, or knows that it has not.
     Ended,
-    /// It takes a part for the whole.
     Misled,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) redis: Data,
     /// Whether a proxy has led the connections to another server, which the owners do not know yet.
@@ -151,18 +152,6 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) const INITIAL: Self = Self {
-        redis: Data { claim: None, streams: [None; EPOCHS] },
-        is_swapped: false,
-        runs: [None; EPOCHS],
-        epochs: 0,
-        lost_claim: None,
-        client: Client::None,
-        has_cancelled: false,
-        faults: 0,
-        ended: 0,
-    };
-
     /// Returns which promise this state breaks by itself.
     pub(crate) fn violation(&self) -> Option<String> {
         if self.client == Client::Misled {
@@ -175,11 +164,7 @@ impl State {
         }
         let stream = self.redis.streams[epoch]?;
         let has_hole = stream.events.count_ones() < u32::from(EVENTS);
-        match stream.end {
-            Some((Outcome::Completed, _)) if has_hole => {
-                Some(format!("run {epoch} has completed with a hole"))
-            }
-            _ => None,
-        }
+        let is_completed = matches!(stream.end, Some((Outcome::Completed, _)));
+        (is_completed && has_hole).then(|| format!("run {epoch} has completed with a hole"))
     }
 }

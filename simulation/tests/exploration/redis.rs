@@ -1,6 +1,6 @@
 //! The scripts.
 
-use super::protocol::{Claim, Stream};
+use super::protocol::Stream;
 use crate::*;
 
 /// The reply to a `Sync`.
@@ -23,13 +23,9 @@ pub(crate) enum Ended {
 impl State {
     /// `claim.lua`: returns whether the key now belongs to the run.
     pub(crate) fn claim(&mut self, epoch: usize) -> bool {
-        let is_free = match self.redis.claim {
-            None => true,
-            Some(claim) => match claim.phase {
-                Phase::Starting | Phase::Running | Phase::Ended(Outcome::Completed) => false,
-                Phase::Void | Phase::Ended(_) => true,
-            },
-        };
+        let is_free = self.redis.claim.is_none_or(|Claim { phase, .. }| {
+            !phase.is_live() && phase != Phase::Ended(Outcome::Completed)
+        });
         if is_free {
             self.create_claim(epoch);
         }
@@ -41,13 +37,13 @@ impl State {
         self.redis.claim = Some(Claim { epoch, phase, lease });
     }
 
-    fn add_end(&mut self, epoch: usize, outcome: Outcome) {
+    pub(crate) fn add_end(&mut self, epoch: usize, outcome: Outcome) {
         let stream = self.redis.streams[epoch].get_or_insert_default();
         stream.end = Some((outcome, stream.newest));
         self.ended |= 1 << epoch;
     }
 
-    fn set_phase(&mut self, phase: Phase) {
+    pub(crate) fn set_phase(&mut self, phase: Phase) {
         if let Some(claim) = &mut self.redis.claim {
             claim.phase = phase;
         }

@@ -20,22 +20,25 @@ struct Steps<'s> {
 
 impl Steps<'_> {
     fn add(&mut self, name: &'static str, epoch: usize, change: impl FnOnce(&mut State)) {
-        let mut next = *self.state;
-        change(&mut next);
-        if next != *self.state {
-            self.steps.push(Step { name, epoch, is_fault: false, next });
-        }
+        self.add_with(0, name, epoch, change);
     }
 
     fn fault(&mut self, name: &'static str, epoch: usize, change: impl FnOnce(&mut State)) {
-        if self.state.faults >= self.bounds.faults {
-            return;
-        }
+        self.add_with(1, name, epoch, change);
+    }
+
+    fn add_with(
+        &mut self,
+        faults: u8,
+        name: &'static str,
+        epoch: usize,
+        change: impl FnOnce(&mut State),
+    ) {
         let mut next = *self.state;
         change(&mut next);
-        if next != *self.state {
-            next.faults += 1;
-            self.steps.push(Step { name, epoch, is_fault: true, next });
+        if next != *self.state && next.faults + faults <= self.bounds.faults {
+            next.faults += faults;
+            self.steps.push(Step { name, epoch, is_fault: faults > 0, next });
         }
     }
 }
@@ -70,7 +73,7 @@ fn requests(steps: &mut Steps<'_>) {
             steps.add("starts", epoch, |next| {
                 if next.claim(epoch) {
                     next.epochs += 1;
-                    next.runs[epoch] = Some(Run::new(process));
+                    next.runs[epoch] = Some(Run { process, ..Run::default() });
                 }
             });
         }
@@ -88,7 +91,7 @@ fn requests(steps: &mut Steps<'_>) {
         });
     }
     if state.client == Client::None {
-        steps.add("gets a client elsewhere", 0, |next| _ = next.attach());
+        steps.add("gets a client elsewhere", 0, State::attach);
     }
     if let Some(claim) = state.redis.claim.filter(|_| !state.has_cancelled) {
         steps.add("is cancelled", claim.epoch, |next| {
