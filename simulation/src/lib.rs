@@ -1,4 +1,5 @@
-//! What the simulations share: the way to the model of Redis in `redis/`, and the loop over seeds.
+//! What the simulations share: the loop over seeds, the steps that a seed decides, processes, and
+//! the verdict. Their model of Redis, which keeps the log, is in `redis/`.
 //!
 //! The simulations are in `tests/`. Run them with
 //!
@@ -22,9 +23,13 @@
 #![cfg(tower_sse_simulation)]
 #![warn(missing_debug_implementations, rust_2018_idioms, unreachable_pub)]
 
+mod process;
+mod scheduler;
 mod seeds;
 mod verdict;
 
+pub use self::process::{Gate, Machines, Process, all_connected};
+pub use self::scheduler::{Pace, Scheduler, choose_few, choose_near, choose_time};
 pub use self::seeds::{check_repeatable, check_seeds, runtime};
 pub use self::verdict::Verdict;
 pub use tower_sse_redis_model::{self as redis, Log};

@@ -1,4 +1,5 @@
-use std::{env, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, thread};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{env, thread};
 
 use tokio::runtime::{Builder, RngSeed, Runtime};
 
@@ -26,11 +27,11 @@ pub fn runtime(seed: u64) -> Runtime {
 pub fn check_seeds(
     seeds: u64,
     expected: &[&str],
-    simulate: impl Fn(u64, &Log) -> Verdict + Copy + Send + Sync,
+    simulate: impl AsyncFn(u64, Log) -> Verdict + Copy + Send + Sync,
 ) {
     if let Some(seed) = variable("TOWER_SSE_SEED") {
         let log = Log::new(true);
-        let verdict = simulate(seed, &log);
+        let verdict = runtime(seed).block_on(simulate(seed, log.clone()));
         println!("{}", log.take().join("\n"));
         assert!(verdict.faults.is_empty(), "seed {seed}:\n{}", verdict.faults.join("\n"));
         return;
@@ -45,36 +46,27 @@ pub fn check_seeds(
             if seed >= first + seeds {
                 return (found, red);
             }
-            let mut verdict = simulate(seed, &Log::new(false));
+            let mut verdict = runtime(seed).block_on(simulate(seed, Log::new(false)));
             red.extend(verdict.faults.drain(..).next().map(|fault| (seed, fault)));
             found.add(verdict);
         }
     };
-    let (mut found, mut red) = work_in_threads(work);
+    let (mut found, mut red) = (Verdict::default(), Vec::new());
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for (counts, of_thread) in workers.into_iter().map(|worker| worker.join().unwrap()) {
+            found.add(counts);
+            red.extend(of_thread);
+        }
+    });
     println!("{seeds} seeds: {found}, {} red", red.len());
     for what in expected {
         assert!(found.of(what) > 0, "nothing happened: {found}");
     }
     red.sort_unstable();
-    found.faults = red.iter().map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
-    assert!(red.is_empty(), "replay with TOWER_SSE_SEED:\n{}", found.faults.join("\n"));
-}
-
-type Found = (Verdict, Vec<(u64, String)>);
-
-/// Works in a thread for each processor, and returns what all have found.
-fn work_in_threads(work: impl Fn() -> Found + Copy + Send) -> Found {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = Found::default();
-        for worker in workers {
-            let (found, red) = worker.join().unwrap();
-            all.0.add(found);
-            all.1.extend(red);
-        }
-        all
-    })
+    let lines: Vec<_> = red.iter().map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
+    assert!(red.is_empty(), "replay with TOWER_SSE_SEED:\n{}", lines.join("\n"));
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -86,11 +78,11 @@ fn variable(name: &str) -> Option<u64> {
 /// # Panics
 ///
 /// Panics if two logs of a seed differ.
-pub fn check_repeatable(lines: usize, simulate: impl Fn(u64, &Log) -> Verdict) {
+pub fn check_repeatable(lines: usize, simulate: impl AsyncFn(u64, Log) -> Verdict) {
     for seed in 0..50 {
         let [one, other] = [(); 2].map(|()| {
             let log = Log::new(true);
-            simulate(seed, &log);
+            runtime(seed).block_on(simulate(seed, log.clone()));
             log.take()
         });
         assert!(one.len() > lines, "seed {seed}: nothing happened");

@@ -171,8 +171,7 @@ impl Serving {
         }
         let now = self.network.now(state, self.machine);
         let outcome = state.machines[self.machine].server.execute(now, command);
-        state.record_overtaken(self.machine, self.network.elapsed(), command, &outcome);
-        state.record_marker(self.machine, self.network.elapsed(), command, &outcome);
+        state.record(self.machine, self.network.elapsed(), command, &outcome);
         pubsub::deliver(state, self.machine);
         outcome
     }

@@ -26,14 +26,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::connection::Sent;
 use self::resp::{Command, Reply};
 use self::server::{Outcome, Server, integer, number};
 use self::state::{Connection, Direction, Link, Machine, State, Value};
-use self::{connection::Sent, stream::Id};
 
 pub use self::log::Log;
 pub use self::network::{BEGIN, Network};
-pub use self::state::{Cut, Data, Marker, Overtaken};
+pub use self::state::{Added, Cut, Data};
 pub use self::stream::{Fields, Stream};
 pub use self::{operations::Promotion, refusal::Refusal};
 

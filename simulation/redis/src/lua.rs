@@ -50,20 +50,21 @@ impl Interpreter {
     fn new() -> Self {
         let lua = Lua::new();
         let commands = lua.create_table().unwrap();
+        let set = |table: &Table, name, function: mlua::Result<Function>| {
+            table.set(name, function.unwrap()).unwrap();
+        };
         let call = lua.create_function(|lua, parts: Variadic<Value>| match execute(&parts)? {
             Reply::Error(text) => Err(Error::runtime(text)),
             reply => to_lua(lua, reply),
         });
-        commands.set("call", call.unwrap()).unwrap();
-        let pcall =
-            lua.create_function(|lua, parts: Variadic<Value>| to_lua(lua, execute(&parts)?));
-        commands.set("pcall", pcall.unwrap()).unwrap();
-        let permits = lua.create_function(|_, parts: Variadic<Value>| is_permitted(&parts));
-        commands.set("acl_check_cmd", permits.unwrap()).unwrap();
-        let error_reply = lua.create_function(|lua, text: mlua::String| {
-            to_lua(lua, Reply::Error(text.to_string_lossy()))
-        });
-        commands.set("error_reply", error_reply.unwrap()).unwrap();
+        set(&commands, "call", call);
+        let pcall = |lua: &Lua, parts: Variadic<Value>| to_lua(lua, execute(&parts)?);
+        set(&commands, "pcall", lua.create_function(pcall));
+        let permits = |_: &Lua, parts: Variadic<Value>| is_permitted(&parts);
+        set(&commands, "acl_check_cmd", lua.create_function(permits));
+        let error_reply =
+            |lua: &Lua, text: mlua::String| to_lua(lua, Reply::Error(text.to_string_lossy()));
+        set(&commands, "error_reply", lua.create_function(error_reply));
         lua.globals().set("redis", commands).unwrap();
         // As in Redis, what has failed is a text.
         let pcall = lua.create_function(|lua, (function, arguments): (Function, MultiValue)| {
@@ -74,7 +75,7 @@ impl Interpreter {
             values.push_front(Value::Boolean(has_worked));
             Ok(values)
         });
-        lua.globals().set("pcall", pcall.unwrap()).unwrap();
+        set(&lua.globals(), "pcall", pcall);
         Self { lua, compiled: HashMap::new() }
     }
 

@@ -164,18 +164,22 @@ impl Network {
         self.lock().commands
     }
 
-    /// Returns whether the processes have sent too many commands.
-    pub fn is_exhausted(&self) -> bool {
+    fn is_exhausted(&self) -> bool {
         self.commands() > MAX_COMMANDS
     }
 
+    /// Returns what is wrong if the processes have sent too many commands.
+    pub fn exhaustion(&self) -> Option<String> {
+        self.is_exhausted().then(|| "the processes repeat commands for ever".to_owned())
+    }
+
     /// Returns the markers that were added to the hubs' stream.
-    pub fn markers(&self) -> Vec<Marker> {
+    pub fn markers(&self) -> Vec<Added> {
         self.lock().markers.clone()
     }
 
     /// Returns the entries that were overtaken when they were added.
-    pub fn overtaken(&self) -> Vec<Overtaken> {
+    pub fn overtaken(&self) -> Vec<Added> {
         self.lock().overtaken.clone()
     }
 
@@ -194,8 +198,6 @@ impl Network {
 
     /// Returns the hubs' stream at the current server.
     pub fn stream(&self) -> Option<Stream> {
-        let state = self.lock();
-        let mut streams = state.machines[state.current].server.streams();
-        streams.find(|(key, _)| *key == KEY).map(|(_, stream)| stream.clone())
+        self.lock().current().server.hub_stream().cloned()
     }
 }

@@ -1,5 +1,7 @@
 //! What happens to the servers and to the network.
 
+use std::fmt;
+
 use super::*;
 
 /// How another server takes over.
@@ -25,19 +27,24 @@ impl Network {
         });
     }
 
+    /// Changes the state, which the log describes.
+    fn operate<R>(&self, what: fmt::Arguments<'_>, change: impl FnOnce(&mut State) -> R) -> R {
+        self.log(|| format!("*** {what}"));
+        self.change(change)
+    }
+
     pub fn take_snapshot(&self) {
-        self.change(State::take_snapshot);
+        self.operate(format_args!("snapshot"), State::take_snapshot);
     }
 
     /// Kills the current server, which restarts after `down` milliseconds and loads its data for
     /// `loads` milliseconds.
     pub fn restart(&self, data: Data, down: u64, loads: u64) {
-        self.change(|state| state.kill(state.current));
+        self.operate(format_args!("dies, for {down} ms"), |state| state.kill(state.current));
         self.after(down, move |network| {
-            network.change(|state| {
+            network.operate(format_args!("restarts with {data:?} if it is down"), |state| {
                 // It may have been restarted already, or replaced.
                 if !state.current().is_up {
-                    network.log(|| format!("*** restarts with {data:?}"));
                     state.restart(data);
                     state.current().server.refusal = (loads > 0).then_some(Refusal::Loading);
                 }
@@ -48,7 +55,7 @@ impl Network {
 
     /// Lets a proxy lead the open connections to another server, which has the last snapshot.
     pub fn swap(&self) {
-        self.change(|state| {
+        self.operate(format_args!("swap"), |state| {
             if state.current().is_up {
                 state.restart(Data::Snapshot);
             }
@@ -61,7 +68,7 @@ impl Network {
     /// Lets another server take over. Returns the old one, which still serves its connections.
     pub fn promote(&self, promotion: Promotion) -> usize {
         let Promotion { lag, clock_offset, is_ambiguous, old_refuses } = promotion;
-        self.change(|state| {
+        self.operate(format_args!("{promotion:?}"), |state| {
             let mut replica = state.current().server.clone();
             replica.refusal = None;
             replica.forget_newest(lag);
@@ -79,7 +86,7 @@ impl Network {
     /// Lets a server that was replaced take over again, after it has become a replica of the current
     /// one. It is still the same process.
     pub fn take_back(&self, machine: usize) {
-        self.change(|state| {
+        self.operate(format_args!("machine {machine} takes over again"), |state| {
             let current = state.current;
             if machine == current || !(state.machines[machine].is_up && state.current().is_up) {
                 return;
@@ -96,7 +103,7 @@ impl Network {
 
     /// Ends a server that was replaced.
     pub fn retire(&self, machine: usize) {
-        self.change(|state| {
+        self.operate(format_args!("machine {machine} ends"), |state| {
             // It may have taken over again.
             if machine == state.current {
                 return;
@@ -112,8 +119,9 @@ impl Network {
     /// Executes a command of an operator on the current server. Returns the text of the reply, or
     /// `None` if the server is down.
     pub fn command(&self, command: &[&str]) -> Option<String> {
+        let text: String = command.join(" ").chars().take(200).collect();
         let command: Vec<_> = command.iter().map(|part| part.as_bytes().to_vec()).collect();
-        let outcome = self.change(|state| {
+        let outcome = self.operate(format_args!("{text}"), |state| {
             let now = self.now(state, state.current);
             let Machine { server, is_up: true, .. } = state.current() else { return None };
             Some(server.execute(now, &command))
@@ -136,7 +144,6 @@ impl Network {
             |state: &State| matches!(state.appointment, Some((at, _)) if at < state.commands);
         let due = self.change(|state| if is_due(state) { state.appointment.take() } else { None });
         if let Some((_, command)) = due {
-            self.log(|| format!("*** {}", command.join(" ")));
             let command: Vec<_> = command.iter().map(String::as_str).collect();
             self.command(&command);
         }
@@ -144,7 +151,7 @@ impl Network {
 
     /// Deletes the keys that `choose` selects by their names.
     pub fn delete(&self, choose: impl Fn(&str) -> bool) {
-        self.change(|state| {
+        self.operate(format_args!("keys are deleted"), |state| {
             let keys = &mut state.current().server.keys;
             keys.retain(|name, _| !choose(&String::from_utf8_lossy(name)));
         });
@@ -161,7 +168,9 @@ impl Network {
 
     /// Stops the current server for a time in milliseconds, without breaking its connections.
     pub fn pause(&self, milliseconds: u64) {
-        self.change(|state| state.current().is_paused = state.current().is_up);
+        self.operate(format_args!("pause of {milliseconds} ms"), |state| {
+            state.current().is_paused = state.current().is_up;
+        });
         self.after(milliseconds, |network| {
             network.change(|state| state.current().is_paused = false);
         });
@@ -169,6 +178,7 @@ impl Network {
 
     /// Lets the current server refuse commands for a time in milliseconds.
     pub fn refuse(&self, refusal: Refusal, milliseconds: u64) {
+        self.log(|| format!("*** {refusal:?} for {milliseconds} ms"));
         self.set_refusal(Some(refusal));
         self.after(milliseconds, |network| network.set_refusal(None));
     }
@@ -178,12 +188,13 @@ impl Network {
     }
 
     pub fn set_clock(&self, step: i64) {
-        self.change(|state| state.current().clock_offset += step);
+        let set = |state: &mut State| state.current().clock_offset += step;
+        self.operate(format_args!("the clock is set by {step} ms"), set);
     }
 
     /// Breaks one of the connections of a process.
     pub fn cut(&self, process: usize, cut: Cut) {
-        self.change(|state| {
+        self.operate(format_args!("a connection of process {process} breaks: {cut:?}"), |state| {
             let open: Vec<_> = (0..state.connections.len())
                 .filter(|number| {
                     let connection = &state.connections[*number];
@@ -216,18 +227,18 @@ impl Network {
     /// Lets nothing pass between a process and all servers for a time in milliseconds. No connection
     /// breaks.
     pub fn cut_off(&self, process: usize, milliseconds: u64) {
-        self.change_link(process, milliseconds, |link, is_on| link.is_cut_off = is_on);
+        self.change_link("cut off", process, milliseconds, |link, is_on| link.is_cut_off = is_on);
     }
 
     /// Holds what a process reads for a time in milliseconds: messages and replies with entries.
     pub fn hold_reads(&self, process: usize, milliseconds: u64) {
-        self.change_link(process, milliseconds, |link, is_on| link.holds_reads = is_on);
+        self.change_link("held", process, milliseconds, |link, is_on| link.holds_reads = is_on);
     }
 
     /// Delays what a process reads by `delay`, for a time in milliseconds.
     pub fn delay_reads(&self, process: usize, delay: u64, milliseconds: u64) {
         let change = move |link: &mut Link, is_on| link.read_delay = if is_on { delay } else { 0 };
-        self.change_link(process, milliseconds, change);
+        self.change_link("delayed", process, milliseconds, change);
     }
 
     /// Limits the bytes that pass between a process and all servers in a second, in each direction.
@@ -237,16 +248,20 @@ impl Network {
 
     /// Lets the current server forget its scripts, as after `SCRIPT FLUSH`.
     pub fn forget_scripts(&self) {
-        self.change(|state| state.current().server.scripts.clear());
+        let forget = |state: &mut State| state.current().server.scripts.clear();
+        self.operate(format_args!("the scripts are forgotten"), forget);
     }
 
     fn change_link(
         &self,
+        what: &str,
         process: usize,
         milliseconds: u64,
         change: impl Fn(&mut Link, bool) + Send + 'static,
     ) {
-        self.change(|state| change(&mut state.links[process], true));
+        self.operate(format_args!("process {process} is {what} for {milliseconds} ms"), |state| {
+            change(&mut state.links[process], true);
+        });
         self.after(milliseconds, move |network| {
             network.change(|state| change(&mut state.links[process], false));
         });
@@ -264,8 +279,7 @@ impl Network {
 
     /// Ends all faults, except that clocks stay as they are.
     pub fn heal(&self) {
-        self.log(|| "*** the faults end".to_owned());
-        self.change(|state| {
+        self.operate(format_args!("the faults end"), |state| {
             for machine in 0..state.machines.len() {
                 if machine != state.current {
                     state.kill(machine);

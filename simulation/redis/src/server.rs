@@ -97,8 +97,8 @@ impl Server {
             b"XTRIM" => self.trim(now, command),
             b"MEMORY" => self.memory(now, command),
             b"HSET" => self.set_fields(now, command),
-            b"HGET" => self.field(now, command),
-            b"HMGET" => self.many_fields(now, command),
+            b"HGET" => Ok(self.fields(now, command)?.remove(0)),
+            b"HMGET" => self.fields(now, command).map(Reply::Array),
             b"HKEYS" => self.field_names(now, command),
             b"HDEL" => self.delete_fields(now, command),
             b"SCRIPT" => Ok(self.load_script(command)),
@@ -245,6 +245,11 @@ impl Server {
             Value::Stream(stream) => Some((&name[..], stream)),
             Value::Hash(_) => None,
         })
+    }
+
+    /// Returns the stream of the hubs.
+    pub(super) fn hub_stream(&self) -> Option<&Stream> {
+        self.streams().find(|(key, _)| *key == KEY).map(|(_, stream)| stream)
     }
 
     /// Removes the newest entries of each stream, as a replica that is behind does not have them.

@@ -18,8 +18,12 @@ pub(super) struct State {
     pub(super) latency: u64,
     /// The number of commands so far.
     pub(super) commands: usize,
-    pub(super) overtaken: Vec<Overtaken>,
-    pub(super) markers: Vec<Marker>,
+    /// The entries that were added while another copy of the stream had their id or a higher one,
+    /// which is then ahead of the server's clock.
+    pub(super) overtaken: Vec<Added>,
+    /// The markers of losses. A copy of the stream without one can have another one with the same id
+    /// later.
+    pub(super) markers: Vec<Added>,
     /// A command of an operator, which is executed when this number of commands has arrived.
     pub(super) appointment: Option<(usize, Vec<String>)>,
     /// A process that has not followed a redirect.
@@ -28,20 +32,11 @@ pub(super) struct State {
     pub(super) failed_over_at: Option<Instant>,
 }
 
-/// An entry that was added while another copy of the stream had its id or a higher one, which is
-/// then ahead of the server's clock.
-#[derive(Clone, Debug)]
-pub struct Overtaken {
-    pub fields: Fields,
-    /// The milliseconds since the beginning.
-    pub at: u64,
-}
-
-/// A marker of a loss that was added to the hubs' stream. A copy of the stream without it can have
-/// another one with the same id later.
-#[derive(Clone, Debug)]
-pub struct Marker {
+/// An entry that was added to the hubs' stream.
+#[derive(Clone, Debug, Default)]
+pub struct Added {
     pub id: String,
+    pub fields: Fields,
     /// The milliseconds since the beginning.
     pub at: u64,
 }
@@ -111,6 +106,10 @@ pub enum Cut {
     AfterCommand,
 }
 
+impl Cut {
+    pub const ALL: [Self; 3] = [Self::Now, Self::BeforeCommand, Self::AfterCommand];
+}
+
 impl State {
     /// Adds a machine, whose clock is ahead by a number of milliseconds.
     pub(super) fn add_machine(&mut self, server: Server, clock_offset: i64) -> usize {
@@ -136,43 +135,28 @@ impl State {
         &mut self.machines[self.current]
     }
 
-    /// Records the entry that a command has added to the hubs' stream, if it is overtaken.
-    pub(super) fn record_overtaken(
+    /// Records what a command has added to the hubs' stream: an entry that is overtaken, or the marker
+    /// of a script.
+    pub(super) fn record(
         &mut self,
         machine: usize,
         at: u64,
         command: &Command,
         outcome: &Outcome,
-    ) {
-        let Outcome::Reply(Reply::Bulk(id)) = outcome else { return };
-        if command[0] != b"XADD" || command[1] != KEY {
-            return;
+    ) -> Option<()> {
+        let Outcome::Reply(Reply::Bulk(id)) = outcome else { return None };
+        let stream = self.machines[machine].server.hub_stream()?;
+        let (newest, fields) = stream.entries().next_back()?;
+        let added = Added { id: newest.to_string(), fields: Arc::clone(fields), at };
+        if added.id.as_bytes() != id {
+            return None;
         }
-        let id = Id::parse(id, 0).unwrap();
-        if self.copies(machine).any(|copy| copy.last() >= id) {
-            let stream = self.machines[machine].server.streams().find(|(key, _)| *key == KEY);
-            let (_, fields) = stream.unwrap().1.entries().next_back().unwrap();
-            self.overtaken.push(Overtaken { fields: Fields::clone(fields), at });
+        if command[0] == b"EVAL" && fields[0] == b"gap" {
+            self.markers.push(added);
+        } else if command[0] == b"XADD" && self.copies(machine).any(|it| it.last() >= newest) {
+            self.overtaken.push(added);
         }
-    }
-
-    /// Records the marker that a script has added to the hubs' stream.
-    pub(super) fn record_marker(
-        &mut self,
-        machine: usize,
-        at: u64,
-        command: &Command,
-        outcome: &Outcome,
-    ) {
-        let Outcome::Reply(Reply::Bulk(id)) = outcome else { return };
-        let mut streams = self.machines[machine].server.streams();
-        let Some((_, stream)) = streams.find(|(key, _)| *key == KEY) else { return };
-        let Some((newest, fields)) = stream.entries().next_back() else { return };
-        let is_marker = command[0] == b"EVAL" && fields[0] == b"gap";
-        let newest = newest.to_string();
-        if is_marker && newest.as_bytes() == id {
-            self.markers.push(Marker { id: newest, at });
-        }
+        Some(())
     }
 
     /// Returns all streams but that of this machine: those of other machines, those under other
@@ -236,16 +220,6 @@ impl Server {
         Ok(integer(added.count()))
     }
 
-    /// `HGET key field`
-    pub(super) fn field(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
-        Ok(self.fields(now, &command[1], &command[2..])?.remove(0))
-    }
-
-    /// `HMGET key field …`
-    pub(super) fn many_fields(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
-        self.fields(now, &command[1], &command[2..]).map(Reply::Array)
-    }
-
     /// `HKEYS key`
     pub(super) fn field_names(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
         let Some(value) = self.value(now, &command[1]) else { return Ok(Reply::Array(vec![])) };
@@ -263,8 +237,12 @@ impl Server {
         Ok(integer(count))
     }
 
-    fn fields(&mut self, now: u64, key: &[u8], names: &[Vec<u8>]) -> Result<Vec<Reply>, Reply> {
-        let Some(value) = self.value(now, key) else { return Ok(vec![Reply::Nil; names.len()]) };
+    /// `HMGET key field …`, or `HGET key field`
+    pub(super) fn fields(&mut self, now: u64, command: &Command) -> Result<Vec<Reply>, Reply> {
+        let names = &command[2..];
+        let Some(value) = self.value(now, &command[1]) else {
+            return Ok(vec![Reply::Nil; names.len()]);
+        };
         let hash = value.hash()?;
         let field = |name| hash.get(name).map_or(Reply::Nil, |value| Reply::Bulk(value.clone()));
         Ok(names.iter().map(field).collect())

@@ -24,7 +24,7 @@ impl Stream {
                 ));
             }
             Some(id) => id,
-            None if now > self.last.milliseconds => Id { milliseconds: now, counter: 0 },
+            None if now > self.last.milliseconds() => Id::first(now),
             None => next,
         };
         self.entries.insert(id, fields);
@@ -34,9 +34,8 @@ impl Stream {
 
     /// Adds an entry with the next id in this millisecond.
     pub(super) fn add_in(&mut self, millisecond: u64, fields: Fields) -> Result<Id, Reply> {
-        let first = Id { milliseconds: millisecond, counter: 0 };
-        let id = self.last.next().filter(|next| next.milliseconds == millisecond).unwrap_or(first);
-        self.add(Some(id), 0, fields)
+        let next = self.last.next().filter(|next| next.milliseconds() == millisecond);
+        self.add(Some(next.unwrap_or(Id::first(millisecond))), 0, fields)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -71,24 +70,18 @@ impl Stream {
         if range.start() > range.end() {
             return Reply::Array(Vec::new());
         }
-        let entries = self.entries.range(range);
+        let entries = self.entries.range(range).map(entry);
         Reply::Array(if is_reversed {
-            entries.rev().take(count).map(entry).collect()
+            entries.rev().take(count).collect()
         } else {
-            entries.take(count).map(entry).collect()
+            entries.take(count).collect()
         })
-    }
-
-    pub(super) fn remove(&mut self, id: Id) -> bool {
-        self.entries.remove(&id).is_some()
     }
 
     /// Removes the oldest entries beyond `length`, and returns how many those were.
     pub(super) fn trim(&mut self, length: usize) -> usize {
         let excess = self.entries.len().saturating_sub(length);
-        for _ in 0..excess {
-            self.entries.pop_first();
-        }
+        (0..excess).for_each(|_| _ = self.entries.pop_first());
         excess
     }
 
@@ -98,12 +91,9 @@ impl Stream {
         std::mem::replace(&mut self.entries, kept).len()
     }
 
-    /// Removes the newest entries, as a replica that is behind does not have them. Returns how many
-    /// were removed.
+    /// Removes the newest entries, as a replica that is behind does not have them.
     pub(super) fn forget_newest(&mut self, count: usize) {
-        for _ in 0..count {
-            self.entries.pop_last();
-        }
+        (0..count).for_each(|_| _ = self.entries.pop_last());
         self.last = self.entries.last_key_value().map_or(Id::MIN, |(id, _)| *id);
     }
 }
@@ -113,16 +103,22 @@ fn entry((id, fields): (&Id, &Fields)) -> Reply {
     Reply::Array(vec![Reply::bulk(id), Reply::Array(fields)])
 }
 
-/// The id of an entry.
+/// The id of an entry: its milliseconds, and a counter in the lower half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Id {
-    pub(super) milliseconds: u64,
-    pub(super) counter: u64,
-}
+pub struct Id(u128);
 
 impl Id {
-    pub(super) const MIN: Self = Self { milliseconds: 0, counter: 0 };
-    pub(super) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
+    pub(super) const MIN: Self = Self(0);
+    pub(super) const MAX: Self = Self(u128::MAX);
+
+    /// Returns the first id of a millisecond.
+    fn first(milliseconds: u64) -> Self {
+        Self(u128::from(milliseconds) << 64)
+    }
+
+    fn milliseconds(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
 
     /// Parses an id, which can leave out the counter.
     pub(super) fn parse(text: &[u8], default_counter: u64) -> Result<Self, Reply> {
@@ -133,36 +129,26 @@ impl Id {
             let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
             digits.parse().ok().filter(|_| is_number).ok_or_else(invalid)
         };
-        match text.split_once('-') {
-            Some((milliseconds, counter)) => {
-                Ok(Self { milliseconds: number(milliseconds)?, counter: number(counter)? })
-            }
-            None => Ok(Self { milliseconds: number(text)?, counter: default_counter }),
-        }
+        let (milliseconds, counter) = match text.split_once('-') {
+            Some((milliseconds, counter)) => (number(milliseconds)?, number(counter)?),
+            None => (number(text)?, default_counter),
+        };
+        Ok(Self(Self::first(milliseconds).0 + u128::from(counter)))
     }
 
     /// Returns the next id, unless this is the last one.
-    pub(super) fn next(self) -> Option<Self> {
-        match self.counter.checked_add(1) {
-            Some(counter) => Some(Self { counter, ..self }),
-            None => Some(Self { milliseconds: self.milliseconds.checked_add(1)?, counter: 0 }),
-        }
+    fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 
-    pub(super) fn previous(self) -> Option<Self> {
-        match self.counter.checked_sub(1) {
-            Some(counter) => Some(Self { counter, ..self }),
-            None => {
-                let milliseconds = self.milliseconds.checked_sub(1)?;
-                Some(Self { milliseconds, counter: u64::MAX })
-            }
-        }
+    fn previous(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Self)
     }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.milliseconds, self.counter)
+        write!(f, "{}-{}", self.milliseconds(), self.0 as u64)
     }
 }
 
@@ -229,8 +215,8 @@ impl Server {
     ) -> Result<Reply, Reply> {
         let (start, end) = if is_reversed { (3, 2) } else { (2, 3) };
         let invalid = |end| Reply::error(&format!("invalid {end} ID for the interval"));
-        let start = bound(&command[start], 0)?.after().ok_or_else(|| invalid("start"))?;
-        let end = bound(&command[end], u64::MAX)?.before().ok_or_else(|| invalid("end"))?;
+        let start = bound(&command[start], 0, Id::next)?.ok_or_else(|| invalid("start"))?;
+        let end = bound(&command[end], u64::MAX, Id::previous)?.ok_or_else(|| invalid("end"))?;
         let count = command.get(5).map_or(usize::MAX, |count| number(count));
         let empty = || Reply::Array(Vec::new());
         let stream = self.existing(now, &command[1])?;
@@ -259,8 +245,8 @@ impl Server {
     pub(super) fn remove(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
         let Some(stream) = self.existing(now, &command[1])? else { return Ok(integer(0)) };
         let ids = command[2..].iter().map(|id| Id::parse(id, 0));
-        let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
-        Ok(integer(ids.into_iter().filter(|id| stream.remove(*id)).count()))
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        Ok(integer(ids.iter().filter(|id| stream.entries.remove(id).is_some()).count()))
     }
 
     /// `XTRIM key MAXLEN = length`, or `XTRIM key MINID [=] id`
@@ -277,28 +263,16 @@ impl Server {
     }
 }
 
-/// One end of a range.
-struct Bound {
-    id: Id,
-    is_exclusive: bool,
-}
-
-impl Bound {
-    fn after(&self) -> Option<Id> {
-        if self.is_exclusive { self.id.next() } else { Some(self.id) }
-    }
-
-    fn before(&self) -> Option<Id> {
-        if self.is_exclusive { self.id.previous() } else { Some(self.id) }
-    }
-}
-
-fn bound(text: &[u8], default_counter: u64) -> Result<Bound, Reply> {
-    let inclusive = |id| Bound { id, is_exclusive: false };
+/// Returns one end of a range. An exclusive one is the id beside it, if there is one.
+fn bound(
+    text: &[u8],
+    default_counter: u64,
+    beside: impl Fn(Id) -> Option<Id>,
+) -> Result<Option<Id>, Reply> {
     match text {
-        b"-" => Ok(inclusive(Id::MIN)),
-        b"+" => Ok(inclusive(Id::MAX)),
-        [b'(', id @ ..] => Ok(Bound { id: Id::parse(id, default_counter)?, is_exclusive: true }),
-        id => Id::parse(id, default_counter).map(inclusive),
+        b"-" => Ok(Some(Id::MIN)),
+        b"+" => Ok(Some(Id::MAX)),
+        [b'(', id @ ..] => Id::parse(id, default_counter).map(beside),
+        id => Id::parse(id, default_counter).map(Some),
     }
 }

@@ -1,15 +1,6 @@
 use crate::*;
 
-/// All calls of the service, which costs money.
-#[derive(Clone)]
-pub(crate) struct Calls {
-    network: Network,
-    /// The maximum size of an event.
-    max_size: usize,
-    list: Arc<Mutex<Vec<Call>>>,
-}
-
-/// One call of the service.
+/// One call of the service, which costs money.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) key: usize,
@@ -21,7 +12,7 @@ pub(crate) struct Call {
     /// The number of events that it will yield.
     pub(crate) planned: u64,
     pub(crate) fails: bool,
-    /// Whether its answer has the options of [`service`](crate::service).
+    /// Whether its answer has the options of [`asking`](crate::asking).
     pub(crate) has_options: bool,
     /// Whether its answer is no stream.
     pub(crate) is_void: bool,
@@ -58,43 +49,27 @@ impl Plan {
     }
 }
 
-impl Calls {
-    pub(crate) fn new(network: &Network, max_size: usize) -> Self {
-        Self { network: network.clone(), max_size, list: Arc::default() }
-    }
-
-    pub(crate) fn list(&self) -> MutexGuard<'_, Vec<Call>> {
-        self.list.lock().unwrap()
-    }
-
+impl World {
     /// Makes a call whose request was sent at the time `asked`.
     pub(crate) fn begin(&self, mut plan: Plan, key: usize, life: usize, asked: u64) -> Making {
-        plan.size = plan.size.min(self.max_size);
+        plan.size = plan.size.min(self.settings.retain_bytes / 2);
         let began = self.network.elapsed();
-        let mut list = self.list();
-        let number = list.len();
         let Plan { events: planned, fails, .. } = plan;
-        let (has_options, is_void) = (false, false);
-        list.push(Call {
-            key,
-            life,
-            asked,
-            began,
-            planned,
-            fails,
-            has_options,
-            is_void,
-            end: None,
-        });
-        drop(list);
+        let (has_options, is_void, end) = (false, false, None);
+        let call = Call { key, life, asked, began, planned, fails, has_options, is_void, end };
+        let number = {
+            let calls = &mut self.records().calls;
+            calls.push(call);
+            calls.len() - 1
+        };
         self.network.log(|| format!("call {number} of key {key} in life {life}: {plan:?}"));
-        Making { calls: self.clone(), number, plan }
+        Making { world: self.clone(), number, plan }
     }
 }
 
 /// A call that is being made. Its end is recorded when it is dropped.
 pub(crate) struct Making {
-    calls: Calls,
+    world: World,
     number: usize,
     plan: Plan,
 }
@@ -102,7 +77,7 @@ pub(crate) struct Making {
 impl Making {
     /// Changes what is known about the call.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Call)) {
-        change(&mut self.calls.list()[self.number]);
+        change(&mut self.world.records().calls[self.number]);
     }
 
     /// Returns the answer. Its events have the call's number and their own.
@@ -133,15 +108,11 @@ impl Making {
     }
 
     fn end(&self, is_finished: bool) {
-        let at = self.calls.network.elapsed();
-        let mut list = self.calls.list();
-        let end = &mut list[self.number].end;
-        if end.is_none() {
-            *end = Some(CallEnd { at, is_finished });
-            let number = self.number;
+        let (at, number) = (self.world.network.elapsed(), self.number);
+        let end = CallEnd { at, is_finished };
+        if *self.world.records().calls[number].end.get_or_insert(end) == end {
             let how = if is_finished { "has yielded everything" } else { "is dropped" };
-            drop(list);
-            self.calls.network.log(|| format!("call {number} {how}"));
+            self.world.network.log(|| format!("call {number} {how}"));
         }
     }
 }
@@ -153,14 +124,24 @@ impl Drop for Making {
 }
 
 /// One answer, as a client received it: from the first request to its end, over all resumptions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
-    pub(crate) client: usize,
     pub(crate) key: usize,
     pub(crate) events: Vec<Received>,
     pub(crate) end: Option<AnswerEnd>,
     /// The time of the end.
     pub(crate) ended: u64,
+    /// The number of refusals, and of bodies that failed without an outcome.
+    pub(crate) refused: usize,
+    pub(crate) failed: usize,
+}
+
+impl Answer {
+    /// Returns the id with which its client resumes.
+    pub(crate) fn last(&self) -> Option<LastEventId> {
+        let Received { epoch, sequence, .. } = self.events.last()?;
+        Some(LastEventId::try_from(format!("{epoch}-{sequence}")).unwrap())
+    }
 }
 
 /// One event.

@@ -1,217 +1,225 @@
 use crate::*;
 
-/// A fault of the servers, of the network or of a process. Durations are in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    Cut {
-        process: usize,
-        cut: Cut,
-    },
-    HoldReads {
-        process: usize,
-        milliseconds: u64,
-    },
-    DelayReads {
-        process: usize,
-        delay: u64,
-        milliseconds: u64,
-    },
-    /// Nothing passes between a process and the servers, and no connection breaks.
-    CutOff {
-        process: usize,
-        milliseconds: u64,
-    },
-    Refuse {
-        refusal: Refusal,
-        milliseconds: u64,
-    },
-    Clock {
-        step: i64,
-    },
-    /// The clock of a process' machine is set.
-    ProcessClock {
-        process: usize,
-        step: i64,
-    },
-    ForgetScripts,
-    Pause {
-        milliseconds: u64,
-    },
-    /// The server restarts with all of its data.
-    Restart {
-        down: u64,
-    },
-    /// The server restarts without data.
-    Lose {
-        down: u64,
-    },
-    /// The server restarts with the data that it has now.
-    RollBack {
-        after: u64,
-        down: u64,
-    },
-    /// A proxy leads the connections to another server, which has the data of now.
-    Swap {
-        after: u64,
-    },
-    /// A replica with all of the data takes over. The earlier server goes on for a while.
-    Promote {
-        clock_offset: i64,
-        lingers: u64,
-    },
-    Delete {
-        claims: bool,
-        streams: bool,
-    },
-    /// The slot of a cluster moves to another node, a number of times.
-    Move {
-        times: u64,
-        pause: u64,
-    },
-    /// A replica with the data of now takes over. The earlier node comes back without the slot. The
-    /// process that made the newest call reaches the new one only after a while.
-    FailOver {
-        after: u64,
-        breaks_connections: bool,
-        late: u64,
-    },
-    /// A process is stopped and continued, as by signals.
-    Stop {
-        process: usize,
-        milliseconds: u64,
-    },
-    Kill {
-        process: usize,
-        down: u64,
-    },
-    /// A process ends as a deploy ends it, and another takes its place.
-    Drain {
-        process: usize,
-        grace: u64,
-        down: u64,
-    },
+/// A kind of faults of the servers, of the network or of a process.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// Begins a fault. Most faults of one process are those of the process that is passed.
+    pub(crate) inject: fn(&mut Cluster, usize),
 }
 
-impl Fault {
-    /// Begins the fault. A task ends it.
-    pub(crate) fn inject(self, world: &World, rng: &mut Rng, settings: Settings) {
-        let network = &world.network;
-        network.log(|| format!("*** {self:?}"));
-        match self {
-            Self::Cut { process, cut } => network.cut(process, cut),
-            Self::HoldReads { process, milliseconds } => network.hold_reads(process, milliseconds),
-            Self::DelayReads { process, delay, milliseconds } => {
-                network.delay_reads(process, delay, milliseconds);
-            }
-            Self::CutOff { process, milliseconds } => {
-                world.disturb(process);
-                network.cut_off(process, milliseconds);
-            }
-            Self::Refuse { refusal, milliseconds } => {
-                if !matches!(refusal, Refusal::OutOfMemory | Refusal::NotPermitted(_)) {
-                    world.disturb_all();
-                }
-                world.refuse(milliseconds, settings.check());
-                network.refuse(refusal, milliseconds);
-            }
-            Self::Clock { step } => network.set_clock(step),
-            Self::ProcessClock { process, step } => world.process(process).gate.set_clock(step),
-            Self::ForgetScripts => network.forget_scripts(),
-            Self::Pause { milliseconds } => {
-                if milliseconds > 500 {
-                    world.disturb_all();
-                }
-                network.pause(milliseconds);
-            }
-            Self::Restart { down } => restart(world, Data::All, down),
-            Self::Lose { down } => restart(world, Data::None, down),
-            Self::RollBack { after, down } => {
-                network.take_snapshot();
-                let world = world.clone();
-                network.after(after, move |_| restart(&world, Data::Snapshot, down));
-            }
-            Self::Swap { after } => {
-                network.take_snapshot();
-                network.after(after, Network::swap);
-            }
-            Self::Promote { clock_offset, lingers } => {
-                world.disturb_all();
-                let old_refuses = Some(Refusal::ReadOnly);
-                let promotion = Promotion { clock_offset, old_refuses, ..Promotion::default() };
-                let old = network.promote(promotion);
-                network.after(lingers, move |network| network.retire(old));
-            }
-            Self::Delete { claims, streams } => network.delete(|name| {
-                let is_claim = name.ends_with('}');
-                if is_claim { claims } else { streams }
-            }),
-            Self::Move { times, pause } => {
-                (0..times).for_each(|time| network.after(time * pause, Network::move_slot));
-            }
-            Self::FailOver { after, breaks_connections, late } => {
-                network.take_snapshot();
-                let world = world.clone();
-                network.after(after, move |network| {
-                    network.fail_over(breaks_connections);
-                    let newest = world.calls.list().last().map(|call| call.life);
-                    let processes = &world.records().processes;
-                    let is_owner = |process: &&Process| Some(process.life) == newest;
-                    if let Some(owner) = processes.iter().find(is_owner) {
-                        network.cut_off(owner.number, late);
-                    }
-                });
-            }
-            Self::Stop { process, milliseconds } => {
-                world.disturb(process);
-                let gate = world.process(process).gate;
-                gate.stop();
-                network.after(milliseconds, move |_| gate.go_on());
-            }
-            Self::Kill { process, down } => {
-                world.disturb(process);
-                world.process(process).kill();
-                start_again(world, rng, settings, process, down);
-            }
-            Self::Drain { process, grace, down } => {
-                world.disturb(process);
-                drain(world, rng, settings, process, grace, down);
-            }
+/// What the faults of a simulation may do to answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// Every answer is whole.
+    Calm,
+    /// Redis keeps what it has acknowledged, but a process may be out of reach for too long.
+    Disturbing,
+    /// Redis loses what it has acknowledged.
+    Losing,
+}
+
+impl Kind {
+    const fn new(name: &'static str, inject: fn(&mut Cluster, usize)) -> Self {
+        Self { name, inject }
+    }
+
+    /// Chooses the kinds of faults of one simulation.
+    pub(crate) fn some(rng: &mut Rng, severity: Severity) -> Vec<Self> {
+        let disturbing = DISTURBING.into_iter().filter(|_| severity >= Severity::Disturbing);
+        let mut kinds = choose_few(rng, CALM.into_iter().chain(disturbing));
+        match severity {
+            Severity::Calm => {}
+            Severity::Disturbing => kinds.push(DISTURBING[rng.usize(..DISTURBING.len())]),
+            Severity::Losing => kinds.push(LOSING[rng.usize(..LOSING.len())]),
         }
+        kinds
+    }
+
+    /// Returns whether owners can restore every claim that Redis loses by faults of these kinds.
+    pub(crate) fn restore_claims(kinds: &[Self]) -> bool {
+        let calm = CALM.into_iter().chain([MOVE, FAIL_OVER]);
+        let calm: Vec<_> = calm.map(|kind| kind.name).collect();
+        let mut names = kinds.iter().map(|kind| kind.name);
+        names.clone().any(|name| name == "expire") || names.all(|name| calm.contains(&name))
     }
 }
 
-fn restart(world: &World, data: Data, down: u64) {
-    world.disturb_all();
-    world.network.restart(data, down, 0);
+/// The commands that scripts and connections of runs execute.
+const COMMANDS: &str =
+    "DEL EVALSHA HGET HMGET HSET PEXPIRE PUBLISH TIME XADD XLEN XRANGE XREVRANGE XTRIM";
+
+const CALM: [Kind; 9] = [
+    Kind::new("cut", |it, process| it.network.cut(process, Cut::ALL[it.rng.usize(..3)])),
+    Kind::new("hold reads", |it, process| {
+        it.network.hold_reads(process, it.rng.u64(..1_000));
+    }),
+    Kind::new("delay reads", |it, process| {
+        it.network.delay_reads(process, it.rng.u64(20..400), it.rng.u64(1_000..10_000));
+    }),
+    Kind::new("out of memory", |it, _| refuse(it, Refusal::OutOfMemory, 3_000)),
+    Kind::new("clock", |it, _| {
+        let steps = [-3_600_000, -30_000, -1_000, -20, 20, 2_000];
+        it.network.set_clock(steps[it.rng.usize(..steps.len())]);
+    }),
+    Kind::new("stall", |it, _| it.network.pause(it.rng.u64(..500))),
+    Kind::new("forget scripts", |it, _| it.network.forget_scripts()),
+    // The clock of a process' machine is set.
+    Kind::new("process clock", |it, process| {
+        let steps = [-3_600_000, -30_000, -1_000, 1_000, 60_000, 3_600_000];
+        let step = steps[it.rng.usize(..steps.len())];
+        it.network.log(|| format!("*** the clock of process {process} is set by {step}"));
+        it.world.process(process).gate.set_clock(step);
+    }),
+    Kind::new("forbid", |it, _| {
+        let commands = it.rng.choice(COMMANDS.split(' ').collect::<Vec<_>>());
+        refuse(it, Refusal::NotPermitted(commands.unwrap()), 2_500);
+    }),
+];
+
+const DISTURBING: [Kind; 8] = [
+    Kind::new("pause", |it, _| {
+        let milliseconds = it.rng.u64(..6_000);
+        if milliseconds > 500 {
+            it.world.disturb_all();
+        }
+        it.network.pause(milliseconds);
+    }),
+    Kind::new("refuse", |it, _| {
+        it.world.disturb_all();
+        let refusals = [Refusal::ReadOnly, Refusal::Loading, Refusal::NoReplicas];
+        let refusal = refusals[it.rng.usize(..3)];
+        refuse(it, refusal, 6_000);
+    }),
+    Kind::new("restart", |it, _| restart(it, Data::All)),
+    // A replica with all of the data takes over. The earlier server goes on for a while.
+    Kind::new("promote", |it, _| {
+        it.world.disturb_all();
+        let old_refuses = Some(Refusal::ReadOnly);
+        let clock_offset = if it.rng.bool() { 0 } else { it.rng.i64(-20_000..2_000) };
+        let promotion = Promotion { clock_offset, old_refuses, ..Promotion::default() };
+        let old = it.network.promote(promotion);
+        let lingers = choose_time(&mut it.rng, &[0, 6_000]);
+        it.network.after(lingers, move |network| network.retire(old));
+    }),
+    // Nothing passes between a process and the servers, and no connection breaks.
+    Kind::new("cut off", |it, process| {
+        it.world.disturb(process);
+        let milliseconds = about_a_lease(it);
+        it.network.cut_off(process, milliseconds);
+    }),
+    // A process is stopped and continued, as by signals.
+    Kind::new("stop", |it, process| {
+        it.world.disturb(process);
+        let milliseconds = about_a_lease(it);
+        it.network.log(|| format!("*** process {process} stops for {milliseconds} ms"));
+        let gate = it.world.process(process).gate;
+        gate.stop();
+        it.network.after(milliseconds, move |_| gate.go_on());
+    }),
+    Kind::new("kill", |it, number| {
+        let process = it.world.process(number);
+        // A process that ends needs its time.
+        if process.get().is_some() {
+            it.network.log(|| format!("*** process {number} is killed"));
+            it.world.disturb(number);
+            process.kill();
+            start_again(&it.world, &mut it.rng, number);
+        }
+    }),
+    // A process ends as a deploy ends it, and another takes its place.
+    Kind::new("drain", |it, number| {
+        let process = it.world.process(number);
+        let Some(Program { runs, .. }) = process.get() else { return };
+        let grace = it.rng.u64(..5_000);
+        it.network.log(|| format!("*** process {number} drains for {grace} ms"));
+        it.world.disturb(number);
+        let (world, mut rng) = (it.world.clone(), it.rng.fork());
+        tokio::spawn(async move {
+            let grace = Duration::from_millis(grace);
+            let draining = process.gate.run(async move { runs.drain(grace).await });
+            if draining.await.is_some() {
+                world.network.log(|| format!("process {number} is drained"));
+                process.kill();
+                start_again(&world, &mut rng, number);
+            }
+        });
+    }),
+];
+
+const LOSING: [Kind; 7] = [
+    Kind::new("lose", |it, _| restart(it, Data::None)),
+    // The server restarts with the data that it has now.
+    Kind::new("roll back", |it, _| {
+        let down = choose_time(&mut it.rng, &[20, 6_000]);
+        it.network.take_snapshot();
+        let world = it.world.clone();
+        it.network.after(it.rng.u64(..3_000), move |network| {
+            world.disturb_all();
+            network.restart(Data::Snapshot, down, 0);
+        });
+    }),
+    // A proxy leads the connections to another server, which has the data of now.
+    Kind::new("swap", |it, _| {
+        it.network.take_snapshot();
+        it.network.after(it.rng.u64(..3_000), Network::swap);
+    }),
+    Kind::new("flush", |it, _| it.network.delete(|_| true)),
+    Kind::new("delete claims", |it, _| it.network.delete(|name| name.ends_with('}'))),
+    Kind::new("delete streams", |it, _| it.network.delete(|name| !name.ends_with('}'))),
+    // The time that keys are kept: a minute, or what is set.
+    Kind::new("expire", |it, _| {
+        it.network.set_clock(if it.rng.bool() { 120_000 } else { 700_000 });
+        // Before the owners notice that their claims have expired.
+        (0..it.rng.usize(..4)).for_each(|_| it.add_client());
+    }),
+];
+
+/// Only in a cluster, like the next one. The slot moves to another node, a number of times.
+pub(crate) const MOVE: Kind = Kind::new("move", |it, _| {
+    let pause = choose_time(&mut it.rng, &[20, 2_000]);
+    (0..it.rng.u64(1..4)).for_each(|time| it.network.after(time * pause, Network::move_slot));
+});
+
+/// A replica with the data of now takes over. The earlier node comes back without the slot. The
+/// process that made the newest call reaches the new one only after a while.
+pub(crate) const FAIL_OVER: Kind = Kind::new("fail over", |it, _| {
+    let half_a_lease = it.world.settings.lease_milliseconds() / 2;
+    let (after, late) =
+        (choose_time(&mut it.rng, &[100, 3_000]), choose_time(&mut it.rng, &[0, half_a_lease]));
+    let (world, breaks_connections) = (it.world.clone(), it.rng.bool());
+    it.network.take_snapshot();
+    it.network.after(after, move |network| {
+        network.fail_over(breaks_connections);
+        let newest = world.records().calls.last().map(|call| call.life);
+        let processes = world.processes();
+        let owner = processes.values().find(|process| Some(process.life) == newest);
+        owner.inspect(|owner| network.cut_off(owner.number, late));
+    });
+    it.race_for_a_key(after);
+});
+
+fn refuse(it: &mut Cluster, refusal: Refusal, most: u64) {
+    let milliseconds = it.rng.u64(..most);
+    it.world.refuse(milliseconds);
+    it.network.refuse(refusal, milliseconds);
+}
+
+fn restart(it: &mut Cluster, data: Data) {
+    it.world.disturb_all();
+    it.network.restart(data, choose_time(&mut it.rng, &[20, 6_000]), 0);
 }
 
 /// Starts a process again after a while, on a machine whose clock differs.
-fn start_again(world: &World, rng: &mut Rng, settings: Settings, process: usize, down: u64) {
+fn start_again(world: &World, rng: &mut Rng, number: usize) {
+    let down = choose_time(rng, &[20, 6_000]);
     let clock = if rng.bool() { 0 } else { rng.i64(-5_000..5_000) };
     let again = world.clone();
-    world.network.after(down, move |_| {
-        // It may have been started again already.
-        if again.process(process).gate.is_killed() {
-            let started = Process::start(&again, process, settings, clock);
-            again.records().processes[process] = started;
-        }
-    });
+    world.network.after(down, move |_| again.start_again(number, clock));
 }
 
-fn drain(world: &World, rng: &mut Rng, settings: Settings, number: usize, grace: u64, down: u64) {
-    let process = world.process(number);
-    let (world, mut rng) = (world.clone(), rng.fork());
-    tokio::spawn(async move {
-        let drained = process.clone();
-        let draining = process.gate.run(async move {
-            if let Some(runs) = drained.runs() {
-                runs.drain(Duration::from_millis(grace)).await;
-            }
-        });
-        if draining.await.is_some() {
-            world.network.log(|| format!("process {number} is drained"));
-            process.kill();
-            start_again(&world, &mut rng, settings, number, down);
-        }
-    });
+/// Chooses a time around the one after which a process counts as dead.
+fn about_a_lease(it: &mut Cluster) -> u64 {
+    let lease = it.world.settings.lease_milliseconds();
+    if it.rng.bool() { it.rng.u64(..lease) } else { it.rng.u64(lease..lease * 3) }
 }

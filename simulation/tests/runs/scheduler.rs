@@ -1,5 +1,4 @@
-use super::client::{Client, Kind as ClientKind};
-use super::{kinds::Kind, world::key};
+use super::faults::{FAIL_OVER, Kind as FaultKind, MOVE};
 use crate::*;
 
 /// The number of processes.
@@ -12,198 +11,96 @@ const RECOVERY: Duration = Duration::from_secs(240);
 const OWN_KEYS: usize = 100;
 
 /// The processes and clients of one simulation, and what may happen to them.
-pub(crate) struct Scheduler {
-    rng: Rng,
-    world: World,
-    settings: Settings,
+pub(crate) struct Cluster {
+    pub(crate) rng: Rng,
+    pub(crate) network: Network,
+    pub(crate) world: World,
     severity: Severity,
-    kinds: Vec<Kind>,
+    kinds: Vec<FaultKind>,
     keys: usize,
-    clients: Vec<JoinHandle<()>>,
+    clients: JoinSet<()>,
     /// The process that most faults hit.
     victim: usize,
-    /// The steps that are left of a series of faults with little time between them.
-    series: u32,
 }
 
-/// Ends all processes. Their runs report to the world, which keeps the processes: without this, both
-/// leak. Waits until their tasks have ended, because the runtime would drop these in any order.
-pub(crate) async fn kill_all(world: &World) {
-    let processes = std::mem::take(&mut world.records().processes);
-    processes.iter().for_each(Process::kill);
-    sleep(Duration::from_millis(1)).await;
-}
-
-/// Checks that every key vanishes some time, except for the one whose absence means a loss.
-pub(crate) fn check_keys(network: &Network) -> Option<String> {
-    let keys = network.eternal_keys();
-    let key = keys.iter().find(|key| !key.ends_with(":data"))?;
-    Some(format!("{key} never expires"))
-}
-
-/// Checks that each process has counted its calls.
-pub(crate) fn check_counts(world: &World) -> Option<String> {
-    let processes = world.records().processes.clone();
-    processes.iter().find_map(|process| {
-        let counted = process.runs()?.stats().started;
-        let calls = world.calls.list().iter().filter(|call| call.life == process.life).count();
-        let number = process.number;
-        (counted != calls as u64)
-            .then(|| format!("process {number} counts {counted} of {calls} calls"))
-    })
-}
-
-impl Scheduler {
-    pub(crate) fn new(mut rng: Rng, network: &Network) -> Self {
+impl Cluster {
+    pub(crate) fn new(mut rng: Rng, network: Network) -> Self {
         let severities = [Severity::Calm, Severity::Disturbing, Severity::Losing];
-        let severity = severities[rng.usize(..3)];
-        let mut kinds = if rng.u8(..8) == 0 { Vec::new() } else { Kind::some(&mut rng, severity) };
-        let severity = if kinds.is_empty() { Severity::Calm } else { severity };
+        let mut severity = severities[rng.usize(..3)];
+        let mut kinds = FaultKind::some(&mut rng, severity);
+        if rng.u8(..8) == 0 {
+            (kinds, severity) = (Vec::new(), Severity::Calm);
+        }
         if network.is_cluster() {
             if severity == Severity::Losing {
                 if rng.bool() {
-                    kinds = Kind::some(&mut rng, Severity::Calm);
+                    kinds = FaultKind::some(&mut rng, Severity::Calm);
                 }
-                kinds.push(Kind::FailOver);
+                kinds.push(FAIL_OVER);
             }
-            kinds.push(Kind::Move);
+            kinds.push(MOVE);
         }
         let settings = Settings::choose(&mut rng);
-        network.log(|| format!("{severity:?}, faults: {kinds:?}, {settings:?}"));
-        let world = World::new(network.clone(), settings.is_layered, settings.retain_bytes / 2);
-        let clocks: Vec<_> = (0..PROCESSES).map(|_| rng.i64(-2_000..2_000)).collect();
-        for (number, clock) in clocks.into_iter().enumerate() {
-            let process = Process::start(&world, number, settings, clock);
-            world.records().processes.push(process);
-        }
-        let (keys, victim) = (rng.usize(1..4), rng.usize(..PROCESSES));
-        let clients = Vec::new();
-        Self { world, settings, severity, kinds, keys, clients, victim, series: 0, rng }
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
+        network.log(|| format!("{severity:?}, faults: {names:?}, {settings:?}"));
+        let world = World::new(network.clone(), settings);
+        (0..PROCESSES).for_each(|number| world.start(number, settings, rng.i64(-2_000..2_000)));
+        let (keys, victim, clients) = (rng.usize(1..4), rng.usize(..PROCESSES), JoinSet::new());
+        Self { rng, network, world, severity, kinds, keys, clients, victim }
     }
 
     /// Runs until the end, and returns what happened.
     pub(crate) async fn run(mut self) -> History {
-        let network = self.world.network.clone();
-        while self.world.records().processes.iter().any(|process| process.runs().is_none()) {
-            sleep(Duration::from_millis(10)).await;
-        }
-        let fault_weight = if self.kinds.is_empty() { 0 } else { self.rng.u32(2..14) };
-        for _ in 0..self.rng.usize(10..50) {
-            self.step(fault_weight).await;
-        }
+        self.world.connect().await;
+        let steps = self.rng.usize(10..50);
+        self.play(steps, !self.kinds.is_empty()).await;
         // What still ends must not hit what has begun again.
-        network.heal();
-        let healed_at = network.elapsed();
-        self.start_missing();
-        let mut faults = self.recover().await;
-        faults.extend(check_keys(&network));
-        if self.kinds.is_empty() {
-            faults.extend(self.check_replaced().await);
+        self.network.heal();
+        let healed_at = self.network.elapsed();
+        for number in 0..PROCESSES {
+            self.world.process(number).gate.go_on();
+            self.world.start_again(number, 0);
         }
-        faults.extend(check_counts(&self.world));
-        if self.severity == Severity::Calm
-            && let Some(process) = network.stays_redirected()
-        {
-            faults.push(format!("process {process} stays at a node that has redirected it"));
-        }
-        if network.is_exhausted() {
-            faults.insert(0, "the processes repeat commands for ever".to_owned());
-        }
-        let history = History {
-            healed_at,
-            restores_claims: Kind::restore_claims(&self.kinds),
-            check: self.settings.check(),
-            ..History::of(&self.world, self.severity, self.settings.keep_all(), faults)
-        };
-        kill_all(&self.world).await;
+        self.recover().await;
+        let replaced = if self.kinds.is_empty() { self.check_replaced().await } else { None };
+        let redirected = self.network.stays_redirected();
+        let redirected = redirected
+            .filter(|_| self.severity == Severity::Calm)
+            .map(|process| format!("process {process} stays at a node that has redirected it"));
+        let faults = replaced.into_iter().chain(redirected);
+        let mut history = History::of(&self.world, self.severity, faults);
+        history.healed_at = healed_at;
+        history.restores_claims = FaultKind::restore_claims(&self.kinds);
+        self.world.end().await;
         history
     }
 
-    async fn step(&mut self, fault_weight: u32) {
-        if self.series > 0 {
-            self.series -= 1;
-            match self.rng.u8(..8) {
-                0..3 => self.add_client(),
-                3 => self.stop_run(),
-                _ => self.inject(),
-            }
-            let milliseconds =
-                if self.rng.bool() { self.rng.u64(..10) } else { self.rng.u64(..1_000) };
-            return sleep(Duration::from_millis(milliseconds)).await;
-        }
-        match self.rng.u32(..20 + fault_weight) {
-            0..14 => self.add_client(),
-            14..16 => self.stop_run(),
-            16..20 => {}
-            _ => {
-                self.inject();
-                self.series = if self.rng.bool() { self.rng.u32(1..6) } else { 0 };
-            }
-        }
-        let milliseconds = match self.rng.u8(..20) {
-            0..8 => self.rng.u64(..10),
-            8..15 => self.rng.u64(..400),
-            15..19 => self.rng.u64(..2_000),
-            _ => self.rng.u64(..10_000),
-        };
-        sleep(Duration::from_millis(milliseconds)).await;
-    }
-
-    fn inject(&mut self) {
-        let Some(kind) = self.rng.choice(&self.kinds).copied() else { return };
-        let lease = u64::try_from(self.settings.lease.as_millis()).unwrap();
-        let fault = kind.choose(&mut self.rng, PROCESSES, self.victim, lease);
-        // A process that ends needs its time.
-        if let Fault::Kill { process, .. } | Fault::Drain { process, .. } = fault
-            && self.world.process(process).runs().is_none()
-        {
-            return;
-        }
-        fault.inject(&self.world, &mut self.rng, self.settings);
-        if let Fault::FailOver { after, .. } = fault {
-            // The replica lacks the claim of a key, which is requested again at once.
-            let key = OWN_KEYS + self.clients.len();
-            for most in [0, 50, 1_000] {
-                let delay = if most == 0 { 0 } else { after + self.rng.u64(..most) };
-                self.spawn_client_after(delay, key, ClientKind::Starts);
-            }
-        }
-        if kind == Kind::Expire {
-            // Before the owners notice that their claims have expired.
-            (0..self.rng.usize(..4)).for_each(|_| self.add_client());
-        }
-    }
-
-    fn add_client(&mut self) {
+    pub(crate) fn add_client(&mut self) {
         let key = self.rng.usize(..self.keys);
         let kind = match self.rng.u8(..10) {
-            0..7 => ClientKind::Starts,
-            7 => ClientKind::Replaces,
-            _ => ClientKind::Gets,
+            0..7 => Kind::Starts,
+            7 => Kind::Replaces,
+            _ => Kind::Gets,
         };
-        self.spawn_client(key, kind);
+        self.spawn_client(0, key, kind);
     }
 
-    fn spawn_client(&mut self, key: usize, kind: ClientKind) {
-        self.spawn_client_after(0, key, kind);
+    /// Requests a key at once and again around a time, because a replica lacks its claim.
+    pub(crate) fn race_for_a_key(&mut self, time: u64) {
+        let key = OWN_KEYS + self.clients.len();
+        let delays = [0, time + self.rng.u64(..50), time + self.rng.u64(..1_000)];
+        delays.into_iter().for_each(|delay| self.spawn_client(delay, key, Kind::Starts));
     }
 
-    fn spawn_client_after(&mut self, delay: u64, key: usize, kind: ClientKind) {
-        let client = Client {
-            number: self.clients.len(),
-            key,
-            rng: self.rng.fork(),
-            world: self.world.clone(),
-            processes: PROCESSES,
-            kind,
-            stop: None,
-        };
-        self.clients.push(tokio::spawn(async move {
+    fn spawn_client(&mut self, delay: u64, key: usize, kind: Kind) {
+        let habit = Habit::Roams(PROCESSES);
+        let client = Client::new(&self.world, self.rng.fork(), key, kind, habit);
+        self.clients.spawn(async move {
             if delay > 0 {
                 sleep(Duration::from_millis(delay)).await;
             }
             client.run().await;
-        }));
+        });
     }
 
     /// Stops a run at any process, with an id of the run or without one.
@@ -212,113 +109,118 @@ impl Scheduler {
         let process = self.world.process(self.rng.usize(..PROCESSES));
         let with_id = self.rng.bool();
         let world = self.world.clone();
-        let last = world.records().answers.iter().rev().find_map(|answer| {
-            let event = answer.events.last().filter(|_| answer.key == number)?;
-            Some(event.epoch.clone())
-        });
-        let epoch = last.filter(|_| with_id);
-        let began = world.network.elapsed();
-        let stop = {
-            let mut records = world.records();
-            records.stops.push(Stop::new(number, began, false));
-            records.stops.len() - 1
+        let stop = world.begin_stop(number, false);
+        let last = {
+            let answers = &world.records().answers;
+            let mut of_key = answers.iter().rev().filter(|answer| answer.key == number);
+            of_key.find_map(Answer::last).filter(|_| with_id)
         };
-        world
-            .network
-            .log(|| format!("stop of key {number}, {epoch:?} at process {}", process.number));
+        let at = process.number;
+        self.network.log(|| format!("stop of key {number}, {last:?} at process {at}"));
         tokio::spawn(async move {
-            let last = epoch.clone();
-            let last = last.map(|epoch| LastEventId::try_from(format!("{epoch}-1")).unwrap());
+            let (id, key) = (last.clone(), world.settings.key(number));
             let gate = process.gate.clone();
-            let stopping = gate.run(async move {
-                let runs = process.runs()?;
-                Some(runs.cancel(&key(number), last).await)
-            });
+            let stopping =
+                gate.run(async move { Some(process.get()?.runs.cancel(&key, id).await) });
             let stopped = stopping.await.flatten();
             world.network.log(|| format!("stop of key {number}: {stopped:?}"));
-            // The simulation may have ended meanwhile, and taken its records.
-            if let Some(stop) = world.records().stops.get_mut(stop) {
-                stop.over = world.network.elapsed();
-                stop.stopped = epoch.filter(|_| stopped == Some(true));
-            }
+            let stop = &mut world.records().stops[stop];
+            stop.over = world.network.elapsed();
+            let last = last.filter(|_| stopped == Some(true));
+            stop.stopped = last.map(|id| id.as_str().split_once('-').unwrap().0.to_owned());
         });
-    }
-
-    fn start_missing(&self) {
-        for number in 0..PROCESSES {
-            let process = self.world.process(number);
-            process.gate.go_on();
-            if process.gate.is_killed() {
-                let started = Process::start(&self.world, number, self.settings, 0);
-                self.world.records().processes[number] = started;
-            }
-        }
     }
 
     /// Waits until every client has its answer, and asks once more.
-    async fn recover(&mut self) -> Vec<String> {
-        let mut faults = Vec::new();
-        self.wait_for_clients(RECOVERY, &mut faults).await;
-        self.resume_whole(&mut faults).await;
+    async fn recover(&mut self) {
+        self.wait_for_clients().await;
+        self.resume_whole().await;
         // Nobody else has this key.
         for key in self.keys..self.keys + PROCESSES {
-            self.spawn_client(key, ClientKind::Starts);
+            self.spawn_client(0, key, Kind::Starts);
         }
-        self.wait_for_clients(RECOVERY, &mut faults).await;
-        faults
+        self.wait_for_clients().await;
     }
 
-    async fn wait_for_clients(&mut self, within: Duration, faults: &mut Vec<String>) {
+    async fn wait_for_clients(&mut self) {
         let waiting = async {
-            for client in &mut self.clients {
-                if !client.is_finished() {
-                    client.await.expect("no panic");
-                }
+            while let Some(ended) = self.clients.join_next().await {
+                ended.expect("no panic");
             }
         };
-        if timeout(within, waiting).await.is_err() {
-            let records = self.world.records();
-            let hanging = records.answers.iter().filter(|answer| answer.end.is_none());
-            faults.extend(hanging.map(|answer| {
-                let events = answer.events.len();
-                format!(
-                    "client {} hangs after {events} events of key {}",
-                    answer.client, answer.key
-                )
-            }));
+        if timeout(RECOVERY, waiting).await.is_err() {
+            let answers = self.world.records().answers.clone();
+            for (number, answer) in answers.iter().enumerate().filter(|(_, it)| it.end.is_none()) {
+                let (events, key) = (answer.events.len(), answer.key);
+                let fault = format!("client {number} hangs after {events} events of key {key}");
+                self.world.fault(fault);
+            }
         }
     }
 
     /// Checks that the owners delete the runs that were replaced. They wait for two leases.
     async fn check_replaced(&self) -> Option<String> {
-        sleep(self.settings.lease * 3).await;
-        let left = self.world.network.streams_of_replaced_runs();
+        sleep(self.world.settings.lease * 3).await;
+        let left = self.network.streams_of_replaced_runs();
         (!left.is_empty()).then(|| format!("of runs that were replaced, {left:?} are left"))
     }
 
     /// Asks for more of answers that were whole. There must be nothing.
-    async fn resume_whole(&mut self, faults: &mut Vec<String>) {
+    async fn resume_whole(&mut self) {
         let answers = self.world.records().answers.clone();
-        for answer in answers.iter().filter(|answer| answer.end == Some(AnswerEnd::Whole)) {
+        for (number, answer) in answers.into_iter().enumerate() {
+            let whole = answer.last().filter(|_| answer.end == Some(AnswerEnd::Whole));
+            let Some(last) = whole else { continue };
             let process = self.world.process(self.rng.usize(..PROCESSES));
-            let Some(event) = answer.events.last() else { continue };
-            let id = LastEventId::try_from(format!("{}-{}", event.epoch, event.sequence)).unwrap();
-            let number = answer.key;
+            let key = self.world.settings.key(answer.key);
             let gate = process.gate.clone();
             let asking = gate.run(async move {
-                use futures_util::StreamExt as _;
-                let run = process.runs()?.get(&key(number)).await?;
-                let mut events = run.attach(id).await?;
+                let run = process.get()?.runs.get(&key).await?;
+                let mut events = run.attach(last).await?;
                 drop(run);
                 Some(matches!(events.next().await, Some(Ok(_))))
             });
             match timeout(Duration::from_secs(60), asking).await {
                 Ok(Some(Some(true))) => {
-                    faults.push(format!("client {} gets more than the whole", answer.client));
+                    self.world.fault(format!("client {number} gets more than the whole"));
                 }
                 Ok(_) => {}
-                Err(_) => faults.push(format!("client {} waits after the end", answer.client)),
+                Err(_) => self.world.fault(format!("client {number} waits after the end")),
             }
         }
+    }
+}
+
+impl Scheduler for Cluster {
+    const PACE: Pace = Pace {
+        calm: 20,
+        series: 6,
+        pauses: [
+            10, 10, 10, 10, 10, 10, 10, 10, 400, 400, 400, 400, 400, 400, 400, 2_000, 2_000, 2_000,
+            2_000, 10_000,
+        ],
+        short_pauses: [10, 1_000],
+    };
+
+    fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    async fn act(&mut self, choice: u32) {
+        match choice {
+            0..14 => self.add_client(),
+            14..16 => self.stop_run(),
+            _ => {}
+        }
+    }
+
+    async fn inject(&mut self) {
+        let kind = self.kinds[self.rng.usize(..self.kinds.len())];
+        let process = choose_near(&mut self.rng, self.victim, PROCESSES);
+        (kind.inject)(self, process);
+    }
+
+    async fn pass(&mut self, milliseconds: u64) {
+        sleep(Duration::from_millis(milliseconds)).await;
     }
 }

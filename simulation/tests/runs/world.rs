@@ -1,36 +1,35 @@
-use super::calls::Calls;
 use crate::*;
 
 /// What everything in one simulation shares.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) network: Network,
-    pub(crate) calls: Calls,
-    /// Whether requests pass through the layers of the crate, and calls have options.
-    pub(crate) is_layered: bool,
-    inner: Arc<Mutex<Records>>,
+    pub(crate) settings: Settings,
+    processes: Arc<Mutex<BTreeMap<usize, Process<Program>>>>,
+    records: Arc<Mutex<Records>>,
 }
 
-/// What has happened, besides the calls.
-#[derive(Default)]
+/// What a process has connected to Redis.
+#[derive(Clone)]
+pub(crate) struct Program {
+    pub(crate) runs: Runs,
+    pub(crate) health: Health,
+}
+
+/// What has happened.
+#[derive(Clone, Default)]
 pub(crate) struct Records {
-    pub(crate) processes: Vec<Process>,
-    pub(crate) lives: Vec<Life>,
+    pub(crate) calls: Vec<Call>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) stops: Vec<Stop>,
-    pub(crate) reports: Vec<Report>,
+    /// The reports of ends to the program, by the epoch of the run.
+    pub(crate) reports: BTreeMap<String, Vec<Outcome>>,
     /// When Redis refused commands.
     pub(crate) refusals: Vec<Range<u64>>,
-    /// The keys of bodies that have failed without an outcome.
-    pub(crate) failures: Vec<usize>,
+    /// Whether each life of a process was kept from reaching Redis in time, or was ended.
+    pub(crate) disturbed: Vec<bool>,
     /// What was wrong already when it happened.
     pub(crate) faults: Vec<String>,
-}
-
-/// One life of a process.
-pub(crate) struct Life {
-    /// Whether something has kept it from reaching Redis in time, or has ended it.
-    pub(crate) is_disturbed: bool,
 }
 
 /// A request to stop or to replace a run.
@@ -48,60 +47,95 @@ pub(crate) struct Stop {
     pub(crate) stopped: Option<String>,
 }
 
-/// A report of a run's end to the program.
-#[derive(Clone, Debug)]
-pub(crate) struct Report {
-    pub(crate) epoch: String,
-    pub(crate) outcome: Outcome,
-}
-
-impl Stop {
-    pub(crate) const fn new(key: usize, began: u64, replaces: bool) -> Self {
-        Self { key, began, over: u64::MAX, replaces, call: None, stopped: None }
-    }
-}
-
 impl World {
-    pub(crate) fn new(network: Network, is_layered: bool, max_size: usize) -> Self {
-        let calls = Calls::new(&network, max_size);
-        Self { network, calls, is_layered, inner: Arc::default() }
+    /// Lets this thread be the machines of the processes, of which there are none yet.
+    pub(crate) fn new(network: Network, settings: Settings) -> Self {
+        serve_this_thread(&network);
+        Machines::serve_this_thread();
+        Self { network, settings, processes: Arc::default(), records: Arc::default() }
     }
 
     pub(crate) fn records(&self) -> MutexGuard<'_, Records> {
-        self.inner.lock().unwrap()
+        self.records.lock().unwrap()
+    }
+
+    pub(crate) fn processes(&self) -> MutexGuard<'_, BTreeMap<usize, Process<Program>>> {
+        self.processes.lock().unwrap()
+    }
+
+    pub(crate) fn process(&self, number: usize) -> Process<Program> {
+        self.processes()[&number].clone()
+    }
+
+    /// Starts a process for the first time or again, on a machine whose clock is ahead by a number of
+    /// milliseconds.
+    pub(crate) fn start(&self, number: usize, settings: Settings, clock: i64) {
+        let life = {
+            let disturbed = &mut self.records().disturbed;
+            disturbed.push(false);
+            disturbed.len() - 1
+        };
+        let world = self.clone();
+        let connect = move |gate: &Gate| connect(world.clone(), gate.clone(), number, settings);
+        let process = Process::start(&self.network, number, life, clock, connect);
+        self.processes().insert(number, process);
+    }
+
+    /// Starts a process again, unless that has happened already.
+    pub(crate) fn start_again(&self, number: usize, clock: i64) {
+        if self.process(number).gate.is_killed() {
+            self.start(number, self.settings, clock);
+        }
+    }
+
+    /// Waits until all processes are connected.
+    pub(crate) async fn connect(&self) {
+        while !all_connected(self.processes().values()) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Records that something is wrong.
+    pub(crate) fn fault(&self, fault: String) {
+        self.records().faults.push(fault);
+    }
+
+    /// Begins an answer, and returns its number.
+    pub(crate) fn begin_answer(&self, key: usize) -> usize {
+        let answers = &mut self.records().answers;
+        answers.push(Answer { key, ..Answer::default() });
+        answers.len() - 1
+    }
+
+    /// Records a request to stop or to replace a run, and returns its number.
+    pub(crate) fn begin_stop(&self, key: usize, replaces: bool) -> usize {
+        let (began, over) = (self.network.elapsed(), u64::MAX);
+        let stops = &mut self.records().stops;
+        stops.push(Stop { key, began, over, replaces, call: None, stopped: None });
+        stops.len() - 1
     }
 
     /// Records that a client has received an event of its answer.
     pub(crate) fn receive(&self, answer: usize, received: Received) {
-        let Received { epoch, sequence, call, .. } = received.clone();
-        let client = {
-            let answer = &mut self.records().answers[answer];
-            answer.events.push(received);
-            answer.client
-        };
-        self.network.log(|| format!("client {client}: event {epoch}-{sequence} of call {call}"));
-    }
-
-    pub(crate) fn process(&self, number: usize) -> Process {
-        self.records().processes[number].clone()
-    }
-
-    /// Returns how many bodies of these keys have failed without an outcome.
-    pub(crate) fn failures_of(&self, keys: Range<usize>) -> usize {
-        self.records().failures.iter().filter(|key| keys.contains(key)).count()
+        let Received { epoch, sequence, call, .. } = &received;
+        self.network.log(|| format!("client {answer}: event {epoch}-{sequence} of call {call}"));
+        self.records().answers[answer].events.push(received);
     }
 
     /// Records that a process may not have reached Redis in time.
     pub(crate) fn disturb(&self, process: usize) {
-        let mut records = self.records();
-        let life = records.processes[process].life;
-        records.lives[life].is_disturbed = true;
+        let life = self.process(process).life;
+        self.records().disturbed[life] = true;
+    }
+
+    pub(crate) fn disturb_all(&self) {
+        self.records().disturbed.fill(true);
     }
 
     /// Records that Redis refuses commands for a time. Processes may have no check between two
-    /// refusals with less than `check` between them, so these count as one.
-    pub(crate) fn refuse(&self, milliseconds: u64, check: u64) {
-        let began = self.network.elapsed();
+    /// refusals with less than that between them, so these count as one.
+    pub(crate) fn refuse(&self, milliseconds: u64) {
+        let (began, check) = (self.network.elapsed(), self.settings.check());
         let over = began + milliseconds;
         let refusals = &mut self.records().refusals;
         match refusals.last_mut() {
@@ -110,12 +144,44 @@ impl World {
         }
     }
 
-    pub(crate) fn disturb_all(&self) {
-        self.records().lives.iter_mut().for_each(|life| life.is_disturbed = true);
+    /// Ends all processes. Their runs report to the world, which keeps the processes: without this,
+    /// both leak. Waits until their tasks have ended, because the runtime would drop these in any
+    /// order.
+    pub(crate) async fn end(&self) {
+        let processes = std::mem::take(&mut *self.processes());
+        processes.values().for_each(Process::kill);
+        sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// Returns the key of a run.
-pub(crate) fn key(number: usize) -> RunKey {
-    RunKey::new("user", &number.to_string()).unwrap()
+async fn connect(
+    world: World,
+    gate: Gate,
+    number: usize,
+    settings: Settings,
+) -> Result<Program, Error> {
+    // Each process knows another node of a cluster.
+    let (url, prefix) = if world.network.is_cluster() {
+        (format!("redis://process-{number}-node-{number}/"), "{app}")
+    } else {
+        (format!("redis://process-{number}/"), "app")
+    };
+    let redis = Redis::open(&url).unwrap().runs(prefix).lease(settings.lease);
+    let health = redis.health();
+    let mut builder = Runs::builder()
+        .retention(Retention::new().bytes(settings.retain_bytes).age(settings.retain_for))
+        .max_memory(settings.max_memory)
+        .max_running_per_owner(1_000)
+        .on_end(move |end: &RunEnd| {
+            // What is dropped with a killed process does nothing.
+            if gate.is_killed() {
+                return;
+            }
+            world.network.log(|| format!("report: {} {}", end.id(), end.outcome));
+            world.records().reports.entry(end.id()).or_default().push(end.outcome);
+        });
+    if let Some(bytes) = settings.max_memory_per_owner {
+        builder = builder.max_memory_per_owner(bytes);
+    }
+    Ok(Program { runs: builder.connect(redis).await?, health })
 }

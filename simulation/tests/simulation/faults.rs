@@ -1,173 +1,173 @@
 use crate::*;
 
-/// A fault of the servers, of the key or of the network. Durations are in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    Snapshot,
-    Restart {
-        data: Data,
-        down: u64,
-        loads: u64,
-    },
-    /// Another server takes over, without the newest entries. The old one goes on serving its
-    /// connections for a while, and new ones if the name leads to either. It refuses events if it
-    /// has `min-replicas-to-write`, as `operating` demands.
-    Promote {
-        promotion: Promotion,
-        lingers: u64,
-        /// Whether the old one takes over again, instead of being retired.
-        returns: bool,
-    },
-    Delete,
-    /// The key is renamed, and takes the place of the new one later.
-    Rename {
-        back_after: Option<u64>,
-    },
-    /// An operator copies the key, and puts the copy back later. Then all entries but the newest are
-    /// trimmed.
-    Restore {
-        after: u64,
-        trimmed_after: Option<u64>,
-    },
-    /// Another program changes keys of its own, or the scripts of the server. The counts of the
-    /// server's commands then no longer prove what was trimmed.
-    OtherProgram {
-        replaces: Replaces,
-    },
-    /// Another program adds an entry that the link of a hub does not carry within its time limit.
-    LargeEntry {
-        hub: usize,
-    },
-    /// Redis restarts with the state that it has now.
-    RollBack {
-        after: u64,
-        down: u64,
-    },
-    Expire {
-        after: u64,
-    },
-    Trim {
-        length: usize,
-    },
-    Pause {
-        milliseconds: u64,
-    },
-    Refuse {
-        refusal: Refusal,
-        milliseconds: u64,
-    },
-    /// The clock is set. A step forward is less than the lead of an id that hubs accept.
-    Clock {
-        step: i64,
-    },
-    Cut {
-        hub: usize,
-        cut: Cut,
-    },
-    CutOff {
-        hub: usize,
-        milliseconds: u64,
-    },
-    HoldReads {
-        hub: usize,
-        milliseconds: u64,
-    },
-    /// Acknowledgements arrive, and entries do not.
-    HoldAllReads {
-        hubs: usize,
-        milliseconds: u64,
-    },
-    DelayReads {
-        hub: usize,
-        delay: u64,
-        milliseconds: u64,
-    },
+/// A kind of faults of the servers, of the key or of the network.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) harm: Harm,
+    /// Begins a fault. Most faults of one hub are those of the hub that is passed.
+    pub(crate) inject: fn(&mut Hubs, usize),
 }
 
-/// What another program replaces.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Replaces {
-    Rename,
-    Copy,
-    Scripts,
+/// What a fault does to a process that is behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Harm {
+    None,
+    /// A client whose id is too far ahead, because the clock was set, begins anew.
+    Ahead,
+    /// Entries that were acknowledged can be removed. A process that misses one knows so when it reads
+    /// the next one.
+    Trimmed,
+    /// The same, and the process may learn it later.
+    Lost,
+}
+
+impl Kind {
+    const fn new(name: &'static str, harm: Harm, inject: fn(&mut Hubs, usize)) -> Self {
+        Self { name, harm, inject }
+    }
+
+    /// Returns whether such a fault can remove entries that were acknowledged.
+    pub(crate) fn loses(self) -> bool {
+        matches!(self.harm, Harm::Trimmed | Harm::Lost)
+    }
+
+    /// Chooses the kinds of faults of one simulation.
+    pub(crate) fn some(rng: &mut Rng, may_lose: bool) -> Vec<Self> {
+        let all = HARMLESS.into_iter().chain(HOLDS).chain(LOSSES);
+        let mut kinds = choose_few(rng, all.filter(|kind| may_lose || !kind.loses()));
+        if may_lose && rng.bool() {
+            // A loss that a hub does not see at once is the hardest.
+            kinds.push(HOLDS[rng.usize(..3)]);
+            kinds.push(LOSSES[rng.usize(..5)]);
+        }
+        kinds
+    }
+}
+
+/// Acknowledgements arrive, and entries do not.
+pub(crate) fn hold_all_reads(hubs: &mut Hubs) {
+    let milliseconds = hubs.rng.u64(500..3_500);
+    (0..hubs.world.processes.len()).for_each(|hub| hubs.network.hold_reads(hub, milliseconds));
+}
+
+const HOLDS: [Kind; 3] = [
+    Kind::new("holds reads", Harm::None, |it, hub| {
+        it.network.hold_reads(hub, it.rng.u64(..3_000));
+    }),
+    Kind::new("holds all reads", Harm::None, |it, _| hold_all_reads(it)),
+    Kind::new("delays reads", Harm::None, |it, hub| {
+        it.network.delay_reads(hub, it.rng.u64(20..400), it.rng.u64(1_000..10_000));
+    }),
+];
+
+const HARMLESS: [Kind; 7] = [
+    Kind::new("restart", Harm::None, |it, _| restart(it, Data::All)),
+    // Another program changes keys of its own, or the scripts of the server. The counts of the
+    // server's commands then no longer prove what was trimmed.
+    Kind::new("other program", Harm::None, |it, _| {
+        it.network.command(&["XADD", "cache", "*", "value", "1"]);
+        it.network.command(match it.rng.u8(..3) {
+            0 => &["RENAME", "cache", "old-cache"],
+            1 => &["COPY", "cache", "old-cache", "REPLACE"],
+            _ => &["SCRIPT", "FLUSH"],
+        });
+    }),
+    Kind::new("pause", Harm::None, |it, _| it.network.pause(it.rng.u64(..5_000))),
+    Kind::new("refuse", Harm::None, |it, _| {
+        use Refusal::{Loading, NoReplicas, OutOfMemory, ReadOnly};
+        let refusal = [OutOfMemory, ReadOnly, Loading, NoReplicas][it.rng.usize(..4)];
+        it.network.refuse(refusal, it.rng.u64(..3_000));
+    }),
+    // A step forward is less than the lead of an id that hubs accept.
+    Kind::new("clock", Harm::Ahead, |it, _| {
+        let steps = [-3_600_000, -30_000, -1_000, -20, -1, 20, 2_000, 20_000];
+        it.network.set_clock(steps[it.rng.usize(..steps.len())]);
+    }),
+    Kind::new("cut", Harm::None, |it, hub| it.network.cut(hub, Cut::ALL[it.rng.usize(..3)])),
+    Kind::new("cut off", Harm::None, |it, hub| it.network.cut_off(hub, it.rng.u64(..6_000))),
+];
+
+/// The first five can be seen late.
+const LOSSES: [Kind; 9] = [
+    Kind::new("roll back", Harm::Lost, |it, _| match it.rng.u8(..6) {
+        0..3 => {
+            // With the state that it has now.
+            let (after, down) = (it.rng.u64(..400), choose_time(&mut it.rng, &[20, 3_000]));
+            it.network.take_snapshot();
+            it.network.after(after, move |network| network.restart(Data::Snapshot, down, 0));
+        }
+        3 => it.network.take_snapshot(),
+        _ => restart(it, Data::Snapshot),
+    }),
+    // Another server takes over, without the newest entries. The old one goes on serving its
+    // connections for a while, and new ones if the name leads to either. It refuses events if it has
+    // `min-replicas-to-write`, as `operating` demands.
+    Kind::new("promote", Harm::Lost, |it, _| {
+        let rng = &mut it.rng;
+        let old = it.network.promote(Promotion {
+            lag: rng.usize(..6),
+            clock_offset: if rng.bool() { 0 } else { rng.i64(-5_000..1_000) },
+            is_ambiguous: rng.bool(),
+            old_refuses: rng.bool().then_some(Refusal::NoReplicas),
+        });
+        let (lingers, returns) = (choose_time(rng, &[0, 6_000]), rng.u8(..3) == 0);
+        it.network.after(lingers, move |network| {
+            if returns { network.take_back(old) } else { network.retire(old) }
+        });
+    }),
+    // The key is renamed, and takes the place of the new one later.
+    Kind::new("rename", Harm::Lost, |it, _| {
+        it.network.command(&["RENAME", "tower-sse", "other"]);
+        if it.rng.bool() {
+            it.network.after(it.rng.u64(..1_000), |network| {
+                network.command(&["RENAME", "other", "tower-sse"]);
+            });
+        }
+    }),
+    // An operator copies the key, and puts the copy back later. Then all entries but the newest are
+    // trimmed.
+    Kind::new("restore", Harm::Lost, |it, _| {
+        let trimmed_after = it.rng.bool().then(|| it.rng.u64(..2_000));
+        it.network.command(&["COPY", "tower-sse", "copy", "REPLACE"]);
+        it.network.after(it.rng.u64(..400), move |network| {
+            network.command(&["COPY", "copy", "tower-sse", "REPLACE"]);
+            if let Some(after) = trimmed_after {
+                network.after(after, |network| trim(network, 1));
+            }
+        });
+    }),
+    Kind::new("trim", Harm::Trimmed, |it, _| trim(&it.network, it.rng.usize(..10))),
+    Kind::new("lose", Harm::Lost, |it, _| restart(it, Data::None)),
+    Kind::new("delete", Harm::Lost, |it, _| _ = it.network.command(&["DEL", "tower-sse"])),
+    // Another program adds an entry that the link of a hub does not carry within its time limit.
+    Kind::new("large entry", Harm::Trimmed, |it, hub| {
+        if it.slow.is_none() {
+            it.slow = Some(hub);
+            limit(&it.network, hub);
+            it.network.command(&["XADD", "tower-sse", "*", "blob", &"x".repeat(LARGE)]);
+        }
+    }),
+    Kind::new("expire", Harm::Lost, |it, _| {
+        let milliseconds = it.rng.u64(1..500).to_string();
+        it.network.command(&["PEXPIRE", "tower-sse", &milliseconds]);
+    }),
+];
+
+fn restart(hubs: &mut Hubs, data: Data) {
+    let down = choose_time(&mut hubs.rng, &[20, 3_000]);
+    let loads = if hubs.rng.u8(..4) == 0 { hubs.rng.u64(..2_000) } else { 0 };
+    hubs.network.restart(data, down, loads);
+}
+
+fn trim(network: &Network, length: usize) {
+    network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", &length.to_string()]);
 }
 
 /// The size of a large entry, in bytes.
 const LARGE: usize = 400_000;
 
-impl Fault {
-    /// Limits the link of a hub, so that a large entry takes longer than its time limit of 3 seconds.
-    pub(crate) fn limit(network: &Network, hub: usize) {
-        network.limit_bandwidth(hub, LARGE as u64 / 5);
-    }
-
-    /// Begins the fault. A task ends it.
-    pub(crate) fn inject(self, network: &Network) {
-        network.log(|| format!("*** {self:?}"));
-        match self {
-            Self::Snapshot => network.take_snapshot(),
-            Self::Restart { data, down, loads } => network.restart(data, down, loads),
-            Self::Promote { promotion, lingers, returns } => {
-                let old = network.promote(promotion);
-                network.after(lingers, move |network| {
-                    if returns { network.take_back(old) } else { network.retire(old) }
-                });
-            }
-            Self::Delete => _ = network.command(&["DEL", "tower-sse"]),
-            Self::Rename { back_after } => {
-                network.command(&["RENAME", "tower-sse", "other"]);
-                if let Some(back_after) = back_after {
-                    network.after(back_after, |network| {
-                        network.command(&["RENAME", "other", "tower-sse"]);
-                    });
-                }
-            }
-            Self::Restore { after, trimmed_after } => {
-                network.command(&["COPY", "tower-sse", "copy", "REPLACE"]);
-                network.after(after, move |network| {
-                    network.command(&["COPY", "copy", "tower-sse", "REPLACE"]);
-                    if let Some(after) = trimmed_after {
-                        network.after(after, |network| Self::Trim { length: 1 }.inject(network));
-                    }
-                });
-            }
-            Self::OtherProgram { replaces } => {
-                network.command(&["XADD", "cache", "*", "value", "1"]);
-                network.command(match replaces {
-                    Replaces::Rename => &["RENAME", "cache", "old-cache"],
-                    Replaces::Copy => &["COPY", "cache", "old-cache", "REPLACE"],
-                    Replaces::Scripts => &["SCRIPT", "FLUSH"],
-                });
-            }
-            Self::LargeEntry { hub } => {
-                Self::limit(network, hub);
-                let entry = "x".repeat(LARGE);
-                network.command(&["XADD", "tower-sse", "*", "blob", &entry]);
-            }
-            Self::RollBack { after, down } => {
-                network.take_snapshot();
-                network.after(after, move |network| {
-                    Self::Restart { data: Data::Snapshot, down, loads: 0 }.inject(network);
-                });
-            }
-            Self::Expire { after } => {
-                network.command(&["PEXPIRE", "tower-sse", &after.to_string()]);
-            }
-            Self::Trim { length } => {
-                network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", &length.to_string()]);
-            }
-            Self::Pause { milliseconds } => network.pause(milliseconds),
-            Self::Refuse { refusal, milliseconds } => network.refuse(refusal, milliseconds),
-            Self::Clock { step } => network.set_clock(step),
-            Self::Cut { hub, cut } => network.cut(hub, cut),
-            Self::CutOff { hub, milliseconds } => network.cut_off(hub, milliseconds),
-            Self::HoldReads { hub, milliseconds } => network.hold_reads(hub, milliseconds),
-            Self::HoldAllReads { hubs, milliseconds } => {
-                (0..hubs).for_each(|hub| network.hold_reads(hub, milliseconds));
-            }
-            Self::DelayReads { hub, delay, milliseconds } => {
-                network.delay_reads(hub, delay, milliseconds);
-            }
-        }
-    }
+/// Limits the link of a hub, so that a large entry takes longer than its time limit of 3 seconds.
+pub(crate) fn limit(network: &Network, hub: usize) {
+    network.limit_bandwidth(hub, LARGE as u64 / 5);
 }

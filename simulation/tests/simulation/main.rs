@@ -3,31 +3,32 @@
 
 mod client;
 mod faults;
-mod kinds;
 mod oracle;
 mod publications;
+mod recovery;
 mod scenes;
 mod scheduler;
 mod simulation;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::{mem, ops::Range, time::Duration};
 
-use client::{Client, Process};
+use client::Client;
 use fastrand::Rng;
-use faults::Fault;
 use futures_util::{FutureExt, StreamExt};
-use oracle::{History, Life};
+use oracle::History;
 use publications::sequence;
-use publications::{Journal, Kind, Publication, Publications, Published, Received, overtaken};
-use scheduler::Scheduler;
+use publications::{Journal, Kind, Publication, Published, Received, overtaken};
+use scheduler::Hubs;
 use tokio::{task::unconstrained, time::sleep};
-use tokio_util::sync::CancellationToken;
 use tower_sse::decode::{Decoder, Message};
 use tower_sse::hub::{Hub, PublishError, Subscription};
 use tower_sse::{Event, LastEventId, Retention};
-use tower_sse_redis::{BrokerStats, Health, Redis};
-use tower_sse_simulation::redis::{Cut, Data, Marker, Network, Promotion, Refusal, Stream};
-use tower_sse_simulation::{Log, Verdict};
+use tower_sse_redis::{Error, Redis};
+use tower_sse_simulation::redis::{Added, Cut, Data, Network, Promotion, Refusal, Stream};
+use tower_sse_simulation::{Gate, Log, Pace, Process, Scheduler, Verdict};
+use tower_sse_simulation::{all_connected, choose_few, choose_near, choose_time};
 use tower_sse_simulation::{check_repeatable, check_seeds, runtime, serve_this_thread};
+use world::World;

@@ -14,7 +14,8 @@ const MAX_LEAD: u64 = 60_000 << 20;
 pub(crate) struct History {
     pub(crate) publications: Vec<Publication>,
     pub(crate) journals: Vec<Journal>,
-    pub(crate) lives: Vec<Life>,
+    /// The lives of processes that have ended.
+    pub(crate) stopped: BTreeSet<usize>,
     /// The stream at the end.
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
@@ -29,13 +30,7 @@ pub(crate) struct History {
     /// and when.
     pub(crate) overtaken: BTreeMap<usize, u64>,
     /// The markers of losses that were added.
-    pub(crate) markers: Vec<Marker>,
-}
-
-/// The life of a process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Life {
-    pub(crate) stopped: bool,
+    pub(crate) markers: Vec<Added>,
 }
 
 /// The counts of a verdict:
@@ -53,9 +48,7 @@ pub(crate) fn check(history: &History) -> Verdict {
     let knowers = knowers(history);
     let is_forgotten = |number: usize| {
         !kept.contains(&number)
-            && knowers
-                .get(number)
-                .is_some_and(|lives| lives.iter().all(|life| history.lives[*life].stopped))
+            && knowers.get(number).is_some_and(|lives| lives.is_subset(&history.stopped))
     };
     let mut ids: BTreeMap<usize, u64> = BTreeMap::new();
     for (number, event) in history.publications.iter().enumerate() {
@@ -142,7 +135,7 @@ fn is_forgotten_gap(history: &History, gap: u64, received_at: u64) -> bool {
         .filter(|sender| replaced_at.is_none_or(|at| sender.at < at));
     let entries = history.kept.iter().flat_map(Stream::entries);
     let mut markers = entries.filter(|(_, fields)| fields[0] == b"gap");
-    senders.all(|sender| history.lives[sender.life].stopped)
+    senders.all(|sender| history.stopped.contains(&sender.life))
         && (replaced_at.is_some() || !markers.any(|(id, _)| is_same(sequence_of(&id.to_string()))))
 }
 

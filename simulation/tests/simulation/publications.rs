@@ -1,11 +1,6 @@
 use crate::*;
 
-/// The events of a simulation. An event's number is its index.
-#[derive(Clone, Default)]
-pub(crate) struct Publications {
-    events: Arc<Mutex<Vec<Publication>>>,
-}
-
+/// An event of a simulation. Its number is its index.
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
     pub(crate) topic: usize,
@@ -45,56 +40,46 @@ pub(crate) fn number_of(fields: &[Vec<u8>]) -> Option<usize> {
     Some(text.split_once(' ').unwrap().1.parse().unwrap())
 }
 
-impl Publications {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Publication>> {
-        self.events.lock().unwrap()
-    }
-
+impl World {
     /// Publishes an event in a task, which ends with the process. Returns its number.
-    pub(crate) fn publish(
-        &self,
-        network: &Network,
-        process: &Process,
-        topic: usize,
-        is_last: bool,
-    ) -> Option<usize> {
-        let hub = process.hub()?;
+    pub(crate) fn publish(&self, hub: usize, topic: usize, is_last: bool) -> Option<usize> {
+        let (network, process) = (self.network.clone(), &self.processes[hub]);
+        let publications = Arc::clone(&self.publications);
+        let hub = process.get()?;
+        let (life, began_at) = (process.life, network.elapsed());
+        let position = sequence(hub.position().as_str()).unwrap_or(0);
+        let result = Published::Pending;
         let number = {
-            let mut events = self.lock();
-            let (life, began_at) = (process.life, network.elapsed());
-            let position = sequence(hub.position().as_str()).unwrap_or(0);
-            let result = Published::Pending;
+            let mut events = publications.lock().unwrap();
             events.push(Publication { topic, is_last, life, began_at, position, result });
             events.len() - 1
         };
-        let publishing = self.clone().run(network.clone(), hub, process.number, number);
-        tokio::spawn(process.stopped.clone().run_until_cancelled_owned(publishing));
+        let process = process.number;
+        tokio::spawn(self.processes[process].gate.run(async move {
+            let (name, data) = (topic.to_string(), format!("{topic} {number}"));
+            let result =
+                if is_last { hub.end(name, data).await } else { hub.publish(name, data).await };
+            let error = |error| network.log(|| format!("hub {process}: {error:?}"));
+            let result = match result {
+                Ok(receipt) => {
+                    let sequence = sequence(receipt.id().as_str()).expect("an id of the hub");
+                    Published::Acknowledged { sequence }
+                }
+                Err(PublishError::Refused(reason)) => {
+                    error(reason);
+                    Published::Refused
+                }
+                Err(PublishError::Unknown(reason)) => {
+                    error(reason);
+                    Published::Unknown
+                }
+                Err(PublishError::Ended) => Published::Ended,
+                Err(error) => panic!("{error:?}"),
+            };
+            network.log(|| format!("hub {process}: event {number} is {result:?}"));
+            publications.lock().unwrap()[number].result = result;
+        }));
         Some(number)
-    }
-
-    async fn run(self, network: Network, hub: Hub, process: usize, number: usize) {
-        let Publication { topic, is_last, .. } = self.lock()[number];
-        let (name, data) = (topic.to_string(), format!("{topic} {number}"));
-        let result =
-            if is_last { hub.end(name, data).await } else { hub.publish(name, data).await };
-        let result = match result {
-            Ok(receipt) => {
-                let sequence = sequence(receipt.id().as_str()).expect("an id of the hub");
-                Published::Acknowledged { sequence }
-            }
-            Err(PublishError::Refused(error)) => {
-                network.log(|| format!("hub {process}: {error:?}"));
-                Published::Refused
-            }
-            Err(PublishError::Unknown(error)) => {
-                network.log(|| format!("hub {process}: {error:?}"));
-                Published::Unknown
-            }
-            Err(PublishError::Ended) => Published::Ended,
-            Err(error) => panic!("{error:?}"),
-        };
-        network.log(|| format!("hub {process}: event {number} is {result:?}"));
-        self.lock()[number].result = result;
     }
 }
 

@@ -8,16 +8,6 @@ const HUBS: usize = 3;
 const LATENCIES: [u64; 3] = [1, 3, 20];
 const ORDERS: u64 = 12;
 
-/// Processes that follow the stream, and clients that receive from them.
-struct Scene {
-    network: Network,
-    publications: Publications,
-    processes: Vec<Process>,
-    clients: Vec<Client>,
-    /// Whether the scene removes entries.
-    has_lost: bool,
-}
-
 /// An operator renames the key away, and back before one of the commands that follow. The events
 /// that the other stream accepted meanwhile are lost.
 #[test]
@@ -28,7 +18,7 @@ fn key_renamed_away_and_back_at_any_moment_is_a_gap() {
         scene.network.appoint(commands, &["RENAME", "other", "tower-sse"]);
         // Some of them are acknowledged before the key is back, and some are added after that.
         for milliseconds in [0, 0, 0, 0, 5, 5, 5] {
-            scene.publish(0);
+            scene.publish(0, 0, false);
             scene.pass(milliseconds).await;
         }
     });
@@ -41,11 +31,10 @@ fn key_renamed_away_and_back_at_any_moment_is_a_gap() {
 fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
     let found = check(0..30, async |scene, moment| {
         scene.has_lost = true;
-        let Scene { network, .. } = scene;
-        Fault::Clock { step: -3_600_000 }.inject(network);
-        network.cut_off(2, 351 + 20 * moment as u64);
-        network.command(&["COPY", "tower-sse", "copy"]);
-        scene.publish(0);
+        scene.network.set_clock(-3_600_000);
+        scene.network.cut_off(2, 351 + 20 * moment as u64);
+        scene.network.command(&["COPY", "tower-sse", "copy"]);
+        scene.publish(0, 0, false);
         scene.pass(50).await;
         scene.network.cut(1, Cut::Now);
         scene.pass(300 + 20 * moment as u64).await;
@@ -53,7 +42,7 @@ fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
         scene.network.cut(2, Cut::Now);
         scene.pass(3_000).await;
         // A client of hub 2 receives this event without the one before.
-        scene.publish(0);
+        scene.publish(0, 0, false);
     });
     assert!(found.of("reported") > 0, "nothing was lost");
 }
@@ -65,7 +54,7 @@ fn event_that_is_rolled_back_and_then_trimmed_is_a_gap() {
     let found = check(0..4, async |scene, variation| {
         scene.network.command(&["COPY", "tower-sse", "copy"]);
         let copy = ["COPY", "copy", "tower-sse", "REPLACE"];
-        scene.trim_past_the_publisher(variation, Some(&copy)).await;
+        trim_past_the_publisher(scene, variation, Some(&copy)).await;
     });
     assert!(found.of("reported") > 0, "nothing was lost");
 }
@@ -74,7 +63,7 @@ fn event_that_is_rolled_back_and_then_trimmed_is_a_gap() {
 #[test]
 fn trimmed_event_that_only_its_publisher_missed_is_a_gap_only_there() {
     let found = check(0..4, async |scene, variation| {
-        scene.trim_past_the_publisher(variation, None).await;
+        trim_past_the_publisher(scene, variation, None).await;
     });
     assert_eq!(found.of("gaps"), 4 * LATENCIES.len() * ORDERS as usize);
 }
@@ -90,7 +79,7 @@ fn stream_trimmed_to_nothing_is_one_gap_for_each_client() {
         scene.pass(300).await;
         scene.network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", "0"]);
         scene.pass(1_550 + 5 * moment as u64).await;
-        scene.publish(1);
+        scene.publish(1, 0, false);
         scene.pass(3_000).await;
     });
     assert_eq!(found.of("gaps"), HUBS * moments.len() * LATENCIES.len() * ORDERS as usize);
@@ -103,15 +92,15 @@ fn process_that_starts_over_an_empty_stream_outlives_its_deletion() {
     check(0..20, async |scene, variation| {
         let (commands, delay) = (7 + variation / 10, 3 * (variation % 10) as u64);
         scene.has_lost = true;
-        scene.processes[2] = Process::start(&scene.network, 2, 2, None);
+        scene.restart(2);
         scene.network.appoint(commands, &["DEL", "tower-sse"]);
         scene.pass(500).await;
-        scene.publish(0);
+        scene.publish(0, 0, false);
         scene.pass(delay).await;
         scene.network.command(&["DEL", "tower-sse"]);
         scene.network.cut(2, Cut::Now);
         scene.network.cut(2, Cut::Now);
-        scene.publish(0);
+        scene.publish(0, 0, false);
         scene.pass(3_000).await;
     });
 }
@@ -122,12 +111,10 @@ fn process_that_starts_over_an_empty_stream_outlives_its_deletion() {
 fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
     let found = check(57..63, async |scene, seconds| {
         scene.network.cut_off(2, 101);
-        Fault::Clock { step: 1_000 * seconds as i64 }.inject(&scene.network);
-        scene.publish(0);
+        scene.network.set_clock(1_000 * seconds as i64);
+        scene.publish(0, 0, false);
         scene.pass(100).await;
-        let Scene { network, processes, clients, .. } = scene;
-        clients[0].cut();
-        clients[0].resume(network, &processes[2]);
+        scene.resume(0, 2);
     });
     let clients = LATENCIES.len() * ORDERS as usize;
     assert_eq!((found.of("gaps"), found.of("ahead")), (2 * clients, 2 * clients));
@@ -135,7 +122,7 @@ fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
 
 /// Plays a scene in all its variations, which must break no guarantee. Returns what the clients
 /// received in total.
-fn check(variations: Range<usize>, play: impl AsyncFn(&mut Scene, usize)) -> Verdict {
+fn check(variations: Range<usize>, play: impl AsyncFn(&mut World, usize)) -> Verdict {
     let mut found = Verdict::default();
     for (latency, order) in
         LATENCIES.iter().flat_map(|it| (0..ORDERS).map(move |order| (it, order)))
@@ -143,9 +130,9 @@ fn check(variations: Range<usize>, play: impl AsyncFn(&mut Scene, usize)) -> Ver
         for variation in variations.clone() {
             let verdict = |log| {
                 runtime(order).block_on(async {
-                    let mut scene = Scene::start(order, *latency, log).await;
+                    let mut scene = start(order, *latency, log).await;
                     play(&mut scene, variation).await;
-                    scene.end().await
+                    end(scene).await
                 })
             };
             let one = verdict(Log::new(false));
@@ -164,84 +151,46 @@ fn check(variations: Range<usize>, play: impl AsyncFn(&mut Scene, usize)) -> Ver
     found
 }
 
-impl Scene {
-    /// Starts the processes, and publishes an event.
-    async fn start(order: u64, latency: u64, log: Log) -> Self {
-        let network = Network::new(Rng::with_seed(order), HUBS, latency, log);
-        serve_this_thread(&network);
-        let mut scene = Self {
-            publications: Publications::default(),
-            processes: (0..HUBS).map(|hub| Process::start(&network, hub, hub, None)).collect(),
-            clients: (0..HUBS).map(|client| Client::new(client, vec![0])).collect(),
-            network,
-            has_lost: false,
-        };
-        sleep(Duration::from_secs(1)).await;
-        for (client, process) in scene.clients.iter_mut().zip(&scene.processes) {
-            client.resume(&scene.network, process);
-        }
-        scene.publish(0);
-        scene.pass(100).await;
-        scene
-    }
+/// Starts the processes, and publishes an event.
+async fn start(order: u64, latency: u64, log: Log) -> World {
+    let network = Network::new(Rng::with_seed(order), HUBS, latency, log);
+    serve_this_thread(&network);
+    let mut scene = World::new(network, HUBS, vec![vec![0]; HUBS], None);
+    sleep(Duration::from_secs(1)).await;
+    (0..HUBS).for_each(|hub| scene.resume(hub, hub));
+    scene.publish(0, 0, false);
+    scene.pass(100).await;
+    scene
+}
 
-    fn publish(&self, hub: usize) {
-        self.publications.publish(&self.network, &self.processes[hub], 0, false);
+/// Lets hub 0 publish an event that it reads late, or only acknowledges, while the others are
+/// disconnected. They go on after the operator's command, and the stream is trimmed past hub 0.
+async fn trim_past_the_publisher(scene: &mut World, variation: usize, command: Option<&[&str]>) {
+    scene.has_lost = true;
+    // Both connections.
+    let disconnect = |network: &Network, hub| (0..2).for_each(|_| network.cut(hub, Cut::Now));
+    disconnect(&scene.network, 1);
+    disconnect(&scene.network, 2);
+    scene.network.hold_reads(0, 2_000);
+    scene.publish(0, 0, false);
+    scene.pass(21).await;
+    command.map(|command| scene.network.command(command));
+    scene.pass(500).await;
+    if variation % 2 == 0 {
+        disconnect(&scene.network, 0);
     }
+    scene.publish(1, 0, false);
+    scene.pass(500 * (variation as u64 / 2)).await;
+    scene.pass(100).await;
+    scene.network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", "1"]);
+    scene.pass(3_000).await;
+}
 
-    /// Lets hub 0 publish an event that it reads late, or only acknowledges, while the others are
-    /// disconnected. They go on after the operator's command, and the stream is trimmed past hub 0.
-    async fn trim_past_the_publisher(&mut self, variation: usize, command: Option<&[&str]>) {
-        self.has_lost = true;
-        let disconnect = |network: &Network, hub| {
-            // Both connections.
-            network.cut(hub, Cut::Now);
-            network.cut(hub, Cut::Now);
-        };
-        disconnect(&self.network, 1);
-        disconnect(&self.network, 2);
-        self.network.hold_reads(0, 2_000);
-        self.publish(0);
-        self.pass(21).await;
-        if let Some(command) = command {
-            self.network.command(command);
-        }
-        self.pass(500).await;
-        if variation % 2 == 0 {
-            disconnect(&self.network, 0);
-        }
-        self.publish(1);
-        self.pass(500 * (variation as u64 / 2)).await;
-        self.pass(100).await;
-        self.network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", "1"]);
-        self.pass(3_000).await;
-    }
-
-    /// Lets time pass, and clients receive.
-    async fn pass(&mut self, milliseconds: u64) {
-        sleep(Duration::from_millis(milliseconds)).await;
-        self.clients.iter_mut().for_each(|client| client.receive(&self.network, usize::MAX));
-    }
-
-    /// Moves each client to another process, where it receives a last event.
-    async fn end(mut self) -> Verdict {
-        self.pass(5_000).await;
-        for (number, client) in self.clients.iter_mut().enumerate() {
-            client.cut();
-            client.resume(&self.network, &self.processes[(number + 1) % HUBS]);
-        }
-        self.publish(1);
-        self.pass(3_000).await;
-        oracle::check(&History {
-            publications: mem::take(&mut *self.publications.lock()),
-            journals: self.clients.into_iter().map(|client| client.journal).collect(),
-            lives: vec![Life { stopped: false }; HUBS],
-            kept: self.network.stream(),
-            has_lost: self.has_lost,
-            is_seen_at_once: false,
-            calm: Vec::new(),
-            overtaken: overtaken(&self.network),
-            markers: self.network.markers(),
-        })
-    }
+/// Moves each client to another process, where it receives a last event.
+async fn end(mut scene: World) -> Verdict {
+    scene.pass(5_000).await;
+    (0..HUBS).for_each(|client| scene.resume(client, (client + 1) % HUBS));
+    scene.publish(1, 0, false);
+    scene.pass(3_000).await;
+    oracle::check(&scene.history())
 }

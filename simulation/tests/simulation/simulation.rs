@@ -11,20 +11,14 @@ fn same_seed_gives_the_same_log() {
 }
 
 /// Runs the simulation of a seed. Nothing else influences it.
-fn simulate(seed: u64, log: &Log) -> Verdict {
-    let runtime = runtime(seed);
-    let (history, failures) = runtime.block_on(run(seed, log.clone()));
-    drop(runtime);
-    let mut verdict = oracle::check(&history);
-    verdict.faults.extend(failures);
-    verdict
-}
-
-async fn run(seed: u64, log: Log) -> (History, Vec<String>) {
+async fn simulate(seed: u64, log: Log) -> Verdict {
     let mut rng = Rng::with_seed(seed);
     let hubs = rng.usize(3..6);
     let latency = [0, 1, 3, 20][rng.usize(..4)];
     let network = Network::new(rng.fork(), hubs, latency, log);
     serve_this_thread(&network);
-    Scheduler::new(rng, &network, hubs).run().await
+    let (history, failures) = Hubs::new(rng, network, hubs).run().await;
+    let mut verdict = oracle::check(&history);
+    verdict.faults.extend(failures);
+    verdict
 }

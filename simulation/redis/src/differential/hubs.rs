@@ -1,5 +1,5 @@
 use fastrand::Rng;
-use redis::{Connection, Value};
+use redis::Value;
 
 use super::super::refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES};
 use super::{Pair, split};
@@ -17,20 +17,17 @@ const SURVEY: &str = include_str!("../../../../crates/tower-sse-redis/src/broker
 /// Returns the time to live, which a real server counts down, in units of a day.
 const TIME_TO_LIVE: &str = "local left = redis.call('PTTL', KEYS[1]) return left < 0 and left or math.ceil(left / 86400000)";
 
-/// Brings a server into the state in which it refuses commands for this reason.
-fn refuse(real: &mut Connection, refusal: Option<Refusal>) {
-    let memory = u8::from(refusal == Some(Refusal::OutOfMemory));
-    let replicas = u8::from(refusal == Some(Refusal::NoReplicas));
-    let primary = if refusal == Some(Refusal::ReadOnly) { "127.0.0.1 1" } else { "NO ONE" };
-    for command in [
-        format!("CONFIG SET maxmemory {memory}"),
-        format!("CONFIG SET min-replicas-to-write {replicas}"),
-        format!("REPLICAOF {primary}"),
-    ] {
-        let mut parts = command.split(' ');
-        let mut packed = redis::cmd(parts.next().unwrap());
-        parts.for_each(|part| _ = packed.arg(part));
-        let () = packed.query(real).unwrap();
+impl Pair {
+    /// Brings both servers into the state in which they refuse commands for this reason.
+    fn refuse(&mut self, refusal: Option<Refusal>) {
+        let memory = u8::from(refusal == Some(Refusal::OutOfMemory));
+        let replicas = u8::from(refusal == Some(Refusal::NoReplicas));
+        let primary = if refusal == Some(Refusal::ReadOnly) { "127.0.0.1 1" } else { "NO ONE" };
+        let () = self.ask(&format!("CONFIG SET maxmemory {memory}"));
+        let () = self.ask(&format!("CONFIG SET min-replicas-to-write {replicas}"));
+        let () = self.ask(&format!("REPLICAOF {primary}"));
+        self.model.refusal = refusal;
+        self.sequence.push(format!("refuses by {refusal:?}"));
     }
 }
 
@@ -41,9 +38,7 @@ fn commands_are_refused_by_the_flags_that_redis_lists() {
     // The flags of `CLIENT` are those of its subcommands.
     let answered = ANSWERED_WHILE_LOADING.into_iter().filter(|command| *command != "CLIENT");
     for command in WRITES.into_iter().chain(reads).chain(answered) {
-        let mut packed = redis::cmd("COMMAND");
-        packed.arg("INFO").arg(command);
-        let reply: Vec<Vec<Value>> = packed.query(&mut pair.real).unwrap();
+        let reply: Vec<Vec<Value>> = pair.ask(&format!("COMMAND INFO {command}"));
         let flags: Vec<String> = redis::from_redis_value(reply[0][2].clone()).unwrap();
         let has = |flag: &str| flags.iter().any(|other| other == flag);
         let modelled = [
@@ -68,26 +63,11 @@ fn counts(info: &str) -> Vec<String> {
 #[test]
 fn commands_that_replace_keys_are_counted_as_in_redis() {
     let Some(mut pair) = Pair::start() else { return };
-    let _: String =
-        redis::cmd("XADD").arg("a").arg("1-0").arg("x").arg("y").query(&mut pair.real).unwrap();
-    _ = pair
-        .model
-        .execute(0, &split("XADD a 1-0 x y").into_iter().map(String::into_bytes).collect());
-    let mut counts = |command: &str| {
-        let mut real = redis::cmd("INFO");
-        let real: String = real.arg("commandstats").query(&mut pair.real).unwrap();
-        let before = [counts(&real), counts(&pair.model.info())];
-        let parts = split(command);
-        let mut packed = redis::cmd(&parts[0]);
-        parts[1..].iter().for_each(|part| _ = packed.arg(part));
-        let _: Value = packed.query(&mut pair.real).unwrap();
-        let parts = parts.into_iter().map(String::into_bytes).collect();
-        _ = pair.model.execute(1_800_000_000_000, &parts);
-        let mut real = redis::cmd("INFO");
-        let real: String = real.arg("commandstats").query(&mut pair.real).unwrap();
-        let after = [counts(&real), counts(&pair.model.info())];
-        [before[0] != after[0], before[1] != after[1]]
+    let counts = |pair: &mut Pair| {
+        let real: String = pair.ask("INFO commandstats");
+        [counts(&real), counts(&pair.model.info())]
     };
+    pair.compare(&split("XADD a 1-0 x y"), |_| 0);
     for (command, is_counted) in [
         ("XADD a 1-1 x y", false),
         ("COPY a b", true),
@@ -97,7 +77,11 @@ fn commands_that_replace_keys_are_counted_as_in_redis() {
         ("DEL c", false),
         ("FLUSHALL", false),
     ] {
-        assert_eq!(counts(command), [is_counted; 2], "{command}");
+        let before = counts(&mut pair);
+        pair.compare(&split(command), |_| 1_800_000_000_000);
+        let after = counts(&mut pair);
+        let changed = [0, 1].map(|server| before[server] != after[server]);
+        assert_eq!(changed, [is_counted; 2], "{command}");
     }
 }
 
@@ -106,16 +90,14 @@ fn model_replies_as_redis_does() {
     let Some(mut pair) = Pair::start() else { return };
     for seed in 0..SEQUENCES {
         let mut rng = Rng::with_seed(seed);
-        refuse(&mut pair.real, None);
+        pair.refuse(None);
         pair.begin(seed);
-        let (seconds, _): (u64, u64) = redis::cmd("TIME").query(&mut pair.real).unwrap();
+        let (seconds, _): (u64, u64) = pair.ask("TIME");
         for _ in 0..COMMANDS {
             if rng.u8(..20) == 0 {
                 let refusals = [Refusal::OutOfMemory, Refusal::ReadOnly, Refusal::NoReplicas];
                 let refusal = rng.bool().then(|| refusals[rng.usize(..3)]);
-                pair.model.refusal = refusal;
-                refuse(&mut pair.real, refusal);
-                pair.sequence.push(format!("refuses by {refusal:?}"));
+                pair.refuse(refusal);
             }
             let command = random_command(&mut rng);
             pair.compare(&command, |reply| clock(&command, reply).unwrap_or(seconds * 1000));

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, iter::repeat_with, net::TcpListener, thread::sleep};
 
-use ::redis::{Connection, ConnectionLike, RedisResult, Value};
+use ::redis::{Cmd, Connection, ConnectionLike, FromRedisValue, RedisResult, Value};
 
 use super::resp::Reply;
 use super::server::{Outcome, Server};
@@ -81,8 +81,13 @@ impl Pair {
 
     /// Empties both servers, for the commands of a seed.
     fn begin(&mut self, seed: u64) {
-        let () = ::redis::cmd("FLUSHALL").query(&mut self.real).unwrap();
+        let () = self.ask("FLUSHALL");
         (self.model, self.seed, self.sequence) = (Server::default(), seed, Vec::new());
+    }
+
+    /// Executes a command on the real server alone.
+    fn ask<T: FromRedisValue>(&mut self, command: &str) -> T {
+        packed(&split(command)).query(&mut self.real).unwrap()
     }
 
     /// Executes a command on both servers, and returns the reply. `now` returns the time of the
@@ -90,9 +95,8 @@ impl Pair {
     fn compare(&mut self, command: &[String], now: impl FnOnce(&str) -> u64) -> String {
         let shown = if command[0] == "EVAL" { 2 } else { 0 };
         self.sequence.push(command[shown..].join(" "));
-        let mut packed = ::redis::cmd(&command[0]);
-        command[1..].iter().for_each(|part| _ = packed.arg(part));
-        let expected = text(self.real.req_command(&packed).and_then(Value::extract_error));
+        let expected = self.real.req_command(&packed(command));
+        let expected = text(expected.and_then(Value::extract_error));
         let command = command.iter().map(|part| part.clone().into_bytes()).collect();
         let reply = match self.model.execute(now(&expected), &command) {
             Outcome::Reply(reply) => reply,
@@ -105,6 +109,12 @@ impl Pair {
         assert_eq!(modelled, expected, "seed {seed}:\n{sequence}");
         expected
     }
+}
+
+fn packed(command: &[String]) -> Cmd {
+    let mut packed = ::redis::cmd(&command[0]);
+    packed.arg(&command[1..]);
+    packed
 }
 
 fn text(reply: RedisResult<Value>) -> String {

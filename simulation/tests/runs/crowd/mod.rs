@@ -1,21 +1,10 @@
 //! Many or large runs at a time, and clients that do not read, or that ask for what there is not.
 //! What they cost is bounded.
 
-mod deaths;
-mod reader;
+mod loads;
 
-use std::time::Duration;
-
-use fastrand::Rng;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
-use tower_sse::runs::{Run, RunKey, Runs, StartError};
-use tower_sse_simulation::{Log, redis::Network, serve_this_thread};
-
-use self::reader::{Habit, Reader, Reading};
-use crate::scheduler::{PROCESSES, check_counts, check_keys, kill_all};
-use crate::service::{Process, Settings};
-use crate::{calls::Plan, gate::Machines, kinds::Severity, oracle::History, world::World};
+use crate::scheduler::PROCESSES;
+use crate::*;
 
 /// What there is much of.
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +20,7 @@ enum Load {
 struct Crowd {
     rng: Rng,
     world: World,
-    /// What was wrong.
-    faults: Vec<String>,
-}
-
-/// Returns whether the simulation of a seed has a crowd. They cost more than others.
-pub(crate) fn has_crowd(seed: u64) -> bool {
-    Rng::with_seed(!seed).u8(..16) == 0
+    network: Network,
 }
 
 /// Runs the simulation of a crowd.
@@ -47,11 +30,32 @@ pub(crate) async fn run(seed: u64, log: Log) -> History {
     let load = loads[rng.usize(..loads.len())];
     let latency = if matches!(load, Load::Deaths) { rng.u64(5..25) } else { rng.u64(..10) };
     let network = Network::new(rng.fork(), PROCESSES, latency, log);
-    serve_this_thread(&network);
-    tower_sse::simulation::set_host(Machines::new());
-    network.log(|| format!("{load:?}, latency {latency}"));
-    let world = World::new(network, false, usize::MAX);
-    let mut crowd = Crowd { rng, world, faults: Vec::new() };
+    let mut settings = Settings::choose_for_crowd(&mut rng);
+    match load {
+        Load::Idle => {
+            settings.max_memory = rng.usize(400_000..1_000_000);
+            settings.retain_bytes = settings.max_memory / 10;
+        }
+        Load::Names => {
+            let limit = Some(rng.usize(200_000..600_000));
+            let is_per_owner = rng.bool();
+            settings.max_memory = limit.filter(|_| !is_per_owner).unwrap_or(256 << 20);
+            settings.max_memory_per_owner = limit.filter(|_| is_per_owner);
+            settings.retain_bytes = 20_000;
+            settings.padding = [rng.usize(1..500), rng.usize(1..500)];
+        }
+        Load::SlowLink | Load::Deaths | Load::Ahead => {}
+    }
+    network.log(|| format!("{load:?}, latency {latency}, {settings:?}"));
+    let mut crowd = Crowd { rng, world: World::new(network.clone(), settings), network };
+    for number in 0..PROCESSES {
+        let mut settings = settings;
+        if matches!(load, Load::Idle) && number != loads::SMALL {
+            settings.max_memory = 256 << 20;
+        }
+        crowd.world.start(number, settings, 0);
+    }
+    crowd.world.connect().await;
     match load {
         Load::SlowLink => crowd.share_a_slow_link().await,
         Load::Idle => crowd.leave_answers_unread().await,
@@ -59,103 +63,86 @@ pub(crate) async fn run(seed: u64, log: Log) -> History {
         Load::Names => crowd.fill_redis().await,
         Load::Ahead => crowd.forge_ids().await,
     }
-    crowd.end(load).await
+    let is_calm = matches!(load, Load::SlowLink | Load::Ahead);
+    crowd.end(if is_calm { Severity::Calm } else { Severity::Disturbing }).await
 }
 
 impl Crowd {
-    /// Starts the processes, and waits until they are connected.
-    async fn connect(&mut self, settings: impl Fn(usize) -> Settings) {
-        for number in 0..PROCESSES {
-            let process = Process::start(&self.world, number, settings(number), 0);
-            self.world.records().processes.push(process);
-        }
-        while self.world.records().processes.iter().any(|process| process.runs().is_none()) {
-            sleep(Duration::from_millis(10)).await;
-        }
-    }
-
     /// Starts a run at a process.
-    async fn start(
-        &mut self,
-        process: usize,
-        number: usize,
-        key: RunKey,
-        plan: Plan,
-    ) -> Result<Run, StartError> {
+    async fn start(&mut self, process: usize, key: usize, plan: Plan) -> Result<Run, StartError> {
         let process = self.world.process(process);
-        let (calls, life) = (self.world.calls.clone(), process.life);
-        let (asked, rng) = (self.world.network.elapsed(), self.rng.fork());
-        let runs = process.runs().expect("it is connected");
-        let source = move || calls.begin(plan, number, life, asked).answer(rng);
-        let starting = async move { runs.start(&key, None, source).await };
+        let (world, rng, life) = (self.world.clone(), self.rng.fork(), process.life);
+        let asked = self.network.elapsed();
+        let Program { runs, .. } = process.get().expect("it is connected");
+        let starting = async move {
+            let source = || world.begin(plan, key, life, asked).answer(rng);
+            runs.start(&world.settings.key(key), None, source).await
+        };
         process.gate.run(starting).await.expect("it runs")
     }
 
-    /// Lets a client read a run at a process.
-    fn read(
-        &mut self,
-        process: usize,
-        number: usize,
-        key: RunKey,
-        habit: Habit,
-    ) -> JoinHandle<Reading> {
-        let rng = self.rng.fork();
-        let reader = Reader::new(self.world.clone(), process, (number, key), habit, rng);
-        tokio::spawn(reader.read())
+    /// Lets a client read a run. Returns the number of its answer.
+    fn read(&mut self, key: usize, habit: Habit) -> usize {
+        let client = Client::new(&self.world, self.rng.fork(), key, Kind::Gets, habit);
+        let answer = client.answer;
+        tokio::spawn(client.run());
+        answer
     }
 
-    /// Waits until all clients have what they want, and calls `sample` meanwhile. Returns `None` if
-    /// that takes longer than `within`.
+    /// Returns which of these answers have not ended.
+    fn waiting(&self, answers: &[usize]) -> usize {
+        let records = self.world.records();
+        answers.iter().filter(|answer| records.answers[**answer].end.is_none()).count()
+    }
+
+    /// Waits until these answers have ended, and calls `sample` meanwhile. Returns them, unless that
+    /// takes longer than a number of seconds.
     async fn wait(
-        &mut self,
-        clients: Vec<JoinHandle<Reading>>,
-        within: Duration,
-        mut sample: impl FnMut(&mut Self),
-    ) -> Option<Vec<Reading>> {
-        let until = Instant::now() + within;
-        while !clients.iter().all(JoinHandle::is_finished) {
+        &self,
+        answers: &[usize],
+        seconds: u64,
+        mut sample: impl FnMut(&Self),
+    ) -> Vec<Answer> {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        while self.waiting(answers) > 0 {
             if Instant::now() >= until {
-                let waiting = clients.iter().filter(|client| !client.is_finished()).count();
-                let fault = format!("{waiting} of {} clients wait after {within:?}", clients.len());
-                self.faults.push(fault);
-                return None;
+                let (waiting, all) = (self.waiting(answers), answers.len());
+                self.world.fault(format!("{waiting} of {all} clients wait after {seconds} s"));
+                return Vec::new();
             }
             sample(self);
             sleep(Duration::from_millis(50)).await;
         }
-        let mut readings = Vec::new();
-        for client in clients {
-            readings.push(client.await.expect("no panic"));
-        }
-        Some(readings)
+        let records = self.world.records();
+        answers.iter().map(|answer| records.answers[*answer].clone()).collect()
     }
 
-    /// Returns the runs of a process.
-    fn runs(&self, process: usize) -> Runs {
-        self.world.process(process).runs().expect("it is connected")
+    /// Checks that each of these answers is whole, and its client has had no trouble.
+    fn check_whole(&self, whose: &str, answers: &[Answer], may_be_refused: bool) {
+        for answer in answers {
+            let Answer { key, end, refused, failed, .. } = answer;
+            let troubles = if may_be_refused { 0 } else { refused + failed };
+            if *end != Some(AnswerEnd::Whole) || troubles > 0 {
+                let what = format!("{end:?}, refused {refused} times, failed {failed} times");
+                self.world.fault(format!("a client of {whose} run {key}: {what}"));
+            }
+        }
     }
 
     /// Checks that no load has broken a connection, and ends the processes.
-    async fn end(mut self, load: Load) -> History {
-        for process in &self.world.records().processes {
-            let alive = (!process.gate.is_killed()).then_some(process);
-            if let Some((times, error)) = alive.and_then(Process::reconnections) {
-                let fault =
-                    format!("process {} has reconnected {times} times: {error}", process.number);
-                self.faults.insert(0, fault);
+    async fn end(self, severity: Severity) -> History {
+        let mut faults = Vec::new();
+        for process in self.world.processes().values() {
+            let Some(Program { health, .. }) = process.get() else { continue };
+            let (number, times) = (process.number, health.reconnections());
+            if times > 0 {
+                let error = health.last_error().unwrap_or_default();
+                faults.push(format!("process {number} has reconnected {times} times: {error}"));
             }
         }
-        self.faults.extend(check_keys(&self.world.network));
-        self.faults.extend(check_counts(&self.world));
-        let is_calm = matches!(load, Load::SlowLink | Load::Ahead);
-        let severity = if is_calm { Severity::Calm } else { Severity::Disturbing };
-        let history = History::of(&self.world, severity, is_calm, self.faults);
-        kill_all(&self.world).await;
+        self.world.records().faults.splice(..0, faults);
+        let history = History::of(&self.world, severity, None);
+        self.world.end().await;
         history
     }
-}
-
-/// Returns a short key.
-fn key(number: usize) -> RunKey {
-    crate::world::key(number)
 }

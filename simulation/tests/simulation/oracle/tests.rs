@@ -22,11 +22,11 @@ fn check_finds_each_fault() {
     };
     let event = |number, sequence| received(Kind::Event(number), sequence);
     let gap = |sequence| received(Kind::Gap, sequence);
-    let checked_from = |start, history: History, messages: &[Received], stopped| {
+    let checked_from = |start, history: History, messages: &[Received], stopped: bool| {
         let journal = Journal { topics: vec![0], start: Some(start), messages: messages.to_vec() };
         let publications = vec![acknowledged(11), acknowledged(12), published(Published::Refused)];
-        let lives = vec![Life { stopped }, Life { stopped: false }];
-        let verdict = check(&History { publications, journals: vec![journal], lives, ..history });
+        let stopped = stopped.then_some(0).into_iter().collect();
+        let verdict = check(&History { publications, journals: vec![journal], stopped, ..history });
         let fault = verdict.faults.into_iter().next().unwrap_or_default();
         fault.split(": ").nth(1).unwrap_or_default().split(" of topic").next().unwrap().to_owned()
     };
@@ -64,24 +64,23 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[one], true), "");
     // The processes that sent the gap have stopped, and the stream is below it again.
     let early = Received { at: 4, life: 0, ..gap(13) };
-    let forgotten_if = |markers: Vec<Marker>, messages: &[Received]| {
+    let forgotten_if = |markers: Vec<Added>, messages: &[Received]| {
         let other = Publication { life: 1, ..acknowledged(12) };
         let journals = messages.iter().map(|message| Journal {
             topics: vec![0],
             start: Some(10),
             messages: vec![one, *message],
         });
-        let lives = vec![Life { stopped: true }, Life { stopped: false }];
         let publications = vec![acknowledged(11), other];
-        let journals = journals.collect();
-        check(&History { publications, journals, lives, markers, ..losing(&[]) })
+        let (journals, stopped) = (journals.collect(), BTreeSet::from([0]));
+        check(&History { publications, journals, stopped, markers, ..losing(&[]) })
     };
     let forgotten = |message: Received| forgotten_if(Vec::new(), &[message]);
     assert_eq!(forgotten(early).of("excused"), 1);
     assert_eq!(forgotten(Received { life: 1, ..early }).faults.len(), 1);
     // A process that is left sends a gap with the same id, after another marker was added.
     let later = Received { at: 8, life: 1, ..gap(13) };
-    let added = |at| vec![Marker { id: "0-13".into(), at }];
+    let added = |at| vec![Added { id: "0-13".into(), at, ..Added::default() }];
     assert_eq!(forgotten_if(added(3), &[early, later]).of("excused"), 0);
     assert_eq!(forgotten_if(added(6), &[early, later]).of("excused"), 1);
     assert_eq!(checked(&[one, two, Received { sequence: Some(13), ..two }], false), "doubled");

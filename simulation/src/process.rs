@@ -1,0 +1,227 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::{cell::RefCell, collections::BTreeMap, fmt::Debug, pin::Pin, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tower_sse::simulation::{Host, Task};
+use tower_sse_redis_model::{BEGIN, Network};
+
+/// A process, and what it has connected to Redis.
+#[derive(Clone, Debug)]
+pub struct Process<T> {
+    pub number: usize,
+    /// The number of this life: a process that starts again has another one.
+    pub life: usize,
+    pub gate: Gate,
+    connected: Arc<Mutex<Option<T>>>,
+}
+
+impl<T: Clone + Send + 'static> Process<T> {
+    /// Starts a process, which calls `connect` until that succeeds. The clock of its machine is ahead
+    /// by a number of milliseconds.
+    pub fn start<F, E: Debug + Send>(
+        network: &Network,
+        number: usize,
+        life: usize,
+        clock: i64,
+        connect: impl Fn(&Gate) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let process = Self { number, life, gate: Gate::new(clock), connected: Arc::default() };
+        let (starting, network) = (process.clone(), network.clone());
+        network.log(|| format!("process {number}: life {life}"));
+        tokio::spawn(process.gate.run(async move {
+            loop {
+                match connect(&starting.gate).await {
+                    Ok(connected) => {
+                        network.log(|| format!("process {number}: connected"));
+                        *starting.connected.lock().unwrap() = Some(connected);
+                        return;
+                    }
+                    Err(error) => network.log(|| format!("process {number}: {error:?}")),
+                }
+                sleep(Duration::from_millis(200)).await;
+            }
+        }));
+        process
+    }
+
+    /// Returns what it has connected, once it has.
+    pub fn get(&self) -> Option<T> {
+        self.connected.lock().unwrap().clone()
+    }
+
+    /// Ends the process at once.
+    pub fn kill(&self) {
+        self.gate.kill();
+        // Otherwise this clone would keep it.
+        drop(self.connected.lock().unwrap().take());
+    }
+}
+
+/// Returns whether all processes have connected.
+pub fn all_connected<'p, T: Clone + Send + 'static>(
+    processes: impl IntoIterator<Item = &'p Process<T>>,
+) -> bool {
+    processes.into_iter().all(|process| process.get().is_some())
+}
+
+/// The tasks of one life of a process. They can be stopped, continued and killed together, as by
+/// the signals of an operating system.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The milliseconds that the machine's clock is ahead.
+    clock_offset: i64,
+    mode: Mode,
+    tasks: u64,
+    /// What wakes each task, in the order in which they began.
+    wakers: BTreeMap<u64, Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Running,
+    Stopped,
+    Killed,
+}
+
+thread_local! {
+    /// The process whose code runs at present.
+    static CURRENT: RefCell<Option<Gate>> = const { RefCell::new(None) };
+}
+
+impl Gate {
+    fn new(clock_offset: i64) -> Self {
+        let (mode, wakers) = (Mode::Running, BTreeMap::new());
+        Self { state: Arc::new(Mutex::new(State { clock_offset, mode, tasks: 0, wakers })) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Runs a future as a part of the process. It returns `None` if the process is killed.
+    pub fn run<F: Future>(&self, future: F) -> impl Future<Output = Option<F::Output>> + use<F> {
+        let number = {
+            let mut state = self.state();
+            state.tasks += 1;
+            state.tasks
+        };
+        Gated { gate: self.clone(), number, future: Some(Box::pin(future)) }
+    }
+
+    pub fn stop(&self) {
+        self.set(Mode::Stopped);
+    }
+
+    pub fn go_on(&self) {
+        self.set(Mode::Running);
+    }
+
+    fn kill(&self) {
+        self.set(Mode::Killed);
+    }
+
+    pub fn is_killed(&self) -> bool {
+        self.state().mode == Mode::Killed
+    }
+
+    /// Sets the machine's clock forward by a number of milliseconds, or back.
+    pub fn set_clock(&self, step: i64) {
+        self.state().clock_offset += step;
+    }
+
+    fn set(&self, mode: Mode) {
+        let mut state = self.state();
+        if state.mode != Mode::Killed {
+            state.mode = mode;
+        }
+        let wakers: Vec<_> = state.wakers.values().cloned().collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn enter<R>(&self, run: impl FnOnce() -> R) -> R {
+        let earlier = CURRENT.replace(Some(self.clone()));
+        let result = run();
+        CURRENT.set(earlier);
+        result
+    }
+}
+
+/// A future of a process.
+struct Gated<F> {
+    gate: Gate,
+    number: u64,
+    future: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Future for Gated<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let gate = self.gate.clone();
+        let mode = {
+            let mut state = gate.state();
+            state.wakers.insert(self.number, cx.waker().clone());
+            state.mode
+        };
+        let Some(future) = &mut self.future else { return Poll::Ready(None) };
+        match mode {
+            Mode::Stopped => Poll::Pending,
+            Mode::Running => gate.enter(|| future.as_mut().poll(cx).map(Some)),
+            Mode::Killed => {
+                let future = self.future.take();
+                gate.enter(|| drop(future));
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl<F> Drop for Gated<F> {
+    fn drop(&mut self) {
+        self.gate.state().wakers.remove(&self.number);
+        let future = self.future.take();
+        self.gate.clone().enter(|| drop(future));
+    }
+}
+
+/// Lets the tasks that a process spawns belong to it.
+#[derive(Debug)]
+pub struct Machines {
+    began: Instant,
+}
+
+impl Machines {
+    /// Gives the tasks and clocks of this thread to its processes.
+    pub fn serve_this_thread() {
+        tower_sse::simulation::set_host(Self { began: Instant::now() });
+    }
+}
+
+impl Host for Machines {
+    fn adopt(&self, task: Task) -> Task {
+        match CURRENT.with_borrow(Clone::clone) {
+            Some(gate) => {
+                let gated = gate.run(task);
+                Box::pin(async move { _ = gated.await })
+            }
+            None => task,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        let offset =
+            CURRENT.with_borrow(|gate| gate.as_ref().map_or(0, |gate| gate.state().clock_offset));
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap();
+        Duration::from_millis((BEGIN + elapsed).saturating_add_signed(offset))
+    }
+}

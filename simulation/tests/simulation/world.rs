@@ -1,0 +1,119 @@
+use crate::*;
+
+/// The processes and clients of a simulation or of a scene, and what happened to them.
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) processes: Vec<Process<Hub>>,
+    /// The number of lives of all processes, and those that have ended.
+    lives: usize,
+    stopped: BTreeSet<usize>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) publications: Arc<Mutex<Vec<Publication>>>,
+    /// The age after which entries are removed, and which hubs keep, if there is one.
+    pub(crate) max_age: Option<Duration>,
+    /// Whether a fault could remove entries.
+    pub(crate) has_lost: bool,
+}
+
+impl World {
+    /// Starts the processes. Each client has the topics that are named for it.
+    pub(crate) fn new(
+        network: Network,
+        hubs: usize,
+        topics: Vec<Vec<usize>>,
+        max_age: Option<Duration>,
+    ) -> Self {
+        let clients = topics.into_iter().enumerate();
+        let mut world = Self {
+            network,
+            processes: Vec::new(),
+            lives: 0,
+            stopped: BTreeSet::new(),
+            clients: clients.map(|(number, topics)| Client::new(number, topics)).collect(),
+            publications: Arc::default(),
+            max_age,
+            // A process that is behind does not know what was trimmed.
+            has_lost: max_age.is_some(),
+        };
+        for number in 0..hubs {
+            let process = world.start(number);
+            world.processes.push(process);
+        }
+        world
+    }
+
+    fn start(&mut self, number: usize) -> Process<Hub> {
+        let (network, max_age) = (self.network.clone(), self.max_age);
+        let connect = move |gate: &Gate| connect(network.clone(), gate.clone(), number, max_age);
+        self.lives += 1;
+        Process::start(&self.network, number, self.lives - 1, 0, connect)
+    }
+
+    /// Stops a process as a crash does, and starts it again.
+    pub(crate) fn restart(&mut self, number: usize) {
+        self.network.log(|| format!("*** process {number} stops and starts again"));
+        let life = self.processes[number].life;
+        self.stopped.insert(life);
+        self.clients.iter_mut().filter(|client| client.life() == Some(life)).for_each(Client::cut);
+        self.processes[number].kill();
+        self.processes[number] = self.start(number);
+    }
+
+    /// Moves a client to a process, if its hub has connected.
+    pub(crate) fn resume(&mut self, client: usize, hub: usize) {
+        self.clients[client].cut();
+        self.clients[client].resume(&self.network, &self.processes[hub]);
+    }
+
+    /// Lets time pass, and each client receive everything.
+    pub(crate) async fn pass(&mut self, milliseconds: u64) {
+        sleep(Duration::from_millis(milliseconds)).await;
+        self.clients.iter_mut().for_each(|client| client.receive(&self.network, usize::MAX));
+    }
+
+    /// Returns what has happened so far.
+    pub(crate) fn history(&mut self) -> History {
+        History {
+            publications: mem::take(&mut *self.publications.lock().unwrap()),
+            journals: self.clients.drain(..).map(|client| client.journal).collect(),
+            stopped: mem::take(&mut self.stopped),
+            kept: self.network.stream(),
+            has_lost: self.has_lost,
+            is_seen_at_once: false,
+            calm: Vec::new(),
+            overtaken: overtaken(&self.network),
+            markers: self.network.markers(),
+        }
+    }
+}
+
+async fn connect(
+    network: Network,
+    gate: Gate,
+    number: usize,
+    max_age: Option<Duration>,
+) -> Result<Hub, Error> {
+    let redis = Redis::open(&format!("redis://process-{number}/")).unwrap();
+    let mut broker = redis.broker("tower-sse");
+    let mut builder = Hub::builder();
+    if let Some(age) = max_age {
+        (broker, builder) = (broker.max_age(age), builder.retention(Retention::new().age(age)));
+    }
+    let (health, stats) = (broker.health(), broker.stats());
+    let hub = builder.connect(broker).await?;
+    if network.is_logging() {
+        // The state of the connection when it changes.
+        tokio::spawn(gate.run(async move {
+            let mut last = None;
+            loop {
+                let current = Some((health.is_ready(), health.last_error(), stats.losses()));
+                if current != last {
+                    network.log(|| format!("hub {number}: {health:?}"));
+                    last = current;
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        }));
+    }
+    Ok(hub)
+}
