@@ -3,21 +3,27 @@
 
 use std::pin::pin;
 
-use futures_util::StreamExt;
-use loom::{future::block_on, model::Builder, thread};
+use futures_util::{FutureExt, StreamExt};
+use loom::{future::block_on, model::Builder, thread, thread::JoinHandle};
 use tower_sse::hub::{Hub, PublishError, Subscription};
 use tower_sse::{Event, LastEventId, event::Encoded};
 
 /// Checks all interleavings.
-fn check(model: impl Fn() + Sync + Send + 'static) {
+fn check(model: impl Fn(Hub) + Sync + Send + 'static) {
     check_with(None, model);
 }
 
 /// Checks all interleavings with at most `preemptions` involuntary thread switches.
-fn check_with(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+fn check_with(preemptions: Option<usize>, model: impl Fn(Hub) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = preemptions;
-    builder.check(model);
+    builder.check(move || model(Hub::new()));
+}
+
+/// Works with a hub in a thread of its own.
+fn beside<R: 'static>(hub: &Hub, work: impl FnOnce(&Hub) -> R + 'static) -> JoinHandle<R> {
+    let hub = hub.clone();
+    thread::spawn(move || work(&hub))
 }
 
 fn publish(hub: &Hub, topic: &'static str) -> Result<u64, PublishError> {
@@ -50,13 +56,9 @@ fn receive(subscription: Subscription, count: usize) -> Vec<u64> {
 
 #[test]
 fn concurrently_published_event_is_received() {
-    check(|| {
-        let hub = Hub::new();
+    check(|hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
-        let publisher = thread::spawn({
-            let hub = hub.clone();
-            move || publish(&hub, "a").unwrap()
-        });
+        let publisher = beside(&hub, |hub| publish(hub, "a").unwrap());
         assert_eq!(receive(subscription, 1), [1]);
         publisher.join().unwrap();
         assert_eq!(hub.subscriber_count("a"), 0);
@@ -65,17 +67,10 @@ fn concurrently_published_event_is_received() {
 
 #[test]
 fn events_of_two_concurrent_publishers_are_received_in_order() {
-    check_with(Some(3), || {
-        let hub = Hub::new();
+    check_with(Some(3), |hub| {
         let subscription = hub.subscribe(["a", "b"]).resume(None);
-        let publisher = thread::spawn({
-            let hub = hub.clone();
-            move || publish(&hub, "a").unwrap()
-        });
-        let other = thread::spawn({
-            let hub = hub.clone();
-            move || publish(&hub, "b").unwrap()
-        });
+        let publisher = beside(&hub, |hub| publish(hub, "a").unwrap());
+        let other = beside(&hub, |hub| publish(hub, "b").unwrap());
         assert_eq!(receive(subscription, 2), [1, 2]);
         let published = [publisher.join().unwrap(), other.join().unwrap()];
         assert!(published == [1, 2] || published == [2, 1], "{published:?}");
@@ -84,12 +79,9 @@ fn events_of_two_concurrent_publishers_are_received_in_order() {
 
 #[test]
 fn subscription_started_during_publishing_receives_all_events_after_its_position() {
-    check_with(Some(3), || {
-        let hub = Hub::new();
-        let publisher = thread::spawn({
-            let hub = hub.clone();
-            move || [publish(&hub, "a").unwrap(), publish(&hub, "a").unwrap()]
-        });
+    check_with(Some(3), |hub| {
+        let publisher =
+            beside(&hub, |hub| [publish(hub, "a").unwrap(), publish(hub, "a").unwrap()]);
         let position = hub.position();
         let seen = sequence(position.as_str());
         let subscription = hub.subscribe(["a"]).resume(LastEventId::from(position));
@@ -101,13 +93,9 @@ fn subscription_started_during_publishing_receives_all_events_after_its_position
 
 #[test]
 fn concurrently_reported_loss_is_received() {
-    check(|| {
-        let hub = Hub::new();
+    check(|hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
-        let reader = thread::spawn({
-            let hub = hub.clone();
-            move || hub.report_loss(1)
-        });
+        let reader = beside(&hub, |hub| hub.report_loss(1));
         // The gap of the topic.
         assert_eq!(receive(subscription, 1), [1]);
         reader.join().unwrap();
@@ -117,16 +105,12 @@ fn concurrently_reported_loss_is_received() {
 /// One thread does both, as a broker's reader.
 #[test]
 fn loss_is_received_between_the_events_before_and_after_it() {
-    check_with(Some(3), || {
-        let hub = Hub::new();
+    check_with(Some(3), |hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
-        let reader = thread::spawn({
-            let hub = hub.clone();
-            move || {
-                publish(&hub, "a").unwrap();
-                hub.report_loss(2);
-                publish(&hub, "a").unwrap();
-            }
+        let reader = beside(&hub, |hub| {
+            publish(hub, "a").unwrap();
+            hub.report_loss(2);
+            publish(hub, "a").unwrap();
         });
         assert_eq!(receive(subscription, 3), [1, 2, 3]);
         reader.join().unwrap();
@@ -135,12 +119,8 @@ fn loss_is_received_between_the_events_before_and_after_it() {
 
 #[test]
 fn subscription_started_during_a_loss_receives_it_unless_it_starts_after_it() {
-    check_with(Some(3), || {
-        let hub = Hub::new();
-        let reader = thread::spawn({
-            let hub = hub.clone();
-            move || hub.report_loss(1)
-        });
+    check_with(Some(3), |hub| {
+        let reader = beside(&hub, |hub| hub.report_loss(1));
         let position = hub.position();
         let seen = sequence(position.as_str());
         let subscription = hub.subscribe(["a"]).resume(LastEventId::from(position));
@@ -153,13 +133,9 @@ fn subscription_started_during_a_loss_receives_it_unless_it_starts_after_it() {
 
 #[test]
 fn close_ends_a_subscription_after_the_events_published_before() {
-    check(|| {
-        let hub = Hub::new();
+    check(|hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
-        let closer = thread::spawn({
-            let hub = hub.clone();
-            move || hub.close()
-        });
+        let closer = beside(&hub, |hub| hub.close());
         let published = publish(&hub, "a");
         let received: Vec<u64> =
             block_on(subscription.map(|item| sequences(&item)).collect::<Vec<_>>()).concat();
@@ -171,13 +147,11 @@ fn close_ends_a_subscription_after_the_events_published_before() {
 
 #[test]
 fn subscription_dropped_during_publishing_leaves_its_topic() {
-    check(|| {
-        let hub = Hub::new();
+    check(|hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
         let leaver = thread::spawn(move || {
             let mut subscription = subscription;
-            let waker = std::task::Waker::noop();
-            _ = subscription.poll_next_unpin(&mut std::task::Context::from_waker(waker));
+            _ = subscription.next().now_or_never();
         });
         publish(&hub, "a").unwrap();
         leaver.join().unwrap();
@@ -188,8 +162,7 @@ fn subscription_dropped_during_publishing_leaves_its_topic() {
 
 #[test]
 fn topic_removed_during_publishing_is_created_again() {
-    check(|| {
-        let hub = Hub::new();
+    check(|hub| {
         let leaving = hub.subscribe(["a"]).resume(None);
         let leaver = thread::spawn(move || drop(leaving));
         let subscription = hub.subscribe(["a"]).resume(None);

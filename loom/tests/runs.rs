@@ -1,35 +1,31 @@
 //! Models of starters, clients and the end of a run, checked in every interleaving.
 #![cfg(tower_sse_loom)]
 
-use std::future::{Ready, ready};
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
-use std::{convert::Infallible, sync::Arc, sync::atomic::AtomicUsize};
+use std::{convert::Infallible, future::ready, sync::Arc, sync::atomic::AtomicUsize};
 
 use futures_util::{StreamExt, stream};
 use http::{Request, Response};
 use loom::{future::block_on, model::Builder, thread};
-use tower_layer::Layer;
-use tower_service::Service;
+use tower::{Layer, Service, service_fn};
 use tower_sse::Event;
 use tower_sse::runs::{Attachment, Outcome, RunKey, Runs};
 
-fn check_with(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+/// Checks all interleavings with at most two involuntary thread switches. The model receives runs, and
+/// the number of those that have ended.
+fn check(model: impl Fn(&Runs, &AtomicUsize) + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
+    builder.preemption_bound = Some(2);
+    builder.check(move || {
+        let ends = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ends);
+        let runs = Runs::builder().on_end(move |_| _ = count.fetch_add(1, Relaxed)).build();
+        model(&runs, &ends);
+    });
 }
 
 fn key() -> RunKey {
     RunKey::shared("turn").unwrap()
-}
-
-/// Runs whose ends are counted.
-fn counting() -> (Runs, Arc<AtomicUsize>) {
-    let ends = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&ends);
-    let runs = Runs::builder().on_end(move |_| _ = count.fetch_add(1, Relaxed)).build();
-    (runs, ends)
 }
 
 /// Reads to the end: the number of events, and the outcome unless the run completed.
@@ -46,8 +42,7 @@ async fn read(mut attachment: Attachment) -> (usize, Option<Outcome>) {
 
 #[test]
 fn client_that_attaches_while_events_are_recorded_reads_all_of_them() {
-    check_with(2, || {
-        let (runs, _) = counting();
+    check(|runs, _| {
         let events = || stream::iter([Event::from("a"), Event::from("b")]);
         let run = block_on(runs.start(&key(), None, events)).unwrap();
         let attachment = block_on(run.attach(None)).expect("a run");
@@ -58,8 +53,7 @@ fn client_that_attaches_while_events_are_recorded_reads_all_of_them() {
 
 #[test]
 fn event_wakes_a_client_of_a_run_that_goes_on() {
-    check_with(2, || {
-        let (runs, _) = counting();
+    check(|runs, _| {
         let events = || stream::iter([Event::from("a")]).chain(stream::pending());
         let run = block_on(runs.start(&key(), None, events)).unwrap();
         let mut attachment = block_on(run.attach(None)).expect("a run");
@@ -71,8 +65,7 @@ fn event_wakes_a_client_of_a_run_that_goes_on() {
 
 #[test]
 fn run_that_is_cancelled_as_it_completes_ends_once() {
-    check_with(2, || {
-        let (runs, ends) = counting();
+    check(|runs, ends| {
         let run = block_on(runs.start(&key(), None, || stream::iter([Event::from("a")]))).unwrap();
         let attachment = block_on(run.attach(None)).expect("a run");
         let cancelled = block_on(runs.cancel(&key(), None));
@@ -90,21 +83,18 @@ fn run_that_is_cancelled_as_it_completes_ends_once() {
 
 #[test]
 fn two_starters_make_one_run() {
-    check_with(2, || {
-        let (runs, _) = counting();
+    check(|runs, _| {
         let called = Arc::new(AtomicUsize::new(0));
-        let start = |runs: Runs, called: Arc<AtomicUsize>| {
-            block_on(runs.start(&key(), None, move || {
+        let start = || {
+            let (runs, called) = (runs.clone(), Arc::clone(&called));
+            let call = move || {
                 called.fetch_add(1, Relaxed);
                 stream::pending::<Event>()
-            }))
-            .unwrap()
+            };
+            move || _ = block_on(runs.start(&key(), None, call)).unwrap()
         };
-        let other = thread::spawn({
-            let (runs, called) = (runs.clone(), Arc::clone(&called));
-            move || _ = start(runs, called)
-        });
-        _ = start(runs.clone(), Arc::clone(&called));
+        let other = thread::spawn(start());
+        start()();
         other.join().unwrap();
         assert_eq!((called.load(Relaxed), runs.stats().running), (1, 1));
         assert!(block_on(runs.cancel(&key(), None)));
@@ -113,13 +103,13 @@ fn two_starters_make_one_run() {
 
 #[test]
 fn of_two_replaces_one_survives() {
-    check_with(2, || {
-        let (runs, ends) = counting();
-        let other = thread::spawn({
+    check(|runs, ends| {
+        let replace = || {
             let runs = runs.clone();
             move || _ = block_on(runs.replace(&key(), None, stream::pending::<Event>)).unwrap()
-        });
-        _ = block_on(runs.replace(&key(), None, stream::pending::<Event>)).unwrap();
+        };
+        let other = thread::spawn(replace());
+        replace()();
         other.join().unwrap();
         assert_eq!((runs.stats().running, ends.load(Relaxed)), (1, 1));
         assert!(block_on(runs.cancel(&key(), None)));
@@ -127,45 +117,27 @@ fn of_two_replaces_one_survives() {
     });
 }
 
-/// A service whose first answer is no event stream.
-#[derive(Clone)]
-struct Second(Arc<AtomicUsize>);
-
-impl Service<Request<()>> for Second {
-    type Response = Response<String>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<String>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        let content_type = match self.0.fetch_add(1, Relaxed) {
-            0 => "application/json",
-            _ => "text/event-stream",
-        };
-        let response = Response::builder().header("content-type", content_type);
-        ready(Ok(response.body("data: a\n\n".to_owned()).unwrap()))
-    }
-}
-
 /// The client that waits for a call whose answer turns out to be no run makes the next call.
 #[test]
 fn client_that_waits_for_a_call_without_a_run_calls_next() {
-    check_with(2, || {
-        let (runs, ends) = counting();
+    check(|runs, ends| {
         let calls = Arc::new(AtomicUsize::new(0));
-        let request = |runs: &Runs, calls: &Arc<AtomicUsize>| {
-            let key = |_: &Request<()>| Some(Ok(key()));
-            let mut service = runs.layer(key).layer(Second(Arc::clone(calls)));
+        let request = || {
+            let calls = Arc::clone(&calls);
+            let service = service_fn(move |_: Request<()>| {
+                let types = ["application/json", "text/event-stream"];
+                let content_type = types[calls.fetch_add(1, Relaxed).min(1)];
+                let response = Response::builder().header("content-type", content_type);
+                ready(Ok::<_, Infallible>(response.body("data: a\n\n".to_owned()).unwrap()))
+            });
+            let mut service = runs.layer(|_: &Request<()>| Some(Ok(key()))).layer(service);
             move || {
                 let answer = block_on(service.call(Request::new(()))).unwrap();
                 answer.headers()["content-type"].to_str().unwrap().to_owned()
             }
         };
-        let other = thread::spawn(request(&runs, &calls));
-        let mut answers = [request(&runs, &calls)(), other.join().unwrap()];
+        let other = thread::spawn(request());
+        let mut answers = [request()(), other.join().unwrap()];
         answers.sort();
         assert_eq!(answers, ["application/json", "text/event-stream"]);
         assert_eq!((calls.load(Relaxed), runs.stats().started), (2, 2));

@@ -5,13 +5,12 @@ use std::future::{poll_fn, ready};
 use std::{convert::Infallible, pin::Pin};
 
 use bytes::Bytes;
-use futures_util::stream;
-use http::{Request, Response};
+use futures_util::{FutureExt, stream};
+use http::Request;
 use http_body::Body;
 use loom::{future::block_on, model, thread};
 use tokio_util::sync::CancellationToken;
-use tower_layer::Layer;
-use tower_service::Service;
+use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, Event, SseLayer};
 
 type StreamBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
@@ -19,31 +18,13 @@ type StreamBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 /// Makes streams that never end by themselves, of one layer.
 fn streams<const N: usize>(shutdown: &CancellationToken) -> [StreamBody; N] {
     let layer: SseLayer = SseLayer::new().without_heartbeat().shutdown(shutdown.clone());
-    let mut service = layer.layer(Pending);
+    let response = || tower_sse::response(stream::pending::<Event>());
+    let mut service =
+        layer.layer(service_fn(move |_: Request<()>| ready(Ok::<_, Infallible>(response()))));
     [(); N].map(|()| {
         let response = block_on(service.call(Request::new(()))).unwrap();
         Box::pin(response.into_body()) as StreamBody
     })
-}
-
-#[derive(Clone)]
-struct Pending;
-
-impl Service<Request<()>> for Pending {
-    type Response = Response<tower_sse::layer::EventBody<stream::Pending<Event>>>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Infallible>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        ready(Ok(tower_sse::response(stream::pending())))
-    }
 }
 
 /// Reads to the end. loom reports a deadlock if it waits forever.
@@ -71,10 +52,7 @@ fn stream_ends_beside_one_that_is_dropped_while_the_shutdown_begins() {
     model(|| {
         let shutdown = CancellationToken::new();
         let [mut dropped, body] = streams(&shutdown);
-        block_on(poll_fn(|cx| {
-            _ = dropped.as_mut().poll_frame(cx);
-            std::task::Poll::Ready(())
-        }));
+        _ = poll_fn(|cx| dropped.as_mut().poll_frame(cx)).now_or_never();
         let canceller = thread::spawn(move || shutdown.cancel());
         let dropper = thread::spawn(move || drop(dropped));
         read_to_end(body);
