@@ -1,20 +1,13 @@
 //! Models of publishers and a subscriber, checked in every interleaving.
 #![cfg(tower_sse_loom)]
 
-use std::pin::pin;
-
 use futures_util::{FutureExt, StreamExt};
 use loom::{future::block_on, model::Builder, thread, thread::JoinHandle};
 use tower_sse::hub::{Hub, PublishError, Subscription};
 use tower_sse::{Event, LastEventId, event::Encoded};
 
-/// Checks all interleavings.
-fn check(model: impl Fn(Hub) + Sync + Send + 'static) {
-    check_with(None, model);
-}
-
-/// Checks all interleavings with at most `preemptions` involuntary thread switches.
-fn check_with(preemptions: Option<usize>, model: impl Fn(Hub) + Sync + Send + 'static) {
+/// Checks all interleavings, or those with at most `preemptions` involuntary thread switches.
+fn check(preemptions: Option<usize>, model: impl Fn(Hub) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = preemptions;
     builder.check(move || model(Hub::new()));
@@ -42,9 +35,8 @@ fn sequences(item: &Encoded) -> Vec<u64> {
 }
 
 /// Receives `count` events. loom reports a deadlock if it waits forever.
-fn receive(subscription: Subscription, count: usize) -> Vec<u64> {
+fn receive(mut subscription: Subscription, count: usize) -> Vec<u64> {
     block_on(async move {
-        let mut subscription = pin!(subscription);
         let mut received = Vec::new();
         while received.len() < count {
             let item = subscription.next().await.expect("an event");
@@ -56,7 +48,7 @@ fn receive(subscription: Subscription, count: usize) -> Vec<u64> {
 
 #[test]
 fn concurrently_published_event_is_received() {
-    check(|hub| {
+    check(None, |hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
         let publisher = beside(&hub, |hub| publish(hub, "a").unwrap());
         assert_eq!(receive(subscription, 1), [1]);
@@ -67,7 +59,7 @@ fn concurrently_published_event_is_received() {
 
 #[test]
 fn events_of_two_concurrent_publishers_are_received_in_order() {
-    check_with(Some(3), |hub| {
+    check(Some(3), |hub| {
         let subscription = hub.subscribe(["a", "b"]).resume(None);
         let publisher = beside(&hub, |hub| publish(hub, "a").unwrap());
         let other = beside(&hub, |hub| publish(hub, "b").unwrap());
@@ -79,7 +71,7 @@ fn events_of_two_concurrent_publishers_are_received_in_order() {
 
 #[test]
 fn subscription_started_during_publishing_receives_all_events_after_its_position() {
-    check_with(Some(3), |hub| {
+    check(Some(3), |hub| {
         let publisher =
             beside(&hub, |hub| [publish(hub, "a").unwrap(), publish(hub, "a").unwrap()]);
         let position = hub.position();
@@ -93,7 +85,7 @@ fn subscription_started_during_publishing_receives_all_events_after_its_position
 
 #[test]
 fn concurrently_reported_loss_is_received() {
-    check(|hub| {
+    check(None, |hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
         let reader = beside(&hub, |hub| hub.report_loss(1));
         // The gap of the topic.
@@ -105,7 +97,7 @@ fn concurrently_reported_loss_is_received() {
 /// One thread does both, as a broker's reader.
 #[test]
 fn loss_is_received_between_the_events_before_and_after_it() {
-    check_with(Some(3), |hub| {
+    check(Some(3), |hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
         let reader = beside(&hub, |hub| {
             publish(hub, "a").unwrap();
@@ -119,7 +111,7 @@ fn loss_is_received_between_the_events_before_and_after_it() {
 
 #[test]
 fn subscription_started_during_a_loss_receives_it_unless_it_starts_after_it() {
-    check_with(Some(3), |hub| {
+    check(Some(3), |hub| {
         let reader = beside(&hub, |hub| hub.report_loss(1));
         let position = hub.position();
         let seen = sequence(position.as_str());
@@ -133,7 +125,7 @@ fn subscription_started_during_a_loss_receives_it_unless_it_starts_after_it() {
 
 #[test]
 fn close_ends_a_subscription_after_the_events_published_before() {
-    check(|hub| {
+    check(None, |hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
         let closer = beside(&hub, |hub| hub.close());
         let published = publish(&hub, "a");
@@ -147,7 +139,7 @@ fn close_ends_a_subscription_after_the_events_published_before() {
 
 #[test]
 fn subscription_dropped_during_publishing_leaves_its_topic() {
-    check(|hub| {
+    check(None, |hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
         let leaver = thread::spawn(move || {
             let mut subscription = subscription;
@@ -162,7 +154,7 @@ fn subscription_dropped_during_publishing_leaves_its_topic() {
 
 #[test]
 fn topic_removed_during_publishing_is_created_again() {
-    check(|hub| {
+    check(None, |hub| {
         let leaving = hub.subscribe(["a"]).resume(None);
         let leaver = thread::spawn(move || drop(leaving));
         let subscription = hub.subscribe(["a"]).resume(None);

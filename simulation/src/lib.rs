@@ -28,11 +28,17 @@ mod scheduler;
 mod seeds;
 mod verdict;
 
-pub use self::process::{Gate, Machines, Process, all_connected};
+pub use self::process::{Gate, Machines, Mode, Process, connect};
 pub use self::scheduler::{Pace, Scheduler, choose_few, choose_near, choose_time};
 pub use self::seeds::{check_repeatable, check_seeds, runtime};
 pub use self::verdict::Verdict;
 pub use tower_sse_redis_model::{self as redis, Log};
+
+/// Adds an item to a list, and returns its number.
+pub fn add<T>(list: &mut Vec<T>, item: T) -> usize {
+    list.push(item);
+    list.len() - 1
+}
 
 /// Lets the processes of this thread open their connections to these servers.
 pub fn serve_this_thread(network: &redis::Network) {

@@ -29,7 +29,9 @@ impl<T: Clone + Send + 'static> Process<T> {
     where
         F: Future<Output = Result<T, E>> + Send,
     {
-        let process = Self { number, life, gate: Gate::new(clock), connected: Arc::default() };
+        let state = State { clock_offset: clock, ..State::default() };
+        let gate = Gate { state: Arc::new(Mutex::new(state)) };
+        let process = Self { number, life, gate, connected: Arc::default() };
         let (starting, network) = (process.clone(), network.clone());
         network.log(|| format!("process {number}: life {life}"));
         tokio::spawn(process.gate.run(async move {
@@ -55,17 +57,17 @@ impl<T: Clone + Send + 'static> Process<T> {
 
     /// Ends the process at once.
     pub fn kill(&self) {
-        self.gate.kill();
+        self.gate.set(Mode::Killed);
         // Otherwise this clone would keep it.
         drop(self.connected.lock().unwrap().take());
     }
 }
 
-/// Returns whether all processes have connected.
-pub fn all_connected<'p, T: Clone + Send + 'static>(
-    processes: impl IntoIterator<Item = &'p Process<T>>,
-) -> bool {
-    processes.into_iter().all(|process| process.get().is_some())
+/// Waits until all processes have connected.
+pub async fn connect<T: Clone + Send + 'static>(processes: &BTreeMap<usize, Process<T>>) {
+    while processes.values().any(|process| process.get().is_none()) {
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The tasks of one life of a process. They can be stopped, continued and killed together, as by
@@ -75,7 +77,7 @@ pub struct Gate {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     /// The milliseconds that the machine's clock is ahead.
     clock_offset: i64,
@@ -85,8 +87,10 @@ struct State {
     wakers: BTreeMap<u64, Waker>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+/// What the tasks of a process do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
     Running,
     Stopped,
     Killed,
@@ -98,11 +102,6 @@ thread_local! {
 }
 
 impl Gate {
-    fn new(clock_offset: i64) -> Self {
-        let (mode, wakers) = (Mode::Running, BTreeMap::new());
-        Self { state: Arc::new(Mutex::new(State { clock_offset, mode, tasks: 0, wakers })) }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -117,18 +116,6 @@ impl Gate {
         Gated { gate: self.clone(), number, future: Some(Box::pin(future)) }
     }
 
-    pub fn stop(&self) {
-        self.set(Mode::Stopped);
-    }
-
-    pub fn go_on(&self) {
-        self.set(Mode::Running);
-    }
-
-    fn kill(&self) {
-        self.set(Mode::Killed);
-    }
-
     pub fn is_killed(&self) -> bool {
         self.state().mode == Mode::Killed
     }
@@ -138,7 +125,8 @@ impl Gate {
         self.state().clock_offset += step;
     }
 
-    fn set(&self, mode: Mode) {
+    /// Stops, continues or kills its tasks. Once killed, it stays so.
+    pub fn set(&self, mode: Mode) {
         let mut state = self.state();
         if state.mode != Mode::Killed {
             state.mode = mode;
@@ -209,13 +197,9 @@ impl Machines {
 
 impl Host for Machines {
     fn adopt(&self, task: Task) -> Task {
-        match CURRENT.with_borrow(Clone::clone) {
-            Some(gate) => {
-                let gated = gate.run(task);
-                Box::pin(async move { _ = gated.await })
-            }
-            None => task,
-        }
+        let Some(gate) = CURRENT.with_borrow(Clone::clone) else { return task };
+        let gated = gate.run(task);
+        Box::pin(async move { _ = gated.await })
     }
 
     fn now(&self) -> Duration {

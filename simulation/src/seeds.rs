@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::{env, thread};
+use std::{env, iter, thread};
 
 use tokio::runtime::{Builder, RngSeed, Runtime};
 
@@ -40,33 +40,26 @@ pub fn check_seeds(
     let seeds = variable("TOWER_SSE_SEEDS").unwrap_or(seeds);
     let next = AtomicU64::new(first);
     let work = || {
-        let (mut found, mut red) = (Verdict::default(), Vec::new());
-        loop {
-            let seed = next.fetch_add(1, Relaxed);
-            if seed >= first + seeds {
-                return (found, red);
-            }
-            let mut verdict = runtime(seed).block_on(simulate(seed, Log::new(false)));
-            red.extend(verdict.faults.drain(..).next().map(|fault| (seed, fault)));
-            found.add(verdict);
-        }
+        let numbers = iter::repeat_with(|| next.fetch_add(1, Relaxed));
+        let judge = |seed| (seed, runtime(seed).block_on(simulate(seed, Log::new(false))));
+        numbers.take_while(|seed| *seed < first + seeds).map(judge).collect::<Vec<_>>()
     };
-    let (mut found, mut red) = (Verdict::default(), Vec::new());
-    thread::scope(|scope| {
+    let mut verdicts: Vec<_> = thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for (counts, of_thread) in workers.into_iter().map(|worker| worker.join().unwrap()) {
-            found.add(counts);
-            red.extend(of_thread);
-        }
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
+    verdicts.sort_unstable_by_key(|(seed, _)| *seed);
+    let (mut found, mut red) = (Verdict::default(), Vec::new());
+    for (seed, mut verdict) in verdicts {
+        red.extend(verdict.faults.drain(..).next().map(|fault| format!("seed {seed}: {fault}")));
+        found.add(verdict);
+    }
     println!("{seeds} seeds: {found}, {} red", red.len());
     for what in expected {
         assert!(found.of(what) > 0, "nothing happened: {found}");
     }
-    red.sort_unstable();
-    let lines: Vec<_> = red.iter().map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
-    assert!(red.is_empty(), "replay with TOWER_SSE_SEED:\n{}", lines.join("\n"));
+    assert!(red.is_empty(), "replay with TOWER_SSE_SEED:\n{}", red.join("\n"));
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -86,10 +79,7 @@ pub fn check_repeatable(lines: usize, simulate: impl AsyncFn(u64, Log) -> Verdic
             log.take()
         });
         assert!(one.len() > lines, "seed {seed}: nothing happened");
-        let difference = one.iter().zip(&other).position(|(one, other)| one != other);
-        if let Some(line) = difference {
-            panic!("seed {seed} differs at line {line}:\n{}\n{}", one[line], other[line]);
-        }
-        assert_eq!(one.len(), other.len(), "seed {seed}");
+        let difference = one.iter().zip(&other).find(|(one, other)| one != other);
+        assert_eq!((difference, one.len()), (None, other.len()), "seed {seed}");
     }
 }

@@ -141,9 +141,8 @@ impl State {
         if self.machines[machine].server.is_cluster {
             let run_id = self.next_run_id();
             let machine = &mut self.machines[machine];
-            machine.server = Server::node();
-            machine.server.replication_id.clone_from(&run_id);
-            machine.server.run_id = run_id;
+            let replication_id = run_id.clone();
+            machine.server = Server { run_id, replication_id, ..Server::node() };
             machine.is_up = true;
         }
     }

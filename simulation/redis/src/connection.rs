@@ -1,7 +1,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 
-use super::{resp::take_command, server::is_write, *};
+use super::{resp::take_command, *};
 
 /// The number of bytes after which another connection can use a slow link.
 const SEGMENT: usize = 8 << 10;
@@ -85,7 +85,8 @@ impl Serving {
         self.network.until(is_running).await;
         // The commands with which the client sets up a connection are of no interest.
         let is_setup = matches!(&command[0][..], b"CLIENT" | b"HELLO");
-        let cut = if is_setup { None } else { self.take_cut() };
+        let take = |state: &mut State| state.connections[self.number].cut_at.take();
+        let cut = if is_setup { None } else { take(&mut self.network.lock()) };
         if cut == Some(Cut::BeforeCommand) {
             self.network.log(|| format!("{} breaks before {}", self.number, text(command)));
             return None;
@@ -127,21 +128,18 @@ impl Serving {
         }
     }
 
-    fn take_cut(&self) -> Option<Cut> {
-        self.network.lock().connections[self.number].cut_at.take()
-    }
-
     async fn execute(&self, command: &Command) -> Reply {
-        let milliseconds = match self.try_execute(command) {
+        let milliseconds = match self.network.change(|state| self.execute_in(state, command)) {
             Outcome::Reply(reply) => return reply,
             Outcome::Blocked { milliseconds } => milliseconds,
         };
-        let mut seen = self.changes(&self.network.lock());
+        let changes = |state: &State| state.machines[self.machine].server.changes;
+        let mut seen = changes(&self.network.lock());
         let served = self.network.until(|state| {
-            if state.machines[self.machine].is_paused || self.changes(state) == seen {
+            if state.machines[self.machine].is_paused || changes(state) == seen {
                 return None;
             }
-            seen = self.changes(state);
+            seen = changes(state);
             match self.execute_in(state, command) {
                 Outcome::Reply(reply) => Some(reply),
                 Outcome::Blocked { .. } => None,
@@ -149,14 +147,6 @@ impl Serving {
         });
         let served = timeout(Duration::from_millis(milliseconds), served).await;
         served.unwrap_or(Reply::NilArray)
-    }
-
-    fn try_execute(&self, command: &Command) -> Outcome {
-        if is_write(command) {
-            self.network.change(|state| self.execute_in(state, command))
-        } else {
-            self.execute_in(&mut self.network.lock(), command)
-        }
     }
 
     fn execute_in(&self, state: &mut State, command: &Command) -> Outcome {
@@ -174,10 +164,6 @@ impl Serving {
         state.record(self.machine, self.network.elapsed(), command, &outcome);
         pubsub::deliver(state, self.machine);
         outcome
-    }
-
-    fn changes(&self, state: &State) -> u64 {
-        state.machines[self.machine].server.changes
     }
 }
 

@@ -24,9 +24,7 @@ impl Log {
     }
 
     pub fn take(&self) -> Vec<String> {
-        self.lines
-            .as_ref()
-            .map(|lines| std::mem::take(&mut *lines.lock().unwrap()))
-            .unwrap_or_default()
+        let lines = self.lines.iter();
+        lines.flat_map(|lines| std::mem::take(&mut *lines.lock().unwrap())).collect()
     }
 }

@@ -106,8 +106,7 @@ fn execute(parts: &[Value]) -> mlua::Result<Reply> {
         let Running { server, now, text, keys } = running.as_mut().expect("a script runs");
         let is_declared = !has_key(&command) || keys.contains(&command[1]);
         assert!(is_declared, "a script did not declare the key of {command:?}");
-        let refused = server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]));
-        Ok(refused.unwrap_or_else(|| server.call(*now, &command)))
+        Ok(refused(server, text, &command).unwrap_or_else(|| server.call(*now, &command)))
     })
 }
 
@@ -116,9 +115,12 @@ fn is_permitted(parts: &[Value]) -> mlua::Result<bool> {
     let command = command(parts)?;
     RUNNING.with_borrow(|running| {
         let Running { server, text, .. } = running.as_ref().expect("a script runs");
-        let refused = server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]));
-        Ok(refused.is_none())
+        Ok(refused(server, text, &command).is_none())
     })
+}
+
+fn refused(server: &Server, text: &[u8], command: &Command) -> Option<Reply> {
+    server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]))
 }
 
 /// Returns whether the first argument of a command of a script is a key that the script must

@@ -30,22 +30,8 @@ struct Inner {
 
 impl Network {
     pub fn new(rng: fastrand::Rng, processes: usize, latency: u64, log: Log) -> Self {
-        let mut state = State {
-            rng,
-            machines: Vec::new(),
-            current: 0,
-            alternative: None,
-            snapshot: None,
-            links: (0..processes).map(|_| Link::default()).collect(),
-            connections: Vec::new(),
-            latency,
-            commands: 0,
-            overtaken: Vec::new(),
-            markers: Vec::new(),
-            appointment: None,
-            stays_redirected: None,
-            failed_over_at: None,
-        };
+        let links = (0..processes).map(|_| Link::default()).collect();
+        let mut state = State { rng, links, latency, ..State::default() };
         state.add_machine(Server::default(), 0);
         let state = Mutex::new(state);
         let inner = Inner { state, changed: Notify::new(), began: Instant::now(), log };
@@ -154,7 +140,7 @@ impl Network {
     /// commands for ever, in the same millisecond.
     pub(super) async fn count_command(&self) {
         self.lock().commands += 1;
-        if self.is_exhausted() {
+        if self.exhaustion().is_some() {
             std::future::pending::<()>().await;
         }
     }
@@ -164,23 +150,16 @@ impl Network {
         self.lock().commands
     }
 
-    fn is_exhausted(&self) -> bool {
-        self.commands() > MAX_COMMANDS
-    }
-
     /// Returns what is wrong if the processes have sent too many commands.
     pub fn exhaustion(&self) -> Option<String> {
-        self.is_exhausted().then(|| "the processes repeat commands for ever".to_owned())
+        let is_exhausted = self.commands() > MAX_COMMANDS;
+        is_exhausted.then(|| "the processes repeat commands for ever".to_owned())
     }
 
-    /// Returns the markers that were added to the hubs' stream.
-    pub fn markers(&self) -> Vec<Added> {
-        self.lock().markers.clone()
-    }
-
-    /// Returns the entries that were overtaken when they were added.
-    pub fn overtaken(&self) -> Vec<Added> {
-        self.lock().overtaken.clone()
+    /// Returns the entries of hubs that were overtaken when they were added, and the markers.
+    pub fn overtaken_and_markers(&self) -> (Vec<Added>, Vec<Added>) {
+        let state = self.lock();
+        (state.overtaken.clone(), state.markers.clone())
     }
 
     /// Returns about how much memory the keys of the current server take, in bytes.
@@ -192,8 +171,7 @@ impl Network {
 
     /// Returns the names of the current server's keys that never expire.
     pub fn eternal_keys(&self) -> Vec<String> {
-        let state = self.lock();
-        state.machines[state.current].server.eternal_keys()
+        self.lock().current().server.eternal_keys()
     }
 
     /// Returns the hubs' stream at the current server.

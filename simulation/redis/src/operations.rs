@@ -1,6 +1,6 @@
 //! What happens to the servers and to the network.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use super::*;
 
@@ -34,7 +34,9 @@ impl Network {
     }
 
     pub fn take_snapshot(&self) {
-        self.operate(format_args!("snapshot"), State::take_snapshot);
+        self.operate(format_args!("snapshot"), |state| {
+            state.snapshot = Some(state.current().server.clone());
+        });
     }
 
     /// Kills the current server, which restarts after `down` milliseconds and loads its data for
@@ -133,20 +135,15 @@ impl Network {
     }
 
     /// Lets an operator execute a command before the one that follows `after` others.
-    pub fn appoint(&self, after: usize, command: &[&str]) {
-        let command = command.iter().map(|&part| part.to_owned()).collect();
+    pub fn appoint(&self, after: usize, command: &'static [&str]) {
         self.change(|state| state.appointment = Some((state.commands + after, command)));
     }
 
     /// Executes the operator's command if it is time for it.
     pub(super) fn reach_command(&self) {
-        let is_due =
-            |state: &State| matches!(state.appointment, Some((at, _)) if at < state.commands);
-        let due = self.change(|state| if is_due(state) { state.appointment.take() } else { None });
-        if let Some((_, command)) = due {
-            let command: Vec<_> = command.iter().map(String::as_str).collect();
-            self.command(&command);
-        }
+        let now = self.commands();
+        let due = self.lock().appointment.take_if(|(at, _)| *at < now);
+        due.inspect(|(_, command)| _ = self.command(command));
     }
 
     /// Deletes the keys that `choose` selects by their names.
@@ -195,14 +192,9 @@ impl Network {
     /// Breaks one of the connections of a process.
     pub fn cut(&self, process: usize, cut: Cut) {
         self.operate(format_args!("a connection of process {process} breaks: {cut:?}"), |state| {
-            let open: Vec<_> = (0..state.connections.len())
-                .filter(|number| {
-                    let connection = &state.connections[*number];
-                    connection.process == process && !connection.ended.is_cancelled()
-                })
-                .collect();
-            let Some(number) = state.rng.choice(open) else { return };
-            let connection = &mut state.connections[number];
+            let own = state.connections.iter_mut().filter(|it| it.process == process);
+            let open: Vec<_> = own.filter(|it| !it.ended.is_cancelled()).collect();
+            let Some(connection) = state.rng.choice(open) else { return };
             match cut {
                 Cut::Now => connection.ended.cancel(),
                 later => connection.cut_at = Some(later),
@@ -271,8 +263,10 @@ impl Network {
     pub fn persist(&self, names: &[&str]) {
         self.change(|state| {
             for name in names {
-                state.current().server.persist(name.as_bytes());
-                state.snapshot.iter_mut().for_each(|server| server.persist(name.as_bytes()));
+                let current = &mut state.machines[state.current].server;
+                let servers = iter::once(current).chain(&mut state.snapshot);
+                let keys = servers.filter_map(|server| server.keys.get_mut(name.as_bytes()));
+                keys.for_each(|key| key.expires_at = None);
             }
         });
     }

@@ -12,34 +12,22 @@ pub enum Refusal {
 }
 
 /// The commands that change data. Scripts are not among them.
-pub(super) const WRITES: [&str; 11] = [
-    "XADD", "XDEL", "XTRIM", "HSET", "DEL", "UNLINK", "RENAME", "COPY", "FLUSHALL", "PEXPIRE",
-    "PERSIST",
-];
+pub(super) const WRITES: [&str; 8] =
+    ["XADD", "XTRIM", "HSET", "DEL", "RENAME", "COPY", "FLUSHALL", "PEXPIRE"];
 
 /// The commands that need memory.
 pub(super) const DENIED_WITHOUT_MEMORY: [&str; 3] = ["XADD", "HSET", "COPY"];
 
-/// The commands that a server answers while it loads its data.
-pub(super) const ANSWERED_WHILE_LOADING: [&str; 10] = [
-    "CLIENT",
-    "HELLO",
-    "INFO",
-    "PUBLISH",
-    "SPUBLISH",
-    "SSUBSCRIBE",
-    "SUBSCRIBE",
-    "SUNSUBSCRIBE",
-    "TIME",
-    "UNSUBSCRIBE",
-];
+/// The commands that a server answers while it loads its data, besides subscriptions.
+pub(super) const ANSWERED_WHILE_LOADING: [&str; 6] =
+    ["CLIENT", "HELLO", "INFO", "PUBLISH", "SPUBLISH", "TIME"];
 
 impl Refusal {
     /// Returns the error with which a server in this state answers a command, if it refuses it.
     pub(super) fn of(self, command: &[u8]) -> Option<Reply> {
         let is_in = |names: &[&str]| names.iter().any(|name| name.as_bytes() == command);
         let is_refused = match self {
-            Self::Loading => !is_in(&ANSWERED_WHILE_LOADING),
+            Self::Loading => !is_in(&ANSWERED_WHILE_LOADING) && !command.ends_with(b"SUBSCRIBE"),
             Self::OutOfMemory => is_in(&DENIED_WITHOUT_MEMORY),
             Self::ReadOnly | Self::NoReplicas => is_in(&WRITES),
             Self::NotPermitted(name) => is_in(&[name]),
@@ -72,17 +60,14 @@ impl Refusal {
     }
 
     fn error(self) -> Reply {
-        Reply::Error(self.text().to_owned())
-    }
-
-    const fn text(self) -> &'static str {
-        match self {
+        let text = match self {
             Self::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
             Self::ReadOnly => "READONLY You can't write against a read only replica.",
             Self::Loading => "LOADING Redis is loading the dataset in memory",
             Self::NoReplicas => "NOREPLICAS Not enough good replicas to write.",
             Self::NotPermitted(_) => "NOPERM This user has no permissions to run the command",
-        }
+        };
+        Reply::Error(text.to_owned())
     }
 }
 

@@ -36,23 +36,24 @@ impl Reply {
     }
 
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        let head = match self {
+            Self::Simple(text) => format!("+{text}"),
+            Self::Error(text) => format!("-{text}"),
+            Self::Integer(integer) => format!(":{integer}"),
+            Self::Bulk(text) => format!("${}", text.len()),
+            Self::Array(parts) => format!("*{}", parts.len()),
+            Self::Push(parts) => format!(">{}", parts.len()),
+            Self::Many(replies) => return replies.iter().for_each(|reply| reply.encode(bytes)),
+            Self::Nil => "$-1".to_owned(),
+            Self::NilArray => "*-1".to_owned(),
+        };
+        bytes.extend(head.bytes().chain(*b"\r\n"));
         match self {
-            Self::Simple(text) => bytes.extend(format!("+{text}\r\n").bytes()),
-            Self::Error(text) => bytes.extend(format!("-{text}\r\n").bytes()),
-            Self::Integer(integer) => bytes.extend(format!(":{integer}\r\n").bytes()),
-            Self::Bulk(text) => {
-                bytes.extend(format!("${}\r\n", text.len()).bytes());
-                bytes.extend(text);
-                bytes.extend(b"\r\n");
-            }
+            Self::Bulk(text) => bytes.extend(text.iter().chain(b"\r\n")),
             Self::Array(parts) | Self::Push(parts) => {
-                let kind = if matches!(self, Self::Array(_)) { '*' } else { '>' };
-                bytes.extend(format!("{kind}{}\r\n", parts.len()).bytes());
-                parts.iter().for_each(|part| part.encode(bytes));
+                parts.iter().for_each(|part| part.encode(bytes))
             }
-            Self::Many(replies) => replies.iter().for_each(|reply| reply.encode(bytes)),
-            Self::Nil => bytes.extend(b"$-1\r\n"),
-            Self::NilArray => bytes.extend(b"*-1\r\n"),
+            _ => {}
         }
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct Server {
     pub(super) keys: BTreeMap<Vec<u8>, Key>,
     pub(super) refusal: Option<Refusal>,
     /// The millisecond in which a client has asked for the time last, and how often before in it.
-    asked_at: (u64, u64),
+    pub(super) asked_at: (u64, u64),
     /// The number of changes, by which blocked readers notice one.
     pub(super) changes: u64,
     /// The texts of the scripts that are loaded, by their hashes.
@@ -93,7 +93,6 @@ impl Server {
             b"XLEN" => self.length(now, command),
             b"XRANGE" => self.range(now, command, false),
             b"XREVRANGE" => self.range(now, command, true),
-            b"XDEL" => self.remove(now, command),
             b"XTRIM" => self.trim(now, command),
             b"MEMORY" => self.memory(now, command),
             b"HSET" => self.set_fields(now, command),
@@ -103,10 +102,11 @@ impl Server {
             b"HDEL" => self.delete_fields(now, command),
             b"SCRIPT" => Ok(self.load_script(command)),
             b"EVAL" => Ok(lua::run(self, now, Arc::from(&command[1][..]), command)),
-            b"EVALSHA" => match self.scripts.get(&command[1]).cloned() {
-                Some(text) => Ok(lua::run(self, now, text, command)),
-                None => Err(Reply::Error("NOSCRIPT No matching script.".to_owned())),
-            },
+            b"EVALSHA" => {
+                let missing = || Reply::Error("NOSCRIPT No matching script.".to_owned());
+                let text = self.scripts.get(&command[1]).cloned().ok_or_else(missing)?;
+                Ok(lua::run(self, now, text, command))
+            }
             name @ (b"PUBLISH" | b"SPUBLISH") => {
                 let channel = (name == b"SPUBLISH", command[1].clone());
                 self.published.push((channel, command[2].clone()));
@@ -120,7 +120,7 @@ impl Server {
     /// Executes a command on keys, whatever their values are.
     fn change_keys(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
         match &command[0][..] {
-            b"DEL" | b"UNLINK" => {
+            b"DEL" => {
                 Ok(integer(command[1..].iter().filter(|key| self.take(now, key).is_some()).count()))
             }
             b"EXISTS" => Ok(integer(usize::from(self.key(now, &command[1]).is_some()))),
@@ -155,10 +155,6 @@ impl Server {
                 });
                 Ok(Reply::Integer(left.unwrap_or(-2)))
             }
-            b"PERSIST" => {
-                let key = self.key(now, &command[1]);
-                Ok(integer(usize::from(key.is_some_and(|key| key.expires_at.take().is_some()))))
-            }
             name => panic!("the model does not know {}", String::from_utf8_lossy(name)),
         }
     }
@@ -173,11 +169,6 @@ impl Server {
              master_replid:{replication_id}\r\n# Commandstats\r\n\
              cmdstat_copy:calls={replacements},usec=1\r\n"
         )
-    }
-
-    /// Lets a key no longer expire, if there is one.
-    pub(super) fn persist(&mut self, name: &[u8]) {
-        self.keys.get_mut(name).into_iter().for_each(|key| key.expires_at = None);
     }
 
     /// `SCRIPT LOAD text`, or `SCRIPT FLUSH`
@@ -263,7 +254,7 @@ impl Server {
 }
 
 /// Returns whether a command can change data.
-pub(super) fn is_write(command: &Command) -> bool {
+fn is_write(command: &Command) -> bool {
     let name = &command[0][..];
     name.starts_with(b"EVAL") || WRITES.iter().any(|write| write.as_bytes() == name)
 }

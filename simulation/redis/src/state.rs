@@ -3,7 +3,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{server::Channel, *};
 
 /// The state of the servers and of the network.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) rng: fastrand::Rng,
     pub(super) machines: Vec<Machine>,
@@ -25,7 +25,7 @@ pub(super) struct State {
     /// later.
     pub(super) markers: Vec<Added>,
     /// A command of an operator, which is executed when this number of commands has arrived.
-    pub(super) appointment: Option<(usize, Vec<String>)>,
+    pub(super) appointment: Option<(usize, &'static [&'static str])>,
     /// A process that has not followed a redirect.
     pub(super) stays_redirected: Option<usize>,
     /// The time of the last fail-over within a cluster.
@@ -171,10 +171,6 @@ impl State {
         served.chain(kept).map(|(_, stream)| stream)
     }
 
-    pub(super) fn take_snapshot(&mut self) {
-        self.snapshot = Some(self.current().server.clone());
-    }
-
     /// Kills a machine, which breaks its connections.
     pub(super) fn kill(&mut self, machine: usize) {
         self.machines[machine].is_up = false;
@@ -268,17 +264,11 @@ impl Value {
     }
 
     pub(super) fn stream(&mut self) -> Result<&mut Stream, Reply> {
-        match self {
-            Self::Stream(stream) => Ok(stream),
-            Self::Hash(_) => Err(wrong_type()),
-        }
+        if let Self::Stream(stream) = self { Ok(stream) } else { Err(wrong_type()) }
     }
 
     pub(super) fn hash(&mut self) -> Result<&mut BTreeMap<Vec<u8>, Vec<u8>>, Reply> {
-        match self {
-            Self::Hash(hash) => Ok(hash),
-            Self::Stream(_) => Err(wrong_type()),
-        }
+        if let Self::Hash(hash) = self { Ok(hash) } else { Err(wrong_type()) }
     }
 }
 
@@ -306,11 +296,8 @@ impl Server {
     fn is_replaced(&self, now: u64, stream: &[u8]) -> bool {
         let Some(end) = stream.iter().rposition(|byte| *byte == b'}') else { return false };
         let (claim, epoch) = (&stream[..=end], &stream[end + 2..]);
-        self.kept(now).any(|(name, value)| match value {
-            Value::Hash(fields) if *name == claim => {
-                fields.get(&b"e"[..]).is_some_and(|e| e != epoch)
-            }
-            _ => false,
-        })
+        let claim = self.kept(now).find(|(name, _)| *name == claim).map(|(_, value)| value);
+        let Some(Value::Hash(fields)) = claim else { return false };
+        fields.get(&b"e"[..]).is_some_and(|e| e != epoch)
     }
 }

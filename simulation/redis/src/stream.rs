@@ -242,13 +242,6 @@ impl Server {
         }
     }
 
-    pub(super) fn remove(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
-        let Some(stream) = self.existing(now, &command[1])? else { return Ok(integer(0)) };
-        let ids = command[2..].iter().map(|id| Id::parse(id, 0));
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
-        Ok(integer(ids.iter().filter(|id| stream.entries.remove(id).is_some()).count()))
-    }
-
     /// `XTRIM key MAXLEN = length`, or `XTRIM key MINID [=] id`
     pub(super) fn trim(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
         let [_, key, what, .., limit] = &command[..] else {

@@ -57,14 +57,9 @@ impl Graph {
     /// Returns the first state from which no steps without faults lead to the end of the client.
     fn stuck(&mut self) -> Option<u32> {
         self.causes.sort_unstable();
-        let mut ends = vec![false; self.states.len()];
-        let mut open: Vec<u32> = Vec::new();
-        for (number, state) in (0..).zip(&self.states) {
-            if !matches!(state.client, Client::Attached { .. }) {
-                ends[number as usize] = true;
-                open.push(number);
-            }
-        }
+        let has_ended = |state: &State| !matches!(state.client, Client::Attached { .. });
+        let mut ends: Vec<_> = self.states.iter().map(has_ended).collect();
+        let mut open: Vec<_> = (0..).zip(&ends).filter(|(_, ends)| **ends).map(|it| it.0).collect();
         while let Some(number) = open.pop() {
             let first = self.causes.partition_point(|(to, _)| *to < number);
             for (_, from) in self.causes[first..].iter().take_while(|(to, _)| *to == number) {

@@ -1,6 +1,6 @@
 //! What an owner sends, and what the replies change.
 
-use crate::redis::{Ended, Synced};
+use crate::redis::Synced;
 use crate::*;
 
 /// The next command of an owner.
@@ -68,11 +68,9 @@ impl State {
             }
             Command::End(outcome) => {
                 let (newest, entries) = (run.produced, run.entries);
-                match self.end_own(protocol, epoch, outcome, newest, entries) {
-                    Ended::Done if is_answered => run.is_done = true,
-                    Ended::Behind | Ended::Gone if is_answered => run.restores = true,
-                    _ => {}
-                }
+                let is_done = self.end_own(protocol, epoch, outcome, newest, entries);
+                run.is_done |= is_done && is_answered;
+                run.restores |= !is_done && is_answered;
             }
             Command::Void => {
                 self.end_void(protocol, epoch);
@@ -101,7 +99,7 @@ impl Run {
                 (self.exported, self.entries) = (newest, entries);
                 (self.has_begun, self.restores, self.is_done) = (has_head, false, false);
             }
-            Synced::Behind | Synced::Gone => self.restores = true,
+            Synced::Lacks => self.restores = true,
             Synced::Over(outcome) => {
                 if self.phase.is_live() {
                     let is_cancelled = outcome == Outcome::Cancelled;

@@ -6,18 +6,13 @@ use crate::*;
 /// The reply to a `Sync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Synced {
-    Ok { newest: u8, entries: u8 },
-    Behind,
-    Gone,
+    Ok {
+        newest: u8,
+        entries: u8,
+    },
+    /// The claim is gone, or the stream is behind.
+    Lacks,
     Over(Outcome),
-}
-
-/// The reply to the end of a run by its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Done,
-    Behind,
-    Gone,
 }
 
 impl State {
@@ -70,12 +65,12 @@ impl State {
         // A server with an older state has an earlier run that has ended, or nothing.
         let is_lost = claim.is_none_or(|claim| claim.epoch < epoch && !claim.phase.is_live());
         if is_lost && !restores {
-            return Synced::Gone;
+            return Synced::Lacks;
         }
         if is_lost {
             self.create_claim(epoch);
         }
-        let Some(claim) = self.redis.claim else { return Synced::Gone };
+        let Some(claim) = self.redis.claim else { return Synced::Lacks };
         match claim.phase {
             _ if claim.epoch != epoch => return Synced::Over(Outcome::Interrupted),
             Phase::Ended(outcome) => return Synced::Over(outcome),
@@ -99,7 +94,7 @@ impl State {
         }
         let stream = self.redis.streams[epoch].unwrap_or_default();
         if is_behind {
-            return Synced::Behind;
+            return Synced::Lacks;
         }
         Synced::Ok { newest: stream.newest, entries: stream.entries() }
     }
@@ -116,7 +111,8 @@ impl State {
         }
     }
 
-    /// `end.lua` by the owner. Without an outcome, the owner has lost its events.
+    /// `end.lua` by the owner: returns whether the run is over. Otherwise Redis lacks something.
+    /// Without an outcome, the owner has lost its events.
     pub(crate) fn end_own(
         &mut self,
         protocol: Protocol,
@@ -124,38 +120,36 @@ impl State {
         outcome: Option<Outcome>,
         newest: u8,
         expected: u8,
-    ) -> Ended {
+    ) -> bool {
         match self.redis.claim {
-            None => return Ended::Gone,
-            Some(claim) if claim.epoch != epoch || !claim.phase.is_live() => return Ended::Done,
+            None => return false,
+            Some(claim) if claim.epoch != epoch || !claim.phase.is_live() => return true,
             Some(_) => {}
         }
         let stream = self.redis.streams[epoch].unwrap_or_default();
         if let Some((outcome, _)) = stream.end {
             self.set_phase(Phase::Ended(outcome));
-            return Ended::Done;
+            return true;
         }
         if outcome.is_some() {
             let is_counted = !protocol.counts_entries || stream.entries() == expected;
             if stream.newest != newest || !is_counted {
-                return Ended::Behind;
+                return false;
             }
         }
         let outcome = outcome.unwrap_or(Outcome::Interrupted);
         self.add_end(epoch, outcome);
         self.set_phase(Phase::Ended(outcome));
-        Ended::Done
+        true
     }
 
     /// `end.lua` because the answer is no event stream.
     pub(crate) fn end_void(&mut self, protocol: Protocol, epoch: usize) {
-        let Some(claim) = self.redis.claim else { return };
-        if claim.epoch == epoch && claim.phase == Phase::Starting {
-            if protocol.voids_keep_claims {
-                self.set_phase(Phase::Void);
-            } else {
-                self.redis.claim = None;
-            }
+        let claim = self.redis.claim.filter(|it| it.epoch == epoch && it.phase == Phase::Starting);
+        match claim {
+            Some(_) if protocol.voids_keep_claims => self.set_phase(Phase::Void),
+            Some(_) => self.redis.claim = None,
+            None => {}
         }
     }
 

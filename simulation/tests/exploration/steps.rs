@@ -1,6 +1,6 @@
 //! All steps from a state.
 
-use super::protocol::EPOCHS;
+use super::{owner::Command, protocol::EPOCHS};
 use crate::*;
 
 /// One step: its description, whether it is a fault, and the state after it.
@@ -127,8 +127,8 @@ fn exporter(steps: &mut Steps<'_>, protocol: Protocol, epoch: usize, run: Run) {
     }
     if run.is_in_step && run.phase.is_live() {
         // The renewal of the lease, or a hint.
-        let command = super::owner::Command::Sync;
-        steps.add("renews its lease", epoch, |next| next.execute(protocol, epoch, command, true));
+        let renew = |next: &mut State| next.execute(protocol, epoch, Command::Sync, true);
+        steps.add("renews its lease", epoch, renew);
     }
     if run.exported < run.produced && !run.is_evicted {
         steps.fault("loses its events to make room", epoch, |next| {

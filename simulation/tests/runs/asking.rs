@@ -23,11 +23,8 @@ pub(crate) struct Asking {
     pub(crate) rng: Rng,
 }
 
-/// The end of one connection.
-pub(crate) enum Attempt {
-    Ended(AnswerEnd),
-    Refused(StartError),
-}
+/// The end of one connection, or the refusal of a request.
+pub(crate) type Attempt = Result<AnswerEnd, StartError>;
 
 impl Asking {
     /// Starts a run, or attaches to it. With layers, the handler sets options.
@@ -94,8 +91,8 @@ impl Asking {
         // A handle would wait for the store as long as an attached client.
         let answer = self.runs.answer(&self.run_key(), &request(self.last.as_ref())).await;
         match answer.map(|answer| answer.status()) {
-            Some(StatusCode::SERVICE_UNAVAILABLE) => Attempt::Refused(StartError::Unavailable),
-            _ => Attempt::Ended(AnswerEnd::NotFound),
+            Some(StatusCode::SERVICE_UNAVAILABLE) => Err(StartError::Unavailable),
+            _ => Ok(AnswerEnd::NotFound),
         }
     }
 
@@ -116,15 +113,15 @@ impl Asking {
         drop(runs);
         let run = match run {
             Ok(Some(run)) => run,
-            Ok(None) | Err(StartError::NotFound) => return Attempt::Ended(AnswerEnd::NotFound),
-            Err(error) => return Attempt::Refused(error),
+            Ok(None) | Err(StartError::NotFound) => return Ok(AnswerEnd::NotFound),
+            Err(error) => return Err(error),
         };
         let Some(events) = run.attach(last).await else {
-            return Attempt::Ended(AnswerEnd::NotFound);
+            return Ok(AnswerEnd::NotFound);
         };
         drop(run);
         let body = tower_sse::response(events).into_body();
-        Attempt::Ended(read(&world, answer, body, habit, AnswerEnd::Whole).await)
+        Ok(read(&world, answer, body, habit, AnswerEnd::Whole).await)
     }
 
     async fn ask<S, B>(self, service: S) -> Attempt
@@ -141,12 +138,12 @@ impl Asking {
         let answering = SseLayer::new().layer(service).oneshot(request);
         let Ok(response) = answering.await;
         drop(runs);
-        Attempt::Ended(match response.status() {
+        Ok(match response.status() {
             StatusCode::OK => {
                 read(&world, answer, response.into_body(), habit, AnswerEnd::Unterminated).await
             }
             StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR => AnswerEnd::NotFound,
-            StatusCode::SERVICE_UNAVAILABLE => return Attempt::Refused(StartError::Unavailable),
+            StatusCode::SERVICE_UNAVAILABLE => return Err(StartError::Unavailable),
             INTERRUPTED => AnswerEnd::Failed(Some(Outcome::Interrupted)),
             status => panic!("the status is {status}"),
         })
@@ -164,7 +161,7 @@ async fn handle(
     let is_void = rng.u8(..8) == 0;
     making.change(|call| (call.is_void, call.has_options) = (is_void, !is_void));
     if is_void {
-        making.finish();
+        making.end(true);
     }
     let mut response = tower_sse::response(making.answer(rng));
     if is_void {
@@ -220,14 +217,10 @@ where
 
 /// Returns the outcome of a run whose body has failed.
 fn outcome(error: &BoxError) -> Option<Outcome> {
-    let mut error: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
-    while let Some(current) = error {
-        if let Some(run) = current.downcast_ref::<RunError>() {
-            return run.outcome();
-        }
-        error = current.source();
-    }
-    panic!("no run has failed");
+    let first: &(dyn std::error::Error + 'static) = &**error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    let run = causes.find_map(|error| error.downcast_ref::<RunError>());
+    run.expect("a run that has failed").outcome()
 }
 
 /// Returns the head of a request with an id.

@@ -9,9 +9,8 @@ pub(crate) struct Call {
     /// The time of the request for it.
     pub(crate) asked: u64,
     pub(crate) began: u64,
-    /// The number of events that it will yield.
-    pub(crate) planned: u64,
-    pub(crate) fails: bool,
+    /// What it will yield.
+    pub(crate) plan: Plan,
     /// Whether its answer has the options of [`asking`](crate::asking).
     pub(crate) has_options: bool,
     /// Whether its answer is no stream.
@@ -54,14 +53,9 @@ impl World {
     pub(crate) fn begin(&self, mut plan: Plan, key: usize, life: usize, asked: u64) -> Making {
         plan.size = plan.size.min(self.settings.retain_bytes / 2);
         let began = self.network.elapsed();
-        let Plan { events: planned, fails, .. } = plan;
         let (has_options, is_void, end) = (false, false, None);
-        let call = Call { key, life, asked, began, planned, fails, has_options, is_void, end };
-        let number = {
-            let calls = &mut self.records().calls;
-            calls.push(call);
-            calls.len() - 1
-        };
+        let call = Call { key, life, asked, began, plan, has_options, is_void, end };
+        let number = add(&mut self.records().calls, call);
         self.network.log(|| format!("call {number} of key {key} in life {life}: {plan:?}"));
         Making { world: self.clone(), number, plan }
     }
@@ -91,7 +85,7 @@ impl Making {
                 sleep(Duration::from_millis(rng.u64(..=plan.delay))).await;
             }
             if yielded == plan.events {
-                making.finish();
+                making.end(true);
                 return plan.fails.then(|| (Err("no more tokens"), (making, rng, yielded + 1)));
             }
             if yielded > plan.events {
@@ -102,12 +96,8 @@ impl Making {
         })
     }
 
-    /// Ends the call, because its answer has yielded everything, or is no stream.
-    pub(crate) fn finish(&self) {
-        self.end(true);
-    }
-
-    fn end(&self, is_finished: bool) {
+    /// Ends the call. It has finished if its answer has yielded everything, or is no stream.
+    pub(crate) fn end(&self, is_finished: bool) {
         let (at, number) = (self.world.network.elapsed(), self.number);
         let end = CallEnd { at, is_finished };
         if *self.world.records().calls[number].end.get_or_insert(end) == end {

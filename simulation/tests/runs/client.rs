@@ -1,4 +1,5 @@
 use super::asking::{Asking, Attempt};
+use super::scheduler::PROCESSES;
 use crate::*;
 
 /// A client, which is cut and resumes at the same or another process until its answer ends.
@@ -28,8 +29,8 @@ pub(crate) enum Kind {
 /// How a client asks and reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Habit {
-    /// It asks one of so many processes each time, and may leave.
-    Roams(usize),
+    /// It asks any process each time, and may leave.
+    Roams,
     /// It asks this process, like those below, until its answer ends.
     Stays(usize),
     /// It reads its first event, and the others from this time on.
@@ -66,7 +67,7 @@ impl Client {
 
     /// Receives one answer, over as many connections as it takes.
     async fn receive(&mut self) -> AnswerEnd {
-        let roams = matches!(self.habit, Habit::Roams(_));
+        let roams = self.habit == Habit::Roams;
         loop {
             let (process, limit) = self.choose();
             let process = self.world.process(process);
@@ -77,15 +78,14 @@ impl Client {
                 // What was sent may still take effect.
                 stop.over = stop.over.min(self.world.network.elapsed() + LATE);
             }
-            let (mut refused, mut failed) = (0, 0);
             let end = match attempt {
-                Ok(Some(Attempt::Ended(AnswerEnd::Failed(None)))) if !roams => {
-                    failed = 1;
+                Ok(Some(Ok(AnswerEnd::Failed(None)))) if !roams => {
+                    self.change(|answer| answer.failed += 1);
                     None
                 }
-                Ok(Some(Attempt::Ended(end))) => Some(end),
-                Ok(Some(Attempt::Refused(error))) => {
-                    refused = 1;
+                Ok(Some(Ok(end))) => Some(end),
+                Ok(Some(Err(error))) => {
+                    self.change(|answer| answer.refused += 1);
                     self.log(|| format!("refused by process {}: {error}", process.number));
                     matches!(self.habit, Habit::Forges(..)).then_some(AnswerEnd::Left)
                 }
@@ -95,18 +95,13 @@ impl Client {
                 }
             };
             let ended = self.world.network.elapsed();
-            {
-                let answer = &mut self.world.records().answers[self.answer];
-                answer.refused += refused;
-                answer.failed += failed;
-                (answer.end, answer.ended) = (end, ended);
-            }
+            self.change(|answer| (answer.end, answer.ended) = (end, ended));
             if let Some(end) = end {
                 self.log(|| format!("{end:?}"));
                 return end;
             }
-            let is_in_trouble = !roams && refused + failed > 0;
-            let pause = if is_in_trouble { 1_000..3_000 } else { 20..600 };
+            let troubles = self.change(|answer| answer.refused + answer.failed);
+            let pause = if !roams && troubles > 0 { 1_000..3_000 } else { 20..600 };
             sleep(Duration::from_millis(self.rng.u64(pause))).await;
         }
     }
@@ -114,10 +109,9 @@ impl Client {
     /// Chooses a process, and the time after which the client leaves it.
     fn choose(&mut self) -> (usize, u64) {
         match &mut self.habit {
-            Habit::Roams(processes) => {
-                let process = self.rng.usize(..*processes);
-                let limit = choose_time(&mut self.rng, &[30, 3_000, LONG, LONG]);
-                (process, limit)
+            Habit::Roams => {
+                let process = self.rng.usize(..PROCESSES);
+                (process, choose_time(&mut self.rng, &[30, 3_000, LONG, LONG]))
             }
             Habit::Leaves(process, times @ 1..) => {
                 *times -= 1;
@@ -128,6 +122,10 @@ impl Client {
             | Habit::Leaves(process, _)
             | Habit::Forges(process, _) => (*process, LONG),
         }
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Answer) -> R) -> R {
+        change(&mut self.world.records().answers[self.answer])
     }
 
     fn log(&self, line: impl FnOnce() -> String) {
@@ -147,8 +145,7 @@ impl Client {
             _ => world.records().answers[self.answer].last(),
         };
         let Self { kind, habit, .. } = *self;
-        let number = process.number;
-        self.log(|| format!("{kind:?}, {habit:?} at process {number} after {last:?}"));
+        self.log(|| format!("{kind:?}, {habit:?} at process {} after {last:?}", process.number));
         let kind = if last.is_some() && kind == Kind::Replaces { Kind::Starts } else { kind };
         if kind == Kind::Replaces {
             self.stop = Some(world.begin_stop(self.key, true));
@@ -156,7 +153,7 @@ impl Client {
         let (answer, key, stop, rng) = (self.answer, self.key, self.stop, self.rng.fork());
         async move {
             let Some(Program { runs, .. }) = process.get() else {
-                return Attempt::Refused(StartError::Draining);
+                return Err(StartError::Draining);
             };
             let (life, asked) = (process.life, world.network.elapsed());
             let asking = Asking { world, runs, answer, key, habit, last, life, asked, rng };

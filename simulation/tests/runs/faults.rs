@@ -38,8 +38,7 @@ impl Kind {
 
     /// Returns whether owners can restore every claim that Redis loses by faults of these kinds.
     pub(crate) fn restore_claims(kinds: &[Self]) -> bool {
-        let calm = CALM.into_iter().chain([MOVE, FAIL_OVER]);
-        let calm: Vec<_> = calm.map(|kind| kind.name).collect();
+        let calm: Vec<_> = CALM.iter().chain(&[MOVE, FAIL_OVER]).map(|kind| kind.name).collect();
         let mut names = kinds.iter().map(|kind| kind.name);
         names.clone().any(|name| name == "expire") || names.all(|name| calm.contains(&name))
     }
@@ -51,9 +50,7 @@ const COMMANDS: &str =
 
 const CALM: [Kind; 9] = [
     Kind::new("cut", |it, process| it.network.cut(process, Cut::ALL[it.rng.usize(..3)])),
-    Kind::new("hold reads", |it, process| {
-        it.network.hold_reads(process, it.rng.u64(..1_000));
-    }),
+    Kind::new("hold reads", |it, process| it.network.hold_reads(process, it.rng.u64(..1_000))),
     Kind::new("delay reads", |it, process| {
         it.network.delay_reads(process, it.rng.u64(20..400), it.rng.u64(1_000..10_000));
     }),
@@ -114,8 +111,8 @@ const DISTURBING: [Kind; 8] = [
         let milliseconds = about_a_lease(it);
         it.network.log(|| format!("*** process {process} stops for {milliseconds} ms"));
         let gate = it.world.process(process).gate;
-        gate.stop();
-        it.network.after(milliseconds, move |_| gate.go_on());
+        gate.set(Mode::Stopped);
+        it.network.after(milliseconds, move |_| gate.set(Mode::Running));
     }),
     Kind::new("kill", |it, number| {
         let process = it.world.process(number);
@@ -185,8 +182,8 @@ pub(crate) const MOVE: Kind = Kind::new("move", |it, _| {
 /// process that made the newest call reaches the new one only after a while.
 pub(crate) const FAIL_OVER: Kind = Kind::new("fail over", |it, _| {
     let half_a_lease = it.world.settings.lease_milliseconds() / 2;
-    let (after, late) =
-        (choose_time(&mut it.rng, &[100, 3_000]), choose_time(&mut it.rng, &[0, half_a_lease]));
+    let after = choose_time(&mut it.rng, &[100, 3_000]);
+    let late = choose_time(&mut it.rng, &[0, half_a_lease]);
     let (world, breaks_connections) = (it.world.clone(), it.rng.bool());
     it.network.take_snapshot();
     it.network.after(after, move |network| {

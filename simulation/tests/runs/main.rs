@@ -35,7 +35,5 @@ use tower_sse::runs::{Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError};
 use tower_sse::{BoxError, Event, LastEventId, Retention, SseLayer, StreamOptions};
 use tower_sse_redis::{Error, Health, Redis};
 use tower_sse_simulation::redis::{Cut, Data, Network, Promotion, Refusal};
-use tower_sse_simulation::{Gate, Log, Machines, Pace, Process, Scheduler, Verdict};
-use tower_sse_simulation::{all_connected, choose_few, choose_near, choose_time};
-use tower_sse_simulation::{check_repeatable, check_seeds, serve_this_thread};
+use tower_sse_simulation::*;
 use world::{Program, World};

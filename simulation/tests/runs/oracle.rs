@@ -104,7 +104,8 @@ fn check_events(calls: &[Call], answer: &Answer) -> Option<String> {
 fn check_end(history: &History, answer: &Answer) -> Option<String> {
     let call = answer.events.first().map(|first| (first.call, &history.records.calls[first.call]));
     let is_whole = call.is_some_and(|(_, call)| {
-        call.end.is_some_and(|end| end.is_finished) && answer.events.len() as u64 == call.planned
+        call.end.is_some_and(|end| end.is_finished)
+            && answer.events.len() as u64 == call.plan.events
     });
     let is_calm = history.severity == Severity::Calm && history.settings.keep_all();
     let events = answer.events.len();
@@ -118,7 +119,7 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
             Some(format!("no terminator after {events} events of {call:?}"))
         }
         AnswerEnd::Whole | AnswerEnd::Unterminated => {
-            let is_right = is_whole && call.is_some_and(|(_, call)| !call.fails);
+            let is_right = is_whole && call.is_some_and(|(_, call)| !call.plan.fails);
             (!is_right).then(|| format!("a clean end after {events} events of {call:?}"))
         }
         AnswerEnd::Failed(Some(Outcome::Cancelled)) => {
@@ -126,10 +127,12 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
         }
         AnswerEnd::Failed(Some(Outcome::Failed)) => {
             let has_failed = match call {
-                Some((_, call)) => call.fails && (is_whole || !is_calm),
-                None => {
-                    history.records.calls.iter().any(|call| call.key == answer.key && call.fails)
-                }
+                Some((_, call)) => call.plan.fails && (is_whole || !is_calm),
+                None => history
+                    .records
+                    .calls
+                    .iter()
+                    .any(|call| call.key == answer.key && call.plan.fails),
             };
             (!has_failed).then(|| format!("failed after {events} events of {call:?}"))
         }
@@ -149,7 +152,7 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
                 stop.replaces && stop.call.is_none() && stop.key == answer.key && is_between
             });
             // A client of a layer that has seen all of an answer that failed gets that status.
-            let has_failed = history.settings.is_layered && call.fails && is_whole;
+            let has_failed = history.settings.is_layered && call.plan.fails && is_whole;
             (is_calm && !has_later && !is_replaced && !has_failed)
                 .then(|| format!("not found after {events} events"))
         }
@@ -198,7 +201,7 @@ fn check_calls(history: &History) -> Vec<String> {
             }
             match call.end.filter(|end| end.at <= later.began) {
                 None => faults.push(format!("call {next} begins while call {number} runs")),
-                Some(end) if end.is_finished && !call.fails && !call.is_void && keeps_ends => {
+                Some(end) if end.is_finished && !call.plan.fails && !call.is_void && keeps_ends => {
                     faults.push(format!("call {next} begins although call {number} has completed"));
                 }
                 Some(_) => {}

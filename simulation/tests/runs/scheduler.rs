@@ -58,7 +58,7 @@ impl Cluster {
         self.network.heal();
         let healed_at = self.network.elapsed();
         for number in 0..PROCESSES {
-            self.world.process(number).gate.go_on();
+            self.world.process(number).gate.set(Mode::Running);
             self.world.start_again(number, 0);
         }
         self.recover().await;
@@ -93,8 +93,7 @@ impl Cluster {
     }
 
     fn spawn_client(&mut self, delay: u64, key: usize, kind: Kind) {
-        let habit = Habit::Roams(PROCESSES);
-        let client = Client::new(&self.world, self.rng.fork(), key, kind, habit);
+        let client = Client::new(&self.world, self.rng.fork(), key, kind, Habit::Roams);
         self.clients.spawn(async move {
             if delay > 0 {
                 sleep(Duration::from_millis(delay)).await;

@@ -70,11 +70,7 @@ impl World {
     /// Starts a process for the first time or again, on a machine whose clock is ahead by a number of
     /// milliseconds.
     pub(crate) fn start(&self, number: usize, settings: Settings, clock: i64) {
-        let life = {
-            let disturbed = &mut self.records().disturbed;
-            disturbed.push(false);
-            disturbed.len() - 1
-        };
+        let life = add(&mut self.records().disturbed, false);
         let world = self.clone();
         let connect = move |gate: &Gate| connect(world.clone(), gate.clone(), number, settings);
         let process = Process::start(&self.network, number, life, clock, connect);
@@ -90,9 +86,8 @@ impl World {
 
     /// Waits until all processes are connected.
     pub(crate) async fn connect(&self) {
-        while !all_connected(self.processes().values()) {
-            sleep(Duration::from_millis(10)).await;
-        }
+        let processes = self.processes().clone();
+        tower_sse_simulation::connect(&processes).await;
     }
 
     /// Records that something is wrong.
@@ -102,17 +97,14 @@ impl World {
 
     /// Begins an answer, and returns its number.
     pub(crate) fn begin_answer(&self, key: usize) -> usize {
-        let answers = &mut self.records().answers;
-        answers.push(Answer { key, ..Answer::default() });
-        answers.len() - 1
+        add(&mut self.records().answers, Answer { key, ..Answer::default() })
     }
 
     /// Records a request to stop or to replace a run, and returns its number.
     pub(crate) fn begin_stop(&self, key: usize, replaces: bool) -> usize {
         let (began, over) = (self.network.elapsed(), u64::MAX);
-        let stops = &mut self.records().stops;
-        stops.push(Stop { key, began, over, replaces, call: None, stopped: None });
-        stops.len() - 1
+        let stop = Stop { key, began, over, replaces, call: None, stopped: None };
+        add(&mut self.records().stops, stop)
     }
 
     /// Records that a client has received an event of its answer.

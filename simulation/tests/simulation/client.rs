@@ -72,9 +72,8 @@ impl Client {
                 // After an id that the hub does not know, it greets again.
                 self.journal.start = self.journal.start.or(sequence(last_event_id));
             } else {
-                let is_first = !connection.has_received;
-                let at = network.elapsed();
-                let received = Received::of(&message, at, connection.life, is_first);
+                let (at, life) = (network.elapsed(), connection.life);
+                let received = Received::of(&message, at, life, !connection.has_received);
                 self.journal.messages.push(received);
             }
             connection.has_received = true;

@@ -52,9 +52,7 @@ pub(crate) fn hold_all_reads(hubs: &mut Hubs) {
 }
 
 const HOLDS: [Kind; 3] = [
-    Kind::new("holds reads", Harm::None, |it, hub| {
-        it.network.hold_reads(hub, it.rng.u64(..3_000));
-    }),
+    Kind::new("hold reads", Harm::None, |it, hub| it.network.hold_reads(hub, it.rng.u64(..3_000))),
     Kind::new("holds all reads", Harm::None, |it, _| hold_all_reads(it)),
     Kind::new("delays reads", Harm::None, |it, hub| {
         it.network.delay_reads(hub, it.rng.u64(20..400), it.rng.u64(1_000..10_000));

@@ -50,13 +50,10 @@ pub(crate) fn check(history: &History) -> Verdict {
         !kept.contains(&number)
             && knowers.get(number).is_some_and(|lives| lives.is_subset(&history.stopped))
     };
-    let mut ids: BTreeMap<usize, u64> = BTreeMap::new();
-    for (number, event) in history.publications.iter().enumerate() {
-        if let Published::Acknowledged { sequence } = event.result {
-            verdict.count("acknowledged", 1);
-            ids.insert(number, sequence);
-        }
-    }
+    let events = history.publications.iter().enumerate();
+    let mut ids: BTreeMap<_, _> =
+        events.filter_map(|(number, event)| Some((number, event.acknowledged()?))).collect();
+    verdict.count("acknowledged", ids.len());
     for (client, journal) in history.journals.iter().enumerate() {
         let name = format!("client {client}");
         check_messages(&name, journal, history, &mut ids, &mut verdict);
@@ -71,13 +68,10 @@ fn kept_numbers(history: &History, verdict: &mut Verdict) -> BTreeSet<usize> {
     let mut kept = BTreeSet::new();
     for (id, fields) in history.kept.iter().flat_map(Stream::entries) {
         let Some(number) = number_of(fields) else { continue };
-        if !kept.insert(number) {
-            verdict.faults.push(format!("event {number} is in the stream twice, also as {id}"));
-        }
-        if history.publications[number].result == Published::Refused {
-            verdict
-                .faults
-                .push(format!("event {number} was refused, and is in the stream as {id}"));
+        let is_refused = history.publications[number].result == Published::Refused;
+        if is_refused || !kept.insert(number) {
+            let why = if is_refused { "was refused" } else { "is there twice" };
+            verdict.faults.push(format!("event {number} {why}, and is in the stream as {id}"));
         }
     }
     kept
@@ -86,17 +80,15 @@ fn kept_numbers(history: &History, verdict: &mut Verdict) -> BTreeSet<usize> {
 /// Returns the processes that knew of each event: the one that received the acknowledgement, and
 /// those that delivered it.
 fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
-    let mut knowers: Vec<BTreeSet<usize>> = Vec::new();
-    for event in &history.publications {
-        let is_acknowledged = matches!(event.result, Published::Acknowledged { .. });
-        knowers.push(is_acknowledged.then_some(event.life).into_iter().collect());
-    }
+    let publishers = history.publications.iter();
+    let publishers = publishers.map(|event| event.acknowledged().map(|_| event.life));
+    let mut knowers: Vec<BTreeSet<_>> = publishers.map(|it| it.into_iter().collect()).collect();
     for received in history.journals.iter().flat_map(|journal| &journal.messages) {
-        if let Kind::Event(number) = received.kind {
-            // A forged event has no number.
-            if let Some(knowers) = knowers.get_mut(number) {
-                knowers.insert(received.life);
-            }
+        // A forged event has no number.
+        if let Kind::Event(number) = received.kind
+            && let Some(knowers) = knowers.get_mut(number)
+        {
+            knowers.insert(received.life);
         }
     }
     knowers
@@ -185,19 +177,17 @@ fn check_messages(
             verdict.count("ahead", usize::from(is_ahead));
             continue;
         };
-        if !seen.insert(number) {
-            fault("doubled");
-        }
-        match history.publications.get(number) {
-            Some(event) if event.result == Published::Refused => fault("refused"),
-            Some(event) if event.topic == received.topic => {}
-            _ => fault("forged"),
-        }
-        if *ids.entry(number).or_insert(sequence) != sequence {
-            fault("with another id");
-        }
-        if !journal.topics.contains(&received.topic) {
-            fault("of another topic");
+        let event = history.publications.get(number);
+        for (is_wrong, what) in [
+            (!seen.insert(number), "doubled"),
+            (event.is_some_and(|event| event.result == Published::Refused), "refused"),
+            (event.is_none_or(|event| event.topic != received.topic), "forged"),
+            (*ids.entry(number).or_insert(sequence) != sequence, "with another id"),
+            (!journal.topics.contains(&received.topic), "of another topic"),
+        ] {
+            if is_wrong {
+                fault(what);
+            }
         }
         verdict.count("delivered", 1);
     }
@@ -214,7 +204,7 @@ fn check_complete(
     let Some(start) = journal.start else { return };
     let received: BTreeSet<_> = journal.messages.iter().map(|received| received.kind).collect();
     for (number, event) in history.publications.iter().enumerate() {
-        let Published::Acknowledged { sequence } = event.result else { continue };
+        let Some(sequence) = event.acknowledged() else { continue };
         let is_concerned = journal.topics.contains(&event.topic) && sequence > start;
         if !is_concerned || received.contains(&Kind::Event(number)) {
             continue;
@@ -266,15 +256,11 @@ fn check_complete(
 /// Checks that a process that has received the end of a topic accepts no event for it. An end that
 /// is lost is none.
 fn check_ends(history: &History, verdict: &mut Verdict) {
-    let acknowledged = |event: &Publication| match event.result {
-        Published::Acknowledged { sequence } => Some(sequence),
-        _ => None,
-    };
     let ends = history.publications.iter().filter(|event| event.is_last && !history.has_lost);
-    for (topic, end) in ends.filter_map(|event| Some((event.topic, acknowledged(event)?))) {
+    for (topic, end) in ends.filter_map(|event| Some((event.topic, event.acknowledged()?))) {
         verdict.count("ends", 1);
         for (number, event) in history.publications.iter().enumerate() {
-            let is_after = event.position >= end && acknowledged(event) > Some(end);
+            let is_after = event.position >= end && event.acknowledged() > Some(end);
             if event.topic == topic && is_after {
                 verdict.faults.push(format!("event {number} is accepted after its topic's end"));
             }

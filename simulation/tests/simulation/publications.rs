@@ -27,10 +27,14 @@ pub(crate) enum Published {
     Ended,
 }
 
-/// Returns the events that were overtaken when they were added, and when that was.
-pub(crate) fn overtaken(network: &Network) -> BTreeMap<usize, u64> {
-    let entries = network.overtaken().into_iter();
-    entries.filter_map(|entry| Some((number_of(&entry.fields)?, entry.at))).collect()
+impl Publication {
+    /// Returns its sequence number, if it was acknowledged.
+    pub(crate) const fn acknowledged(&self) -> Option<u64> {
+        match self.result {
+            Published::Acknowledged { sequence } => Some(sequence),
+            _ => None,
+        }
+    }
 }
 
 /// Returns the number of the event that an entry contains.
@@ -43,41 +47,32 @@ pub(crate) fn number_of(fields: &[Vec<u8>]) -> Option<usize> {
 impl World {
     /// Publishes an event in a task, which ends with the process. Returns its number.
     pub(crate) fn publish(&self, hub: usize, topic: usize, is_last: bool) -> Option<usize> {
-        let (network, process) = (self.network.clone(), &self.processes[hub]);
+        let (network, process) = (self.network.clone(), &self.processes[&hub]);
         let publications = Arc::clone(&self.publications);
-        let hub = process.get()?;
+        let connected = process.get()?;
         let (life, began_at) = (process.life, network.elapsed());
-        let position = sequence(hub.position().as_str()).unwrap_or(0);
+        let position = sequence(connected.position().as_str()).unwrap_or(0);
         let result = Published::Pending;
-        let number = {
-            let mut events = publications.lock().unwrap();
-            events.push(Publication { topic, is_last, life, began_at, position, result });
-            events.len() - 1
-        };
-        let process = process.number;
-        tokio::spawn(self.processes[process].gate.run(async move {
+        let event = Publication { topic, is_last, life, began_at, position, result };
+        let number = add(&mut publications.lock().unwrap(), event);
+        tokio::spawn(process.gate.run(async move {
             let (name, data) = (topic.to_string(), format!("{topic} {number}"));
-            let result =
-                if is_last { hub.end(name, data).await } else { hub.publish(name, data).await };
-            let error = |error| network.log(|| format!("hub {process}: {error:?}"));
-            let result = match result {
+            let result = if is_last {
+                connected.end(name, data).await
+            } else {
+                connected.publish(name, data).await
+            };
+            network.log(|| format!("hub {hub}: event {number}: {result:?}"));
+            publications.lock().unwrap()[number].result = match result {
                 Ok(receipt) => {
                     let sequence = sequence(receipt.id().as_str()).expect("an id of the hub");
                     Published::Acknowledged { sequence }
                 }
-                Err(PublishError::Refused(reason)) => {
-                    error(reason);
-                    Published::Refused
-                }
-                Err(PublishError::Unknown(reason)) => {
-                    error(reason);
-                    Published::Unknown
-                }
+                Err(PublishError::Refused(_)) => Published::Refused,
+                Err(PublishError::Unknown(_)) => Published::Unknown,
                 Err(PublishError::Ended) => Published::Ended,
                 Err(error) => panic!("{error:?}"),
             };
-            network.log(|| format!("hub {process}: event {number} is {result:?}"));
-            publications.lock().unwrap()[number].result = result;
         }));
         Some(number)
     }

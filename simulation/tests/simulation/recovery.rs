@@ -12,8 +12,7 @@ const DELIVERY: u64 = 3_000;
 impl Hubs {
     /// Waits until every hub accepts events, and every client receives them.
     pub(crate) async fn recover(&mut self) -> Vec<String> {
-        let recovery = RECOVERY + self.slow.map_or(0, |_| SKIP);
-        sleep(Duration::from_millis(recovery)).await;
+        self.world.pass(RECOVERY + self.slow.map_or(0, |_| SKIP)).await;
         let mut last = Vec::new();
         for hub in 0..self.world.processes.len() {
             for topic in 0..self.topics {
@@ -29,9 +28,9 @@ impl Hubs {
         self.world.pass(DELIVERY).await;
         let events = self.world.publications.lock().unwrap();
         let failures = last.into_iter().filter_map(|(hub, number)| {
-            let result = number.map(|number| events[number].result);
-            let is_acknowledged = matches!(result, Some(Published::Acknowledged { .. }));
-            (!is_acknowledged).then(|| format!("hub {hub} has not recovered: {result:?}"))
+            let event = number.map(|number| &events[number]);
+            let is_acknowledged = event.is_some_and(|event| event.acknowledged().is_some());
+            (!is_acknowledged).then(|| format!("hub {hub} has not recovered: {event:?}"))
         });
         self.network.exhaustion().into_iter().chain(failures).collect()
     }

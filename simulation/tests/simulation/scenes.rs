@@ -98,8 +98,7 @@ fn process_that_starts_over_an_empty_stream_outlives_its_deletion() {
         scene.publish(0, 0, false);
         scene.pass(delay).await;
         scene.network.command(&["DEL", "tower-sse"]);
-        scene.network.cut(2, Cut::Now);
-        scene.network.cut(2, Cut::Now);
+        disconnect(&scene.network, 2);
         scene.publish(0, 0, false);
         scene.pass(3_000).await;
     });
@@ -124,28 +123,25 @@ fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
 /// received in total.
 fn check(variations: Range<usize>, play: impl AsyncFn(&mut World, usize)) -> Verdict {
     let mut found = Verdict::default();
-    for (latency, order) in
-        LATENCIES.iter().flat_map(|it| (0..ORDERS).map(move |order| (it, order)))
+    let latencies = LATENCIES.into_iter().flat_map(|it| (0..ORDERS).map(move |order| (it, order)));
+    for (latency, order, variation) in
+        latencies.flat_map(|(it, order)| variations.clone().map(move |number| (it, order, number)))
     {
-        for variation in variations.clone() {
-            let verdict = |log| {
-                runtime(order).block_on(async {
-                    let mut scene = start(order, *latency, log).await;
-                    play(&mut scene, variation).await;
-                    end(scene).await
-                })
-            };
-            let one = verdict(Log::new(false));
-            if !one.faults.is_empty() {
-                let log = Log::new(true);
-                verdict(log.clone());
-                let (lines, faults) = (log.take().join("\n"), one.faults.join("\n"));
-                panic!(
-                    "{lines}\nlatency {latency}, order {order}, variation {variation}:\n{faults}"
-                );
-            }
-            found.add(one);
+        let verdict = |log| {
+            runtime(order).block_on(async {
+                let mut scene = start(order, latency, log).await;
+                play(&mut scene, variation).await;
+                end(scene).await
+            })
+        };
+        let one = verdict(Log::new(false));
+        if !one.faults.is_empty() {
+            let log = Log::new(true);
+            verdict(log.clone());
+            let (lines, faults) = (log.take().join("\n"), one.faults.join("\n"));
+            panic!("{lines}\nlatency {latency}, order {order}, variation {variation}:\n{faults}");
         }
+        found.add(one);
     }
     assert_eq!((found.of("overtaken"), found.of("excused")), (0, 0));
     found
@@ -163,18 +159,21 @@ async fn start(order: u64, latency: u64, log: Log) -> World {
     scene
 }
 
+/// Breaks both connections of a hub.
+fn disconnect(network: &Network, hub: usize) {
+    (0..2).for_each(|_| network.cut(hub, Cut::Now));
+}
+
 /// Lets hub 0 publish an event that it reads late, or only acknowledges, while the others are
 /// disconnected. They go on after the operator's command, and the stream is trimmed past hub 0.
 async fn trim_past_the_publisher(scene: &mut World, variation: usize, command: Option<&[&str]>) {
     scene.has_lost = true;
-    // Both connections.
-    let disconnect = |network: &Network, hub| (0..2).for_each(|_| network.cut(hub, Cut::Now));
     disconnect(&scene.network, 1);
     disconnect(&scene.network, 2);
     scene.network.hold_reads(0, 2_000);
     scene.publish(0, 0, false);
     scene.pass(21).await;
-    command.map(|command| scene.network.command(command));
+    command.inspect(|command| _ = scene.network.command(command));
     scene.pass(500).await;
     if variation % 2 == 0 {
         disconnect(&scene.network, 0);

@@ -52,9 +52,7 @@ impl Hubs {
 
     /// Runs until the end, and returns what happened and which hubs did not recover.
     pub(crate) async fn run(mut self) -> (History, Vec<String>) {
-        while !all_connected(&self.world.processes) {
-            self.pass(10).await;
-        }
+        connect(&self.world.processes).await;
         if self.rng.bool() {
             // Redis then counts up from its newest id, so ids repeat after every roll-back.
             self.network.set_clock(-3_600_000);

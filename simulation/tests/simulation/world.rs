@@ -1,9 +1,10 @@
+use super::publications::number_of;
 use crate::*;
 
 /// The processes and clients of a simulation or of a scene, and what happened to them.
 pub(crate) struct World {
     pub(crate) network: Network,
-    pub(crate) processes: Vec<Process<Hub>>,
+    pub(crate) processes: BTreeMap<usize, Process<Hub>>,
     /// The number of lives of all processes, and those that have ended.
     lives: usize,
     stopped: BTreeSet<usize>,
@@ -26,7 +27,7 @@ impl World {
         let clients = topics.into_iter().enumerate();
         let mut world = Self {
             network,
-            processes: Vec::new(),
+            processes: BTreeMap::new(),
             lives: 0,
             stopped: BTreeSet::new(),
             clients: clients.map(|(number, topics)| Client::new(number, topics)).collect(),
@@ -35,34 +36,33 @@ impl World {
             // A process that is behind does not know what was trimmed.
             has_lost: max_age.is_some(),
         };
-        for number in 0..hubs {
-            let process = world.start(number);
-            world.processes.push(process);
-        }
+        (0..hubs).for_each(|number| world.start(number));
         world
     }
 
-    fn start(&mut self, number: usize) -> Process<Hub> {
+    fn start(&mut self, number: usize) {
         let (network, max_age) = (self.network.clone(), self.max_age);
         let connect = move |gate: &Gate| connect(network.clone(), gate.clone(), number, max_age);
+        let process = Process::start(&self.network, number, self.lives, 0, connect);
         self.lives += 1;
-        Process::start(&self.network, number, self.lives - 1, 0, connect)
+        self.processes.insert(number, process);
     }
 
     /// Stops a process as a crash does, and starts it again.
     pub(crate) fn restart(&mut self, number: usize) {
         self.network.log(|| format!("*** process {number} stops and starts again"));
-        let life = self.processes[number].life;
+        let process = &self.processes[&number];
+        let life = process.life;
+        process.kill();
         self.stopped.insert(life);
         self.clients.iter_mut().filter(|client| client.life() == Some(life)).for_each(Client::cut);
-        self.processes[number].kill();
-        self.processes[number] = self.start(number);
+        self.start(number);
     }
 
     /// Moves a client to a process, if its hub has connected.
     pub(crate) fn resume(&mut self, client: usize, hub: usize) {
         self.clients[client].cut();
-        self.clients[client].resume(&self.network, &self.processes[hub]);
+        self.clients[client].resume(&self.network, &self.processes[&hub]);
     }
 
     /// Lets time pass, and each client receive everything.
@@ -73,6 +73,7 @@ impl World {
 
     /// Returns what has happened so far.
     pub(crate) fn history(&mut self) -> History {
+        let (overtaken, markers) = self.network.overtaken_and_markers();
         History {
             publications: mem::take(&mut *self.publications.lock().unwrap()),
             journals: self.clients.drain(..).map(|client| client.journal).collect(),
@@ -81,8 +82,11 @@ impl World {
             has_lost: self.has_lost,
             is_seen_at_once: false,
             calm: Vec::new(),
-            overtaken: overtaken(&self.network),
-            markers: self.network.markers(),
+            overtaken: overtaken
+                .iter()
+                .filter_map(|it| Some((number_of(&it.fields)?, it.at)))
+                .collect(),
+            markers,
         }
     }
 }

@@ -32,7 +32,9 @@ fn model_replies_as_redis_does() {
             clock = clock.saturating_add_signed(
                 [0, 3, 700, 1_900, 1_900, 1_900, 5_000, -40_000][rng.usize(..8)],
             );
-            for command in [set_clock(clock), random_command(&mut rng)] {
+            let (seconds, microseconds) = (clock / 1000, clock % 1000 * 1000);
+            let set_clock = split(&format!("HSET clock s {seconds} u {microseconds}"));
+            for command in [set_clock, random_command(&mut rng)] {
                 let reply = pair.compare(&command, |_| 0);
                 statuses.insert(reply.chars().take(28).collect::<String>());
             }
@@ -46,11 +48,6 @@ fn model_replies_as_redis_does() {
         let is_met = statuses.iter().any(|reply| reply.contains(status));
         assert!(is_met, "no reply is {status}: {statuses:?}");
     }
-}
-
-fn set_clock(clock: u64) -> Vec<String> {
-    let (seconds, microseconds) = (clock / 1000, clock % 1000 * 1000);
-    split(&format!("HSET clock s {seconds} u {microseconds}"))
 }
 
 fn random_command(rng: &mut Rng) -> Vec<String> {

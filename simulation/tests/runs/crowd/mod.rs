@@ -49,11 +49,9 @@ pub(crate) async fn run(seed: u64, log: Log) -> History {
     network.log(|| format!("{load:?}, latency {latency}, {settings:?}"));
     let mut crowd = Crowd { rng, world: World::new(network.clone(), settings), network };
     for number in 0..PROCESSES {
-        let mut settings = settings;
-        if matches!(load, Load::Idle) && number != loads::SMALL {
-            settings.max_memory = 256 << 20;
-        }
-        crowd.world.start(number, settings, 0);
+        let is_large = matches!(load, Load::Idle) && number != loads::SMALL;
+        let max_memory = if is_large { 256 << 20 } else { settings.max_memory };
+        crowd.world.start(number, Settings { max_memory, ..settings }, 0);
     }
     crowd.world.connect().await;
     match load {
@@ -131,16 +129,15 @@ impl Crowd {
 
     /// Checks that no load has broken a connection, and ends the processes.
     async fn end(self, severity: Severity) -> History {
-        let mut faults = Vec::new();
         for process in self.world.processes().values() {
             let Some(Program { health, .. }) = process.get() else { continue };
             let (number, times) = (process.number, health.reconnections());
             if times > 0 {
                 let error = health.last_error().unwrap_or_default();
-                faults.push(format!("process {number} has reconnected {times} times: {error}"));
+                let fault = format!("process {number} has reconnected {times} times: {error}");
+                self.world.records().faults.insert(0, fault);
             }
         }
-        self.world.records().faults.splice(..0, faults);
         let history = History::of(&self.world, severity, None);
         self.world.end().await;
         history

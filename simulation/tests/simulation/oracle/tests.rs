@@ -1,17 +1,16 @@
 use super::{MAX_LEAD, check};
 use crate::*;
 
+fn published(result: Published) -> Publication {
+    Publication { topic: 0, is_last: false, life: 0, began_at: 5, position: 0, result }
+}
+
+fn acknowledged(sequence: u64) -> Publication {
+    published(Published::Acknowledged { sequence })
+}
+
 #[test]
 fn check_finds_each_fault() {
-    let published = |result| Publication {
-        topic: 0,
-        is_last: false,
-        life: 0,
-        began_at: 5,
-        position: 0,
-        result,
-    };
-    let acknowledged = |sequence| published(Published::Acknowledged { sequence });
     let received = |kind, sequence| Received {
         topic: 0,
         kind,
@@ -101,13 +100,9 @@ fn check_finds_each_fault() {
 
 #[test]
 fn check_finds_events_after_an_end() {
-    let published = |is_last, position, sequence| Publication {
-        topic: 3,
-        is_last,
-        life: 0,
-        began_at: 5,
-        position,
-        result: Published::Acknowledged { sequence },
+    let published = |is_last, position, sequence| {
+        let event = acknowledged(sequence);
+        Publication { topic: 3, is_last, position, ..event }
     };
     let faults = |event, has_lost| {
         let publications = vec![published(true, 0, 11), event];
