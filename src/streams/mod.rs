@@ -170,8 +170,9 @@
 //!
 //! # Counts of all processes
 //!
-//! Each process publishes its counts to a topic once per interval. To get a sum, a process adds up
-//! the newest counts of every process that has reported within the last three intervals:
+//! In this recipe, each process publishes its counts to a topic once per interval. To get a sum, a
+//! process adds up the newest counts of every process that has reported within the last three
+//! intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -242,11 +243,11 @@
 //! # }
 //! ```
 //!
-//! The sums are estimates, up to one interval old, or older if a report was lost. A client that
-//! moves to another process can count twice, or not at all, for one interval. The streams of a
-//! killed process count for up to three intervals. A process that is cut off from the broker for
-//! three intervals has sums of zero, and the others no longer count its streams. A user with two
-//! tabs counts twice.
+//! The sums are estimates, up to one interval old, or older if a report was lost. In a process's
+//! first interval, they are too low. A client that moves to another process can count twice, or not
+//! at all, for one interval. The streams of a process that has stopped count for up to three
+//! intervals. A process that is cut off from the broker for three intervals has sums of zero, and
+//! the others no longer count its streams. A user with two tabs counts twice.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

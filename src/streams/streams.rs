@@ -16,7 +16,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Creates an empty set, for this process only.
+    /// Creates an empty set of streams, which only this process can close.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -47,7 +47,7 @@ impl Streams {
     ///
     /// # Errors
     ///
-    /// Returns an error if streams of other processes may still be open. Those of this process are
+    /// Returns an error if the close may not reach other processes. The streams of this process are
     /// closed in any case. Closing again is safe.
     ///
     /// # Cancel safety
@@ -81,7 +81,7 @@ impl Streams {
     ///
     /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
     /// random by default. If a request arrived before the call, its stream is closed as soon as it
-    /// opens, but its client gets no reconnection time.
+    /// opens, but its client doesn't get this reconnection time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -158,7 +158,7 @@ impl StreamsBuilder {
         self
     }
 
-    /// Creates an empty set, for this process only.
+    /// Creates an empty set of streams, which only this process can close.
     #[must_use]
     pub fn build(self) -> Streams {
         let open_streams = Arc::new(OpenStreams::new(SubjectLimits::new(self.limits), None));
@@ -188,9 +188,8 @@ impl fmt::Display for StreamsStats {
     }
 }
 
-/// The reason why streams of other processes may still be open after
-/// [`Streams::close`](super::Streams::close). The variant and the error's text tell you the cause;
-/// [`source`](Error::source) returns `None`.
+/// The reason why a [`Streams::close`](super::Streams::close) call may not reach other processes.
+/// The variant and the error's text tell you the cause; [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {

@@ -87,13 +87,13 @@ impl MemoryBroker {
         connection.deliver();
     }
 
-    /// Makes publishing the next `events` events fail with [`PublishError::Refused`].
+    /// Makes the next `events` publications fail with [`PublishError::Refused`].
     pub fn refuse(&self, events: usize) {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Publishes the next `events` events, but makes their calls fail with
-    /// [`PublishError::Unknown`].
+    /// Makes the next `events` publications fail with [`PublishError::Unknown`], although the
+    /// broker publishes them.
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
     }

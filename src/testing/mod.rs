@@ -166,13 +166,13 @@
 //! A [`TestClient`] has no connection. Use a server on `127.0.0.1:0` and an HTTP client to test
 //! what needs a real connection:
 //!
-//! - clients that vanish without a FIN or don't read, back-pressure, memory
+//! - clients that don't read, back-pressure, memory
 //! - the graceful shutdown of the server
 //! - proxies and their timeouts, HTTP/2
 //! - browsers
 //!
-//! A [`TestClient`] doesn't decode compressed streams. To test compression, call the service with
-//! `oneshot`, behind a layer that decodes, such as tower-http's `DecompressionLayer`.
+//! A [`TestClient`] doesn't decode compressed streams. To test compression, wrap the service in a
+//! layer that decodes, such as tower-http's `DecompressionLayer`.
 //!
 //! Don't pause the clock in tests with a socket: it jumps while they wait for the socket, and
 //! timeouts fire.

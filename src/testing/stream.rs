@@ -143,9 +143,9 @@ impl TestStream {
     }
 
     /// Waits until the body fails. Returns the
-    /// [error](crate::guide::errors#the-error-of-the-program) that
-    /// [`on_error`](crate::SseLayer::on_error) receives. You can still read the messages before the
-    /// error with [`next`](Self::next) and [`take`](Self::take).
+    /// [error](crate::guide::errors#the-error-of-the-program) as
+    /// [`on_error`](crate::SseLayer::on_error) would receive it. You can still read the messages
+    /// before the error with [`next`](Self::next) and [`take`](Self::take).
     ///
     /// # Panics
     ///
@@ -180,8 +180,8 @@ impl TestStream {
         self.wait("a comment", caller, |reader| reader.comments.pop_front())
     }
 
-    /// Waits for `duration`, whatever the time limit is, and asserts that no message comes.
-    /// Comments may come.
+    /// Waits for `duration`, whatever the time limit is, and asserts that there is no message to
+    /// read. Comments may come.
     ///
     /// # Panics
     ///

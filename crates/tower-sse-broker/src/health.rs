@@ -46,8 +46,8 @@ impl<E: Clone> Health<E> {
         self.state.reconnections.load(Relaxed)
     }
 
-    /// Returns how many losses this process has found since it loaded the history. One loss can
-    /// affect any number of events.
+    /// Returns how many losses this process has reported to its hub since it loaded the history.
+    /// One loss can affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.state.losses.load(Relaxed)

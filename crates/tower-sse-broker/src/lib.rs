@@ -4,7 +4,7 @@
 //! A [broker](tower_sse::hub::broker) carries a hub's events between processes. If your broker
 //! keeps the events in a log on a server, for example in a database table, implement [`Log`]. Its
 //! methods connect to the log, read it, wait for entries, and [mark
-//! losses](#which-losses-are-marked). [`follow`] then does most of [what a broker must
+//! losses](#which-losses-are-marked). [`follow`] then does much of [what a broker must
 //! do](tower_sse::hub::broker::Broker#what-a-broker-must-do):
 //!
 //! - It loads the history before the hub is ready, in pages that adapt to the connection's speed.

@@ -10,7 +10,8 @@ use tower_sse::{Event, event::InvalidField, hub::broker::Arrival};
 pub struct Identity {
     /// The number of the entry in the log.
     pub number: u64,
-    /// A hash of the entry's content, or a random number that is stored with the entry. Not zero.
+    /// A random number that is stored with the entry, or a hash of the entry's content and time.
+    /// Not zero.
     pub fingerprint: u64,
 }
 
@@ -94,8 +95,9 @@ pub fn event_of(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that the process has read or skipped. Before the first, this is
-    /// the number of the entry that [`newest_before`](Log::newest_before) returned, or zero.
+    /// The number of the last entry that the process has read or skipped. If it has read none yet,
+    /// this is the number of the entry that [`newest_before`](Log::newest_before) returned, or
+    /// zero.
     pub last: u64,
     /// The highest number that the process has read in the log or in an acknowledgement.
     pub newest: u64,
@@ -153,7 +155,8 @@ pub trait Log: Send + Sized + 'static {
         age: Duration,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher.
+    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher. A
+    /// shorter page that [has more](Page::has_more) must have at least two.
     fn read(
         &mut self,
         session: &mut Self::Session,
@@ -204,9 +207,9 @@ pub trait Log: Send + Sized + 'static {
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Returns up to `count` entries after `last`, if `last` is still in the log. The default is
-    /// `None`: the follower then calls [`read`](Self::read), which also shows whether `last` is
-    /// still there.
+    /// If `last` is still in the log, returns the entries after it: the first `count`, or all if
+    /// there are fewer. The default is `None`: the follower then calls [`read`](Self::read), which
+    /// also shows whether `last` is still there.
     fn look(
         &mut self,
         _session: &mut Self::Session,
@@ -238,7 +241,7 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Decodes an entry. Called once for each entry.
+    /// Decodes an entry. Called at most once for each entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
     /// Returns whether `error` says that the server did not answer in time.

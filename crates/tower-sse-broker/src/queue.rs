@@ -17,8 +17,8 @@ const MAX_BYTES: usize = 4 << 20;
 /// the next one, so thousands of events can be published at the same time even if commits are slow.
 ///
 /// An event's publisher waits until the event is committed or a deadline has passed. At the
-/// deadline, an event that is still in the queue is removed. So the queue never holds more than one
-/// event per waiting publisher, even while no batch can be sent.
+/// deadline, an event that is still in the queue is removed. So the queue holds at most one event
+/// per waiting call, even while no batch can be sent.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,

@@ -59,9 +59,10 @@
 //!   receive a gap if the loss [is noticed](operating#losses).
 //! - An event is published when its transaction has committed, or when
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. If a client of the event's
-//!   topic stays connected or resumes, it receives the event or a [gap](tower_sse::hub::GapPolicy).
-//!   This holds even if the server restarts or crashes, an older state of its data is restored, or
-//!   a standby that lags is promoted.
+//!   topic stays connected or resumes, it receives the event or a [gap](tower_sse::hub::GapPolicy),
+//!   unless the topic has [ended](tower_sse::hub::Hub::end) or keeps only its
+//!   [latest](tower_sse::Retention::latest) event. This holds even if the server restarts or
+//!   crashes, an older state of its data is restored, or a standby that lags is promoted.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
@@ -161,8 +162,8 @@
 //! A log's first number is the server's time in microseconds. Later numbers rise by one, so a
 //! missing row leaves a hole. When a hub connects or marks a loss, the numbers jump to the server's
 //! time, and a row records the jump. Each hub compares the rows that it reads with those that it
-//! has read or published before. If such a row is lost, it adds a mark to the log. Every process
-//! reports a gap when it reads the mark.
+//! has read or published before. If such a row is lost, the hub adds a mark to the log. Every
+//! process reports a gap when it reads the mark.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

@@ -91,7 +91,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Returns an error if a certificate or the key is not PEM, or no crypto provider is installed.
+    /// Returns an error if a certificate or the key is invalid, or no crypto provider is installed.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: crate::Tls) -> Result<Self, Error> {

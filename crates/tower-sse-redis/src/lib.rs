@@ -43,9 +43,9 @@
 //!   [gap](tower_sse::hub::GapPolicy), unless the topic had [ended](tower_sse::hub::Hub::end). This
 //!   holds even if Redis restarts with an older state or without data, if a lagging replica is
 //!   promoted, if an older copy replaces the stream, or if the stream is deleted or trimmed. After
-//!   a loss, each client receives a gap for each of its topics. In [some cases](operating#losses),
-//!   it receives two. If no event was published between two losses, a client that hasn't received
-//!   the first gap yet gets one gap for both.
+//!   a loss, each client that may have missed an event receives a gap for each of its topics. In
+//!   [some cases](operating#losses), it receives two. If no event was published between two losses,
+//!   a client that hasn't received the first gap yet gets one gap for both.
 //! - Sometimes only the processes that received the lost event or its acknowledgement can know of
 //!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.
@@ -60,8 +60,9 @@
 //!
 //! - Redis loses an entry (an event or a [`gap`](#entries)), and all processes that received the
 //!   entry or its acknowledgement stop before they report the loss. If Redis' clock is then behind
-//!   that entry's id, clients that received the event also miss new events, until their ids are
-//!   above it. The page [operating](operating#losses) says how to prevent this.
+//!   that entry's id, clients that received the event also miss new events, until the clock has
+//!   passed that id. The page [operating](operating#losses) says how to prevent losses in a
+//!   restart.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event without a gap.
 //! - After a fail-over, the old and the new primary both accept events, and one has assigned an id
@@ -98,7 +99,8 @@
 //! years or more ahead of the server's clock, for example because it's in microseconds instead of
 //! milliseconds. It also happens if its counter, the number after the hyphen, is above 1,048,575.
 //! No process can read such an entry, or publish after it. Publishing is refused with an error that
-//! names the entry and the commands that remove it. All processes recover when it is gone.
+//! names the entry and the commands that remove it. All processes recover once the entry is
+//! removed.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Three field
 //! names are reserved for entries that hubs add. `gap` marks a loss, which every process reports to

@@ -139,8 +139,8 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if a server's URL does not begin with `rediss://` (a Sentinel's need not),
-    /// or if a certificate or the key is not PEM.
+    /// Returns an error if a server's URL does not begin with `rediss://`, or if a certificate or
+    /// the key is not PEM. A Sentinel's URL may begin with `redis://`.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
@@ -187,8 +187,8 @@ impl Redis {
     /// [lease](crate::RedisRuns::lease), but at least 1 second. For a reply, it is a quarter of the
     /// lease, but at least 2 seconds. If `timeout` is shorter than one of these limits, `timeout`
     /// applies instead. After 10 seconds without a reply, the connection that loads other
-    /// processes' answers is replaced. If the pub/sub connection receives neither a reply nor a
-    /// message within the limit for a reply, all connections of the runs are replaced.
+    /// processes' answers is replaced. If the pub/sub connection awaits a reply and receives
+    /// nothing within the limit for a reply, all connections of the runs are replaced.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -2,8 +2,9 @@
 //! `testing`).
 //!
 //! Implement [`World`] so that it provides an empty log for your broker. Then call [`check`], which
-//! runs the scenes. They use only hubs and their clients to test [what a broker must
-//! do](tower_sse::hub::broker::Broker#what-a-broker-must-do). Here, they test `MemoryBroker` of
+//! runs the scenes. They test [what a broker must
+//! do](tower_sse::hub::broker::Broker#what-a-broker-must-do) through hubs and their clients. Here,
+//! they test `MemoryBroker` of
 //! [`tower_sse::testing`](https://docs.rs/tower-sse/latest/tower_sse/testing/):
 //!
 //! ```
@@ -48,13 +49,14 @@
 //! - `every_field_arrives`: drops the name, the reconnection time or the comment, changes line
 //!   endings, letters or spaces, or treats a topic's last event differently
 //! - `names_and_data_cannot_inject`: interprets topics or data as its own syntax, for example as
-//!   SQL
+//!   SQL, or treats two topics as one
 //! - `extremes_are_kept_or_refused`: truncates or alters long topics, names, comments or
 //!   reconnection times, or treats two long topics as one
 //! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
-//! - `a_publisher_keeps_its_order`: lets a batch of events overtake an earlier batch
+//! - `a_publisher_keeps_its_order`: gives an event a lower number than an event that was
+//!   acknowledged earlier
 //! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with another event's number,
 //!   or is too slow because it commits each event alone
 //! - `a_late_process_loads_the_history`: is ready before it has loaded the history
@@ -93,14 +95,14 @@
 //!   dropped
 //! - `closing_one_hub_leaves_the_others`, `dropping_a_hub_ends_its_tasks`,
 //!   `a_dropped_connect_leaves_nothing`: leaves tasks running, or closes other hubs too
-//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, or sends it
-//!   twice
+//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, sends it
+//!   twice, or disturbs other calls when a future is dropped
 //!
 //! A scene is skipped if the world cannot cause its fault.
 //!
 //! - A minor release may add scenes, so a broker that passed before may fail.
 //! - An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. Some scenes wait
-//!   for about a second, because they test the age of events.
+//!   for up to 3 seconds, because they test the age of events.
 //! - Each hub in a scene stands for a process. A scene connects up to a few dozen hubs, and
 //!   publishes up to 5,000 events at the same time.
 //! - One hub of `a_burst_loses_nothing` has its own thread and tokio runtime, whose clock is never
@@ -113,22 +115,23 @@
 //!
 //! # What the scenes cannot find
 //!
-//! - A mistake that shows only when there are several programs. All hubs of a scene run in the same
-//!   program. A broker passes even if it numbers events with a `static` counter, replaces topics
-//!   with numbers from a `static` table, or puts the process id in its name. [Child
+//! - A mistake that shows only between separate operating-system processes. All hubs of a scene run
+//!   in the same program. A broker passes even if it numbers events with a `static` counter,
+//!   replaces topics with numbers from a `static` table, or puts the process id in its name. [Child
 //!   processes](#a-world-of-child-processes) reveal such mistakes.
 //! - An event that the server acknowledges and then loses, before any process has read it.
-//! - An event that is published although the broker reported it as refused. The scenes find this
-//!   only if a connection breaks after the server has stored the event and before it replies.
+//! - An event that is published although the broker reported it as refused. In a break, the scenes
+//!   find this only if the connection breaks after the server has stored the event and before it
+//!   replies.
 //! - A mistake that shows only if the clocks of several machines differ.
 //! - A process that uses the time at which it read a live event as the event's time of publication.
-//!   The scenes check times of publication only for events that are loaded as history.
+//!   The difference is too small for the scenes to notice.
 //! - A connected process that does not report entries that were trimmed before it read them. The
 //!   scenes call `trim` only after connected clients have received all events, and then check the
 //!   clients of a new process.
-//! - A thread of the broker that keeps running after the future of `start` was dropped. The scenes
-//!   count only tasks. They notice a leak only if the number of tasks left is at least the number
-//!   of hubs dropped.
+//! - A thread of the broker that keeps running after its hub or the future of `start` was dropped.
+//!   The scenes count only tasks. They notice a leak only if the number of tasks left is at least
+//!   the number of hubs dropped.
 //! - A limit above what the scenes use: 5,000 events published at the same time, 1,000 events
 //!   published during a break, a history of 5,000 events, 4 KiB for topics, event names and
 //!   comments, and 40 events of 60 kB at the same time.
@@ -141,20 +144,20 @@
 //!
 //! # A world of child processes
 //!
-//! You can write a second [`World`] that runs your broker in child processes. The broker that this
-//! world returns only passes messages on:
+//! You can write a second [`World`] that runs your broker in child processes. This world's broker
+//! only passes messages on:
 //!
 //! - Its `start` runs the test program again, with [`current_exe`](std::env::current_exe).
 //!   Environment variables tell the program that it's a child, which log to open, and how old the
 //!   history may be ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
-//! - The child runs your broker's code. The child has no feed, so let this code call a trait that
-//!   you define instead. The child's implementation of this trait writes a line to standard output
-//!   for each event, for each loss, and when the history is loaded. The broker in the test feeds
-//!   its hub from these lines.
+//! - The child runs your broker's code. The child has no feed, so make your broker's code generic
+//!   over a trait of your own, which takes the feed's place. The child's implementation of this
+//!   trait writes a line to standard output for each event, for each loss, and when the history is
+//!   loaded. The broker in the test feeds its hub from these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
-//! - The child's first line is your broker's name. `start` fails if the children of a world print
-//!   different names.
+//! - After the lines of the test harness, the child's first line is your broker's name. `start`
+//!   fails if the children of a world print different names.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
 //! [`Log`](crate::Log) that forwards its calls to the child.

@@ -1,6 +1,6 @@
 //! A broker that connects a hub to a Redis stream.
 //!
-//! - [`RedisBroker`] has the broker's options, and connects the broker.
+//! - [`RedisBroker`] has the options, and connects the hub.
 //! - `entry.rs` defines the stream's entries, their ids, and the command that adds an event.
 //! - `redis_stream.rs` accesses the stream through one connection. It has the other commands, and
 //!   the estimate of the server's time. `lua/` has the scripts, one file each.

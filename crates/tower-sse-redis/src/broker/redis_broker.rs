@@ -27,10 +27,10 @@ impl Redis {
     /// Returns a broker for the stream with this key. All hubs with this key in the same database
     /// share their events and ids.
     ///
-    /// An event's id depends only on the key and on the event's position in the stream, so ids stay
-    /// valid when the stream moves to another server or database. Use different keys for unrelated
-    /// hubs, even on different servers. Otherwise, they can accept each other's ids, and a client
-    /// that moves between them can miss events without a gap.
+    /// An event's id depends only on the key and on the id of its entry, so ids stay valid when the
+    /// stream moves to another server or database. Use different keys for unrelated hubs, even on
+    /// different servers. Otherwise, they can accept each other's ids, and a client that moves
+    /// between them can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -134,8 +134,9 @@ impl Broker for RedisBroker {
 const MIN_MAX_EVENTS: usize = 10_000;
 
 impl RedisBroker {
-    /// Limits the stream to about `events` events across all topics. The oldest events are removed.
-    /// The default is 100,000 events, which is roughly 33 MB if each event is 256 bytes.
+    /// Each event that a hub publishes trims the stream to about `events` events across all topics.
+    /// The oldest events are removed. The default is 100,000 events, which is roughly 33 MB if each
+    /// event is 256 bytes.
     ///
     /// Processes load their history from the stream, and catch up from it after a disconnection. In
     /// all processes, set the limit to the total rate of events, multiplied by the maximum age in
@@ -190,8 +191,8 @@ impl RedisBroker {
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds. If the [timeout](crate::Redis::timeout) is shorter, publishing still
-    /// waits up to `deadline` for a reply. But the timeout limits reads. If reading a large event
-    /// takes longer over a slow link, raise the timeout.
+    /// waits up to `deadline` for a reply. But the timeout limits reads. If the timeout is too
+    /// short to read a large event over a slow link, raise it.
     ///
     /// ```
     /// # use std::time::Duration;

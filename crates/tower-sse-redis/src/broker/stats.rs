@@ -66,9 +66,10 @@ pub struct LogStats {
     /// The age of the oldest entry, by the server's clock.
     ///
     /// If the stream has at least [`max_events`](Self::max_events) entries and its oldest entry is
-    /// younger than [`retention_age`](Self::retention_age), raise `max_events`. With a limit that
-    /// is too low, a new process loads only part of the history, and a process that is disconnected
-    /// for longer than `oldest_age` loses events.
+    /// younger than [`retention_age`](Self::retention_age), raise `max_events`. (This doesn't apply
+    /// if the hub's retention has no age limit.) With a limit that is too low, a new process loads
+    /// only part of the history, and a process that is disconnected for longer than `oldest_age`
+    /// loses events.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
