@@ -173,19 +173,14 @@ impl Log for PostgresLog {
         self.state.next_trim = Some(Instant::now() + jittered(TRIM_INTERVAL));
         // Use the publishers' connection: a proxy may have closed it while nothing was published.
         let connection = &*session.publishing;
-        let done = match self.trim(connection).await {
-            Ok(()) if self.state.trims % TRIMS_PER_SURVEY == 1 => self.survey(connection).await,
-            result => result,
-        };
-        match done {
-            // The user may lack a permission.
-            Err(error) if !error.ends_session() => {
-                debug!(error = %tower_sse_broker::with_sources(&error), "failed to trim the log in PostgreSQL");
-                self.settings.health.common.set_error(error);
-                Ok(())
-            }
-            result => result,
+        let trimmed = self.trim(connection).await;
+        self.tolerate(trimmed)?;
+        // Even if rows are locked: who operates the log has to see how it grows.
+        if self.state.trims % TRIMS_PER_SURVEY == 1 {
+            let surveyed = self.survey(connection).await;
+            self.tolerate(surveyed)?;
         }
+        Ok(())
     }
 
     async fn skip(&mut self, session: &mut Opened, from: u64) -> Result<Option<Identity>, Error> {
@@ -257,6 +252,18 @@ impl PostgresLog {
             log.retention_age = self.retained;
         });
         Ok(())
+    }
+
+    /// Records an error that leaves the session as it is. The user may lack a permission.
+    fn tolerate(&self, done: Result<(), Error>) -> Result<(), Error> {
+        match done {
+            Err(error) if !error.ends_session() => {
+                debug!(error = %tower_sse_broker::with_sources(&error), "failed to trim the log in PostgreSQL");
+                self.settings.health.common.set_error(error);
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     async fn survey(&self, connection: &Connection) -> Result<(), Error> {

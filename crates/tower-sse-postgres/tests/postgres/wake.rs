@@ -159,6 +159,12 @@ async fn locked_rows_of_the_log_stop_only_the_trim() {
     let error = process.health.last_error().unwrap();
     assert!(error.contains("lock timeout"), "{error}");
     process.delivers(5..10).await;
+    let writing = server.connect().await;
+    let insert =
+        "with other as (insert into tower_sse.stream (name) values ('other') returning name)
+        insert into tower_sse.inbox (stream, topic, data) select name, 'a', '' from other";
+    sql(&writing, insert).await;
+    until(|| process.health.waiting().is_some_and(|waiting| waiting.rows == 1)).await;
     assert_eq!(process.health.reconnections(), 0);
     sql(&deleting, "rollback").await;
     let rows = "select count(*)::text from tower_sse.log";
