@@ -40,7 +40,7 @@
 //! # Events of your own
 //!
 //! [`response`] makes a response from any stream of [`Event`]s. An `EventSource` that reconnects
-//! sends the id of the last event it received, and your handler goes on from there:
+//! sends the last id it received, and your handler goes on from there:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
@@ -209,7 +209,8 @@
 //! - `runs`: the module [`runs`].
 //! - `testing`: the module [`testing`]; with `hub`, also an in-memory broker.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). DEBUG for each stream that closes,
-//!   WARN for mistakes in the program, ERROR if a [broker](hub::broker) stops.
+//!   WARN for mistakes in the program, ERROR if a hub closes because its [broker](hub::broker)'s
+//!   task ended.
 //!
 //! # Compatibility
 //!

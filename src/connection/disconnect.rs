@@ -43,7 +43,7 @@ use crate::callback::without_panic;
 /// - For an event stream: when the stream closes, with the reason of its [`CloseReport`].
 /// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): when it's
 ///   refused, with [`Ended`].
-/// - For any other body: when the server drops it, with [`Ended`], [`Failed`], [`Panicked`] or
+/// - For any other body: when it's dropped, with [`Ended`], [`Failed`], [`Panicked`] or
 ///   [`Disconnected`]. A server may drop a body after the last byte that `content-length` allows.
 ///   The reason is then [`Disconnected`], unless [`is_end_stream`](http_body::Body::is_end_stream)
 ///   returned `true`.

@@ -24,8 +24,8 @@ impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it. If this line is a
     /// CRLF that is split between two chunks of the stream, the bytes end with its CR.
     /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF to their
-    /// copies. They don't add it if the line before ends in a lone CR. Apart from this, it doesn't
-    /// matter how the stream was split into chunks.
+    /// copies. They don't add it if the line before the empty one ends in a lone CR. Apart from
+    /// this, it doesn't matter how the stream was split into chunks.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw

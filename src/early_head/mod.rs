@@ -116,8 +116,8 @@
 //! say so with a `204`, so the `EventSource` reconnects.
 //!
 //! After the head, the call runs inside the body, so most middleware outside of this layer no
-//! longer wraps it. So put layers that set task-locals for the handler inside of this one. The span
-//! of tower-http's `TraceLayer` covers the call from outside too.
+//! longer wraps it. Put layers that set task-locals for the handler inside of this one. The span of
+//! tower-http's `TraceLayer` covers the call from outside too.
 //!
 //! # The first byte
 //!

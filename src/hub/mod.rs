@@ -85,7 +85,7 @@
 //!
 //! Delivery is *at most once, and a loss is reported*: a client with an id of this hub never
 //! receives an event twice, and gets a gap for what it misses. With a broker, give all processes
-//! [the same limits](#many-processes), and read which exceptions its crate lists.
+//! [the same limits](#many-processes). The broker's crate lists the exceptions.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
 //! you publish that event again, clients may get it twice, so put a unique key in its data.
@@ -111,13 +111,12 @@
 //! name of the topic's last event, which you publish with [`Hub::end`], for example as
 //! `Event::new().event("done").data("")`.
 //!
-//! When the stream ends or breaks, the browser reconnects with the id of the last event it
-//! received. It stops for good (`readyState` 2) after you call `close()`, or after any answer but a
-//! redirect or an event stream with status `200`. To stop it, answer `204`.
-//! [`Subscription::response`] does that for you once all topics have ended and the client has
-//! nothing left to receive. Without [`recent`](Subscribe::recent) events or a greeting, an
-//! `EventSource` on its first visit gets `204` too, until the last event exceeds the hub's age
-//! limit.
+//! When the stream ends or breaks, the browser reconnects with the last id it received. It stops
+//! for good (`readyState` 2) after you call `close()`, or after any answer but a redirect or an
+//! event stream with status `200`. To stop it, answer `204`. [`Subscription::response`] does that
+//! for you once all topics have ended and the client has nothing left to receive. Without
+//! [`recent`](Subscribe::recent) or latest events or a greeting, an `EventSource` on its first
+//! visit gets `204` too, until the last event exceeds the hub's age limit.
 //!
 //! # Progress of a job
 //!

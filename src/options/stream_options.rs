@@ -44,9 +44,9 @@ use crate::event::{Encoded, Event};
 ///
 /// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. The following options accumulate instead.
-/// `on_open`, `cancellation_if` and `last_event_id_query` exist only on
-/// [`SseLayer`](crate::SseLayer):
+/// Setting an option again replaces its earlier value. The following options accumulate instead
+/// (`on_open`, `cancellation_if` and `last_event_id_query` exist only on
+/// [`SseLayer`](crate::SseLayer)):
 ///
 /// - [`end_when`](Self::end_when): each token ends the stream.
 /// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called.

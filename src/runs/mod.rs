@@ -47,8 +47,8 @@
 //! whole chat. Its run is then the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
-//! [`Runs::start`] or [`Runs::replace`]. If its upstream can refuse, the handler calls
-//! [`Runs::start_with`] instead of `start`: this returns a refusal, such as a `429`, without
+//! [`Runs::start`] or [`Runs::replace`]. If its upstream can refuse, have it call
+//! [`Runs::start_with`] instead of `start`: that returns a refusal, such as a `429`, without
 //! recording it.
 //!
 //! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an

@@ -36,8 +36,8 @@ impl Run {
     ///
     /// Returns `None` if an event was evicted, or if this process has loaded only the events after
     /// a client's id. A run that is running in this process evicts events only when it's
-    /// [full](super::RunsBuilder::retention). Any other run can also lose its events when a new run
-    /// takes its key, or to its age limit or a memory limit such as
+    /// [full](super::RunsBuilder::retention). Any other run can also lose its events to a new run
+    /// of its key, its age limit, or a memory limit such as
     /// [`max_memory`](super::RunsBuilder::max_memory).
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
@@ -59,7 +59,7 @@ impl Run {
     /// Attaches the client of a request, and returns [the answer](super::Runs#answers), to which
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
-    /// With a [store](super#several-processes), a request with an id of another run gets what
+    /// With a [store](super#several-processes), a request whose id isn't from this run gets what
     /// [`Runs::answer`](super::Runs::answer) would return, because a later run may have the key.
     ///
     /// An outer [`SseLayer`](crate::SseLayer) can refuse the answer. If this handle comes from the

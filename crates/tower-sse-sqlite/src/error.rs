@@ -39,11 +39,11 @@ pub enum ErrorKind {
     Locked,
     /// The file is corrupted, or is not an SQLite database.
     Corrupted,
-    /// The file has a table with the broker's name that differs from the one that this version of
-    /// the crate creates.
+    /// The broker's table differs from the one that this version of the crate creates, or another
+    /// table has its trigger.
     WrongTable,
-    /// The disk failed or did not respond in time, the file was removed or replaced, or the process
-    /// has found a loss and is reopening the file.
+    /// The disk failed or did not respond in time, the file was removed or replaced, the process
+    /// has found a loss and is reopening the file, or earlier events took too long.
     Unreachable,
     /// Any other error, such as an event that exceeds a limit.
     Other,

@@ -88,7 +88,7 @@ impl BrokerStats {
     }
 
     /// Returns the state of the log, or `None` before it is known. The state is updated about every
-    /// two seconds while the hub is [ready](Health::is_ready) and old events can be removed.
+    /// two seconds while the hub is [ready](Health::is_ready), unless removing old events fails.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

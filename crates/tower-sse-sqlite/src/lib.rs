@@ -45,10 +45,10 @@
 //! commit;
 //! ```
 //!
-//! Any program can run this transaction, on any connection. Clients receive the event if and only
-//! if the transaction commits. SQLite has one writer at a time, so row ids follow the order of the
-//! commits, and no reader can miss a row that commits late. A hub notices the commit within about
-//! 20 milliseconds.
+//! Any program with SQLite 3.37 or later can run this transaction, on any connection. The event is
+//! published if and only if the transaction commits. SQLite has one writer at a time, so row ids
+//! follow the order of the commits, and no reader can miss a row that commits late. A hub notices
+//! the commit within about 20 milliseconds.
 //!
 //! You can set the columns below. The table fills in all other columns.
 //!
@@ -76,18 +76,18 @@
 //! ```
 //!
 //! An `update` of a row reaches only processes that have not read the row yet. If you delete rows,
-//! start with the oldest, as the hub does. Otherwise, clients miss a deleted row without a gap if
-//! their process has not read it yet. If the newest row is gone, a process that has read it reports
-//! a loss to all clients.
+//! start with the oldest, as the hub does. Otherwise, if a process has not read a deleted row yet,
+//! its clients miss the event without a gap. If the newest row is gone, a process that has read it
+//! reports a loss to all clients.
 //!
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event is published when its transaction has committed, or when
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. If a client of the event's
-//!   topic stays connected or resumes, it receives the event or a [gap](tower_sse::hub::GapPolicy).
-//!   This holds even if processes are killed, or the file is removed, replaced or restored while it
-//!   is open.
+//!   topic stays connected or resumes, it receives the event or a [gap](tower_sse::hub::GapPolicy),
+//!   unless the topic had [ended](tower_sse::hub::Hub::end). This holds even if processes are
+//!   killed, or the file is removed, replaced or restored while it is open.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -127,7 +127,7 @@
 //!
 //! Row ids start at the current time in microseconds. Whenever a hub connects, they jump ahead to
 //! the current time. Each row also has a random number. The hub compares a row's id and random
-//! number with those that it read or published earlier. If rows are missing that were not trimmed,
+//! number with those that it read or published earlier. If rows that were not trimmed are missing,
 //! it adds a mark. Every process reports a gap when it reads the mark.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

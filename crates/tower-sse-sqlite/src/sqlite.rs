@@ -98,8 +98,9 @@ impl Sqlite {
     }
 }
 
-/// A [`Broker`] that uses an SQLite table, created by [`Sqlite::broker`]. Hubs in several processes
-/// on a machine share the table, and any program can publish to it in its own transactions.
+/// The [`Broker`] that [`Sqlite::broker`] returns, which uses an SQLite table. Hubs in several
+/// processes on a machine share the table, and any program can publish to it in its own
+/// transactions.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct SqliteBroker {
@@ -191,8 +192,8 @@ impl SqliteBroker {
     /// Limits how long publishing an event may take, including the wait for a lock that another
     /// connection holds. The default is 5 seconds.
     ///
-    /// While another connection keeps the file locked, an event waits for 2 to 4 seconds, and is
-    /// then refused. With a shorter deadline, publishing can return
+    /// While another connection keeps the file locked, an event usually waits for 2 to 4 seconds,
+    /// and is then refused. With a shorter deadline, publishing can return
     /// [`Unknown`](tower_sse::hub::PublishError::Unknown) instead.
     ///
     /// ```

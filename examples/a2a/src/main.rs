@@ -99,7 +99,7 @@ fn task(run: &Run) -> (Value, u64) {
 }
 
 /// Stands for an agent. Its first result is the task, which the other results change. An error is
-/// its last result, `status(&task, "failed")`: after a panic, the client would ask for ever.
+/// its last result, `status(&task, "failed")`: after a panic, the client would ask forever.
 fn work(id: &str, message: &Value) -> impl Stream<Item = Event> + use<> {
     let task = json!({ "kind": "task", "id": id, "history": [message],
         "contextId": message.get("contextId").unwrap_or(&json!(id)),

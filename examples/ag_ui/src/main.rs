@@ -67,7 +67,7 @@ fn event(event: Value) -> Event {
     Event::from(event.to_string())
 }
 
-/// Returns the events of a run. An error is its last event, or the client would ask for ever.
+/// Returns the events of a run. An error is its last event, or the client would ask forever.
 fn work(app: App, key: RunKey, input: Value) -> impl Stream<Item = Event> {
     let error = |error: BoxError| json!({ "type": "RUN_ERROR", "message": error.to_string() });
     parts(app, key, input).map(move |result| result.unwrap_or_else(|it| event(error(it))))

@@ -38,12 +38,13 @@ pub enum ErrorKind {
     OutOfResources,
     /// Redis accepts no writes: it is a replica, has too few replicas, or cannot write to its disk.
     ReadOnly,
-    /// The user or the password is wrong, has expired or could not be fetched, or the user lacks a
+    /// The credentials are wrong, have expired or could not be fetched, or the user lacks a
     /// permission.
     NotPermitted,
     /// There is no connection, the connection broke, or Redis did not answer in time.
     Unreachable,
-    /// Redis is loading its data after a start, or is a replica without its primary.
+    /// Redis is loading its data after a start, or is a replica that has lost its primary and
+    /// refuses reads.
     Loading,
     /// Any other error, such as an invalid URL, or a key whose value has the wrong type.
     Other,

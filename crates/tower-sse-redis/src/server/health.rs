@@ -18,9 +18,9 @@ use crate::Error;
 /// # _ = ready;
 /// ```
 ///
-/// A process that is not ready still serves the events that it has received, and its clients
-/// receive later events when it is ready again. Take the process out of a load balancer only after
-/// several failed probes, because the other processes probably cannot reach Redis either.
+/// A hub that is not ready still serves the events that it has received, and its clients receive
+/// later events when it is ready again. Take the process out of a load balancer only after several
+/// failed probes, because the other processes probably cannot reach Redis either.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     pub(crate) common: tower_sse_broker::Health<Error>,
@@ -37,6 +37,7 @@ impl Health {
     }
 
     /// Returns the text of the newest error, if any, even after the connection has recovered.
+    /// Errors of `publish` are not included.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.common.last_error().map(|error| with_sources(&error))
@@ -44,8 +45,8 @@ impl Health {
 
     /// Returns whether Redis' `maxmemory-policy` allows it to delete the keys of the hub or the
     /// runs when it reaches `maxmemory`. A hub looks only when it connects. If the result is
-    /// `true`, the process has also logged a WARN line. If Redis deletes the keys, a hub's stream
-    /// loses all of its events. Runs that are still in progress are
+    /// `true`, the process has also logged a WARN line (feature `tracing`). If Redis deletes the
+    /// keys, a hub's stream loses all of its events. Runs that are still in progress are usually
     /// [restored](tower_sse::runs#several-processes), but ended runs can be lost.
     ///
     /// A `volatile-…` policy affects the keys of runs, which expire, but not a hub's stream.

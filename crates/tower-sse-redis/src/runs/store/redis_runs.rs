@@ -47,7 +47,7 @@ impl RedisRuns {
     /// Sets how long a run's lease lasts. If the process that generates the answer does not renew
     /// the lease in this time, other processes can declare the run dead. The default is 8 seconds.
     ///
-    /// The process renews the lease whenever about a third of it has passed. If it dies or is
+    /// The process renews the lease whenever about a third of it has passed. If it dies or stays
     /// paused, a client that reads the answer from another process receives an error within the sum
     /// of these times:
     ///
