@@ -8,14 +8,19 @@ fn documented() -> Documented {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_come_when_the_pages_say() {
-    let interval = documented()
-        .time(&["The default is a comment line after {}. A", "after {} without a byte"]);
+async fn heartbeats_are_those_of_the_pages() {
+    const LINE: &str = ":";
+    let with_line = format!("comment line `{LINE}` after {{}} without a byte");
+    let interval = documented().time(&[
+        "The default is a comment line after {}. A",
+        "a heartbeat after {} without a byte",
+        &with_line,
+    ]);
     let (_feed, mut body) = fed(&SseLayer::new());
     idle(&mut body, interval - MILLISECOND).await;
     // A heartbeat is at most a sixteenth of the interval late.
     idle(&mut body, interval / 16 + MILLISECOND).await;
-    assert_polls(&mut body, [data(":\n"), Polled::Pending]);
+    assert_polls(&mut body, [Polled::Data(format!("{LINE}\n").into()), Polled::Pending]);
 }
 
 #[test]
@@ -91,10 +96,8 @@ async fn source_that_stays_mid_event_has_the_time_of_the_pages() {
 
 #[test]
 fn clients_accept_events_up_to_the_size_of_the_pages() {
-    let limit = documented().bytes(&[
-        "accepts events of up to {}.",
-        "filters](crate::filter) accept [{}](crate::decode::Decoder",
-    ]);
+    let limit = documented()
+        .bytes(&["accepts events of up to {}.", "[filters](crate::filter) accept {} per event"]);
     let decodes = |size: usize| {
         let event = format!("data: {}\n\n", "x".repeat(size - "data: \n\n".len()));
         let mut event = Bytes::from(event);
