@@ -112,7 +112,7 @@ async fn call_goes_on_if_its_client_leaves_until_it_is_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_that_ends_or_is_replaced_during_the_call_is_answered_as_cancelled() {
+async fn run_that_is_over_during_the_call_is_answered_as_cancelled() {
     for replaces in [false, true] {
         let runs = Runs::new();
         let key = turn();

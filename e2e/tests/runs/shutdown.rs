@@ -104,7 +104,7 @@ async fn sigterm_with_enough_grace_completes_every_answer() {
 }
 
 #[tokio::test]
-async fn sigkill_and_too_little_grace_tell_every_client_and_make_no_call_again() {
+async fn sigkill_and_too_little_grace_tell_clients_without_a_second_call() {
     every_client_is_told(FEW, Packages::Few).await;
 }
 
@@ -116,6 +116,6 @@ async fn sigterm_with_enough_grace_completes_every_answer_of_all_clients() {
 
 #[tokio::test]
 #[ignore = "of .ci/slow runs"]
-async fn sigkill_and_too_little_grace_tell_all_clients_and_make_no_call_again() {
+async fn sigkill_and_too_little_grace_tell_each_client_without_a_second_call() {
     every_client_is_told(ALL, Packages::All).await;
 }

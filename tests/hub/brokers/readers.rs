@@ -9,7 +9,7 @@ fn hub_with_reader(reader: impl Future<Output = ()> + Send + 'static) -> Hub {
 }
 
 #[tokio::test]
-async fn reader_that_panics_or_returns_is_an_error_line_and_closes_its_hub() {
+async fn reader_that_panics_or_returns_is_logged_and_closes_its_hub() {
     let panics: fn() = || panic!("in the reader");
     for (panicked, read) in [(true, panics), (false, || {})] {
         let (log, _recording) = Log::record();

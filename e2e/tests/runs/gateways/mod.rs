@@ -83,7 +83,7 @@ async fn secret_is_redacted_wherever_it_is_split() {
 }
 
 #[tokio::test]
-async fn client_of_a_model_that_sends_no_token_or_refuses_gets_a_status() {
+async fn client_of_a_silent_or_refusing_model_gets_a_status() {
     let url = serve().await;
     for (length, status) in [(ROLE, 504), (SILENT, 504), (BUSY, 429)] {
         let Some(answer) = ask(&url, length).await else { return };
