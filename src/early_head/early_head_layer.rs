@@ -43,7 +43,8 @@ impl EarlyHeadLayer {
     ///
     /// # Panics
     ///
-    /// The response future panics if it's polled outside of a tokio runtime with timers enabled.
+    /// While it waits for a handler that can get an early head, the response future panics if it's
+    /// polled outside of a tokio runtime with timers enabled.
     #[must_use]
     pub fn new(after: Duration) -> Self {
         Self { options: Arc::new(EarlyHeadOptions { after, when: None, late_event: None }) }
@@ -106,7 +107,8 @@ impl EarlyHeadLayer {
     /// expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this layer.
     ///
     /// `answer` doesn't see the request, so it can't stop an `EventSource` that gets a late `204`
-    /// or `4xx`. If the early head is refused, a run that `call` has started still continues.
+    /// or `4xx`. If the [`SseLayer`](crate::SseLayer) refuses the early head, for example at
+    /// `max_streams`, a run that `call` has started goes on.
     ///
     /// # Cancel safety
     ///

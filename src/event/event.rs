@@ -58,7 +58,7 @@ impl Event {
         Self { data: None, name: None, id: None, rare: None }
     }
 
-    /// Creates an event whose data is a literal, which is not copied. The event can be a `const`.
+    /// Creates an event from a string literal, without copying it. The event can be a `const`.
     pub const fn from_static(data: &'static str) -> Self {
         Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }

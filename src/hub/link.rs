@@ -169,7 +169,8 @@ pub struct Arrival {
 impl Arrival {
     /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
     /// [`Acknowledged::new`]. If the event ends its topic, the hub drops later events of the topic
-    /// that were published before `at` plus the hub's age limit. `age` is the time since
+    /// that were published within its age limit after `at`. If a loss was reported in between, it
+    /// keeps them, because their publisher may not have received the end. `age` is the time since
     /// publication. It decides when the event is evicted, and when this process lets you publish to
     /// an ended topic again.
     #[must_use]

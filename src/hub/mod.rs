@@ -244,8 +244,9 @@
 //! ```
 //!
 //! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
-//! handler, and a row could be committed and never published. If publishing fails, publish again.
-//! Until that succeeds, clients may see the committed row only in a backlog.
+//! handler, and a row could be committed and never published. If publishing is refused or its
+//! result is unknown, publish again. Until that succeeds, clients may see the committed row only in
+//! a backlog.
 //!
 //! No note is lost. A note that is committed before the query, and published after the position,
 //! comes twice: in the backlog and as an event. Have your page ignore rows that it already has.

@@ -179,10 +179,10 @@
 //!
 //! ## What it costs
 //!
-//! A request with a key takes one round trip to the store, or two if it starts a run. A request for
-//! another process's run takes several round trips. It takes only one round trip if the process
-//! that receives the request already has a copy of the run with the events that the client needs.
-//! Put the layer inside of layers that authenticate and limit requests.
+//! A request for a run of the same process takes one round trip to the store. One that starts a run
+//! takes two. One for another process's run takes several, or only one if this process already has
+//! a copy of the run with the events that the client needs. Put the layer inside of layers that
+//! authenticate and limit requests.
 //!
 //! While a client of another process reads a run, new events are usually exported within 4
 //! milliseconds after the store has acknowledged the previous export. Otherwise, a run is exported

@@ -9,7 +9,8 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The source ended without an error. The stream of every attached client ends cleanly.
+    /// The source ended without an error. The stream of every attached client ends cleanly, unless
+    /// the client still needs an [evicted](super::RunsBuilder::retention) event.
     Completed,
     /// If you set [`on_error`](crate::SseLayer::on_error), all clients' streams end with its event.
     /// Otherwise, an [`SseLayer`](crate::SseLayer) sends an `EventSource` the event
@@ -148,10 +149,10 @@ impl Error for StartError {}
 /// The error of an [`Attachment`](super::Attachment).
 ///
 /// The text says why the attachment failed, with the source's error and its causes, if any. If the
-/// source failed in this process, [`error`](Self::error) returns the source's error, which
-/// [`on_error`](crate::SseLayer::on_error) receives. It isn't in the chain of [`Error::source`],
-/// where [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake it for a cancellation
-/// of this client's stream.
+/// source failed in this process, [`error`](Self::error) returns the source's own error.
+/// [`on_error`](crate::SseLayer::on_error) receives that error, not the `RunError`. It isn't in the
+/// chain of [`Error::source`], where [`cancellation_if`](crate::SseLayer::cancellation_if) could
+/// mistake it for a cancellation of this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 

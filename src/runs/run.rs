@@ -59,8 +59,9 @@ impl Run {
     /// Attaches the client of a request, and returns [the answer](super::Runs#answers), to which
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
-    /// With a [store](super#several-processes), a request whose id isn't from this run gets what
-    /// [`Runs::answer`](super::Runs::answer) would return, because a later run may have the key.
+    /// With a [store](super#several-processes), a request whose id isn't from this run is answered
+    /// by [`Runs::answer`](super::Runs::answer), because a later run may have the key. If no run
+    /// has it, the answer is `404`.
     ///
     /// An outer [`SseLayer`](crate::SseLayer) can refuse the answer. If this handle comes from the
     /// call that started the run, and no other client is attached, the refusal cancels the run.

@@ -4,7 +4,7 @@ use tokio_postgres::error::{Severity, SqlState};
 use tower_sse::BoxError;
 use tower_sse_broker::with_sources;
 
-/// An error from this crate, for example because a connection or a statement failed.
+/// An error from this crate, such as a failed connection or statement.
 ///
 /// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:

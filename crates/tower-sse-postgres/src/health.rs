@@ -122,10 +122,11 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If this age has been below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age`, [`max_events`](crate::PostgresBroker::max_events) is too low, or another
-    /// process has too low a `max_age`. A new process then loads only a part of the history, and a
-    /// process that is disconnected for longer than `oldest_age` loses events. If
+    /// Once events have been published for longer than [`retention_age`](Self::retention_age), the
+    /// oldest row should be at least that old. If it stays younger,
+    /// [`max_events`](crate::PostgresBroker::max_events) is too low, or the `max_age` of another
+    /// process. A new process then loads only a part of the history, and a process that is
+    /// disconnected for longer than `oldest_age` loses events. If
     /// [`max_age`](crate::PostgresBroker::max_age) equals `retention_age`, a lower age is normal.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).

@@ -33,9 +33,10 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Creates a `Postgres` from a connection string or URL, in [libpq's forms][libpq], but only
-    /// with the parameters of
-    /// [tokio-postgres](https://docs.rs/tokio-postgres/latest/tokio_postgres/config/struct.Config.html):
+    /// Creates a `Postgres` from a connection string or URL in one of [libpq's forms][libpq]. Only
+    /// [tokio-postgres'
+    /// parameters](https://docs.rs/tokio-postgres/latest/tokio_postgres/config/struct.Config.html)
+    /// are accepted. Examples:
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`

@@ -45,7 +45,7 @@
 //!   promoted, if an older copy replaces the stream, or if the stream is deleted or trimmed. After
 //!   a loss, each client that may have missed an event receives a gap for each of its topics. In
 //!   [some cases](operating#losses), it receives two. If no event was published between two losses,
-//!   a client that hasn't received the first gap yet gets one gap for both.
+//!   a client that is still waiting for the first gap gets a single gap for both.
 //! - Sometimes only the processes that received the lost event or its acknowledgement can know of
 //!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.

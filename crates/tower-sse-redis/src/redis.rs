@@ -139,8 +139,8 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if a server's URL does not begin with `rediss://`, or if a certificate or
-    /// the key is not PEM. A Sentinel's URL may begin with `redis://`.
+    /// Returns an error if a server's URL is not for TLS (`rediss://` or `valkeys://`), or if a
+    /// certificate or the key is not PEM. A Sentinel's URL may be without TLS.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
@@ -180,8 +180,8 @@ impl Redis {
     }
 
     /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. If Redis takes longer, the process reconnects after a random delay of up to 2
-    /// seconds.
+    /// is 3 seconds. If Redis takes longer, `Hub::connect` returns an error. A hub that is already
+    /// connected reconnects after a random delay of up to 2 seconds.
     ///
     /// Runs have limits of their own. The limit for connecting is an eighth of the
     /// [lease](crate::RedisRuns::lease), but at least 1 second. For a reply, it is a quarter of the

@@ -65,8 +65,9 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the table.
     ///
-    /// If this age stays below [`retention_age`](Self::retention_age) for longer than
-    /// `retention_age`, then [`max_events`](crate::SqliteBroker::max_events) or
+    /// Once events have been published for longer than [`retention_age`](Self::retention_age), the
+    /// oldest row should be at least that old. If it stays younger,
+    /// [`max_events`](crate::SqliteBroker::max_events) or
     /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low. This doesn't apply if
     /// [`max_age`](crate::SqliteBroker::max_age) equals `retention_age`. With a limit that is too
     /// low, a new process loads only part of the history.

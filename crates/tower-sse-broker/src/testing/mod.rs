@@ -58,7 +58,7 @@
 //! - `a_publisher_keeps_its_order`: gives an event a lower number than an event that was
 //!   acknowledged earlier
 //! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with another event's number,
-//!   or is too slow because it commits each event alone
+//!   or is too slow because it commits each event separately
 //! - `a_late_process_loads_the_history`: is ready before it has loaded the history
 //! - `history_is_as_old_as_asked`: leaves out old events without reporting a loss, treats old
 //!   events as new, or rounds the age of the history

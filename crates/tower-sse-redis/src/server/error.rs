@@ -38,8 +38,8 @@ pub enum ErrorKind {
     OutOfResources,
     /// Redis accepts no writes: it is a replica, has too few replicas, or cannot write to its disk.
     ReadOnly,
-    /// The credentials are wrong, have expired or could not be fetched, or the user lacks a
-    /// permission.
+    /// The credentials are wrong, have expired or could not be fetched, or the user may not run a
+    /// command. If a script calls the command, the kind is [`Other`](Self::Other).
     NotPermitted,
     /// There is no connection, the connection broke, or Redis did not answer in time.
     Unreachable,
