@@ -7,7 +7,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{Decoder, Message};
-use crate::{BoxError, coop::CoopBudget, idle_timer::Silence};
+use crate::{BoxError, coop::CoopBudget, idle_timer::Silence, signals::ItemError};
 
 pin_project! {
     /// A [`Stream`] of the [`Message`]s in the body of another server's response.
@@ -166,7 +166,9 @@ impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
     fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
         let mut this = self.project();
         while let Some(body) = this.body.as_mut().as_pin_mut() {
-            let polled = body.poll_frame(cx).map_err(Into::<BoxError>::into)?;
+            // To its reader, an event stream of this program is like one of another server.
+            let unmarked = |error: B::Error| ItemError::unmark(error.into());
+            let polled = body.poll_frame(cx).map_err(unmarked)?;
             let Some(frame) = ready!(polled) else { break };
             let Some(data) = frame.into_data().ok().filter(Buf::has_remaining) else {
                 ready!(this.budget.poll_empty(cx));

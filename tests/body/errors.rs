@@ -387,6 +387,19 @@ async fn on_error_receives_the_error_of_the_program() {
 }
 
 #[tokio::test]
+async fn error_of_a_stream_within_a_stream_keeps_its_wrapper() {
+    let options = Options { on_error: |error| error.is::<Caused>(), ..Options::new() };
+    let event = |message: Message| sse::Event::default().data(message.data);
+    let answer = async move || {
+        let messages = MessageStream::new(tower_sse::response(events(Root.into())).into_body());
+        sse::Sse::new(messages.map(move |item| item.map(event).map_err(Caused)))
+    };
+    let app = Router::new().route("/", get(answer)).layer(options.layer::<marker::Http>());
+    let received = read(app.into_service()).await;
+    assert_eq!(received.0, "data: one\n\ndata: true\n\n");
+}
+
+#[tokio::test]
 async fn cancellation_if_sees_the_error_of_the_program_and_each_cause() {
     for host in Host::ALL {
         let options = Options { cancellation_if: |error| error.is::<Root>(), ..Options::new() };
