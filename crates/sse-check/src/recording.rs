@@ -80,8 +80,12 @@ impl Recording {
 
     /// Returns the content coding by its name in RFC 9110, section 8.4.1. Empty if there is none.
     pub(crate) fn coding(&self) -> String {
-        let coding = self.header("content-encoding").to_ascii_lowercase();
-        if coding == "x-gzip" { "gzip".to_owned() } else { coding.replace("identity", "") }
+        match &*self.header("content-encoding").to_ascii_lowercase() {
+            "x-gzip" => "gzip".to_owned(),
+            // Servers in JavaScript send `none` so that nothing compresses a stream.
+            "identity" | "none" => String::new(),
+            coding => coding.to_owned(),
+        }
     }
 
     /// Returns whether this program can decode the body.

@@ -119,6 +119,10 @@ async fn codings_are_named_as_by_rfc_9110() {
         report.expect_with("bursts", "pass", "2 events came");
         report.expect("end", "pass");
     }
+    for coding in ["identity", "none"] {
+        let report = look_at_head(with(coding), "id: 1\ndata: a\n\nid: 2\ndata: b\n\n").await;
+        report.expect_with("bursts", "pass", "2 events came");
+    }
     let report = look_at_head(with("br"), &members[..]).await;
     report.expect_with("headers", "warning", "compressed by \"br\"");
     assert_eq!(report.all("pass"), ["start"], "{report}");
