@@ -9,6 +9,19 @@ use crate::support::listen;
 /// A short one, so that processes connect again soon.
 const LEASE: Duration = Duration::from_secs(2);
 
+#[tokio::test]
+async fn broken_connections_are_replaced() {
+    let Some(scene) = Scene::start(LEASE).await else { return };
+    scene.p.begin("a1").await;
+    let mut number = scene.p.number();
+    for kind in ["pubsub", "normal"] {
+        let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
+        _ = scene.world.server.command::<u32>(&kill).await;
+        number = scene.p.reconnected_after(number).await;
+        assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
+    }
+}
+
 /// Runs go on without the keys that only starting needs.
 #[tokio::test]
 async fn connections_are_replaced_although_joining_fails() {
