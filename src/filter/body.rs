@@ -205,9 +205,10 @@ where
                         continue;
                     }
                     Some(Ok(Err(frame))) => {
-                        let mut trailers = frame.into_trailers().ok();
-                        trailers.as_mut().map(headers::remove_those_of_whole_bodies);
-                        *this.trailers = trailers;
+                        *this.trailers = frame.into_trailers().ok();
+                        if let Some(trailers) = this.trailers {
+                            headers::remove_those_of_whole_bodies(trailers);
+                        }
                         this.pipe.filter_end(None)
                     }
                     Some(Err(error)) => this.pipe.filter_end(Some(error.into())),

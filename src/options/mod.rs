@@ -1,6 +1,6 @@
 //! The options of streams ([`StreamOptions`]), and the options of one stream, merged from its
-//! layer, request and response ([`ResolvedOptions`]). The other files have one option each, with its
-//! default.
+//! layer, request and response ([`ResolvedOptions`]). The other files have one option each, with
+//! its default.
 
 mod drain;
 mod heartbeat;

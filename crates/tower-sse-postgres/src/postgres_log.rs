@@ -258,7 +258,7 @@ impl PostgresLog {
     fn tolerate(&self, done: Result<(), Error>) -> Result<(), Error> {
         match done {
             Err(error) if !error.ends_session() => {
-                debug!(error = %tower_sse_broker::with_sources(&error), "failed to trim the log in PostgreSQL");
+                debug!(error = %tower_sse_broker::with_sources(&error), "failed to trim or survey the log");
                 self.settings.health.common.set_error(error);
                 Ok(())
             }

@@ -193,8 +193,8 @@ impl Exports {
         self.lock().exports.get(&epoch).is_some_and(Export::is_in_step)
     }
 
-    /// Returns the number of runs whose export is overdue. A run with a new event is due at once, but
-    /// waits for the reply to the previous commands.
+    /// Returns the number of runs whose export is overdue. A run with a new event is due at once,
+    /// but waits for the reply to the previous commands.
     pub(crate) fn waiting(&self) -> usize {
         let now = Instant::now();
         self.lock().due.iter().take_while(|(due, _)| *due + RETRY_DELAY <= now).count()
