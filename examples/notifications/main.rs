@@ -69,9 +69,11 @@ async fn log_in<D: Database>(
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")))
 }
 
+/// Over HTTP/2, each cookie can come in a field of its own.
 fn session_of(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session=")).map(str::to_owned)
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
+    let mut cookies = cookies.flat_map(|field| field.split("; "));
+    cookies.find_map(|cookie| cookie.strip_prefix("session=")).map(str::to_owned)
 }
 
 async fn check<D: Database>(

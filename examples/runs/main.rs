@@ -165,9 +165,11 @@ fn key(headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
     Some(RunKey::new(visitor(headers)?, turn))
 }
 
+/// Over HTTP/2, each cookie can come in a field of its own.
 fn visitor(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get(COOKIE)?.to_str().ok()?;
-    cookies.split("; ").find_map(|cookie| cookie.strip_prefix("visitor="))
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
+    let mut cookies = cookies.flat_map(|field| field.split("; "));
+    cookies.find_map(|cookie| cookie.strip_prefix("visitor="))
 }
 
 /// The key as an extractor.

@@ -41,7 +41,9 @@ impl Session {
 
     /// Opens the stream after this last event id, if it is not empty.
     async fn resume(&self, last: &str) -> EventReader<Incoming> {
-        let headers = [("cookie", &*self.cookie), ("last-event-id", last)];
+        // In fields of their own, as browsers send them over HTTP/2.
+        let headers =
+            [("cookie", "theme=dark"), ("cookie", &*self.cookie), ("last-event-id", last)];
         EventReader::new(client::get(self.address, "/events", &headers).await)
     }
 

@@ -30,7 +30,8 @@ pub(crate) fn program(name: &str) -> PathBuf {
 
 /// Opens a stream, after this last event id if it is not empty.
 pub(crate) async fn open(address: SocketAddr, path: &str, last: &str) -> EventReader<Incoming> {
-    let headers = [("cookie", "visitor=ann"), ("last-event-id", last)];
+    // In fields of their own, as browsers send them over HTTP/2.
+    let headers = [("cookie", "theme=dark"), ("cookie", "visitor=ann"), ("last-event-id", last)];
     EventReader::new(client::get(address, path, &headers).await)
 }
 

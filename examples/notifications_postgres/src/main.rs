@@ -113,9 +113,11 @@ async fn log_in(State(app): State<App>, Form(user): Form<User>) -> Result<Respon
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response())
 }
 
+/// Over HTTP/2, each cookie can come in a field of its own.
 fn session_of(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="))
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
+    let mut cookies = cookies.flat_map(|field| field.split("; "));
+    cookies.find_map(|cookie| cookie.strip_prefix("session="))
 }
 
 async fn check(

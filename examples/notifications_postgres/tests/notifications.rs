@@ -62,8 +62,8 @@ impl Example {
         let length = body.len();
         let form = "content-type: application/x-www-form-urlencoded";
         let request = format!(
-            "{request} HTTP/1.1\r\nhost: localhost\r\ncookie: {cookie}\r\n{form}\r\n\
-             content-length: {length}\r\n\r\n{body}"
+            "{request} HTTP/1.1\r\nhost: localhost\r\ncookie: theme=dark\r\ncookie: {cookie}\r\n\
+             {form}\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         BufReader::new(stream)

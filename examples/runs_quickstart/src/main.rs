@@ -49,9 +49,11 @@ fn key(headers: &HeaderMap, uri: &Uri) -> Result<RunKey, InvalidKey> {
     RunKey::new(visitor(headers).unwrap_or_default(), uri.path())
 }
 
+/// Over HTTP/2, each cookie can come in a field of its own.
 fn visitor(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    cookies.split("; ").find_map(|cookie| cookie.strip_prefix("visitor="))
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
+    let mut cookies = cookies.flat_map(|field| field.split("; "));
+    cookies.find_map(|cookie| cookie.strip_prefix("visitor="))
 }
 
 async fn attach(State(runs): State<Runs>, parts: Parts) -> Response {

@@ -50,7 +50,9 @@ impl Example {
 
     async fn attach(&self, visitor: &str, turn: &str, last: &str) -> reqwest::Response {
         let request = self.client.get(format!("{}/answers/{turn}", self.url));
-        request.header("cookie", visitor).header("last-event-id", last).send().await.unwrap()
+        // In fields of their own, as browsers send them over HTTP/2.
+        let request = request.header("cookie", "theme=dark").header("cookie", visitor);
+        request.header("last-event-id", last).send().await.unwrap()
     }
 }
 
