@@ -124,10 +124,10 @@ pub struct LogStats {
     ///
     /// Once events have been published for longer than [`retention_age`](Self::retention_age), the
     /// oldest row should be at least that old. If it stays younger,
-    /// [`max_events`](crate::PostgresBroker::max_events) is too low, or the `max_age` of another
-    /// process. A new process then loads only a part of the history, and a process that is
-    /// disconnected for longer than `oldest_age` loses events. If
-    /// [`max_age`](crate::PostgresBroker::max_age) equals `retention_age`, a lower age is normal.
+    /// [`max_events`](crate::PostgresBroker::max_events) or another process's `max_age` is too low.
+    /// A new process then loads only a part of the history, and a process that is disconnected for
+    /// longer than `oldest_age` loses events. If [`max_age`](crate::PostgresBroker::max_age) equals
+    /// `retention_age`, a lower age is normal.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
@@ -141,22 +141,31 @@ impl BrokerStats {
         Self { health, log: Arc::default() }
     }
 
-    /// Returns how many losses this process has detected since it loaded the history. One loss can
-    /// affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all
-    /// gaps sent to clients, including those for events that the hub has evicted.
+    /// Returns how many losses this process has reported to its hub since it loaded the history.
+    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
+    /// counts all gaps sent to clients, including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
     }
 
-    /// Returns the state of the log, or `None` before it is known. The state is updated every two
-    /// seconds while the hub is [ready](Health::is_ready).
+    /// Returns the state of the log, or `None` before it is known. The state is updated about every
+    /// two seconds while the hub is [ready](Health::is_ready), unless removing old events fails.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)
     }
 
-    pub(crate) fn update_log(&self, update: impl FnOnce(&mut LogStats)) {
-        update(lock(&self.log).get_or_insert_default());
+    pub(crate) fn set_ages(&self, oldest_age: Duration, retention_age: Duration) {
+        let mut log = lock(&self.log);
+        let bytes = log.and_then(|log| log.bytes);
+        *log = Some(LogStats { oldest_age, retention_age, bytes });
+    }
+
+    /// Does nothing before the ages are known: without them, the oldest row would seem to be new.
+    pub(crate) fn set_bytes(&self, bytes: u64) {
+        if let Some(log) = &mut *lock(&self.log) {
+            log.bytes = Some(bytes);
+        }
     }
 }

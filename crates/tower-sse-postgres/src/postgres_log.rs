@@ -247,10 +247,8 @@ impl PostgresLog {
             state.counted = Some(state.rows);
         }
         let age_of = |at| self.settings.clock.age_of(at);
-        self.stats.update_log(|log| {
-            log.oldest_age = trimmed.oldest.map_or(Duration::ZERO, age_of);
-            log.retention_age = self.retained;
-        });
+        let oldest_age = trimmed.oldest.map_or(Duration::ZERO, age_of);
+        self.stats.set_ages(oldest_age, self.retained);
         Ok(())
     }
 
@@ -270,7 +268,7 @@ impl PostgresLog {
         let surveyed = connection.survey().await?;
         let oldest_age = surveyed.since.map_or(Duration::ZERO, |at| self.settings.clock.age_of(at));
         self.settings.health.set_waiting(Waiting { rows: surveyed.waiting, oldest_age });
-        self.stats.update_log(|log| log.bytes = Some(surveyed.bytes));
+        self.stats.set_bytes(surveyed.bytes);
         Ok(())
     }
 }

@@ -34,6 +34,18 @@ async fn two_roles_suffice() {
     assert_eq!(process.health.last_error(), None);
 }
 
+/// The survey succeeds, but the age of the oldest row would be a guess.
+#[tokio::test]
+async fn log_that_cannot_be_trimmed_has_no_state() {
+    let Some(server) = server_with_roles().await else { return };
+    sql(&server.connect().await, "revoke delete on tower_sse.log from hub").await;
+    let process = Process::connect(hub_of(&server)).await;
+    until(|| process.health.waiting().is_some()).await;
+    assert_eq!(process.stats.log(), None);
+    let error = process.health.last_error().unwrap();
+    assert!(error.contains("permission denied"), "{error}");
+}
+
 /// The connections of the session that has ended count too.
 #[tokio::test]
 async fn hub_reconnects_with_the_two_connections_that_it_needs() {
