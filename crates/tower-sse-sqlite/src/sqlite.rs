@@ -44,8 +44,9 @@ impl Sqlite {
         Ok(Self(Source { path, ..Source::default() }))
     }
 
-    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default, and
-    /// `journal_mode` is always `wal`. Other defaults are SQLite's.
+    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. `journal_mode`
+    /// is always `wal`, and the hub always waits up to two seconds for a lock, whatever
+    /// `busy_timeout` says. Other defaults are SQLite's.
     ///
     /// With `synchronous = full`, commits wait for the disk, so a power failure does not undo them:
     ///

@@ -142,6 +142,8 @@ impl Table {
             }
             connection.pragma_update(None, pragma, value)?;
         }
+        // The pragma `busy_timeout` replaces it.
+        connection.busy_handler(Some(wait_for_lock))?;
         let mode =
             connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
         let trigger = TRIGGER.replace("{trigger}", &format!("\"{}_id\"", source.table));

@@ -48,7 +48,9 @@ async fn unknown_pragma_is_an_error_and_the_journal_is_wal() {
 /// For longer than events wait, and for longer than the hub looks for losses.
 #[tokio::test(flavor = "multi_thread")]
 async fn locked_file_refuses_events_and_loses_nothing() {
-    let (file, mut process) = start().await;
+    let file = File::new();
+    let broker = file.sqlite().pragma("busy_timeout", "0").broker(&file.table);
+    let mut process = Process::connect(broker).await;
     process.publish([1]).await;
     let lock = file.sql();
     lock.execute_batch("begin immediate").unwrap();
