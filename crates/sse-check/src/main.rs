@@ -140,9 +140,10 @@ impl Options {
         lines.extend((method == Method::GET).then_some("cache-control: no-cache"));
         lines.extend((!body.is_empty()).then_some("content-type: application/json"));
         let mut headers = lines.into_iter().map(header).collect::<Result<HeaderMap, _>>()?;
-        for (name, value) in self.header.clone() {
-            headers.insert(name, value);
+        for (name, _) in &self.header {
+            headers.remove(name);
         }
+        headers.extend(self.header.iter().cloned());
         let version = self.http1.then_some(Version::HTTP_11);
         let version = version.or(self.http2.then_some(Version::HTTP_2));
         Ok(Request { method, headers, body, version, connector: connector(version) })

@@ -84,12 +84,15 @@ async fn requests_are_like_those_of_an_event_source() {
         let is_right = request.header("accept") == Some("text/event-stream")
             && request.header("cache-control") == Some("no-cache")
             && request.header("x-test") == Some("one: two")
-            && request.header("host") == Some("shop.example");
+            && request.header("host") == Some("shop.example")
+            && request.0.contains("\r\ncookie: a=1\r\ncookie: b=2\r\n");
         Answer::with_head(if is_right { HEAD } else { "400 Bad Request" })
     });
     let url = format!("http://{}/path?query", address.await);
     let headers = ["-H", "x-test: one: two", "--header", "Host: shop.example"];
-    Report::of(&[&[&url[..]], &headers[..]].concat()).await.expect("answer", "pass");
+    let cookies = ["-H", "cookie: a=1", "-H", "cookie: b=2"];
+    let arguments = [&[&url[..]], &headers[..], &cookies[..]].concat();
+    Report::of(&arguments).await.expect("answer", "pass");
 }
 
 #[tokio::test]
