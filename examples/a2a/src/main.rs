@@ -46,13 +46,17 @@ async fn call(State(runs): State<Runs>, parts: Parts, Json(call): Json<Value>) -
         run.ended().await;
     }
     let error = |code, message| json!({ "error": { "code": code, "message": message } });
+    let result = |run: &Run| match task(run) {
+        Some((task, _)) => json!({ "result": task }),
+        None => error(-32603, "the task is too long"),
+    };
     let mut answer = match (method, run) {
         ("message/stream" | "tasks/resubscribe", Some(run)) => return follow(&run, id).await,
-        ("message/send" | "tasks/get", Some(run)) => json!({ "result": task(&run).0 }),
+        ("message/send" | "tasks/get", Some(run)) => result(&run),
         ("tasks/cancel", Some(run)) => {
-            let canceled = status(&task(&run).0, "canceled");
-            match runs.cancel_with(&key, None, canceled).await {
-                true => json!({ "result": task(&run).0 }),
+            let task = task(&run).map_or(json!({ "id": name }), |(task, _)| task);
+            match runs.cancel_with(&key, None, status(&task, "canceled")).await {
+                true => result(&run),
                 false => error(-32002, "the task has ended"),
             }
         }
@@ -69,7 +73,7 @@ async fn call(State(runs): State<Runs>, parts: Parts, Json(call): Json<Value>) -
 
 /// Streams a task to one request: first the task as it is, then the results that follow.
 async fn follow(run: &Run, id: Value) -> Result<Response> {
-    let (task, seen) = task(run);
+    let (task, seen) = task(run).ok_or(StatusCode::NOT_FOUND)?;
     let rest = run.attach(run.event_id(seen)).await.ok_or(StatusCode::NOT_FOUND)?;
     let results = stream::iter((seen > 0).then(|| Ok(event(&task).into()))).chain(rest);
     // The run has recorded results only: an answer has the id of its request.
@@ -80,9 +84,10 @@ async fn follow(run: &Run, id: Value) -> Result<Response> {
     Ok(tower_sse::response(results).map(|body| FilterBody::new(body, answer)).into_response())
 }
 
-/// Returns a task as its results have made it so far, and how many they are.
-fn task(run: &Run) -> (Value, u64) {
-    let messages = run.messages().unwrap_or_default();
+/// Returns a task as its results have made it so far, and how many they are. `None` if the run has
+/// evicted the first ones.
+fn task(run: &Run) -> Option<(Value, u64)> {
+    let messages = run.messages()?;
     let results = messages.iter().map(|it| serde_json::from_str(&it.data).unwrap_or_default());
     let task = results.reduce(|mut task: Value, result: Value| {
         match (result.get("status"), task.pointer_mut("/artifacts/0/parts")) {
@@ -95,7 +100,7 @@ fn task(run: &Run) -> (Value, u64) {
     if !matches!(run.outcome(), None | Some(Outcome::Completed | Outcome::Cancelled)) {
         task["status"] = json!({ "state": "failed" });
     }
-    (task, messages.len() as u64)
+    Some((task, messages.len() as u64))
 }
 
 /// Stands for an agent. Its first result is the task, which the other results change. An error is

@@ -8,7 +8,7 @@ mod relay;
 mod support;
 
 use relay::Relay;
-use support::{Process, Program, free_port, node};
+use support::{Process, Program, exchange, free_port, node};
 
 const PACKAGES: [&str; 2] = ["@a2a-js/sdk", "a2a-1"];
 const TEXT: &str = "Each word of this answer takes the model a while.";
@@ -140,5 +140,27 @@ async fn clients_read_the_errors_of_tasks() {
             let errors = ["Task not found", "no such task", "no such task (Code: -32001) Data: {}"];
             assert!(errors.iter().any(|it| unknown.ends_with(it)), "{action}: {unknown}");
         }
+    }
+}
+
+#[tokio::test]
+async fn task_that_is_too_long_is_an_error_and_no_null() {
+    let agent = Agent::start().await;
+    // Twice in the first event, and in each of the others.
+    let context = "c".repeat(300_000);
+    let call = async |method: &str, params: &str| {
+        let call = format!(r#"{{"id":1,"method":"{method}","params":{params}}}"#);
+        let length = call.len();
+        let head =
+            "host: localhost\r\nx-user: ann\r\nconnection: close\r\ncontent-type: application/json";
+        let request =
+            format!("POST / HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{call}");
+        exchange(agent.relay.address, &request).await
+    };
+    let message = format!(r#"{{"message":{{"messageId":"long","contextId":"{context}"}}}}"#);
+    let error = r#""message":"the task is too long""#;
+    for (method, params) in [("message/send", &*message), ("tasks/get", r#"{"id":"long"}"#)] {
+        let answer = call(method, params).await;
+        assert!(answer.contains(error), "{method}: {answer}");
     }
 }
