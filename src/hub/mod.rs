@@ -115,8 +115,8 @@
 //! for good (`readyState` 2) after you call `close()`, or after any answer but a redirect or an
 //! event stream with status `200`. To stop it, answer `204`. [`Subscription::response`] does that
 //! for you once all topics have ended and the client has nothing left to receive. Without
-//! [`recent`](Subscribe::recent) or latest events or a greeting, an `EventSource` on its first
-//! visit gets `204` too, until the last event exceeds the hub's age limit.
+//! [`recent`](Subscribe::recent), latest events or a greeting, an `EventSource` on its first visit
+//! gets `204` too, until the last event exceeds the hub's age limit.
 //!
 //! # Progress of a job
 //!
@@ -346,8 +346,8 @@
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it reconnects to another process. The same can happen in a rarer case: its process has
-//! just evicted events of one topic, and it reconnects to a process that lags by seconds.
+//! gap when it reconnects to another process. It can also happen if the client's process has just
+//! evicted events of one topic, and the client reconnects to a process that lags by seconds.
 //!
 //! # Stopping work
 //!
@@ -365,13 +365,16 @@
 //!     for _ in 0..100 {
 //!         tokio::select! {
 //!             part = next_part() => hub.publish(&topic, part).await?,
-//!             _ = stops.next() => break,
+//!             Some(Ok(_)) = stops.next() => break,
 //!         };
 //!     }
 //!     hub.end(&topic, Event::new().event("done").data("")).await?;
 //!     Ok(())
 //! }
 //! ```
+//!
+//! This loop ignores a gap, in which a request may have been lost. If it must not be lost, note it
+//! in your database too, and look there after a gap.
 //!
 //! # Authorization
 //!

@@ -65,7 +65,8 @@ impl Redis {
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
-    /// let redis = Redis::open_any(["redis://redis-1.internal/", "redis://redis-2.internal/"])?;
+    /// let servers = [1, 2, 3].map(|number| format!("redis://redis-{number}.internal/"));
+    /// let redis = Redis::open_any(servers)?;
     /// # drop(redis);
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
@@ -180,8 +181,8 @@ impl Redis {
     }
 
     /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. If Redis takes longer, `Hub::connect` returns an error. A hub that is already
-    /// connected reconnects after a random delay of up to 2 seconds.
+    /// is 3 seconds. If Redis takes longer, `Hub::connect` can return an error. A hub that is
+    /// already connected reconnects after a random delay of up to 2 seconds.
     ///
     /// Runs have limits of their own. The limit for connecting is an eighth of the
     /// [lease](crate::RedisRuns::lease), but at least 1 second. For a reply, it is a quarter of the
