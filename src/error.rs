@@ -1,6 +1,6 @@
 use std::{error::Error, io, iter};
 
-/// The boxed error of an event stream's body. Errors of stream items, and of bodies inside the
+/// The boxed error of an event stream's body. Errors from stream items, and from bodies inside the
 /// layer, must convert into it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 

@@ -40,7 +40,7 @@ use crate::callback::without_panic;
 ///
 /// # When it fires
 ///
-/// - For an event stream: when the stream closes, with the reason of its [`CloseReport`].
+/// - For an event stream: when the stream closes, with the reason from its [`CloseReport`].
 /// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): when it's
 ///   refused, with [`Ended`].
 /// - For any other body: when it's dropped, with [`Ended`], [`Failed`], [`Panicked`] or

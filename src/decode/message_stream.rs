@@ -123,7 +123,8 @@ impl<B: Body> MessageStream<B> {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. There's no limit by default.
     ///
     /// Heartbeats and other comments are bytes too, so choose a limit of several heartbeat
-    /// intervals. The wait begins only when you poll, so a slow reader doesn't fail.
+    /// intervals. The wait begins only when you poll, so your program can take its time between
+    /// messages.
     ///
     /// # Panics
     ///

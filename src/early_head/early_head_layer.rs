@@ -43,8 +43,8 @@ impl EarlyHeadLayer {
     ///
     /// # Panics
     ///
-    /// While it waits for a handler that can get an early head, the response future panics if it's
-    /// polled outside of a tokio runtime with timers enabled.
+    /// For a request that can get an early head, the response future panics if it has to wait
+    /// outside of a tokio runtime with timers enabled.
     #[must_use]
     pub fn new(after: Duration) -> Self {
         Self { options: Arc::new(EarlyHeadOptions { after, when: None, late_event: None }) }

@@ -7,8 +7,8 @@
 //!
 //! This layer waits for the handler up to a limit, and then sends the head itself: `200` and
 //! `text/event-stream`. From then on [`SseLayer`](crate::SseLayer) sends heartbeats, every 15
-//! seconds by default, and the events follow when the handler has them. A handler that answers in
-//! time isn't touched, so a quick `401` or `429` keeps its status, headers and body.
+//! seconds by default, and the events follow when the handler has them. An answer in time passes
+//! unchanged: a quick `401` or `429` keeps its status, headers and body.
 //!
 //! ```
 //! use std::time::Duration;
@@ -91,16 +91,16 @@
 //! curl exits with 18 over HTTP/1.1. An `EventSource` reconnects, so your handler runs again. A
 //! `204` or `4xx` in time would have stopped the `EventSource`. If such an answer comes late, and
 //! `late_event` doesn't replace it, the `EventSource` gets an event with the id `interrupted`. It's
-//! the event of `on_error`, or else one named `interrupted`. The layer then answers the client's
+//! the event from `on_error`, or else one named `interrupted`. The layer then answers the client's
 //! next request with `204`. With `late_event` or [`EarlyHeadLayer::answer`], the page must stop the
-//! `EventSource`: give the event a name, and call `close()` when it arrives. After the event of a
-//! late error, `SseLayer` sends no [`terminator`](crate::SseLayer::terminator).
+//! `EventSource`: give the event a name, and call `close()` when it arrives. After an event for an
+//! error, `SseLayer` sends no [`terminator`](crate::SseLayer::terminator).
 //!
 //! If a late response is neither passed on nor turned into an event, the body fails with a
 //! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn it into an event. For
 //! OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
-//! `late_event`. The SDK then throws the error. The SDK finds the status only in the event, so it
-//! doesn't retry by itself.
+//! `late_event`. The SDK then throws the error. The status is only in the event, so the SDK doesn't
+//! retry by itself.
 //!
 //! Over HTTP/1.0, a failed body looks like a clean end. By default, nginx up to 1.29.6 uses
 //! HTTP/1.0 for its upstreams, so set `proxy_http_version 1.1`.
@@ -110,8 +110,8 @@
 //! A late answer loses its status, its headers and its cookies. Headers that every response needs,
 //! such as CORS headers, must come from a layer outside of this one. The answer's
 //! [`StreamOptions`](crate::StreamOptions) still apply, except for three. `retry` and `padding`
-//! don't, because they belong to the stream's first bytes. `drain` doesn't if the shutdown has
-//! begun. If the handler adds subjects late, closing a subject still closes the stream. But a
+//! don't, because they belong to the stream's first bytes. `drain` doesn't apply once the shutdown
+//! has begun. If the handler adds subjects late, closing a subject still closes the stream. But a
 //! subject's limit can no longer refuse the stream. If a hub's topic has ended, a late answer can't
 //! say so with a `204`, so the `EventSource` reconnects.
 //!

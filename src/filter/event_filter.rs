@@ -186,10 +186,10 @@ pub struct FilterEnd {
     pub outcome: FilterOutcome,
     /// The number of events that the filter saw.
     pub events: u64,
-    /// The number of events that were [too large](super::FilterLayer::pass_oversized), and so
-    /// passed without the filter seeing them.
+    /// The number of events that passed unseen because they were [too
+    /// large](super::FilterLayer::pass_oversized).
     pub oversized: u64,
-    /// The number of the source's bytes that were filtered.
+    /// The number of bytes received from the source.
     pub bytes_received: u64,
     /// The number of bytes that the filter passed or inserted. The client may have received fewer.
     pub bytes_sent: u64,

@@ -114,8 +114,8 @@
 //! - Put compressors outside of filters and of `SseLayer`. Don't forward `accept-encoding` to an
 //!   upstream: a compressed stream is [refused](FilterLayer#what-is-refused).
 //! - To filter in a handler, map the response's body to a [`FilterBody`]. Some [topics keep only
-//!   their newest value](crate::hub::Subscription::response). If the filter changes or drops events
-//!   of such a topic, a client that stalls receives more outdated values than without the filter.
+//!   their newest value](crate::hub::Subscription::response). If the filter changes or drops their
+//!   events, a client that stalls receives outdated values.
 //! - A filter can't await. If a decision has to wait, use a
 //!   [`MessageStream`](crate::decode::MessageStream).
 

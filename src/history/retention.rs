@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 /// Limits the events that each topic of a [hub](crate::hub), and each run of
-/// [`Runs`](crate::runs::Runs), keeps. A topic's limits of number, size and age all apply. A run
-/// has only limits of size and age.
+/// [`Runs`](crate::runs::Runs), keeps. A topic has three limits: number, size and age. A run has
+/// only limits of size and age.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {

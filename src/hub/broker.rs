@@ -6,8 +6,8 @@
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
 //! With PostgreSQL and SQLite, programs can also publish in their own transactions. To change from
-//! one of these three crates to another, change the dependency, its `use`, and the line that opens
-//! the store. PostgreSQL also needs its schema. For any other broker, implement [`Broker`] and
+//! one of these crates to another, change the dependency, its `use`, and the line that opens the
+//! store. PostgreSQL also needs its schema. For any other broker, implement [`Broker`] and
 //! [`Publisher`]. If your broker's log is on a server,
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. That crate's page
 //! has a complete example of a broker.

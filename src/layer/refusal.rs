@@ -23,10 +23,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///   headers.
 /// - For a service that returns a [bare
 ///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
-///   the service. A permit that the service took in `poll_ready`, as tower's `ConcurrencyLimit`
-///   does, stays with the service for its next request. Only the limit of a subject is checked
-///   after the call. By then, the stream counts as open, so a refused one is reported as
-///   [`Ended`](crate::CloseReason::Ended).
+///   the service. Only the limit of a subject is checked after the call. By then, the stream counts
+///   as open, so a refused one is reported as [`Ended`](crate::CloseReason::Ended).
 /// - A call (anything but a `GET`) that arrived before the shutdown began is refused only if a
 ///   limit is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

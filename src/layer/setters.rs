@@ -209,7 +209,7 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_error(to_event))
     }
 
-    /// Treats an error of the source as a cancellation if the closure returns `true`. A
+    /// Treats an error from the source as a cancellation if the closure returns `true`. A
     /// cancellation means that your program itself has stopped the source. By default, only the
     /// [`JoinError`](tokio::task::JoinError) of a cancelled task counts as a cancellation.
     ///
@@ -284,7 +284,7 @@ impl<M> SseLayer<M> {
     /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
     /// of axum or hyper waits for each open stream. Give that shutdown a deadline too: the token
     /// can't end the stream of a client that doesn't read. The page
-    /// [shutdown](crate::guide::shutdown) lists programs for axum, hyper and tonic. For several
+    /// [shutdown](crate::guide::shutdown) names examples for axum, hyper and tonic. For several
     /// layers, see [placement](crate::guide::placement#two-layers).
     ///
     /// ```

@@ -288,7 +288,7 @@ impl StreamOptions {
 
 /// Closures that are called when the stream fails or has closed.
 impl StreamOptions {
-    /// Turns an error of the source into the stream's [last event](crate::SseLayer::on_error).
+    /// Turns an error from the source into the stream's [last event](crate::SseLayer::on_error).
     pub fn on_error<F>(mut self, to_event: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,

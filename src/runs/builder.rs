@@ -20,7 +20,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns the error of the store if the connection fails.
+    /// Returns the store's error if the connection fails.
     pub async fn connect<S: RunStore>(store: S) -> Result<Self, S::Error> {
         Self::builder().connect(store).await
     }
@@ -104,7 +104,7 @@ impl RunsBuilder {
     /// answers are short, a smaller `retention` admits more runs: with 64 KiB, the default memory
     /// has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
     ///
-    /// Ended runs are kept in the memory that running runs don't need. When new events or a new run
+    /// Ended runs are kept in the memory that running runs don't use. When new events or a new run
     /// need room, the following are evicted, in this order:
     ///
     /// 1. Ended runs that no client is reading, starting with the one that ended first.
@@ -241,7 +241,7 @@ impl RunsBuilder {
     ///
     /// # Errors
     ///
-    /// Returns the error of the store if the connection fails.
+    /// Returns the store's error if the connection fails.
     ///
     /// # Panics
     ///

@@ -47,8 +47,8 @@
 //! whole chat. Its run is then the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it's in the body, have your handler call
-//! [`Runs::start`] or [`Runs::replace`]. If its upstream can refuse, have it call
-//! [`Runs::start_with`] instead of `start`: that returns a refusal, such as a `429`, without
+//! [`Runs::start`] or [`Runs::replace`]. If the handler's upstream can refuse, call
+//! [`Runs::start_with`] instead of `start`: it returns a refusal, such as a `429`, without
 //! recording it.
 //!
 //! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an
@@ -76,7 +76,7 @@
 //! an event whose name and id are `interrupted`, with empty data. Your page receives it once: when
 //! the `EventSource` reconnects with this id, it gets `204`.
 //!
-//! The event ends the open streams of a run that failed, or was abandoned or interrupted. Without
+//! The event ends each stream of a run that failed, or was abandoned or interrupted. Without
 //! [`SseLayer`](crate::SseLayer), the body fails, and the `EventSource` gets the event when it
 //! reconnects. An `EventSource` also gets the event if the server can't resume from its id, for
 //! example because the run is no longer kept.
@@ -179,9 +179,9 @@
 //!
 //! ## What it costs
 //!
-//! A request for a run of the same process takes one round trip to the store. One that starts a run
-//! takes two. One for another process's run takes several, or only one if this process already has
-//! a copy of the run with the events that the client needs. Put the layer inside of layers that
+//! A request for a run of the same process takes one round trip to the store. A request that starts
+//! a run takes two. A request for another process's run takes several, or only one if this process
+//! already has a copy with the events that the client needs. Put the layer inside of layers that
 //! authenticate and limit requests.
 //!
 //! While a client of another process reads a run, new events are usually exported within 4
@@ -258,8 +258,8 @@
 //!
 //! # Storing answers
 //!
-//! [`Run::messages`] returns the decoded events of a run. When the run has ended, store them on a
-//! separate task, because the client may have disconnected:
+//! [`Run::messages`] returns the decoded events of a run. Wait for the end and store them on a
+//! separate task, because the handler stops if its client disconnects:
 //!
 //! ```
 //! use tower_sse::runs::{Outcome, Run};

@@ -150,9 +150,10 @@ impl Error for StartError {}
 ///
 /// The text says why the attachment failed, with the source's error and its causes, if any. If the
 /// source failed in this process, [`error`](Self::error) returns the source's own error.
-/// [`on_error`](crate::SseLayer::on_error) receives that error, not the `RunError`. It isn't in the
-/// chain of [`Error::source`], where [`cancellation_if`](crate::SseLayer::cancellation_if) could
-/// mistake it for a cancellation of this client's stream.
+/// [`on_error`](crate::SseLayer::on_error) receives that error, not the `RunError`. The source's
+/// error isn't in the chain of [`Error::source`], where
+/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake it for a cancellation of
+/// this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 

@@ -30,7 +30,7 @@ impl Run {
         &self.record.key
     }
 
-    /// Returns all events of the run that this process has so far, for example to
+    /// Returns the messages of the run that this process has so far, for example to
     /// [store](super#storing-answers) them. Once the run has [ended](Self::ended), the list is
     /// complete, unless the run was interrupted, or replaced by another process.
     ///
@@ -60,8 +60,7 @@ impl Run {
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
     /// With a [store](super#several-processes), a request whose id isn't from this run is answered
-    /// by [`Runs::answer`](super::Runs::answer), because a later run may have the key. If no run
-    /// has it, the answer is `404`.
+    /// by [`Runs::answer`](super::Runs::answer), because a later run may have the key.
     ///
     /// An outer [`SseLayer`](crate::SseLayer) can refuse the answer. If this handle comes from the
     /// call that started the run, and no other client is attached, the refusal cancels the run.

@@ -142,7 +142,7 @@ impl Runs {
     /// Sends a final event, for example one with the model's token usage, to the clients of the run
     /// with this key, and then [cancels](Self::cancel) the run. Returns whether it was cancelled.
     ///
-    /// The run records `event` like an event of its source: attached clients receive it before
+    /// The run records `event` like an event from its source: attached clients receive it before
     /// their streams end, and clients that resume later receive it too. Until the run is cancelled,
     /// its source can still send events, which come before `event`.
     ///

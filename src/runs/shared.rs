@@ -15,7 +15,7 @@ use crate::{BoxError, connection::LastEventId};
             `cargo tree --duplicates --invert tower-sse`"
 )]
 pub trait RunStore: Send + Sized + 'static {
-    /// The error of a failed connection.
+    /// The error if connecting fails.
     type Error: Into<BoxError>;
 
     /// Connects. The future is ready once other processes can reach the runs of this process.

@@ -48,12 +48,12 @@ pub struct RunsStats {
     /// The number of this process's runs that another process declared dead while they were still
     /// running, because this process didn't reach the store in time.
     pub fenced: u64,
-    /// The number of dead processes' runs whose end this process has reported.
+    /// The number of runs that this process reported as dead.
     pub declared_dead: u64,
-    /// The number of events of all runs that have ended.
+    /// The sum of [`RunEnd::events`] in this process's reports.
     pub events: u64,
-    /// The size of the events of all runs that have ended, in bytes on the wire. Runs that this
-    /// process declared dead count as 0 bytes, because their size is unknown.
+    /// The sum of [`RunEnd::bytes`] in these reports. Runs that this process declared dead count as
+    /// 0 bytes, because their size is unknown.
     pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
 }

@@ -164,9 +164,7 @@
 //! # Cost
 //!
 //! With `streams`, a request costs three allocations, or five if it arrives without extensions. A
-//! short subject without a limit adds up to 270 bytes to a stream. If `close` is called more than
-//! 65,536 times between a request's arrival and the opening of its stream, that stream is closed if
-//! it has any subject at all.
+//! short subject without a limit adds up to 270 bytes to a stream.
 //!
 //! # Counts of all processes
 //!

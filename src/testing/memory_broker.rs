@@ -65,7 +65,7 @@ impl MemoryBroker {
     }
 
     /// Delays events on their way to one hub until you call [`resume`](Self::resume). The hub can
-    /// still publish, and a client of another hub can be ahead of it.
+    /// still publish. Clients of other hubs can be ahead of its clients.
     ///
     /// # Panics
     ///

@@ -127,7 +127,7 @@ pub trait Log: Send + Sized + 'static {
     type Publishing: Clone + Send + Sync;
     /// An entry.
     type Entry: LogEntry;
-    /// The error of a request.
+    /// The error from a failed request.
     type Error: error::Error + Clone + Send + Sync + 'static;
 
     /// The name of the server, for log lines.
@@ -192,7 +192,7 @@ pub trait Log: Send + Sized + 'static {
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers use in this session. The follower calls this once it has caught up
+    /// Returns what publishers use in this session. The follower calls this after it has caught up
     /// and marked all losses that it found.
     fn publishing(
         &mut self,
@@ -200,8 +200,8 @@ pub trait Log: Send + Sized + 'static {
         last: Identity,
     ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
 
-    /// Waits until the log may have new entries, but at most a few seconds. Only after this wait
-    /// does the follower look for losses and call [`upkeep`](Self::upkeep).
+    /// Waits until the log may have new entries, but at most a few seconds. After each wait, the
+    /// follower looks for losses and calls [`upkeep`](Self::upkeep).
     fn wait(
         &mut self,
         session: &mut Self::Session,

@@ -32,8 +32,8 @@
 //! commit;
 //! ```
 //!
-//! Clients of the hub receive the event if and only if the transaction commits. You don't write to
-//! a second system, and you don't need a relay that forwards rows from an outbox table. Clients can
+//! The event is published if and only if the transaction commits. You don't write to a second
+//! system, and you don't need a relay that forwards rows from an outbox table. Clients can
 //! reconnect to any process, and resume after the last event that they received.
 //!
 //! The page [notifications] shows a complete program with log-outs: one transaction deletes the
@@ -104,8 +104,8 @@
 //!   after a commit, and clients receive the event a few milliseconds later.
 //! - With `wake => true`, any program can wake the hubs that [listen](Health::listens). But such
 //!   transactions commit one after another, so use it only for rare events: with 20 connections, we
-//!   measured 5,983 commits a second without it, and 1,804 with it. With `wake => true`, `PREPARE
-//!   TRANSACTION` fails and rolls back.
+//!   measured 5,983 commits a second without it, and 1,804 with it. `PREPARE TRANSACTION` fails
+//!   after `wake => true`.
 //! - A transaction that stays open delays only its own events, unless it [is open for
 //!   hours](operating#transactions).
 //!

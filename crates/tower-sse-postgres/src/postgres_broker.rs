@@ -63,9 +63,9 @@ impl PostgresBroker {
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
     ///
     /// Without it, the hub finds an event published by SQL within about 100 ms, or later if the
-    /// server is slow. With it, the hub's clients receive the event a few milliseconds after the
-    /// call, and so do those of other hubs that [listen](Health::listens). Unlike `wake => true`,
-    /// the closure does not slow down the commit.
+    /// server is slow. With it, clients of this hub, and of other hubs that
+    /// [listen](Health::listens), receive the event a few milliseconds after the call. Unlike `wake
+    /// => true`, the closure does not slow down the commit.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;

@@ -40,12 +40,12 @@
 //!   duplicates, except after a large step of Redis' [clock](operating#order-and-ids).
 //! - If [`publish`](tower_sse::hub::Hub::publish) has returned `Ok` and a client of the event's
 //!   topic stays connected or resumes, the client receives the event or a
-//!   [gap](tower_sse::hub::GapPolicy), unless the topic had [ended](tower_sse::hub::Hub::end). This
-//!   holds even if Redis restarts with an older state or without data, if a lagging replica is
-//!   promoted, if an older copy replaces the stream, or if the stream is deleted or trimmed. After
-//!   a loss, each client that may have missed an event receives a gap for each of its topics. In
-//!   [some cases](operating#losses), it receives two. If no event was published between two losses,
-//!   a client that is still waiting for the first gap gets a single gap for both.
+//!   [gap](tower_sse::hub::GapPolicy), unless the topic has [ended](tower_sse::hub::Hub::end) or
+//!   keeps only its [latest](tower_sse::Retention::latest) event. This holds even if Redis restarts
+//!   with an older state or without data, if a lagging replica is promoted, if an older copy
+//!   replaces the stream, or if the stream is deleted or trimmed. After a loss, each client that
+//!   may have missed an event receives a gap for each of its topics. In [some
+//!   cases](operating#losses), it receives two.
 //! - Sometimes only the processes that received the lost event or its acknowledgement can know of
 //!   the loss. One of them reports it within seconds of reaching Redis. Until then, clients can
 //!   receive newer events before the gap.
@@ -99,7 +99,7 @@
 //! years or more ahead of the server's clock, for example because it's in microseconds instead of
 //! milliseconds. It also happens if its counter, the number after the hyphen, is above 1,048,575.
 //! No process can read such an entry, or publish after it. Publishing is refused with an error that
-//! names the entry and the commands that remove it. All processes recover once the entry is
+//! names the entry, and says how to delete the stream. All processes recover once the entry is
 //! removed.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Three field

@@ -101,7 +101,7 @@
 //! # When to take another store
 //!
 //! SQLite is for processes on one machine, with the file on a local disk. For several machines, use
-//! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data are in PostgreSQL, and
+//! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data is in PostgreSQL, and
 //! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. To switch, change the
 //! dependency, its `use`, and the line that opens the store. PostgreSQL also needs its schema. All
 //! methods except [`Sqlite::pragma`] and [`SqliteBroker::max_bytes`] have counterparts in those

@@ -133,7 +133,7 @@ impl Subscribe {
     ///   [`response`](Subscription::response). It does so outside of the handler, so a filter in
     ///   the handler doesn't see the event. If you wrap the subscription in another stream, send a
     ///   greeting instead.
-    /// - The name is not reserved. If you publish events named `start`, give them data.
+    /// - The name is not reserved. If you publish events named `start`, give them non-empty data.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
         self

@@ -21,8 +21,8 @@ use crate::{body::EventBody, layer};
 /// delay other clients. If events are evicted before they are read, it sends a [gap](GapPolicy).
 /// Like tokio's channels, it takes part in cooperative scheduling.
 ///
-/// Costs grow with the number of topics. The table has times on a server processor. The ranges
-/// cover warm and cold caches:
+/// Costs grow with the number of topics. These times are from a server processor, each from warm to
+/// cold caches:
 ///
 /// | topics | 100 | 1,000 | 5,000 | 100,000 |
 /// |---|---|---|---|---|
@@ -179,9 +179,9 @@ impl Subscription {
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
-    /// stream. By default, an `EventSource` on its first visit immediately receives the id of the
-    /// position at which its stream starts. If nothing else with an id comes first, the id comes in
-    /// an event named [`start`](super::Subscribe::start_event).
+    /// stream. By default, an `EventSource` receives an id at once on its first visit. If nothing
+    /// else with an id comes first, the id comes in an event named
+    /// [`start`](super::Subscribe::start_event).
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), the body makes a
     /// frame only when the server has written the previous one, or after a minute. This means that

@@ -125,10 +125,10 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`start`](Self::start). A run with this key that is running in this
-    /// process doesn't count towards the limits, because the new run takes its place. If the server
-    /// is shutting down, the existing run continues. While the store can't be reached, a request
-    /// with an id of a run that is running in this process still gets this run.
+    /// Returns the same errors as [`start`](Self::start). A run with this key that is running in
+    /// this process doesn't count towards the limits, because the new run takes its place. If the
+    /// server is shutting down, the existing run continues. While the store can't be reached, a
+    /// request with an id of a run that is running in this process still gets this run.
     ///
     /// # Panics
     ///
@@ -243,7 +243,8 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`start`](Self::start). An `Err` of `call` becomes `Ok(Err(_))`.
+    /// Returns the same errors as [`start`](Self::start). An `Err` from `call` becomes
+    /// `Ok(Err(_))`.
     ///
     /// # Panics
     ///

@@ -124,14 +124,14 @@
 //!   find this only if the connection breaks after the server has stored the event and before it
 //!   replies.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - A process that uses the time at which it read a live event as the event's time of publication.
-//!   The difference is too small for the scenes to notice.
+//! - A process that stamps live events with the time at which it reads them. The difference is too
+//!   small for the scenes to notice.
 //! - A connected process that does not report entries that were trimmed before it read them. The
 //!   scenes call `trim` only after connected clients have received all events, and then check the
 //!   clients of a new process.
 //! - A thread of the broker that keeps running after its hub or the future of `start` was dropped.
-//!   The scenes count only tasks. They notice a leak only if the number of tasks left is at least
-//!   the number of hubs dropped.
+//!   The scenes count only tasks. They notice leaked tasks only if at least one is left for each
+//!   dropped hub.
 //! - A limit above what the scenes use: 5,000 events published at the same time, 1,000 events
 //!   published during a break, a history of 5,000 events, 4 KiB for topics, event names and
 //!   comments, and 40 events of 60 kB at the same time.

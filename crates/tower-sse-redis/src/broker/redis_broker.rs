@@ -191,8 +191,8 @@ impl RedisBroker {
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds. If the [timeout](crate::Redis::timeout) is shorter, publishing still
-    /// waits up to `deadline` for a reply. But the timeout limits reads. If the timeout is too
-    /// short to read a large event over a slow link, raise it.
+    /// waits up to `deadline` for a reply. If the timeout is too short to read a large event over a
+    /// slow link, raise it.
     ///
     /// ```
     /// # use std::time::Duration;

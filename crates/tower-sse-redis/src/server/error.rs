@@ -4,7 +4,7 @@ use redis::RedisError;
 use tower_sse::BoxError;
 use tower_sse_broker::with_sources;
 
-/// An error of this crate: an invalid URL, a failed connection, or a failed command.
+/// An error from this crate: an invalid URL, a failed connection, or a failed command.
 ///
 /// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:

@@ -37,14 +37,14 @@ impl Health {
     }
 
     /// Returns the text of the newest error, if any, even after the connection has recovered.
-    /// Errors of `publish` are not included.
+    /// Errors from `publish` are not included.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
     /// Returns whether Redis' `maxmemory-policy` allows it to delete the keys of the hub or the
-    /// runs when it reaches `maxmemory`. A hub looks only when it connects. If the result is
+    /// runs when it reaches `maxmemory`. A hub checks this only when it connects. If the result is
     /// `true`, the process has also logged a WARN line (feature `tracing`). If Redis deletes the
     /// keys, a hub's stream loses all of its events. Runs that are still in progress are usually
     /// [restored](tower_sse::runs#several-processes), but ended runs can be lost.
