@@ -94,7 +94,10 @@ async fn error_can_become_a_last_event_and_no_terminator_follows() {
 #[tokio::test(start_paused = true)]
 async fn error_that_looks_like_a_disconnect_fails_the_body() {
     let of_kind = io::Error::from;
-    let errors: [&dyn Fn() -> BoxError; 5] = [
+    let errors: [&dyn Fn() -> BoxError; 8] = [
+        &|| of_kind(io::ErrorKind::TimedOut).into(),
+        &|| of_kind(io::ErrorKind::UnexpectedEof).into(),
+        &|| of_kind(io::ErrorKind::NotConnected).into(),
         &|| of_kind(io::ErrorKind::ConnectionReset).into(),
         &|| of_kind(io::ErrorKind::BrokenPipe).into(),
         &|| Caused(of_kind(io::ErrorKind::ConnectionAborted).into()).into(),
@@ -189,11 +192,13 @@ async fn additional_errors_can_be_treated_as_cancellations() {
 #[tokio::test(start_paused = true)]
 async fn error_that_becomes_no_event_fails_the_body() {
     for (event, expected) in [
-        (Event::new(), (":\n", failed("broken"))),
-        (Event::new().comment("failed"), (":\n", failed("broken"))),
-        (Event::new().event("failed"), ("event: failed\ndata: \n\n", Polled::End)),
+        (Some(Event::new()), (":\n", failed("broken"))),
+        (Some(Event::new().comment("failed")), (":\n", failed("broken"))),
+        (Some(Event::new().event("failed")), ("event: failed\ndata: \n\n", Polled::End)),
+        (None, (":\n", failed("broken"))),
     ] {
-        let (feed, mut body) = fed(&layer().on_error(move |_| event.clone()));
+        let on_error = move |_: &(dyn Error + 'static)| event.clone().expect("panics without one");
+        let (feed, mut body) = fed(&layer().on_error(on_error));
         feed.fail("broken");
         let (sent, end) = rest(&mut body).await;
         assert_eq!((&*sent, end), expected);

@@ -87,13 +87,19 @@ async fn secret() -> Response<EventBody<stream::Iter<std::vec::IntoIter<Event>>>
 }
 
 #[tokio::test]
-async fn compressor_outside_sees_what_the_filter_sends() {
+async fn compressor_and_filter_outside_see_what_a_filter_sends() {
+    let plus = |_: &Request<Body>| {
+        Some(filter::from_fn(|event| {
+            let data = event.data().replace('*', "+");
+            Verdict::Replace(event.with_data(data))
+        }))
+    };
     let compress = CompressionLayer::new().compress_when(NotForContentType::const_new("x"));
-    let app = Router::new().route("/", get(secret)).layer(redacting("***")).layer(SseLayer::new());
-    let app = app.layer(compress);
+    let app = Router::new().route("/", get(secret)).layer(redacting("***"));
+    let app = app.layer(FilterLayer::new(plus)).layer(SseLayer::new()).layer(compress);
     let app = ServiceBuilder::new().layer(DecompressionLayer::new()).service(app);
     let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
-    assert_eq!(read_to_end(response.into_body()).await.0, "id: 7\ndata: ***\n\n");
+    assert_eq!(read_to_end(response.into_body()).await.0, "id: 7\ndata: +++\n\n");
 }
 
 #[test]

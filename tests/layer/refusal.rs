@@ -85,6 +85,7 @@ fn every_client_is_refused_in_its_own_way<K: Kind>() {
                 let (source, events) = Source::new();
                 let (stats, mut events) = (Stats::new(), Some(events));
                 let layer = layer.clone().stats(&stats);
+                let layer = layer.on_open(|| panic!("opened")).on_close(|_| panic!("closed"));
                 let response =
                     answer_by(client.request("/"), &layer, |_| K::answer(events.take().unwrap()));
                 assert_eq!(events.is_none(), !K::BARE, "{context}: whether the service is called");
