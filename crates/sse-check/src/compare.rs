@@ -152,7 +152,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     // The answers to two calls may be made at different times.
     let is_same = session.method == Method::GET && hop.basis != Basis::Order;
     let verdict = |is_sure| if is_sure { Finding::fail } else { Finding::warning };
-    let is_open = outer.end == End::Open;
+    let is_open = outer.is_open();
     if !waiting.is_empty() && (delays.is_empty() || is_open && waiting.len() > 1) {
         let wait = waiting.first().map_or(outer.end_at, |it| outer.end_at.saturating_sub(it.at));
         let head = if outer.head.is_none() { " and the head" } else { "" };

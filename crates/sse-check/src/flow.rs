@@ -130,8 +130,7 @@ pub(crate) fn end(session: &Session) -> Finding {
     let mut findings = vec![finding.with("an EventSource reconnects")];
     // The answers to two calls may have different lengths.
     let is_same = session.method == Method::GET || matches!(recording.end, End::Cut(_));
-    let outlives =
-        |inner: &&Stream| is_same && inner.recording.end == End::Open && !inner.recording.is_full;
+    let outlives = |inner: &&Stream| is_same && inner.recording.is_open();
     if let Some(inner) = session.inner.iter().find(outlives) {
         let text = format!("{} is still open then: a proxy ends it", inner.recording.name());
         let is_round = seconds > 4.0 && (seconds - seconds.round()).abs() < 0.1;

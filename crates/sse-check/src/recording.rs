@@ -64,6 +64,11 @@ impl Recording {
         Self { target, connecting, sent, head, chunks, bytes, end, end_at, is_full }
     }
 
+    /// Returns whether the response was still open, and all of it was read.
+    pub(crate) fn is_open(&self) -> bool {
+        self.end == End::Open && !self.is_full
+    }
+
     /// Returns the text of a header, which is empty if the response does not have it.
     pub(crate) fn header(&self, name: &str) -> String {
         let head = self.head.as_ref();
@@ -290,7 +295,7 @@ impl Stream {
     pub(crate) fn has_event(&self) -> bool {
         let mut events = self.events.iter().filter(|it| !it.is_own());
         let Some(first) = events.next() else { return false };
-        let is_greeting = self.recording.end == End::Open && self.is_at_once(first.at);
+        let is_greeting = self.recording.is_open() && self.is_at_once(first.at);
         !is_greeting || events.next().is_some()
     }
 
