@@ -42,8 +42,8 @@ pub struct RunsStats {
     /// and [`Run`](crate::runs::Run) handles; 0 without a [store](crate::runs::RunStore). A run has
     /// a second copy if a client needs earlier events than the first copy has.
     pub mirrors: usize,
-    /// The number of runs whose export to the store is overdue. If it stays above zero, the store
-    /// is slow or can't be reached.
+    /// The number of runs whose export to the store has failed or is overdue by a quarter of a
+    /// second. If it stays above zero, the store is slow, can't be reached, or refuses events.
     pub waiting_exports: usize,
     /// The number of this process's runs that another process declared dead while they were still
     /// running, because this process didn't reach the store in time.
@@ -94,7 +94,7 @@ impl fmt::Display for RunsStats {
         gauge(f, "sse_runs_attached", "Clients that are attached or wait.", self.attached)?;
         gauge(f, "sse_runs_memory_bytes", "Memory of all runs.", self.memory)?;
         gauge(f, "sse_runs_mirrors", "Copies of runs of other processes.", self.mirrors)?;
-        let help = "Runs whose export to the store is overdue.";
+        let help = "Runs whose export to the store fails or is late.";
         gauge(f, "sse_runs_waiting_exports", help, self.waiting_exports)?;
         counter(f, "sse_runs_started_total", "Calls that were made.", self.started)?;
         counter(f, "sse_runs_refused_total", "Calls that were refused.", self.refused)?;

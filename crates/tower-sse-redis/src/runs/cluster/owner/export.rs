@@ -55,6 +55,8 @@ pub(crate) struct Export {
     pub(super) failures: u8,
     /// Whether a reply to the last plan has failed.
     pub(crate) has_failed: bool,
+    /// Whether the last reply was an error.
+    is_failing: bool,
     /// The reason the run was given up, if it was. Its next command ends it in the store.
     pub(super) given_up: Option<&'static str>,
     /// Whether another run has the key in the store.
@@ -113,6 +115,7 @@ impl Export {
             counted: 0,
             failures: 0,
             has_failed: false,
+            is_failing: false,
             given_up: None,
             is_replaced: false,
             ended_at: None,
@@ -300,6 +303,7 @@ impl Export {
         if self.has_failed {
             return None;
         }
+        self.is_failing = result.is_err();
         match (target, result) {
             (_, Ok(Reply::Sync(reply))) => return self.synced(&reply, connection, beat),
             (_, Ok(Reply::End(reply))) => return self.ended(&reply),
@@ -476,6 +480,12 @@ impl Export {
     pub(super) fn settle(&mut self, now: Instant) {
         self.ended_at = Some(now);
         self.sync.answered();
+    }
+
+    /// Returns whether the store lacks what it should have by now. A run with a new event is due at
+    /// once, but waits for the reply to the previous commands.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.due + RETRY_DELAY <= now || self.is_failing && !self.has_confirmed_end()
     }
 
     /// Returns when the run needs its next command, after all replies to the last ones.

@@ -193,11 +193,9 @@ impl Exports {
         self.lock().exports.get(&epoch).is_some_and(Export::is_in_step)
     }
 
-    /// Returns the number of runs whose export is overdue. A run with a new event is due at once,
-    /// but waits for the reply to the previous commands.
     pub(crate) fn waiting(&self) -> usize {
         let now = Instant::now();
-        self.lock().due.iter().take_while(|(due, _)| *due + RETRY_DELAY <= now).count()
+        self.lock().exports.values().filter(|export| export.is_overdue(now)).count()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

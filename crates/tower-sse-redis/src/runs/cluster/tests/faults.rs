@@ -224,12 +224,20 @@ async fn statistics_count_mirrors_and_exports_that_wait() {
     }
     one.store.faults().reply_delay = Duration::ZERO;
     sleep(Duration::from_secs(1)).await;
+    one.store.forbid("XADD", Duration::from_secs(1));
+    send(&source, &["c"]);
+    for _ in 0..8 {
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(one.runs.stats().waiting_exports, 1, "the store refuses the event");
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(one.runs.stats().waiting_exports, 0);
     one.store.go_away();
     drop(source);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(one.runs.stats().waiting_exports, 1);
     one.store.come_back().await;
-    assert_whole(live, &["b", "b"]).await;
+    assert_whole(live, &["b", "b", "c"]).await;
     assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]));
     sleep(LEASE).await;
     assert_eq!(other.runs.stats().mirrors, 0, "nothing uses it");
