@@ -19,7 +19,7 @@
 //! | [kubernetes] | a manifest, ingresses, gateways and Istio |
 //! | [limits] | limiting the number of streams; their memory and speed; a hub in production |
 //! | [shutdown] | graceful shutdown, deployments, time for answers to finish |
-//! | [errors] | errors of the source, cancellations, `Lagged` |
+//! | [errors] | errors from the source, cancellations, `Lagged` |
 //! | [observing] | metrics, alerts, logs and traces |
 //! | [upstreams] | forwarding the streams of another server, and compressing streams |
 //! | [axum] | moving from axum's `Sse` |

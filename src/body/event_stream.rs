@@ -11,12 +11,10 @@ use pin_project_lite::pin_project;
 
 use super::{Boundary, Deadline, EndsWith, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
-use crate::idle_timer::IdleTimer;
 use crate::options::{ResolvedOptions, Retry, StreamOptions};
-use crate::signals::{EarlyHead, ShutdownWait, StartAt};
-use crate::signals::{is_within_recorder, within_layer};
+use crate::signals::{EarlyHead, ShutdownWait, StartAt, is_within_recorder, within_layer};
 use crate::streams::{Membership, Unopened};
-use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, headers};
+use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
 pub(super) struct EventStream<'p, B> {
@@ -263,10 +261,7 @@ where
                         }
                     }
                     Err(frame) => match frame.into_trailers() {
-                        Ok(mut trailers) => {
-                            if !self.state().boundary.is_opaque {
-                                headers::remove_those_of_whole_bodies(&mut trailers);
-                            }
+                        Ok(trailers) => {
                             self.end(Some(trailers));
                             return Poll::Ready(None);
                         }
@@ -501,7 +496,8 @@ impl<B> EventStream<'_, B> {
             }
             _ => Bytes::new(),
         };
-        self.begin_ending(LastFrames::own(last, trailers));
+        let last = LastFrames::own(last, trailers, this.boundary.is_opaque);
+        self.begin_ending(last);
     }
 
     pub(super) fn fail(&mut self, error: BoxError) {

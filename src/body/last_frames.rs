@@ -9,6 +9,7 @@ use http_body::Frame;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::headers::remove_those_of_whole_bodies;
 use crate::signals::{FailedInside, ItemError, Stopped};
 use crate::{
     BoxError, callback::without_panic, connection::CloseReason, error::causes, lock::lock,
@@ -39,11 +40,15 @@ impl LastFrames {
         Self { reason, rest }
     }
 
-    /// Creates the end of a stream whose source ended cleanly, after the bytes `last`.
-    pub(super) fn own(last: Bytes, trailers: Option<HeaderMap>) -> Self {
+    /// Creates the end of a stream whose source ended cleanly, after the bytes `last`. Into a stream
+    /// that is not opaque, the layer may have written lines, so a digest would not be its own.
+    pub(super) fn own(last: Bytes, trailers: Option<HeaderMap>, is_opaque: bool) -> Self {
         match trailers {
             None => Self::clean(CloseReason::Ended, last),
-            Some(trailers) => {
+            Some(mut trailers) => {
+                if !is_opaque {
+                    remove_those_of_whole_bodies(&mut trailers);
+                }
                 let rest = Rest { last, then: Then::Trailers(Box::new(trailers)) };
                 Self { reason: CloseReason::Ended, rest: Some(Box::new(rest)) }
             }

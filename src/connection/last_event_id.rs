@@ -75,8 +75,8 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns the error of `T` if the id doesn't parse. A client can send any text, so treat an
-    /// error as a first connection.
+    /// Returns `T`'s error if the id doesn't parse. A client can send any text, so treat an error
+    /// as a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }

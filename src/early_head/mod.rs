@@ -93,8 +93,8 @@
 //! `late_event` doesn't replace it, the `EventSource` gets an event with the id `interrupted`. It's
 //! the event from `on_error`, or else one named `interrupted`. The layer then answers the client's
 //! next request with `204`. With `late_event` or [`EarlyHeadLayer::answer`], the page must stop the
-//! `EventSource`: give the event a name, and call `close()` when it arrives. After an event for an
-//! error, `SseLayer` sends no [`terminator`](crate::SseLayer::terminator).
+//! `EventSource`: give the event a name, and call `close()` when it arrives. After an event that
+//! reports an error, `SseLayer` sends no [`terminator`](crate::SseLayer::terminator).
 //!
 //! If a late response is neither passed on nor turned into an event, the body fails with a
 //! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn it into an event. For

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 /// Limits the events that each topic of a [hub](crate::hub), and each run of
 /// [`Runs`](crate::runs::Runs), keeps. A topic has three limits: number, size and age. A run has
-/// only limits of size and age.
+/// only the last two.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {

@@ -6,11 +6,10 @@
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
 //! With PostgreSQL and SQLite, programs can also publish in their own transactions. To change from
-//! one of these crates to another, change the dependency, its `use`, and the line that opens the
-//! store. PostgreSQL also needs its schema. For any other broker, implement [`Broker`] and
-//! [`Publisher`]. If your broker's log is on a server,
-//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. That crate's page
-//! has a complete example of a broker.
+//! one crate to another, change the dependency, its `use`, and the line that opens the store.
+//! PostgreSQL also needs its schema. For any other broker, implement [`Broker`] and [`Publisher`].
+//! If your broker's log is on a server, [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does
+//! most of the work. That crate's page has a complete example of a broker.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -110,7 +109,7 @@ pub trait Broker: Send + Sized + 'static {
     /// The type through which the hub publishes.
     type Publisher: Publisher;
 
-    /// The error of a failed connection.
+    /// The error if connecting fails.
     type Error: Into<BoxError>;
 
     /// Returns the broker's name. The hubs that are connected to each other, in any process, share

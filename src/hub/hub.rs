@@ -121,8 +121,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`publish`](Self::publish), or [`PublishError::NotInProcess`] if the
-    /// hub has a [broker](Self::connect). The hub's first `NotInProcess` also logs a WARN line
+    /// Returns the same errors as [`publish`](Self::publish), or [`PublishError::NotInProcess`] if
+    /// the hub has a [broker](Self::connect). The hub's first `NotInProcess` also logs a WARN line
     /// (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
@@ -160,10 +160,11 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`publish`](Self::publish). After [`Unknown`](PublishError::Unknown),
-    /// it's safe to call this method again, as long as the first call is not older than the age
-    /// limit. If the second call returns [`Ended`](PublishError::Ended), the topic has ended, for
-    /// example because the first call succeeded.
+    /// Returns the same errors as [`publish`](Self::publish). After
+    /// [`Unknown`](PublishError::Unknown), it's safe to call this method again, as long as the
+    /// first call is not older than the age limit. If the second call returns
+    /// [`Ended`](PublishError::Ended), the topic has ended, for example because the first call
+    /// succeeded.
     ///
     /// # Cancel safety
     ///
@@ -211,8 +212,9 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`publish`](Self::publish). After [`Unknown`](PublishError::Unknown),
-    /// call this method again: at worst, clients receive two gaps.
+    /// Returns the same errors as [`publish`](Self::publish). After
+    /// [`Unknown`](PublishError::Unknown), call this method again: at worst, clients receive two
+    /// gaps.
     ///
     /// # Cancel safety
     ///

@@ -346,7 +346,7 @@
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it reconnects to another process. It can also happen if the client's process has just
+//! gap when it reconnects to another process. This can also happen if the client's process has just
 //! evicted events of one topic, and the client reconnects to a process that lags by seconds.
 //!
 //! # Stopping work

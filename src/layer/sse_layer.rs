@@ -105,9 +105,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # Panics
 ///
-/// Event streams need a tokio runtime whose timer is enabled, for example by `#[tokio::main]` or
+/// Event streams need a tokio runtime with timers enabled, for example by `#[tokio::main]` or
 /// [`Builder::enable_time`](tokio::runtime::Builder::enable_time). Otherwise, the body panics when
-/// it needs the timer. By default, the heartbeat needs it when the body first waits for the source.
+/// it needs a timer. By default, the heartbeat needs one when the body first waits for the source.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]

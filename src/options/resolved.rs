@@ -142,7 +142,7 @@ fn joined(first: Bytes, second: Bytes) -> Bytes {
 }
 
 impl ResolvedOptions {
-    /// Decides whether an error of the source is a cancellation. A reset connection isn't one:
+    /// Decides whether an error from the source is a cancellation. A reset connection isn't one:
     /// after a clean end, the client would take a partial answer for the complete one.
     pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
         // A host's own error doesn't count: tonic turns an upstream's reset into a `Cancelled`

@@ -258,8 +258,8 @@
 //!
 //! # Storing answers
 //!
-//! [`Run::messages`] returns the decoded events of a run. Wait for the end and store them on a
-//! separate task, because the handler stops if its client disconnects:
+//! [`Run::messages`] returns the messages of a run. Wait for the end and store them on a separate
+//! task, because the handler stops if its client disconnects:
 //!
 //! ```
 //! use tower_sse::runs::{Outcome, Run};

@@ -52,8 +52,8 @@ pub struct RunsStats {
     pub declared_dead: u64,
     /// The sum of [`RunEnd::events`] in this process's reports.
     pub events: u64,
-    /// The sum of [`RunEnd::bytes`] in these reports. Runs that this process declared dead count as
-    /// 0 bytes, because their size is unknown.
+    /// The sum of [`RunEnd::bytes`] in these reports. Runs that it reported as dead count as 0
+    /// bytes, because their size is unknown.
     pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
 }

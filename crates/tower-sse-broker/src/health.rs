@@ -53,7 +53,7 @@ impl<E: Clone> Health<E> {
         self.state.losses.load(Relaxed)
     }
 
-    /// Sets the newest error. [`follow`](crate::follow) does so for errors of the
+    /// Sets the newest error. [`follow`](crate::follow) does so for errors from the
     /// [`Log`](crate::Log). Call this for other errors.
     pub fn set_error(&self, error: E) {
         *lock(&self.state.last_error) = Some(error);

@@ -201,7 +201,7 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
 
     /// Waits until the log may have new entries, but at most a few seconds. After each wait, the
-    /// follower looks for losses and calls [`upkeep`](Self::upkeep).
+    /// follower calls [`upkeep`](Self::upkeep) and looks for losses.
     fn wait(
         &mut self,
         session: &mut Self::Session,

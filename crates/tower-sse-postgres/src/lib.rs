@@ -60,7 +60,7 @@
 //! - An event is published when its transaction has committed, or when
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. If a client of the event's
 //!   topic stays connected or resumes, it receives the event or a [gap](tower_sse::hub::GapPolicy),
-//!   unless the topic has [ended](tower_sse::hub::Hub::end) or keeps only its
+//!   unless the topic had [ended](tower_sse::hub::Hub::end) or keeps only its
 //!   [latest](tower_sse::Retention::latest) event. This holds even if the server restarts or
 //!   crashes, an older state of its data is restored, or a standby that lags is promoted.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.

@@ -40,7 +40,7 @@
 //!   duplicates, except after a large step of Redis' [clock](operating#order-and-ids).
 //! - If [`publish`](tower_sse::hub::Hub::publish) has returned `Ok` and a client of the event's
 //!   topic stays connected or resumes, the client receives the event or a
-//!   [gap](tower_sse::hub::GapPolicy), unless the topic has [ended](tower_sse::hub::Hub::end) or
+//!   [gap](tower_sse::hub::GapPolicy), unless the topic had [ended](tower_sse::hub::Hub::end) or
 //!   keeps only its [latest](tower_sse::Retention::latest) event. This holds even if Redis restarts
 //!   with an older state or without data, if a lagging replica is promoted, if an older copy
 //!   replaces the stream, or if the stream is deleted or trimmed. After a loss, each client that

@@ -33,7 +33,7 @@ fn brokers_have_the_limits_of_the_pages() {
     assert_has(&broker, "max_events", &events);
     let deadline = pages.time(&[
         "including the wait for a connection. The default is {}.",
-        "by default {}: how long a request may wait to publish",
+        "by default {}: how long publishing an event may take",
     ]);
     assert_has(&broker, "publish_deadline", &deadline);
     let timeout = pages.time(&[

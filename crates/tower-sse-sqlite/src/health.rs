@@ -79,10 +79,9 @@ pub struct LogStats {
 }
 
 impl BrokerStats {
-    /// Returns how many losses this process has reported to its clients since it loaded the
-    /// history. One loss can affect any number of events.
-    /// [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all gaps sent to clients,
-    /// including those for events that the hub has evicted.
+    /// Returns how many losses this process has reported to its hub since it loaded the history.
+    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
+    /// counts all gaps sent to clients, including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()

@@ -86,8 +86,9 @@
 //! - An event is published when its transaction has committed, or when
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. If a client of the event's
 //!   topic stays connected or resumes, it receives the event or a [gap](tower_sse::hub::GapPolicy),
-//!   unless the topic had [ended](tower_sse::hub::Hub::end). This holds even if processes are
-//!   killed, or the file is removed, replaced or restored while it is open.
+//!   unless the topic had [ended](tower_sse::hub::Hub::end) or keeps only its
+//!   [latest](tower_sse::Retention::latest) event. This holds even if processes are killed, or the
+//!   file is removed, replaced or restored while it is open.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.

@@ -95,7 +95,7 @@ impl Subscribe {
     /// # Panics
     ///
     /// Polling the subscription during a window panics outside of a tokio runtime, or if the
-    /// runtime's timer isn't enabled.
+    /// runtime's timers aren't enabled.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
         self

@@ -124,8 +124,8 @@
 //!   find this only if the connection breaks after the server has stored the event and before it
 //!   replies.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - A process that stamps live events with the time at which it reads them. The difference is too
-//!   small for the scenes to notice.
+//! - A process that stamps live events with the time of reading instead of publication. The
+//!   difference is too small for the scenes to notice.
 //! - A connected process that does not report entries that were trimmed before it read them. The
 //!   scenes call `trim` only after connected clients have received all events, and then check the
 //!   clients of a new process.

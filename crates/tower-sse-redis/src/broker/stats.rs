@@ -23,10 +23,9 @@ impl BrokerStats {
         Self { health, state: Arc::default() }
     }
 
-    /// Returns how many losses this process has reported to its clients since it loaded the
-    /// history. One loss can affect any number of events.
-    /// [`HubStats::gaps`](tower_sse::hub::HubStats::gaps) counts all gaps sent to clients,
-    /// including those for events that the hub has evicted.
+    /// Returns how many losses this process has reported to its hub since it loaded the history.
+    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
+    /// counts all gaps sent to clients, including those for events that the hub has evicted.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
@@ -40,7 +39,8 @@ impl BrokerStats {
     }
 
     /// Returns the state of the stream, or `None` before it is known. The state is updated about
-    /// every two seconds while the hub is [ready](crate::Health::is_ready).
+    /// every two seconds while the hub is [ready](crate::Health::is_ready), unless Redis refuses
+    /// the commands for it.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.state.log)
