@@ -1,7 +1,7 @@
 //! A Tower layer for server-sent events on axum and hyper, and a hub that lets clients resume after
 //! they reconnect.
 //!
-//! Your stream works on your machine. Behind a proxy, its events arrive late, and nginx cuts it
+//! Your stream works on your machine. Behind a proxy, its events can arrive late, and nginx cuts it
 //! after 60 idle seconds. Your next deployment waits for streams that never end, and clients that
 //! reconnect have missed what you sent meanwhile.
 //!

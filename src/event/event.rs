@@ -53,7 +53,7 @@ pub(super) struct RareFields {
 }
 
 impl Event {
-    /// Creates an event without any field.
+    /// Creates an event with no fields.
     pub const fn new() -> Self {
         Self { data: None, name: None, id: None, rare: None }
     }
@@ -287,7 +287,7 @@ macro_rules! integer_ids {
 
 integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
-/// The name of an event. Page code listens for the event by this name. An empty name means
+/// The name of an event. Your page passes this name to `addEventListener`. An empty name means
 /// `message`.
 ///
 /// A name can't contain a line feed, a carriage return or U+0000, so text received at run time

@@ -10,8 +10,8 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// By default, it's the comment line `:` after 15 seconds without a byte. It's late by at most a
 /// sixteenth of the interval, because its time is rounded up.
 ///
-/// - A comment fits between two lines of an event. A heartbeat that is an [event](Self::event)
-///   doesn't, so mid-event the comment is sent instead. Mid-line, heartbeats are skipped.
+/// - A comment fits between two lines of an event. An [event](Self::event) can't be sent there, so
+///   the layer sends the [comment](Self::comment) instead. Mid-line, heartbeats are skipped.
 /// - A stream with a content coding has no heartbeats.
 /// - The layer doesn't send an empty line after the comment. After an empty line, several clients
 ///   would return an empty event.

@@ -68,8 +68,9 @@ impl RunsBuilder {
     /// A full run evicts its oldest events to make room for new ones. While clients of this process
     /// are attached, the run evicts only events that the fastest client has read. If that doesn't
     /// free enough room, the source waits for this client. Without a client, the source never
-    /// waits. If a client needs an evicted event, it gets [`404`](super::Runs#answers), or its body
-    /// fails if it's already attached.
+    /// waits. If a client needs an evicted event, its request gets the
+    /// [answer](super::Runs#answers) for a run that is gone. If it's already attached, its body
+    /// fails, or ends with the event from [`on_error`](crate::SseLayer::on_error).
     ///
     /// A new run starts only if [`max_memory`](Self::max_memory) has room for it and all running
     /// runs, each counted at its full size. If `max_memory` doesn't have room for even one run of

@@ -199,7 +199,7 @@
 //!
 //! ## If the run's process dies
 //!
-//! In other processes, the clients' bodies fail [soon][lease]. An `EventSource` gets
+//! In other processes, the responses to its clients fail [soon][lease]. An `EventSource` gets
 //! [`interrupted`](#half-an-answer) instead. If these clients send their requests again without an
 //! id, the first one starts a new run, and the others join it. A process that has lost contact with
 //! the store for one *lease* period can be declared dead too.
@@ -227,9 +227,9 @@
 //! The store may be out of reach, or refuse commands, for example because a permission is missing.
 //! Runs in progress continue. Clients of a run's own process keep receiving its events. If other
 //! processes still reach the store, they can declare the run dead after one lease period. If they
-//! do, and the run's process reaches the store again, the bodies of its own clients fail. If other
-//! processes can't reach the store either, their clients' bodies fail after two lease periods. If
-//! Redis can be reached but is out of memory, these clients wait instead.
+//! do, and the run's process reaches the store again, the responses to its own clients fail. If
+//! other processes can't reach the store either, the responses that they are sending fail after two
+//! lease periods. If Redis can be reached but is out of memory, these clients wait instead.
 //!
 //! No run starts: the store may have the run already, and you would pay for its answer twice. If
 //! the run is running in the process that receives the request, a client without an id, or with one
@@ -246,7 +246,7 @@
 //! | ends | never, or at a topic's [last event](crate::hub::Hub::end) | at the end of the answer, with an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the events are kept, up to the limits | the run continues until it is abandoned |
-//! | if missed events have been evicted | the client gets a `gap` event and the rest | the client gets `404`, or its body fails |
+//! | if missed events have been evicted | the client gets a `gap` event and the rest | the client is told that the run is [gone](Runs#answers), or its response fails |
 //! | if the process that makes the events dies | the topic does not end, and clients wait | the run ends, and its bodies [fail or end](#half-an-answer) |
 //! | the work is stopped by | the program's own code, for example when it receives a [request to stop](crate::hub#stopping-work) | any process that [cancels](Runs::cancel) the run, optionally [with a last event](Runs::cancel_with) |
 //! | processes | one, or several over a [broker](crate::hub::broker) | one, or several over a [store](#several-processes) |

@@ -158,9 +158,10 @@ impl Runs {
     /// cancel the run, and waits until the store has recorded the end. That usually takes a few
     /// milliseconds, and at most two lease periods.
     ///
-    /// In any other process, this method returns `false` if the run's process has died or can't
-    /// reach the store. The run is then [interrupted](super::Outcome::Interrupted) without `event`,
-    /// once its process can be declared dead. Events that were not exported are lost.
+    /// In any other process, this method returns `false` if the run's process has died, or can't
+    /// reach the store for two lease periods. If its process is then declared dead, the run is
+    /// [interrupted](super::Outcome::Interrupted), and `event` is not recorded. Events that were
+    /// not exported are lost.
     ///
     /// # Cancel safety
     ///

@@ -119,8 +119,8 @@
 //!   each process.
 //! - With PostgreSQL, delete the session and close its streams [in one
 //!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
-//!   Otherwise, a crash in between leaves the streams open until their [maximum
-//!   age](crate::SseLayer::max_age), or until the log-out is repeated.
+//!   Otherwise, a crash in between leaves the streams open until the log-out is repeated, or until
+//!   their [maximum age](crate::SseLayer::max_age) if you set one.
 //!
 //! # Limits for each subject
 //!

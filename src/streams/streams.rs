@@ -166,7 +166,7 @@ impl StreamsBuilder {
     }
 }
 
-/// The number of streams that were refused because a subject had no place left, as returned by
+/// How many streams were refused because a subject had reached its limit, as returned by
 /// [`Streams::stats`](super::Streams::stats).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -47,8 +47,9 @@ impl Subjects {
 
     /// Adds a subject to the stream that answers this request. Adding it again has no effect.
     ///
-    /// Call `add` before you return the response. Once the stream is open, a call only logs a WARN
-    /// line (feature `tracing`). If the response isn't an event stream, the subjects are dropped.
+    /// Call `add` before you return the response. Once the layer has the response, a call only logs
+    /// a WARN line (feature `tracing`). If the response isn't an event stream, the subjects are
+    /// dropped.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
         let mut names = lock(&self.request.names);

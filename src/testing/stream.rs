@@ -202,7 +202,7 @@ impl TestStream {
     }
 
     /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
-    /// empty string. Events that a method has received but not yet returned to the test count too.
+    /// empty string. This includes events that a method has received but not yet returned.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;

@@ -82,7 +82,7 @@ impl Queued {
 }
 
 impl Queue {
-    /// Publishes an event with the next batch, and waits for its answer until the deadline.
+    /// Adds an event to the queue, and waits for its outcome, for at most `deadline`.
     ///
     /// # Errors
     ///

@@ -122,8 +122,8 @@
 //!
 //! # Permissions
 //!
-//! If an ACL restricts the Redis user, permit the key and the commands that
-//! [running](running#permissions) lists. If the user may run `CLIENT SETNAME`, the connections have
+//! If an ACL restricts the Redis user, grant it the keys, channels and commands listed on the page
+//! [running](running#permissions). If the user may run `CLIENT SETNAME`, the connections have
 //! [names](Redis::client_name) in `CLIENT LIST`. Users and passwords can
 //! [change](Redis::credentials) at run time.
 //!

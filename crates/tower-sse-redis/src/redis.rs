@@ -201,7 +201,8 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// Panics if `timeout` is less than 3 seconds: a read can wait 2 seconds in Redis for an event.
+    /// Panics if `timeout` is less than 3 seconds, because a read blocks for up to 2 seconds while
+    /// it waits for an event.
     #[track_caller]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");

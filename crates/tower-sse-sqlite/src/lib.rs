@@ -106,7 +106,8 @@
 //! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. To switch, change the
 //! dependency, its `use`, and the line that opens the store. PostgreSQL also needs its schema. All
 //! methods except [`Sqlite::pragma`] and [`SqliteBroker::max_bytes`] have counterparts in those
-//! crates. If events need not survive the process, use `Hub::new()`.
+//! crates. If there's only one process, and events needn't outlive it, use
+//! `Hub::new()`.
 //!
 //! The page [operating] says where to put the file, and what can happen to it.
 //!
@@ -122,7 +123,7 @@
 //! # How it works
 //!
 //! Each hub has one connection, on a thread of its own, so a slow disk does not block your runtime.
-//! Events published during a commit share the next transaction. Every 20 milliseconds, the thread
+//! Events published during a commit share the next transactions. Every 20 milliseconds, the thread
 //! asks SQLite whether another connection has committed (`PRAGMA data_version`). This takes about
 //! 0.3 % of a processor.
 //!

@@ -2,10 +2,9 @@
 //! `testing`).
 //!
 //! Implement [`World`] so that it provides an empty log for your broker. Then call [`check`], which
-//! runs the scenes. They test [what a broker must
-//! do](tower_sse::hub::broker::Broker#what-a-broker-must-do) through hubs and their clients. Here,
-//! they test `MemoryBroker` of
-//! [`tower_sse::testing`](https://docs.rs/tower-sse/latest/tower_sse/testing/):
+//! runs the scenes. Through hubs and their clients, they test that your broker does [what a broker
+//! must do](tower_sse::hub::broker::Broker#what-a-broker-must-do). Here, they test `MemoryBroker`
+//! of [`tower_sse::testing`](https://docs.rs/tower-sse/latest/tower_sse/testing/):
 //!
 //! ```
 //! use tower_sse::testing::MemoryBroker;
@@ -120,9 +119,9 @@
 //!   replaces topics with numbers from a `static` table, or puts the process id in its name. [Child
 //!   processes](#a-world-of-child-processes) reveal such mistakes.
 //! - An event that the server acknowledges and then loses, before any process has read it.
-//! - An event that is published although the broker reported it as refused. In a break, the scenes
-//!   find this only if the connection breaks after the server has stored the event and before it
-//!   replies.
+//! - An event that is published although the broker reported it as refused. The scenes find this
+//!   only when they break connections. If your broker doesn't send a refused event again, they find
+//!   it only if a connection breaks after the server has stored the event and before it replies.
 //! - A mistake that shows only if the clocks of several machines differ.
 //! - A process that stamps live events with the time of reading instead of publication. The
 //!   difference is too small for the scenes to notice.
