@@ -42,6 +42,24 @@ async fn idle_topics_are_removed_when_their_events_expire() {
     assert!(read(&hub, &["quiet 7"], id(&hub, 8)).is_empty());
 }
 
+/// Of the first two of so many, the hub knows only up to which number they have lost events.
+#[tokio::test(start_paused = true)]
+async fn topics_beyond_the_remembered_ones_have_one_gap_at_the_bound() {
+    let hub = Hub::builder().retention(Retention::new().age(MILLISECOND)).build();
+    for n in 1..=(1 << 16) + 2 {
+        publish(&hub, &format!("t{n}"), "x");
+    }
+    advance(2 * MILLISECOND).await;
+    while topics(&hub).len() > 1 {
+        (0..1000).for_each(|_| _ = publish(&hub, "busy", "x"));
+    }
+    for seen in [0, 1] {
+        assert_eq!(read(&hub, &["t1", "t2"], id(&hub, seen)), ["gap t1@1", "gap t2@2"]);
+    }
+    assert!(read(&hub, &["t1", "t2"], id(&hub, 2)).is_empty());
+    assert_eq!(read(&hub, &["t3"], id(&hub, 2)), ["gap t3@3"]);
+}
+
 /// Each topic is published to once, as those of clients that come and go.
 #[tokio::test(start_paused = true)]
 async fn expired_topics_are_removed_while_topics_are_added() {
