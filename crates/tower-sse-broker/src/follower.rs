@@ -17,13 +17,13 @@ const MAX_TIMEOUTS: u32 = 3;
 /// Loads the history of a log into a hub, and spawns a task that follows the log until the hub is
 /// closed or dropped. Call this in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// If your broker has a task that publishes, such as [`Queue::run`](crate::Queue::run), write a
-/// future that waits for that task, and pass it as `alongside`. Otherwise, pass [`pending`]. If
-/// `alongside` completes, the task that `follow` spawned ends, and that closes the hub.
+/// If your broker has a publishing task, such as [`Queue::run`](crate::Queue::run), pass a future
+/// that waits for it as `alongside`. Otherwise, pass [`pending`]. The hub is closed if `alongside`
+/// completes.
 ///
 /// # Errors
 ///
-/// Returns an error if the log cannot be opened or loaded.
+/// Returns an error if the log can't be opened or loaded.
 pub async fn follow<L: Log>(
     log: L,
     feed: Feed,

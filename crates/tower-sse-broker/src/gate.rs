@@ -10,10 +10,10 @@ use crate::{Identity, tasks::lock};
 
 /// A gate that holds publishers back until their process has caught up with the log.
 ///
-/// The follower (the task of [`follow`](crate::follow)) opens the gate once it has caught up with
-/// the log and [marked](crate::Log::mark) the losses that it found. The gate shuts when the
-/// connection to the log breaks, or when a loss must be marked. It shuts for good when the hub is
-/// closed or dropped. `C` is what publishers need, such as a connection.
+/// It opens once the follower (the task of [`follow`](crate::follow)) has caught up and
+/// [marked](crate::Log::mark) the losses that it found. It shuts when the connection breaks or a
+/// loss must be marked, and for good when the hub is closed or dropped. `C` is what publishers
+/// need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
@@ -26,9 +26,9 @@ pub struct Session<C> {
     number: u64,
     /// The connection that publishers use.
     pub connection: C,
-    /// A token that is cancelled when the connection breaks or a loss must be marked, but not when
-    /// the hub is closed or dropped. If a publisher can no longer use the connection, cancel this
-    /// token: the follower then reconnects.
+    /// A token that's cancelled when the connection breaks or a loss must be marked, but not when
+    /// the hub is closed or dropped. If the connection is unusable, cancel this token: the follower
+    /// then reconnects.
     pub ended: CancellationToken,
 }
 
@@ -57,8 +57,8 @@ impl<C: Clone> Gate<C> {
         session
     }
 
-    /// Waits until the gate is open, and returns its session. It never returns `None`. Once the hub
-    /// is closed or dropped, it waits forever.
+    /// Waits until the gate is open, and returns its session, never `None`. Once the hub is closed
+    /// or dropped, it waits forever.
     pub async fn session(&self) -> Option<Session<C>> {
         // A publisher that finds its connection broken ends the session before the reader shuts the
         // gate.
@@ -87,7 +87,7 @@ impl<C> Gate<C> {
         self.session.send_replace(None);
     }
 
-    /// Starts to record the entries that the follower reads. Call this before you send events.
+    /// Starts recording what the follower reads. Call this before you send events.
     pub fn begin(&self, session: Session<C>) -> InFlight<'_, C> {
         let sent = self.ledger().begin(session.number);
         InFlight { gate: self, session, sent }
@@ -106,18 +106,18 @@ impl<C> InFlight<'_, C> {
         self.gate.ledger().newest_known
     }
 
-    /// Records that the server has acknowledged an event. `at` is the time of its publication, by
-    /// the clock in [rule 9 for brokers](tower_sse::hub::broker::Broker#what-a-broker-must-do). The
-    /// follower then looks for the event in the log.
+    /// Records that the server has acknowledged an event. The follower then looks for it in the
+    /// log. `at` is the time of publication, by the clock in [rule 9 for
+    /// brokers](tower_sse::hub::broker::Broker#what-a-broker-must-do).
     ///
     /// # Errors
     ///
     /// Returns [`PublishError::Unknown`] if the event may be lost:
     ///
     /// - The session has ended.
-    /// - The follower has read past the event's number without finding the event.
-    /// - The event's number is not higher than [`newest_known`](Self::newest_known) was when you
-    ///   called [`begin`](Gate::begin). In this case, the log has returned to an older state.
+    /// - The follower has read past the event's number without finding it.
+    /// - The number isn't above [`newest_known`](Self::newest_known) as of [`begin`](Gate::begin):
+    ///   the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

@@ -28,7 +28,7 @@ impl<E> Default for Health<E> {
 }
 
 impl<E: Clone> Health<E> {
-    /// Returns whether the hub is connected, and has caught up with its log.
+    /// Returns whether the hub is connected and has caught up with its log.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.state.is_ready.load(Acquire)
@@ -46,26 +46,26 @@ impl<E: Clone> Health<E> {
         self.state.reconnections.load(Relaxed)
     }
 
-    /// Returns how many losses this process has reported to its hub since it loaded the history.
-    /// One loss can affect any number of events.
+    /// Returns how many losses this process has reported since it loaded the history. One loss can
+    /// affect many events.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.state.losses.load(Relaxed)
     }
 
-    /// Sets the newest error. [`follow`](crate::follow) does so for errors from the
-    /// [`Log`](crate::Log). Call this for other errors.
+    /// Sets the newest error. [`follow`](crate::follow) does this for errors from the
+    /// [`Log`](crate::Log). Call it for others.
     pub fn set_error(&self, error: E) {
         *lock(&self.state.last_error) = Some(error);
     }
 
-    /// Sets whether the connection is ready. Call this only if [`follow`](crate::follow) does not
-    /// manage the connection.
+    /// Sets whether the connection is ready. Call this only if [`follow`](crate::follow) doesn't
+    /// manage it.
     pub fn set_ready(&self, is_ready: bool) {
         self.state.is_ready.store(is_ready, Release);
     }
 
-    /// Counts a reconnection. Call this only if [`follow`](crate::follow) does not manage the
+    /// Counts a reconnection. Call this only if [`follow`](crate::follow) doesn't manage the
     /// connection.
     pub fn count_reconnection(&self) {
         self.state.reconnections.fetch_add(1, Relaxed);
@@ -76,7 +76,7 @@ impl<E: Clone> Health<E> {
     }
 }
 
-/// Returns the message of an error followed by those of its sources, in the form `a: b: c`.
+/// Returns an error's message and those of its sources, as in `a: b: c`.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
     let sources = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {

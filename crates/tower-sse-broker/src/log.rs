@@ -2,27 +2,23 @@ use std::{error, future::ready, time::Duration};
 
 use tower_sse::{Event, event::InvalidField, hub::broker::Arrival};
 
-/// The number and the fingerprint of an entry.
-///
-/// The number alone does not identify an entry, because a server that has returned to an older
-/// state can assign it again.
+/// The number and the fingerprint of an entry. The number alone doesn't identify it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The number of the entry in the log.
+    /// The number in the log.
     pub number: u64,
-    /// A random number that is stored with the entry, or a hash of the entry's content and time.
-    /// Not zero.
+    /// A random number stored with the entry, or a hash of its content and time. Not zero.
     pub fingerprint: u64,
 }
 
 impl Identity {
-    /// Returns an identity for an entry that was not read: its fingerprint is zero.
+    /// Returns an identity with a fingerprint of zero, for an entry that wasn't read.
     #[must_use]
     pub const fn unread(number: u64) -> Self {
         Self { number, fingerprint: 0 }
     }
 
-    /// Returns whether the fingerprint is zero, as in an identity from [`unread`](Self::unread).
+    /// Returns whether the fingerprint is zero.
     #[must_use]
     pub const fn is_unread(self) -> bool {
         self.fingerprint == 0
@@ -31,16 +27,15 @@ impl Identity {
 
 /// An entry that was read from a log.
 pub trait LogEntry: Send + 'static {
-    /// Returns the number of the entry. Numbers rise from entry to entry.
+    /// Returns the entry's number, which is above that of the entry before it.
     fn number(&self) -> u64;
 
-    /// Returns the identity of the entry. The follower calls this for every entry while it checks
-    /// acknowledgements, and for some entries at other times.
+    /// Returns the entry's identity. While this process publishes, the follower calls this for
+    /// every entry.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry written directly before this one, if known. If the last
-    /// entry that the follower has read has a different number, entries were removed in between.
-    /// The default is `None`.
+    /// Returns the number of the entry written directly before this one, if known. It shows whether
+    /// entries in between were removed. The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -51,19 +46,18 @@ pub trait LogEntry: Send + 'static {
 pub enum Content {
     /// An event.
     Event {
-        /// The number of the event, its time and its age.
+        /// The event's number, time and age.
         arrival: Arrival,
-        /// The topic of the event.
+        /// The topic.
         topic: String,
         /// The event.
         event: Event,
     },
-    /// A mark: events before it may have been lost. Each process reports the loss when it reads the
-    /// mark.
+    /// A mark: events before it may have been lost. Each process reports this loss.
     Mark,
-    /// An entry that cannot be decoded, which is reported as a loss.
+    /// An entry that can't be decoded. It's reported as a loss.
     Unreadable,
-    /// An entry that has nothing to send to clients.
+    /// An entry with nothing for clients.
     Nothing,
 }
 
@@ -95,13 +89,12 @@ pub fn event_of(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that the process has read or skipped. If it has read none yet,
-    /// this is the number of the entry that [`newest_before`](Log::newest_before) returned, or
-    /// zero.
+    /// The number of the last entry that the process has read or skipped. Before the first one,
+    /// it's that of [`newest_before`](Log::newest_before), or zero.
     pub last: u64,
-    /// The highest number that the process has read in the log or in an acknowledgement.
+    /// The highest number that the process has read, in the log or in an acknowledgement.
     pub newest: u64,
-    /// The number of the newest lost entry, unless the process knows of a mark after it.
+    /// The number of the newest lost entry, unless a mark after it is known.
     pub lost: Option<u64>,
 }
 
@@ -114,41 +107,39 @@ pub struct Page<E> {
     pub has_more: bool,
 }
 
-/// A log that a hub follows, such as a Redis stream or a table. It can be trimmed or lost, or
-/// return to an older state.
+/// A log that a hub follows, such as a Redis stream or a table.
 ///
-/// The follower, which is the task that [`follow`](crate::follow) spawns, calls one method at a
-/// time. Each method must limit how long it takes. Once the history is loaded, the follower waits
-/// after an error, and opens another session.
+/// The follower (the task of [`follow`](crate::follow)) calls one method at a time. Give each
+/// method a time limit. After an error, the follower waits, and opens another session. While the
+/// history loads, `follow` may return the error instead.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
-    /// What publishers get from the [gate](crate::Gate) in a session, such as a connection.
+    /// What publishers get from the [gate](crate::Gate), such as a connection.
     type Publishing: Clone + Send + Sync;
     /// An entry.
     type Entry: LogEntry;
     /// The error from a failed request.
     type Error: error::Error + Clone + Send + Sync + 'static;
 
-    /// The name of the server, for log lines.
+    /// The server's name, for log lines.
     const SERVER: &'static str;
-    /// How long the follower may take, after each [`wait`](Self::wait), to reach the end of the
-    /// log, including waits in [`look`](Self::look). If it takes longer,
-    /// [`Health::is_ready`](crate::Health::is_ready) returns `false` until the end is reached.
+    /// How long the follower may take to reach the end of the log after a [`wait`](Self::wait),
+    /// before [`Health::is_ready`](crate::Health::is_ready) returns `false`. Waits in
+    /// [`look`](Self::look) count too.
     const LATE: Duration = Duration::from_secs(1);
-    /// Whether the follower calls [`skip`](Self::skip) for an entry that it cannot read in time.
+    /// Whether the follower may [`skip`](Self::skip) an entry that it can't read in time.
     const SKIPS: bool = false;
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
-    /// earlier entries may be lost. Clients that first connect after the mark receive no gap. The
-    /// method may also mark other losses, for example if the log ends before `known.newest`.
+    /// entries may have been lost. Clients on their first visit receive no gap for it. You can mark
+    /// other losses here too.
     fn open(
         &mut self,
         known: Known,
     ) -> impl Future<Output = Result<Self::Session, Self::Error>> + Send;
 
-    /// Returns the newest entry that is older than `age`. Entries that have no event may be
-    /// ignored.
+    /// Returns the newest entry older than `age`. You may ignore entries without an event.
     fn newest_before(
         &mut self,
         session: &mut Self::Session,
@@ -156,7 +147,7 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
     /// Reads up to `count` entries, starting with the first one whose number is `from` or higher. A
-    /// shorter page that [has more](Page::has_more) must have at least two.
+    /// shorter page that [has more](Page::has_more) needs at least two.
     fn read(
         &mut self,
         session: &mut Self::Session,
@@ -172,10 +163,11 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Returns `true` if the entries missing from the beginning of the log were certainly trimmed.
-    /// If the log is empty, all its entries are missing. Returns `false` if an older state of the
-    /// log, without these entries, may have replaced it. The default is `true`, which hides a loss
-    /// only if an older state replaced the log and was then trimmed. If the older state was not
-    /// trimmed, [`has_up_to`](Self::has_up_to) detects it.
+    /// If the log is empty, all are missing. Returns `false` if an older state of the log may have
+    /// replaced it.
+    ///
+    /// The default, `true`, hides a loss only if an older state replaced the log and was then
+    /// trimmed.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -183,33 +175,33 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(true))
     }
 
-    /// Adds a mark for the loss of the entry `known.lost`, unless the log already has a mark after
-    /// it. The mark's number must be above `known.newest`, `known.lost`, and all numbers in the
-    /// log. Returns the mark's identity, if a mark was added and its identity is known.
+    /// Marks the loss of the entry `known.lost`, unless the log already has a mark after it. The
+    /// mark's number must be above `known.newest` and all numbers in the log. Returns the identity
+    /// of an added mark, if known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers use in this session. The follower calls this after it has caught up
-    /// and marked all losses that it found.
+    /// Returns what publishers use in this session. Called once the follower has caught up and
+    /// marked the losses that it found.
     fn publishing(
         &mut self,
         session: &mut Self::Session,
         last: Identity,
     ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
 
-    /// Waits until the log may have new entries, but at most a few seconds. After each wait, the
-    /// follower calls [`upkeep`](Self::upkeep) and looks for losses.
+    /// Waits until the log may have new entries, but at most a few seconds. The follower then calls
+    /// [`upkeep`](Self::upkeep), and looks for losses.
     fn wait(
         &mut self,
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// If `last` is still in the log, returns the entries after it: the first `count`, or all if
-    /// there are fewer. The default is `None`: the follower then calls [`read`](Self::read), which
-    /// also shows whether `last` is still there.
+    /// there are fewer. After `None`, which is the default, the follower calls
+    /// [`read`](Self::read).
     fn look(
         &mut self,
         _session: &mut Self::Session,
@@ -219,7 +211,7 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Trims the log if that is due, and does any other periodic work.
+    /// Trims the log if that's due, and does any other periodic work.
     fn upkeep(
         &mut self,
         _session: &mut Self::Session,
@@ -228,10 +220,11 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(()))
     }
 
-    /// Returns the first entry whose number is `from` or higher, if any, without reading its
-    /// content. If the identity of this entry is [unread](Identity::unread) and the entry is the
-    /// newest in the log, the method adds another entry after it. The follower then reads what
-    /// comes after the returned entry. Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
+    /// Returns the first entry whose number is `from` or higher, without reading its content. The
+    /// follower continues after it. If you return an [unread](Identity::unread) identity for the
+    /// newest entry, add another entry after it.
+    ///
+    /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.
     fn skip(
         &mut self,
@@ -241,20 +234,20 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Decodes an entry. Called at most once for each entry.
+    /// Decodes an entry. Called at most once for each.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
-    /// Returns whether `error` says that the server did not answer in time.
+    /// Returns whether the server didn't answer in time.
     fn is_timeout(error: &Self::Error) -> bool;
 
-    /// Returns whether a [timeout](Self::is_timeout) can mean that the entries are too large for
-    /// the link. After three such errors in a row, the follower skips an entry if
-    /// [`SKIPS`](Self::SKIPS) is `true`. By default, every timeout counts. If you know that no byte
-    /// has arrived, return `false`: in that case, it's the server that is slow and not the link.
+    /// Returns whether a [timeout](Self::is_timeout) can mean that entries are too large for the
+    /// link. After three in a row, the follower [skips](Self::SKIPS) an entry. By default, every
+    /// timeout counts. Return `false` if no byte has arrived: the server is slow then, not the
+    /// link.
     fn is_too_large(error: &Self::Error) -> bool {
         Self::is_timeout(error)
     }
 
-    /// Creates an error that the follower itself reports. `reason` says why.
+    /// Creates an error that the follower itself reports.
     fn broken(reason: &str) -> Self::Error;
 }

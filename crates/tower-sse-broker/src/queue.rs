@@ -14,11 +14,9 @@ const MAX_EVENTS: usize = 1000;
 const MAX_BYTES: usize = 4 << 20;
 
 /// A queue that publishes events in batches. While a batch is being committed, new events wait for
-/// the next one, so thousands of events can be published at the same time even if commits are slow.
+/// the next one. So thousands of events can be published at once, even if commits are slow.
 ///
-/// An event's publisher waits until the event is committed or a deadline has passed. At the
-/// deadline, an event that is still in the queue is removed. So the queue holds at most one event
-/// per waiting call, even while no batch can be sent.
+/// The queue holds at most one event per waiting call, even while no batch can be sent.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,
@@ -37,7 +35,7 @@ struct QueueState {
     is_closed: bool,
 }
 
-/// An event that is waiting to be sent or to be acknowledged.
+/// An event that waits to be sent or acknowledged.
 #[derive(Debug)]
 pub struct Queued {
     /// The event.
@@ -49,9 +47,9 @@ pub struct Queued {
 
 /// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
-    /// Sends a batch, and passes the outcome of each event to [`Queued::answer`]. If an event is
-    /// dropped without an answer, its publisher receives [`PublishError::Unknown`]. Returns `true`
-    /// if it has other work left, and must be called again even if no event waits.
+    /// Sends a batch, which can be empty, and passes each event's outcome to [`Queued::answer`]. If
+    /// an event is dropped without an answer, its publisher receives [`PublishError::Unknown`].
+    /// Returns `true` if it must be called again in this session, even if no event waits.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -74,7 +72,7 @@ impl Queued {
         _ = self.reply.send(outcome);
     }
 
-    /// Returns the size of the event in a batch.
+    /// Returns the event's size in a batch.
     fn size(&self) -> usize {
         let fields = self.publication.event.fields();
         self.publication.topic.len() + fields.data.len() + fields.comment.map_or(0, str::len)
@@ -82,17 +80,16 @@ impl Queued {
 }
 
 impl Queue {
-    /// Adds an event to the queue, and waits for its outcome, for at most `deadline`.
+    /// Adds an event, and waits for its outcome, for at most `deadline`. An event that's still in
+    /// the queue then is removed.
     ///
     /// # Errors
     ///
-    /// Returns
-    ///
-    /// - the error that [`SendBatch::send`] passes to [`Queued::answer`] for this event;
-    /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event was not
-    ///   sent before the deadline;
-    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but was not answered before the
-    ///   deadline or was dropped without an answer;
+    /// - The error that [`SendBatch::send`] passes to [`Queued::answer`].
+    /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event wasn't
+    ///   sent before the deadline.
+    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but not answered before the
+    ///   deadline or dropped without an answer.
     /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,
@@ -144,7 +141,7 @@ impl Queue {
         }
     }
 
-    /// Makes the queue send a batch, even if no event waits.
+    /// Sends a batch even if no event waits.
     pub fn wake(&self) {
         lock(&self.state).is_woken = true;
         self.filled.notify_one();
