@@ -2,19 +2,19 @@
 //! This crate does the hard part: it follows a log, and notices lost events.
 //!
 //! Keep a hub's events in a log on your server, for example in a table, and implement [`Log`] to
-//! read it. [`follow`] then does much of [what a broker must
+//! read, mark and trim it. [`follow`] then does much of [what a broker must
 //! do](tower_sse::hub::broker::Broker#what-a-broker-must-do). It loads the history before the hub
 //! is ready. It notices when the log was trimmed, lost or restored from a copy, even while nothing
 //! is published. If the connection breaks, it reconnects while publishers wait.
 //!
-//! If only this process has missed events, `follow` reports the loss to its hub. If the log itself
-//! has lost events, it adds a [mark](#which-losses-are-marked) to the log instead, and every
+//! If only one process has missed events, its `follow` reports the loss to its hub. If the log
+//! itself has lost events, it adds a [mark](#which-losses-are-marked) to the log instead, and every
 //! process reports the loss. Clients that missed events receive a gap.
 //!
-//! [`Queue`] collects events from concurrent calls, and publishes them in batches. [`Gate`] holds
-//! publishers back until the process has caught up, and records which events the server has
-//! acknowledged. [`Health`] is for readiness probes and metrics. [`CredentialsProvider`] asks the
-//! program for [`Credentials`] that change at run time.
+//! [`Queue`] collects events from concurrent calls, and passes them in batches to your
+//! [`SendBatch`]. [`Gate`] holds publishers back until the process has caught up, and records which
+//! events the server has acknowledged. [`Health`] is for readiness probes and metrics.
+//! [`CredentialsProvider`] asks the program for [`Credentials`] that change at run time.
 //!
 //! The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature `testing`)
 //! tests any broker, even one that doesn't use the rest of this crate.
@@ -37,7 +37,7 @@
 //!
 //! # What a log needs
 //!
-//! Your server must provide:
+//! Your server and your code together must provide:
 //!
 //! 1. **Numbers** above zero. A new entry's number is higher than any that processes can already
 //!    read, even if transactions commit out of order. A new log must begin above all numbers of a
@@ -67,8 +67,8 @@
 //! too, unless it was trimmed.
 //!
 //! If all processes have lost events, the log gets a [mark](Log::mark) before this process
-//! publishes again. A log that was trimmed to nothing gets none if another process has published
-//! meanwhile. Each process then reports the loss before that event.
+//! publishes again. A log that was trimmed to nothing gets none if another process has published an
+//! event meanwhile. Each process then reports the loss before that event.
 //!
 //! A process may miss a loss in these cases:
 //!

@@ -34,8 +34,8 @@ pub trait LogEntry: Send + 'static {
     /// every entry.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry written directly before this one, if known. It shows whether
-    /// entries in between were removed. The default is `None`.
+    /// Returns the number of the entry written directly before this one, if known. If the follower
+    /// has last read a different one, entries in between were removed. The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -90,7 +90,7 @@ pub fn event_of(
 #[non_exhaustive]
 pub struct Known {
     /// The number of the last entry that the process has read or skipped. Before the first one,
-    /// it's that of [`newest_before`](Log::newest_before), or zero.
+    /// it's the number of the entry from [`newest_before`](Log::newest_before), or zero.
     pub last: u64,
     /// The highest number that the process has read, in the log or in an acknowledgement.
     pub newest: u64,
@@ -109,9 +109,10 @@ pub struct Page<E> {
 
 /// A log that a hub follows, such as a Redis stream or a table.
 ///
-/// The follower (the task of [`follow`](crate::follow)) calls one method at a time. Give each
-/// method a time limit. After an error, the follower waits, and opens another session. While the
-/// history loads, `follow` may return the error instead.
+/// The follower (the task of [`follow`](crate::follow)) calls one method at a time. It can drop a
+/// method's future before it's done, for example when the hub is closed. Give each method a time
+/// limit. After an error, the follower waits, and opens another session. While the history loads,
+/// `follow` may return the error instead.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
@@ -132,8 +133,8 @@ pub trait Log: Send + Sized + 'static {
     const SKIPS: bool = false;
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
-    /// entries may have been lost. Clients on their first visit receive no gap for it. You can mark
-    /// other losses here too.
+    /// entries may have been lost. Clients that first connect later receive no gap for it. You can
+    /// mark other losses here too.
     fn open(
         &mut self,
         known: Known,
@@ -147,7 +148,7 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
     /// Reads up to `count` entries, starting with the first one whose number is `from` or higher. A
-    /// shorter page that [has more](Page::has_more) needs at least two.
+    /// shorter page that [has more](Page::has_more) must hold at least two entries.
     fn read(
         &mut self,
         session: &mut Self::Session,
@@ -184,7 +185,7 @@ pub trait Log: Send + Sized + 'static {
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers use in this session. Called once the follower has caught up and
+    /// Returns what publishers use in this session. Called after the follower has caught up and
     /// marked the losses that it found.
     fn publishing(
         &mut self,
@@ -241,9 +242,9 @@ pub trait Log: Send + Sized + 'static {
     fn is_timeout(error: &Self::Error) -> bool;
 
     /// Returns whether a [timeout](Self::is_timeout) can mean that entries are too large for the
-    /// link. After three in a row, the follower [skips](Self::SKIPS) an entry. By default, every
-    /// timeout counts. Return `false` if no byte has arrived: the server is slow then, not the
-    /// link.
+    /// link. After three in a row, the follower skips an entry if [`SKIPS`](Self::SKIPS) is `true`.
+    /// By default, every timeout counts. Return `false` if no byte has arrived: the server is slow
+    /// then, not the link.
     fn is_too_large(error: &Self::Error) -> bool {
         Self::is_timeout(error)
     }

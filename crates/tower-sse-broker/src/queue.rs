@@ -81,15 +81,15 @@ impl Queued {
 
 impl Queue {
     /// Adds an event, and waits for its outcome, for at most `deadline`. An event that's still in
-    /// the queue then is removed.
+    /// the queue then, or when this future is dropped, is removed.
     ///
     /// # Errors
     ///
     /// - The error that [`SendBatch::send`] passes to [`Queued::answer`].
     /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event wasn't
     ///   sent before the deadline.
-    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but not answered before the
-    ///   deadline or dropped without an answer.
+    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but dropped without an answer,
+    ///   or not answered before the deadline.
     /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,
@@ -141,7 +141,7 @@ impl Queue {
         }
     }
 
-    /// Sends a batch even if no event waits.
+    /// Makes [`run`](Self::run) send a batch even if no event waits.
     pub fn wake(&self) {
         lock(&self.state).is_woken = true;
         self.filled.notify_one();

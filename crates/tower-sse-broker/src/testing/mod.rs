@@ -42,7 +42,7 @@
 //!
 //! # The scenes
 //!
-//! When a scene fails, look up here what your broker does wrong. If a scene has a fault in
+//! When a scene fails, look up here what your broker probably does wrong. If a scene has a fault in
 //! parentheses, and your world can't cause it, the scene is skipped.
 //!
 //! - `every_field_arrives`: drops a field, changes line endings, letters or spaces, or treats a
@@ -96,7 +96,8 @@
 //!
 //! An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. If your broker uses
 //! only tokio's clock and tasks, and no sockets, pause this clock (`start_paused`) to make the test
-//! fast. In `a_burst_loses_nothing`, one hub has a runtime whose clock isn't paused.
+//! fast. In `a_burst_loses_nothing`, one hub has its own thread and runtime, whose clock isn't
+//! paused.
 //!
 //! Each hub in a scene stands for a process. A scene connects up to a few dozen hubs, and publishes
 //! up to 5,000 events at once. Worlds can share a server if their logs have unique names, for
@@ -136,8 +137,9 @@
 //!   Environment variables tell it that it's a child, which log to open, and how old the history
 //!   may be ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
 //! - The child runs your broker's code. There's no feed in the child, so make that code generic
-//!   over a trait of your own. The child's implementation prints a line for each event, for each
-//!   loss, and when the history is loaded. The test feeds its hub from these lines.
+//!   over a trait of your own, which replaces the feed. The child's implementation prints a line
+//!   for each event, for each loss, and when the history is loaded. The test feeds its hub from
+//!   these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
 //! - After the lines of the test harness, the child first prints your broker's name. `start` fails
