@@ -54,13 +54,14 @@
 //! lag](tower_sse::hub#many-processes).
 //!
 //! Newer events can arrive before a gap: some losses are known only to processes that received the
-//! lost event or its acknowledgement. One of them reports it within seconds of reaching Redis.
+//! lost event or its acknowledgement. One of them reports the loss within seconds of reaching
+//! Redis.
 //!
 //! A loss goes undetected in three cases:
 //!
 //! - All processes that received an entry (an event or a [`gap`](#entries)) or its acknowledgement
 //!   stop before they report its loss. If Redis' clock is then behind the entry's id, clients that
-//!   received the event also miss new events until the clock has passed it. You can [prevent
+//!   received the event also miss new events until the clock has passed that id. You can [prevent
 //!   losses](operating#losses) in a restart.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event.
