@@ -25,15 +25,15 @@
 //! # }
 //! ```
 //!
-//! If your program has `Hub::new()`, call `Hub::connect` instead. Also replace
-//! [`publish_now`](tower_sse::hub::Hub::publish_now), which can't wait for the file, by
-//! [`publish`](tower_sse::hub::Hub::publish). The first hub creates the file and the table `news`,
-//! which holds all topics.
+//! If your program has `Hub::new()`, call `Hub::connect` instead. Also call
+//! [`publish`](tower_sse::hub::Hub::publish) instead of
+//! [`publish_now`](tower_sse::hub::Hub::publish_now), which can't wait for the file. The first hub
+//! creates the file and the table `news`, which holds all topics.
 //!
 //! # Publishing by SQL
 //!
-//! Keep your program's data in the same file, and you can publish in its transactions. The event is
-//! published if and only if the transaction commits. The broker's name is the name of its table:
+//! Keep your program's data in the same file, and you can publish in its transactions. An event is
+//! published if and only if its transaction commits. The broker's name is the name of its table:
 //!
 //! ```sql
 //! begin;
@@ -80,8 +80,8 @@
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
 //!   that stays connected or resumes then receives it, or a [gap](tower_sse::hub::GapPolicy). This
 //!   holds even if processes are killed, or the file is removed, replaced or restored while it's
-//!   open. It doesn't hold for a topic that had [ended](tower_sse::hub::Hub::end), or keeps only
-//!   its [latest](tower_sse::Retention::latest) event.
+//!   open. It doesn't hold if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
+//!   [latest](tower_sse::Retention::latest) event.
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event isn't
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -98,16 +98,17 @@
 //! SQLite is for processes on one machine, with the file on a local disk. For several machines, use
 //! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data is in PostgreSQL, and
 //! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. To switch, change the
-//! dependency, its `use`, and the line that opens the store. PostgreSQL also needs its schema. Only
-//! [`Sqlite::pragma`] and [`SqliteBroker::max_bytes`] have no counterparts. If events needn't
-//! outlive your only process, use `Hub::new()`.
+//! dependency, its `use`, the line that opens the store, and all SQL that publishes. PostgreSQL
+//! also needs its schema. Of the methods, only [`Sqlite::pragma`] and [`SqliteBroker::max_bytes`]
+//! have no counterparts. If you have only one process, and events needn't outlive it, use
+//! `Hub::new()`.
 //!
 //! The page [operating] says where to put the file, and what can happen to it.
 //!
 //! # Features
 //!
-//! - `bundled` (default): compiles SQLite, which needs a C compiler. Without it, the crate links
-//!   the system's SQLite, 3.37 or later.
+//! - `bundled` (default): compiles SQLite, which needs a C compiler. Without this feature, the
+//!   crate links the system's SQLite, 3.37 or later.
 //! - `tracing`: log lines
 //!
 //! The crate uses rusqlite 0.39. If your program also uses rusqlite, or sqlx with SQLite, choose a
