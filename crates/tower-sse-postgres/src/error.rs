@@ -31,22 +31,22 @@ pub struct Error {
     pub(crate) is_too_large: bool,
 }
 
-/// The kind of an [`Error`]. It tells an operator what to do.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The server has no disk space, memory or connection left, or has reached another limit of its
-    /// own.
+    /// The server has no disk space, memory or connection left, or has reached another of its
+    /// limits.
     OutOfResources,
-    /// The server accepts no writes: it is a standby, or its transactions are read-only by default.
+    /// The server is a standby, or its transactions are read-only by default.
     ReadOnly,
-    /// The user or the password is wrong, has expired or could not be fetched, or the user lacks a
+    /// The user or the password is wrong, has expired or couldn't be fetched, or the user lacks a
     /// permission.
     NotPermitted,
-    /// There is no connection, the connection broke, the server did not answer in time, or the
+    /// There is no connection, the connection broke, the server didn't answer in time, or the
     /// process has found a loss and is reconnecting.
     Unreachable,
-    /// The [schema](crate::SCHEMA) is missing, or is not the version that this crate needs.
+    /// The [schema](crate::SCHEMA) is missing, or isn't the version that this crate needs.
     NotInstalled,
     /// Any other error, such as an invalid connection string.
     Other,

@@ -18,9 +18,9 @@ use crate::{Error, ErrorKind};
 /// # _ = ready;
 /// ```
 ///
-/// A process that is not ready still serves the events that it has received, and its clients
-/// receive later events when it is ready again. Take the process out of a load balancer only after
-/// several failed probes, because the other processes probably cannot reach the server either.
+/// A process that isn't ready still serves the events that it has received. Take it out of a load
+/// balancer only after several failed probes: the other processes probably can't reach the server
+/// either.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     pub(crate) common: tower_sse_broker::Health<Error>,
@@ -33,8 +33,8 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// The rows that are waiting in the [inbox](crate#how-it-works) for a hub. [`Health::waiting`]
-/// returns their number and the age of the oldest.
+/// The rows that are waiting in the [inbox](crate#how-it-works) for a hub, from
+/// [`Health::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -49,17 +49,17 @@ pub struct Waiting {
 impl Health {
     /// Returns whether the hub is connected, and has caught up with its stream.
     ///
-    /// The result becomes `false` if the hub needs more than a second to look for new events, for
-    /// example because the server does not answer. It stays `false` until the hub has caught up
-    /// again.
+    /// If the hub needs more than a second to look for new events, the result is `false` until it
+    /// has caught up again.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
     }
 
-    /// Returns whether the server's notifications arrived when the hub last connected. If they did
-    /// not, for example behind a pooler in transaction mode or with
-    /// [`listen(false)`](crate::PostgresBroker::listen), the hub finds the events of other
+    /// Returns whether the server's notifications arrived when the hub last connected.
+    ///
+    /// They don't arrive behind a pooler in transaction mode, or with
+    /// [`listen(false)`](crate::PostgresBroker::listen). The hub then finds the events of other
     /// processes only by polling.
     #[must_use]
     pub fn listens(&self) -> bool {
@@ -78,8 +78,8 @@ impl Health {
         self.common.reconnections()
     }
 
-    /// Returns the state of the inbox, or `None` before it is known. Rows are counted every ten
-    /// seconds while the hub is ready, and otherwise the last count is returned.
+    /// Returns the state of the inbox, or `None` before it's known. While the hub is ready, rows
+    /// are counted about every ten seconds.
     #[must_use]
     pub fn waiting(&self) -> Option<Waiting> {
         *lock(&self.state.waiting)
@@ -108,8 +108,7 @@ impl Health {
 }
 
 /// The statistics of a hub's log, from [`PostgresBroker::stats`](crate::PostgresBroker::stats).
-/// Clones share them. For the statistics of the [inbox](crate#how-it-works), call
-/// [`Health::waiting`].
+/// Clones share them. For the inbox, see [`Health::waiting`].
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     health: tower_sse_broker::Health<Error>,
@@ -122,17 +121,14 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// Once events have been published for longer than [`retention_age`](Self::retention_age), the
-    /// oldest row should be at least that old. If it stays younger,
-    /// [`max_events`](crate::PostgresBroker::max_events) or another process's `max_age` is too low.
-    /// A new process then loads only a part of the history, and a process that is disconnected for
-    /// longer than `oldest_age` loses events. If [`max_age`](crate::PostgresBroker::max_age) equals
-    /// `retention_age`, a lower age is normal.
+    /// If the limits are too low, it stays below [`retention_age`](Self::retention_age). A new
+    /// process then loads only part of the history, and a process that is disconnected for longer
+    /// than `oldest_age` loses events. See the [alert](crate::operating#metrics-and-alerts).
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
-    /// The size in bytes of the log's table and indexes, for all streams together, measured every
-    /// ten seconds. `None` before it is known.
+    /// The size in bytes of the log's table and indexes, for all streams together. It's measured
+    /// about every ten seconds. `None` before it's known.
     pub bytes: Option<u64>,
 }
 
@@ -142,15 +138,15 @@ impl BrokerStats {
     }
 
     /// Returns how many losses this process has reported to its hub since it loaded the history.
-    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, including those for events that the hub has evicted.
+    /// One loss can affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
     }
 
-    /// Returns the state of the log, or `None` before it is known. The state is updated about every
-    /// two seconds while the hub is [ready](Health::is_ready), unless removing old events fails.
+    /// Returns the state of the log, or `None` before it's known. While the hub is
+    /// [ready](Health::is_ready), the state is updated about every two seconds, unless removing old
+    /// events fails.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

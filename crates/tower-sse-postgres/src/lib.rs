@@ -1,6 +1,13 @@
 //! Runs [`tower_sse`] hubs on PostgreSQL, so you can publish server-sent events in your own
 //! transactions.
 //!
+//! You change a row, and clients should see the change. If you publish after the commit, a crash in
+//! between loses the event. If you publish before it, the transaction can still roll back. With
+//! this crate, you publish in the transaction, and the event is published if and only if it
+//! commits.
+//!
+//! Connect a hub in each process that serves clients:
+//!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
 //! use tower_sse::{LastEventId, SseLayer, hub::Hub};
@@ -22,7 +29,7 @@
 //! # }
 //! ```
 //!
-//! Any program that speaks SQL can publish too, in its own transaction, with any [client
+//! Any program that speaks SQL can publish in its own transaction, with any [client
 //! library](clients):
 //!
 //! ```sql
@@ -32,58 +39,55 @@
 //! commit;
 //! ```
 //!
-//! The event is published if and only if the transaction commits. You don't write to a second
-//! system, and you don't need a relay that forwards rows from an outbox table. Clients can
-//! reconnect to any process, and resume after the last event that they received.
+//! You need no second system, and no relay for an outbox table. Clients can reconnect to any
+//! process, and resume after the last event that they received.
 //!
-//! The page [notifications] shows a complete program with log-outs: one transaction deletes the
-//! user's session, and publishes the event that closes the session's event streams.
+//! The page [notifications] has a complete program with log-outs.
 //!
 //! # Setup
 //!
 //! 1. In a migration, apply [`SCHEMA`], grant the [rights](operating#rights) to your roles, and
 //!    insert a row for each stream: `insert into tower_sse.stream (name) values ('orders')`. To try
-//!    this out, copy
-//!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) into
-//!    a file, and run `psql --file` with its path.
-//! 2. Connect a hub in each process that serves clients, as above. A hub needs PostgreSQL 14 or
-//!    later, and a tokio runtime with timers and IO.
-//! 3. Before you go live, read the page [operating]. It covers rights, poolers, fail-over, sizes
-//!    and alerts.
+//!    this out, run
+//!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) with
+//!    `psql --file`.
+//! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and a tokio runtime with timers and
+//!    IO.
+//! 3. Before you go live, read the page [operating].
 //!
 //! # What is guaranteed
 //!
-//! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates. But if the database goes back to an older state, because a backup was restored or
-//!   a lagging standby was promoted, clients can receive an event again with another id. They also
-//!   receive a gap if the loss [is noticed](operating#losses).
+//! An event in a transaction is published *exactly once*, when the transaction commits. Clients
+//! receive it *at most once*, and losses are reported, with the two exceptions below.
+//!
 //! - An event is published when its transaction has committed, or when
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. If a client of the event's
-//!   topic stays connected or resumes, it receives the event or a [gap](tower_sse::hub::GapPolicy),
-//!   unless the topic had [ended](tower_sse::hub::Hub::end) or keeps only its
-//!   [latest](tower_sse::Retention::latest) event. This holds even if the server restarts or
-//!   crashes, an older state of its data is restored, or a standby that lags is promoted.
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. If `publish` returned
+//!   [refused](tower_sse::hub::PublishError::Refused), the event is not published. If it returned
+//!   [unknown](tower_sse::hub::PublishError::Unknown), the event is published once or not at all.
+//! - A client that stays connected or resumes receives each published event of its topics, or a
+//!   [gap](tower_sse::hub::GapPolicy). This holds even if the server restarts or crashes, an older
+//!   state of its data is restored, or a lagging standby is promoted. It doesn't hold for events of
+//!   a topic that had [ended](tower_sse::hub::Hub::end), or that keeps only its
+//!   [latest](tower_sse::Retention::latest) event.
+//! - All clients of all processes receive the events of a topic in the same order and without
+//!   duplicates.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
-//! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event is not
-//!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
-//!   published once or not at all.
 //!
-//! There are two exceptions. If an older state replaces the data, a loss [can go
-//! unnoticed](operating#losses) once every process that had seen newer events has stopped. And with
-//! `synchronous_commit = off`, a crash of the server can undo a commit: clients receive neither the
-//! transaction's events nor a gap.
+//! The two exceptions:
 //!
-//! In short: an event in a transaction is published *exactly once*, when the transaction commits.
-//! Unless an older state replaces the data, clients receive it *at most once*, and losses are
-//! reported.
+//! - A restored backup or a lagging standby brings back an older state of the data. Clients can
+//!   then receive an event again, with another id. The loss of newer events [can go
+//!   unnoticed](operating#losses) once every process that had seen them has stopped.
+//! - With `synchronous_commit = off`, a crash of the server can undo a commit. Clients then receive
+//!   neither the transaction's events nor a gap.
 //!
 //! # Publishing by SQL
 //!
 //! `tower_sse.publish(topic, data, stream)` publishes to a stream, with these optional parameters:
 //!
 //! - `event`: the event's name
-//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Until
-//!   the topic's name is free again, hubs drop all events that are published to the topic.
+//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Hubs
+//!   drop later events of the topic until its name is free again.
 //! - `wake`: whether to notify hubs when the transaction commits. See below.
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
@@ -95,19 +99,21 @@
 //!     select 'orders', 'orders:' || n, 'shipped' from generate_series(1, 100) n;
 //! ```
 //!
-//! - An invalid event makes the statement fail, which aborts its transaction. Stream, topic and
-//!   data must not be null, and the stream must exist. The data can be up to 1 MiB long, the topic
-//!   up to 1 KiB, the comment up to 4 KiB, and the name up to 256 bytes. The name must not contain
-//!   line breaks. `retry` must not be negative.
-//! - Hubs look for new events 10 times a second. If the server is slow several times in a row, they
-//!   pause for up to a second. If your program has a hub, call its [waker](PostgresBroker::waker)
-//!   after a commit, and clients receive the event a few milliseconds later.
-//! - With `wake => true`, any program can wake the hubs that [listen](Health::listens). But such
-//!   transactions commit one after another, so use it only for rare events: with 20 connections, we
-//!   measured 5,983 commits a second without it, and 1,804 with it. `PREPARE TRANSACTION` fails
-//!   after `wake => true`.
-//! - A transaction that stays open delays only its own events, unless it [is open for
-//!   hours](operating#transactions).
+//! An invalid event makes the statement fail, which aborts its transaction. Stream, topic and data
+//! must not be null, and the stream must exist. The data can have up to 1 MiB, the topic 1 KiB, the
+//! comment 4 KiB, and the name 256 bytes without line breaks. `retry` must not be negative.
+//!
+//! Hubs look for new events about 10 times a second. If the server is slow, they pause for up to a
+//! second. For a shorter delay, call a hub's [waker](PostgresBroker::waker) after the commit.
+//! Clients then receive the event a few milliseconds later.
+//!
+//! A program without a hub can pass `wake => true` instead, which wakes the hubs that
+//! [listen](Health::listens). Use it only for rare events, because such transactions commit one
+//! after another: with 20 connections, we measured 30 % of the usual rate. After `wake => true`,
+//! `PREPARE TRANSACTION` fails.
+//!
+//! A transaction that stays open delays only its own events, unless it [is open for
+//! hours](operating#transactions).
 //!
 //! ## A table as the source
 //!
@@ -155,15 +161,11 @@
 //!
 //! Programs that publish by SQL insert rows into the table `inbox`. If rows were numbered there,
 //! row 7 could commit after a reader has passed row 8, and the reader would miss it. So hubs move
-//! committed rows into the table `log`, and number them there. One statement does both while it
-//! holds a lock on the stream's row in the table `stream`. Any hub can run it, so there is no
-//! leader.
+//! committed rows into the table `log`, and number them there.
 //!
-//! A log's first number is the server's time in microseconds. Later numbers rise by one, so a
-//! missing row leaves a hole. When a hub connects or marks a loss, the numbers jump to the server's
-//! time, and a row records the jump. Each hub compares the rows that it reads with those that it
-//! has read or published before. If such a row is lost, the hub adds a mark to the log. Every
-//! process reports a gap when it reads the mark.
+//! Each hub compares the rows that it reads with those that it has read or published before. If
+//! such a row is lost, the hub adds a mark to the log. Every process reports a gap when it reads
+//! the mark.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
@@ -201,8 +203,8 @@ pub use self::{postgres::Postgres, postgres_broker::PostgresBroker};
 #[doc(inline)]
 pub use tower_sse_broker::Credentials;
 
-/// The statements that create the schema `tower_sse`. Apply them in a migration. The package also
-/// has them, as `schema/v1.sql`.
+/// The statements that create the schema `tower_sse`, for a migration. The package has them too, as
+/// `schema/v1.sql`.
 pub const SCHEMA: &str = include_str!("../schema/v1.sql");
 
 /// The version of the schema that this crate needs.
@@ -218,7 +220,7 @@ const SCHEMA_VERSION: i32 = 1;
 ///
 /// # Errors
 ///
-/// Returns an error if `name` is not an identifier: lower-case ASCII letters, digits and
+/// Returns an error if `name` isn't an identifier: lower-case ASCII letters, digits and
 /// underscores, at most 63 bytes, not beginning with a digit.
 pub fn schema_named(name: &str) -> Result<String, Error> {
     let name = settings::quoted(&settings::schema_name(name.to_owned())?);

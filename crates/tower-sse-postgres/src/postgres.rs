@@ -7,8 +7,8 @@ use tower_sse_broker::CredentialsProvider;
 use crate::settings::{Clock, Encryption, Settings, Wakes, schema_name};
 use crate::{Credentials, Error, Health, PostgresBroker};
 
-/// A PostgreSQL server, or a primary and its standbys. You can share one `Postgres` among all hubs
-/// in a program.
+/// A PostgreSQL server, or a primary and its standbys. All hubs of a program can share one
+/// `Postgres`.
 ///
 /// ```no_run
 /// use tower_sse::hub::Hub;
@@ -22,7 +22,7 @@ use crate::{Credentials, Error, Health, PostgresBroker};
 /// # }
 /// ```
 ///
-/// Creating this value opens no connection. See the [crate] for requirements and guarantees.
+/// Creating this value opens no connection.
 #[derive(Clone)]
 #[must_use = "it connects nothing by itself"]
 pub struct Postgres {
@@ -33,10 +33,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Creates a `Postgres` from a connection string or URL in one of [libpq's forms][libpq]. Only
-    /// [tokio-postgres'
-    /// parameters](https://docs.rs/tokio-postgres/latest/tokio_postgres/config/struct.Config.html)
-    /// are accepted. Examples:
+    /// Creates a `Postgres` from a connection string or URL in one of [libpq's forms][libpq].
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`
@@ -44,7 +41,10 @@ impl Postgres {
     /// - `host=/run/postgresql user=app`: over a Unix socket
     /// - `host=db user=app sslmode=require`: over TLS (feature `tls`)
     ///
-    /// Connections are encrypted only with `sslmode=require` or `Postgres::tls`.
+    /// Connections are encrypted only with `sslmode=require` or `Postgres::tls`. Only
+    /// [tokio-postgres'
+    /// parameters](https://docs.rs/tokio-postgres/latest/tokio_postgres/config/struct.Config.html)
+    /// are accepted.
     ///
     /// [libpq]: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
     ///
@@ -71,12 +71,12 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Requires TLS, with these certificates (feature `tls`).
+    /// Requires TLS, with these certificates (feature `tls`). Install a rustls crypto provider
+    /// before you call this.
     ///
     /// The server's certificate and the host name in it are checked, as with `sslmode=verify-full`
-    /// in other clients. If the host name does not resolve to the server, also set the IP address:
-    /// `host=db.internal hostaddr=10.0.0.7`. With `SCRAM-SHA-256-PLUS`, channel binding ties the
-    /// log-in to the server's certificate. Install a rustls crypto provider before you call this.
+    /// in other clients. If the host name doesn't resolve to the server, also set the IP address:
+    /// `host=db.internal hostaddr=10.0.0.7`.
     ///
     /// ```no_run
     /// # use std::fs;
@@ -104,11 +104,11 @@ impl Postgres {
     }
 
     /// Sets a closure that fetches the user and the password, for credentials that change at run
-    /// time. It returns a future. By default, the credentials in the address are used.
+    /// time. By default, the credentials in the address are used.
     ///
-    /// Each attempt to connect calls the closure, and calls it once more if the server refuses the
-    /// returned credentials. An attempt fails if the closure returns an error or takes longer than
-    /// 10 seconds. Open connections stay open when the password changes.
+    /// Each attempt to connect calls the closure. If the server refuses the credentials, the
+    /// attempt calls it once more. The attempt fails if the closure returns an error or takes
+    /// longer than 10 seconds. Open connections stay open when the password changes.
     ///
     /// ```
     /// # use tower_sse::BoxError;
@@ -135,7 +135,7 @@ impl Postgres {
     /// [`schema_named`](crate::schema_named) returns the statements for another name.
     ///
     /// A program that may publish to one stream of a schema may publish to all of them. Programs
-    /// that do not trust each other need separate schemas:
+    /// that don't trust each other need separate schemas:
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -146,7 +146,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Returns an error if `name` is not an [identifier](crate::schema_named).
+    /// Returns an error if `name` isn't an [identifier](crate::schema_named).
     pub fn schema(mut self, name: impl Into<String>) -> Result<Self, Error> {
         self.schema = schema_name(name.into())?;
         Ok(self)
@@ -155,11 +155,9 @@ impl Postgres {
     /// Returns a broker for the stream with this name. All hubs of this stream in the same schema
     /// of a database share their events and ids.
     ///
-    /// An event's id depends only on its position in the log and on the names of the schema and the
-    /// stream. So ids stay valid when you move the data to another server, but clients then receive
-    /// a gap. Use different names for unrelated hubs, even on different servers. Otherwise, they
-    /// can accept each other's ids, and a client that moves between them can miss events without a
-    /// gap.
+    /// Ids stay valid when you move the data to another server, but clients then receive a gap.
+    /// Give unrelated hubs different names, even on different servers. Otherwise, they can accept
+    /// each other's ids, and a client that moves between them can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

@@ -8,9 +8,8 @@ use crate::publisher::{Batcher, PostgresPublisher};
 use crate::settings::{Settings, quoted};
 use crate::{BrokerStats, Error, Health};
 
-/// A [`Broker`] that uses PostgreSQL, created by [`Postgres::broker`](crate::Postgres::broker).
-/// Hubs in several processes share one stream, and any program can publish to it in its own
-/// transactions.
+/// A [`Broker`] over PostgreSQL, created by [`Postgres::broker`](crate::Postgres::broker). Hubs in
+/// several processes share its stream.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct PostgresBroker {
     settings: Settings,
@@ -34,8 +33,7 @@ impl PostgresBroker {
         }
     }
 
-    /// Returns a handle to the state of the connections. The handle stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    /// Returns a handle to the state of the connections, which stays valid after `Hub::connect`.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -59,13 +57,12 @@ impl PostgresBroker {
         self.stats.clone()
     }
 
-    /// Returns a closure that wakes the hub. Call it after a commit. The closure stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    /// Returns a closure that wakes the hub, to call after a commit. It stays valid after
+    /// `Hub::connect`.
     ///
-    /// Without it, the hub finds an event published by SQL within about 100 ms, or later if the
-    /// server is slow. With it, clients of this hub, and of other hubs that
-    /// [listen](Health::listens), receive the event a few milliseconds after the call. Unlike `wake
-    /// => true`, the closure does not slow down the commit.
+    /// Clients of this hub, and of other hubs that [listen](Health::listens), then receive the
+    /// event a few milliseconds later. Without the call, a hub finds an event published by SQL
+    /// within about 100 ms, or later if the server is slow.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -88,8 +85,7 @@ impl PostgresBroker {
     }
 
     /// Limits the stream to about `events` events across all topics. The oldest events are removed.
-    /// The default is 100,000. The stream can exceed the limit by 10 percent, plus the events
-    /// published in about two seconds.
+    /// The default is 100,000.
     ///
     /// Set the limit to the total rate of events, multiplied by [`max_age`](Self::max_age).
     ///
@@ -116,10 +112,10 @@ impl PostgresBroker {
     /// and a half times the maximum age in the hub's
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
-    /// About every two seconds, each connected process removes rows that are too old. The newest
-    /// row always stays. A process that is disconnected for longer than `age` reports a gap to its
-    /// clients if rows that it had not read were removed. Set the same age and the same
-    /// [`max_events`](Self::max_events) in all processes.
+    /// Each connected process removes old rows about every two seconds. The newest row always
+    /// stays. A process that is disconnected for longer than `age` can miss rows. It then reports a
+    /// gap to its clients. Set the same age and the same [`max_events`](Self::max_events) in all
+    /// processes.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -133,7 +129,7 @@ impl PostgresBroker {
     /// # Errors
     ///
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
-    /// maximum age in the hub's retention: clients would receive gaps instead of the history.
+    /// maximum age in the hub's retention.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
@@ -158,10 +154,10 @@ impl PostgresBroker {
     /// Sets whether the hub listens for PostgreSQL's notifications, and whether it notifies the
     /// hubs of other processes. The default is `true`.
     ///
-    /// Turn notifications off in all processes if other programs fill the server's notification
-    /// queue. Also turn them off behind a pooler in transaction mode. Otherwise, the hub waits a
-    /// second for a test notification whenever it connects. Without notifications, hubs find the
-    /// events of other processes within about 100 ms, or later if the server is slow.
+    /// Turn notifications off behind a pooler in transaction mode. Otherwise, the hub waits a
+    /// second for a test notification whenever it connects. Also turn them off in all processes if
+    /// other programs fill the server's notification queue. Hubs then find the events of other
+    /// processes by polling, usually within about 100 ms.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

@@ -11,7 +11,8 @@ use crate::{Tls, server::is_tls};
 
 const ACTION: &str = "parse the Redis URL";
 
-/// A Redis or Valkey server, or a primary and its replicas, for all hubs and runs of a program.
+/// A Redis or Valkey server, or a primary and its replicas. All hubs and runs of a program can
+/// share one `Redis`.
 ///
 /// ```no_run
 /// use tower_sse::hub::Hub;
@@ -31,7 +32,7 @@ const ACTION: &str = "parse the Redis URL";
 /// # }
 /// ```
 ///
-/// Creating this value opens no connection. See the [crate] for requirements and guarantees.
+/// Creating this value opens no connection.
 #[derive(Clone, Debug)]
 #[must_use = "it connects nothing by itself"]
 pub struct Redis {
@@ -41,8 +42,8 @@ pub struct Redis {
 impl Redis {
     /// Creates a `Redis` for the server at `url`:
     ///
-    /// - `redis://host:6379/0`: the port and the database can be left out
-    /// - `redis://user:password@host/`: the user can be left out
+    /// - `redis://host:6379/0`: the port and the database are optional
+    /// - `redis://user:password@host/`: the user is optional
     /// - `rediss://host/`: over TLS (feature `tls`)
     /// - `unix:///run/redis.sock`: over a Unix socket
     ///
@@ -55,13 +56,13 @@ impl Redis {
 
     /// Creates a `Redis` for a primary and its replicas.
     ///
-    /// List all servers that may be promoted. The first one that responds as a primary is used. If
-    /// the connection breaks or the server becomes a replica, all servers are tried again.
+    /// List all servers that can become the primary. The first that responds as a primary is used.
+    /// If the connection breaks or the server becomes a replica, all are tried again.
     ///
     /// Run at least three servers, and set [`min-replicas-to-write`](crate::operating#losses) on
-    /// each. With two, the promoted server would refuse writes, because it has no replica. Sentinel
-    /// can take more than 10 seconds to demote an old primary that comes back. With this setting,
-    /// the old primary refuses writes until then, because it has no replicas.
+    /// each. With this setting, an old primary that comes back refuses writes until Sentinel
+    /// demotes it. That can take more than 10 seconds. With only two servers, a promoted server
+    /// would refuse writes too, because it has no replica.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -73,8 +74,8 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no URL, if a URL does not have a form that [`open`](Self::open)
-    /// takes, or if the URLs name different databases.
+    /// Returns an error if there is no URL, if a URL is invalid, or if the URLs name different
+    /// databases.
     pub fn open_any(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         let clients = urls.into_iter().map(|url| client(url.as_ref()));
         let clients: Vec<_> =
@@ -90,14 +91,14 @@ impl Redis {
         Ok(Self { servers: Servers::new(clients, CONNECT_TIMEOUT) })
     }
 
-    /// Creates a `Redis` for the primary that Sentinels watch. The host of `url` is the name of the
-    /// primary, as in `sentinel monitor`, and the port is ignored.
+    /// Creates a `Redis` for the primary that Sentinel names.
     ///
-    /// Each attempt to connect asks all Sentinels at once, and uses the first address that one of
-    /// them returns. `url` also has the user, password and database of the servers. A Sentinel's
-    /// own URL has its port, usually 26379, and its password, if it needs one.
+    /// In `url`, the host is the primary's name, as in `sentinel monitor`. The user, password and
+    /// database are those of the servers. A Sentinel's own URL needs its port, usually 26379, and
+    /// its password if it has one.
     ///
-    /// A Sentinel that is cut off from the others can name an old primary, so set
+    /// All Sentinels are asked at once, and the first answer counts. A Sentinel that is cut off
+    /// from the others can name an old primary, so set
     /// [`min-replicas-to-write`](crate::operating#losses) on the servers.
     ///
     /// ```
@@ -110,8 +111,8 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no Sentinel, or if a URL does not have a form that
-    /// [`open`](Self::open) takes.
+    /// Returns an error if there is no Sentinel, if a URL is invalid, or if the Sentinels' URLs
+    /// name different databases.
     pub fn open_by_sentinel(
         url: &str,
         sentinels: impl IntoIterator<Item = impl AsRef<str>>,
@@ -140,8 +141,8 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if a server's URL is not for TLS (`rediss://` or `valkeys://`), or if a
-    /// certificate or the key is not PEM. A Sentinel's URL may be without TLS.
+    /// Returns an error if a certificate or the key isn't PEM, or if a server's URL isn't for TLS
+    /// (`rediss://` or `valkeys://`). A Sentinel's URL may be without TLS.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
@@ -152,12 +153,13 @@ impl Redis {
     }
 
     /// Sets a closure that fetches the user and the password, for credentials that change at run
-    /// time. It returns a future. By default, the credentials of the URL are used.
+    /// time. By default, the credentials in the URL are used.
     ///
-    /// Each attempt to connect calls the closure, and calls it once more if Redis refuses the
-    /// returned credentials. An attempt fails if the closure returns an error or takes longer than
-    /// the [time limit](Self::timeout). If Redis closes a connection because its credentials have
-    /// expired, the process reconnects with new ones after a random delay of up to 2 seconds.
+    /// Each attempt to connect calls the closure. If Redis refuses the credentials, the attempt
+    /// calls it once more. The attempt fails if the closure returns an error or takes longer than
+    /// the [time limit](Self::timeout).
+    ///
+    /// If credentials expire and Redis closes a connection, the process reconnects with new ones.
     ///
     /// ```no_run
     /// # use tower_sse::BoxError;
@@ -181,15 +183,14 @@ impl Redis {
     }
 
     /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. If Redis takes longer, `Hub::connect` can return an error. A hub that is
-    /// already connected reconnects after a random delay of up to 2 seconds.
+    /// is 3 seconds. Raise it for slow links.
     ///
-    /// Runs have limits of their own. The limit for connecting is an eighth of the
-    /// [lease](crate::RedisRuns::lease), but at least 1 second. For a reply, it is a quarter of the
-    /// lease, but at least 2 seconds. If `timeout` is shorter than one of these limits, `timeout`
-    /// applies instead. After 10 seconds without a reply, the connection that loads other
-    /// processes' answers is replaced. If the pub/sub connection awaits a reply and receives
-    /// nothing within the limit for a reply, all connections of the runs are replaced.
+    /// If Redis takes longer, `Hub::connect` can return an error. A hub that is already connected
+    /// reconnects after a random delay of up to 2 seconds.
+    ///
+    /// For runs, `timeout` is only an upper limit. With the default
+    /// [lease](crate::RedisRuns::lease), they wait 1 second for a connection and 2 seconds for a
+    /// reply. With a longer lease, they wait an eighth and a quarter of it.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -201,8 +202,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// Panics if `timeout` is less than 3 seconds, because a read blocks for up to 2 seconds while
-    /// it waits for an event.
+    /// Panics if `timeout` is less than 3 seconds: a read waits up to 2 seconds for an event.
     #[track_caller]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
@@ -210,9 +210,8 @@ impl Redis {
         self
     }
 
-    /// Sets the name of the connections in `CLIENT LIST`. By default, it is `key:host:process` for
-    /// a hub, and `prefix:host:process` for runs: `host` is the machine's name, if it is known, and
-    /// `process` is the process id.
+    /// Sets the name of the connections in `CLIENT LIST`. By default, it's `key:host:process` for a
+    /// hub, and `prefix:host:process` for runs. `process` is the process id.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -25,7 +25,7 @@ pub struct Error {
     text: String,
 }
 
-/// The kind of an [`Error`]. It tells an operator what to do.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -33,17 +33,17 @@ pub enum ErrorKind {
     OutOfResources,
     /// The file is read-only.
     ReadOnly,
-    /// The file cannot be opened: the process lacks a permission, or the directory does not exist.
+    /// The file can't be opened: the process lacks a permission, or the directory doesn't exist.
     NotPermitted,
     /// Another connection has kept the file locked.
     Locked,
-    /// The file is corrupted, or is not an SQLite database.
+    /// The file is corrupted, or isn't an SQLite database.
     Corrupted,
-    /// The broker's table differs from the one that this version of the crate creates, or another
-    /// table has its trigger.
+    /// The table differs from the one that this version of the crate creates, or another table has
+    /// its trigger.
     WrongTable,
-    /// The disk failed or did not respond in time, the file was removed or replaced, the process
-    /// has found a loss and is reopening the file, or earlier events took too long.
+    /// The disk failed or didn't respond in time, the file was removed or replaced, the process has
+    /// found a loss and is reopening the file, or earlier events took too long.
     Unreachable,
     /// Any other error, such as an event that exceeds a limit.
     Other,

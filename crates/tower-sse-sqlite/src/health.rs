@@ -17,8 +17,7 @@ use crate::Error;
 /// # _ = ready;
 /// ```
 ///
-/// A process that is not ready still serves the events that it has received, and its clients
-/// receive later events when it is ready again.
+/// A process that isn't ready still serves the events that it has received.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     pub(crate) common: tower_sse_broker::Health<Error>,
@@ -27,11 +26,10 @@ pub struct Health {
 impl Health {
     /// Returns whether the file is open, and the hub has caught up with its table.
     ///
-    /// The result becomes `false` if the hub needs more than a second to look for new events, for
-    /// example because the disk does not respond. It stays `false` until the hub has caught up
-    /// again. A full disk stops publishing, but leaves the result `true`. While another connection
-    /// holds a lock, the result can become `false` for about a second whenever an event waits for
-    /// the lock.
+    /// If the hub needs more than a second to look for new events, the result is `false` until it
+    /// has caught up again. This can happen because the disk doesn't respond, or because an event
+    /// waits for a lock that another connection holds. A full disk stops publishing, but leaves the
+    /// result `true`.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -43,7 +41,7 @@ impl Health {
         self.common.last_error().map(|error| error.to_string())
     }
 
-    /// Returns how many times the process has opened the file again, after an error or to report a
+    /// Returns how many times the process has reopened the file, after an error or to report a
     /// loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
@@ -65,30 +63,27 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the table.
     ///
-    /// Once events have been published for longer than [`retention_age`](Self::retention_age), the
-    /// oldest row should be at least that old. If it stays younger,
-    /// [`max_events`](crate::SqliteBroker::max_events) or
-    /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low. This doesn't apply if
-    /// [`max_age`](crate::SqliteBroker::max_age) equals `retention_age`. With a limit that is too
-    /// low, a new process loads only part of the history.
+    /// If the limits are too low, it stays below [`retention_age`](Self::retention_age), and a new
+    /// process loads only part of the history. See the
+    /// [alert](crate::operating#metrics-and-alerts).
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
-    /// The size of the whole file in bytes, without the write-ahead log. Always `Some` at present.
+    /// The size of the whole file in bytes, without the write-ahead log. Always `Some`.
     pub bytes: Option<u64>,
 }
 
 impl BrokerStats {
     /// Returns how many losses this process has reported to its hub since it loaded the history.
-    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, including those for events that the hub has evicted.
+    /// One loss can affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
     }
 
-    /// Returns the state of the log, or `None` before it is known. The state is updated about every
-    /// two seconds while the hub is [ready](Health::is_ready), unless removing old events fails.
+    /// Returns the state of the log, or `None` before it's known. While the hub is
+    /// [ready](Health::is_ready), the state is updated about every two seconds, unless removing old
+    /// events fails.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

@@ -12,7 +12,7 @@ use crate::{BrokerStats, Error, ErrorKind, Health, table::Source};
 /// The minimum of [`SqliteBroker::max_events`], for processes that are briefly behind.
 const MIN_MAX_EVENTS: usize = 10_000;
 
-/// An SQLite file. You can share one `Sqlite` among all hubs in a program.
+/// An SQLite file. All hubs of a program can share one `Sqlite`.
 ///
 /// ```no_run
 /// use tower_sse::hub::Hub;
@@ -26,29 +26,29 @@ const MIN_MAX_EVENTS: usize = 10_000;
 /// # }
 /// ```
 ///
-/// The first hub that connects creates the file. See the [crate] for requirements and guarantees.
+/// The first hub that connects creates the file.
 #[derive(Clone, Debug)]
 #[must_use = "it opens nothing by itself"]
 pub struct Sqlite(Source);
 
 impl Sqlite {
-    /// Creates a `Sqlite` for the file at `path`, which can be your program's database. A relative
-    /// path is resolved when you call this. The file need not exist, but its directory must.
+    /// Creates a `Sqlite` for the file at `path`, which can be your program's database. The file
+    /// need not exist, but its directory must. A relative path is resolved when you call this.
     ///
     /// # Errors
     ///
-    /// Returns an error if the path is empty, or if it is relative and the process has no working
+    /// Returns an error if the path is empty, or if it's relative and the process has no working
     /// directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = absolute(path).map_err(|error| Error::new(ErrorKind::Other, error))?;
         Ok(Self(Source { path, ..Source::default() }))
     }
 
-    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. `journal_mode`
-    /// is always `wal`, and the hub always waits up to two seconds for a lock, whatever
-    /// `busy_timeout` says. Other defaults are SQLite's.
+    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. You can't
+    /// change two of them: `journal_mode` is always `wal`, and the hub always waits up to two
+    /// seconds for a lock, whatever `busy_timeout` says. Other defaults are SQLite's.
     ///
-    /// With `synchronous = full`, commits wait for the disk, so a power failure does not undo them:
+    /// With `synchronous = full`, commits wait for the disk, so a power failure doesn't undo them:
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -57,23 +57,22 @@ impl Sqlite {
     /// # Ok::<_, tower_sse_sqlite::Error>(())
     /// ```
     ///
-    /// If SQLite does not have the pragma, [`Hub::connect`](tower_sse::hub::Hub::connect) returns
-    /// an error. A value that SQLite does not know causes no error.
+    /// If SQLite doesn't have the pragma, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an
+    /// error. A value that SQLite doesn't know causes no error.
     pub fn pragma(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.0.pragmas.push((name.into(), value.into()));
         self
     }
 
     /// Returns a broker for the table with this name. All hubs that use this table share their
-    /// events and ids.
+    /// events and ids. The first hub that connects creates the table.
     ///
-    /// The name consists of ASCII letters, digits and underscores, does not begin with `sqlite_`,
-    /// and is not case-sensitive. The first hub that connects creates the table.
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if the name is invalid, or
-    /// if an existing table differs from the one that this version of the crate creates.
+    /// The name consists of ASCII letters, digits and underscores, doesn't begin with `sqlite_`,
+    /// and isn't case-sensitive. If it's invalid, [`Hub::connect`](tower_sse::hub::Hub::connect)
+    /// returns an error. It also does if an existing table isn't one that this version of the crate
+    /// creates.
     ///
-    /// An event's id depends only on the table's name and the event's position in the table, so ids
-    /// stay valid when the file moves. Use different names for unrelated hubs, even in different
+    /// Ids stay valid when the file moves. Give unrelated hubs different names, even in different
     /// files. Otherwise, they can accept each other's ids, and a client that moves between them can
     /// miss events without a gap.
     ///
@@ -99,9 +98,8 @@ impl Sqlite {
     }
 }
 
-/// The [`Broker`] that [`Sqlite::broker`] returns, which uses an SQLite table. Hubs in several
-/// processes on a machine share the table, and any program can publish to it in its own
-/// transactions.
+/// A [`Broker`] over an SQLite table, created by [`Sqlite::broker`]. Hubs in several processes on a
+/// machine share the table.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct SqliteBroker {
@@ -110,8 +108,7 @@ pub struct SqliteBroker {
 }
 
 impl SqliteBroker {
-    /// Returns a handle to the state of the file. The handle stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    /// Returns a handle to the state of the file, which stays valid after `Hub::connect`.
     #[must_use]
     pub fn health(&self) -> Health {
         Health { common: self.log.stats.health.clone() }
@@ -124,8 +121,7 @@ impl SqliteBroker {
     }
 
     /// Limits the table to about `events` events across all topics. The oldest events are removed.
-    /// The default is 100,000. The table can exceed the limit by 10 percent, plus the events
-    /// published in about two seconds.
+    /// The default is 100,000.
     ///
     /// Set the limit to at least the total rate of events, multiplied by the maximum age in the
     /// hub's retention.
@@ -149,10 +145,10 @@ impl SqliteBroker {
     }
 
     /// Limits the total size of the topics, data and comments in the table to about `bytes` bytes.
-    /// The oldest events are removed. The default is 1 GiB. The table can exceed the limit by 10
-    /// percent, plus what is published in about two seconds. The newest event always stays.
+    /// The oldest events are removed, but the newest always stays. The default is 1 GiB.
     ///
-    /// The file takes [more space](crate::operating#sizes), and does not shrink when events are
+    /// The table can exceed the limit by 10 percent, plus what is published in about two seconds.
+    /// The file takes [more space](crate::operating#sizes), and doesn't shrink when events are
     /// removed.
     ///
     /// ```
@@ -169,8 +165,7 @@ impl SqliteBroker {
     /// Removes events that are older than `age`. The default is one and a half times the maximum
     /// age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
-    /// About every two seconds, each connected process removes events that are too old. The newest
-    /// event always stays. Set the same age, [`max_events`](Self::max_events) and
+    /// The newest event always stays. Set the same age, [`max_events`](Self::max_events) and
     /// [`max_bytes`](Self::max_bytes) in all processes.
     ///
     /// ```
@@ -184,7 +179,7 @@ impl SqliteBroker {
     /// # Errors
     ///
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
-    /// maximum age in the hub's retention: clients would receive gaps instead of the history.
+    /// maximum age in the hub's retention.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.log.max_age = Some(age);
         self

@@ -8,8 +8,8 @@ use super::redis_stream::{Clock, Connector};
 use super::stream_log::{LogState, StreamLog};
 use crate::{BrokerStats, Error, Health, Redis, server::servers::Servers};
 
-/// A [`Broker`] that uses a Redis stream, created by [`Redis::broker`]. Hubs in several processes
-/// share the stream.
+/// A [`Broker`] over a Redis stream, created by [`Redis::broker`]. Hubs in several processes share
+/// the stream.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct RedisBroker {
@@ -27,10 +27,9 @@ impl Redis {
     /// Returns a broker for the stream with this key. All hubs with this key in the same database
     /// share their events and ids.
     ///
-    /// An event's id depends only on the key and on the id of its entry, so ids stay valid when the
-    /// stream moves to another server or database. Use different keys for unrelated hubs, even on
-    /// different servers. Otherwise, they can accept each other's ids, and a client that moves
-    /// between them can miss events without a gap.
+    /// Ids stay valid when you move the stream to another server or database. Give unrelated hubs
+    /// different keys, even on different servers. Otherwise, they can accept each other's ids, and
+    /// a client that moves between them can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -54,8 +53,7 @@ impl Redis {
 }
 
 impl RedisBroker {
-    /// Returns a handle to the state of the connections. The handle stays valid after
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) has taken this broker.
+    /// Returns a handle to the state of the connections, which stays valid after `Hub::connect`.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -134,13 +132,12 @@ impl Broker for RedisBroker {
 const MIN_MAX_EVENTS: usize = 10_000;
 
 impl RedisBroker {
-    /// Each event that a hub publishes trims the stream to about `events` events across all topics.
-    /// The oldest events are removed. The default is 100,000 events, which is roughly 33 MB if each
-    /// event is 256 bytes.
+    /// Limits the stream to about `events` events across all topics. The default is 100,000 events,
+    /// which is roughly 33 MB if each event is 256 bytes.
     ///
-    /// Processes load their history from the stream, and catch up from it after a disconnection. In
-    /// all processes, set the limit to the total rate of events, multiplied by the maximum age in
-    /// the hub's retention or by the longest expected disconnection, whichever is longer.
+    /// Whenever a hub publishes, Redis removes the oldest events beyond the limit. In all
+    /// processes, set the limit to the total rate of events, multiplied by the maximum age in the
+    /// hub's retention. If a process can be disconnected for longer, multiply by that time instead.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -159,16 +156,15 @@ impl RedisBroker {
         self
     }
 
-    /// Removes entries that are older than `age` by the server's clock, in addition to those that
-    /// [`max_events`](Self::max_events) removes. By default, no entry is removed because of its
-    /// age.
+    /// Removes entries that are older than `age`, by the server's clock. By default, only
+    /// [`max_events`](Self::max_events) removes entries.
     ///
-    /// Use this option to free memory after a busy period, or to delete old data. About every two
-    /// seconds, each connected process removes the entries that are older than `age`. It keeps the
-    /// newest of these entries, because a process that reconnects needs it to find its place. If
-    /// few events are published, that entry can stay for a long time. If a process stays
-    /// disconnected until entries it hasn't read are older than `age`, it can report a gap to its
-    /// clients when it reconnects.
+    /// Use this to free memory after a busy period, or to delete old data. Each connected process
+    /// removes old entries about every two seconds. It keeps the newest of them, which can stay for
+    /// a long time if few events are published.
+    ///
+    /// If a process stays disconnected until entries that it hasn't read are older than `age`, it
+    /// can report a gap to its clients.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -182,17 +178,15 @@ impl RedisBroker {
     /// # Errors
     ///
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
-    /// maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention): clients would
-    /// receive gaps instead of the history.
+    /// maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. If the [timeout](crate::Redis::timeout) is shorter, publishing still
-    /// waits up to `deadline` for a reply. If the timeout is too short to read a large event over a
-    /// slow link, raise it.
+    /// default is 2 seconds. Publishing waits up to `deadline` for a reply even if the
+    /// [timeout](crate::Redis::timeout) is shorter.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -205,10 +199,10 @@ impl RedisBroker {
         self
     }
 
-    /// Sets a pause after each read that reaches the end of the stream, so Redis answers fewer,
-    /// larger reads. This delays each event by up to `pause`. The default is zero.
+    /// Sets a pause after each read that reaches the end of the stream. The default is zero.
     ///
-    /// Use a few milliseconds if many processes follow a stream with a high rate of events.
+    /// Use a few milliseconds if many processes follow a busy stream. Redis then answers fewer,
+    /// larger reads, and each event is delayed by up to `pause`.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -24,23 +24,22 @@ impl BrokerStats {
     }
 
     /// Returns how many losses this process has reported to its hub since it loaded the history.
-    /// One loss can affect any number of events. [`HubStats::gaps`](tower_sse::hub::HubStats::gaps)
-    /// counts all gaps sent to clients, including those for events that the hub has evicted.
+    /// One loss can affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
     }
 
-    /// Returns how many entries of the stream were skipped because they are not in the
-    /// [format](crate#entries) of events.
+    /// Returns how many entries were skipped because they aren't in the [format](crate#entries) of
+    /// events.
     #[must_use]
     pub fn foreign_entries(&self) -> u64 {
         self.state.foreign_entries.load(Relaxed)
     }
 
-    /// Returns the state of the stream, or `None` before it is known. The state is updated about
-    /// every two seconds while the hub is [ready](crate::Health::is_ready), unless Redis refuses
-    /// the commands for it.
+    /// Returns the state of the stream, or `None` before it's known. While the hub is
+    /// [ready](crate::Health::is_ready), the state is updated about every two seconds, unless Redis
+    /// refuses the commands for it.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.state.log)
@@ -65,15 +64,14 @@ pub struct LogStats {
     pub max_events: u64,
     /// The age of the oldest entry, by the server's clock.
     ///
-    /// If the stream has at least [`max_events`](Self::max_events) entries and its oldest entry is
-    /// younger than [`retention_age`](Self::retention_age), raise `max_events`. (This doesn't apply
-    /// if the hub's retention has no age limit.) With a limit that is too low, a new process loads
+    /// If it's below [`retention_age`](Self::retention_age) while the stream has at least
+    /// [`max_events`](Self::max_events) entries, raise `max_events`. Otherwise, a new process loads
     /// only part of the history, and a process that is disconnected for longer than `oldest_age`
-    /// loses events.
+    /// loses events. Ignore this if the hub's retention has no age limit.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     pub retention_age: Duration,
-    /// The memory of the stream in bytes, estimated by Redis from a few entries. `None` if the user
-    /// has no permission to run `MEMORY USAGE`.
+    /// The memory of the stream in bytes, as estimated by Redis. `None` if the user may not run
+    /// `MEMORY USAGE`.
     pub bytes: Option<u64>,
 }

@@ -30,18 +30,18 @@ pub struct Error {
     cause: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
-/// The kind of an [`Error`]. It tells an operator what to do.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Redis has reached its `maxmemory`, and cannot evict keys.
+    /// Redis has reached its `maxmemory`, and can't evict keys.
     OutOfResources,
-    /// Redis accepts no writes: it is a replica, has too few replicas, or cannot write to its disk.
+    /// Redis is a replica, has too few replicas, or can't write to its disk.
     ReadOnly,
-    /// The credentials are wrong, have expired or could not be fetched, or the user may not run a
-    /// command. If a script calls the command, the kind is [`Other`](Self::Other).
+    /// The credentials are wrong, have expired or couldn't be fetched, or the user may not run a
+    /// command. If a script runs the command, the kind is [`Other`](Self::Other).
     NotPermitted,
-    /// There is no connection, the connection broke, or Redis did not answer in time.
+    /// There is no connection, the connection broke, or Redis didn't answer in time.
     Unreachable,
     /// Redis is loading its data after a start, or is a replica that has lost its primary and
     /// refuses reads.

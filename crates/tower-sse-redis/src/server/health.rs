@@ -4,7 +4,7 @@ use tower_sse_broker::{warn, with_sources};
 
 use crate::Error;
 
-/// The state of the connections of a hub or of runs. You get it from
+/// The state of the connections of a hub or of runs, from
 /// [`RedisBroker::health`](crate::RedisBroker::health) or `RedisRuns::health`. Clones share it. A
 /// readiness probe:
 ///
@@ -18,9 +18,9 @@ use crate::Error;
 /// # _ = ready;
 /// ```
 ///
-/// A hub that is not ready still serves the events that it has received, and its clients receive
-/// later events when it is ready again. Take the process out of a load balancer only after several
-/// failed probes, because the other processes probably cannot reach Redis either.
+/// A hub that isn't ready still serves the events that it has received. Take its process out of a
+/// load balancer only after several failed probes: the other processes probably can't reach Redis
+/// either.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     pub(crate) common: tower_sse_broker::Health<Error>,
@@ -29,7 +29,9 @@ pub struct Health {
 
 impl Health {
     /// Returns whether the hub is connected and has caught up with its stream, or whether the runs
-    /// are connected. If a hub falls behind later, the result stays `true`: see
+    /// are connected.
+    ///
+    /// If a hub falls behind later, the result stays `true`. To notice that, use
     /// [`HubStats::lag`](tower_sse::hub::HubStats::lag).
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -37,19 +39,20 @@ impl Health {
     }
 
     /// Returns the text of the newest error, if any, even after the connection has recovered.
-    /// Errors from `publish` are not included.
+    /// Errors from `publish` aren't included.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns whether Redis' `maxmemory-policy` allows it to delete the keys of the hub or the
-    /// runs when it reaches `maxmemory`. A hub checks this only when it connects. If the result is
-    /// `true`, the process has also logged a WARN line (feature `tracing`). If Redis deletes the
-    /// keys, a hub's stream loses all of its events. Runs that are still in progress are usually
-    /// [restored](tower_sse::runs#several-processes), but ended runs can be lost.
+    /// Returns whether Redis may delete the keys of the hub or the runs when it reaches
+    /// `maxmemory`.
     ///
-    /// A `volatile-…` policy affects the keys of runs, which expire, but not a hub's stream.
+    /// If so, set [`maxmemory-policy noeviction`](crate::running#checklist). Otherwise, a hub's
+    /// stream can lose all of its events, and ended runs can be lost. Runs that are still in
+    /// progress are usually [restored](tower_sse::runs#several-processes).
+    ///
+    /// A hub checks this only when it connects.
     #[must_use]
     pub fn evicts(&self) -> bool {
         self.evicts.load(Relaxed)

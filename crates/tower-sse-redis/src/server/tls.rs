@@ -8,7 +8,7 @@ use crate::Error;
 const ACTION: &str = "set up TLS for Redis";
 const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// Certificates for connections over TLS, for [`Redis::tls`](crate::Redis::tls) (feature `tls`).
+/// Certificates for TLS connections, for [`Redis::tls`](crate::Redis::tls) (feature `tls`).
 #[derive(Clone, Default)]
 #[must_use = "pass it to `Redis::tls`"]
 pub struct Tls {
@@ -23,8 +23,8 @@ impl Tls {
         Self { authority: None, identity: None, server_name: None }
     }
 
-    /// Trusts only servers whose certificate is issued by an authority in `certificates` (PEM). By
-    /// default, the [root certificates of the machine](crate#tls) are trusted.
+    /// Trusts only servers whose certificate is issued by an authority in `certificates` (PEM). The
+    /// default is the [root certificates of the machine](crate#tls).
     pub fn authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.authority = Some(certificates.into());
         self
@@ -33,8 +33,7 @@ impl Tls {
     /// Sets the client's certificate and private key, in PEM format. `certificates` begins with the
     /// client's certificate, followed by those of its issuers. The default is none.
     ///
-    /// If the server rejects the certificate, it closes the connection, and the error may say only
-    /// `broken pipe`.
+    /// If the server rejects the certificate, the error may say only `broken pipe`.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let (client_cert, client_key) = (certificates.into(), key.into());
         self.identity = Some(ClientTlsConfig { client_cert, client_key });
@@ -44,7 +43,7 @@ impl Tls {
     /// Sets the name that the certificates of all servers and Sentinels must have. The default is
     /// the host that the program connects to.
     ///
-    /// Set it if the URL has an IP address or a proxy's name instead of the certificate's name.
+    /// Set it if the URL has an IP address or a proxy's name.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self

@@ -22,9 +22,8 @@ impl Redis {
     /// Returns a store of runs, whose keys in Redis begin with `prefix`. Programs with the same
     /// prefix in the same database share their runs.
     ///
-    /// In a cluster, all keys must be on one node. So the prefix needs a hash tag, such as `{app}`:
-    /// the cluster chooses the node by the text in the braces. Without a hash tag, connecting to a
-    /// cluster fails.
+    /// In a cluster, the prefix needs a hash tag, such as `{app}`, so that all keys are on one
+    /// node. Without it, connecting fails.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -47,21 +46,20 @@ impl RedisRuns {
     /// Sets how long a run's lease lasts. If the process that generates the answer does not renew
     /// the lease in this time, other processes can declare the run dead. The default is 8 seconds.
     ///
-    /// The process renews the lease whenever about a third of it has passed. If it dies or stays
-    /// paused, a client that reads the answer from another process receives an error within the sum
-    /// of these times:
+    /// A longer lease tolerates longer pauses. With a shorter one, clients learn sooner that the
+    /// process has died or stays paused. If they read the answer from another process, they receive
+    /// an error within the sum of these times:
     ///
     /// - the lease
-    /// - the time for a late renewal: three eighths of the lease (at least 1.5 seconds), or the
-    ///   whole lease if the other process connected to Redis less than two leases ago
-    /// - a quarter of the lease: the interval at which the other process checks the run
+    /// - three eighths of the lease (at least 1.5 seconds), or another whole lease if the other
+    ///   process connected to Redis less than two leases ago
+    /// - a quarter of the lease
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
     /// seconds ago. A slow Redis adds to it. After the error, a request can start the run again.
     ///
-    /// A longer lease tolerates longer pauses, and needs fewer renewals. A lease of more than ten
-    /// years counts as ten years. Give all processes the same lease. If the leases differ, a client
-    /// that reads a run from another process can receive events late.
+    /// Give all processes the same lease. Otherwise, a client that reads a run from another process
+    /// can receive events late.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -79,8 +77,8 @@ impl RedisRuns {
         self.lease = lease.min(MAX_LEASE);
         self
     }
-    /// Returns a handle to the state of the connections. The handle stays valid after
-    /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect) has taken this store.
+    /// Returns a handle to the state of the connections, which stays valid after
+    /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect).
     #[must_use]
     pub fn health(&self) -> Health {
         self.health.clone()
