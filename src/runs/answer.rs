@@ -166,19 +166,16 @@ impl StartError {
 
 /// A stream of a run's events for one client. Each item has one or more events, with their ids.
 ///
-/// How the stream ends depends on the run's outcome:
+/// If the run [completed](crate::runs::Outcome::Completed), the stream ends without an error. After
+/// any other outcome, it fails. It also fails if the client's next event was evicted, or if the
+/// run's process is out of reach.
 ///
-/// - After [`Completed`](crate::runs::Outcome::Completed), it ends without an error.
-/// - After [`Cancelled`](crate::runs::Outcome::Cancelled), it fails with an error that makes
-///   [`SseLayer`](crate::SseLayer) end the body cleanly, without the
-///   [terminator](crate::SseLayer::terminator).
-/// - After any other outcome, it fails.
+/// If the run was [cancelled](crate::runs::Outcome::Cancelled), the error makes
+/// [`SseLayer`](crate::SseLayer) end the body cleanly, without the
+/// [terminator](crate::SseLayer::terminator).
 ///
-/// It also fails if the client's next event was evicted, or if the run's process is out of reach.
-///
-/// While the attachment exists, the client counts as attached: the run isn't abandoned, and its
-/// source may have to wait for the client. If you drop the attachment, the client is detached, but
-/// the run continues.
+/// While the attachment exists, the client counts as attached. The run isn't abandoned, and its
+/// source may have to wait for the client. Dropping it detaches the client, but the run continues.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.
@@ -220,9 +217,8 @@ pub(crate) fn events_of(reader: Reader) -> AnswerBody {
 }
 
 pin_project! {
-    /// The body of a response to a request with a key: the run's events, the event `interrupted`, a
-    /// refusal, an error text, or nothing. If a [`RunLayer`](crate::runs::RunLayer) passes a
-    /// response through, this type wraps the service's body `B` without changing it.
+    /// The body of a response to a request with a key. If a [`RunLayer`](crate::runs::RunLayer)
+    /// passes a response through, this type wraps the service's body `B` without changing it.
     pub struct RunBody<B = EventBody<Attachment>> {
         #[pin]
         kind: Kind<B>,

@@ -4,36 +4,39 @@ use super::{RunKey, key::epoch_age};
 use crate::signals::{Interrupted, RecordedError, Stopped, program_error};
 use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
 
-/// The way a run ended. If a client's next event was evicted, its body fails or ends with your
-/// event from [`on_error`](crate::SseLayer::on_error), whatever the outcome.
+/// The way a run ended.
+///
+/// If a client's next event was evicted, its body fails or ends with your event from
+/// [`on_error`](crate::SseLayer::on_error), whatever the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The source ended without an error. The stream of every attached client ends cleanly, unless
-    /// the client still needs an [evicted](super::RunsBuilder::retention) event.
+    /// The source ended without an error. The clients' streams end cleanly.
     Completed,
-    /// If you set [`on_error`](crate::SseLayer::on_error), all clients' streams end with its event.
-    /// Otherwise, an [`SseLayer`](crate::SseLayer) sends an `EventSource` the event
-    /// [`interrupted`](super#half-an-answer), and all other bodies fail. The cause is one of these:
+    /// The run failed, for one of these reasons:
     ///
-    /// - The source failed, or the source or the call panicked.
+    /// - The source failed or panicked, or the call panicked.
     /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
     /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
-    /// - An [`SseLayer`](crate::SseLayer) inside of the [`RunLayer`](super::RunLayer) ended the
-    ///   stream early.
+    /// - An [`SseLayer`](crate::SseLayer) inside the [`RunLayer`](super::RunLayer) ended the stream
+    ///   early.
+    ///
+    /// If you set [`on_error`](crate::SseLayer::on_error), the clients' streams end with its event.
+    /// Otherwise, their bodies fail. An [`SseLayer`](crate::SseLayer) sends an `EventSource` the
+    /// event [`interrupted`](super#half-an-answer) instead.
     Failed,
-    /// The program cancelled or replaced the run. This is also the outcome if an outer layer
-    /// [refused](super::Run::answer) the client that started the run, and no other client was
-    /// attached. With an [`SseLayer`](crate::SseLayer), the streams of all clients that read the
-    /// run end cleanly, without the [terminator](crate::SseLayer::terminator). Without the layer,
-    /// the bodies fail. An [`Attachment`](super::Attachment) always fails.
+    /// The program cancelled or replaced the run. With an [`SseLayer`](crate::SseLayer), the
+    /// clients' streams end cleanly, without the [terminator](crate::SseLayer::terminator). Without
+    /// it, the bodies fail. An [`Attachment`](super::Attachment) always fails.
+    ///
+    /// A run is also cancelled if an outer layer [refuses](super::Run::answer) the client that
+    /// started it, and no other client is attached.
     Cancelled,
     /// The run had no client for the time set with
     /// [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
     /// The server or its runtime [shut down](super::Runs::drain), the process died or was declared
-    /// dead, or the store could not keep the run. The clients' streams end the same way as after
-    /// [`Failed`](Self::Failed).
+    /// dead, or the store could not keep the run. Streams end as after [`Failed`](Self::Failed).
     Interrupted,
 }
 
@@ -81,7 +84,7 @@ pub struct RunEnd {
     /// How the run ended.
     pub outcome: Outcome,
     /// The number of recorded events, including evicted ones. If another process declared the run
-    /// dead, this counts only the events that had been exported to the store.
+    /// dead, this counts only events that had been exported to the store.
     pub events: u64,
     /// The total size of all recorded events in bytes on the wire, with their ids. It's 0 if
     /// another process declared the run dead.
@@ -97,7 +100,7 @@ impl RunEnd {
     }
 
     /// Returns the epoch of the run, the first part of each event's id. No other run of the key has
-    /// this epoch. Several processes can report a run: to count it once, compare keys and epochs.
+    /// this epoch. If several processes report a run, compare keys and epochs to count it once.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -122,9 +125,9 @@ pub enum StartError {
     NotFound,
     /// No run could be found or loaded, and a new one might be a duplicate. Possible causes:
     ///
-    /// - The store cannot be reached, or refuses commands.
+    /// - The store can't be reached, or refuses commands.
     /// - The store was restarted, was replaced or lost its data less than a [lease
-    ///   period](super#several-processes) ago, and does not have the run.
+    ///   period](super#several-processes) ago, and doesn't have the run.
     /// - The key belongs to a run that was started with another version of the store's protocol.
     /// - The run's events could not be loaded, or the key could not be claimed, in time.
     Unavailable,
@@ -148,12 +151,11 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// The text says why the attachment failed, with the source's error and its causes, if any. If the
+/// Its text says why the attachment failed, with the source's error and its causes, if any. If the
 /// source failed in this process, [`error`](Self::error) returns the source's own error.
-/// [`on_error`](crate::SseLayer::on_error) receives that error, not the `RunError`. The source's
-/// error isn't in the chain of [`Error::source`], where
-/// [`cancellation_if`](crate::SseLayer::cancellation_if) could mistake it for a cancellation of
-/// this client's stream.
+/// [`on_error`](crate::SseLayer::on_error) receives that error, not the `RunError`.
+///
+/// The source's error isn't in the chain of [`Error::source`].
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 
@@ -172,7 +174,7 @@ impl RunError {
         Self(RunErrorKind::Ended(outcome, failure))
     }
 
-    /// Returns how the run ended. Returns `None` if the client's next event was evicted, or if this
+    /// Returns how the run ended, or `None` if the client's next event was evicted, or if this
     /// process has lost contact with the run's process.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
@@ -183,12 +185,9 @@ impl RunError {
     }
 
     /// Returns the error that the source of the run returned, without the
-    /// [wrappers](crate::guide::errors#the-error-of-the-program) of frameworks such as axum. It's
-    /// kept as long as the run, and doesn't count towards
-    /// [`max_memory`](super::RunsBuilder::max_memory).
+    /// [wrappers](crate::guide::errors#the-error-of-the-program) of frameworks such as axum.
     ///
-    /// Returns `None` if the run ended in another way, for example with a panic, or if it failed in
-    /// another process.
+    /// Returns `None` if the run ended in another way, or failed in another process.
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
         self.recorded().map(RecordedError::program_error)

@@ -8,7 +8,7 @@ use super::{Attachment, Outcome, RunBody, RunKey, Runs, StartError, process::Pro
 use crate::history::{Position, seen};
 use crate::{connection::LastEventId, decode::Message, event::EventId, signals::OnRefusal};
 
-/// A handle to a run: an event stream that is being recorded, or whose recording has ended.
+/// A handle to a run that is in progress or has ended.
 ///
 /// Clones refer to the same run. Dropping a handle neither stops the run nor detaches a client.
 #[derive(Clone)]
@@ -31,26 +31,27 @@ impl Run {
     }
 
     /// Returns the messages of the run that this process has so far, for example to
-    /// [store](super#storing-answers) them. Once the run has [ended](Self::ended), the list is
-    /// complete, unless the run was interrupted, or replaced by another process.
+    /// [store](super#storing-answers) them.
+    ///
+    /// To get all of them, wait until the run has [ended](Self::ended). Even then, some can be
+    /// missing if the run was interrupted, or replaced by another process.
     ///
     /// Returns `None` if an event was evicted, or if this process has loaded only the events after
     /// a client's id. A run that is running in this process evicts events only when it's
-    /// [full](super::RunsBuilder::retention). Any other run can also lose its events to a new run
-    /// of its key, its age limit, or a memory limit such as
-    /// [`max_memory`](super::RunsBuilder::max_memory).
+    /// [full](super::RunsBuilder::retention). Any other run can lose them to a new run of its key,
+    /// its age limit or a memory limit too.
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()
     }
 
-    /// Returns the id of the run's event number `n`. Events are numbered from 1. For 0, it returns
-    /// an id with which a client gets all events.
+    /// Returns the id of the run's event number `n`. Events are numbered from 1. With the id for 0,
+    /// a client gets all events.
     ///
     /// Use it for a client that counts events instead of storing ids, such as one that sends
-    /// `?after=41`: insert the id into the request's extensions before [`answer`](Self::answer). A
-    /// client [can't resume](super::Runs#answers) from this id if a later event was evicted, or if
-    /// event `n` doesn't exist yet.
+    /// `?after=41`. Insert the id into the request's extensions before you call
+    /// [`answer`](Self::answer). A client [can't resume](super::Runs#answers) from this id if a
+    /// later event was evicted, or if event `n` doesn't exist yet.
     #[must_use]
     pub fn event_id(&self, n: u64) -> LastEventId {
         EventId::from(Position { epoch: self.record.epoch, sequence: n }).into()
@@ -59,8 +60,8 @@ impl Run {
     /// Attaches the client of a request, and returns [the answer](super::Runs#answers), to which
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
-    /// With a [store](super#several-processes), a request whose id isn't from this run is answered
-    /// by [`Runs::answer`](super::Runs::answer), because a later run may have the key.
+    /// With a [store](super#several-processes), a request whose id isn't from this run gets the
+    /// answer of [`Runs::answer`](super::Runs::answer).
     ///
     /// An outer [`SseLayer`](crate::SseLayer) can refuse the answer. If this handle comes from the
     /// call that started the run, and no other client is attached, the refusal cancels the run.
@@ -89,14 +90,14 @@ impl Run {
         response.map(RunBody::answer)
     }
 
-    /// Attaches a client that has seen the events up to the id `last`. If you pass `None`, the
-    /// client gets all events.
+    /// Attaches a client that has seen the events up to the id `last`. Pass `None` for all events.
     ///
-    /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if an
-    /// event after it was evicted, if the run is no longer kept, or if its call returned anything
-    /// but an event stream. For another process's run, the [`Attachment`] fails if this process has
-    /// no memory left for its events, or can't reach the store for two
-    /// [leases](super#several-processes).
+    /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if a
+    /// later event was evicted, if the run is no longer kept, or if its call returned no event
+    /// stream.
+    ///
+    /// For another process's run, the [`Attachment`] fails if this process has no memory left for
+    /// its events, or can't reach the store for two [leases](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -138,8 +139,8 @@ impl Run {
         lost
     }
 
-    /// Cancels the run, as [`Runs::cancel`](super::Runs::cancel) does. Its source is dropped the
-    /// next time that the run's task is polled. Does nothing if the run has ended.
+    /// Cancels the run, as [`Runs::cancel`](super::Runs::cancel) does. Does nothing if the run has
+    /// ended.
     ///
     /// # Cancel safety
     ///
@@ -149,8 +150,8 @@ impl Run {
         self.runs.ask(|shared| shared.cancel_record(&self.record), cancel).await;
     }
 
-    /// Returns how the run ended. Returns `None` if it hasn't ended, or if its call returned
-    /// anything but an event stream.
+    /// Returns how the run ended, or `None` if it hasn't ended, or if its call returned no event
+    /// stream.
     ///
     /// For a run of another process, [`Interrupted`](Outcome::Interrupted) can also mean that this
     /// process has lost contact with that process. The run may still be going on there.
@@ -159,9 +160,9 @@ impl Run {
         self.record.phase().outcome()
     }
 
-    /// Waits until the run has ended, or until this process loses contact with the run's process.
-    /// Then returns the [`outcome`](Self::outcome). A caller that waits here doesn't count as an
-    /// attached client.
+    /// Waits until the run has ended, and returns its [`outcome`](Self::outcome). Also returns if
+    /// this process loses contact with the run's process. Waiting here doesn't count as an attached
+    /// client.
     ///
     /// # Cancel safety
     ///

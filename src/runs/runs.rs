@@ -14,16 +14,16 @@ use crate::{connection::LastEventId, event::Event};
 /// How long a drain waits for `on_end` closures after its grace period.
 const REPORT_WAIT: Duration = Duration::from_secs(2);
 
-/// The runs of one process, by key, with their limits. With [`connect`](Self::connect), several
-/// processes share their runs.
+/// The runs of one process, by key. With [`connect`](Self::connect), several processes share their
+/// runs.
 ///
-/// Clones share the same runs. Runs in progress continue after the last clone is dropped. Each run
-/// is a task. Methods that start a run [panic](tokio::spawn) outside of a tokio runtime. If the
-/// runtime's timers aren't enabled, the run is interrupted at once.
+/// Clones share the same runs, which continue after the last clone is dropped. Each run is a task,
+/// so methods that start a run [panic](tokio::spawn) outside a tokio runtime. If the runtime's
+/// timers aren't enabled, the run is interrupted at once.
 ///
 /// # Answers
 ///
-/// The answer depends on the request and on the run that has the request's key:
+/// What a client gets depends on its request, and on the run that has the request's key:
 ///
 /// | run | request without an id | request with an id |
 /// |---|---|---|
@@ -33,26 +33,25 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | [completed][`Completed`] and kept | all events | the events after the id |
 /// | ended in any other way, and kept | starts a run | the events after the id |
 ///
-/// - The [layer](Self::layer) and [`start`](Self::start) follow this table. For a request without
-///   an id, [`replace`](Self::replace) always starts a run, in place of any run that has the key.
-/// - [`answer`](Self::answer) never starts a run: it returns `None` if no run has the key. For a
-///   request without an id, it sends all events of a kept run, however the run ended.
-/// - A request gets `404` if its id is not one of the run's, or if the client still needs an
-///   evicted event. An `EventSource` with an id gets the event
-///   [`interrupted`](super#half-an-answer) instead.
-/// - The sequence number 0 stands for the beginning: the id `epoch-0` gets all events.
-/// - If a limit is reached or the process is shutting down, a request that would start a run is
-///   refused. At a limit, `replace` can still replace a run that is running in this process.
-/// - While the [store](super#several-processes) can't be reached, all requests are refused, except
-///   those that attach to a run that is running in this process.
-/// - The refusal is [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on
-///   the [`SseLayer`](crate::SseLayer).
+/// The [layer](Self::layer) and [`start`](Self::start) follow this table. Without an id, two
+/// methods differ:
 ///
-/// If a run has ended, and the client has received all its events, the client gets one of the
-/// answers below. A request without an id normally follows the table above. It gets one of these
-/// answers only if the run has no events, and only in four cases: the run completed, the request
-/// started the run, the [layer](Self::layer) made the request wait for the run's call, or the
-/// handler uses [`answer`](Self::answer) or [`get`](Self::get).
+/// - [`replace`](Self::replace) always starts a run, in place of any run that has the key.
+/// - [`answer`](Self::answer) never starts one. It sends all events of a kept run, however the run
+///   ended. If no run has the key, it returns `None`.
+///
+/// An id must be from the run with the key, and no later event may have been evicted. Otherwise,
+/// the client gets `404`. An `EventSource` gets the event [`interrupted`](super#half-an-answer)
+/// instead. The id `epoch-0` stands for the beginning, and gets all events.
+///
+/// If a limit is reached or the process is shutting down, a request that would start a run is
+/// refused. At a limit, `replace` can still replace a run that is running in this process. While
+/// the [store](super#several-processes) can't be reached, all requests are refused, except those
+/// that attach to a run that is running in this process. The refusal is
+/// [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on the
+/// [`SseLayer`](crate::SseLayer).
+///
+/// A client that has received all events of an ended run gets one of these answers:
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
@@ -61,18 +60,20 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
-/// - After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events.
-///   It has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
-/// - The refusal is `per_client`. When the client repeats its request, the run starts again. The
-///   run doesn't start again if you use [`answer`](Self::answer) or [`get`](Self::get), or if the
-///   process is shutting down.
-/// - If a run is replaced before its call has answered, the request that started it gets the
-///   response for a [`Cancelled`] run. Requests that have joined it get the new run, and an
-///   [`answer`](Self::answer) call that is waiting for the old one returns `None`. With a
-///   [store](super#several-processes), this holds only in the run's process, and only if that
-///   process replaces the run. Otherwise, all of them get the response for a [`Cancelled`] run.
-///   Only requests that wait in [`start`](Self::start) or [`start_with`](Self::start_with) still
-///   get the new run.
+/// A request without an id can get one of them too, but only if the run has no events. This happens
+/// if the run completed, if it ended while the request was waiting, or if your handler uses
+/// [`answer`](Self::answer) or [`get`](Self::get). Otherwise, the first table applies.
+///
+/// After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events. It
+/// has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
+///
+/// When the client repeats a refused request, the run starts again. It doesn't if your handler uses
+/// `answer` or `get`, or if the process is shutting down.
+///
+/// If a run is replaced before its call has answered, the request that started it gets the answer
+/// for a [`Cancelled`] run. A waiting `answer` call returns `None`, and other waiting requests get
+/// the new run. With a [store](super#several-processes), they can get the answer for a
+/// [`Cancelled`] run instead.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -84,7 +85,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Returns statistics of this process's runs, for an endpoint such as `/metrics`.
+    /// Returns statistics of this process's runs.
     #[must_use]
     pub fn stats(&self) -> RunsStats {
         let mut stats = self.process.stats();
@@ -103,9 +104,9 @@ impl Runs {
     /// answer](Self#answers). Never starts a run.
     ///
     /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
-    /// whether there is something to resume. For an `EventSource` with an id, this method returns a
-    /// response with the event [`interrupted`](super#half-an-answer) instead of `None`. [Runs
-    /// without the layer](super#runs-without-the-layer) has an example.
+    /// whether there is something to resume. An `EventSource` with an id gets a response with the
+    /// event [`interrupted`](super#half-an-answer) instead. [Runs without the
+    /// layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
     ///
@@ -126,30 +127,26 @@ impl Runs {
     /// Cancels the run with this key if it's starting or running. Returns whether it was cancelled.
     /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does.
     ///
-    /// `last` is the id of the last event that the client has seen. If it isn't an id of the run
-    /// with this key, nothing is cancelled. This way, a late request to stop one turn of a chat
-    /// can't cancel the next. Without `last`, whichever run has the key is cancelled.
+    /// Pass the id of the last event that the client has seen as `last`. If it isn't from the run
+    /// with this key, nothing is cancelled. A late request to stop one turn of a chat can't cancel
+    /// the next. Without `last`, whichever run has the key is cancelled.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll cancels the run. With a store, the run may or may not be cancelled if the future is
-    /// dropped later.
+    /// poll cancels the run. With a store, the run may or may not be cancelled if you drop the
+    /// future later.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         self.cancel_run(key, last.into(), None).await
     }
 
-    /// Sends a final event, for example one with the model's token usage, to the clients of the run
-    /// with this key, and then [cancels](Self::cancel) the run. Returns whether it was cancelled.
+    /// Sends a final event, for example with the model's token usage, to the clients of the run
+    /// with this key. Then [cancels](Self::cancel) the run, and returns whether it was cancelled.
     ///
-    /// The run records `event` like an event from its source: attached clients receive it before
-    /// their streams end, and clients that resume later receive it too. Until the run is cancelled,
-    /// its source can still send events, which come before `event`.
-    ///
-    /// If the run is still starting, it's cancelled without the event. The same happens if `event`
-    /// has neither a name nor data, or if it's larger than the
-    /// [retention](super::RunsBuilder::retention) allows. Nothing is cancelled if the run has
-    /// ended, or if `last` is not an id of the run.
+    /// The run records `event` like an event from its source, so clients that resume later receive
+    /// it too. If the run is still starting, it's cancelled without the event. The same happens if
+    /// `event` has neither a name nor data, or if it's larger than the
+    /// [retention](super::RunsBuilder::retention) allows.
     ///
     /// # Several processes
     ///
@@ -158,9 +155,9 @@ impl Runs {
     /// cancel the run, and waits until the store has recorded the end. That usually takes a few
     /// milliseconds, and at most two lease periods.
     ///
-    /// In any other process, this method returns `false` if the run's process has died, or can't
-    /// reach the store for two lease periods. If its process is then declared dead, the run is
-    /// [interrupted](super::Outcome::Interrupted), and `event` is not recorded. Events that were
+    /// In any other process, it returns `false` if the run's process has died, or can't reach the
+    /// store for two lease periods. If that process is declared dead, the run is
+    /// [interrupted](super::Outcome::Interrupted), `event` is not recorded, and events that were
     /// not exported are lost.
     ///
     /// # Cancel safety
@@ -180,12 +177,12 @@ impl Runs {
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` for runs in
     /// progress to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
-    /// It calls the [`on_end`](super::RunsBuilder::on_end) closures of these runs itself. For
-    /// closures that other threads are still running, it waits at most two seconds after `grace`.
-    /// With a store, it then waits for the store to record the end of every run, but for at most
-    /// two more seconds. Drain the runs concurrently with the server's graceful shutdown, which
-    /// waits until all response bodies have ended. [This program](crate::guide::shutdown#runs) does
-    /// both, with a deadline.
+    /// Drain the runs concurrently with the server's graceful shutdown, which waits for all
+    /// response bodies. [This program](crate::guide::shutdown#runs) does both, with a deadline.
+    ///
+    /// After `grace`, it calls the [`on_end`](super::RunsBuilder::on_end) closures of the
+    /// interrupted runs, and waits up to two seconds for closures on other threads. With a store,
+    /// it then waits up to two seconds for the store to record the end of every run.
     ///
     /// # Cancel safety
     ///

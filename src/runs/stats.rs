@@ -14,7 +14,7 @@ pub(crate) struct RunCounters {
     totals: Mutex<RunsStats>,
 }
 
-/// Statistics of this process's runs, as returned by [`Runs::stats`](crate::runs::Runs::stats).
+/// Statistics of this process's runs, from [`Runs::stats`](crate::runs::Runs::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunsStats {
@@ -29,31 +29,30 @@ pub struct RunsStats {
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
     pub memory: usize,
     /// The number of calls made to start a run, including calls whose answer was not an event
-    /// stream. A request whose client disconnects before its call is made doesn't count.
+    /// stream.
     pub started: u64,
-    /// The number of requests without a last event id that were refused, because of a limit, a
+    /// The number of requests without a last event id that were refused because of a limit, a
     /// shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
     /// [`Runs::answer`](crate::runs::Runs::answer) and [`Run::answer`](crate::runs::Run::answer)
     /// don't count.
     pub refused: u64,
     /// The number of attached clients whose next event was evicted before they had read it.
     pub lagged: u64,
-    /// The number of copies of other processes' runs that this process holds for attached clients
-    /// and [`Run`](crate::runs::Run) handles; 0 without a [store](crate::runs::RunStore). A run has
-    /// a second copy if a client needs earlier events than the first copy has.
+    /// The number of copies of other processes' runs that this process holds; 0 without a
+    /// [store](crate::runs::RunStore).
     pub mirrors: usize,
     /// The number of runs whose export to the store has failed or is overdue by a quarter of a
-    /// second. If it stays above zero, the store is slow, can't be reached, or refuses events.
+    /// second.
     pub waiting_exports: usize,
-    /// The number of this process's runs that another process declared dead while they were still
-    /// running, because this process didn't reach the store in time.
+    /// The number of this process's running runs that another process declared dead, because this
+    /// process didn't reach the store in time.
     pub fenced: u64,
     /// The number of runs that this process reported as dead.
     pub declared_dead: u64,
     /// The sum of [`RunEnd::events`] in this process's reports.
     pub events: u64,
-    /// The sum of [`RunEnd::bytes`] in these reports. Runs that it reported as dead count as 0
-    /// bytes, because their size is unknown.
+    /// The sum of [`RunEnd::bytes`] in these reports. Runs that this process reported as dead count
+    /// as 0 bytes.
     pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
 }
@@ -80,7 +79,7 @@ impl RunCounters {
 }
 
 impl RunsStats {
-    /// Returns how many runs ended with each outcome. Outcomes with a count of zero are included.
+    /// Returns how many runs ended with each outcome, including outcomes with a count of zero.
     #[must_use]
     pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
         Outcome::ALL.into_iter().zip(self.ended)

@@ -14,13 +14,13 @@ use crate::BoxError;
 use crate::runs::{InvalidKey, RunBody, RunKey, Runs, answer};
 
 impl Runs {
-    /// Creates a layer that makes a service's event streams resumable. The service itself needs no
-    /// change.
+    /// Creates a layer that makes a service's event streams resumable.
     ///
-    /// `key` returns the key of a request's run, or `None` to let the request pass unchanged. Put
-    /// the layer inside [`SseLayer`](crate::SseLayer) and inside any layers that authenticate. The
-    /// [module](crate::runs) has an example. [`RunLayer`] lists the rules for requests and
-    /// responses.
+    /// `key` returns the key of a request's run, or `None` to let the request pass unchanged.
+    /// [`RunLayer`] says what happens to requests and responses.
+    ///
+    /// Put the layer inside [`SseLayer`](crate::SseLayer) and inside any layers that authenticate.
+    /// The [module](crate::runs) has an example.
     pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
     where
         K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
@@ -34,37 +34,38 @@ impl Runs {
 ///
 /// # Requests
 ///
-/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Any other
-///   method can start a run, so `key` must return `None` for a `DELETE` request that stops one.
-/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`.
-/// - The first request with a key calls the service, on a task of its own. Other requests with this
-///   key, even with other bodies, wait for the response head, and then get the same events.
-/// - A request with a key and a last event id never reaches the service. The id comes from the
-///   header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it there.
-///   [`Runs`](crate::runs::Runs#answers) has the table of all answers.
-/// - If the stream is recorded, the service's [`Disconnect`](crate::Disconnect) fires when the run
-///   is over, not when a client disconnects.
+/// The first request with a key calls the service, on a task of its own. Other requests with this
+/// key wait for the response head, and then get the same events, even if their bodies differ.
+///
+/// A request with a key and a last event id never reaches the service. The id comes from the
+/// header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it there.
+/// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
+///
+/// A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Any other method
+/// can start a run, so have `key` return `None` for a `DELETE` request that stops one. A request
+/// with an [invalid](crate::runs::InvalidKey) key gets `400`.
+///
+/// For a recorded stream, the service's [`Disconnect`](crate::Disconnect) fires when the run is
+/// over, not when a client disconnects.
 ///
 /// # Responses
 ///
-/// - An event stream with status 200 and no content coding is recorded. The first client gets the
-///   service's response head. Other clients get the headers of an event stream and the handler's
-///   [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`. Clients
-///   of other processes don't get `on_error` either.
-/// - An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
-///   The key is then free again, and one of the waiting requests calls the service.
-/// - If the service panics before it answers, the panic propagates to the first request's response
-///   future, and the key is free again. If the stream panics later, the run fails.
+/// An event stream with status 200 and no content coding is recorded. The first client gets the
+/// service's response head. Other clients get the headers of an event stream and the handler's
+/// [`StreamOptions`](crate::StreamOptions), but not `max_age`, `end_when` or `on_close`. Clients of
+/// other processes don't get `on_error` either.
+///
+/// An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
+/// The key is then free again, and one of the waiting requests calls the service.
+///
+/// If the service panics before it answers, the panic propagates to the first request's future, and
+/// the key is free again.
 ///
 /// # Services
 ///
 /// The service's future runs on a separate task. So the service must be `Clone`, and the service,
 /// its future, its errors and all bodies must be `Send` and `'static`. A timeout layer outside of
 /// this layer ends the client's wait, but not the future.
-///
-/// While a request waits for another request's call, it doesn't hold a permit of a
-/// `ConcurrencyLimitLayer` inside this layer. If it then calls the service itself, it first waits
-/// until the service is ready again.
 #[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,
@@ -82,8 +83,6 @@ impl<S, K: Clone> Layer<S> for RunLayer<K> {
 opaque_debug!(RunLayer<K>);
 
 /// The middleware that a [`RunLayer`] wraps around a service.
-///
-/// It is ready when the inner service is ready, and its errors are those of the inner service.
 #[derive(Clone)]
 pub struct RunService<S, K> {
     inner: S,
@@ -153,9 +152,8 @@ where
 opaque_debug!(RunService<S, K>);
 
 pin_project! {
-    /// The response future of [`RunService`]. If the request has no key, dropping this future drops
-    /// the inner future. If the request has a key, dropping this future detaches the client, but
-    /// doesn't stop a call that has begun. The call continues.
+    /// The response future of [`RunService`]. Without a key, dropping it drops the inner future.
+    /// With a key, dropping it detaches the client, but a call that has begun continues.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

@@ -12,8 +12,8 @@ use crate::runs::{Run, RunKey, Runs, StartError};
 use crate::runs::{answer::Requester, run::on_refusal};
 use crate::{body::EventBody, event::Encode, layer::response, signals::EarlyHead};
 
-/// A function or closure without arguments that returns the stream of a run. All such functions
-/// implement this trait, and nothing else can. Use it as the bound of a function that starts runs.
+/// A function or closure without arguments that returns the stream of a run. Use it as the bound of
+/// a function that starts runs.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -48,20 +48,9 @@ impl Runs {
     /// Returns the run with this key if it's running or has completed. Otherwise, starts a run that
     /// records the stream of `source`.
     ///
-    /// If a run with this key is still starting, this method waits until that run's service, or its
-    /// [`start_with`](Self::start_with) closure, has answered. A handler inside of the layer must
-    /// not pass the key of its own request: it would wait for itself.
-    ///
-    /// A request with a last event id never starts a run. It gets the run with this key, even one
-    /// that has failed. If there is none, you get the error [`NotFound`](StartError::NotFound).
-    ///
-    /// `source` is called at most once, and only if a run is started. The stream is polled on a
-    /// task of its own, whether or not a client is attached. If you have to await something before
-    /// the stream, such as the response of a model, use [`start_with`](Self::start_with).
-    ///
     /// In a handler, pass the head of the request as `request`, and return the response of
-    /// [`Run::answer`]. For a run that no request starts, pass `None`. If no client attaches in
-    /// time, the run is [abandoned](crate::runs::RunsBuilder::abandon_after).
+    /// [`Run::answer`]. If no request starts the run, pass `None`. If no client attaches in time,
+    /// the run is [abandoned](crate::runs::RunsBuilder::abandon_after).
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -80,6 +69,17 @@ impl Runs {
     ///     }
     /// }
     /// ```
+    ///
+    /// `source` is called only if a run is started. The stream is polled on a task of its own,
+    /// whether or not a client is attached. If you must await something first, such as a model's
+    /// response, use [`start_with`](Self::start_with).
+    ///
+    /// A request with a last event id never starts a run. It gets the run with this key, even one
+    /// that has failed, or the error [`NotFound`](StartError::NotFound).
+    ///
+    /// If a run with this key is still starting, this method waits until that run's call has
+    /// answered. Inside the layer, don't pass the key of the handler's own request: it would wait
+    /// for itself.
     ///
     /// # Errors
     ///
@@ -120,20 +120,17 @@ impl Runs {
     ///
     /// A request with a last event id neither starts nor cancels a run. It gets the run with this
     /// key, or the error [`NotFound`](StartError::NotFound). A client that is disconnected before
-    /// its first event has no such id. If it repeats its request, the turn starts again. To avoid
-    /// that, call [`start`](Self::start) with a key that names the turn.
+    /// its first event has no such id. Its repeated request starts the turn again. To avoid that,
+    /// call [`start`](Self::start) with a key that names the turn.
     ///
     /// # Errors
     ///
-    /// Returns the same errors as [`start`](Self::start). A run with this key that is running in
-    /// this process doesn't count towards the limits, because the new run takes its place. If the
-    /// server is shutting down, the existing run continues. While the store can't be reached, a
-    /// request with an id of a run that is running in this process still gets this run.
+    /// Returns the same errors as [`start`](Self::start). The run to replace doesn't count towards
+    /// the limits if it's running in this process. During a shutdown, it continues.
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime. If `source` panics, the panic propagates, and the key is
-    /// free again.
+    /// The same as for [`start`](Self::start).
     ///
     /// # Cancel safety
     ///
@@ -232,14 +229,14 @@ impl Runs {
     /// # _ = chat;
     /// ```
     ///
-    /// - The future of `call` runs on the run's task, so it continues if the client disconnects.
-    /// - An `Err` is returned to the caller that started the run, or dropped if that caller no
-    ///   longer waits. It's not recorded, and the key is free again. Requests that wait for the run
-    ///   then try to start one themselves, but a waiting [`answer`](Self::answer) call returns
-    ///   `None`.
-    /// - Until the future of `call` is ready, the run counts as starting. If the run ends before
-    ///   that, the caller that started it gets the ended run. [`Run::answer`] then returns the
-    ///   response for [such a run](Self#answers).
+    /// The future of `call` runs on the run's task, so it continues if the client disconnects.
+    ///
+    /// An `Err` is returned to the caller that started the run, or dropped if that caller no longer
+    /// waits. The key is then free again. Waiting requests try to start a run themselves, and a
+    /// waiting [`answer`](Self::answer) call returns `None`.
+    ///
+    /// If the run ends before that future is ready, the caller gets the ended run. [`Run::answer`]
+    /// returns the response for [such a run](Self#answers).
     ///
     /// # Errors
     ///
