@@ -8,8 +8,8 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// A decoder of event streams for clients, proxies and tests. It follows the [HTML standard][html].
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
-/// would dispatch. Like a browser, it replaces bytes that are not UTF-8 with U+FFFD, and discards
-/// an event that is incomplete when the stream ends. To decode a body, use
+/// would dispatch. Like a browser, it replaces bytes that aren't UTF-8 with U+FFFD, and discards an
+/// event that is incomplete when the stream ends. To decode a body, use
 /// [`MessageStream`](super::MessageStream).
 ///
 /// ```
@@ -33,8 +33,8 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// # Memory
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
-/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error. A message can be three
-/// times as large as its event, because U+FFFD has three bytes.
+/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error. Its message can be
+/// three times as large, because U+FFFD has three bytes.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug, Default)]
@@ -58,9 +58,9 @@ impl Decoder {
         Self::default()
     }
 
-    /// Limits the size of an event to `bytes`, by default 1 MiB. Line ends and comments count, but
-    /// not the empty line at the end. A `retry` line between events has the same limit. Comments
-    /// between events aren't limited.
+    /// Limits the size of an event, or of a `retry` line between events, to `bytes`, by default 1
+    /// MiB. Line ends and comments count, but not the empty line at the end. Comments between
+    /// events aren't limited.
     ///
     /// # Panics
     ///
@@ -120,7 +120,7 @@ impl Decoder {
     }
 
     /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
-    /// empty string if it would send none.
+    /// empty string.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.client.last_event_id

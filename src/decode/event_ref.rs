@@ -12,8 +12,8 @@ pub(super) const NO_NAME: &str = "message";
 ///
 /// An [`EventSplitter`](super::EventSplitter) returns such events, and a [filter](crate::filter)
 /// receives them. Unlike a [`Message`](super::Message), an `EventRef` has all lines of the event,
-/// byte for byte, with comments and unknown fields. It can also be an event without data, which
-/// browsers don't dispatch. Methods that return text replace bytes that are not UTF-8 with U+FFFD.
+/// byte for byte. It can also be an event without data, which browsers don't dispatch. Methods that
+/// return text replace bytes that aren't UTF-8 with U+FFFD.
 #[derive(Clone, Copy)]
 pub struct EventRef<'a> {
     pub(super) raw: &'a [u8],
@@ -21,11 +21,10 @@ pub struct EventRef<'a> {
 }
 
 impl<'a> EventRef<'a> {
-    /// Returns the bytes of the event, including the empty line that ends it. If this line is a
-    /// CRLF that is split between two chunks of the stream, the bytes end with its CR.
-    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF to their
-    /// copies. They don't add it if the line before the empty one ends in a lone CR. Apart from
-    /// this, it doesn't matter how the stream was split into chunks.
+    /// Returns the bytes of the event, including the empty line that ends it. If two chunks of the
+    /// stream split the CRLF of this line, the bytes end with its CR.
+    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF, unless
+    /// the line before ends in a lone CR.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -75,23 +74,23 @@ impl<'a> EventRef<'a> {
         self.spans.data.of(self.raw).is_some()
     }
 
-    /// Returns the value of the `id` field, which can be empty. Like browsers, this method ignores
-    /// an `id` field whose value contains U+0000.
+    /// Returns the value of the `id` field, which can be empty. Like browsers, ignores a value that
+    /// contains U+0000.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'a, str>> {
         self.spans.id.of(self.raw).map(text)
     }
 
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds. A
-    /// `retry` line before the event's other fields doesn't belong to the event. The splitter
-    /// returns it as a [`Piece::Between`](super::Piece::Between).
+    /// `retry` line before the event's other fields is a [`Piece::Between`](super::Piece::Between)
+    /// instead.
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.spans.retry.of(self.raw).map(reconnection_time)
     }
 
-    /// Returns the name and value of each line in order, without the empty line at the end. For a
-    /// comment, the name is empty, and the value is the comment's text.
+    /// Returns the name and value of each line in order, without the empty line at the end. A
+    /// comment has an empty name, and its text as the value.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.lines().map(|(line, _)| match Line::parse(line) {
             Line::Field { name, value } => (name, value),
@@ -107,9 +106,8 @@ impl<'a> EventRef<'a> {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event into an `Encoded`, which you can send. If the event isn't
-    /// [terminated](Self::is_terminated), an empty line is added. If it ends with the CR of a split
-    /// CRLF, the LF is added, with [one exception](Self::raw).
+    /// Copies the event into an `Encoded`, which you can send. Adds the empty line if the event
+    /// isn't [terminated](Self::is_terminated), and the LF of a [split CRLF](Self::raw).
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {
@@ -124,8 +122,8 @@ impl<'a> EventRef<'a> {
     /// keep their bytes and their order. The copy is complete, like the result of
     /// [`to_encoded`](Self::to_encoded).
     ///
-    /// The new `data` lines take the place of the first old one. If there is none, they follow the
-    /// last line. They use the line end (LF, CR or CRLF) of the line that they replace or follow.
+    /// The new `data` lines take the place of the first old one, or follow the last line if there
+    /// is none. They use the line end (LF, CR or CRLF) of the line that they replace or follow.
     ///
     /// ```
     /// use tower_sse::decode::{EventSplitter, Piece};

@@ -42,12 +42,9 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// - In `event`, U+FFFD replaces line breaks and U+0000.
 /// - A `last_event_id` with a line break or U+0000 is omitted.
 ///
-/// The bytes can differ from the original event's. If `event` is `message` or empty, there's no
-/// `event` field. A `last_event_id` becomes an `id` field, even if the source sent it with an
-/// earlier event. If the stream [cleared](MessageId) the id, the field is empty.
-///
-/// A [hub](crate::hub) assigns ids itself, and rejects an event that has one. Set `last_event_id`
-/// to `MessageId::default()` before you publish a message.
+/// A `last_event_id` becomes an `id` field, even if the source sent it with an earlier event. A
+/// [hub](crate::hub) assigns ids itself, and rejects an event that has one. Set `last_event_id` to
+/// `MessageId::default()` before you publish a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {

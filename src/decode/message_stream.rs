@@ -29,7 +29,7 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// The page on [upstreams](crate::guide::upstreams) has examples of gateways, and shows when a
+    /// [Upstreams](crate::guide::upstreams) has examples of gateways, and shows when a
     /// [filter](crate::guide::upstreams#bytes-filter-messages-or-run) is the better choice. For a
     /// `reqwest::Response`, call `MessageStream::new(reqwest::Body::from(response))`. With
     /// http-body-util, a stream of `Result<Bytes, E>` becomes a body:
@@ -37,16 +37,15 @@ pin_project! {
     ///
     /// # The end of the stream
     ///
-    /// - When the body ends, the stream ends, and discards an incomplete event.
-    /// - If the body fails, the stream returns the messages before the failure, then the error, and
-    ///   ends. For an event above the [decoder's limit](Decoder::max_event_size), the error is
-    ///   [`EventTooLarge`](super::EventTooLarge).
-    /// - When the stream ends, it drops the body. From then on, it returns `None`.
+    /// When the body ends, the stream ends, and discards an incomplete event. If the body fails,
+    /// the stream returns the messages before the failure, then the error, and ends. For an event
+    /// above the [decoder's limit](Decoder::max_event_size), the error is
+    /// [`EventTooLarge`](super::EventTooLarge). From then on, the stream returns `None`, and the
+    /// body is dropped.
     ///
-    /// The stream doesn't reconnect. To reconnect, use [`last_event_id`](Self::last_event_id) and
+    /// The stream doesn't reconnect. To do so, use [`last_event_id`](Self::last_event_id) and
     /// [`retry`](Self::retry), as the example
-    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) does. The stream
-    /// keeps one frame of the body in memory, plus what its [decoder](Decoder#memory) keeps.
+    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) does.
     ///
     /// # Cancel safety
     ///
@@ -111,8 +110,8 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Sets the initial last event id: the `Last-Event-ID` that your program sent to the upstream.
-    /// Until the body sends an id, every message has the initial id, and
-    /// [`last_event_id`](Self::last_event_id) returns it.
+    /// Messages have this id until the body sends one. So does
+    /// [`last_event_id`](Self::last_event_id).
     pub fn after(mut self, last_event_id: impl AsRef<str>) -> Self {
         self.decoder.start_after(last_event_id.as_ref());
         self
@@ -123,8 +122,7 @@ impl<B: Body> MessageStream<B> {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. There's no limit by default.
     ///
     /// Heartbeats and other comments are bytes too, so choose a limit of several heartbeat
-    /// intervals. The wait begins only when you poll, so your program can take its time between
-    /// messages.
+    /// intervals. The wait begins only when you poll.
     ///
     /// # Panics
     ///
@@ -135,7 +133,7 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
-    /// empty string if it would send none.
+    /// empty string.
     pub fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
     }

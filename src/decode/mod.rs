@@ -5,7 +5,7 @@
 //! - [`EventSplitter`] finds the events in received bytes, for programs that pass them on
 //!   unchanged.
 //!
-//! The page on [upstreams](crate::guide::upstreams) shows when to use a message stream, and when a
+//! [Upstreams](crate::guide::upstreams) shows when to use a message stream, and when a
 //! [filter](crate::filter).
 
 mod decoder;

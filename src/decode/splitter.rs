@@ -32,12 +32,12 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// ```
 ///
 /// An event begins with the first field line that is not a `retry` line, and ends with the next
-/// empty line. Comments and `retry` lines in between belong to it. If a chunk ends with the CR of
-/// the empty line, the splitter doesn't wait for an LF. A block with an id or a name but no data is
-/// an event too, because some clients dispatch it.
+/// empty line. Comments and `retry` lines in between belong to it. A block with an id or a name but
+/// no data is an event too, because some clients dispatch it. If a chunk ends with the CR of the
+/// empty line, the splitter doesn't wait for an LF.
 ///
 /// The splitter keeps only an incomplete event or `retry` line, of at most
-/// [`max_event_size`](Self::max_event_size) bytes. An event in a single chunk is not copied.
+/// [`max_event_size`](Self::max_event_size) bytes.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EventSplitter {
@@ -60,8 +60,8 @@ pub enum Piece<'a> {
     Between(&'a [u8]),
     /// A comment line between events, or a part of one. Only the last part contains the line end.
     Comment(&'a [u8]),
-    /// A part of an [oversized](EventSplitter::max_event_size) event or `retry` line. You get such
-    /// pieces if you call [`EventSplitter::next`] again after [`EventTooLarge`].
+    /// A part of an [oversized](EventSplitter::max_event_size) event or `retry` line. You get it if
+    /// you call [`EventSplitter::next`] again after [`EventTooLarge`].
     Oversized(&'a [u8]),
 }
 
@@ -118,8 +118,8 @@ impl EventSplitter {
         }
     }
 
-    /// Limits the size of an event to `bytes`, by default 1 MiB. Line ends and comments count, but
-    /// not the empty line at the end. A `retry` line between events has the same limit.
+    /// Limits the size of an event, or of a `retry` line between events, to `bytes`, by default 1
+    /// MiB. Line ends and comments count, but not the empty line at the end.
     ///
     /// # Panics
     ///
@@ -168,7 +168,7 @@ impl EventSplitter {
 
     /// Returns what is left when a stream has ended, if anything: an event that is not
     /// [terminated](EventRef::is_terminated), or a part of a `retry` line or of an oversized event.
-    /// Afterwards, the splitter can split a new stream.
+    /// The splitter can then split a new stream.
     pub fn finish(&mut self) -> Option<Piece<'_>> {
         let place = std::mem::replace(&mut self.place, LinePlace::Start);
         if std::mem::replace(&mut self.is_returned, true) || self.carried.is_empty() {

@@ -5,8 +5,7 @@ use crate::error::Sealed;
 
 /// An event of a stream, before it is encoded.
 ///
-/// The methods are named after the fields that they set in the wire format. Setting a field again
-/// replaces its earlier value.
+/// Each method sets the field of its name in the wire format, and replaces an earlier value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,8 +23,7 @@ use crate::error::Sealed;
 /// );
 /// ```
 ///
-/// Text converts into an event that has the text as its data. A `String` is moved, and a `&str` is
-/// copied. [`from_static`](Self::from_static) copies nothing. Events are equal if their encoded
+/// Text converts into an event that has the text as its data. Events are equal if their encoded
 /// bytes are.
 ///
 /// # How clients treat an event
@@ -33,8 +31,8 @@ use crate::error::Sealed;
 /// | fields | effect |
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
-/// | no data, but a name or an [`id`](Self::id) | Most clients dispatch nothing, as the HTML standard specifies. A few dispatch an empty message. Some clients ignore the id. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line is written, because it would make some clients dispatch an empty message. |
+/// | no data, but a name or an [`id`](Self::id) | Most clients dispatch nothing, as the HTML standard specifies. A few dispatch an empty message. Some ignore the id. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line is written: some clients would dispatch an empty message. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -69,8 +67,8 @@ impl Event {
     ///
     /// # Panics
     ///
-    /// Panics if `name` is a literal that contains a line feed, a carriage return or U+0000. Pass
-    /// text that is known only at run time to [`try_event`](Self::try_event).
+    /// Panics if `name` is a literal that contains a line feed, a carriage return or U+0000. For
+    /// text that is known only at run time, use [`try_event`](Self::try_event).
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName) -> Self {
         self.name = Some(name.into_name());
@@ -87,8 +85,8 @@ impl Event {
         Ok(self)
     }
 
-    /// Sets the `id` field. When a client reconnects, its `Last-Event-ID` header has the last id
-    /// that it received. An empty id clears the client's last event id.
+    /// Sets the `id` field. A client that reconnects sends the last id it received as
+    /// `Last-Event-ID`. An empty id clears it.
     ///
     /// To send an id without an event for the page, add empty data and a name that the page doesn't
     /// listen for. Some clients, such as Firefox, ignore an id without data.
@@ -102,8 +100,8 @@ impl Event {
     ///
     /// # Panics
     ///
-    /// Panics if `id` is a literal that contains a line feed, a carriage return or U+0000. Pass
-    /// text that is known only at run time to [`try_id`](Self::try_id).
+    /// Panics if `id` is a literal that contains a line feed, a carriage return or U+0000. For text
+    /// that is known only at run time, use [`try_id`](Self::try_id).
     #[track_caller]
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         self.id = Some(id.into_id());
@@ -138,7 +136,7 @@ impl Event {
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node.js reconnect at
-    /// once if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
+    /// once if it exceeds 2³¹−1 milliseconds.
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
         self
@@ -152,9 +150,9 @@ impl Event {
         self
     }
 
-    /// Sets the `data` field, which page code reads as `event.data`. Every line of `text` becomes a
-    /// `data` line, so any text is safe. The client joins the lines with line feeds: a CR or CRLF
-    /// arrives as an LF. A trailing line break is kept.
+    /// Sets the `data` field, which page code reads as `event.data`. Any text is safe: each line
+    /// becomes a `data` line. The client joins the lines with line feeds, so a CR or CRLF arrives
+    /// as an LF. A trailing line break is kept.
     pub fn data(mut self, text: impl Into<String>) -> Self {
         self.data = Some(Cow::Owned(text.into()));
         self
@@ -201,8 +199,7 @@ impl From<String> for Event {
 /// clears the client's last event id: the next request has no `Last-Event-ID`.
 ///
 /// An id can't contain a line feed, a carriage return or U+0000, so text received at run time can't
-/// forge other fields. Spaces and tabs at both ends are lost when the client sends the id back,
-/// because HTTP trims the values of headers.
+/// forge other fields. Spaces and tabs at both ends are lost when the client sends the id back.
 ///
 /// ```
 /// use tower_sse::{Event, EventId};
@@ -231,9 +228,8 @@ impl EventId {
 
 one_line_text!(EventId, "id", "an event's id");
 
-/// A type that [`Event::id`](crate::Event::id) accepts: a literal, an integer of any type or an
-/// [`EventId`]. The trait is sealed. For text that is known only at run time, use
-/// [`EventId::try_from`] or [`Event::try_id`](crate::Event::try_id).
+/// A type that [`Event::id`](crate::Event::id) accepts: a literal, an integer or an [`EventId`].
+/// The trait is sealed. For run-time text, use [`Event::try_id`](crate::Event::try_id).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an event's id",
     label = "neither a literal, nor an integer, nor an `EventId`",
@@ -287,8 +283,7 @@ macro_rules! integer_ids {
 
 integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
-/// The name of an event. Your page passes this name to `addEventListener`. An empty name means
-/// `message`.
+/// The name of an event. Your page passes it to `addEventListener`. An empty name means `message`.
 ///
 /// A name can't contain a line feed, a carriage return or U+0000, so text received at run time
 /// can't forge other fields.
@@ -309,8 +304,7 @@ pub struct EventName(Cow<'static, str>);
 one_line_text!(EventName, "event", "an event's name");
 
 /// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`]. The
-/// trait is sealed. For text that is known only at run time, use [`EventName::try_from`] or
-/// [`Event::try_event`](crate::Event::try_event).
+/// trait is sealed. For run-time text, use [`Event::try_event`](crate::Event::try_event).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't name an event",
     label = "neither a literal nor an `EventName`",
@@ -375,8 +369,8 @@ impl Event {
     }
 }
 
-/// The fields that a broker stores for an event, from [`Event::fields`]. The broker assigns the id.
-/// To rebuild the event, pass the fields to the methods of [`Event`].
+/// The fields that a broker stores for an event, from [`Event::fields`]. To rebuild the event, pass
+/// them to the methods of [`Event`].
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -25,8 +25,7 @@ use crate::error::Sealed;
 /// ```
 ///
 /// A value that fails to serialise is handled like an `Err` in the stream: see
-/// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of the value is sent. Each thread
-/// that serialises such events keeps a buffer of up to 64 KiB.
+/// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of it is sent.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {
@@ -49,8 +48,8 @@ impl Event {
         Json { value, event: self }
     }
 
-    /// Sets the `data` field to `value`, serialised as JSON. This method allocates a string, unlike
-    /// [`Json`].
+    /// Sets the `data` field to `value`, serialised as JSON. Unlike [`Json`], this allocates a
+    /// string.
     ///
     /// # Errors
     ///

@@ -12,9 +12,9 @@ use super::{EventFilter, FilterPipe, pipe::FilterGuard};
 use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, headers, layer::SseBody};
 
 pin_project! {
-    /// The filtered body of an event stream. A [`FilterLayer`](super::FilterLayer) returns such
-    /// bodies. To filter without the layer, wrap the body of an event stream, such as another
-    /// server's response:
+    /// The filtered body of an event stream, as a [`FilterLayer`](super::FilterLayer) returns it.
+    /// To filter without the layer, wrap the body of an event stream, such as another server's
+    /// response:
     ///
     /// ```
     /// use http::Response;

@@ -28,24 +28,21 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// ```
 ///
 /// The methods run in asynchronous tasks, so they must not block. A panic in [`event`](Self::event)
-/// or [`source_end`](Self::source_end) propagates. If the body is polled again after the panic, it
-/// fails.
+/// or [`source_end`](Self::source_end) propagates, and a body that is polled after it fails.
 pub trait EventFilter {
-    /// Decides what happens to an event. Called once for each event, in order, as soon as the
-    /// event's last byte has been received. It isn't called for events that are [too
+    /// Decides what happens to an event. Called once for each event, in order, as soon as its last
+    /// byte has been received, but not for events that are [too
     /// large](super::FilterLayer::max_event_size). If the source ends mid-event without an error,
-    /// the filter also gets that event, which is not [terminated](EventRef::is_terminated).
+    /// the filter also gets the incomplete event.
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
-    /// Decides how the client's stream ends. Called when the source ends. It isn't called if an
-    /// earlier verdict or an event that was [too large](super::FilterLayer::pass_oversized) has
-    /// already ended the stream.
+    /// Decides how the client's stream ends. Called when the source ends, unless a verdict or an
+    /// event that was [too large](super::FilterLayer::pass_oversized) has already ended the stream.
     ///
-    /// Events in the verdict are sent before the stream ends or fails. If the last event is
-    /// incomplete and the filter passed it, it's sent after them. It isn't sent if the verdict
-    /// fails the stream or rejects the response. If the source ended inside an event that was too
-    /// large, the events in the verdict are dropped. After these bytes, depending on the verdict,
-    /// the client receives:
+    /// First, the client receives the events in the verdict. They are dropped if the source ended
+    /// inside an event that was too large. An incomplete last event that the filter passed comes
+    /// next, unless the verdict fails the stream or rejects the response. Then, depending on the
+    /// verdict, the client receives:
     ///
     /// - `Pass`, `Insert`: a clean end, or the source's error
     /// - `Drop`, `Replace`, `End`: a clean end
@@ -59,7 +56,7 @@ pub trait EventFilter {
     }
 
     /// Receives the stream's report. Called exactly once: when the stream has ended for any reason,
-    /// or as soon as it's clear that nothing will be filtered. Then the filter is dropped. A panic
+    /// or as soon as it's clear that nothing will be filtered. The filter is then dropped. A panic
     /// in this method is caught.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
@@ -95,7 +92,7 @@ pub enum SourceEnd<'a> {
 /// A filter's decision about an event, or about the end of the source.
 ///
 /// To send several events in one verdict, collect them into an [`Encoded`]. To send more events
-/// after an event, put the event and the new ones into the replacement: `[event.to_encoded(),
+/// after an event, replace it with itself and the new ones: `[event.to_encoded(),
 /// usage].into_iter().collect()`.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -112,19 +109,19 @@ pub enum Verdict {
     /// These events, if any, are sent in the event's place. The stream then ends cleanly, and the
     /// source is dropped.
     End(Encoded),
-    /// The body fails with this error. Neither the event nor what follows it is sent. An outer
-    /// [`SseLayer`](crate::SseLayer) sends its [`on_error`](crate::SseLayer::on_error) event
-    /// instead, or delays the failure to give the server time to [write earlier
-    /// bytes](crate::guide::errors#timing).
+    /// The body fails with this error, without the event. An outer [`SseLayer`](crate::SseLayer)
+    /// sends its [`on_error`](crate::SseLayer::on_error) event instead, or first gives the server
+    /// time to [write earlier bytes](crate::guide::errors#timing).
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
-    /// held](super::FilterLayer::hold_head). Otherwise, the body fails. With
-    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes instead.
+    /// held](super::FilterLayer::hold_head). Otherwise, the body fails, or with
+    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes.
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }
 
-/// The way a filtered stream ended, as reported to [`EventFilter::end`].
+/// The way a filtered stream ended, as reported to [`EventFilter::end`]. If the source has ended
+/// mid-event or failed, a later verdict doesn't change the outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FilterOutcome {
@@ -132,20 +129,18 @@ pub enum FilterOutcome {
     Completed,
     /// The source ended without an error, but in the middle of an event.
     MidEvent,
-    /// The source failed. [`EventFilter::source_end`] may have turned the error into a clean end.
+    /// The source failed. The filter may have turned the error into a clean end.
     Failed,
     /// The filter rejected the stream, or ended it before its source did, for example because of a
-    /// forbidden word. If the source had already ended mid-event or failed, the outcome is
-    /// `MidEvent` or `Failed` instead.
+    /// forbidden word.
     Stopped,
-    /// The filter failed the stream with [`Verdict::Fail`]. If the source had already ended
-    /// mid-event or failed, the outcome is `MidEvent` or `Failed` instead.
+    /// The filter failed the stream with [`Verdict::Fail`].
     FilterFailed,
     /// An event was larger than the [limit](super::FilterLayer::max_event_size).
     TooLarge,
-    /// The response's body or future, or the [`FilterPipe`](super::FilterPipe), was dropped before
-    /// the end of the stream. The client disconnected, the server or an outer layer ended the
-    /// stream, or the code that read the body stopped early.
+    /// The body, the response future or the [`FilterPipe`](super::FilterPipe) was dropped before
+    /// the end of the stream. The client disconnected, or the server, an outer layer or the code
+    /// that read the body stopped early.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
@@ -194,12 +189,12 @@ pub struct FilterEnd {
     /// The number of bytes that the filter passed or inserted. The client may have received fewer.
     pub bytes_sent: u64,
     /// The time from the request or [`FilterBody::new`](super::FilterBody::new) to this report.
-    /// Always zero for a [`FilterPipe`](super::FilterPipe), which reads no clock.
+    /// Always zero for a [`FilterPipe`](super::FilterPipe).
     pub age: Duration,
 }
 
-/// Creates a filter from a closure that decides what happens to each event. The [module](super) has
-/// examples.
+/// Creates a filter from a closure that decides what happens to each event, as in the
+/// [module](super)'s examples.
 pub const fn from_fn<F: FnMut(EventRef<'_>) -> Verdict>(decide: F) -> impl EventFilter {
     FromFn { decide }
 }

@@ -13,9 +13,9 @@ use crate::BoxError;
 /// A layer that passes the event streams of a service through filters.
 ///
 /// The closure given to [`new`](Self::new) returns a filter for each request, or `None` to leave
-/// the response unchanged. A response that is not an event stream also passes unchanged: only
+/// the response unchanged. A response that isn't an event stream passes unchanged: only
 /// [`end`](EventFilter::end) is called. If `Content-Type` lists several media types, the last valid
-/// one counts, as the [Fetch standard] says. The [module](super) has an example.
+/// one counts, as the [Fetch standard] says.
 ///
 /// # Headers
 ///
@@ -26,12 +26,12 @@ use crate::BoxError;
 ///
 /// By default, an event that the filter has not seen, or has rejected, does not reach the client:
 ///
-/// - If an event is [larger](Self::max_event_size) than 1 MiB, the body fails, unless you set
-///   [`pass_oversized`](Self::pass_oversized).
-/// - If an event stream has a content coding, the client receives a `502`, unless you set
-///   [`pass_encoded`](Self::pass_encoded).
-/// - If the filter returns [`Reject`](super::Verdict::Reject) after the response head was sent, the
-///   body fails, unless you set [`pass_rejected`](Self::pass_rejected).
+/// - If an event is [larger](Self::max_event_size) than 1 MiB, the body fails.
+///   [`pass_oversized`](Self::pass_oversized) changes this.
+/// - If an event stream has a content coding, the client receives a `502`.
+///   [`pass_encoded`](Self::pass_encoded) changes this.
+/// - If the filter [rejects](super::Verdict::Reject) an event after the response head was sent, the
+///   body fails. [`pass_rejected`](Self::pass_rejected) changes this.
 ///
 /// # The type
 ///
@@ -79,10 +79,10 @@ impl<M> FilterLayer<M> {
         Self { options, make: Arc::new(make) }
     }
 
-    /// Limits the size of an event, or of a `retry` line between events, to `bytes`. Line endings
-    /// and comments count, but not the empty line that ends the event. The default is 1 MiB.
+    /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
+    /// 1 MiB. Line endings and comments count, but not the empty line that ends the event.
     ///
-    /// If an event is larger, the events before it are sent, and then the body fails with
+    /// If an event is larger, the body sends the events before it, and fails with
     /// [`EventTooLarge`](crate::decode::EventTooLarge).
     ///
     /// # Panics
@@ -95,40 +95,39 @@ impl<M> FilterLayer<M> {
         self
     }
 
-    /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. The filter
-    /// still sees all others. Off by default. Use it only for filters that just observe events.
+    /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. Off by
+    /// default. Use it only for filters that just observe events.
     pub const fn pass_oversized(mut self, passes: bool) -> Self {
         self.options.pass_oversized = passes;
         self
     }
 
-    /// Lets event streams with a content coding pass unseen. By default, the layer replaces such a
-    /// stream with a `502`. Use it only for filters that just observe events. It's better to remove
-    /// `accept-encoding` from requests to the upstream, and to compress outside of this layer.
+    /// Lets event streams with a content coding pass unseen, in place of a `502`. Off by default.
+    /// Use it only for filters that just observe events. Better: remove `accept-encoding` from
+    /// requests to the upstream, and compress outside of this layer.
     pub const fn pass_encoded(mut self, passes: bool) -> Self {
         self.options.pass_encoded = passes;
         self
     }
 
-    /// Once the head of the response has been sent, lets an event pass even if the filter rejects
-    /// it. By default, such a rejection fails the body.
+    /// Lets an event pass that the filter rejects after the head of the response was sent. By
+    /// default, such a rejection fails the body.
     ///
-    /// Use it if your filter rejects an upstream's error events only to give the client an error
-    /// status, as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter
-    /// rejects events to block them: they could reach the client.
+    /// Use it if your filter rejects an upstream's error only to give the client an error status,
+    /// as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter blocks
+    /// events: they could reach the client.
     pub const fn pass_rejected(mut self, passes: bool) -> Self {
         self.options.pass_rejected = passes;
         self
     }
 
     /// Holds the head of the response until the filter has passed or sent an event. Until then, the
-    /// filter can [reject](super::Verdict::Reject) the response. This way, an upstream's error in
-    /// its first event can become an error status, and an outer layer can retry the request.
+    /// filter can [reject](super::Verdict::Reject) the response. An upstream's error in its first
+    /// event can thus become an error status, and an outer layer can retry the request.
     ///
-    /// If the stream ends or fails without an event for the client, the head is sent at that point,
-    /// unless the filter rejects the response. It's also sent after 16 KiB of comments and other
-    /// lines between events, or once `limit` has passed. No heartbeat can be sent before the head,
-    /// so choose a limit of a few seconds.
+    /// The head is also sent after 16 KiB of comments and other lines between events, once `limit`
+    /// has passed, or when the stream ends or fails, unless the filter rejects the response. No
+    /// heartbeat can be sent before the head, so choose a limit of a few seconds.
     ///
     /// ```
     /// use std::time::Duration;
@@ -177,7 +176,7 @@ opaque_debug!(FilterLayer<M>);
 
 /// The middleware that a [`FilterLayer`] wraps around a service.
 ///
-/// It is ready when the inner service is ready, and its errors are those of the inner service.
+/// It is ready when the inner service is, and returns the inner service's errors.
 pub struct FilterService<S, M> {
     inner: S,
     make: Arc<M>,

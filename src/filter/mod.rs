@@ -5,14 +5,13 @@
 //! answer, and pass everything else through as it is. An [`EventFilter`] gets each event of one
 //! stream (the *source*) and returns a [`Verdict`]. An event that passes stays identical byte for
 //! byte, and is sent as soon as its last byte has arrived. However the stream ends,
-//! [`EventFilter::end`] is called once. [A
-//! table](crate::guide::upstreams#bytes-filter-messages-or-run) shows when to choose a
-//! [`MessageStream`](crate::decode::MessageStream) or a run instead.
+//! [`EventFilter::end`] is called once.
+//! [Choose](crate::guide::upstreams#bytes-filter-messages-or-run) between a filter, a
+//! [`MessageStream`](crate::decode::MessageStream) and a run.
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
-//! - [`FilterPipe`] filters bytes. It's for programs that aren't Tower services, such as a pingora
-//!   proxy, and for tests.
+//! - [`FilterPipe`] filters bytes, for tests and for programs that aren't Tower services.
 //! - [`from_fn`] makes a filter from a closure.
 //!
 //! ```
@@ -63,8 +62,8 @@
 //! });
 //! ```
 //!
-//! To redact a secret that is split across several events, which is common in a language model's
-//! output, use a [message stream](crate::guide::upstreams#a-secret-that-is-split-over-tokens).
+//! A language model often splits a secret across several events. To redact it, use a [message
+//! stream](crate::guide::upstreams#a-secret-that-is-split-over-tokens).
 //!
 //! Insert an event before `[DONE]`:
 //!
@@ -80,44 +79,44 @@
 //! });
 //! ```
 //!
-//! [`Verdict::End`] ends the stream, for example when a budget is used up. If an upstream sends
-//! `200`, and then an error as its first event, [`FilterLayer::hold_head`] can still answer with an
-//! error status. [`EventFilter`] shows how to fail a stream whose answer was cut short.
+//! [`Verdict::End`] ends the stream, for example when a budget is used up. [`EventFilter`] shows
+//! how to fail a stream whose answer was cut short.
 //!
-//! To fail over to another upstream before the first event, [hold the
-//! head](FilterLayer::hold_head), [reject](Verdict::Reject) the response with a status such as
-//! `502`, and repeat the request in an outer layer such as `tower::retry`. The example
+//! An upstream may send `200`, and then an error as its first event. With
+//! [`FilterLayer::hold_head`], you can still answer with an error status. To fail over to another
+//! upstream, [reject](Verdict::Reject) the response with a status such as `502`, and repeat the
+//! request in an outer layer such as `tower::retry`. The example
 //! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries the
 //! upstreams in a loop instead.
 //!
 //! # Events
 //!
-//! - An event begins with the first field line that is not a `retry` line, and ends with the next
-//!   empty line. Comments, `retry` lines and empty lines between events pass at once, unseen.
-//! - A block with an id or a name but no data is an event too, because some clients dispatch it.
-//! - If the source ends in the middle of an event, the filter also gets the incomplete event, whose
-//!   [`is_terminated()`](crate::decode::EventRef::is_terminated) is `false`. If the source fails in
-//!   the middle of an event, neither the filter nor the client gets the incomplete event.
-//! - How the stream is split into frames makes no difference to the filter, with one exception. An
-//!   event's [`raw`](crate::decode::EventRef::raw) can lack the LF of its final CRLF.
-//! - [`with_data`](crate::decode::EventRef::with_data) keeps the event's line endings. The lines of
-//!   a new event always end in LF.
+//! An event begins with the first field line that is not a `retry` line, and ends with the next
+//! empty line. It needs no data, because some clients dispatch an event with only an id or a name.
+//! Comments, `retry` lines and empty lines between events pass at once, unseen.
+//!
+//! If the source ends mid-event, the filter also gets the incomplete event, which is not
+//! [terminated](crate::decode::EventRef::is_terminated). If the source fails mid-event, neither the
+//! filter nor the client gets it.
+//!
+//! How the stream is split into frames makes no difference, except that an event's
+//! [`raw`](crate::decode::EventRef::raw) bytes can lack a last LF. The lines of a new event always
+//! end in LF.
 //!
 //! # Where a filter belongs
 //!
 //! - Put [`SseLayer`](crate::SseLayer) [outside of filters](crate::guide::placement#the-order). It
 //!   can then send heartbeats even while the upstream stalls mid-event. If it ends the stream, the
-//!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the layer's [close
+//!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the [close
 //!   report](crate::CloseReport) has the reason.
-//! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
-//!   each client's stream has its own filter.
 //! - Put compressors outside of filters and of `SseLayer`. Don't forward `accept-encoding` to an
 //!   upstream: a compressed stream is [refused](FilterLayer#what-is-refused).
-//! - To filter in a handler, map the response's body to a [`FilterBody`]. Some [topics keep only
-//!   their newest value](crate::hub::Subscription::response). If the filter changes or drops their
-//!   events, a client that stalls receives outdated values.
-//! - A filter can't await. If a decision has to wait, use a
-//!   [`MessageStream`](crate::decode::MessageStream).
+//! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
+//!   each client's stream has its own filter.
+//! - In a handler, map the response's body to a [`FilterBody`]. If the filter changes or drops
+//!   events of topics that [keep only their newest value](crate::hub::Subscription::response), a
+//!   client that stalls receives outdated values.
+//! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 
 // A response passes these from the top to the bottom:
 //

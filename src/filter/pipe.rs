@@ -29,8 +29,7 @@ use crate::{BoxError, callback::catch_panic, event::Encoded};
 /// ```
 ///
 /// The pipe reads no clock, because some WebAssembly hosts have none. It keeps at most one
-/// incomplete event or `retry` line, of up to [`max_event_size`](Self::max_event_size) bytes. A
-/// frame isn't copied if it consists of whole events and all of them pass.
+/// incomplete event or `retry` line, of up to [`max_event_size`](Self::max_event_size) bytes.
 #[must_use]
 pub struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
@@ -71,9 +70,9 @@ impl<F: EventFilter> FilterPipe<F> {
     ///
     /// # Errors
     ///
-    /// If the verdict is [`Verdict::Fail`], returns its error. Also returns an error if the filter
-    /// rejects the stream, if an event is too large, or if the filter panicked earlier. Bytes that
-    /// must be sent before the error are returned first. The next call then returns the error.
+    /// Returns the error of a [`Verdict::Fail`]. Also returns an error if the filter rejects the
+    /// stream, if an event is too large, or if the filter panicked earlier. If bytes must be sent
+    /// before the error, they are returned first, and the next call returns the error.
     pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
         self.enter()?;
         let sent = self.filter(frame);
@@ -83,14 +82,14 @@ impl<F: EventFilter> FilterPipe<F> {
         sent
     }
 
-    /// Tells the filter that the source has ended, or has failed with `error`. Returns the bytes
-    /// that are left to send. Call this until [`is_over`](Self::is_over) returns `true`, and
+    /// Reports to the filter that the source has ended, or has failed with `error`. Returns the
+    /// bytes that are left to send. Call this until [`is_over`](Self::is_over) returns `true`, and
     /// pass `None` from the second call on.
     ///
     /// # Errors
     ///
-    /// Returns the error with which the stream must fail: `error` itself, or one of the errors
-    /// listed under [`push`](Self::push).
+    /// Returns the error with which the stream must fail: `error` itself, or one that
+    /// [`push`](Self::push) lists.
     pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         self.enter()?;
         let sent = self.filter_end(error);

@@ -38,21 +38,21 @@ impl Retention {
         Self { events: None, bytes: None, age: Duration::from_secs(300), is_latest: false }
     }
 
-    /// Returns limits for topics in which each event replaces the previous one, such as prices or
-    /// vehicle locations. The section [Only the newest value](crate::hub#only-the-newest-value) has
-    /// an example, and says what clients receive.
+    /// Returns limits for topics in which each event replaces the previous one, such as prices.
+    /// [Only the newest value](crate::hub#only-the-newest-value) has an example, and says what
+    /// clients receive.
     ///
     /// Such a topic has no age limit, unless you set [`age`](Self::age). With a
     /// [broker](crate::hub::Hub::connect), a new process might not load an event that exceeds the
-    /// age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention). Runs can't have
-    /// these limits: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics.
+    /// age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention). For runs,
+    /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics with these limits.
     pub const fn latest() -> Self {
         Self { age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Keeps at most the newest `events` events of a topic. Turns [`latest`](Self::latest) off.
-    /// Runs can't have this limit: [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention)
-    /// panics.
+    /// Keeps at most the newest `events` events of a topic. Turns [`latest`](Self::latest) off. For
+    /// runs, [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics with this
+    /// limit.
     ///
     /// # Panics
     ///
@@ -68,16 +68,15 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events to `bytes`. In a topic, each event counts as its
-    /// size on the wire. In a run, each event counts as its size on the wire plus 112 bytes. This
-    /// limit never evicts a topic's newest event.
+    /// Limits the total size of the kept events to `bytes`. Each event counts as its size on the
+    /// wire; in a run, plus 112 bytes. This limit never evicts a topic's newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Limits how long events are kept. In a topic, the time starts when an event is published. In
-    /// a run, it starts when the run ends.
+    /// Limits how long events are kept, in a topic from their publication, in a run from the run's
+    /// end.
     ///
     /// A topic's old events are evicted when you publish or subscribe to it, not by a timer.
     /// Publishing also evicts the old events of up to 16 other topics.

@@ -5,11 +5,10 @@
 //! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for processes on one machine
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
-//! With PostgreSQL and SQLite, programs can also publish in their own transactions. To change from
-//! one crate to another, change the dependency, its `use`, and the line that opens the store.
-//! PostgreSQL also needs its schema. For any other broker, implement [`Broker`] and [`Publisher`].
-//! If your broker's log is on a server, [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does
-//! most of the work. That crate's page has a complete example of a broker.
+//! [A table](super#many-processes) shows which one to take. For any other broker, implement
+//! [`Broker`] and [`Publisher`]. If your broker's log is on a server,
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. Its page has a
+//! complete example.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -32,21 +31,19 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 1. **Number the events.** Each event has the same number in all processes, and every process is
 ///    fed the events in the order of their numbers. The numbers are above 0 and below `u64::MAX`,
 ///    and may have holes. No two events ever have the same number, even after the broker has lost
-///    its newest events or all its data. So take the first number from the clock, such as the
-///    microseconds since 1970. After its log has lost events, the broker reports a
-///    [loss](Feed::report_loss) with a number above all earlier ones, and only then feeds new
-///    events.
+///    events. So take the first number from the clock, such as the microseconds since 1970. After
+///    its log has lost events, the broker reports a [loss](Feed::report_loss) with a number above
+///    all earlier ones. Only then does it feed new events.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
 ///    or reports its loss. It feeds an event only after all events with lower numbers. If one of
-///    these is missing, the broker first reports a loss. The number of the loss is at least that of
-///    the missing event, and below that of the event to feed.
-/// 3. **Load before it is ready.** Before `start` returns, the broker feeds the events that are at
-///    most [`Feed::max_age`] old, and possibly older ones. If older events are left out or no
-///    longer exist, it first reports a loss with the number of the newest such event. Otherwise, a
-///    client whose id has a lower number would miss events without a gap. An empty log can be new,
-///    or have lost its events. If the broker can't tell, it begins the log with a special entry, a
-///    *mark*, and each process that reads it reports a loss (rule 4). A client on its first visit
-///    receives no gap for this mark.
+///    these is missing, it first reports a loss, whose number is at least that of the missing
+///    event, and below that of the event to feed.
+/// 3. **Load before it is ready.** Before `start` returns, the broker feeds at least the events
+///    that are at most [`Feed::max_age`] old. If older events are left out or no longer exist, it
+///    first reports a loss with the number of the newest such event. Otherwise, a client whose id
+///    has a lower number would miss events without a gap. An empty log can be new, or have lost its
+///    events. If the broker can't tell, it begins the log with a special entry, a *mark*. Each
+///    process that reads the mark reports a loss (rule 4). A first visit receives no gap for it.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
 ///    nothing is published. Before it reports a loss, it feeds all earlier events that it has.
 ///    - *The log has lost events:* the server has returned to an older state, or an event that was
@@ -60,44 +57,44 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 5. **Feed twice rather than skip.** After a broken connection, the broker resumes at the last
 ///    event that it has fed, or earlier. A hub ignores events that it already has.
 /// 6. **Acknowledge only what is certain.** If [`Publisher::publish`] returns `Ok`, the broker
-///    feeds the event, or reports a loss, in every process that stays connected. Whether it
-///    succeeds or fails, `publish` publishes the event at most once. It returns within a time limit
-///    that the broker sets, even if thousands of calls are in flight. If the server's commits are
-///    slow, commit the waiting events together.
+///    feeds the event, or reports a loss, in every process that stays connected. `publish`
+///    publishes the event at most once, even if it fails. It returns within a time limit that the
+///    broker sets, even with thousands of calls in flight.
 /// 7. **Send nothing before the first poll** of `publish`'s future. If the future is dropped later,
-///    the event may or may not be published, but other calls must not be affected.
+///    the event may still be published, but other calls must not be affected.
 /// 8. **Keep every [field](crate::Event::fields).** The topic, the data and the comment can be any
-///    text, even empty text or text with line feeds and quotes. The broker refuses an event that it
-///    can't keep, with a reason that names the limit.
+///    text, even empty. The broker refuses an event that it can't keep, with a reason that names
+///    the limit.
 /// 9. **Use the same clock** in all processes for an event's time of publication. It can be the
-///    server's, or that of the publishing process if the broker keeps the time with the event. This
-///    clock decides when the name of an [ended](crate::hub::Hub::end) topic can be used again. The
-///    age of an event is the time since its publication, never below zero.
+///    server's, or the publishing process's if the broker keeps the time with the event. This clock
+///    decides when the name of an [ended](crate::hub::Hub::end) topic can be used again. An event's
+///    age is the time since its publication, never below zero.
 /// 10. **Have a [name](Self::name)** that all processes' hubs share, and no unrelated hub has.
 /// 11. **Know the [highest number](Publisher::newest_possible)** that it may have assigned so far.
 ///
-/// For a broker whose log is on a server, the crate
-/// [`tower-sse-broker`](https://docs.rs/tower-sse-broker) takes care of rules 2 to 6.
+/// [`tower-sse-broker`](https://docs.rs/tower-sse-broker) takes care of rules 2 to 6 for a log on a
+/// server.
 ///
 /// # What a broker may rely on
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] don't block and don't panic. Feeding an event takes
-///   a few microseconds, or about 5 milliseconds if 125,000 subscriptions wait for it. A loss wakes
-///   all subscriptions, which takes up to 20 milliseconds with 50,000 topics. So yield to other
-///   tasks after about 100 events and after a loss, for example with tokio's `consume_budget`.
-/// - The publisher is never dropped inside of `event` or `report_loss`. If the program drops its
-///   last clone of the hub meanwhile, a separate thread drops the publisher, in the context of the
-///   runtime that polled [`Hub::connect`](crate::hub::Hub::connect), if any. So the publisher's
-///   `drop` can wait for the thread that feeds, or for a lock that the broker holds while it feeds.
-/// - `event` and `report_loss` call code of the program: wakers, and the closure of
-///   [`retention_of`](crate::hub::HubBuilder::retention_of). This code never waits for a lock that
-///   the broker holds while it feeds.
+///   a few microseconds, or about 5 milliseconds if 125,000 subscriptions wait for it. A loss can
+///   take 20 milliseconds. So yield to other tasks after about 100 events and after a loss, for
+///   example with tokio's `consume_budget`.
+/// - The publisher is never dropped inside of `event` or `report_loss`, so its `drop` can wait for
+///   the thread that feeds, or for a lock that the broker holds while it feeds. If need be, the hub
+///   drops it on a separate thread, in the context of the runtime that polled
+///   [`Hub::connect`](crate::hub::Hub::connect).
+/// - `event` and `report_loss` call wakers, and the program's
+///   [`retention_of`](crate::hub::HubBuilder::retention_of). These never wait for a lock that the
+///   broker holds while it feeds.
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
-/// - If the program drops the future of [`Hub::connect`](crate::hub::Hub::connect) early, the hub,
-///   the future of `start`, and a task started by [`Feed::spawn`] are dropped too.
+/// - If the program drops the future of `Hub::connect` early, the hub, the future of `start`, and a
+///   task started by [`Feed::spawn`] are dropped too.
 ///
-/// The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) of
-/// `tower-sse-broker` tests a broker against these rules.
+/// `tower-sse-broker` has a
+/// [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) that tests a broker
+/// against these rules.
 // The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two busy
 // processors. The time for 125,000 subscriptions is that of `publish` in `benches/scale.sh`.
 #[diagnostic::on_unimplemented(
@@ -112,13 +109,12 @@ pub trait Broker: Send + Sized + 'static {
     /// The error if connecting fails.
     type Error: Into<BoxError>;
 
-    /// Returns the broker's name. The hubs that are connected to each other, in any process, share
-    /// this name. No other hub may use it.
+    /// Returns the broker's name, which the hubs that are connected to each other share. No other
+    /// hub may use it.
     ///
-    /// Event ids begin with a hash of the name, so it must not contain anything that changes when
-    /// the server moves, such as an address. Begin it with the kind of broker, as in `redis:news`.
-    /// Otherwise, a broker of another kind that is also called `news` would accept this broker's
-    /// ids as its own.
+    /// Event ids begin with a hash of the name. So leave out what changes when the server moves,
+    /// such as an address. Begin the name with the kind of broker, as in `redis:news`. Otherwise,
+    /// another kind of broker that is also called `news` would accept this broker's ids.
     fn name(&self) -> String;
 
     /// Connects, loads the history into `feed`, and returns the publisher. From then on, each
@@ -132,7 +128,7 @@ pub trait Broker: Send + Sized + 'static {
 }
 
 /// The interface through which a broker feeds its hub, without blocking. [`Broker::start`] receives
-/// the hub's only feed. The feed ignores events and losses with the number 0 or `u64::MAX`.
+/// the hub's only feed. It ignores events and losses with the number 0 or `u64::MAX`.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -151,9 +147,10 @@ impl Feed {
     /// Appends an event to its topic. Returns `false`, and ignores the event, if the hub has
     /// already received an event or a loss with this number or a higher one.
     ///
-    /// After a topic has [ended](crate::hub::Hub::end), the hub drops new events of the topic until
-    /// its name can be used again. It doesn't drop them if a loss was reported after the end. The
-    /// event is reported as lost if [`retention_of`](crate::hub::HubBuilder::retention_of) panics.
+    /// After a topic has [ended](crate::hub::Hub::end), the hub drops its new events until the name
+    /// can be used again, or a loss is reported. If
+    /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the event is reported as
+    /// lost.
     ///
     /// # Errors
     ///
@@ -237,13 +234,11 @@ impl Feed {
         self.closed.clone().cancelled_owned()
     }
 
-    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. If
-    /// a publisher waits for this task, give the wait a time limit, because the task can be
-    /// dropped.
+    /// Spawns a task that feeds the hub. It is dropped when the hub is closed or dropped, so a
+    /// publisher that waits for it must set a time limit.
     ///
     /// If the future from `reader` completes or panics while the hub is open, the hub is
-    /// [closed](crate::hub::Hub::close), because nothing feeds it any more. This logs an ERROR line
-    /// (feature `tracing`).
+    /// [closed](crate::hub::Hub::close), and an ERROR line is logged (feature `tracing`).
     ///
     /// # Panics
     ///

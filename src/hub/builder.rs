@@ -9,8 +9,8 @@ use crate::{callback::Opaque, history::Epoch, history::Retention};
 
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
-    /// [`max_memory`](HubBuilder::max_memory) for all topics together. The hub spawns a task only
-    /// when more than 125,000 subscribers of one topic have to be woken at once.
+    /// [`max_memory`](HubBuilder::max_memory) for all topics together. The hub spawns no task,
+    /// unless more than 125,000 subscribers of one topic have to be woken at once.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -21,8 +21,8 @@ impl Hub {
         HubBuilder::default()
     }
 
-    /// Connects to a broker, like [`HubBuilder::connect`] with the default limits. An event
-    /// published in one process then reaches the subscribers in all processes with the same broker.
+    /// Connects to a broker, like [`HubBuilder::connect`] with the default limits. Every event then
+    /// reaches the subscribers in all processes that share the broker.
     ///
     /// # Errors
     ///
@@ -59,11 +59,10 @@ impl HubBuilder {
     }
 
     /// Limits the events that individual topics keep. The closure gets a topic's name and returns
-    /// its limits. If it returns `None`, the limits from [`retention`](Self::retention) apply.
+    /// its limits. If it returns `None`, those of [`retention`](Self::retention) apply.
     ///
-    /// The hub calls the closure whenever it creates a topic, and holds no lock while it does so.
-    /// Several threads may call it at once. If it subscribes or publishes to that topic, it
-    /// recurses forever.
+    /// The hub calls the closure whenever it creates a topic, without holding a lock. If the
+    /// closure subscribes or publishes to that topic, it recurses forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -74,27 +73,25 @@ impl HubBuilder {
 
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
-    /// The limit counts events, the topics that keep them, and the [frames](super#memory) that
-    /// topics cache. It also counts bookkeeping: less than 200 bytes for each event or frame, and
-    /// less than 1 KiB plus the length of the name for each topic. It doesn't count:
+    /// The limit counts events, the topics that keep them, the [frames](super#memory) that topics
+    /// cache, and bookkeeping. That's less than 200 bytes for each event or frame, and less than 1
+    /// KiB plus the length of the name for each topic. It doesn't count:
     ///
-    /// - Topics that have subscriptions but keep no events. Each takes as much bookkeeping as a
-    ///   topic that keeps events.
+    /// - Topics that have subscriptions but keep no events. Each takes as much bookkeeping as
+    ///   others.
     /// - Events that close streams, in a topic that
     ///   [`Streams::follow`](crate::streams::Streams::follow) reads. They take at most 1.2 MiB or
     ///   `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
-    /// - The hub's records of topics that it has removed: up to 65,536 ended topics and up to
-    ///   65,536 others.
+    /// - The hub's records of up to 131,072 topics that it has removed.
     ///
-    /// Above the limit, the hub first evicts frames, which it can assemble again, and then the
-    /// oldest events of all topics. It evicts a topic's newest event only when no topic has more
-    /// than one event left. To make room for a new event, the hub checks at most 4,096 topics. If
-    /// that isn't enough, it continues when the next event is added.
+    /// Above the limit, the hub evicts the oldest events of all topics. It evicts a topic's newest
+    /// event only when no topic has more than one left. For each new event, it checks at most 4,096
+    /// topics, so it can stay above the limit for a while.
     ///
-    /// An event that is larger than the limit is not kept. It evicts its topic's earlier events
-    /// too, and the topic's subscribers receive a gap. With a limit of zero, subscribers receive
-    /// only gaps.
+    /// An event that is larger than the limit isn't kept. It evicts its topic's earlier events too,
+    /// and the topic's subscribers receive a gap. With a limit of zero, subscribers receive only
+    /// gaps.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self
@@ -108,8 +105,8 @@ impl HubBuilder {
 
     /// Connects to a broker. Returns the hub once it has loaded the broker's events that are no
     /// older than the age limit of [`retention`](Self::retention), which is 5 minutes by default.
-    /// Older events may be left out, even if [`retention_of`](Self::retention_of) keeps the events
-    /// of some topics longer.
+    /// Older events may be left out, even if [`retention_of`](Self::retention_of) keeps some
+    /// topics' events longer.
     ///
     /// # Errors
     ///

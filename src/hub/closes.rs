@@ -9,18 +9,18 @@ use crate::{decode::Message, event::Event};
 
 /// Closing streams across processes.
 impl Streams {
-    /// Creates a set of streams that other processes can close too. If one process
-    /// [closes](Self::close) the streams of a [subject](crate::streams), every process that follows
-    /// the same topic on the same [broker](Hub::connect) closes its own streams of that subject.
+    /// Creates a set of streams that other processes can close too. When one process
+    /// [closes](Self::close) the streams of a [subject](crate::streams), so does every process that
+    /// follows the same topic on the same [broker](Hub::connect).
     ///
     /// Each [`close`](Self::close) call, for example when a user logs out, publishes an event to
-    /// the topic. A program can also publish such an event directly, for example [in a PostgreSQL
+    /// the topic. You can also publish such an event yourself, for example [in a PostgreSQL
     /// transaction][transaction]. Any other event in the topic closes all streams that have a
-    /// subject. A task of this process follows the topic until all clones of this `Streams` are
-    /// dropped and the last stream with a subject has ended.
+    /// subject. A task follows the topic until all clones of this `Streams` are dropped and the
+    /// last stream with a subject has ended.
     ///
     /// If you close the hub, this process no longer receives close events from other processes. If
-    /// you [end](Hub::end) the topic, no process receives them any more. [Many
+    /// you [end](Hub::end) the topic, no process does. [Many
     /// processes](crate::streams#many-processes) says how long close events are kept, and what
     /// happens if some are lost.
     ///

@@ -41,9 +41,9 @@ impl Hub {
 
     /// Returns the id of the hub's newest event, as a position to resume from.
     ///
-    /// Take the position first, then read your application's state. If a stream that resumes from
-    /// this position has to skip events, it reports a [gap](super::GapPolicy). It may repeat events
-    /// that the state already includes. [State in a database](super#state-in-a-database) has an
+    /// Take the position first, then read your application's state. A stream that resumes from this
+    /// position may repeat events that the state already includes. If it has to skip events, it
+    /// reports a [gap](super::GapPolicy). [State in a database](super#state-in-a-database) has an
     /// example.
     ///
     /// With a [broker](Self::connect), this is the newest event that this process has received. An
@@ -72,7 +72,7 @@ impl Hub {
         self.shared.stats()
     }
 
-    /// Closes the hub. From then on, publishing fails. Each subscription sends the events that this
+    /// Closes the hub, after which publishing fails. Each subscription sends the events that this
     /// hub received before the close, and ends. Hubs of other processes with the same
     /// [broker](Self::connect) stay open.
     pub fn close(&self) {
@@ -99,8 +99,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns a [`PublishError`]. With a broker, the error tells you whether the event was
-    /// definitely not published, or might have been published.
+    /// Returns a [`PublishError`]. It tells you whether the event was definitely not published, or
+    /// might have been.
     ///
     /// # Cancel safety
     ///
@@ -139,32 +139,30 @@ impl Hub {
     /// Publishes the last event of a topic and ends the topic. [Progress of a
     /// job](super#progress-of-a-job) has an example.
     ///
-    /// - A subscription to only this topic ends after the event. A subscription to several topics
-    ///   ends once all of them have ended.
-    /// - A client that reconnects receives the events that it missed, and its stream ends. If it
-    ///   missed nothing, [`Subscription::response`](super::Subscription::response) says what it
-    ///   gets.
-    /// - Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event
-    ///   exceeds the [age limit](super::HubBuilder::retention), the name is free, and the next
-    ///   event starts the topic again. With a broker, set the same age in all processes.
-    /// - A process remembers up to 65,536 ended topics that have no events or subscribers. If there
-    ///   are more, it forgets the one whose name would be free soonest, and accepts events for that
-    ///   topic again.
-    /// - With a broker, publishing fails in each process that has received the end. If another
-    ///   process publishes after the end, the broker may still acknowledge the event, but no client
-    ///   receives it.
-    /// - If a broker loses the end of a topic, a new process can publish to the topic. A process
-    ///   that has received the end drops the event, unless the broker has told it about the loss.
-    ///   In processes that know of the loss, or never received the end, the event starts the topic
-    ///   again.
+    /// A stream ends once all its topics have ended. A client that reconnects receives the events
+    /// that it missed, and its stream ends. If it missed nothing,
+    /// [`Subscription::response`](super::Subscription::response) says what it gets.
+    ///
+    /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
+    /// the [age limit](super::HubBuilder::retention), the name is free, and the next event starts
+    /// the topic again. A process remembers up to 65,536 ended topics that have no events or
+    /// subscribers. If there are more, it forgets the one whose name would be free soonest, and
+    /// accepts its events again.
+    ///
+    /// With a broker, set the same age limit in all processes. Publishing fails only in a process
+    /// that has received the end. If another process publishes after the end, the broker may
+    /// acknowledge the event, but no client receives it.
+    ///
+    /// If a broker loses the end of a topic, a new process can publish to the topic. A process that
+    /// has received the end drops the event, unless the broker has told it about the loss. In the
+    /// other processes, the event starts the topic again.
     ///
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish). After
     /// [`Unknown`](PublishError::Unknown), it's safe to call this method again, as long as the
-    /// first call is not older than the age limit. If the second call returns
-    /// [`Ended`](PublishError::Ended), the topic has ended, for example because the first call
-    /// succeeded.
+    /// first call isn't older than the age limit. If that returns [`Ended`](PublishError::Ended),
+    /// the topic has ended, for example because the first call succeeded.
     ///
     /// # Cancel safety
     ///
@@ -180,15 +178,14 @@ impl Hub {
     /// connection to their source.
     ///
     /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
-    /// before this call and those published later. A client that reconnects receives the gap among
-    /// the events that it missed. A client on its first visit doesn't receive gaps that were
-    /// reported before it connected. With [`since`](super::Subscribe::since), it receives those
-    /// that were reported after the position that you pass. In a topic with
+    /// before this call and those published later. A client that reconnects receives it among the
+    /// events that it missed. A first visit doesn't receive gaps from before it connected, or with
+    /// [`since`](super::Subscribe::since), from before that position. In a topic with
     /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
-    /// With a [broker](Self::connect), the clients of all processes receive the gap. Programs in
-    /// other languages and SQL transactions can publish a gap too, as an event named `gap`. Its
-    /// data is ignored.
+    /// With a [broker](Self::connect), the clients of all processes receive it. Programs in other
+    /// languages and SQL transactions can publish a gap too, as an event named `gap`. Its data is
+    /// ignored.
     ///
     /// ```
     /// use tower_sse::hub::{Hub, PublishError};
@@ -270,7 +267,7 @@ where
 /// [`Message`](crate::decode::Message) or, with feature `json`, a [`Json`](crate::Json).
 ///
 /// Every type that converts into an [`Event`] implements this trait, and no other type can. Use it
-/// as the bound of a function that publishes:
+/// as a bound:
 ///
 /// ```
 /// use tower_sse::hub::{Hub, IntoEvent, PublishError};

@@ -73,7 +73,7 @@ impl Link {
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub can call [`publish`](Self::publish) from any task of the program, thousands of times at
-/// once. Each event has data and no id. As far as the hub knows, its topic has not ended.
+/// once. Each event has data and no id. As far as the hub knows, its topic hasn't ended.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. If events are published
     /// at the same time, the broker may number them in any order.
@@ -98,11 +98,11 @@ pub trait Publisher: Send + Sync + 'static {
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
     /// the highest number that it has fed to this process. The default is 2²⁰ above `committed`.
     ///
-    /// A client with an id above the returned number receives a gap. If the number is too low, a
-    /// client that has received newer events from another process gets a gap too. If it's too high,
-    /// clients with an id from a lost log can miss events without a gap. A broker that derives
-    /// numbers from a clock returns the number for the current time or `committed`, whichever is
-    /// higher, plus an allowance for the clock's error.
+    /// A client with an id above the returned number receives a gap. If the number is too low, so
+    /// does a client that has received newer events from another process. If it's too high, clients
+    /// with an id from a lost log can miss events without a gap. If your broker takes numbers from
+    /// a clock, return the current time's number or `committed`, whichever is higher, plus an
+    /// allowance for the clock's error.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -130,8 +130,8 @@ pub struct Acknowledged {
 
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number. `at` is when the event
-    /// was published, by the clock that [rule 9](crate::hub::broker::Broker#what-a-broker-must-do)
-    /// requires. It can be the time since 1970, for example.
+    /// was published, for example as the time since 1970. [Rule
+    /// 9](crate::hub::broker::Broker#what-a-broker-must-do) says by which clock.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
@@ -168,11 +168,11 @@ pub struct Arrival {
 
 impl Arrival {
     /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
-    /// [`Acknowledged::new`]. If the event ends its topic, the hub drops later events of the topic
-    /// that were published within its age limit after `at`. If a loss was reported in between, it
-    /// keeps them, because their publisher may not have received the end. `age` is the time since
-    /// publication. It decides when the event is evicted, and when this process lets you publish to
-    /// an ended topic again.
+    /// [`Acknowledged::new`]. `age` is the time since publication. It decides when the event is
+    /// evicted, and when this process lets you publish to an ended topic again.
+    ///
+    /// If the event ends its topic, the hub drops later events of the topic that were published
+    /// within its age limit after `at`, unless a loss was reported in between.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

@@ -1,13 +1,13 @@
 //! Topics that deliver events to many clients (feature `hub`). A client that reconnects resumes
 //! where it left off.
 //!
-//! Say each of your clients reads from a broadcast channel. If one of them is offline for ten
-//! seconds, what you published meanwhile is gone.
+//! Each of your clients reads from a broadcast channel. One is offline for ten seconds, and misses
+//! what you publish meanwhile.
 //!
 //! A hub keeps it: by default, up to 1,024 events and 1 MiB of each topic, for five minutes. Each
-//! event has an id, and a client that reconnects sends the last id it received. The hub sends the
-//! events that the client missed. If some of them are gone, the client gets an event named `gap`,
-//! and your page reloads its state.
+//! event has an id, and a client that reconnects sends the last id it received. The hub then sends
+//! what the client missed. If some of it is gone, the client gets an event named `gap`, and your
+//! page reloads its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -33,13 +33,14 @@
 //!
 //! # Topics
 //!
-//! Without a broker, any string can name a topic. Publishing or subscribing creates it, and it
-//! exists while it has subscriptions or keeps events. To reach one client, give it a topic of its
-//! own. To reach a group, or everyone, let clients share a topic: a client that
-//! [subscribes](Hub::subscribe) to `["all", "room:kitchen", "client:42"]` gets what you publish to
-//! any of the three.
+//! To reach one client, give it a topic of its own. To reach a group, or everyone, let clients
+//! share a topic. A client that [subscribes](Hub::subscribe) to `["all", "room:kitchen",
+//! "client:42"]` gets what you publish to any of the three.
 //!
-//! Without a broker, synchronous code can publish with [`publish_now`](Hub::publish_now).
+//! Publishing or subscribing creates a topic. It exists while it has subscriptions or keeps events.
+//! Any string can be its name, but a broker can limit that.
+//!
+//! In a hub without a broker, synchronous code can publish with [`publish_now`](Hub::publish_now).
 //!
 //! # JSON
 //!
@@ -62,7 +63,7 @@
 //! # }
 //! ```
 //!
-//! The value is serialised once, and your page reads it with `JSON.parse(event.data)`.
+//! Your page reads the value with `JSON.parse(event.data)`.
 //!
 //! # Order and resumption
 //!
@@ -70,20 +71,19 @@
 //! topics. A subscription that [resumes](Subscribe::resume) after an id continues with the next
 //! kept event, in order and without duplicates.
 //!
-//! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is the topic's name. If the hub doesn't know the client's id, for example because another
-//! hub assigned it, the client gets a `gap` for each topic. Topics that [keep only the newest
-//! value](#only-the-newest-value) have no `gap` for the values that were replaced. [`GapPolicy`]
-//! sets what happens at a gap. If your own program may have missed events, report a gap with
-//! [`Hub::gap`].
+//! If a [limit](#memory) has evicted events that the client missed, it gets a `gap`, whose data is
+//! the topic's name. A client whose id the hub doesn't know gets a `gap` for each topic. Topics
+//! that [keep only the newest value](#only-the-newest-value) have no `gap` for values that were
+//! replaced. [`GapPolicy`] sets what happens at a gap. If your own program may have missed events,
+//! call [`Hub::gap`].
 //!
-//! By default, an `EventSource` gets an id at once on its first visit. Unless another event with an
-//! id comes first, its stream begins with an event named [`start`](Subscribe::start_event). Other
-//! clients have no id until their first event. If one disconnects before that, it misses what you
-//! publish until it reconnects, and gets no gap. Turn `start` on for them, or send a
+//! If a client disconnects before it has received an id, it misses what you publish until it
+//! reconnects, and gets no gap. That's why an `EventSource` gets an id at once on its first visit,
+//! by default. If no other event with an id comes first, the id is in an event named
+//! [`start`](Subscribe::start_event). For other clients, turn `start` on, or send a
 //! [greeting](Subscribe::greeting).
 //!
-//! Delivery is *at most once, and a loss is reported*: a client with an id of this hub never
+//! Delivery is *at most once, and a loss is reported*. A client with an id of this hub never
 //! receives an event twice, and gets a gap for what it misses. With a broker, give all processes
 //! [the same limits](#many-processes). The broker's crate lists the exceptions.
 //!
@@ -108,20 +108,21 @@
 //! ```
 //!
 //! Your page defines `show` and `reload`. Events without a name go to `onmessage`. `done` is the
-//! name of the topic's last event, which you publish with [`Hub::end`], for example as
-//! `Event::new().event("done").data("")`.
+//! topic's last event, which you publish with [`Hub::end`].
 //!
 //! When the stream ends or breaks, the browser reconnects with the last id it received. It stops
-//! for good (`readyState` 2) after you call `close()`, or after any answer but a redirect or an
-//! event stream with status `200`. To stop it, answer `204`. [`Subscription::response`] does that
-//! for you once all topics have ended and the client has nothing left to receive. Without
-//! [`recent`](Subscribe::recent), latest events or a greeting, an `EventSource` on its first visit
-//! gets `204` too, until the last event exceeds the hub's age limit.
+//! for good (`readyState` 2) after `close()`, or after any answer but a redirect or an event stream
+//! with status `200`. To stop it, answer `204`.
+//!
+//! [`Subscription::response`] does that once all topics have ended and the client has nothing left
+//! to receive. A first visit gets `204` too, unless [`recent`](Subscribe::recent), a latest event
+//! or a greeting gives it something to receive. Once the last event exceeds the hub's age limit, a
+//! first visit waits for new events instead.
 //!
 //! # Progress of a job
 //!
-//! [`Hub::end`] publishes a topic's last event, and a stream ends once all its topics have ended.
-//! Here, each job has a topic:
+//! A client follows a job until it's done. You publish the job's last event with [`Hub::end`], and
+//! a stream ends once all its topics have ended. Here, each job has a topic:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -173,17 +174,16 @@
 //!
 //! With `recent(1)`, a first visit begins with the job's latest state, as long as that event is
 //! kept: here for five minutes. If a job fails, give its last event another name, such as `failed`.
-//! After either last event, the stream ends, and an `EventSource` reconnects, gets `204` and stops.
+//! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
-//! If the process that works on the job dies, the topic doesn't end, and its clients keep waiting.
-//! The process that then finishes or abandons the job must end the topic.
+//! If the process that works on the job dies, its clients keep waiting. The process that then
+//! finishes or abandons the job must end the topic.
 //!
-//! Once the last event exceeds the hub's [age limit](HubBuilder::retention) and is evicted, the hub
-//! forgets the topic. A client without an id would then wait for events. That's why the handler
-//! answers from the table once the job has ended. It uses the id `over`, which no hub assigns.
-//! Write the result into the table before you publish the end. The example
-//! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is the whole program,
-//! including a page.
+//! The hub forgets the topic once the last event exceeds the hub's [age
+//! limit](HubBuilder::retention) and is evicted. A client without an id would then wait for events.
+//! That's why the handler answers from the table once the job has ended, with the id `over`, which
+//! no hub assigns. Write the result into the table before you publish the end. The example
+//! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is the whole program.
 //!
 //! # Only the newest value
 //!
@@ -209,17 +209,16 @@
 //! ```
 //!
 //! A first visit begins with the newest value of each topic, unless you set
-//! [`since`](Subscribe::since). To a client that is behind, or was away, the hub sends only the
-//! newest value of each topic, and no `gap` for the replaced ones. The example
+//! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value of
+//! each topic, and no `gap` for the replaced ones. The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
-//! program, including a page.
+//! program.
 //!
 //! # State in a database
 //!
-//! If you query your database and then subscribe, you can lose what is published in between. Take
-//! the hub's [position](Hub::position) first, then query, and start the stream
-//! [`since`](Subscribe::since) that position. Here, a first visit begins with all notes, and a
-//! client that reconnects gets the notes it missed. Both then get new notes:
+//! Your page shows notes from a database, and then each new one. If you query and then subscribe,
+//! you can lose what is published in between. Take the hub's [position](Hub::position) first, then
+//! query, and start the stream [`since`](Subscribe::since) that position:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -243,32 +242,32 @@
 //! }
 //! ```
 //!
+//! A first visit begins with all notes. A client that reconnects gets only the notes it missed, or
+//! the backlog again after a gap. If a connected client falls so far behind that it misses events,
+//! [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes it reconnect.
+//!
+//! No note is lost. One that is committed before the query, and published after the position, comes
+//! both in the backlog and as an event. Have your page ignore rows that it already has.
+//!
 //! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
 //! handler, and a row could be committed and never published. If publishing is refused or its
-//! result is unknown, publish again. Until that succeeds, clients may see the committed row only in
-//! a backlog.
+//! result is unknown, publish again. Until that succeeds, clients may see the row only in a
+//! backlog.
 //!
-//! No note is lost. A note that is committed before the query, and published after the position,
-//! comes twice: in the backlog and as an event. Have your page ignore rows that it already has.
+//! If it's too slow to query all rows for every connection, leave out the query and the greeting
+//! when the request has a last event id. Have your page close its `EventSource` at a `gap`, and
+//! open a new one with the number of its newest row in the URL. Your handler queries only the rows
+//! after it.
 //!
-//! After a gap, a client that reconnects gets the backlog again. If a connected client falls so far
-//! behind that it misses events, [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes it reconnect.
-//!
-//! Every connection queries the database, even if its client needs no backlog. The backlog has all
-//! rows, because the hub can't map an id to a row. If the request has a last event id, you can
-//! leave out the query and the greeting. Then have your page close its `EventSource` when it gets a
-//! `gap`, and open a new one with the number of its newest row in the URL. Your handler queries
-//! only the rows after it.
-//!
-//! Instead of sending a greeting, you can render the state and the position into the page. The page
-//! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
-//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole
-//! program, with a greeting.
+//! You can also render the state and the position into the page, which sends the position in [the
+//! URL of its stream](crate::SseLayer::last_event_id_query). The example
+//! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole program,
+//! with a greeting.
 //!
 //! # One client's view
 //!
-//! With a [filter](crate::filter), you can change or drop events for one client, for example based
-//! on its permissions. Here, the first word of an order's data is the order's user:
+//! Some clients may see only some of a topic's events. With a [filter](crate::filter), you change
+//! or drop events for one client. Here, the first word of an order's data is the order's user:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -293,14 +292,14 @@
 //! # _ = orders;
 //! ```
 //!
-//! The filter also sees [gaps](GapPolicy) and the [greeting](Subscribe::greeting). That's why this
-//! filter checks the event's name, and passes every event that isn't an order.
+//! The filter also sees [gaps](GapPolicy) and the [greeting](Subscribe::greeting), so it passes
+//! every event that isn't an order.
 //!
-//! You might want to [drop](crate::filter::Verdict::Drop) the orders of other users. But a client
-//! that sees few events would then keep an old id, and get a gap when it reconnects after a later
-//! event was evicted. So this filter sends only the event's id for orders of other users. By the
-//! [standard][html], a client stores the id without dispatching an event. Some clients, such as
-//! Firefox and WebKitGTK, [ignore an id without data](crate::Event::id), and can still get the gap.
+//! If you [drop](crate::filter::Verdict::Drop) the orders of other users, a client that sees few
+//! events keeps an old id, and can get a gap when it reconnects. So this filter sends the id of
+//! such an order without its data. By the [standard][html], a client stores the id and dispatches
+//! nothing. Some clients, such as Firefox and WebKitGTK, [ignore an id without
+//! data](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -311,20 +310,17 @@
 //! All topics together use at most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory)
 //! counts it. To change this, use a [builder](HubBuilder).
 //!
-//! Clients have no queues, and a slow client doesn't delay others. It gets consecutive events of a
-//! topic in one frame of up to about 16 KiB, which it shares with other clients at the same
-//! position. Each topic caches up to 16 of its newest frames. A client's only buffers are those of
-//! its connection. They can hold outdated values: up to about 400 KiB in hyper, and up to a few
-//! megabytes in the kernel, which [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
+//! Clients have no queues, and a slow client doesn't delay others. A client that is behind gets
+//! frames of up to about 16 KiB, which its topic caches for other clients. Outdated values can wait
+//! in the buffers of its connection: up to about 400 KiB in hyper, and up to a few megabytes in the
+//! kernel, which [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
 //!
 //! # Large events and binary data
 //!
 //! Encode binary data as base64. For large data, publish a URL that your page fetches.
 //!
-//! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. A
-//! larger event isn't kept, and evicts the rest of its topic: the subscribers get a gap. The [size
-//! limit of a topic](crate::Retention::bytes) never evicts its newest event. Each broker has its
-//! own limit. This crate's [decoders](crate::decode::Decoder::max_event_size) and
+//! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. Each
+//! broker has its own limit. This crate's [decoders](crate::decode::Decoder::max_event_size) and
 //! [filters](crate::filter) accept 1 MiB per event by default.
 //!
 //! # Many processes
@@ -341,18 +337,18 @@
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
 //! To move to a broker, add the dependency and its `use`, and change the line that creates the hub.
-//! Connecting is async and can fail. Your handlers stay as they are if they already publish with
-//! [`publish`](Hub::publish). PostgreSQL also needs its schema.
+//! Connecting is async and can fail. Handlers that publish with [`publish`](Hub::publish) stay as
+//! they are. PostgreSQL also needs its schema.
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
 //! gap when it reconnects to another process. This can also happen if the client's process has just
-//! evicted events of one topic, and the client reconnects to a process that lags by seconds.
+//! evicted events of one topic, and the new one lags by seconds.
 //!
 //! # Stopping work
 //!
-//! A request to stop a job can arrive at a process other than the one that runs the job. Publish
-//! the request to a topic such as `stop:7`, to which the job's task subscribes:
+//! A request to stop a job can arrive at another process than the job's. Publish the request to a
+//! topic such as `stop:7`, to which the job's task subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -378,9 +374,9 @@
 //!
 //! # Authorization
 //!
-//! The hub doesn't authenticate clients. If your handler takes topics from a request, it has to
-//! check whether the client may read them, or [derive them](crate::guide::authentication) from the
-//! logged-in user. A client that chooses the names can create any number of topics.
+//! The hub doesn't authenticate clients. If your handler takes topics from a request, check that
+//! the client may read them, or [derive them](crate::guide::authentication) from the logged-in
+//! user. A client that chooses the names can create any number of topics.
 //!
 //! Ids count all events of the hub, so clients can see how many you publish. With Redis, ids are
 //! times of publication instead. With SQLite and PostgreSQL, they jump to the current time when a

@@ -22,9 +22,9 @@ pub struct HubStats {
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,
     /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
-    /// event when it arrived. It's `None` without a broker, and zero until the first event arrives
-    /// after the history has been loaded. The lag doesn't grow while the connection is down. To
-    /// detect a lost connection, use the broker's health type, for example
+    /// event when it arrived. `None` without a broker, and zero until the first event after the
+    /// loaded history. It doesn't grow while the connection is down. To detect that, use the
+    /// broker's health type, such as
     /// [`tower_sse_redis::Health`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.Health.html).
     pub lag: Option<Duration>,
 }

@@ -13,24 +13,22 @@ use super::stream::{Opened, TIME_LIMIT, TestStream};
 use crate::connection::LastEventId;
 use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
-/// A client that opens a service's event streams the way an `EventSource` would. It doesn't need a
-/// server.
+/// A client that opens a service's event streams the way an `EventSource` would, without a server.
 ///
 /// The service is an axum `Router` or any other [`Service`] that takes HTTP requests. The requests'
 /// body is an empty `String`, unless you set [another type](Self::request_body). The service is
-/// dropped once the client and all its streams are dropped.
+/// dropped once the client and all its streams are.
 ///
-/// [`SseLayer`](crate::SseLayer) doesn't send its random default reconnection time to this client.
-/// By default, a hub sends an `EventSource` the event
-/// [`start`](crate::hub::Subscribe::start_event). This client gets only that event's id. So on a
-/// first visit, the first message comes from your program. The client doesn't follow redirects.
+/// On a first visit, the first message comes from your program. The client doesn't get
+/// [`SseLayer`](crate::SseLayer)'s random default reconnection time. Of a hub's default event
+/// [`start`](crate::hub::Subscribe::start_event), it gets only the id. It doesn't follow redirects.
 ///
 /// # Panics
 ///
 /// The methods panic if the service fails, or doesn't answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). They also panic if the answer is not `200 OK` with an event
-/// stream. [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume) return such an answer as
-/// an error instead. The panic message names the caller's line.
+/// stream, except for [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume). The panic
+/// message names the caller's line.
 #[must_use]
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does.
@@ -76,15 +74,15 @@ impl<S, B> TestClient<S, B> {
         self
     }
 
-    /// Sets how long the client waits for a response, and how long its streams wait for [a
+    /// Sets how long the client waits for a response, and its streams for [a
     /// message](TestStream::time_limit). The default is 30 seconds.
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
     }
 
-    /// Sets the type of the request body, for example with `request_body::<axum::body::Body>()`. By
-    /// default, it's `String`.
+    /// Sets the type of the request body, for example with `request_body::<axum::body::Body>()`.
+    /// The default is `String`.
     pub fn request_body<T>(self) -> TestClient<S, T> {
         let Self { service, headers, time_limit, request_body: _ } = self;
         TestClient { service, headers, time_limit, request_body: PhantomData }
@@ -113,13 +111,11 @@ where
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
-    /// Cuts off a stream, and opens a new one at the same URI. The client sends the old stream's
-    /// [last id](TestStream::last_event_id). Unlike an `EventSource`, the client doesn't wait for
-    /// the reconnection time.
+    /// Cuts off a stream, and opens a new one at the same URI at once, with the old stream's [last
+    /// id](TestStream::last_event_id). If you cut off the new stream before it has received an id,
+    /// the old id is sent again.
     ///
-    /// If you cut off the new stream before it has received an id, the old id is sent again. To
-    /// reconnect to another process, as behind a load balancer, call this method on the client of
-    /// that process.
+    /// To reconnect to another process, call this method on the client of that process.
     ///
     /// # Panics
     ///
@@ -222,8 +218,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does. A response that makes an `EventSource` give up,
-    /// such as a `401` or `204`, is returned as the error, with its whole body.
+    /// Opens a stream as [`get`](Self::get) does, or returns the response that makes an
+    /// `EventSource` give up, such as a `401` or `204`, with its whole body.
     ///
     /// # Errors
     ///

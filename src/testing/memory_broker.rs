@@ -32,9 +32,9 @@ use crate::{BoxError, lock::lock};
 /// ```
 ///
 /// When `publish` returns, each hub has received the event, unless the hub is [paused](Self::pause)
-/// or another thread is delivering to it at that moment. When a hub connects, it loads the events
-/// that aren't older than its [`retention`](crate::hub::HubBuilder::retention) allows. The broker
-/// keeps all events until you call [`lose_history`](Self::lose_history).
+/// or another thread is delivering to it at that moment. A hub that connects loads the events
+/// within the age limit of its [`retention`](crate::hub::HubBuilder::retention). The broker keeps
+/// all events until you call [`lose_history`](Self::lose_history).
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<BrokerState>>,
@@ -56,9 +56,9 @@ impl MemoryBroker {
     }
 
     /// Loses all events, and forgets which topics have ended, like a broker that restarts without
-    /// its data. Hubs keep the events that they have received. A [paused](Self::pause) hub never
-    /// receives the delayed ones. Each subscription first receives the events that its hub keeps,
-    /// and then a [gap](crate::hub::GapPolicy) for each of its topics.
+    /// its data. Each subscription first receives the events that its hub has, and then a
+    /// [gap](crate::hub::GapPolicy) for each of its topics. A [paused](Self::pause) hub never
+    /// receives the delayed events.
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());

@@ -37,8 +37,8 @@
 //! # }
 //! ```
 //!
-//! [`TestClient`] calls any Tower service, with the headers of an `EventSource`. You read its
-//! answer with the methods of [`TestStream`]. Enable the feature for tests only:
+//! [`TestClient`] calls any Tower service, with the headers of an `EventSource`, and returns a
+//! [`TestStream`]. Enable the feature for tests only:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -61,8 +61,8 @@
 //!
 //! # Endless streams, time and heartbeats
 //!
-//! [`take`](TestStream::take) reads the next events of a stream that doesn't end. Pause tokio's
-//! clock to skip the waits for heartbeats and timeouts: it jumps to the next timer when all tasks
+//! [`take`](TestStream::take) reads the next events of a stream that doesn't end. To skip the waits
+//! for heartbeats and timeouts, pause tokio's clock. It jumps to the next timer when all tasks
 //! wait.
 //!
 //! ```
@@ -140,14 +140,13 @@
 //! # }
 //! ```
 //!
-//! Also test ids that your handler doesn't expect, such as an old or malformed one:
-//! [`resume`](TestClient::resume) sends any id.
+//! Also test an old and a malformed id: [`resume`](TestClient::resume) sends any id.
 //!
 //! # Several processes
 //!
-//! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
-//! processes. It can also delay or lose events. Create an app and a client for each hub. To move a
-//! stream to another process, pass it to another client's [`reconnect`](TestClient::reconnect).
+//! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several. It
+//! can also delay or lose events. Create an app and a client for each hub. To move a stream to
+//! another process, pass it to that client's [`reconnect`](TestClient::reconnect).
 //!
 //! The crate `tower-sse-broker` has [tests for a broker of your own][kit].
 //!
@@ -157,25 +156,25 @@
 //!
 //! [`try_get`](TestClient::try_get) also returns responses that are not event streams, such as a
 //! `401` or a `204`. For any other request, such as a `POST`, call `app.oneshot(request).await?`,
-//! and read the response's stream with [`TestStream::new`]. By default, an `EventSource` gets a
-//! [refusal](crate::Refusal) as an empty stream: [`TestStream::collect`] returns no messages, and
-//! [`TestStream::retry`] then returns the reconnection time.
+//! and read the response's stream with [`TestStream::new`].
+//!
+//! By default, an `EventSource` gets a [refusal](crate::Refusal) as an empty stream.
+//! [`TestStream::collect`] then returns no messages, and [`TestStream::retry`] the reconnection
+//! time.
 //!
 //! # What needs a real socket
 //!
-//! A [`TestClient`] has no connection. Use a server on `127.0.0.1:0` and an HTTP client to test
-//! what needs a real connection:
+//! A [`TestClient`] has no connection. Use a server on `127.0.0.1:0` and an HTTP client to test:
 //!
 //! - clients that don't read, back-pressure, memory
 //! - the graceful shutdown of the server
 //! - proxies and their timeouts, HTTP/2
 //! - browsers
 //!
+//! Don't pause the clock in such tests: it jumps while they wait for the socket, and timeouts fire.
+//!
 //! A [`TestClient`] doesn't decode compressed streams. To test compression, wrap the service in a
 //! layer that decodes, such as tower-http's `DecompressionLayer`.
-//!
-//! Don't pause the clock in tests with a socket: it jumps while they wait for the socket, and
-//! timeouts fire.
 
 mod client;
 #[cfg(feature = "hub")]

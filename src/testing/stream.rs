@@ -30,14 +30,13 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// A method panics if the message, comment or end of stream that it waits for doesn't arrive within
 /// 30 seconds ([`time_limit`](Self::time_limit)), or can't arrive any more. The panic message names
-/// the caller's line, and lists the newest messages and comments. The methods also panic if there's
-/// no tokio runtime, or if the runtime's timers aren't enabled. If tokio's clock is paused, waiting
-/// takes no real time.
+/// the caller's line, and lists the newest messages and comments. The methods also panic without a
+/// tokio runtime with timers. If tokio's clock is paused, waiting takes no real time.
 ///
 /// # Cancel safety
 ///
 /// If the future of [`take`](Self::take) is dropped, the messages that it has received are lost.
-/// You can drop the future of any other method without losing messages or comments.
+/// You can drop any other method's future without losing messages or comments.
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
     pub(super) reader: StreamReader,
@@ -127,8 +126,8 @@ impl TestStream {
         }
     }
 
-    /// Reads the stream to its end, and returns all remaining messages. An incomplete last event is
-    /// discarded, as in browsers.
+    /// Reads the stream to its end, and returns all remaining messages, without an incomplete last
+    /// event.
     ///
     /// # Panics
     ///
@@ -145,7 +144,7 @@ impl TestStream {
     /// Waits until the body fails. Returns the
     /// [error](crate::guide::errors#the-error-of-the-program) as
     /// [`on_error`](crate::SseLayer::on_error) would receive it. You can still read the messages
-    /// before the error with [`next`](Self::next) and [`take`](Self::take).
+    /// before it with [`next`](Self::next) and [`take`](Self::take).
     ///
     /// # Panics
     ///
@@ -168,8 +167,8 @@ impl TestStream {
     /// Returns the text of the next comment, without the leading colon and space. The text of a
     /// default heartbeat is empty.
     ///
-    /// You can still read the messages before the comment with [`next`](Self::next). Comments that
-    /// `next` skips can still be read with this method.
+    /// You can still read the messages before the comment with [`next`](Self::next), and comments
+    /// that `next` skips with this method.
     ///
     /// # Panics
     ///
@@ -180,8 +179,8 @@ impl TestStream {
         self.wait("a comment", caller, |reader| reader.comments.pop_front())
     }
 
-    /// Waits for `duration`, whatever the time limit is, and asserts that there is no message to
-    /// read. Comments may come.
+    /// Waits for `duration`, whatever the time limit is, and asserts that no message comes.
+    /// Comments may.
     ///
     /// # Panics
     ///

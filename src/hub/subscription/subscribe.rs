@@ -56,12 +56,12 @@ impl Subscribe {
     /// that lags behind.
     ///
     /// With this option, [`recent`](Self::recent) has no effect. A first visit gets a
-    /// [latest](crate::Retention::latest) event only if it's newer than `position`. A client that
-    /// reconnects receives the events that it missed. If the hub can't send all of them, the client
-    /// receives a gap for each topic, the greeting, and then the events after `position`. A
-    /// connected client that misses events receives a gap. With [`GapPolicy::ReportAndEnd`], that
-    /// gap ends the client's stream. When the client reconnects, it gets a gap for each topic and
-    /// the greeting.
+    /// [latest](crate::Retention::latest) event only if it's newer than `position`.
+    ///
+    /// If the hub can't send a client that reconnects all it missed, the client receives a gap for
+    /// each topic, the greeting, and then the events after `position`. A connected client that
+    /// misses events receives a gap. With [`GapPolicy::ReportAndEnd`], that gap ends its stream.
+    /// When the client reconnects, it gets a gap for each topic and the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -69,14 +69,14 @@ impl Subscribe {
 
     /// Sends up to `events` recent events on a client's first visit: the newest across all topics.
     /// The default is zero. The newest event of a topic with
-    /// [`Retention::latest`](crate::Retention::latest) is also sent, and doesn't count towards
+    /// [`Retention::latest`](crate::Retention::latest) is always sent, and doesn't count towards
     /// `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
     }
 
-    /// Sets what the subscription does if the client may have missed events: by default, it
+    /// Sets what the subscription does if the client may have missed events. By default, it
     /// [reports](GapPolicy::Report) a gap.
     pub fn gap_policy(mut self, gap_policy: GapPolicy) -> Self {
         self.gap_policy = gap_policy;
@@ -87,10 +87,9 @@ impl Subscribe {
     /// together. This saves writes in topics with many small events. The default, zero, turns it
     /// off.
     ///
-    /// The first event after a pause is sent at once, and opens a window. A greeting and gaps count
-    /// as events. If held events are evicted from their topic, the client receives a
-    /// [gap](GapPolicy). When the hub is [closed](crate::hub::Hub::close), the stream ends once its
-    /// window is over.
+    /// The first event after a pause is sent at once, and opens a window. If held events are
+    /// evicted from their topic, the client receives a [gap](GapPolicy). When the hub is
+    /// [closed](crate::hub::Hub::close), the stream ends once its window is over.
     ///
     /// # Panics
     ///
@@ -101,13 +100,12 @@ impl Subscribe {
         self
     }
 
-    /// Sends this event to a client on its first visit, before all events of its topics, even
-    /// before the [`recent`](Self::recent) events. It takes the place of the event
-    /// [`start`](Self::start_event).
+    /// Sends this event to a client on its first visit, before all events of its topics. It
+    /// replaces the event [`start`](Self::start_event).
     ///
     /// The hub replaces the id of `event` with the position at which the stream starts. A client
-    /// with a malformed last event id also receives the greeting, after the gaps of its topics. It
-    /// gets no greeting if those gaps [end](GapPolicy::ReportAndEnd) the stream.
+    /// with a malformed last event id receives the greeting after the gaps of its topics, unless
+    /// those [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
     /// reconnects and may have missed events then gets its gaps, followed by the greeting. The gaps
@@ -121,19 +119,16 @@ impl Subscribe {
     /// By default, only an `EventSource` does. With `true`, every client does; with `false`, none.
     ///
     /// The event has empty data, and its id is the position at which the stream starts. If the
-    /// client disconnects before any other event, it reconnects with this id, and receives the
-    /// events that it missed. Turn the event on for clients built on `fetch` if they send
-    /// `Last-Event-ID` when they reconnect.
+    /// client disconnects before any other event, it reconnects with this id, and receives what it
+    /// missed. Turn the event on for `fetch` clients that send `Last-Event-ID` when they reconnect.
     ///
     /// - The event is left out if something else with an id comes first, such as the
     ///   [greeting](Self::greeting), a gap, or a [`recent`](Self::recent) or
     ///   [latest](crate::Retention::latest) event.
-    /// - With [`GapPolicy::Ignore`], a client with a malformed id receives the event too.
-    /// - The layer adds the event, but only to the subscription's own
-    ///   [`response`](Subscription::response). It does so outside of the handler, so a filter in
-    ///   the handler doesn't see the event. If you wrap the subscription in another stream, send a
-    ///   greeting instead.
-    /// - The name is not reserved. If you publish events named `start`, give them non-empty data.
+    /// - The layer adds the event to the subscription's own [`response`](Subscription::response),
+    ///   where a filter in the handler doesn't see it. If you wrap the subscription in another
+    ///   stream, send a greeting instead.
+    /// - The name isn't reserved. If you publish events named `start`, give them non-empty data.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
         self
@@ -143,26 +138,24 @@ impl Subscribe {
 opaque_debug!(Subscribe);
 
 impl Subscribe {
-    /// Starts the subscription after the last event that the client has seen. `last` is the
-    /// [`LastEventId`](crate::LastEventId) of the request, if any, or an [`EventId`], such as a
+    /// Starts the subscription after the last event that the client has seen. Pass the request's
+    /// [`LastEventId`](crate::LastEventId), if any, or an [`EventId`], such as a
     /// [`position`](crate::hub::Hub::position).
     ///
     /// | last event id | without [`since`](Self::since), the subscription sends |
     /// |---|---|
-    /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::Retention::latest) events, and the events that are published after this call |
+    /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::Retention::latest) events, and new events |
     /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |
     /// | an id of another hub, for example from before a restart | a gap for each topic, and all kept events; no gap for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// - If the id is from another hub, a topic's gap takes the place of its newest evicted event,
-    ///   or comes first if there is none. Earlier events of other topics come before the gap.
-    /// - If a client of several topics disconnects before it has received all its
-    ///   [`recent`](Self::recent) or latest events, it may receive a spurious gap when it
-    ///   reconnects. This can happen if a topic has evicted an event that is newer than the last
-    ///   one that the client received.
-    /// - If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
-    ///   older than the loss receives a gap for each topic. A first visit doesn't.
-    /// - A subscription without topics ends at once.
+    /// A client of several topics may receive a spurious gap if it disconnects before it has
+    /// received all its [`recent`](Self::recent) or latest events. This can happen if a topic has
+    /// evicted an event that is newer than the last one that the client received.
+    ///
+    /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
+    /// older than the loss receives a gap for each topic. A first visit doesn't. A subscription
+    /// without topics ends at once.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);
@@ -325,8 +318,8 @@ impl Subscribe {
 
 /// The topics of a [subscription](crate::hub::Hub::subscribe): any array or collection of names.
 ///
-/// All collections and iterators of strings implement this trait, and nothing else can. It can be
-/// the bound of a function, such as `fn events(hub: &Hub, topics: impl TopicNames) -> Subscribe`.
+/// All collections and iterators of strings implement this trait, and nothing else can. Use it as a
+/// bound, as in `fn events(hub: &Hub, topics: impl TopicNames) -> Subscribe`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of topics",
     label = "not an array or another collection of names",
