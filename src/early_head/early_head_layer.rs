@@ -20,7 +20,7 @@ type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 /// service's answer follows in the body.
 ///
 /// Put it inside of [`SseLayer`](crate::SseLayer), which sends the heartbeats. The
-/// [module](crate::early_head) has an example, and describes what a client receives.
+/// [module](crate::early_head) says what a client receives.
 #[derive(Clone)]
 pub struct EarlyHeadLayer {
     options: Arc<EarlyHeadOptions>,
@@ -36,10 +36,9 @@ struct EarlyHeadOptions {
 impl EarlyHeadLayer {
     /// Creates a layer that sends the head once a request has waited for `after`.
     ///
-    /// The time must be shorter than the shortest timeout of your proxies, and so must the interval
-    /// of the [heartbeat](crate::SseLayer::heartbeat). A value of 10 seconds works with the default
-    /// timeouts of nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100 to 120 seconds). An
-    /// error response that comes before `after` has passed keeps its own status.
+    /// The shortest timeout of your proxies must be longer than `after`, and than the interval of
+    /// the [heartbeat](crate::SseLayer::heartbeat). 10 seconds works with the defaults of nginx (60
+    /// seconds), Heroku (30 seconds) and Cloudflare (100 to 120 seconds).
     ///
     /// # Panics
     ///
@@ -53,10 +52,10 @@ impl EarlyHeadLayer {
     /// Sets which requests can get an early head. By default, these are `GET` requests whose
     /// `Accept` names `text/event-stream`.
     ///
-    /// `when` replaces the default. Return `true` only if the client expects an event stream. If
-    /// the service is slow, the client gets one, even if the answer is JSON. If only the request's
-    /// body shows what the client expects, call [`answer`](Self::answer) in the handler. A request
-    /// gets no early head if `when` panics, or if the method is `HEAD`.
+    /// Return `true` only if the client expects an event stream: if the service is slow, the client
+    /// gets one, even if the answer is JSON. If only the body shows what the client expects, call
+    /// [`answer`](Self::answer) in the handler. A request gets no early head if `when` panics, or
+    /// if the method is `HEAD`.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -76,8 +75,8 @@ impl EarlyHeadLayer {
     /// Turns a late answer that is not a `2xx` event stream into an event. By default, the body
     /// fails with a [`LateResponse`](super::LateResponse).
     ///
-    /// After the event, the stream ends cleanly. The body fails if `to_event` panics, or returns
-    /// `None` or an event with neither data nor a name. It also fails, and `to_event` isn't called,
+    /// After the event, the stream ends cleanly. The body fails instead if `to_event` panics, or
+    /// returns `None` or an event with neither data nor a name. It fails without calling `to_event`
     /// if the answer has more than 64 KiB or a content coding, or if the service returns an error.
     ///
     /// An `EventSource` reconnects afterwards. To prevent this, give the event a name, and have the
@@ -100,15 +99,14 @@ impl EarlyHeadLayer {
         self
     }
 
-    /// Answers with the response of `call`, or with an early head if `call` takes too long. It does
-    /// for one handler what the layer does for a service.
+    /// Answers with the response of `call`, or with an early head if `call` takes too long.
     ///
-    /// Use it where the [request's body](crate::early_head#which-requests) tells whether the client
+    /// Use it if the [request's body](crate::early_head#which-requests) tells whether the client
     /// expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this layer.
     ///
-    /// `answer` doesn't see the request, so it can't stop an `EventSource` that gets a late `204`
-    /// or `4xx`. If the [`SseLayer`](crate::SseLayer) refuses the early head, for example at
-    /// `max_streams`, a run that `call` has started goes on.
+    /// It can't stop an `EventSource` that gets a late `204` or `4xx`. If the
+    /// [`SseLayer`](crate::SseLayer) refuses the early head, for example at `max_streams`, a run
+    /// that `call` has started goes on.
     ///
     /// # Cancel safety
     ///

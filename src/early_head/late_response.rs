@@ -10,7 +10,7 @@ use crate::{BoxError, event::Event, signals::Interrupted};
 /// Turns a late response into the last event of its stream.
 pub(super) type LateEvent = Arc<dyn Fn(&Response<Bytes>) -> Option<Event> + Send + Sync>;
 
-/// The error with which a stream fails if the layer can't pass on the service's late response.
+/// The error with which a stream fails if the service's late response can't be passed on.
 ///
 /// [`on_error`](crate::SseLayer::on_error) can turn it into an event:
 ///
@@ -32,8 +32,8 @@ impl LateResponse {
         Box::new(Self { response })
     }
 
-    /// Returns the response. If the body had more than 64 KiB, it's left empty. The extensions are
-    /// always empty.
+    /// Returns the response, without its extensions. If the body had more than 64 KiB, it's left
+    /// empty.
     #[must_use]
     pub const fn response(&self) -> &Response<Bytes> {
         &self.response
@@ -64,11 +64,10 @@ impl Error for LateResponse {
 }
 
 /// Turns a late error into an event that makes OpenAI's SDKs for Python and JavaScript raise their
-/// `APIError`. Its data is `{"error": …}`. Pass this function to
-/// [`late_event`](super::EarlyHeadLayer::late_event).
+/// `APIError`. Pass this function to [`late_event`](super::EarlyHeadLayer::late_event).
 ///
-/// The error's `status` field contains the response's status code. If the response's JSON has an
-/// `error` object, that object's other fields are kept. Returns `None` if the response is a
+/// The data is `{"error": …}`. The error keeps the fields of an `error` object in the response's
+/// JSON, and has the response's status code as `status`. Returns `None` if the response is a
 /// success.
 #[must_use]
 #[cfg(feature = "json")]
@@ -77,7 +76,7 @@ pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
 }
 
 /// Turns a late error into an event that makes Anthropic's SDKs for Python and JavaScript raise
-/// `APIStatusError` or `APIError`. The event's name is `error`, and its data is `{"type": "error",
+/// `APIStatusError` or `APIError`. The event is named `error`, and its data is `{"type": "error",
 /// "error": …}`. Otherwise like [`openai_error`].
 #[must_use]
 #[cfg(feature = "json")]

@@ -67,8 +67,8 @@ mod sealed {
 
 /// Any [`Stream`]: the bound for your own functions that call [`response`](crate::response).
 ///
-/// All streams implement this trait, and nothing else can. For any other type, the compiler's error
-/// says how to make a stream. With `Stream` as the bound, it wouldn't.
+/// All streams implement this trait, and nothing else can. For any other type, the compiler says
+/// how to make a stream.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream of events",
     label = "not a stream",
@@ -126,7 +126,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 
 /// Creates a response whose body sends the events of `stream`.
 ///
-/// A handler can return this response if its framework accepts an [`http::Response`], as axum does:
+/// A handler can return it if its framework accepts an [`http::Response`], as axum does:
 ///
 /// ```
 /// use axum::{Router, response::IntoResponse, routing::get};
@@ -140,16 +140,14 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 /// ```
 ///
-/// The response has status 200 and the content type `text/event-stream`. `stream` is any [`Stream`]
-/// of [events](Encode).
+/// The response has status 200 and the content type `text/event-stream`.
 ///
 /// # Without a layer
 ///
-/// If the layer is missing, or was added before the route, the server still sends the events. But
-/// there are no heartbeats and no headers that stop proxies from buffering, and
-/// [`StreamOptions`](crate::StreamOptions) have no effect. When a server polls such a body, the
-/// crate logs a warning, at most once in each process (feature `tracing`). To serve events without
-/// a layer on purpose, create the body with [`EventBody::new`].
+/// If the layer is missing, or was added before the route, the server still sends the events, but
+/// without heartbeats and the headers that stop proxies from buffering.
+/// [`StreamOptions`](crate::StreamOptions) have no effect. The crate logs a warning once in each
+/// process (feature `tracing`). To serve events without a layer on purpose, use [`EventBody::new`].
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

@@ -4,29 +4,27 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused. A stream is refused because the server is
-/// [shutting down](crate::SseLayer::shutdown), or because a limit is reached. The limit can be for
-/// [all streams](crate::SseLayer::max_streams) or for a
+/// The answer to a client whose stream is refused, at the [shutdown](crate::SseLayer::shutdown) or
+/// at a limit: that of [all streams](crate::SseLayer::max_streams), or that of a
 /// [subject](crate::streams#limits-for-each-subject), such as the user.
 ///
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random
-/// reconnection time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10
-/// seconds. If a subject's limit is reached, the answer is always
-/// [`too_many_requests`](Self::too_many_requests).
+/// reconnection time is drawn for each client, by default from 2 to 10 seconds. If a subject's
+/// limit is reached, the answer is always [`too_many_requests`](Self::too_many_requests).
 ///
 /// # What is refused
 ///
-/// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
-/// - The layer decides once it gets the response head, and drops a refused stream without polling
-///   it. The refusal keeps the response's headers that don't describe the stream, such as CORS
-///   headers.
-/// - For a service that returns a [bare
-///   stream](crate::SseLayer#services-that-return-a-bare-stream), the layer decides before it calls
-///   the service. Only the limit of a subject is checked after the call. By then, the stream counts
-///   as open, so a refused one is reported as [`Ended`](crate::CloseReason::Ended).
-/// - A call (anything but a `GET`) that arrived before the shutdown began is refused only if a
-///   limit is reached.
+/// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. A call
+/// (anything but a `GET`) that arrived before the shutdown began is refused only at a limit.
+///
+/// The layer decides once it gets the response head, so the handler has already run. The refusal
+/// keeps the response's headers that don't describe the stream, such as CORS headers.
+///
+/// For a service that returns a [bare stream](crate::SseLayer#services-that-return-a-bare-stream),
+/// the layer decides before it calls the service. Only the limit of a subject is checked after the
+/// call. A stream that is refused there was already open, and is reported as
+/// [`Ended`](crate::CloseReason::Ended).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {
@@ -60,34 +58,32 @@ impl Refusal {
 
     /// Answers every client with `200` and a stream that has only a `retry` line.
     ///
-    /// Use it if all clients are `EventSource`s, and a proxy removes the headers by which the layer
-    /// recognises them.
+    /// Use it if all clients are `EventSource`s, and a proxy [removes the
+    /// headers](crate::guide::proxies#what-a-proxy-hides) by which the layer recognises them.
     pub const fn retry_later() -> Self {
         Self::new(RefusalAnswer::RetryLater)
     }
 
     /// Answers every client with `503`.
     ///
-    /// Use it for clients that retry after a `503`. Don't use it for an `EventSource`, because a
-    /// `503` stops it for good.
+    /// Use it for clients that retry after a `503`. It stops an `EventSource` for good.
     pub const fn unavailable() -> Self {
         Self::new(RefusalAnswer::Unavailable)
     }
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
-    /// other client with `429` (RFC 6585, section 4). The reconnection time is random, between 30
-    /// and 60 seconds, because a client that returns sooner would probably be refused again. For
-    /// calls (anything but a `GET`), it's between 2 and 10 seconds.
+    /// other client with `429` (RFC 6585, section 4). The random reconnection time is from 30 to 60
+    /// seconds, or from 2 to 10 seconds for calls (anything but a `GET`).
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }
     }
 
     /// Sets the reconnection time for refused clients. It's sent as a `retry` line, or as
-    /// `Retry-After` (RFC 9110, section 10.2.3), rounded up to seconds. By default, each client
-    /// gets a random time from 2 to 10 seconds. With
-    /// [`too_many_requests`](Self::too_many_requests), the default is 30 to 60 seconds. For calls
-    /// (anything but a `GET`), it's still 2 to 10 seconds.
+    /// `Retry-After` (RFC 9110, section 10.2.3) in whole seconds, rounded up. By default, each
+    /// client gets a random time from 2 to 10 seconds. With
+    /// [`too_many_requests`](Self::too_many_requests), the default is 30 to 60 seconds. For calls,
+    /// it's still 2 to 10 seconds.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self.retry_of_call = self.retry;
@@ -101,9 +97,9 @@ impl Refusal {
         self
     }
 
-    /// Returns the refusal as a response, so that your own handler or middleware can refuse a
-    /// request. `parts` are the request's. The layer passes the answer on unchanged, and
-    /// [counts](crate::stats::StatsSnapshot::refused) it as a refusal.
+    /// Returns the refusal as a response, for your own handler or middleware. `parts` are the
+    /// request's. The layer passes it on, and [counts](crate::stats::StatsSnapshot::refused) it as
+    /// a refusal.
     ///
     /// ```
     /// use axum::{extract::Request, middleware::Next, response::{IntoResponse, Response}};

@@ -59,10 +59,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Starts every stream with a comment line of `bytes` bytes, including the line feed, for
-    /// proxies and old browsers that hold back the first 2 KiB of a response. The shortest line has
-    /// 2 bytes, even if `bytes` is 1. The default is zero. The line isn't sent if the body has a
-    /// content coding.
+    /// Starts every stream with a comment line of `bytes` bytes, for proxies and old browsers that
+    /// hold back the first 2 KiB of a response. The default is zero. A body with a content coding
+    /// gets none.
     ///
     /// # Panics
     ///
@@ -78,8 +77,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Sets whether the layer adds the header [`incremental:
-    /// ?1`](crate::guide::proxies#incremental). By default, each stream has it, unless the service
-    /// sets another value. Turn it off if a proxy on the way rejects responses with this header.
+    /// ?1`](crate::guide::proxies#incremental) to streams that don't have it. On by default. Turn
+    /// it off if a proxy on the way rejects responses with this header.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -98,7 +97,7 @@ impl<M> SseLayer<M> {
     ///
     /// Page code can't set the header for the first connection of an `EventSource`, but it can set
     /// the parameter. Polyfills call it `lastEventId`, `evs_last_event_id` or `last_event_id`. Call
-    /// this method for each name, in the order in which to try them. Empty values are skipped.
+    /// this method for each name, in the order in which to try them.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -111,26 +110,21 @@ impl<M> SseLayer<M> {
     }
 
     /// Starts every stream with a `retry` line, which sets how long the client waits before it
-    /// reconnects. By default, the stream of an `EventSource` starts with a random time from 1 to 5
-    /// seconds. Streams of [other clients](crate::guide::clients#how-clients-reconnect) start
-    /// without one. A [`Duration`](std::time::Duration) sets one time for all clients, and a range
-    /// ([`Retry::between`](crate::Retry::between)) spreads their reconnections after a crash. After
-    /// a shutdown, [`Drain::retry`](crate::Drain::retry) replaces the time.
+    /// reconnects. A [`Duration`](std::time::Duration) sets one time for all clients. A range
+    /// ([`Retry::between`](crate::Retry::between)) spreads their reconnections after a crash.
     ///
-    /// The layer sends no line if the stream has a content coding. It also sends none if the
-    /// source's first block (its lines up to the first empty line) is ready at once and has a
-    /// `retry` field. The default line is also left out if the stream must end at once, for example
-    /// during a shutdown. It's also left out inside a [`RunLayer`](crate::runs::RunLayer) that
-    /// records the stream.
+    /// By default, the stream of an `EventSource` starts with a random time from 1 to 5 seconds.
+    /// Streams of [other clients](crate::guide::clients#how-clients-reconnect) start without one.
+    /// The layer sends no line if the stream has a content coding, or if the source's first lines
+    /// are ready at once and have a `retry` field.
     ///
-    /// The line is in the same block as the first event, with no empty line between them. Don't set
-    /// this option for two kinds of sources:
+    /// The line becomes part of the first event's block. So don't set this option for two kinds of
+    /// sources:
     ///
-    /// - Sources that send `retry` lines, such as MCP servers. If the source's first block isn't
-    ///   ready at once, it's sent with two `retry` lines, and rmcp's client fails.
+    /// - Sources that send `retry` lines, such as MCP servers. The first block can then have two of
+    ///   them, and rmcp's client fails.
     /// - Sources that send an empty line after a comment, such as axum's `Sse` with `KeepAlive`. If
-    ///   the comment comes first, the block has only a `retry` line, and httpx-sse returns an empty
-    ///   event.
+    ///   the comment comes first, httpx-sse returns an empty event.
     ///
     /// ```
     /// use std::time::Duration;
@@ -142,9 +136,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().retry(retry))
     }
 
-    /// Starts streams without a reconnection time. Until a client receives a time, it uses its
-    /// built-in one, which all clients of its kind share. [`Drain`](crate::Drain) and
-    /// [`Refusal`](crate::Refusal) still send their own.
+    /// Starts streams without a reconnection time. A client then uses its built-in one, which all
+    /// clients of its kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still
+    /// send their own.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -158,22 +152,20 @@ impl<M> SseLayer<M> {
 /// Options for how streams end.
 impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent. An `EventSource`
-    /// still reconnects, unless page code closes it when the terminator arrives.
+    /// still reconnects, unless page code closes it when the event arrives.
     ///
-    /// - It isn't sent if the body has a content coding, or if the source fails or ends mid-event.
-    /// - Set it only for streams that you generate. A body from an
-    ///   [upstream](crate::guide::upstreams) often has its own terminator.
-    /// - If the event has a name but no data, it's sent with empty data. If it has neither, it
-    ///   isn't sent, and a WARN line is logged (feature `tracing`).
+    /// It isn't sent if it has neither data nor a name, if the body has a content coding, or if the
+    /// source fails or ends mid-event. Set it only for streams that you generate: a body from an
+    /// [upstream](crate::guide::upstreams) often has its own.
     ///
     /// ```
     /// use tower_sse::SseLayer;
     /// let layer: SseLayer = SseLayer::new().terminator("[DONE]");
     /// ```
     ///
-    /// You might expect `[DONE]` to mean that the answer is complete. But the layer also sends it
-    /// if [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or if the source
-    /// is a channel whose sending task [panics](crate::guide::errors#tasks-that-panic).
+    /// You might expect `[DONE]` to mean that the answer is complete. But it's also sent if
+    /// [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or if the source is
+    /// a channel whose sending task [panics](crate::guide::errors#tasks-that-panic).
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
     }
@@ -183,11 +175,10 @@ impl<M> SseLayer<M> {
     /// the error.
     ///
     /// The closure receives [the error that your stream
-    /// returned](crate::guide::errors#the-error-of-the-program), and can call
-    /// `error.downcast_ref::<MyError>()`. A [cancellation](Self::cancellation_if) has rules of its
-    /// own. The body fails without calling the closure if the error comes mid-event, or if the body
-    /// has a content coding. It also fails if the closure panics, or returns an event with neither
-    /// data nor a name.
+    /// returned](crate::guide::errors#the-error-of-the-program), but no
+    /// [cancellation](Self::cancellation_if). The body fails without calling it if the error comes
+    /// mid-event, or if the body has a content coding. It also fails if the closure panics, or
+    /// returns an event with neither data nor a name.
     ///
     /// Before the body fails, the layer sends the events that came ahead of the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
@@ -209,22 +200,20 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_error(to_event))
     }
 
-    /// Treats an error from the source as a cancellation if the closure returns `true`. A
-    /// cancellation means that your program itself has stopped the source. By default, only the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task counts as a cancellation.
+    /// Treats an error from the source as a cancellation if the closure returns `true`, because
+    /// your program itself has stopped the source. By default, only the
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task is one.
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, and the close reason is
-    /// [`Cancelled`](crate::CloseReason::Cancelled). If a cancellation comes between events, the
-    /// stream of an `EventSource` ends cleanly. The body fails if the cancellation comes mid-event,
-    /// if the client isn't an `EventSource`, or if the body has a content coding.
+    /// [`Cancelled`](crate::CloseReason::Cancelled). Between events, the stream of an `EventSource`
+    /// ends cleanly. Mid-event, for any other client, or with a content coding, the body fails.
     ///
     /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
-    /// The [errors](crate::guide::errors#cancellations) page has predicates for tonic and hyper.
+    /// The guide has [predicates](crate::guide::errors#cancellations) for tonic and hyper.
     ///
-    /// The closure is called with [the error that your stream
-    /// returned](crate::guide::errors#the-error-of-the-program) and then with each cause in turn,
-    /// until it returns `true`. A cause is the error's [`source`](Error::source), or the error
-    /// inside an `io::Error`. A panic counts as `false`.
+    /// The closure gets [the error that your stream
+    /// returned](crate::guide::errors#the-error-of-the-program), and then each of its causes, until
+    /// it returns `true`. A panic counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -241,10 +230,10 @@ impl<M> SseLayer<M> {
     }
 
     /// Lets you close all streams of a subject, such as a user or a session: see the module
-    /// [streams](crate::streams). By default, streams have no subjects.
+    /// [streams](crate::streams).
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
-    /// Middleware and handlers inside of the layer then add the request's subjects.
+    /// Middleware and handlers inside of it add the subjects. By default, streams have none.
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};
@@ -260,8 +249,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Limits the age of streams, so that their clients reconnect. By default there is no limit. A
-    /// [`Duration`](std::time::Duration) sets a maximum age without jitter.
+    /// Limits the age of streams. By default there is no limit. A [`Duration`](std::time::Duration)
+    /// sets a maximum age without jitter.
     ///
     /// ```
     /// use std::time::Duration;
@@ -278,14 +267,12 @@ impl<M> SseLayer<M> {
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
     /// Starts the shutdown when the token is cancelled. Open streams then end according to
-    /// [`drain`](Self::drain), and new ones are [refused](Self::refusal). A call (anything but a
-    /// `GET`) that arrived earlier isn't refused.
+    /// [`drain`](Self::drain), and new ones are [refused](crate::Refusal#what-is-refused).
     ///
     /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
-    /// of axum or hyper waits for each open stream. Give that shutdown a deadline too: the token
-    /// can't end the stream of a client that doesn't read. The page
-    /// [shutdown](crate::guide::shutdown) names examples for axum, hyper and tonic. For several
-    /// layers, see [placement](crate::guide::placement#two-layers).
+    /// of axum or hyper waits for each open stream. Give it [a deadline](crate::guide::shutdown)
+    /// too: the token can't end the stream of a client that doesn't read. For several layers, see
+    /// [placement](crate::guide::placement#two-layers).
     ///
     /// ```
     /// use tokio_util::sync::CancellationToken;
@@ -315,13 +302,12 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// - In the answer to a call (anything but a `GET`), the event is sent before the body fails. A
-    ///   client of a language model may mistake the event for part of the answer. Turn it off for
-    ///   those responses with
-    ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
-    /// - Don't give it an id, because the client would resume from that id.
-    /// - If the event has a name but no data, it's sent with empty data. If it has neither, it
-    ///   isn't sent, and a WARN line is logged (feature `tracing`).
+    /// Don't give it an id, because the client would resume from that id. It isn't sent if it has
+    /// neither data nor a name.
+    ///
+    /// In the answer to a call (anything but a `GET`), it comes before the body fails. A client of
+    /// a language model may take it for part of the answer. Turn it off for those responses with
+    /// [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -335,14 +321,13 @@ impl<M> SseLayer<M> {
 
 /// Options for refusing streams.
 impl<M> SseLayer<M> {
-    /// Allows at most `limit` streams to be open at the same time, and [refuses](Self::refusal)
-    /// further ones. This layer and its clones share the limit. By default there is no limit.
+    /// Allows at most `limit` streams of this layer and its clones to be open at the same time, and
+    /// [refuses](Self::refusal) further ones. By default there is no limit.
     ///
-    /// A stream takes a place when it [opens](Self::on_open), and frees it when it has closed, for
-    /// whatever reason. A stream with a status other than 200 is never refused: it takes a place
-    /// only if one is free. A client [that grants no
-    /// window](crate::guide::proxies#http2-clients-that-grant-no-window) can hold a place for each
-    /// stream of its HTTP/2 connection.
+    /// A stream takes a place when it [opens](Self::on_open), and frees it when it has closed. A
+    /// stream with a status other than 200 is never refused: it takes a place only if one is free.
+    /// A client [that grants no window](crate::guide::proxies#http2-clients-that-grant-no-window)
+    /// can hold a place for each stream of its HTTP/2 connection.
     ///
     /// # Panics
     ///
@@ -374,11 +359,9 @@ impl<M> SseLayer<M> {
 
     /// Answers `406 Not Acceptable` instead of an event stream with status 200 if the request
     /// doesn't accept event streams (RFC 9110, section 12.5.1). Off by default, because OpenAI's
-    /// SDKs send `Accept: application/json` and expect a stream.
+    /// SDKs expect a stream although they send `Accept: application/json`.
     ///
-    /// A request without `Accept` accepts anything. If several media ranges match, the most
-    /// specific one decides. If the answer is `406`, a service that returns a bare stream is [not
-    /// called](Refusal#what-is-refused).
+    /// A request without `Accept` accepts anything.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -395,9 +378,8 @@ impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens: when its response head is known, or, for a bare stream,
     /// when the service is called.
     ///
-    /// A stream doesn't open if it answers a `HEAD` request, or if it is
-    /// [refused](crate::Refusal#what-is-refused). If a bare stream is refused because of a
-    /// subject's limit, it has already opened.
+    /// A stream doesn't open for a `HEAD` request, or if it's
+    /// [refused](crate::Refusal#what-is-refused).
     ///
     /// The closure runs in the server's task, so it must not block. A panic is caught.
     ///
@@ -413,14 +395,13 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Calls a closure with a [`CloseReport`] exactly once for each stream that was opened,
-    /// whatever ended it. By then, the source has been dropped, and the stream's place in
-    /// [`max_streams`](Self::max_streams) is free. A bare stream counts as opened even if the
-    /// client disconnects before the response head is known.
+    /// Calls a closure with a [`CloseReport`] exactly once for each stream that was
+    /// [opened](Self::on_open), whatever ended it. By then, the source has been dropped, and the
+    /// stream's place in [`max_streams`](Self::max_streams) is free.
     ///
-    /// The closure must not block. It runs in the server's task, or on the thread that drops the
-    /// body, which may be unwinding from a panic. A panic in the closure is caught. With feature
-    /// `tracing`, it runs in the request's span, and every close is logged at DEBUG.
+    /// The closure must not block: it runs in the server's task, or on the thread that drops the
+    /// body. A panic is caught. With feature `tracing`, it runs in the request's span, and every
+    /// close is logged at DEBUG.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -447,9 +428,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It tells a
-    /// handler's spawned tasks when the response ends. Off by default, because it costs five to
-    /// seven allocations for each request. Services that return a bare stream always get one.
+    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions, which tells a
+    /// handler's spawned tasks when the response ends. Off by default, because it costs each
+    /// request five to seven allocations. Services that return a bare stream always get one.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -464,7 +445,7 @@ impl<M> SseLayer<M> {
 
     /// Measures the time from the request to the [head](CloseReport::time_to_head) and to the
     /// [first event](CloseReport::time_to_first_event), for the [`CloseReport`] of each stream. Off
-    /// by default, because for each request it allocates twice and reads the clock.
+    /// by default, because it costs each request two allocations.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -479,15 +460,13 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Gives each stream a label, such as the path of its route. By default streams have no label.
+    /// Gives each stream a label, such as the path of its route. By default streams have none.
     ///
-    /// The [`CloseReport`] has the label. [`Stats`] counts streams separately for each of the first
-    /// 100 labels. It counts streams with further labels as `other`. Use only a few labels, and
-    /// don't use text that clients choose.
+    /// The [`CloseReport`] has the label. [`Stats`] counts the streams of the first 100 labels
+    /// separately, and all others as `other`. Don't use text that clients choose.
     ///
-    /// The closure is called when a request arrives, so it must be cheap and must not block. If it
-    /// panics, the stream has no label. With axum, add the layer with `Router::layer`, so that the
-    /// closure finds the request's `MatchedPath`:
+    /// The closure must not block. If it panics, the stream has no label. With axum, add the layer
+    /// with `Router::layer`, so the closure finds the request's `MatchedPath`:
     ///
     /// ```
     /// use axum::extract::MatchedPath;

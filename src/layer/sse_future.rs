@@ -17,7 +17,7 @@ use crate::{BoxError, headers};
 
 pin_project! {
     /// The response future of [`SseService`](super::SseService). Dropping it drops the inner
-    /// service's future. It also frees the places that the request holds in
+    /// service's future, and frees the request's places in
     /// [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]

@@ -40,15 +40,15 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// }
 /// ```
 ///
-/// The layer covers the routes that are added to the router before it. The *source* of an event
-/// stream is the body or the stream that the service returns. The crate's page lists [what the
-/// layer changes](crate#what-the-layer-changes).
+/// The layer covers the routes that are added to the router before it, and [changes their
+/// responses](crate#what-the-layer-changes). The *source* of an event stream is the body or the
+/// stream that the service returns.
 ///
 /// The body `B` of the service's responses must have `Data = Bytes`, and an error that converts
-/// into a [`BoxError`](crate::BoxError). All responses, not only event streams, have the body
+/// into a [`BoxError`](crate::BoxError). All responses get the body
 /// [`SseBody<B>`](crate::layer::SseBody).
 ///
-/// Clones are cheap. Setting an option on a clone doesn't change the original.
+/// Setting an option on a clone doesn't change the original.
 ///
 /// # Options
 ///
@@ -66,14 +66,14 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///   [`timings`](Self::timings), [`label`](Self::label),
 ///   [`track_disconnects`](Self::track_disconnects)
 ///
-/// [`StreamOptions`](crate::StreamOptions) of a request or a response can override some of these
-/// options. Only three are on by default: the heartbeat, the header `incremental` and the
-/// reconnection time of an [`EventSource`](crate::guide::clients#how-clients-reconnect).
+/// [`StreamOptions`](crate::StreamOptions) can override some of these for a request or a response.
+/// On by default are only the heartbeat, the header `incremental` and the reconnection time of an
+/// [`EventSource`](crate::guide::clients#how-clients-reconnect).
 ///
 /// # Services that return a bare stream
 ///
 /// A service may return a [`Stream`](futures_core::Stream) of events, which the layer turns into a
-/// response. `TraceLayer` can then wrap the layer, and hyper can serve the service:
+/// response. `TraceLayer` can wrap the layer, and hyper can serve it:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -98,16 +98,15 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # One layer, one kind of service
 ///
-/// You need the [marker] `M` only to write the layer's type, for example in a struct field. Write
-/// `SseLayer` for services that return a response with a body of bytes, such as an axum `Router`,
-/// and `SseLayer<marker::Events>` for services that return a bare stream. Elsewhere, the compiler
-/// infers `M` from the service.
+/// The compiler infers the [marker] `M` from the service. Write it only in the layer's type, for
+/// example in a struct field: `SseLayer` for services that return a response with a body of bytes,
+/// such as an axum `Router`, or `SseLayer<marker::Events>` for a bare stream.
 ///
 /// # Panics
 ///
-/// Event streams need a tokio runtime with timers enabled, for example by `#[tokio::main]` or
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time). Otherwise, the body panics when
-/// it needs a timer. By default, the heartbeat needs one when the body first waits for the source.
+/// Event streams need a tokio runtime with timers enabled, for example by `#[tokio::main]`.
+/// Otherwise, the body panics when it needs a timer. By default, that's when it first waits for the
+/// source.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]

@@ -8,17 +8,14 @@ use crate::connection::Client;
 /// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun. The
 /// default is [`per_client`](Self::per_client).
 ///
-/// When a stream's time is up, the layer sends the rest of an event that has begun. Later events
-/// are dropped, even if they are ready, because the client resumes after the last event that it
-/// received. The stream's last bytes are a `retry` line and, if set, the
-/// [`farewell`](crate::SseLayer::farewell). Whether the body then ends cleanly or fails [depends on
-/// the client](crate::guide::clients#how-clients-reconnect).
+/// When a stream's time is up, the layer sends the rest of an event that has begun, then a `retry`
+/// line and, if set, the [`farewell`](crate::SseLayer::farewell). Later events are dropped, even if
+/// they are ready: the client resumes after the last event that it received. Whether the body ends
+/// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
-/// `at_once`, it fails after half a second. The layer then adds only the `retry` line, or nothing
-/// if the source stopped mid-line. If the stream has a content coding, it fails, and the layer adds
-/// nothing. Before the body fails, the layer [waits](crate::guide::errors#timing) up to about a
-/// second for the server to send what the layer has written.
+/// `at_once`, it fails after half a second. The farewell isn't sent then. A body with a content
+/// coding always fails, without farewell and `retry` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
@@ -79,21 +76,19 @@ impl Drain {
     /// Gives each stream up to `grace` to end by itself.
     ///
     /// Set it on [responses](crate::StreamOptions::drain) that end by themselves, such as a
-    /// language model's answers. On a layer, it would keep a hub's streams open for the whole of
-    /// `grace`.
+    /// language model's answers. On a layer, it would keep a hub's streams open for all of `grace`.
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
 
-    /// Lets each stream end by itself, however long that takes. A graceful shutdown waits for all
-    /// of them.
+    /// Lets each stream end by itself, which a graceful shutdown waits for.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }
 
     /// Sets the reconnection time for clients whose streams the shutdown ends. By default, each
-    /// client gets a random time from 2 to 10 seconds. It replaces the time from
-    /// [`SseLayer::retry`](crate::SseLayer::retry) until the client receives another one.
+    /// client gets a random time from 2 to 10 seconds. It replaces the time of
+    /// [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self

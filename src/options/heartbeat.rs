@@ -7,16 +7,9 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing an idle
 /// connection, and lets the server notice a peer that has vanished.
 ///
-/// By default, it's the comment line `:` after 15 seconds without a byte. It's late by at most a
-/// sixteenth of the interval, because its time is rounded up.
+/// By default, it's the comment line `:` after 15 seconds without a byte.
 ///
-/// - A comment fits between two lines of an event. An [event](Self::event) can't be sent there, so
-///   the layer sends the [comment](Self::comment) instead. Mid-line, heartbeats are skipped.
-/// - A stream with a content coding has no heartbeats.
-/// - The layer doesn't send an empty line after the comment. After an empty line, several clients
-///   would return an empty event.
-/// - A heartbeat within an event has the line ending of the event's previous line. All other lines
-///   that the layer inserts end in LF.
+/// A stream with a content coding has no heartbeats. A heartbeat that falls mid-line is skipped.
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,9 +51,9 @@ impl Heartbeat {
         self
     }
 
-    /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
-    /// the page can tell an idle source from a broken connection. The event has no id. Mid-event,
-    /// the comment is still sent.
+    /// Sends an event without an id instead of the comment, so a
+    /// [watchdog](crate::guide::clients#a-watchdog) in the page can tell an idle source from a
+    /// broken connection. Mid-event, the comment is still sent.
     ///
     /// ```
     /// use std::time::Duration;

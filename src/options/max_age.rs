@@ -4,10 +4,9 @@ use crate::connection::Client;
 
 /// The maximum age of a stream.
 ///
-/// A stream that has reached this age ends between two events, and its client has to reconnect.
-/// Whether the body ends cleanly or fails [depends on the
-/// client](crate::guide::clients#how-clients-reconnect). The answer to a call (anything but a
-/// `GET`) may continue for a [grace period](Self::grace), by default 30 seconds.
+/// A stream that has reached this age ends between two events, and its client has to reconnect. The
+/// answer to a call (anything but a `GET`) has a [grace period](Self::grace). Whether the body ends
+/// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. A body with
 /// a content coding always fails. If the [client doesn't
@@ -30,14 +29,13 @@ impl MaxAge {
     /// Creates a maximum age, counted from the first poll of the body.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
-    /// is polled. This also holds for the answer to a call.
+    /// is polled, even in the answer to a call.
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }
 
     /// Varies the age of each stream at random by up to `fraction`, so clients don't all reconnect
-    /// at the same time. With 0.1, streams end at 90 to 110 percent of the age. The default is
-    /// zero.
+    /// at once. With 0.1, streams end at 90 to 110 percent of the age. The default is zero.
     ///
     /// # Panics
     ///

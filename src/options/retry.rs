@@ -6,13 +6,12 @@ use crate::event::whole_milliseconds;
 
 /// The time that clients wait before they reconnect.
 ///
-/// - [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream.
-/// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
-/// - [`Refusal::retry`](crate::Refusal::retry) sends it to a refused client, in some cases as
-///   `Retry-After`.
+/// [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream,
+/// [`Drain::retry`](crate::Drain::retry) at the shutdown, and
+/// [`Refusal::retry`](crate::Refusal::retry) to a refused client, in some cases as `Retry-After`.
 ///
-/// The time is sent as a `retry` line ([HTML][html]). An `EventSource` uses the last one that it
-/// has received.
+/// It's sent as a `retry` line ([HTML][html]). An `EventSource` uses the last one that it has
+/// received.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,8 +41,8 @@ impl Retry {
     }
 
     /// Creates a random reconnection time from `min` to `max` inclusive, in whole milliseconds.
-    /// It's drawn anew each time it's sent. A bound above 2³¹−1 milliseconds (24.8 days) is reduced
-    /// to this maximum.
+    /// It's drawn anew each time it's sent. A bound above 2³¹−1 milliseconds is reduced to this
+    /// maximum.
     ///
     /// # Panics
     ///

@@ -9,13 +9,13 @@ use crate::callback::{Opaque, catch_panic};
 use crate::connection::CloseReport;
 use crate::event::{Encoded, Event};
 
-/// Options of a stream. You can set them in three places:
+/// Options of a stream, which you can set in three places:
 ///
-/// - [`SseLayer::options`](crate::SseLayer::options) sets them for every stream of the layer.
-/// - Middleware outside of the layer, such as authentication, adds them to a request with
-///   [`merge_into_extensions`](Self::merge_into_extensions).
-/// - Handlers, and middleware inside of the layer, add them to a response with
-///   [`merge_into`](Self::merge_into).
+/// - For every stream of a layer, with [`SseLayer::options`](crate::SseLayer::options).
+/// - In a request, with [`merge_into_extensions`](Self::merge_into_extensions), by middleware
+///   outside of the layer, such as authentication.
+/// - In a response, with [`merge_into`](Self::merge_into), by handlers and by middleware inside of
+///   the layer.
 ///
 /// ```
 /// use http::Response;
@@ -31,7 +31,7 @@ use crate::event::{Encoded, Event};
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
 /// Each option is documented at the method of the same name on [`SseLayer`](crate::SseLayer),
-/// except [`end_when`](Self::end_when), which exists only here.
+/// except [`end_when`](Self::end_when).
 ///
 /// # Precedence
 ///
@@ -40,27 +40,19 @@ use crate::event::{Encoded, Event};
 ///
 /// - If several maximum ages are set, the stream ends at the earliest one.
 /// - Each token of [`end_when`](Self::end_when) ends the stream.
-/// - All closures of [`on_close`](Self::on_close) are called.
+/// - All closures of [`on_close`](Self::on_close) are called: the layer's first, then the
+///   request's, then the response's.
 ///
 /// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. The following options accumulate instead
-/// (`on_open`, `cancellation_if` and `last_event_id_query` exist only on
-/// [`SseLayer`](crate::SseLayer)):
+/// Setting an option again replaces its earlier value. Each `end_when`, `on_open`, `on_close`,
+/// `cancellation_if` or `last_event_id_query` call adds a value instead. An error is a cancellation
+/// if any `cancellation_if` closure returns `true`. The parameters of `last_event_id_query` are
+/// tried in order.
 ///
-/// - [`end_when`](Self::end_when): each token ends the stream.
-/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called.
-///   The layer's come first, then the request's, then the response's. Closures from the same place
-///   run in the order in which you added them.
-/// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
-///   closure returns `true`.
-/// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in
-///   order.
-///
-/// The `without_…` methods turn off an option that is on by default, or that was set before. To
-/// turn off padding, set [`padding`](Self::padding) to zero. `max_age`, `end_when`, `on_error` and
-/// `on_close` can't be turned off. If a route must not have such an option, give the route a layer
-/// of its own.
+/// The `without_…` methods turn off an option, and so does a [`padding`](Self::padding) of zero.
+/// `max_age`, `end_when`, `on_error` and `on_close` can't be turned off. A route without them needs
+/// a layer of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -103,8 +95,7 @@ impl StreamOptions {
         self
     }
 
-    /// Sets the reconnection time that the stream starts with; see
-    /// [`SseLayer::retry`](crate::SseLayer::retry).
+    /// Sets the first reconnection time; see [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(Some(retry.into()));
         self
@@ -140,26 +131,25 @@ impl StreamOptions {
 
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
-    /// A stream that must not outlive the
-    /// [credentials](crate::guide::clients#credentials-that-expire) of its request needs a
-    /// [grace](MaxAge::grace) of zero.
+    /// A stream that must not outlive its request's
+    /// [credentials](crate::guide::clients#credentials-that-expire) needs a [grace](MaxAge::grace)
+    /// of zero.
     pub fn max_age(mut self, max_age: impl Into<MaxAge>) -> Self {
         self.max_age = Some(max_age.into());
         self
     }
 
-    /// Ends the stream when you cancel the token, for example because the stream's job was deleted
-    /// or a periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
+    /// Ends the stream when you cancel the token, for example because its job was deleted. To end a
+    /// user's streams, use [`streams`](crate::streams).
     ///
     /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end). But
-    /// as long as the client doesn't read, [`Streams::count`](crate::streams::Streams::count) still
-    /// counts it. If the client is reading a [run](crate::runs), the run itself continues.
+    /// while the client doesn't read, [`Streams::count`](crate::streams::Streams::count) still
+    /// counts it. A [run](crate::runs) that the client is reading continues.
     ///
-    /// Cancelling a token ends every stream that has it, so share it only between streams that end
-    /// together. If you set the token in the [options of a layer](crate::SseLayer::options),
-    /// cancelling it ends every stream of the layer, even later ones.
+    /// Cancelling a token ends every stream that has it. In the [options of a
+    /// layer](crate::SseLayer::options), it ends every stream of the layer, even later ones.
     ///
-    /// You might use `take_until` on the source instead. But that's a clean end: the
+    /// With `take_until` on the source, the stream would end cleanly: the
     /// [terminator](Self::terminator) follows, and half an answer looks complete.
     ///
     /// ```
@@ -224,8 +214,8 @@ impl StreamOptions {
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
-    /// Adds these options to those that a response already has. `Extensions::insert` would drop the
-    /// existing ones. An option that is set here replaces the response's, with [three
+    /// Adds these options to those that a response already has, which `Extensions::insert` would
+    /// drop. An option that is set here replaces the response's, with [three
     /// exceptions](Self#precedence).
     ///
     /// ```
@@ -240,9 +230,8 @@ impl StreamOptions {
         self.merge_into_extensions(response.extensions_mut());
     }
 
-    /// Adds these options to those in the extensions of a request or a response, as
-    /// [`merge_into`](Self::merge_into) does. The guide says [where to call which
-    /// method](crate::guide::clients#credentials-that-expire).
+    /// Adds these options to those in the extensions of a request or a response. See [where to call
+    /// which method](crate::guide::clients#credentials-that-expire).
     pub fn merge_into_extensions(self, extensions: &mut Extensions) {
         let merged = match extensions.get() {
             Some(earlier) => self.over(earlier),
@@ -298,12 +287,11 @@ impl StreamOptions {
     }
 
     /// Calls a closure once when the stream has closed, after the layer's closures; see
-    /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture what the handler
-    /// knows, such as the user.
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). It can capture what the handler knows.
     ///
-    /// It isn't called if no stream opens, for example for a `HEAD` request, without a layer, or if
-    /// the layer answers with a refusal, `204` or `406`. To release a resource in these cases too,
-    /// move a guard into the handler's stream.
+    /// It isn't called if no stream opens: for a `HEAD` request, without a layer, or if the layer
+    /// answers with a refusal, `204` or `406`. To release a resource in these cases too, move a
+    /// guard into the handler's stream.
     pub fn on_close<F>(mut self, callback: F) -> Self
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,

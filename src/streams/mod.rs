@@ -1,4 +1,9 @@
-//! Close all streams of a user, session or tenant immediately.
+//! Open streams by user, session or tenant, to close or limit them together.
+//!
+//! Your user logs out, but the streams that are already open go on: a session is checked only when
+//! a request arrives. Give each stream *subjects*, names that you choose, such as `user:42`,
+//! `session:abc` or `tenant:7`. One call then closes all streams of a subject. Middleware adds the
+//! subjects:
 //!
 //! ```
 //! # #[cfg(feature = "axum")]
@@ -45,14 +50,11 @@
 //! # }
 //! ```
 //!
-//! A *subject* is a name that you choose, such as `user:42`, `session:abc` or `tenant:7`. A stream
-//! can have several. If the response isn't an event stream, the request's subjects are dropped.
-//!
 //! # Log out
 //!
 //! First record the log-out in your session store, then close the streams. Do both on a spawned
-//! task, because axum drops a handler whose client disconnects. If either step fails, answer `503`,
-//! and have the client repeat the request:
+//! task: axum drops a handler whose client disconnects. If either step fails, answer `503`, and
+//! have the client repeat the request:
 //!
 //! ```
 //! # use std::io;
@@ -73,54 +75,61 @@
 //! }
 //! ```
 //!
-//! - To close the streams of a user's other devices, call [`Streams::close_except`] with `user:42`
-//!   and the `session:abc` to keep.
-//! - With [`Streams::follow`], closing can fail after the session was deleted. When the client
-//!   repeats the log-out, close the streams even though the session is gone.
-//! - Check requests against session data that includes every earlier log-out, not against a cache
-//!   or a replica that lags behind. If you check tokens without a store, as with JWTs, keep a list
-//!   of revoked ones.
-//! - Inside the layer, you can add a subject before or after you check the request. Outside of it,
-//!   call [`Streams::subjects_of`] before the check. If a request arrived before the `close` call,
-//!   its stream is closed as soon as it opens.
+//! To close the streams of a user's other devices, call [`Streams::close_except`] with `user:42`
+//! and the `session:abc` to keep.
+//!
+//! A closed `EventSource` reconnects, so your check must know every earlier log-out. Don't use a
+//! cache or a replica that lags behind. If you check tokens without a store, as with JWTs, keep a
+//! list of revoked ones.
+//!
+//! If a request arrived before the `close` call, its stream is closed as soon as it opens.
+//! Middleware inside the layer can add a subject before or after the check. Outside of it, call
+//! [`Streams::subjects_of`] before the check.
+//!
+//! With [`Streams::follow`], closing can fail after the session was deleted. If the client repeats
+//! the log-out, close the streams even though the session is gone.
 //!
 //! # How closed streams end
 //!
-//! A closed stream ends the same way as with [`Drain::at_once`](crate::Drain::at_once). But no
-//! [farewell](crate::SseLayer::farewell) is sent. As at a shutdown, there's no
-//! [terminator](crate::SseLayer::terminator), and [`on_error`](crate::SseLayer::on_error) isn't
-//! called. Waiting events are dropped, so an event that you publish just before `close` may not
-//! reach the clients. Clients get a reconnection time only if all streams are closed together, for
-//! example with [`Streams::close_all`]. The close report has the reason
+//! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but without a
+//! [farewell](crate::SseLayer::farewell). Waiting events are dropped, so an event that you publish
+//! just before `close` may be lost. There's no [terminator](crate::SseLayer::terminator), and
+//! [`on_error`](crate::SseLayer::on_error) isn't called. The close report has the reason
 //! [`Revoked`](crate::CloseReason::Revoked).
 //!
-//! - **The stream ends cleanly** for an `EventSource` or any other `GET` client except
-//!   [`fetch`](crate::guide::clients#how-clients-reconnect). An `EventSource` reconnects, and your
-//!   check admits or rejects it. A `401` or `204` stops it.
-//! - **The body fails** for a `fetch` client and for methods other than `GET`, so half an answer
-//!   doesn't look complete. It fails for every client if it has a content coding, or if the source
-//!   needs more than half a second to complete an event that it has begun.
-//! - **A client that doesn't read** keeps its stream, which the layer can't end. The stream no
-//!   longer counts in [`Streams::count`]. It counts towards the [limits](#limits-for-each-subject)
-//!   until the client reads again or is gone, and its close report comes only then.
+//! The stream of an `EventSource` ends cleanly. The client reconnects, and your check admits or
+//! rejects it. A `401` or `204` stops it. Other `GET` streams end cleanly too, except those of
+//! [`fetch`](crate::guide::clients#how-clients-reconnect).
+//!
+//! For `fetch` and for methods other than `GET`, the body fails, so half an answer doesn't look
+//! complete. For every client, it fails if it has a content coding, or if the source needs more
+//! than half a second to complete an event that it has begun.
+//!
+//! Clients get a reconnection time only if all streams are closed together, for example with
+//! [`Streams::close_all`].
+//!
+//! If a client doesn't read, the layer can't end its stream. [`Streams::count`] no longer counts
+//! it, but the [limits](#limits-for-each-subject) do until the client reads again or is gone. The
+//! close report comes only then.
 //!
 //! # Many processes
 //!
 //! With [`Streams::follow`] (feature `hub`), `close` reaches the streams of all processes that
-//! share a [broker](crate::hub::broker). It first closes those of its own process, and then waits
-//! for the broker's acknowledgement. It's safe to call it again after a [`CloseError`].
+//! share a [broker](crate::hub::broker). It's safe to call it again after a [`CloseError`].
 //!
-//! - A process that was cut off from the broker receives the close events that it missed. If some
-//!   are no longer kept, or the broker lost them, the process closes all its streams that have a
-//!   subject, and their clients reconnect at random times. Each process keeps the close events of
-//!   the last 5 minutes, up to 1,024 events and 1 MiB. If the hub's retention has higher limits,
-//!   those apply. Some brokers keep fewer, for example Redis with a low `max_events`.
-//! - If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
-//!   each process.
-//! - With PostgreSQL, delete the session and close its streams [in one
-//!   transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
-//!   Otherwise, a crash in between leaves the streams open until the log-out is repeated, or until
-//!   their [maximum age](crate::SseLayer::max_age) if you set one.
+//! A process that was cut off from the broker receives the close events that it missed. If some are
+//! no longer kept, or the broker lost them, it closes all its streams that have a subject, and
+//! their clients reconnect at random times. Each process keeps the close events of the last 5
+//! minutes, up to 1,024 events and 1 MiB, or more if the hub's retention is higher. Some brokers
+//! keep fewer, for example Redis with a low `max_events`.
+//!
+//! If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
+//! each process.
+//!
+//! A crash between the two steps of a log-out leaves streams open until the log-out is repeated, or
+//! until their [maximum age](crate::SseLayer::max_age) if you set one. With PostgreSQL, do both
+//! steps [in one
+//! transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
 //!
 //! # Limits for each subject
 //!
@@ -134,43 +143,41 @@
 //! SseLayer::new().streams(&streams);
 //! ```
 //!
-//! The limit applies separately to each subject that begins with the prefix: `user:42` may have 5
-//! streams, and so may `user:43`. Add every subject yourself, even an address such as
-//! `ip:192.0.2.7`: the crate never reads addresses or `X-Forwarded-For`.
+//! Each subject that begins with the prefix has its own limit: `user:42` may have 5 streams, and so
+//! may `user:43`. Add every subject yourself, even an address such as `ip:192.0.2.7`: the crate
+//! never reads addresses or `X-Forwarded-For`.
 //!
-//! - When a stream opens, it takes a place for each of its subjects. If any of these subjects has
-//!   no place left, the stream takes no place at all, and is refused with
-//!   [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). A response with a status
-//!   other than 200 is never refused. To reserve a place before a handler does its work, call
-//!   [`Subjects::try_add`].
-//! - A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
-//!   vanishes without a FIN, the server notices late: set
-//!   [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets).
-//! - At the limit, the newest stream is refused. If the oldest were closed instead, six tabs at a
-//!   limit of five would close each other's streams forever.
-//! - Each process counts only its own streams, so `n` processes allow up to `n` times the limit. [A
-//!   recipe](#counts-of-all-processes) adds up the counts of all processes.
+//! A stream takes a place for each of its subjects when it opens. If one of them has none left, the
+//! stream is refused with [`Refusal::too_many_requests`](crate::Refusal::too_many_requests), and
+//! takes no place at all. A stream with a status other than 200 is never refused. To reserve a
+//! place before a handler does its work, call [`Subjects::try_add`].
+//!
+//! A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
+//! vanishes without a FIN, the server notices late: set
+//! [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets).
+//!
+//! Each process counts only its own streams, so `n` processes allow up to `n` times the limit. [A
+//! recipe](#counts-of-all-processes) adds up their counts.
 //!
 //! # Layers within layers
 //!
-//! - If one `SseLayer` is inside of another, the inner one applies the request's subjects, even if
-//!   only the outer one has [`streams`](crate::SseLayer::streams). If both layers have it, give
-//!   them the same [`Streams`]. Otherwise, the inner one drops the subjects that were added outside
-//!   of it, and logs a WARN line (feature `tracing`).
-//! - With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer). The
-//!   handler is called only for the first client. Closing a subject ends the streams of the clients
-//!   with this subject, but not the run.
+//! If one `SseLayer` is inside of another, the inner one applies the request's subjects, even if
+//! only the outer one has [`streams`](crate::SseLayer::streams). If both have it, give them the
+//! same [`Streams`]. Otherwise, the inner one drops the subjects that were added outside of it, and
+//! logs a WARN line (feature `tracing`).
+//!
+//! With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer): inside,
+//! the handler is called only for the first client. Closing a subject ends its clients' streams,
+//! but not the run.
 //!
 //! # Cost
 //!
-//! With `streams`, a request costs three allocations, or five if it arrives without extensions. A
-//! short subject without a limit adds up to 270 bytes to a stream.
+//! With `streams`, a request costs three to five allocations.
 //!
 //! # Counts of all processes
 //!
-//! In this recipe, each process publishes its counts to a topic once per interval. To get a sum, a
-//! process adds up the newest counts of every process that has reported within the last three
-//! intervals:
+//! In this recipe, each process publishes its counts to a topic once per interval. A sum adds up
+//! the newest counts of every process that has reported within the last three intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -242,10 +249,9 @@
 //! ```
 //!
 //! The sums are estimates, up to one interval old, or older if a report was lost. In a process's
-//! first interval, they are too low. A client that moves to another process can count twice, or not
-//! at all, for one interval. The streams of a process that has stopped count for up to three
-//! intervals. A process that is cut off from the broker for three intervals has sums of zero, and
-//! the others no longer count its streams. A user with two tabs counts twice.
+//! first interval, they're too low. A client that moves to another process can count twice, or not
+//! at all. The streams of a process that has stopped count for up to three intervals. A process
+//! that loses the broker for that long has sums of zero.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

@@ -23,8 +23,7 @@ impl Streams {
     }
 
     /// Returns the subjects of a request, for middleware outside of the layer. Call it before you
-    /// authenticate the request: a log-out during or after the check then closes the stream. Inside
-    /// of the layer, the subjects are in the request's extensions.
+    /// authenticate the request: a log-out during or after the check then closes the stream.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {
@@ -39,22 +38,19 @@ impl Streams {
 
     /// Closes the streams of a subject, and returns how many streams of this process it has closed.
     ///
-    /// If a request arrived before the call, its stream is closed as soon as it opens. In this
-    /// process, streams of later requests stay open.
-    ///
-    /// With [several processes](super#many-processes), the future is ready once the broker has
-    /// acknowledged the close.
+    /// If a request arrived before the call, its stream is closed as soon as it opens. Streams of
+    /// later requests stay open in this process. With [several processes](super#many-processes),
+    /// the future waits for the broker's acknowledgement.
     ///
     /// # Errors
     ///
     /// Returns an error if the close may not reach other processes. The streams of this process are
-    /// closed in any case. Closing again is safe.
+    /// closed in any case. You can call `close` again.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing is closed. If you drop it later, the
-    /// streams of other processes may or may not be closed. axum drops the handler when its client
-    /// disconnects, so [log out on a task](super#log-out).
+    /// If you drop the future before its first poll, nothing is closed. Later, the streams of other
+    /// processes may or may not be closed. In axum, [log out on a task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
     }
@@ -80,8 +76,8 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
-    /// random by default. If a request arrived before the call, its stream is closed as soon as it
-    /// opens, but its client doesn't get this reconnection time.
+    /// random by default. A stream whose request arrived before the call is closed as soon as it
+    /// opens, without this time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -90,9 +86,9 @@ impl Streams {
 
     /// Returns how many streams of a subject are open in this process.
     ///
-    /// A stream counts from its response head until it ends or is closed. Don't compare this number
-    /// with a limit: two requests at once could both find the last place free. Use
-    /// [`StreamsBuilder::limit`](super::StreamsBuilder::limit) instead.
+    /// A stream counts from its response head until it ends or is closed. For limits, use
+    /// [`StreamsBuilder::limit`](super::StreamsBuilder::limit): two requests that read this number
+    /// at once could both find the last place free.
     #[must_use]
     pub fn count(&self, subject: &str) -> usize {
         self.open_streams.count(subject)
@@ -105,8 +101,8 @@ impl Streams {
         self.open_streams.subjects()
     }
 
-    /// Returns how many streams were refused because one of their subjects had reached its
-    /// [limit](super::StreamsBuilder::limit).
+    /// Returns how many streams were refused at the [limit](super::StreamsBuilder::limit) of a
+    /// subject.
     #[must_use]
     pub fn stats(&self) -> StreamsStats {
         let mut refused_by_prefix: Vec<_> = self.open_streams.limits.refused().collect();
@@ -126,14 +122,13 @@ impl Streams {
 opaque_debug!(Streams);
 
 impl Streams {
-    /// Returns a builder, which can limit how many streams of a subject are open.
+    /// Returns a builder, which can set [limits](super#limits-for-each-subject).
     pub fn builder() -> StreamsBuilder {
         StreamsBuilder::default()
     }
 }
 
-/// A builder for [`Streams`], which can [limit](super#limits-for-each-subject) how many streams of
-/// a subject are open.
+/// A builder for [`Streams`] with [limits](super#limits-for-each-subject).
 #[derive(Clone, Debug, Default)]
 #[must_use = "call `build` or `follow`"]
 pub struct StreamsBuilder {
@@ -144,9 +139,8 @@ impl StreamsBuilder {
     /// Limits each subject that begins with `prefix` to `limit` open streams. By default, there is
     /// no limit.
     ///
-    /// If several prefixes match a subject, the limit of the longest one applies. A second call
-    /// with the same prefix replaces its limit. The other rules are on [the module's
-    /// page](super#limits-for-each-subject).
+    /// If several prefixes match a subject, the longest one applies. For the other rules, see [the
+    /// module's page](super#limits-for-each-subject).
     ///
     /// # Panics
     ///
@@ -166,13 +160,13 @@ impl StreamsBuilder {
     }
 }
 
-/// How many streams were refused because a subject had reached its limit, as returned by
+/// The number of streams that were refused at the limit of a subject. See
 /// [`Streams::stats`](super::Streams::stats).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
-    /// How many streams were refused for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit). Prefixes with a count of zero are included. A
+    /// The number of refused streams for each prefix that has a
+    /// [limit](super::StreamsBuilder::limit), even if it's zero. A
     /// [`Subjects::try_add`](super::Subjects::try_add) call that finds no place counts too.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
@@ -189,7 +183,7 @@ impl fmt::Display for StreamsStats {
 }
 
 /// The reason why a [`Streams::close`](super::Streams::close) call may not reach other processes.
-/// The variant and the error's text tell you the cause; [`source`](Error::source) returns `None`.
+/// Its text includes the cause; [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {

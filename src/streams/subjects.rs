@@ -5,13 +5,12 @@ use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
 use super::{Full, limits::LimitPlace};
 use crate::{lock::lock, signals::is_recorded};
 
-/// The subjects of a request, such as its user, tenant or address. You can close or limit the
-/// request's stream by any of its subjects.
+/// The subjects of a request, such as its user, tenant or address, by which you can close or limit
+/// its stream.
 ///
-/// A layer with [`SseLayer::streams`](crate::SseLayer::streams) inserts the subjects into the
-/// request's extensions. With feature `axum`, `Subjects` is also an extractor. Middleware outside
-/// of the layer calls [`Streams::subjects_of`](super::Streams::subjects_of) instead. Clones belong
-/// to the same request.
+/// Inside of a layer with [`SseLayer::streams`](crate::SseLayer::streams), take them from the
+/// request's extensions, or use the extractor (feature `axum`). Outside of it, call
+/// [`Streams::subjects_of`](super::Streams::subjects_of). Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,
@@ -47,9 +46,8 @@ impl Subjects {
 
     /// Adds a subject to the stream that answers this request. Adding it again has no effect.
     ///
-    /// Call `add` before you return the response. Once the layer has the response, a call only logs
-    /// a WARN line (feature `tracing`). If the response isn't an event stream, the subjects are
-    /// dropped.
+    /// Call `add` before you return the response. Afterwards, a call only logs a WARN line (feature
+    /// `tracing`). If the response isn't an event stream, the subjects are dropped.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
         let mut names = lock(&self.request.names);
@@ -66,7 +64,7 @@ impl Subjects {
     }
 
     /// Adds a subject to this request's stream, and takes a place within the subject's limit. Call
-    /// it first in a handler, so the handler does no work for a stream that would be refused.
+    /// it first in a handler, before the work for a stream that would be refused.
     ///
     /// ```
     /// use http::{Response, request::Parts};
@@ -79,13 +77,13 @@ impl Subjects {
     /// }
     /// ```
     ///
-    /// The place is free again when the stream has ended. It's also free if the response isn't an
-    /// event stream, or if the handler fails, panics or is dropped. Once the stream is open, or can
-    /// no longer open, `try_add` returns `Ok` without taking a place.
+    /// The place is free again when the stream has ended, if the response isn't an event stream, or
+    /// if the handler fails, panics or is dropped. Once the stream is open, or can no longer open,
+    /// `try_add` returns `Ok` without taking a place.
     ///
     /// # Errors
     ///
-    /// Returns an error, and doesn't add the subject, if it has no place left.
+    /// Returns an error if the subject has no place left. The subject isn't added then.
     pub fn try_add(&self, subject: impl Into<Arc<str>>) -> Result<(), Full> {
         let subject = subject.into();
         let limits = &self.request.open_streams.limits;
