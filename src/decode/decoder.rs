@@ -33,8 +33,8 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// # Memory
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
-/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error. Its message can be
-/// three times as large, because U+FFFD has three bytes.
+/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error. A message can be three
+/// times as large as its event, because U+FFFD has three bytes.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug, Default)]

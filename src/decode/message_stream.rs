@@ -40,10 +40,10 @@ pin_project! {
     /// When the body ends, the stream ends, and discards an incomplete event. If the body fails,
     /// the stream returns the messages before the failure, then the error, and ends. For an event
     /// above the [decoder's limit](Decoder::max_event_size), the error is
-    /// [`EventTooLarge`](super::EventTooLarge). From then on, the stream returns `None`, and the
-    /// body is dropped.
+    /// [`EventTooLarge`](super::EventTooLarge). Once the stream has ended, it returns `None`, and
+    /// the body is dropped.
     ///
-    /// The stream doesn't reconnect. To do so, use [`last_event_id`](Self::last_event_id) and
+    /// The stream doesn't reconnect. To reconnect, use [`last_event_id`](Self::last_event_id) and
     /// [`retry`](Self::retry), as the example
     /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) does.
     ///
@@ -110,8 +110,8 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Sets the initial last event id: the `Last-Event-ID` that your program sent to the upstream.
-    /// Messages have this id until the body sends one. So does
-    /// [`last_event_id`](Self::last_event_id).
+    /// Until the body sends an id, messages have this one, and
+    /// [`last_event_id`](Self::last_event_id) returns it.
     pub fn after(mut self, last_event_id: impl AsRef<str>) -> Self {
         self.decoder.start_after(last_event_id.as_ref());
         self

@@ -5,7 +5,8 @@ use crate::error::Sealed;
 
 /// An event of a stream, before it is encoded.
 ///
-/// Each method sets the field of its name in the wire format, and replaces an earlier value.
+/// The methods are named after the fields that they set in the wire format. Setting a field again
+/// replaces its value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -86,7 +87,7 @@ impl Event {
     }
 
     /// Sets the `id` field. A client that reconnects sends the last id it received as
-    /// `Last-Event-ID`. An empty id clears it.
+    /// `Last-Event-ID`. An empty id clears the client's last event id.
     ///
     /// To send an id without an event for the page, add empty data and a name that the page doesn't
     /// listen for. Some clients, such as Firefox, ignore an id without data.

@@ -28,7 +28,7 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// ```
 ///
 /// The methods run in asynchronous tasks, so they must not block. A panic in [`event`](Self::event)
-/// or [`source_end`](Self::source_end) propagates, and a body that is polled after it fails.
+/// or [`source_end`](Self::source_end) propagates. The body fails if it's polled again.
 pub trait EventFilter {
     /// Decides what happens to an event. Called once for each event, in order, as soon as its last
     /// byte has been received, but not for events that are [too

@@ -21,8 +21,8 @@ impl Hub {
         HubBuilder::default()
     }
 
-    /// Connects to a broker, like [`HubBuilder::connect`] with the default limits. Every event then
-    /// reaches the subscribers in all processes that share the broker.
+    /// Connects to a broker, like [`HubBuilder::connect`] with the default limits. What one process
+    /// publishes then reaches the subscribers in all processes that share the broker.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl HubBuilder {
     ///
     /// Above the limit, the hub evicts the oldest events of all topics. It evicts a topic's newest
     /// event only when no topic has more than one left. For each new event, it checks at most 4,096
-    /// topics, so it can stay above the limit for a while.
+    /// topics, so it can stay above the limit until later events.
     ///
     /// An event that is larger than the limit isn't kept. It evicts its topic's earlier events too,
     /// and the topic's subscribers receive a gap. With a limit of zero, subscribers receive only

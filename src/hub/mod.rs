@@ -1,8 +1,8 @@
 //! Topics that deliver events to many clients (feature `hub`). A client that reconnects resumes
 //! where it left off.
 //!
-//! Each of your clients reads from a broadcast channel. One is offline for ten seconds, and misses
-//! what you publish meanwhile.
+//! Say each of your clients reads from a broadcast channel. One is offline for ten seconds, and
+//! misses what you publish meanwhile.
 //!
 //! A hub keeps it: by default, up to 1,024 events and 1 MiB of each topic, for five minutes. Each
 //! event has an id, and a client that reconnects sends the last id it received. The hub then sends
@@ -71,11 +71,11 @@
 //! topics. A subscription that [resumes](Subscribe::resume) after an id continues with the next
 //! kept event, in order and without duplicates.
 //!
-//! If a [limit](#memory) has evicted events that the client missed, it gets a `gap`, whose data is
-//! the topic's name. A client whose id the hub doesn't know gets a `gap` for each topic. Topics
-//! that [keep only the newest value](#only-the-newest-value) have no `gap` for values that were
-//! replaced. [`GapPolicy`] sets what happens at a gap. If your own program may have missed events,
-//! call [`Hub::gap`].
+//! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
+//! data is the topic's name. A client whose id the hub doesn't know gets a `gap` for each topic.
+//! Topics that [keep only the newest value](#only-the-newest-value) have no `gap` for values that
+//! were replaced. [`GapPolicy`] sets what happens at a gap. If your own program may have missed
+//! events, call [`Hub::gap`].
 //!
 //! If a client disconnects before it has received an id, it misses what you publish until it
 //! reconnects, and gets no gap. That's why an `EventSource` gets an id at once on its first visit,
@@ -116,8 +116,8 @@
 //!
 //! [`Subscription::response`] does that once all topics have ended and the client has nothing left
 //! to receive. A first visit gets `204` too, unless [`recent`](Subscribe::recent), a latest event
-//! or a greeting gives it something to receive. Once the last event exceeds the hub's age limit, a
-//! first visit waits for new events instead.
+//! or a greeting gives it something to receive. Once the last event exceeds the hub's age limit and
+//! is evicted, a first visit waits for new events instead.
 //!
 //! # Progress of a job
 //!
@@ -176,7 +176,7 @@
 //! kept: here for five minutes. If a job fails, give its last event another name, such as `failed`.
 //! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
-//! If the process that works on the job dies, its clients keep waiting. The process that then
+//! If the process that works on the job dies, the job's clients keep waiting. The process that then
 //! finishes or abandons the job must end the topic.
 //!
 //! The hub forgets the topic once the last event exceeds the hub's [age
@@ -259,15 +259,16 @@
 //! open a new one with the number of its newest row in the URL. Your handler queries only the rows
 //! after it.
 //!
-//! You can also render the state and the position into the page, which sends the position in [the
-//! URL of its stream](crate::SseLayer::last_event_id_query). The example
+//! Instead of sending a greeting, you can render the state and the position into the page, which
+//! sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The example
 //! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole program,
 //! with a greeting.
 //!
 //! # One client's view
 //!
-//! Some clients may see only some of a topic's events. With a [filter](crate::filter), you change
-//! or drop events for one client. Here, the first word of an order's data is the order's user:
+//! Some clients are allowed to see only some of a topic's events. With a [filter](crate::filter),
+//! you change or drop events for one client. Here, the first word of an order's data is the order's
+//! user:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -343,7 +344,7 @@
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
 //! gap when it reconnects to another process. This can also happen if the client's process has just
-//! evicted events of one topic, and the new one lags by seconds.
+//! evicted events of one topic, and the new process lags by seconds.
 //!
 //! # Stopping work
 //!

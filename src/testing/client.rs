@@ -20,8 +20,8 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// dropped once the client and all its streams are.
 ///
 /// On a first visit, the first message comes from your program. The client doesn't get
-/// [`SseLayer`](crate::SseLayer)'s random default reconnection time. Of a hub's default event
-/// [`start`](crate::hub::Subscribe::start_event), it gets only the id. It doesn't follow redirects.
+/// [`SseLayer`](crate::SseLayer)'s random default reconnection time. It gets only the id of a hub's
+/// default event [`start`](crate::hub::Subscribe::start_event). It doesn't follow redirects.
 ///
 /// # Panics
 ///

@@ -144,9 +144,9 @@
 //!
 //! # Several processes
 //!
-//! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several. It
-//! can also delay or lose events. Create an app and a client for each hub. To move a stream to
-//! another process, pass it to that client's [`reconnect`](TestClient::reconnect).
+//! [`MemoryBroker`] connects several hubs in one process, as Redis does across processes. It can
+//! also delay or lose events. Create an app and a client for each hub. To move a stream to another
+//! process, pass it to [`reconnect`](TestClient::reconnect) of that process's client.
 //!
 //! The crate `tower-sse-broker` has [tests for a broker of your own][kit].
 //!

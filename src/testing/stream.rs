@@ -179,8 +179,8 @@ impl TestStream {
         self.wait("a comment", caller, |reader| reader.comments.pop_front())
     }
 
-    /// Waits for `duration`, whatever the time limit is, and asserts that no message comes.
-    /// Comments may.
+    /// Waits for `duration`, whatever the time limit is, and asserts that there is no message to
+    /// read. Comments may come.
     ///
     /// # Panics
     ///

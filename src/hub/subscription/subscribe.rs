@@ -58,10 +58,11 @@ impl Subscribe {
     /// With this option, [`recent`](Self::recent) has no effect. A first visit gets a
     /// [latest](crate::Retention::latest) event only if it's newer than `position`.
     ///
-    /// If the hub can't send a client that reconnects all it missed, the client receives a gap for
-    /// each topic, the greeting, and then the events after `position`. A connected client that
-    /// misses events receives a gap. With [`GapPolicy::ReportAndEnd`], that gap ends its stream.
-    /// When the client reconnects, it gets a gap for each topic and the greeting.
+    /// A client that reconnects receives the events that it missed. If the hub can't send all of
+    /// them, the client receives a gap for each topic, the greeting, and then the events after
+    /// `position`. A connected client that misses events receives a gap. With
+    /// [`GapPolicy::ReportAndEnd`], that gap ends its stream. When the client reconnects, it gets a
+    /// gap for each topic and the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -69,7 +70,7 @@ impl Subscribe {
 
     /// Sends up to `events` recent events on a client's first visit: the newest across all topics.
     /// The default is zero. The newest event of a topic with
-    /// [`Retention::latest`](crate::Retention::latest) is always sent, and doesn't count towards
+    /// [`Retention::latest`](crate::Retention::latest) is also sent, and doesn't count towards
     /// `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
