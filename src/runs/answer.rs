@@ -175,7 +175,8 @@ impl StartError {
 /// [terminator](crate::SseLayer::terminator).
 ///
 /// While the attachment exists, the client counts as attached. The run isn't abandoned, and its
-/// source may have to wait for the client. Dropping it detaches the client, but the run continues.
+/// source may have to wait for the client. Dropping the attachment detaches the client, but the run
+/// continues.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.

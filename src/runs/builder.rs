@@ -73,8 +73,8 @@ impl RunsBuilder {
     /// # Age
     ///
     /// Once the run has been over for this long, requests no longer find it. Clients that are
-    /// reading it can read the rest, unless [`max_memory`](Self::max_memory) evicts it. A
-    /// [store](super::RunStore) keeps it for at least a minute, and at least four
+    /// reading it can read the rest, unless [`max_memory`](Self::max_memory) evicts it. In a
+    /// [store](super::RunStore), the age is at least a minute, and at least four
     /// [leases](super#several-processes).
     ///
     /// If the age is zero, [`Run::answer`](super::Run::answer) can return `404`, because the run is
@@ -201,10 +201,10 @@ impl RunsBuilder {
     ///
     /// Without a store, it's called once for each run. With a store, it can be called more than
     /// once, with the same key and [`RunEnd::id`]. Bill each pair only once. If a run's process
-    /// dies, another process [soon](super#several-processes) calls its closures for the run.
+    /// dies, another process [soon](super#several-processes) calls its own closures for the run.
     ///
-    /// Runs that end before their call has answered are reported too, for example if it panics.
-    /// Answers that aren't [recorded](super::RunLayer#responses) aren't reported.
+    /// Runs that end before their call has answered are reported too, for example if the call
+    /// panics. Answers that aren't [recorded](super::RunLayer#responses) aren't reported.
     ///
     /// The closures are called in the order in which you added them, on the thread that ends the
     /// run. No lock is held, and panics are caught.

@@ -22,8 +22,8 @@ pub enum Outcome {
     ///   early.
     ///
     /// If you set [`on_error`](crate::SseLayer::on_error), the clients' streams end with its event.
-    /// Otherwise, their bodies fail. An [`SseLayer`](crate::SseLayer) sends an `EventSource` the
-    /// event [`interrupted`](super#half-an-answer) instead.
+    /// Otherwise, an [`SseLayer`](crate::SseLayer) sends an `EventSource` the event
+    /// [`interrupted`](super#half-an-answer), and all other bodies fail.
     Failed,
     /// The program cancelled or replaced the run. With an [`SseLayer`](crate::SseLayer), the
     /// clients' streams end cleanly, without the [terminator](crate::SseLayer::terminator). Without

@@ -38,8 +38,8 @@ impl Run {
     ///
     /// Returns `None` if an event was evicted, or if this process has loaded only the events after
     /// a client's id. A run that is running in this process evicts events only when it's
-    /// [full](super::RunsBuilder::retention). Any other run can lose them to a new run of its key,
-    /// its age limit or a memory limit too.
+    /// [full](super::RunsBuilder::retention). Any other run can also lose them to a new run of its
+    /// key, its age limit or a memory limit.
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()

@@ -33,16 +33,17 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | [completed][`Completed`] and kept | all events | the events after the id |
 /// | ended in any other way, and kept | starts a run | the events after the id |
 ///
-/// The [layer](Self::layer) and [`start`](Self::start) follow this table. Without an id, two
-/// methods differ:
+/// The [layer](Self::layer) and [`start`](Self::start) follow this table. Two methods differ:
 ///
-/// - [`replace`](Self::replace) always starts a run, in place of any run that has the key.
-/// - [`answer`](Self::answer) never starts one. It sends all events of a kept run, however the run
-///   ended. If no run has the key, it returns `None`.
+/// - Without an id, [`replace`](Self::replace) always starts a run, in place of any run that has
+///   the key.
+/// - [`answer`](Self::answer) never starts one. Without an id, it sends all events of a kept run,
+///   however the run ended. If no run has the key, it returns `None`, unless an `EventSource` has
+///   sent an id.
 ///
 /// An id must be from the run with the key, and no later event may have been evicted. Otherwise,
 /// the client gets `404`. An `EventSource` gets the event [`interrupted`](super#half-an-answer)
-/// instead. The id `epoch-0` stands for the beginning, and gets all events.
+/// instead. The id `epoch-0`, with the run's epoch, stands for the beginning, and gets all events.
 ///
 /// If a limit is reached or the process is shutting down, a request that would start a run is
 /// refused. At a limit, `replace` can still replace a run that is running in this process. While
@@ -61,8 +62,9 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
 /// A request without an id can get one of them too, but only if the run has no events. This happens
-/// if the run completed, if it ended while the request was waiting, or if your handler uses
-/// [`answer`](Self::answer) or [`get`](Self::get). Otherwise, the first table applies.
+/// if the run completed, if the request started the run or waited for its call in the
+/// [layer](Self::layer), or if your handler uses [`answer`](Self::answer) or [`get`](Self::get).
+/// Otherwise, the first table applies.
 ///
 /// After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events. It
 /// has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
@@ -128,8 +130,8 @@ impl Runs {
     /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does.
     ///
     /// Pass the id of the last event that the client has seen as `last`. If it isn't from the run
-    /// with this key, nothing is cancelled. A late request to stop one turn of a chat can't cancel
-    /// the next. Without `last`, whichever run has the key is cancelled.
+    /// with this key, nothing is cancelled, so a late request to stop one turn of a chat can't
+    /// cancel the next. Without `last`, whichever run has the key is cancelled.
     ///
     /// # Cancel safety
     ///
@@ -180,7 +182,7 @@ impl Runs {
     /// Drain the runs concurrently with the server's graceful shutdown, which waits for all
     /// response bodies. [This program](crate::guide::shutdown#runs) does both, with a deadline.
     ///
-    /// After `grace`, it calls the [`on_end`](super::RunsBuilder::on_end) closures of the
+    /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures of the
     /// interrupted runs, and waits up to two seconds for closures on other threads. With a store,
     /// it then waits up to two seconds for the store to record the end of every run.
     ///

@@ -44,8 +44,8 @@ pub struct RunsStats {
     /// The number of runs whose export to the store has failed or is overdue by a quarter of a
     /// second.
     pub waiting_exports: usize,
-    /// The number of this process's running runs that another process declared dead, because this
-    /// process didn't reach the store in time.
+    /// The number of this process's runs that another process declared dead before they ended,
+    /// because this process didn't reach the store in time.
     pub fenced: u64,
     /// The number of runs that this process reported as dead.
     pub declared_dead: u64,

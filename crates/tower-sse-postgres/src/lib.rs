@@ -100,8 +100,9 @@
 //! ```
 //!
 //! An invalid event makes the statement fail, which aborts its transaction. Stream, topic and data
-//! must not be null, and the stream must exist. The data can have up to 1 MiB, the topic 1 KiB, the
-//! comment 4 KiB, and the name 256 bytes without line breaks. `retry` must not be negative.
+//! must not be null, and the stream must exist. The data can be up to 1 MiB long, the topic 1 KiB,
+//! the comment 4 KiB, and the name 256 bytes. The name must not contain line breaks. `retry` must
+//! not be negative.
 //!
 //! Hubs look for new events about 10 times a second. If the server is slow, they pause for up to a
 //! second. For a shorter delay, call a hub's [waker](PostgresBroker::waker) after the commit.

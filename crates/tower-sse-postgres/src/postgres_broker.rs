@@ -61,8 +61,8 @@ impl PostgresBroker {
     /// `Hub::connect`.
     ///
     /// Clients of this hub, and of other hubs that [listen](Health::listens), then receive the
-    /// event a few milliseconds later. Without the call, a hub finds an event published by SQL
-    /// within about 100 ms, or later if the server is slow.
+    /// transaction's events a few milliseconds later. Without the call, a hub finds an event
+    /// published by SQL within about 100 ms, or later if the server is slow.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;

@@ -97,8 +97,8 @@ impl Redis {
     /// database are those of the servers. A Sentinel's own URL needs its port, usually 26379, and
     /// its password if it has one.
     ///
-    /// All Sentinels are asked at once, and the first answer counts. A Sentinel that is cut off
-    /// from the others can name an old primary, so set
+    /// All Sentinels are asked at once, and the first address that arrives is used. A Sentinel that
+    /// is cut off from the others can name an old primary, so set
     /// [`min-replicas-to-write`](crate::operating#losses) on the servers.
     ///
     /// ```
@@ -189,8 +189,8 @@ impl Redis {
     /// reconnects after a random delay of up to 2 seconds.
     ///
     /// For runs, `timeout` is only an upper limit. With the default
-    /// [lease](crate::RedisRuns::lease), they wait 1 second for a connection and 2 seconds for a
-    /// reply. With a longer lease, they wait an eighth and a quarter of it.
+    /// [lease](crate::RedisRuns::lease), they wait 1 second for a connection and 2 seconds for most
+    /// replies. With a longer lease, they wait an eighth and a quarter of it.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -44,9 +44,9 @@ impl Sqlite {
         Ok(Self(Source { path, ..Source::default() }))
     }
 
-    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. You can't
-    /// change two of them: `journal_mode` is always `wal`, and the hub always waits up to two
-    /// seconds for a lock, whatever `busy_timeout` says. Other defaults are SQLite's.
+    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. Two are fixed:
+    /// `journal_mode` is always `wal`, and the hub always waits up to two seconds for a lock,
+    /// whatever `busy_timeout` says. Other defaults are SQLite's.
     ///
     /// With `synchronous = full`, commits wait for the disk, so a power failure doesn't undo them:
     ///
@@ -68,9 +68,9 @@ impl Sqlite {
     /// events and ids. The first hub that connects creates the table.
     ///
     /// The name consists of ASCII letters, digits and underscores, doesn't begin with `sqlite_`,
-    /// and isn't case-sensitive. If it's invalid, [`Hub::connect`](tower_sse::hub::Hub::connect)
-    /// returns an error. It also does if an existing table isn't one that this version of the crate
-    /// creates.
+    /// and isn't case-sensitive. If it's invalid, or if an existing table differs from the one that
+    /// this version of the crate creates, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an
+    /// error.
     ///
     /// Ids stay valid when the file moves. Give unrelated hubs different names, even in different
     /// files. Otherwise, they can accept each other's ids, and a client that moves between them can

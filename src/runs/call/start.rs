@@ -78,8 +78,8 @@ impl Runs {
     /// that has failed, or the error [`NotFound`](StartError::NotFound).
     ///
     /// If a run with this key is still starting, this method waits until that run's call has
-    /// answered. Inside the layer, don't pass the key of the handler's own request: it would wait
-    /// for itself.
+    /// answered. Inside the layer, don't pass the key of the handler's own request: the handler
+    /// would wait for itself.
     ///
     /// # Errors
     ///
@@ -235,8 +235,8 @@ impl Runs {
     /// waits. The key is then free again. Waiting requests try to start a run themselves, and a
     /// waiting [`answer`](Self::answer) call returns `None`.
     ///
-    /// If the run ends before that future is ready, the caller gets the ended run. [`Run::answer`]
-    /// returns the response for [such a run](Self#answers).
+    /// If the run ends before the future of `call` is ready, the caller gets the ended run.
+    /// [`Run::answer`] returns the response for [such a run](Self#answers).
     ///
     /// # Errors
     ///

@@ -43,7 +43,7 @@ impl Tls {
     /// Sets the name that the certificates of all servers and Sentinels must have. The default is
     /// the host that the program connects to.
     ///
-    /// Set it if the URL has an IP address or a proxy's name.
+    /// Set it if the URL has another name, such as an IP address or a proxy's name.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
