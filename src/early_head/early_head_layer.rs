@@ -104,7 +104,7 @@ impl EarlyHeadLayer {
     /// Use it if the [request's body](crate::early_head#which-requests) tells whether the client
     /// expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this layer.
     ///
-    /// It can't stop an `EventSource` that gets a late `204` or `4xx`. If the
+    /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`. If the
     /// [`SseLayer`](crate::SseLayer) refuses the early head, for example at `max_streams`, a run
     /// that `call` has started goes on.
     ///

@@ -44,8 +44,8 @@
 //!
 //! # Which requests
 //!
-//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. If
-//! another part of the head tells what the client expects, use [`EarlyHeadLayer::when`].
+//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. If the
+//! head of another request tells what the client expects, use [`EarlyHeadLayer::when`].
 //!
 //! For a `POST`, the head often doesn't tell: OpenAI's clients send the same one with `"stream":
 //! true` and `"stream": false`. Decide in the handler, which has read the body:
@@ -93,7 +93,7 @@
 //! After a failed body, an `EventSource` reconnects, and your handler runs again. A `204` or `4xx`
 //! in time would have stopped it. If one comes late, and `late_event` doesn't replace it, the
 //! `EventSource` gets an event with the id `interrupted`: that of `on_error`, or else one named
-//! `interrupted`. The layer then answers the next request with `204`.
+//! `interrupted`. The layer then answers this client's next request with `204`.
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], the page must stop the `EventSource`: give the
 //! event a name, and call `close()` when it arrives. After an event that reports an error, there's
@@ -112,20 +112,21 @@
 //! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`, and `drain`
 //! once the shutdown has begun.
 //!
-//! A subject that the handler adds late can still close the stream, but its limit can't refuse it.
-//! If a hub's topic has ended, a late answer can't say so with a `204`, so the `EventSource`
-//! reconnects.
+//! If the handler adds a subject late, closing the subject still closes the stream, but its limit
+//! can't refuse the stream. If a hub's topic has ended, a late answer can't say so with a `204`, so
+//! the `EventSource` reconnects.
 //!
 //! After the head, most middleware outside of this layer no longer wraps the call. Put layers that
-//! set task-locals for the handler inside.
+//! set task-locals for the handler inside of this one.
 //!
 //! # The first byte
 //!
 //! Cloudflare holds a head back until a byte of the body follows, so `SseLayer` sends something at
-//! once. If the stream starts with no [`retry`](crate::SseLayer::retry) line or
-//! [padding](crate::SseLayer::padding), that's a heartbeat, or an empty comment if heartbeats are
-//! off. For `@google/genai`, set a heartbeat that is an [event](crate::Heartbeat::event): this
-//! client [loses the event after a comment](crate::guide::upstreams#the-request).
+//! once. That's the stream's [`retry`](crate::SseLayer::retry) line or
+//! [padding](crate::SseLayer::padding) if it has one, or else a heartbeat, or an empty comment if
+//! heartbeats are off. For `@google/genai`, set a heartbeat that is an
+//! [event](crate::Heartbeat::event): this client [loses the event after a
+//! comment](crate::guide::upstreams#the-request).
 //!
 //! # With other layers
 //!

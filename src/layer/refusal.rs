@@ -18,8 +18,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. A call
 /// (anything but a `GET`) that arrived before the shutdown began is refused only at a limit.
 ///
-/// The layer decides once it gets the response head, so the handler has already run. The refusal
-/// keeps the response's headers that don't describe the stream, such as CORS headers.
+/// The layer decides once it gets the response head, so the handler has already been called. The
+/// refusal keeps the response's headers that don't describe the stream, such as CORS headers.
 ///
 /// For a service that returns a [bare stream](crate::SseLayer#services-that-return-a-bare-stream),
 /// the layer decides before it calls the service. Only the limit of a subject is checked after the
@@ -98,8 +98,8 @@ impl Refusal {
     }
 
     /// Returns the refusal as a response, for your own handler or middleware. `parts` are the
-    /// request's. The layer passes it on, and [counts](crate::stats::StatsSnapshot::refused) it as
-    /// a refusal.
+    /// request's. The layer passes the response on, and
+    /// [counts](crate::stats::StatsSnapshot::refused) it as a refusal.
     ///
     /// ```
     /// use axum::{extract::Request, middleware::Next, response::{IntoResponse, Response}};

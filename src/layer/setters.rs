@@ -176,9 +176,9 @@ impl<M> SseLayer<M> {
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program), but no
-    /// [cancellation](Self::cancellation_if). The body fails without calling it if the error comes
-    /// mid-event, or if the body has a content coding. It also fails if the closure panics, or
-    /// returns an event with neither data nor a name.
+    /// [cancellation](Self::cancellation_if). If the error comes mid-event, or if the body has a
+    /// content coding, the closure isn't called, and the body fails. It also fails if the closure
+    /// panics, or returns an event with neither data nor a name.
     ///
     /// Before the body fails, the layer sends the events that came ahead of the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
@@ -200,8 +200,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().on_error(to_event))
     }
 
-    /// Treats an error from the source as a cancellation if the closure returns `true`, because
-    /// your program itself has stopped the source. By default, only the
+    /// Treats an error from the source as a cancellation if the closure returns `true`. A
+    /// cancellation means that your program itself has stopped the source. By default, only the
     /// [`JoinError`](tokio::task::JoinError) of a cancelled task is one.
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, and the close reason is
@@ -378,7 +378,7 @@ impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens: when its response head is known, or, for a bare stream,
     /// when the service is called.
     ///
-    /// A stream doesn't open for a `HEAD` request, or if it's
+    /// A stream doesn't open for a `HEAD` request, and usually not if it's
     /// [refused](crate::Refusal#what-is-refused).
     ///
     /// The closure runs in the server's task, so it must not block. A panic is caught.
@@ -463,7 +463,7 @@ impl<M> SseLayer<M> {
     /// Gives each stream a label, such as the path of its route. By default streams have none.
     ///
     /// The [`CloseReport`] has the label. [`Stats`] counts the streams of the first 100 labels
-    /// separately, and all others as `other`. Don't use text that clients choose.
+    /// separately, and those of further labels as `other`. Don't use text that clients choose.
     ///
     /// The closure must not block. If it panics, the stream has no label. With axum, add the layer
     /// with `Router::layer`, so the closure finds the request's `MatchedPath`:

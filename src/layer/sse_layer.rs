@@ -67,13 +67,13 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///   [`track_disconnects`](Self::track_disconnects)
 ///
 /// [`StreamOptions`](crate::StreamOptions) can override some of these for a request or a response.
-/// On by default are only the heartbeat, the header `incremental` and the reconnection time of an
-/// [`EventSource`](crate::guide::clients#how-clients-reconnect).
+/// Only the heartbeat, the header `incremental` and the reconnection time of an
+/// [`EventSource`](crate::guide::clients#how-clients-reconnect) are on by default.
 ///
 /// # Services that return a bare stream
 ///
 /// A service may return a [`Stream`](futures_core::Stream) of events, which the layer turns into a
-/// response. `TraceLayer` can wrap the layer, and hyper can serve it:
+/// response. `TraceLayer` can then wrap the layer, and hyper can serve the service:
 ///
 /// ```
 /// use std::convert::Infallible;

@@ -14,8 +14,8 @@ use crate::connection::Client;
 /// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
-/// `at_once`, it fails after half a second. The farewell isn't sent then. A body with a content
-/// coding always fails, without farewell and `retry` line.
+/// `at_once`, it fails after half a second. In both cases, the farewell isn't sent. A body with a
+/// content coding always fails, without farewell and `retry` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
@@ -81,7 +81,7 @@ impl Drain {
         Self::new(When::After(grace))
     }
 
-    /// Lets each stream end by itself, which a graceful shutdown waits for.
+    /// Lets each stream end by itself. A graceful shutdown waits for all of them.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }

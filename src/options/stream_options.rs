@@ -139,8 +139,8 @@ impl StreamOptions {
         self
     }
 
-    /// Ends the stream when you cancel the token, for example because its job was deleted. To end a
-    /// user's streams, use [`streams`](crate::streams).
+    /// Ends the stream when you cancel the token, for example because the stream's job was deleted
+    /// or a periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
     ///
     /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end). But
     /// while the client doesn't read, [`Streams::count`](crate::streams::Streams::count) still
@@ -150,7 +150,7 @@ impl StreamOptions {
     /// layer](crate::SseLayer::options), it ends every stream of the layer, even later ones.
     ///
     /// With `take_until` on the source, the stream would end cleanly: the
-    /// [terminator](Self::terminator) follows, and half an answer looks complete.
+    /// [terminator](Self::terminator) would follow, and half an answer would look complete.
     ///
     /// ```
     /// use std::time::Duration;

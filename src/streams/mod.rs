@@ -1,4 +1,4 @@
-//! Open streams by user, session or tenant, to close or limit them together.
+//! Close or limit the open streams of a user, session or tenant together.
 //!
 //! Your user logs out, but the streams that are already open go on: a session is checked only when
 //! a request arrives. Give each stream *subjects*, names that you choose, such as `user:42`,
@@ -115,11 +115,11 @@
 //! # Many processes
 //!
 //! With [`Streams::follow`] (feature `hub`), `close` reaches the streams of all processes that
-//! share a [broker](crate::hub::broker). It's safe to call it again after a [`CloseError`].
+//! share a [broker](crate::hub::broker). You can safely call `close` again after a [`CloseError`].
 //!
 //! A process that was cut off from the broker receives the close events that it missed. If some are
-//! no longer kept, or the broker lost them, it closes all its streams that have a subject, and
-//! their clients reconnect at random times. Each process keeps the close events of the last 5
+//! no longer kept, or the broker lost them, the process closes all its streams that have a subject,
+//! and their clients reconnect at random times. Each process keeps the close events of the last 5
 //! minutes, up to 1,024 events and 1 MiB, or more if the hub's retention is higher. Some brokers
 //! keep fewer, for example Redis with a low `max_events`.
 //!
@@ -147,10 +147,11 @@
 //! may `user:43`. Add every subject yourself, even an address such as `ip:192.0.2.7`: the crate
 //! never reads addresses or `X-Forwarded-For`.
 //!
-//! A stream takes a place for each of its subjects when it opens. If one of them has none left, the
-//! stream is refused with [`Refusal::too_many_requests`](crate::Refusal::too_many_requests), and
-//! takes no place at all. A stream with a status other than 200 is never refused. To reserve a
-//! place before a handler does its work, call [`Subjects::try_add`].
+//! A stream takes a place for each of its subjects when it opens. If one of the subjects has no
+//! place left, the stream is refused with
+//! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests), and takes no place at all. A
+//! stream with a status other than 200 is never refused. To reserve a place before a handler does
+//! its work, call [`Subjects::try_add`].
 //!
 //! A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
 //! vanishes without a FIN, the server notices late: set

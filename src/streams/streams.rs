@@ -49,8 +49,9 @@ impl Streams {
     ///
     /// # Cancel safety
     ///
-    /// If you drop the future before its first poll, nothing is closed. Later, the streams of other
-    /// processes may or may not be closed. In axum, [log out on a task](super#log-out).
+    /// If you drop the future before its first poll, nothing is closed. If you drop it later, the
+    /// streams of other processes may or may not be closed. In axum, [log out on a
+    /// task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await
     }
@@ -76,8 +77,8 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
-    /// random by default. A stream whose request arrived before the call is closed as soon as it
-    /// opens, without this time.
+    /// random by default. If a request arrived before the call, but its stream opens after it, the
+    /// stream is closed as soon as it opens, without this time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {

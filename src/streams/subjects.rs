@@ -64,7 +64,7 @@ impl Subjects {
     }
 
     /// Adds a subject to this request's stream, and takes a place within the subject's limit. Call
-    /// it first in a handler, before the work for a stream that would be refused.
+    /// it first in a handler, which then does no work for a stream that would be refused.
     ///
     /// ```
     /// use http::{Response, request::Parts};
