@@ -90,7 +90,7 @@ async fn source_that_stays_mid_event_has_the_time_of_the_pages() {
         "finish the event it has begun, the body fails after {}. With",
     ]);
     assert_fails_after(patience, Drain::default()).await;
-    let patience = pages.time(&["With `at_once`, it fails after {}. The"]);
+    let patience = pages.time(&["With `at_once`, it fails after {}. In both"]);
     assert_fails_after(patience, Drain::at_once()).await;
 }
 
