@@ -2,8 +2,8 @@
 //! they reconnect.
 //!
 //! Your stream works on your machine. Behind a proxy, its events can arrive late, and nginx cuts it
-//! after 60 idle seconds. Your next deployment waits for streams that never end, and clients that
-//! reconnect have missed what you sent meanwhile.
+//! off after 60 seconds of silence. Your next deployment waits for streams that never end, and
+//! clients that reconnect have missed what you sent meanwhile.
 //!
 //! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer, transform or replay
 //! the stream, and sends a heartbeat after 15 seconds without a byte. Options limit your streams,
@@ -223,7 +223,8 @@
 //! - **hyper and tonic.** You can use any version with `http` 1. The crate needs neither. gRPC
 //!   passes unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
-//!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers or proxies.
+//!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers, proxies or a
+//!   Redis server.
 //! - **Browsers.** The tests drive Chromium. Some tests also drive Firefox and WebKitGTK, which
 //!   [differ](guide::clients#exceptions) in a few points. Safari and phones are untested.
 //! - **Deployments.** Two versions of your program or of these crates can share a Redis server,

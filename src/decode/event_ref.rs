@@ -8,7 +8,8 @@ use crate::event::{DATA, Encoded, FrameBuf};
 /// The name of an event without an `event` field.
 pub(super) const NO_NAME: &str = "message";
 
-/// An event of a stream, borrowed from the bytes in which it was received.
+/// An event of a stream, borrowed from the received bytes, or from a buffer if it arrived in
+/// several chunks.
 ///
 /// An [`EventSplitter`](super::EventSplitter) returns such events, and a [filter](crate::filter)
 /// receives them. Unlike a [`Message`](super::Message), an `EventRef` has all lines of the event,

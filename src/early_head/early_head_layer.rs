@@ -34,7 +34,7 @@ struct EarlyHeadOptions {
 }
 
 impl EarlyHeadLayer {
-    /// Creates a layer that sends the head once a request has waited for `after`.
+    /// Creates a layer that sends the head if the service hasn't answered within `after`.
     ///
     /// The shortest timeout of your proxies must be longer than `after`, and than the interval of
     /// the [heartbeat](crate::SseLayer::heartbeat). 10 seconds works with the defaults of nginx (60

@@ -100,8 +100,9 @@
 //! filter nor the client gets it.
 //!
 //! How the stream is split into frames makes no difference, except that an event's
-//! [`raw`](crate::decode::EventRef::raw) bytes can lack a last LF. The lines of a new event always
-//! end in LF.
+//! [`raw`](crate::decode::EventRef::raw) bytes can lack a last LF. The lines of an
+//! [`Event`](crate::Event) that you send end in LF. `with_data` and `to_encoded` keep the line ends
+//! of the source.
 //!
 //! # Where a filter belongs
 //!

@@ -15,7 +15,7 @@ use crate::connection::Client;
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
 /// `at_once`, it fails after half a second. In both cases, the farewell isn't sent. A body with a
-/// content coding always fails, without farewell and `retry` line.
+/// content coding always fails, and gets neither the farewell nor the `retry` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {

@@ -95,7 +95,7 @@ impl StreamOptions {
         self
     }
 
-    /// Sets the first reconnection time; see [`SseLayer::retry`](crate::SseLayer::retry).
+    /// Starts the stream with a reconnection time; see [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(Some(retry.into()));
         self

@@ -177,8 +177,8 @@
 //!
 //! # Counts of all processes
 //!
-//! In this recipe, each process publishes its counts to a topic once per interval. A sum adds up
-//! the newest counts of every process that has reported within the last three intervals:
+//! In this recipe, each process publishes its counts to a topic once per interval. `count` adds up
+//! the newest counts of all processes that have reported within the last three intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]

@@ -102,8 +102,8 @@ impl Streams {
         self.open_streams.subjects()
     }
 
-    /// Returns how many streams were refused at the [limit](super::StreamsBuilder::limit) of a
-    /// subject.
+    /// Returns how many streams were refused because a subject had reached its
+    /// [limit](super::StreamsBuilder::limit).
     #[must_use]
     pub fn stats(&self) -> StreamsStats {
         let mut refused_by_prefix: Vec<_> = self.open_streams.limits.refused().collect();

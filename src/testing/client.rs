@@ -19,9 +19,10 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// body is an empty `String`, unless you set [another type](Self::request_body). The service is
 /// dropped once the client and all its streams are.
 ///
-/// On a first visit, the first message comes from your program. The client doesn't get
-/// [`SseLayer`](crate::SseLayer)'s random default reconnection time. It gets only the id of a hub's
-/// default event [`start`](crate::hub::Subscribe::start_event). It doesn't follow redirects.
+/// The client hides what the crate itself sends at the start of a stream, so on a first visit, the
+/// first message is your program's. The client doesn't get [`SseLayer`](crate::SseLayer)'s random
+/// default reconnection time. It gets only the id of a hub's default event
+/// [`start`](crate::hub::Subscribe::start_event). It doesn't follow redirects.
 ///
 /// # Panics
 ///

@@ -235,7 +235,7 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Decodes an entry. Called at most once for each.
+    /// Decodes an entry. Called at most once per entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
     /// Returns whether the server didn't answer in time.

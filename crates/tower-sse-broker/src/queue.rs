@@ -109,8 +109,8 @@ impl Queue {
 
     /// Sends batches while the gate is open. When `closed` completes, closes the queue and returns.
     ///
-    /// Spawn this as a separate task: when the hub is closed, the task of [`follow`](crate::follow)
-    /// is dropped, but the last batch still needs its answers.
+    /// Spawn this as a separate task. The task that [`follow`](crate::follow) spawned is dropped
+    /// when the hub is closed, but the publishers of the last batch are still waiting.
     pub async fn run<C: Clone>(
         self: Arc<Self>,
         gate: Arc<Gate<C>>,

@@ -60,9 +60,9 @@
 //! A loss goes undetected in three cases:
 //!
 //! - All processes that received an entry (an event or a [`gap`](#entries)) or its acknowledgement
-//!   stop before they report its loss. If Redis' clock is then behind the entry's id, clients that
-//!   received the event also miss new events until the clock has passed that id. You can [prevent
-//!   losses](operating#losses) in a restart.
+//!   stop before they report its loss. If Redis' clock is then up to a minute behind the entry's
+//!   id, clients that received the event also miss new events until the clock has passed that id.
+//!   You can [prevent losses](operating#losses) in a restart.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event.
 //! - After a fail-over, both primaries accept events, and one has assigned an id ahead of the

@@ -231,9 +231,9 @@ impl Runs {
     ///
     /// The future of `call` runs on the run's task, so it continues if the client disconnects.
     ///
-    /// An `Err` is returned to the caller that started the run, or dropped if that caller no longer
-    /// waits. The key is then free again. Waiting requests try to start a run themselves, and a
-    /// waiting [`answer`](Self::answer) call returns `None`.
+    /// An `Err` is returned to the caller that started the run, or dropped if that caller is no
+    /// longer waiting. The key is then free again. Waiting requests try to start a run themselves,
+    /// and a waiting [`answer`](Self::answer) call returns `None`.
     ///
     /// If the run ends before the future of `call` is ready, the caller gets the ended run.
     /// [`Run::answer`] returns the response for [such a run](Self#answers).

@@ -142,7 +142,7 @@
 //!   these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
-//! - After the lines of the test harness, the child first prints your broker's name. `start` fails
+//! - The child's first line, after those of the test harness, is your broker's name. `start` fails
 //!   if the children of a world print different names.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test with a

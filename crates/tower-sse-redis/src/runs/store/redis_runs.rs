@@ -51,8 +51,8 @@ impl RedisRuns {
     /// an error within the sum of these times:
     ///
     /// - the lease
-    /// - three eighths of the lease (at least 1.5 seconds), or another whole lease if the other
-    ///   process connected to Redis less than two leases ago
+    /// - three eighths of the lease (at least 1.5 seconds), or a whole lease instead if the process
+    ///   that the clients read from connected to Redis less than two leases ago
     /// - a quarter of the lease
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
