@@ -173,7 +173,7 @@ impl FilterOutcome {
     }
 }
 
-/// The report on a filtered stream that has ended.
+/// The report on a filtered stream that has ended, or on a response that wasn't filtered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FilterEnd {

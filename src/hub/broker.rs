@@ -234,8 +234,8 @@ impl Feed {
         self.closed.clone().cancelled_owned()
     }
 
-    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped, so
-    /// a publisher that waits for it must set a time limit.
+    /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. A
+    /// publisher that waits for an answer from the task must therefore set a time limit.
     ///
     /// If the future from `reader` completes or panics while the hub is open, the hub is
     /// [closed](crate::hub::Hub::close), and an ERROR line is logged (feature `tracing`).

@@ -10,8 +10,8 @@ use crate::event::whole_milliseconds;
 /// [`Drain::retry`](crate::Drain::retry) at the shutdown, and
 /// [`Refusal::retry`](crate::Refusal::retry) to a refused client, in some cases as `Retry-After`.
 ///
-/// Otherwise, it's sent as a `retry` line ([HTML][html]). An `EventSource` uses the last one that
-/// it has received.
+/// In all other cases, the time is sent as a `retry` line ([HTML][html]). An `EventSource` uses the
+/// last one that it has received.
 ///
 /// ```
 /// use std::time::Duration;

@@ -61,10 +61,12 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
-/// A request without an id can get one of them too, but only if the run has no events. This happens
-/// if the run completed, if the request started the run or waited for its call in the
-/// [layer](Self::layer), or if your handler uses [`answer`](Self::answer) or [`get`](Self::get).
+/// A request without an id gets one of them only if the run has no events, and one of these holds.
 /// Otherwise, the first table applies.
+///
+/// - The run completed.
+/// - The request started the run, or waited for its call in the [layer](Self::layer).
+/// - Your handler uses [`answer`](Self::answer) or [`get`](Self::get).
 ///
 /// After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events. It
 /// has the [terminator](crate::SseLayer::terminator) only after [`Completed`].

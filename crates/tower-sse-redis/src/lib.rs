@@ -51,7 +51,7 @@
 //!   at all. If you then publish it again, clients can receive it twice.
 //!
 //! A client of several topics can miss events without a gap [if processes have different limits, or
-//! lag](tower_sse::hub#many-processes).
+//! if one lags behind](tower_sse::hub#many-processes).
 //!
 //! Newer events can arrive before a gap: some losses are known only to processes that received the
 //! lost event or its acknowledgement. One of them reports the loss within seconds of reaching

@@ -142,7 +142,7 @@ impl Redis {
     /// # Errors
     ///
     /// Returns an error if a certificate or the key isn't PEM, or if a server's URL isn't for TLS
-    /// (`rediss://` or `valkeys://`). A Sentinel's URL may be without TLS.
+    /// (`rediss://` or `valkeys://`). A Sentinel's URL needn't use TLS.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
