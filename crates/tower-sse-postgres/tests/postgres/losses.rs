@@ -302,6 +302,26 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
     assert_eq!(process.stats.losses(), 1);
 }
 
+/// An older copy, in which a new process numbers on and then trims. By its numbers, the log lacks
+/// nothing after the event that was read. Only the publisher knows.
+#[tokio::test]
+async fn acknowledged_event_lost_before_a_leap_and_a_trim_is_a_loss() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let mut process = Process::connect(proxy.broker()).await;
+    process.delivers([1]).await;
+    proxy.hold().await;
+    process.publish([2]).await;
+    let client = server.connect().await;
+    sql(&client, "delete from tower_sse.log where data = '2'").await;
+    let _other = Process::connect(server.broker()).await;
+    sql(&client, "select from tower_sse.trim('tower_sse', 0, null, 1, 100)").await;
+    assert_eq!(sql(&client, "select kind::text from tower_sse.log").await, ["3"]);
+    proxy.release();
+    process.reads_gap().await;
+    assert_eq!(process.stats.losses(), 1);
+}
+
 /// Both processes know that they lack an event before one of them marks the loss.
 #[tokio::test]
 async fn loss_that_two_processes_find_at_once_is_marked_once() {
