@@ -2,18 +2,17 @@
 //! they reconnect.
 //!
 //! Your stream works on your machine. Behind a proxy, its events can arrive late, and nginx cuts it
-//! off after 60 seconds of silence. Your next deployment waits for streams that never end, and
-//! clients that reconnect have missed what you sent meanwhile.
+//! off after 60 seconds of silence. Your next deployment waits for streams that never end. Clients
+//! that reconnect have missed what you sent meanwhile.
 //!
-//! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer, transform or replay
-//! the stream, and sends a heartbeat after 15 seconds without a byte. Options limit your streams,
-//! count them, and end them at shutdown. A [hub] keeps recent events, and sends clients what they
-//! missed.
+//! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer or change the stream,
+//! and sends a heartbeat after 15 seconds without a byte. Options limit your streams, count them,
+//! and end them at shutdown. A [hub] keeps recent events, and sends clients what they missed.
 //!
 //! # A layer around what you have
 //!
-//! The layer covers every response of type `text/event-stream`, for example from axum's `Sse`, a
-//! proxied upstream or an MCP server:
+//! The layer covers every response of type `text/event-stream`, whether it comes from axum's `Sse`,
+//! a proxied upstream or an MCP server:
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -39,8 +38,8 @@
 //!
 //! # Events of your own
 //!
-//! [`response`] makes a response from any stream of [`Event`]s. An `EventSource` that reconnects
-//! sends the last id it received, and your handler goes on from there:
+//! [`response`] turns any stream of [`Event`]s into a response. An `EventSource` that reconnects
+//! sends the last id it received, and your handler continues from there:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
@@ -60,7 +59,7 @@
 //! let app: Router = Router::new().route("/count", get(count)).layer(SseLayer::new());
 //! ```
 //!
-//! If many clients receive the same events, or your events have no ids, publish to a [hub]. It
+//! If many clients receive the same events, or your events have no ids, publish to a [hub]. The hub
 //! assigns ids and keeps recent events:
 //!
 //! ```
@@ -84,21 +83,20 @@
 //! | module or crate | for |
 //! |---|---|
 //! | [`hub`] | one event for many clients, with resumption |
-//! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | sharing one hub between many processes |
-//! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | events that survive a restart, without a database server |
-//! | [`streams`] | closing the streams of a user or session, for example when the user logs out |
-//! | [`runs`] | answers that outlive their connection, such as those of language models |
+//! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | one hub for many processes |
+//! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | a hub's events survive a restart |
+//! | [`streams`] | closing a user's streams, for example at log-out |
+//! | [`runs`] | answers that outlive their connection, such as a language model's |
 //! | [`early_head`] | handlers that take longer to answer than a proxy waits |
-//! | [`filter`] | reading, changing or dropping individual events in another server's stream |
+//! | [`filter`] | reading, changing or dropping events of another server |
 //! | [`testing`] | testing your handlers |
 //! | [`guide`] | whole programs, proxies, operation and troubleshooting |
 //!
 //! # Options
 //!
-//! [`SseLayer`](SseLayer#options) lists the layer's options. A request or a response can override
-//! some of them with [`StreamOptions`]. Put only one `SseLayer` around a route, because the options
-//! of two aren't combined. The inner layer's options apply, [with a few
-//! exceptions](guide::placement#two-layers).
+//! You set options on [`SseLayer`](SseLayer#options). [`StreamOptions`] overrides some of them for
+//! one request or response. Put only one `SseLayer` around a route: [the options of two
+//! layers](guide::placement#two-layers) aren't combined.
 //!
 //! # What the layer changes
 //!
@@ -123,26 +121,23 @@
 //!
 //! To send the same event on many streams, encode it once, as [`Encoded`](event::Encoded). To read
 //! a stream, use [`MessageStream`](decode::MessageStream) or [`Decoder`](decode::Decoder).
-//! [`EventSplitter`](decode::EventSplitter) splits a stream into events without changing its bytes.
 //!
 //! Untrusted text can't forge a field. Each line of your data is sent in its own `data` field, and
 //! [`EventName`] and [`EventId`] are validated when you create them.
 //!
 //! # Clients that disconnect
 //!
-//! When a client disconnects, the server drops the response, and your stream with it. The layer
-//! reports no error, and logs nothing above DEBUG.
+//! When a client disconnects, the server drops the response, and your stream with it. That isn't an
+//! error, so the layer logs nothing above DEBUG.
 //!
-//! The server polls your stream. The stream doesn't run on its own task, and a disconnect cancels
-//! whatever the stream awaits. Spawn a task for work that must outlive the client. To stop spawned
-//! tasks at a disconnect, use [`Disconnect`]. It needs
-//! [`track_disconnects`](SseLayer::track_disconnects), except in services that return a [bare
-//! stream](SseLayer#services-that-return-a-bare-stream).
+//! The server polls your stream, so a disconnect cancels whatever the stream is awaiting. Spawn a
+//! task for work that must outlive the client. To stop a task at a disconnect, turn on
+//! [`track_disconnects`](SseLayer::track_disconnects), and use [`Disconnect`].
 //!
 //! # Graceful shutdown
 //!
-//! You might expect a graceful shutdown to end your streams. In axum, hyper and tonic it waits for
-//! them instead. Give the layer the token that shuts down your server:
+//! The graceful shutdown of axum, hyper and tonic waits for your streams to end. Give the layer the
+//! token that shuts down your server:
 //!
 //! ```
 //! use tokio_util::sync::CancellationToken;
@@ -153,94 +148,86 @@
 //! SseLayer::new().shutdown(shutdown.clone());
 //! ```
 //!
-//! By default, streams of `GET` requests end at once, between events where possible, and each
+//! By default, streams of `GET` requests end at once, between events where possible. Each
 //! `EventSource` reconnects after a random time. The answer to a `POST` may take up to 30 more
-//! seconds. After that its body fails, because a partial answer must not look complete. [`Drain`]
-//! sets these times. Later streams are [refused](Refusal), and each `EventSource` tries again. The
-//! layer can't end the stream of a client that doesn't read: [set a deadline too](guide::shutdown).
+//! seconds. After that, its body fails. [`Drain`] sets these times. New streams are
+//! [refused](Refusal), and each `EventSource` tries again.
+//!
+//! The layer can't end the stream of a client that doesn't read, so [set a
+//! deadline](guide::shutdown#the-deadline) too.
 //!
 //! # In production
 //!
-//! Start from [this server](guide::serving). It has a deadline for the shutdown. It also sets
-//! `TCP_NODELAY`, because small events could otherwise arrive late. Answer an `EventSource` with
-//! `200`: any other status except a redirect stops it for good. Before you deploy, go through the
-//! [checklist](guide::operating). If your program doesn't compile, or misbehaves, see
-//! [troubleshooting](guide::troubleshooting).
+//! Start from [this server](guide::serving). It sets a shutdown deadline, and `TCP_NODELAY`,
+//! without which small events can arrive late. Any status except `200` and redirects stops an
+//! `EventSource` for good. Before you deploy, go through the [checklist](guide::operating). When
+//! something goes wrong, see [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
 //! - a first hub: [`quickstart`]
-//! - notifications for logged-in users, with log-out: [`notifications`](guide::notifications)
+//! - notifications, with log-out: [`notifications`](guide::notifications)
 //! - rooms: [`chat`]
 //! - the progress of a job: [`job`]
 //! - state from a database, then live events: [`notes`]
-//! - prices, where only the newest counts: [`ticker`]
-//! - metrics for Prometheus, from one process or several: [`metrics`]
+//! - prices, of which only the newest counts: [`ticker`]
+//! - metrics for Prometheus: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
-//! - a slow model behind a proxy with a short timeout: [`early_head`][early_head_example]
+//! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart)
-//! - the same, in a program that lets you cut the network:
+//! - the same, while you cut the network:
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs)
-//! - an MCP server whose shutdown waits for calls in progress: [`mcp`](guide::mcp)
+//! - an MCP server: [`mcp`](guide::mcp)
 //! - GraphQL subscriptions: [`graphql`](guide::graphql)
 //! - an AG-UI agent and an A2A server: [`agents`](guide::agents)
-//! - axum's `Sse`, bare hyper: [`existing_axum`], [`hyper_raw`]
+//! - axum's `Sse`: [`existing_axum`]
+//! - hyper without a framework: [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
-//! - an upstream whose events are counted, redacted and billed: [`gateway`]
+//! - an upstream's events, redacted and billed: [`gateway`]
 //! - shutdown with a deadline: [`graceful_axum`], [`graceful_hyper`]
-//! - tens of thousands of clients in one process: [`many_clients`]
+//! - tens of thousands of clients: [`many_clients`]
 //!
-//! The repository has more examples: `chat_cluster`, `notifications_cluster` and `runs_cluster` use
-//! Redis. [`notifications_postgres`] publishes in transactions. `dashboard` has live charts.
-//! `tonic_web` and `graceful_tonic` are for tonic.
+//! In the repository, `chat_cluster`, `notifications_cluster` and `runs_cluster` use Redis, and
+//! [`notifications_postgres`] publishes in transactions. `tonic_web` and `graceful_tonic` are for
+//! tonic, and `dashboard` has live charts.
 //!
 //! # Features
 //!
 //! No feature is on by default. `full` enables all but `testing`.
 //!
-//! - `axum`: handlers extract [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects),
-//!   and return [`StreamOptions`] with a response. Closures such as
-//!   [`on_error`](SseLayer::on_error) receive [your own
-//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it. The feature
-//!   depends on axum-core only.
-//! - `filter`: the module [`filter`].
-//! - `hub`: the module [`hub`].
+//! - `axum`: handlers can extract [`LastEventId`], [`Disconnect`] and
+//!   [`Subjects`](streams::Subjects), and return [`StreamOptions`] with a response. Closures such
+//!   as [`on_error`](SseLayer::on_error) receive [your own
+//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
+//! - `filter`, `hub`, `runs`, `testing`: the modules [`filter`], [`hub`], [`runs`] and [`testing`].
 //! - `json`: [`Json`] and [`Event::json_data`].
-//! - `runs`: the module [`runs`].
-//! - `testing`: the module [`testing`]; with `hub`, also an in-memory broker.
-//! - `tracing`: [log lines](guide::observing#logs-and-traces). DEBUG for each stream that closes,
-//!   WARN for mistakes in the program, ERROR if a hub closes because its [broker](hub::broker)'s
-//!   task ended.
+//! - `tracing`: [log lines](guide::observing#logs-and-traces). Closed streams are logged at DEBUG,
+//!   and mistakes in your program at WARN. ERROR means that a hub has closed, because its
+//!   [broker](hub::broker)'s task ended.
 //!
 //! # Compatibility
 //!
-//! - **Rust.** 1.88 or later. `tower-sse-redis`, `tower-sse-postgres`, `tower-sse-sqlite`,
-//!   `tower-sse-broker` and `sse-check` need the same Rust version. They always have this crate's
-//!   version number.
-//! - **axum.** Feature `axum` is for axum 0.8. A new minor version of this crate will support 0.9.
-//!   Without the feature, you can use other versions of axum with `http` 1, such as 0.7, and
+//! - **Rust.** 1.88 or later. `sse-check` and the `tower-sse-…` crates need the same Rust version,
+//!   and always have this crate's version number.
+//! - **axum.** The feature `axum` is for axum 0.8. To use axum 0.7, leave the feature off, and
 //!   extract the last event id as `Option<Extension<LastEventId>>`.
-//! - **hyper and tonic.** You can use any version with `http` 1. The crate needs neither. gRPC
-//!   passes unchanged.
-//! - **Systems.** Linux is tested most. On macOS and Windows, CI tests this crate,
-//!   `tower-sse-broker`, `tower-sse-redis` and `tower-sse-sqlite`, without browsers, proxies or a
-//!   Redis server.
-//! - **Browsers.** The tests drive Chromium. Some tests also drive Firefox and WebKitGTK, which
-//!   [differ](guide::clients#exceptions) in a few points. Safari and phones are untested.
+//! - **hyper and tonic.** Any version that uses `http` 1 works. gRPC passes unchanged.
+//! - **Systems.** Linux is tested most. On macOS and Windows, CI uses no browsers, proxies or
+//!   database servers, and skips `tower-sse-postgres` and `sse-check`.
+//! - **Browsers.** The tests drive Chromium. Some also drive Firefox and WebKitGTK, which [differ
+//!   slightly](guide::clients#exceptions). Safari and phones are untested.
 //! - **Deployments.** Two versions of your program or of these crates can share a Redis server,
 //!   [under these
 //!   conditions](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
 //!
 //! # Stability
 //!
-//! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. The
-//! public API exposes types from crates that are still below 1.0: futures-core, tokio-util,
-//! tower-layer, tower-service and, with feature `axum`, axum-core. A breaking change in one of them
-//! can force a breaking change in this crate.
+//! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. A
+//! breaking change in futures-core, tokio-util, tower-layer, tower-service or axum-core can force
+//! one here, because their types are part of the public API.
 //!
-//! You can rely on a stream's bytes and their order wherever this documentation describes them.
-//! Frame boundaries, and the texts of log lines and errors, can change in any version. `unsafe` is
-//! forbidden.
+//! You can rely on a stream's bytes and their order where this documentation describes them. Frame
+//! boundaries, log lines and the texts of errors can change in any version.
 //!
 //! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs

@@ -21,13 +21,13 @@ pub enum Outcome {
     /// - An [`SseLayer`](crate::SseLayer) inside the [`RunLayer`](super::RunLayer) ended the stream
     ///   early.
     ///
-    /// If you set [`on_error`](crate::SseLayer::on_error), the clients' streams end with its event.
-    /// Otherwise, an [`SseLayer`](crate::SseLayer) sends an `EventSource` the event
-    /// [`interrupted`](super#half-an-answer), and all other bodies fail.
+    /// The clients' bodies fail. With an outer [`SseLayer`](crate::SseLayer), an `EventSource` gets
+    /// the event [`interrupted`](super#half-an-answer) instead. If you set
+    /// [`on_error`](crate::SseLayer::on_error), open streams end with its event.
     Failed,
-    /// The program cancelled or replaced the run. With an [`SseLayer`](crate::SseLayer), the
-    /// clients' streams end cleanly, without the [terminator](crate::SseLayer::terminator). Without
-    /// it, the bodies fail. An [`Attachment`](super::Attachment) always fails.
+    /// The program cancelled or replaced the run. The clients' bodies fail. With an outer
+    /// [`SseLayer`](crate::SseLayer), they end cleanly instead, without the
+    /// [terminator](crate::SseLayer::terminator).
     ///
     /// A run is also cancelled if an outer layer [refuses](super::Run::answer) the client that
     /// started it, and no other client is attached.
@@ -35,8 +35,9 @@ pub enum Outcome {
     /// The run had no client for the time set with
     /// [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
-    /// The server or its runtime [shut down](super::Runs::drain), the process died or was declared
-    /// dead, or the store could not keep the run. Streams end as after [`Failed`](Self::Failed).
+    /// The run's process or runtime [shut down](super::Runs::drain), the process died or was
+    /// declared dead, or the store couldn't keep the run. Streams end as after
+    /// [`Failed`](Self::Failed).
     Interrupted,
 }
 
@@ -84,13 +85,12 @@ pub struct RunEnd {
     /// How the run ended.
     pub outcome: Outcome,
     /// The number of recorded events, including evicted ones. If another process declared the run
-    /// dead, this counts only events that had been exported to the store.
+    /// dead, only events that the store had received count.
     pub events: u64,
-    /// The total size of all recorded events in bytes on the wire, with their ids. It's 0 if
-    /// another process declared the run dead.
+    /// The total size of the recorded events on the wire in bytes, with their ids; 0 if another
+    /// process declared the run dead.
     pub bytes: u64,
-    /// The time from the start of the run to its end, or until another process declared the run
-    /// dead.
+    /// The time from the run's start until its end, or until another process declared it dead.
     pub age: Duration,
 }
 
@@ -99,8 +99,8 @@ impl RunEnd {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
-    /// Returns the epoch of the run, the first part of each event's id. No other run of the key has
-    /// this epoch. If several processes report a run, compare keys and epochs to count it once.
+    /// Returns the run's epoch, which is the first part of each event's id. No other run of the key
+    /// has it. If several processes report a run, compare keys and epochs to count it once.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -111,25 +111,25 @@ impl RunEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
-    /// As many runs are running as [`max_running`](super::RunsBuilder::max_running) allows, or
+    /// The limit [`max_running`](super::RunsBuilder::max_running) is reached, or
     /// [`max_memory`](super::RunsBuilder::max_memory) has no room for another run.
     Full,
-    /// The key's owner has as many running runs as
-    /// [`max_running_per_owner`](super::RunsBuilder::max_running_per_owner) allows.
+    /// The key's owner has reached
+    /// [`max_running_per_owner`](super::RunsBuilder::max_running_per_owner).
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// The request has a last event id, but no run has the request's key. With a
-    /// [store](super#several-processes), you also get this error if the id isn't from the run with
-    /// the key.
+    /// The request has a last event id, but no run has its key. With a
+    /// [store](super#several-processes), you also get this error if the id is from another run.
     NotFound,
-    /// No run could be found or loaded, and a new one might be a duplicate. Possible causes:
+    /// The key may have a run that can't be found or loaded now, so a new one might be a duplicate.
+    /// Possible causes:
     ///
     /// - The store can't be reached, or refuses commands.
-    /// - The store was restarted, was replaced or lost its data less than a [lease
+    /// - The store restarted, was replaced or lost its data less than a [lease
     ///   period](super#several-processes) ago, and doesn't have the run.
-    /// - The key belongs to a run that was started with another version of the store's protocol.
-    /// - The run's events could not be loaded, or the key could not be claimed, in time.
+    /// - The key's run was started with another version of the store's protocol.
+    /// - Loading the run's events, or claiming the key, took too long.
     Unavailable,
 }
 
@@ -151,11 +151,9 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// Its text says why the attachment failed, with the source's error and its causes, if any. If the
-/// source failed in this process, [`error`](Self::error) returns the source's own error.
-/// [`on_error`](crate::SseLayer::on_error) receives that error, not the `RunError`.
-///
-/// The source's error isn't in the chain of [`Error::source`].
+/// Its text says why the attachment failed, and includes the source's error and its causes. If the
+/// source failed in this process, [`on_error`](crate::SseLayer::on_error) receives the [source's
+/// error](Self::error), not the `RunError`.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 
@@ -174,7 +172,7 @@ impl RunError {
         Self(RunErrorKind::Ended(outcome, failure))
     }
 
-    /// Returns how the run ended, or `None` if the client's next event was evicted, or if this
+    /// Returns how the run ended. Returns `None` if the client's next event was evicted, or if this
     /// process has lost contact with the run's process.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
@@ -184,7 +182,7 @@ impl RunError {
         }
     }
 
-    /// Returns the error that the source of the run returned, without the
+    /// Returns the error of the run's source, without the
     /// [wrappers](crate::guide::errors#the-error-of-the-program) of frameworks such as axum.
     ///
     /// Returns `None` if the run ended in another way, or failed in another process.

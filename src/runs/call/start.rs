@@ -12,8 +12,8 @@ use crate::runs::{Run, RunKey, Runs, StartError};
 use crate::runs::{answer::Requester, run::on_refusal};
 use crate::{body::EventBody, event::Encode, layer::response, signals::EarlyHead};
 
-/// A function or closure without arguments that returns the stream of a run. Use it as the bound of
-/// a function that starts runs.
+/// A closure without arguments that returns the stream of a run. Use it as the bound of functions
+/// that start runs.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that returns a stream of events",
     label = "not the source of a run",
@@ -36,8 +36,8 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 impl Runs {
     /// Returns the run with this key if it's starting or running, or has ended and is still kept.
     ///
-    /// While the [store](crate::runs#several-processes) can't be reached, returns only runs of this
-    /// process that haven't ended. For any other run, [`answer`](Self::answer) returns a refusal.
+    /// While the [store](crate::runs#several-processes) can't be reached, returns only this
+    /// process's runs that haven't ended.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
         // If another process owns the run, its outcome is known once the last page is loaded.
@@ -48,9 +48,9 @@ impl Runs {
     /// Returns the run with this key if it's running or has completed. Otherwise, starts a run that
     /// records the stream of `source`.
     ///
-    /// In a handler, pass the head of the request as `request`, and return the response of
-    /// [`Run::answer`]. If no request starts the run, pass `None`. If no client attaches in time,
-    /// the run is [abandoned](crate::runs::RunsBuilder::abandon_after).
+    /// In a handler, pass the request's head, and return the response of [`Run::answer`]. Without a
+    /// request, pass `None`. If no client attaches in time, the run is
+    /// [abandoned](crate::runs::RunsBuilder::abandon_after).
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -70,16 +70,15 @@ impl Runs {
     /// }
     /// ```
     ///
-    /// `source` is called only if a run is started. The stream is polled on a task of its own,
-    /// whether or not a client is attached. If you must await something first, such as a model's
-    /// response, use [`start_with`](Self::start_with).
+    /// `source` is called only if a run is started. Its stream is polled on a task of its own, even
+    /// without a client. If you must await something first, use [`start_with`](Self::start_with).
     ///
     /// A request with a last event id never starts a run. It gets the run with this key, even one
     /// that has failed, or the error [`NotFound`](StartError::NotFound).
     ///
-    /// If a run with this key is still starting, this method waits until that run's call has
-    /// answered. Inside the layer, don't pass the key of the handler's own request: the handler
-    /// would wait for itself.
+    /// If a run with this key is still starting, this method waits until its call has answered.
+    /// Inside the layer, don't pass the key of the handler's own request: the handler would wait
+    /// for itself.
     ///
     /// # Errors
     ///
@@ -115,18 +114,19 @@ impl Runs {
     /// Starts a run that records the stream of `source`, and cancels the key's previous run, if
     /// any.
     ///
-    /// Use this method if successive answers share a key, such as the turns of a chat. [Runs
-    /// without the layer](crate::runs#runs-without-the-layer) has an example.
+    /// Use this method if successive answers share a key, such as a chat's turns. [Runs without the
+    /// layer](crate::runs#runs-without-the-layer) has an example.
     ///
     /// A request with a last event id neither starts nor cancels a run. It gets the run with this
-    /// key, or the error [`NotFound`](StartError::NotFound). A client that is disconnected before
-    /// its first event has no such id. Its repeated request starts the turn again. To avoid that,
-    /// call [`start`](Self::start) with a key that names the turn.
+    /// key, or the error [`NotFound`](StartError::NotFound).
+    ///
+    /// A client that disconnects before its first event has no id, so its repeated request starts
+    /// the turn again. To avoid that, call [`start`](Self::start) with a key that names the turn.
     ///
     /// # Errors
     ///
-    /// Returns the same errors as [`start`](Self::start). The run to replace doesn't count towards
-    /// the limits if it's running in this process. During a shutdown, it continues.
+    /// Returns the same errors as [`start`](Self::start). If the previous run is running in this
+    /// process, it doesn't count towards the limits. During a shutdown, it continues.
     ///
     /// # Panics
     ///
@@ -134,9 +134,9 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll starts the run. With a [store](crate::runs#several-processes), if you drop the future
-    /// after its first poll, the earlier run may have ended without a new one starting.
+    /// Without a store, the first poll starts the run. With a
+    /// [store](crate::runs#several-processes), if you drop the future after its first poll, the
+    /// previous run may have ended without a new one.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
@@ -231,12 +231,11 @@ impl Runs {
     ///
     /// The future of `call` runs on the run's task, so it continues if the client disconnects.
     ///
-    /// An `Err` is returned to the caller that started the run, or dropped if that caller is no
-    /// longer waiting. The key is then free again. Waiting requests try to start a run themselves,
-    /// and a waiting [`answer`](Self::answer) call returns `None`.
+    /// An `Err` goes only to the caller that started the run, and the key is free again. Waiting
+    /// requests try to start a run themselves, and a waiting [`answer`](Self::answer) call returns
+    /// `None`.
     ///
     /// If the run ends before the future of `call` is ready, the caller gets the ended run.
-    /// [`Run::answer`] returns the response for [such a run](Self#answers).
     ///
     /// # Errors
     ///
@@ -250,7 +249,7 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after it has started a run, the run continues.
+    /// If you drop the future after it has started a run, the run continues.
     pub async fn start_with<'p, C, F, S, R>(
         &self,
         key: &RunKey,
