@@ -4,10 +4,10 @@
 //! Say each of your clients reads from a broadcast channel. One is offline for ten seconds, and
 //! misses what you publish meanwhile.
 //!
-//! A hub keeps it: by default, up to 1,024 events and 1 MiB of each topic, for five minutes. Each
-//! event has an id, and a client that reconnects sends the last id it received. The hub then sends
-//! what the client missed. If some of it is gone, the client gets an event named `gap`, and your
-//! page reloads its state.
+//! A hub keeps events for such clients: by default, up to 1,024 events and 1 MiB of each topic, for
+//! five minutes. Each event has an id, and a client that reconnects sends the last id it received.
+//! The hub then sends what the client missed. If some of it is gone, the client gets an event named
+//! `gap`, and your page reloads its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -37,10 +37,8 @@
 //! share a topic. A client that [subscribes](Hub::subscribe) to `["all", "room:kitchen",
 //! "client:42"]` gets what you publish to any of the three.
 //!
-//! Publishing or subscribing creates a topic. It exists while it has subscriptions or keeps events.
-//! Any string can be its name, but a broker can limit that.
-//!
-//! In a hub without a broker, synchronous code can publish with [`publish_now`](Hub::publish_now).
+//! Publishing or subscribing creates a topic, which exists while it has subscriptions or keeps
+//! events.
 //!
 //! # JSON
 //!
@@ -69,23 +67,24 @@
 //!
 //! Ids follow the order of publication across all topics, so one `Last-Event-ID` is enough for many
 //! topics. A subscription that [resumes](Subscribe::resume) after an id continues with the next
-//! kept event, in order and without duplicates.
+//! kept event, without duplicates.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is the topic's name. A client whose id the hub doesn't know gets a `gap` for each topic.
-//! Topics that [keep only the newest value](#only-the-newest-value) have no `gap` for values that
-//! were replaced. [`GapPolicy`] sets what happens at a gap. If your own program may have missed
-//! events, call [`Hub::gap`].
+//! data is the topic's name. Replaced values in a topic that [keeps only the newest
+//! one](#only-the-newest-value) cause no gap. A client whose id the hub doesn't know gets gaps too:
+//! [`resume`](Subscribe::resume) lists the cases.
 //!
-//! If a client disconnects before it has received an id, it misses what you publish until it
-//! reconnects, and gets no gap. That's why an `EventSource` gets an id at once on its first visit,
-//! by default. If no other event with an id comes first, the id is in an event named
-//! [`start`](Subscribe::start_event). For other clients, turn `start` on, or send a
-//! [greeting](Subscribe::greeting).
+//! [`GapPolicy`] sets what happens at a gap. If your own program may have missed events, call
+//! [`Hub::gap`].
+//!
+//! A client that disconnects before it has received an id misses what you publish until it
+//! reconnects, and gets no gap. That's why an `EventSource` gets an id at once by default, if need
+//! be in an event named [`start`](Subscribe::start_event). For other clients, turn `start` on, or
+//! send a [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*. A client with an id of this hub never
-//! receives an event twice, and gets a gap for what it misses. With a broker, give all processes
-//! [the same limits](#many-processes). The broker's crate lists the exceptions.
+//! receives an event twice, and gets a gap for what it misses. With a broker, there are exceptions:
+//! see [many processes](#many-processes) and the broker's crate.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
 //! you publish that event again, clients may get it twice, so put a unique key in its data.
@@ -107,22 +106,22 @@
 //! };
 //! ```
 //!
-//! Your page defines `show` and `reload`. Events without a name go to `onmessage`. `done` is the
-//! topic's last event, which you publish with [`Hub::end`].
+//! Events without a name go to `onmessage`. `done` is the topic's last event, which you publish
+//! with [`Hub::end`].
 //!
-//! When the stream ends or breaks, the browser reconnects with the last id it received. It stops
-//! for good (`readyState` 2) after `close()`, or after any answer but a redirect or an event stream
-//! with status `200`. To stop it, answer `204`.
+//! When the stream ends or breaks, the browser reconnects with the last id it received. To stop the
+//! browser, answer `204`. Any other answer stops it too, except a redirect or an event stream with
+//! status `200`.
 //!
-//! [`Subscription::response`] does that once all topics have ended and the client has nothing left
-//! to receive. A first visit gets `204` too, unless [`recent`](Subscribe::recent), a latest event
-//! or a greeting gives it something to receive. Once the last event exceeds the hub's age limit and
-//! is evicted, a first visit waits for new events instead.
+//! [`Subscription::response`] answers an `EventSource` with `204` once all topics have ended and
+//! the client has nothing left to receive. Until the hub [forgets the topic](#progress-of-a-job),
+//! even a first visit gets `204`, unless [`recent`](Subscribe::recent), a latest event or a
+//! greeting gives it something to receive.
 //!
 //! # Progress of a job
 //!
-//! A client follows a job until it's done. You publish the job's last event with [`Hub::end`], and
-//! a stream ends once all its topics have ended. Here, each job has a topic:
+//! A client follows a job until it's done. You publish the job's last event with [`Hub::end`]. A
+//! stream ends once all its topics have. Each job has a topic:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -173,16 +172,15 @@
 //! ```
 //!
 //! With `recent(1)`, a first visit begins with the job's latest state, as long as that event is
-//! kept: here for five minutes. If a job fails, give its last event another name, such as `failed`.
-//! After the last event, an `EventSource` reconnects, gets `204` and stops.
+//! kept. After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
-//! If the process that works on the job dies, the job's clients keep waiting. The process that then
-//! finishes or abandons the job must end the topic.
+//! If the job's process dies, clients keep waiting. The process that then finishes or abandons the
+//! job must end the topic.
 //!
-//! The hub forgets the topic once the last event exceeds the hub's [age
-//! limit](HubBuilder::retention) and is evicted. A client without an id would then wait for events.
-//! That's why the handler answers from the table once the job has ended, with the id `over`, which
-//! no hub assigns. Write the result into the table before you publish the end. The example
+//! Once the last event exceeds the hub's [age limit](HubBuilder::retention) and is evicted, the hub
+//! forgets the topic. A client without an id would then wait for events. That's why the handler
+//! answers from the table, with the id `over`, which no hub assigns. Write the result there before
+//! you publish the end. The example
 //! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is the whole program.
 //!
 //! # Only the newest value
@@ -209,10 +207,9 @@
 //! ```
 //!
 //! A first visit begins with the newest value of each topic, unless you set
-//! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest value of
-//! each topic, and no `gap` for the replaced ones. The example
-//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
-//! program.
+//! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest values.
+//! The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is
+//! the whole program.
 //!
 //! # State in a database
 //!
@@ -243,11 +240,11 @@
 //! ```
 //!
 //! A first visit begins with all notes. A client that reconnects gets only the notes it missed, or
-//! the backlog again after a gap. If a connected client falls so far behind that it misses events,
-//! [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes it reconnect.
+//! the backlog again after a gap. [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes a connected
+//! client reconnect if it has missed events.
 //!
-//! No note is lost. One that is committed before the query, and published after the position, comes
-//! both in the backlog and as an event. Have your page ignore rows that it already has.
+//! No note is lost, as long as you don't query a replica that lags behind. But a note can come both
+//! in the backlog and as an event, so have your page ignore rows it already has.
 //!
 //! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
 //! handler, and a row could be committed and never published. If publishing is refused or its
@@ -255,20 +252,18 @@
 //! backlog.
 //!
 //! If it's too slow to query all rows for every connection, leave out the query and the greeting
-//! when the request has a last event id. Have your page close its `EventSource` at a `gap`, and
-//! open a new one with the number of its newest row in the URL. Your handler queries only the rows
-//! after it.
+//! when the request has a last event id. At a `gap`, have your page close its `EventSource`, and
+//! open a new one with the number of its newest row in the URL. Then query only later rows.
 //!
-//! Instead of sending a greeting, you can render the state and the position into the page, which
-//! sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The example
-//! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole program,
-//! with a greeting.
+//! Instead of sending a greeting, you can render the state and the position into the page. The page
+//! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
+//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole
+//! program.
 //!
 //! # One client's view
 //!
-//! Some clients are allowed to see only some of a topic's events. With a [filter](crate::filter),
-//! you change or drop events for one client. Here, the first word of an order's data is the order's
-//! user:
+//! Some clients may see only some of a topic's events. A [filter](crate::filter) changes or drops
+//! events for one client. Here, the first word of an order's data is the order's user:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -293,14 +288,13 @@
 //! # _ = orders;
 //! ```
 //!
-//! The filter also sees [gaps](GapPolicy) and the [greeting](Subscribe::greeting), so it passes
-//! every event that isn't an order.
+//! Give each order the name `order`: the filter passes all other events to every client, including
+//! [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
 //!
-//! If you [drop](crate::filter::Verdict::Drop) the orders of other users, a client that sees few
-//! events keeps an old id, and can get a gap when it reconnects. So this filter sends the id of
-//! such an order without its data. By the [standard][html], a client stores the id and dispatches
-//! nothing. Some clients, such as Firefox and WebKitGTK, [ignore an id without
-//! data](crate::Event::id), and can still get the gap.
+//! If the filter [dropped](crate::filter::Verdict::Drop) other users' orders, a client that sees
+//! few events would keep an old id, and could get a gap when it reconnects. So the filter sends
+//! only such an order's id. By the [standard][html], clients store the id and dispatch nothing.
+//! Some, such as Firefox, [ignore it](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -309,42 +303,40 @@
 //! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. Old
 //! events are evicted at the next publish or subscription, [not by a timer](crate::Retention::age).
 //! All topics together use at most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory)
-//! counts it. To change this, use a [builder](HubBuilder).
+//! counts it. To change these limits, use a [builder](HubBuilder).
 //!
 //! Clients have no queues, and a slow client doesn't delay others. A client that is behind gets
-//! frames of up to about 16 KiB, which its topic caches for other clients. Outdated values can wait
-//! in the buffers of its connection: up to about 400 KiB in hyper, and up to a few megabytes in the
-//! kernel, which [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets) limits.
+//! several events in one frame, which its topic caches for others. Old values can wait in the
+//! buffers of its connection: set [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
 //!
 //! # Large events and binary data
 //!
 //! Encode binary data as base64. For large data, publish a URL that your page fetches.
 //!
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. Each
-//! broker has its own limit. This crate's [decoders](crate::decode::Decoder::max_event_size) and
+//! broker has its own limit. [Decoders](crate::decode::Decoder::max_event_size) and
 //! [filters](crate::filter) accept 1 MiB per event by default.
 //!
 //! # Many processes
 //!
-//! A hub from [`Hub::new`] lives in one process. A client that reconnects to another process, or
-//! after a restart, gets a gap. With a [broker] and [`Hub::connect`], all your processes have the
+//! A hub from [`Hub::new`] lives in one process. A client that reconnects after a restart, or to
+//! another process, can't resume. With a [broker] and [`Hub::connect`], all your processes have the
 //! same events with the same ids:
 //!
 //! | take | for |
 //! |---|---|
-//! | [`Hub::new`] | one process, whose clients load their state again after a restart |
-//! | [SQLite](https://docs.rs/tower-sse-sqlite) | several processes on one machine, no gaps after a restart, and no database server |
+//! | [`Hub::new`] | one process, whose clients reload their state after a restart |
+//! | [SQLite](https://docs.rs/tower-sse-sqlite) | several processes on one machine, without a database server |
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines; as with SQLite, you can publish in the same transaction as your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
-//! To move to a broker, add the dependency and its `use`, and change the line that creates the hub.
-//! Connecting is async and can fail. Handlers that publish with [`publish`](Hub::publish) stay as
-//! they are. PostgreSQL also needs its schema.
+//! To move to a broker, change the line that creates the hub. Handlers that call
+//! [`publish`](Hub::publish) stay as they are.
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it reconnects to another process. This can also happen if the client's process has just
-//! evicted events of one topic, and the new process lags by seconds.
+//! gap when it reconnects to another process. Even with the same limits, such a client can miss
+//! events if its process has just evicted some, and the new process lags by seconds.
 //!
 //! # Stopping work
 //!
@@ -370,18 +362,18 @@
 //! }
 //! ```
 //!
-//! This loop ignores a gap, in which a request may have been lost. If it must not be lost, note it
-//! in your database too, and look there after a gap.
+//! The loop misses requests from before the task subscribed, and ignores gaps, in which requests
+//! can be lost. If you can't afford either, note requests in your database first. Have the task
+//! look there after subscribing, and after each gap.
 //!
 //! # Authorization
 //!
 //! The hub doesn't authenticate clients. If your handler takes topics from a request, check that
 //! the client may read them, or [derive them](crate::guide::authentication) from the logged-in
-//! user. A client that chooses the names can create any number of topics.
+//! user. Clients that choose the names can create any number of topics.
 //!
-//! Ids count all events of the hub, so clients can see how many you publish. With Redis, ids are
-//! times of publication instead. With SQLite and PostgreSQL, they jump to the current time when a
-//! hub connects.
+//! Clients can tell from the ids how many events you publish. With Redis, ids are times of
+//! publication instead.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //
