@@ -3,8 +3,8 @@
 //!
 //! You change a row, and clients should see the change. If you publish after the commit, a crash in
 //! between loses the event. If you publish before it, the transaction can still roll back. With
-//! this crate, you publish in the transaction, and the event is published if and only if it
-//! commits.
+//! this crate, you publish in the transaction. The event is published if and only if the
+//! transaction commits.
 //!
 //! Connect a hub in each process that serves clients:
 //!
@@ -29,8 +29,7 @@
 //! # }
 //! ```
 //!
-//! Any program that speaks SQL can publish in its own transaction, with any [client
-//! library](clients):
+//! Any program can publish in its transactions, with any [client library](clients):
 //!
 //! ```sql
 //! begin;
@@ -39,20 +38,17 @@
 //! commit;
 //! ```
 //!
-//! You need no second system, and no relay for an outbox table. Clients can reconnect to any
-//! process, and resume after the last event that they received.
-//!
-//! The page [notifications] has a complete program with log-outs.
+//! Clients can reconnect to any process, and resume after the last event that they received. The
+//! page [notifications] has a complete program with log-outs.
 //!
 //! # Setup
 //!
 //! 1. In a migration, apply [`SCHEMA`], grant the [rights](operating#rights) to your roles, and
 //!    insert a row for each stream: `insert into tower_sse.stream (name) values ('orders')`. To try
-//!    this out, run
+//!    it out, run
 //!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) with
 //!    `psql --file`.
-//! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and a tokio runtime with timers and
-//!    IO.
+//! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and tokio with timers and IO.
 //! 3. Before you go live, read the page [operating].
 //!
 //! # What is guaranteed
@@ -60,30 +56,27 @@
 //! An event in a transaction is published *exactly once*, when the transaction commits. Clients
 //! receive it *at most once*, and losses are reported, with the two exceptions below.
 //!
-//! - An event is published when its transaction has committed, or when
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. If `publish` returned
-//!   [refused](tower_sse::hub::PublishError::Refused), the event is not published. If it returned
-//!   [unknown](tower_sse::hub::PublishError::Unknown), the event is published once or not at all.
+//! - If [`Hub::publish`](tower_sse::hub::Hub::publish) returns `Ok`, the event is published. After
+//!   [refused](tower_sse::hub::PublishError::Refused), it isn't published. After
+//!   [unknown](tower_sse::hub::PublishError::Unknown), it's published once or not at all.
 //! - A client that stays connected or resumes receives each published event of its topics, or a
-//!   [gap](tower_sse::hub::GapPolicy). This holds even if the server restarts or crashes, an older
-//!   state of its data is restored, or a lagging standby is promoted. It doesn't hold for events of
-//!   a topic that had [ended](tower_sse::hub::Hub::end), or that keeps only its
+//!   [gap](tower_sse::hub::GapPolicy). This holds even after a crash, a restore or a fail-over. It
+//!   doesn't hold if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
 //!   [latest](tower_sse::Retention::latest) event.
-//! - All clients of all processes receive the events of a topic in the same order and without
-//!   duplicates.
+//! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
 //!
 //! The two exceptions:
 //!
-//! - A restored backup or a lagging standby brings back an older state of the data. Clients can
-//!   then receive an event again, with another id. The loss of newer events [can go
-//!   unnoticed](operating#losses) once every process that had seen them has stopped.
+//! - After a backup is restored or a lagging standby is promoted, clients can receive an event
+//!   again, with another id. The loss of newer events [can go unnoticed](operating#losses) once
+//!   every process that had seen them has stopped.
 //! - With `synchronous_commit = off`, a crash of the server can undo a commit. Clients then receive
 //!   neither the transaction's events nor a gap.
 //!
 //! # Publishing by SQL
 //!
-//! `tower_sse.publish(topic, data, stream)` publishes to a stream, with these optional parameters:
+//! `tower_sse.publish(topic, data, stream)` publishes an event. It has these optional parameters:
 //!
 //! - `event`: the event's name
 //! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Hubs
@@ -92,34 +85,31 @@
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
-//! One `INSERT` into `tower_sse.inbox` can publish any number of events:
+//! To publish many events in one statement, insert them into `tower_sse.inbox`:
 //!
 //! ```sql,insert
 //! insert into tower_sse.inbox (stream, topic, data)
 //!     select 'orders', 'orders:' || n, 'shipped' from generate_series(1, 100) n;
 //! ```
 //!
-//! An invalid event makes the statement fail, which aborts its transaction. Stream, topic and data
-//! must not be null, and the stream must exist. The data can be up to 1 MiB long, the topic 1 KiB,
-//! the comment 4 KiB, and the name 256 bytes. The name must not contain line breaks. `retry` must
-//! not be negative.
+//! An invalid event makes the statement fail, which aborts its transaction. The stream must exist,
+//! and neither topic nor data may be null. `retry` must not be negative, and texts have these
+//! [limits](operating#sizes).
 //!
-//! Hubs look for new events about 10 times a second. If the server is slow, they pause for up to a
-//! second. For a shorter delay, call a hub's [waker](PostgresBroker::waker) after the commit.
-//! Clients then receive the event a few milliseconds later.
+//! Hubs look for new events about 10 times a second, or less often if the server is slow. For a
+//! delay of a few milliseconds, call a hub's [waker](PostgresBroker::waker) after the commit.
 //!
 //! A program without a hub can pass `wake => true` instead, which wakes the hubs that
-//! [listen](Health::listens). Use it only for rare events, because such transactions commit one
-//! after another: with 20 connections, we measured 30 % of the usual rate. After `wake => true`,
-//! `PREPARE TRANSACTION` fails.
+//! [listen](Health::listens). Use it only for rare events: such transactions commit one after
+//! another, and `PREPARE TRANSACTION` fails.
 //!
-//! A transaction that stays open delays only its own events, unless it [is open for
+//! An open transaction delays only its own events, unless it [stays open for
 //! hours](operating#transactions).
 //!
 //! ## A table as the source
 //!
-//! A trigger can publish each change of an existing table. An invalid event aborts the transaction
-//! that changes the table, so if a row can exceed 1 MiB, publish only its key:
+//! A trigger can publish each change of a table. If a row can exceed 1 MiB, publish only its key,
+//! because an event that is too large makes the change fail:
 //!
 //! ```sql,key
 //! create function publish_order() returns trigger language plpgsql as $$
@@ -147,10 +137,10 @@
 //!
 //! # TLS
 //!
-//! To use `sslmode=require` or
+//! For `sslmode=require` or
 //! [`Postgres::tls`](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/struct.Postgres.html#method.tls),
-//! enable the `tls` feature, which uses rustls. Install a crypto provider before you call
-//! `Postgres::open` or `Postgres::tls`: add `rustls` to your dependencies, and call
+//! enable the `tls` feature. Before you call `Postgres::open` or `Postgres::tls`, install a crypto
+//! provider: depend on `rustls`, and call
 //! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
 //!
 //! # Features
@@ -160,13 +150,12 @@
 //!
 //! # How it works
 //!
-//! Programs that publish by SQL insert rows into the table `inbox`. If rows were numbered there,
-//! row 7 could commit after a reader has passed row 8, and the reader would miss it. So hubs move
-//! committed rows into the table `log`, and number them there.
+//! If programs numbered their rows, row 7 could commit after a reader has passed row 8, and be
+//! missed. So programs insert rows into the table `inbox`. Hubs move committed rows into the table
+//! `log`, and number them there.
 //!
-//! Each hub compares the rows that it reads with those that it has read or published before. If
-//! such a row is lost, the hub adds a mark to the log. Every process reports a gap when it reads
-//! the mark.
+//! If a hub notices that the log has lost rows, it adds a mark. Every process that reads the mark
+//! reports a gap.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
