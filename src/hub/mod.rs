@@ -121,7 +121,7 @@
 //! # Progress of a job
 //!
 //! A client follows a job until it's done. You publish the job's last event with [`Hub::end`]. A
-//! stream ends once all its topics have. Each job has a topic:
+//! stream ends once all its topics have ended. Here, each job has a topic:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -248,7 +248,7 @@
 //!
 //! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
 //! handler, and a row could be committed and never published. If publishing is refused or its
-//! result is unknown, publish again. Until that succeeds, clients may see the row only in a
+//! result is unknown, publish again. Until a row is published, clients may see it only in a
 //! backlog.
 //!
 //! If it's too slow to query all rows for every connection, leave out the query and the greeting
