@@ -125,8 +125,9 @@ pub struct LogStats {
     /// process then loads only part of the history, and a process that is disconnected for longer
     /// than `oldest_age` loses events. See the [alert](crate::operating#metrics-and-alerts).
     pub oldest_age: Duration,
-    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
-    pub retention_age: Duration,
+    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
+    /// it has no age limit.
+    pub retention_age: Option<Duration>,
     /// The size in bytes of the log's table and indexes, for all streams together. It's measured
     /// about every ten seconds. `None` before it's known.
     pub bytes: Option<u64>,
@@ -152,7 +153,7 @@ impl BrokerStats {
         *lock(&self.log)
     }
 
-    pub(crate) fn set_ages(&self, oldest_age: Duration, retention_age: Duration) {
+    pub(crate) fn set_ages(&self, oldest_age: Duration, retention_age: Option<Duration>) {
         let mut log = lock(&self.log);
         let bytes = log.and_then(|log| log.bytes);
         *log = Some(LogStats { oldest_age, retention_age, bytes });

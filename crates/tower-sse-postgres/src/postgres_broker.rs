@@ -202,7 +202,7 @@ impl Broker for PostgresBroker {
             settings: Arc::clone(&settings),
             queue: Arc::clone(&queue),
             stats: self.stats,
-            retained,
+            retained: (retained < Duration::MAX).then_some(retained),
             max_age,
             max_events: self.max_events,
             state: LogState::default(),

@@ -37,7 +37,7 @@ pub(crate) struct PostgresLog {
     pub(crate) queue: Arc<Queue>,
     pub(crate) stats: BrokerStats,
     /// The age of the hub's retention.
-    pub(crate) retained: Duration,
+    pub(crate) retained: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) max_events: usize,
     pub(crate) state: LogState,

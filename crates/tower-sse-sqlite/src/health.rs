@@ -67,8 +67,9 @@ pub struct LogStats {
     /// process loads only part of the history. See the
     /// [alert](crate::operating#metrics-and-alerts).
     pub oldest_age: Duration,
-    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
-    pub retention_age: Duration,
+    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
+    /// it has no age limit.
+    pub retention_age: Option<Duration>,
     /// The size of the whole file in bytes, without the write-ahead log. Always `Some`.
     pub bytes: Option<u64>,
 }

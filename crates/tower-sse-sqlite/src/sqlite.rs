@@ -89,7 +89,7 @@ impl Sqlite {
             max_events: 100_000,
             max_bytes: 1 << 30,
             max_age: None,
-            retained: Duration::ZERO,
+            retained: None,
             stats: BrokerStats::default(),
             next_trim: Instant::now(),
             growth: 1.0,
@@ -219,12 +219,13 @@ impl Broker for SqliteBroker {
     /// dropped.
     async fn start(self, feed: Feed) -> Result<SqlitePublisher, Error> {
         let Self { mut log, publish_deadline } = self;
-        log.retained = feed.max_age();
-        if log.max_age.is_some_and(|age| age < log.retained) {
+        let retained = feed.max_age();
+        if log.max_age.is_some_and(|age| age < retained) {
             let reason = "`max_age` is less than the age of the hub's retention";
             return Err(Error::new(ErrorKind::Other, reason));
         }
-        log.max_age = log.max_age.or_else(|| log.retained.checked_add(log.retained / 2));
+        log.max_age = log.max_age.or_else(|| retained.checked_add(retained / 2));
+        log.retained = (retained < Duration::MAX).then_some(retained);
         let (queue, gate, health) =
             (Arc::<Queue>::default(), Arc::default(), log.stats.health.clone());
         let publisher = SqlitePublisher { queue: Arc::clone(&queue), publish_deadline, health };

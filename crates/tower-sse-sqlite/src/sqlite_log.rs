@@ -28,7 +28,7 @@ pub(crate) struct SqliteLog {
     pub(crate) max_bytes: u64,
     pub(crate) max_age: Option<Duration>,
     /// The age of the hub's retention.
-    pub(crate) retained: Duration,
+    pub(crate) retained: Option<Duration>,
     pub(crate) stats: BrokerStats,
     pub(crate) next_trim: Instant,
     /// How much the log has grown since its rows were last counted, as a part of its maximum.

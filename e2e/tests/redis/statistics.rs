@@ -34,11 +34,17 @@ async fn stream_is_measured() {
     // And the marker with which the stream begins.
     until(|| stats.log().is_some_and(|log| log.events == 11)).await;
     let log = stats.log().unwrap();
-    assert_eq!((log.max_events, log.retention_age), (20_000, Duration::from_secs(60)));
+    assert_eq!((log.max_events, log.retention_age), (20_000, Some(Duration::from_secs(60))));
     let bytes = log.bytes.unwrap();
     assert!((10_000..100_000).contains(&bytes), "{bytes}");
     let age = log.oldest_age;
     until(|| stats.log().unwrap().oldest_age >= age + Duration::from_secs(2)).await;
+
+    let (broker, retention) = (server.broker(), Retention::latest());
+    let stats = broker.stats();
+    let _endless = Hub::builder().retention(retention).connect(broker).await.unwrap();
+    until(|| stats.log().is_some()).await;
+    assert_eq!(stats.log().unwrap().retention_age, None);
 }
 
 #[tokio::test]

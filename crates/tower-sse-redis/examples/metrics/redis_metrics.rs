@@ -83,9 +83,11 @@ fn encode_log(now: &LogStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resul
         encode_gauge(encoder, name, help, unit.as_ref(), &ConstGauge::new(value))?;
     }
     for (name, help, age) in [
-        ("sse_redis_stream_oldest_age", "Age of the oldest entry.", now.oldest_age),
+        ("sse_redis_stream_oldest_age", "Age of the oldest entry.", Some(now.oldest_age)),
         ("sse_redis_stream_retention_age", "Maximum age of the hub's events.", now.retention_age),
     ] {
+        // Without an age limit, the oldest entry can't be too young.
+        let Some(age) = age else { continue };
         let age = ConstGauge::new(age.as_secs_f64());
         encode_gauge(encoder, name, help, Some(&Unit::Seconds), &age)?;
     }

@@ -118,7 +118,7 @@ impl Broker for RedisBroker {
             stats,
             max_events,
             max_age,
-            retained,
+            retained: (retained < Duration::MAX).then_some(retained),
             pause,
             state,
         };

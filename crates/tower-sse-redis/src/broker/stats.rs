@@ -67,10 +67,11 @@ pub struct LogStats {
     /// If it's below [`retention_age`](Self::retention_age) while the stream has at least
     /// [`max_events`](Self::max_events) entries, raise `max_events`. Otherwise, a new process loads
     /// only part of the history, and a process that is disconnected for longer than `oldest_age`
-    /// loses events. Ignore this if the hub's retention has no age limit.
+    /// loses events.
     pub oldest_age: Duration,
-    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
-    pub retention_age: Duration,
+    /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
+    /// it has no age limit.
+    pub retention_age: Option<Duration>,
     /// The memory of the stream in bytes, as estimated by Redis. `None` if the user may not run
     /// `MEMORY USAGE`.
     pub bytes: Option<u64>,

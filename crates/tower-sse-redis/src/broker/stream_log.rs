@@ -24,7 +24,7 @@ pub(crate) struct StreamLog {
     /// The age after which entries are removed.
     pub(crate) max_age: Option<Duration>,
     /// The age of the hub's retention.
-    pub(crate) retained: Duration,
+    pub(crate) retained: Option<Duration>,
     /// The pause after each read to the end of the stream.
     pub(crate) pause: Duration,
     pub(crate) state: LogState,
