@@ -250,8 +250,8 @@
 //! | ends | never, or at a topic's [last event](crate::hub::Hub::end) | with the answer and an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the hub keeps events, up to its limits | the run continues until it's abandoned |
-//! | if missed events were evicted | the client gets a `gap` event and the rest | the client gets [`404` or `interrupted`](Runs#answers), or its body fails |
-//! | if the publishing process dies | clients wait | the run is [interrupted](#half-an-answer) |
+//! | if missed events were evicted | the client gets a `gap` event and the rest | the client [can't resume](Runs#answers), or its body fails |
+//! | if the publishing process dies | clients wait | the run [breaks off](#half-an-answer) |
 //! | to stop the work | publish a [request to stop](crate::hub#stopping-work) | [cancel](Runs::cancel) the run |
 //! | several processes share | a [broker](crate::hub::broker) | a [store](#several-processes) |
 //!
