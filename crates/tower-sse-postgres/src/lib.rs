@@ -2,8 +2,8 @@
 //! transactions.
 //!
 //! You change a row, and clients should see the change. If you publish after the commit, a crash in
-//! between loses the event. If you publish before it, the transaction can still roll back. With
-//! this crate, you publish in the transaction. The event is published if and only if the
+//! between loses the event. If you publish before the commit, the transaction can still roll back.
+//! With this crate, you publish in the transaction. The event is published if and only if the
 //! transaction commits.
 //!
 //! Connect a hub in each process that serves clients:
@@ -39,7 +39,7 @@
 //! ```
 //!
 //! Clients can reconnect to any process, and resume after the last event that they received. The
-//! page [notifications] has a complete program with log-outs.
+//! page [notifications] has a complete program, which also handles log-outs.
 //!
 //! # Setup
 //!
@@ -56,21 +56,23 @@
 //! An event in a transaction is published *exactly once*, when the transaction commits. Clients
 //! receive it *at most once*, and losses are reported, with the two exceptions below.
 //!
-//! - If [`Hub::publish`](tower_sse::hub::Hub::publish) returns `Ok`, the event is published. After
-//!   [refused](tower_sse::hub::PublishError::Refused), it isn't published. After
-//!   [unknown](tower_sse::hub::PublishError::Unknown), it's published once or not at all.
+//! - If [`Hub::publish`](tower_sse::hub::Hub::publish) returns `Ok`, the event is published. If it
+//!   returns [`Refused`](tower_sse::hub::PublishError::Refused), the event isn't published. If it
+//!   returns [`Unknown`](tower_sse::hub::PublishError::Unknown), the event is published once or not
+//!   at all.
 //! - A client that stays connected or resumes receives each published event of its topics, or a
 //!   [gap](tower_sse::hub::GapPolicy). This holds even after a crash, a restore or a fail-over. It
 //!   doesn't hold if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
-//!   [latest](tower_sse::Retention::latest) event.
+//!   [latest](tower_sse::Retention::latest) event. A client of several topics can miss events [if
+//!   processes have different limits, or if one lags behind](tower_sse::hub#many-processes).
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
 //!
 //! The two exceptions:
 //!
 //! - After a backup is restored or a lagging standby is promoted, clients can receive an event
-//!   again, with another id. The loss of newer events [can go unnoticed](operating#losses) once
-//!   every process that had seen them has stopped.
+//!   again, with another id. If all processes that had seen newer events have stopped, the loss of
+//!   these events [can go unnoticed](operating#losses).
 //! - With `synchronous_commit = off`, a crash of the server can undo a commit. Clients then receive
 //!   neither the transaction's events nor a gap.
 //!
@@ -79,8 +81,8 @@
 //! `tower_sse.publish(topic, data, stream)` publishes an event. It has these optional parameters:
 //!
 //! - `event`: the event's name
-//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Hubs
-//!   drop later events of the topic until its name is free again.
+//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Until
+//!   this event exceeds the hub's age limit, hubs drop later events of the topic.
 //! - `wake`: whether to notify hubs when the transaction commits. See below.
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
@@ -108,8 +110,8 @@
 //!
 //! ## A table as the source
 //!
-//! A trigger can publish each change of a table. If a row can exceed 1 MiB, publish only its key,
-//! because an event that is too large makes the change fail:
+//! A trigger can publish each insert and update of a table. If a row can exceed 1 MiB, publish only
+//! its key, because an event that is too large makes the change fail:
 //!
 //! ```sql,key
 //! create function publish_order() returns trigger language plpgsql as $$
@@ -150,8 +152,8 @@
 //!
 //! # How it works
 //!
-//! If programs numbered their rows, row 7 could commit after a reader has passed row 8, and be
-//! missed. So programs insert rows into the table `inbox`. Hubs move committed rows into the table
+//! If programs numbered their rows, a reader could pass row 8 before row 7 is committed, and miss
+//! row 7. So programs insert rows into the table `inbox`. Hubs move committed rows into the table
 //! `log`, and number them there.
 //!
 //! If a hub notices that the log has lost rows, it adds a mark. Every process that reads the mark
@@ -200,7 +202,7 @@ pub const SCHEMA: &str = include_str!("../schema/v1.sql");
 /// The version of the schema that this crate needs.
 const SCHEMA_VERSION: i32 = 1;
 
-/// Returns [`SCHEMA`] with `name` as the name of the schema, for [`Postgres::schema`].
+/// Returns [`SCHEMA`] with another name for the schema. Pass the same name to [`Postgres::schema`].
 ///
 /// ```
 /// let statements = tower_sse_postgres::schema_named("billing_events")?;
@@ -210,8 +212,8 @@ const SCHEMA_VERSION: i32 = 1;
 ///
 /// # Errors
 ///
-/// Returns an error if `name` isn't an identifier: lower-case ASCII letters, digits and
-/// underscores, at most 63 bytes, not beginning with a digit.
+/// Returns an error if `name` isn't an identifier. An identifier has up to 63 lower-case ASCII
+/// letters, digits and underscores, and doesn't begin with a digit.
 pub fn schema_named(name: &str) -> Result<String, Error> {
     let name = settings::quoted(&settings::schema_name(name.to_owned())?);
     let statements = SCHEMA.replace("schema tower_sse", &format!("schema {name}"));
