@@ -70,8 +70,8 @@
 //! kept event, without duplicates.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is the topic's name. Replaced values in a topic that [keeps only the newest
-//! one](#only-the-newest-value) cause no gap. A client whose id the hub doesn't know gets gaps too:
+//! data is the topic's name. In a topic that [keeps only the newest value](#only-the-newest-value),
+//! replaced values cause no gap. A client whose id the hub doesn't know gets gaps too:
 //! [`resume`](Subscribe::resume) lists the cases.
 //!
 //! [`GapPolicy`] sets what happens at a gap. If your own program may have missed events, call
@@ -114,9 +114,9 @@
 //! status `200`.
 //!
 //! [`Subscription::response`] answers an `EventSource` with `204` once all topics have ended and
-//! the client has nothing left to receive. Until the hub [forgets the topic](#progress-of-a-job),
-//! even a first visit gets `204`, unless [`recent`](Subscribe::recent), a latest event or a
-//! greeting gives it something to receive.
+//! the client has nothing left to receive. A first visit gets `204` too, unless
+//! [`recent`](Subscribe::recent), a latest event or a greeting gives it something to receive. Once
+//! the hub [forgets](#progress-of-a-job) a topic, first visits wait for its next events.
 //!
 //! # Progress of a job
 //!
@@ -171,8 +171,8 @@
 //! # }
 //! ```
 //!
-//! With `recent(1)`, a first visit begins with the job's latest state, as long as that event is
-//! kept. After the last event, an `EventSource` reconnects, gets `204` and stops.
+//! With `recent(1)`, a first visit begins with the job's newest event, if the hub still keeps it.
+//! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
 //! If the job's process dies, clients keep waiting. The process that then finishes or abandons the
 //! job must end the topic.
@@ -248,22 +248,22 @@
 //!
 //! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
 //! handler, and a row could be committed and never published. If publishing is refused or its
-//! result is unknown, publish again. Until a row is published, clients may see it only in a
-//! backlog.
+//! result is unknown, publish again. Until a row is published, only a backlog shows it.
 //!
 //! If it's too slow to query all rows for every connection, leave out the query and the greeting
 //! when the request has a last event id. At a `gap`, have your page close its `EventSource`, and
-//! open a new one with the number of its newest row in the URL. Then query only later rows.
+//! open a new one with the number of its newest row in the URL. The handler then queries the rows
+//! from a little before that number, because rows can be committed out of order.
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
 //! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole
-//! program.
+//! program, with a greeting.
 //!
 //! # One client's view
 //!
-//! Some clients may see only some of a topic's events. A [filter](crate::filter) changes or drops
-//! events for one client. Here, the first word of an order's data is the order's user:
+//! Say each client is allowed to see only some of a topic's events. A [filter](crate::filter)
+//! changes or drops events for one client. Here, an order's data begins with the name of its user:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -288,13 +288,13 @@
 //! # _ = orders;
 //! ```
 //!
-//! Give each order the name `order`: the filter passes all other events to every client, including
-//! [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
+//! Publish each order as an event named `order`. The filter passes events with any other name to
+//! every client, including [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
 //!
 //! If the filter [dropped](crate::filter::Verdict::Drop) other users' orders, a client that sees
 //! few events would keep an old id, and could get a gap when it reconnects. So the filter sends
-//! only such an order's id. By the [standard][html], clients store the id and dispatch nothing.
-//! Some, such as Firefox, [ignore it](crate::Event::id), and can still get the gap.
+//! only the ids of those orders. By the [standard][html], clients store the id and dispatch
+//! nothing. Some, such as Firefox, [ignore it](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -305,9 +305,10 @@
 //! All topics together use at most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory)
 //! counts it. To change these limits, use a [builder](HubBuilder).
 //!
-//! Clients have no queues, and a slow client doesn't delay others. A client that is behind gets
-//! several events in one frame, which its topic caches for others. Old values can wait in the
-//! buffers of its connection: set [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
+//! The hub keeps no queue for each client, and a slow client doesn't delay others. A client that is
+//! behind gets several events in one frame, which its topic caches for others. Events can also wait
+//! in the buffers of a slow client's connection: set
+//! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
 //!
 //! # Large events and binary data
 //!
@@ -335,13 +336,13 @@
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it reconnects to another process. Even with the same limits, such a client can miss
-//! events if its process has just evicted some, and the new process lags by seconds.
+//! gap when it reconnects to another process. Even with the same limits, this can happen if the old
+//! process has just evicted events, and the new one lags by seconds.
 //!
 //! # Stopping work
 //!
-//! A request to stop a job can arrive at another process than the job's. Publish the request to a
-//! topic such as `stop:7`, to which the job's task subscribes:
+//! A request to stop a job can arrive at a process other than the one that runs it. Publish the
+//! request to a topic such as `stop:7`, to which the job's task subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -363,14 +364,14 @@
 //! ```
 //!
 //! The loop misses requests from before the task subscribed, and ignores gaps, in which requests
-//! can be lost. If you can't afford either, note requests in your database first. Have the task
-//! look there after subscribing, and after each gap.
+//! can be lost. If you can't afford to lose a request, store it in your database before you publish
+//! it. Have the task look there after subscribing, and after each gap.
 //!
 //! # Authorization
 //!
 //! The hub doesn't authenticate clients. If your handler takes topics from a request, check that
 //! the client may read them, or [derive them](crate::guide::authentication) from the logged-in
-//! user. Clients that choose the names can create any number of topics.
+//! user. Clients that choose topic names can create any number of topics.
 //!
 //! Clients can tell from the ids how many events you publish. With Redis, ids are times of
 //! publication instead.
