@@ -1,7 +1,7 @@
 use std::{error::Error, io, iter};
 
-/// The boxed error of an event stream's body. Errors from stream items, and from bodies inside the
-/// layer, must convert into it.
+/// The boxed error of an event stream's body. The error types of your streams, and of bodies inside
+/// the layer, must convert into it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Returns the error and its causes, including the error that an `io::Error` wraps, which

@@ -8,8 +8,8 @@ use crate::event::{EventId, one_line_text};
 /// The last id that a client received, sent as `Last-Event-ID` when it reconnects.
 ///
 /// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With the `axum` feature,
-/// it's also an extractor, which works without the layer too. It never rejects a request. If the
-/// client sends no id, `Option<LastEventId>` is `None`, and `LastEventId` [is
+/// it's also an extractor, which works without the layer too. The extractor never rejects a
+/// request. If the client sends no id, `Option<LastEventId>` is `None`, and `LastEventId` [is
 /// empty](Self::is_empty).
 ///
 /// ```
@@ -26,18 +26,20 @@ use crate::event::{EventId, one_line_text};
 ///
 /// # How it is read
 ///
-/// - The value is read as UTF-8. If that fails, it's read as Latin-1, which `fetch` sends.
+/// - The value is read as UTF-8. If that fails, it's read as Latin-1, the encoding that `fetch`
+///   uses for headers.
 /// - If a request has several `Last-Event-ID` headers, the first one counts.
 /// - A value that is empty, or contains U+0000 or a line break, counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(Box<str>);
 
 impl LastEventId {
-    /// The name of the header in which a client sends the id. For a cross-origin `fetch` with this
-    /// header, the [CORS layer](crate::guide::placement#layers-that-belong-outside) must allow it.
+    /// The name of the header in which a client sends the id. For a cross-origin `fetch`, the [CORS
+    /// layer](crate::guide::placement#layers-that-belong-outside) must allow this header.
     pub const HEADER: HeaderName = HeaderName::from_static("last-event-id");
 
-    /// Reads the `Last-Event-ID` header, for handlers that are not inside a layer.
+    /// Reads the `Last-Event-ID` header, for handlers that are not inside an
+    /// [`SseLayer`](crate::SseLayer).
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         Self::from_bytes(headers.get(Self::HEADER)?.as_bytes())

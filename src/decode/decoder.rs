@@ -33,8 +33,8 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// # Memory
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
-/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error. A message can be three
-/// times as large as its event, because U+FFFD has three bytes.
+/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error. If the bytes aren't
+/// UTF-8, a message can be three times as large as its event.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug, Default)]
@@ -58,8 +58,8 @@ impl Decoder {
         Self::default()
     }
 
-    /// Limits the size of an event, or of a `retry` line between events, to `bytes`, by default 1
-    /// MiB. Line ends and comments count, but not the empty line at the end. Comments between
+    /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
+    /// 1 MiB. Line ends and comments count, but not the empty line at the end. Comments between
     /// events aren't limited.
     ///
     /// # Panics

@@ -11,10 +11,11 @@ pub(super) const NO_NAME: &str = "message";
 /// An event of a stream, borrowed from the received bytes, or from a buffer if it arrived in
 /// several chunks.
 ///
-/// An [`EventSplitter`](super::EventSplitter) returns such events, and a [filter](crate::filter)
-/// receives them. Unlike a [`Message`](super::Message), an `EventRef` has all lines of the event,
-/// byte for byte. It can also be an event without data, which browsers don't dispatch. Methods that
-/// return text replace bytes that aren't UTF-8 with U+FFFD.
+/// You get an `EventRef` from an [`EventSplitter`](super::EventSplitter), or in a
+/// [filter](crate::filter). Unlike a [`Message`](super::Message), an `EventRef` has all lines of
+/// the event, byte for byte. It can also be an event without data, which browsers don't dispatch.
+/// Methods that return text, such as [`data`](Self::data), replace bytes that aren't UTF-8 with
+/// U+FFFD.
 #[derive(Clone, Copy)]
 pub struct EventRef<'a> {
     pub(super) raw: &'a [u8],
@@ -22,10 +23,9 @@ pub struct EventRef<'a> {
 }
 
 impl<'a> EventRef<'a> {
-    /// Returns the bytes of the event, including the empty line that ends it. If two chunks of the
-    /// stream split the CRLF of this line, the bytes end with its CR.
-    /// [`to_encoded`](Self::to_encoded) and [`with_data`](Self::with_data) then add the LF, unless
-    /// the line before ends in a lone CR.
+    /// Returns the bytes of the event, including the empty line that ends it. If the CRLF of this
+    /// line is split across two chunks, the bytes end with the CR. [`to_encoded`](Self::to_encoded)
+    /// and [`with_data`](Self::with_data) then add the LF, if needed.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -75,8 +75,8 @@ impl<'a> EventRef<'a> {
         self.spans.data.of(self.raw).is_some()
     }
 
-    /// Returns the value of the `id` field, which can be empty. Like browsers, ignores a value that
-    /// contains U+0000.
+    /// Returns the value of the `id` field, which can be empty. Browsers ignore a value that
+    /// contains U+0000, and so does this method.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'a, str>> {
         self.spans.id.of(self.raw).map(text)
@@ -90,8 +90,8 @@ impl<'a> EventRef<'a> {
         self.spans.retry.of(self.raw).map(reconnection_time)
     }
 
-    /// Returns the name and value of each line in order, without the empty line at the end. A
-    /// comment has an empty name, and its text as the value.
+    /// Returns the name and value of each line in order, without the empty line at the end. For a
+    /// comment, the name is empty, and the value is its text.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.lines().map(|(line, _)| match Line::parse(line) {
             Line::Field { name, value } => (name, value),
@@ -107,8 +107,8 @@ impl<'a> EventRef<'a> {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event into an `Encoded`, which you can send. Adds the empty line if the event
-    /// isn't [terminated](Self::is_terminated), and the LF of a [split CRLF](Self::raw).
+    /// Copies the event into an `Encoded`, which you can send. Adds the LF of a [split
+    /// CRLF](Self::raw), and the empty line if the event isn't [terminated](Self::is_terminated).
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {
@@ -123,8 +123,9 @@ impl<'a> EventRef<'a> {
     /// keep their bytes and their order. The copy is complete, like the result of
     /// [`to_encoded`](Self::to_encoded).
     ///
-    /// The new `data` lines take the place of the first old one, or follow the last line if there
-    /// is none. They use the line end (LF, CR or CRLF) of the line that they replace or follow.
+    /// The new `data` lines take the place of the first old one. If the event has no `data` line,
+    /// the new ones follow its last line. They use the line end (LF, CR or CRLF) of the line that
+    /// they replace or follow.
     ///
     /// ```
     /// use tower_sse::decode::{EventSplitter, Piece};

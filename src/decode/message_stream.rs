@@ -38,10 +38,10 @@ pin_project! {
     /// # The end of the stream
     ///
     /// When the body ends, the stream ends, and discards an incomplete event. If the body fails,
-    /// the stream returns the messages before the failure, then the error, and ends. For an event
-    /// above the [decoder's limit](Decoder::max_event_size), the error is
-    /// [`EventTooLarge`](super::EventTooLarge). Once the stream has ended, it returns `None`, and
-    /// the body is dropped.
+    /// the stream returns the messages before the failure, then the error, and ends. If an event
+    /// exceeds the [decoder's limit](Decoder::max_event_size), the stream returns
+    /// [`EventTooLarge`](super::EventTooLarge) as the error, and ends. Once the stream has ended,
+    /// it returns `None`, and the body is dropped.
     ///
     /// The stream doesn't reconnect. To reconnect, use [`last_event_id`](Self::last_event_id) and
     /// [`retry`](Self::retry), as the example
@@ -69,7 +69,8 @@ pin_project! {
 }
 
 impl<B: Body> MessageStream<B> {
-    /// Creates a stream of the messages in `body`. It fails if an event is larger than 1 MiB.
+    /// Creates a stream of the messages in `body`. The stream fails if an event is larger than 1
+    /// MiB.
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
     }

@@ -1,11 +1,11 @@
-//! Turns received bytes into [messages](Message), or into [events](EventRef) that borrow them.
+//! Turns received bytes into [messages](Message), or into [events](EventRef) that borrow the bytes.
 //!
 //! - [`MessageStream`] decodes the body of another server's response.
 //! - [`Decoder`] decodes bytes as a client does, and returns messages.
-//! - [`EventSplitter`] finds the events in received bytes, for programs that pass them on
+//! - [`EventSplitter`] finds the events in received bytes, for programs that pass the bytes on
 //!   unchanged.
 //!
-//! [Upstreams](crate::guide::upstreams) shows when to use a message stream, and when a
+//! [Upstreams](crate::guide::upstreams) shows when to use a message stream, and when to use a
 //! [filter](crate::filter).
 
 mod decoder;

@@ -131,8 +131,8 @@ impl EventSplitter {
         self
     }
 
-    /// Consumes `input` up to the end of the next piece, and returns it. If there is no complete
-    /// piece, consumes all of `input` and returns `None`.
+    /// Consumes `input` up to the end of the next piece, and returns that piece. If there is no
+    /// complete piece, consumes all of `input` and returns `None`.
     ///
     /// # Errors
     ///
@@ -166,9 +166,9 @@ impl EventSplitter {
         self.carry_event(input).map(|()| None)
     }
 
-    /// Returns what is left when a stream has ended, if anything: an event that is not
+    /// Returns what is left when a stream has ended: an event that is not
     /// [terminated](EventRef::is_terminated), or a part of a `retry` line or of an oversized event.
-    /// The splitter can then split a new stream.
+    /// Returns `None` if nothing is left. The splitter can then split a new stream.
     pub fn finish(&mut self) -> Option<Piece<'_>> {
         let place = std::mem::replace(&mut self.place, LinePlace::Start);
         if std::mem::replace(&mut self.is_returned, true) || self.carried.is_empty() {

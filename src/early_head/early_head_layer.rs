@@ -36,8 +36,8 @@ struct EarlyHeadOptions {
 impl EarlyHeadLayer {
     /// Creates a layer that sends the head if the service hasn't answered within `after`.
     ///
-    /// The shortest timeout of your proxies must be longer than `after`, and than the interval of
-    /// the [heartbeat](crate::SseLayer::heartbeat). 10 seconds works with the defaults of nginx (60
+    /// Both `after` and the interval of the [heartbeat](crate::SseLayer::heartbeat) must be shorter
+    /// than the shortest timeout of your proxies. 10 seconds works with the defaults of nginx (60
     /// seconds), Heroku (30 seconds) and Cloudflare (100 to 120 seconds).
     ///
     /// # Panics
@@ -52,10 +52,10 @@ impl EarlyHeadLayer {
     /// Sets which requests can get an early head. By default, these are `GET` requests whose
     /// `Accept` names `text/event-stream`.
     ///
-    /// Return `true` only if the client expects an event stream: if the service is slow, the client
-    /// gets one, even if the answer is JSON. If only the body shows what the client expects, call
-    /// [`answer`](Self::answer) in the handler. A request gets no early head if `when` panics, or
-    /// if the method is `HEAD`.
+    /// Return `true` only if the client expects an event stream: after an early head, the client
+    /// gets a stream even if the answer is JSON. If only the body shows what the client expects,
+    /// call [`answer`](Self::answer) in the handler. A request gets no early head if `when` panics,
+    /// or if the method is `HEAD`.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -75,9 +75,9 @@ pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
     Some(Event::new().data(json!({ "error": error_of(late)? }).to_string()))
 }
 
-/// Turns a late error into an event that makes Anthropic's SDKs for Python and JavaScript raise
-/// `APIStatusError` or `APIError`. The event is named `error`, and its data is `{"type": "error",
-/// "error": …}`. Otherwise like [`openai_error`].
+/// Turns a late error into an event that makes Anthropic's SDKs raise `APIStatusError` (Python) or
+/// `APIError` (JavaScript). The event is named `error`, and its data is `{"type": "error", "error":
+/// …}`. Otherwise like [`openai_error`].
 #[must_use]
 #[cfg(feature = "json")]
 pub fn anthropic_error(late: &Response<Bytes>) -> Option<Event> {

@@ -28,7 +28,7 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! For a call that takes 70 seconds:
+//! A call that takes 70 seconds looks like this:
 //!
 //! ```text
 //!             0 s        10 s               25 s  40 s  55 s  70 s
@@ -44,10 +44,10 @@
 //!
 //! # Which requests
 //!
-//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. If the
-//! head of another request tells what the client expects, use [`EarlyHeadLayer::when`].
+//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. For other
+//! requests whose head tells what the client expects, use [`EarlyHeadLayer::when`].
 //!
-//! For a `POST`, the head often doesn't tell: OpenAI's clients send the same one with `"stream":
+//! For a `POST`, the head often doesn't tell: OpenAI's clients send the same head with `"stream":
 //! true` and `"stream": false`. Decide in the handler, which has read the body:
 //!
 //! ```
@@ -86,35 +86,36 @@
 //! | an error from the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
-//! Most clients notice that a failed body is incomplete. Over HTTP/1.0, they can't: it looks like a
-//! clean end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set
+//! Most clients notice that a failed body is incomplete. Over HTTP/1.0, they can't: a failed body
+//! looks like a clean end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set
 //! `proxy_http_version 1.1`.
 //!
 //! After a failed body, an `EventSource` reconnects, and your handler runs again. A `204` or `4xx`
-//! in time would have stopped it. If one comes late, and `late_event` doesn't replace it, the
-//! `EventSource` gets an event with the id `interrupted`: that of `on_error`, or else one named
-//! `interrupted`. The layer then answers this client's next request with `204`.
+//! in time would have stopped the `EventSource`. If such a status comes late and `late_event`
+//! doesn't replace it, the `EventSource` gets an event with the id `interrupted`. This is the event
+//! that `on_error` returns, or else an event named `interrupted`. The layer then answers this
+//! client's next request with `204`.
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], the page must stop the `EventSource`: give the
-//! event a name, and call `close()` when it arrives. After an event that reports an error, there's
-//! no [`terminator`](crate::SseLayer::terminator).
+//! late event a name, and call `close()` when it arrives. After an event that reports an error,
+//! there's no [`terminator`](crate::SseLayer::terminator).
 //!
 //! For OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
 //! `late_event`. The SDK then throws the error, but doesn't retry by itself.
 //!
-//! If a late response is neither passed on nor turned into an event, the body fails with a
-//! [`LateResponse`], which [`on_error`](crate::SseLayer::on_error) can turn into an event.
+//! If a late response is neither passed on nor replaced by `late_event`, the body fails with a
+//! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn this error into an event.
 //!
 //! # What is lost
 //!
 //! A late answer loses its status, its headers and its cookies. Put layers that add headers to
 //! every response, such as CORS, outside of this one. The answer's
-//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`, and `drain`
-//! once the shutdown has begun.
+//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`. If the
+//! shutdown has already begun, the answer's `drain` comes too late as well.
 //!
-//! If the handler adds a subject late, closing the subject still closes the stream, but its limit
-//! can't refuse the stream. If a hub's topic has ended, a late answer can't say so with a `204`, so
-//! the `EventSource` reconnects.
+//! If the handler adds a subject late, closing the subject ends the stream only once the handler
+//! has answered. The subject's limit can no longer refuse the stream. If a hub's topic has ended, a
+//! late answer can't say so with a `204`, so the `EventSource` reconnects.
 //!
 //! After the head, most middleware outside of this layer no longer wraps the call. Put layers that
 //! set task-locals for the handler inside of this one.
@@ -123,8 +124,8 @@
 //!
 //! Cloudflare holds a head back until a byte of the body follows, so `SseLayer` sends something at
 //! once. That's the stream's [`retry`](crate::SseLayer::retry) line or
-//! [padding](crate::SseLayer::padding) if it has one, or else a heartbeat, or an empty comment if
-//! heartbeats are off. For `@google/genai`, set a heartbeat that is an
+//! [padding](crate::SseLayer::padding). If the stream has neither, it's a heartbeat, or an empty
+//! comment if heartbeats are off. For `@google/genai`, set a heartbeat that is an
 //! [event](crate::Heartbeat::event): this client [loses the event after a
 //! comment](crate::guide::upstreams#the-request).
 //!
@@ -142,8 +143,9 @@
 //!   outside of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If
 //!   the limit is reached by then, the client is refused and the call is dropped.
-//! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends a waiting `GET` at once, and drops
-//!   its handler. Requests with other methods have 30 seconds to finish.
+//! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
+//!   drops its handler. A `GET` whose early head comes later is refused. Requests with other
+//!   methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
 //!   if the client doesn't accept event streams. By default, such requests get no early head. If you
 //!   set `when` or call `answer`, exclude them yourself.

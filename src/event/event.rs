@@ -24,8 +24,8 @@ use crate::error::Sealed;
 /// );
 /// ```
 ///
-/// Text converts into an event that has the text as its data. Events are equal if their encoded
-/// bytes are.
+/// `Event::from(text)` creates an event with the text as its data. Two events are equal if they
+/// encode to the same bytes.
 ///
 /// # How clients treat an event
 ///
@@ -33,7 +33,7 @@ use crate::error::Sealed;
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
 /// | no data, but a name or an [`id`](Self::id) | Most clients dispatch nothing, as the HTML standard specifies. A few dispatch an empty message. Some ignore the id. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line is written: some clients would dispatch an empty message. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line follows, because some clients would then dispatch an empty message. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -57,7 +57,8 @@ impl Event {
         Self { data: None, name: None, id: None, rare: None }
     }
 
-    /// Creates an event from a string literal, without copying it. The event can be a `const`.
+    /// Creates an event with a string literal as its data, without copying the literal. The event
+    /// can be a `const`.
     pub const fn from_static(data: &'static str) -> Self {
         Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }
@@ -89,8 +90,8 @@ impl Event {
     /// Sets the `id` field. A client that reconnects sends the last id it received as
     /// `Last-Event-ID`. An empty id clears the client's last event id.
     ///
-    /// To send an id without an event for the page, add empty data and a name that the page doesn't
-    /// listen for. Some clients, such as Firefox, ignore an id without data.
+    /// To send only an id, add empty data and a name that the page doesn't listen for. Some
+    /// clients, such as Firefox, ignore an id without data.
     ///
     /// ```
     /// use tower_sse::{Event, event::Encoded};
@@ -132,8 +133,8 @@ impl Event {
     }
 
     /// Sets the `retry` field: how long the client waits before it reconnects. The client keeps
-    /// this time until it receives another one. By default, the layer sends an `EventSource`
-    /// another one when it reconnects. To start every stream with a `retry` field, use
+    /// this time until it receives another one. By default, the layer sends an `EventSource` a new
+    /// time at the start of each connection. To start every stream with a `retry` field, use
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node.js reconnect at
@@ -143,9 +144,9 @@ impl Event {
         self
     }
 
-    /// Sets a comment, which clients ignore, [with one
-    /// exception](crate::guide::upstreams#the-request). Any text is safe: each line becomes a
-    /// comment line.
+    /// Sets a comment. Clients ignore it, except [Gemini's npm
+    /// client](crate::guide::upstreams#the-request). Any text is safe: each line becomes a comment
+    /// line.
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.rare_fields().comment = Some(text.into());
         self
@@ -200,7 +201,8 @@ impl From<String> for Event {
 /// clears the client's last event id: the next request has no `Last-Event-ID`.
 ///
 /// An id can't contain a line feed, a carriage return or U+0000, so text received at run time can't
-/// forge other fields. Spaces and tabs at both ends are lost when the client sends the id back.
+/// forge other fields. Leading and trailing spaces and tabs are lost when the client sends the id
+/// back.
 ///
 /// ```
 /// use tower_sse::{Event, EventId};
@@ -210,7 +212,7 @@ impl From<String> for Event {
 /// # Ok::<_, tower_sse::event::InvalidField>(())
 /// ```
 ///
-/// Unvalidated text does not compile:
+/// Code that passes unvalidated text does not compile:
 ///
 /// ```compile_fail,E0277
 /// # fn cursor() -> String { "eu-17".to_owned() }
@@ -355,7 +357,7 @@ impl Event {
     }
 
     /// Returns the fields that a [broker](crate::hub::broker) keeps (feature `hub`). An event that
-    /// a hub passes to its broker has data, and no id.
+    /// a hub passes to its broker always has data and never has an id.
     #[cfg(feature = "hub")]
     #[cfg_attr(docsrs, doc(cfg(feature = "hub")))]
     #[must_use]
@@ -370,8 +372,8 @@ impl Event {
     }
 }
 
-/// The fields that a broker stores for an event, from [`Event::fields`]. To rebuild the event, pass
-/// them to the methods of [`Event`].
+/// The fields of an event that a broker stores, as returned by [`Event::fields`]. To rebuild the
+/// event, pass them to the methods of [`Event`].
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
-//! Encoding: events, their ids and names, and their bytes on the wire.
+//! The encoding of events into their wire format.
 //!
-//! Your program sends [`Event`]s. You need the other items if you write a trait bound, name an
+//! Your program sends [`Event`]s. You need this module only if you write a trait bound, name an
 //! error type, or encode an event yourself. [`decode`](crate::decode) reads event streams. The
 //! [HTML standard, section "Server-sent events"][html] defines the format.
 //!

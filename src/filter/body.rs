@@ -12,9 +12,8 @@ use super::{EventFilter, FilterPipe, pipe::FilterGuard};
 use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, headers, layer::SseBody};
 
 pin_project! {
-    /// The filtered body of an event stream, as a [`FilterLayer`](super::FilterLayer) returns it.
-    /// To filter without the layer, wrap the body of an event stream, such as another server's
-    /// response:
+    /// The response body of a [`FilterLayer`](super::FilterLayer). To filter an event stream
+    /// without the layer, wrap its body. Here it comes from an upstream:
     ///
     /// ```
     /// use http::Response;

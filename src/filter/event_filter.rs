@@ -28,10 +28,11 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// ```
 ///
 /// The methods run in asynchronous tasks, so they must not block. A panic in [`event`](Self::event)
-/// or [`source_end`](Self::source_end) propagates. The body fails if it's polled again.
+/// or [`source_end`](Self::source_end) propagates. If the body is polled after such a panic, it
+/// fails.
 pub trait EventFilter {
     /// Decides what happens to an event. Called once for each event, in order, as soon as its last
-    /// byte has been received, but not for events that are [too
+    /// byte has been received. Not called for events that are [too
     /// large](super::FilterLayer::max_event_size). If the source ends mid-event without an error,
     /// the filter also gets the incomplete event.
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
@@ -40,16 +41,16 @@ pub trait EventFilter {
     /// event that was [too large](super::FilterLayer::pass_oversized) has already ended the stream.
     ///
     /// First, the client receives the events in the verdict. They are dropped if the source ended
-    /// inside an event that was too large. An incomplete last event that the filter passed comes
-    /// next, unless the verdict fails the stream or rejects the response. Then, depending on the
-    /// verdict, the client receives:
+    /// inside an event that was too large. Next comes an incomplete last event, if the filter
+    /// passed it. It's dropped if the verdict on the source's end fails the stream or rejects the
+    /// response. Then, depending on the verdict, the client receives:
     ///
     /// - `Pass`, `Insert`: a clean end, or the source's error
     /// - `Drop`, `Replace`, `End`: a clean end
     /// - `Fail`: the verdict's error
     /// - `Reject` while the [head is held](super::FilterLayer::hold_head): the verdict's response
-    /// - `Reject` otherwise: an error, or with
-    ///   [`pass_rejected`](super::FilterLayer::pass_rejected), the same as `Pass`
+    /// - `Reject` otherwise: an error. With [`pass_rejected`](super::FilterLayer::pass_rejected),
+    ///   the same as `Pass`
     fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
         _ = end;
         Verdict::Pass
@@ -91,8 +92,8 @@ pub enum SourceEnd<'a> {
 
 /// A filter's decision about an event, or about the end of the source.
 ///
-/// To send several events in one verdict, collect them into an [`Encoded`]. To send more events
-/// after an event, replace it with itself and the new ones: `[event.to_encoded(),
+/// To send several events in one verdict, collect them into an [`Encoded`]. To send new events
+/// after the current one, replace it with a copy, followed by the new events: `[event.to_encoded(),
 /// usage].into_iter().collect()`.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -110,12 +111,12 @@ pub enum Verdict {
     /// source is dropped.
     End(Encoded),
     /// The body fails with this error, without the event. An outer [`SseLayer`](crate::SseLayer)
-    /// sends its [`on_error`](crate::SseLayer::on_error) event instead, or first gives the server
-    /// time to [write earlier bytes](crate::guide::errors#timing).
+    /// sends its [`on_error`](crate::SseLayer::on_error) event instead. Without `on_error`, it
+    /// first gives the server time to [write earlier bytes](crate::guide::errors#timing).
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
-    /// held](super::FilterLayer::hold_head). Otherwise, the body fails, or with
-    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes.
+    /// held](super::FilterLayer::hold_head). Otherwise, the body fails. With
+    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes instead.
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }
@@ -131,23 +132,23 @@ pub enum FilterOutcome {
     MidEvent,
     /// The source failed. The filter may have turned the error into a clean end.
     Failed,
-    /// The filter rejected the stream, or ended it before its source did, for example because of a
-    /// forbidden word.
+    /// The filter rejected the stream or ended it early, for example because of a forbidden word.
     Stopped,
     /// The filter failed the stream with [`Verdict::Fail`].
     FilterFailed,
-    /// An event was larger than the [limit](super::FilterLayer::max_event_size).
+    /// An event was larger than the [limit](super::FilterLayer::max_event_size), so the stream
+    /// failed.
     TooLarge,
     /// The body, the response future or the [`FilterPipe`](super::FilterPipe) was dropped before
-    /// the end of the stream. The client disconnected, or the server, an outer layer or the code
-    /// that read the body stopped early.
+    /// the end of the stream. The client disconnected, or something else stopped reading, such as
+    /// the server or an outer layer.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
     Panicked,
-    /// The response has a content coding, so the filter could not see its events.
+    /// The response had a content coding, so the filter could not see its events.
     Encoded,
-    /// The response is not an event stream, or the service failed.
+    /// The response was not an event stream, or the service failed.
     NotAStream,
     /// The request was `HEAD`.
     Head,

@@ -82,7 +82,7 @@ impl<M> FilterLayer<M> {
     /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
     /// 1 MiB. Line endings and comments count, but not the empty line that ends the event.
     ///
-    /// If an event is larger, the body sends the events before it, and fails with
+    /// If an event is larger, the body sends the events before it, then fails with
     /// [`EventTooLarge`](crate::decode::EventTooLarge).
     ///
     /// # Panics
@@ -102,32 +102,33 @@ impl<M> FilterLayer<M> {
         self
     }
 
-    /// Lets event streams with a content coding pass unseen, in place of a `502`. Off by default.
-    /// Use it only for filters that just observe events. Better: remove `accept-encoding` from
-    /// requests to the upstream, and compress outside of this layer.
+    /// Lets event streams with a content coding pass unseen, instead of answering with `502`. Off
+    /// by default. Use it only for filters that just observe events. It's better to remove
+    /// `accept-encoding` from requests to the upstream, and to compress outside of this layer.
     pub const fn pass_encoded(mut self, passes: bool) -> Self {
         self.options.pass_encoded = passes;
         self
     }
 
-    /// Lets an event pass that the filter rejects after the head of the response was sent. By
-    /// default, such a rejection fails the body.
+    /// Passes an event that the filter rejects after the head of the response was sent. By default,
+    /// such a rejection fails the body.
     ///
     /// Use it if your filter rejects an upstream's error only to give the client an error status,
-    /// as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter blocks
-    /// events: they could reach the client.
+    /// as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter rejects
+    /// events to block them: they could reach the client.
     pub const fn pass_rejected(mut self, passes: bool) -> Self {
         self.options.pass_rejected = passes;
         self
     }
 
     /// Holds the head of the response until the filter has passed or sent an event. Until then, the
-    /// filter can [reject](super::Verdict::Reject) the response. An upstream's error in its first
-    /// event can thus become an error status, and an outer layer can retry the request.
+    /// filter can [reject](super::Verdict::Reject) the response. If the upstream's first event is
+    /// an error, the client can thus get an error status, or an outer layer can retry the request.
     ///
-    /// The head is also sent after 16 KiB of comments and other lines between events, once `limit`
-    /// has passed, or when the stream ends or fails, unless the filter rejects the response. No
-    /// heartbeat can be sent before the head, so choose a limit of a few seconds.
+    /// The head is also sent once `limit` has passed, or after 16 KiB of comments and other lines
+    /// between events. If the stream ends or fails first, the head is sent unless the filter
+    /// rejects the response. No heartbeat can be sent before the head, so choose a limit of a few
+    /// seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,13 +1,13 @@
 //! Filters inspect, change or drop the events of a stream on its way to the client, or end the
 //! stream at an event (feature `filter`).
 //!
-//! You run a gateway to a language model. You want to count its tokens, redact a secret, or stop an
+//! Say you run a gateway to a language model. You want to count tokens, redact a secret, or stop an
 //! answer, and pass everything else through as it is. An [`EventFilter`] gets each event of one
 //! stream (the *source*) and returns a [`Verdict`]. An event that passes stays identical byte for
-//! byte, and is sent as soon as its last byte has arrived. However the stream ends,
-//! [`EventFilter::end`] is called once.
-//! [Choose](crate::guide::upstreams#bytes-filter-messages-or-run) between a filter, a
-//! [`MessageStream`](crate::decode::MessageStream) and a run.
+//! byte, and is sent as soon as its last byte has arrived. [`EventFilter::end`] is called once, no
+//! matter how the stream ends. The guide helps you
+//! [choose](crate::guide::upstreams#bytes-filter-messages-or-run) between a filter, a
+//! [`MessageStream`](crate::decode::MessageStream) and a [run](crate::runs).
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
@@ -32,7 +32,7 @@
 //!
 //! # Uses
 //!
-//! Bill each request once, however its stream ends:
+//! Bill each request once, no matter how its stream ends:
 //!
 //! ```
 //! # use tower_sse::decode::EventRef;
@@ -93,30 +93,31 @@
 //!
 //! An event begins with the first field line that is not a `retry` line, and ends with the next
 //! empty line. It needs no data, because some clients dispatch an event with only an id or a name.
-//! Comments, `retry` lines and empty lines between events pass at once, unseen.
+//! Between events, comments, `retry` lines and empty lines pass at once, unseen.
 //!
 //! If the source ends mid-event, the filter also gets the incomplete event, which is not
 //! [terminated](crate::decode::EventRef::is_terminated). If the source fails mid-event, neither the
-//! filter nor the client gets it.
+//! filter nor the client gets the incomplete event.
 //!
-//! How the stream is split into frames makes no difference, except that an event's
-//! [`raw`](crate::decode::EventRef::raw) bytes can lack a last LF. The lines of an
-//! [`Event`](crate::Event) that you send end in LF. `with_data` and `to_encoded` keep the line ends
+//! The filter sees the same events however the stream is split into frames. Only the last LF of an
+//! event can be missing from its [`raw`](crate::decode::EventRef::raw) bytes. If you send an
+//! [`Event`](crate::Event), its lines end in LF. `with_data` and `to_encoded` keep the line endings
 //! of the source.
 //!
 //! # Where a filter belongs
 //!
 //! - Put [`SseLayer`](crate::SseLayer) [outside of filters](crate::guide::placement#the-order). It
-//!   can then send heartbeats even while the upstream stalls mid-event. If it ends the stream, the
-//!   filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the [close
+//!   can then send heartbeats even while the upstream stalls mid-event. If `SseLayer` ends the
+//!   stream, the filter's outcome is [`Disconnected`](FilterOutcome::Disconnected), and the [close
 //!   report](crate::CloseReport) has the reason.
-//! - Put compressors outside of filters and of `SseLayer`. Don't forward `accept-encoding` to an
-//!   upstream: a compressed stream is [refused](FilterLayer#what-is-refused).
+//! - Put compression layers outside of both the filters and `SseLayer`. Don't forward
+//!   `accept-encoding` to an upstream: a compressed stream is
+//!   [refused](FilterLayer#what-is-refused).
 //! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
 //!   each client's stream has its own filter.
 //! - In a handler, map the response's body to a [`FilterBody`]. If the filter changes or drops
 //!   events of topics that [keep only their newest value](crate::hub::Subscription::response), a
-//!   client that stalls receives outdated values.
+//!   client that stalls may receive outdated values.
 //! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 
 // A response passes these from the top to the bottom:

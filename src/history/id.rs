@@ -45,7 +45,7 @@ impl Epoch {
         Self::of((milliseconds() << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
     }
 
-    /// Parses the text of an epoch in its canonical form.
+    /// Parses an epoch from its canonical text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let canonical = matches!(text.len(), 1..=MAX_DIGITS | UNIQUE_DIGITS)

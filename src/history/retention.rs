@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-/// Limits the events that each topic of a [hub](crate::hub), and each run of
-/// [`Runs`](crate::runs::Runs), keeps. A topic has three limits: number, size and age. A run has
-/// only the last two.
+/// Limits the events that are kept for each topic of a [hub](crate::hub), and for each run of
+/// [`Runs`](crate::runs::Runs). A topic has three limits: number, size and age. A run has only size
+/// and age limits.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {
@@ -42,17 +42,17 @@ impl Retention {
     /// [Only the newest value](crate::hub#only-the-newest-value) has an example, and says what
     /// clients receive.
     ///
-    /// Such a topic has no age limit, unless you set [`age`](Self::age). With a
-    /// [broker](crate::hub::Hub::connect), a new process might not load an event that exceeds the
-    /// age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention). For runs,
-    /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics with these limits.
+    /// There is no age limit unless you set [`age`](Self::age). With a
+    /// [broker](crate::hub::Hub::connect), a new process might not load an event that is older than
+    /// the age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention).
+    /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if you pass it these
+    /// limits.
     pub const fn latest() -> Self {
         Self { age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
-    /// Keeps at most the newest `events` events of a topic. Turns [`latest`](Self::latest) off. For
-    /// runs, [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics with this
-    /// limit.
+    /// Keeps at most the newest `events` events of a topic. Turns [`latest`](Self::latest) off.
+    /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if this limit is set.
     ///
     /// # Panics
     ///
@@ -68,15 +68,16 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events to `bytes`. Each event counts as its size on the
-    /// wire; in a run, plus 112 bytes. This limit never evicts a topic's newest event.
+    /// Limits the total size of the kept events to `bytes`. The size of an event is its length on
+    /// the wire. In a run, 112 bytes are added for each event. This limit never evicts a topic's
+    /// newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Limits how long events are kept, in a topic from their publication, in a run from the run's
-    /// end.
+    /// Limits how long events are kept. For a topic, the time starts when an event is published.
+    /// For a run, it starts when the run ends.
     ///
     /// A topic's old events are evicted when you publish or subscribe to it, not by a timer.
     /// Publishing also evicts the old events of up to 16 other topics.

@@ -1,11 +1,12 @@
-//! Brokers, which connect the hubs of several processes.
+//! Brokers connect the hubs of several processes.
 //!
-//! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis Streams, for Redis 7 or Valkey
+//! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis 7 or Valkey
 //! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL
-//! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a file, for processes on one machine
+//! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a SQLite file, for processes on one
+//!   machine
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
-//! [A table](super#many-processes) shows which one to take. For any other broker, implement
+//! [A table](super#many-processes) shows which one to choose. For any other broker, implement
 //! [`Broker`] and [`Publisher`]. If your broker's log is on a server,
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. Its page has a
 //! complete example.
@@ -109,12 +110,13 @@ pub trait Broker: Send + Sized + 'static {
     /// The error if connecting fails.
     type Error: Into<BoxError>;
 
-    /// Returns the broker's name, which the hubs that are connected to each other share. No other
-    /// hub may use it.
+    /// Returns the broker's name, which must be the same for all hubs that are connected to each
+    /// other. No other hub may use this name.
     ///
-    /// Event ids begin with a hash of the name. So leave out what changes when the server moves,
-    /// such as an address. Begin the name with the kind of broker, as in `redis:news`. Otherwise,
-    /// another kind of broker that is also called `news` would accept this broker's ids.
+    /// Event ids begin with a hash of the name. So the name must not contain anything that changes
+    /// when the server moves, such as an address. Begin the name with the kind of broker, as in
+    /// `redis:news`. Otherwise, another kind of broker that is also called `news` would accept this
+    /// broker's ids.
     fn name(&self) -> String;
 
     /// Connects, loads the history into `feed`, and returns the publisher. From then on, each
@@ -128,7 +130,7 @@ pub trait Broker: Send + Sized + 'static {
 }
 
 /// The interface through which a broker feeds its hub, without blocking. [`Broker::start`] receives
-/// the hub's only feed. It ignores events and losses with the number 0 or `u64::MAX`.
+/// the hub's only feed. The feed ignores events and losses with the number 0 or `u64::MAX`.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -147,8 +149,8 @@ impl Feed {
     /// Appends an event to its topic. Returns `false`, and ignores the event, if the hub has
     /// already received an event or a loss with this number or a higher one.
     ///
-    /// After a topic has [ended](crate::hub::Hub::end), the hub drops its new events until the name
-    /// can be used again, or a loss is reported. If
+    /// After a topic has [ended](crate::hub::Hub::end), the hub drops further events of that topic
+    /// until the topic's name can be used again, or a loss is reported. If
     /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the event is reported as
     /// lost.
     ///
@@ -215,8 +217,8 @@ impl Feed {
         }
     }
 
-    /// Returns how far back the broker loads the history: the age limit of the hub's
-    /// [`retention`](crate::hub::HubBuilder::retention).
+    /// Returns the age limit of the hub's [`retention`](crate::hub::HubBuilder::retention). The
+    /// broker must load the history at least this far back.
     #[must_use]
     pub const fn max_age(&self) -> Duration {
         self.max_age

@@ -59,7 +59,8 @@ impl HubBuilder {
     }
 
     /// Limits the events that individual topics keep. The closure gets a topic's name and returns
-    /// its limits. If it returns `None`, those of [`retention`](Self::retention) apply.
+    /// its limits. If the closure returns `None`, the limits of [`retention`](Self::retention)
+    /// apply.
     ///
     /// The hub calls the closure whenever it creates a topic, without holding a lock. If the
     /// closure subscribes or publishes to that topic, it recurses forever.
@@ -74,24 +75,25 @@ impl HubBuilder {
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
     /// The limit counts events, the topics that keep them, the [frames](super#memory) that topics
-    /// cache, and bookkeeping. That's less than 200 bytes for each event or frame, and less than 1
-    /// KiB plus the length of the name for each topic. It doesn't count:
+    /// cache, and bookkeeping. Bookkeeping takes less than 200 bytes for each event or frame. For
+    /// each topic, it takes less than 1 KiB plus the length of the topic's name. The limit doesn't
+    /// count:
     ///
-    /// - Topics that have subscriptions but keep no events. Each takes as much bookkeeping as
-    ///   others.
+    /// - Topics that have subscriptions but keep no events. Such a topic takes as much bookkeeping
+    ///   as any other.
     /// - Events that close streams, in a topic that
     ///   [`Streams::follow`](crate::streams::Streams::follow) reads. They take at most 1.2 MiB or
     ///   `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
     /// - The hub's records of up to 131,072 topics that it has removed.
     ///
-    /// Above the limit, the hub evicts the oldest events of all topics. It evicts a topic's newest
-    /// event only when no topic has more than one left. For each new event, it checks at most 4,096
-    /// topics, so it can stay above the limit until later events.
+    /// Above the limit, the hub evicts the oldest events across all topics. It evicts a topic's
+    /// newest event only when no topic has more than one left. For each new event, it checks at
+    /// most 4,096 topics, so memory can stay above the limit until more events are published.
     ///
-    /// An event that is larger than the limit isn't kept. It evicts its topic's earlier events too,
-    /// and the topic's subscribers receive a gap. With a limit of zero, subscribers receive only
-    /// gaps.
+    /// An event that is larger than the limit isn't kept. Its topic's earlier events are evicted
+    /// too, and the topic's subscribers receive a gap. With a limit of zero, subscribers receive
+    /// only gaps.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self

@@ -46,8 +46,8 @@ impl Hub {
     /// reports a [gap](super::GapPolicy). [State in a database](super#state-in-a-database) has an
     /// example.
     ///
-    /// With a [broker](Self::connect), this is the newest event that this process has received. An
-    /// event that you have just published can be newer.
+    /// With a [broker](Self::connect), this method returns the id of the newest event that this
+    /// process has received. An event that you have just published can be newer.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
@@ -91,7 +91,7 @@ opaque_debug!(Hub);
 /// Publishing.
 impl Hub {
     /// Publishes an event to all subscribers of a topic. While the hub keeps the event, clients
-    /// that reconnect also receive it.
+    /// that missed it receive it when they reconnect.
     ///
     /// The publisher never waits for a slow client. Without a broker, the future is ready at its
     /// first poll. With a [broker](Self::connect), it's ready when the broker has acknowledged the
@@ -146,23 +146,24 @@ impl Hub {
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
     /// the [age limit](super::HubBuilder::retention), the name is free, and the next event starts
     /// the topic again. A process remembers up to 65,536 ended topics that have no events or
-    /// subscribers. If there are more, it forgets the one whose name would be free soonest, and
-    /// accepts its events again.
+    /// subscribers. If there are more, the process forgets the one whose name would be free
+    /// soonest. You can then publish to that topic again.
     ///
     /// With a broker, set the same age limit in all processes. Publishing fails only in a process
     /// that has received the end. If another process publishes after the end, the broker may
     /// acknowledge the event, but no client receives it.
     ///
     /// If a broker loses the end of a topic, a new process can publish to the topic. A process that
-    /// has received the end drops the event, unless the broker has told it about the loss. In the
-    /// other processes, the event starts the topic again.
+    /// has received the end drops such an event, unless the broker has told it about the loss. In
+    /// the other processes, the event starts the topic again.
     ///
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish). After
     /// [`Unknown`](PublishError::Unknown), it's safe to call this method again, as long as the
-    /// first call isn't older than the age limit. If that returns [`Ended`](PublishError::Ended),
-    /// the topic has ended, for example because the first call succeeded.
+    /// first call isn't older than the age limit. If the second call returns
+    /// [`Ended`](PublishError::Ended), the topic has ended, for example because the first call
+    /// succeeded.
     ///
     /// # Cancel safety
     ///
@@ -178,14 +179,15 @@ impl Hub {
     /// connection to their source.
     ///
     /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
-    /// before this call and those published later. A client that reconnects receives it among the
-    /// events that it missed. A first visit doesn't receive gaps from before it connected, or with
-    /// [`since`](super::Subscribe::since), from before that position. In a topic with
-    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
+    /// before this call and those published later. A client that reconnects receives the gap among
+    /// the events that it missed. A first visit doesn't receive gaps from before it connected. With
+    /// [`since`](super::Subscribe::since), it receives the gaps after the position that you pass.
+    /// In a topic with [`Retention::latest`](crate::Retention::latest), the next event replaces the
+    /// gap.
     ///
-    /// With a [broker](Self::connect), the clients of all processes receive it. Programs in other
-    /// languages and SQL transactions can publish a gap too, as an event named `gap`. Its data is
-    /// ignored.
+    /// With a [broker](Self::connect), the clients of all processes receive the gap. Programs in
+    /// other languages and SQL transactions can publish a gap too, as an event named `gap`. Its
+    /// data is ignored.
     ///
     /// ```
     /// use tower_sse::hub::{Hub, PublishError};
