@@ -7,7 +7,7 @@ use tower_sse_broker::{Queue, follow};
 
 use crate::publisher::{Batcher, SqlitePublisher};
 use crate::sqlite_log::SqliteLog;
-use crate::{BrokerStats, Error, ErrorKind, Health, table::Source};
+use crate::{BrokerStats, Error, ErrorKind, Health, table::Source, worker::LastRow};
 
 /// The minimum of [`SqliteBroker::max_events`], for processes that are briefly behind.
 const MIN_MAX_EVENTS: usize = 10_000;
@@ -93,6 +93,7 @@ impl Sqlite {
             stats: BrokerStats::default(),
             next_trim: Instant::now(),
             growth: 1.0,
+            last_row: LastRow::default(),
         };
         SqliteBroker { log, publish_deadline: Duration::from_secs(5) }
     }

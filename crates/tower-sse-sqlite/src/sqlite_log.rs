@@ -8,8 +8,9 @@ use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, event_of};
 use tower_sse_broker::{debug, tasks::lock};
 
-use crate::table::{Source, Trimmed, before, now};
-use crate::{BrokerStats, Error, ErrorKind, LogStats, worker::Worker};
+use crate::table::{Source, Trimmed, before, identity, now};
+use crate::worker::{LastRow, Worker};
+use crate::{BrokerStats, Error, ErrorKind, LogStats};
 
 /// The time between two trims, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
@@ -33,6 +34,7 @@ pub(crate) struct SqliteLog {
     pub(crate) next_trim: Instant,
     /// How much the log has grown since its rows were last counted, as a part of its maximum.
     pub(crate) growth: f64,
+    pub(crate) last_row: LastRow,
 }
 
 /// A row that was read.
@@ -50,15 +52,23 @@ impl Log for SqliteLog {
 
     const SERVER: &'static str = "SQLite";
 
-    async fn open(&mut self, known: Known) -> Result<Worker> {
+    async fn open(&mut self, mut known: Known) -> Result<Worker> {
         self.growth = 1.0;
-        let mut worker = Worker::start(self.source.clone()).await?;
-        self.mark(&mut worker, known).await.map(|_| worker)
+        let mut worker = Worker::start(self.source.clone(), &self.last_row).await?;
+        let last_row = *lock(&self.last_row);
+        // A file in the place of the last one can lack rows that this process has not read.
+        if let Some(it) = last_row.filter(|it| it.number > known.newest) {
+            known.newest = it.number;
+            let is_missing = worker.run(move |table| table.has(it)).await.map(|exists| !exists)?;
+            known.lost = is_missing.then_some(it.number).or(known.lost);
+        }
+        self.mark(&mut worker, known).await?;
+        *lock(&self.last_row) = None;
+        Ok(worker)
     }
 
     async fn newest_before(&mut self, it: &mut Worker, age: Duration) -> Result<Option<Identity>> {
         let newest = "select id, nonce from {} where at < ? order by id desc limit 1";
-        let identity = |row: &Row<'_>| LogRow::identify(row);
         it.run(move |it| it.statement(newest)?.query_row([before(age)], identity).optional()).await
     }
 
@@ -152,12 +162,8 @@ impl LogEntry for LogRow {
 }
 
 impl LogRow {
-    fn identify(row: &Row<'_>) -> rusqlite::Result<Identity> {
-        Ok(Identity { number: row.get(0)?, fingerprint: row.get::<_, i64>(1)?.cast_unsigned() })
-    }
-
     fn decode(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (identity, bytes, ends) = (Self::identify(row)?, row.get(3)?, row.get(4)?);
+        let (identity, bytes, ends) = (identity(row)?, row.get(3)?, row.get(4)?);
         // A program may have written any number.
         let at = row.get::<_, i64>(2)?.try_into().unwrap_or_default();
         // A text that is not UTF-8 cannot be read.

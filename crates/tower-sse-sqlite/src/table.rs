@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use std::{cell::Cell, io, thread};
 
-use rusqlite::{CachedStatement, Connection, Error as Failed, ErrorCode, ffi, params};
-use rusqlite::{Result, Transaction, TransactionBehavior::Immediate};
+use rusqlite::{CachedStatement, Connection, Error as Failed, ErrorCode, Result, Row, ffi};
+use rusqlite::{Transaction, TransactionBehavior::Immediate, params};
 use tower_sse::hub::broker::{Fields, Publication};
-use tower_sse_broker::Queued;
+use tower_sse_broker::{Identity, Queued};
 
 use crate::{Error, ErrorKind};
 
@@ -165,6 +165,18 @@ impl Table {
         self.statement(sql)?.query_row([], |row| row.get(0))
     }
 
+    /// Returns the newest row.
+    pub(crate) fn newest(&self) -> Result<Identity> {
+        let newest = "select id, nonce from {} order by id desc limit 1";
+        self.statement(newest)?.query_row([], identity)
+    }
+
+    pub(crate) fn has(&self, row: Identity) -> Result<bool> {
+        let row = (row.number, row.fingerprint.cast_signed());
+        let mut found = self.statement("select 1 from {} where id = ? and nonce = ?")?;
+        found.exists(row)
+    }
+
     /// Adds events in one transaction, after a mark if the table is empty, has lost the row `seen`,
     /// or has no mark of `lost`. Without events and mark, sets the next number to the clock: an
     /// older state of the file would otherwise use numbers again.
@@ -266,6 +278,11 @@ fn wait_for_lock(attempts: i32) -> bool {
     }
     thread::sleep(LOCK_PAUSE);
     SINCE.get().elapsed() < LOCK_LIMIT
+}
+
+/// Returns the identity of a row whose first columns are `id` and `nonce`.
+pub(crate) fn identity(row: &Row<'_>) -> Result<Identity> {
+    Ok(Identity { number: row.get(0)?, fingerprint: row.get::<_, i64>(1)?.cast_unsigned() })
 }
 
 /// Returns a file's device and inode without opening it: closing it would release SQLite's locks.

@@ -1,9 +1,10 @@
-use std::sync::{Arc, mpsc, mpsc::RecvTimeoutError};
+use std::sync::{Arc, Mutex, mpsc, mpsc::RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
+use tower_sse_broker::{Identity, tasks::lock};
 
 use crate::table::{LOCK_LIMIT, LOCK_PAUSE, Source, Table};
 use crate::{Error, ErrorKind};
@@ -14,6 +15,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const JOB_LIMIT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&Table) + Send>;
+/// The newest row of a file that was removed or replaced. The process may not have read it.
+pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 
 /// A handle to the thread that has the connection. The thread ends when the last handle is dropped,
 /// or when the file was removed or replaced.
@@ -26,14 +29,14 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a thread, which opens the file.
-    pub(crate) async fn start(source: Source) -> Result<Self, Error> {
+    pub(crate) async fn start(source: Source, last_row: &LastRow) -> Result<Self, Error> {
         let ((jobs, queue), (opened, opening)) = (mpsc::channel(), oneshot::channel());
         let worker = Self { jobs, changed: Arc::default() };
-        let changed = Arc::clone(&worker.changed);
+        let (changed, last_row) = (Arc::clone(&worker.changed), Arc::clone(last_row));
         let run = move || match open(&source) {
             Ok(table) => {
                 _ = opened.send(Ok(()));
-                serve(&table, &queue, &changed);
+                serve(&table, &queue, &changed, &last_row);
             }
             Err(error) => _ = opened.send(Err(error)),
         };
@@ -75,12 +78,16 @@ fn open(source: &Source) -> Result<Table, Error> {
 }
 
 /// Runs jobs, and looks for other connections' commits.
-fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify) {
+fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify, last_row: &LastRow) {
     let (mut version, mut next_poll) = (None, Instant::now());
     loop {
         match queue.recv_timeout(next_poll.saturating_duration_since(Instant::now())) {
             Err(RecvTimeoutError::Disconnected) => return,
-            _ if !table.is_in_place() => break,
+            _ if !table.is_in_place() => {
+                // Before the job is dropped, which ends the session.
+                *lock(last_row) = table.newest().ok();
+                break;
+            }
             Ok(job) => job(table),
             Err(RecvTimeoutError::Timeout) => {}
         }

@@ -46,6 +46,32 @@ async fn backup_in_place_of_the_file_is_told_to_all() {
     assert_notices(&file, || file.replace_by(&copy)).await;
 }
 
+/// A row that perhaps no hub has read is missing in a copy, whose next row has the same number.
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_row_that_a_copy_in_place_of_the_file_lacks_is_told_to_all() {
+    let (file, process) = start().await;
+    let mut processes = [process, Process::connect(file.broker()).await];
+    processes[0].publish([1]).await;
+    for process in &mut processes {
+        process.reads([1]).await;
+    }
+    let (copy, program) = (file.with_suffix("-copy"), file.sql());
+    let insert = format!("insert into {} (topic, data) values ('a', '2')", file.table);
+    let mut insert = program.prepare(&insert).unwrap();
+    file.back_up_to(&copy);
+    insert.execute(()).unwrap();
+    file.replace_by(&copy);
+    file.run("insert into news (topic, data) values ('a', '3')");
+    for process in &mut processes {
+        let (mut has_gap, mut has_read) = (false, false);
+        while !has_gap || !has_read {
+            let message = process.client.next().await;
+            has_gap |= message.event == "gap";
+            has_read |= message.data == "3";
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_restored_into_the_file_is_told_to_all() {
     let (file, copy) = (File::new(), File::new());
