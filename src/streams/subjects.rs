@@ -29,6 +29,8 @@ struct SubjectNames {
     is_open: bool,
     /// The number of subjects with which an early stream was opened. They have their places.
     opened: usize,
+    /// The number of layers that have not opened their stream yet.
+    unopened: usize,
     /// Whether the response is known to be no stream.
     is_over: bool,
 }
@@ -46,8 +48,8 @@ impl Subjects {
 
     /// Adds a subject to the stream that answers this request. Adding it again has no effect.
     ///
-    /// Call `add` before you return the response. Afterwards, a call only logs a WARN line (feature
-    /// `tracing`). If the response isn't an event stream, the subjects are dropped.
+    /// Call `add` before the layer receives the response. Afterwards, a call only logs a WARN line
+    /// (feature `tracing`). If the response isn't an event stream, the subjects are dropped.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
         let mut names = lock(&self.request.names);
@@ -64,7 +66,7 @@ impl Subjects {
     }
 
     /// Adds a subject to this request's stream, and takes a place within the subject's limit. Call
-    /// it first in a handler, which then does no work for a stream that would be refused.
+    /// it at the start of a handler, so that no work is done for a stream that would be refused.
     ///
     /// ```
     /// use http::{Response, request::Parts};
@@ -118,7 +120,10 @@ impl Unopened {
     pub(crate) fn new(subjects: Subjects) -> Self {
         // Middleware outside of the layer can send the request again.
         let mut names = lock(&subjects.request.names);
-        (names.is_open, names.is_over, names.opened) = (false, false, 0);
+        (names.is_open, names.is_over) = (false, false);
+        // An outer layer may have sent its head early.
+        names.opened = if names.unopened == 0 { 0 } else { names.opened };
+        names.unopened += 1;
         drop(names);
         Self(subjects)
     }
@@ -176,6 +181,7 @@ impl Unopened {
 impl Drop for Unopened {
     fn drop(&mut self) {
         let mut names = lock(&self.0.request.names);
+        names.unopened -= 1;
         names.is_over = true;
         let places = mem::take(&mut names.places);
         drop(names);
