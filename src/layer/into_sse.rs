@@ -7,8 +7,8 @@ use crate::headers::{TEXT_EVENT_STREAM, has_body};
 use crate::{BoxError, body::EventBody, event::Encode};
 
 pub mod marker {
-    //! The kinds of services inside an [`SseLayer`](crate::SseLayer): see [one layer, one kind of
-    //! service](crate::SseLayer#one-layer-one-kind-of-service).
+    //! Markers for the [kinds of services](crate::SseLayer#one-layer-one-kind-of-service) inside an
+    //! [`SseLayer`](crate::SseLayer).
 
     /// A service that returns an [`http::Response`] with a body. This kind is the default.
     #[derive(Clone, Copy, Debug)]
@@ -145,8 +145,8 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// # Without a layer
 ///
 /// If the layer is missing, or was added before the route, the server still sends the events, but
-/// without heartbeats and the headers that stop proxies from buffering.
-/// [`StreamOptions`](crate::StreamOptions) have no effect. The crate logs a warning once in each
+/// without heartbeats or the headers that stop proxies from buffering.
+/// [`StreamOptions`](crate::StreamOptions) have no effect. The crate logs a warning once per
 /// process (feature `tracing`). To serve events without a layer on purpose, use [`EventBody::new`].
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>

@@ -4,14 +4,15 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused, at the [shutdown](crate::SseLayer::shutdown) or
-/// at a limit: that of [all streams](crate::SseLayer::max_streams), or that of a
-/// [subject](crate::streams#limits-for-each-subject), such as the user.
+/// The answer to a client whose stream is refused. That happens during the
+/// [shutdown](crate::SseLayer::shutdown), and at the limit of [all
+/// streams](crate::SseLayer::max_streams) or of a
+/// [subject](crate::streams#limits-for-each-subject), such as a user.
 ///
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
-/// [distinguishes kinds of clients](crate::guide::clients#how-clients-reconnect). A random
-/// reconnection time is drawn for each client, by default from 2 to 10 seconds. If a subject's
-/// limit is reached, the answer is always [`too_many_requests`](Self::too_many_requests).
+/// depends on the [kind of client](crate::guide::clients#how-clients-reconnect). By default, each
+/// client gets a random reconnection time from 2 to 10 seconds. If a subject's limit is reached,
+/// the answer is always [`too_many_requests`](Self::too_many_requests).
 ///
 /// # What is refused
 ///
@@ -23,7 +24,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///
 /// For a service that returns a [bare stream](crate::SseLayer#services-that-return-a-bare-stream),
 /// the layer decides before it calls the service. Only the limit of a subject is checked after the
-/// call. A stream that is refused there was already open, and is reported as
+/// call. A stream that is refused at that point was already open, and is reported as
 /// [`Ended`](crate::CloseReason::Ended).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -79,9 +80,9 @@ impl Refusal {
         Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }
     }
 
-    /// Sets the reconnection time for refused clients. It's sent as a `retry` line, or as
-    /// `Retry-After` (RFC 9110, section 10.2.3) in whole seconds, rounded up. By default, each
-    /// client gets a random time from 2 to 10 seconds. With
+    /// Sets the reconnection time for refused clients. A stream carries it as a `retry` line, and
+    /// an error status as `Retry-After` (RFC 9110, section 10.2.3) in whole seconds, rounded up. By
+    /// default, each client gets a random time from 2 to 10 seconds. With
     /// [`too_many_requests`](Self::too_many_requests), the default is 30 to 60 seconds. For calls,
     /// it's still 2 to 10 seconds.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {

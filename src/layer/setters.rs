@@ -97,7 +97,7 @@ impl<M> SseLayer<M> {
     ///
     /// Page code can't set the header for the first connection of an `EventSource`, but it can set
     /// the parameter. Polyfills call it `lastEventId`, `evs_last_event_id` or `last_event_id`. Call
-    /// this method for each name, in the order in which to try them.
+    /// this method once for each name. The names are tried in that order.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -124,7 +124,7 @@ impl<M> SseLayer<M> {
     /// - Sources that send `retry` lines, such as MCP servers. The first block can then have two of
     ///   them, and rmcp's client fails.
     /// - Sources that send an empty line after a comment, such as axum's `Sse` with `KeepAlive`. If
-    ///   the comment comes first, httpx-sse returns an empty event.
+    ///   the comment comes before the first event, httpx-sse returns an empty event.
     ///
     /// ```
     /// use std::time::Duration;
@@ -138,7 +138,7 @@ impl<M> SseLayer<M> {
 
     /// Starts streams without a reconnection time. A client then uses its built-in one, which all
     /// clients of its kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still
-    /// send their own.
+    /// send a reconnection time.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -154,9 +154,9 @@ impl<M> SseLayer<M> {
     /// Sends an event after the source has ended cleanly. By default none is sent. An `EventSource`
     /// still reconnects, unless page code closes it when the event arrives.
     ///
-    /// It isn't sent if it has neither data nor a name, if the body has a content coding, or if the
-    /// source fails or ends mid-event. Set it only for streams that you generate: a body from an
-    /// [upstream](crate::guide::upstreams) often has its own.
+    /// The event isn't sent if it has neither data nor a name, or if the body has a content coding.
+    /// Nor is it sent if the source fails, or ends mid-event. Set it only for streams that you
+    /// generate: a body from an [upstream](crate::guide::upstreams) often has its own.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -175,7 +175,7 @@ impl<M> SseLayer<M> {
     /// the error.
     ///
     /// The closure receives [the error that your stream
-    /// returned](crate::guide::errors#the-error-of-the-program), but no
+    /// returned](crate::guide::errors#the-error-of-the-program). It isn't called for a
     /// [cancellation](Self::cancellation_if). If the error comes mid-event, or if the body has a
     /// content coding, the closure isn't called, and the body fails. It also fails if the closure
     /// panics, or returns an event with neither data nor a name.
@@ -206,14 +206,14 @@ impl<M> SseLayer<M> {
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, and the close reason is
     /// [`Cancelled`](crate::CloseReason::Cancelled). Between events, the stream of an `EventSource`
-    /// ends cleanly. Mid-event, for any other client, or with a content coding, the body fails.
+    /// ends cleanly. In all other cases, and always with a content coding, the body fails.
     ///
     /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
     /// The guide has [predicates](crate::guide::errors#cancellations) for tonic and hyper.
     ///
-    /// The closure gets [the error that your stream
-    /// returned](crate::guide::errors#the-error-of-the-program), and then each of its causes, until
-    /// it returns `true`. A panic counts as `false`.
+    /// The closure is called for [the error that your stream
+    /// returned](crate::guide::errors#the-error-of-the-program) and then for each of the error's
+    /// causes, until one call returns `true`. A panic counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -233,7 +233,8 @@ impl<M> SseLayer<M> {
     /// [streams](crate::streams).
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
-    /// Middleware and handlers inside of it add the subjects. By default, streams have none.
+    /// Middleware and handlers inside the layer add the stream's subjects. By default, streams have
+    /// none.
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};
@@ -266,13 +267,13 @@ impl<M> SseLayer<M> {
 
 /// Options of the shutdown.
 impl<M> SseLayer<M> {
-    /// Starts the shutdown when the token is cancelled. Open streams then end according to
+    /// Starts the layer's shutdown when the token is cancelled. Open streams then end according to
     /// [`drain`](Self::drain), and new ones are [refused](crate::Refusal#what-is-refused).
     ///
     /// Pass the token that also shuts the server down. Without this option, the graceful shutdown
-    /// of axum or hyper waits for each open stream. Give it [a deadline](crate::guide::shutdown)
-    /// too: the token can't end the stream of a client that doesn't read. For several layers, see
-    /// [placement](crate::guide::placement#two-layers).
+    /// of axum or hyper waits for each open stream. Give the server's shutdown [a
+    /// deadline](crate::guide::shutdown) too: the token can't end the stream of a client that
+    /// doesn't read. For several layers, see [placement](crate::guide::placement#two-layers).
     ///
     /// ```
     /// use tokio_util::sync::CancellationToken;
@@ -302,11 +303,12 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// Don't give it an id, because the client would resume from that id. It isn't sent if it has
-    /// neither data nor a name.
+    /// Don't give the event an id, because the client would resume from that id. It isn't sent if
+    /// it has neither data nor a name.
     ///
-    /// In the answer to a call (anything but a `GET`), it comes before the body fails. A client of
-    /// a language model may take it for part of the answer. Turn it off for those responses with
+    /// In the answer to a call (anything but a `GET`), the layer sends the event, and then the body
+    /// fails. A client of a language model may take the event for part of the answer. So turn the
+    /// farewell off for a model's answers, with
     /// [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     ///
     /// ```
@@ -324,10 +326,11 @@ impl<M> SseLayer<M> {
     /// Allows at most `limit` streams of this layer and its clones to be open at the same time, and
     /// [refuses](Self::refusal) further ones. By default there is no limit.
     ///
-    /// A stream takes a place when it [opens](Self::on_open), and frees it when it has closed. A
-    /// stream with a status other than 200 is never refused: it takes a place only if one is free.
-    /// A client [that grants no window](crate::guide::proxies#http2-clients-that-grant-no-window)
-    /// can hold a place for each stream of its HTTP/2 connection.
+    /// A stream takes a place when it [opens](Self::on_open), and gives the place back when it
+    /// closes. A stream with a status other than 200 is never refused: it takes a place only if one
+    /// is free. A client [that grants no
+    /// window](crate::guide::proxies#http2-clients-that-grant-no-window) can hold a place for each
+    /// stream of its HTTP/2 connection.
     ///
     /// # Panics
     ///
@@ -378,8 +381,8 @@ impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens: when its response head is known, or, for a bare stream,
     /// when the service is called.
     ///
-    /// A stream doesn't open for a `HEAD` request, and usually not if it's
-    /// [refused](crate::Refusal#what-is-refused).
+    /// A `HEAD` request opens no stream. A [refused](crate::Refusal#what-is-refused) request
+    /// usually opens none either.
     ///
     /// The closure runs in the server's task, so it must not block. A panic is caught.
     ///
@@ -400,8 +403,8 @@ impl<M> SseLayer<M> {
     /// stream's place in [`max_streams`](Self::max_streams) is free.
     ///
     /// The closure must not block: it runs in the server's task, or on the thread that drops the
-    /// body. A panic is caught. With feature `tracing`, it runs in the request's span, and every
-    /// close is logged at DEBUG.
+    /// body. A panic is caught. With feature `tracing`, the closure runs in the request's span, and
+    /// every close is logged at DEBUG.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -428,9 +431,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions, which tells a
-    /// handler's spawned tasks when the response ends. Off by default, because it costs each
-    /// request five to seven allocations. Services that return a bare stream always get one.
+    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions, so a handler's
+    /// spawned tasks can tell when the response ends. Off by default, because it costs each request
+    /// five to seven allocations. Services that return a bare stream always get a `Disconnect`.
     ///
     /// ```
     /// use tower_sse::SseLayer;

@@ -45,7 +45,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// stream that the service returns.
 ///
 /// The body `B` of the service's responses must have `Data = Bytes`, and an error that converts
-/// into a [`BoxError`](crate::BoxError). All responses get the body
+/// into a [`BoxError`](crate::BoxError). The layer's responses all have the body type
 /// [`SseBody<B>`](crate::layer::SseBody).
 ///
 /// Setting an option on a clone doesn't change the original.
@@ -98,9 +98,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # One layer, one kind of service
 ///
-/// The compiler infers the [marker] `M` from the service. Write it only in the layer's type, for
-/// example in a struct field: `SseLayer` for services that return a response with a body of bytes,
-/// such as an axum `Router`, or `SseLayer<marker::Events>` for a bare stream.
+/// The compiler infers the [marker] `M` from the service. You need to write `M` only where you name
+/// the layer's type, for example in a struct field: `SseLayer` for services that return a response
+/// with a body of bytes, such as an axum `Router`, or `SseLayer<marker::Events>` for a bare stream.
 ///
 /// # Panics
 ///

@@ -28,7 +28,7 @@ fn reconnection_times_are_those_of_the_pages() {
     let pages = documented();
     let (min, max) = pages.range(&[
         "By default, each client gets a random time from {}. ",
-        "is drawn for each client, by default from {}. If",
+        "By default, each client gets a random reconnection time from {}. ",
     ]);
     let retry = Retry::between(min, max);
     assert_eq!(Drain::default(), Drain::per_client().retry(retry));
