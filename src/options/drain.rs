@@ -10,12 +10,13 @@ use crate::connection::Client;
 ///
 /// When a stream's time is up, the layer sends the rest of an event that has begun, then a `retry`
 /// line and, if set, the [`farewell`](crate::SseLayer::farewell). Later events are dropped, even if
-/// they are ready: the client resumes after the last event that it received. Whether the body ends
+/// they are ready. Clients that resume receive them after they reconnect. Whether the body ends
 /// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
 /// `at_once`, it fails after half a second. In both cases, the farewell isn't sent. A body with a
-/// content coding always fails, and gets neither the farewell nor the `retry` line.
+/// content coding fails as soon as its time is up, and gets neither the farewell nor the `retry`
+/// line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
@@ -87,14 +88,14 @@ impl Drain {
     }
 
     /// Sets the reconnection time for clients whose streams the shutdown ends. By default, each
-    /// client gets a random time from 2 to 10 seconds. It replaces the time of
+    /// client gets a random time from 2 to 10 seconds. The client then forgets the time from
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self
     }
 
-    /// Sends no reconnection time when the shutdown ends the stream.
+    /// Sends no reconnection time when the shutdown ends a stream.
     pub fn without_retry(mut self) -> Self {
         self.retry = None;
         self

@@ -33,8 +33,9 @@ impl Heartbeat {
     /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
     /// Choose an interval at least a tenth shorter than every [idle
-    /// timeout](crate::guide::proxies#idle-timeouts) between client and server, because heartbeats
-    /// can be a sixteenth late. Some `EventSource` polyfills reconnect after 45 idle seconds.
+    /// timeout](crate::guide::proxies#idle-timeouts) between client and server. Heartbeats can be
+    /// late by a sixteenth of the interval. Some `EventSource` polyfills reconnect after 45 idle
+    /// seconds.
     ///
     /// # Panics
     ///

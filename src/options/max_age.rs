@@ -29,7 +29,7 @@ impl MaxAge {
     /// Creates a maximum age, counted from the first poll of the body.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
-    /// is polled, even in the answer to a call.
+    /// is polled. Calls get no grace period then.
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }

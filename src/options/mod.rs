@@ -1,6 +1,6 @@
-//! The options of streams ([`StreamOptions`]), and the options of one stream, merged from its
-//! layer, request and response ([`ResolvedOptions`]). The other files have one option each, with
-//! its default.
+//! [`StreamOptions`] holds the options that a program sets. [`ResolvedOptions`] holds those of one
+//! stream, merged from its layer, request and response. `drain.rs`, `heartbeat.rs`, `max_age.rs`
+//! and `retry.rs` define one option each.
 
 mod drain;
 mod heartbeat;

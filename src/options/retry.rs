@@ -8,10 +8,10 @@ use crate::event::whole_milliseconds;
 ///
 /// [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream,
 /// [`Drain::retry`](crate::Drain::retry) at the shutdown, and
-/// [`Refusal::retry`](crate::Refusal::retry) to a refused client, in some cases as `Retry-After`.
+/// [`Refusal::retry`](crate::Refusal::retry) to a refused client.
 ///
-/// In all other cases, the time is sent as a `retry` line ([HTML][html]). An `EventSource` uses the
-/// last one that it has received.
+/// The time is sent as a `retry` line ([HTML][html]), or as `Retry-After` in a refusal with status
+/// 429 or 503. An `EventSource` uses the last `retry` line that it has received.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,7 +35,7 @@ const MAX: u64 = i32::MAX as u64;
 
 impl Retry {
     /// Creates a fixed reconnection time for all clients, in whole milliseconds. A time above 2³¹−1
-    /// milliseconds (24.8 days) is reduced to this maximum.
+    /// milliseconds (almost 25 days) is reduced to this maximum.
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }

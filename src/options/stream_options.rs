@@ -12,10 +12,10 @@ use crate::event::{Encoded, Event};
 /// Options of a stream, which you can set in three places:
 ///
 /// - For every stream of a layer, with [`SseLayer::options`](crate::SseLayer::options).
-/// - In a request, with [`merge_into_extensions`](Self::merge_into_extensions), by middleware
-///   outside of the layer, such as authentication.
-/// - In a response, with [`merge_into`](Self::merge_into), by handlers and by middleware inside of
-///   the layer.
+/// - In a request, from middleware outside of the layer (such as authentication), with
+///   [`merge_into_extensions`](Self::merge_into_extensions).
+/// - In a response, from a handler or from middleware inside of the layer, with
+///   [`merge_into`](Self::merge_into).
 ///
 /// ```
 /// use http::Response;
@@ -27,7 +27,7 @@ use crate::event::{Encoded, Event};
 /// }
 /// ```
 ///
-/// With feature `axum`, a handler can also return them as a part of its response:
+/// With feature `axum`, a handler can also return options as part of its response:
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
 /// Each option is documented at the method of the same name on [`SseLayer`](crate::SseLayer),
@@ -38,19 +38,19 @@ use crate::event::{Encoded, Event};
 /// A request's option overrides the layer's, and a response's overrides both. There are three
 /// exceptions:
 ///
-/// - If several maximum ages are set, the stream ends at the earliest one.
-/// - Each token of [`end_when`](Self::end_when) ends the stream.
+/// - If several maximum ages are set, the stream ends at the one it reaches first.
+/// - All tokens of [`end_when`](Self::end_when) count: cancelling any of them ends the stream.
 /// - All closures of [`on_close`](Self::on_close) are called: the layer's first, then the
 ///   request's, then the response's.
 ///
 /// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. Each `end_when`, `on_open`, `on_close`,
-/// `cancellation_if` or `last_event_id_query` call adds a value instead. An error is a cancellation
-/// if any `cancellation_if` closure returns `true`. The parameters of `last_event_id_query` are
-/// tried in order.
+/// Setting an option again replaces its earlier value. Each `end_when` or `on_close` call adds a
+/// value instead. On [`SseLayer`](crate::SseLayer), so does each `on_open`, `cancellation_if` or
+/// `last_event_id_query` call. An error is a cancellation if any `cancellation_if` closure returns
+/// `true`.
 ///
-/// The `without_…` methods turn off an option, and so does a [`padding`](Self::padding) of zero.
+/// Each `without_…` method turns off an option, and so does a [`padding`](Self::padding) of zero.
 /// `max_age`, `end_when`, `on_error` and `on_close` can't be turned off. A route without them needs
 /// a layer of its own.
 #[derive(Clone, Debug, Default)]
@@ -143,11 +143,12 @@ impl StreamOptions {
     /// or a periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
     ///
     /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end). But
-    /// while the client doesn't read, [`Streams::count`](crate::streams::Streams::count) still
-    /// counts it. A [run](crate::runs) that the client is reading continues.
+    /// while its client doesn't read, [`Streams::count`](crate::streams::Streams::count) still
+    /// counts the stream. A [run](crate::runs) that the client is reading continues.
     ///
-    /// Cancelling a token ends every stream that has it. In the [options of a
-    /// layer](crate::SseLayer::options), it ends every stream of the layer, even later ones.
+    /// Cancelling a token ends every stream that has it. If the token is in the [options of a
+    /// layer](crate::SseLayer::options), cancelling it ends every stream of the layer, even those
+    /// that open later.
     ///
     /// With `take_until` on the source, the stream would end cleanly: the
     /// [terminator](Self::terminator) would follow, and half an answer would look complete.
@@ -214,8 +215,8 @@ impl StreamOptions {
 
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
-    /// Adds these options to those that a response already has, which `Extensions::insert` would
-    /// drop. An option that is set here replaces the response's, with [three
+    /// Adds these options to those that a response already has. `Extensions::insert` would drop the
+    /// earlier ones. An option that is set here replaces the response's, with [three
     /// exceptions](Self#precedence).
     ///
     /// ```
@@ -230,8 +231,9 @@ impl StreamOptions {
         self.merge_into_extensions(response.extensions_mut());
     }
 
-    /// Adds these options to those in the extensions of a request or a response. See [where to call
-    /// which method](crate::guide::clients#credentials-that-expire).
+    /// Adds these options to those in the extensions of a request or a response. Outside of the
+    /// layer, call it on the request, and inside on the
+    /// [response](crate::guide::clients#credentials-that-expire).
     pub fn merge_into_extensions(self, extensions: &mut Extensions) {
         let merged = match extensions.get() {
             Some(earlier) => self.over(earlier),
