@@ -174,9 +174,9 @@ impl StartError {
 /// [`SseLayer`](crate::SseLayer) end the body cleanly, without the
 /// [terminator](crate::SseLayer::terminator).
 ///
-/// While the attachment exists, the client counts as attached. The run isn't abandoned, and its
-/// source may have to wait for the client. Dropping the attachment detaches the client, but the run
-/// continues.
+/// While the attachment exists, the client counts as attached. Meanwhile, the run isn't abandoned,
+/// and its source may have to wait for the client. Dropping the attachment detaches the client, but
+/// the run continues.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.
@@ -218,8 +218,10 @@ pub(crate) fn events_of(reader: Reader) -> AnswerBody {
 }
 
 pin_project! {
-    /// The body of a response to a request with a key. If a [`RunLayer`](crate::runs::RunLayer)
-    /// passes a response through, this type wraps the service's body `B` without changing it.
+    /// The body of a response from a [`RunLayer`](crate::runs::RunLayer), or from an `answer`
+    /// method such as [`Run::answer`](crate::runs::Run::answer). If a
+    /// [`RunLayer`](crate::runs::RunLayer) passes a response through, this type wraps the service's
+    /// body `B` without changing it.
     pub struct RunBody<B = EventBody<Attachment>> {
         #[pin]
         kind: Kind<B>,

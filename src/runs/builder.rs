@@ -55,24 +55,24 @@ pub struct RunsBuilder {
 }
 
 impl RunsBuilder {
-    /// Limits the [size](Retention::bytes) of the events that each run keeps, by default 2 MiB.
-    /// Also sets [how long](Retention::age) a run is kept after its end, by default 5 minutes.
+    /// Limits the total [size](Retention::bytes) of the events that each run keeps, by default 2
+    /// MiB. Also sets [how long](Retention::age) a run is kept after its end, by default 5 minutes.
     ///
     /// # Size
     ///
     /// By default, a run keeps about 5,000 events of 300 bytes. Each event counts as its size on
-    /// the wire plus 112 bytes. If an event doesn't fit, the run fails.
+    /// the wire plus 112 bytes. If a single event exceeds the limit, the run fails.
     ///
     /// A full run evicts its oldest events to make room for new ones. While clients of this process
-    /// are attached, it keeps the events that the fastest client hasn't read, and the source waits
-    /// for this client if necessary. Without a client, the source never waits.
+    /// are attached, it keeps the events that the fastest of them hasn't read. If there's no room
+    /// left, the source waits for that client. Without a client, the source never waits.
     ///
     /// If a slower client needs an evicted event, its body [fails](super::Outcome). A request that
-    /// needs one gets the [answer](super::Runs#answers) for a run that is gone.
+    /// needs an evicted event gets [`404` or `interrupted`](super::Runs#answers).
     ///
     /// # Age
     ///
-    /// Once the run has been over for this long, requests no longer find it. Clients that are
+    /// Once the age has passed since a run's end, requests no longer find the run. Clients that are
     /// reading it can read the rest, unless [`max_memory`](Self::max_memory) evicts it. In a
     /// [store](super::RunStore), the age is at least a minute, and at least four
     /// [leases](super#several-processes).
@@ -102,7 +102,7 @@ impl RunsBuilder {
     /// memory has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
     ///
     /// Ended runs are kept in the memory that running runs don't use. When more room is needed,
-    /// these are evicted in this order:
+    /// memory is freed in this order:
     ///
     /// 1. Ended runs that no client is reading, starting with the one that ended first.
     /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
@@ -112,7 +112,7 @@ impl RunsBuilder {
     ///
     /// The limit counts runs, their events, and copies of events (frames) for clients that are
     /// behind. For example, an ended run that has 100 events of 45 bytes counts as 16 kB. The limit
-    /// doesn't count what the run's call and source hold, or evicted data that a server still has
+    /// doesn't count the memory of a run's call and source, or evicted data that a server still has
     /// to send. Frames and incomplete events can take the total above `bytes`.
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
@@ -127,11 +127,11 @@ impl RunsBuilder {
     }
 
     /// Limits the memory of each owner's ended runs to `bytes`, which leaves room for the runs of
-    /// other owners. By default, only [`max_memory`](Self::max_memory) limits it. Runs with a
-    /// [shared](super::RunKey::shared) key have no owner.
+    /// other owners. By default, only [`max_memory`](Self::max_memory) limits the memory of an
+    /// owner's ended runs. Runs with a [shared](super::RunKey::shared) key have no owner.
     ///
     /// Above this limit, the owner's ended runs are evicted in the order of their ends, even those
-    /// that clients are reading. The one that ended last stays.
+    /// that clients are reading. This limit never evicts the run that ended last.
     ///
     /// With a [store](super::RunStore), the same limit applies to the memory that an owner's ended
     /// runs take there. Only runs of this process count.
@@ -197,17 +197,19 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called when a run ends, whatever its outcome, for example to bill it.
+    /// Adds a closure that is called when a run ends, whatever its outcome, for example for
+    /// billing.
     ///
     /// Without a store, it's called once for each run. With a store, it can be called more than
-    /// once, with the same key and [`RunEnd::id`]. Bill each pair only once. If a run's process
-    /// dies, another process [soon](super#several-processes) calls its own closures for the run.
+    /// once, with the same key and [`RunEnd::id`]. Bill for each combination of key and id only
+    /// once. If a run's process dies, another process [soon](super#several-processes) calls its own
+    /// closures for the run.
     ///
     /// Runs that end before their call has answered are reported too, for example if the call
     /// panics. Answers that aren't [recorded](super::RunLayer#responses) aren't reported.
     ///
     /// The closures are called in the order in which you added them, on the thread that ends the
-    /// run. No lock is held, and panics are caught.
+    /// run. If a closure panics, the panic is caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,

@@ -1,12 +1,12 @@
 //! Event streams that outlive a connection, such as language models' answers (feature `runs`).
 //!
-//! Your user reloads the page while the model writes. The stream is dropped, half an answer is
-//! lost, and you pay for the whole answer again on the next request.
+//! Your user reloads the page while the model is still writing. The stream is dropped, half an
+//! answer is lost, and you pay for the whole answer again on the next request.
 //!
 //! A *run* keeps the answer going. A task drives the stream, even without a client, and the run
-//! records its events. By default, it keeps up to 2 MiB of events, until 5 minutes after its end. A
-//! reloaded page, a second tab, and a client that reconnects with `Last-Event-ID` all attach to the
-//! run. One layer does this for any service:
+//! records its events. By default, the run keeps up to 2 MiB of events, until 5 minutes after it
+//! ends. A reloaded page, a second tab, and a client that reconnects with `Last-Event-ID` all
+//! attach to the run. One layer does this for any service:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -30,8 +30,8 @@
 //! ```
 //!
 //! A client that repeats its `POST` gets the same answer. If the run failed, was stopped or is no
-//! longer kept, a repeated `POST` without an id starts a new one. If the process dies, its runs are
-//! interrupted.
+//! longer kept, a repeated `POST` without an id starts a new one. If the process dies, its
+//! unfinished answers stay incomplete.
 //!
 //! Your handler can return a stream of this crate, axum's own `Sse`, or the bytes of [an
 //! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource`, [add a
@@ -40,7 +40,7 @@
 //!
 //! # Keys
 //!
-//! Requests with the same [`RunKey`] get the same run. What a key names depends on how you start
+//! Each run has a [`RunKey`], by which requests find it. What a key names depends on how you start
 //! runs:
 //!
 //! - With the layer, [`Runs::start`] or [`Runs::start_with`], a key must name one answer, such as
@@ -48,8 +48,8 @@
 //! - With [`Runs::replace`], a key can name a whole chat, whose run is the current turn.
 //!
 //! If the key is in the URL or a header, use the layer. If it's in the body, have your handler call
-//! [`Runs::start`] or [`Runs::replace`]. If the upstream can refuse, call [`Runs::start_with`],
-//! which returns a refusal, such as a `429`, without recording it.
+//! [`Runs::start`] or [`Runs::replace`]. If the handler's upstream can refuse the request, call
+//! [`Runs::start_with`] instead. It returns a refusal, such as a `429`, without recording it.
 //!
 //! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an
 //! authenticated session, never from a value that the client chooses. Clients of other owners can't
@@ -66,30 +66,29 @@
 //! `EventSource` with an id gets [`interrupted`](#half-an-answer) instead. [`Runs`](Runs#answers)
 //! has the table of all answers, and [`Outcome`] says how streams end.
 //!
-//! If its client disconnects, a run continues until it has had no client for
-//! [`abandon_after`](RunsBuilder::abandon_after). To stop it earlier, [cancel](Runs::cancel) it,
-//! optionally [with a last event](Runs::cancel_with).
+//! Without a client, a run continues for up to [`abandon_after`](RunsBuilder::abandon_after). To
+//! stop it earlier, [cancel](Runs::cancel) it, optionally [with a last event](Runs::cancel_with).
 //!
 //! # Half an answer
 //!
-//! Your page can't see why its `EventSource` stopped: it gets the same `error` event for a `204`
-//! after a whole answer as for a `404`. So if the server can't send the rest, it sends an event
-//! whose name and id are `interrupted`, with empty data. When the `EventSource` reconnects with
-//! this id, it gets `204`, so your page receives the event once.
+//! Your page can't see why its `EventSource` stopped. A `204` after a whole answer fires the same
+//! `error` event as a `404`. So if the server can't send the rest, it sends an event whose name and
+//! id are `interrupted`, with empty data. When the `EventSource` reconnects with this id, it gets
+//! `204`, so your page receives the event once.
 //!
 //! An `EventSource` gets `interrupted` in these cases:
 //!
 //! - The run failed, was abandoned or was interrupted. Without [`SseLayer`](crate::SseLayer), the
 //!   body fails first, and the event comes when the `EventSource` reconnects.
-//! - The server can't resume from its id, for example because the run is no longer kept, or was
-//!   [replaced](Runs::replace).
+//! - The server can't resume from the client's last event id, for example because the run is no
+//!   longer kept, or was [replaced](Runs::replace).
 //!
-//! Cancelling a run sends `interrupted` only to clients that have just an [early
-//! head](crate::early_head#late-answers).
+//! Cancelling a run sends `interrupted` only to an `EventSource` that has received nothing but an
+//! [early head](crate::early_head#late-answers).
 //!
-//! If you set [`on_error`](crate::SseLayer::on_error), open streams end with your event instead,
-//! under the same id. Other clients never get `interrupted`: their body fails or ends with your
-//! event from `on_error`, or the answer is `404`.
+//! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead,
+//! which gets the id `interrupted`. Clients other than an `EventSource` never get `interrupted`.
+//! Their body fails or ends with your event from `on_error`, or the answer is `404`.
 //!
 //! # Runs without the layer
 //!
@@ -151,15 +150,15 @@
 //!
 //! # The order of layers
 //!
-//! Put the [`RunLayer`] inside of [`SseLayer`](crate::SseLayer), CORS and compression, as in the
-//! guide's [order](crate::guide::placement#the-order):
+//! As in the guide's [order](crate::guide::placement#the-order), put the [`RunLayer`] inside of
+//! [`SseLayer`](crate::SseLayer), CORS and compression, for these reasons:
 //!
 //! - `SseLayer` adds heartbeats, limits and close reports to each client's stream. Without
 //!   `SseLayer`, the bodies of a cancelled run fail instead of ending cleanly.
 //! - Headers that are added inside of the `RunLayer` reach only the first client.
 //! - A compressed answer is not recorded.
 //!
-//! Layers that set task-locals belong inside of the `RunLayer`: the call runs on another task.
+//! Layers that set task-locals belong inside of the `RunLayer`: your handler runs on another task.
 //!
 //! # Shutdown
 //!
@@ -202,8 +201,8 @@
 //!
 //! Within two and a quarter lease periods, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) closures with [`Interrupted`](Outcome::Interrupted), even
-//! without clients. A run can be reported more than once, with the same [`RunEnd::id`], if the
-//! process that ends or reports it can't reach the store, or dies.
+//! without clients. If a process that reports a run dies or can't reach the store, the run can be
+//! reported again, with the same [`RunEnd::id`].
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
 //!
@@ -216,8 +215,8 @@
 //! Meanwhile, it refuses requests with [`StartError::Unavailable`], except in two cases:
 //!
 //! - A request can join or replace a run that is in the store.
-//! - A request can join a run that is running in this process. With [`Runs::replace`], it needs an
-//!   id.
+//! - A request can join a run that is running in this process. With [`Runs::replace`], only a
+//!   request with one of the run's ids can.
 //!
 //! ## While the store is unavailable
 //!
@@ -225,16 +224,16 @@
 //! run's own process keep receiving its events. But some responses fail:
 //!
 //! - If only the run's process can't reach the store, other processes can declare the run dead
-//!   after one lease period. Once the run's process reaches the store again, its own responses for
-//!   the run fail.
+//!   after one lease period. If they do, the run's process fails its own responses for the run as
+//!   soon as it reaches the store again.
 //! - A process that can't reach the store for two lease periods fails its responses for other
 //!   processes' runs. If Redis can be reached but is out of memory, the clients wait instead.
 //!
 //! No run starts: the store may already have one for the key, and you would pay twice. A request
-//! can still get a run that is running in the process that it reaches, if it has no id or one of
-//! the run's ids. With [`Runs::replace`], it needs one of the run's ids. All other requests with a
-//! key are refused. If Redis is only out of memory, requests can still join existing runs of any
-//! process.
+//! can still join a run in progress in the process that it reaches. If the request has an id, the
+//! id must be from that run. With [`Runs::replace`], the request must have such an id. All other
+//! requests with a key are refused. If Redis can be reached but is out of memory, requests can
+//! still join existing runs of any process.
 //!
 //! Without the layer, match [`StartError::Unavailable`] to send an unrecorded answer.
 //!

@@ -6,8 +6,8 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 
 /// The way a run ended.
 ///
-/// If a client's next event was evicted, its body fails or ends with your event from
-/// [`on_error`](crate::SseLayer::on_error), whatever the outcome.
+/// If a client's next event was evicted, the client's response body fails or ends with your event
+/// from [`on_error`](crate::SseLayer::on_error), whatever the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -15,7 +15,7 @@ pub enum Outcome {
     Completed,
     /// The run failed, for one of these reasons:
     ///
-    /// - The source failed or panicked, or the call panicked.
+    /// - The source failed or panicked, or your code panicked before it returned a stream.
     /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
     /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
     /// - An [`SseLayer`](crate::SseLayer) inside the [`RunLayer`](super::RunLayer) ended the stream
@@ -36,8 +36,8 @@ pub enum Outcome {
     /// [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
     /// The run's process or runtime [shut down](super::Runs::drain), the process died or was
-    /// declared dead, or the store couldn't keep the run. Streams end as after
-    /// [`Failed`](Self::Failed).
+    /// declared dead, or the store couldn't keep the run. The clients' streams end in the same way
+    /// as after [`Failed`](Self::Failed).
     Interrupted,
 }
 
@@ -85,10 +85,10 @@ pub struct RunEnd {
     /// How the run ended.
     pub outcome: Outcome,
     /// The number of recorded events, including evicted ones. If another process declared the run
-    /// dead, only events that the store had received count.
+    /// dead, this number includes only the events that the store had received.
     pub events: u64,
-    /// The total size of the recorded events on the wire in bytes, with their ids; 0 if another
-    /// process declared the run dead.
+    /// The total size in bytes of the recorded events on the wire, including their ids. It's 0 if
+    /// another process declared the run dead.
     pub bytes: u64,
     /// The time from the run's start until its end, or until another process declared it dead.
     pub age: Duration,
@@ -99,8 +99,9 @@ impl RunEnd {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
-    /// Returns the run's epoch, which is the first part of each event's id. No other run of the key
-    /// has it. If several processes report a run, compare keys and epochs to count it once.
+    /// Returns the run's epoch, which is the first part of each event's id. No other run with this
+    /// key has the same epoch. If several processes report a run, compare keys and epochs to count
+    /// it once.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -119,15 +120,15 @@ pub enum StartError {
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// The request has a last event id, but no run has its key. With a
+    /// No run has the request's key, and the request has a last event id. With a
     /// [store](super#several-processes), you also get this error if the id is from another run.
     NotFound,
     /// The key may have a run that can't be found or loaded now, so a new one might be a duplicate.
     /// Possible causes:
     ///
     /// - The store can't be reached, or refuses commands.
-    /// - The store restarted, was replaced or lost its data less than a [lease
-    ///   period](super#several-processes) ago, and doesn't have the run.
+    /// - The store doesn't have the run, but restarted, was replaced or [lost its
+    ///   data](super#if-the-store-loses-its-data) a short time ago.
     /// - The key's run was started with another version of the store's protocol.
     /// - Loading the run's events, or claiming the key, took too long.
     Unavailable,
@@ -185,7 +186,8 @@ impl RunError {
     /// Returns the error of the run's source, without the
     /// [wrappers](crate::guide::errors#the-error-of-the-program) of frameworks such as axum.
     ///
-    /// Returns `None` if the run ended in another way, or failed in another process.
+    /// Returns `None` if the attachment failed for another reason, or if the source ran in another
+    /// process.
     #[must_use]
     pub fn error(&self) -> Option<&(dyn Error + 'static)> {
         self.recorded().map(RecordedError::program_error)

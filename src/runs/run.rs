@@ -30,7 +30,7 @@ impl Run {
         &self.record.key
     }
 
-    /// Returns the messages of the run that this process has so far, for example to
+    /// Returns the run's messages that this process has so far, for example to
     /// [store](super#storing-answers) them.
     ///
     /// To get all of them, wait until the run has [ended](Self::ended). Even then, some can be
@@ -38,8 +38,8 @@ impl Run {
     ///
     /// Returns `None` if an event was evicted, or if this process has loaded only the events after
     /// a client's id. A run that is running in this process evicts events only when it's
-    /// [full](super::RunsBuilder::retention). Any other run can also lose them to a new run of its
-    /// key, its age limit or a memory limit.
+    /// [full](super::RunsBuilder::retention). Any other run can also lose events when a new run
+    /// takes its key, when its age limit passes, or when a memory limit is reached.
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {
         self.record.messages()
@@ -48,8 +48,8 @@ impl Run {
     /// Returns the id of the run's event number `n`. Events are numbered from 1. With the id for 0,
     /// a client gets all events.
     ///
-    /// Use it for a client that counts events instead of storing ids, such as one that sends
-    /// `?after=41`. Insert the id into the request's extensions before you call
+    /// Use this method for a client that counts events instead of storing ids, such as one that
+    /// sends `?after=41`. Insert the id into the request's extensions before you call
     /// [`answer`](Self::answer). A client [can't resume](super::Runs#answers) from this id if a
     /// later event was evicted, or if event `n` doesn't exist yet.
     #[must_use]
@@ -93,11 +93,11 @@ impl Run {
     /// Attaches a client that has seen the events up to the id `last`. Pass `None` for all events.
     ///
     /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if a
-    /// later event was evicted, if the run is no longer kept, or if its call returned no event
+    /// later event was evicted, if the run is no longer kept, or if the answer wasn't an event
     /// stream.
     ///
     /// For another process's run, the [`Attachment`] fails if this process has no memory left for
-    /// its events, or can't reach the store for two [leases](super#several-processes).
+    /// the run's events, or can't reach the store for two [lease periods](super#several-processes).
     ///
     /// # Cancel safety
     ///
@@ -150,8 +150,8 @@ impl Run {
         self.runs.ask(|shared| shared.cancel_record(&self.record), cancel).await;
     }
 
-    /// Returns how the run ended, or `None` if it hasn't ended, or if its call returned no event
-    /// stream.
+    /// Returns how the run ended. Returns `None` if it hasn't ended, or if the answer wasn't an
+    /// event stream.
     ///
     /// For a run of another process, [`Interrupted`](Outcome::Interrupted) can also mean that this
     /// process has lost contact with that process. The run may still be going on there.
@@ -161,8 +161,8 @@ impl Run {
     }
 
     /// Waits until the run has ended, and returns its [`outcome`](Self::outcome). Also returns if
-    /// this process loses contact with the run's process. Waiting here doesn't count as an attached
-    /// client.
+    /// this process loses contact with the run's process. A caller that waits here doesn't count as
+    /// an attached client.
     ///
     /// # Cancel safety
     ///

@@ -41,9 +41,9 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///   however the run ended. If no run has the key, it returns `None`, unless an `EventSource` has
 ///   sent an id.
 ///
-/// An id must be from the run with the key, and no later event may have been evicted. Otherwise,
-/// the client gets `404`. An `EventSource` gets the event [`interrupted`](super#half-an-answer)
-/// instead. The id `epoch-0`, with the run's epoch, stands for the beginning, and gets all events.
+/// A client gets `404` if its id isn't from the run with the key, or if an event that it needs was
+/// evicted. An `EventSource` with an id gets the event [`interrupted`](super#half-an-answer)
+/// instead. A client that sends the id `epoch-0`, with the run's epoch, gets all events.
 ///
 /// If a limit is reached or the process is shutting down, a request that would start a run is
 /// refused. At a limit, `replace` can still replace a run that is running in this process. While
@@ -52,7 +52,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on the
 /// [`SseLayer`](crate::SseLayer).
 ///
-/// A client that has received all events of an ended run gets one of these answers:
+/// If a run has ended, and a request's id is that of its last event, the client gets one of these
+/// answers:
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
@@ -61,23 +62,23 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
-/// A request without an id gets one of them only if the run has no events, and one of these holds.
-/// Otherwise, the first table applies.
+/// Requests without an id follow the first table. They get one of these answers only if the run has
+/// no events, and in these cases:
 ///
 /// - The run completed.
-/// - The request started the run, or waited for its call in the [layer](Self::layer).
+/// - The request started the run, or waited in the [layer](Self::layer) while the run was starting.
 /// - Your handler uses [`answer`](Self::answer) or [`get`](Self::get).
 ///
 /// After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events. It
 /// has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
 ///
-/// When the client repeats a refused request, the run starts again. It doesn't if your handler uses
-/// `answer` or `get`, or if the process is shutting down.
+/// If a client repeats the refused request of an interrupted run, a new run starts. No run starts
+/// if your handler uses `answer` or `get`, or if the process is shutting down.
 ///
 /// If a run is replaced before its call has answered, the request that started it gets the answer
 /// for a [`Cancelled`] run. A waiting `answer` call returns `None`, and other waiting requests get
-/// the new run. With a [store](super#several-processes), they can get the answer for a
-/// [`Cancelled`] run instead.
+/// the new run. With a [store](super#several-processes), waiting requests and `answer` calls can
+/// get the answer for a [`Cancelled`] run instead.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -108,8 +109,8 @@ impl Runs {
     /// answer](Self#answers). Never starts a run.
     ///
     /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
-    /// whether there is something to resume. An `EventSource` with an id gets a response with the
-    /// event [`interrupted`](super#half-an-answer) instead. [Runs without the
+    /// whether there is something to resume. For an `EventSource` with an id, it returns a response
+    /// with the event [`interrupted`](super#half-an-answer) instead. [Runs without the
     /// layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
@@ -131,7 +132,7 @@ impl Runs {
     /// Cancels the run with this key if it's starting or running. Returns whether it was cancelled.
     /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does.
     ///
-    /// Pass the id of the last event that the client has seen as `last`. If it isn't from the run
+    /// As `last`, pass the id of the last event that the client has seen. If it isn't from the run
     /// with this key, nothing is cancelled, so a late request to stop one turn of a chat can't
     /// cancel the next. Without `last`, whichever run has the key is cancelled.
     ///
@@ -159,15 +160,15 @@ impl Runs {
     /// cancel the run, and waits until the store has recorded the end. That usually takes a few
     /// milliseconds, and at most two lease periods.
     ///
-    /// In any other process, it returns `false` if the run's process has died, or can't reach the
+    /// A call in another process returns `false` if the run's process has died, or can't reach the
     /// store for two lease periods. If that process is declared dead, the run is
     /// [interrupted](super::Outcome::Interrupted), `event` is not recorded, and events that were
     /// not exported are lost.
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). Even if you drop the future, a run that this call
-    /// cancels has recorded `event`, except in the cases above.
+    /// The same as for [`cancel`](Self::cancel). If you drop the future and the run is cancelled
+    /// anyway, it still records `event`.
     pub async fn cancel_with(
         &self,
         key: &RunKey,

@@ -18,17 +18,17 @@ pub(crate) struct RunCounters {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunsStats {
-    /// The number of runs that are running, including calls that have no answer yet.
+    /// The number of runs that are starting or running.
     pub running: usize,
     /// The number of runs that have ended and are kept. With a store, a run counts only once the
     /// store has recorded its end.
     pub kept: usize,
-    /// The number of attached clients, including clients that wait for a call's answer.
+    /// The number of attached clients, including clients that wait for a run to start.
     pub attached: usize,
     /// The memory of all runs in bytes, as
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
     pub memory: usize,
-    /// The number of calls made to start a run, including calls whose answer was not an event
+    /// How often a service or source was called to start a run, even if it didn't return an event
     /// stream.
     pub started: u64,
     /// The number of requests without a last event id that were refused because of a limit, a
@@ -41,18 +41,18 @@ pub struct RunsStats {
     /// The number of copies of other processes' runs that this process holds; 0 without a
     /// [store](crate::runs::RunStore).
     pub mirrors: usize,
-    /// The number of runs whose export to the store has failed or is overdue by a quarter of a
-    /// second.
+    /// The number of runs whose export to the store is failing, or is late by at least a quarter of
+    /// a second.
     pub waiting_exports: usize,
     /// The number of this process's runs that another process declared dead before they ended,
     /// because this process didn't reach the store in time.
     pub fenced: u64,
     /// The number of runs that this process reported as dead.
     pub declared_dead: u64,
-    /// The sum of [`RunEnd::events`] in this process's reports.
+    /// The sum of [`RunEnd::events`] over the runs that this process reported as ended.
     pub events: u64,
-    /// The sum of [`RunEnd::bytes`] in these reports. Runs that this process reported as dead count
-    /// as 0 bytes.
+    /// The sum of [`RunEnd::bytes`] over the same runs as `events`. Runs that this process reported
+    /// as dead count as 0 bytes.
     pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
 }
@@ -79,7 +79,8 @@ impl RunCounters {
 }
 
 impl RunsStats {
-    /// Returns how many runs ended with each outcome, including outcomes with a count of zero.
+    /// Returns how many ended runs this process reported with each outcome, including outcomes with
+    /// a count of zero.
     #[must_use]
     pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
         Outcome::ALL.into_iter().zip(self.ended)

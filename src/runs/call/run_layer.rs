@@ -38,8 +38,8 @@ impl Runs {
 /// key wait for the response head, and then get the same events, even if their bodies differ.
 ///
 /// A request with a key and a last event id never reaches the service. The id comes from the
-/// header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it there.
-/// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
+/// `Last-Event-ID` header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it
+/// there. [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
 /// A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Any other method
 /// can start a run, so have `key` return `None` for a `DELETE` request that stops one. A request
@@ -64,8 +64,8 @@ impl Runs {
 /// # Services
 ///
 /// The service's future runs on a separate task. So the service must be `Clone`, and the service,
-/// its future, its errors and all bodies must be `Send` and `'static`. A timeout layer outside of
-/// this layer ends the client's wait, but not the future.
+/// its future, its errors and all bodies must be `Send` and `'static`. If an outer timeout layer
+/// gives up, the service's future continues.
 #[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,

@@ -36,8 +36,8 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 impl Runs {
     /// Returns the run with this key if it's starting or running, or has ended and is still kept.
     ///
-    /// While the [store](crate::runs#several-processes) can't be reached, returns only this
-    /// process's runs that haven't ended.
+    /// While the [store](crate::runs#several-processes) can't be reached, returns the run only if
+    /// it's starting or running in this process.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
         // If another process owns the run, its outcome is known once the last page is loaded.
@@ -76,9 +76,9 @@ impl Runs {
     /// A request with a last event id never starts a run. It gets the run with this key, even one
     /// that has failed, or the error [`NotFound`](StartError::NotFound).
     ///
-    /// If a run with this key is still starting, this method waits until its call has answered.
-    /// Inside the layer, don't pass the key of the handler's own request: the handler would wait
-    /// for itself.
+    /// While a handler inside the layer or a [`start_with`](Self::start_with) call is still
+    /// starting the key's run, this method waits. Inside the layer, don't pass the key of the
+    /// handler's own request: the handler would wait for itself.
     ///
     /// # Errors
     ///
@@ -126,7 +126,8 @@ impl Runs {
     /// # Errors
     ///
     /// Returns the same errors as [`start`](Self::start). If the previous run is running in this
-    /// process, it doesn't count towards the limits. During a shutdown, it continues.
+    /// process, it doesn't count towards the limits. After [`Draining`](StartError::Draining), the
+    /// previous run continues.
     ///
     /// # Panics
     ///

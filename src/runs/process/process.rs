@@ -206,7 +206,7 @@ impl Process {
         self.with_registry(|registry, deferred| registry.end_unattended(record, outcome, deferred))
     }
 
-    /// Interrupts a run that the store can no longer keep. `reason` is the text of its error.
+    /// Interrupts a run that the store can no longer keep. `reason` is the text of the run's error.
     pub fn lose(self: &Arc<Self>, record: &Arc<Record>, reason: &str) {
         self.end(record, Outcome::Interrupted, Some(reason.into()));
     }
