@@ -99,7 +99,8 @@ impl Drop for LimitPlace {
     }
 }
 
-/// The error for a subject that has no place left within its [limit](super::StreamsBuilder::limit).
+/// The error for a subject that has reached its [limit](super::StreamsBuilder::limit) of open
+/// streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Full {

@@ -78,9 +78,9 @@
 //! To close the streams of a user's other devices, call [`Streams::close_except`] with `user:42`
 //! and the `session:abc` to keep.
 //!
-//! A closed `EventSource` reconnects, so your check must know every earlier log-out. Don't use a
-//! cache or a replica that lags behind. If you check tokens without a store, as with JWTs, keep a
-//! list of revoked ones.
+//! An `EventSource` reconnects after its stream is closed, so your check must know every earlier
+//! log-out. Don't use a cache or a replica that lags behind. If you check tokens without a store,
+//! as with JWTs, keep a list of revoked ones.
 //!
 //! If a request arrived before the `close` call, its stream is closed as soon as it opens.
 //! Middleware inside the layer can add a subject before or after the check. Outside of it, call
@@ -102,11 +102,11 @@
 //! [`fetch`](crate::guide::clients#how-clients-reconnect).
 //!
 //! For `fetch` and for methods other than `GET`, the body fails, so half an answer doesn't look
-//! complete. For every client, it fails if it has a content coding, or if the source needs more
-//! than half a second to complete an event that it has begun.
+//! complete. With a content coding, the body fails for every client. It also fails if the source
+//! takes more than half a second to complete an event.
 //!
-//! Clients get a reconnection time only if all streams are closed together, for example with
-//! [`Streams::close_all`].
+//! A closed stream ends with a reconnection time only if all streams are closed together, for
+//! example with [`Streams::close_all`].
 //!
 //! If a client doesn't read, the layer can't end its stream. [`Streams::count`] no longer counts
 //! it, but the [limits](#limits-for-each-subject) do until the client reads again or is gone. The
@@ -117,11 +117,11 @@
 //! With [`Streams::follow`] (feature `hub`), `close` reaches the streams of all processes that
 //! share a [broker](crate::hub::broker). You can safely call `close` again after a [`CloseError`].
 //!
-//! A process that was cut off from the broker receives the close events that it missed. If some are
-//! no longer kept, or the broker lost them, the process closes all its streams that have a subject,
-//! and their clients reconnect at random times. Each process keeps the close events of the last 5
-//! minutes, up to 1,024 events and 1 MiB, or more if the hub's retention is higher. Some brokers
-//! keep fewer, for example Redis with a low `max_events`.
+//! A process that was cut off from the broker receives the close events that it missed. If any of
+//! them are lost or no longer kept, the process closes all its streams that have a subject, as with
+//! [`Streams::close_all`]. Each process keeps the close events of the last 5 minutes, up to 1,024
+//! events and 1 MiB, or more if the hub's retention is higher. Some brokers keep fewer, for example
+//! Redis with a low `max_events`.
 //!
 //! If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //! each process.
@@ -143,7 +143,7 @@
 //! SseLayer::new().streams(&streams);
 //! ```
 //!
-//! Each subject that begins with the prefix has its own limit: `user:42` may have 5 streams, and so
+//! Each subject that begins with `user:` has its own limit: `user:42` may have 5 streams, and so
 //! may `user:43`. Add every subject yourself, even an address such as `ip:192.0.2.7`: the crate
 //! never reads addresses or `X-Forwarded-For`.
 //!
@@ -162,18 +162,18 @@
 //!
 //! # Layers within layers
 //!
-//! If one `SseLayer` is inside of another, the inner one applies the request's subjects, even if
-//! only the outer one has [`streams`](crate::SseLayer::streams). If both have it, give them the
-//! same [`Streams`]. Otherwise, the inner one drops the subjects that were added outside of it, and
-//! logs a WARN line (feature `tracing`).
+//! If one `SseLayer` is inside another, the inner one opens the stream with the request's subjects,
+//! even if only the outer one has [`streams`](crate::SseLayer::streams). If both layers have
+//! `streams`, give them the same [`Streams`]. Otherwise, the inner one drops the subjects that were
+//! added outside of it, and logs a WARN line (feature `tracing`).
 //!
 //! With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer): inside,
-//! the handler is called only for the first client. Closing a subject ends its clients' streams,
-//! but not the run.
+//! the handler is called only for the first client. If you close a subject's streams, the run
+//! continues.
 //!
 //! # Cost
 //!
-//! With `streams`, a request costs three to five allocations.
+//! With `streams`, each request costs three to five allocations. Adding subjects costs more.
 //!
 //! # Counts of all processes
 //!
@@ -249,10 +249,11 @@
 //! # }
 //! ```
 //!
-//! The sums are estimates, up to one interval old, or older if a report was lost. In a process's
-//! first interval, they're too low. A client that moves to another process can count twice, or not
-//! at all. The streams of a process that has stopped count for up to three intervals. A process
-//! that loses the broker for that long has sums of zero.
+//! The sums are estimates, up to one interval old, or older if a report was lost. During its first
+//! interval, a new process returns sums that are too low. A client that moves to another process
+//! can count twice, or not at all. After a process has stopped, its streams still count for up to
+//! three intervals. Once a process has been cut off from the broker for three intervals, its sums
+//! are zero.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

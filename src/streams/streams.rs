@@ -44,8 +44,8 @@ impl Streams {
     ///
     /// # Errors
     ///
-    /// Returns an error if the close may not reach other processes. The streams of this process are
-    /// closed in any case. You can call `close` again.
+    /// Returns an error if other processes might not receive the close event. The streams of this
+    /// process are closed in any case. You can call `close` again.
     ///
     /// # Cancel safety
     ///
@@ -77,8 +77,8 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time of [`drain`](crate::SseLayer::drain), which is
-    /// random by default. If a request arrived before the call, but its stream opens after it, the
-    /// stream is closed as soon as it opens, without this time.
+    /// random by default. If the stream of an earlier request isn't open yet, it's closed as soon
+    /// as it opens, without this reconnection time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -161,13 +161,13 @@ impl StreamsBuilder {
     }
 }
 
-/// The number of streams that were refused at the limit of a subject. See
+/// The number of streams that were refused because a subject had reached its limit. See
 /// [`Streams::stats`](super::Streams::stats).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamsStats {
     /// The number of refused streams for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit), even if it's zero. A
+    /// [limit](super::StreamsBuilder::limit), including prefixes without refusals. A
     /// [`Subjects::try_add`](super::Subjects::try_add) call that finds no place counts too.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
@@ -183,8 +183,9 @@ impl fmt::Display for StreamsStats {
     }
 }
 
-/// The reason why a [`Streams::close`](super::Streams::close) call may not reach other processes.
-/// Its text includes the cause; [`source`](Error::source) returns `None`.
+/// The reason why other processes might not receive the close event of a
+/// [`Streams::close`](super::Streams::close) call. Its text includes the cause;
+/// [`source`](Error::source) returns `None`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseError {
