@@ -16,20 +16,21 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// A client that opens a service's event streams the way an `EventSource` would, without a server.
 ///
 /// The service is an axum `Router` or any other [`Service`] that takes HTTP requests. The requests'
-/// body is an empty `String`, unless you set [another type](Self::request_body). The service is
-/// dropped once the client and all its streams are.
+/// body is an empty `String`, unless you set [another type](Self::request_body). The service lives
+/// until you drop the client and all its streams.
 ///
-/// The client hides what the crate itself sends at the start of a stream, so on a first visit, the
-/// first message is your program's. The client doesn't get [`SseLayer`](crate::SseLayer)'s random
-/// default reconnection time. It gets only the id of a hub's default event
-/// [`start`](crate::hub::Subscribe::start_event). It doesn't follow redirects.
+/// The client hides what the crate sends by default at the start of a stream, so on a first visit,
+/// the first message is your program's. The client doesn't get [`SseLayer`](crate::SseLayer)'s
+/// random default reconnection time. Of a hub's default
+/// [`start`](crate::hub::Subscribe::start_event) event, it gets only the id. It doesn't follow
+/// redirects.
 ///
 /// # Panics
 ///
 /// The methods panic if the service fails, or doesn't answer within 30 seconds
-/// ([`time_limit`](Self::time_limit)). They also panic if the answer is not `200 OK` with an event
-/// stream, except for [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume). The panic
-/// message names the caller's line.
+/// ([`time_limit`](Self::time_limit)). All but [`try_get`](Self::try_get) and
+/// [`try_resume`](Self::try_resume) also panic if the answer is not `200 OK` with an event stream.
+/// The panic message names the caller's line.
 #[must_use]
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does.
@@ -75,7 +76,7 @@ impl<S, B> TestClient<S, B> {
         self
     }
 
-    /// Sets how long the client waits for a response, and its streams for [a
+    /// Sets how long the client waits for a response, and how long its streams wait for [a
     /// message](TestStream::time_limit). The default is 30 seconds.
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
@@ -219,8 +220,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does, or returns the response that makes an
-    /// `EventSource` give up, such as a `401` or `204`, with its whole body.
+    /// Opens a stream as [`get`](Self::get) does, or returns a response that makes an `EventSource`
+    /// give up, such as a `401` or `204`.
     ///
     /// # Errors
     ///
@@ -242,11 +243,11 @@ where
     ///
     /// # Errors
     ///
-    /// The same as for [`try_get`](Self::try_get).
+    /// See [`try_get`](Self::try_get).
     ///
     /// # Panics
     ///
-    /// The same as for [`resume`](Self::resume) and [`try_get`](Self::try_get).
+    /// See [`resume`](Self::resume) and [`try_get`](Self::try_get).
     #[track_caller]
     pub fn try_resume(
         &mut self,

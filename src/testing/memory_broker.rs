@@ -31,10 +31,11 @@ use crate::{BoxError, lock::lock};
 /// # }
 /// ```
 ///
-/// When `publish` returns, each hub has received the event, unless the hub is [paused](Self::pause)
-/// or another thread is delivering to it at that moment. A hub that connects loads the events
-/// within the age limit of its [`retention`](crate::hub::HubBuilder::retention). The broker keeps
-/// all events until you call [`lose_history`](Self::lose_history).
+/// When `publish` returns, each hub has received the event, except [paused](Self::pause) hubs. On a
+/// multi-threaded runtime, another thread may still be delivering the event. When a hub connects,
+/// it loads the events within the age limit of its
+/// [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events until you call
+/// [`lose_history`](Self::lose_history).
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<BrokerState>>,
@@ -56,16 +57,16 @@ impl MemoryBroker {
     }
 
     /// Loses all events, and forgets which topics have ended, like a broker that restarts without
-    /// its data. Each subscription first receives the events that its hub has, and then a
-    /// [gap](crate::hub::GapPolicy) for each of its topics. A [paused](Self::pause) hub never
-    /// receives the delayed events.
+    /// its data. Each subscription receives a [gap](crate::hub::GapPolicy) for each of its topics,
+    /// after the events that its hub still has for it. Events that a [pause](Self::pause) has
+    /// delayed are lost too.
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());
     }
 
     /// Delays events on their way to one hub until you call [`resume`](Self::resume). The hub can
-    /// still publish. Clients of other hubs can be ahead of its clients.
+    /// still publish. Meanwhile, the clients of other hubs can get ahead of this hub's clients.
     ///
     /// # Panics
     ///

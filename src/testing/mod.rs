@@ -62,8 +62,8 @@
 //! # Endless streams, time and heartbeats
 //!
 //! [`take`](TestStream::take) reads the next events of a stream that doesn't end. To skip the waits
-//! for heartbeats and timeouts, pause tokio's clock. It jumps to the next timer when all tasks
-//! wait.
+//! for heartbeats and timeouts, pause tokio's clock. It jumps to the next timer when all tasks are
+//! waiting.
 //!
 //! ```
 //! use std::time::Duration;
@@ -100,7 +100,7 @@
 //! # Resumption
 //!
 //! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens a new one with the last id
-//! that the stream has received. To cut it off without a reconnection, drop it.
+//! that the stream has received. To cut off a stream without reconnecting, drop it.
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -140,13 +140,14 @@
 //! # }
 //! ```
 //!
-//! Also test an old and a malformed id: [`resume`](TestClient::resume) sends any id.
+//! Also test an old and a malformed id by passing them to [`resume`](TestClient::resume).
+//! [`resume`](TestClient::resume) sends any id.
 //!
 //! # Several processes
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis does across processes. It can
 //! also delay or lose events. Create an app and a client for each hub. To move a stream to another
-//! process, pass it to [`reconnect`](TestClient::reconnect) of that process's client.
+//! process, call [`reconnect`](TestClient::reconnect) on that process's client.
 //!
 //! The crate `tower-sse-broker` has [tests for a broker of your own][kit].
 //!
@@ -158,20 +159,22 @@
 //! `401` or a `204`. For any other request, such as a `POST`, call `app.oneshot(request).await?`,
 //! and read the response's stream with [`TestStream::new`].
 //!
-//! By default, an `EventSource` gets a [refusal](crate::Refusal) as an empty stream.
-//! [`TestStream::collect`] then returns no messages, and [`TestStream::retry`] the reconnection
-//! time.
+//! By default, a [refused](crate::Refusal) `EventSource` gets a stream without events.
+//! [`TestStream::collect`] then returns no messages, and [`TestStream::retry`] returns the
+//! reconnection time.
 //!
 //! # What needs a real socket
 //!
-//! A [`TestClient`] has no connection. Use a server on `127.0.0.1:0` and an HTTP client to test:
+//! A [`TestClient`] doesn't use the network. Use a server on `127.0.0.1:0` and an HTTP client to
+//! test:
 //!
 //! - clients that don't read, back-pressure, memory
 //! - the graceful shutdown of the server
 //! - proxies and their timeouts, HTTP/2
 //! - browsers
 //!
-//! Don't pause the clock in such tests: it jumps while they wait for the socket, and timeouts fire.
+//! Don't pause the clock in tests with a real socket: while a test waits for the socket, the clock
+//! jumps and timeouts fire.
 //!
 //! A [`TestClient`] doesn't decode compressed streams. To test compression, wrap the service in a
 //! layer that decodes, such as tower-http's `DecompressionLayer`.

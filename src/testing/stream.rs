@@ -28,10 +28,11 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 ///
-/// A method panics if the message, comment or end of stream that it waits for doesn't arrive within
-/// 30 seconds ([`time_limit`](Self::time_limit)), or can't arrive any more. The panic message names
-/// the caller's line, and lists the newest messages and comments. The methods also panic without a
-/// tokio runtime with timers. If tokio's clock is paused, waiting takes no real time.
+/// A method panics if what it waits for doesn't come within 30 seconds
+/// ([`time_limit`](Self::time_limit)), or can no longer come. The panic message names the caller's
+/// line, and lists the newest messages and comments. The methods also panic outside of a tokio
+/// runtime, or if the runtime's timers aren't enabled. If tokio's clock is paused, waiting takes no
+/// real time.
 ///
 /// # Cancel safety
 ///
@@ -126,8 +127,8 @@ impl TestStream {
         }
     }
 
-    /// Reads the stream to its end, and returns all remaining messages, without an incomplete last
-    /// event.
+    /// Reads the stream to its end, and returns all remaining messages. An incomplete last event is
+    /// discarded.
     ///
     /// # Panics
     ///
@@ -167,8 +168,8 @@ impl TestStream {
     /// Returns the text of the next comment, without the leading colon and space. The text of a
     /// default heartbeat is empty.
     ///
-    /// You can still read the messages before the comment with [`next`](Self::next), and comments
-    /// that `next` skips with this method.
+    /// You can still read the messages before the comment with [`next`](Self::next). This method
+    /// also returns comments that `next` has skipped.
     ///
     /// # Panics
     ///
@@ -201,7 +202,7 @@ impl TestStream {
     }
 
     /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
-    /// empty string. This includes events that a method has received but not yet returned.
+    /// empty string. The id can be that of an event that no method has returned yet.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = &self.reader.decoder;
