@@ -72,8 +72,9 @@ impl Link {
 /// The interface through which a hub publishes to its broker.
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
-/// The hub can call [`publish`](Self::publish) from any task of the program, thousands of times at
-/// once. Each event has data and no id. As far as the hub knows, its topic hasn't ended.
+/// The hub can call [`publish`](Self::publish) from any task of the program, with thousands of
+/// calls in flight at once. Each event has data and no id. The hub doesn't publish to a topic that
+/// it knows has ended.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. If events are published
     /// at the same time, the broker may number them in any order.
@@ -81,15 +82,15 @@ pub trait Publisher: Send + Sync + 'static {
     /// # Errors
     ///
     /// - [`Refused`](PublishError::Refused): the event was not published, and certainly won't be.
-    /// - [`Unknown`](PublishError::Unknown): any other failure, such as no answer within a time
-    ///   limit.
+    /// - [`Unknown`](PublishError::Unknown): the event may have been published, for example because
+    ///   the broker didn't answer in time.
     /// - [`Closed`](PublishError::Closed): the hub is closed, and the event was not sent.
     /// - [`Ended`](PublishError::Ended): the broker knows that the topic has ended.
     ///
     /// # Cancel safety
     ///
     /// Before its first poll, the future must send nothing. If it is dropped later, its event may
-    /// still be published. The drop must not affect other calls.
+    /// still be published. Dropping the future must not affect other calls.
     fn publish(
         &self,
         publication: Publication,
@@ -98,11 +99,12 @@ pub trait Publisher: Send + Sync + 'static {
     /// Returns the highest sequence number that the broker may have assigned by now. `committed` is
     /// the highest number that it has fed to this process. The default is 2²⁰ above `committed`.
     ///
-    /// A client with an id above the returned number receives a gap. If the number is too low, so
-    /// does a client that has received newer events from another process. If it's too high, clients
-    /// with an id from a lost log can miss events without a gap. If your broker takes numbers from
-    /// a clock, return the current time's number or `committed`, whichever is higher, plus an
-    /// allowance for the clock's error.
+    /// A client with an id above the returned number receives a gap. If the number is too low, a
+    /// client that has received newer events from another process receives a spurious gap. If it's
+    /// too high, clients with an id from a lost log can miss events without a gap. If your broker
+    /// takes numbers from a clock, return the number for the current time or `committed`, whichever
+    /// is higher, plus a margin. The margin covers clock errors and bursts that push numbers ahead
+    /// of the clock.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -114,9 +116,10 @@ pub trait Publisher: Send + Sync + 'static {
 pub struct Publication {
     /// The topic: any text, even empty text.
     pub topic: String,
-    /// The event. The broker must keep its [fields](Event::fields).
+    /// The event. The broker must keep all [fields](Event::fields) of the event.
     pub event: Event,
-    /// Whether the event is the last one of its topic. Its [`Arrival`] must have the same value.
+    /// Whether the event is the last one of its topic. The event's [`Arrival`] must have the same
+    /// value.
     pub ends_topic: bool,
 }
 
@@ -131,7 +134,7 @@ pub struct Acknowledged {
 impl Acknowledged {
     /// Creates the acknowledgement of the event with this sequence number. `at` is when the event
     /// was published, for example as the time since 1970. [Rule
-    /// 9](crate::hub::broker::Broker#what-a-broker-must-do) says by which clock.
+    /// 9](crate::hub::broker::Broker#what-a-broker-must-do) says which clock to use.
     pub const fn new(sequence: u64, at: Duration) -> Self {
         Self { sequence, at }
     }
@@ -168,11 +171,13 @@ pub struct Arrival {
 
 impl Arrival {
     /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
-    /// [`Acknowledged::new`]. `age` is the time since publication. It decides when the event is
-    /// evicted, and when this process lets you publish to an ended topic again.
+    /// [`Acknowledged::new`]. `age` is the time since publication. It decides when the event
+    /// exceeds its age limit. For the last event of a topic, the age also decides when this process
+    /// lets you publish to the topic again.
     ///
-    /// If the event ends its topic, the hub drops later events of the topic that were published
-    /// within its age limit after `at`, unless a loss was reported in between.
+    /// If the event ends its topic, the hub drops the topic's later events until one is published
+    /// at least the hub's [age limit](crate::hub::HubBuilder::retention) after `at`. It keeps
+    /// events that follow a reported loss.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

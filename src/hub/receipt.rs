@@ -7,10 +7,10 @@ use crate::{BoxError, error::with_causes, event::EventId, history::Position};
 #[non_exhaustive]
 pub struct Receipt {
     pub(crate) position: Position,
-    /// The number of subscriptions that the topic had in this process when the event was published,
-    /// or with a [broker](super::Hub::connect), when it was acknowledged. Without a broker, each of
-    /// them sends the event, unless the event is evicted or replaced, or the subscription ends
-    /// first.
+    /// The number of subscriptions that the topic had in this process when the event was published.
+    /// With a [broker](super::Hub::connect), it's the number when the event was acknowledged.
+    /// Without a broker, each of these subscriptions sends the event, unless the subscription ends
+    /// or the event is evicted or replaced first.
     pub subscribers: usize,
 }
 
@@ -40,8 +40,9 @@ pub enum PublishError {
     /// The event did not reach the broker, or the broker rejected it. It's safe to publish it
     /// again.
     Refused(BoxError),
-    /// The event was sent to the broker, which hasn't acknowledged it. It may be published or lost.
-    /// Publishing it again can duplicate it. If that matters, put a unique key in its data.
+    /// The event was sent to the broker, which hasn't acknowledged it. It may or may not be
+    /// published. Publishing it again can duplicate it. If that matters, put a unique key in its
+    /// data.
     Unknown(BoxError),
     /// The hub has a [broker](super::Hub::connect): use [`publish`](super::Hub::publish).
     NotInProcess,

@@ -16,8 +16,8 @@ pub struct HubStats {
     /// The number of subscriptions in this process. A subscription to several topics counts once
     /// for each topic.
     pub subscribers: usize,
-    /// The number of events that were evicted since the hub was created, not counting those that a
-    /// newer event [replaced](crate::Retention::latest).
+    /// The number of events that have been evicted since the hub was created, not counting those
+    /// that a newer event [replaced](crate::Retention::latest).
     pub evicted: u64,
     /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,

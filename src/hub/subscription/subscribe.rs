@@ -104,13 +104,14 @@ impl Subscribe {
     /// Sends this event to a client on its first visit, before all events of its topics. It
     /// replaces the event [`start`](Self::start_event).
     ///
-    /// The hub replaces the id of `event` with the position at which the stream starts. A client
-    /// with a malformed last event id receives the greeting after the gaps of its topics, unless
-    /// those [end](GapPolicy::ReportAndEnd) the stream.
+    /// The hub sets the id of `event` to the position at which the stream starts. A client with a
+    /// malformed last event id receives the gaps of its topics first, then the greeting. With
+    /// [`GapPolicy::ReportAndEnd`], the gaps end the stream before the greeting.
     ///
-    /// If the greeting is state from a database, call [`since`](Self::since) too. Every client that
-    /// reconnects and may have missed events then gets its gaps, followed by the greeting. The gaps
-    /// don't end the stream.
+    /// If the greeting is state from a database, call [`since`](Self::since) too. If the hub can't
+    /// send all events that a client missed while it was away, the client then receives its gaps,
+    /// followed by the greeting. Unlike the gaps of a connected client, these gaps never end the
+    /// stream.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
@@ -126,9 +127,9 @@ impl Subscribe {
     /// - The event is left out if something else with an id comes first, such as the
     ///   [greeting](Self::greeting), a gap, or a [`recent`](Self::recent) or
     ///   [latest](crate::Retention::latest) event.
-    /// - The layer adds the event to the subscription's own [`response`](Subscription::response),
-    ///   where a filter in the handler doesn't see it. If you wrap the subscription in another
-    ///   stream, send a greeting instead.
+    /// - The layer adds the event to the subscription's own [`response`](Subscription::response). A
+    ///   filter in the handler doesn't see it. If you wrap the subscription in another stream, send
+    ///   a greeting instead.
     /// - The name isn't reserved. If you publish events named `start`, give them non-empty data.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
@@ -151,8 +152,8 @@ impl Subscribe {
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// A client of several topics may receive a spurious gap if it disconnects before it has
-    /// received all its [`recent`](Self::recent) or latest events. This can happen if a topic has
-    /// evicted an event that is newer than the last one that the client received.
+    /// received all its [`recent`](Self::recent) or latest events. The client receives this gap if
+    /// a topic has evicted an event that is newer than the client's last event id.
     ///
     /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     /// older than the loss receives a gap for each topic. A first visit doesn't. A subscription
