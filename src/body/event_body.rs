@@ -31,12 +31,12 @@ pin_project! {
     ///
     /// - No event waits for later ones: a frame ends when no further event is ready, or when it's
     ///   full. It's full at about 4 KiB, or at about 16 KiB while the client keeps up.
-    /// - An event is never split, so a frame that contains a large event can exceed these sizes. An
-    ///   [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
+    /// - This body never splits an event, so a frame that contains a large event can exceed these
+    ///   sizes. An [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
     /// - If an item is an `Err` or fails to serialise, or if the stream panics, the body first
-    ///   returns all earlier events. Then it fails or panics. Before the body fails, the layer
-    ///   [waits](crate::guide::errors#timing) to give the server time to write these events. Before
-    ///   a panic, it doesn't.
+    ///   returns all earlier events. Then it fails or panics. The layer
+    ///   [waits](crate::guide::errors#timing) before it passes on a failure, so that the server can
+    ///   write these events. It passes on a panic at once.
     /// - The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {
         #[pin]

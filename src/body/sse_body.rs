@@ -13,8 +13,8 @@ pin_project! {
     /// The body of the responses that the [layer](crate::SseLayer) returns.
     ///
     /// For an event stream, it sends the source's bytes and the layer's own lines. It has no size
-    /// hint, and `is_end_stream` returns `true` only after its last byte: otherwise a server could
-    /// send a `content-length`. Any other body passes through unchanged.
+    /// hint, and `is_end_stream` returns `true` only after the last byte, so servers send no
+    /// `content-length`. Any other body passes through unchanged.
     pub struct SseBody<B> {
         #[pin]
         kind: Kind<B>,
