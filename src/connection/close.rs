@@ -103,14 +103,15 @@ pub struct CloseReport {
     /// The number of data frames that were passed to the server, including the layer's own. A frame
     /// may contain several events, part of an event, or only a comment.
     pub frames: u64,
-    /// The number of bytes in those frames. The client may have missed some.
+    /// The number of bytes in those frames. The client may not have received all of them.
     pub bytes: u64,
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
     /// The label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
     pub label: Option<Label>,
     /// The time from the request to the response head. `None` without
-    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the stream closed before its head.
+    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the stream closed before there was a
+    /// head.
     pub time_to_head: Option<Duration>,
     /// The time from the request until the server got the first byte of the source's first event.
     /// The layer's own events don't count. If the body has a content coding, the first byte of the

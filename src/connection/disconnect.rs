@@ -7,8 +7,8 @@ use super::CloseReason;
 use crate::callback::without_panic;
 
 /// A signal that fires when the response is over, for tasks that the handler has spawned. It fires
-/// however the response ends, even before the first byte or while the handler still runs. The
-/// source stream needs no signal, because the server drops it with the response.
+/// however the response ends, even if that's before the first byte or while the handler still runs.
+/// The source stream needs no signal, because the server drops it with the response.
 ///
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts the signal into the
 /// request's extensions. Services that return a [bare
@@ -51,7 +51,7 @@ use crate::callback::without_panic;
 ///   layer returns the response head, with [`Ended`].
 ///
 /// If two layers track the same response, only the outer one fires the signal. That layer treats
-/// the inner layer's event stream as any other body.
+/// the inner layer's event stream like any other body.
 ///
 /// [`CloseReport`]: super::CloseReport
 /// [`Ended`]: CloseReason::Ended
