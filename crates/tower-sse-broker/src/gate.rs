@@ -100,7 +100,7 @@ impl<C> Gate<C> {
 }
 
 impl<C> InFlight<'_, C> {
-    /// Returns the highest number that this process has read in the log or in an acknowledgement.
+    /// Returns the highest number that this process has seen in the log or in an acknowledgement.
     #[must_use]
     pub fn newest_known(&self) -> u64 {
         self.gate.ledger().newest_known
@@ -116,8 +116,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number without finding it.
-    /// - The number isn't above [`newest_known`](Self::newest_known) as of [`begin`](Gate::begin):
-    ///   the log has returned to an older state.
+    /// - When [`begin`](Gate::begin) was called, [`newest_known`](Self::newest_known) was at least
+    ///   the event's number: the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

@@ -60,7 +60,7 @@ impl<E: Clone> Health<E> {
     }
 
     /// Sets whether the connection is ready. Call this only if [`follow`](crate::follow) doesn't
-    /// manage it.
+    /// manage the connection.
     pub fn set_ready(&self, is_ready: bool) {
         self.state.is_ready.store(is_ready, Release);
     }

@@ -4,12 +4,12 @@
 //! Keep a hub's events in a log on your server, for example in a table, and implement [`Log`] to
 //! read, mark and trim it. [`follow`] then does much of [what a broker must
 //! do](tower_sse::hub::broker::Broker#what-a-broker-must-do). It loads the history before the hub
-//! is ready. It notices when the log was trimmed, lost or restored from a copy, even while nothing
-//! is published. If the connection breaks, it reconnects while publishers wait.
+//! is ready. It notices if the log has been trimmed, lost or restored from a copy, even while
+//! nothing is published. If the connection breaks, it reconnects while publishers wait.
 //!
 //! If only one process has missed events, its `follow` reports the loss to its hub. If the log
-//! itself has lost events, it adds a [mark](#which-losses-are-marked) to the log instead, and every
-//! process reports the loss. Clients that missed events receive a gap.
+//! itself has lost events, `follow` adds a [mark](#which-losses-are-marked) to the log instead, and
+//! every process reports the loss. Clients that missed events receive a gap.
 //!
 //! [`Queue`] collects events from concurrent calls, and passes them in batches to your
 //! [`SendBatch`]. [`Gate`] holds publishers back until the process has caught up, and records which

@@ -35,7 +35,7 @@ pub trait LogEntry: Send + 'static {
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry written directly before this one, if known. If the follower
-    /// has last read a different one, entries in between were removed. The default is `None`.
+    /// last read a different entry, those in between were removed. The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -89,12 +89,12 @@ pub fn event_of(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that the process has read or skipped. Before the first one,
-    /// it's the number of the entry from [`newest_before`](Log::newest_before), or zero.
+    /// The number of the last entry that the process has read or skipped. At first, it's zero, or
+    /// the number of the entry from [`newest_before`](Log::newest_before).
     pub last: u64,
-    /// The highest number that the process has read, in the log or in an acknowledgement.
+    /// The highest number that the process has seen in the log or in an acknowledgement.
     pub newest: u64,
-    /// The number of the newest lost entry, unless a mark after it is known.
+    /// The number of the newest lost entry, or `None` if the process knows of a mark after it.
     pub lost: Option<u64>,
 }
 
@@ -110,9 +110,9 @@ pub struct Page<E> {
 /// A log that a hub follows, such as a Redis stream or a table.
 ///
 /// The follower (the task of [`follow`](crate::follow)) calls one method at a time. It can drop a
-/// method's future before it's done, for example when the hub is closed. Give each method a time
-/// limit. After an error, the follower waits, and opens another session. While the history loads,
-/// `follow` may return the error instead.
+/// method's future early, for example when the hub is closed. Give each method a time limit. After
+/// an error, the follower waits, and opens another session. While the history loads, `follow` may
+/// return the error instead.
 pub trait Log: Send + Sized + 'static {
     /// The connections of a session.
     type Session: Send;
@@ -133,8 +133,8 @@ pub trait Log: Send + Sized + 'static {
     const SKIPS: bool = false;
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
-    /// entries may have been lost. Clients that first connect later receive no gap for it. You can
-    /// mark other losses here too.
+    /// entries may have been lost. Clients that connect for the first time after the mark receive
+    /// no gap. You can mark other losses here too.
     fn open(
         &mut self,
         known: Known,
@@ -147,8 +147,8 @@ pub trait Log: Send + Sized + 'static {
         age: Duration,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher. A
-    /// shorter page that [has more](Page::has_more) must hold at least two entries.
+    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher.
+    /// If you return fewer although the log may [have more](Page::has_more), return at least two.
     fn read(
         &mut self,
         session: &mut Self::Session,
@@ -164,8 +164,8 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Returns `true` if the entries missing from the beginning of the log were certainly trimmed.
-    /// If the log is empty, all are missing. Returns `false` if an older state of the log may have
-    /// replaced it.
+    /// In an empty log, all entries are missing. Returns `false` if the log may have been replaced
+    /// by an older state.
     ///
     /// The default, `true`, hides a loss only if an older state replaced the log and was then
     /// trimmed.
@@ -178,7 +178,7 @@ pub trait Log: Send + Sized + 'static {
 
     /// Marks the loss of the entry `known.lost`, unless the log already has a mark after it. The
     /// mark's number must be above `known.newest` and all numbers in the log. Returns the identity
-    /// of an added mark, if known.
+    /// of the mark that it added, if known.
     fn mark(
         &mut self,
         session: &mut Self::Session,
@@ -201,7 +201,7 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// If `last` is still in the log, returns the entries after it: the first `count`, or all if
-    /// there are fewer. After `None`, which is the default, the follower calls
+    /// there are fewer. If this returns `None`, as it does by default, the follower calls
     /// [`read`](Self::read).
     fn look(
         &mut self,
@@ -221,9 +221,9 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(()))
     }
 
-    /// Returns the first entry whose number is `from` or higher, without reading its content. The
-    /// follower continues after it. If you return an [unread](Identity::unread) identity for the
-    /// newest entry, add another entry after it.
+    /// Returns the identity of the first entry whose number is `from` or higher, without reading
+    /// its content. The follower continues after it. If you return an [unread](Identity::unread)
+    /// identity for the newest entry, add another entry after it.
     ///
     /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.
@@ -238,13 +238,13 @@ pub trait Log: Send + Sized + 'static {
     /// Decodes an entry. Called at most once per entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
-    /// Returns whether the server didn't answer in time.
+    /// Returns whether the error means that the server didn't answer in time.
     fn is_timeout(error: &Self::Error) -> bool;
 
     /// Returns whether a [timeout](Self::is_timeout) can mean that entries are too large for the
-    /// link. After three in a row, the follower skips an entry if [`SKIPS`](Self::SKIPS) is `true`.
-    /// By default, every timeout counts. Return `false` if no byte has arrived: the server is slow
-    /// then, not the link.
+    /// link. After three such timeouts in a row, the follower skips an entry if
+    /// [`SKIPS`](Self::SKIPS) is `true`. By default, every timeout counts. Return `false` if no
+    /// byte has arrived: the server is slow then, not the link.
     fn is_too_large(error: &Self::Error) -> bool {
         Self::is_timeout(error)
     }

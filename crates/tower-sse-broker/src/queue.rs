@@ -16,7 +16,8 @@ const MAX_BYTES: usize = 4 << 20;
 /// A queue that publishes events in batches. While a batch is being committed, new events wait for
 /// the next one. So thousands of events can be published at once, even if commits are slow.
 ///
-/// The queue holds at most one event per waiting call, even while no batch can be sent.
+/// The queue holds at most one event per waiting call of [`publish`](Self::publish), even while no
+/// batch can be sent.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<QueueState>,
@@ -49,7 +50,7 @@ pub struct Queued {
 pub trait SendBatch<C>: Send {
     /// Sends a batch, which can be empty, and passes each event's outcome to [`Queued::answer`]. If
     /// an event is dropped without an answer, its publisher receives [`PublishError::Unknown`].
-    /// Returns `true` if it must be called again in this session, even if no event waits.
+    /// Returns `true` to be called again at once in this session, even if no event waits.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -80,16 +81,16 @@ impl Queued {
 }
 
 impl Queue {
-    /// Adds an event, and waits for its outcome, for at most `deadline`. An event that's still in
-    /// the queue then, or when this future is dropped, is removed.
+    /// Adds an event, and waits for its outcome, for at most `deadline`. If the deadline passes or
+    /// this future is dropped, an event that's still in the queue is removed.
     ///
     /// # Errors
     ///
     /// - The error that [`SendBatch::send`] passes to [`Queued::answer`].
     /// - [`Refused`](PublishError::Refused), with the reason from `not_sent`, if the event wasn't
     ///   sent before the deadline.
-    /// - [`Unknown`](PublishError::Unknown) if the event was sent, but dropped without an answer,
-    ///   or not answered before the deadline.
+    /// - [`Unknown`](PublishError::Unknown) if `send` received the event, but dropped it or didn't
+    ///   answer it before the deadline.
     /// - [`Closed`](PublishError::Closed) if the queue is closed.
     pub async fn publish<E: Into<BoxError>>(
         &self,
@@ -109,8 +110,8 @@ impl Queue {
 
     /// Sends batches while the gate is open. When `closed` completes, closes the queue and returns.
     ///
-    /// Spawn this as a separate task. The task that [`follow`](crate::follow) spawned is dropped
-    /// when the hub is closed, but the publishers of the last batch are still waiting.
+    /// Spawn this as a separate task. Closing the hub drops the task of [`follow`](crate::follow),
+    /// while publishers of the last batch may still wait for their answers.
     pub async fn run<C: Clone>(
         self: Arc<Self>,
         gate: Arc<Gate<C>>,

@@ -1,6 +1,6 @@
 //! You've written a [`Broker`](tower_sse::hub::broker::Broker), and want to know whether it does
-//! [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do). The tests of this
-//! kit (feature `testing`), called scenes, find out through hubs and their clients.
+//! [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do). This kit (feature
+//! `testing`) tests that through hubs and their clients. Its tests are called scenes.
 //!
 //! Implement [`World`], which gives each scene an empty log, and call [`check`]. Here, the scenes
 //! test `MemoryBroker` of
@@ -37,13 +37,13 @@
 //! ```
 //!
 //! `check` prints a line for each scene, with the reason if it failed or was skipped. If any scene
-//! failed, `check` panics after the last one. To see the lines, run the test with `--nocapture`.
-//! [`outcomes`] returns the results instead.
+//! failed, `check` panics at the end. To see the lines, run the test with `--nocapture`.
+//! [`outcomes`] returns the results instead of printing them.
 //!
 //! # The scenes
 //!
-//! When a scene fails, look up here what your broker probably does wrong. If a scene has a fault in
-//! parentheses, and your world can't cause it, the scene is skipped.
+//! When a scene fails, this list shows what your broker probably does wrong. If a scene has a fault
+//! in parentheses, and your world can't cause it, the scene is skipped.
 //!
 //! - `every_field_arrives`: drops a field, changes line endings, letters or spaces, or treats a
 //!   topic's last event differently
@@ -54,18 +54,18 @@
 //! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
-//! - `a_publisher_keeps_its_order`: gives an event a lower number than one that was acknowledged
-//!   earlier
+//! - `a_publisher_keeps_its_order`: gives an event a lower number than that of an event
+//!   acknowledged earlier
 //! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with another's number, or is
 //!   too slow because it commits each event separately
 //! - `a_late_process_loads_the_history`: is ready before it has loaded the history
 //! - `history_is_as_old_as_asked`: leaves out old events without reporting a loss, treats them as
-//!   new, or rounds the history's age
+//!   new, or rounds `Feed::max_age`
 //! - `history_of_any_age_is_loaded`: overflows if
 //!   [`Feed::max_age`](tower_sse::hub::broker::Feed::max_age) is `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): doesn't report removed events
-//! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns ids that only one process
-//!   knows, or returns too low a number from `newest_possible`
+//! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns numbers that only one
+//!   process knows, or returns too low a number from `newest_possible`
 //! - `forged_ids_are_told`: returns too high a number from `newest_possible`
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets a topic's end, for example in the history
@@ -73,7 +73,7 @@
 //!   each process
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
-//!   `an_overtaken_log_is_told_to_all` (`roll_back`): loses events without reporting a loss
+//!   `an_overtaken_log_is_told_to_all` (`roll_back`): doesn't report lost events in every process
 //! - `a_loss_is_told_although_nobody_publishes` (`lose`): finds a loss only when it publishes
 //! - `a_loss_during_a_break_is_told` (`cut`, `lose`): misses a loss while its connections are
 //!   broken
@@ -120,9 +120,8 @@
 //! - A connected process that doesn't report entries trimmed before it read them.
 //! - A thread that keeps running after its hub or the future of `start` was dropped. The scenes
 //!   notice only tasks, and only if at least one is left for each dropped hub.
-//! - A limit above what the scenes use: 5,000 events published at once, 1,000 events published
-//!   during a break, a history of 5,000 events, 4 KiB for topics, event names and comments, and 40
-//!   events of 60 kB at once.
+//! - A limit above what the scenes use, such as 5,000 events published at once, a history of 5,000
+//!   events, events of 1 MiB, or topics of 4 KiB.
 //! - Different topics that a broker treats as one, beyond those that the scenes try.
 //! - A blocked thread. It can even block the test, past any time limit.
 //! - A delay of less than 10 seconds, if each scene still ends within 60 seconds.
@@ -130,12 +129,12 @@
 //! # A world of child processes
 //!
 //! All hubs of a scene run in one program. To find mistakes between processes, write a second
-//! [`World`] that runs your broker in child processes. The broker in the test only passes messages
-//! on:
+//! [`World`] that runs your broker in child processes. In the test, a proxy takes your broker's
+//! place:
 //!
 //! - Its `start` runs the test program again, with [`current_exe`](std::env::current_exe).
-//!   Environment variables tell it that it's a child, which log to open, and how old the history
-//!   may be ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
+//!   Environment variables tell the new process that it's a child, which log to open, and how old
+//!   the history may be ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
 //! - The child runs your broker's code. There's no feed in the child, so make that code generic
 //!   over a trait of your own, which replaces the feed. The child's implementation prints a line
 //!   for each event, for each loss, and when the history is loaded. The test feeds its hub from

@@ -47,8 +47,8 @@ pub trait World: Send + Sync {
         None
     }
 
-    /// Loses the whole log, like a server that restarts without its data. Processes may be
-    /// connected or not. The connections may break or stay open.
+    /// Loses the whole log, like a server that restarts without its data. This must work with and
+    /// without connected processes. The connections may break or stay open.
     fn lose(&self) -> Option<Fault<'_>> {
         None
     }
@@ -92,7 +92,7 @@ impl Problem {
         Self { text: format!("the world has no `{fault}`"), is_skipped: true }
     }
 
-    /// Returns whether the scene was skipped, because its [`World`] returns `None` for the fault.
+    /// Returns whether the scene was skipped because its [`World`] returns `None` for a fault.
     #[must_use]
     pub const fn is_skipped(&self) -> bool {
         self.is_skipped
