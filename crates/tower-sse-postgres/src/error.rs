@@ -35,13 +35,12 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The server has no disk space, memory or connection left, or has reached another of its
-    /// limits.
+    /// The server has run out of disk space, memory, connections or another resource.
     OutOfResources,
     /// The server is a standby, or its transactions are read-only by default.
     ReadOnly,
-    /// The user or the password is wrong, has expired or couldn't be fetched, or the user lacks a
-    /// permission.
+    /// The server refuses the user or the password, the credentials couldn't be fetched, or the
+    /// user lacks a permission.
     NotPermitted,
     /// There is no connection, the connection broke, the server didn't answer in time, or the
     /// process has found a loss and is reconnecting.

@@ -121,9 +121,10 @@ pub struct BrokerStats {
 pub struct LogStats {
     /// The age of the oldest row of the stream, by the server's clock.
     ///
-    /// If the limits are too low, it stays below [`retention_age`](Self::retention_age). A new
-    /// process then loads only part of the history, and a process that is disconnected for longer
-    /// than `oldest_age` loses events. See the [alert](crate::operating#metrics-and-alerts).
+    /// If `max_events` or a process's `max_age` is too low, `oldest_age` stays below
+    /// [`retention_age`](Self::retention_age). A new process then loads only part of the history,
+    /// and a process that is disconnected for longer than `oldest_age` can miss events. See the
+    /// [alert](crate::operating#metrics-and-alerts).
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
     /// it has no age limit.

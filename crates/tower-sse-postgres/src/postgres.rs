@@ -39,19 +39,20 @@ impl Postgres {
     /// - `host=db user=app dbname=shop`
     /// - `host=db-1,db-2 user=app dbname=shop`: several servers, of which one accepts writes
     /// - `host=/run/postgresql user=app`: over a Unix socket
-    /// - `host=db user=app sslmode=require`: over TLS (feature `tls`)
+    /// - `host=db user=app sslmode=require`: over TLS, with a check of the server's certificate
+    ///   (feature `tls`)
     ///
-    /// Connections are encrypted only with `sslmode=require` or `Postgres::tls`. Only
-    /// [tokio-postgres'
-    /// parameters](https://docs.rs/tokio-postgres/latest/tokio_postgres/config/struct.Config.html)
+    /// Connections are encrypted only with `sslmode=require` or `Postgres::tls`. Only the
+    /// [parameters of
+    /// tokio-postgres](https://docs.rs/tokio-postgres/latest/tokio_postgres/config/struct.Config.html)
     /// are accepted.
     ///
     /// [libpq]: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
     ///
     /// # Errors
     ///
-    /// Returns an error if `address` is invalid or has no host. An address that requires TLS is an
-    /// error if the `tls` feature is disabled or no crypto provider is installed.
+    /// Returns an error if `address` is invalid or has no host. With `sslmode=require`, it's also
+    /// an error if the `tls` feature is disabled or no crypto provider is installed.
     pub fn open(address: &str) -> Result<Self, Error> {
         const ACTION: &str = "parse the address of PostgreSQL";
         let config = Config::from_str(address).map_err(|error| Error::new(ACTION, error))?;
@@ -132,7 +133,8 @@ impl Postgres {
     }
 
     /// Sets the name of the schema that has the tables, by default `tower_sse`.
-    /// [`schema_named`](crate::schema_named) returns the statements for another name.
+    /// [`schema_named`](crate::schema_named) returns the statements that create a schema with
+    /// another name.
     ///
     /// A program that may publish to one stream of a schema may publish to all of them. Programs
     /// that don't trust each other need separate schemas:
@@ -152,12 +154,12 @@ impl Postgres {
         Ok(self)
     }
 
-    /// Returns a broker for the stream with this name. All hubs of this stream in the same schema
-    /// of a database share their events and ids.
+    /// Returns a broker for the stream with this name. All hubs with the same stream, schema and
+    /// database share their events and ids.
     ///
     /// Ids stay valid when you move the data to another server, but clients then receive a gap.
-    /// Give unrelated hubs different names, even on different servers. Otherwise, they can accept
-    /// each other's ids, and a client that moves between them can miss events without a gap.
+    /// Give unrelated streams different names, even on different servers. Otherwise, a client that
+    /// moves between their hubs can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

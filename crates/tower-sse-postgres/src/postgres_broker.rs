@@ -9,7 +9,7 @@ use crate::settings::{Settings, quoted};
 use crate::{BrokerStats, Error, Health};
 
 /// A [`Broker`] over PostgreSQL, created by [`Postgres::broker`](crate::Postgres::broker). Hubs in
-/// several processes share its stream.
+/// several processes can share its stream.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct PostgresBroker {
     settings: Settings,
@@ -33,7 +33,8 @@ impl PostgresBroker {
         }
     }
 
-    /// Returns a handle to the state of the connections, which stays valid after `Hub::connect`.
+    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// `Hub::connect`.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -51,18 +52,18 @@ impl PostgresBroker {
         self.settings.health.clone()
     }
 
-    /// Returns a handle to the log's statistics, which stays valid after `Hub::connect`.
+    /// Returns a handle to the log's statistics. The handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()
     }
 
-    /// Returns a closure that wakes the hub, to call after a commit. It stays valid after
-    /// `Hub::connect`.
+    /// Returns a closure that wakes the hub. Call the closure after a commit. The closure stays
+    /// valid after `Hub::connect`.
     ///
     /// Clients of this hub, and of other hubs that [listen](Health::listens), then receive the
-    /// transaction's events a few milliseconds later. Without the call, a hub finds an event
-    /// published by SQL within about 100 ms, or later if the server is slow.
+    /// transaction's events a few milliseconds later. Without the call, a hub needs up to about 100
+    /// ms to find an event published by SQL, or longer if the server is slow.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
