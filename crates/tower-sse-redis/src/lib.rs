@@ -29,8 +29,8 @@
 //!
 //! You need Redis 7 or Valkey. We tested Redis 7.0 and Valkey 9.1, but no newer Redis.
 //!
-//! A connected hub reconnects by itself. Before you run a second process, read the page
-//! [operating], and the Redis server's checklist on the page [running].
+//! A connected hub reconnects by itself. Before you run a second process, read [operating], and
+//! follow the [checklist for the Redis server](running#checklist).
 //!
 //! # What is guaranteed
 //!
@@ -43,12 +43,13 @@
 //!   doesn't apply if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
 //!   [latest](tower_sse::Retention::latest) event.
 //! - After a loss, each client that may have missed an event receives a gap for each of its topics,
-//!   and in [some cases](operating#losses) two. This holds even if Redis restarts with an older
-//!   state or without data, if a lagging replica is promoted, if an older copy replaces the stream,
-//!   or if it's deleted or trimmed.
-//! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event isn't
-//!   published. After [unknown](tower_sse::hub::PublishError::Unknown), it's published once or not
-//!   at all. If you then publish it again, clients can receive it twice.
+//!   or [sometimes](operating#losses) two gaps. This holds even if Redis restarts with older data
+//!   or none, if a lagging replica is promoted, or if the stream is deleted, trimmed or replaced by
+//!   an older copy.
+//! - If `publish` returned [`Refused`](tower_sse::hub::PublishError::Refused), the event wasn't
+//!   published, and won't be. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown),
+//!   the event is published once or not at all. If you then publish it again, clients can receive
+//!   it twice.
 //!
 //! A client of several topics can miss events without a gap [if processes have different limits, or
 //! if one lags behind](tower_sse::hub#many-processes).
@@ -59,14 +60,15 @@
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - All processes that received an entry (an event or a [`gap`](#entries)) or its acknowledgement
-//!   stop before they report its loss. If Redis' clock is then up to a minute behind the entry's
-//!   id, clients that received the event also miss new events until the clock has passed that id.
-//!   You can [prevent losses](operating#losses) in a restart.
+//! - All processes that received the lost [entry](#entries), or its acknowledgement, stop before
+//!   they report the loss. If Redis' clock is also up to a minute behind the time in the entry's
+//!   id, clients that received the entry miss new events until the clock catches up. You can [set
+//!   up Redis](operating#losses) so that a restart loses no event.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event.
-//! - After a fail-over, both primaries accept events, and one has assigned an id ahead of the
-//!   other's clock. [`min-replicas-to-write`](operating#losses) prevents this.
+//! - After a fail-over, the old primary still accepts events, and one of the two primaries has
+//!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
+//!   prevents this.
 //!
 //! # Entries
 //!
@@ -95,20 +97,20 @@
 //! connected hub creates the stream within seconds.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
-//! the server's clock, or if its counter, after the hyphen, is above 1,048,575. Such an entry stops
-//! reading and publishing until you delete the stream, as the error says.
+//! the server's clock, or if its counter, after the hyphen, is above 1,048,575. While the stream
+//! has such an entry, no process can read or publish events. Delete the stream, as the error says.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Don't use the
-//! field names `gap`, `skip` and `end`: hubs use them to mark losses, raise ids and end topics.
+//! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end
+//! topics.
 //!
-//! Above a [limit](tower_sse::hub::Hub::end) of ended topics, a process can accept events of a
-//! topic that has ended in others.
+//! Processes ignore events of a topic that has [ended](tower_sse::hub::Hub::end).
 //!
 //! # TLS
 //!
 //! For `rediss://` URLs, enable the `tls` feature. By default, your program trusts the operating
 //! system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. `Redis::tls`
-//! sets other ones, a client certificate and the server's name.
+//! sets other root certificates, a client certificate and the server's name.
 //!
 //! Install a crypto provider before you connect, or connecting returns an error. Depend on
 //! `rustls`, and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the

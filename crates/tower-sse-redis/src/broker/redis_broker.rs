@@ -28,8 +28,8 @@ impl Redis {
     /// share their events and ids.
     ///
     /// Ids stay valid when you move the stream to another server or database. Give unrelated hubs
-    /// different keys, even on different servers. Otherwise, they can accept each other's ids, and
-    /// a client that moves between them can miss events without a gap.
+    /// different keys, even on different servers. Otherwise, one hub can accept another's ids, and
+    /// a client that moves between the two can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -53,7 +53,7 @@ impl Redis {
 }
 
 impl RedisBroker {
-    /// Returns a handle to the state of the connections, which stays valid after `Hub::connect`.
+    /// Returns a handle to the state of the connections. It stays valid after `Hub::connect`.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -71,7 +71,7 @@ impl RedisBroker {
         self.health.clone()
     }
 
-    /// Returns a handle to the stream's statistics, which stays valid after `Hub::connect`.
+    /// Returns a handle to the stream's statistics. It stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()
@@ -160,11 +160,10 @@ impl RedisBroker {
     /// [`max_events`](Self::max_events) removes entries.
     ///
     /// Use this to free memory after a busy period, or to delete old data. Each connected process
-    /// removes old entries about every two seconds. It keeps the newest of them, which can stay for
-    /// a long time if few events are published.
+    /// removes old entries about every two seconds. The newest of them is kept until another entry
+    /// is older than `age`.
     ///
-    /// If a process stays disconnected until entries that it hasn't read are older than `age`, it
-    /// can report a gap to its clients.
+    /// A process that is disconnected for longer than `age` can report a gap to its clients.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -23,8 +23,8 @@ impl BrokerStats {
         Self { health, state: Arc::default() }
     }
 
-    /// Returns how many losses this process has reported to its hub since it loaded the history.
-    /// One loss can affect any number of events.
+    /// Returns how many losses this process has reported since it loaded the history. One loss can
+    /// affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
@@ -39,7 +39,7 @@ impl BrokerStats {
 
     /// Returns the state of the stream, or `None` before it's known. While the hub is
     /// [ready](crate::Health::is_ready), the state is updated about every two seconds, unless Redis
-    /// refuses the commands for it.
+    /// refuses a command that the update needs.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.state.log)
@@ -64,10 +64,10 @@ pub struct LogStats {
     pub max_events: u64,
     /// The age of the oldest entry, by the server's clock.
     ///
-    /// If it's below [`retention_age`](Self::retention_age) while the stream has at least
-    /// [`max_events`](Self::max_events) entries, raise `max_events`. Otherwise, a new process loads
-    /// only part of the history, and a process that is disconnected for longer than `oldest_age`
-    /// loses events.
+    /// If `oldest_age` is below [`retention_age`](Self::retention_age) and [`events`](Self::events)
+    /// is at least [`max_events`](Self::max_events), raise the limit. Otherwise, a new process
+    /// loads only part of the history, and a process that is disconnected for longer than
+    /// `oldest_age` loses events.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
     /// it has no age limit.
