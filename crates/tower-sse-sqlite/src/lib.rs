@@ -81,7 +81,9 @@
 //!   that stays connected or resumes then receives it, or a [gap](tower_sse::hub::GapPolicy). This
 //!   holds even if processes are killed, or the file is removed, replaced or restored while it's
 //!   open. It doesn't hold if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
-//!   [latest](tower_sse::Retention::latest) event.
+//!   [latest](tower_sse::Retention::latest) event. A client of several topics can also miss events
+//!   without a gap [if processes have different limits, or if one lags
+//!   behind](tower_sse::hub#many-processes).
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event isn't
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
