@@ -3,7 +3,7 @@
 //!
 //! Your stream works on your machine. Behind a proxy, its events can arrive late, and nginx cuts it
 //! off after 60 seconds of silence. Your next deployment waits for streams that never end. Clients
-//! that reconnect have missed what you sent meanwhile.
+//! that reconnect have missed what you sent while they were away.
 //!
 //! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer or change the stream,
 //! and sends a heartbeat after 15 seconds without a byte. Options limit your streams, count them,
@@ -84,11 +84,11 @@
 //! |---|---|
 //! | [`hub`] | one event for many clients, with resumption |
 //! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | one hub for many processes |
-//! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | a hub's events survive a restart |
+//! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | a hub whose events survive a restart |
 //! | [`streams`] | closing a user's streams, for example at log-out |
 //! | [`runs`] | answers that outlive their connection, such as a language model's |
 //! | [`early_head`] | handlers that take longer to answer than a proxy waits |
-//! | [`filter`] | reading, changing or dropping events of another server |
+//! | [`filter`] | reading, changing or dropping another server's events |
 //! | [`testing`] | testing your handlers |
 //! | [`guide`] | whole programs, proxies, operation and troubleshooting |
 //!
@@ -149,8 +149,8 @@
 //! ```
 //!
 //! By default, streams of `GET` requests end at once, between events where possible. Each
-//! `EventSource` reconnects after a random time. The answer to a `POST` may take up to 30 more
-//! seconds. After that, its body fails. [`Drain`] sets these times. New streams are
+//! `EventSource` reconnects after a random time. A stream that answers a `POST` may take up to 30
+//! more seconds. After that, its body fails. [`Drain`] sets these times. New streams are
 //! [refused](Refusal), and each `EventSource` tries again.
 //!
 //! The layer can't end the stream of a client that doesn't read, so [set a
@@ -170,12 +170,12 @@
 //! - rooms: [`chat`]
 //! - the progress of a job: [`job`]
 //! - state from a database, then live events: [`notes`]
-//! - prices, of which only the newest counts: [`ticker`]
+//! - prices, where only the newest counts: [`ticker`]
 //! - metrics for Prometheus: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
 //! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart)
-//! - the same, while you cut the network:
+//! - answers that survive network failures:
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs)
 //! - an MCP server: [`mcp`](guide::mcp)
 //! - GraphQL subscriptions: [`graphql`](guide::graphql)

@@ -36,7 +36,8 @@ use crate::lock::lock;
 /// # }
 /// ```
 ///
-/// The format's content type is `text/plain; version=0.0.4`. axum's `text/plain` will do.
+/// The format's content type is `text/plain; version=0.0.4`, but Prometheus also accepts the
+/// `text/plain` that axum sends.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     counters: Arc<Counters>,
@@ -210,9 +211,9 @@ fn load(counter: &AtomicU64) -> u64 {
 pub struct StatsSnapshot {
     /// The number of streams that are open.
     pub open: u64,
-    /// The age of the oldest open stream, to within a second. If it's well above the sum of the
-    /// [maximum age](crate::SseLayer::max_age), its jitter and its grace period, the server no
-    /// longer polls the stream.
+    /// The age of the oldest open stream, to within a second. If a stream is much older than its
+    /// [maximum age](crate::SseLayer::max_age) with jitter and grace period, the server no longer
+    /// polls it.
     pub oldest_age: Option<Duration>,
     /// The total number of streams that were opened, including those that have closed.
     pub opened: u64,

@@ -1,4 +1,4 @@
-//! Wakes a large number of tasks without blocking the thread.
+//! Wakes a large number of tasks in batches.
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;

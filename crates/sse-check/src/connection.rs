@@ -1,4 +1,4 @@
-//! The address of a stream, and a connection to it.
+//! Reads the address of a stream, and connects to the server.
 
 use std::{error::Error, time::Duration};
 
