@@ -138,11 +138,6 @@ impl Decoder {
         self.client.last_event_id = MessageId(text);
     }
 
-    /// Returns whether the client has had a last event id, which the stream may have cleared.
-    pub(crate) const fn has_id(&self) -> bool {
-        self.client.last_event_id.0.is_some()
-    }
-
     pub(crate) fn incomplete(&self) -> &[u8] {
         self.splitter.incomplete()
     }

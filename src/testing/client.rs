@@ -136,7 +136,7 @@ where
 
     async fn open(&mut self, uri: Uri, last_event_id: String, caller: &Location<'_>) -> TestStream {
         let (head, mut body) = match self.send(&uri, &last_event_id, caller).await {
-            Ok(body) => return self.stream(body, uri, last_event_id),
+            Ok(body) => return self.stream(body, uri, &last_event_id),
             Err(response) => response.into_parts(),
         };
         let content_type = head.headers.get(header::CONTENT_TYPE);
@@ -148,9 +148,9 @@ where
         );
     }
 
-    pub(super) fn stream(&self, body: BodyBytes, uri: Uri, last_event_id: String) -> TestStream {
-        let opened = Opened { uri, last_event_id, _service: Arc::clone(&self.service) as _ };
-        TestStream::opened(body, opened).time_limit(self.time_limit)
+    pub(super) fn stream(&self, body: BodyBytes, uri: Uri, last_event_id: &str) -> TestStream {
+        let opened = Opened { uri, _service: Arc::clone(&self.service) as _ };
+        TestStream::opened(body, last_event_id, opened).time_limit(self.time_limit)
     }
 
     /// Returns the body of an event stream, or the whole response if it's anything else.
@@ -258,7 +258,7 @@ where
         let (uri, last_event_id) = (parsed(uri), last_event_id.to_owned());
         async move {
             let (head, mut body) = match self.send(&uri, &last_event_id, caller).await {
-                Ok(body) => return Ok(self.stream(body, uri, last_event_id)),
+                Ok(body) => return Ok(self.stream(body, uri, &last_event_id)),
                 Err(response) => response.into_parts(),
             };
             match timeout(self.time_limit, body.whole()).await {

@@ -47,7 +47,6 @@ pub struct TestStream {
 
 pub(super) struct Opened {
     pub(super) uri: Uri,
-    pub(super) last_event_id: String,
     pub(super) _service: Arc<dyn Send + Sync>,
 }
 
@@ -81,8 +80,10 @@ impl TestStream {
         Self { reader, time_limit: TIME_LIMIT, opened: None }
     }
 
-    pub(super) fn opened(body: BodyBytes, opened: Opened) -> Self {
-        Self { reader: StreamReader::new(body), time_limit: TIME_LIMIT, opened: Some(opened) }
+    pub(super) fn opened(body: BodyBytes, last_event_id: &str, opened: Opened) -> Self {
+        let mut reader = StreamReader::new(body);
+        reader.decoder.start_after(last_event_id);
+        Self { reader, time_limit: TIME_LIMIT, opened: Some(opened) }
     }
 
     pub(super) fn uri(&self) -> Option<&Uri> {
@@ -205,11 +206,7 @@ impl TestStream {
     /// empty string. The id can be that of an event that no method has returned yet.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
-        let decoder = &self.reader.decoder;
-        match &self.opened {
-            Some(opened) if !decoder.has_id() => &opened.last_event_id,
-            _ => decoder.last_event_id(),
-        }
+        self.reader.decoder.last_event_id()
     }
 
     /// Returns the last reconnection time that the stream sent.

@@ -120,10 +120,13 @@ async fn id_is_kept_until_another_one_or_an_empty_one_comes() {
     ]);
     let mut client = TestClient::new(service);
     let mut events = client.get("/").await;
+    let mut received = Vec::new();
     for _ in 0..5 {
-        events.collect().await;
+        let messages = events.collect().await;
+        received.extend(messages.iter().map(|message| message.last_event_id.to_string()));
         events = client.reconnect(events).await;
     }
+    assert_eq!(received, ["", "Größe 7", "Größe 7", ""]);
     let sent = sent_ids(&heads);
     let sent: Vec<_> = sent.iter().map(Option::as_deref).collect();
     let id = Some("Größe 7");
