@@ -11,8 +11,8 @@ use crate::{Tls, server::is_tls};
 
 const ACTION: &str = "parse the Redis URL";
 
-/// A Redis or Valkey server, or a primary and its replicas. All hubs and runs of a program can
-/// share one `Redis`.
+/// A Redis or Valkey server, a primary with its replicas, or a cluster. All hubs and runs of a
+/// program can share one `Redis`.
 ///
 /// ```no_run
 /// use tower_sse::hub::Hub;
@@ -54,15 +54,15 @@ impl Redis {
         Self::open_any([url])
     }
 
-    /// Creates a `Redis` for a primary and its replicas.
+    /// Creates a `Redis` for a primary and its replicas, or for the nodes of a cluster.
     ///
     /// List all servers that can become the primary. The first that responds as a primary is used.
     /// If the connection breaks or the server becomes a replica, all are tried again.
     ///
     /// Run at least three servers, and set [`min-replicas-to-write`](crate::operating#losses) on
-    /// each. With this setting, an old primary that comes back refuses writes until Sentinel
-    /// demotes it. That can take more than 10 seconds. With only two servers, a promoted server
-    /// would refuse writes too, because it has no replica.
+    /// each. With this setting, an old primary that comes back refuses writes even before Sentinel
+    /// demotes it. The demotion can take more than 10 seconds. With only two servers, a promoted
+    /// server would refuse writes too, because it has no replica.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -155,11 +155,12 @@ impl Redis {
     /// Sets a closure that fetches the user and the password, for credentials that change at run
     /// time. By default, the credentials in the URL are used.
     ///
-    /// Each attempt to connect calls the closure. If Redis refuses the credentials, the attempt
-    /// calls it once more. The attempt fails if the closure returns an error or takes longer than
-    /// the [time limit](Self::timeout).
+    /// Each attempt to connect calls the closure. If Redis refuses the credentials, the closure is
+    /// called once more. The attempt fails if the closure returns an error or takes longer than the
+    /// [time limit](Self::timeout).
     ///
-    /// If credentials expire and Redis closes a connection, the process reconnects with new ones.
+    /// If Redis closes a connection because its credentials have expired, the process reconnects
+    /// with new credentials.
     ///
     /// ```no_run
     /// # use tower_sse::BoxError;
@@ -183,14 +184,16 @@ impl Redis {
     }
 
     /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. Raise it for slow links.
+    /// is 3 seconds. For slow links, raise this limit and the
+    /// [`publish_deadline`](crate::RedisBroker::publish_deadline).
     ///
     /// If Redis takes longer, `Hub::connect` can return an error. A hub that is already connected
     /// reconnects after a random delay of up to 2 seconds.
     ///
     /// For runs, `timeout` is only an upper limit. With the default
     /// [lease](crate::RedisRuns::lease), they wait 1 second for a connection and 2 seconds for most
-    /// replies. With a longer lease, they wait an eighth and a quarter of it.
+    /// replies. With a longer lease, they wait an eighth of it for a connection and a quarter of it
+    /// for most replies.
     ///
     /// ```
     /// # use std::time::Duration;

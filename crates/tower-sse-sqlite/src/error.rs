@@ -4,7 +4,7 @@ use rusqlite::ErrorCode;
 
 /// An error from the broker: a file that cannot be used, or a statement that failed.
 ///
-/// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
+/// Its [`kind`](Self::kind) names the cause. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
 /// ```
@@ -39,11 +39,11 @@ pub enum ErrorKind {
     Locked,
     /// The file is corrupted, or isn't an SQLite database.
     Corrupted,
-    /// The table differs from the one that this version of the crate creates, or another table has
-    /// its trigger.
+    /// The table differs from the one that this version of the crate creates, or its trigger
+    /// belongs to another table, such as a renamed one.
     WrongTable,
-    /// The disk failed or didn't respond in time, the file was removed or replaced, the process has
-    /// found a loss and is reopening the file, or earlier events took too long.
+    /// The disk failed or didn't respond in time, the file was removed or replaced, the process is
+    /// reopening the file after a loss, or writing earlier events took too long.
     Unreachable,
     /// Any other error, such as an event that exceeds a limit.
     Other,

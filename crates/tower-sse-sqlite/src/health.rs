@@ -28,8 +28,8 @@ impl Health {
     ///
     /// If the hub needs more than a second to look for new events, the result is `false` until it
     /// has caught up again. This can happen because the disk doesn't respond, or because an event
-    /// waits for a lock that another connection holds. A full disk stops publishing, but leaves the
-    /// result `true`.
+    /// waits for a lock that another connection holds. A full disk stops publishing, but the result
+    /// can stay `true`.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.common.is_ready()
@@ -41,31 +41,31 @@ impl Health {
         self.common.last_error().map(|error| error.to_string())
     }
 
-    /// Returns how many times the process has reopened the file, after an error or to report a
-    /// loss.
+    /// Returns how many times the hub has reopened the file, after an error or to report a loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.common.reconnections()
     }
 }
 
-/// The statistics of a hub's log, from [`SqliteBroker::stats`](crate::SqliteBroker::stats). Clones
-/// share them.
+/// The statistics of a hub's table, from [`SqliteBroker::stats`](crate::SqliteBroker::stats).
+/// Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     pub(crate) health: tower_sse_broker::Health<Error>,
     pub(crate) log: Arc<Mutex<Option<LogStats>>>,
 }
 
-/// The state of a hub's log, from [`BrokerStats::log`].
+/// The state of a hub's table, from [`BrokerStats::log`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogStats {
     /// The age of the oldest row of the table.
     ///
-    /// If the limits are too low, it stays below [`retention_age`](Self::retention_age), and a new
-    /// process loads only part of the history. See the
-    /// [alert](crate::operating#metrics-and-alerts).
+    /// If [`max_events`](crate::SqliteBroker::max_events) or
+    /// [`max_bytes`](crate::SqliteBroker::max_bytes) is too low, this age stays below
+    /// [`retention_age`](Self::retention_age), and a new process loads only part of the history.
+    /// See the [alert](crate::operating#metrics-and-alerts).
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
     /// it has no age limit.
@@ -75,14 +75,14 @@ pub struct LogStats {
 }
 
 impl BrokerStats {
-    /// Returns how many losses this process has reported to its hub since it loaded the history.
-    /// One loss can affect any number of events.
+    /// Returns how many losses the hub has reported since it loaded the history. One loss can
+    /// affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
     }
 
-    /// Returns the state of the log, or `None` before it's known. While the hub is
+    /// Returns the state of the table, or `None` before it's known. While the hub is
     /// [ready](Health::is_ready), the state is updated about every two seconds, unless removing old
     /// events fails.
     #[must_use]

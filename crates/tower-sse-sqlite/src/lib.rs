@@ -3,7 +3,8 @@
 //!
 //! You deploy a new version, and every client loses its place, because the events were in the old
 //! process's memory. With this crate, the new process loads the events from a file, and clients
-//! resume after the last event that they received. Both processes can run at the same time.
+//! resume after the last event that they received. The old process and the new one can run at the
+//! same time.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -25,15 +26,16 @@
 //! # }
 //! ```
 //!
-//! If your program has `Hub::new()`, call `Hub::connect` instead. Also call
+//! Where your program calls `Hub::new()`, call `Hub::connect` instead. Also call
 //! [`publish`](tower_sse::hub::Hub::publish) instead of
-//! [`publish_now`](tower_sse::hub::Hub::publish_now), which can't wait for the file. The first hub
-//! creates the file and the table `news`, which holds all topics.
+//! [`publish_now`](tower_sse::hub::Hub::publish_now), which returns an error in a hub with a
+//! broker. The first hub creates the file and the table `news`, which holds all topics.
 //!
 //! # Publishing by SQL
 //!
-//! Keep your program's data in the same file, and you can publish in its transactions. An event is
-//! published if and only if its transaction commits. The broker's name is the name of its table:
+//! Keep your program's data in the same file, and you can publish in your own transactions. An
+//! event is published if and only if its transaction commits. The broker's name is the name of its
+//! table:
 //!
 //! ```sql
 //! begin;
@@ -56,9 +58,9 @@
 //! | `comment` | a comment, which clients ignore, up to 4 KiB, or null |
 //! | `ends` | 1 for the [last event](tower_sse::hub::Hub::end) of its topic; 0 by default |
 //!
-//! An `insert` beyond a limit fails with an error that names it. If a hub publishes such an event,
-//! only this event is [refused](tower_sse::hub::PublishError::Refused). An `insert` with an `id`
-//! below the newest fails too, so leave the `id` out.
+//! An `insert` that exceeds a limit fails with an error that names the limit. For an event that
+//! exceeds a limit, `Hub::publish` returns [`Refused`](tower_sse::hub::PublishError::Refused).
+//! Leave the column `id` out: an `insert` with an id below the newest id fails too.
 //!
 //! A trigger can publish each update of another table:
 //!
@@ -77,10 +79,10 @@
 //!
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event is published when its transaction has committed, or
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
-//!   that stays connected or resumes then receives it, or a [gap](tower_sse::hub::GapPolicy). This
-//!   holds even if processes are killed, or the file is removed, replaced or restored while it's
-//!   open. It doesn't hold if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Clients of its
+//!   topic then receive the event or a [gap](tower_sse::hub::GapPolicy), if they stay connected or
+//!   resume. This holds even if processes are killed, or the file is [removed, replaced or
+//!   restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
 //!   [latest](tower_sse::Retention::latest) event. A client of several topics can also miss events
 //!   without a gap [if processes have different limits, or if one lags
 //!   behind](tower_sse::hub#many-processes).
@@ -92,8 +94,8 @@
 //! of the operating system can undo the newest commits, unless you [set
 //! `synchronous`](operating#power-failures). And if you replace the file with an older copy while
 //! no process is running, no hub notices. In both cases, clients get no gap for the lost events.
-//! They still receive every later event, unless the clock was also set back, or a program publishes
-//! with SQL before the first hub connects.
+//! They still receive later events. They can miss some if the clock was also set back, or if a
+//! program publishes with SQL before the first hub connects.
 //!
 //! # When to take another store
 //!
@@ -110,7 +112,7 @@
 //! # Features
 //!
 //! - `bundled` (default): compiles SQLite, which needs a C compiler. Without this feature, the
-//!   crate links the system's SQLite, 3.37 or later.
+//!   crate links the system's SQLite, which must be 3.37 or later.
 //! - `tracing`: log lines
 //!
 //! The crate uses rusqlite 0.39. If your program also uses rusqlite, or sqlx with SQLite, choose a
@@ -120,7 +122,7 @@
 //!
 //! Each hub has one connection, on its own thread, so a slow disk doesn't block your runtime. Every
 //! 20 milliseconds, the thread looks for commits of other connections. This takes about 0.3 % of a
-//! processor.
+//! CPU core.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

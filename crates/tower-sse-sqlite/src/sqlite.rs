@@ -67,14 +67,14 @@ impl Sqlite {
     /// Returns a broker for the table with this name. All hubs that use this table share their
     /// events and ids. The first hub that connects creates the table.
     ///
-    /// The name consists of ASCII letters, digits and underscores, doesn't begin with `sqlite_`,
-    /// and isn't case-sensitive. If it's invalid, or if an existing table differs from the one that
-    /// this version of the crate creates, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an
-    /// error.
+    /// The name must consist of ASCII letters, digits and underscores, must not begin with
+    /// `sqlite_`, and isn't case-sensitive. If it's invalid, or if an existing table differs from
+    /// the one that this version of the crate creates,
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
     ///
-    /// Ids stay valid when the file moves. Give unrelated hubs different names, even in different
-    /// files. Otherwise, they can accept each other's ids, and a client that moves between them can
-    /// miss events without a gap.
+    /// Ids stay valid when the file moves. Give unrelated hubs different table names, even in
+    /// different files. Otherwise, they can accept each other's ids, and a client that moves
+    /// between them can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -99,8 +99,8 @@ impl Sqlite {
     }
 }
 
-/// A [`Broker`] over an SQLite table, created by [`Sqlite::broker`]. Hubs in several processes on a
-/// machine share the table.
+/// The [`Broker`] of an SQLite table, from [`Sqlite::broker`]. Hubs in several processes on one
+/// machine can share the table.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct SqliteBroker {
@@ -109,13 +109,13 @@ pub struct SqliteBroker {
 }
 
 impl SqliteBroker {
-    /// Returns a handle to the state of the file, which stays valid after `Hub::connect`.
+    /// Returns a handle to the state of the file. The handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn health(&self) -> Health {
         Health { common: self.log.stats.health.clone() }
     }
 
-    /// Returns a handle to the log's statistics, which stays valid after `Hub::connect`.
+    /// Returns a handle to the table's statistics. The handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.log.stats.clone()
@@ -190,7 +190,7 @@ impl SqliteBroker {
     /// connection holds. The default is 5 seconds.
     ///
     /// While another connection keeps the file locked, an event usually waits for 2 to 4 seconds,
-    /// and is then refused. With a shorter deadline, publishing can return
+    /// and is then refused. With a deadline below 4 seconds, publishing can return
     /// [`Unknown`](tower_sse::hub::PublishError::Unknown) instead.
     ///
     /// ```

@@ -1,8 +1,8 @@
 //! [Runs](tower_sse::runs) that several processes share.
 //!
-//! - `cluster` finds, exports and mirrors runs. It is the same for any store.
-//! - `store` has the runs in Redis, and documents their keys.
-//! - `seam` has what both use: the commands and their replies.
+//! - `cluster` finds, exports and mirrors runs. It doesn't depend on the kind of store.
+//! - `store` keeps the runs in Redis, and documents their keys.
+//! - `seam` defines the commands and replies that `cluster` and `store` exchange.
 
 mod cluster;
 mod seam;

@@ -6,7 +6,8 @@ use tower_sse_broker::with_sources;
 
 /// An error from this crate: an invalid URL, a failed connection, or a failed command.
 ///
-/// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
+/// For each [`kind`](Self::kind), the page [running](crate::running#when-publishing-is-refused)
+/// says what to do. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
 /// ```
@@ -38,8 +39,8 @@ pub enum ErrorKind {
     OutOfResources,
     /// Redis is a replica, has too few replicas, or can't write to its disk.
     ReadOnly,
-    /// The credentials are wrong, have expired or couldn't be fetched, or the user may not run a
-    /// command. If a script runs the command, the kind is [`Other`](Self::Other).
+    /// The credentials are wrong, have expired or couldn't be fetched, or the user lacks permission
+    /// to run a command. If a script runs the command, the kind is [`Other`](Self::Other).
     NotPermitted,
     /// There is no connection, the connection broke, or Redis didn't answer in time.
     Unreachable,

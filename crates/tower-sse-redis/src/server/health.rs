@@ -48,8 +48,8 @@ impl Health {
     /// Returns whether Redis may delete the keys of the hub or the runs when it reaches
     /// `maxmemory`.
     ///
-    /// If so, set [`maxmemory-policy noeviction`](crate::running#checklist). Otherwise, a hub's
-    /// stream can lose all of its events, and ended runs can be lost. Runs that are still in
+    /// If so, set [`maxmemory-policy noeviction`](crate::running#checklist). With the current
+    /// policy, Redis can delete the hub's whole stream, or ended runs. Runs that are still in
     /// progress are usually [restored](tower_sse::runs#several-processes).
     ///
     /// A hub checks this only when it connects.

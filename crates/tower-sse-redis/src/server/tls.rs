@@ -8,7 +8,8 @@ use crate::Error;
 const ACTION: &str = "set up TLS for Redis";
 const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// Certificates for TLS connections, for [`Redis::tls`](crate::Redis::tls) (feature `tls`).
+/// The certificates and the server's name that [`Redis::tls`](crate::Redis::tls) sets (feature
+/// `tls`).
 #[derive(Clone, Default)]
 #[must_use = "pass it to `Redis::tls`"]
 pub struct Tls {
@@ -43,7 +44,8 @@ impl Tls {
     /// Sets the name that the certificates of all servers and Sentinels must have. The default is
     /// the host that the program connects to.
     ///
-    /// Set it if the URL has another name, such as an IP address or a proxy's name.
+    /// Set a name if the certificates lack this host, for example because it's an IP address or a
+    /// proxy's name.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self

@@ -46,17 +46,18 @@ impl RedisRuns {
     /// Sets how long a run's lease lasts. If the process that generates the answer does not renew
     /// the lease in this time, other processes can declare the run dead. The default is 8 seconds.
     ///
-    /// A longer lease tolerates longer pauses. With a shorter one, clients learn sooner that the
-    /// process has died or stays paused. If they read the answer from another process, they receive
-    /// an error within the sum of these times:
+    /// With a longer lease, runs survive longer pauses of their process. With a shorter lease,
+    /// clients learn sooner that the process has died or stays paused. Clients that read the answer
+    /// from another process receive an error within the sum of these times:
     ///
     /// - the lease
-    /// - three eighths of the lease (at least 1.5 seconds), or a whole lease instead if the process
-    ///   that the clients read from connected to Redis less than two leases ago
+    /// - three eighths of the lease, but at least 1.5 seconds. If the other process connected to
+    ///   Redis less than two leases ago, it's a whole lease instead.
     /// - a quarter of the lease
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
-    /// seconds ago. A slow Redis adds to it. After the error, a request can start the run again.
+    /// seconds ago. If Redis is slow, the error comes later. After the error, a request can start
+    /// the run again.
     ///
     /// Give all processes the same lease. Otherwise, a client that reads a run from another process
     /// can receive events late.
@@ -77,7 +78,7 @@ impl RedisRuns {
         self.lease = lease.min(MAX_LEASE);
         self
     }
-    /// Returns a handle to the state of the connections, which stays valid after
+    /// Returns a handle to the state of the connections. The handle stays valid after
     /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect).
     #[must_use]
     pub fn health(&self) -> Health {
