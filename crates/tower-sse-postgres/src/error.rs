@@ -6,7 +6,7 @@ use tower_sse_broker::with_sources;
 
 /// An error from this crate, such as a failed connection or statement.
 ///
-/// Its [`kind`](Self::kind) tells an operator what to do. You can downcast the reason of a
+/// Its [`kind`](Self::kind) names the cause. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
 /// ```

@@ -78,6 +78,7 @@ impl RedisRuns {
         self.lease = lease.min(MAX_LEASE);
         self
     }
+
     /// Returns a handle to the state of the connections. The handle stays valid after
     /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect).
     #[must_use]
