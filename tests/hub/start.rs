@@ -17,7 +17,10 @@ fn start_in(first: Polled) -> Option<LastEventId> {
 
 /// A hub with three events in the topic `a`, and the value of `l`, which replaces earlier ones.
 fn hub_with_events() -> Hub {
-    let retention = |topic: &str| topic.starts_with('l').then(Retention::latest);
+    let retention = |topic: &str| match topic {
+        "none" => Some(Retention::new().age(Duration::ZERO)),
+        _ => topic.starts_with('l').then(Retention::latest),
+    };
     let hub = Hub::builder().retention_of(retention).build();
     publish_all(&hub, ["a1", "a2", "a3", "l4"]);
     hub
@@ -59,10 +62,12 @@ async fn only_an_event_source_receives_it_unless_the_program_says_otherwise() {
 async fn it_comes_only_if_nothing_else_gives_the_client_an_id() {
     let hub = hub_with_events();
     let (earlier, now) = (hub.position(), LastEventId::from(hub.position()));
-    publish(&hub, "b", "b5");
+    publish(&hub, "none", "evicted by the next event");
+    publish(&hub, "b", "b6");
     let newest = || Some(LastEventId::from(hub.position()));
     let of = |topics: &[&str]| hub.subscribe(topics);
-    let ignoring = || of(&["a"]).gap_policy(GapPolicy::Ignore);
+    let ignoring = || of(&["a", "none"]).gap_policy(GapPolicy::Ignore);
+    let since = |topics| of(topics).since(earlier.clone());
     for (case, subscription, expected) in [
         ("an id of the hub", of(&["a"]).resume(now.clone()), None),
         ("a foreign id", of(&["a"]).resume(foreign()), None),
@@ -73,8 +78,10 @@ async fn it_comes_only_if_nothing_else_gives_the_client_an_id() {
         ("no recent events", of(&["c", "l2"]).recent(2).resume(None), newest()),
         ("a newest value", of(&["c", "l"]).resume(None), None),
         ("no newest value", of(&["l2"]).resume(None), newest()),
-        ("nothing since a position", of(&["a"]).since(earlier.clone()).resume(None), Some(now)),
-        ("an event since a position", of(&["b"]).since(earlier.clone()).resume(None), None),
+        ("nothing since a position", since(&["a"]).resume(None), Some(now.clone())),
+        ("an event since a position", since(&["b"]).resume(None), None),
+        ("a gap since a position", since(&["none"]).resume(None), None),
+        ("an ignored gap", ignoring().since(earlier.clone()).resume(None), Some(now)),
         ("no topics kept", of(&["c"]).resume(None), newest()),
     ] {
         assert_eq!(start_of(Requester::EventSource, subscription), expected, "{case}");

@@ -143,6 +143,10 @@ impl TopicCursor {
         if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
     }
 
+    pub(super) fn has_event(&self) -> bool {
+        !self.is_caught_up() && self.topic.lock().log.next(self.seen).is_some()
+    }
+
     pub(crate) fn next(&self) -> Option<u64> {
         if self.is_caught_up() {
             return None;

@@ -248,7 +248,11 @@ impl Subscription {
     }
 
     fn has_id_first(&self) -> bool {
-        self.preamble.is_some() || !self.cursors.iter().all(TopicCursor::is_caught_up)
+        let has_id = |cursor: &TopicCursor| match self.gap_policy {
+            GapPolicy::Ignore => cursor.has_event(),
+            _ => !cursor.is_caught_up(),
+        };
+        self.preamble.is_some() || self.cursors.iter().any(has_id)
     }
 
     /// Returns whether the client has missed events that were committed up to `newest`.
