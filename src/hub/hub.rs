@@ -153,9 +153,9 @@ impl Hub {
     /// that has received the end. If another process publishes after the end, the broker may
     /// acknowledge the event, but no client receives it.
     ///
-    /// If a broker loses the end of a topic, a new process can publish to the topic. A process that
-    /// has received the end drops such an event, unless the broker has told it about the loss. In
-    /// the other processes, the event starts the topic again.
+    /// If a broker loses the last event of a topic, a process that starts later can publish to the
+    /// topic again. A process that had received the last event drops such new events, unless the
+    /// broker has told it about the loss. In the other processes, they start the topic again.
     ///
     /// # Errors
     ///

@@ -130,8 +130,8 @@ impl RunsBuilder {
     /// other owners. By default, only [`max_memory`](Self::max_memory) limits the memory of an
     /// owner's ended runs. Runs with a [shared](super::RunKey::shared) key have no owner.
     ///
-    /// Above this limit, the owner's ended runs are evicted in the order of their ends, even those
-    /// that clients are reading. This limit never evicts the run that ended last.
+    /// Above this limit, the owner's ended runs are evicted in the order in which they ended, even
+    /// if clients are still reading them. This limit never evicts the run that ended last.
     ///
     /// With a [store](super::RunStore), the same limit applies to the memory that an owner's ended
     /// runs take there. Only runs of this process count.

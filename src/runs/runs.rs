@@ -156,7 +156,7 @@ impl Runs {
     /// # Several processes
     ///
     /// In the run's process, this method waits for the store to receive `event` and all earlier
-    /// events, but for at most two seconds. In any other process, it asks the run's process to
+    /// events, usually for at most two seconds. In any other process, it asks the run's process to
     /// cancel the run, and waits until the store has recorded the end. That usually takes a few
     /// milliseconds, and at most two lease periods.
     ///

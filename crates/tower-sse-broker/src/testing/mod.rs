@@ -37,8 +37,9 @@
 //! ```
 //!
 //! `check` prints a line for each scene, with the reason if it failed or was skipped. If any scene
-//! failed, `check` panics at the end. To see the lines, run the test with `--nocapture`.
-//! [`outcomes`] returns the results instead of printing them.
+//! failed, `check` panics at the end. `cargo test` shows the lines of a failed test. To see them in
+//! any case, run the test with `-- --nocapture`. [`outcomes`] returns the results instead of
+//! printing them.
 //!
 //! # The scenes
 //!
