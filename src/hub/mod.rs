@@ -300,10 +300,11 @@
 //!
 //! # Memory
 //!
-//! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. Old
-//! events are evicted at the next publish or subscription, [not by a timer](crate::Retention::age).
-//! All topics together use at most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory)
-//! counts it. To change these limits, use a [builder](HubBuilder).
+//! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. A
+//! topic's old events are evicted when you next publish or subscribe to it, [not by a
+//! timer](crate::Retention::age). All topics together use at most 64 MiB of memory, as
+//! [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
+//! [builder](HubBuilder).
 //!
 //! The hub keeps no queue for each client, and a slow client doesn't delay others. A client that is
 //! behind gets several events in one frame, which its topic caches for others. Events can also wait

@@ -72,8 +72,8 @@ impl RunsBuilder {
     ///
     /// # Age
     ///
-    /// Once the age has passed since a run's end, requests no longer find the run. Clients that are
-    /// reading it can read the rest, unless [`max_memory`](Self::max_memory) evicts it. In a
+    /// Once a run has been over for longer than this age, requests no longer find it. Clients that
+    /// are reading it can read the rest, unless [`max_memory`](Self::max_memory) evicts it. In a
     /// [store](super::RunStore), the age is at least a minute, and at least four
     /// [leases](super#several-processes).
     ///

@@ -57,8 +57,8 @@ impl<C: Clone> Gate<C> {
         session
     }
 
-    /// Waits until the gate is open, and returns its session, never `None`. Once the hub is closed
-    /// or dropped, it waits forever.
+    /// Waits until the gate is open, and returns its session. The result is always `Some`. Once
+    /// the hub is closed or dropped, this method waits forever.
     pub async fn session(&self) -> Option<Session<C>> {
         // A publisher that finds its connection broken ends the session before the reader shuts the
         // gate.

@@ -90,11 +90,16 @@
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
 //!
-//! Besides [deleted rows](#publishing-by-sql), there are two exceptions. A power failure or a crash
-//! of the operating system can undo the newest commits, unless you [set
-//! `synchronous`](operating#power-failures). And if you replace the file with an older copy while
-//! no process is running, no hub notices. In both cases, clients get no gap for the lost events.
-//! They still receive later events. They can miss some if the clock was also set back, or if a
+//! In four cases, clients get no gap for lost events:
+//!
+//! - You [delete rows](#publishing-by-sql) other than the oldest.
+//! - A power failure or a crash of the operating system undoes the newest commits. To prevent this,
+//!   [set `synchronous`](operating#power-failures).
+//! - You replace the file with an older copy while no process is running.
+//! - A program that publishes with SQL still has the old file open after the file was removed or
+//!   replaced.
+//!
+//! Clients still receive later events. They can miss some if the clock was also set back, or if a
 //! program publishes with SQL before the first hub connects.
 //!
 //! # When to take another store

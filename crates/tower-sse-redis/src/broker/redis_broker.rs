@@ -136,8 +136,8 @@ impl RedisBroker {
     /// which is roughly 33 MB if each event is 256 bytes.
     ///
     /// Whenever a hub publishes, Redis removes the oldest events beyond the limit. In all
-    /// processes, set the limit to the total rate of events, multiplied by the maximum age in the
-    /// hub's retention. If a process can be disconnected for longer, multiply by that time instead.
+    /// processes, set the limit to at least the total rate of events, multiplied by the maximum age
+    /// in the hub's retention. If a process can be disconnected for longer, multiply by that time instead.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
