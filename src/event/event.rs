@@ -3,7 +3,7 @@ use std::{borrow::Cow, time::Duration};
 use super::one_line::{InvalidField, is_one_line, one_line_text};
 use crate::error::Sealed;
 
-/// An event of a stream, before it is encoded.
+/// An event to send in a stream.
 ///
 /// The methods are named after the fields that they set in the wire format. Setting a field again
 /// replaces its value.

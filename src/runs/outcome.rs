@@ -127,8 +127,8 @@ pub enum StartError {
     /// Possible causes:
     ///
     /// - The store can't be reached, or refuses commands.
-    /// - The store doesn't have the run, but restarted, was replaced or [lost its
-    ///   data](super#if-the-store-loses-its-data) a short time ago.
+    /// - The store restarted, was replaced or [lost its data](super#if-the-store-loses-its-data) a
+    ///   short time ago, so the run may be missing only for now.
     /// - The key's run was started with another version of the store's protocol.
     /// - Loading the run's events, or claiming the key, took too long.
     Unavailable,

@@ -125,7 +125,7 @@ mod of_hubs {
         ]);
         let bytes = pages.bytes(&[" events, {} of events, and", " events, {} and"]);
         let age = pages.time(&[
-            " of events, and {} of events. Old",
+            " of events, and {} of events. A",
             " MiB and {}; for a run, 2",
             "process keeps the close events of the last {}, up to",
         ]);

@@ -40,8 +40,8 @@
 //!   large step of Redis' [clock](operating#order-and-ids).
 //! - Once [`publish`](tower_sse::hub::Hub::publish) has returned `Ok`, each client of the topic
 //!   that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy). This
-//!   doesn't apply if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
-//!   [latest](tower_sse::Retention::latest) event.
+//!   doesn't apply to an event that is published after its topic [ended](tower_sse::hub::Hub::end),
+//!   or in a topic that keeps only its [latest](tower_sse::Retention::latest) event.
 //! - After a loss, each client that may have missed an event receives a gap for each of its topics,
 //!   or [sometimes](operating#losses) two gaps. This holds even if Redis restarts with older data
 //!   or none, if a lagging replica is promoted, or if the stream is deleted, trimmed or replaced by

@@ -79,12 +79,13 @@
 //!
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event is published when its transaction has committed, or
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Clients of its
-//!   topic then receive the event or a [gap](tower_sse::hub::GapPolicy), if they stay connected or
-//!   resume. This holds even if processes are killed, or the file is [removed, replaced or
-//!   restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold if the topic had [ended](tower_sse::hub::Hub::end), or keeps only its
-//!   [latest](tower_sse::Retention::latest) event. A client of several topics can also miss events
-//!   without a gap [if processes have different limits, or if one lags
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Clients of its topic then
+//!   receive the event or a [gap](tower_sse::hub::GapPolicy), if they stay connected or resume.
+//!   This holds even if processes are killed, or the file is [removed, replaced or
+//!   restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold for an event
+//!   that is published after its topic [ended](tower_sse::hub::Hub::end), or in a topic that keeps
+//!   only its [latest](tower_sse::Retention::latest) event. A client of several topics can also
+//!   miss events without a gap [if processes have different limits, or if one lags
 //!   behind](tower_sse::hub#many-processes).
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event isn't
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is

@@ -167,8 +167,8 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Returns the response to a request. With feature `axum`, a handler can return the
-    /// subscription itself instead.
+    /// Turns the subscription into a response, which your handler returns. With feature `axum`, a
+    /// handler can return the subscription itself instead.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
