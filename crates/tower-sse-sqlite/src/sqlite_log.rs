@@ -62,9 +62,7 @@ impl Log for SqliteLog {
             let is_missing = worker.run(move |table| table.has(it)).await.map(|exists| !exists)?;
             known.lost = is_missing.then_some(it.number).or(known.lost);
         }
-        self.mark(&mut worker, known).await?;
-        *lock(&self.last_row) = None;
-        Ok(worker)
+        self.mark(&mut worker, known).await.map(|_| worker)
     }
 
     async fn newest_before(&mut self, it: &mut Worker, age: Duration) -> Result<Option<Identity>> {

@@ -15,7 +15,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const JOB_LIMIT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&Table) + Send>;
-/// The newest row of a file that was removed or replaced. The process may not have read it.
+/// The newest row of all files that were removed or replaced. The process may not have read it.
 pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 
 /// A handle to the thread that has the connection. The thread ends when the last handle is dropped,
@@ -23,6 +23,7 @@ pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 #[derive(Clone)]
 pub(crate) struct Worker {
     jobs: mpsc::Sender<Job>,
+    last_row: LastRow,
     /// Notified when the table may have new rows, and when the thread ends.
     pub(crate) changed: Arc<Notify>,
 }
@@ -31,7 +32,7 @@ impl Worker {
     /// Starts a thread, which opens the file.
     pub(crate) async fn start(source: Source, last_row: &LastRow) -> Result<Self, Error> {
         let ((jobs, queue), (opened, opening)) = (mpsc::channel(), oneshot::channel());
-        let worker = Self { jobs, changed: Arc::default() };
+        let worker = Self { jobs, last_row: Arc::clone(last_row), changed: Arc::default() };
         let (changed, last_row) = (Arc::clone(&worker.changed), Arc::clone(last_row));
         let run = move || match open(&source) {
             Ok(table) => {
@@ -52,7 +53,15 @@ impl Worker {
     ) -> Result<T, Error> {
         let (reply, replied) = oneshot::channel();
         // If the thread has ended, the job and its reply are dropped.
-        _ = self.jobs.send(Box::new(move |table| _ = reply.send(job(table))));
+        let last_row = Arc::clone(&self.last_row);
+        _ = self.jobs.send(Box::new(move |table| {
+            let result = job(table);
+            // Before the reply, which can end the session.
+            if !table.is_in_place() {
+                remember(table, &last_row);
+            }
+            _ = reply.send(result);
+        }));
         answer(replied).await?.map_err(Error::of_sqlite)
     }
 }
@@ -77,6 +86,12 @@ fn open(source: &Source) -> Result<Table, Error> {
     }
 }
 
+fn remember(table: &Table, last_row: &LastRow) {
+    let newest = table.newest().ok();
+    let mut last_row = lock(last_row);
+    *last_row = [*last_row, newest].into_iter().flatten().max_by_key(|row| row.number);
+}
+
 /// Runs jobs, and looks for other connections' commits.
 fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify, last_row: &LastRow) {
     let (mut version, mut next_poll) = (None, Instant::now());
@@ -85,7 +100,7 @@ fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify, last_row:
             Err(RecvTimeoutError::Disconnected) => return,
             _ if !table.is_in_place() => {
                 // Before the job is dropped, which ends the session.
-                *lock(last_row) = table.newest().ok();
+                remember(table, last_row);
                 break;
             }
             Ok(job) => job(table),
@@ -101,4 +116,31 @@ fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify, last_row:
         }
     }
     changed.notify_one();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, process};
+
+    use super::*;
+
+    /// The hub could forget the row if it opened the next file before the thread noticed the loss
+    /// of this one.
+    #[tokio::test]
+    async fn newest_row_is_remembered_before_a_job_says_that_the_file_is_gone() {
+        let directory = env::temp_dir().join(format!("tower-sse-sqlite-{}-worker", process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (path, table) = (directory.join("events.db"), "news".to_owned());
+        let (removed, last_row) = (path.clone(), LastRow::default());
+        let source = Source { path, table, ..Source::default() };
+        let worker = Worker::start(source, &last_row).await.unwrap();
+        let job = move |table: &Table| {
+            table.append(0, None, &[])?;
+            fs::remove_file(removed).unwrap();
+            table.append(0, None, &[])
+        };
+        assert_eq!(worker.run(job).await.err().unwrap().kind(), ErrorKind::Unreachable);
+        assert!(lock(&last_row).is_some());
+        fs::remove_dir_all(directory).unwrap();
+    }
 }
