@@ -188,6 +188,21 @@ async fn client_that_ignores_gaps_is_stopped_if_only_a_gap_is_left() {
     }
 }
 
+/// Its topic ended while it was away, and the name has been free again since.
+#[tokio::test(start_paused = true)]
+async fn client_that_missed_a_forgotten_end_is_stopped() {
+    for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd, GapPolicy::Ignore] {
+        let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
+        publish(&hub, "a", "a1");
+        end(&hub, "a", "a2");
+        advance(11 * SECOND).await;
+        let subscribe = || hub.subscribe(["a"]).gap_policy(gap_policy).resume(id(&hub, 1));
+        let gaps = if gap_policy == GapPolicy::Ignore { &[][..] } else { &["gap a@2"] };
+        Client::new(subscribe()).assert_ends_with(gaps);
+        assert_eq!(status(subscribe()), if gaps.is_empty() { 204 } else { 200 });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn visitor_of_a_forgotten_topic_delays_no_end_of_earlier_streams() {
     let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();

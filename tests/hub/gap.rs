@@ -78,6 +78,20 @@ fn reported_gap_of_a_newest_value_lasts_until_the_next_value() {
 }
 
 #[test]
+fn reported_gaps_of_all_newest_values_come_after_an_id_of_an_earlier_process() {
+    let retention = |topic: &str| topic.starts_with('p').then(Retention::latest);
+    let hub = Hub::builder().retention_of(retention).build();
+    for topic in ["p1", "p2"] {
+        publish(&hub, topic, topic);
+        gap(&hub, topic);
+    }
+    let all = ["p1@1", "gap p1@2", "p2@3", "gap p2@4"];
+    assert_eq!(read(&hub, &["p1", "p2"], foreign()), all);
+    let first = ["gap a@0", "p1@1", "gap p1@2"];
+    assert_eq!(read(&hub, &["p1", "a"], foreign()), first, "beside another topic");
+}
+
+#[test]
 fn reported_gap_is_remembered_without_the_event_before_it() {
     let hub = Hub::builder().retention(Retention::new().events(1)).build();
     assert_eq!(gap(&hub, "b"), 1);

@@ -89,11 +89,9 @@ impl TopicCursor {
         self.gap_due = gap_due;
     }
 
-    /// Lets the end of the earlier topic count, if the client has seen it.
+    /// Lets the end of the earlier topic count.
     pub(crate) const fn count_end(&mut self) {
-        if self.forgotten_end <= self.seen {
-            self.forgotten_end = 0;
-        }
+        self.forgotten_end = 0;
     }
 
     /// Returns whether the name was free, and an earlier topic of this name ended before `sequence`.
@@ -275,9 +273,9 @@ impl MergeQueue {
         self.pop(cursors).unwrap_or(Next::Nothing)
     }
 
-    /// Returns whether all cursors were scanned after the event or loss with this number.
-    pub(crate) fn has_scanned(&self, sequence: u64) -> bool {
-        self.scan.is_none() && self.complete_to >= Some(sequence)
+    /// Returns the sequence number up to which all cursors were scanned, unless a scan has begun.
+    pub(crate) fn scanned_to(&self) -> Option<u64> {
+        self.complete_to.filter(|_| self.scan.is_none())
     }
 
     fn next_of_few(committed: u64, cursors: &[TopicCursor]) -> Next {

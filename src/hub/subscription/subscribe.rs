@@ -192,6 +192,7 @@ impl Subscribe {
             ResumeFrom::Seen(seen) => subscription.seek_after(seen),
             ResumeFrom::Unknown(UnknownId::Foreign) => {
                 subscription.unknown_id = Some(UnknownId::Foreign);
+                subscription.is_foreign = true;
                 subscription.cursors.iter_mut().for_each(TopicCursor::seek_foreign);
             }
             ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {

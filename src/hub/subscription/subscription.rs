@@ -41,7 +41,9 @@ pub struct Subscription {
     pub(crate) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
     pub(crate) gap_policy: GapPolicy,
-    /// Set if the client's last event id is of another hub, until all gaps have been sent.
+    /// Whether the client's last event id is of another hub.
+    pub(crate) is_foreign: bool,
+    /// The client's last event id if it is of another hub, until the first gaps have been sent.
     pub(crate) unknown_id: Option<UnknownId>,
     pub(crate) preamble: Option<Box<Preamble>>,
     /// The sequence number up to which losses have been reported to the client or do not affect it.
@@ -83,6 +85,7 @@ impl Subscription {
             window,
             gap_policy,
             unknown_id: None,
+            is_foreign: false,
             preamble: None,
             loss_seen: 0,
             ended: false,
@@ -344,8 +347,10 @@ impl Subscription {
                 self.requeue(index, Some(first));
                 Err(self.begin_loss(loss, first))
             }
-            Next::Nothing if !self.has_scanned(loss) => Err(Read::Yield),
-            Next::Nothing => Err(self.begin_loss(loss, end)),
+            Next::Nothing => match self.scanned_to(committed) {
+                Some(to) if to >= loss => Err(self.begin_loss(loss, to.saturating_add(1))),
+                _ => Err(Read::Yield),
+            },
         }
     }
 
@@ -353,13 +358,19 @@ impl Subscription {
     /// Such a topic has no gap before its value, so one after it must be reported.
     fn is_unknown_and_latest(&self, index: usize) -> bool {
         let cursor = self.cursors.get(index);
-        self.unknown_id.is_some() && cursor.is_some_and(|cursor| cursor.topic().is_latest())
+        self.is_foreign && cursor.is_some_and(|cursor| cursor.topic().is_latest())
     }
 
+    /// Returns whether all topics were scanned after the event with this number.
     fn has_scanned(&self, sequence: u64) -> bool {
+        self.scanned_to(sequence) >= Some(sequence)
+    }
+
+    /// Returns the sequence number up to which no topic has anything to read, if it is known.
+    fn scanned_to(&self, committed: u64) -> Option<u64> {
         match &self.cursors {
-            Cursors::Many(_, Some(queue)) => queue.has_scanned(sequence),
-            _ => true,
+            Cursors::Many(_, Some(queue)) => queue.scanned_to(),
+            _ => Some(committed),
         }
     }
 
