@@ -354,8 +354,32 @@ pub(crate) struct Shutdown {
     cancelled: Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,
 }
 
+/// The shutdown that ends a stream: its own layer's, or a slot for an outer layer's.
+pub(crate) enum EndsWith {
+    Own(Arc<Shutdown>),
+    Inherited(Inherited),
+}
+
+impl EndsWith {
+    pub(crate) fn of(shutdown: Option<&Arc<Shutdown>>) -> Self {
+        shutdown.cloned().map_or_else(|| Self::Inherited(Arc::default()), Self::Own)
+    }
+
+    pub(crate) fn inherited(&self) -> Option<Inherited> {
+        if let Self::Inherited(inherited) = self { Some(Arc::clone(inherited)) } else { None }
+    }
+
+    #[inline]
+    fn get(&self) -> Option<&Arc<Shutdown>> {
+        match self {
+            Self::Own(shutdown) => Some(shutdown),
+            Self::Inherited(inherited) => inherited.get(),
+        }
+    }
+}
+
 pub(crate) struct ShutdownWait {
-    shutdown: Arc<Shutdown>,
+    shutdown: EndsWith,
     place: Option<(usize, Waker)>,
 }
 
@@ -400,13 +424,23 @@ impl Wake for Begin {
 }
 
 impl ShutdownWait {
-    pub(crate) const fn new(shutdown: Arc<Shutdown>) -> Self {
-        Self { shutdown, place: None }
+    /// Returns `None` if no layer's shutdown can end the stream.
+    pub(crate) fn new(shutdown: EndsWith) -> Option<Self> {
+        let shutdown = match shutdown {
+            EndsWith::Inherited(inherited) => match inherited.get() {
+                Some(shutdown) => EndsWith::Own(Arc::clone(shutdown)),
+                // Middleware reads the body before an outer layer has seen the response.
+                None if Arc::strong_count(&inherited) > 1 => EndsWith::Inherited(inherited),
+                None => return None,
+            },
+            own @ EndsWith::Own(_) => own,
+        };
+        Some(Self { shutdown, place: None })
     }
 
     #[inline]
     pub(crate) fn has_begun(&self) -> bool {
-        self.shutdown.has_begun()
+        self.shutdown.get().is_some_and(|shutdown| shutdown.has_begun())
     }
 
     /// Returns whether the shutdown has begun. If not, it will wake `waker`.
@@ -421,9 +455,10 @@ impl ShutdownWait {
     fn register(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so both are done without a lock.
         let (listed, own) = (waker.clone(), waker.clone());
-        let mut waiting = lock(&self.shutdown.waiting);
+        let Some(shutdown) = self.shutdown.get() else { return false };
+        let mut waiting = lock(&shutdown.waiting);
         // Checked under the lock: the list is taken after the shutdown has begun.
-        if self.shutdown.has_begun() {
+        if shutdown.has_begun() {
             return true;
         }
         let (place, former) = match self.place.take() {
@@ -447,7 +482,8 @@ impl ShutdownWait {
 impl Drop for ShutdownWait {
     fn drop(&mut self) {
         let Some((place, own)) = self.place.take() else { return };
-        let mut waiting = lock(&self.shutdown.waiting);
+        let Some(shutdown) = self.shutdown.get() else { return };
+        let mut waiting = lock(&shutdown.waiting);
         let listed = waiting.0.try_remove(place);
         // Free what a storm of clients has left.
         let unused =

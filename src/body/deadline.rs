@@ -1,6 +1,6 @@
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 use pin_project_lite::pin_project;
 use tokio::task::coop;
@@ -10,8 +10,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::connection::{Client, CloseReason};
 use crate::idle_timer::is_within_reach;
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
-use crate::signals::{Inherited, Shutdown, ShutdownWait};
-use crate::streams::{Membership, Revocation, Unopened};
+use crate::streams::{EarlySubjects, Membership, Revocation};
 
 /// The time at which a stream must end although its source continues: at its maximum age, during a
 /// shutdown, or when the program closes it.
@@ -98,7 +97,7 @@ impl Deadline {
     pub(super) fn answer_late(
         this: &mut Option<Box<Self>>,
         options: &ResolvedOptions,
-        subjects: Option<Unopened>,
+        subjects: Option<EarlySubjects>,
         client: Client,
         cx: &mut Context<'_>,
     ) {
@@ -234,36 +233,6 @@ impl Deadline {
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
-}
-
-/// The shutdown that ends a stream: its own layer's, or a slot for an outer layer's.
-pub(crate) enum EndsWith {
-    Own(Arc<Shutdown>),
-    Inherited(Inherited),
-}
-
-impl EndsWith {
-    pub(crate) fn of(shutdown: Option<&Arc<Shutdown>>) -> Self {
-        match shutdown {
-            Some(shutdown) => Self::Own(Arc::clone(shutdown)),
-            None => Self::Inherited(Arc::default()),
-        }
-    }
-
-    pub(crate) fn inherited(&self) -> Option<Inherited> {
-        match self {
-            Self::Own(_) => None,
-            Self::Inherited(inherited) => Some(Arc::clone(inherited)),
-        }
-    }
-
-    pub(super) fn into_wait(self) -> Option<ShutdownWait> {
-        let shutdown = match self {
-            Self::Own(shutdown) => Some(shutdown),
-            Self::Inherited(inherited) => inherited.get().cloned(),
-        };
-        shutdown.map(ShutdownWait::new)
-    }
 }
 
 pin_project! {

@@ -9,11 +9,12 @@ use http::{Extensions, HeaderMap};
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
-use super::{Boundary, Deadline, EndsWith, LastFrames, StreamRecord, deadline::DeadlineVerdict};
+use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
 use crate::options::{ResolvedOptions, Retry, StreamOptions};
-use crate::signals::{EarlyHead, ShutdownWait, StartAt, is_within_recorder, within_layer};
-use crate::streams::{Membership, Unopened};
+use crate::signals::{EarlyHead, EndsWith, ShutdownWait, StartAt};
+use crate::signals::{is_within_recorder, within_layer};
+use crate::streams::{EarlySubjects, Membership};
 use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
@@ -64,8 +65,7 @@ pub(crate) enum Opening {
 /// A stream whose head was sent before the service has answered.
 pub(crate) struct EarlyStream {
     pub(crate) head: EarlyHead,
-    /// The subjects, to which the handler can still add.
-    pub(crate) subjects: Option<Unopened>,
+    pub(crate) subjects: Option<EarlySubjects>,
 }
 
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
@@ -200,9 +200,10 @@ where
         if let Some(head) = late.remove::<EarlyHead>()
             && let StreamPhase::Waiting(early) = this.phase
         {
-            // An inner layer has sent its head early too.
+            // An inner layer has sent its head early too. It may have its answer already.
             early.head = head;
-            return polled;
+            let Some(late) = early.head.take_answer() else { return polled };
+            return self.answer_late(late, polled, cx);
         }
         if let StreamPhase::Waiting(early) = mem::replace(this.phase, StreamPhase::Open) {
             let options = late.remove::<StreamOptions>();
@@ -295,12 +296,10 @@ where
     /// Opens the stream and returns its first lines, if it has any.
     #[cold]
     pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
-        let this = self.state();
-        let mut start = None;
-        if let StreamPhase::Beginning(ends_with, opening) =
-            mem::replace(this.phase, StreamPhase::Open)
-        {
-            *this.shutdown = ends_with.into_wait();
+        let (this, mut start) = (self.state(), None);
+        let phase = mem::replace(this.phase, StreamPhase::Open);
+        if let StreamPhase::Beginning(ends_with, opening) = phase {
+            *this.shutdown = ShutdownWait::new(ends_with);
             match opening.map(|opening| *opening) {
                 None => {}
                 Some(Opening::Start(start_at)) => start = Some(start_at),
@@ -338,8 +337,8 @@ where
     /// Returns the first reconnection time. Polls the source first, which may set one.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
-        let (is_set, retry) =
-            (options.merged.retry.is_some(), options.first_retry(self.state.client)?);
+        let is_set = options.merged.retry.is_some();
+        let retry = options.first_retry(self.state.client)?;
         // The clients of a recorded stream get times of their own.
         if !is_set && is_within_recorder() {
             return None;

@@ -15,7 +15,6 @@ mod stream_record;
 pub(crate) use self::sse_body::forward_to_kinds;
 pub use self::{event_body::EventBody, sse_body::SseBody};
 
-pub(crate) use self::deadline::EndsWith;
 pub(crate) use self::event_body::warn_without_layer;
 pub(crate) use self::event_stream::{EarlyStream, Opening, StreamState};
 pub(crate) use self::stream_record::{Observation, StreamRecord};
@@ -34,7 +33,7 @@ mod tests {
 
     #[test]
     fn stream_holds_as_much_as_is_written_here() {
-        assert_eq!(size_of::<StreamState>() - size_of::<Option<Sleep>>(), 320);
-        assert_eq!([size_of::<ShutdownWait>(), size_of::<Deadline>()], [32, 88]);
+        assert_eq!(size_of::<StreamState>() - size_of::<Option<Sleep>>(), 328);
+        assert_eq!([size_of::<ShutdownWait>(), size_of::<Deadline>()], [40, 88]);
     }
 }

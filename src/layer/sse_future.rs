@@ -7,11 +7,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
-use crate::body::{EarlyStream, EndsWith, Observation, Opening, SseBody};
-use crate::body::{StreamRecord, StreamState};
+use crate::body::{EarlyStream, Observation, Opening, SseBody, StreamRecord, StreamState};
 use crate::connection::{Client, CloseReason, Disconnect, DisconnectGuard};
 use crate::options::{ResolvedOptions, StreamOptions};
-use crate::signals::{EarlyHead, Handled, NothingMore, StartAt, within_layer};
+use crate::signals::{EarlyHead, EndsWith, Handled, NothingMore, StartAt, within_layer};
 use crate::streams::{Membership, Unopened};
 use crate::{BoxError, headers};
 
@@ -248,16 +247,19 @@ impl InFlight {
         }
         let subjects = self.subjects.take();
         let early = response.extensions_mut().remove::<EarlyHead>();
-        let joined = match &subjects {
-            Some(subjects) if early.is_some() => subjects.open_early(may_be_refused),
-            Some(subjects) => subjects.open(may_be_refused),
-            None => Ok(None),
+        let joined = match subjects {
+            Some(subjects) if early.is_some() => {
+                let opened = subjects.open_early(may_be_refused);
+                opened.map(|(membership, subjects)| (membership, Some(subjects)))
+            }
+            Some(subjects) => subjects.open(may_be_refused).map(|membership| (membership, None)),
+            None => Ok((None, None)),
         };
         let opened = joined
             .map_err(|_| NotOpened::Limited)
-            .and_then(|member| Ok((member, self.open_stream(&options, may_be_refused)?)));
+            .and_then(|joined| Ok((joined, self.open_stream(&options, may_be_refused)?)));
         match opened {
-            Ok((membership, record)) => {
+            Ok(((membership, subjects), record)) => {
                 let early = early.map(|head| Box::new(EarlyStream { head, subjects }));
                 self.start_stream(response, options, membership, record, early)
             }

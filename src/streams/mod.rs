@@ -271,7 +271,7 @@ pub use self::{limits::Full, subjects::Subjects};
 
 pub(crate) use self::open_streams::{Closing, Revocation};
 pub(crate) use self::streams::{Followed, Publishing};
-pub(crate) use self::subjects::{Membership, Unopened};
+pub(crate) use self::subjects::{EarlySubjects, Membership, Unopened};
 
 /// The sizes of what a stream with subjects holds.
 #[cfg(all(test, target_pointer_width = "64"))]

@@ -27,10 +27,10 @@ struct SubjectNames {
     added: Vec<Arc<str>>,
     places: Vec<LimitPlace>,
     is_open: bool,
+    /// The number of layers that have sent their head early, and wait for the answer.
+    early: usize,
     /// The number of subjects with which an early stream was opened. They have their places.
     opened: usize,
-    /// The number of layers that have not opened their stream yet.
-    unopened: usize,
     /// Whether the response is known to be no stream.
     is_over: bool,
 }
@@ -38,6 +38,16 @@ struct SubjectNames {
 /// The subjects of a response that can become a stream. When this is dropped, the reserved places
 /// of a response that didn't become one are free, although the program may keep its [`Subjects`].
 pub(crate) struct Unopened(Subjects);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OpeningTime {
+    Head,
+    EarlyHead,
+    LateAnswer,
+}
+
+/// The subjects of a stream whose head was sent early. The handler can still add some.
+pub(crate) struct EarlySubjects(Unopened);
 
 impl Subjects {
     pub(super) fn new(open_streams: Arc<OpenStreams>) -> Self {
@@ -122,30 +132,41 @@ impl Unopened {
         let mut names = lock(&subjects.request.names);
         (names.is_open, names.is_over) = (false, false);
         // An outer layer may have sent its head early.
-        names.opened = if names.unopened == 0 { 0 } else { names.opened };
-        names.unopened += 1;
+        names.opened = if names.early == 0 { 0 } else { names.opened };
         drop(names);
         Self(subjects)
     }
 
     /// Opens the stream. Returns `None` if it has no subjects, or is recorded for several clients.
     pub(crate) fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
-        self.open_with(may_be_refused, false)
+        self.open_at(OpeningTime::Head, may_be_refused)
     }
 
-    pub(crate) fn open_early(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
-        self.open_with(may_be_refused, true)
+    pub(crate) fn open_early(
+        self,
+        may_be_refused: bool,
+    ) -> Result<(Option<Membership>, EarlySubjects), Full> {
+        let membership = self.open_at(OpeningTime::EarlyHead, may_be_refused)?;
+        lock(&self.0.request.names).early += 1;
+        Ok((membership, EarlySubjects(self)))
     }
 
-    fn open_with(&self, may_be_refused: bool, is_early: bool) -> Result<Option<Membership>, Full> {
+    fn open_at(&self, time: OpeningTime, may_be_refused: bool) -> Result<Option<Membership>, Full> {
         if is_recorded() {
             return Ok(None);
         }
         let OfRequest { open_streams, ticket, names } = &*self.0.request;
         let mut names = lock(names);
-        // An outer layer that has sent its head early holds the places of these.
-        let held = if names.is_open { 0 } else { names.opened };
-        (names.is_open, names.opened) = (!is_early, names.added.len());
+        let held = match (names.is_open, time) {
+            (false, _) => names.opened,
+            (true, OpeningTime::Head) => 0,
+            // An inner layer has opened the stream, and holds all places.
+            (true, _) => usize::MAX,
+        };
+        names.is_open = time != OpeningTime::EarlyHead;
+        if time == OpeningTime::EarlyHead {
+            names.opened = names.added.len();
+        }
         if names.added.is_empty() {
             return Ok(None);
         }
@@ -167,21 +188,33 @@ impl Unopened {
         }
         Ok(Some(Membership::open(open_streams, *ticket, &added, places)))
     }
+}
 
+impl EarlySubjects {
     /// Adds the subjects that the handler added since. They can no longer refuse the stream.
     pub(crate) fn reopen(self, mut early: Option<Membership>) -> Option<Membership> {
+        let Self(subjects) = &self;
         if let Some(early) = &mut early {
-            lock(&self.0.request.names).places.extend(mem::take(&mut early.places));
+            lock(&subjects.0.request.names).places.extend(mem::take(&mut early.places));
         }
         // The former membership is dropped last, so that no close comes between the two.
-        self.open(false).unwrap_or_default()
+        subjects.open_at(OpeningTime::LateAnswer, false).unwrap_or_default()
+    }
+}
+
+impl Drop for EarlySubjects {
+    fn drop(&mut self) {
+        lock(&self.0.0.request.names).early -= 1;
     }
 }
 
 impl Drop for Unopened {
     fn drop(&mut self) {
         let mut names = lock(&self.0.request.names);
-        names.unopened -= 1;
+        // A layer that has sent its head early still waits for the answer.
+        if names.early > 0 {
+            return;
+        }
         names.is_over = true;
         let places = mem::take(&mut names.places);
         drop(names);
@@ -252,7 +285,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::{Membership, OpenStreams};
-    use crate::signals::{Shutdown, ShutdownWait};
+    use crate::signals::{EndsWith, Shutdown, ShutdownWait};
     use crate::streams::Closing;
 
     /// The waker of an earlier poll. A later poll drops it, and the drop closes the stream, as
@@ -303,7 +336,8 @@ mod tests {
             let _entered = driven.enter();
             let ticket = open_streams.ticket();
             let member = Membership::open(&open_streams, ticket, &["a".into()], Vec::new());
-            let mut wait = ShutdownWait::new(Arc::clone(&shutdown));
+            let own = EndsWith::Own(Arc::clone(&shutdown));
+            let mut wait = ShutdownWait::new(own).unwrap();
             assert!(!member.poll_revoked(&waker) && !wait.poll_begun(&waker));
             (member, wait)
         };

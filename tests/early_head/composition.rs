@@ -215,6 +215,33 @@ async fn stream_of_two_layers_takes_one_place_behind_an_early_head() {
     }
 }
 
+/// A handler that reserves a place late, behind layers outside or on both sides of the early head.
+#[tokio::test(start_paused = true)]
+async fn late_place_counts_once_for_any_layers() {
+    for (layers_outside, is_inside) in [(1, false), (2, false), (1, true)] {
+        let streams = Streams::builder().limit("user:", 2).build();
+        let layer = || SseLayer::new().without_heartbeat().streams(&streams);
+        let handler = async |subjects: Subjects| {
+            sleep(LATE).await;
+            subjects.try_add("user:7").map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
+            Ok::<_, StatusCode>(tower_sse::response(stream::pending::<Event>()))
+        };
+        let mut app = Router::new().fallback(any(handler));
+        app = if is_inside { app.layer(layer()) } else { app }.layer(early());
+        for _ in 0..layers_outside {
+            app = app.layer(layer());
+        }
+        let mut bodies = Vec::new();
+        for is_full in [false, false, true] {
+            let mut body = ask(&app, Requester::Get).await.into_body();
+            assert_eq!(poll_frame(&mut body), data(":\n"));
+            sleep(LATE).await;
+            assert_eq!(matches!(poll_frame(&mut body), Polled::Pending), !is_full);
+            bodies.push(body);
+        }
+    }
+}
+
 /// The outer layer adds nothing to the end of the inner layer's stream.
 #[tokio::test(start_paused = true)]
 async fn late_stream_of_an_inner_layer_ends_as_that_layer_ends_it() {

@@ -77,3 +77,20 @@ async fn body_of_endless_empty_frames_yields() {
     head_is_sent.notify_one();
     assert!(read(body).await.0.starts_with(":\n"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn answer_in_the_turn_of_a_second_early_head_keeps_its_options() {
+    let handler = async || {
+        let call = async {
+            sleep(2 * AFTER).await;
+            tokio::task::yield_now().await;
+            tower_sse::response(stream::empty::<Event>())
+                .with_options(StreamOptions::new().terminator("[DONE]"))
+        };
+        EarlyHeadLayer::new(2 * AFTER).answer(call).await.into_response()
+    };
+    let layer = SseLayer::new().without_heartbeat().without_retry();
+    let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+    let expected = (":\ndata: [DONE]\n\n".into(), None);
+    assert_eq!(receive(&app, Requester::EventSource).await, expected);
+}

@@ -123,6 +123,24 @@ async fn shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
     assert!(feed.is_dropped());
 }
 
+/// Middleware between the layers reads the body before the outer layer has seen the response.
+#[tokio::test(start_paused = true)]
+async fn shutdown_of_an_outer_layer_ends_a_stream_that_is_read_before() {
+    let shutdown = CancellationToken::new();
+    let outer = SseLayer::new().without_retry().shutdown(shutdown.clone());
+    let mut body = answer_by(event_source(), &outer, |request| {
+        let inner = SseLayer::new().without_retry();
+        let mut response = answer_to(request, &inner, event_stream(Feed::new().1));
+        assert_eq!(poll_frame(response.body_mut()), Polled::Pending);
+        response
+    })
+    .into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    shutdown.cancel();
+    assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
 /// The inner service of the outer layer is a whole service with a layer and an exit path of its
 /// own. The outer layer passes its body through, and fires the `Disconnect` when that is over.
 async fn each_layer_reports_what_it_sees<K: Kind>() {
@@ -206,6 +224,26 @@ fn attempt_that_is_dropped_fires_no_disconnect<K: Kind>() {
 #[test]
 fn retried_attempt_does_not_end_the_response() {
     for_each_kind!(attempt_that_is_dropped_fires_no_disconnect);
+}
+
+#[tokio::test]
+async fn stream_after_a_dropped_attempt_takes_a_place() {
+    let streams = streams::Streams::builder().limit("a", 1).build();
+    let layer = layer(&streams);
+    let open = || {
+        answer_by(Requester::Post.request("/"), &layer, |request| {
+            let answer = |status| {
+                answer_by(request.clone(), &layer, |request| {
+                    add(&request, &["a"]);
+                    event_stream(Feed::new().1).with_status(status)
+                })
+            };
+            drop(answer(503));
+            answer(200)
+        })
+    };
+    let first = open();
+    assert_eq!([first.status(), open().status()], [200, 429]);
 }
 
 /// Those of the inner layer replace those of the outer one.
