@@ -225,7 +225,8 @@ impl Export {
         if self.has_confirmed_end() && !is_new {
             return;
         }
-        let is_failed_call = matches!(phase, Phase::Ended(_)) && newest == 0;
+        let has_ended = matches!(phase, Phase::Ended(outcome) if outcome != Outcome::Completed);
+        let is_failed_call = has_ended && newest == 0;
         let is_stored = self.head == Head::Stored;
         let has_head = phase != Phase::Starting && (is_stored || !is_failed_call);
         if is_new || !self.sync.is_in_step() || has_head && !is_stored {

@@ -244,6 +244,20 @@ async fn statistics_count_mirrors_and_exports_that_wait() {
     assert_eq!(one.runs.stats().waiting_exports, 0);
 }
 
+/// Its own process has the whole answer.
+#[tokio::test(start_paused = true)]
+async fn completed_run_is_joined_while_the_store_takes_no_events() {
+    let (one, _other, source) = started(&["a"]).await;
+    sleep(Duration::from_secs(1)).await;
+    one.store.forbid("XADD", 2 * LEASE);
+    send(&source, &["b"]);
+    drop(source);
+    sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    assert!(one.start().await.is_none(), "the completed run");
+    assert!(start.elapsed() < LEASE / 2, "{:?}", start.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn unwatched_run_at_full_speed_is_exported_whole() {
     let (one, other) = two_with(|builder| builder.retention(Retention::new().bytes(8 << 20))).await;

@@ -191,6 +191,24 @@ async fn answer_without_a_stream_frees_the_key_for_requests_elsewhere() {
     }
 }
 
+/// It ends before the store has its head, or later.
+#[tokio::test(start_paused = true)]
+async fn options_of_a_stream_without_events_apply_in_all_processes() {
+    for ends_at_once in [true, false] {
+        let (one, other) = two().await;
+        let (source, stream) = source();
+        let source = (!ends_at_once).then_some(source);
+        let answer = soon(post(&one, events(stream, options()))).await;
+        sleep(Duration::from_secs(1)).await;
+        drop((source, answer));
+        sleep(Duration::from_secs(1)).await;
+        for process in [&one, &other] {
+            let again = text(soon(post(process, json())).await).await;
+            assert!(again.ends_with("data: [DONE]\n\n"), "{again}");
+        }
+    }
+}
+
 /// The server has an earlier state of the claim, or another program has changed it.
 #[tokio::test(start_paused = true)]
 async fn request_is_refused_if_a_claim_contradicts_the_end_of_its_run() {
