@@ -86,11 +86,9 @@ pub(crate) enum Command {
     /// Appends a batch to a run's stream. Only sent after a `Sync` that was answered by `InStep`
     /// over the same connection. Answered by [`Reply::Append`].
     Append(Append),
-    /// Removes the batches of a run that end below a sequence number.
-    /// Answered by [`Reply::Trim`].
+    /// Removes the batches of a run that end below a number. Answered by [`Reply::Trim`].
     Trim(Trim),
-    /// Ends a run. Nothing can be appended afterwards.
-    /// Answered by [`Reply::End`].
+    /// Ends a run. Nothing can be appended afterwards. Answered by [`Reply::End`].
     End(End),
     /// Returns the state of another process's run, and notifies its owner that the run is watched.
     /// Answered by [`Reply::Check`].
@@ -133,6 +131,8 @@ pub(crate) struct Renew {
 pub(crate) struct Append {
     pub(crate) run: RunId,
     pub(crate) batch: Batch,
+    /// Whether another batch of the run precedes this one in the same pipeline.
+    pub(crate) follows: bool,
     /// The number of entries before the batch, each large batch with the entry after it.
     pub(crate) entries: u64,
     /// Whether to push the batch, because a client of another process watches the run.

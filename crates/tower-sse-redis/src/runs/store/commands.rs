@@ -141,12 +141,18 @@ impl Encoder<'_> {
     }
 
     fn append(&self, append: &Append, pipeline: &mut Pipeline) {
-        let Append { run, batch, entries, pushes } = append;
+        let Append { run, batch, follows, entries, pushes } = append;
         let Batch { first, last, bytes } = batch;
         let stream = self.scope.keys.stream(run);
-        let mut add = sized("XADD", 8, stream.len() + bytes.len());
-        add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
-        add.arg("f").arg(first).arg("d").arg(&**bytes);
+        let mut add;
+        if *follows {
+            add = sized("EVALSHA", 8, stream.len() + bytes.len());
+            add.arg(self.hashes.of(Script::Append)).arg(1).arg(&stream).arg(entries);
+        } else {
+            add = sized("XADD", 8, stream.len() + bytes.len());
+            add.arg(&stream).arg("NOMKSTREAM");
+        }
+        add.arg(format!("{last}-0")).arg("f").arg(first).arg("d").arg(&**bytes);
         pipeline.add_command(add);
         if batch.is_large() {
             let mut mark = self.call(Script::Mark, slice::from_ref(&stream));
@@ -383,11 +389,12 @@ pub(super) enum Script {
     Join,
     LiveRuns,
     Load,
+    Append,
     Mark,
 }
 
 /// The texts of all scripts, in the order of the variants of [`Script`].
-pub(super) const TEXTS: [&str; 11] = [
+pub(super) const TEXTS: [&str; 12] = [
     script!(" flags=allow-oom", "claim.lua"), // Look
     script!("", "claim.lua"),                 // Claim
     script!("", "replace.lua"),
@@ -402,6 +409,7 @@ pub(super) const TEXTS: [&str; 11] = [
     script!(" flags=allow-oom", "join.lua"),
     script!(" flags=allow-oom", "live_runs.lua"),
     concat!("#!lua flags=allow-oom\n", include_str!("lua/load.lua")),
+    concat!("#!lua\n", include_str!("lua/append.lua")),
     concat!("#!lua\n", include_str!("lua/mark.lua")),
 ];
 

@@ -268,7 +268,7 @@ impl Export {
     fn plan_batches(&mut self, plan: &mut Plan, newest: u64, now: Instant) {
         let pushes = self.is_watched(now);
         let (mut from, mut entries) = (self.exported, self.entries);
-        for _ in 0..MAX_BATCHES {
+        for number in 0..MAX_BATCHES {
             if from >= newest || plan.is_full() {
                 break;
             }
@@ -278,7 +278,7 @@ impl Export {
             from = last;
             let batch = Batch { first, last, bytes };
             let added = 1 + u64::from(batch.is_large());
-            plan.append(Append { run: self.run(), batch, entries, pushes });
+            plan.append(Append { run: self.run(), batch, follows: number > 0, entries, pushes });
             entries += added;
         }
         self.has_more = from < newest;

@@ -194,7 +194,7 @@ pub(crate) fn append(
     bytes: impl Into<Bytes>,
 ) -> Command {
     let batch = Batch { first, last, bytes: bytes.into() };
-    Command::Append(Append { run: run.clone(), batch, entries, pushes: true })
+    Command::Append(Append { run: run.clone(), batch, follows: false, entries, pushes: true })
 }
 
 pub(crate) fn end(run: &RunId, mode: EndMode) -> Command {
