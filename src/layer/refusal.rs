@@ -4,10 +4,10 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
-/// The answer to a client whose stream is refused. That happens during the
-/// [shutdown](crate::SseLayer::shutdown), and at the limit of [all
-/// streams](crate::SseLayer::max_streams) or of a
-/// [subject](crate::streams#limits-for-each-subject), such as a user.
+/// The answer to a client whose stream is refused. Streams are refused during the
+/// [shutdown](crate::SseLayer::shutdown), and when the limit for [all
+/// streams](crate::SseLayer::max_streams) or for a
+/// [subject](crate::streams#limits-for-each-subject), such as a user, is reached.
 ///
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// depends on the [kind of client](crate::guide::clients#how-clients-reconnect). By default, each
@@ -80,9 +80,9 @@ impl Refusal {
         Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }
     }
 
-    /// Sets the reconnection time for refused clients. A stream carries it as a `retry` line, and
-    /// an error status as `Retry-After` (RFC 9110, section 10.2.3) in whole seconds, rounded up. By
-    /// default, each client gets a random time from 2 to 10 seconds. With
+    /// Sets the reconnection time for refused clients. A stream carries it as a `retry` line. An
+    /// error response carries it as `Retry-After` (RFC 9110, section 10.2.3) in whole seconds,
+    /// rounded up. By default, each client gets a random time from 2 to 10 seconds. With
     /// [`too_many_requests`](Self::too_many_requests), the default is 30 to 60 seconds. For calls,
     /// it's still 2 to 10 seconds.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {

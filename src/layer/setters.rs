@@ -61,7 +61,7 @@ impl<M> SseLayer<M> {
 
     /// Starts every stream with a comment line of `bytes` bytes, for proxies and old browsers that
     /// hold back the first 2 KiB of a response. The default is zero. A body with a content coding
-    /// gets none.
+    /// gets no padding.
     ///
     /// # Panics
     ///
@@ -97,7 +97,7 @@ impl<M> SseLayer<M> {
     ///
     /// Page code can't set the header for the first connection of an `EventSource`, but it can set
     /// the parameter. Polyfills call it `lastEventId`, `evs_last_event_id` or `last_event_id`. Call
-    /// this method once for each name. The names are tried in that order.
+    /// this method once for each name. The names are tried in the order of the calls.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -115,11 +115,11 @@ impl<M> SseLayer<M> {
     ///
     /// By default, the stream of an `EventSource` starts with a random time from 1 to 5 seconds.
     /// Streams of [other clients](crate::guide::clients#how-clients-reconnect) start without one.
-    /// The layer sends no line if the stream has a content coding, or if the source's first lines
-    /// are ready at once and have a `retry` field.
+    /// The layer sends no `retry` line if the stream has a content coding, or if the source's first
+    /// lines are ready at once and have a `retry` field.
     ///
-    /// The line becomes part of the first event's block. So don't set this option for two kinds of
-    /// sources:
+    /// The `retry` line becomes part of the first event's block. So don't set this option for two
+    /// kinds of sources:
     ///
     /// - Sources that send `retry` lines, such as MCP servers. The first block can then have two of
     ///   them, and rmcp's client fails.
@@ -155,8 +155,8 @@ impl<M> SseLayer<M> {
     /// still reconnects, unless page code closes it when the event arrives.
     ///
     /// The event isn't sent if it has neither data nor a name, or if the body has a content coding.
-    /// Nor is it sent if the source fails, or ends mid-event. Set it only for streams that you
-    /// generate: a body from an [upstream](crate::guide::upstreams) often has its own.
+    /// Nor is it sent if the source fails, or ends mid-event. Set a terminator only for streams
+    /// that you generate: a body from an [upstream](crate::guide::upstreams) often has its own.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -177,8 +177,8 @@ impl<M> SseLayer<M> {
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program). It isn't called for a
     /// [cancellation](Self::cancellation_if). If the error comes mid-event, or if the body has a
-    /// content coding, the closure isn't called, and the body fails. It also fails if the closure
-    /// panics, or returns an event with neither data nor a name.
+    /// content coding, the closure isn't called, and the body fails. The body also fails if the
+    /// closure panics, or returns an event with neither data nor a name.
     ///
     /// Before the body fails, the layer sends the events that came ahead of the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
@@ -205,8 +205,9 @@ impl<M> SseLayer<M> {
     /// [`JoinError`](tokio::task::JoinError) of a cancelled task is one.
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, and the close reason is
-    /// [`Cancelled`](crate::CloseReason::Cancelled). Between events, the stream of an `EventSource`
-    /// ends cleanly. In all other cases, and always with a content coding, the body fails.
+    /// [`Cancelled`](crate::CloseReason::Cancelled). If the error comes between events, the stream
+    /// of an `EventSource` ends cleanly. In all other cases, the body fails. A body with a content
+    /// coding always fails.
     ///
     /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
     /// The guide has [predicates](crate::guide::errors#cancellations) for tonic and hyper.
@@ -303,8 +304,8 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
-    /// Don't give the event an id, because the client would resume from that id. It isn't sent if
-    /// it has neither data nor a name.
+    /// Don't give the event an id, because the client would resume from that id. The event isn't
+    /// sent if it has neither data nor a name, or if the body has a content coding.
     ///
     /// In the answer to a call (anything but a `GET`), the layer sends the event, and then the body
     /// fails. A client of a language model may take the event for part of the answer. So turn the
@@ -378,8 +379,8 @@ impl<M> SseLayer<M> {
 
 /// Options that report what streams do.
 impl<M> SseLayer<M> {
-    /// Calls a closure when a stream opens: when its response head is known, or, for a bare stream,
-    /// when the service is called.
+    /// Calls a closure when a stream opens, which is when the layer gets the response head. A bare
+    /// stream opens when the service is called.
     ///
     /// A `HEAD` request opens no stream. A [refused](crate::Refusal#what-is-refused) request
     /// usually opens none either.

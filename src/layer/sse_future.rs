@@ -15,8 +15,8 @@ use crate::streams::{Membership, Unopened};
 use crate::{BoxError, headers};
 
 pin_project! {
-    /// The response future of [`SseService`](super::SseService). Dropping it drops the inner
-    /// service's future, and frees the request's places in
+    /// The response future of [`SseService`](super::SseService). If it's dropped before it
+    /// completes, it drops the inner service's future, and frees the request's places in
     /// [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]

@@ -40,9 +40,9 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// }
 /// ```
 ///
-/// The layer covers the routes that are added to the router before it, and [changes their
-/// responses](crate#what-the-layer-changes). The *source* of an event stream is the body or the
-/// stream that the service returns.
+/// In an axum `Router`, the layer covers the routes that are added before it, and [changes the
+/// headers](crate#what-the-layer-changes) of their event streams. The *source* of an event stream
+/// is the body or the stream that the service returns.
 ///
 /// The body `B` of the service's responses must have `Data = Bytes`, and an error that converts
 /// into a [`BoxError`](crate::BoxError). The layer's responses all have the body type
@@ -73,7 +73,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # Services that return a bare stream
 ///
 /// A service may return a [`Stream`](futures_core::Stream) of events, which the layer turns into a
-/// response. `TraceLayer` can then wrap the layer, and hyper can serve the service:
+/// response. With the layer, the service is an HTTP service, so `TraceLayer` can wrap it and hyper
+/// can serve it:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -98,9 +99,10 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # One layer, one kind of service
 ///
-/// The compiler infers the [marker] `M` from the service. You need to write `M` only where you name
-/// the layer's type, for example in a struct field: `SseLayer` for services that return a response
-/// with a body of bytes, such as an axum `Router`, or `SseLayer<marker::Events>` for a bare stream.
+/// The compiler infers the [marker] `M` from the service. Where you name the layer's type, for
+/// example in a struct field, you choose the kind: `SseLayer` is for services that return a
+/// response with a body of bytes, such as an axum `Router`, and `SseLayer<marker::Events>` is for
+/// services that return a bare stream.
 ///
 /// # Panics
 ///
