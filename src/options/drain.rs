@@ -10,8 +10,8 @@ use crate::connection::Client;
 ///
 /// When a stream's time is up, the layer sends the rest of an event that has begun, then a `retry`
 /// line and, if set, the [`farewell`](crate::SseLayer::farewell). Later events are dropped, even if
-/// they are ready. Clients that resume receive them after they reconnect. Whether the body ends
-/// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
+/// they are ready. A client can get them only by resuming after it reconnects. Whether the body
+/// ends cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
 /// `at_once`, it fails after half a second. In both cases, the farewell isn't sent. A body with a

@@ -9,7 +9,7 @@ use crate::connection::Client;
 /// cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. A body with
-/// a content coding always fails. If the [client doesn't
+/// a content coding fails as soon as its time is up. If the [client doesn't
 /// read](crate::guide::proxies#http2-clients-that-grant-no-window), its stream can outlive the
 /// maximum age.
 #[derive(Clone, Debug, PartialEq)]

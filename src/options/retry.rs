@@ -41,8 +41,8 @@ impl Retry {
     }
 
     /// Creates a random reconnection time from `min` to `max` inclusive, in whole milliseconds.
-    /// It's drawn anew each time it's sent. A bound above 2³¹−1 milliseconds is reduced to this
-    /// maximum.
+    /// It's drawn anew each time it's sent. A bound above 2³¹−1 milliseconds is reduced to that
+    /// value.
     ///
     /// # Panics
     ///

@@ -232,8 +232,8 @@ impl StreamOptions {
     }
 
     /// Adds these options to those in the extensions of a request or a response. Outside of the
-    /// layer, call it on the request, and inside on the
-    /// [response](crate::guide::clients#credentials-that-expire).
+    /// layer, pass the request's extensions. Inside of it, pass the
+    /// [response's](crate::guide::clients#credentials-that-expire).
     pub fn merge_into_extensions(self, extensions: &mut Extensions) {
         let merged = match extensions.get() {
             Some(earlier) => self.over(earlier),
@@ -289,7 +289,8 @@ impl StreamOptions {
     }
 
     /// Calls a closure once when the stream has closed, after the layer's closures; see
-    /// [`SseLayer::on_close`](crate::SseLayer::on_close). It can capture what the handler knows.
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture what the handler
+    /// knows.
     ///
     /// It isn't called if no stream opens: for a `HEAD` request, without a layer, or if the layer
     /// answers with a refusal, `204` or `406`. To release a resource in these cases too, move a
