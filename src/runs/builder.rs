@@ -32,7 +32,7 @@ impl Default for Runs {
     }
 }
 
-/// A builder that sets the limits of [`Runs`]: their memory, number and duration.
+/// A builder for [`Runs`] that limits the memory, number and duration of runs.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,9 +63,10 @@ impl RunsBuilder {
     /// By default, a run keeps about 5,000 events of 300 bytes. Each event counts as its size on
     /// the wire plus 112 bytes. If a single event exceeds the limit, the run fails.
     ///
-    /// A full run evicts its oldest events to make room for new ones. While clients of this process
-    /// are attached, it keeps the events that the fastest of them hasn't read. If there's no room
-    /// left, the source waits for that client. Without a client, the source never waits.
+    /// A full run evicts its oldest events to make room for new ones. While clients are attached,
+    /// the run keeps the events that the fastest of them hasn't read. If there's no room left, the
+    /// source waits for that client. Without a client, the source never waits. Clients of [other
+    /// processes](super#several-processes) don't count here.
     ///
     /// If a slower client needs an evicted event, its body [fails](super::Outcome). A request that
     /// needs an evicted event gets [`404` or `interrupted`](super::Runs#answers).
@@ -82,7 +83,7 @@ impl RunsBuilder {
     ///
     /// # Panics
     ///
-    /// Panics if the size is zero, or if `retention` has [`events`](Retention::events) or is
+    /// Panics if the size is zero, or if `retention` sets [`events`](Retention::events) or is
     /// [`latest`](Retention::latest).
     #[track_caller]
     pub fn retention(mut self, retention: Retention) -> Self {
@@ -105,20 +106,20 @@ impl RunsBuilder {
     /// memory is freed in this order:
     ///
     /// 1. Ended runs that no client is reading, starting with the one that ended first.
-    /// 2. This process's copies of runs of [other processes](super#several-processes), the largest
+    /// 2. This process's copies of [other processes'](super#several-processes) runs, the largest
     ///    first. If an attached client needs an evicted event, its body fails. When the client
     ///    reconnects, the process loads the run again, or refuses the client.
     /// 3. Ended runs that clients are still reading. Their response bodies fail.
     ///
     /// The limit counts runs, their events, and copies of events (frames) for clients that are
     /// behind. For example, an ended run that has 100 events of 45 bytes counts as 16 kB. The limit
-    /// doesn't count the memory of a run's call and source, or evicted data that a server still has
-    /// to send. Frames and incomplete events can take the total above `bytes`.
+    /// doesn't count the memory of your handler and its stream, or evicted data that the server
+    /// hasn't sent yet. Frames and incomplete events can take the total above `bytes`.
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
     /// its end. A second limit of the same size applies to the memory that this process's runs take
-    /// in the store. For Redis, this memory is [an estimate]. Above this limit, the process deletes
-    /// ended runs from the store, replaced ones first.
+    /// in the store. For Redis, the process [estimates][an estimate] this memory. Above this limit,
+    /// the process deletes ended runs from the store, replaced ones first.
     ///
     /// [an estimate]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits
     pub fn max_memory(mut self, bytes: usize) -> Self {
@@ -145,7 +146,7 @@ impl RunsBuilder {
     /// it off.
     ///
     /// The clock starts with the run, and restarts when the last client detaches. A client that
-    /// waits for the call's answer counts as attached.
+    /// waits for a starting run counts as attached.
     ///
     /// # Panics
     ///
@@ -205,7 +206,7 @@ impl RunsBuilder {
     /// once. If a run's process dies, another process [soon](super#several-processes) calls its own
     /// closures for the run.
     ///
-    /// Runs that end before their call has answered are reported too, for example if the call
+    /// A run that ends before your handler has answered is reported too, for example if the handler
     /// panics. Answers that aren't [recorded](super::RunLayer#responses) aren't reported.
     ///
     /// The closures are called in the order in which you added them, on the thread that ends the
@@ -233,7 +234,7 @@ impl RunsBuilder {
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime, or if the runtime's timers aren't enabled.
+    /// Panics outside a tokio runtime, or if the runtime's timers or I/O aren't enabled.
     pub async fn connect<S: RunStore>(self, store: S) -> Result<Runs, S::Error> {
         let (process, shared) = store.connect(self.options).await?;
         Ok(Runs { process, shared: Some(shared) })

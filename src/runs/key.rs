@@ -32,8 +32,8 @@ impl RunKey {
     }
 
     /// Creates a key without an owner. Use it if the answer is public, or if the server generates
-    /// the name at random. Every client that knows the name can attach to the run, cancel it and
-    /// replace it.
+    /// the name at random. Every client that knows the name can attach to the run, and cancel or
+    /// replace it if your handlers allow that.
     ///
     /// # Errors
     ///

@@ -30,10 +30,11 @@
 //! ```
 //!
 //! A client that repeats its `POST` gets the same answer. If the run failed, was stopped or is no
-//! longer kept, a repeated `POST` without an id starts a new one. If the process dies, its
-//! unfinished answers stay incomplete.
+//! longer kept, a repeated `POST` without an id starts a new one. If your process dies, its
+//! unfinished answers stay incomplete. Without a [store](#several-processes), the finished ones are
+//! lost too.
 //!
-//! Your handler can return a stream of this crate, axum's own `Sse`, or the bytes of [an
+//! Your handler can return a stream from this crate, axum's own `Sse`, or the bytes of [an
 //! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource`, [add a
 //! `GET` route](crate::guide::runs_clients#eventsource). [The guide](crate::guide::runs_clients)
 //! covers other clients. [A table](#a-hub-or-a-run) shows when a hub fits better.
@@ -49,7 +50,8 @@
 //!
 //! If the key is in the URL or a header, use the layer. If it's in the body, have your handler call
 //! [`Runs::start`] or [`Runs::replace`]. If the handler's upstream can refuse the request, call
-//! [`Runs::start_with`] instead. It returns a refusal, such as a `429`, without recording it.
+//! [`Runs::start_with`] instead of `start`. It returns a refusal, such as a `429`, without
+//! recording it.
 //!
 //! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an
 //! authenticated session, never from a value that the client chooses. Clients of other owners can't
@@ -60,7 +62,7 @@
 //!
 //! A client without a last event id gets all events of a run that is running or has completed. If
 //! the run ended in any other way, [`RunLayer`] starts a new one. A client whose last event id is
-//! from this run gets the events after that id.
+//! from the key's run gets the events after that id, however the run ended.
 //!
 //! If the id is unknown, or the client needs an evicted event, the answer is `404`. An
 //! `EventSource` with an id gets [`interrupted`](#half-an-answer) instead. [`Runs`](Runs#answers)
@@ -86,9 +88,9 @@
 //! Cancelling a run sends `interrupted` only to an `EventSource` that has received nothing but an
 //! [early head](crate::early_head#late-answers).
 //!
-//! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead,
-//! which gets the id `interrupted`. Clients other than an `EventSource` never get `interrupted`.
-//! Their body fails or ends with your event from `on_error`, or the answer is `404`.
+//! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead.
+//! Your event gets the id `interrupted`. Clients other than an `EventSource` never get
+//! `interrupted`. Their body fails or ends with your event from `on_error`, or the answer is `404`.
 //!
 //! # Runs without the layer
 //!
@@ -199,9 +201,9 @@
 //! the first request starts a new run, and the others join it. A process that has had no contact
 //! with the store for a *lease* period can be declared dead too.
 //!
-//! Within two and a quarter lease periods, another process calls its own
-//! [`on_end`](RunsBuilder::on_end) closures with [`Interrupted`](Outcome::Interrupted), even
-//! without clients. If a process that reports a run dies or can't reach the store, the run can be
+//! Within two and a quarter lease periods of the death, another process calls its own
+//! [`on_end`](RunsBuilder::on_end) closures with [`Interrupted`](Outcome::Interrupted), even if the
+//! run has no client. If a process that reports a run dies or can't reach the store, the run can be
 //! reported again, with the same [`RunEnd::id`].
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
@@ -215,8 +217,8 @@
 //! Meanwhile, it refuses requests with [`StartError::Unavailable`], except in two cases:
 //!
 //! - A request can join or replace a run that is in the store.
-//! - A request can join a run that is running in this process. With [`Runs::replace`], only a
-//!   request with one of the run's ids can.
+//! - A request can join a run that is running in this process. With [`Runs::replace`], the request
+//!   must have one of the run's ids.
 //!
 //! ## While the store is unavailable
 //!
@@ -230,10 +232,10 @@
 //!   processes' runs. If Redis can be reached but is out of memory, the clients wait instead.
 //!
 //! No run starts: the store may already have one for the key, and you would pay twice. A request
-//! can still join a run in progress in the process that it reaches. If the request has an id, the
-//! id must be from that run. With [`Runs::replace`], the request must have such an id. All other
-//! requests with a key are refused. If Redis can be reached but is out of memory, requests can
-//! still join existing runs of any process.
+//! that reaches the process of a run in progress can still join that run. If the request has an id,
+//! the id must be from that run. With [`Runs::replace`], the request must have such an id. All
+//! other requests with a key are refused. If Redis can be reached but is out of memory, requests
+//! can still join existing runs of any process.
 //!
 //! Without the layer, match [`StartError::Unavailable`] to send an unrecorded answer.
 //!

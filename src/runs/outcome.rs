@@ -6,8 +6,8 @@ use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoc
 
 /// The way a run ended.
 ///
-/// If a client's next event was evicted, the client's response body fails or ends with your event
-/// from [`on_error`](crate::SseLayer::on_error), whatever the outcome.
+/// If a client's next event was evicted, the client's response body fails, whatever the outcome. If
+/// you set [`on_error`](crate::SseLayer::on_error), the body ends with your event instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -87,8 +87,8 @@ pub struct RunEnd {
     /// The number of recorded events, including evicted ones. If another process declared the run
     /// dead, this number includes only the events that the store had received.
     pub events: u64,
-    /// The total size in bytes of the recorded events on the wire, including their ids. It's 0 if
-    /// another process declared the run dead.
+    /// The total size of the recorded events on the wire in bytes, including ids and evicted
+    /// events. It's 0 if another process declared the run dead.
     pub bytes: u64,
     /// The time from the run's start until its end, or until another process declared it dead.
     pub age: Duration,

@@ -33,8 +33,8 @@ impl Run {
     /// Returns the run's messages that this process has so far, for example to
     /// [store](super#storing-answers) them.
     ///
-    /// To get all of them, wait until the run has [ended](Self::ended). Even then, some can be
-    /// missing if the run was interrupted, or replaced by another process.
+    /// To get all of them, wait until the run has [ended](Self::ended). Even then, messages of
+    /// another process's run can be missing if that run was interrupted or replaced.
     ///
     /// Returns `None` if an event was evicted, or if this process has loaded only the events after
     /// a client's id. A run that is running in this process evicts events only when it's
@@ -45,8 +45,8 @@ impl Run {
         self.record.messages()
     }
 
-    /// Returns the id of the run's event number `n`. Events are numbered from 1. With the id for 0,
-    /// a client gets all events.
+    /// Returns the id of the run's event number `n`. Events are numbered from 1. If `n` is 0, a
+    /// client with this id gets all events.
     ///
     /// Use this method for a client that counts events instead of storing ids, such as one that
     /// sends `?after=41`. Insert the id into the request's extensions before you call
@@ -93,8 +93,8 @@ impl Run {
     /// Attaches a client that has seen the events up to the id `last`. Pass `None` for all events.
     ///
     /// Waits while the run is starting. Returns `None` if `last` is not an id of this run, if a
-    /// later event was evicted, if the run is no longer kept, or if the answer wasn't an event
-    /// stream.
+    /// later event was evicted, if the run is no longer kept, or if the handler's answer wasn't an
+    /// event stream.
     ///
     /// For another process's run, the [`Attachment`] fails if this process has no memory left for
     /// the run's events, or can't reach the store for two [lease periods](super#several-processes).
@@ -150,8 +150,8 @@ impl Run {
         self.runs.ask(|shared| shared.cancel_record(&self.record), cancel).await;
     }
 
-    /// Returns how the run ended. Returns `None` if it hasn't ended, or if the answer wasn't an
-    /// event stream.
+    /// Returns how the run ended. Returns `None` if it hasn't ended, or if the handler's answer
+    /// wasn't an event stream.
     ///
     /// For a run of another process, [`Interrupted`](Outcome::Interrupted) can also mean that this
     /// process has lost contact with that process. The run may still be going on there.

@@ -52,8 +52,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on the
 /// [`SseLayer`](crate::SseLayer).
 ///
-/// If a run has ended, and a request's id is that of its last event, the client gets one of these
-/// answers:
+/// If a run has ended, and a request has the id of the run's last event, the client gets one of
+/// these answers:
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
@@ -62,8 +62,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
-/// Requests without an id follow the first table. They get one of these answers only if the run has
-/// no events, and in these cases:
+/// Requests without an id follow the first table. If the run has no events, they can get an answer
+/// from the second table in these cases:
 ///
 /// - The run completed.
 /// - The request started the run, or waited in the [layer](Self::layer) while the run was starting.
@@ -72,13 +72,13 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events. It
 /// has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
 ///
-/// If a client repeats the refused request of an interrupted run, a new run starts. No run starts
-/// if your handler uses `answer` or `get`, or if the process is shutting down.
+/// If a request was refused because its run was interrupted, repeating the request starts a new
+/// run. No run starts if your handler uses `answer` or `get`, or if the process is shutting down.
 ///
-/// If a run is replaced before its call has answered, the request that started it gets the answer
-/// for a [`Cancelled`] run. A waiting `answer` call returns `None`, and other waiting requests get
-/// the new run. With a [store](super#several-processes), waiting requests and `answer` calls can
-/// get the answer for a [`Cancelled`] run instead.
+/// If a run is replaced while it's starting, the request that started it gets the answer for a
+/// [`Cancelled`] run. A waiting `answer` call returns `None`, and other waiting requests get the
+/// new run. With a [store](super#several-processes), waiting requests and `answer` calls can get
+/// the answer for a [`Cancelled`] run instead.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -109,9 +109,9 @@ impl Runs {
     /// answer](Self#answers). Never starts a run.
     ///
     /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
-    /// whether there is something to resume. For an `EventSource` with an id, it returns a response
-    /// with the event [`interrupted`](super#half-an-answer) instead. [Runs without the
-    /// layer](super#runs-without-the-layer) has an example.
+    /// whether there is something to resume. For an `EventSource` with an id, this method returns a
+    /// response with the event [`interrupted`](super#half-an-answer) instead of `None`. [Runs
+    /// without the layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
     ///
@@ -132,7 +132,7 @@ impl Runs {
     /// Cancels the run with this key if it's starting or running. Returns whether it was cancelled.
     /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does.
     ///
-    /// As `last`, pass the id of the last event that the client has seen. If it isn't from the run
+    /// For `last`, pass the id of the last event that the client has seen. If it isn't from the run
     /// with this key, nothing is cancelled, so a late request to stop one turn of a chat can't
     /// cancel the next. Without `last`, whichever run has the key is cancelled.
     ///
@@ -160,10 +160,10 @@ impl Runs {
     /// cancel the run, and waits until the store has recorded the end. That usually takes a few
     /// milliseconds, and at most two lease periods.
     ///
-    /// A call in another process returns `false` if the run's process has died, or can't reach the
-    /// store for two lease periods. If that process is declared dead, the run is
-    /// [interrupted](super::Outcome::Interrupted), `event` is not recorded, and events that were
-    /// not exported are lost.
+    /// A call in another process returns `false` if the run's process has died. It can also return
+    /// `false` if either process can't reach the store. If the run's process is declared dead, the
+    /// run is [interrupted](super::Outcome::Interrupted), `event` is not recorded, and events that
+    /// were not exported are lost.
     ///
     /// # Cancel safety
     ///
@@ -185,7 +185,7 @@ impl Runs {
     /// Drain the runs concurrently with the server's graceful shutdown, which waits for all
     /// response bodies. [This program](crate::guide::shutdown#runs) does both, with a deadline.
     ///
-    /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures of the
+    /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures for the
     /// interrupted runs, and waits up to two seconds for closures on other threads. With a store,
     /// it then waits up to two seconds for the store to record the end of every run.
     ///

@@ -34,8 +34,8 @@ impl Runs {
 ///
 /// # Requests
 ///
-/// The first request with a key calls the service, on a task of its own. Other requests with this
-/// key wait for the response head, and then get the same events, even if their bodies differ.
+/// The first request with a key calls the service. Other requests with this key wait for the
+/// response head, and then get the same events, even if their bodies differ.
 ///
 /// A request with a key and a last event id never reaches the service. The id comes from the
 /// `Last-Event-ID` header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it
@@ -63,9 +63,9 @@ impl Runs {
 ///
 /// # Services
 ///
-/// The service's future runs on a separate task. So the service must be `Clone`, and the service,
-/// its future, its errors and all bodies must be `Send` and `'static`. If an outer timeout layer
-/// gives up, the service's future continues.
+/// The service's future runs on a separate task. The service must be `Clone`, and the service, its
+/// future, its errors and all bodies must be `Send` and `'static`. If an outer timeout layer gives
+/// up, the service's future continues.
 #[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,
@@ -152,8 +152,9 @@ where
 opaque_debug!(RunService<S, K>);
 
 pin_project! {
-    /// The response future of [`RunService`]. Without a key, dropping it drops the inner future.
-    /// With a key, dropping it detaches the client, but a call that has begun continues.
+    /// The response future of [`RunService`]. If the request has no key, dropping this future drops
+    /// the service's future. If the request has a key, dropping this future detaches the client,
+    /// but a call that has begun continues.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

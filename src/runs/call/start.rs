@@ -73,12 +73,12 @@ impl Runs {
     /// `source` is called only if a run is started. Its stream is polled on a task of its own, even
     /// without a client. If you must await something first, use [`start_with`](Self::start_with).
     ///
-    /// A request with a last event id never starts a run. It gets the run with this key, even one
-    /// that has failed, or the error [`NotFound`](StartError::NotFound).
+    /// A request with a last event id never starts a run. It gets the run with this key, even if
+    /// the run has failed, or the error [`NotFound`](StartError::NotFound).
     ///
-    /// While a handler inside the layer or a [`start_with`](Self::start_with) call is still
-    /// starting the key's run, this method waits. Inside the layer, don't pass the key of the
-    /// handler's own request: the handler would wait for itself.
+    /// While the [layer](Self::layer) or a [`start_with`](Self::start_with) call is still starting
+    /// the key's run, this method waits. Inside the layer, don't pass the key of the handler's own
+    /// request: the handler would wait for itself.
     ///
     /// # Errors
     ///
@@ -114,8 +114,8 @@ impl Runs {
     /// Starts a run that records the stream of `source`, and cancels the key's previous run, if
     /// any.
     ///
-    /// Use this method if successive answers share a key, such as a chat's turns. [Runs without the
-    /// layer](crate::runs#runs-without-the-layer) has an example.
+    /// Use this method if successive answers, such as a chat's turns, share a key. [Runs without
+    /// the layer](crate::runs#runs-without-the-layer) has an example.
     ///
     /// A request with a last event id neither starts nor cancels a run. It gets the run with this
     /// key, or the error [`NotFound`](StartError::NotFound).
@@ -126,8 +126,8 @@ impl Runs {
     /// # Errors
     ///
     /// Returns the same errors as [`start`](Self::start). If the previous run is running in this
-    /// process, it doesn't count towards the limits. After [`Draining`](StartError::Draining), the
-    /// previous run continues.
+    /// process, it doesn't count towards the limits. If the error is
+    /// [`Draining`](StartError::Draining), the previous run continues.
     ///
     /// # Panics
     ///
@@ -137,7 +137,7 @@ impl Runs {
     ///
     /// Without a store, the first poll starts the run. With a
     /// [store](crate::runs#several-processes), if you drop the future after its first poll, the
-    /// previous run may have ended without a new one.
+    /// previous run may be cancelled although no new run starts.
     pub async fn replace<'p, F>(
         &self,
         key: &RunKey,
