@@ -1,4 +1,4 @@
-//! Close or limit the open streams of a user, session or tenant together.
+//! Close all open streams of a user, session or tenant, or limit their number.
 //!
 //! Your user logs out, but the streams that are already open go on: a session is checked only when
 //! a request arrives. Give each stream *subjects*, names that you choose, such as `user:42`,
@@ -53,8 +53,8 @@
 //! # Log out
 //!
 //! First record the log-out in your session store, then close the streams. Do both on a spawned
-//! task: axum drops a handler whose client disconnects. If either step fails, answer `503`, and
-//! have the client repeat the request:
+//! task: axum drops a handler whose client disconnects. If this function returns an error, answer
+//! `503`, and have the client repeat the request:
 //!
 //! ```
 //! # use std::io;
@@ -83,8 +83,8 @@
 //! as with JWTs, keep a list of revoked ones.
 //!
 //! If a request arrived before the `close` call, its stream is closed as soon as it opens.
-//! Middleware inside the layer can add a subject before or after the check. Outside of it, call
-//! [`Streams::subjects_of`] before the check.
+//! Middleware inside the layer can add a subject before or after the check. Middleware outside of
+//! the layer must call [`Streams::subjects_of`] before the check.
 //!
 //! With [`Streams::follow`], closing can fail after the session was deleted. If the client repeats
 //! the log-out, close the streams even though the session is gone.

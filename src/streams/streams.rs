@@ -50,7 +50,7 @@ impl Streams {
     /// # Cancel safety
     ///
     /// If you drop the future before its first poll, nothing is closed. If you drop it later, the
-    /// streams of other processes may or may not be closed. In axum, [log out on a
+    /// streams of other processes may or may not be closed. In axum, call `close` on a [spawned
     /// task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
         self.close_by(Closing { subject: subject.as_ref(), kept: None }).await

@@ -5,11 +5,11 @@ use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
 use super::{Full, limits::LimitPlace};
 use crate::{lock::lock, signals::is_recorded};
 
-/// The subjects of a request, such as its user, tenant or address, by which you can close or limit
-/// its stream.
+/// The subjects of a request, such as its user, tenant or address. You can close or limit the
+/// streams that share a subject.
 ///
 /// Inside of a layer with [`SseLayer::streams`](crate::SseLayer::streams), take them from the
-/// request's extensions, or use the extractor (feature `axum`). Outside of it, call
+/// request's extensions, or use the extractor (feature `axum`). Outside of the layer, call
 /// [`Streams::subjects_of`](super::Streams::subjects_of). Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {
@@ -89,9 +89,9 @@ impl Subjects {
     /// }
     /// ```
     ///
-    /// The place is free again when the stream has ended, if the response isn't an event stream, or
-    /// if the handler fails, panics or is dropped. Once the stream is open, or can no longer open,
-    /// `try_add` returns `Ok` without taking a place.
+    /// The place is free again once the stream has ended. It's also freed if the response isn't an
+    /// event stream, or if the handler fails, panics or is dropped. Once the stream is open, or can
+    /// no longer open, `try_add` returns `Ok` without taking a place.
     ///
     /// # Errors
     ///
