@@ -114,10 +114,11 @@ where
     }
 
     /// Cuts off a stream, and opens a new one at the same URI at once, with the old stream's [last
-    /// id](TestStream::last_event_id). If you cut off the new stream before it has received an id,
-    /// the old id is sent again.
+    /// id](TestStream::last_event_id). If you reconnect the new stream before it has received an
+    /// id, the old id is sent again.
     ///
-    /// To reconnect to another process, call this method on the client of that process.
+    /// To test a reconnection to [another process](super#several-processes), call this method on
+    /// that process's client.
     ///
     /// # Panics
     ///

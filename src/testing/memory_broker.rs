@@ -57,8 +57,8 @@ impl MemoryBroker {
     }
 
     /// Loses all events, and forgets which topics have ended, like a broker that restarts without
-    /// its data. Each subscription receives a [gap](crate::hub::GapPolicy) for each of its topics,
-    /// after the events that its hub still has for it. Events that a [pause](Self::pause) has
+    /// its data. Each subscription first receives the events that its hub still has, and then a
+    /// [gap](crate::hub::GapPolicy) for each of its topics. Events that a [pause](Self::pause) has
     /// delayed are lost too.
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();

@@ -140,14 +140,14 @@
 //! # }
 //! ```
 //!
-//! Also test an old and a malformed id by passing them to [`resume`](TestClient::resume).
-//! [`resume`](TestClient::resume) sends any id.
+//! Also test ids that are too old or malformed: pass them to [`resume`](TestClient::resume).
 //!
 //! # Several processes
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis does across processes. It can
-//! also delay or lose events. Create an app and a client for each hub. To move a stream to another
-//! process, call [`reconnect`](TestClient::reconnect) on that process's client.
+//! also delay or lose events. Each hub stands for a process, so create an app and a client for
+//! each. To move a stream to another process, call [`reconnect`](TestClient::reconnect) on that
+//! process's client.
 //!
 //! The crate `tower-sse-broker` has [tests for a broker of your own][kit].
 //!
@@ -160,7 +160,7 @@
 //! and read the response's stream with [`TestStream::new`].
 //!
 //! By default, a [refused](crate::Refusal) `EventSource` gets a stream without events.
-//! [`TestStream::collect`] then returns no messages, and [`TestStream::retry`] returns the
+//! [`TestStream::collect`] then returns no messages. Afterwards, [`TestStream::retry`] returns the
 //! reconnection time.
 //!
 //! # What needs a real socket

@@ -202,14 +202,14 @@ impl TestStream {
         }
     }
 
-    /// Returns the `Last-Event-ID` that a client would send if its connection broke now, or an
+    /// Returns the `Last-Event-ID` that a client would send after what has been read so far, or an
     /// empty string. The id can be that of an event that no method has returned yet.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         self.reader.decoder.last_event_id()
     }
 
-    /// Returns the last reconnection time that the stream sent.
+    /// Returns the last reconnection time that has been read so far.
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.reader.decoder.retry()
