@@ -129,8 +129,9 @@ pub trait Broker: Send + Sized + 'static {
     -> impl Future<Output = Result<Self::Publisher, Self::Error>> + Send;
 }
 
-/// The interface through which a broker feeds its hub, without blocking. [`Broker::start`] receives
-/// the hub's only feed. The feed ignores events and losses with the number 0 or `u64::MAX`.
+/// The interface through which a broker feeds its hub. Its methods don't block. [`Broker::start`]
+/// receives the hub's only feed. The feed ignores events and losses with the number 0 or
+/// `u64::MAX`.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
@@ -151,8 +152,8 @@ impl Feed {
     ///
     /// After a topic has [ended](crate::hub::Hub::end), the hub drops further events of that topic
     /// until the topic's name can be used again, or a loss is reported. If
-    /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the event is reported as
-    /// lost.
+    /// [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the hub treats the event as a
+    /// [loss](Self::report_loss).
     ///
     /// # Errors
     ///

@@ -62,8 +62,8 @@ impl HubBuilder {
     /// its limits. If the closure returns `None`, the limits of [`retention`](Self::retention)
     /// apply.
     ///
-    /// The hub calls the closure whenever it creates a topic, without holding a lock. If the
-    /// closure subscribes or publishes to that topic, it recurses forever.
+    /// The hub calls the closure whenever it creates a topic, and holds no lock during the call. If
+    /// the closure subscribes or publishes to that topic, it recurses forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -81,9 +81,8 @@ impl HubBuilder {
     ///
     /// - Topics that have subscriptions but keep no events. Such a topic takes as much bookkeeping
     ///   as any other.
-    /// - Events that close streams, in a topic that
-    ///   [`Streams::follow`](crate::streams::Streams::follow) reads. They take at most 1.2 MiB or
-    ///   `bytes`, whichever is larger.
+    /// - Events in a topic that [`Streams::follow`](crate::streams::Streams::follow) reads. They
+    ///   take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
     /// - The hub's records of up to 131,072 topics that it has removed.
     ///

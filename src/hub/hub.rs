@@ -122,8 +122,8 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish), or [`PublishError::NotInProcess`] if
-    /// the hub has a [broker](Self::connect). The hub's first `NotInProcess` also logs a WARN line
-    /// (feature `tracing`).
+    /// the hub has a [broker](Self::connect). At the first `NotInProcess`, the hub also logs a WARN
+    /// line (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -144,26 +144,26 @@ impl Hub {
     /// [`Subscription::response`](super::Subscription::response) says what it gets.
     ///
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
-    /// the [age limit](super::HubBuilder::retention), the name is free, and the next event starts
-    /// the topic again. A process remembers up to 65,536 ended topics that have no events or
-    /// subscribers. If there are more, the process forgets the one whose name would be free
-    /// soonest. You can then publish to that topic again.
+    /// the [age limit](super::HubBuilder::retention), the next event starts the topic again. A
+    /// process remembers up to 65,536 ended topics that have no events or subscribers. If there are
+    /// more, the process forgets the one that ended first. You can then publish to that topic
+    /// again.
     ///
-    /// With a broker, set the same age limit in all processes. Publishing fails only in a process
-    /// that has received the end. If another process publishes after the end, the broker may
-    /// acknowledge the event, but no client receives it.
+    /// With a broker, set the same age limit in all processes. Publishing is sure to fail only in a
+    /// process that has received the end. If another process publishes after the end, the broker
+    /// may acknowledge the event, but no client receives it.
     ///
     /// If a broker loses the last event of a topic, a process that starts later can publish to the
-    /// topic again. A process that had received the last event drops such new events, unless the
-    /// broker has told it about the loss. In the other processes, they start the topic again.
+    /// topic again. A process that had received the last event drops the new events, unless the
+    /// broker has told it about the loss. In the other processes, the new events start the topic
+    /// again.
     ///
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish). After
-    /// [`Unknown`](PublishError::Unknown), it's safe to call this method again, as long as the
-    /// first call isn't older than the age limit. If the second call returns
-    /// [`Ended`](PublishError::Ended), the topic has ended, for example because the first call
-    /// succeeded.
+    /// [`Unknown`](PublishError::Unknown), it's safe to call this method again until the age limit
+    /// has passed. If the second call returns [`Ended`](PublishError::Ended), the topic has ended,
+    /// for example because the first call succeeded.
     ///
     /// # Cancel safety
     ///

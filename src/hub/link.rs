@@ -101,10 +101,10 @@ pub trait Publisher: Send + Sync + 'static {
     ///
     /// A client with an id above the returned number receives a gap. If the number is too low, a
     /// client that has received newer events from another process receives a spurious gap. If it's
-    /// too high, clients with an id from a lost log can miss events without a gap. If your broker
-    /// takes numbers from a clock, return the number for the current time or `committed`, whichever
-    /// is higher, plus a margin. The margin covers clock errors and bursts that push numbers ahead
-    /// of the clock.
+    /// too high, clients can miss events without a gap after the broker has lost its log. If your
+    /// broker takes numbers from a clock, return the number for the current time or `committed`,
+    /// whichever is higher, plus a margin. The margin covers clock errors and bursts that push
+    /// numbers ahead of the clock.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -175,9 +175,9 @@ impl Arrival {
     /// exceeds its age limit. For the last event of a topic, the age also decides when this process
     /// lets you publish to the topic again.
     ///
-    /// If the event ends its topic, the hub drops the topic's later events until one is published
-    /// at least the hub's [age limit](crate::hub::HubBuilder::retention) after `at`. It keeps
-    /// events that follow a reported loss.
+    /// If the event ends its topic, the hub drops the topic's events that are published within the
+    /// hub's [age limit](crate::hub::HubBuilder::retention) after `at`. It keeps events that follow
+    /// a reported loss.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

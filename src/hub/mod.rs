@@ -7,7 +7,7 @@
 //! A hub keeps events for such clients: by default, up to 1,024 events and 1 MiB of each topic, for
 //! five minutes. Each event has an id, and a client that reconnects sends the last id it received.
 //! The hub then sends what the client missed. If some of it is gone, the client gets an event named
-//! `gap`, and your page reloads its state.
+//! `gap`, so that your page can reload its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -74,10 +74,10 @@
 //! replaced values cause no gap. A client whose id the hub doesn't know gets gaps too:
 //! [`resume`](Subscribe::resume) lists the cases.
 //!
-//! [`GapPolicy`] sets what happens at a gap. If your own program may have missed events, call
-//! [`Hub::gap`].
+//! [`GapPolicy`] sets what happens at a gap. If your program may have missed events itself, for
+//! example from an upstream, report a gap with [`Hub::gap`].
 //!
-//! A client that disconnects before it has received an id misses what you publish until it
+//! A client that disconnects before it has received an id can miss what you publish until it
 //! reconnects, and gets no gap. That's why an `EventSource` gets an id at once by default, if need
 //! be in an event named [`start`](Subscribe::start_event). For other clients, turn `start` on, or
 //! send a [greeting](Subscribe::greeting).
@@ -87,7 +87,8 @@
 //! see [many processes](#many-processes) and the broker's crate.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
-//! you publish that event again, clients may get it twice, so put a unique key in its data.
+//! you publish that event again, clients may get it twice. With a unique key in its data, they can
+//! ignore the second.
 //!
 //! # In a page
 //!
@@ -106,17 +107,18 @@
 //! };
 //! ```
 //!
-//! Events without a name go to `onmessage`. `done` is the topic's last event, which you publish
-//! with [`Hub::end`].
+//! Events without a name go to `onmessage`. Here, `done` is the name of the topic's last event,
+//! which you publish with [`Hub::end`].
 //!
 //! When the stream ends or breaks, the browser reconnects with the last id it received. To stop the
-//! browser, answer `204`. Any other answer stops it too, except a redirect or an event stream with
-//! status `200`.
+//! browser from reconnecting, answer `204`. Any other answer stops it too, except a redirect or an
+//! event stream with status `200`.
 //!
 //! [`Subscription::response`] answers an `EventSource` with `204` once all topics have ended and
-//! the client has nothing left to receive. A first visit gets `204` too, unless
-//! [`recent`](Subscribe::recent), a latest event or a greeting gives it something to receive. Once
-//! the hub [forgets](#progress-of-a-job) a topic, first visits wait for its next events.
+//! the client has nothing left to receive. A first visit then gets `204` too, unless it has
+//! something to receive, such as [`recent`](Subscribe::recent) events, a [newest
+//! value](#only-the-newest-value) or a greeting. Once the hub [forgets](#progress-of-a-job) a
+//! topic, first visits wait for its next events.
 //!
 //! # Progress of a job
 //!
@@ -179,8 +181,8 @@
 //!
 //! Once the last event exceeds the hub's [age limit](HubBuilder::retention) and is evicted, the hub
 //! forgets the topic. A client without an id would then wait for events. That's why the handler
-//! answers from the table, with the id `over`, which no hub assigns. Write the result there before
-//! you publish the end. The example
+//! answers from the table. The id `over`, which no hub assigns, tells the handler that a client
+//! already has the result. Write the result to the table before you publish the end. The example
 //! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is the whole program.
 //!
 //! # Only the newest value
@@ -292,8 +294,8 @@
 //! every client, including [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
 //!
 //! If the filter [dropped](crate::filter::Verdict::Drop) other users' orders, a client that sees
-//! few events would keep an old id, and could get a gap when it reconnects. So the filter sends
-//! only the ids of those orders. By the [standard][html], clients store the id and dispatch
+//! few events would keep an old id, and could get a gap when it reconnects. So for those orders,
+//! the filter sends only the id. By the [standard][html], clients store the id and dispatch
 //! nothing. Some, such as Firefox, [ignore it](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -308,7 +310,7 @@
 //!
 //! The hub keeps no queue for each client, and a slow client doesn't delay others. A client that is
 //! behind gets several events in one frame, which its topic caches for others. Events can also wait
-//! in the buffers of a slow client's connection: set
+//! in the buffers of a slow client's connection. To limit this, set
 //! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
 //!
 //! # Large events and binary data
@@ -364,9 +366,9 @@
 //! }
 //! ```
 //!
-//! The loop misses requests from before the task subscribed, and ignores gaps, in which requests
-//! can be lost. If you can't afford to lose a request, store it in your database before you publish
-//! it. Have the task look there after subscribing, and after each gap.
+//! The loop misses requests from before the task subscribed. It also ignores gaps, although a gap
+//! can mean a lost request. If you can't afford to lose a request, store it in your database before
+//! you publish it. Have the task look there after subscribing, and after each gap.
 //!
 //! # Authorization
 //!

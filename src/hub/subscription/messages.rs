@@ -45,7 +45,7 @@ impl Error for Gap {}
 
 impl Subscription {
     /// Returns the decoded messages of the subscription, for consumers in the same process. If
-    /// messages may be missing, the stream yields an error, which is the [`Gap`]:
+    /// messages may be missing, the stream yields a [`Gap`] as an error:
     ///
     /// ```
     /// use futures_util::StreamExt;

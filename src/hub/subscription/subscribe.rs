@@ -58,8 +58,8 @@ impl Subscribe {
     /// With this option, [`recent`](Self::recent) has no effect. A first visit gets a
     /// [latest](crate::Retention::latest) event only if it's newer than `position`.
     ///
-    /// A client that reconnects receives the events that it missed. If the hub can't send all of
-    /// them, the client receives a gap for each topic, the greeting, and then the events after
+    /// A client that reconnects receives the events that it missed. If some of them may be lost,
+    /// the client receives a gap for each topic, the greeting, and then the events after
     /// `position`. A connected client that misses events receives a gap. With
     /// [`GapPolicy::ReportAndEnd`], that gap ends its stream. When the client reconnects, it gets a
     /// gap for each topic and the greeting.
@@ -85,8 +85,8 @@ impl Subscribe {
     }
 
     /// Holds back the events that come within `window` after a sent event, and then sends them
-    /// together. This saves writes in topics with many small events. The default, zero, turns it
-    /// off.
+    /// together. This saves writes in topics with many small events. The default is zero, which
+    /// holds nothing back.
     ///
     /// The first event after a pause is sent at once, and opens a window. If held events are
     /// evicted from their topic, the client receives a [gap](GapPolicy). When the hub is
@@ -102,16 +102,17 @@ impl Subscribe {
     }
 
     /// Sends this event to a client on its first visit, before all events of its topics. It
-    /// replaces the event [`start`](Self::start_event).
+    /// replaces the [`start`](Self::start_event) event.
     ///
     /// The hub sets the id of `event` to the position at which the stream starts. A client with a
-    /// malformed last event id receives the gaps of its topics first, then the greeting. With
-    /// [`GapPolicy::ReportAndEnd`], the gaps end the stream before the greeting.
+    /// malformed last event id first receives a gap for each topic, then the greeting. Without
+    /// [`since`](Self::since), [`GapPolicy::ReportAndEnd`] ends the stream after these gaps, and
+    /// the client never gets the greeting.
     ///
-    /// If the greeting is state from a database, call [`since`](Self::since) too. If the hub can't
-    /// send all events that a client missed while it was away, the client then receives its gaps,
-    /// followed by the greeting. Unlike the gaps of a connected client, these gaps never end the
-    /// stream.
+    /// If the greeting is state from a database, call [`since`](Self::since) too. When a client
+    /// then reconnects, and some events that it missed may be lost, it receives a gap for each
+    /// topic, followed by the greeting. Unlike the gaps of a connected client, these gaps never end
+    /// the stream.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
@@ -152,8 +153,7 @@ impl Subscribe {
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// A client of several topics may receive a spurious gap if it disconnects before it has
-    /// received all its [`recent`](Self::recent) or latest events. The client receives this gap if
-    /// a topic has evicted an event that is newer than the client's last event id.
+    /// received all its [`recent`](Self::recent) or latest events.
     ///
     /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     /// older than the loss receives a gap for each topic. A first visit doesn't. A subscription

@@ -17,15 +17,15 @@ use crate::{body::EventBody, layer};
 /// A stream of events from one or more topics, in the order in which they were published.
 ///
 /// Each item is one encoded event, or several consecutive ones if the subscription is behind. A
-/// subscription has no queue, but reads the events that its topics keep, so a slow client doesn't
-/// delay others. If events are evicted before they are read, the subscription sends a
-/// [gap](GapPolicy). Like tokio's channels, it takes part in cooperative scheduling.
+/// subscription has no queue of its own: it reads the events that its topics keep, so a slow client
+/// doesn't delay others. By default, the subscription sends a [gap](GapPolicy) if events are
+/// evicted before it has read them. Like tokio's channels, it takes part in cooperative scheduling.
 ///
 /// Costs grow with the number of topics. On a server CPU, subscribing to 1,000 topics takes about
-/// 0.3 ms, and reading the first event after a pause about 10 µs. With 100,000 topics, it's about
-/// 30 ms and 2 ms. With more than 4,096 topics, a read can yield to other tasks before it finds the
-/// event. Subscribing, or dropping the subscription, doesn't yield. Instead of subscribing one
-/// client to thousands of topics, let a group of clients share one topic.
+/// 0.3 ms, and reading the first event after a pause about 10 µs. With 100,000 topics, these take
+/// about 30 ms and 2 ms. With more than 4,096 topics, a read can yield to other tasks before it
+/// finds the event. Subscribing never yields, and neither does dropping the subscription. Instead
+/// of subscribing one client to thousands of topics, let a group of clients share one topic.
 ///
 /// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
 /// When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the hub
@@ -33,8 +33,8 @@ use crate::{body::EventBody, layer};
 ///
 /// # Cancel safety
 ///
-/// Dropping the stream unsubscribes it from its topics. Dropping a future that awaits its next
-/// item, such as `StreamExt::next`, loses no event.
+/// Dropping the stream unsubscribes it from its topics. Dropping a future that awaits the stream's
+/// next item, such as `StreamExt::next`, loses no event.
 pub struct Subscription {
     pub(crate) hub: Arc<HubState>,
     pub(crate) cursors: Cursors,
@@ -175,15 +175,16 @@ impl Subscription {
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
-    /// stream. By default, an `EventSource` receives an id at once on its first visit, in an event
-    /// named [`start`](super::Subscribe::start_event) if no other event with an id comes first.
+    /// stream. By default, an `EventSource` receives an id at once on its first visit. If no other
+    /// event with an id comes first, the layer sends one named
+    /// [`start`](super::Subscribe::start_event).
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets no old values, except from the buffers of its connection. The body makes a
-    /// frame only when the server has written the previous one, or after a minute. With middleware
-    /// that copies events, the body can't tell when they're written, and a stalled client can get
-    /// old values. Compressors copy them, and so do [filters](crate::filter) that change or drop
-    /// some.
+    /// frame only when the server has written the previous one, or after a minute. If middleware
+    /// copies the events, the body can't tell when the server has written them. A stalled client
+    /// can then get old values. Compressors copy events, and so do [filters](crate::filter) that
+    /// change or drop any.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
@@ -580,10 +581,9 @@ impl Subscription {
 /// If a broker lost events, each topic of the subscription gets a gap. The client first receives
 /// the events from before the loss, as far as the hub still keeps them.
 ///
-/// Several gaps can have the same position. They are sent one after another, followed by the
-/// [greeting](super::Subscribe::greeting), if the client receives one. Only the last of these
-/// events has the position as its id. If a client disconnects before the last one, it receives all
-/// of them again.
+/// Several gaps can have the same position. They are sent one after another, and then the
+/// [greeting](super::Subscribe::greeting) if one is due. Only the last of these events has the
+/// position as its id. If a client disconnects before the last one, it receives all of them again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapPolicy {
