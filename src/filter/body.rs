@@ -13,7 +13,7 @@ use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, headers, layer::
 
 pin_project! {
     /// The response body of a [`FilterLayer`](super::FilterLayer). To filter an event stream
-    /// without the layer, wrap its body. Here it comes from an upstream:
+    /// without the layer, wrap its body. For example, to filter an upstream's response:
     ///
     /// ```
     /// use http::Response;

@@ -110,13 +110,14 @@ pub enum Verdict {
     /// These events, if any, are sent in the event's place. The stream then ends cleanly, and the
     /// source is dropped.
     End(Encoded),
-    /// The body fails with this error, without the event. An outer [`SseLayer`](crate::SseLayer)
-    /// sends its [`on_error`](crate::SseLayer::on_error) event instead. Without `on_error`, it
-    /// first gives the server time to [write earlier bytes](crate::guide::errors#timing).
+    /// The body fails with this error, and the event is not sent. If an outer
+    /// [`SseLayer`](crate::SseLayer) has an [`on_error`](crate::SseLayer::on_error) closure, the
+    /// closure's event ends the stream cleanly instead. Without `on_error`, the layer gives the
+    /// server time to [write earlier bytes](crate::guide::errors#timing) before the body fails.
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
-    /// held](super::FilterLayer::hold_head). Otherwise, the body fails. With
-    /// [`pass_rejected`](super::FilterLayer::pass_rejected), the event passes instead.
+    /// held](super::FilterLayer::hold_head). Otherwise, the body fails. To pass the event in that
+    /// case, set [`pass_rejected`](super::FilterLayer::pass_rejected).
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }

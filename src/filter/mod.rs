@@ -92,17 +92,17 @@
 //! # Events
 //!
 //! An event begins with the first field line that is not a `retry` line, and ends with the next
-//! empty line. It needs no data, because some clients dispatch an event with only an id or a name.
-//! Between events, comments, `retry` lines and empty lines pass at once, unseen.
+//! empty line. An event without data counts too, because some clients dispatch an event with only
+//! an id or a name. Between events, comments, `retry` lines and empty lines pass at once, unseen.
 //!
 //! If the source ends mid-event, the filter also gets the incomplete event, which is not
 //! [terminated](crate::decode::EventRef::is_terminated). If the source fails mid-event, neither the
 //! filter nor the client gets the incomplete event.
 //!
-//! The filter sees the same events however the stream is split into frames. Only the last LF of an
-//! event can be missing from its [`raw`](crate::decode::EventRef::raw) bytes. If you send an
-//! [`Event`](crate::Event), its lines end in LF. `with_data` and `to_encoded` keep the line endings
-//! of the source.
+//! The filter sees the same events however the stream is split into frames. But if a frame ends
+//! within the last CRLF of an event, [`raw`](crate::decode::EventRef::raw) lacks the LF. If you
+//! send an [`Event`](crate::Event), its lines end in LF. `with_data` and `to_encoded` keep the line
+//! endings of the source.
 //!
 //! # Where a filter belongs
 //!
