@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, ops::Deref, sync::Arc, time::Duration};
 use super::event_ref::NO_NAME;
 use crate::event::{Event, EventId, EventName, is_one_line};
 
-/// An event as clients dispatch it to page code.
+/// An event as a browser dispatches it to the page.
 ///
 /// A [`Decoder`](super::Decoder) returns messages. Tests and proxies can also create messages:
 ///
@@ -39,12 +39,12 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// the format can't carry:
 ///
 /// - A CR or CRLF in `data` arrives as a line feed.
-/// - In `event`, U+FFFD replaces line breaks and U+0000.
+/// - Line breaks and U+0000 in `event` become U+FFFD.
 /// - A `last_event_id` with a line break or U+0000 is omitted.
 ///
-/// A `last_event_id` becomes an `id` field, even if the source sent it with an earlier event. A
-/// [hub](crate::hub) assigns ids itself, and rejects an event that has one. Set `last_event_id` to
-/// `MessageId::default()` before you publish a message.
+/// A `last_event_id` becomes an `id` field, even if the other server sent it with an earlier event.
+/// A [hub](crate::hub) assigns ids itself, and rejects an event that has one. Set `last_event_id`
+/// to `MessageId::default()` before you publish a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -104,8 +104,8 @@ fn name(name: Cow<'static, str>) -> Option<EventName> {
 
 /// The last event id of a [`Message`].
 ///
-/// It is empty if there is no id so far (`MessageId::default()`), or if the stream has cleared it
-/// with an empty `id` field (`MessageId::from("")`). Clones share the text.
+/// It is empty if there has been no id yet (`MessageId::default()`), or if the stream has cleared
+/// it with an empty `id` field (`MessageId::from("")`). Clones share the text.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct MessageId(pub(super) Option<Arc<str>>);
 

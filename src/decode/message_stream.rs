@@ -134,7 +134,7 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
-    /// empty string.
+    /// empty string if it would send none.
     pub fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
     }

@@ -32,11 +32,11 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// ```
 ///
 /// An event begins with the first field line that is not a `retry` line, and ends with the next
-/// empty line. Comments and `retry` lines in between belong to it. A block with an id or a name but
-/// no data is an event too, because some clients dispatch it. If a chunk ends with the CR of the
-/// empty line, the splitter doesn't wait for an LF.
+/// empty line. Comments and `retry` lines in between belong to it. An event needs no `data` line,
+/// because some clients dispatch events that have only an id or a name. If a chunk ends with the CR
+/// of the empty line, the splitter doesn't wait for an LF.
 ///
-/// The splitter keeps only an incomplete event or `retry` line, of at most
+/// The splitter buffers only an incomplete event or `retry` line, of at most
 /// [`max_event_size`](Self::max_event_size) bytes.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -118,8 +118,8 @@ impl EventSplitter {
         }
     }
 
-    /// Limits the size of an event, or of a `retry` line between events, to `bytes`, by default 1
-    /// MiB. Line ends and comments count, but not the empty line at the end.
+    /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
+    /// 1 MiB. Line ends and comments count, but not the empty line at the end.
     ///
     /// # Panics
     ///
