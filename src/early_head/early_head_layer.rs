@@ -53,9 +53,9 @@ impl EarlyHeadLayer {
     /// `Accept` names `text/event-stream`.
     ///
     /// Return `true` only if the client expects an event stream: after an early head, the client
-    /// gets a stream even if the answer is JSON. If only the body shows what the client expects,
-    /// call [`answer`](Self::answer) in the handler. A request gets no early head if `when` panics,
-    /// or if the method is `HEAD`.
+    /// gets a stream even if the answer is JSON. If only the request's body shows what the client
+    /// expects, call [`answer`](Self::answer) in the handler. A request gets no early head if
+    /// `when` panics, or if the method is `HEAD`.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -75,9 +75,10 @@ impl EarlyHeadLayer {
     /// Turns a late answer that is not a `2xx` event stream into an event. By default, the body
     /// fails with a [`LateResponse`](super::LateResponse).
     ///
-    /// After the event, the stream ends cleanly. The body fails instead if `to_event` panics, or
-    /// returns `None` or an event with neither data nor a name. It fails without calling `to_event`
-    /// if the answer has more than 64 KiB or a content coding, or if the service returns an error.
+    /// After the event, the stream ends cleanly. The body fails instead if `to_event` panics,
+    /// returns `None`, or returns an event with neither data nor a name. The body also fails,
+    /// without a call to `to_event`, if the answer is larger than 64 KiB or has a content coding,
+    /// or if the service returns an error.
     ///
     /// An `EventSource` reconnects afterwards. To prevent this, give the event a name, and have the
     /// page call `close()` when it arrives.
@@ -102,7 +103,8 @@ impl EarlyHeadLayer {
     /// Answers with the response of `call`, or with an early head if `call` takes too long.
     ///
     /// Use it if the [request's body](crate::early_head#which-requests) tells whether the client
-    /// expects a stream. The route needs an [`SseLayer`](crate::SseLayer), but not this layer.
+    /// expects a stream. Add an [`SseLayer`](crate::SseLayer) to the route, but not the
+    /// `EarlyHeadLayer`.
     ///
     /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`. If the
     /// [`SseLayer`](crate::SseLayer) refuses the early head, for example at `max_streams`, a run

@@ -32,8 +32,8 @@ impl LateResponse {
         Box::new(Self { response })
     }
 
-    /// Returns the response, without its extensions. If the body had more than 64 KiB, it's left
-    /// empty.
+    /// Returns the response, without its extensions. A body larger than 64 KiB is replaced with an
+    /// empty one.
     #[must_use]
     pub const fn response(&self) -> &Response<Bytes> {
         &self.response

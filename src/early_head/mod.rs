@@ -1,13 +1,13 @@
-//! A response head for handlers that take longer to answer than a proxy waits.
+//! An early response head for handlers that take longer to answer than a proxy waits.
 //!
-//! Your handler waits for a model or a queue. After 60 seconds, nginx answers with `504`, which
-//! stops an `EventSource` for good. Heartbeats don't help: they begin after the response head, and
-//! the handler hasn't returned one yet.
+//! Your handler waits for a model or a queue. After 60 seconds by default, nginx answers with
+//! `504`, which stops an `EventSource` for good. Heartbeats don't help: they begin after the
+//! response head, and the handler hasn't returned one yet.
 //!
 //! [`EarlyHeadLayer`] waits up to a limit, and then sends the head itself: `200` and
 //! `text/event-stream`. From then on, [`SseLayer`](crate::SseLayer) sends heartbeats, every 15
-//! seconds by default, and later the handler's events. An answer in time passes unchanged: a quick
-//! `401` or `429` keeps its status, headers and body.
+//! seconds by default, and later the handler's events. An answer that comes in time passes
+//! unchanged: a quick `401` or `429` keeps its status, headers and body.
 //!
 //! ```
 //! use std::time::Duration;
@@ -47,7 +47,7 @@
 //! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. For other
 //! requests whose head tells what the client expects, use [`EarlyHeadLayer::when`].
 //!
-//! For a `POST`, the head often doesn't tell: OpenAI's clients send the same head with `"stream":
+//! For a `POST`, the head often doesn't say: OpenAI's clients send the same head with `"stream":
 //! true` and `"stream": false`. Decide in the handler, which has read the body:
 //!
 //! ```
@@ -91,12 +91,12 @@
 //! `proxy_http_version 1.1`.
 //!
 //! After a failed body, an `EventSource` reconnects, and your handler runs again. A `204` or `4xx`
-//! in time would have stopped the `EventSource`. If such a status comes late and `late_event`
-//! doesn't replace it, the `EventSource` gets an event with the id `interrupted`. This is the event
-//! that `on_error` returns, or else an event named `interrupted`. The layer then answers this
-//! client's next request with `204`.
+//! that comes in time stops the `EventSource`. If such a status comes late and `late_event` doesn't
+//! replace it, the `EventSource` gets an event with the id `interrupted`. This is the event that
+//! `on_error` returns, or else an event named `interrupted`. The layer then answers this client's
+//! next request with `204`.
 //!
-//! With `late_event` or [`EarlyHeadLayer::answer`], the page must stop the `EventSource`: give the
+//! With `late_event` or [`EarlyHeadLayer::answer`], stop the `EventSource` in the page: give the
 //! late event a name, and call `close()` when it arrives. After an event that reports an error,
 //! there's no [`terminator`](crate::SseLayer::terminator).
 //!
@@ -114,7 +114,8 @@
 //! shutdown has already begun, the answer's `drain` comes too late as well.
 //!
 //! If the handler adds a subject late, closing the subject ends the stream only once the handler
-//! has answered. The subject's limit can no longer refuse the stream. If a hub's topic has ended, a
+//! has answered. The layer no longer enforces the subject's limit, but
+//! [`try_add`](crate::streams::Subjects::try_add) can still fail. If a hub's topic has ended, a
 //! late answer can't say so with a `204`, so the `EventSource` reconnects.
 //!
 //! After the head, most middleware outside of this layer no longer wraps the call. Put layers that
@@ -132,7 +133,8 @@
 //! # With other layers
 //!
 //! In axum, the layer that you add last is the outermost. Put this layer directly inside of
-//! [`SseLayer`](crate::SseLayer). In the other order, nothing sends the first byte or heartbeats.
+//! [`SseLayer`](crate::SseLayer). In the other order, neither the first byte nor heartbeats are
+//! sent before the answer.
 //!
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside, so a `401` or `429`
 //!   keeps its status. Change a session before the early head: its cookie can't be set afterwards.
@@ -141,14 +143,14 @@
 //! - **Timeouts and concurrency limits** go inside. Outside, they no longer apply after the head.
 //! - **Filters** work on either side. But [`hold_head`](crate::filter::FilterLayer::hold_head)
 //!   outside of this layer holds the early head back.
-//! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream from the early head. If
-//!   the limit is reached by then, the client is refused and the call is dropped.
+//! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream as soon as the early head
+//!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. A `GET` whose early head comes later is refused. Requests with other
 //!   methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
-//!   if the client doesn't accept event streams. By default, such requests get no early head. If you
-//!   set `when` or call `answer`, exclude them yourself.
+//!   if the client doesn't accept event streams. This layer's default condition already excludes
+//!   such requests. If you set `when` or call `answer`, exclude them yourself.
 
 mod early_head_body;
 mod early_head_future;
