@@ -137,8 +137,8 @@ impl Event {
     /// time at the start of each connection. To start every stream with a `retry` field, use
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
-    /// The time is written in whole milliseconds, rounded down. Clients in Node.js reconnect at
-    /// once if it exceeds 2³¹−1 milliseconds.
+    /// The time is written in whole milliseconds, rounded down. JavaScript clients that wait with
+    /// `setTimeout` reconnect at once if it exceeds 2³¹−1 milliseconds.
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
         self

@@ -3,8 +3,7 @@
 use std::{error::Error, fmt};
 
 /// The error for text that can't be an [`EventName`](super::EventName) or an
-/// [`EventId`](super::EventId). A line feed or a carriage return could start another field, and
-/// clients ignore an id with U+0000.
+/// [`EventId`](super::EventId). The text contains a line feed, a carriage return or U+0000.
 ///
 /// ```
 /// let error = tower_sse::EventId::try_from("7\ndata: forged").unwrap_err();
