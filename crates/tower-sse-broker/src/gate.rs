@@ -107,8 +107,7 @@ impl<C> InFlight<'_, C> {
     }
 
     /// Records that the server has acknowledged an event. The follower then looks for it in the
-    /// log. `at` is the time of publication, by the clock in [rule 9 for
-    /// brokers](tower_sse::hub::broker::Broker#what-a-broker-must-do).
+    /// log. `at` is the time of publication, as in [`Acknowledged::new`].
     ///
     /// # Errors
     ///

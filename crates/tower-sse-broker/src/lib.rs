@@ -9,14 +9,14 @@
 //!
 //! If only one process has missed events, its `follow` reports the loss to its hub. If the log
 //! itself has lost events, `follow` adds a [mark](#which-losses-are-marked) to the log instead, and
-//! every process reports the loss. Clients that missed events receive a gap.
+//! every process reports the loss. Clients that may have missed events receive a gap.
 //!
 //! [`Queue`] collects events from concurrent calls, and passes them in batches to your
 //! [`SendBatch`]. [`Gate`] holds publishers back until the process has caught up, and records which
 //! events the server has acknowledged. [`Health`] is for readiness probes and metrics.
 //! [`CredentialsProvider`] asks the program for [`Credentials`] that change at run time.
 //!
-//! The [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature `testing`)
+//! A [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature `testing`)
 //! tests any broker, even one that doesn't use the rest of this crate.
 //!
 //! # An example

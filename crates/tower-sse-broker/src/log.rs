@@ -34,8 +34,8 @@ pub trait LogEntry: Send + 'static {
     /// every entry.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry written directly before this one, if known. If the follower
-    /// last read a different entry, those in between were removed. The default is `None`.
+    /// Returns the number of the entry written directly before this one, if known. If that isn't
+    /// the entry that the follower read last, entries have been removed. The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -94,7 +94,7 @@ pub struct Known {
     pub last: u64,
     /// The highest number that the process has seen in the log or in an acknowledgement.
     pub newest: u64,
-    /// The number of the newest lost entry, or `None` if the process knows of a mark after it.
+    /// The number of the newest lost entry, unless the process knows of a mark after it.
     pub lost: Option<u64>,
 }
 
@@ -194,7 +194,7 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
 
     /// Waits until the log may have new entries, but at most a few seconds. The follower then calls
-    /// [`upkeep`](Self::upkeep), and looks for losses.
+    /// [`upkeep`](Self::upkeep), and looks for new entries and losses.
     fn wait(
         &mut self,
         session: &mut Self::Session,

@@ -36,7 +36,7 @@ struct QueueState {
     is_closed: bool,
 }
 
-/// An event that waits to be sent or acknowledged.
+/// An event that's waiting to be sent or acknowledged.
 #[derive(Debug)]
 pub struct Queued {
     /// The event.
@@ -50,7 +50,7 @@ pub struct Queued {
 pub trait SendBatch<C>: Send {
     /// Sends a batch, which can be empty, and passes each event's outcome to [`Queued::answer`]. If
     /// an event is dropped without an answer, its publisher receives [`PublishError::Unknown`].
-    /// Returns `true` to be called again at once in this session, even if no event waits.
+    /// Returns `true` to be called again at once in this session, even if no event is waiting.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -82,7 +82,7 @@ impl Queued {
 
 impl Queue {
     /// Adds an event, and waits for its outcome, for at most `deadline`. If the deadline passes or
-    /// this future is dropped, an event that's still in the queue is removed.
+    /// this future is dropped, the event is removed from the queue, unless it was already sent.
     ///
     /// # Errors
     ///
@@ -108,10 +108,11 @@ impl Queue {
         }
     }
 
-    /// Sends batches while the gate is open. When `closed` completes, closes the queue and returns.
+    /// Sends batches while the gate is open. Closes the queue and returns once `closed` has
+    /// completed and the current batch is finished.
     ///
     /// Spawn this as a separate task. Closing the hub drops the task of [`follow`](crate::follow),
-    /// while publishers of the last batch may still wait for their answers.
+    /// even if publishers of the last batch are still waiting for their answers.
     pub async fn run<C: Clone>(
         self: Arc<Self>,
         gate: Arc<Gate<C>>,
@@ -142,7 +143,7 @@ impl Queue {
         }
     }
 
-    /// Makes [`run`](Self::run) send a batch even if no event waits.
+    /// Makes [`run`](Self::run) send a batch even if no event is waiting.
     pub fn wake(&self) {
         lock(&self.state).is_woken = true;
         self.filled.notify_one();

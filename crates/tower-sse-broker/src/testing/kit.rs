@@ -21,7 +21,7 @@ type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>
 ///
 /// # Panics
 ///
-/// If a scene fails, panics after the last scene. The message lists the name and the problem of
+/// Panics after the last scene if any scene failed. The message lists the name and the problem of
 /// each failed scene. A skipped scene does not count as failed.
 pub async fn check<W, F, Fut>(world: F)
 where

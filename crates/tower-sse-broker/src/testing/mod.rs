@@ -1,9 +1,9 @@
 //! You've written a [`Broker`](tower_sse::hub::broker::Broker), and want to know whether it does
 //! [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do). This kit (feature
-//! `testing`) tests that through hubs and their clients. Its tests are called scenes.
+//! `testing`) tests the broker through hubs and their clients. Its tests are called scenes.
 //!
 //! Implement [`World`], which gives each scene an empty log, and call [`check`]. Here, the scenes
-//! test `MemoryBroker` of
+//! test `MemoryBroker` from
 //! [`tower_sse::testing`](https://docs.rs/tower-sse/latest/tower_sse/testing/):
 //!
 //! ```
@@ -37,14 +37,14 @@
 //! ```
 //!
 //! `check` prints a line for each scene, with the reason if it failed or was skipped. If any scene
-//! failed, `check` panics at the end. `cargo test` shows the lines of a failed test. To see them in
-//! any case, run the test with `-- --nocapture`. [`outcomes`] returns the results instead of
-//! printing them.
+//! failed, `check` panics at the end. `cargo test` shows the lines of a failed test. To see the
+//! lines of a passing test too, run it with `-- --nocapture`. [`outcomes`] returns the results
+//! instead of printing them.
 //!
 //! # The scenes
 //!
-//! When a scene fails, this list shows what your broker probably does wrong. If a scene has a fault
-//! in parentheses, and your world can't cause it, the scene is skipped.
+//! When a scene fails, this list shows what your broker probably does wrong. The faults that a
+//! scene needs are in parentheses. If your world can't cause them, the scene is skipped.
 //!
 //! - `every_field_arrives`: drops a field, changes line endings, letters or spaces, or treats a
 //!   topic's last event differently
@@ -55,7 +55,7 @@
 //! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
-//! - `a_publisher_keeps_its_order`: gives an event a lower number than that of an event
+//! - `a_publisher_keeps_its_order`: gives an event a lower number than an event that was
 //!   acknowledged earlier
 //! - `many_publish_at_once`, `receipts_are_ids`: acknowledges an event with another's number, or is
 //!   too slow because it commits each event separately
@@ -86,7 +86,7 @@
 //!   it stopped
 //! - `a_break_while_a_hub_loads_loses_nothing` (`cut`): is ready without the whole history
 //! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, publishes an event
-//!   twice, returns a wrong result, or reports a gap although nothing was lost
+//!   twice, returns a wrong result, or reports a loss although nothing was lost
 //! - `any_order_of_steps_loses_nothing`: loses events if processes start or stop, clients move, or
 //!   connections break in a certain order
 //! - `a_hub_is_dropped_while_it_is_fed`, `closing_one_hub_leaves_the_others`,
@@ -121,21 +121,22 @@
 //! - A connected process that doesn't report entries trimmed before it read them.
 //! - A thread that keeps running after its hub or the future of `start` was dropped. The scenes
 //!   notice only tasks, and only if at least one is left for each dropped hub.
-//! - A limit above what the scenes use, such as 5,000 events published at once, a history of 5,000
-//!   events, events of 1 MiB, or topics of 4 KiB.
+//! - A limit that the scenes don't reach. They use up to 5,000 events published at once, a history
+//!   of 5,000 events, events of 1 MiB, and topics of 4 KiB.
 //! - Different topics that a broker treats as one, beyond those that the scenes try.
-//! - A blocked thread. It can even block the test, past any time limit.
+//! - A blocked thread. It can even hang the test in spite of the time limits.
 //! - A delay of less than 10 seconds, if each scene still ends within 60 seconds.
 //!
 //! # A world of child processes
 //!
-//! All hubs of a scene run in one program. To find mistakes between processes, write a second
-//! [`World`] that runs your broker in child processes. In the test, a proxy takes your broker's
-//! place:
+//! All hubs of a scene run in one program. To find mistakes that show only between processes, write
+//! a second [`World`] that runs your broker in child processes. In the test, a proxy takes your
+//! broker's place:
 //!
-//! - Its `start` runs the test program again, with [`current_exe`](std::env::current_exe).
-//!   Environment variables tell the new process that it's a child, which log to open, and how old
-//!   the history may be ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
+//! - Its `start` runs the test again in a new process: [`current_exe`](std::env::current_exe) with
+//!   the test's name, `--exact` and `--nocapture`. Environment variables tell the new process that
+//!   it's a child, which log to open, and how old the history may be
+//!   ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
 //! - The child runs your broker's code. There's no feed in the child, so make that code generic
 //!   over a trait of your own, which replaces the feed. The child's implementation prints a line
 //!   for each event, for each loss, and when the history is loaded. The test feeds its hub from
@@ -143,7 +144,8 @@
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
 //! - The child's first line, after those of the test harness, is your broker's name. `start` fails
-//!   if the children of a world print different names.
+//!   if the children of a world print different names. The hub calls the proxy's own `name`
+//!   earlier, so let it return a fixed name for each world.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
 //! [`Log`](crate::Log) that forwards its calls to the child.
