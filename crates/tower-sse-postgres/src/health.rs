@@ -42,7 +42,8 @@ pub struct Waiting {
     ///
     /// If a stream has no hub, its rows stay until you delete them or start a hub.
     pub rows: u64,
-    /// The time since the oldest row was inserted, by the server's clock. Zero if no row waits.
+    /// The time since the oldest row was inserted, by the server's clock. Zero if no row is
+    /// waiting.
     pub oldest_age: Duration,
 }
 
@@ -139,8 +140,8 @@ impl BrokerStats {
         Self { health, log: Arc::default() }
     }
 
-    /// Returns how many losses this process has reported to its hub since it loaded the history.
-    /// One loss can affect any number of events.
+    /// Returns how many losses this process has reported since it loaded the history. One loss can
+    /// affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.health.losses()
