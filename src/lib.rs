@@ -111,7 +111,7 @@
 //! | `content-length`, `etag`, `accept-ranges`, digest headers | removed |
 //! | `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding` | removed |
 //!
-//! A `HEAD` request gets the same headers as a `GET` whose stream isn't refused.
+//! A `HEAD` request gets the headers of a stream, even at a limit or during a shutdown.
 //!
 //! The layer never changes your events. It writes heartbeats only at the start of a line, and its
 //! own events only between yours. It can't write into a compressed body, so put the [compressor
@@ -131,8 +131,8 @@
 //! error, so the layer logs nothing above DEBUG.
 //!
 //! The server polls your stream, so a disconnect cancels whatever the stream is awaiting. Spawn a
-//! task for work that must outlive the client. To stop a task at a disconnect, turn on
-//! [`track_disconnects`](SseLayer::track_disconnects), and use [`Disconnect`].
+//! task for work that must outlive the client. To stop a task when the client disconnects, turn on
+//! [`track_disconnects`](SseLayer::track_disconnects) and use [`Disconnect`].
 //!
 //! # Graceful shutdown
 //!
@@ -207,8 +207,8 @@
 //!
 //! # Compatibility
 //!
-//! - **Rust.** 1.88 or later. `sse-check` and the `tower-sse-…` crates need the same Rust version,
-//!   and always have this crate's version number.
+//! - **Rust.** 1.88 or later. [`sse-check`](https://docs.rs/crate/sse-check) and the `tower-sse-…`
+//!   crates need the same Rust version, and always have this crate's version number.
 //! - **axum.** The feature `axum` is for axum 0.8. To use axum 0.7, leave the feature off, and
 //!   extract the last event id as `Option<Extension<LastEventId>>`.
 //! - **hyper and tonic.** Any version that uses `http` 1 works. gRPC passes unchanged.

@@ -19,9 +19,9 @@ use crate::lock::lock;
 /// Each stream counts its own frames and bytes. It adds them to the shared counters every 64 KiB,
 /// at each heartbeat, and when it closes. The counters lag by less than 64 KiB per open stream.
 ///
-/// `Display` writes a snapshot as metrics in Prometheus' text format. It does the same for
-/// [`HubStats`](crate::hub::HubStats) and [`RunsStats`](crate::runs::RunsStats). This is a complete
-/// `/metrics` route:
+/// `Display` writes a snapshot as metrics in Prometheus' text format. The same goes for
+/// [`HubStats`](crate::hub::HubStats), [`RunsStats`](crate::runs::RunsStats) and
+/// [`StreamsStats`](crate::streams::StreamsStats). This is a complete `/metrics` route:
 ///
 /// ```
 /// # #[cfg(all(feature = "axum", feature = "hub"))] {
@@ -212,7 +212,7 @@ pub struct StatsSnapshot {
     /// The number of streams that are open.
     pub open: u64,
     /// The age of the oldest open stream, to within a second. If a stream is much older than its
-    /// [maximum age](crate::SseLayer::max_age) with jitter and grace period, the server no longer
+    /// [maximum age](crate::SseLayer::max_age) plus jitter and grace period, the server no longer
     /// polls it.
     pub oldest_age: Option<Duration>,
     /// The total number of streams that were opened, including those that have closed.

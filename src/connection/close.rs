@@ -7,9 +7,9 @@ use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
-    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) or
-    /// [`late_event`](crate::early_head::EarlyHeadLayer::late_event) turned its error into an event.
-    /// It's also the reason if the service returned an error instead of a [bare
+    /// The source failed, whether or not [`on_error`](crate::SseLayer::on_error) or
+    /// [`late_event`](crate::early_head::EarlyHeadLayer::late_event) turned its error into an
+    /// event. `Failed` is also the reason if the service returned an error instead of a [bare
     /// stream](crate::SseLayer#services-that-return-a-bare-stream).
     Failed,
     /// The response or its future was dropped before the end of the stream. Usually the client has

@@ -13,8 +13,8 @@ use crate::callback::without_panic;
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts the signal into the
 /// request's extensions. Services that return a [bare
 /// stream](crate::SseLayer#services-that-return-a-bare-stream) always get it. With the `axum`
-/// feature, it's also an extractor. Inside a [`RunLayer`](crate::runs::RunLayer), if the stream is
-/// recorded, the signal fires when the run is over, not when the client disconnects.
+/// feature, it's also an extractor. For a stream that a [`RunLayer`](crate::runs::RunLayer)
+/// records, the signal fires when the run is over, not when the client disconnects.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -45,8 +45,8 @@ use crate::callback::without_panic;
 ///   refused, with [`Ended`].
 /// - For any other body: when it's dropped, with [`Ended`], [`Failed`], [`Panicked`] or
 ///   [`Disconnected`]. A server may drop a body after the last byte that `content-length` allows.
-///   The reason is then [`Disconnected`], unless [`is_end_stream`](http_body::Body::is_end_stream)
-///   returned `true`.
+///   The reason is then [`Disconnected`], unless the body has reported its end, for example with
+///   [`is_end_stream`](http_body::Body::is_end_stream).
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
 ///   layer returns the response head, with [`Ended`].
 ///

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, one_line_text};
 
-/// The last id that a client received, sent as `Last-Event-ID` when it reconnects.
+/// The last event id that a client received, which it sends as `Last-Event-ID` when it reconnects.
 ///
 /// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With the `axum` feature,
 /// it's also an extractor, which works without the layer too. The extractor never rejects a

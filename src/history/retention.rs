@@ -38,7 +38,7 @@ impl Retention {
         Self { events: None, bytes: None, age: Duration::from_secs(300), is_latest: false }
     }
 
-    /// Returns limits for topics in which each event replaces the previous one, such as prices.
+    /// Returns limits for topics such as prices, in which each event replaces the previous one.
     /// [Only the newest value](crate::hub#only-the-newest-value) has an example, and says what
     /// clients receive.
     ///
@@ -76,7 +76,7 @@ impl Retention {
         self
     }
 
-    /// Limits how long events are kept. For a topic, the time starts when an event is published.
+    /// Limits how long events are kept. For a topic, the clock starts when an event is published.
     /// For a run, it starts when the run ends.
     ///
     /// A topic's old events are evicted when you publish or subscribe to it, not by a timer.
