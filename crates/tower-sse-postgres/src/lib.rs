@@ -45,10 +45,11 @@
 //!
 //! 1. In a migration, apply [`SCHEMA`], grant the [rights](operating#rights) to your roles, and
 //!    insert a row for each stream: `insert into tower_sse.stream (name) values ('orders')`. To try
-//!    it out, run
+//!    the crate out, run
 //!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) with
 //!    `psql --file`.
-//! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and tokio with timers and IO.
+//! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and a tokio runtime with timers and
+//!    IO.
 //! 3. Before you go live, read the page [operating].
 //!
 //! # What is guaranteed
@@ -72,8 +73,8 @@
 //! The two exceptions:
 //!
 //! - After a backup is restored or a lagging standby is promoted, clients can receive an event
-//!   again, with another id. If all processes that had seen newer events have stopped, the loss of
-//!   these events [can go unnoticed](operating#losses).
+//!   again, with another id. Events that the backup lacks [can be lost without a
+//!   gap](operating#losses) if all processes that had seen them have stopped.
 //! - With `synchronous_commit = off`, a crash of the server can undo a commit. Clients then receive
 //!   neither the transaction's events nor a gap.
 //!
@@ -96,23 +97,23 @@
 //! ```
 //!
 //! An invalid event makes the statement fail, which aborts its transaction. The stream must exist,
-//! and neither topic nor data may be null. `retry` must not be negative, and texts have these
-//! [limits](operating#sizes).
+//! and neither topic nor data may be null. `retry` must not be negative, and all texts must be
+//! within these [limits](operating#sizes).
 //!
 //! Hubs look for new events about 10 times a second, or less often if the server is slow. For a
 //! delay of a few milliseconds, call a hub's [waker](PostgresBroker::waker) after the commit.
 //!
 //! A program without a hub can pass `wake => true` instead, which wakes the hubs that
-//! [listen](Health::listens). Use it only for rare events: such transactions commit one after
-//! another, and `PREPARE TRANSACTION` fails.
+//! [listen](Health::listens). Use it only for rare events: transactions with `wake` commit one
+//! after another, and `PREPARE TRANSACTION` fails.
 //!
 //! An open transaction delays only its own events, unless it [stays open for
 //! hours](operating#transactions).
 //!
 //! ## A table as the source
 //!
-//! A trigger can publish each insert and update of a table. If a row can exceed 1 MiB, publish only
-//! its key, because an event that is too large makes the change fail:
+//! A trigger can publish each insert and update of a table. If a row can exceed 1 MiB as JSON,
+//! publish only its key, because an event that is too large makes the change fail:
 //!
 //! ```sql,key
 //! create function publish_order() returns trigger language plpgsql as $$

@@ -39,8 +39,8 @@ impl Postgres {
     /// - `host=db user=app dbname=shop`
     /// - `host=db-1,db-2 user=app dbname=shop`: several servers, of which one accepts writes
     /// - `host=/run/postgresql user=app`: over a Unix socket
-    /// - `host=db user=app sslmode=require`: over TLS, with a check of the server's certificate
-    ///   (feature `tls`)
+    /// - `host=db user=app sslmode=require`: over TLS, checking the server's certificate (feature
+    ///   `tls`)
     ///
     /// Connections are encrypted only with `sslmode=require` or `Postgres::tls`. Only the
     /// [parameters of
@@ -136,8 +136,8 @@ impl Postgres {
     /// [`schema_named`](crate::schema_named) returns the statements that create a schema with
     /// another name.
     ///
-    /// A program that may publish to one stream of a schema may publish to all of them. Programs
-    /// that don't trust each other need separate schemas:
+    /// A program with the right to publish to one stream of a schema can publish to all streams in
+    /// that schema. Programs that don't trust each other need separate schemas:
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

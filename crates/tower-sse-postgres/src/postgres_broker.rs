@@ -91,10 +91,11 @@ impl PostgresBroker {
     /// Set the limit to the total rate of events, multiplied by [`max_age`](Self::max_age).
     ///
     /// ```
+    /// # use std::time::Duration;
     /// # use tower_sse_postgres::Postgres;
     /// // 500 events a second, kept for 15 minutes.
-    /// let postgres = Postgres::open("host=127.0.0.1 user=app")?;
-    /// let broker = postgres.broker("orders").max_events(500 * 900);
+    /// let broker = Postgres::open("host=127.0.0.1 user=app")?.broker("orders");
+    /// let broker = broker.max_age(Duration::from_secs(900)).max_events(500 * 900);
     /// # drop(broker);
     /// # Ok::<_, tower_sse_postgres::Error>(())
     /// ```
@@ -156,9 +157,9 @@ impl PostgresBroker {
     /// hubs of other processes. The default is `true`.
     ///
     /// Turn notifications off behind a pooler in transaction mode. Otherwise, the hub waits a
-    /// second for a test notification whenever it connects. Also turn them off in all processes if
-    /// other programs fill the server's notification queue. Hubs then find the events of other
-    /// processes by polling, usually within about 100 ms.
+    /// second for a test notification whenever it connects. Also turn notifications off, in all
+    /// processes, if other programs fill the server's notification queue. Hubs then find the events
+    /// of other processes by polling, usually within about 100 ms.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

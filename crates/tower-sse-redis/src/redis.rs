@@ -60,9 +60,9 @@ impl Redis {
     /// If the connection breaks or the server becomes a replica, all are tried again.
     ///
     /// Run at least three servers, and set [`min-replicas-to-write`](crate::operating#losses) on
-    /// each. With this setting, an old primary that comes back refuses writes even before Sentinel
-    /// demotes it. The demotion can take more than 10 seconds. With only two servers, a promoted
-    /// server would refuse writes too, because it has no replica.
+    /// each. With this setting, an old primary that comes back refuses writes even before it is
+    /// demoted. Sentinel can take more than 10 seconds to demote it. With only two servers, a
+    /// promoted server would refuse writes too, because it has no replica.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -111,7 +111,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no Sentinel, if a URL is invalid, or if the Sentinels' URLs
+    /// Returns an error if `sentinels` is empty, if a URL is invalid, or if the Sentinels' URLs
     /// name different databases.
     pub fn open_by_sentinel(
         url: &str,

@@ -40,7 +40,8 @@ pub enum ErrorKind {
     /// Redis is a replica, has too few replicas, or can't write to its disk.
     ReadOnly,
     /// The credentials are wrong, have expired or couldn't be fetched, or the user lacks permission
-    /// to run a command. If a script runs the command, the kind is [`Other`](Self::Other).
+    /// to run a command. If one of this crate's Lua scripts runs the command, the kind is
+    /// [`Other`](Self::Other).
     NotPermitted,
     /// There is no connection, the connection broke, or Redis didn't answer in time.
     Unreachable,

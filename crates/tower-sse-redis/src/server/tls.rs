@@ -44,8 +44,8 @@ impl Tls {
     /// Sets the name that the certificates of all servers and Sentinels must have. The default is
     /// the host that the program connects to.
     ///
-    /// Set a name if the certificates lack this host, for example because it's an IP address or a
-    /// proxy's name.
+    /// Set a name if the certificates weren't issued for this host, for example because it's an IP
+    /// address or a proxy's name.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self

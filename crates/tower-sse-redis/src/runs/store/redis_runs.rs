@@ -43,17 +43,17 @@ impl Redis {
 }
 
 impl RedisRuns {
-    /// Sets how long a run's lease lasts. If the process that generates the answer does not renew
-    /// the lease in this time, other processes can declare the run dead. The default is 8 seconds.
+    /// Sets how long a run's lease lasts. If the run's process doesn't renew the lease in this
+    /// time, other processes can declare the run dead. The default is 8 seconds.
     ///
     /// With a longer lease, runs survive longer pauses of their process. With a shorter lease,
-    /// clients learn sooner that the process has died or stays paused. Clients that read the answer
-    /// from another process receive an error within the sum of these times:
+    /// clients learn sooner that the process has died or stays paused. If the process dies, clients
+    /// that read the run from another process receive an error within the sum of these times:
     ///
     /// - the lease
-    /// - three eighths of the lease, but at least 1.5 seconds. If the other process connected to
-    ///   Redis less than two leases ago, it's a whole lease instead.
-    /// - a quarter of the lease
+    /// - a grace period of three eighths of the lease, but at least 1.5 seconds. If the other
+    ///   process connected to Redis less than two leases ago, the grace period is a whole lease.
+    /// - a quarter of the lease, the interval between checks
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
     /// seconds ago. If Redis is slow, the error comes later. After the error, a request can start
