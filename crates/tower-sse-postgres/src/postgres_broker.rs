@@ -131,7 +131,7 @@ impl PostgresBroker {
     /// # Errors
     ///
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
-    /// maximum age in the hub's retention.
+    /// maximum age in the hub's retention, or if the retention has no age limit.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self

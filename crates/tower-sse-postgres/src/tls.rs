@@ -15,7 +15,7 @@ pub struct Tls {
 
 impl Tls {
     /// Creates settings that trust the operating system's root certificates. If `SSL_CERT_FILE` or
-    /// `SSL_CERT_DIR` is set, they trust the certificates there instead.
+    /// `SSL_CERT_DIR` is set, the certificates there are trusted instead.
     pub const fn new() -> Self {
         Self { authority: None, identity: None }
     }

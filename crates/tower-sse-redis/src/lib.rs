@@ -27,7 +27,8 @@
 //! reconnect to any of them. When a user logs out, you can [close the user's event streams in all
 //! processes](tower_sse::streams#many-processes).
 //!
-//! You need Redis 7 or Valkey. We tested Redis 7.0 and Valkey 9.1, but no newer Redis.
+//! You need Redis 7 or Valkey. We've tested with Redis 7.0 and Valkey 9.1, but not with newer
+//! versions of Redis.
 //!
 //! A connected hub reconnects by itself. Before you run a second process, read [operating], and
 //! follow the [checklist for the Redis server](running#checklist).
@@ -40,12 +41,12 @@
 //!   large step of Redis' [clock](operating#order-and-ids).
 //! - Once [`publish`](tower_sse::hub::Hub::publish) has returned `Ok`, each client of the topic
 //!   that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy). This
-//!   doesn't apply to an event that is published after its topic [ended](tower_sse::hub::Hub::end),
-//!   or in a topic that keeps only its [latest](tower_sse::Retention::latest) event.
-//! - After a loss, each client that may have missed an event receives a gap for each of its topics,
-//!   or [sometimes](operating#losses) two gaps. This holds even if Redis restarts with older data
-//!   or none, if a lagging replica is promoted, or if the stream is deleted, trimmed or replaced by
-//!   an older copy.
+//!   doesn't apply to events published after their topic [ended](tower_sse::hub::Hub::end), or to
+//!   topics that keep only their [latest](tower_sse::Retention::latest) event.
+//! - After a loss, each client that may have missed an event receives a gap, or
+//!   [sometimes](operating#losses) two, for each of its topics. This holds even if Redis restarts
+//!   with older data or none, if a lagging replica is promoted, or if the stream is deleted,
+//!   trimmed or replaced by an older copy.
 //! - If `publish` returned [`Refused`](tower_sse::hub::PublishError::Refused), the event wasn't
 //!   published, and won't be. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown),
 //!   the event is published once or not at all. If you then publish it again, clients can receive
@@ -55,15 +56,15 @@
 //! if one lags behind](tower_sse::hub#many-processes).
 //!
 //! Newer events can arrive before a gap: some losses are known only to processes that received the
-//! lost event or its acknowledgement. One of them reports the loss within seconds of reaching
-//! Redis.
+//! lost event or its acknowledgement. One of these processes reports the loss within seconds of
+//! reaching Redis.
 //!
 //! A loss goes undetected in three cases:
 //!
 //! - All processes that received the lost [entry](#entries), or its acknowledgement, stop before
-//!   they report the loss. If Redis' clock is also up to a minute behind the time in the entry's
-//!   id, clients that received the entry miss new events until the clock catches up. You can [set
-//!   up Redis](operating#losses) so that a restart loses no event.
+//!   they report the loss. If Redis' clock is then behind the time in the entry's id, by up to a
+//!   minute, clients that received the entry miss new events until the clock catches up. You can
+//!   [set up Redis](operating#losses) so that a restart loses no event.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
 //!   miss the event.
 //! - After a fail-over, the old primary still accepts events, and one of the two primaries has
@@ -118,8 +119,8 @@
 //!
 //! # Permissions
 //!
-//! Grant your Redis user what the page [running](running#permissions) lists. Users and passwords
-//! can [change](Redis::credentials) at run time.
+//! Your Redis user needs [these permissions](running#permissions). Users and passwords can
+//! [change](Redis::credentials) at run time.
 //!
 //! # Clusters and replicas
 //!

@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use rusqlite::ErrorCode;
 
-/// An error from the broker: a file that cannot be used, or a statement that failed.
+/// An error from this crate, such as a file that can't be opened or a statement that failed.
 ///
 /// Its [`kind`](Self::kind) names the cause. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
@@ -39,8 +39,8 @@ pub enum ErrorKind {
     Locked,
     /// The file is corrupted, or isn't an SQLite database.
     Corrupted,
-    /// The table differs from the one that this version of the crate creates, or its trigger
-    /// belongs to another table, such as a renamed one.
+    /// The table differs from the one that this version of the crate creates, or its trigger's name
+    /// is taken, for example by the trigger of a renamed table.
     WrongTable,
     /// The disk failed or didn't respond in time, the file was removed or replaced, the process is
     /// reopening the file after a loss, or writing earlier events took too long.

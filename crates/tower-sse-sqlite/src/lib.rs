@@ -34,8 +34,8 @@
 //! # Publishing by SQL
 //!
 //! Keep your program's data in the same file, and you can publish in your own transactions. An
-//! event is published if and only if its transaction commits. The broker's name is the name of its
-//! table:
+//! event is published if and only if its transaction commits. Insert a row into the broker's table,
+//! here `news`:
 //!
 //! ```sql
 //! begin;
@@ -53,7 +53,7 @@
 //! |---|---|
 //! | `topic` | the topic, up to 1 KiB |
 //! | `data` | the data, up to 1 MiB |
-//! | `event` | the event's name, up to 256 bytes without line breaks or U+0000; or null |
+//! | `event` | the event's name, up to 256 bytes, without line breaks or U+0000; or null |
 //! | `retry` | a reconnection time of 0 or more milliseconds, or null |
 //! | `comment` | a comment, which clients ignore, up to 4 KiB, or null |
 //! | `ends` | 1 for the [last event](tower_sse::hub::Hub::end) of its topic; 0 by default |
@@ -91,7 +91,7 @@
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
 //!
-//! In four cases, clients get no gap for lost events:
+//! In four cases, clients may get no gap for lost events:
 //!
 //! - You [delete rows](#publishing-by-sql) other than the oldest.
 //! - A power failure or a crash of the operating system undoes the newest commits. To prevent this,
@@ -100,18 +100,18 @@
 //! - A program that publishes with SQL still has the old file open after the file was removed or
 //!   replaced.
 //!
-//! Clients still receive later events. They can miss some if the clock was also set back, or if a
-//! program publishes with SQL before the first hub connects.
+//! In the first three cases, clients still receive later events. They can miss some if the clock
+//! was also set back, or if a program publishes with SQL before the first hub connects.
 //!
 //! # When to take another store
 //!
 //! SQLite is for processes on one machine, with the file on a local disk. For several machines, use
 //! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data is in PostgreSQL, and
 //! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. To switch, change the
-//! dependency, its `use`, the line that opens the store, and all SQL that publishes. PostgreSQL
-//! also needs its schema. Of the methods, only [`Sqlite::pragma`] and [`SqliteBroker::max_bytes`]
-//! have no counterparts. If you have only one process, and events needn't outlive it, use
-//! `Hub::new()`.
+//! dependency, its `use`, the line that opens the store, and all SQL that publishes. For
+//! PostgreSQL, also create the crate's schema in your database. Of this crate's methods, only
+//! [`Sqlite::pragma`] and [`SqliteBroker::max_bytes`] have no counterparts in the other two crates.
+//! If you have only one process, and events needn't outlive it, use `Hub::new()`.
 //!
 //! The page [operating] says where to put the file, and what can happen to it.
 //!

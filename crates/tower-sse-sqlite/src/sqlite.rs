@@ -72,8 +72,8 @@ impl Sqlite {
     /// the one that this version of the crate creates,
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
     ///
-    /// Ids stay valid when the file moves. Give unrelated hubs different table names, even in
-    /// different files. Otherwise, they can accept each other's ids, and a client that moves
+    /// Ids stay valid when the file moves. Give unrelated hubs different table names, even if they
+    /// use different files. Otherwise, they can accept each other's ids, and a client that moves
     /// between them can miss events without a gap.
     ///
     /// ```
@@ -180,7 +180,7 @@ impl SqliteBroker {
     /// # Errors
     ///
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
-    /// maximum age in the hub's retention.
+    /// maximum age in the hub's retention, or if the retention has no age limit.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.log.max_age = Some(age);
         self

@@ -137,7 +137,8 @@ impl RedisBroker {
     ///
     /// Whenever a hub publishes, Redis removes the oldest events beyond the limit. In all
     /// processes, set the limit to at least the total rate of events, multiplied by the maximum age
-    /// in the hub's retention. If a process can be disconnected for longer, multiply by that time instead.
+    /// in the hub's retention. If a process can be disconnected for longer, multiply by the length
+    /// of the outage instead.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -160,8 +161,8 @@ impl RedisBroker {
     /// [`max_events`](Self::max_events) removes entries.
     ///
     /// Use this to free memory after a busy period, or to delete old data. Each connected process
-    /// removes old entries about every two seconds. The newest of them is kept until another entry
-    /// is older than `age`.
+    /// removes old entries about every two seconds. The newest of these entries stays until a later
+    /// one is also older than `age`.
     ///
     /// A process that is disconnected for longer than `age` can report a gap to its clients.
     ///
@@ -177,7 +178,8 @@ impl RedisBroker {
     /// # Errors
     ///
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
-    /// maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
+    /// maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention), or if the
+    /// retention has no age limit.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self

@@ -65,7 +65,7 @@ pub struct LogStats {
     /// The age of the oldest entry, by the server's clock.
     ///
     /// If `oldest_age` is below [`retention_age`](Self::retention_age) and [`events`](Self::events)
-    /// is at least [`max_events`](Self::max_events), raise the limit. Otherwise, a new process
+    /// is at least [`max_events`](Self::max_events), raise the limit. If you don't, a new process
     /// loads only part of the history, and a process that is disconnected for longer than
     /// `oldest_age` loses events.
     pub oldest_age: Duration,
