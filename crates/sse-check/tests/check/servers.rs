@@ -1,11 +1,11 @@
 //! Servers as they come, which fail no check.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::response::{Sse, sse};
 use axum::{Router, routing::get};
 use futures_util::{Stream, StreamExt};
-use tokio::{process::Command, time::interval};
+use tokio::{process::Command, sync::Notify, time::interval};
 use tokio_stream::wrappers::IntervalStream;
 use tower_sse::{Event, Heartbeat, LastEventId, Retention, SseLayer, hub::Hub};
 
@@ -36,17 +36,22 @@ async fn axum_fails_nothing() {
     assert_eq!(report.all("warning"), ["lines"], "{report}");
 }
 
-/// Looks at a topic of events each 300 ms.
+/// Looks at a topic of events each 300 ms. They begin with the first stream, so that none is
+/// published while the second one begins after 2 seconds.
 async fn look_at_hub(hub: Hub, layer: SseLayer) -> Report {
-    let publisher = hub.clone();
+    let (publisher, began) = (hub.clone(), Arc::new(Notify::new()));
+    let begin = Arc::clone(&began);
     tokio::spawn(async move {
+        began.notified().await;
         let mut ticks = std::pin::pin!(ticks());
         while let Some(n) = ticks.next().await {
             publisher.publish("topic", Event::from(n.to_string())).await.unwrap();
         }
     });
-    let route =
-        get(async move |last: LastEventId| hub.subscribe_to("topic").resume(last).response());
+    let route = get(async move |last: LastEventId| {
+        begin.notify_one();
+        hub.subscribe_to("topic").resume(last).response()
+    });
     let layer = layer.heartbeat(Heartbeat::every(Duration::from_millis(100)));
     look(serve(Router::new().route("/", route).layer(layer)).await).await
 }
