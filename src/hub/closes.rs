@@ -20,7 +20,7 @@ impl Streams {
     /// last stream with a subject has ended.
     ///
     /// If you close the hub, this process no longer receives close events from other processes. If
-    /// you [end](Hub::end) the topic, no process receives them any more. [Many
+    /// you [end](Hub::end) the topic, the running processes never receive them again. [Many
     /// processes](crate::streams#many-processes) says how long close events are kept, and what
     /// happens if some are lost.
     ///

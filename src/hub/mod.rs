@@ -303,8 +303,8 @@
 //! # Memory
 //!
 //! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. A
-//! topic's old events are evicted when you next publish or subscribe to it, [not by a
-//! timer](crate::Retention::age). All topics together use at most 64 MiB of memory, as
+//! timer doesn't evict old events: that [happens when you publish or
+//! subscribe](crate::Retention::age). All topics together use at most 64 MiB of memory, as
 //! [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
 //! [builder](HubBuilder).
 //!

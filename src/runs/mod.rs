@@ -203,7 +203,7 @@
 //!
 //! Within two and a quarter lease periods of the death, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) closures with [`Interrupted`](Outcome::Interrupted), even if the
-//! run has no client. If a process that reports a run dies or can't reach the store, the run can be
+//! run has no client. If the reporting process dies, or can't reach the store, the run can be
 //! reported again, with the same [`RunEnd::id`].
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
@@ -225,9 +225,9 @@
 //! The store may be out of reach, or refuse commands. Runs in progress continue, and clients of a
 //! run's own process keep receiving its events. But some responses fail:
 //!
-//! - If only the run's process can't reach the store, other processes can declare the run dead
-//!   after one lease period. If they do, the run's process fails its own responses for the run as
-//!   soon as it reaches the store again.
+//! - If the run's process can't reach the store but others can, they can declare the run dead after
+//!   one lease period. If they do, the run's process fails its own responses for the run as soon as
+//!   it reaches the store again.
 //! - A process that can't reach the store for two lease periods fails its responses for other
 //!   processes' runs. If Redis can be reached but is out of memory, the clients wait instead.
 //!

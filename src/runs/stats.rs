@@ -20,8 +20,8 @@ pub(crate) struct RunCounters {
 pub struct RunsStats {
     /// The number of runs that are starting or running.
     pub running: usize,
-    /// The number of runs that have ended and are kept. With a store, a run counts only once the
-    /// store has recorded its end.
+    /// The number of runs that have ended and are kept. With a store, a run isn't counted until the
+    /// store has recorded its end, or can no longer keep the run.
     pub kept: usize,
     /// The number of attached clients, including clients that wait for a run to start.
     pub attached: usize,

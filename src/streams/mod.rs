@@ -92,10 +92,11 @@
 //! # How closed streams end
 //!
 //! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but without a
-//! [farewell](crate::SseLayer::farewell). Waiting events are dropped, so an event that you publish
-//! just before `close` may be lost. There's no [terminator](crate::SseLayer::terminator), and
-//! [`on_error`](crate::SseLayer::on_error) isn't called. The close report has the reason
-//! [`Revoked`](crate::CloseReason::Revoked).
+//! [farewell](crate::SseLayer::farewell). It gets a reconnection time only if all streams are
+//! closed together, for example with [`Streams::close_all`]. Waiting events are dropped, so an
+//! event that you publish just before `close` may be lost. There's no
+//! [terminator](crate::SseLayer::terminator), and [`on_error`](crate::SseLayer::on_error) isn't
+//! called. The close report has the reason [`Revoked`](crate::CloseReason::Revoked).
 //!
 //! The stream of an `EventSource` ends cleanly. The client reconnects, and your check admits or
 //! rejects it. A `401` or `204` stops it. Other `GET` streams end cleanly too, except those of
@@ -104,9 +105,6 @@
 //! For `fetch` and for methods other than `GET`, the body fails, so half an answer doesn't look
 //! complete. With a content coding, the body fails for every client. It also fails if the source
 //! takes more than half a second to complete an event.
-//!
-//! A closed stream ends with a reconnection time only if all streams are closed together, for
-//! example with [`Streams::close_all`].
 //!
 //! If a client doesn't read, the layer can't end its stream. [`Streams::count`] no longer counts
 //! it, but the [limits](#limits-for-each-subject) do until the client reads again or is gone. The

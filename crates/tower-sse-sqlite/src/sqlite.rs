@@ -44,9 +44,9 @@ impl Sqlite {
         Ok(Self(Source { path, ..Source::default() }))
     }
 
-    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. Two are fixed:
-    /// `journal_mode` is always `wal`, and the hub always waits up to two seconds for a lock,
-    /// whatever `busy_timeout` says. Other defaults are SQLite's.
+    /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. `journal_mode`
+    /// is always `wal`, and `busy_timeout` has no effect: publishing waits up to two seconds for a
+    /// lock. Other defaults are those of the SQLite build.
     ///
     /// With `synchronous = full`, commits wait for the disk, so a power failure doesn't undo them:
     ///

@@ -111,8 +111,8 @@ impl Subscribe {
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. When a client
     /// then reconnects, and some events that it missed may be lost, it receives a gap for each
-    /// topic, followed by the greeting. Unlike the gaps of a connected client, these gaps never end
-    /// the stream.
+    /// topic, followed by the greeting. Even with [`GapPolicy::ReportAndEnd`], these gaps don't end
+    /// the stream. A gap that a connected client receives does.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self

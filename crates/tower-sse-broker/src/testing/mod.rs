@@ -65,8 +65,8 @@
 //! - `history_of_any_age_is_loaded`: overflows if
 //!   [`Feed::max_age`](tower_sse::hub::broker::Feed::max_age) is `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): doesn't report removed events
-//! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns numbers that only one
-//!   process knows, or returns too low a number from `newest_possible`
+//! - `a_client_moves_between_processes`, `clients_ahead_wait`: assigns numbers that mean nothing in
+//!   other processes, or returns too low a number from `newest_possible`
 //! - `forged_ids_are_told`: returns too high a number from `newest_possible`
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets a topic's end, for example in the history

@@ -56,8 +56,8 @@ impl RedisRuns {
     /// - a quarter of the lease, the interval between checks
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
-    /// seconds ago. If Redis is slow, the error comes later. After the error, a request can start
-    /// the run again.
+    /// seconds ago. If Redis is slow, the error comes later. After the error, a request without a
+    /// last event id can start a new run with the same key.
     ///
     /// Give all processes the same lease. Otherwise, a client that reads a run from another process
     /// can receive events late.
