@@ -155,6 +155,11 @@ where
                     });
                 }
                 KindProj::Collecting { body, late } => {
+                    if late.as_ref().is_some_and(|late| late.is_stream()) {
+                        let coded = late.take().map(|late| late.without_body());
+                        self.set(Kind::Over);
+                        return Poll::Ready(coded);
+                    }
                     let last = match ready!(body.poll_frame(cx)) {
                         Some(Ok(frame)) => {
                             if let Some(late) = late
@@ -163,7 +168,7 @@ where
                                 ready!(late.budget.poll_empty(cx));
                                 continue;
                             }
-                            late.take().map(|late| late.too_large())
+                            late.take().map(|late| late.without_body())
                         }
                         Some(Err(error)) => Some(Err(error.into())),
                         None => {
@@ -227,7 +232,12 @@ impl Late {
         !self.parts.status.is_success()
     }
 
-    fn too_large(self) -> Result<Frame<Bytes>, BoxError> {
+    /// Returns whether this is a stream with a content coding, which may never end.
+    fn is_stream(&self) -> bool {
+        !self.is_error() && headers::is_event_stream(self.parts.status, &self.parts.headers)
+    }
+
+    fn without_body(self) -> Result<Frame<Bytes>, BoxError> {
         Err(LateResponse::boxed(Response::from_parts(*self.parts, Bytes::new())))
     }
 

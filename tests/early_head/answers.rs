@@ -191,13 +191,17 @@ async fn late_response_without_an_event_fails_the_body() {
         (new().late_event(|_| panic!("called")), new().late_event(|_| Some("unseen".into())));
     let undispatched = new().late_event(|_| Some(Event::new().comment("x")));
     let too_large = || "x".repeat((64 << 10) + 1);
+    let coded = || {
+        let endless = tower_sse::response(stream::pending::<Event>());
+        endless.with_header("content-encoding", "gzip").into_response()
+    };
     for (name, app, layer) in [
         ("no event", slow(LATE, || TOO_MANY), new().late_event(|_| None)),
         ("a panic", slow(LATE, || TOO_MANY), never),
         ("no data", slow(LATE, || TOO_MANY), undispatched),
         ("a large body", slow(LATE, too_large), unseen.clone()),
         ("a coded body", slow(LATE, || ([("content-encoding", "gzip")], "x")), unseen.clone()),
-        ("coded events", slow(LATE, || events().with_header("content-encoding", "gzip")), unseen),
+        ("endless coded events", slow(LATE, coded), unseen),
         // The status says that these events are not the answer.
         ("events of an error", slow(LATE, || events().with_status(500)), new()),
     ] {

@@ -78,7 +78,7 @@ fn reported_gap_of_a_newest_value_lasts_until_the_next_value() {
 }
 
 #[test]
-fn reported_gaps_of_all_newest_values_come_after_an_id_of_an_earlier_process() {
+fn reported_gaps_of_all_newest_values_come_after_a_foreign_id() {
     let retention = |topic: &str| topic.starts_with('p').then(Retention::latest);
     let hub = Hub::builder().retention_of(retention).build();
     for topic in ["p1", "p2"] {

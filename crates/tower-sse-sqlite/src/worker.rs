@@ -127,7 +127,7 @@ mod tests {
     /// The hub could forget the row if it opened the next file before the thread noticed the loss
     /// of this one.
     #[tokio::test]
-    async fn newest_row_is_remembered_before_a_job_says_that_the_file_is_gone() {
+    async fn newest_row_is_remembered_before_a_job_ends_the_session() {
         let directory = env::temp_dir().join(format!("tower-sse-sqlite-{}-worker", process::id()));
         fs::create_dir_all(&directory).unwrap();
         let (path, table) = (directory.join("events.db"), "news".to_owned());

@@ -48,7 +48,7 @@ async fn backup_in_place_of_the_file_is_told_to_all() {
 
 /// A row that perhaps no hub has read is missing in a copy, whose next row has the same number.
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_row_that_a_copy_in_place_of_the_file_lacks_is_told_to_all() {
+async fn unread_row_that_a_copy_in_place_lacks_is_told_to_all() {
     let (file, process) = start().await;
     let mut processes = [process, Process::connect(file.broker()).await];
     processes[0].publish([1]).await;
