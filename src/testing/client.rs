@@ -142,10 +142,14 @@ where
         };
         let content_type = head.headers.get(header::CONTENT_TYPE);
         let (status, beginning) = (head.status, body.beginning().await);
+        let reason = match status.is_redirection() {
+            true => "a `TestClient` doesn't follow",
+            false => "an `EventSource` gives up after",
+        };
         // A wrong answer fails the test by a panic.
         panic!(
-            "GET {uri}: an `EventSource` gives up after status {status}, content type \
-             {content_type:?}, at {caller}\n{beginning}",
+            "GET {uri}: {reason} status {status}, content type {content_type:?}, at {caller}\n\
+             {beginning}",
         );
     }
 

@@ -218,6 +218,8 @@ async fn answer_that_is_no_event_stream_is_shown() {
     assert!(text.contains(" status 200 OK, content type None, at "), "{text}");
     let text = get(ready(Ok(event_stream(String::new()).with_status(202)))).await;
     assert!(text.contains(" status 202 Accepted, "), "{text}");
+    let text = get(ready(Ok(Response::new(String::new()).with_status(307)))).await;
+    assert!(text.contains("doesn't follow status 307 Temporary Redirect, "), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
