@@ -210,10 +210,14 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
         }
         last = Some((inner, outer));
     }
+    let finding = |text: String| match session.method {
+        Method::GET => Finding::fail(text, page),
+        _ => Finding::warning(format!("{text}, which is right if two calls differ"), page),
+    };
     if !dropped.is_empty() {
         let text = format!("{} events are dropped or changed", dropped.len());
         let dropped = dropped.iter().take(3).map(|it| quoted(hop.inner.raw(it)));
-        return Finding::fail(text, page).with_all(dropped);
+        return finding(text).with_all(dropped);
     }
     let differing = hop.events().filter(|(a, b)| (&a.name, &a.data) != (&b.name, &b.data));
     let differing: Vec<_> = differing.collect();
@@ -238,7 +242,7 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
             page,
         )
     } else {
-        Finding::fail(format!("{count} of {all} events are changed"), page)
+        finding(format!("{count} of {all} events are changed"))
     };
     finding.with(format!("{from} became {to}"))
 }

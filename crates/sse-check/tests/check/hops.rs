@@ -258,6 +258,18 @@ async fn calls_that_differ_in_time_only_warn() {
 }
 
 #[tokio::test]
+async fn calls_that_differ_in_some_events_only_warn() {
+    let numbered = |own: &'static str| {
+        let text = move |n| if n % 4 == 0 { own } else { "same" };
+        (0..10).map(move |n| write(format!("id: {n}\ndata: {}\n\n", text(n))))
+    };
+    let report = look_at_calls(numbered("one"), numbered("other")).await;
+    report.expect_with("changes", "warning", "3 of 10");
+    let report = look_at_calls(numbered("same").step_by(2), numbered("same")).await;
+    report.expect_with("changes", "warning", "dropped");
+}
+
+#[tokio::test]
 async fn calls_that_differ_in_speed_only_warn() {
     let own = |stream: &'static str| (0..200).map(move |n| format!("{stream} {n}"));
     let report = look_at_calls(texts(own("outer"), 60), texts(own("inner"), 25)).await;
