@@ -5,9 +5,9 @@ use http::{HeaderValue, Response, StatusCode, request::Parts};
 use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
 
 /// The answer to a client whose stream is refused. Streams are refused during the
-/// [shutdown](crate::SseLayer::shutdown), and when the limit for [all
+/// [shutdown](crate::SseLayer::shutdown), and at the limit for [all
 /// streams](crate::SseLayer::max_streams) or for a
-/// [subject](crate::streams#limits-for-each-subject), such as a user, is reached.
+/// [subject](crate::streams#limits-for-each-subject), such as a user.
 ///
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// depends on the [kind of client](crate::guide::clients#how-clients-reconnect). By default, each

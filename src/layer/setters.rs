@@ -136,9 +136,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().retry(retry))
     }
 
-    /// Starts streams without a reconnection time. A client then uses its built-in one, which all
-    /// clients of its kind share. [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still
-    /// send a reconnection time.
+    /// Starts streams without a reconnection time. If the source sends none either, a client uses
+    /// its built-in time, which is the same for all clients of its kind. [`Drain`](crate::Drain)
+    /// and [`Refusal`](crate::Refusal) still send a reconnection time.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -202,15 +202,16 @@ impl<M> SseLayer<M> {
 
     /// Treats an error from the source as a cancellation if the closure returns `true`. A
     /// cancellation means that your program itself has stopped the source. By default, only the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task is one.
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task counts as a cancellation.
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, and the close reason is
     /// [`Cancelled`](crate::CloseReason::Cancelled). If the error comes between events, the stream
-    /// of an `EventSource` ends cleanly. In all other cases, the body fails. A body with a content
-    /// coding always fails.
+    /// of an `EventSource` ends cleanly. In all other cases, the body fails. With a content coding,
+    /// the body fails even between events.
     ///
-    /// Don't return `true` for an upstream's reset or timeout, because its answer is incomplete.
-    /// The guide has [predicates](crate::guide::errors#cancellations) for tonic and hyper.
+    /// Don't return `true` for an upstream's reset or timeout: a clean end would hide that the
+    /// answer is incomplete. The guide has [predicates](crate::guide::errors#cancellations) for
+    /// tonic and hyper.
     ///
     /// The closure is called for [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program) and then for each of the error's
@@ -307,9 +308,9 @@ impl<M> SseLayer<M> {
     /// Don't give the event an id, because the client would resume from that id. The event isn't
     /// sent if it has neither data nor a name, or if the body has a content coding.
     ///
-    /// In the answer to a call (anything but a `GET`), the layer sends the event, and then the body
-    /// fails. A client of a language model may take the event for part of the answer. So turn the
-    /// farewell off for a model's answers, with
+    /// In the answer to a call (anything but a `GET`), the body fails after this event. A client of
+    /// a language model may take the event for part of the answer. So turn the farewell off for a
+    /// model's answers, with
     /// [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     ///
     /// ```
@@ -329,9 +330,9 @@ impl<M> SseLayer<M> {
     ///
     /// A stream takes a place when it [opens](Self::on_open), and gives the place back when it
     /// closes. A stream with a status other than 200 is never refused: it takes a place only if one
-    /// is free. A client [that grants no
-    /// window](crate::guide::proxies#http2-clients-that-grant-no-window) can hold a place for each
-    /// stream of its HTTP/2 connection.
+    /// is free. The streams of a client [that grants no
+    /// window](crate::guide::proxies#http2-clients-that-grant-no-window) can keep their places
+    /// beyond their maximum age.
     ///
     /// # Panics
     ///

@@ -8,8 +8,8 @@ use tower_service::Service;
 use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, SseFuture, marker};
 use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
 
-/// The layer that adds headers and heartbeats to event streams, reads the last event id, and sets
-/// how streams end.
+/// The layer that adds headers and heartbeats to event streams, reads the last event id, and
+/// controls how streams end.
 ///
 /// ```no_run
 /// use std::{io, time::Duration};
@@ -99,16 +99,16 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// # One layer, one kind of service
 ///
-/// The compiler infers the [marker] `M` from the service. Where you name the layer's type, for
-/// example in a struct field, you choose the kind: `SseLayer` is for services that return a
-/// response with a body of bytes, such as an axum `Router`, and `SseLayer<marker::Events>` is for
+/// The compiler infers the [marker] `M` from the service. If you name the layer's type, for example
+/// in a struct field, you choose the marker yourself. `SseLayer` is for services, such as an axum
+/// `Router`, that return a response with a body of bytes. `SseLayer<marker::Events>` is for
 /// services that return a bare stream.
 ///
 /// # Panics
 ///
 /// Event streams need a tokio runtime with timers enabled, for example by `#[tokio::main]`.
-/// Otherwise, the body panics when it needs a timer. By default, that's when it first waits for the
-/// source.
+/// Otherwise, the body panics when it needs a timer. With the default options, it first needs one
+/// when it waits for the source.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
