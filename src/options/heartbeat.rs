@@ -52,9 +52,9 @@ impl Heartbeat {
         self
     }
 
-    /// Sends an event without an id instead of the comment, so a
-    /// [watchdog](crate::guide::clients#a-watchdog) in the page can tell an idle source from a
-    /// broken connection. Mid-event, the comment is still sent.
+    /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
+    /// the page can tell an idle source from a broken connection. The event has no id. Mid-event,
+    /// the comment is still sent.
     ///
     /// ```
     /// use std::time::Duration;

@@ -6,9 +6,9 @@ use crate::event::whole_milliseconds;
 
 /// The time that clients wait before they reconnect.
 ///
-/// [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream,
-/// [`Drain::retry`](crate::Drain::retry) at the shutdown, and
-/// [`Refusal::retry`](crate::Refusal::retry) to a refused client.
+/// You can set it for the start of a stream ([`SseLayer::retry`](crate::SseLayer::retry)), for the
+/// shutdown ([`Drain::retry`](crate::Drain::retry)), and for refused clients
+/// ([`Refusal::retry`](crate::Refusal::retry)).
 ///
 /// The time is sent as a `retry` line ([HTML][html]), or as `Retry-After` in a refusal with status
 /// 429 or 503. An `EventSource` uses the last `retry` line that it has received.

@@ -46,9 +46,9 @@ use crate::event::{Encoded, Event};
 /// # Setting and turning off options
 ///
 /// Setting an option again replaces its earlier value. Each `end_when` or `on_close` call adds a
-/// value instead. On [`SseLayer`](crate::SseLayer), so does each `on_open`, `cancellation_if` or
-/// `last_event_id_query` call. An error is a cancellation if any `cancellation_if` closure returns
-/// `true`.
+/// value instead. On [`SseLayer`](crate::SseLayer), each `on_open`, `cancellation_if` or
+/// `last_event_id_query` call also adds a value. An error is a cancellation if any
+/// `cancellation_if` closure returns `true`.
 ///
 /// Each `without_…` method turns off an option, and so does a [`padding`](Self::padding) of zero.
 /// `max_age`, `end_when`, `on_error` and `on_close` can't be turned off. A route without them needs
@@ -289,8 +289,8 @@ impl StreamOptions {
     }
 
     /// Calls a closure once when the stream has closed, after the layer's closures; see
-    /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture what the handler
-    /// knows.
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture data from the
+    /// handler, such as a user id.
     ///
     /// It isn't called if no stream opens: for a `HEAD` request, without a layer, or if the layer
     /// answers with a refusal, `204` or `406`. To release a resource in these cases too, move a
