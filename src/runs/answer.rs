@@ -167,8 +167,8 @@ impl StartError {
 /// A stream of a run's events for one client. Each item has one or more events, with their ids.
 ///
 /// If the run [completed](crate::runs::Outcome::Completed), the stream ends without an error. After
-/// any other outcome, it fails. It also fails if the client's next event was evicted, or if the
-/// run's process is out of reach.
+/// any other outcome, it fails. It also fails if the client's next event was evicted, or if this
+/// process loses contact with the run's process.
 ///
 /// If the run was [cancelled](crate::runs::Outcome::Cancelled), the error makes
 /// [`SseLayer`](crate::SseLayer) end the body cleanly, without the
@@ -176,7 +176,7 @@ impl StartError {
 ///
 /// While the attachment exists, the client counts as attached. Meanwhile, the run isn't abandoned,
 /// and its source may have to wait for the client. Dropping the attachment detaches the client, but
-/// the run continues.
+/// doesn't stop the run.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.

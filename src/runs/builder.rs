@@ -203,9 +203,9 @@ impl RunsBuilder {
     /// billing.
     ///
     /// Without a store, it's called once for each run. With a store, it can be called more than
-    /// once, with the same key and [`RunEnd::id`]. Bill for each combination of key and id only
-    /// once. If a run's process dies, another process [soon](super#several-processes) calls its own
-    /// closures for the run.
+    /// once for a run, with the same key and [`RunEnd::id`]. Bill for each combination of key and
+    /// id only once. If a run's process dies, another process [soon](super#several-processes) calls
+    /// its own closures for the run.
     ///
     /// A run that ends before your handler has answered is reported too, for example if the handler
     /// panics. Answers that aren't [recorded](super::RunLayer#responses) aren't reported.

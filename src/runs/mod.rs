@@ -4,9 +4,9 @@
 //! answer is lost, and you pay for the whole answer again on the next request.
 //!
 //! A *run* keeps the answer going. A task drives the stream, even without a client, and the run
-//! records its events. By default, the run keeps up to 2 MiB of events, until 5 minutes after it
-//! ends. A reloaded page, a second tab, and a client that reconnects with `Last-Event-ID` all
-//! attach to the run. One layer does this for any service:
+//! records its events. By default, the run keeps up to 2 MiB of events, and is kept for up to 5
+//! minutes after it ends. A reloaded page, a second tab, and a client that reconnects with
+//! `Last-Event-ID` all attach to the run. One layer does this for any service:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -50,8 +50,8 @@
 //!
 //! If the key is in the URL or a header, use the layer. If it's in the body, have your handler call
 //! [`Runs::start`] or [`Runs::replace`]. If the handler's upstream can refuse the request, call
-//! [`Runs::start_with`] instead of `start`. It returns a refusal, such as a `429`, without
-//! recording it.
+//! [`Runs::start_with`] instead of `start`. `start_with` returns a refusal, such as a `429`,
+//! without recording it.
 //!
 //! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an
 //! authenticated session, never from a value that the client chooses. Clients of other owners can't
@@ -199,7 +199,7 @@
 //! The responses that other processes are sending for the run fail [soon][lease]. An `EventSource`
 //! gets [`interrupted`](#half-an-answer) instead. If clients repeat their requests without an id,
 //! the first request starts a new run, and the others join it. A process that has had no contact
-//! with the store for a *lease* period can be declared dead too.
+//! with the store for a [*lease*][lease] period can be declared dead too.
 //!
 //! Within two and a quarter lease periods of the death, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) closures with [`Interrupted`](Outcome::Interrupted), even if the
@@ -229,7 +229,8 @@
 //!   one lease period. If they do, the run's process fails its own responses for the run as soon as
 //!   it reaches the store again.
 //! - A process that can't reach the store for two lease periods fails its responses for other
-//!   processes' runs. If Redis can be reached but is out of memory, the clients wait instead.
+//!   processes' runs. If Redis can be reached but is out of memory, those responses wait for new
+//!   events instead.
 //!
 //! No run starts: the store may already have one for the key, and you would pay twice. A request
 //! that reaches the process of a run in progress can still join that run. If the request has an id,
@@ -250,7 +251,7 @@
 //! | events come from | any part of the program | one stream |
 //! | ends | never, or at a topic's [last event](crate::hub::Hub::end) | with the answer and an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
-//! | without clients | the hub keeps events, up to its limits | the run continues until it's abandoned |
+//! | without clients | the hub keeps events, up to its limits | the run continues, up to [`abandon_after`](RunsBuilder::abandon_after) |
 //! | if missed events were evicted | the client gets a `gap` event and the rest | the client [can't resume](Runs#answers), or its body fails |
 //! | if the publishing process dies | clients wait | the run [breaks off](#half-an-answer) |
 //! | to stop the work | publish a [request to stop](crate::hub#stopping-work) | [cancel](Runs::cancel) the run |

@@ -87,7 +87,7 @@ pub struct RunEnd {
     /// The number of recorded events, including evicted ones. If another process declared the run
     /// dead, this number includes only the events that the store had received.
     pub events: u64,
-    /// The total size of the recorded events on the wire in bytes, including ids and evicted
+    /// The number of bytes that the recorded events take on the wire, including ids and evicted
     /// events. It's 0 if another process declared the run dead.
     pub bytes: u64,
     /// The time from the run's start until its end, or until another process declared it dead.
@@ -100,8 +100,8 @@ impl RunEnd {
     }
 
     /// Returns the run's epoch, which is the first part of each event's id. No other run with this
-    /// key has the same epoch. If several processes report a run, compare keys and epochs to count
-    /// it once.
+    /// key has the same epoch. With a store, a run can be reported more than once. Compare keys and
+    /// epochs to count it once.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()

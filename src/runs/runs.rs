@@ -52,8 +52,7 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on the
 /// [`SseLayer`](crate::SseLayer).
 ///
-/// If a run has ended, and a request has the id of the run's last event, the client gets one of
-/// these answers:
+/// If a run has ended and no events are left to send, the client gets one of these answers:
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|

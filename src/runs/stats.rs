@@ -23,7 +23,8 @@ pub struct RunsStats {
     /// The number of runs that have ended and are kept. With a store, a run isn't counted until the
     /// store has recorded its end, or can no longer keep the run.
     pub kept: usize,
-    /// The number of attached clients, including clients that wait for a run to start.
+    /// The number of clients that are attached in this process, including those that wait for a run
+    /// to start.
     pub attached: usize,
     /// The memory of all runs in bytes, as
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.

@@ -34,16 +34,17 @@ impl Runs {
 ///
 /// # Requests
 ///
-/// The first request with a key calls the service. Other requests with this key wait for the
-/// response head, and then get the same events, even if their bodies differ.
+/// The first request with a key calls the service. While the run is in progress, other requests
+/// with this key wait for the response head, and then get the same events, even if their bodies
+/// differ.
 ///
 /// A request with a key and a last event id never reaches the service. The id comes from the
 /// `Last-Event-ID` header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it
 /// there. [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
 /// A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Any other method
-/// can start a run, so have `key` return `None` for a `DELETE` request that stops one. A request
-/// with an [invalid](crate::runs::InvalidKey) key gets `400`.
+/// can start a run, so have the `key` closure return `None` for a `DELETE` request that stops one.
+/// A request with an [invalid](crate::runs::InvalidKey) key gets `400`.
 ///
 /// For a recorded stream, the service's [`Disconnect`](crate::Disconnect) fires when the run is
 /// over, not when a client disconnects.
@@ -63,9 +64,9 @@ impl Runs {
 ///
 /// # Services
 ///
-/// The service's future runs on a separate task. The service must be `Clone`, and the service, its
-/// future, its errors and all bodies must be `Send` and `'static`. If an outer timeout layer gives
-/// up, the service's future continues.
+/// For a request with a key, the service's future runs on a separate task, and continues if an
+/// outer timeout layer gives up. The service must be `Clone`, and the service, its future, its
+/// errors and all bodies must be `Send` and `'static`.
 #[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,

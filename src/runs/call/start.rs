@@ -127,7 +127,8 @@ impl Runs {
     ///
     /// Returns the same errors as [`start`](Self::start). If the previous run is running in this
     /// process, it doesn't count towards the limits. If the error is
-    /// [`Draining`](StartError::Draining), the previous run continues.
+    /// [`Unavailable`](StartError::Unavailable), the previous run may have been cancelled. After
+    /// any other error, it continues.
     ///
     /// # Panics
     ///
