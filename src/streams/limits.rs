@@ -108,7 +108,7 @@ pub struct Full {
     pub subject: Arc<str>,
     /// The prefix for which the limit is set.
     pub prefix: Arc<str>,
-    /// The limit for each subject that begins with the prefix.
+    /// The number of open streams that the subject may have.
     pub limit: usize,
 }
 

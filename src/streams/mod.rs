@@ -53,7 +53,7 @@
 //! # Log out
 //!
 //! First record the log-out in your session store, then close the streams. Do both on a spawned
-//! task: axum drops a handler whose client disconnects. If this function returns an error, answer
+//! task: axum drops a handler whose client disconnects. If `log_out` returns an error, answer
 //! `503`, and have the client repeat the request:
 //!
 //! ```
@@ -113,7 +113,8 @@
 //! # Many processes
 //!
 //! With [`Streams::follow`] (feature `hub`), `close` reaches the streams of all processes that
-//! share a [broker](crate::hub::broker). You can safely call `close` again after a [`CloseError`].
+//! follow the same topic on a [broker](crate::hub::broker). You can safely call `close` again after
+//! a [`CloseError`].
 //!
 //! A process that was cut off from the broker receives the close events that it missed. If any of
 //! them are lost or no longer kept, the process closes all its streams that have a subject, as with
@@ -124,9 +125,9 @@
 //! If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //! each process.
 //!
-//! A crash between the two steps of a log-out leaves streams open until the log-out is repeated, or
-//! until their [maximum age](crate::SseLayer::max_age) if you set one. With PostgreSQL, do both
-//! steps [in one
+//! If a process crashes between the two steps of a log-out, the streams of other processes stay
+//! open until the log-out is repeated. A [maximum age](crate::SseLayer::max_age) limits this time.
+//! With PostgreSQL, do both steps [in one
 //! transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
 //!
 //! # Limits for each subject
@@ -160,14 +161,14 @@
 //!
 //! # Layers within layers
 //!
-//! If one `SseLayer` is inside another, the inner one opens the stream with the request's subjects,
-//! even if only the outer one has [`streams`](crate::SseLayer::streams). If both layers have
-//! `streams`, give them the same [`Streams`]. Otherwise, the inner one drops the subjects that were
-//! added outside of it, and logs a WARN line (feature `tracing`).
+//! If one `SseLayer` is inside another, the inner layer opens the stream. It uses the request's
+//! subjects, even if only the outer layer has [`streams`](crate::SseLayer::streams). If both layers
+//! have `streams`, give them the same [`Streams`]. Otherwise, the inner one drops the subjects that
+//! were added outside of it, and logs a WARN line (feature `tracing`).
 //!
 //! With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer): inside,
-//! the handler is called only for the first client. If you close a subject's streams, the run
-//! continues.
+//! the handler is called only for the first client. Closing a subject's streams doesn't cancel the
+//! run.
 //!
 //! # Cost
 //!
@@ -175,8 +176,9 @@
 //!
 //! # Counts of all processes
 //!
-//! In this recipe, each process publishes its counts to a topic once per interval. `count` adds up
-//! the newest counts of all processes that have reported within the last three intervals:
+//! In this recipe, each process publishes its counts to a topic once per interval.
+//! `Presence::count` adds up the newest counts of all processes that have reported within the last
+//! three intervals:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
