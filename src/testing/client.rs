@@ -225,8 +225,8 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does, or returns a response that makes an `EventSource`
-    /// give up, such as a `401` or `204`.
+    /// Opens a stream as [`get`](Self::get) does, or returns any other response, such as a `401` or
+    /// `204`.
     ///
     /// # Errors
     ///

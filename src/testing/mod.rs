@@ -100,7 +100,7 @@
 //! # Resumption
 //!
 //! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens a new one with the last id
-//! that the stream has received. To cut off a stream without reconnecting, drop it.
+//! that has been read so far. To cut off a stream without reconnecting, drop it.
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -168,7 +168,7 @@
 //! A [`TestClient`] doesn't use the network. Use a server on `127.0.0.1:0` and an HTTP client to
 //! test:
 //!
-//! - clients that don't read, back-pressure, memory
+//! - clients that don't read, back-pressure, memory use
 //! - the graceful shutdown of the server
 //! - proxies and their timeouts, HTTP/2
 //! - browsers
