@@ -7,7 +7,7 @@
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
 //! [A table](super#many-processes) shows which one to choose. For any other broker, implement
-//! [`Broker`] and [`Publisher`]. If your broker's log is on a server,
+//! [`Broker`] and [`Publisher`]. If your broker keeps its events in a log on a server,
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. Its page has a
 //! complete example.
 
@@ -107,7 +107,7 @@ pub trait Broker: Send + Sized + 'static {
     /// The type through which the hub publishes.
     type Publisher: Publisher;
 
-    /// The error if connecting fails.
+    /// The error that [`start`](Self::start) returns.
     type Error: Into<BoxError>;
 
     /// Returns the broker's name, which must be the same for all hubs that are connected to each

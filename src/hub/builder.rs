@@ -21,8 +21,8 @@ impl Hub {
         HubBuilder::default()
     }
 
-    /// Connects to a broker, like [`HubBuilder::connect`] with the default limits. What one process
-    /// publishes then reaches the subscribers in all processes that share the broker.
+    /// Connects to a broker, like [`HubBuilder::connect`] with the default limits. Events then
+    /// reach the subscribers in all processes that share the broker.
     ///
     /// # Errors
     ///

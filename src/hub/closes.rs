@@ -19,10 +19,10 @@ impl Streams {
     /// subject. A task follows the topic until all clones of this `Streams` are dropped and the
     /// last stream with a subject has ended.
     ///
-    /// If you close the hub, this process no longer receives close events from other processes. If
-    /// you [end](Hub::end) the topic, the running processes never receive them again. [Many
-    /// processes](crate::streams#many-processes) says how long close events are kept, and what
-    /// happens if some are lost.
+    /// If you close the hub, this process no longer receives close events from other processes.
+    /// Don't [end](Hub::end) the topic: the processes that follow it would never receive close
+    /// events again. [Many processes](crate::streams#many-processes) says how long close events are
+    /// kept, and what happens if some are lost.
     ///
     /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
     ///
@@ -36,8 +36,8 @@ impl Streams {
 }
 
 impl StreamsBuilder {
-    /// Creates a set of streams as [`Streams::follow`] does, with the limits of this builder. The
-    /// limits count only the streams of this process.
+    /// Creates a set of streams as [`Streams::follow`] does, with the limits of this builder. Only
+    /// the streams of this process count towards the limits.
     ///
     /// # Panics
     ///

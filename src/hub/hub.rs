@@ -122,8 +122,8 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish), or [`PublishError::NotInProcess`] if
-    /// the hub has a [broker](Self::connect). At the first `NotInProcess`, the hub also logs a WARN
-    /// line (feature `tracing`).
+    /// the hub has a [broker](Self::connect). The hub logs a WARN line for the first `NotInProcess`
+    /// (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -139,9 +139,9 @@ impl Hub {
     /// Publishes the last event of a topic and ends the topic. [Progress of a
     /// job](super#progress-of-a-job) has an example.
     ///
-    /// A stream ends once all its topics have ended. A client that reconnects receives the events
-    /// that it missed, and its stream ends. If it missed nothing,
-    /// [`Subscription::response`](super::Subscription::response) says what it gets.
+    /// A stream ends once all its topics have ended. A client that then reconnects receives what it
+    /// missed, and its stream ends. For a client that missed nothing, see
+    /// [`Subscription::response`](super::Subscription::response).
     ///
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
     /// the [age limit](super::HubBuilder::retention), the next event starts the topic again. A

@@ -175,9 +175,9 @@ impl Arrival {
     /// exceeds its age limit. For the last event of a topic, the age also decides when this process
     /// lets you publish to the topic again.
     ///
-    /// If the event ends its topic, the hub drops the topic's events that are published within the
-    /// hub's [age limit](crate::hub::HubBuilder::retention) after `at`. It keeps events that follow
-    /// a reported loss.
+    /// If the event ends its topic, the hub drops the topic's later events. It keeps events that
+    /// follow a reported loss, or whose `at` is later by at least the hub's [age
+    /// limit](crate::hub::HubBuilder::retention).
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

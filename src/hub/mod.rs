@@ -87,8 +87,8 @@
 //! see [many processes](#many-processes) and the broker's crate.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
-//! you publish that event again, clients may get it twice. With a unique key in its data, they can
-//! ignore the second.
+//! you publish that event again, clients may get it twice. If its data has a unique key, they can
+//! ignore the second copy.
 //!
 //! # In a page
 //!
@@ -303,14 +303,14 @@
 //! # Memory
 //!
 //! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. A
-//! timer doesn't evict old events: that [happens when you publish or
-//! subscribe](crate::Retention::age). All topics together use at most 64 MiB of memory, as
-//! [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
-//! [builder](HubBuilder).
+//! single event can be larger. A single event can be larger. A topic's old events are evicted [when
+//! you publish or subscribe](crate::Retention::age), not by a timer. All topics together use at
+//! most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory) counts it. To change these
+//! limits, use a [builder](HubBuilder).
 //!
 //! The hub keeps no queue for each client, and a slow client doesn't delay others. A client that is
-//! behind gets several events in one frame, which its topic caches for others. Events can also wait
-//! in the buffers of a slow client's connection. To limit this, set
+//! behind gets several events of a topic in one frame. The topic caches this frame for other
+//! clients. Events can also wait in the buffers of a slow client's connection. To limit this, set
 //! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
 //!
 //! # Large events and binary data
@@ -325,7 +325,7 @@
 //!
 //! A hub from [`Hub::new`] lives in one process. A client that reconnects after a restart, or to
 //! another process, can't resume. With a [broker] and [`Hub::connect`], all your processes have the
-//! same events with the same ids:
+//! same events with the same ids.
 //!
 //! | take | for |
 //! |---|---|
@@ -344,8 +344,8 @@
 //!
 //! # Stopping work
 //!
-//! A request to stop a job can arrive at a process other than the one that runs it. Publish the
-//! request to a topic such as `stop:7`, to which the job's task subscribes:
+//! A request to stop a job can arrive at a process that doesn't run the job. Publish the request to
+//! a topic such as `stop:7`, to which the job's task subscribes:
 //!
 //! ```
 //! use futures_util::StreamExt;

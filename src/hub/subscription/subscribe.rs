@@ -85,11 +85,11 @@ impl Subscribe {
     }
 
     /// Holds back the events that come within `window` after a sent event, and then sends them
-    /// together. This saves writes in topics with many small events. The default is zero, which
+    /// together. This saves writes if a topic has many small events. The default is zero, which
     /// holds nothing back.
     ///
-    /// The first event after a pause is sent at once, and opens a window. If held events are
-    /// evicted from their topic, the client receives a [gap](GapPolicy). When the hub is
+    /// The first event after a pause is sent at once, and opens a window. If a limit evicts held
+    /// events from their topic, the client receives a [gap](GapPolicy). When the hub is
     /// [closed](crate::hub::Hub::close), the stream ends once its window is over.
     ///
     /// # Panics
@@ -109,10 +109,10 @@ impl Subscribe {
     /// [`since`](Self::since), [`GapPolicy::ReportAndEnd`] ends the stream after these gaps, and
     /// the client never gets the greeting.
     ///
-    /// If the greeting is state from a database, call [`since`](Self::since) too. When a client
-    /// then reconnects, and some events that it missed may be lost, it receives a gap for each
-    /// topic, followed by the greeting. Even with [`GapPolicy::ReportAndEnd`], these gaps don't end
-    /// the stream. A gap that a connected client receives does.
+    /// If the greeting is state from a database, call [`since`](Self::since) too. With `since`, a
+    /// client that reconnects and may have lost events receives a gap for each topic, followed by
+    /// the greeting. [`GapPolicy::ReportAndEnd`] doesn't end the stream at these gaps, only at
+    /// later ones.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
@@ -148,7 +148,7 @@ impl Subscribe {
     /// | last event id | without [`since`](Self::since), the subscription sends |
     /// |---|---|
     /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::Retention::latest) events, and new events |
-    /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids |
+    /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids; no gap for [replaced](crate::Retention::latest) events |
     /// | an id of another hub, for example from before a restart | a gap for each topic, and all kept events; no gap for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///

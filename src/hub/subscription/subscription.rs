@@ -22,11 +22,11 @@ use crate::{body::EventBody, layer};
 /// evicted before it has read them. Like tokio's channels, it takes part in cooperative scheduling.
 ///
 /// Costs grow with the number of topics. On a server CPU, it takes about 0.3 ms to subscribe to
-/// 1,000 topics, and about 10 µs to read the first event after a pause. With 100,000 topics, these
-/// take about 30 ms and 2 ms. With more than 4,096 topics, a read can yield to other tasks before
-/// it finds the event. Subscribing never yields, and neither does dropping the subscription.
-/// Instead of subscribing one client to thousands of topics, let a group of clients share one
-/// topic.
+/// 1,000 topics, and about 10 µs to read the first event after a pause. With 100,000 topics, the
+/// same steps take about 30 ms and 2 ms. With more than 4,096 topics, a read can yield to other
+/// tasks before it finds the event. Subscribing never yields, and neither does dropping the
+/// subscription. Instead of subscribing one client to thousands of topics, let a group of clients
+/// share one topic.
 ///
 /// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
 /// When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the hub
