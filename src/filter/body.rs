@@ -13,7 +13,8 @@ use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, headers, layer::
 
 pin_project! {
     /// The response body of a [`FilterLayer`](super::FilterLayer). To filter an event stream
-    /// without the layer, wrap its body. For example, to filter an upstream's response:
+    /// without the layer, wrap the response body yourself. For example, to filter an upstream's
+    /// response:
     ///
     /// ```
     /// use http::Response;

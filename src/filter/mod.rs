@@ -116,8 +116,8 @@
 //! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
 //!   each client's stream has its own filter.
 //! - In a handler, map the response's body to a [`FilterBody`]. If the filter changes or drops
-//!   events of topics that [keep only their newest value](crate::hub::Subscription::response), a
-//!   client that stalls may receive outdated values.
+//!   events from a hub's topics that [keep only their newest
+//!   value](crate::hub::Subscription::response), a client that stalls may receive outdated values.
 //! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 
 // A response passes these from the top to the bottom:
