@@ -120,7 +120,7 @@ impl Decoder {
     }
 
     /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
-    /// empty string.
+    /// empty string if it would send none.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.client.last_event_id

@@ -123,7 +123,7 @@ impl<B: Body> MessageStream<B> {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. There's no limit by default.
     ///
     /// Heartbeats and other comments are bytes too, so choose a limit of several heartbeat
-    /// intervals. The wait begins only when you poll.
+    /// intervals. The time that you spend on a message doesn't count.
     ///
     /// # Panics
     ///
