@@ -15,7 +15,7 @@ use crate::{coop::CoopBudget, event::Encoded, headers};
 
 pin_project! {
     /// The body of an [`EarlyHeadService`](super::EarlyHeadService)'s responses. After an early
-    /// head, it polls the inner service's call, and then the body of the response. Dropping it
+    /// head, it polls the inner service's call, and then the body of the late response. Dropping it
     /// drops both.
     pub struct EarlyHeadBody<F, B> {
         #[pin]

@@ -53,9 +53,9 @@ impl EarlyHeadLayer {
     /// `Accept` names `text/event-stream`.
     ///
     /// Return `true` only if the client expects an event stream: after an early head, the client
-    /// gets a stream even if the answer is JSON. If only the request's body shows what the client
-    /// expects, call [`answer`](Self::answer) in the handler. A request gets no early head if
-    /// `when` panics, or if the method is `HEAD`.
+    /// gets a stream even if the answer is JSON. To decide by the request's body, call
+    /// [`answer`](Self::answer) in the handler. A request gets no early head if `when` panics, or
+    /// if the method is `HEAD`.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -136,8 +136,9 @@
 //! [`SseLayer`](crate::SseLayer). In the other order, neither the first byte nor heartbeats are
 //! sent before the answer.
 //!
-//! - **Authentication, CORS, rate limits, sessions, compression** go outside, so a `401` or `429`
-//!   keeps its status. Change a session before the early head: its cookie can't be set afterwards.
+//! - **Authentication, CORS, rate limits, sessions, compression** go outside. Even a slow `401` or
+//!   `429` then keeps its status. Change a session before the early head: its cookie can't be set
+//!   afterwards.
 //! - **Runs** go inside. A client that joins a run whose call hasn't answered yet gets an early
 //!   head too. A call that fails starts no run.
 //! - **Timeouts and concurrency limits** go inside. Outside, they no longer apply after the head.
