@@ -255,7 +255,8 @@ impl<'frame> Lines<'frame> {
 pub struct Encoded(Bytes);
 
 impl Encoded {
-    /// Encodes one item of an event stream. For an [`Event`], `Encoded::from(event)` cannot fail.
+    /// Encodes one item of an event stream. For an [`Event`], use `Encoded::from(event)`, which
+    /// cannot fail.
     ///
     /// # Errors
     ///

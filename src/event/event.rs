@@ -33,7 +33,7 @@ use crate::error::Sealed;
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
 /// | no data, but a name or an [`id`](Self::id) | Most clients dispatch nothing, as the HTML standard specifies. A few dispatch an empty message. Some ignore the id. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line follows, because some clients would then dispatch an empty message. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line follows: it would make some clients dispatch an empty message. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -133,12 +133,12 @@ impl Event {
     }
 
     /// Sets the `retry` field: how long the client waits before it reconnects. The client keeps
-    /// this time until it receives another one. By default, the layer sends an `EventSource` a new
+    /// this time until it receives another one. By default, `SseLayer` sends an `EventSource` a new
     /// time at the start of each connection. To start every stream with a `retry` field, use
     /// [`SseLayer::retry`](crate::SseLayer::retry).
     ///
-    /// The time is written in whole milliseconds, rounded down. JavaScript clients that wait with
-    /// `setTimeout` reconnect at once if it exceeds 2³¹−1 milliseconds.
+    /// The time is written in whole milliseconds, rounded down. Above 2³¹−1 milliseconds,
+    /// JavaScript clients that wait with `setTimeout` can reconnect at once.
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
         self
