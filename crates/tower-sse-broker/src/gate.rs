@@ -115,8 +115,8 @@ impl<C> InFlight<'_, C> {
     ///
     /// - The session has ended.
     /// - The follower has read past the event's number without finding it.
-    /// - When [`begin`](Gate::begin) was called, [`newest_known`](Self::newest_known) was at least
-    ///   the event's number: the log has returned to an older state.
+    /// - This process had already seen the event's number or a higher one before
+    ///   [`begin`](Gate::begin) was called: the log has returned to an older state.
     pub fn acknowledge(&self, event: Identity, at: Duration) -> Result<Acknowledged, PublishError> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {

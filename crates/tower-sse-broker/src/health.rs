@@ -76,7 +76,7 @@ impl<E: Clone> Health<E> {
     }
 }
 
-/// Returns an error's message and those of its sources, as in `a: b: c`.
+/// Returns the messages of an error and of its sources, as in `a: b: c`.
 #[must_use]
 pub fn with_sources(error: &(dyn Error + 'static)) -> String {
     let sources = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {

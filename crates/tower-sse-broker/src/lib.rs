@@ -7,9 +7,9 @@
 //! is ready. It notices if the log has been trimmed, lost or restored from a copy, even while
 //! nothing is published. If the connection breaks, it reconnects while publishers wait.
 //!
-//! If only one process has missed events, its `follow` reports the loss to its hub. If the log
-//! itself has lost events, `follow` adds a [mark](#which-losses-are-marked) to the log instead, and
-//! every process reports the loss. Clients that may have missed events receive a gap.
+//! If a process has missed events that others could read, its `follow` reports the loss to its hub.
+//! If the log itself has lost events, `follow` adds a [mark](#which-losses-are-marked) to the log
+//! instead, and every process reports the loss. Clients that may have missed events receive a gap.
 //!
 //! [`Queue`] collects events from concurrent calls, and passes them in batches to your
 //! [`SendBatch`]. [`Gate`] holds publishers back until the process has caught up, and records which

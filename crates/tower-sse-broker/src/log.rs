@@ -34,8 +34,9 @@ pub trait LogEntry: Send + 'static {
     /// every entry.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry written directly before this one, if known. If that isn't
-    /// the entry that the follower read last, entries have been removed. The default is `None`.
+    /// Returns the number of the entry written directly before this one, if known. If the follower
+    /// last read an entry with a different number, entries have been removed. The default is
+    /// `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -133,8 +134,8 @@ pub trait Log: Send + Sized + 'static {
     const SKIPS: bool = false;
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
-    /// entries may have been lost. Clients that connect for the first time after the mark receive
-    /// no gap. You can mark other losses here too.
+    /// entries may have been lost. New clients that connect after the mark receive no gap. You can
+    /// mark other losses here too.
     fn open(
         &mut self,
         known: Known,

@@ -16,7 +16,7 @@ const MAX_BYTES: usize = 4 << 20;
 /// A queue that publishes events in batches. While a batch is being committed, new events wait for
 /// the next one. So thousands of events can be published at once, even if commits are slow.
 ///
-/// The queue holds at most one event per waiting call of [`publish`](Self::publish), even while no
+/// The queue holds at most one event per waiting call to [`publish`](Self::publish), even while no
 /// batch can be sent.
 #[derive(Debug, Default)]
 pub struct Queue {

@@ -48,7 +48,7 @@ pub struct Waiting {
 }
 
 impl Health {
-    /// Returns whether the hub is connected, and has caught up with its stream.
+    /// Returns whether the hub is connected, and has caught up with its stream's log.
     ///
     /// If the hub needs more than a second to look for new events, the result is `false` until it
     /// has caught up again.

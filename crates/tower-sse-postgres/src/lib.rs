@@ -47,7 +47,7 @@
 //!    insert a row for each stream: `insert into tower_sse.stream (name) values ('orders')`. To try
 //!    the crate out, run
 //!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) with
-//!    `psql --file`.
+//!    `psql --file`, as the user of your hub.
 //! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and a tokio runtime with timers and
 //!    IO.
 //! 3. Before you go live, read the page [operating].
@@ -55,7 +55,7 @@
 //! # What is guaranteed
 //!
 //! An event in a transaction is published *exactly once*, when the transaction commits. Clients
-//! receive it *at most once*, and losses are reported, with the two exceptions below.
+//! receive it *at most once*, and losses are reported, with the exceptions below.
 //!
 //! - If [`Hub::publish`](tower_sse::hub::Hub::publish) returns `Ok`, the event is published. If it
 //!   returns [`Refused`](tower_sse::hub::PublishError::Refused), the event isn't published. If it
@@ -70,7 +70,7 @@
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
 //!
-//! The two exceptions:
+//! Two more exceptions:
 //!
 //! - After a backup is restored or a lagging standby is promoted, clients can receive an event
 //!   again, with another id. Events that the backup lacks [can be lost without a
@@ -112,8 +112,8 @@
 //!
 //! ## A table as the source
 //!
-//! A trigger can publish each insert and update of a table. If a row can exceed 1 MiB as JSON,
-//! publish only its key, because an event that is too large makes the change fail:
+//! A trigger can publish each insert and update of a table. An event above 1 MiB makes the change
+//! fail. If a row's JSON can be larger, publish only its key:
 //!
 //! ```sql,key
 //! create function publish_order() returns trigger language plpgsql as $$
@@ -154,9 +154,9 @@
 //!
 //! # How it works
 //!
-//! If programs numbered their rows, a reader could pass row 8 before row 7 is committed, and miss
-//! row 7. So programs insert rows into the table `inbox`. Hubs move committed rows into the table
-//! `log`, and number them there.
+//! If programs numbered their rows, a reader could read row 8 before row 7 is committed, and then
+//! miss row 7. So programs insert rows into the table `inbox`. Hubs move committed rows into the
+//! table `log`, and number them there.
 //!
 //! If a hub notices that the log has lost rows, it adds a mark. Every process that reads the mark
 //! reports a gap.

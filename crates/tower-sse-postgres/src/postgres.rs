@@ -108,7 +108,7 @@ impl Postgres {
     /// time. By default, the credentials in the address are used.
     ///
     /// Each attempt to connect calls the closure. If the server refuses the credentials, the
-    /// attempt calls it once more. The attempt fails if the closure returns an error or takes
+    /// closure is called once more. The attempt fails if the closure returns an error or takes
     /// longer than 10 seconds. Open connections stay open when the password changes.
     ///
     /// ```

@@ -62,11 +62,11 @@
 //! A loss goes undetected in three cases:
 //!
 //! - All processes that received the lost [entry](#entries), or its acknowledgement, stop before
-//!   they report the loss. If Redis' clock is then behind the time in the entry's id, by up to a
-//!   minute, clients that received the entry miss new events until the clock catches up. You can
-//!   [set up Redis](operating#losses) so that a restart loses no event.
-//! - A program deletes a single entry (`XDEL`) before a process has read it. That process's clients
-//!   miss the event.
+//!   they report the loss. If Redis' clock is then up to a minute behind the time in the entry's
+//!   id, clients that received the entry miss new events until the clock catches up. You can [set
+//!   up Redis](operating#losses) so that a restart loses no event.
+//! - A program deletes individual entries (`XDEL`) before a process has read them. That process's
+//!   clients miss these events.
 //! - After a fail-over, the old primary still accepts events, and one of the two primaries has
 //!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
 //!   prevents this.
@@ -83,8 +83,8 @@
 //!
 //! Values are UTF-8 text, and each field appears at most once. Other fields are ignored.
 //!
-//! Use the hub's [key](Redis::broker), and pass `NOMKSTREAM`. Otherwise, `XADD` would re-create a
-//! lost stream, and processes could mistake it for the old one. With redis-py:
+//! Use the hub's [key](Redis::broker), and pass `NOMKSTREAM`. Without `NOMKSTREAM`, `XADD` would
+//! re-create a lost stream, and processes could mistake it for the old one. With redis-py:
 //!
 //! ```python
 //! import redis

@@ -38,7 +38,7 @@
 //!
 //! `check` prints a line for each scene, with the reason if it failed or was skipped. If any scene
 //! failed, `check` panics at the end. `cargo test` shows the lines of a failed test. To see the
-//! lines of a passing test too, run it with `-- --nocapture`. [`outcomes`] returns the results
+//! lines of a passing test too, run `cargo test -- --nocapture`. [`outcomes`] returns the results
 //! instead of printing them.
 //!
 //! # The scenes
@@ -46,8 +46,8 @@
 //! When a scene fails, this list shows what your broker probably does wrong. The faults that a
 //! scene needs are in parentheses. If your world can't cause them, the scene is skipped.
 //!
-//! - `every_field_arrives`: drops a field, changes line endings, letters or spaces, or treats a
-//!   topic's last event differently
+//! - `every_field_arrives`: drops a field, or changes line endings, letters or spaces, perhaps only
+//!   in the event that ends a topic
 //! - `names_and_data_cannot_inject`: interprets topics or data, for example as SQL, or treats two
 //!   topics as one
 //! - `extremes_are_kept_or_refused`: truncates or alters long topics, names, comments or
@@ -61,7 +61,7 @@
 //!   too slow because it commits each event separately
 //! - `a_late_process_loads_the_history`: is ready before it has loaded the history
 //! - `history_is_as_old_as_asked`: leaves out old events without reporting a loss, treats them as
-//!   new, or rounds `Feed::max_age`
+//!   new, or rounds `Feed::max_age` down
 //! - `history_of_any_age_is_loaded`: overflows if
 //!   [`Feed::max_age`](tower_sse::hub::broker::Feed::max_age) is `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): doesn't report removed events
@@ -79,7 +79,7 @@
 //! - `a_loss_during_a_break_is_told` (`cut`, `lose`): misses a loss while its connections are
 //!   broken
 //! - `a_loss_while_a_hub_loads_is_told` (`lose`): doesn't look for losses while it loads
-//! - `numbers_are_not_used_again_after_a_loss` (`lose`): numbers new events from the start again
+//! - `numbers_are_not_used_again_after_a_loss` (`lose`): restarts its numbering
 //! - `a_burst_loses_nothing`: skips events when it's behind, stores only some of many large events,
 //!   or loads part of a long history without reporting a loss
 //! - `a_break_loses_nothing` (`cut`), `a_long_break_loses_nothing` (`cut`): doesn't continue where
@@ -115,14 +115,14 @@
 //! - A mistake that shows only if the clocks of several machines differ.
 //! - An event that the server acknowledges, and loses before any process has read it.
 //! - An event that's published although the broker reported it as refused. The scenes find this
-//!   mainly when a connection breaks. [`World::cut`] says how to find more.
+//!   mainly when a connection breaks. [`World::cut`] says how to find more such events.
 //! - A process that stamps live events with the time of reading instead of publication. The
 //!   difference is too small to notice.
 //! - A connected process that doesn't report entries trimmed before it read them.
 //! - A thread that keeps running after its hub or the future of `start` was dropped. The scenes
 //!   notice only tasks, and only if at least one is left for each dropped hub.
-//! - A limit that the scenes don't reach. They use up to 5,000 events published at once, a history
-//!   of 5,000 events, events of 1 MiB, and topics of 4 KiB.
+//! - A limit that the scenes don't reach. They publish up to 5,000 events at once, load a history
+//!   of 5,000 events, and use events of 1 MiB and topics of 4 KiB.
 //! - Different topics that a broker treats as one, beyond those that the scenes try.
 //! - A blocked thread. It can even hang the test in spite of the time limits.
 //! - A delay of less than 10 seconds, if each scene still ends within 60 seconds.
@@ -135,7 +135,7 @@
 //!
 //! - Its `start` runs the test again in a new process: [`current_exe`](std::env::current_exe) with
 //!   the test's name, `--exact` and `--nocapture`. Environment variables tell the new process that
-//!   it's a child, which log to open, and how old the history may be
+//!   it's a child, which log to open, and how far back to load the history
 //!   ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
 //! - The child runs your broker's code. There's no feed in the child, so make that code generic
 //!   over a trait of your own, which replaces the feed. The child's implementation prints a line
@@ -143,9 +143,10 @@
 //!   these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
-//! - The child's first line, after those of the test harness, is your broker's name. `start` fails
-//!   if the children of a world print different names. The hub calls the proxy's own `name`
-//!   earlier, so let it return a fixed name for each world.
+//! - The child begins with a line break, because the test harness may not end its own line. The
+//!   next line is your broker's name. `start` fails if the children of a world print different
+//!   names. The hub calls the proxy's own `name` before `start`, so `name` must return a fixed name
+//!   for each world.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
 //! [`Log`](crate::Log) that forwards its calls to the child.
