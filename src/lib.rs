@@ -33,8 +33,8 @@
 //! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 //! ```
 //!
-//! Other responses pass through unchanged. If you come from [axum's `Sse`](guide::axum) or [another
-//! library](guide::coming_from), these pages say what changes.
+//! Other responses pass through unchanged. The guide says what changes if you come from [axum's
+//! `Sse`](guide::axum) or [another library](guide::coming_from).
 //!
 //! # Events of your own
 //!
@@ -170,7 +170,7 @@
 //! - rooms: [`chat`]
 //! - the progress of a job: [`job`]
 //! - state from a database, then live events: [`notes`]
-//! - prices, where only the newest counts: [`ticker`]
+//! - prices, where only the newest one matters: [`ticker`]
 //! - metrics for Prometheus: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
@@ -216,8 +216,8 @@
 //!   database servers, and skips `tower-sse-postgres` and `sse-check`.
 //! - **Browsers.** The tests drive Chromium. Some also drive Firefox and WebKitGTK, which [differ
 //!   slightly](guide::clients#exceptions). Safari and phones are untested.
-//! - **Deployments.** Two versions of your program or of these crates can share a Redis server,
-//!   [under these
+//! - **Deployments.** Two versions of your program can share a Redis server during a deployment,
+//!   [under some
 //!   conditions](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).
 //!
 //! # Stability
