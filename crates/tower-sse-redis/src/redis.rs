@@ -122,7 +122,7 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Sets the certificates of TLS connections (feature `tls`). By default, the client trusts the
+    /// Sets the certificates of TLS connections (feature `tls`). By default, the program trusts the
     /// [root certificates of the machine](crate#tls), and sends no certificate of its own.
     ///
     /// ```no_run

@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use rusqlite::ErrorCode;
 
-/// An error from this crate, such as a file that can't be opened or a statement that failed.
+/// An error from this crate, for example because the file can't be opened or a statement failed.
 ///
 /// Its [`kind`](Self::kind) names the cause. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
@@ -33,14 +33,15 @@ pub enum ErrorKind {
     OutOfResources,
     /// The file is read-only.
     ReadOnly,
-    /// The file can't be opened: the process lacks a permission, or the directory doesn't exist.
+    /// The file can't be opened, for example because the process lacks a permission or the
+    /// directory doesn't exist.
     NotPermitted,
     /// Another connection has kept the file locked.
     Locked,
     /// The file is corrupted, or isn't an SQLite database.
     Corrupted,
-    /// The table differs from the one that this version of the crate creates, or its trigger's name
-    /// is taken, for example by the trigger of a renamed table.
+    /// The table differs from the one that this version of the crate creates, or another table,
+    /// such as a renamed one, has the trigger `<table>_id`.
     WrongTable,
     /// The disk failed or didn't respond in time, the file was removed or replaced, the process is
     /// reopening the file after a loss, or writing earlier events took too long.

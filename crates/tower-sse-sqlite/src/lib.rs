@@ -44,8 +44,8 @@
 //! commit;
 //! ```
 //!
-//! Any program with SQLite 3.37 or later can do this. Hubs notice the commit within about 20
-//! milliseconds, and keep the order of commits.
+//! Any program with SQLite 3.37 or later can do this. Hubs usually notice the commit within 20
+//! milliseconds, and send events in commit order.
 //!
 //! You can set these columns:
 //!
@@ -71,9 +71,8 @@
 //! ```
 //!
 //! An `update` of a published row only reaches processes that haven't read it yet. If you delete
-//! rows, start with the oldest. Otherwise, a process that hasn't read a deleted row sends its
-//! clients no gap for it. If you delete the newest row, a process that has read it reports a loss
-//! to all clients.
+//! rows, start with the oldest. Otherwise, clients get no gap for deleted rows that their process
+//! hasn't read. If you delete the newest row after a process has read it, all clients get a gap.
 //!
 //! # What is guaranteed
 //!

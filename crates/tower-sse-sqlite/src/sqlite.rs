@@ -45,8 +45,8 @@ impl Sqlite {
     }
 
     /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. `journal_mode`
-    /// is always `wal`, and `busy_timeout` has no effect: publishing waits up to two seconds for a
-    /// lock. Other defaults are those of the SQLite build.
+    /// is always `wal`, and `busy_timeout` has no effect. Other defaults are those of the SQLite
+    /// build.
     ///
     /// With `synchronous = full`, commits wait for the disk, so a power failure doesn't undo them:
     ///
@@ -58,7 +58,7 @@ impl Sqlite {
     /// ```
     ///
     /// If SQLite doesn't have the pragma, [`Hub::connect`](tower_sse::hub::Hub::connect) returns an
-    /// error. A value that SQLite doesn't know causes no error.
+    /// error. A value that SQLite doesn't know usually causes no error.
     pub fn pragma(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.0.pragmas.push((name.into(), value.into()));
         self

@@ -7,8 +7,8 @@ const MIN_LEASE: Duration = Duration::from_secs(2);
 /// The maximum of [`RedisRuns::lease`]: a longer time could overflow an instant or Redis' clock.
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A store on one Redis server or cluster node, created by [`Redis::runs`]. Several processes share
-/// their [`Runs`](tower_sse::runs::Runs) through it.
+/// A store of runs on one Redis server or cluster node, created by [`Redis::runs`]. Several
+/// processes share their [`Runs`](tower_sse::runs::Runs) through it.
 #[derive(Debug)]
 #[must_use = "pass it to `RunsBuilder::connect`"]
 pub struct RedisRuns {

@@ -1,4 +1,4 @@
-//! The owner's side keeps the store's copies of this process's runs up to date.
+//! This module keeps the store's copies of this process's runs up to date.
 //!
 //! | | |
 //! |---|---|
