@@ -60,8 +60,15 @@ impl File {
     }
 
     /// Puts a copy in the place of the file, so that all connections are to a file without a name.
+    ///
+    /// A hub that opens the file meanwhile must find a whole one, and no log that belongs to
+    /// another: the old file is complete without its log, and is there until the copy is.
     pub(crate) fn replace_by(&self, copy: &Path) {
-        self.remove();
+        // A corrupt file has nothing to keep.
+        _ = self.sql().query_row("pragma wal_checkpoint", (), |_| Ok(()));
+        for suffix in ["-wal", "-shm"] {
+            _ = fs::remove_file(self.with_suffix(suffix));
+        }
         fs::rename(copy, &self.path).unwrap();
     }
 }
