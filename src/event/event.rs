@@ -212,7 +212,7 @@ impl From<String> for Event {
 /// # Ok::<_, tower_sse::event::InvalidField>(())
 /// ```
 ///
-/// Code that passes unvalidated text does not compile:
+/// Code that passes run-time text without validating it does not compile:
 ///
 /// ```compile_fail,E0277
 /// # fn cursor() -> String { "eu-17".to_owned() }

@@ -56,7 +56,7 @@ impl Retention {
     ///
     /// # Panics
     ///
-    /// Panics if `events` is zero, because subscribers read only kept events.
+    /// Panics if `events` is zero: subscribers receive an event only if its topic keeps it.
     #[track_caller]
     pub const fn events(mut self, events: usize) -> Self {
         assert!(

@@ -258,9 +258,9 @@
 //! from a little before that number, because rows can be committed out of order.
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
-//! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
-//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole
-//! program, with a greeting.
+//! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). For a
+//! complete program, which sends a greeting, see the example
+//! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs).
 //!
 //! # One client's view
 //!
@@ -303,10 +303,10 @@
 //! # Memory
 //!
 //! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. A
-//! single event can be larger. A single event can be larger. A topic's old events are evicted [when
-//! you publish or subscribe](crate::Retention::age), not by a timer. All topics together use at
-//! most 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory) counts it. To change these
-//! limits, use a [builder](HubBuilder).
+//! single event can be larger. A topic's old events are evicted [when you publish or
+//! subscribe](crate::Retention::age), not by a timer. All topics together use at most 64 MiB of
+//! memory, as [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
+//! [builder](HubBuilder).
 //!
 //! The hub keeps no queue for each client, and a slow client doesn't delay others. A client that is
 //! behind gets several events of a topic in one frame. The topic caches this frame for other

@@ -226,8 +226,9 @@
 //! run's own process keep receiving its events. But some responses fail:
 //!
 //! - If the run's process can't reach the store but others can, they can declare the run dead after
-//!   one lease period. If they do, the run's process fails its own responses for the run as soon as
-//!   it reaches the store again.
+//!   one lease period. If they do, the run's process ends its own responses for the run as soon as
+//!   it reaches the store again: their bodies fail, and an `EventSource` gets
+//!   [`interrupted`](#half-an-answer) instead.
 //! - A process that can't reach the store for two lease periods fails its responses for other
 //!   processes' runs. If Redis can be reached but is out of memory, those responses wait for new
 //!   events instead.

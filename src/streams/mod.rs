@@ -126,8 +126,8 @@
 //! each process.
 //!
 //! If a process crashes between the two steps of a log-out, the streams of other processes stay
-//! open until the log-out is repeated. A [maximum age](crate::SseLayer::max_age) limits this time.
-//! With PostgreSQL, do both steps [in one
+//! open until the log-out is repeated. A [maximum age](crate::SseLayer::max_age) limits how long
+//! they stay open. With PostgreSQL, do both steps [in one
 //! transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
 //!
 //! # Limits for each subject

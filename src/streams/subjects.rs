@@ -90,8 +90,8 @@ impl Subjects {
     /// ```
     ///
     /// The place is free again once the stream has ended. It's also freed if the response isn't an
-    /// event stream, or if the handler fails, panics or is dropped. Once the stream is open, or can
-    /// no longer open, `try_add` returns `Ok` without taking a place.
+    /// event stream, or if the handler fails, panics or is dropped. Once the layer has the
+    /// handler's response, `try_add` returns `Ok` without taking a place.
     ///
     /// # Errors
     ///

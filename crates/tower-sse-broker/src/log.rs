@@ -224,7 +224,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns the identity of the first entry whose number is `from` or higher, without reading
     /// its content. The follower continues after it. If you return an [unread](Identity::unread)
-    /// identity for the newest entry, add another entry after it.
+    /// identity for the newest entry, also add an entry to the log after it: the follower can't
+    /// tell by an unread entry whether the log is still the same.
     ///
     /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.

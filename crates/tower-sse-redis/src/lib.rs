@@ -30,8 +30,8 @@
 //! You need Redis 7 or Valkey. We've tested with Redis 7.0 and Valkey 9.1, but not with newer
 //! versions of Redis.
 //!
-//! A connected hub reconnects by itself. Before you run a second process, read [operating], and
-//! follow the [checklist for the Redis server](running#checklist).
+//! Once connected, a hub reconnects by itself. Before you run a second process, read [operating],
+//! and follow the [checklist for the Redis server](running#checklist).
 //!
 //! # What is guaranteed
 //!
@@ -110,8 +110,9 @@
 //! # TLS
 //!
 //! For `rediss://` URLs, enable the `tls` feature. By default, your program trusts the operating
-//! system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. `Redis::tls`
-//! sets other root certificates, a client certificate and the server's name.
+//! system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. With
+//! `Redis::tls`, your program can trust other root certificates, present a client certificate, or
+//! expect another name in the server's certificate.
 //!
 //! Install a crypto provider before you connect, or connecting returns an error. Depend on
 //! `rustls`, and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the
