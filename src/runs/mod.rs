@@ -252,7 +252,7 @@
 //! | events come from | any part of the program | one stream |
 //! | ends | never, or at a topic's [last event](crate::hub::Hub::end) | with the answer and an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
-//! | without clients | the hub keeps events, up to its limits | the run continues, up to [`abandon_after`](RunsBuilder::abandon_after) |
+//! | without clients | the hub keeps events, up to its limits | the run continues, [up to a limit](RunsBuilder::abandon_after) |
 //! | if missed events were evicted | the client gets a `gap` event and the rest | the client [can't resume](Runs#answers), or its body fails |
 //! | if the publishing process dies | clients wait | the run [breaks off](#half-an-answer) |
 //! | to stop the work | publish a [request to stop](crate::hub#stopping-work) | [cancel](Runs::cancel) the run |
