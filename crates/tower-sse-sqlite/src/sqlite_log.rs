@@ -8,7 +8,7 @@ use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, event_of};
 use tower_sse_broker::{debug, tasks::lock};
 
-use crate::table::{Source, Trimmed, before, identity, now};
+use crate::table::{Source, Trimmed, before, identity_of, now};
 use crate::worker::{LastRow, Worker};
 use crate::{BrokerStats, Error, ErrorKind, LogStats};
 
@@ -59,15 +59,17 @@ impl Log for SqliteLog {
         // A file in the place of the last one can lack rows that this process has not read.
         if let Some(it) = last_row.filter(|it| it.number > known.newest) {
             known.newest = it.number;
-            let is_missing = worker.run(move |table| table.has(it)).await.map(|exists| !exists)?;
-            known.lost = is_missing.then_some(it.number).or(known.lost);
+            if !worker.run(move |table| table.has(it)).await? {
+                known.lost = Some(it.number);
+            }
         }
         self.mark(&mut worker, known).await.map(|_| worker)
     }
 
     async fn newest_before(&mut self, it: &mut Worker, age: Duration) -> Result<Option<Identity>> {
         let newest = "select id, nonce from {} where at < ? order by id desc limit 1";
-        it.run(move |it| it.statement(newest)?.query_row([before(age)], identity).optional()).await
+        it.run(move |it| it.statement(newest)?.query_row([before(age)], identity_of).optional())
+            .await
     }
 
     async fn read(&mut self, it: &mut Worker, from: u64, count: usize) -> Result<Page<LogRow>> {
@@ -161,7 +163,7 @@ impl LogEntry for LogRow {
 
 impl LogRow {
     fn decode(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (identity, bytes, ends) = (identity(row)?, row.get(3)?, row.get(4)?);
+        let (identity, bytes, ends) = (identity_of(row)?, row.get(3)?, row.get(4)?);
         // A program may have written any number.
         let at = row.get::<_, i64>(2)?.try_into().unwrap_or_default();
         // A text that is not UTF-8 cannot be read.

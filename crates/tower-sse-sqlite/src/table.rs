@@ -168,7 +168,7 @@ impl Table {
     /// Returns the newest row.
     pub(crate) fn newest(&self) -> Result<Identity> {
         let newest = "select id, nonce from {} order by id desc limit 1";
-        self.statement(newest)?.query_row([], identity)
+        self.statement(newest)?.query_row([], identity_of)
     }
 
     pub(crate) fn has(&self, row: Identity) -> Result<bool> {
@@ -281,7 +281,7 @@ fn wait_for_lock(attempts: i32) -> bool {
 }
 
 /// Returns the identity of a row whose first columns are `id` and `nonce`.
-pub(crate) fn identity(row: &Row<'_>) -> Result<Identity> {
+pub(crate) fn identity_of(row: &Row<'_>) -> Result<Identity> {
     Ok(Identity { number: row.get(0)?, fingerprint: row.get::<_, i64>(1)?.cast_unsigned() })
 }
 

@@ -56,8 +56,8 @@ impl Worker {
         let last_row = Arc::clone(&self.last_row);
         _ = self.jobs.send(Box::new(move |table| {
             let result = job(table);
-            // Before the reply, which can end the session.
-            if !table.is_in_place() {
+            // Before the reply: an error can end the session.
+            if result.is_err() && !table.is_in_place() {
                 remember(table, &last_row);
             }
             _ = reply.send(result);

@@ -284,16 +284,22 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// The number says that the event was read, but it is the number of another one. Only the publisher
-/// knows.
-#[tokio::test]
-async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
-    let Some(server) = Server::start().await else { return };
+/// Starts a process that has published event 2, but can't read it until the proxy is released.
+async fn with_an_unread_event() -> Option<(Server, Proxy, Process)> {
+    let server = Server::start().await?;
     let proxy = Proxy::start(server.port).await;
     let mut process = Process::connect(proxy.broker()).await;
     process.delivers([1]).await;
     proxy.hold().await;
     process.publish([2]).await;
+    Some((server, proxy, process))
+}
+
+/// The number says that the event was read, but it is the number of another one. Only the publisher
+/// knows.
+#[tokio::test]
+async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
+    let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };
     let overtake = "update tower_sse.log set nonce = 7, data = '3' where data = '2'";
     sql(&server.connect().await, overtake).await;
     proxy.release();
@@ -306,12 +312,7 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
 /// nothing after the event that was read. Only the publisher knows.
 #[tokio::test]
 async fn acknowledged_event_lost_before_a_leap_and_a_trim_is_a_loss() {
-    let Some(server) = Server::start().await else { return };
-    let proxy = Proxy::start(server.port).await;
-    let mut process = Process::connect(proxy.broker()).await;
-    process.delivers([1]).await;
-    proxy.hold().await;
-    process.publish([2]).await;
+    let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };
     let client = server.connect().await;
     sql(&client, "delete from tower_sse.log where data = '2'").await;
     let _other = Process::connect(server.broker()).await;
