@@ -11,7 +11,7 @@ use super::shared::{Pending, SharedRuns};
 use super::{RunBody, RunKey, RunsStats, StartError};
 use crate::{connection::LastEventId, event::Event};
 
-/// How long a drain waits for `on_end` closures after its grace period.
+/// How long a drain waits for `on_end` closures and claims after its grace period.
 const REPORT_WAIT: Duration = Duration::from_secs(2);
 
 /// The runs of one process, by key. With [`connect`](Self::connect), several processes share their
@@ -186,7 +186,8 @@ impl Runs {
     ///
     /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures for the
     /// interrupted runs, and waits up to two seconds for closures on other threads. With a store,
-    /// it then waits up to two seconds for the store to record the end of every run.
+    /// this wait includes calls that have yet to learn whether they may start a run. This method
+    /// then waits up to two seconds for the store to record the end of every run.
     ///
     /// # Cancel safety
     ///

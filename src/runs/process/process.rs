@@ -240,17 +240,18 @@ impl Process {
         stats
     }
 
-    pub fn is_exported(&self) -> bool {
-        self.lock().ending.is_empty()
-    }
-
     pub(crate) async fn idle(&self) {
         until(&self.idle, || self.lock().is_idle().then_some(())).await;
     }
 
     pub(crate) fn interrupt(self: &Arc<Self>) {
         self.with_registry(|registry, deferred| {
-            for record in registry.running.values().cloned().collect::<Vec<_>>() {
+            // A reserved run is no run yet, and can no longer be entered.
+            let is_entered = |it: &&Arc<Record>| {
+                registry.get(&it.key).is_some_and(|entered| entered.epoch == it.epoch)
+            };
+            let entered = registry.running.values().filter(is_entered);
+            for record in entered.cloned().collect::<Vec<_>>() {
                 registry.end(&record, Outcome::Interrupted, None, deferred);
             }
         });
@@ -463,18 +464,23 @@ impl Process {
     }
 
     /// Lets requests find a reserved run. Ends any other run of this process with the same key.
-    pub fn enter(self: &Arc<Self>, reserved: &Producer, earlier: Option<Epoch>) {
+    /// Returns `false` and does nothing if a shutdown has begun since.
+    pub fn enter(self: &Arc<Self>, reserved: &Producer, earlier: Option<Epoch>) -> bool {
         let record = &reserved.record;
-        self.with_registry(|registry, deferred| {
+        let is_entered = self.with_registry(|registry, deferred| {
+            if registry.is_draining {
+                return false;
+            }
             if let Some(other) = registry.get(&record.key).cloned() {
                 // If the new run doesn't replace `other`, the store has lost the claim of `other`.
                 let is_replaced = earlier == Some(other.epoch);
                 let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
                 registry.end_forgotten(&other, outcome, None, deferred);
             }
-            // The run may have ended already, at the beginning of a shutdown.
             registry.enter(record, deferred);
+            true
         });
         self.make_room(0);
+        is_entered
     }
 }

@@ -186,7 +186,7 @@ impl SharedRuns for Cluster {
     }
 
     fn exported(&self) -> Pending<'_, ()> {
-        Box::pin(async { _ = self.wait_until(|| self.process.is_exported()).await })
+        Box::pin(async { _ = self.wait_until(|| self.exports.have_ended()).await })
     }
 
     fn figures(&self) -> (usize, usize) {
@@ -376,8 +376,8 @@ impl Cluster {
     }
 
     /// Sends the claim for a reserved record. The claim is released if the request left before the
-    /// reply, or if the reply took longer than a lease because the process was paused: another
-    /// request may have the key by then.
+    /// reply, if a shutdown has begun, or if the reply took longer than a lease because the process
+    /// was paused: another request may have the key by then.
     async fn confirm(
         &self,
         reserved: Producer,
@@ -400,20 +400,23 @@ impl Cluster {
         drop(sent);
         match reply {
             Ok(LookReply::Claimed) if !is_late => {
-                self.enter(&reserved, replaced);
-                Ok(Some(reserved))
+                let is_entered = self.enter(&reserved, replaced);
+                // The claim has replaced the earlier run. Without one, the store is as it was.
+                let refused = replaced.map_or(StartError::Draining, |_| StartError::Unavailable);
+                if is_entered { Ok(Some(reserved)) } else { Err(refused) }
             }
             Ok(LookReply::Restoring) | Err(_) => Err(StartError::Unavailable),
             Ok(_) => Ok(None),
         }
     }
 
-    /// Lets requests find a claimed run.
-    fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) {
+    /// Lets requests find a claimed run, unless a shutdown has begun. The exporter releases its claim
+    /// once the producer is dropped.
+    fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> bool {
         let record = &reserved.record;
         self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
         replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
-        self.process.enter(reserved, replaced);
+        self.process.enter(reserved, replaced)
     }
 
     /// Cancels this run, after the event with these `lines`, if any. Its owner first exports all

@@ -187,6 +187,11 @@ impl Exports {
         self.lock().exports.get(&epoch).is_none_or(Export::has_confirmed_end)
     }
 
+    /// Returns whether the store has the ends of all runs, or will never have them.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.lock().exports.values().all(Export::is_done)
+    }
+
     /// Returns whether a run is live in the store, according to a `Sync` sent after the last
     /// [`synchronize`](Self::synchronize) call.
     pub(crate) fn is_in_step(&self, epoch: Epoch) -> bool {

@@ -215,6 +215,30 @@ async fn call_that_was_never_made_is_never_interrupted() {
     assert_eq!((one.runs.stats().started, other.runs.stats().started), (2, 0));
 }
 
+/// Whether the drain has a grace period or not, and whether the key's run would be replaced.
+#[tokio::test(start_paused = true)]
+async fn claim_that_a_drain_overtakes_is_given_back_before_it_ends() {
+    for (grace, replaces) in [(0, false), (0, true), (5, false)] {
+        let (one, other) = two().await;
+        let _earlier = if replaces { other.start().await } else { None };
+        one.store.faults().delay = Duration::from_millis(10);
+        let key = key();
+        let mut starting = Box::pin(one.runs.replace(&key, None, || source().1));
+        waits(15, &mut starting).await;
+        let draining = async {
+            let begun = Instant::now();
+            one.runs.drain(Duration::from_secs(grace)).await;
+            (begun.elapsed(), one.store.is_live(&key))
+        };
+        let (started, (took, is_live)) = soon(join(starting, draining)).await;
+        assert!(took < Duration::from_secs(1) && !is_live, "{took:?}, {is_live}");
+        let refused = if replaces { StartError::Unavailable } else { StartError::Draining };
+        assert_eq!(started.err(), Some(refused));
+        assert_eq!((one.runs.stats().started, one.outcomes()), (0, vec![]), "there was no run");
+        assert!(other.start().await.is_some());
+    }
+}
+
 /// The reply to the abandoned claim arrives after the next request has its own claim.
 #[tokio::test(start_paused = true)]
 async fn late_reply_to_an_abandoned_claim_ends_no_other_run() {
