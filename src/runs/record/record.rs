@@ -14,8 +14,8 @@ use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunEnd, RunKey};
 use crate::{options::StreamOptions, runs::outcome::Failure};
 
-/// The maximum length of an id: an epoch in base 36, a hyphen and a sequence number.
-const MAX_ID_LEN: usize = 13 + 1 + 20;
+/// The maximum length of an id: an epoch that processes share, a hyphen and a sequence number.
+const MAX_ID_LEN: usize = 17 + 1 + 20;
 
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
 const APPEND_LIMIT: usize = 16 * 1024;
