@@ -97,7 +97,9 @@ impl Run {
     /// event stream.
     ///
     /// For another process's run, the [`Attachment`] fails if this process has no memory left for
-    /// the run's events, or can't reach the store for two [lease periods](super#several-processes).
+    /// the run's events. It also fails if this process can't reach the store for two [lease
+    /// periods](super#several-processes), or doesn't receive the event with the id `last` in that
+    /// time.
     ///
     /// # Cancel safety
     ///
