@@ -104,8 +104,8 @@ impl HubBuilder {
         Hub { shared: self.shared(Epoch::now(), None) }
     }
 
-    /// Connects to a broker. Returns the hub once it has loaded the broker's events that are no
-    /// older than the age limit of [`retention`](Self::retention), which is 5 minutes by default.
+    /// Connects to a broker. Returns the hub once it has loaded the broker's recent events. These
+    /// go back at least to the age limit of [`retention`](Self::retention), by default 5 minutes.
     /// Older events may be left out, even if [`retention_of`](Self::retention_of) keeps some
     /// topics' events longer.
     ///

@@ -155,15 +155,15 @@ impl Hub {
     ///
     /// If a broker loses the last event of a topic, a process that starts later can publish to the
     /// topic again. A process that had received the last event drops the new events, unless the
-    /// broker has told it about the loss. In the other processes, the new events start the topic
+    /// broker has told it about the loss. In all other processes, the new events start the topic
     /// again.
     ///
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish). After
-    /// [`Unknown`](PublishError::Unknown), it's safe to call this method again until the age limit
-    /// has passed. If the second call returns [`Ended`](PublishError::Ended), the topic has ended,
-    /// for example because the first call succeeded.
+    /// [`Unknown`](PublishError::Unknown), it's safe to call this method again until the event
+    /// exceeds the age limit. If the second call returns [`Ended`](PublishError::Ended), the topic
+    /// has ended, for example because the first call succeeded.
     ///
     /// # Cancel safety
     ///

@@ -118,8 +118,8 @@ pub struct Publication {
     pub topic: String,
     /// The event. The broker must keep all [fields](Event::fields) of the event.
     pub event: Event,
-    /// Whether the event is the last one of its topic. The event's [`Arrival`] must have the same
-    /// value.
+    /// Whether the event is the last one of its topic. Pass the same value to
+    /// [`Arrival::ends_topic`].
     pub ends_topic: bool,
 }
 

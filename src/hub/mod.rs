@@ -187,7 +187,7 @@
 //!
 //! # Only the newest value
 //!
-//! A page that shows a price needs only its newest value. Give each price its own topic, in which
+//! A page that shows a price needs only the newest value. Give each price its own topic, in which
 //! each event replaces the previous one:
 //!
 //! ```
@@ -209,15 +209,16 @@
 //! ```
 //!
 //! A first visit begins with the newest value of each topic, unless you set
-//! [`since`](Subscribe::since). A client that is behind, or was away, gets only the newest values.
-//! The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is
-//! the whole program.
+//! [`since`](Subscribe::since). A client that was away gets only the newest values. So does a
+//! client that is behind, [except from the buffers](Subscription::response) of its connection. The
+//! example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the
+//! whole program.
 //!
 //! # State in a database
 //!
-//! Your page shows notes from a database, and then each new one. If you query and then subscribe,
-//! you can lose what is published in between. Take the hub's [position](Hub::position) first, then
-//! query, and start the stream [`since`](Subscribe::since) that position:
+//! Say your page shows notes from a database, and then each new note. If you query and then
+//! subscribe, you can lose what is published in between. Take the hub's [position](Hub::position)
+//! first, then query, and start the stream [`since`](Subscribe::since) that position:
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, hub::{GapPolicy, Hub, PublishError, Subscription}};
@@ -290,8 +291,8 @@
 //! # _ = orders;
 //! ```
 //!
-//! Publish each order as an event named `order`. The filter passes events with any other name to
-//! every client, including [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
+//! Publish each order as an event named `order`. Every client receives all other events, including
+//! [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
 //!
 //! If the filter [dropped](crate::filter::Verdict::Drop) other users' orders, a client that sees
 //! few events would keep an old id, and could get a gap when it reconnects. So for those orders,
@@ -303,7 +304,7 @@
 //! # Memory
 //!
 //! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. A
-//! single event can be larger. A topic's old events are evicted [when you publish or
+//! single event can be larger than 1 MiB. A topic's old events are evicted [when you publish or
 //! subscribe](crate::Retention::age), not by a timer. All topics together use at most 64 MiB of
 //! memory, as [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
 //! [builder](HubBuilder).
@@ -339,8 +340,8 @@
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it reconnects to another process. Even with the same limits, this can happen if the old
-//! process has just evicted events, and the new one lags by seconds.
+//! gap when it reconnects to another process. Even with the same limits, this can happen if the
+//! process that the client left has just evicted events, and the other one lags by seconds.
 //!
 //! # Stopping work
 //!

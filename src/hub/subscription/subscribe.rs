@@ -84,7 +84,7 @@ impl Subscribe {
         self
     }
 
-    /// Holds back the events that come within `window` after a sent event, and then sends them
+    /// After sending an event, holds back further events for `window`, and then sends them
     /// together. This saves writes if a topic has many small events. The default is zero, which
     /// holds nothing back.
     ///
@@ -131,7 +131,8 @@ impl Subscribe {
     /// - The layer adds the event to the subscription's own [`response`](Subscription::response). A
     ///   filter in the handler doesn't see it. If you wrap the subscription in another stream, send
     ///   a greeting instead.
-    /// - The name isn't reserved. If you publish events named `start`, give them non-empty data.
+    /// - The name isn't reserved. If you publish events named `start`, give them non-empty data, so
+    ///   that clients can tell them apart.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
         self
@@ -156,8 +157,7 @@ impl Subscribe {
     /// received all its [`recent`](Self::recent) or latest events.
     ///
     /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
-    /// older than the loss receives a gap for each topic. A first visit doesn't. A subscription
-    /// without topics ends at once.
+    /// older than the loss receives a gap for each topic. A first visit doesn't.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);

@@ -185,7 +185,7 @@ impl Subscription {
     /// frame only when the server has written the previous one, or after a minute. If middleware
     /// copies the events, the body can't tell when the server has written them. A stalled client
     /// can then get old values. Compressors copy events, and so do [filters](crate::filter) that
-    /// change or drop any.
+    /// change, drop or insert any.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
@@ -571,7 +571,7 @@ impl Subscription {
 }
 
 /// What a subscription does if its client may have missed events. That happens if events were
-/// evicted, if a [broker](crate::hub::Hub::connect) lost them, if the hub doesn't know the client's
+/// evicted or lost by a [broker](crate::hub::Hub::connect), if the hub doesn't know the client's
 /// id, or if the program [reports a gap](crate::hub::Hub::gap).
 ///
 /// A gap is an event with the name `gap`. Its data is the topic's name, so clients can see topic
@@ -579,11 +579,11 @@ impl Subscription {
 /// position doesn't receive the gap again. [`resume`](super::Subscribe::resume) and
 /// [`since`](super::Subscribe::since) list the exceptions.
 ///
-/// If a broker lost events, each topic of the subscription gets a gap. The client first receives
-/// the events from before the loss, as far as the hub still keeps them.
+/// If a broker lost events, the client receives a gap for each topic. The client first receives the
+/// events from before the loss, as far as the hub still keeps them.
 ///
-/// Several gaps can have the same position. They are sent one after another, and then the
-/// [greeting](super::Subscribe::greeting) if one is due. Only the last of these events has the
+/// Several gaps can have the same position. They are sent one after another, followed by the
+/// [greeting](super::Subscribe::greeting), if it's due. Only the last of these events has the
 /// position as its id. If a client disconnects before the last one, it receives all of them again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -591,8 +591,9 @@ pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap, and the gaps of other topics at the same position, and ends the stream. If
-    /// a topic evicts events faster than its clients reconnect, those clients receive mostly gaps.
+    /// Reports the gap, together with those of other topics at the same position, and ends the
+    /// stream. If a topic evicts events faster than its clients reconnect, those clients receive
+    /// mostly gaps.
     ReportAndEnd,
     /// Continues without a report.
     Ignore,
