@@ -75,8 +75,8 @@ impl RunsBuilder {
     ///
     /// Once a run has been over for longer than this age, requests no longer find it. Clients that
     /// are reading it can read the rest, unless [`max_memory`](Self::max_memory) evicts it. In a
-    /// [store](super::RunStore), the age is at least a minute, and at least four
-    /// [leases](super#several-processes).
+    /// [store](super::RunStore), the age is at least a minute, and at least four [lease
+    /// periods](super#several-processes).
     ///
     /// If the age is zero, [`Run::answer`](super::Run::answer) can return `404`, because the run is
     /// gone already.

@@ -45,8 +45,8 @@
 //! runs:
 //!
 //! - With the layer, [`Runs::start`] or [`Runs::start_with`], a key must name one answer, such as
-//!   one turn of a chat. A run that is running or has completed isn't replaced.
-//! - With [`Runs::replace`], a key can name a whole chat, whose run is the current turn.
+//!   one turn of a chat. A run that is running, or has completed and is still kept, isn't replaced.
+//! - With [`Runs::replace`], a key can name a whole chat, and the key's run is the current turn.
 //!
 //! If the key is in the URL or a header, use the layer. If it's in the body, have your handler call
 //! [`Runs::start`] or [`Runs::replace`]. If the handler's upstream can refuse the request, call
@@ -81,7 +81,7 @@
 //! An `EventSource` gets `interrupted` in these cases:
 //!
 //! - The run failed, was abandoned or was interrupted. Without [`SseLayer`](crate::SseLayer), the
-//!   body fails first, and the event comes when the `EventSource` reconnects.
+//!   body fails first, and the event comes when the `EventSource` reconnects with an id.
 //! - The server can't resume from the client's last event id, for example because the run is no
 //!   longer kept, or was [replaced](Runs::replace).
 //!
@@ -89,8 +89,9 @@
 //! [early head](crate::early_head#late-answers).
 //!
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead.
-//! Your event gets the id `interrupted`. Clients other than an `EventSource` never get
-//! `interrupted`. Their body fails or ends with your event from `on_error`, or the answer is `404`.
+//! For an `EventSource`, your event gets the id `interrupted`. Clients other than an `EventSource`
+//! never get `interrupted`. For them, the body fails or ends with your event from `on_error`, or
+//! the answer is `404`.
 //!
 //! # Runs without the layer
 //!
@@ -145,10 +146,10 @@
 //!
 //! # Memory and back-pressure
 //!
-//! [`RunsBuilder`] limits the size, memory and number of runs. When a run is full, its source waits
-//! for the fastest attached client. Slower clients can lose events, and their bodies then fail.
-//! Without an attached client, the source doesn't wait, and the run [evicts its oldest
-//! events](RunsBuilder::retention).
+//! [`RunsBuilder`] limits the size, memory and number of runs. If a run is full of events that even
+//! the fastest attached client hasn't read, its source waits. Slower clients can lose events, and
+//! their bodies then fail. Without an attached client, the source doesn't wait, and the run [evicts
+//! its oldest events](RunsBuilder::retention).
 //!
 //! # The order of layers
 //!
@@ -198,8 +199,9 @@
 //!
 //! The responses that other processes are sending for the run fail [soon][lease]. An `EventSource`
 //! gets [`interrupted`](#half-an-answer) instead. If clients repeat their requests without an id,
-//! the first request starts a new run, and the others join it. A process that has had no contact
-//! with the store for a [*lease*][lease] period can be declared dead too.
+//! the first request starts a new run. The others join it, unless you use [`Runs::replace`]. A
+//! process that has had no contact with the store for a [*lease*][lease] period can be declared
+//! dead too.
 //!
 //! Within two and a quarter lease periods of the death, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) closures with [`Interrupted`](Outcome::Interrupted), even if the
@@ -250,7 +252,7 @@
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
 //! | events come from | any part of the program | one stream |
-//! | ends | never, or at a topic's [last event](crate::hub::Hub::end) | with the answer and an [`Outcome`] |
+//! | ends | never, or once all topics have had their [last event](crate::hub::Hub::end) | with the answer and an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the hub keeps events, up to its limits | the run continues, [up to a limit](RunsBuilder::abandon_after) |
 //! | if missed events were evicted | the client gets a `gap` event and the rest | the client [can't resume](Runs#answers), or its body fails |

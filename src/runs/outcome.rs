@@ -32,8 +32,8 @@ pub enum Outcome {
     /// A run is also cancelled if an outer layer [refuses](super::Run::answer) the client that
     /// started it, and no other client is attached.
     Cancelled,
-    /// The run had no client for the time set with
-    /// [`abandon_after`](super::RunsBuilder::abandon_after).
+    /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after)
+    /// allows.
     Abandoned,
     /// The run's process or runtime [shut down](super::Runs::drain), the process died or was
     /// declared dead, or the store couldn't keep the run. The clients' streams end in the same way
@@ -128,7 +128,7 @@ pub enum StartError {
     ///
     /// - The store can't be reached, or refuses commands.
     /// - The store restarted, was replaced or [lost its data](super#if-the-store-loses-its-data) a
-    ///   short time ago, so the run may be missing only for now.
+    ///   short time ago, so the run may yet be restored.
     /// - The key's run was started with another version of the store's protocol.
     /// - Loading the run's events, or claiming the key, took too long.
     Unavailable,
@@ -152,9 +152,10 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// Its text says why the attachment failed, and includes the source's error and its causes. If the
-/// source failed in this process, [`on_error`](crate::SseLayer::on_error) receives the [source's
-/// error](Self::error), not the `RunError`.
+/// Its text says why the attachment failed. For a failed source, the text includes the source's
+/// error and that error's causes. If the source failed in this process,
+/// [`on_error`](crate::SseLayer::on_error) receives the [source's error](Self::error), not the
+/// `RunError`.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 

@@ -61,7 +61,7 @@ impl Run {
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
     /// With a [store](super#several-processes), a request whose id isn't from this run gets the
-    /// answer of [`Runs::answer`](super::Runs::answer).
+    /// answer of [`Runs::answer`](super::Runs::answer), or `404` if that returns `None`.
     ///
     /// An outer [`SseLayer`](crate::SseLayer) can refuse the answer. If this handle comes from the
     /// call that started the run, and no other client is attached, the refusal cancels the run.

@@ -154,10 +154,10 @@ impl Runs {
     ///
     /// # Several processes
     ///
-    /// In the run's process, this method waits for the store to receive `event` and all earlier
-    /// events, usually for at most two seconds. In any other process, it asks the run's process to
-    /// cancel the run, and waits until the store has recorded the end. That usually takes a few
-    /// milliseconds, and at most two lease periods.
+    /// In the run's process, this method waits up to two seconds for the store to receive `event`
+    /// and all earlier events. In any other process, it asks the run's process to cancel the run,
+    /// and waits until the store has recorded the end. That usually takes a few milliseconds. The
+    /// method waits for at most two lease periods.
     ///
     /// A call in another process returns `false` if the run's process has died. It can also return
     /// `false` if either process can't reach the store. If the run's process is declared dead, the
@@ -185,9 +185,10 @@ impl Runs {
     /// response bodies. [This program](crate::guide::shutdown#runs) does both, with a deadline.
     ///
     /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures for the
-    /// interrupted runs, and waits up to two seconds for closures on other threads. With a store,
-    /// this wait includes calls that have yet to learn whether they may start a run. This method
-    /// then waits up to two seconds for the store to record the end of every run.
+    /// interrupted runs, and waits up to two seconds for closures that are still running on other
+    /// threads. With a store, this wait includes calls that have yet to learn whether they may
+    /// start a run. This method then waits up to two seconds for the store to record the end of
+    /// every run.
     ///
     /// # Cancel safety
     ///

@@ -45,8 +45,8 @@ pub struct RunsStats {
     /// The number of runs whose export to the store is failing, or is late by at least a quarter of
     /// a second.
     pub waiting_exports: usize,
-    /// The number of this process's runs that another process declared dead before they ended,
-    /// because this process didn't reach the store in time.
+    /// The number of runs that another process declared dead while they were still running in this
+    /// one. This process didn't reach the store in time.
     pub fenced: u64,
     /// The number of runs that this process reported as dead.
     pub declared_dead: u64,

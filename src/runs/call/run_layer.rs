@@ -35,8 +35,8 @@ impl Runs {
 /// # Requests
 ///
 /// The first request with a key calls the service. While the run is in progress, other requests
-/// with this key wait for the response head, and then get the same events, even if their bodies
-/// differ.
+/// with this key but no last event id wait for the response head. They then get the same events,
+/// even if the request bodies differ.
 ///
 /// A request with a key and a last event id never reaches the service. The id comes from the
 /// `Last-Event-ID` header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it

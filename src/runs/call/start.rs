@@ -45,8 +45,8 @@ impl Runs {
         is_loaded.then(|| Run::new(self.clone(), record, false))
     }
 
-    /// Returns the run with this key if it's running or has completed. Otherwise, starts a run that
-    /// records the stream of `source`.
+    /// Returns the run with this key if it's running, or has completed and is still kept.
+    /// Otherwise, starts a run that records the stream of `source`.
     ///
     /// In a handler, pass the request's head, and return the response of [`Run::answer`]. Without a
     /// request, pass `None`. If no client attaches in time, the run is
