@@ -125,9 +125,9 @@
 //! If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //! each process.
 //!
-//! If a process crashes between the two steps of a log-out, the streams of other processes stay
-//! open until the log-out is repeated. A [maximum age](crate::SseLayer::max_age) limits how long
-//! they stay open. With PostgreSQL, do both steps [in one
+//! If a process crashes between the two steps of a log-out, the session's streams in other
+//! processes stay open until the log-out is repeated. A [maximum age](crate::SseLayer::max_age)
+//! limits how long they stay open. With PostgreSQL, do both steps [in one
 //! transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
 //!
 //! # Limits for each subject
@@ -166,9 +166,8 @@
 //! have `streams`, give them the same [`Streams`]. Otherwise, the inner one drops the subjects that
 //! were added outside of it, and logs a WARN line (feature `tracing`).
 //!
-//! With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer): inside,
-//! the handler is called only for the first client. Closing a subject's streams doesn't cancel the
-//! run.
+//! With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer): what is
+//! inside is called only for the first client. Closing a subject's streams doesn't cancel the run.
 //!
 //! # Cost
 //!

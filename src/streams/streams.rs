@@ -39,9 +39,9 @@ impl Streams {
     /// Closes the streams of a subject, and returns how many streams of this process it has closed.
     ///
     /// If a request arrived before the call, its stream is closed as soon as it opens. Streams of
-    /// later requests stay open. Another process can still close streams of requests that reach it
-    /// before the close event does. With [several processes](super#many-processes), the future
-    /// waits for the broker's acknowledgement.
+    /// later requests stay open. Another process also closes the streams of requests that it
+    /// received after the call, but before the close event. With [several
+    /// processes](super#many-processes), the future waits for the broker's acknowledgement.
     ///
     /// # Errors
     ///
