@@ -10,7 +10,7 @@ pub mod marker {
     //! Markers for the [kinds of services](crate::SseLayer#one-layer-one-kind-of-service) inside an
     //! [`SseLayer`](crate::SseLayer).
 
-    /// A service that returns an [`http::Response`] with a body. This kind is the default.
+    /// A service that returns an [`http::Response`] with a body of bytes. This kind is the default.
     #[derive(Clone, Copy, Debug)]
     pub enum Http {}
 

@@ -23,8 +23,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// refusal keeps the response's headers that don't describe the stream, such as CORS headers.
 ///
 /// For a service that returns a [bare stream](crate::SseLayer#services-that-return-a-bare-stream),
-/// the layer decides before it calls the service. Only the limit of a subject is checked after the
-/// call. A stream that is refused at that point was already open, and is reported as
+/// the layer decides before it calls the service. Only the limit of a subject is checked
+/// afterwards. A stream that is refused at that point was already open, and is reported as
 /// [`Ended`](crate::CloseReason::Ended).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]

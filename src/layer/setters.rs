@@ -113,10 +113,10 @@ impl<M> SseLayer<M> {
     /// reconnects. A [`Duration`](std::time::Duration) sets one time for all clients. A range
     /// ([`Retry::between`](crate::Retry::between)) spreads their reconnections after a crash.
     ///
-    /// By default, the stream of an `EventSource` starts with a random time from 1 to 5 seconds.
-    /// Streams of [other clients](crate::guide::clients#how-clients-reconnect) start without one.
-    /// The layer sends no `retry` line if the stream has a content coding, or if the source's first
-    /// lines are ready at once and have a `retry` field.
+    /// By default, the stream of an `EventSource` starts with a random reconnection time from 1 to
+    /// 5 seconds. Streams of [other clients](crate::guide::clients#how-clients-reconnect) start
+    /// without one. The layer sends no `retry` line if the stream has a content coding, or if the
+    /// source's first lines are ready at once and have a `retry` field.
     ///
     /// The `retry` line becomes part of the first event's block. So don't set this option for two
     /// kinds of sources:
@@ -179,10 +179,9 @@ impl<M> SseLayer<M> {
     /// [cancellation](Self::cancellation_if). If the error comes mid-event, or if the body has a
     /// content coding, the closure isn't called, and the body fails. The body also fails if the
     /// closure panics, or returns an event with neither data nor a name. An `EventSource` that
-    /// reads a failed [run](crate::runs#half-an-answer) gets the event `interrupted` in these
-    /// cases.
+    /// reads a failed [run](crate::runs#half-an-answer) then gets the event `interrupted` instead.
     ///
-    /// Before the body fails, the layer sends the events that came ahead of the error, and waits [a
+    /// Before the body fails, the layer sends the events that preceded the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
     ///
     /// ```
@@ -310,9 +309,8 @@ impl<M> SseLayer<M> {
     /// Don't give the event an id, because the client would resume from that id. The event isn't
     /// sent if it has neither data nor a name, or if the body has a content coding.
     ///
-    /// In the answer to a call (anything but a `GET`), the body fails after this event. A client of
-    /// a language model may take the event for part of the answer. So turn the farewell off for a
-    /// model's answers, with
+    /// A client of a language model may take the event for part of the answer. So turn the farewell
+    /// off for a model's answers, with
     /// [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     ///
     /// ```

@@ -16,8 +16,9 @@ use crate::{BoxError, headers};
 
 pin_project! {
     /// The response future of [`SseService`](super::SseService). If it's dropped before it
-    /// completes, it drops the inner service's future, and frees the request's places in
-    /// [`max_streams`](crate::SseLayer::max_streams) and in the limits of its subjects.
+    /// completes, it drops the inner service's future, and frees the places that the request has
+    /// already taken in [`max_streams`](crate::SseLayer::max_streams) and in the limits of its
+    /// subjects.
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,

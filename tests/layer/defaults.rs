@@ -46,8 +46,9 @@ fn reconnection_times_are_those_of_the_pages() {
 
 #[tokio::test(start_paused = true)]
 async fn streams_start_with_a_time_of_the_range_of_the_pages() {
-    let (min, max) = documented()
-        .range(&["the stream of an `EventSource` starts with a random time from {}. Streams"]);
+    let (min, max) = documented().range(&[
+        "the stream of an `EventSource` starts with a random reconnection time from {}. Streams",
+    ]);
     let layer = SseLayer::new();
     let mut times = BTreeSet::new();
     for _ in 0..1_000 {
