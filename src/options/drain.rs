@@ -76,8 +76,9 @@ impl Drain {
 
     /// Gives each stream up to `grace` to end by itself.
     ///
-    /// Set it on [responses](crate::StreamOptions::drain) that end by themselves, such as a
-    /// language model's answers. On a layer, it would keep a hub's streams open for all of `grace`.
+    /// Use this drain for [responses](crate::StreamOptions::drain) that end by themselves, such as
+    /// a language model's answers. On a layer, it would keep a hub's streams open for all of
+    /// `grace`.
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
@@ -88,8 +89,8 @@ impl Drain {
     }
 
     /// Sets the reconnection time for clients whose streams the shutdown ends. By default, each
-    /// client gets a random time from 2 to 10 seconds. The client then forgets the time from
-    /// [`SseLayer::retry`](crate::SseLayer::retry).
+    /// client gets a random time from 2 to 10 seconds. This time replaces the one from
+    /// [`SseLayer::retry`](crate::SseLayer::retry) until the client's next stream starts.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());
         self

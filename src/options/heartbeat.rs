@@ -34,8 +34,8 @@ impl Heartbeat {
     ///
     /// Choose an interval at least a tenth shorter than every [idle
     /// timeout](crate::guide::proxies#idle-timeouts) between client and server. Heartbeats can be
-    /// late by a sixteenth of the interval. Some `EventSource` polyfills reconnect after 45 idle
-    /// seconds.
+    /// late by a sixteenth of the interval. Some `EventSource` polyfills reconnect if nothing
+    /// arrives for 45 seconds.
     ///
     /// # Panics
     ///

@@ -35,8 +35,8 @@ use crate::event::{Encoded, Event};
 ///
 /// # Precedence
 ///
-/// A request's option overrides the layer's, and a response's overrides both. There are three
-/// exceptions:
+/// An option in a request overrides the layer's. An option in a response overrides both. There are
+/// three exceptions:
 ///
 /// - If several maximum ages are set, the stream ends at the one it reaches first.
 /// - All tokens of [`end_when`](Self::end_when) count: cancelling any of them ends the stream.
@@ -182,7 +182,7 @@ impl StreamOptions {
 
     /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
     ///
-    /// It replaces the layer's whole drain, including its [`Drain::retry`].
+    /// `drain` replaces the layer's whole drain, including its [`Drain::retry`].
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = Some(drain);
         self
