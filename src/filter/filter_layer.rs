@@ -125,10 +125,10 @@ impl<M> FilterLayer<M> {
     /// filter can [reject](super::Verdict::Reject) the response. If the upstream's first event is
     /// an error, the client can thus get an error status, or an outer layer can retry the request.
     ///
-    /// The head is also sent once `limit` has passed, or after 16 KiB of comments and other lines
-    /// between events. If the stream ends or fails first, the head is sent unless the filter
-    /// rejects the response. No heartbeat can be sent before the head, so choose a limit of a few
-    /// seconds.
+    /// The head is also sent once it has been held for `limit`, or after 16 KiB of comments and
+    /// other lines between events. If the stream ends or fails first, the head is sent unless the
+    /// filter rejects the response. No heartbeat can be sent before the head, so choose a limit of
+    /// a few seconds.
     ///
     /// ```
     /// use std::time::Duration;

@@ -93,7 +93,8 @@
 //!
 //! An event begins with the first field line that is not a `retry` line, and ends with the next
 //! empty line. An event without data counts too, because some clients dispatch an event with only
-//! an id or a name. Between events, comments, `retry` lines and empty lines pass at once, unseen.
+//! an id or a name. Comments, `retry` lines and empty lines pass at once, unseen, if they come
+//! between events.
 //!
 //! If the source ends mid-event, the filter also gets the incomplete event, which is not
 //! [terminated](crate::decode::EventRef::is_terminated). If the source fails mid-event, neither the
@@ -115,8 +116,8 @@
 //!   [refused](FilterLayer#what-is-refused).
 //! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
 //!   each client's stream has its own filter.
-//! - In a handler, map the response's body to a [`FilterBody`]. If a hub's topics [keep only their
-//!   newest value](crate::hub::Subscription::response) and the filter changes or drops any of their
+//! - In a handler, map the response's body to a [`FilterBody`]. Say a hub's topics [keep only their
+//!   newest value](crate::hub::Subscription::response). If the filter changes, drops or inserts any
 //!   events, a client that stalls may receive outdated values.
 //! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 

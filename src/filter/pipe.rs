@@ -89,7 +89,7 @@ impl<F: EventFilter> FilterPipe<F> {
     /// # Errors
     ///
     /// Returns the error with which the stream must fail: `error` itself, or one that
-    /// [`push`](Self::push) lists.
+    /// [`push`](Self::push) could return.
     pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         self.enter()?;
         let sent = self.filter_end(error);
