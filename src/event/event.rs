@@ -212,7 +212,7 @@ impl From<String> for Event {
 /// # Ok::<_, tower_sse::event::InvalidField>(())
 /// ```
 ///
-/// Code that passes run-time text without validating it does not compile:
+/// Passing run-time text without validation is a compile error:
 ///
 /// ```compile_fail,E0277
 /// # fn cursor() -> String { "eu-17".to_owned() }
@@ -372,7 +372,7 @@ impl Event {
     }
 }
 
-/// The fields of an event that a broker stores, as returned by [`Event::fields`]. To rebuild the
+/// An event's fields, as [`Event::fields`] returns them for a broker to store. To rebuild the
 /// event, pass them to the methods of [`Event`].
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,8 +48,8 @@ impl Event {
         Json { value, event: self }
     }
 
-    /// Sets the `data` field to `value`, serialised as JSON. Unlike [`Json`], this allocates a
-    /// string.
+    /// Sets the `data` field to `value`, serialised as JSON. This allocates a string, unlike
+    /// [`json`](Self::json).
     ///
     /// # Errors
     ///
