@@ -71,8 +71,8 @@ impl Decoder {
         self
     }
 
-    /// Consumes `input` up to the end of the next message, and returns it. If there is no complete
-    /// message, consumes all of `input` and returns `None`.
+    /// Consumes `input` up to the end of the next message, and returns that message. If there is no
+    /// complete message, consumes all of `input` and returns `None`.
     ///
     /// # Errors
     ///
