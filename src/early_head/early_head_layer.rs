@@ -19,7 +19,7 @@ type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 /// A layer that sends the head of an event stream if the service has not answered in time. The
 /// service's answer follows in the body.
 ///
-/// Put it inside of [`SseLayer`](crate::SseLayer), which sends the heartbeats. The
+/// Put this layer inside of [`SseLayer`](crate::SseLayer), which sends heartbeats. The
 /// [module](crate::early_head) says what a client receives.
 #[derive(Clone)]
 pub struct EarlyHeadLayer {
@@ -102,8 +102,8 @@ impl EarlyHeadLayer {
 
     /// Answers with the response of `call`, or with an early head if `call` takes too long.
     ///
-    /// Use it if the [request's body](crate::early_head#which-requests) tells whether the client
-    /// expects a stream. Add an [`SseLayer`](crate::SseLayer) to the route, but not the
+    /// Use this method if the [request's body](crate::early_head#which-requests) tells whether the
+    /// client expects a stream. Add an [`SseLayer`](crate::SseLayer) to the route, but not the
     /// `EarlyHeadLayer`.
     ///
     /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`. If the

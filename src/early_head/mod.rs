@@ -93,8 +93,8 @@
 //! After a failed body, an `EventSource` reconnects, and your handler runs again. A `204` or `4xx`
 //! that comes in time stops the `EventSource`. If such a status comes late and `late_event` doesn't
 //! replace it, the `EventSource` gets an event with the id `interrupted`. This is the event that
-//! `on_error` returns, or else an event named `interrupted`. The layer then answers this client's
-//! next request with `204`.
+//! `on_error` returns, or else an event named `interrupted`. [`EarlyHeadLayer`] then answers this
+//! client's next request with `204`.
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], stop the `EventSource` in the page: give the
 //! late event a name, and call `close()` when it arrives. After an event that reports an error,
@@ -114,7 +114,7 @@
 //! shutdown has already begun, the answer's `drain` comes too late as well.
 //!
 //! If the handler adds a subject late, closing the subject ends the stream only once the handler
-//! has answered. The layer no longer enforces the subject's limit, but
+//! has answered. [`SseLayer`](crate::SseLayer) no longer enforces the subject's limit, but
 //! [`try_add`](crate::streams::Subjects::try_add) can still fail. If a hub's topic has ended, a
 //! late answer can't say so with a `204`, so the `EventSource` reconnects.
 //!
