@@ -21,9 +21,8 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 ///
 /// The client hides what the crate sends by default at the start of a stream, so on a first visit,
 /// the first message is your program's. The client doesn't get [`SseLayer`](crate::SseLayer)'s
-/// random default reconnection time. Of a hub's default
-/// [`start`](crate::hub::Subscribe::start_event) event, it gets only the id. It doesn't follow
-/// redirects.
+/// random default reconnection time. It gets only the id of a hub's default
+/// [`start`](crate::hub::Subscribe::start_event) event. It doesn't follow redirects.
 ///
 /// # Panics
 ///

@@ -94,8 +94,8 @@
 //! # }
 //! ```
 //!
-//! A default heartbeat is a comment without text. It can be up to a sixteenth of its
-//! [interval](crate::Heartbeat) late.
+//! A default heartbeat is a comment without text. It can be late by up to a sixteenth of its
+//! [interval](crate::Heartbeat).
 //!
 //! # Resumption
 //!

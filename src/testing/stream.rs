@@ -202,8 +202,8 @@ impl TestStream {
         }
     }
 
-    /// Returns the `Last-Event-ID` that a client would send after what has been read so far, or an
-    /// empty string. The id can be that of an event that no method has returned yet.
+    /// Returns the `Last-Event-ID` with which a client would reconnect now, or an empty string. The
+    /// id can be that of an event that no method has returned yet.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         self.reader.decoder.last_event_id()
