@@ -53,8 +53,8 @@ pin_project! {
 }
 
 impl<S> EventBody<S> {
-    /// Creates a body that sends the events of `stream`. The body polls `stream` only when it's
-    /// polled itself.
+    /// Creates a body that sends the events of `stream`. `stream` is polled only while a server
+    /// polls the body.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), ..Self::ended() }
     }
