@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use super::{LateResponse, late_response::LateEvent};
-use crate::signals::{EarlyHead, FailedInside, Handled, Stopped};
+use crate::signals::{EarlyHead, FailedInside, Handled, Stopped, is_within_layer};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, connection::CloseReason};
 use crate::{coop::CoopBudget, event::Encoded, headers};
 
@@ -47,6 +47,8 @@ pub(super) struct Waiting<F> {
     pub(super) call: Pin<Box<F>>,
     pub(super) late_event: Option<LateEvent>,
     pub(super) head: EarlyHead,
+    /// Whether an outer layer polls, which could write a terminator after a clean end.
+    pub(super) is_layered: bool,
     /// When the head is sent, or `None` for a time that never comes.
     pub(super) due: Option<Instant>,
     /// `None` until the first poll has shown that the call has no answer yet.
@@ -59,6 +61,7 @@ struct Late {
     body: BytesMut,
     budget: CoopBudget,
     late_event: Option<LateEvent>,
+    is_layered: bool,
 }
 
 /// The limit in bytes of a late answer that can become an event.
@@ -172,9 +175,9 @@ where
                         }
                         Some(Err(error)) => Some(Err(error.into())),
                         None => {
-                            let is_error = late.as_ref().is_some_and(|late| late.is_error());
+                            let stops = late.as_ref().is_some_and(|late| late.stops());
                             let last = late.take().map(|late| late.last_frame());
-                            let stops = is_error && matches!(last, Some(Ok(_)));
+                            let stops = stops && matches!(last, Some(Ok(_)));
                             self.set(if stops { Kind::Stopping } else { Kind::Over });
                             return Poll::Ready(last);
                         }
@@ -196,13 +199,14 @@ impl<F, B> Kind<F, B> {
     /// Returns the rest of the body after this late response, and gives the layer what it can still
     /// use of its head.
     fn of(response: Response<B>, waiting: Waiting<F>) -> Self {
-        let Waiting { call, late_event, head, .. } = waiting;
+        let Waiting { call, late_event, head, is_layered, .. } = waiting;
+        let is_layered = is_layered || is_within_layer();
         drop(call);
         let (mut parts, body) = response.into_parts();
         let is_stream = parts.status.is_success()
             && headers::is_event_stream(parts.status, &parts.headers)
             && !headers::has_content_coding(&parts.headers);
-        let is_handled = parts.extensions.get::<Handled>().is_some();
+        let is_handled = is_layered && parts.extensions.get::<Handled>().is_some();
         head.answer(mem::take(&mut parts.extensions));
         if is_stream {
             return Self::Streaming { body, is_handled };
@@ -212,6 +216,7 @@ impl<F, B> Kind<F, B> {
             body: BytesMut::new(),
             budget: CoopBudget::default(),
             late_event,
+            is_layered,
         };
         Self::Collecting { body, late: Some(Box::new(late)) }
     }
@@ -230,6 +235,11 @@ impl Late {
 
     fn is_error(&self) -> bool {
         !self.parts.status.is_success()
+    }
+
+    /// Returns whether an outer layer must write no terminator after the event.
+    fn stops(&self) -> bool {
+        self.is_layered && self.is_error()
     }
 
     /// Returns whether this is a stream with a content coding, which may never end.

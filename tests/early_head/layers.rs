@@ -23,6 +23,7 @@ async fn call_that_spends_the_budget_of_tokio_does_not_delay_the_head() {
     assert!(start.elapsed() < AFTER + SECOND, "{:?}", start.elapsed());
 }
 
+/// Also if middleware reads it on a task of its own.
 #[tokio::test(start_paused = true)]
 async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
     let endless = || {
@@ -31,9 +32,24 @@ async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
     };
     let inner = SseLayer::new().max_age(SECOND).without_heartbeat().without_retry();
     let outer = SseLayer::new().terminator("[DONE]").without_heartbeat().without_retry();
-    let app = slow(LATE, endless).layer(inner).layer(early()).layer(outer);
-    let expected = (":\ndata: one\n\n".into(), None);
-    assert_eq!(receive(&app, Requester::EventSource).await, expected);
+    let on_a_task = async |response: AxumResponse| {
+        response.map(|body| {
+            let (frames, received) = tokio::sync::mpsc::channel(1);
+            let mut body = body.into_data_stream();
+            tokio::spawn(async move {
+                while let Some(frame) = body.next().await {
+                    frames.send(frame).await.unwrap();
+                }
+            });
+            AxumBody::from_stream(tokio_stream::wrappers::ReceiverStream::new(received))
+        })
+    };
+    let app = slow(LATE, endless).layer(inner).layer(early());
+    let read_on_a_task = app.clone().layer(axum::middleware::map_response(on_a_task));
+    for app in [app, read_on_a_task] {
+        let expected = (":\ndata: one\n\n".into(), None);
+        assert_eq!(receive(&app.layer(outer.clone()), Requester::EventSource).await, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,6 +73,16 @@ async fn answer_behind_two_early_heads_keeps_its_options_and_subjects() {
     };
     let (received, ()) = tokio::join!(receive(&app, Requester::EventSource), closing);
     assert_eq!(received, (":\n:\n:\n:\n".into(), None));
+}
+
+/// Without a layer around it, and around one.
+#[tokio::test(start_paused = true)]
+async fn outermost_early_head_ends_cleanly() {
+    let late_event = |late: &Response<Bytes>| Some(Event::from(late.status().as_str()));
+    let failing = slow(LATE, || StatusCode::BAD_GATEWAY).layer(early().late_event(late_event));
+    assert_eq!(receive(&failing, Requester::Get).await, ("data: 502\n\n".into(), None));
+    let wrong_order = slow(LATE, events).layer(SseLayer::new()).layer(early());
+    assert_eq!(receive(&wrong_order, Requester::Get).await, (EVENTS.into(), None));
 }
 
 /// With a real clock: a paused one stands still while a task is always ready. The answer waits for
