@@ -2,6 +2,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::{future::Future, time::Duration};
 
+use http::Extensions;
 use pin_project_lite::pin_project;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -10,6 +11,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::connection::{Client, CloseReason};
 use crate::idle_timer::is_within_reach;
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
+use crate::signals::Handled;
 use crate::streams::{EarlySubjects, Membership, Revocation};
 
 /// The time at which a stream must end although its source continues: at its maximum age, during a
@@ -98,13 +100,15 @@ impl Deadline {
         this: &mut Option<Box<Self>>,
         options: &ResolvedOptions,
         subjects: Option<EarlySubjects>,
+        late: &Extensions,
         client: Client,
         cx: &mut Context<'_>,
     ) {
         let former = this.take();
         let mut deadline = former.unwrap_or_else(|| Box::new(Self::new(options, client, None)));
         if let Some(subjects) = subjects {
-            deadline.membership = subjects.reopen(deadline.membership.take());
+            let is_inner = matches!(late.get(), Some(Handled::Stream(_)));
+            deadline.membership = subjects.reopen(deadline.membership.take(), is_inner);
         }
         deadline.end_when = Cancellation::all_of(options);
         *this = Self::start(Some(deadline), options, client, cx);

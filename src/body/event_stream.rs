@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
-use crate::options::{ResolvedOptions, Retry, StreamOptions};
+use crate::options::{ResolvedOptions, Retry};
 use crate::signals::{EarlyHead, EndsWith, ShutdownWait, StartAt};
 use crate::signals::{is_within_recorder, within_layer};
 use crate::streams::{EarlySubjects, Membership};
@@ -206,11 +206,11 @@ where
             return self.answer_late(late, polled, cx);
         }
         if let StreamPhase::Waiting(early) = mem::replace(this.phase, StreamPhase::Open) {
-            let options = late.remove::<StreamOptions>();
-            *this.options = ResolvedOptions::of_stream(this.options, None, options);
+            *this.options = ResolvedOptions::of_stream(this.options, None, late.remove());
             this.idle.as_mut().rearm();
             this.record.answer_late(&mut late, this.options.merged.on_close.clone());
-            Deadline::answer_late(this.deadline, this.options, early.subjects, *this.client, cx);
+            let (subjects, client) = (early.subjects, *this.client);
+            Deadline::answer_late(this.deadline, this.options, subjects, &late, client, cx);
         }
         let continues = self.check_deadline(cx) == DeadlineVerdict::Continue;
         let (this, mut start) = (self.state(), Bytes::new());
