@@ -110,7 +110,8 @@ impl<'p, B> EventStream<'p, B> {
         if state.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
             state.record.set_reason_if_dropped(CloseReason::Revoked);
         }
-        let _deadline = state.deadline.take();
+        // A phase before a late answer holds places too.
+        let _held = (state.deadline.take(), mem::replace(state.phase, StreamPhase::Open));
         *state.shutdown = None;
         self.source.set(None);
     }

@@ -402,7 +402,8 @@ impl<M> SseLayer<M> {
 
     /// Calls a closure with a [`CloseReport`] exactly once for each stream that was
     /// [opened](Self::on_open), whatever ended it. By then, the source has been dropped, and the
-    /// stream's place in [`max_streams`](Self::max_streams) is free.
+    /// stream's places in [`max_streams`](Self::max_streams) and in the
+    /// [limits](crate::streams#limits-for-each-subject) of its subjects are free.
     ///
     /// The closure must not block: it runs in the server's task, or on the thread that drops the
     /// body. A panic is caught. With feature `tracing`, the closure runs in the request's span, and

@@ -122,8 +122,9 @@ opaque_debug!(SseFuture<F, M>);
 pub(super) struct InFlight {
     pub(super) config: Arc<Config>,
     pub(super) request: RequestInfo,
-    pub(super) tracked: Option<Tracked>,
+    /// Before `tracked`, whose drop reports a close: a program may take the places at once.
     pub(super) subjects: Option<Unopened>,
+    pub(super) tracked: Option<Tracked>,
     pub(super) options: Option<StreamOptions>,
     /// The observation of its stream, if there is one, until the stream opens.
     pub(super) observation: Option<Box<Observation>>,
@@ -191,6 +192,7 @@ impl InFlight {
     }
 
     pub(super) fn end(&mut self, reason: CloseReason) {
+        self.subjects = None;
         if let Some(mut tracked) = self.tracked.take() {
             *tracked.reason() = reason;
         }

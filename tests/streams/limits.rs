@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicI64;
 
+use tower_sse::early_head::EarlyHeadLayer;
 use tower_sse::streams::{Full, Streams};
 
 use super::{rig::open, *};
@@ -283,6 +284,42 @@ async fn request_that_reaches_no_layer_frees_its_place() {
     assert!(!opens(&streams, &["user:1"]));
     drop(request);
     assert!(opens(&streams, &["user:1"]));
+}
+
+/// Of a client that leaves before a late answer or a bare stream, or whose service fails.
+#[tokio::test(start_paused = true)]
+async fn reserved_place_is_free_when_the_close_is_reported() {
+    fn observed<M>(streams: &Streams, found: &Arc<Mutex<Vec<bool>>>) -> SseLayer<M> {
+        let (others, found) = (streams.clone(), Arc::clone(found));
+        let observe = move |_: &_| found.lock().unwrap().push(opens(&others, &["user:1"]));
+        SseLayer::new().streams(streams).on_close(observe)
+    }
+    fn reserve(request: &Request<()>) {
+        request.extensions().get::<Subjects>().unwrap().try_add("user:1").unwrap();
+    }
+    let (streams, found) = (limited(&[("user:", 1)]), Arc::default());
+    let waiting = service_fn(async |request: Request<()>| {
+        sleep(SECOND).await;
+        reserve(&request);
+        pending::<Result<Response<FedBody>, Infallible>>().await
+    });
+    let early = EarlyHeadLayer::new(Duration::ZERO).when(|_| true).layer(waiting);
+    let mut early = observed(&streams, &found).layer(early);
+    let mut body = early.call(Request::new(())).await.unwrap().into_body();
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    idle(&mut body, SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    drop(body);
+    for fails in [false, true] {
+        let mut bare = observed::<marker::Events>(&streams, &found).layer(service_fn(|request| {
+            reserve(&request);
+            let failed = Err::<stream::Empty<Event>, _>(io::Error::other("broken"));
+            async move { if fails { failed } else { pending().await } }
+        }));
+        let mut call = pin!(bare.call(Request::new(())));
+        assert_eq!(poll!(&mut call).is_ready(), fails);
+    }
+    assert_eq!(*found.lock().unwrap(), [true, true, true]);
 }
 
 #[tokio::test(start_paused = true)]
