@@ -37,8 +37,8 @@ pub mod marker {
     label = "a service inside `SseLayer` can't answer with this",
     note = "answer with an `http::Response` whose body has `Bytes` as its data, or with a \
             `Stream` of events, or with an `http::Response` of such a stream",
-    note = "a hub's subscription is a stream once it has started: \
-            `hub.subscribe(topics).resume(last_event_id)`",
+    note = "a hub's subscription makes its own response: \
+            `hub.subscribe(topics).resume(last_event_id).response()`",
     note = "the items of the stream must be `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` \
             of one of them",
     note = "a struct field of type `SseLayer` is an `SseLayer<marker::Http>`; for a service that \
@@ -72,8 +72,8 @@ mod sealed {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream of events",
     label = "not a stream",
-    note = "a hub's subscription is a stream once it has started: \
-            `hub.subscribe(topics).resume(last_event_id)`",
+    note = "a hub's subscription makes its own response: \
+            `hub.subscribe(topics).resume(last_event_id).response()`",
     note = "a collection or an iterator becomes a stream by `futures_util::stream::iter`, and the \
             receiver of a channel by a wrapper of tokio-stream"
 )]
@@ -141,6 +141,10 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// ```
 ///
 /// The response has status 200 and the content type `text/event-stream`.
+///
+/// For a hub's subscription, call [its own `response`](crate::hub::Subscription::response). Only
+/// that one can stop an `EventSource` with `204`, and begin with a
+/// [`start`](crate::hub::Subscribe::start_event) event.
 ///
 /// # Without a layer
 ///

@@ -97,6 +97,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # assert_service(service);
 /// ```
 ///
+/// Return a hub's subscription as [its own `response`](crate::hub::Subscription::response).
+///
 /// # One layer, one kind of service
 ///
 /// The compiler infers the [marker] `M` from the service. If you name the layer's type, for example

@@ -118,14 +118,12 @@ fn values_that_are_not_streams_of_events() {
 #[test]
 fn error_of_a_forgotten_resume_names_it() {
     let forgotten = "fn events(hub: &hub::Hub) { _ = response(hub.subscribe([\"news\"])); }";
-    assert_error(forgotten, &["`Subscribe` is not a stream of events", "resume(last_event_id)"]);
+    let remedy = "resume(last_event_id).response()";
+    assert_error(forgotten, &["`Subscribe` is not a stream of events", remedy]);
     assert_eq!(compile(&forgotten.replace("])", "]).resume(None)")), "");
 
     let forgotten = "fn events(hub: &hub::Hub) { _ = hub.subscribe_to(\"news\").response(); }";
-    assert_error(
-        forgotten,
-        &["can't make an event stream of `Subscribe`", "resume(last_event_id)"],
-    );
+    assert_error(forgotten, &["can't make an event stream of `Subscribe`", remedy]);
     assert_eq!(compile(&forgotten.replace(".response", ".resume(None).response")), "");
 }
 
