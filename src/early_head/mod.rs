@@ -146,6 +146,8 @@
 //!   outside of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream as soon as the early head
 //!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
+//! - **Another `SseLayer`** inside of this layer opens a late stream too, so both count and report
+//!   it. With clones of one layer on both sides, it takes two of the places in `max_streams`.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. A `GET` whose early head comes later is refused. Requests with other
 //!   methods have 30 seconds to finish.
