@@ -17,8 +17,9 @@ const MAX_TIMEOUTS: u32 = 3;
 /// Loads the history of a log into a hub, and spawns a task that follows the log until the hub is
 /// closed or dropped. Call this in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// If your broker has a publishing task, such as [`Queue::run`](crate::Queue::run), let `alongside`
-/// wait for that task. Otherwise, pass [`pending`]. The hub is closed if `alongside` completes.
+/// If your broker has a publishing task, such as [`Queue::run`](crate::Queue::run), pass a future
+/// that waits for it as `alongside`. Otherwise, pass [`pending`]. The hub is closed if `alongside`
+/// completes.
 ///
 /// # Errors
 ///
@@ -136,6 +137,8 @@ impl<L: Log> Follower<L> {
             match self.begin(session).await {
                 Err(error) if L::is_timeout(&error) && attempts <= MAX_TIMEOUTS => {
                     attempts = if self.last == last { attempts + 1 } else { 0 };
+                    debug!(error = %crate::with_sources(&error), "timeout while loading from {}", L::SERVER);
+                    self.health.set_error(error);
                 }
                 result => return result,
             }

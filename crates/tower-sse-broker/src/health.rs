@@ -54,7 +54,7 @@ impl<E: Clone> Health<E> {
     }
 
     /// Sets the newest error. [`follow`](crate::follow) does this for errors from the
-    /// [`Log`](crate::Log). Call it for others.
+    /// [`Log`](crate::Log). Call this method for other errors.
     pub fn set_error(&self, error: E) {
         *lock(&self.state.last_error) = Some(error);
     }

@@ -115,6 +115,7 @@ async fn event_that_a_link_cannot_carry_is_a_gap_only_there() {
     let add = format!("XADD tower-sse * topic b data {}", "x".repeat(5 << 20));
     let _: String = pair.server.command(&add).await;
     let mut starting = Process::connect(broker()).await;
+    starting.reports("timed out").await;
     until(|| pair.behind.stats.losses() == 1 && pair.behind.health.is_ready()).await;
     _ = pair.behind.publish([1]).await;
     pair.behind.reads_after_a_gap([1]).await;
