@@ -1,5 +1,5 @@
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,8 +12,8 @@ use crate::{Identity, tasks::lock};
 ///
 /// It opens once the follower (the task of [`follow`](crate::follow)) has caught up and
 /// [marked](crate::Log::mark) the losses that it found. It shuts when the connection breaks or a
-/// loss must be marked, and for good when the hub is closed or dropped. `C` is what publishers
-/// need, such as a connection.
+/// loss must be marked. When the hub is closed or dropped, it shuts for good. `C` is what
+/// publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
@@ -57,17 +57,21 @@ impl<C: Clone> Gate<C> {
         session
     }
 
-    /// Waits until the gate is open, and returns its session. The result is always `Some`. Once
-    /// the hub is closed or dropped, this method waits forever.
-    pub async fn session(&self) -> Option<Session<C>> {
+    /// Waits until the gate is open, and returns its session. Once the hub is closed or dropped,
+    /// this method waits forever.
+    pub async fn session(&self) -> Session<C> {
         // A publisher that finds its connection broken ends the session before the reader shuts the
         // gate.
         let is_usable = |session: &Option<Session<C>>| {
             session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
         };
         let mut session = self.session.subscribe();
-        let usable = session.wait_for(is_usable).await.ok()?;
-        usable.clone()
+        let usable = session.wait_for(is_usable).await.ok().and_then(|usable| usable.clone());
+        match usable {
+            Some(usable) => usable,
+            // Waiting fails only without a sender, which `self` holds.
+            None => pending().await,
+        }
     }
 }
 

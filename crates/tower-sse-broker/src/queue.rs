@@ -81,8 +81,8 @@ impl Queued {
 }
 
 impl Queue {
-    /// Adds an event, and waits for its outcome, for at most `deadline`. If the deadline passes or
-    /// this future is dropped, the event is removed from the queue, unless it was already sent.
+    /// Adds an event, and waits at most `deadline` for its outcome. If the deadline passes or this
+    /// future is dropped, the event is removed from the queue, unless it was already sent.
     ///
     /// # Errors
     ///
@@ -127,7 +127,6 @@ impl Queue {
                 () = &mut closed => return,
                 session = gate.session() => session,
             };
-            let Some(session) = session else { return };
             let mut more = false;
             loop {
                 select! {

@@ -54,9 +54,7 @@ impl RedisPublisher {
         is_sent: &mut bool,
     ) -> Result<Acknowledged, PublishError> {
         loop {
-            let session = self.gate.session().await;
-            let session = session.ok_or_else(|| refused(self.not_connected()))?;
-            let mut in_flight = self.gate.begin(session);
+            let mut in_flight = self.gate.begin(self.gate.session().await);
             let stream = &mut in_flight.session.connection;
             *is_sent = true;
             // Await the reply even if the session ends meanwhile: Redis may have refused the event.
