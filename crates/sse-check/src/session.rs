@@ -1,4 +1,4 @@
-//! Records a stream through all of its addresses at the same time.
+//! Records a stream at all of its addresses at the same time.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
