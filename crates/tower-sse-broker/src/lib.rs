@@ -1,8 +1,8 @@
 //! Your processes share a database for which [`tower_sse`] has no broker, so you're writing one.
 //! This crate does the hard part: it follows a log, and notices lost events.
 //!
-//! Keep a hub's events in a log on your server, for example in a table, and implement [`Log`] to
-//! read, mark and trim it. [`follow`] then does much of [what a broker must
+//! Keep a hub's events in a log on the database server, for example in a table, and implement
+//! [`Log`] to read, mark and trim it. [`follow`] then does much of [what a broker must
 //! do](tower_sse::hub::broker::Broker#what-a-broker-must-do). It loads the history before the hub
 //! is ready. It notices if the log has been trimmed, lost or restored from a copy, even while
 //! nothing is published. If the connection breaks, it reconnects while publishers wait.
@@ -21,8 +21,9 @@
 //!
 //! # An example
 //!
-//! This broker's log is an in-memory list, which stands in for a server. It passes the kit. For a
-//! real store, read the source of [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite).
+//! This broker's log is an in-memory list, which stands in for a server. It passes the kit. For an
+//! example with a real store, read the source of
+//! [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite).
 //!
 //! ```
 #![doc = include_str!("../docs/list_broker.rs")]

@@ -134,8 +134,8 @@ pub trait Log: Send + Sized + 'static {
     const SKIPS: bool = false;
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
-    /// entries may have been lost. New clients that connect after the mark receive no gap. You can
-    /// mark other losses here too.
+    /// entries may have been lost. Clients that first connect after the mark receive no gap. You
+    /// can mark other losses here too.
     fn open(
         &mut self,
         known: Known,
@@ -148,8 +148,9 @@ pub trait Log: Send + Sized + 'static {
         age: Duration,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher.
-    /// If you return fewer although the log may [have more](Page::has_more), return at least two.
+    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher. A
+    /// page of fewer than `count` entries must have at least two if there may be
+    /// [more](Page::has_more).
     fn read(
         &mut self,
         session: &mut Self::Session,
@@ -224,8 +225,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns the identity of the first entry whose number is `from` or higher, without reading
     /// its content. The follower continues after it. If you return an [unread](Identity::unread)
-    /// identity for the newest entry, also add an entry to the log after it: the follower can't
-    /// tell by an unread entry whether the log is still the same.
+    /// identity for the newest entry, also add an entry to the log after it. The follower can't
+    /// tell from an unread entry whether the log is still the same.
     ///
     /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.

@@ -70,8 +70,8 @@
 //! - `forged_ids_are_told`: returns too high a number from `newest_possible`
 //! - `worlds_do_not_see_each_other`: mixes two logs, or gives all logs one name
 //! - `ends_are_the_same_everywhere`: forgets a topic's end, for example in the history
-//! - `ended_names_become_free`: never frees the names of ended topics, or uses a different clock in
-//!   each process
+//! - `ended_names_become_free`: gives events wrong times of publication, or uses a different clock
+//!   in each process
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
 //! - `a_lost_log_is_told_to_all` (`lose`), `a_rolled_back_log_is_told_to_all` (`roll_back`),
 //!   `an_overtaken_log_is_told_to_all` (`roll_back`): doesn't report lost events in every process
@@ -123,7 +123,7 @@
 //!   notice only tasks, and only if at least one is left for each dropped hub.
 //! - A limit that the scenes don't reach. They publish up to 5,000 events at once, load a history
 //!   of 5,000 events, and use events of 1 MiB and topics of 4 KiB.
-//! - Different topics that a broker treats as one, beyond those that the scenes try.
+//! - Different topics that a broker treats as one, if no scene uses them.
 //! - A blocked thread. It can even hang the test in spite of the time limits.
 //! - A delay of less than 10 seconds, if each scene still ends within 60 seconds.
 //!
@@ -143,8 +143,8 @@
 //!   these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
-//! - The child begins with a line break, because the test harness may not end its own line. The
-//!   next line is your broker's name. `start` fails if the children of a world print different
+//! - The child first prints a line break, because the test harness may not end its own line. The
+//!   next line is your broker's name. Let `start` fail if the children of a world print different
 //!   names. The hub calls the proxy's own `name` before `start`, so `name` must return a fixed name
 //!   for each world.
 //!
