@@ -40,13 +40,13 @@ impl<E: Clone> Health<E> {
         lock(&self.state.last_error).clone()
     }
 
-    /// Returns how many times the process has reconnected, after a break or to mark a loss.
+    /// Returns how many times the hub has reconnected, after a break or to mark a loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.state.reconnections.load(Relaxed)
     }
 
-    /// Returns how many losses this process has reported since it loaded the history. One loss can
+    /// Returns how many losses this hub has reported since it loaded the history. One loss can
     /// affect many events.
     #[must_use]
     pub fn losses(&self) -> u64 {

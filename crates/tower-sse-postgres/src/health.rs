@@ -73,7 +73,7 @@ impl Health {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns how many times the process has reconnected, after a break or to mark a loss.
+    /// Returns how many times the hub has reconnected, after a break or to mark a loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.common.reconnections()
@@ -140,7 +140,7 @@ impl BrokerStats {
         Self { health, log: Arc::default() }
     }
 
-    /// Returns how many losses this process has reported since it loaded the history. One loss can
+    /// Returns how many losses this hub has reported since it loaded the history. One loss can
     /// affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {

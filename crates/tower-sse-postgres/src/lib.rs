@@ -65,8 +65,8 @@
 //!   [gap](tower_sse::hub::GapPolicy). This holds even after a crash, a restore or a fail-over. It
 //!   doesn't hold for an event that is published after its topic [ended](tower_sse::hub::Hub::end),
 //!   or in a topic that keeps only its [latest](tower_sse::Retention::latest) event. A client of
-//!   several topics can miss events [if processes have different limits, or if one lags
-//!   behind](tower_sse::hub#many-processes).
+//!   several topics can miss events without a gap [if processes have different limits, or if one
+//!   lags behind](tower_sse::hub#many-processes).
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
 //!
@@ -107,8 +107,8 @@
 //! [listen](Health::listens). Use it only for rare events: transactions with `wake` commit one
 //! after another, and `PREPARE TRANSACTION` fails.
 //!
-//! An open transaction delays only its own events, unless it [stays open for
-//! hours](operating#transactions).
+//! An open transaction delays only its own events, unless it [stays open for hours or locks the
+//! crate's tables](operating#transactions).
 //!
 //! ## A table as the source
 //!

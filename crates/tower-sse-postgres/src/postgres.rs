@@ -22,7 +22,7 @@ use crate::{Credentials, Error, Health, PostgresBroker};
 /// # }
 /// ```
 ///
-/// Creating this value opens no connection.
+/// Creating a `Postgres` opens no connection.
 #[derive(Clone)]
 #[must_use = "it connects nothing by itself"]
 pub struct Postgres {

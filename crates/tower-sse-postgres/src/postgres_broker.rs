@@ -61,9 +61,10 @@ impl PostgresBroker {
     /// Returns a closure that wakes the hub. Call the closure after a commit. The closure stays
     /// valid after `Hub::connect`.
     ///
-    /// Clients of this hub, and of other hubs that [listen](Health::listens), then receive the
-    /// transaction's events a few milliseconds later. Without the call, a hub needs up to about 100
-    /// ms to find an event published by SQL, or longer if the server is slow.
+    /// Clients of this hub then receive the transaction's events a few milliseconds later. So do
+    /// clients of other hubs that [listen](Health::listens), unless this hub has
+    /// [`listen(false)`](Self::listen). Without the call, a hub needs up to about 100 ms to find an
+    /// event published by SQL, or longer if the server is slow.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;

@@ -99,7 +99,8 @@
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
 //! the server's clock, or if its counter, after the hyphen, is above 1,048,575. While the stream
-//! has such an entry, no process can read or publish events. Delete the stream, as the error says.
+//! has an entry with such an id, no process can read or publish events. Delete the stream, as the
+//! error says.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Don't use the
 //! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end

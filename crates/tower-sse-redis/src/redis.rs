@@ -32,7 +32,7 @@ const ACTION: &str = "parse the Redis URL";
 /// # }
 /// ```
 ///
-/// Creating this value opens no connection.
+/// Creating a `Redis` opens no connection.
 #[derive(Clone, Debug)]
 #[must_use = "it connects nothing by itself"]
 pub struct Redis {
@@ -43,7 +43,7 @@ impl Redis {
     /// Creates a `Redis` for the server at `url`:
     ///
     /// - `redis://host:6379/0`: the port and the database are optional
-    /// - `redis://user:password@host/`: the user is optional
+    /// - `redis://user:password@host/`, or `redis://:password@host/` without a user
     /// - `rediss://host/`: over TLS (feature `tls`)
     /// - `unix:///run/redis.sock`: over a Unix socket
     ///
@@ -59,10 +59,11 @@ impl Redis {
     /// List all servers that can become the primary. The first that responds as a primary is used.
     /// If the connection breaks or the server becomes a replica, all are tried again.
     ///
-    /// Run at least three servers, and set [`min-replicas-to-write`](crate::operating#losses) on
-    /// each. With this setting, an old primary that comes back refuses writes even before it is
-    /// demoted. Sentinel can take more than 10 seconds to demote it. With only two servers, a
-    /// promoted server would refuse writes too, because it has no replica.
+    /// Give the primary at least two replicas, and set
+    /// [`min-replicas-to-write`](crate::operating#losses) on each server. With this setting, an old
+    /// primary that comes back refuses writes even before it is demoted. Sentinel can take more
+    /// than 10 seconds to demote it. With a single replica, a promoted server would refuse writes
+    /// too, because it has no replica of its own.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -40,8 +40,8 @@ pub enum ErrorKind {
     Locked,
     /// The file is corrupted, or isn't an SQLite database.
     Corrupted,
-    /// The table differs from the one that this version of the crate creates, or another table,
-    /// such as a renamed one, has the trigger `<table>_id`.
+    /// The table differs from the one that this version of the crate creates, or the trigger
+    /// `<table>_id` belongs to another table, such as the old one after a rename.
     WrongTable,
     /// The disk failed or didn't respond in time, the file was removed or replaced, the process is
     /// reopening the file after a loss, or writing earlier events took too long.

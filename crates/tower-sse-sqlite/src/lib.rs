@@ -99,8 +99,9 @@
 //! - A program that publishes with SQL still has the old file open after the file was removed or
 //!   replaced.
 //!
-//! In the first three cases, clients still receive later events. They can miss some if the clock
-//! was also set back, or if a program publishes with SQL before the first hub connects.
+//! In the first three cases, clients still receive later events. In the second and third cases,
+//! they can miss some if the clock was also set back, or if a program publishes with SQL before the
+//! first hub connects.
 //!
 //! # When to take another store
 //!
@@ -108,9 +109,9 @@
 //! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data is in PostgreSQL, and
 //! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. To switch, change the
 //! dependency, its `use`, the line that opens the store, and all SQL that publishes. For
-//! PostgreSQL, also create the crate's schema in your database. Of this crate's methods, only
-//! [`Sqlite::pragma`] and [`SqliteBroker::max_bytes`] have no counterparts in the other two crates.
-//! If you have only one process, and events needn't outlive it, use `Hub::new()`.
+//! PostgreSQL, also create the crate's schema in your database. [`Sqlite::pragma`],
+//! [`SqliteBroker::max_bytes`] and some [`ErrorKind`]s have no counterparts in the other two
+//! crates. If you have only one process, and events needn't outlive it, use `Hub::new()`.
 //!
 //! The page [operating] says where to put the file, and what can happen to it.
 //!
@@ -126,7 +127,7 @@
 //! # How it works
 //!
 //! Each hub has one connection, on its own thread, so a slow disk doesn't block your runtime. Every
-//! 20 milliseconds, the thread looks for commits of other connections. This takes about 0.3 % of a
+//! 20 milliseconds, the thread looks for commits by other connections. This takes about 0.3 % of a
 //! CPU core.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

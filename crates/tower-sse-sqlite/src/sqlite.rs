@@ -33,7 +33,7 @@ pub struct Sqlite(Source);
 
 impl Sqlite {
     /// Creates a `Sqlite` for the file at `path`, which can be your program's database. The file
-    /// need not exist, but its directory must. A relative path is resolved when you call this.
+    /// need not exist, but its directory must. A relative path is resolved when you call `open`.
     ///
     /// # Errors
     ///

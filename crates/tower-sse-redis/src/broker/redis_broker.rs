@@ -53,7 +53,8 @@ impl Redis {
 }
 
 impl RedisBroker {
-    /// Returns a handle to the state of the connections. It stays valid after `Hub::connect`.
+    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// `Hub::connect`.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -71,7 +72,7 @@ impl RedisBroker {
         self.health.clone()
     }
 
-    /// Returns a handle to the stream's statistics. It stays valid after `Hub::connect`.
+    /// Returns a handle to the stream's statistics. The handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.stats.clone()
@@ -164,7 +165,7 @@ impl RedisBroker {
     /// removes old entries about every two seconds. The newest of these entries stays until a later
     /// one is also older than `age`.
     ///
-    /// A process that is disconnected for longer than `age` can report a gap to its clients.
+    /// After a process has been disconnected for longer than `age`, its clients can receive a gap.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -23,7 +23,7 @@ impl BrokerStats {
         Self { health, state: Arc::default() }
     }
 
-    /// Returns how many losses this process has reported since it loaded the history. One loss can
+    /// Returns how many losses this hub has reported since it loaded the history. One loss can
     /// affect any number of events.
     #[must_use]
     pub fn losses(&self) -> u64 {
@@ -67,7 +67,7 @@ pub struct LogStats {
     /// If `oldest_age` is below [`retention_age`](Self::retention_age) and [`events`](Self::events)
     /// is at least [`max_events`](Self::max_events), raise the limit. If you don't, a new process
     /// loads only part of the history, and a process that is disconnected for longer than
-    /// `oldest_age` loses events.
+    /// `oldest_age` can miss events.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
     /// it has no age limit.

@@ -1,6 +1,6 @@
 //! [Runs](tower_sse::runs) that several processes share.
 //!
-//! - `cluster` finds, exports and mirrors runs. Only its `RunStore` depends on the kind of store.
+//! - `cluster` finds, exports and mirrors runs. Only its implementation of `RunStore` names Redis.
 //! - `store` keeps the runs in Redis, and documents their keys.
 //! - `seam` defines the commands and replies that `cluster` and `store` exchange.
 

@@ -58,7 +58,8 @@ impl Health {
         self.evicts.load(Relaxed)
     }
 
-    /// Returns how many times the process has reconnected, after a break or to report a loss.
+    /// Returns how many times the hub or the runs have reconnected, after a break or to report a
+    /// loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.common.reconnections()
