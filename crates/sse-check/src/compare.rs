@@ -16,6 +16,8 @@ const APART: Duration = Duration::from_millis(250);
 /// An event that was sent this shortly before the end of the watch may still be on its way.
 const UNDERWAY: Duration = Duration::from_secs(1);
 const HUB: &str = "hub/";
+const OWN: &str = "each stream has events that the other lacks, which is right if newer events \
+                   replace older ones";
 
 /// The property by which two events are the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -195,17 +197,19 @@ pub(crate) fn changes(session: &Session) -> Finding {
 
 fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
     let page = "guide/proxies/";
-    let mut dropped = Vec::new();
+    let (mut dropped, mut has_own) = (Vec::new(), false);
     let mut last: Option<(usize, usize)> = None;
     for &(inner, outer) in &hop.pairs {
         if let Some((last_inner, last_outer)) = last {
             if inner < last_inner {
                 continue;
             }
+            let (missing, own) = (last_inner + 1..inner, outer - last_outer - 1);
             // If as many others are in this place, each stream has its own events there.
-            let missing = last_inner + 1..inner;
-            if missing.len() > outer - last_outer - 1 {
+            if missing.len() > own {
                 dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
+            } else {
+                has_own |= missing.len() < own;
             }
         }
         last = Some((inner, outer));
@@ -217,15 +221,19 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
     if !dropped.is_empty() {
         let text = format!("{} events are dropped or changed", dropped.len());
         let dropped = dropped.iter().take(3).map(|it| quoted(hop.inner.raw(it)));
-        return finding(text).with_all(dropped);
+        return if has_own { Finding::warning(OWN, page) } else { finding(text) }.with_all(dropped);
     }
-    let differing = hop.events().filter(|(a, b)| (&a.name, &a.data) != (&b.name, &b.data));
+    let pairs = hop.pairs.iter().zip(hop.events());
+    let differing = pairs.filter(|(_, (a, b))| (&a.name, &a.data) != (&b.name, &b.data));
     let differing: Vec<_> = differing.collect();
     let (count, all) = (differing.len(), hop.pairs.len());
-    let Some((inner, outer)) = differing.first() else {
+    // The first event may be a greeting, with its client's position as its id.
+    let later = differing.iter().filter(|((a, b), _)| count == all || *a > 0 && *b > 0);
+    let changed: Vec<_> = later.map(|(_, events)| events).collect();
+    let Some((inner, outer)) = changed.first() else {
         let missing = hop.missing_at_the_end();
         if missing.is_empty() || session.method != Method::GET {
-            return Finding::pass(format!("{all} events are unchanged"));
+            return Finding::pass(format!("{} events are unchanged", all - count));
         }
         let text = format!(
             "the last {} events are missing, which is right if the server ends each client's stream \
@@ -242,7 +250,7 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
             page,
         )
     } else {
-        finding(format!("{count} of {all} events are changed"))
+        finding(format!("{} of {all} events are changed", changed.len()))
     };
     finding.with(format!("{from} became {to}"))
 }
@@ -291,6 +299,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     let [before, after] = [before, after].map(|it| it.into_iter().map(key).collect::<Vec<_>>());
     let is_stream = recording.is_event_stream();
     let is_own = !received.is_empty() && received.iter().all(|(id, ..)| !counts.contains_key(id));
+    let has_gap = second.events.iter().any(|it| it.name == "gap");
     let is_over = due == 0 && first.recording.end == End::Clean;
     let finding = match (recording.status(), &recording.end) {
         _ if second.is_refusal() && !is_over => {
@@ -303,7 +312,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
         _ if is_stream && is_own => {
             Finding::warning("each stream has its own ids, so a client cannot resume", HUB)
         }
-        _ if is_stream => judge(&before, &after, due, &received, newest),
+        _ if is_stream => judge(&before, &after, due, &received, newest, has_gap),
         (204, _) if is_over => Finding::pass("204 stops an EventSource, which is right"),
         (0, End::Cut(error)) => Finding::fail(format!("a client that reconnects: {error}"), HUB),
         (0, _) => Finding::not_checked("the second answer did not come in time"),
@@ -331,6 +340,7 @@ fn judge(
     due: usize,
     received: &[Key<'_>],
     newest: RangeInclusive<usize>,
+    has_gap: bool,
 ) -> Finding {
     // How many more times each event came than on the first connection.
     let mut excess = HashMap::<_, isize>::new();
@@ -366,13 +376,22 @@ fn judge(
     }
     let (replaced, rest) = due.split_at(missing.len());
     let count = missing.len() + 1;
-    if replaced == missing && newest.contains(&count) && is_in_order(rest) {
+    let is_newest = replaced == missing && newest.contains(&count) && is_in_order(rest);
+    // Unknown events between known ones.
+    let mut unknown = received.iter().skip_while(again).skip_while(|key| !again(key));
+    let text = format!("{} events were lost in between", missing.len());
+    let finding = if has_gap {
+        Finding::warning(text + ", and a gap reports it", HUB)
+    } else if is_newest {
         let text = format!("only the newest of {count} events came");
         let right = "which is right if each event replaces the one before";
-        return Finding::warning(format!("{text}, {right}"), HUB);
-    }
-    let text = format!("{} events were lost in between", missing.len());
-    Finding::fail(text, HUB).with(format!("lost ids: {}", listed(&missing)))
+        Finding::warning(format!("{text}, {right}"), HUB)
+    } else if unknown.any(|key| !again(&key)) {
+        Finding::warning(OWN, HUB)
+    } else {
+        Finding::fail(text, HUB)
+    };
+    finding.with(format!("lost ids: {}", listed(&missing)))
 }
 
 fn listed(keys: &[Key<'_>]) -> String {

@@ -276,6 +276,41 @@ async fn resumption_with_a_hole_repetition_or_change_fails() {
     }
 }
 
+type Next = fn(u64) -> u64;
+
+/// Off by one, or as those of a server that keeps only the newest value.
+#[tokio::test]
+async fn hole_before_new_events_fails_unless_all_but_one_are_missing() {
+    // Ten have come when the second connection begins after 2 seconds.
+    let look = async |resumed: Next| {
+        let address = serve(move |request| match request.header("last-event-id") {
+            None => Answer::new(events(0, 18, 210)),
+            Some(id) => {
+                let next = resumed(id.parse().unwrap());
+                Answer::new(events(next, 10 - next, 0).chain(late(events(10, 7, 210), 100)))
+            }
+        });
+        look(address.await, "resumption", "4s").await
+    };
+    let cases: [(Next, _, _); 2] =
+        [(|id| id + 2, "fail", "1 events were lost"), (|_| 9, "warning", "only the newest of")];
+    let reports = join_all(cases.map(|(resumed, ..)| look(resumed))).await;
+    for (report, (_, verdict, text)) in reports.iter().zip(cases) {
+        report.expect_with("resumption", verdict, text);
+    }
+}
+
+/// As those of a server that keeps only the newest value while it waits to send.
+#[tokio::test]
+async fn resumption_with_other_events_than_the_first_stream_warns() {
+    let address = serve(|request| match request.header("last-event-id") {
+        None => Answer::new(events(0, 7, 0).chain(events(8, 1, 0))),
+        Some(id) => Answer::new(events(id.parse::<u64>().unwrap() + 2, 3, 0)),
+    });
+    let report = look(address.await, "resumption", "3s").await;
+    report.expect_with("resumption", "warning", "each stream has events that the other lacks");
+}
+
 /// As those of one transaction.
 #[tokio::test]
 async fn events_that_share_an_id_are_told_apart_by_data() {

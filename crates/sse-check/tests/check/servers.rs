@@ -65,10 +65,15 @@ async fn sse_layer_passes_everything_and_resumes() {
 }
 
 #[tokio::test]
-async fn newest_values_warn_and_refused_reconnection_fails() {
-    let newest = Hub::builder().retention(Retention::latest()).build();
-    let report = look_at_hub(newest, SseLayer::new()).await;
-    report.expect_with("resumption", "warning", "only the newest of");
+async fn newest_values_and_reported_gaps_warn_and_refused_reconnection_fails() {
+    for (retention, text) in [
+        (Retention::latest(), "only the newest of"),
+        (Retention::new().events(1), "a gap reports it"),
+    ] {
+        let hub = Hub::builder().retention(retention).build();
+        let report = look_at_hub(hub, SseLayer::new()).await;
+        report.expect_with("resumption", "warning", text);
+    }
     let report = look_at_hub(Hub::new(), SseLayer::new().max_streams(1)).await;
     report.expect_with("resumption", "fail", "is refused");
     assert_eq!(report.all("fail"), ["resumption"], "{report}");
