@@ -312,6 +312,17 @@ impl Connection {
         first.map_err(|error| Error::new("read a response of PostgreSQL", error))
     }
 
+    /// Returns the time of the first row of the log.
+    pub(crate) async fn oldest(&self) -> Result<Option<SystemTime>, Error> {
+        let text = format!(
+            "select at from {}.log where stream = $1 order by stream, seq limit 1",
+            quoted(&self.settings.schema)
+        );
+        let rows = self.query(&text, &[self.stream()]).await?;
+        let oldest = rows.first().map(|row| row.try_get(0)).transpose();
+        oldest.map_err(|error| Error::new("read a response of PostgreSQL", error))
+    }
+
     /// Returns whether there are new rows, and sets the clock.
     pub(crate) async fn poll(&self, covered: i64) -> Result<Polled, Error> {
         let parameters: [Parameter<'_>; 2] = [self.stream(), (&covered, Type::INT8)];

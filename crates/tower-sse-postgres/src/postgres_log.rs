@@ -1,6 +1,7 @@
 //! The table as a log, which `follower.rs` of `tower-sse-broker` follows.
 
-use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::time::{Duration, SystemTime};
+use std::{sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use tokio::select;
 use tokio::time::{Instant, sleep_until};
@@ -174,8 +175,15 @@ impl Log for PostgresLog {
         // Use the publishers' connection: a proxy may have closed it while nothing was published.
         let connection = &*session.publishing;
         let trimmed = self.trim(connection).await;
-        self.tolerate(trimmed)?;
         // Even if rows are locked: who operates the log has to see how it grows.
+        let measured = match self.tolerate(trimmed)? {
+            Some(oldest) => Some(oldest),
+            None => self.tolerate(connection.oldest().await)?,
+        };
+        if let Some(oldest) = measured {
+            let age_of = |at| self.settings.clock.age_of(at);
+            self.stats.set_ages(oldest.map_or(Duration::ZERO, age_of), self.retained);
+        }
         if self.state.trims % TRIMS_PER_SURVEY == 1 {
             let surveyed = self.survey(connection).await;
             self.tolerate(surveyed)?;
@@ -232,7 +240,8 @@ impl LogEntry for LogRow {
 }
 
 impl PostgresLog {
-    async fn trim(&mut self, connection: &Connection) -> Result<(), Error> {
+    /// Trims the log, and returns the time of its oldest row.
+    async fn trim(&mut self, connection: &Connection) -> Result<Option<SystemTime>, Error> {
         let state = &mut self.state;
         state.trims = state.trims.wrapping_add(1);
         // Count only after enough new rows, because counting takes as long as reading all of them.
@@ -246,21 +255,18 @@ impl PostgresLog {
         } else if counts {
             state.counted = Some(state.rows);
         }
-        let age_of = |at| self.settings.clock.age_of(at);
-        let oldest_age = trimmed.oldest.map_or(Duration::ZERO, age_of);
-        self.stats.set_ages(oldest_age, self.retained);
-        Ok(())
+        Ok(trimmed.oldest)
     }
 
     /// Records an error that leaves the session as it is. The user may lack a permission.
-    fn tolerate(&self, done: Result<(), Error>) -> Result<(), Error> {
+    fn tolerate<T>(&self, done: Result<T, Error>) -> Result<Option<T>, Error> {
         match done {
             Err(error) if !error.ends_session() => {
                 debug!(error = %tower_sse_broker::with_sources(&error), "failed to trim or survey the log");
                 self.settings.health.common.set_error(error);
-                Ok(())
+                Ok(None)
             }
-            done => done,
+            done => done.map(Some),
         }
     }
 

@@ -83,8 +83,7 @@ impl BrokerStats {
     }
 
     /// Returns the state of the table, or `None` before it's known. While the hub is
-    /// [ready](Health::is_ready), the state is updated about every two seconds, unless removing old
-    /// events fails.
+    /// [ready](Health::is_ready), the state is updated about every two seconds.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

@@ -8,7 +8,7 @@ use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, event_of};
 use tower_sse_broker::{debug, tasks::lock};
 
-use crate::table::{Source, Trimmed, before, identity_of, now};
+use crate::table::{Source, Table, Trimmed, before, identity_of, now};
 use crate::worker::{LastRow, Worker};
 use crate::{BrokerStats, Error, ErrorKind, LogStats};
 
@@ -106,7 +106,7 @@ impl Log for SqliteLog {
         Ok(())
     }
 
-    /// Trims the log if that is due.
+    /// Trims and surveys the log if that is due.
     async fn upkeep(&mut self, worker: &mut Worker, _: Identity) -> Result<()> {
         if Instant::now() < self.next_trim {
             return Ok(());
@@ -115,23 +115,20 @@ impl Log for SqliteLog {
         // Counting reads all rows.
         let max = (self.growth >= 0.1).then_some((self.max_events, self.max_bytes));
         let age = self.max_age.unwrap_or(Duration::MAX);
-        match worker.run(move |table| table.trim(age, max)).await {
-            Ok(Trimmed { oldest_age, bytes, is_full, is_done }) => {
-                if is_full {
-                    self.next_trim = Instant::now();
-                }
-                if is_done && max.is_some() {
-                    self.growth = 0.0;
-                }
-                let (retention_age, bytes) = (self.retained, Some(bytes));
-                let log = LogStats { oldest_age, retention_age, bytes };
-                *lock(&self.stats.log) = Some(log);
+        let trimmed = worker.run(move |table| table.trim(age, max)).await;
+        if let Some(Trimmed { is_full, is_done }) = self.tolerate(trimmed)? {
+            if is_full {
+                self.next_trim = Instant::now();
             }
-            Err(error) if error.kind() == ErrorKind::Unreachable => return Err(error),
-            Err(error) => {
-                debug!(%error, "failed to trim the log in SQLite");
-                self.stats.health.set_error(error);
+            if is_done && max.is_some() {
+                self.growth = 0.0;
             }
+        }
+        // Even if it cannot be trimmed: who operates the log has to see how it grows.
+        let surveyed = worker.run(Table::survey).await;
+        if let Some((oldest_age, bytes)) = self.tolerate(surveyed)? {
+            let (retention_age, bytes) = (self.retained, Some(bytes));
+            *lock(&self.stats.log) = Some(LogStats { oldest_age, retention_age, bytes });
         }
         Ok(())
     }
@@ -148,6 +145,20 @@ impl Log for SqliteLog {
 
     fn broken(reason: &str) -> Error {
         Error::new(ErrorKind::Unreachable, reason)
+    }
+}
+
+impl SqliteLog {
+    /// Records an error that leaves the session as it is.
+    fn tolerate<T>(&self, done: Result<T>) -> Result<Option<T>> {
+        match done {
+            Err(error) if error.kind() != ErrorKind::Unreachable => {
+                debug!(%error, "failed to trim or survey the log in SQLite");
+                self.stats.health.set_error(error);
+                Ok(None)
+            }
+            done => done.map(Some),
+        }
     }
 }
 

@@ -68,9 +68,6 @@ pub(crate) struct Appended {
 
 /// What a trim has left.
 pub(crate) struct Trimmed {
-    pub(crate) oldest_age: Duration,
-    /// The size of the file.
-    pub(crate) bytes: u64,
     /// Whether the trim has removed as many rows as one may.
     pub(crate) is_full: bool,
     /// Whether no row is beyond the limits.
@@ -256,17 +253,17 @@ impl Table {
             self.connection.busy_handler(Some(wait_for_lock))?;
             trimmed?;
         }
+        let is_done =
+            self.number(&format!("select not exists (select 1 from {{}} where id < {first})"))? > 0;
+        Ok(Trimmed { is_full: count == MAX_TRIMMED, is_done })
+    }
+
+    /// Returns the age of the oldest row, and the size of the file.
+    pub(crate) fn survey(&self) -> Result<(Duration, u64)> {
         let oldest = "select ifnull(min(at), 0) from (select at from {} order by id limit 1)";
         let oldest_age = Duration::from_micros(now().saturating_sub(self.number(oldest)?));
         let size = "select page_count * page_size from pragma_page_count, pragma_page_size";
-        let is_done =
-            self.number(&format!("select not exists (select 1 from {{}} where id < {first})"))? > 0;
-        Ok(Trimmed {
-            oldest_age,
-            bytes: self.number(size)?,
-            is_full: count == MAX_TRIMMED,
-            is_done,
-        })
+        Ok((oldest_age, self.number(size)?))
     }
 }
 

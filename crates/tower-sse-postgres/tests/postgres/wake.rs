@@ -158,6 +158,9 @@ async fn locked_rows_of_the_log_stop_only_the_trim() {
     until(|| process.health.last_error().is_some()).await;
     let error = process.health.last_error().unwrap();
     assert!(error.contains("lock timeout"), "{error}");
+    let age = || process.stats.log().map(|log| log.oldest_age);
+    let before = age();
+    until(|| age() > before).await;
     process.delivers(5..10).await;
     let writing = server.connect().await;
     let insert =

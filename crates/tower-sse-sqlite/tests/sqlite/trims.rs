@@ -24,6 +24,22 @@ async fn old_events_are_removed_but_not_the_newest() {
     assert_eq!((process.health.reconnections(), process.stats.losses()), (0, 0));
 }
 
+/// Whoever operates the log has to see how it grows.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_is_measured_while_it_cannot_be_trimmed() {
+    let file = File::new();
+    let builder = Hub::builder().retention(Retention::new().age(Duration::from_millis(100)));
+    let broker = file.broker().max_age(Duration::from_millis(200));
+    let process = Process::connect_with(builder, broker).await;
+    process.publish([1, 2]).await;
+    let lock = file.sql();
+    lock.execute_batch("begin immediate").unwrap();
+    until(|| process.health.last_error().is_some()).await;
+    let age = || process.stats.log().map(|log| log.oldest_age);
+    let before = age();
+    until(|| age() > before).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_above_the_limit_are_removed() {
     let file = File::new();
