@@ -39,8 +39,8 @@ pub enum ErrorKind {
     OutOfResources,
     /// The server is a standby, or its transactions are read-only by default.
     ReadOnly,
-    /// The server refuses the user or the password, the credentials couldn't be fetched, or the
-    /// user lacks a permission.
+    /// The server refuses the user or the password, asks for a password that is missing, the
+    /// credentials couldn't be fetched, or the user lacks a permission.
     NotPermitted,
     /// There is no connection, the connection broke, the server didn't answer in time, or the
     /// process has found a loss and is reconnecting.
@@ -68,10 +68,14 @@ impl ErrorKind {
     /// Returns the kind of an error of the client library.
     fn of_client(error: &tokio_postgres::Error) -> Self {
         let Some(state) = error.code() else {
-            let io = error::Error::source(error).and_then(|source| source.downcast_ref());
-            return match io {
+            let source = error::Error::source(error);
+            return match source.and_then(|source| source.downcast_ref()) {
                 Some(io) if reports_a_standby(io) => Self::ReadOnly,
                 Some(_) => Self::Unreachable,
+                // The client library's words if the server asks for one.
+                None if source.is_some_and(|it| it.to_string() == "password missing") => {
+                    Self::NotPermitted
+                }
                 None if error.is_closed() => Self::Unreachable,
                 None => Self::Other,
             };

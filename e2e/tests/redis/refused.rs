@@ -105,6 +105,7 @@ async fn runs_that_lack_a_command_name_it_when_they_connect() {
     for command in commands {
         let permission = permission(command);
         let error = runs(&lacking(&server, "runs", &[&permission]).await).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotPermitted, "{command}: {error}");
         let error = error.to_string();
         // Redis 7.0 does not say which command of a script it refuses.
         let is_hidden = command == "HSET" && error.contains("The user executing the script");
@@ -146,6 +147,7 @@ async fn hub_without_other_commands_does_less() {
     // The script that would create the stream may not add an entry.
     let error = Hub::connect(patient(Redis::open(&url).unwrap())).await.unwrap_err();
     assert!(error.to_string().contains("mark a loss"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
 
     let other = Process::connect(server.broker()).await;
     let broker = || patient(Redis::open(&url).unwrap());

@@ -202,9 +202,11 @@ async fn server_with_passwords() -> Option<Server> {
 async fn new_credentials_are_asked_for_when_some_are_refused() {
     let Some(server) = server_with_passwords().await else { return };
     let address = server.address_of("app");
-    let wrong = broker_at(&format!("{address} password=other"));
-    let error = Hub::connect(wrong).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotPermitted);
+    for password in ["", " password=other"] {
+        let refused = broker_at(&format!("{address}{password}"));
+        let error = Hub::connect(refused).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
+    }
     let credentials = Arc::new(Mutex::new(Credentials::new("app", "first")));
     let asked = Arc::new(AtomicUsize::new(0));
     // The address names no user.

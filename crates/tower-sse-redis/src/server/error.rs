@@ -40,8 +40,8 @@ pub enum ErrorKind {
     /// Redis is a replica, has too few replicas, or can't write to its disk.
     ReadOnly,
     /// The credentials are wrong, have expired or couldn't be fetched, or the user lacks permission
-    /// to run a command. If one of this crate's Lua scripts runs the command, the kind is
-    /// [`Other`](Self::Other).
+    /// to run a command. With a password, a hub also gets this kind if Redis has reached its
+    /// `maxclients`, because the Redis client doesn't report why authentication failed.
     NotPermitted,
     /// There is no connection, the connection broke, or Redis didn't answer in time.
     Unreachable,
@@ -73,11 +73,19 @@ impl ErrorKind {
             Some("READONLY" | "NOREPLICAS" | "MISCONF") => Self::ReadOnly,
             Some("NOPERM" | "NOAUTH" | "WRONGPASS") => Self::NotPermitted,
             Some("LOADING" | "MASTERDOWN") => Self::Loading,
+            // The code of a script's error does not say so.
+            Some("ERR") if is_script_without_permission(error) => Self::NotPermitted,
             None if error.kind() == redis::ErrorKind::AuthenticationFailed => Self::NotPermitted,
             None if error.is_io_error() => Self::Unreachable,
             _ => Self::Other,
         }
     }
+}
+
+fn is_script_without_permission(error: &RedisError) -> bool {
+    // The words of Redis 7.0, and of newer servers.
+    let texts = ["The user executing the script can't run", "ACL failure in script"];
+    error.detail().is_some_and(|detail| texts.iter().any(|text| detail.starts_with(text)))
 }
 
 impl Error {
