@@ -168,6 +168,11 @@ async fn hub_without_other_commands_does_less() {
     trimming.reports("survey").await;
     assert!(trimming.stats.log().is_none() && trimming.health.is_ready());
     assert_eq!(server.length().await, 2);
+
+    let granted: String = server.command("ACL SETUSER less +memory|usage").await;
+    assert_eq!(granted, "OK");
+    let _: usize = server.command("CLIENT KILL USER less").await;
+    until(|| process.stats.log().is_some_and(|log| log.bytes.is_some())).await;
 }
 
 #[tokio::test]

@@ -73,6 +73,6 @@ pub struct LogStats {
     /// it has no age limit.
     pub retention_age: Option<Duration>,
     /// The memory of the stream in bytes, as estimated by Redis. `None` if the user may not run
-    /// `MEMORY USAGE`.
+    /// `MEMORY USAGE`. If you grant that later, the hub measures it once it has reconnected.
     pub bytes: Option<u64>,
 }

@@ -173,7 +173,7 @@ impl Log for StreamLog {
         OpenedLog { reading, publishing, checked, .. }: &mut OpenedLog,
         last: Identity,
     ) -> Result<(), Error> {
-        let id = StreamId::of_sequence(last.number);
+        let (id, is_first) = (StreamId::of_sequence(last.number), checked.is_none());
         if id.has_high_counter() && self.state.skipped_millisecond < id.milliseconds {
             self.state.skipped_millisecond = id.milliseconds;
             // Ignore an error: every process that reads an entry with a high counter tries this.
@@ -186,7 +186,7 @@ impl Log for StreamLog {
         // Check the publishers' connection too: a proxy may have closed it while it was idle, and
         // the server's clock may have been set.
         publishing.set_clock().await?;
-        self.survey(publishing).await
+        self.survey(publishing, is_first).await
     }
 
     async fn skip(
@@ -249,10 +249,10 @@ impl StreamLog {
         Ok(OpenedLog { reading, publishing, checked: None })
     }
 
-    /// Trims the stream by time, and records its state.
-    async fn survey(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
+    /// Trims the stream by time, and records its state. `is_first` is `true` once in a session.
+    async fn survey(&mut self, stream: &mut RedisStream, is_first: bool) -> Result<(), Error> {
         // If the server did not report the memory last time, the user may not ask for it.
-        let asks_memory = self.stats.log().is_none_or(|stats| stats.bytes.is_some());
+        let asks_memory = is_first || self.stats.log().is_none_or(|stats| stats.bytes.is_some());
         match stream.survey(self.max_age, asks_memory).await {
             Ok(Some((events, oldest, bytes))) => self.stats.set_log(LogStats {
                 events,
