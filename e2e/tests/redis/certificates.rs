@@ -166,6 +166,8 @@ fn make_certificates(directory: &Path) {
 
 /// The variable with the URL for the process below.
 const URL: &str = "TOWER_SSE_TLS_URL";
+/// The variable with the file of the program's authority.
+const AUTHORITY: &str = "TOWER_SSE_TLS_AUTHORITY";
 /// Set for a process that installs a crypto provider.
 const PROVIDER: &str = "TOWER_SSE_TLS_PROVIDER";
 
@@ -175,22 +177,27 @@ async fn server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
     let Some(Secure { server, url, .. }) = secure else { return };
     let authority = server.directory().join("ca.crt");
 
-    let connected = client(&url, &authority, true).await;
+    let other = server.directory().join("other.crt");
+    let connected = client(&url, &authority, None, true).await;
     assert!(connected.contains("published and read"), "{connected}");
     assert!(connected.contains("started a run"), "{connected}");
-    let untrusted = client(&url, &server.directory().join("other.crt"), true).await;
-    assert!(untrusted.contains("UnknownIssuer"), "{untrusted}");
-    let without_provider = client(&url, &authority, false).await;
+    // An authority of the program replaces those of the system.
+    for (system, own) in [(&other, None), (&authority, Some(&*other))] {
+        let untrusted = client(&url, system, own, true).await;
+        assert!(untrusted.contains("UnknownIssuer"), "{untrusted}");
+    }
+    let without_provider = client(&url, &authority, None, false).await;
     assert!(without_provider.contains("no crypto provider"), "{without_provider}");
 }
 
 /// Returns the report of a process that connects.
-async fn client(url: &str, authority: &Path, has_provider: bool) -> String {
+async fn client(url: &str, system: &Path, own: Option<&Path>, has_provider: bool) -> String {
     let mut command = tokio::process::Command::new(env::current_exe().unwrap());
     command
         .args(["certificates::connect", "--exact", "--ignored", "--nocapture"])
         .env(URL, url)
-        .env("SSL_CERT_FILE", authority)
+        .env("SSL_CERT_FILE", system)
+        .envs(own.map(|own| (AUTHORITY, own)))
         .kill_on_drop(true);
     if has_provider {
         command.env(PROVIDER, "yes");
@@ -206,7 +213,11 @@ async fn connect() {
     if env::var_os(PROVIDER).is_some() {
         rustls::crypto::ring::default_provider().install_default().unwrap();
     }
-    match Hub::connect(patient(Redis::open(&url).unwrap())).await {
+    let mut redis = Redis::open(&url).unwrap();
+    if let Some(own) = env::var_os(AUTHORITY) {
+        redis = redis.tls(Tls::new().authority(fs::read(own).unwrap())).unwrap();
+    }
+    match Hub::connect(patient(redis)).await {
         Ok(_) => {
             publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
             println!("published and read");
