@@ -180,6 +180,10 @@ impl Process {
         self.make_room(bytes.saturating_add(events.saturating_mul(ENTRY_OVERHEAD)));
     }
 
+    pub fn is_draining(&self) -> bool {
+        self.lock().is_draining
+    }
+
     pub fn report_dead(&self, key: RunKey, epoch: Epoch, newest: u64) {
         self.counters.totals().declared_dead += 1;
         self.report(&[RunEnd::of_dead(key, epoch, newest)]);

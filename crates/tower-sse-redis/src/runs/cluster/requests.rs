@@ -369,6 +369,11 @@ impl Cluster {
             _ = sender.send(confirmed);
         });
         let claimed = receiver.await.unwrap_or(Err(StartError::Unavailable))?;
+        let has_ended = |it: &Producer| !it.record.phase().is_live();
+        if claimed.as_ref().is_some_and(has_ended) && self.process.is_draining() {
+            // A drain has interrupted the run between the reply and this poll.
+            return Err(StartError::Draining);
+        }
         Ok(claimed.map(|mut producer| {
             producer.export();
             producer

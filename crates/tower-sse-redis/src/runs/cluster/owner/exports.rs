@@ -187,9 +187,11 @@ impl Exports {
         self.lock().exports.get(&epoch).is_none_or(Export::has_confirmed_end)
     }
 
-    /// Returns whether the store has the ends of all runs, or will never have them.
+    /// Returns whether the store has the ends of all runs, or will never have them, and has no
+    /// claim to release.
     pub(crate) fn have_ended(&self) -> bool {
-        self.lock().exports.values().all(Export::is_done)
+        let queue = self.lock();
+        queue.lost_claims.is_empty() && queue.exports.values().all(Export::is_done)
     }
 
     /// Returns whether a run is live in the store, according to a `Sync` sent after the last

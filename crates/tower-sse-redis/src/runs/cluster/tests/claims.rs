@@ -215,16 +215,20 @@ async fn call_that_was_never_made_is_never_interrupted() {
     assert_eq!((one.runs.stats().started, other.runs.stats().started), (2, 0));
 }
 
-/// Whether the drain has a grace period or not, and whether the key's run would be replaced.
+/// Whether the drain has a grace period or not, whether the key's run would be replaced, and whether
+/// the request has left.
 #[tokio::test(start_paused = true)]
 async fn claim_that_a_drain_overtakes_is_given_back_before_it_ends() {
-    for (grace, replaces) in [(0, false), (0, true), (5, false)] {
+    for (grace, replaces, leaves) in
+        [(0, false, false), (0, true, false), (5, false, false), (0, false, true)]
+    {
         let (one, other) = two().await;
         let _earlier = if replaces { other.start().await } else { None };
         one.store.faults().delay = Duration::from_millis(10);
         let key = key();
         let mut starting = Box::pin(one.runs.replace(&key, None, || source().1));
         waits(15, &mut starting).await;
+        let starting = OptionFuture::from((!leaves).then_some(starting));
         let draining = async {
             let begun = Instant::now();
             one.runs.drain(Duration::from_secs(grace)).await;
@@ -233,10 +237,28 @@ async fn claim_that_a_drain_overtakes_is_given_back_before_it_ends() {
         let (started, (took, is_live)) = soon(join(starting, draining)).await;
         assert!(took < Duration::from_secs(1) && !is_live, "{took:?}, {is_live}");
         let refused = if replaces { StartError::Unavailable } else { StartError::Draining };
-        assert_eq!(started.err(), Some(refused));
+        assert_eq!(started.map(Result::err), (!leaves).then_some(Some(refused)));
         assert_eq!((one.runs.stats().started, one.outcomes()), (0, vec![]), "there was no run");
         assert!(other.start().await.is_some());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn claimed_run_that_a_drain_ends_before_its_start_calls_no_source() {
+    let one = alone(|builder| builder).await;
+    one.store.faults().delay = Duration::from_millis(10);
+    let (key, called) = (key(), AtomicBool::new(false));
+    let call = || {
+        called.store(true, Relaxed);
+        source().1
+    };
+    let mut starting = Box::pin(one.runs.replace(&key, None, call));
+    waits(15, &mut starting).await;
+    // The reply comes, but the request is not polled.
+    sleep(Duration::from_millis(10)).await;
+    one.runs.drain(Duration::ZERO).await;
+    assert_eq!(soon(starting).await.err(), Some(StartError::Draining));
+    assert!(!called.load(Relaxed));
 }
 
 /// The reply to the abandoned claim arrives after the next request has its own claim.

@@ -16,10 +16,10 @@ mod round_trips;
 mod shared;
 mod watched;
 
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, atomic::AtomicBool, atomic::Ordering::Relaxed};
 use std::{convert::Infallible, time::Duration};
 
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{OptionFuture, join, join_all, join3};
 use futures_util::{FutureExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
