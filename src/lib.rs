@@ -211,7 +211,8 @@
 //!   crates need the same Rust version, and always have this crate's version number.
 //! - **axum.** The feature `axum` is for axum 0.8. To use axum 0.7, leave the feature off, and
 //!   extract the last event id as `Option<Extension<LastEventId>>`.
-//! - **hyper and tonic.** Any version that uses `http` 1 works. gRPC passes unchanged.
+//! - **hyper and tonic.** Any version that uses `http` 1 works. gRPC responses pass through
+//!   unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI uses no browsers, proxies or
 //!   database servers, and skips `tower-sse-postgres` and `sse-check`.
 //! - **Browsers.** The tests drive Chromium. Some also drive Firefox and WebKitGTK, which [differ

@@ -135,8 +135,8 @@ impl RunsBuilder {
     /// Above this limit, the owner's ended runs are evicted in the order in which they ended, even
     /// if clients are still reading them. This limit never evicts the run that ended last.
     ///
-    /// With a [store](super::RunStore), the same limit applies to the memory that an owner's ended
-    /// runs take there. Only runs of this process count.
+    /// With a [store](super::RunStore), the same limit also applies to the memory that an owner's
+    /// ended runs use in the store. Only runs of this process count.
     pub fn max_memory_per_owner(mut self, bytes: usize) -> Self {
         self.options.max_memory_per_owner = Some(bytes);
         self

@@ -43,7 +43,7 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// A client gets `404` if its id isn't from the run with the key, or if an event that it needs was
 /// evicted. An `EventSource` with an id gets the event [`interrupted`](super#half-an-answer)
-/// instead. A client that sends the id `epoch-0`, with the run's epoch, gets all events.
+/// instead. A client gets all events if it sends the id `<epoch>-0`, where `<epoch>` is the run's.
 ///
 /// If a limit is reached or the process is shutting down, a request that would start a run is
 /// refused. At a limit, `replace` can still replace a run that is running in this process. While

@@ -131,8 +131,8 @@ impl Subscribe {
     /// - The layer adds the event to the subscription's own [`response`](Subscription::response). A
     ///   filter in the handler doesn't see it. If you wrap the subscription in another stream, send
     ///   a greeting instead.
-    /// - The name isn't reserved. If you publish events named `start`, give them non-empty data, so
-    ///   that clients can tell them apart.
+    /// - The name isn't reserved. If you publish your own events named `start`, give them non-empty
+    ///   data, so that clients can tell them from the hub's.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
         self
@@ -157,7 +157,8 @@ impl Subscribe {
     /// received all its [`recent`](Self::recent) or latest events.
     ///
     /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
-    /// older than the loss receives a gap for each topic. A first visit doesn't.
+    /// older than the loss receives a gap for each topic. So does a first visit whose
+    /// [`since`](Self::since) is older.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);

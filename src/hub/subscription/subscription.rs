@@ -28,7 +28,8 @@ use crate::{body::EventBody, layer};
 /// subscription. Instead of subscribing one client to thousands of topics, let a group of clients
 /// share one topic.
 ///
-/// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
+/// Once all its topics have [ended](crate::hub::Hub::end), the stream sends their last events and
+/// ends.
 /// When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the hub
 /// received before the close. A stream without topics ends at once.
 ///
