@@ -329,13 +329,20 @@ impl<L: Log> Follower<L> {
                 page.entries.first().is_some_and(|first| first.identity() == last)
             };
         if !is_proven {
-            self.gate.ledger().lose(last.number);
+            // The last entry is lost, unless it was trimmed.
+            self.find_place(session, false).await?;
         }
         if let Some(next) = self.log.skip(session, last.number.saturating_add(1)).await? {
             debug!(number = next.number, "skipping an entry that does not come in time");
             self.report_loss(next.number);
             let met = Some(next).filter(|next| !next.is_unread());
-            self.gate.ledger().pass(met.as_slice(), next.number);
+            let mut ledger = self.gate.ledger();
+            ledger.pass(met.as_slice(), next.number);
+            if ledger.lost.is_some() {
+                // The skipped entry can be the mark of the loss, so the loss needs a newer one.
+                ledger.lose(next.number);
+            }
+            drop(ledger);
             self.last = next;
             // The next entry may be too large as well: one more timeout shows it.
             self.timeouts = MAX_TIMEOUTS - 1;

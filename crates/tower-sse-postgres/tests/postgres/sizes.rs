@@ -118,6 +118,40 @@ async fn events_that_a_link_cannot_carry_are_gaps_only_there() {
     assert_eq!(ahead.hub.stats().events, 5, "the other process has them");
 }
 
+/// Of a log that was emptied, the process also skips the mark. A log that was trimmed needs none.
+#[tokio::test]
+async fn event_that_a_link_cannot_carry_after_a_loss_or_a_trim_stops_no_hub() {
+    let losses_of_ahead = async |change: &str| {
+        let server = Server::start().await?;
+        let proxy = Proxy::start(server.port).await;
+        let mut ahead = Process::connect_with(large(), server.broker()).await;
+        let mut behind = Process::connect_with(large(), proxy.broker()).await;
+        ahead.delivers([0]).await;
+        behind.reads([0]).await;
+        proxy.hold().await;
+        let large = "x".repeat((1 << 20) - 1);
+        let client = server.connect().await;
+        if change.starts_with("truncate") {
+            sql(&client, change).await;
+            ahead.reads_gap().await;
+            until_async(async || ahead.hub.publish("b", &*large).await.is_ok()).await;
+        } else {
+            _ = publish(&ahead.hub, "b", &large).await;
+            sql(&client, change).await;
+        }
+        proxy.limit(100);
+        proxy.release();
+        until(|| behind.stats.losses() > 0).await;
+        until(|| behind.health.is_ready()).await;
+        behind.publish([1]).await;
+        behind.reads_after_a_gap([1]).await;
+        Some(ahead.stats.losses())
+    };
+    let trim = losses_of_ahead("select tower_sse.trim('tower_sse', 0, null, 1, 100)");
+    let losses = tokio::join!(losses_of_ahead("truncate tower_sse.log"), trim);
+    assert!(matches!(losses, (Some(1..), Some(0)) | (None, None)), "{losses:?}");
+}
+
 /// A transaction that writes for hours keeps the deleted rows of the inbox.
 #[tokio::test]
 async fn deleted_rows_cost_no_poll() {
