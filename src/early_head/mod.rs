@@ -44,8 +44,8 @@
 //!
 //! # Which requests
 //!
-//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. For other
-//! requests whose head tells what the client expects, use [`EarlyHeadLayer::when`].
+//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. If the
+//! head of other requests shows whether the client expects a stream, use [`EarlyHeadLayer::when`].
 //!
 //! For a `POST`, the head often doesn't say: OpenAI's clients send the same head with `"stream":
 //! true` and `"stream": false`. Decide in the handler, which has read the body:
@@ -147,7 +147,7 @@
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream as soon as the early head
 //!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
 //! - **Another `SseLayer`** inside of this layer opens a late stream too, so both count and report
-//!   it. With clones of one layer on both sides, it takes two of the places in `max_streams`.
+//!   it. If they are clones of one layer, the stream counts twice towards `max_streams`.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. A `GET` whose early head comes later is refused. Requests with other
 //!   methods have 30 seconds to finish.

@@ -90,8 +90,8 @@ opaque_debug!(Hub);
 
 /// Publishing.
 impl Hub {
-    /// Publishes an event to all subscribers of a topic. While the hub keeps the event, clients
-    /// that missed it receive it when they reconnect.
+    /// Publishes an event to all subscribers of a topic. While the hub keeps the event, a client
+    /// that missed it receives it when it [resumes](super::Subscribe::resume) with its last id.
     ///
     /// The publisher never waits for a slow client. Without a broker, the future is ready at its
     /// first poll. With a [broker](Self::connect), it's ready when the broker has acknowledged the

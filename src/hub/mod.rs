@@ -210,9 +210,10 @@
 //!
 //! A first visit begins with the newest value of each topic, unless you set
 //! [`since`](Subscribe::since). A client that was away gets only the newest values. So does a
-//! client that is behind, [except from the buffers](Subscription::response) of its connection. The
-//! example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the
-//! whole program.
+//! client that is behind, apart from old values that are already in the
+//! [buffers](Subscription::response) of its connection. The example
+//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
+//! program.
 //!
 //! # State in a database
 //!

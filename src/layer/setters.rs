@@ -171,8 +171,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns an error from the source into the stream's final event. The stream then ends cleanly,
-    /// without the [terminator](Self::terminator). By default, the body fails, so clients notice
-    /// the error.
+    /// without the [terminator](Self::terminator). By default, the body fails. An `EventSource`
+    /// then reconnects, as after any end. Other clients notice the error.
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program). It isn't called for a

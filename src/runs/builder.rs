@@ -117,10 +117,10 @@ impl RunsBuilder {
     /// hasn't sent yet. Frames and incomplete events can take the total above `bytes`.
     ///
     /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
-    /// its end, or can no longer keep the run. A second limit of the same size applies to the
-    /// memory that this process's runs take in the store. For Redis, the process [estimates][an
-    /// estimate] this memory. Above this limit, the process deletes ended runs from the store,
-    /// replaced ones first.
+    /// its end or can no longer keep the run, or once another run has taken its key. A second limit
+    /// of the same size applies to the memory that this process's runs take in the store. For
+    /// Redis, the process [estimates][an estimate] this memory. Above this limit, the process
+    /// deletes ended runs from the store, replaced ones first.
     ///
     /// [an estimate]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits
     pub fn max_memory(mut self, bytes: usize) -> Self {

@@ -88,10 +88,10 @@
 //! Cancelling a run sends `interrupted` only to an `EventSource` that has received nothing but an
 //! [early head](crate::early_head#late-answers).
 //!
-//! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead.
-//! For an `EventSource`, your event gets the id `interrupted`. Clients other than an `EventSource`
-//! never get `interrupted`. For them, the body fails or ends with your event from `on_error`, or
-//! the answer is `404`.
+//! If you set [`on_error`](crate::SseLayer::on_error), a stream whose run fails, or is abandoned or
+//! interrupted, ends with your event instead of `interrupted`. For an `EventSource`, your event
+//! gets the id `interrupted`. Clients other than an `EventSource` never get `interrupted`. For
+//! them, the body fails or ends with your event from `on_error`, or the answer is `404`.
 //!
 //! # Runs without the layer
 //!

@@ -153,7 +153,7 @@ impl Error for StartError {}
 /// The error of an [`Attachment`](super::Attachment).
 ///
 /// Its text says why the attachment failed. For a failed source, the text includes the source's
-/// error and that error's causes. If the source failed in this process,
+/// error and that error's causes, up to 1,024 bytes. If the source failed in this process,
 /// [`on_error`](crate::SseLayer::on_error) receives the [source's error](Self::error), not the
 /// `RunError`.
 #[derive(Clone, Debug)]

@@ -76,8 +76,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// If a run is replaced while it's starting, the request that started it gets the answer for a
 /// [`Cancelled`] run. A waiting `answer` call returns `None`, and other waiting requests get the
-/// new run. With a [store](super#several-processes), waiting requests and `answer` calls can get
-/// the answer for a [`Cancelled`] run instead.
+/// new run. With a [store](super#several-processes), both can also be answered as if the run had
+/// been [`Cancelled`].
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled

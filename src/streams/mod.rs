@@ -99,12 +99,12 @@
 //! called. The close report has the reason [`Revoked`](crate::CloseReason::Revoked).
 //!
 //! The stream of an `EventSource` ends cleanly. The client reconnects, and your check admits or
-//! rejects it. A `401` or `204` stops it. Other `GET` streams end cleanly too, except those of
-//! [`fetch`](crate::guide::clients#how-clients-reconnect).
+//! rejects it. A `401` or `204` stops it. Most other `GET` streams end cleanly too.
 //!
-//! For `fetch` and for methods other than `GET`, the body fails, so half an answer doesn't look
-//! complete. With a content coding, the body fails for every client. It also fails if the source
-//! takes more than half a second to complete an event.
+//! For methods other than `GET`, and for a `fetch` that [asks for an event
+//! stream](crate::guide::clients#how-clients-reconnect), the body fails, so half an answer doesn't
+//! look complete. With a content coding, the body fails for every client. It also fails if the
+//! source takes more than half a second to complete an event.
 //!
 //! If a client doesn't read, the layer can't end its stream. [`Streams::count`] no longer counts
 //! it, but the [limits](#limits-for-each-subject) do until the client reads again or is gone. The

@@ -36,7 +36,7 @@ impl Streams {
         subjects
     }
 
-    /// Closes the streams of a subject, and returns how many streams of this process it has closed.
+    /// Closes the streams of a subject, and returns how many of this process's streams it closed.
     ///
     /// If a request arrived before the call, its stream is closed as soon as it opens. Streams of
     /// later requests stay open. Another process also closes the streams of requests that it

@@ -119,7 +119,8 @@
 //!   mainly when a connection breaks. [`World::cut`] says how to find more such events.
 //! - A process that stamps live events with the time of reading instead of publication. The
 //!   difference is too small to notice.
-//! - A connected process that doesn't report entries trimmed before it read them.
+//! - A connected process that doesn't report a loss when entries are trimmed before it has read
+//!   them.
 //! - A thread that keeps running after its hub or the future of `start` was dropped. The scenes
 //!   notice only tasks, and only if at least one is left for each dropped hub.
 //! - A limit that the scenes don't reach. They publish up to 5,000 events at once, load a history

@@ -30,8 +30,8 @@ impl BrokerStats {
         self.health.losses()
     }
 
-    /// Returns how many entries were skipped because they aren't in the [format](crate#entries) of
-    /// events.
+    /// Returns how many entries were skipped because they weren't in the [event
+    /// format](crate#entries).
     #[must_use]
     pub fn foreign_entries(&self) -> u64 {
         self.state.foreign_entries.load(Relaxed)

@@ -4,7 +4,7 @@ use tower_sse_broker::{warn, with_sources};
 
 use crate::Error;
 
-/// The state of the connections of a hub or of runs, from
+/// The state of a hub's or of runs' connections to Redis. You get it from
 /// [`RedisBroker::health`](crate::RedisBroker::health) or `RedisRuns::health`. Clones share it. A
 /// readiness probe:
 ///
