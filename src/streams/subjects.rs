@@ -191,19 +191,17 @@ impl Unopened {
 }
 
 impl EarlySubjects {
-    /// Adds the subjects that the handler added since. They can no longer refuse the stream.
-    ///
-    /// If the answer is the stream of an inner layer, that stream has all subjects. The outer one
-    /// only keeps its places, so that a count or a close doesn't find two streams.
+    /// Adds the subjects that the handler added since. They can no longer refuse the stream. If the
+    /// answer is the stream of an inner layer that waits for a late answer too, that layer adds
+    /// them.
     pub(crate) fn reopen(
         self,
         mut early: Option<Membership>,
         is_inner: bool,
     ) -> Option<Membership> {
         let Self(subjects) = &self;
-        // Not if the inner layer has another `Streams`.
-        if is_inner && lock(&subjects.0.request.names).is_open {
-            return early.inspect(Membership::leave);
+        if is_inner && lock(&subjects.0.request.names).early > 1 {
+            return early;
         }
         if let Some(early) = &mut early {
             lock(&subjects.0.request.names).places.extend(mem::take(&mut early.places));
@@ -259,11 +257,6 @@ impl Membership {
             Self { open_streams: Arc::clone(open_streams), member, places: places.into() };
         open_streams.open(ticket, &membership.member);
         membership
-    }
-
-    /// Leaves the lists of the subjects, but keeps the places.
-    fn leave(&self) {
-        self.open_streams.end(&self.member);
     }
 
     /// Notes that the stream is about to end. It keeps its places until it has ended.
