@@ -64,7 +64,9 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
-    extensions.remove::<EarlyHead>();
+    if let Some(head) = extensions.remove::<EarlyHead>() {
+        head.adopt();
+    }
 }
 
 /// A mark around an error that an item of the program's stream returned. Hosts such as axum or
@@ -187,15 +189,33 @@ struct Early {
     /// The extensions of the service's response, until the layer takes them.
     late: Mutex<Option<Extensions>>,
     on_refusal: Mutex<Vec<OnRefusal>>,
+    /// Whether a layer has taken up the head.
+    is_adopted: AtomicBool,
 }
 
 impl EarlyHead {
     pub(crate) fn answer(&self, extensions: Extensions) {
+        // The layer around this early head is around a second one too.
+        if let Some(second) = extensions.get::<Self>()
+            && self.is_layered()
+        {
+            second.adopt();
+        }
         *lock(&self.0.late) = Some(extensions);
     }
 
     pub(crate) fn take_answer(&self) -> Option<Extensions> {
         lock(&self.0.late).take()
+    }
+
+    pub(crate) fn adopt(&self) {
+        self.0.is_adopted.store(true, Release);
+    }
+
+    /// Returns whether a layer is around the early head, which could write a terminator after a
+    /// clean end. Tasks of the program's middleware may poll, or it may drop the extensions.
+    pub(crate) fn is_layered(&self) -> bool {
+        self.0.is_adopted.load(Acquire) || is_within_layer()
     }
 
     /// Adds what a layer calls if it refuses the stream: a request can start several runs. Only a

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use super::{LateResponse, late_response::LateEvent};
-use crate::signals::{EarlyHead, FailedInside, Handled, Stopped, is_within_layer};
+use crate::signals::{EarlyHead, FailedInside, Handled, Stopped};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, connection::CloseReason};
 use crate::{coop::CoopBudget, event::Encoded, headers};
 
@@ -32,7 +32,7 @@ pin_project! {
         Waiting { waiting: Option<Box<Waiting<F>>> },
         // The service has answered late, with an event stream. After that of an inner layer, or a
         // refusal, no terminator may follow, so its trailers are dropped.
-        Streaming { #[pin] body: B, is_handled: bool },
+        Streaming { #[pin] body: B, handled: Option<EarlyHead> },
         // The service has answered late, with something else.
         Collecting { #[pin] body: B, late: Option<Box<Late>> },
         // After the event of a late error, no terminator may follow.
@@ -47,8 +47,6 @@ pub(super) struct Waiting<F> {
     pub(super) call: Pin<Box<F>>,
     pub(super) late_event: Option<LateEvent>,
     pub(super) head: EarlyHead,
-    /// Whether an outer layer polls, which could write a terminator after a clean end.
-    pub(super) is_layered: bool,
     /// When the head is sent, or `None` for a time that never comes.
     pub(super) due: Option<Instant>,
     /// `None` until the first poll has shown that the call has no answer yet.
@@ -61,7 +59,7 @@ struct Late {
     body: BytesMut,
     budget: CoopBudget,
     late_event: Option<LateEvent>,
-    is_layered: bool,
+    head: EarlyHead,
 }
 
 /// The limit in bytes of a late answer that can become an event.
@@ -143,9 +141,9 @@ where
                         (Err(error), _) => return Poll::Ready(Some(Err(error.into()))),
                     }
                 }
-                KindProj::Streaming { body, is_handled } => {
+                KindProj::Streaming { body, handled } => {
                     let polled = ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
-                    let is_handled = *is_handled;
+                    let is_handled = handled.as_ref().is_some_and(EarlyHead::is_layered);
                     let continues = |frame: &Frame<_>| !is_handled || !frame.is_trailers();
                     if polled.as_ref().is_some_and(|it| it.as_ref().is_ok_and(continues)) {
                         return Poll::Ready(polled);
@@ -199,24 +197,23 @@ impl<F, B> Kind<F, B> {
     /// Returns the rest of the body after this late response, and gives the layer what it can still
     /// use of its head.
     fn of(response: Response<B>, waiting: Waiting<F>) -> Self {
-        let Waiting { call, late_event, head, is_layered, .. } = waiting;
-        let is_layered = is_layered || is_within_layer();
+        let Waiting { call, late_event, head, .. } = waiting;
         drop(call);
         let (mut parts, body) = response.into_parts();
         let is_stream = parts.status.is_success()
             && headers::is_event_stream(parts.status, &parts.headers)
             && !headers::has_content_coding(&parts.headers);
-        let is_handled = is_layered && parts.extensions.get::<Handled>().is_some();
+        let handled = parts.extensions.get::<Handled>().map(|_| head.clone());
         head.answer(mem::take(&mut parts.extensions));
         if is_stream {
-            return Self::Streaming { body, is_handled };
+            return Self::Streaming { body, handled };
         }
         let late = Late {
             parts: Box::new(parts),
             body: BytesMut::new(),
             budget: CoopBudget::default(),
             late_event,
-            is_layered,
+            head,
         };
         Self::Collecting { body, late: Some(Box::new(late)) }
     }
@@ -239,7 +236,7 @@ impl Late {
 
     /// Returns whether an outer layer must write no terminator after the event.
     fn stops(&self) -> bool {
-        self.is_layered && self.is_error()
+        self.is_error() && self.head.is_layered()
     }
 
     /// Returns whether this is a stream with a content coding, which may never end.

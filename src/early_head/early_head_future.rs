@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{EarlyHeadBody, early_head_body::Waiting, late_response::LateEvent};
 use crate::headers::{TEXT_EVENT_STREAM, forbid_storing};
-use crate::{idle_timer::is_within_reach, signals::EarlyHead, signals::is_within_layer};
+use crate::{idle_timer::is_within_reach, signals::EarlyHead};
 
 pin_project! {
     /// The response future of [`EarlyHeadService`](super::EarlyHeadService). Dropping it drops the
@@ -50,8 +50,7 @@ impl<F> EarlyHeadFuture<F> {
     ) -> Self {
         let due = Instant::now().checked_add(after).filter(|due| is_within_reach(*due));
         let call = Box::pin(call);
-        let race =
-            Some(Box::new(Waiting { call, late_event, head, due, sleep: None, is_layered: false }));
+        let race = Some(Box::new(Waiting { call, late_event, head, due, sleep: None }));
         Self { progress: Progress::Racing { race } }
     }
 }
@@ -94,8 +93,6 @@ where
     // The call may have spent tokio's budget, without which a timer is never ready.
     ready!(pin!(coop::unconstrained(sleep)).poll(cx));
     racing.sleep = None;
-    // Middleware of the layer may read the body on a task of its own.
-    racing.is_layered = is_within_layer();
     race.take().map_or(Poll::Pending, |early| Poll::Ready(Ok(early_response(early))))
 }
 

@@ -249,7 +249,7 @@ impl InFlight {
             return self.complete_head(response);
         }
         let subjects = self.subjects.take();
-        let early = response.extensions_mut().remove::<EarlyHead>();
+        let early = response.extensions_mut().remove::<EarlyHead>().inspect(EarlyHead::adopt);
         let joined = match subjects {
             Some(subjects) if early.is_some() => {
                 let opened = subjects.open_early(may_be_refused);

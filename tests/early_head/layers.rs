@@ -23,32 +23,36 @@ async fn call_that_spends_the_budget_of_tokio_does_not_delay_the_head() {
     assert!(start.elapsed() < AFTER + SECOND, "{:?}", start.elapsed());
 }
 
-/// Also if middleware reads it on a task of its own.
+/// Nor has the event of a late error, whichever tasks poll, and behind a second early head.
 #[tokio::test(start_paused = true)]
 async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
     let endless = || {
         tower_sse::response(stream::iter([Event::from("one")]).chain(stream::pending()))
             .into_response()
     };
+    let late_event = |early: EarlyHeadLayer| early.late_event(|_| Some("one".into()));
+    let failing = slow(LATE, || StatusCode::BAD_GATEWAY);
+    let twice = Router::new().fallback(any(async move || {
+        let call = async {
+            sleep(LATE).await;
+            StatusCode::BAD_GATEWAY.into_response()
+        };
+        late_event(EarlyHeadLayer::new(2 * AFTER)).answer(call).await.into_response()
+    }));
     let inner = SseLayer::new().max_age(SECOND).without_heartbeat().without_retry();
     let outer = SseLayer::new().terminator("[DONE]").without_heartbeat().without_retry();
-    let on_a_task = async |response: AxumResponse| {
-        response.map(|body| {
-            let (frames, received) = tokio::sync::mpsc::channel(1);
-            let mut body = body.into_data_stream();
-            tokio::spawn(async move {
-                while let Some(frame) = body.next().await {
-                    frames.send(frame).await.unwrap();
-                }
-            });
-            AxumBody::from_stream(tokio_stream::wrappers::ReceiverStream::new(received))
-        })
-    };
-    let app = slow(LATE, endless).layer(inner).layer(early());
-    let read_on_a_task = app.clone().layer(axum::middleware::map_response(on_a_task));
-    for app in [app, read_on_a_task] {
-        let expected = (":\ndata: one\n\n".into(), None);
-        assert_eq!(receive(&app.layer(outer.clone()), Requester::EventSource).await, expected);
+    for app in [
+        slow(LATE, endless).layer(inner).layer(early()),
+        failing.layer(late_event(early())),
+        twice.layer(early()),
+    ] {
+        for tasks in [(false, false), (false, true), (true, false), (true, true)] {
+            let apart =
+                axum::middleware::from_fn(move |request, next| on_tasks(tasks, request, next));
+            let app = app.clone().layer(apart).layer(outer.clone());
+            let expected = (":\ndata: one\n\n".into(), None);
+            assert_eq!(receive(&app, Requester::EventSource).await, expected, "{tasks:?}");
+        }
     }
 }
 

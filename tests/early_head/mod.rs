@@ -50,6 +50,29 @@ async fn ask(app: &Router, client: Requester) -> AxumResponse {
     send(app, client.request("/")).await
 }
 
+/// Calls the service and reads the body on tasks of its own, or only one of the two.
+async fn on_tasks(
+    (calls, reads): (bool, bool),
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> AxumResponse {
+    let call = next.run(request);
+    let response = if calls { tokio::spawn(call).await.unwrap() } else { call.await };
+    if !reads {
+        return response;
+    }
+    response.map(|body| {
+        let (frames, received) = tokio::sync::mpsc::channel(1);
+        let mut body = body.into_data_stream();
+        tokio::spawn(async move {
+            while let Some(frame) = body.next().await {
+                frames.send(frame).await.unwrap();
+            }
+        });
+        AxumBody::from_stream(tokio_stream::wrappers::ReceiverStream::new(received))
+    })
+}
+
 /// Returns what a client receives, and the text of the error with which its body fails.
 async fn receive(app: &Router, client: Requester) -> (String, Option<String>) {
     read(ask(app, client).await.into_body()).await

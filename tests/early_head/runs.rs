@@ -53,6 +53,21 @@ async fn late_error_starts_no_run() {
     }
 }
 
+/// The early head is inside of the runs.
+#[tokio::test(start_paused = true)]
+async fn run_of_a_late_error_fails_whichever_tasks_poll() {
+    for tasks in [(false, false), (true, true)] {
+        let runs = Runs::new();
+        let failing = slow(LATE, || StatusCode::BAD_GATEWAY);
+        let app = failing.layer(early().late_event(|_| Some("late".into())));
+        let apart = axum::middleware::from_fn(move |request, next| on_tasks(tasks, request, next));
+        let app = app.layer(apart).layer(runs.layer(key)).layer(SseLayer::new());
+        assert!(receive(&app, Requester::Post).await.1.is_some(), "{tasks:?}");
+        let outcome = runs.get(&run_of("/")).await.unwrap().outcome();
+        assert_eq!(outcome, Some(Outcome::Failed), "{tasks:?}");
+    }
+}
+
 /// The first call of the handler has failed in time.
 #[tokio::test(start_paused = true)]
 async fn second_run_of_a_refused_request_is_cancelled() {
