@@ -148,6 +148,7 @@
 //!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
 //! - **Another `SseLayer`** inside of this layer opens a late stream too, so both count and report
 //!   it. If they are clones of one layer, the stream counts twice towards `max_streams`.
+//!   Places in the limits of its subjects are free once both streams have closed.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. A `GET` whose early head comes later is refused. Requests with other
 //!   methods have 30 seconds to finish.
