@@ -12,10 +12,10 @@ fn open(address: SocketAddr, path: &str) -> TcpStream {
     write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut begin = Vec::new();
     while !begin.windows(6).any(|bytes| bytes == b"data: ") {
-        let mut bytes = [0; 64];
-        let read = stream.read(&mut bytes).unwrap();
-        assert_ne!(read, 0);
-        begin.extend_from_slice(&bytes[..read]);
+        let mut byte = [0];
+        // Unlike `read`, this goes on after a signal, such as that of a child's end.
+        stream.read_exact(&mut byte).unwrap();
+        begin.extend(byte);
     }
     stream
 }
