@@ -120,7 +120,7 @@ async fn events_that_a_link_cannot_carry_are_gaps_only_there() {
 
 /// Of a log that was emptied, the process also skips the mark. A log that was trimmed needs none.
 #[tokio::test]
-async fn event_that_a_link_cannot_carry_after_a_loss_or_a_trim_stops_no_hub() {
+async fn large_event_after_a_loss_or_trim_stops_no_hub() {
     let losses_of_ahead = async |change: &str| {
         let server = Server::start().await?;
         let proxy = Proxy::start(server.port).await;
