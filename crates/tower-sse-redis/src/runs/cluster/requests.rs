@@ -372,7 +372,7 @@ impl Cluster {
         let has_ended = |it: &Producer| !it.record.phase().is_live();
         if claimed.as_ref().is_some_and(has_ended) && self.process.is_draining() {
             // A drain has interrupted the run between the reply and this poll.
-            return Err(StartError::Draining);
+            return Err(refused_by_drain(replaced));
         }
         Ok(claimed.map(|mut producer| {
             producer.export();
@@ -406,9 +406,7 @@ impl Cluster {
         match reply {
             Ok(LookReply::Claimed) if !is_late => {
                 let is_entered = self.enter(&reserved, replaced);
-                // The claim has replaced the earlier run. Without one, the store is as it was.
-                let refused = replaced.map_or(StartError::Draining, |_| StartError::Unavailable);
-                if is_entered { Ok(Some(reserved)) } else { Err(refused) }
+                if is_entered { Ok(Some(reserved)) } else { Err(refused_by_drain(replaced)) }
             }
             Ok(LookReply::Restoring) | Err(_) => Err(StartError::Unavailable),
             Ok(_) => Ok(None),
@@ -471,4 +469,10 @@ impl Drop for SentClaim<'_> {
             self.exports.lose_claim(run);
         }
     }
+}
+
+/// Returns the error for a claimed run that a drain has overtaken. If the claim has replaced a run,
+/// that run is over.
+fn refused_by_drain(replaced: Option<Epoch>) -> StartError {
+    replaced.map_or(StartError::Draining, |_| StartError::Unavailable)
 }

@@ -245,20 +245,23 @@ async fn claim_that_a_drain_overtakes_is_given_back_before_it_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn claimed_run_that_a_drain_ends_before_its_start_calls_no_source() {
-    let one = alone(|builder| builder).await;
-    one.store.faults().delay = Duration::from_millis(10);
-    let (key, called) = (key(), AtomicBool::new(false));
-    let call = || {
-        called.store(true, Relaxed);
-        source().1
-    };
-    let mut starting = Box::pin(one.runs.replace(&key, None, call));
-    waits(15, &mut starting).await;
-    // The reply comes, but the request is not polled.
-    sleep(Duration::from_millis(10)).await;
-    one.runs.drain(Duration::ZERO).await;
-    assert_eq!(soon(starting).await.err(), Some(StartError::Draining));
-    assert!(!called.load(Relaxed));
+    for (replaces, refused) in [(false, StartError::Draining), (true, StartError::Unavailable)] {
+        let (one, other) = two().await;
+        let _earlier = if replaces { other.start().await } else { None };
+        one.store.faults().delay = Duration::from_millis(10);
+        let (key, called) = (key(), AtomicBool::new(false));
+        let call = || {
+            called.store(true, Relaxed);
+            source().1
+        };
+        let mut starting = Box::pin(one.runs.replace(&key, None, call));
+        waits(15, &mut starting).await;
+        // The reply comes, but the request is not polled.
+        sleep(Duration::from_millis(10)).await;
+        one.runs.drain(Duration::ZERO).await;
+        assert_eq!(soon(starting).await.err(), Some(refused));
+        assert!(!called.load(Relaxed));
+    }
 }
 
 /// The reply to the abandoned claim arrives after the next request has its own claim.
