@@ -143,12 +143,14 @@ async fn progress(
     last: Option<LastEventId>,
 ) -> Response {
     let Some(status) = jobs.status(job) else { return StatusCode::NOT_FOUND.into_response() };
+    let has_id = last.is_some();
     let is_over = last.as_ref().is_some_and(|last| last.as_str() == FROM_TABLE);
     let progress = jobs.hub.subscribe_to(topic(job)).recent(1).resume(last);
     match status {
         Status::Running => progress.response().into_response(),
         // The client has the last event. After an empty stream, a browser would ask again and again.
-        Status::Ended(_) if is_over || progress.has_ended() => {
+        // On a first visit, the hub may have evicted the last event.
+        Status::Ended(_) if is_over || (has_id && progress.has_ended()) => {
             StatusCode::NO_CONTENT.into_response()
         }
         // The hub forgets the topic after a time, the table does not.

@@ -1,8 +1,8 @@
 //! Topics that deliver events to many clients (feature `hub`). A client that reconnects resumes
 //! where it left off.
 //!
-//! Say each of your clients reads from a broadcast channel. One is offline for ten seconds, and
-//! misses what you publish meanwhile.
+//! Say each of your clients reads from a broadcast channel. A client that is offline for ten
+//! seconds misses what you publish meanwhile.
 //!
 //! A hub keeps events for such clients: by default, up to 1,024 events and 1 MiB of each topic, for
 //! five minutes. Each event has an id, and a client that reconnects sends the last id it received.
@@ -152,12 +152,13 @@
 //!     Path(job): Path<u64>,
 //!     last: Option<LastEventId>,
 //! ) -> Response {
+//!     let has_id = last.is_some();
 //!     let is_over = last.as_ref().is_some_and(|last| last.as_str() == "over");
 //!     let progress = hub.subscribe_to(format!("job:{job}")).recent(1).resume(last);
 //!     match jobs.find(job) {
 //!         None => StatusCode::NOT_FOUND.into_response(),
 //!         Some(Job::Running) => progress.into_response(),
-//!         Some(Job::Ended(_)) if is_over || progress.has_ended() => {
+//!         Some(Job::Ended(_)) if is_over || (has_id && progress.has_ended()) => {
 //!             StatusCode::NO_CONTENT.into_response()
 //!         }
 //!         Some(Job::Ended(result)) => {
@@ -310,7 +311,7 @@
 //! memory, as [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
 //! [builder](HubBuilder).
 //!
-//! The hub keeps no queue for each client, and a slow client doesn't delay others. A client that is
+//! The hub keeps no queue per client, and a slow client doesn't delay others. A client that is
 //! behind gets several events of a topic in one frame. The topic caches this frame for other
 //! clients. Events can also wait in the buffers of a slow client's connection. To limit this, set
 //! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
@@ -341,8 +342,8 @@
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it reconnects to another process. Even with the same limits, this can happen if the
-//! process that the client left has just evicted events, and the other one lags by seconds.
+//! gap when it reconnects to another process. Even with the same limits, this can happen when the
+//! client moves to a process that lags by seconds.
 //!
 //! # Stopping work
 //!
@@ -378,8 +379,8 @@
 //! the client may read them, or [derive them](crate::guide::authentication) from the logged-in
 //! user. Clients that choose topic names can create any number of topics.
 //!
-//! Clients can tell from the ids how many events you publish. With Redis, ids are times of
-//! publication instead.
+//! Clients can tell from the ids how many events you publish. With Redis, ids show when an event
+//! was published.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //
