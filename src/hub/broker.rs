@@ -6,7 +6,7 @@
 //!   machine
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
-//! [A table](super#many-processes) shows which one to choose. For any other broker, implement
+//! [A table](super#many-processes) shows which broker to choose. For any other broker, implement
 //! [`Broker`] and [`Publisher`]. If your broker keeps its events in a log on a server,
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. Its page has a
 //! complete example.
@@ -115,8 +115,8 @@ pub trait Broker: Send + Sized + 'static {
     ///
     /// Event ids begin with a hash of the name. So the name must not contain anything that changes
     /// when the server moves, such as an address. Begin the name with the kind of broker, as in
-    /// `redis:news`. Otherwise, another kind of broker that is also called `news` would accept this
-    /// broker's ids.
+    /// `redis:news`. Otherwise, the hub of another kind of broker with the name `news` would accept
+    /// this broker's ids.
     fn name(&self) -> String;
 
     /// Connects, loads the history into `feed`, and returns the publisher. From then on, each

@@ -87,7 +87,7 @@ impl HubBuilder {
     /// - The hub's records of up to 131,072 topics that it has removed.
     ///
     /// Above the limit, the hub evicts the oldest events across all topics. It evicts a topic's
-    /// newest event only when no topic has more than one left. For each new event, it checks at
+    /// newest event only when no topic has more than one event. For each new event, it checks at
     /// most 4,096 topics, so memory can stay above the limit until more events are published.
     ///
     /// An event that is larger than the limit isn't kept. Its topic's earlier events are evicted
@@ -105,9 +105,9 @@ impl HubBuilder {
     }
 
     /// Connects to a broker. Returns the hub once it has loaded the broker's recent events. These
-    /// go back at least to the age limit of [`retention`](Self::retention), by default 5 minutes.
-    /// Older events may be left out, even if [`retention_of`](Self::retention_of) keeps some
-    /// topics' events longer.
+    /// include every event that the broker still has within the age limit of
+    /// [`retention`](Self::retention), by default 5 minutes. Older events may be left out, even if
+    /// [`retention_of`](Self::retention_of) keeps some topics' events longer.
     ///
     /// # Errors
     ///

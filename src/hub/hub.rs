@@ -90,8 +90,8 @@ opaque_debug!(Hub);
 
 /// Publishing.
 impl Hub {
-    /// Publishes an event to all subscribers of a topic. While the hub keeps the event, a client
-    /// that missed it receives it when it [resumes](super::Subscribe::resume) with its last id.
+    /// Publishes an event to all subscribers of a topic. While the hub keeps the event, clients
+    /// that missed it receive it when they [resume](super::Subscribe::resume) with their last id.
     ///
     /// The publisher never waits for a slow client. Without a broker, the future is ready at its
     /// first poll. With a [broker](Self::connect), it's ready when the broker has acknowledged the
@@ -139,8 +139,8 @@ impl Hub {
     /// Publishes the last event of a topic and ends the topic. [Progress of a
     /// job](super#progress-of-a-job) has an example.
     ///
-    /// A stream ends once all its topics have ended. A client that then reconnects receives what it
-    /// missed, and its stream ends. For a client that missed nothing, see
+    /// A stream ends once all its topics have ended. A client that then resumes with its last id
+    /// receives what it missed, and its stream ends. For a client that missed nothing, see
     /// [`Subscription::response`](super::Subscription::response).
     ///
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
@@ -180,7 +180,7 @@ impl Hub {
     ///
     /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
     /// before this call and those published later. A client that reconnects receives the gap among
-    /// the events that it missed. A first visit doesn't receive gaps from before it connected. With
+    /// the events that it missed. A first visit doesn't receive earlier gaps. With
     /// [`since`](super::Subscribe::since), it receives the gaps after the position that you pass.
     /// In a topic with [`Retention::latest`](crate::Retention::latest), the next event replaces the
     /// gap.

@@ -73,8 +73,7 @@ impl Link {
 /// [`Broker::start`](crate::hub::broker::Broker::start) returns it.
 ///
 /// The hub can call [`publish`](Self::publish) from any task of the program, with thousands of
-/// calls in flight at once. Each event has data and no id. The hub doesn't publish to a topic that
-/// it knows has ended.
+/// calls in flight at once. Each event has data and no id.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes an event, and returns once the broker has acknowledged it. If events are published
     /// at the same time, the broker may number them in any order.
@@ -176,8 +175,8 @@ impl Arrival {
     /// lets you publish to the topic again.
     ///
     /// If the event ends its topic, the hub drops the topic's later events. It keeps events that
-    /// follow a reported loss, or whose `at` is later by at least the hub's [age
-    /// limit](crate::hub::HubBuilder::retention).
+    /// follow a reported loss, or whose `at` is later than that of the end by at least the hub's
+    /// [age limit](crate::hub::HubBuilder::retention).
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

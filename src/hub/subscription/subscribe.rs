@@ -157,8 +157,8 @@ impl Subscribe {
     /// received all its [`recent`](Self::recent) or latest events.
     ///
     /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
-    /// older than the loss receives a gap for each topic. So does a first visit whose
-    /// [`since`](Self::since) is older.
+    /// older than the loss receives a gap for each topic. A first visit with an older
+    /// [`since`](Self::since) receives these gaps too.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);

@@ -186,7 +186,7 @@ impl Subscription {
     /// frame only when the server has written the previous one, or after a minute. If middleware
     /// copies the events, the body can't tell when the server has written them. A stalled client
     /// can then get old values. Compressors copy events, and so do [filters](crate::filter) that
-    /// change, drop or insert any.
+    /// change, drop or insert events.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
@@ -572,8 +572,8 @@ impl Subscription {
 }
 
 /// What a subscription does if its client may have missed events. That happens if events were
-/// evicted or lost by a [broker](crate::hub::Hub::connect), if the hub doesn't know the client's
-/// id, or if the program [reports a gap](crate::hub::Hub::gap).
+/// evicted, if a [broker](crate::hub::Hub::connect) lost events, if the hub doesn't know the
+/// client's id, or if the program [reports a gap](crate::hub::Hub::gap).
 ///
 /// A gap is an event with the name `gap`. Its data is the topic's name, so clients can see topic
 /// names. Its id is the position after which the topic continues. A client that resumes after this
@@ -585,7 +585,8 @@ impl Subscription {
 ///
 /// Several gaps can have the same position. They are sent one after another, followed by the
 /// [greeting](super::Subscribe::greeting), if it's due. Only the last of these events has the
-/// position as its id. If a client disconnects before the last one, it receives all of them again.
+/// position as its id. A client that disconnects before the last event receives all of these events
+/// again when it resumes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapPolicy {
