@@ -116,11 +116,10 @@ impl RunsBuilder {
     /// doesn't count the memory of your handler and its stream, or evicted data that the server
     /// hasn't sent yet. Frames and incomplete events can take the total above `bytes`.
     ///
-    /// With a [store](super::RunStore), an ended run is evicted only once the store has recorded
-    /// its end or can no longer keep the run, or once another run has taken its key. A second limit
-    /// of the same size applies to the memory that this process's runs take in the store. For
-    /// Redis, the process [estimates][an estimate] this memory. Above this limit, the process
-    /// deletes ended runs from the store, replaced ones first.
+    /// With a [store](super::RunStore), an ended run is usually evicted only once the store has
+    /// recorded its end. A second limit of the same size applies to the memory that this process's
+    /// runs take in the store. For Redis, the process [estimates][an estimate] this memory. Above
+    /// this limit, the process deletes ended runs from the store, replaced ones first.
     ///
     /// [an estimate]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits
     pub fn max_memory(mut self, bytes: usize) -> Self {
@@ -202,10 +201,10 @@ impl RunsBuilder {
     /// Adds a closure that is called when a run ends, whatever its outcome, for example for
     /// billing.
     ///
-    /// Without a store, it's called once for each run. With a store, it can be called more than
-    /// once for a run, with the same key and [`RunEnd::id`]. Bill for each combination of key and
-    /// id only once. If a run's process dies, another process [soon](super#several-processes) calls
-    /// its own closures for the run.
+    /// Without a store, it's called at most once for each run. With a store, it can be called more
+    /// than once for a run, with the same key and [`RunEnd::id`]. Bill for each combination of key
+    /// and id only once. If a run's process dies, another process [soon](super#several-processes)
+    /// calls its own closures for the run.
     ///
     /// A run that ends before your handler has answered is reported too, for example if the handler
     /// panics. Answers that aren't [recorded](super::RunLayer#responses) aren't reported.

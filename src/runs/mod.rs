@@ -41,8 +41,7 @@
 //!
 //! # Keys
 //!
-//! Each run has a [`RunKey`], by which requests find it. What a key names depends on how you start
-//! runs:
+//! Requests find a run by its [`RunKey`]. What a key names depends on how you start runs:
 //!
 //! - With the layer, [`Runs::start`] or [`Runs::start_with`], a key must name one answer, such as
 //!   one turn of a chat. A run that is running, or has completed and is still kept, isn't replaced.
@@ -88,10 +87,10 @@
 //! Cancelling a run sends `interrupted` only to an `EventSource` that has received nothing but an
 //! [early head](crate::early_head#late-answers).
 //!
-//! If you set [`on_error`](crate::SseLayer::on_error), a stream whose run fails, or is abandoned or
-//! interrupted, ends with your event instead of `interrupted`. For an `EventSource`, your event
-//! gets the id `interrupted`. Clients other than an `EventSource` never get `interrupted`. For
-//! them, the body fails or ends with your event from `on_error`, or the answer is `404`.
+//! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
+//! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`. Clients other than
+//! an `EventSource` never get `interrupted`. For them, the body fails or ends with your event from
+//! `on_error`, or the answer is `404`.
 //!
 //! # Runs without the layer
 //!
@@ -200,13 +199,13 @@
 //! The responses that other processes are sending for the run fail [soon][lease]. An `EventSource`
 //! gets [`interrupted`](#half-an-answer) instead. If clients repeat their requests without an id,
 //! the first request starts a new run. The others join it, unless you use [`Runs::replace`]. A
-//! process that has had no contact with the store for a [*lease*][lease] period can be declared
-//! dead too.
+//! process that has had no contact with the store for longer than a [*lease*][lease] period can be
+//! declared dead too.
 //!
 //! Within two and a quarter lease periods of the death, another process calls its own
 //! [`on_end`](RunsBuilder::on_end) closures with [`Interrupted`](Outcome::Interrupted), even if the
-//! run has no client. If the reporting process dies, or can't reach the store, the run can be
-//! reported again, with the same [`RunEnd::id`].
+//! run has no client. If that process dies, or can't reach the store, the run can be reported
+//! again, with the same [`RunEnd::id`].
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
 //!
@@ -227,9 +226,9 @@
 //! The store may be out of reach, or refuse commands. Runs in progress continue, and clients of a
 //! run's own process keep receiving its events. But some responses fail:
 //!
-//! - If the run's process can't reach the store but others can, they can declare the run dead after
-//!   one lease period. If they do, the run's process ends its own responses for the run as soon as
-//!   it reaches the store again: their bodies fail, and an `EventSource` gets
+//! - If the run's process can't reach the store but others can, they can declare the run dead soon
+//!   after its lease expires. If they do, the run's process ends its own responses for the run as
+//!   soon as it reaches the store again: their bodies fail, and an `EventSource` gets
 //!   [`interrupted`](#half-an-answer) instead.
 //! - A process that can't reach the store for two lease periods fails its responses for other
 //!   processes' runs. If Redis can be reached but is out of memory, those responses wait for new
@@ -241,7 +240,8 @@
 //! other requests with a key are refused. If Redis can be reached but is out of memory, requests
 //! can still join existing runs of any process.
 //!
-//! Without the layer, match [`StartError::Unavailable`] to send an unrecorded answer.
+//! Without the layer, your handler can send an unrecorded answer if it gets
+//! [`StartError::Unavailable`].
 //!
 //! # A hub or a run
 //!
@@ -252,7 +252,7 @@
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
 //! | events come from | any part of the program | one stream |
-//! | ends | never, or once all topics have had their [last event](crate::hub::Hub::end) | with the answer and an [`Outcome`] |
+//! | ends | never, or once all topics of a stream have had their [last event](crate::hub::Hub::end) | with the answer and an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the hub keeps events, up to its limits | the run continues, [up to a limit](RunsBuilder::abandon_after) |
 //! | if missed events were evicted | the client gets a `gap` event and the rest | the client [can't resume](Runs#answers), or its body fails |

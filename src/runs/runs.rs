@@ -43,7 +43,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// A client gets `404` if its id isn't from the run with the key, or if an event that it needs was
 /// evicted. An `EventSource` with an id gets the event [`interrupted`](super#half-an-answer)
-/// instead. A client gets all events if it sends the id `<epoch>-0`, where `<epoch>` is the run's.
+/// instead. A client gets all events if it sends the id that [`event_id(0)`](super::Run::event_id)
+/// returns.
 ///
 /// If a limit is reached or the process is shutting down, a request that would start a run is
 /// refused. At a limit, `replace` can still replace a run that is running in this process. While
@@ -156,8 +157,8 @@ impl Runs {
     ///
     /// In the run's process, this method waits up to two seconds for the store to receive `event`
     /// and all earlier events. In any other process, it asks the run's process to cancel the run,
-    /// and waits until the store has recorded the end. That usually takes a few milliseconds. The
-    /// method waits for at most two lease periods.
+    /// and waits until the store has recorded the end. That usually takes a few milliseconds.
+    /// Outside of the run's process, it waits for at most two lease periods.
     ///
     /// A call in another process returns `false` if the run's process has died. It can also return
     /// `false` if either process can't reach the store. If the run's process is declared dead, the
@@ -186,9 +187,9 @@ impl Runs {
     ///
     /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures for the
     /// interrupted runs, and waits up to two seconds for closures that are still running on other
-    /// threads. With a store, this wait includes calls that have yet to learn whether they may
-    /// start a run. This method then waits up to two seconds for the store to record the end of
-    /// every run.
+    /// threads. With a store, it also waits for requests that are still asking the store whether
+    /// they may start a run. This method then waits up to two seconds for the store to record the
+    /// end of every run.
     ///
     /// # Cancel safety
     ///

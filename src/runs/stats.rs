@@ -26,8 +26,8 @@ pub struct RunsStats {
     /// The number of clients that are attached in this process, including those that wait for a run
     /// to start.
     pub attached: usize,
-    /// The memory of all runs in bytes, as
-    /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
+    /// The memory that all runs use in bytes, without what
+    /// [`max_memory`](crate::runs::RunsBuilder::max_memory) reserves for running runs.
     pub memory: usize,
     /// How often a service or source was called to start a run, even if it didn't return an event
     /// stream.

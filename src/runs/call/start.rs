@@ -73,8 +73,8 @@ impl Runs {
     /// `source` is called only if a run is started. Its stream is polled on a task of its own, even
     /// without a client. If you must await something first, use [`start_with`](Self::start_with).
     ///
-    /// A request with a last event id never starts a run. It gets the run with this key, even if
-    /// the run has failed, or the error [`NotFound`](StartError::NotFound).
+    /// A request with a last event id never starts a run. It gets the run with this key, even a
+    /// failed one, or the error [`NotFound`](StartError::NotFound).
     ///
     /// While the [layer](Self::layer) or a [`start_with`](Self::start_with) call is still starting
     /// the key's run, this method waits. Inside the layer, don't pass the key of the handler's own
