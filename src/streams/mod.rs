@@ -79,8 +79,8 @@
 //! and the `session:abc` to keep.
 //!
 //! An `EventSource` reconnects after its stream is closed, so your check must know every earlier
-//! log-out. Don't use a cache or a replica that lags behind. If you check tokens without a store,
-//! as with JWTs, keep a list of revoked ones.
+//! log-out. Don't let the check read from a cache, or from a replica that lags behind. If you check
+//! tokens without a store, as with JWTs, keep a list of revoked ones.
 //!
 //! If a request arrived before the `close` call, its stream is closed as soon as it opens.
 //! Middleware inside the layer can add a subject before or after the check. Middleware outside of
@@ -163,11 +163,12 @@
 //!
 //! If one `SseLayer` is inside another, the inner layer opens the stream. It uses the request's
 //! subjects, even if only the outer layer has [`streams`](crate::SseLayer::streams). If both layers
-//! have `streams`, give them the same [`Streams`]. Otherwise, the inner one drops the subjects that
-//! were added outside of it, and logs a WARN line (feature `tracing`).
+//! have `streams`, give them the same [`Streams`]. With different `Streams`, the inner layer drops
+//! the subjects that were added outside of it, and logs a WARN line (feature `tracing`).
 //!
-//! With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer): what is
-//! inside is called only for the first client. Closing a subject's streams doesn't cancel the run.
+//! With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer):
+//! middleware inside of it runs only for the first client. Closing a subject's streams doesn't
+//! cancel the run.
 //!
 //! # Cost
 //!

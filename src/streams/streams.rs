@@ -39,9 +39,9 @@ impl Streams {
     /// Closes the streams of a subject, and returns how many of this process's streams it closed.
     ///
     /// If a request arrived before the call, its stream is closed as soon as it opens. Streams of
-    /// later requests stay open. Another process also closes the streams of requests that it
-    /// received after the call, but before the close event. With [several
-    /// processes](super#many-processes), the future waits for the broker's acknowledgement.
+    /// later requests stay open. In other processes, streams of requests that arrive before the
+    /// close event are closed too. With [several processes](super#many-processes), the future waits
+    /// for the broker's acknowledgement.
     ///
     /// # Errors
     ///
