@@ -143,7 +143,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// The response has status 200 and the content type `text/event-stream`.
 ///
 /// For a hub's subscription, call [its own `response`](crate::hub::Subscription::response). Only
-/// that one can stop an `EventSource` with `204`, and begin with a
+/// that response can stop an `EventSource` with `204`, or begin with a
 /// [`start`](crate::hub::Subscribe::start_event) event.
 ///
 /// # Without a layer

@@ -99,7 +99,7 @@ impl Refusal {
     }
 
     /// Returns the refusal as a response, for your own handler or middleware. `parts` are the
-    /// request's. The layer passes the response on, and
+    /// request's. A layer around your code passes the response on, and
     /// [counts](crate::stats::StatsSnapshot::refused) it as a refusal.
     ///
     /// ```

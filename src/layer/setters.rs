@@ -136,9 +136,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().retry(retry))
     }
 
-    /// Starts streams without a reconnection time. If the source sends none either, a client uses
-    /// its built-in time, which is the same for all clients of its kind. [`Drain`](crate::Drain)
-    /// and [`Refusal`](crate::Refusal) still send a reconnection time.
+    /// Starts streams without a reconnection time. If the source sends none either, a new client
+    /// uses its built-in time, which is the same for all clients of its kind.
+    /// [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still send a reconnection time.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -172,7 +172,7 @@ impl<M> SseLayer<M> {
 
     /// Turns an error from the source into the stream's final event. The stream then ends cleanly,
     /// without the [terminator](Self::terminator). By default, the body fails. An `EventSource`
-    /// then reconnects, as after any end. Other clients notice the error.
+    /// then reconnects, as after any end. Most other clients notice the error.
     ///
     /// The closure receives [the error that your stream
     /// returned](crate::guide::errors#the-error-of-the-program). It isn't called for a
@@ -330,9 +330,9 @@ impl<M> SseLayer<M> {
     ///
     /// A stream takes a place when it [opens](Self::on_open), and gives the place back when it
     /// closes. A stream with a status other than 200 is never refused: it takes a place only if one
-    /// is free. The streams of a client [that grants no
-    /// window](crate::guide::proxies#http2-clients-that-grant-no-window) can keep their places
-    /// beyond their maximum age.
+    /// is free. The streams of a client that [doesn't
+    /// read](crate::guide::proxies#http2-clients-that-grant-no-window) can keep their places beyond
+    /// their maximum age.
     ///
     /// # Panics
     ///

@@ -97,7 +97,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # assert_service(service);
 /// ```
 ///
-/// Return a hub's subscription as [its own `response`](crate::hub::Subscription::response).
+/// For a hub's subscription, return [its own `response`](crate::hub::Subscription::response).
 ///
 /// # One layer, one kind of service
 ///
