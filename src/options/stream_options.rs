@@ -150,8 +150,8 @@ impl StreamOptions {
     /// layer](crate::SseLayer::options), cancelling it ends every stream of the layer, even those
     /// that open later.
     ///
-    /// With `take_until` on the source, the stream would end cleanly: the
-    /// [terminator](Self::terminator) would follow, and half an answer would look complete.
+    /// Don't use `take_until` on the source for this: the [terminator](Self::terminator) would
+    /// follow, and half an answer would look complete.
     ///
     /// ```
     /// use std::time::Duration;
@@ -292,9 +292,9 @@ impl StreamOptions {
     /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture data from the
     /// handler, such as a user id.
     ///
-    /// It isn't called if no stream opens: for a `HEAD` request, without a layer, or if the layer
-    /// answers with a refusal, `204` or `406`. To release a resource in these cases too, move a
-    /// guard into the handler's stream.
+    /// It isn't called if no stream opens, for example because the layer answers with a refusal,
+    /// `204` or `406`. To release a resource in these cases too, move a guard into the handler's
+    /// stream.
     pub fn on_close<F>(mut self, callback: F) -> Self
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,
