@@ -152,7 +152,8 @@ impl<M> FilterLayer<M> {
     ///
     /// # Panics
     ///
-    /// The response future panics if it's polled outside of a tokio runtime with timers enabled.
+    /// The response future panics if it holds a head outside of a tokio runtime with timers
+    /// enabled.
     pub const fn hold_head(mut self, limit: Duration) -> Self {
         self.options.hold_head = Some(limit);
         self

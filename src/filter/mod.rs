@@ -116,9 +116,9 @@
 //!   [refused](FilterLayer#what-is-refused).
 //! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
 //!   each client's stream has its own filter.
-//! - In a handler, map the response's body to a [`FilterBody`]. Say a hub's topics [keep only their
-//!   newest value](crate::hub::Subscription::response). If the filter changes, drops or inserts any
-//!   events, a client that stalls may receive outdated values.
+//! - In a handler, map the response's body to a [`FilterBody`]. If the filter changes, drops or
+//!   inserts events, a client that stalls may receive outdated values from a hub's topics that
+//!   [keep only their newest value](crate::hub::Subscription::response).
 //! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 
 // A response passes these from the top to the bottom:

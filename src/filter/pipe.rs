@@ -8,8 +8,8 @@ use super::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict};
 use crate::decode::{EventRef, EventSplitter, Piece};
 use crate::{BoxError, callback::catch_panic, event::Encoded};
 
-/// A pipe that passes the bytes of one stream through a filter, without I/O. Use it in hosts that
-/// are not Tower services, such as a pingora proxy, and in tests of filters.
+/// A pipe that passes the bytes of one stream through a filter, without I/O. Use it in programs
+/// that are not Tower services, such as a pingora proxy, and in tests of filters.
 ///
 /// ```
 /// use bytes::Bytes;
