@@ -26,7 +26,7 @@ use crate::{BoxError, error::Sealed};
     note = "axum's own `Event` belongs in `axum::response::Sse`, which `SseLayer` accepts unchanged"
 )]
 pub trait Encode: Sealed {
-    /// The error returned if the item is an `Err` or fails to serialise.
+    /// The error of an item that is an `Err` or fails to serialise.
     type Error: Into<BoxError>;
 
     /// Appends the item to `frame`. After an error, the frame may contain a part of the item, which

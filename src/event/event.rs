@@ -144,9 +144,9 @@ impl Event {
         self
     }
 
-    /// Sets a comment. Clients ignore it, except [Gemini's npm
-    /// client](crate::guide::upstreams#the-request). Any text is safe: each line becomes a comment
-    /// line.
+    /// Sets a comment. Clients ignore it, but [Gemini's npm
+    /// client](crate::guide::upstreams#the-request) loses an event that follows a comment. Any text
+    /// is safe: each line becomes a comment line.
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.rare_fields().comment = Some(text.into());
         self

@@ -2,8 +2,8 @@
 
 use std::{error::Error, fmt};
 
-/// The error for text that can't be an [`EventName`](super::EventName) or an
-/// [`EventId`](super::EventId). The text contains a line feed, a carriage return or U+0000.
+/// The error for text that can't be the name or the id of an event. The text contains a line feed,
+/// a carriage return or U+0000.
 ///
 /// ```
 /// let error = tower_sse::EventId::try_from("7\ndata: forged").unwrap_err();
