@@ -83,8 +83,8 @@ impl<'a> EventRef<'a> {
     }
 
     /// Returns the reconnection time that the event sets, at most `u64::MAX` milliseconds. A
-    /// `retry` line before the event's other fields is a [`Piece::Between`](super::Piece::Between)
-    /// instead.
+    /// `retry` line before the event's other fields isn't part of the event: it's a
+    /// [`Piece::Between`](super::Piece::Between).
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.spans.retry.of(self.raw).map(reconnection_time)

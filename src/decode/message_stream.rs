@@ -127,7 +127,7 @@ impl<B: Body> MessageStream<B> {
     ///
     /// # Panics
     ///
-    /// The stream panics if it is polled outside of a tokio runtime with timers.
+    /// The stream panics if it has to wait outside of a tokio runtime with timers enabled.
     pub fn max_silence(mut self, limit: Duration) -> Self {
         self.silence = Some(Silence::new(limit));
         self
