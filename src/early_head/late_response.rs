@@ -32,8 +32,8 @@ impl LateResponse {
         Box::new(Self { response })
     }
 
-    /// Returns the response, without its extensions. A body larger than 64 KiB is replaced with an
-    /// empty one.
+    /// Returns the response, without its extensions. The body is empty if it was larger than 64
+    /// KiB, or an encoded event stream.
     #[must_use]
     pub const fn response(&self) -> &Response<Bytes> {
         &self.response

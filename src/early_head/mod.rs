@@ -1,8 +1,8 @@
 //! An early response head for handlers that take longer to answer than a proxy waits.
 //!
 //! Your handler waits for a model or a queue. After 60 seconds by default, nginx answers with
-//! `504`, which stops an `EventSource` for good. Heartbeats don't help: they begin after the
-//! response head, and the handler hasn't returned one yet.
+//! `504`, which stops an `EventSource` for good. Heartbeats don't help: they begin only once the
+//! handler has returned the response head.
 //!
 //! [`EarlyHeadLayer`] waits up to a limit, and then sends the head itself: `200` and
 //! `text/event-stream`. From then on, [`SseLayer`](crate::SseLayer) sends heartbeats, every 15
@@ -137,24 +137,24 @@
 //! sent before the answer.
 //!
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside. Even a slow `401` or
-//!   `429` then keeps its status. Change a session before the early head: its cookie can't be set
-//!   afterwards.
-//! - **Runs** go inside. A client that joins a run whose call hasn't answered yet gets an early
-//!   head too. A call that fails starts no run.
+//!   `429` then keeps its status. A handler must change the session before the early head: later
+//!   changes can be lost.
+//! - **Runs** go inside. A client that joins a run whose call hasn't answered yet can get an early
+//!   head. A call that fails starts no run.
 //! - **Timeouts and concurrency limits** go inside. Outside, they no longer apply after the head.
 //! - **Filters** work on either side. But [`hold_head`](crate::filter::FilterLayer::hold_head)
 //!   outside of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream as soon as the early head
 //!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
 //! - **Another `SseLayer`** inside of this layer opens a late stream too, so both count and report
-//!   it. If they are clones of one layer, the stream counts twice towards `max_streams`.
-//!   Places in the limits of its subjects are free once both streams have closed.
+//!   it. If they are clones of one layer, the stream counts twice towards `max_streams`. A
+//!   subject's place is free once both layers have closed the stream.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. A `GET` whose early head comes later is refused. Requests with other
 //!   methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
 //!   if the client doesn't accept event streams. This layer's default condition already excludes
-//!   such requests. If you set `when` or call `answer`, exclude them yourself.
+//!   such requests. If you set `when` or call `answer`, check the `Accept` header yourself.
 
 mod early_head_body;
 mod early_head_future;
