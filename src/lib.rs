@@ -224,8 +224,8 @@
 //! # Stability
 //!
 //! Before 1.0, a breaking change or a newer minimum Rust version raises the minor version. A
-//! breaking change in futures-core, tokio-util, tower-layer, tower-service or axum-core can force
-//! one here, because their types are part of the public API.
+//! breaking change in futures-core, tokio-util, tower-layer, tower-service or axum-core can force a
+//! breaking change in this crate: its public API contains their types.
 //!
 //! You can rely on a stream's bytes and their order where this documentation describes them. Frame
 //! boundaries, log lines and the texts of errors can change in any version.

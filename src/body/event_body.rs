@@ -25,9 +25,9 @@ const MAX_RELEASE_WAIT: Duration = Duration::from_secs(60);
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// [`response`](crate::response) creates a response with such a body. The first such body
-    /// that's served without a layer logs a [warning](crate::response#without-a-layer). A body from
-    /// [`new`](Self::new) doesn't.
+    /// [`response`](crate::response) creates a response with such a body. The first body from
+    /// `response` that's served without a layer logs a [warning](crate::response#without-a-layer).
+    /// A body from [`new`](Self::new) doesn't.
     ///
     /// - No event waits for later ones: a frame ends when no further event is ready, or when it's
     ///   full. It's full at about 4 KiB, or at about 16 KiB while the client keeps up.

@@ -39,8 +39,8 @@ pub enum ErrorKind {
     OutOfResources,
     /// The server is a standby, or its transactions are read-only by default.
     ReadOnly,
-    /// The server refuses the user or the password, asks for a password that is missing, the
-    /// credentials couldn't be fetched, or the user lacks a permission.
+    /// The server refuses the user or the password, the password is missing, the credentials
+    /// couldn't be fetched, or the user lacks a permission.
     NotPermitted,
     /// There is no connection, the connection broke, the server didn't answer in time, or the
     /// process has found a loss and is reconnecting.

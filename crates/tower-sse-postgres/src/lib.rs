@@ -50,7 +50,7 @@
 //!    `psql --file`, as the user of your hub.
 //! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and a tokio runtime with timers and
 //!    IO.
-//! 3. Before you go live, read the page [operating].
+//! 3. Before you go live, read [operating].
 //!
 //! # What is guaranteed
 //!
@@ -65,8 +65,8 @@
 //!   [gap](tower_sse::hub::GapPolicy). This holds even after a crash, a restore or a fail-over. It
 //!   doesn't hold for an event that is published after its topic [ended](tower_sse::hub::Hub::end),
 //!   or in a topic that keeps only its [latest](tower_sse::Retention::latest) event. A client of
-//!   several topics can miss events without a gap [if processes have different limits, or if one
-//!   lags behind](tower_sse::hub#many-processes).
+//!   several topics can miss events without a gap [if processes have different limits or lag
+//!   behind](tower_sse::hub#many-processes).
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
 //!
@@ -100,8 +100,9 @@
 //! and neither topic nor data may be null. `retry` must not be negative, and all texts must be
 //! within these [limits](operating#sizes).
 //!
-//! Hubs look for new events about 10 times a second, or less often if the server is slow. For a
-//! delay of a few milliseconds, call a hub's [waker](PostgresBroker::waker) after the commit.
+//! Hubs look for new events about 10 times a second, or less often if the server is slow. To
+//! shorten the delay to a few milliseconds, call a hub's [waker](PostgresBroker::waker) after the
+//! commit.
 //!
 //! A program without a hub can pass `wake => true` instead, which wakes the hubs that
 //! [listen](Health::listens). Use it only for rare events: transactions with `wake` commit one

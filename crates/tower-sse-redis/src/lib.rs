@@ -1,4 +1,4 @@
-//! Your program runs in several processes, and a client that reconnects reaches a different one.
+//! Your program runs in several processes, and a client that reconnects may reach a different one.
 //! With this crate, the processes share [hubs](tower_sse::hub) and [runs](tower_sse::runs) over
 //! Redis.
 //!
@@ -52,12 +52,10 @@
 //!   the event is published once or not at all. If you then publish it again, clients can receive
 //!   it twice.
 //!
-//! A client of several topics can miss events without a gap [if processes have different limits, or
-//! if one lags behind](tower_sse::hub#many-processes).
-//!
-//! Newer events can arrive before a gap: some losses are known only to processes that received the
-//! lost event or its acknowledgement. One of these processes reports the loss within seconds of
-//! reaching Redis.
+//! A client of several topics can miss events without a gap [if processes have different limits or
+//! lag behind](tower_sse::hub#many-processes). Newer events can arrive before a gap: some losses
+//! are known only to processes that received the lost event or its acknowledgement. One of these
+//! processes reports the loss within seconds of reaching Redis.
 //!
 //! A loss goes undetected in three cases:
 //!
@@ -73,7 +71,7 @@
 //!
 //! # Entries
 //!
-//! Other programs can publish by adding an entry with these fields:
+//! Other programs can publish with `XADD`, which adds an entry with these fields:
 //!
 //! - `topic`: required
 //! - `data`: required, can be empty

@@ -62,8 +62,8 @@ impl Redis {
     /// Give the primary at least two replicas, and set
     /// [`min-replicas-to-write`](crate::operating#losses) on each server. With this setting, an old
     /// primary that comes back refuses writes even before it is demoted. Sentinel can take more
-    /// than 10 seconds to demote it. With a single replica, a promoted server would refuse writes
-    /// too, because it has no replica of its own.
+    /// than 10 seconds to demote it. With a single replica, a promoted server refuses writes until
+    /// it has a replica of its own.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use rusqlite::ErrorCode;
 
-/// An error from this crate, for example because the file can't be opened or a statement failed.
+/// An error from this crate, such as a file that can't be opened or a statement that failed.
 ///
 /// Its [`kind`](Self::kind) names the cause. You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
@@ -41,7 +41,7 @@ pub enum ErrorKind {
     /// The file is corrupted, or isn't an SQLite database.
     Corrupted,
     /// The table differs from the one that this version of the crate creates, or the trigger
-    /// `<table>_id` belongs to another table, such as the old one after a rename.
+    /// `<table>_id` belongs to another table, for example one that you renamed.
     WrongTable,
     /// The disk failed or didn't respond in time, the file was removed or replaced, the process is
     /// reopening the file after a loss, or writing earlier events took too long.

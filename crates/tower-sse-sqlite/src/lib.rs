@@ -60,7 +60,7 @@
 //!
 //! An `insert` that exceeds a limit fails with an error that names the limit. For an event that
 //! exceeds a limit, `Hub::publish` returns [`Refused`](tower_sse::hub::PublishError::Refused).
-//! Leave the column `id` out: an `insert` with an id below the newest id fails too.
+//! Leave the column `id` out: an `insert` with an id below the newest id fails.
 //!
 //! A trigger can publish each update of another table:
 //!
@@ -84,7 +84,7 @@
 //!   restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold for an event
 //!   that is published after its topic [ended](tower_sse::hub::Hub::end), or in a topic that keeps
 //!   only its [latest](tower_sse::Retention::latest) event. A client of several topics can also
-//!   miss events without a gap [if processes have different limits, or if one lags
+//!   miss events without a gap [if processes have different limits or lag
 //!   behind](tower_sse::hub#many-processes).
 //! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event isn't
 //!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
@@ -100,8 +100,8 @@
 //!   replaced.
 //!
 //! In the first three cases, clients still receive later events. In the second and third cases,
-//! they can miss some if the clock was also set back, or if a program publishes with SQL before the
-//! first hub connects.
+//! clients can miss some of these events if the clock was also set back, or if a program publishes
+//! with SQL before the first hub connects.
 //!
 //! # When to take another store
 //!

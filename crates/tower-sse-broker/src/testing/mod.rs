@@ -102,8 +102,8 @@
 //! paused.
 //!
 //! Each hub in a scene stands for a process. A scene connects up to a few dozen hubs, and publishes
-//! up to 5,000 events at once. Worlds can share a server if their logs have unique names, for
-//! example with a counter and the process id.
+//! up to 5,000 events at once. Worlds can share a server if each log has a unique name, for example
+//! with a counter and the process id in it.
 //!
 //! A minor release may add scenes, so a broker that passed before may fail.
 //!
@@ -140,15 +140,15 @@
 //!   it's a child, which log to open, and how far back to load the history
 //!   ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
 //! - The child runs your broker's code. There's no feed in the child, so make that code generic
-//!   over a trait of your own, which replaces the feed. The child's implementation prints a line
-//!   for each event, for each loss, and when the history is loaded. The test feeds its hub from
-//!   these lines.
+//!   over a trait of your own, which replaces the feed. The child's implementation of this trait
+//!   prints a line for each event and each loss, and when the history is loaded. The test feeds its
+//!   hub from these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
-//! - The child first prints a line break, because the test harness may not end its own line. The
-//!   next line is your broker's name. Let `start` fail if the children of a world print different
-//!   names. The hub calls the proxy's own `name` before `start`, so `name` must return a fixed name
-//!   for each world.
+//! - The child first prints a line break, because the test harness can leave its own line
+//!   unfinished. The next line is your broker's name. Let `start` fail if the children of a world
+//!   print different names. The hub calls the proxy's own `name` before `start`, so `name` must
+//!   return a fixed name for each world.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
 //! [`Log`](crate::Log) that forwards its calls to the child.

@@ -28,8 +28,8 @@ impl Redis {
     /// share their events and ids.
     ///
     /// Ids stay valid when you move the stream to another server or database. Give unrelated hubs
-    /// different keys, even on different servers. Otherwise, one hub can accept another's ids, and
-    /// a client that moves between the two can miss events without a gap.
+    /// different keys, even on different servers. Otherwise, a client that moves between these hubs
+    /// can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -138,8 +138,8 @@ impl RedisBroker {
     ///
     /// Whenever a hub publishes, Redis removes the oldest events beyond the limit. In all
     /// processes, set the limit to at least the total rate of events, multiplied by the maximum age
-    /// in the hub's retention. If a process can be disconnected for longer, multiply by the length
-    /// of the outage instead.
+    /// in the hub's retention. If a process can be disconnected for longer than this age, multiply
+    /// by the length of the outage.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -73,6 +73,7 @@ pub struct LogStats {
     /// it has no age limit.
     pub retention_age: Option<Duration>,
     /// The memory of the stream in bytes, as estimated by Redis. `None` if the user may not run
-    /// `MEMORY USAGE`. If you grant that later, the hub measures it once it has reconnected.
+    /// `MEMORY USAGE`. If you grant this permission later, the value stays `None` until the hub
+    /// reconnects.
     pub bytes: Option<u64>,
 }

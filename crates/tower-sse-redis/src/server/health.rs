@@ -4,7 +4,7 @@ use tower_sse_broker::{warn, with_sources};
 
 use crate::Error;
 
-/// The state of a hub's or of runs' connections to Redis. You get it from
+/// The state of the connections to Redis, for a hub or for runs. You get it from
 /// [`RedisBroker::health`](crate::RedisBroker::health) or `RedisRuns::health`. Clones share it. A
 /// readiness probe:
 ///
@@ -31,7 +31,7 @@ impl Health {
     /// Returns whether the hub is connected and has caught up with its stream, or whether the runs
     /// are connected.
     ///
-    /// If a hub falls behind later, the result stays `true`. To notice that, use
+    /// If a hub falls behind later, the result can stay `true`. To notice that, use
     /// [`HubStats::lag`](tower_sse::hub::HubStats::lag).
     #[must_use]
     pub fn is_ready(&self) -> bool {

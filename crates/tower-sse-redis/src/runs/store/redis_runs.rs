@@ -43,8 +43,8 @@ impl Redis {
 }
 
 impl RedisRuns {
-    /// Sets how long a run's lease lasts. If the run's process doesn't renew the lease in this
-    /// time, other processes can declare the run dead. The default is 8 seconds.
+    /// Sets how long a run's lease lasts. If the run's process doesn't renew the lease in time,
+    /// other processes can declare the run dead. The default is 8 seconds.
     ///
     /// With a longer lease, runs survive longer pauses of their process. With a shorter lease,
     /// clients learn sooner that the process has died or stays paused. If the process dies, clients
