@@ -152,8 +152,8 @@
 //!
 //! # The order of layers
 //!
-//! As in the guide's [order](crate::guide::placement#the-order), put the [`RunLayer`] inside of
-//! [`SseLayer`](crate::SseLayer), CORS and compression, for these reasons:
+//! The guide shows the whole [order](crate::guide::placement#the-order). The [`RunLayer`] belongs
+//! inside of [`SseLayer`](crate::SseLayer), CORS and compression:
 //!
 //! - `SseLayer` adds heartbeats, limits and close reports to each client's stream. Without
 //!   `SseLayer`, the bodies of a cancelled run fail instead of ending cleanly.

@@ -594,8 +594,8 @@ pub enum GapPolicy {
     #[default]
     Report,
     /// Reports the gap, together with those of other topics at the same position, and ends the
-    /// stream. If a topic evicts events faster than its clients reconnect, those clients receive
-    /// mostly gaps.
+    /// stream. With [`since`](super::Subscribe::since), gaps at the start don't end it. If a topic
+    /// evicts events faster than its clients reconnect, those clients receive mostly gaps.
     ReportAndEnd,
     /// Continues without a report.
     Ignore,

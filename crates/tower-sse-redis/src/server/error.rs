@@ -6,8 +6,8 @@ use tower_sse_broker::with_sources;
 
 /// An error from this crate: an invalid URL, a failed connection, or a failed command.
 ///
-/// For each [`kind`](Self::kind), the page [running](crate::running#when-publishing-is-refused)
-/// says what to do. You can downcast the reason of a
+/// The page [`running`](crate::running#when-publishing-is-refused) says what to do for each
+/// [`kind`](Self::kind). You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
 /// ```
