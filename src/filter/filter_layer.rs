@@ -113,9 +113,9 @@ impl<M> FilterLayer<M> {
     /// Passes an event that the filter rejects after the head of the response was sent. By default,
     /// such a rejection fails the body.
     ///
-    /// Use it if your filter rejects an upstream's error just to give the client an error status,
-    /// as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter rejects
-    /// events to block them: they could reach the client.
+    /// Use it if your filter rejects an upstream's error only so that the client gets an error
+    /// status, as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter
+    /// rejects events to block them: they could reach the client.
     pub const fn pass_rejected(mut self, passes: bool) -> Self {
         self.options.pass_rejected = passes;
         self

@@ -379,8 +379,8 @@
 //! the client may read them, or [derive them](crate::guide::authentication) from the logged-in
 //! user. Clients that choose topic names can create any number of topics.
 //!
-//! Clients can tell from the ids how many events you publish. With Redis, ids show when an event
-//! was published.
+//! Clients can tell from the ids how many events you publish. With Redis, the ids instead show when
+//! each event was published.
 
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //

@@ -77,8 +77,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// If a run is replaced while it's starting, the request that started it gets the answer for a
 /// [`Cancelled`] run. A waiting `answer` call returns `None`, and other waiting requests get the
-/// new run. With a [store](super#several-processes), both can also be answered as if the run had
-/// been [`Cancelled`].
+/// new run. With a [store](super#several-processes), these calls and requests can instead get the
+/// answer for a [`Cancelled`] run.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled

@@ -21,8 +21,9 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 ///
 /// The client hides what the crate sends by default at the start of a stream, so on a first visit,
 /// the first message is your program's. The client doesn't get [`SseLayer`](crate::SseLayer)'s
-/// random default reconnection time. It gets only the id of a hub's default
-/// [`start`](crate::hub::Subscribe::start_event) event. It doesn't follow redirects.
+/// random default reconnection time. From a hub's default
+/// [`start`](crate::hub::Subscribe::start_event) event, it takes only the id. It doesn't follow
+/// redirects.
 ///
 /// # Panics
 ///
@@ -242,7 +243,7 @@ where
         self.try_resume(uri, "")
     }
 
-    /// Opens a stream as [`resume`](Self::resume) does, and returns errors as
+    /// Opens a stream as [`resume`](Self::resume) does, or returns any other response as
     /// [`try_get`](Self::try_get) does.
     ///
     /// # Errors

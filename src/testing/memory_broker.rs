@@ -56,10 +56,10 @@ impl MemoryBroker {
         }
     }
 
-    /// Loses all events, and forgets which topics have ended, like a broker that restarts without
-    /// its data. Each subscription first receives the events that its hub still has, and then a
-    /// [gap](crate::hub::GapPolicy) for each of its topics. A [paused](Self::pause) hub loses its
-    /// delayed events too, and its clients get the gap after [`resume`](Self::resume).
+    /// Loses all events, like a broker that restarts without its data. Each subscription first
+    /// receives the unread events that its hub still has, and then a [gap](crate::hub::GapPolicy)
+    /// for each of its topics. A [paused](Self::pause) hub loses its delayed events too, and its
+    /// clients get the gap after [`resume`](Self::resume).
     pub fn lose_history(&self) {
         let connections = lock(&self.state).lose_history();
         connections.iter().for_each(|connection| connection.deliver());

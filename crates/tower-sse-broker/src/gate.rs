@@ -12,7 +12,7 @@ use crate::{Identity, tasks::lock};
 ///
 /// It opens once the follower (the task of [`follow`](crate::follow)) has caught up and
 /// [marked](crate::Log::mark) the losses that it found. It shuts when the connection breaks or a
-/// loss must be marked. When the hub is closed or dropped, it shuts for good. `C` is what
+/// loss must be marked. The gate shuts for good when the hub is closed or dropped. `C` is what
 /// publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {

@@ -11,9 +11,9 @@
 //! If the log itself has lost events, `follow` adds a [mark](#which-losses-are-marked) to the log
 //! instead, and every process reports the loss. Clients that may have missed events receive a gap.
 //!
-//! [`Queue`] collects events from concurrent calls, and passes them in batches to your
-//! [`SendBatch`]. [`Gate`] holds publishers back until the process has caught up, and records which
-//! events the server has acknowledged. [`Health`] is for readiness probes and metrics.
+//! [`Queue`] collects events that are published at the same time, and passes them in batches to
+//! your [`SendBatch`]. [`Gate`] holds publishers back until the process has caught up, and records
+//! which events the server has acknowledged. [`Health`] is for readiness probes and metrics.
 //! [`CredentialsProvider`] asks the program for [`Credentials`] that change at run time.
 //!
 //! A [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature `testing`)

@@ -34,9 +34,9 @@ pub trait LogEntry: Send + 'static {
     /// every entry.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry written directly before this one, if known. If the follower
-    /// last read an entry with a different number, entries have been removed. The default is
-    /// `None`.
+    /// Returns the number of the entry written directly before this one, if known. If the last
+    /// entry that the follower read has a different number, entries have been removed. The default
+    /// is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
@@ -95,7 +95,8 @@ pub struct Known {
     pub last: u64,
     /// The highest number that the process has seen in the log or in an acknowledgement.
     pub newest: u64,
-    /// The number of the newest lost entry, unless the process knows of a mark after it.
+    /// The number of the newest lost entry. `None` if no entry is lost, or if the process knows of a
+    /// mark after it.
     pub lost: Option<u64>,
 }
 
@@ -148,9 +149,8 @@ pub trait Log: Send + Sized + 'static {
         age: Duration,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher. A
-    /// page of fewer than `count` entries must have at least two if there may be
-    /// [more](Page::has_more).
+    /// Reads up to `count` entries, starting with the first one whose number is `from` or higher.
+    /// If there may be [more](Page::has_more), return at least two entries, or one if `count` is 1.
     fn read(
         &mut self,
         session: &mut Self::Session,

@@ -40,7 +40,7 @@ impl Runs {
 ///
 /// A request with a key and a last event id never reaches the service. The id comes from the
 /// `Last-Event-ID` header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it
-/// there. [`Runs`](crate::runs::Runs#answers) has the table of all answers.
+/// there. [`Runs`](crate::runs::Runs#answers) lists all answers.
 ///
 /// A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Any other method
 /// can start a run, so have the `key` closure return `None` for a `DELETE` request that stops one.
