@@ -198,7 +198,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Polled> {
         let mut this = self.state();
-        if let Some(head) = late.remove::<EarlyHead>()
+        if let Some(head) = late.remove::<EarlyHead>().inspect(EarlyHead::adopt)
             && let StreamPhase::Waiting(early) = this.phase
         {
             // An inner layer has sent its head early too. It may have its answer already.

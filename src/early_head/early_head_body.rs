@@ -36,7 +36,7 @@ pin_project! {
         // The service has answered late, with something else.
         Collecting { #[pin] body: B, late: Option<Box<Late>> },
         // After the event of a late error, no terminator may follow.
-        Stopping,
+        Stopping { head: EarlyHead },
         Over,
     }
 }
@@ -173,19 +173,23 @@ where
                         }
                         Some(Err(error)) => Some(Err(error.into())),
                         None => {
-                            let stops = late.as_ref().is_some_and(|late| late.stops());
+                            let failed = late.as_ref().filter(|late| late.is_error());
+                            let head = failed.map(|late| late.head.clone());
                             let last = late.take().map(|late| late.last_frame());
-                            let stops = stops && matches!(last, Some(Ok(_)));
-                            self.set(if stops { Kind::Stopping } else { Kind::Over });
+                            let head = head.filter(|_| matches!(last, Some(Ok(_))));
+                            self.set(head.map_or(Kind::Over, |head| Kind::Stopping { head }));
                             return Poll::Ready(last);
                         }
                     };
                     self.set(Kind::Over);
                     return Poll::Ready(last);
                 }
-                KindProj::Stopping => {
+                KindProj::Stopping { head } => {
+                    // Asked only now: middleware can read the event before the layer has the head.
+                    let stops = head.is_layered();
                     self.set(Kind::Over);
-                    return Poll::Ready(Some(Err(Stopped(CloseReason::Failed).into())));
+                    let error = || Err(Stopped(CloseReason::Failed).into());
+                    return Poll::Ready(stops.then(error));
                 }
                 KindProj::Over => return Poll::Ready(None),
             }
@@ -232,11 +236,6 @@ impl Late {
 
     fn is_error(&self) -> bool {
         !self.parts.status.is_success()
-    }
-
-    /// Returns whether an outer layer must write no terminator after the event.
-    fn stops(&self) -> bool {
-        self.is_error() && self.head.is_layered()
     }
 
     /// Returns whether this is a stream with a content coding, which may never end.

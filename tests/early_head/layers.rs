@@ -46,7 +46,7 @@ async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
         failing.layer(late_event(early())),
         twice.layer(early()),
     ] {
-        for tasks in [(false, false), (false, true), (true, false), (true, true)] {
+        for tasks in TASKS {
             let apart =
                 axum::middleware::from_fn(move |request, next| on_tasks(tasks, request, next));
             let app = app.clone().layer(apart).layer(outer.clone());

@@ -50,13 +50,32 @@ async fn ask(app: &Router, client: Requester) -> AxumResponse {
     send(app, client.request("/")).await
 }
 
-/// Calls the service and reads the body on tasks of its own, or only one of the two.
+/// Whether middleware calls, reads the first frame, and reads the rest on tasks of its own.
+const TASKS: [(bool, bool, bool); 5] = [
+    (false, false, false),
+    (false, false, true),
+    (true, false, false),
+    (true, false, true),
+    (true, true, false),
+];
+
+/// Calls the service and reads the body on tasks of its own, or only one of the two. The task that
+/// calls can read the first frame too.
 async fn on_tasks(
-    (calls, reads): (bool, bool),
+    (calls, peeks, reads): (bool, bool, bool),
     request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> AxumResponse {
-    let call = next.run(request);
+    let call = async move {
+        let response = next.run(request).await;
+        if !peeks {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let mut body = body.into_data_stream();
+        let first = body.next().await;
+        AxumResponse::from_parts(parts, AxumBody::from_stream(stream::iter(first).chain(body)))
+    };
     let response = if calls { tokio::spawn(call).await.unwrap() } else { call.await };
     if !reads {
         return response;

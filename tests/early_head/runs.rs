@@ -56,7 +56,7 @@ async fn late_error_starts_no_run() {
 /// The early head is inside of the runs.
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_error_fails_whichever_tasks_poll() {
-    for tasks in [(false, false), (true, true)] {
+    for tasks in TASKS {
         let runs = Runs::new();
         let failing = slow(LATE, || StatusCode::BAD_GATEWAY);
         let app = failing.layer(early().late_event(|_| Some("late".into())));
