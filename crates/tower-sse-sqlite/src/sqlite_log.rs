@@ -124,7 +124,7 @@ impl Log for SqliteLog {
                 self.growth = 0.0;
             }
         }
-        // Even if it cannot be trimmed: who operates the log has to see how it grows.
+        // Even if it cannot be trimmed, so that the operator sees how it grows.
         let surveyed = worker.run(Table::survey).await;
         if let Some((oldest_age, bytes)) = self.tolerate(surveyed)? {
             let (retention_age, bytes) = (self.retained, Some(bytes));

@@ -11,12 +11,16 @@ fn rows(file: &File) -> usize {
     file.sql().query_row(&rows, [], |row| row.get(0)).unwrap()
 }
 
+async fn with_a_short_age(file: &File) -> Process {
+    let builder = Hub::builder().retention(Retention::new().age(Duration::from_millis(100)));
+    let broker = file.broker().max_age(Duration::from_millis(200));
+    Process::connect_with(builder, broker).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn old_events_are_removed_but_not_the_newest() {
     let file = File::new();
-    let builder = Hub::builder().retention(Retention::new().age(Duration::from_millis(100)));
-    let broker = file.broker().max_age(Duration::from_millis(200));
-    let process = Process::connect_with(builder, broker).await;
+    let process = with_a_short_age(&file).await;
     process.publish(1..=20).await;
     until(|| rows(&file) == 1).await;
     process.publish([21]).await;
@@ -24,13 +28,11 @@ async fn old_events_are_removed_but_not_the_newest() {
     assert_eq!((process.health.reconnections(), process.stats.losses()), (0, 0));
 }
 
-/// Whoever operates the log has to see how it grows.
+/// The operator has to see how it grows.
 #[tokio::test(flavor = "multi_thread")]
 async fn log_is_measured_while_it_cannot_be_trimmed() {
     let file = File::new();
-    let builder = Hub::builder().retention(Retention::new().age(Duration::from_millis(100)));
-    let broker = file.broker().max_age(Duration::from_millis(200));
-    let process = Process::connect_with(builder, broker).await;
+    let process = with_a_short_age(&file).await;
     process.publish([1, 2]).await;
     let lock = file.sql();
     lock.execute_batch("begin immediate").unwrap();
