@@ -30,6 +30,14 @@ fn topic_takes_560_bytes_besides_its_name_and_events() {
     assert!((460.0..660.0).contains(&more), "{more} bytes more than {event}");
 }
 
+#[test]
+fn default_hub_holds_90_000_topics_with_a_small_event() {
+    let hub = Hub::new();
+    (0..100_000).for_each(|n| _ = publish(&hub, &format!("client:{n:08}"), "hello"));
+    let topics = hub.stats().topics;
+    assert!((85_000..95_000).contains(&topics), "{topics} topics");
+}
+
 /// Not counted by the hub, since it goes with its last subscriber. It is little more than the
 /// subscription.
 #[test]
