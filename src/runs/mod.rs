@@ -3,9 +3,9 @@
 //! Your user reloads the page while the model is still writing. The stream is dropped, half an
 //! answer is lost, and you pay for the whole answer again on the next request.
 //!
-//! A *run* keeps the answer going. A task drives the stream, even without a client, and the run
-//! records its events. By default, the run keeps up to 2 MiB of events, and is kept for up to 5
-//! minutes after it ends. A reloaded page, a second tab, and a client that reconnects with
+//! A *run* keeps the answer going: a task reads the stream, even without a client, and the run
+//! records the events. By default, a run holds up to 2 MiB of events, and is kept for up to 5
+//! minutes after its end. A reloaded page, a second tab, and a client that reconnects with
 //! `Last-Event-ID` all attach to the run. One layer does this for any service:
 //!
 //! ```
@@ -30,9 +30,9 @@
 //! ```
 //!
 //! A client that repeats its `POST` gets the same answer. If the run failed, was stopped or is no
-//! longer kept, a repeated `POST` without an id starts a new one. If your process dies, its
-//! unfinished answers stay incomplete. Without a [store](#several-processes), the finished ones are
-//! lost too.
+//! longer kept, the repeated `POST` starts a new run, unless it has a last event id. If your
+//! process dies, its unfinished answers break off. Without a [store](#several-processes), the
+//! finished ones are lost too.
 //!
 //! Your handler can return a stream from this crate, axum's own `Sse`, or the bytes of [an
 //! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource`, [add a
@@ -44,17 +44,16 @@
 //! Requests find a run by its [`RunKey`]. What a key names depends on how you start runs:
 //!
 //! - With the layer, [`Runs::start`] or [`Runs::start_with`], a key must name one answer, such as
-//!   one turn of a chat. A run that is running, or has completed and is still kept, isn't replaced.
+//!   one turn of a chat: a later request with the key gets the same answer.
 //! - With [`Runs::replace`], a key can name a whole chat, and the key's run is the current turn.
 //!
 //! If the key is in the URL or a header, use the layer. If it's in the body, have your handler call
-//! [`Runs::start`] or [`Runs::replace`]. If the handler's upstream can refuse the request, call
-//! [`Runs::start_with`] instead of `start`. `start_with` returns a refusal, such as a `429`,
-//! without recording it.
+//! [`Runs::start`] or [`Runs::replace`]. If an upstream can refuse the request, call
+//! [`Runs::start_with`], which returns a refusal, such as a `429`, without recording it.
 //!
 //! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an
 //! authenticated session, never from a value that the client chooses. Clients of other owners can't
-//! reach the run, even with a valid id. With the layer, only the request that starts a run reaches
+//! reach the run, even with a valid id. With the layer, a request that joins a run doesn't reach
 //! your handler, so check permissions in an outer layer.
 //!
 //! # Clients
@@ -72,7 +71,7 @@
 //!
 //! # Half an answer
 //!
-//! Your page can't see why its `EventSource` stopped. A `204` after a whole answer fires the same
+//! Your page can't see why its `EventSource` stopped: a `204` after a whole answer fires the same
 //! `error` event as a `404`. So if the server can't send the rest, it sends an event whose name and
 //! id are `interrupted`, with empty data. When the `EventSource` reconnects with this id, it gets
 //! `204`, so your page receives the event once.
@@ -84,13 +83,10 @@
 //! - The server can't resume from the client's last event id, for example because the run is no
 //!   longer kept, or was [replaced](Runs::replace).
 //!
-//! Cancelling a run sends `interrupted` only to an `EventSource` that has received nothing but an
-//! [early head](crate::early_head#late-answers).
-//!
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
 //! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`. Clients other than
 //! an `EventSource` never get `interrupted`. For them, the body fails or ends with your event from
-//! `on_error`, or the answer is `404`.
+//! `on_error`, or the answer has an error status.
 //!
 //! # Runs without the layer
 //!
@@ -137,28 +133,24 @@
 //!
 //! # What is recorded
 //!
-//! Each block of lines with a `data` or `event` line is recorded as one event, however the stream
-//! divides its bytes into frames. Comments and the stream's own ids aren't recorded. Instead, each
-//! event gets an id of the form `epoch-sequence`.
-//!
-//! If the stream ends mid-event, that event is dropped.
+//! A run records each event that has a `data` or `event` line, and gives it an id of the form
+//! `epoch-sequence`. Comments, the stream's own ids and an incomplete event at the end are dropped.
 //!
 //! # Memory and back-pressure
 //!
 //! [`RunsBuilder`] limits the size, memory and number of runs. If a run is full of events that even
-//! the fastest attached client hasn't read, its source waits. Slower clients can lose events, and
-//! their bodies then fail. Without an attached client, the source doesn't wait, and the run [evicts
-//! its oldest events](RunsBuilder::retention).
+//! the fastest attached client hasn't read, its source waits. If a slower client's next event is
+//! evicted, its body fails. Without an attached client, the source doesn't wait, and the run
+//! [evicts its oldest events](RunsBuilder::retention).
 //!
 //! # The order of layers
 //!
 //! The guide shows the whole [order](crate::guide::placement#the-order). The [`RunLayer`] belongs
 //! inside of [`SseLayer`](crate::SseLayer), CORS and compression:
 //!
-//! - `SseLayer` adds heartbeats, limits and close reports to each client's stream. Without
-//!   `SseLayer`, the bodies of a cancelled run fail instead of ending cleanly.
-//! - Headers that are added inside of the `RunLayer` reach only the first client.
-//! - A compressed answer is not recorded.
+//! - `SseLayer` adds heartbeats, limits and close reports to each client's stream.
+//! - Headers that are added inside of the `RunLayer` reach only the client that started the run.
+//! - A compressed answer isn't recorded.
 //!
 //! Layers that set task-locals belong inside of the `RunLayer`: your handler runs on another task.
 //!
@@ -166,15 +158,14 @@
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown. Set a grace period that is
 //! long enough for an answer, and keep the clients' streams open meanwhile, as [this
-//! program](crate::guide::shutdown#runs) does. Without a [store](#several-processes), a restart
-//! loses all runs.
+//! program](crate::guide::shutdown#runs) does.
 //!
 //! # Several processes
 //!
 //! A client that reconnects may reach another of your processes. With [`Runs::connect`], the
-//! processes share their runs through a [store](RunStore). Any process can then attach clients to
-//! any run, [cancel](Runs::cancel_with) it or replace it. Requests with the same key get the same
-//! run, whichever process they reach.
+//! processes share their runs through a [store](RunStore). Requests with the same key then get the
+//! same run, whichever process they reach, and any process can [cancel](Runs::cancel_with) or
+//! replace it.
 //!
 //! The *run's process* is the one that started the run. It drives the stream, and exports the
 //! events to the store. If this process exits before the answer is complete, the answer is
@@ -182,30 +173,28 @@
 //!
 //! ## What it costs
 //!
-//! A request with a key takes at least one round trip to the store. Put the layer inside of layers
-//! that authenticate and limit requests.
+//! A request with a key takes at least one round trip to the store. So put the layer inside of
+//! layers that authenticate and limit requests.
 //!
 //! While a client of another process reads a run, new events are usually exported within
 //! milliseconds. Without such a client, a run is exported about once a second, and when it ends.
 //!
 //! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process. A source waits only for
 //! clients of its own process. If a client of another process falls behind by more than the [size
-//! limit](RunsBuilder::retention), its body fails. Clients of other processes get the handler's
-//! [`StreamOptions`](crate::StreamOptions), except for closures, `max_age` and `end_when`. Set
-//! closures on the [`SseLayer`](crate::SseLayer) instead.
+//! limit](RunsBuilder::retention), its body fails. Closures in the handler's
+//! [`StreamOptions`](crate::StreamOptions) don't apply to clients of other processes: set them on
+//! the [`SseLayer`](crate::SseLayer).
 //!
 //! ## If the run's process dies
 //!
 //! The responses that other processes are sending for the run fail [soon][lease]. An `EventSource`
-//! gets [`interrupted`](#half-an-answer) instead. If clients repeat their requests without an id,
-//! the first request starts a new run. The others join it, unless you use [`Runs::replace`]. A
-//! process that has had no contact with the store for longer than a [*lease*][lease] period can be
-//! declared dead too.
+//! gets [`interrupted`](#half-an-answer) instead. The first request that is repeated without an id
+//! starts a new run, and the others join it, unless you use [`Runs::replace`]. A process that loses
+//! contact with the store for longer than a [*lease*][lease] period can be declared dead too.
 //!
-//! Within two and a quarter lease periods of the death, another process calls its own
-//! [`on_end`](RunsBuilder::on_end) closures with [`Interrupted`](Outcome::Interrupted), even if the
-//! run has no client. If that process dies, or can't reach the store, the run can be reported
-//! again, with the same [`RunEnd::id`].
+//! Another process calls its own [`on_end`](RunsBuilder::on_end) closures with
+//! [`Interrupted`](Outcome::Interrupted), usually within two and a quarter lease periods, even if
+//! the run has no client.
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
 //!
@@ -215,30 +204,24 @@
 //! ended runs are lost: a repeated request without an id starts a new run.
 //!
 //! After noticing the loss, a process waits one lease period for runs that may still be restored.
-//! Meanwhile, it refuses requests with [`StartError::Unavailable`], except in two cases:
-//!
-//! - A request can join or replace a run that is in the store.
-//! - A request can join a run that is running in this process. With [`Runs::replace`], the request
-//!   must have one of the run's ids.
+//! Meanwhile, a request can join or replace a run that is in the store, or join a run that is
+//! running in this process. All other requests are refused with [`StartError::Unavailable`].
 //!
 //! ## While the store is unavailable
 //!
-//! The store may be out of reach, or refuse commands. Runs in progress continue, and clients of a
+//! If the store can't be reached or refuses commands, runs in progress continue, and clients of a
 //! run's own process keep receiving its events. But some responses fail:
 //!
 //! - If the run's process can't reach the store but others can, they can declare the run dead soon
-//!   after its lease expires. If they do, the run's process ends its own responses for the run as
-//!   soon as it reaches the store again: their bodies fail, and an `EventSource` gets
-//!   [`interrupted`](#half-an-answer) instead.
+//!   after its lease expires. If they do, the run's process fails its own responses for the run
+//!   once it reaches the store again.
 //! - A process that can't reach the store for two lease periods fails its responses for other
-//!   processes' runs. If Redis can be reached but is out of memory, those responses wait for new
-//!   events instead.
+//!   processes' runs.
 //!
 //! No run starts: the store may already have one for the key, and you would pay twice. A request
-//! that reaches the process of a run in progress can still join that run. If the request has an id,
-//! the id must be from that run. With [`Runs::replace`], the request must have such an id. All
-//! other requests with a key are refused. If Redis can be reached but is out of memory, requests
-//! can still join existing runs of any process.
+//! can still join a run in progress if it reaches the run's process. All other requests with a key
+//! are refused. If Redis is only out of memory, some of this [still
+//! works](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#runs).
 //!
 //! Without the layer, your handler can send an unrecorded answer if it gets
 //! [`StartError::Unavailable`].

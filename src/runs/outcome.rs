@@ -23,11 +23,11 @@ pub enum Outcome {
     ///
     /// The clients' bodies fail. With an outer [`SseLayer`](crate::SseLayer), an `EventSource` gets
     /// the event [`interrupted`](super#half-an-answer) instead. If you set
-    /// [`on_error`](crate::SseLayer::on_error), open streams end with its event.
+    /// [`on_error`](crate::SseLayer::on_error), open streams end with your event.
     Failed,
-    /// The program cancelled or replaced the run. The clients' bodies fail. With an outer
-    /// [`SseLayer`](crate::SseLayer), they end cleanly instead, without the
-    /// [terminator](crate::SseLayer::terminator).
+    /// The program cancelled or replaced the run. With an outer [`SseLayer`](crate::SseLayer), the
+    /// clients' bodies end cleanly, without the [terminator](crate::SseLayer::terminator).
+    /// Otherwise, they fail.
     ///
     /// A run is also cancelled if an outer layer [refuses](super::Run::answer) the client that
     /// started it, and no other client is attached.
@@ -99,9 +99,9 @@ impl RunEnd {
         Self { key, epoch, outcome: Outcome::Interrupted, events, bytes: 0, age: epoch_age(epoch) }
     }
 
-    /// Returns the run's epoch, which is the first part of each event's id. No other run with this
-    /// key has the same epoch. With a store, a run can be reported more than once. Compare keys and
-    /// epochs to count it once.
+    /// Returns the run's epoch, the first part of its events' ids. No other run with this key has
+    /// the same epoch. With a store, a run can be reported more than once: compare keys and epochs
+    /// to count it once.
     #[must_use]
     pub fn id(&self) -> String {
         self.epoch.to_string()
@@ -120,7 +120,7 @@ pub enum StartError {
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// No run has the request's key, and the request has a last event id. With a
+    /// The request has a last event id, but no run has its key. With a
     /// [store](super#several-processes), you also get this error if the id is from another run.
     NotFound,
     /// The key may have a run that can't be found or loaded now, so a new one might be a duplicate.
@@ -152,10 +152,9 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// Its text says why the attachment failed. For a failed source, the text includes the source's
-/// error and that error's causes, up to 1,024 bytes. If the source failed in this process,
-/// [`on_error`](crate::SseLayer::on_error) receives the [source's error](Self::error), not the
-/// `RunError`.
+/// For a failed source, the text includes the source's error and its causes, up to 1,024 bytes. If
+/// the source failed in this process, [`on_error`](crate::SseLayer::on_error) receives the
+/// [source's error](Self::error), not the `RunError`.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 
@@ -174,7 +173,7 @@ impl RunError {
         Self(RunErrorKind::Ended(outcome, failure))
     }
 
-    /// Returns how the run ended. Returns `None` if the client's next event was evicted, or if this
+    /// Returns how the run ended, or `None` if the client's next event was evicted, or if this
     /// process has lost contact with the run's process.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {

@@ -35,21 +35,17 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// The [layer](Self::layer) and [`start`](Self::start) follow this table. Two methods differ:
 ///
-/// - Without an id, [`replace`](Self::replace) always starts a run, in place of any run that has
-///   the key.
-/// - [`answer`](Self::answer) never starts one. Without an id, it sends all events of a kept run,
-///   however the run ended. If no run has the key, it returns `None`, unless an `EventSource` has
-///   sent an id.
+/// - Without an id, [`replace`](Self::replace) starts a run in place of any run that has the key.
+/// - [`answer`](Self::answer) never starts a run. Without an id, it sends all events of a kept run,
+///   however the run ended.
 ///
 /// A client gets `404` if its id isn't from the run with the key, or if an event that it needs was
 /// evicted. An `EventSource` with an id gets the event [`interrupted`](super#half-an-answer)
-/// instead. A client gets all events if it sends the id that [`event_id(0)`](super::Run::event_id)
-/// returns.
+/// instead.
 ///
 /// If a limit is reached or the process is shutting down, a request that would start a run is
-/// refused. At a limit, `replace` can still replace a run that is running in this process. While
-/// the [store](super#several-processes) can't be reached, all requests are refused, except those
-/// that attach to a run that is running in this process. The refusal is
+/// refused. While the [store](super#several-processes) can't be reached, all requests are refused,
+/// except those that attach to a run that is running in this process. The refusal is
 /// [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on the
 /// [`SseLayer`](crate::SseLayer).
 ///
@@ -62,23 +58,17 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
-/// Requests without an id follow the first table. If the run has no events, they can get an answer
-/// from the second table in these cases:
+/// A request without an id follows the first table, unless it attaches to a run that has ended
+/// without any events.
 ///
-/// - The run completed.
-/// - The request started the run, or waited in the [layer](Self::layer) while the run was starting.
-/// - Your handler uses [`answer`](Self::answer) or [`get`](Self::get).
-///
-/// After a `204`, an `EventSource` doesn't reconnect. An empty `200` is a stream without events. It
-/// has the [terminator](crate::SseLayer::terminator) only after [`Completed`].
+/// An empty `200` is a stream without events, and has the [terminator](crate::SseLayer::terminator)
+/// only after [`Completed`].
 ///
 /// If a request was refused because its run was interrupted, repeating the request starts a new
 /// run. No run starts if your handler uses `answer` or `get`, or if the process is shutting down.
 ///
 /// If a run is replaced while it's starting, the request that started it gets the answer for a
-/// [`Cancelled`] run. A waiting `answer` call returns `None`, and other waiting requests get the
-/// new run. With a [store](super#several-processes), these calls and requests can instead get the
-/// answer for a [`Cancelled`] run.
+/// [`Cancelled`] run.
 ///
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
@@ -109,9 +99,9 @@ impl Runs {
     /// answer](Self#answers). Never starts a run.
     ///
     /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
-    /// whether there is something to resume. For an `EventSource` with an id, this method returns a
-    /// response with the event [`interrupted`](super#half-an-answer) instead of `None`. [Runs
-    /// without the layer](super#runs-without-the-layer) has an example.
+    /// whether there is something to resume. If an `EventSource` has sent an id, returns the event
+    /// [`interrupted`](super#half-an-answer) instead. [Runs without the
+    /// layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
     ///
@@ -138,9 +128,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing happens. Without a store, the first
-    /// poll cancels the run. With a store, the run may or may not be cancelled if you drop the
-    /// future later.
+    /// Without a store, the first poll cancels the run. With a store, the run may or may not be
+    /// cancelled if you drop the future.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         self.cancel_run(key, last.into(), None).await
     }
@@ -157,13 +146,13 @@ impl Runs {
     ///
     /// In the run's process, this method waits up to two seconds for the store to receive `event`
     /// and all earlier events. In any other process, it asks the run's process to cancel the run,
-    /// and waits until the store has recorded the end. That usually takes a few milliseconds.
-    /// Outside of the run's process, it waits for at most two lease periods.
+    /// and waits for the store to record the end, usually a few milliseconds and at most two lease
+    /// periods.
     ///
-    /// A call in another process returns `false` if the run's process has died. It can also return
-    /// `false` if either process can't reach the store. If the run's process is declared dead, the
-    /// run is [interrupted](super::Outcome::Interrupted), `event` is not recorded, and events that
-    /// were not exported are lost.
+    /// A call in another process can return `false` if the run's process has died, or if either
+    /// process can't reach the store. If the run's process is declared dead, the run is
+    /// [interrupted](super::Outcome::Interrupted), and `event` and all events that weren't exported
+    /// are lost.
     ///
     /// # Cancel safety
     ///
@@ -187,9 +176,8 @@ impl Runs {
     ///
     /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures for the
     /// interrupted runs, and waits up to two seconds for closures that are still running on other
-    /// threads. With a store, it also waits for requests that are still asking the store whether
-    /// they may start a run. This method then waits up to two seconds for the store to record the
-    /// end of every run.
+    /// threads. With a store, it then waits up to two seconds for the store to record the end of
+    /// every run.
     ///
     /// # Cancel safety
     ///
