@@ -9,8 +9,7 @@ use crate::{callback::Opaque, history::Epoch, history::Retention};
 
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and
-    /// [`max_memory`](HubBuilder::max_memory) for all topics together. The hub spawns no task,
-    /// unless more than 125,000 subscribers of one topic have to be woken at once.
+    /// [`max_memory`](HubBuilder::max_memory) for all topics together.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -75,20 +74,18 @@ impl HubBuilder {
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
     /// The limit counts events, the topics that keep them, the [frames](super#memory) that topics
-    /// cache, and bookkeeping. Bookkeeping takes less than 200 bytes for each event or frame. For
-    /// each topic, it takes less than 1 KiB plus the length of the topic's name. The limit doesn't
-    /// count:
+    /// cache, and bookkeeping. Bookkeeping takes less than 200 bytes for each event or frame, and
+    /// less than 1 KiB plus the name's length for each topic. The limit doesn't count:
     ///
-    /// - Topics that have subscriptions but keep no events. Such a topic takes as much bookkeeping
-    ///   as any other.
+    /// - Topics that have subscriptions but keep no events.
     /// - Events in a topic that [`Streams::follow`](crate::streams::Streams::follow) reads. They
     ///   take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that a server still has to send.
     /// - The hub's records of up to 131,072 topics that it has removed.
     ///
     /// Above the limit, the hub evicts the oldest events across all topics. It evicts a topic's
-    /// newest event only when no topic has more than one event. For each new event, it checks at
-    /// most 4,096 topics, so memory can stay above the limit until more events are published.
+    /// newest event only when no topic has more than one event. After a large event, memory can
+    /// stay above the limit until more events are published.
     ///
     /// An event that is larger than the limit isn't kept. Its topic's earlier events are evicted
     /// too, and the topic's subscribers receive a gap. With a limit of zero, subscribers receive
@@ -104,10 +101,9 @@ impl HubBuilder {
         Hub { shared: self.shared(Epoch::now(), None) }
     }
 
-    /// Connects to a broker. Returns the hub once it has loaded the broker's recent events. These
-    /// include every event that the broker still has within the age limit of
-    /// [`retention`](Self::retention), by default 5 minutes. Older events may be left out, even if
-    /// [`retention_of`](Self::retention_of) keeps some topics' events longer.
+    /// Connects to a broker. Returns the hub once it has loaded the broker's events within the age
+    /// limit of [`retention`](Self::retention), by default 5 minutes. Older events may be left out,
+    /// even if [`retention_of`](Self::retention_of) keeps some topics' events longer.
     ///
     /// # Errors
     ///

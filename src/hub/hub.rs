@@ -34,7 +34,7 @@ impl Hub {
         Subscribe::new(Arc::clone(&self.shared), topics)
     }
 
-    /// Subscribes to one topic. [`subscribe`](Self::subscribe) is for several topics.
+    /// Subscribes to one topic.
     pub fn subscribe_to(&self, topic: impl AsRef<str>) -> Subscribe {
         self.subscribe([topic])
     }
@@ -42,9 +42,8 @@ impl Hub {
     /// Returns the id of the hub's newest event, as a position to resume from.
     ///
     /// Take the position first, then read your application's state. A stream that resumes from this
-    /// position may repeat events that the state already includes. If it has to skip events, it
-    /// reports a [gap](super::GapPolicy). [State in a database](super#state-in-a-database) has an
-    /// example.
+    /// position may repeat events that the state already includes. [State in a
+    /// database](super#state-in-a-database) has an example.
     ///
     /// With a [broker](Self::connect), this method returns the id of the newest event that this
     /// process has received. An event that you have just published can be newer.
@@ -65,8 +64,8 @@ impl Hub {
         self.shared.topics.all().iter().map(|topic| Arc::clone(topic.name())).collect()
     }
 
-    /// Returns statistics of the hub, for an endpoint such as `/metrics`. The call locks one topic
-    /// after another: with a million topics, it blocks the thread for about 0.1 s.
+    /// Returns statistics of the hub, for an endpoint such as `/metrics`. With a million topics,
+    /// the call blocks the thread for about 0.1 s.
     #[must_use]
     pub fn stats(&self) -> HubStats {
         self.shared.stats()
@@ -99,8 +98,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns a [`PublishError`]. It tells you whether the event was definitely not published, or
-    /// might have been.
+    /// Returns a [`PublishError`]. It tells you whether the event may have been published.
     ///
     /// # Cancel safety
     ///
@@ -122,8 +120,7 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish), or [`PublishError::NotInProcess`] if
-    /// the hub has a [broker](Self::connect). The hub logs a WARN line for the first `NotInProcess`
-    /// (feature `tracing`).
+    /// the hub has a [broker](Self::connect).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: IntoEvent,
@@ -139,31 +136,27 @@ impl Hub {
     /// Publishes the last event of a topic and ends the topic. [Progress of a
     /// job](super#progress-of-a-job) has an example.
     ///
-    /// A stream ends once all its topics have ended. A client that then resumes with its last id
-    /// receives what it missed, and its stream ends. For a client that missed nothing, see
-    /// [`Subscription::response`](super::Subscription::response).
+    /// A stream ends once all its topics have ended. A client that then resumes receives what it
+    /// missed, and its stream ends too. If it missed nothing,
+    /// [`Subscription::response`](super::Subscription::response) stops an `EventSource` from
+    /// reconnecting.
     ///
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
     /// the [age limit](super::HubBuilder::retention), the next event starts the topic again. A
-    /// process remembers up to 65,536 ended topics that have no events or subscribers. If there are
-    /// more, the process forgets the one that ended first. You can then publish to that topic
-    /// again.
+    /// process remembers only the last 65,536 ended topics without events or subscribers.
     ///
-    /// With a broker, set the same age limit in all processes. Publishing is sure to fail only in a
-    /// process that has received the end. If another process publishes after the end, the broker
-    /// may acknowledge the event, but no client receives it.
+    /// With a broker, set the same age limit in all processes. If a process publishes before it has
+    /// received the end, the broker may acknowledge the event, but no client receives it.
     ///
-    /// If a broker loses the last event of a topic, a process that starts later can publish to the
-    /// topic again. A process that had received the last event drops the new events, unless the
-    /// broker has told it about the loss. In all other processes, the new events start the topic
-    /// again.
+    /// If a broker loses the last event of a topic and can't tell, processes can disagree on
+    /// whether the topic has ended, and some drop its new events.
     ///
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish). After
-    /// [`Unknown`](PublishError::Unknown), it's safe to call this method again until the event
-    /// exceeds the age limit. If the second call returns [`Ended`](PublishError::Ended), the topic
-    /// has ended, for example because the first call succeeded.
+    /// [`Unknown`](PublishError::Unknown), you can call this method again within the age limit. If
+    /// the second call returns [`Ended`](PublishError::Ended), the topic has ended, for example
+    /// because the first call succeeded.
     ///
     /// # Cancel safety
     ///
@@ -178,12 +171,10 @@ impl Hub {
     /// Reports that events of a topic may be missing, for example because your program lost the
     /// connection to their source.
     ///
-    /// Each subscriber receives a [gap](super::GapPolicy) between the events that were published
-    /// before this call and those published later. A client that reconnects receives the gap among
-    /// the events that it missed. A first visit doesn't receive earlier gaps. With
-    /// [`since`](super::Subscribe::since), it receives the gaps after the position that you pass.
-    /// In a topic with [`Retention::latest`](crate::Retention::latest), the next event replaces the
-    /// gap.
+    /// Subscribers, and clients that reconnect, receive a [gap](super::GapPolicy) between the
+    /// events before this call and those after it. A first visit receives no earlier gaps, except
+    /// those after its [`since`](super::Subscribe::since) position. In a topic with
+    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. Programs in
     /// other languages and SQL transactions can publish a gap too, as an event named `gap`. Its

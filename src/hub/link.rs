@@ -99,11 +99,10 @@ pub trait Publisher: Send + Sync + 'static {
     /// the highest number that it has fed to this process. The default is 2²⁰ above `committed`.
     ///
     /// A client with an id above the returned number receives a gap. If the number is too low, a
-    /// client that has received newer events from another process receives a spurious gap. If it's
-    /// too high, clients can miss events without a gap after the broker has lost its log. If your
-    /// broker takes numbers from a clock, return the number for the current time or `committed`,
-    /// whichever is higher, plus a margin. The margin covers clock errors and bursts that push
-    /// numbers ahead of the clock.
+    /// client that comes from a process that is ahead receives a spurious gap. If it's too high,
+    /// clients can miss events without a gap after the broker has lost its log. If your broker
+    /// takes numbers from a clock, return the number for the current time or `committed`, whichever
+    /// is higher, plus a margin for clock errors and bursts.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -171,12 +170,11 @@ pub struct Arrival {
 impl Arrival {
     /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
     /// [`Acknowledged::new`]. `age` is the time since publication. It decides when the event
-    /// exceeds its age limit. For the last event of a topic, the age also decides when this process
-    /// lets you publish to the topic again.
+    /// exceeds its age limit.
     ///
-    /// If the event ends its topic, the hub drops the topic's later events. It keeps events that
-    /// follow a reported loss, or whose `at` is later than that of the end by at least the hub's
-    /// [age limit](crate::hub::HubBuilder::retention).
+    /// After the end of a topic, the hub drops the topic's events until their `at` is later than
+    /// the end's by the hub's [age limit](crate::hub::HubBuilder::retention), or a loss is
+    /// reported.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

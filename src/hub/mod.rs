@@ -4,10 +4,10 @@
 //! Say each of your clients reads from a broadcast channel. A client that is offline for ten
 //! seconds misses what you publish meanwhile.
 //!
-//! A hub keeps events for such clients: by default, up to 1,024 events and 1 MiB of each topic, for
-//! five minutes. Each event has an id, and a client that reconnects sends the last id it received.
-//! The hub then sends what the client missed. If some of it is gone, the client gets an event named
-//! `gap`, so that your page can reload its state.
+//! A hub keeps the recent events of each topic, by default for five minutes. Each event has an id,
+//! and a client that reconnects sends the last id it received. The hub then sends what the client
+//! missed. If some of it is gone, the client gets an event named `gap`, so that your page can
+//! reload its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -86,9 +86,9 @@
 //! receives an event twice, and gets a gap for what it misses. With a broker, there are exceptions:
 //! see [many processes](#many-processes) and the broker's crate.
 //!
-//! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]. If
-//! you publish that event again, clients may get it twice. If its data has a unique key, they can
-//! ignore the second copy.
+//! Publishing is *at most once* too, but with a broker, it can fail with [`PublishError::Unknown`].
+//! If you publish that event again, clients may get it twice. If its data has a unique key, they
+//! can ignore the second copy.
 //!
 //! # In a page
 //!
@@ -116,14 +116,12 @@
 //!
 //! [`Subscription::response`] answers an `EventSource` with `204` once all topics have ended and
 //! the client has nothing left to receive. A first visit then gets `204` too, unless it has
-//! something to receive, such as [`recent`](Subscribe::recent) events, a [newest
-//! value](#only-the-newest-value) or a greeting. Once the hub [forgets](#progress-of-a-job) a
-//! topic, first visits wait for its next events.
+//! something to receive, such as [`recent`](Subscribe::recent) events.
 //!
 //! # Progress of a job
 //!
-//! A client follows a job until it's done. You publish the job's last event with [`Hub::end`]. A
-//! stream ends once all its topics have ended. Here, each job has a topic:
+//! A client follows a job until it's done. Give each job a topic, and publish its last event with
+//! [`Hub::end`], after which its streams end:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -174,16 +172,16 @@
 //! # }
 //! ```
 //!
-//! With `recent(1)`, a first visit begins with the job's newest event, if the hub still keeps it.
-//! After the last event, an `EventSource` reconnects, gets `204` and stops.
+//! With `recent(1)`, a first visit begins with the job's newest kept event. After the last event,
+//! an `EventSource` reconnects, gets `204` and stops.
 //!
 //! If the job's process dies, clients keep waiting. The process that then finishes or abandons the
 //! job must end the topic.
 //!
-//! Once the last event exceeds the hub's [age limit](HubBuilder::retention) and is evicted, the hub
-//! forgets the topic. A client without an id would then wait for events. That's why the handler
-//! answers from the table. The id `over`, which no hub assigns, tells the handler that a client
-//! already has the result. Write the result to the table before you publish the end. The example
+//! Once the last event is older than the hub's [age limit](HubBuilder::retention), the hub can
+//! forget the topic. A client without an id would then wait forever, so the handler answers from
+//! the table. The id `over`, which no hub assigns, tells the handler that a client already has the
+//! result. Write the result to the table before you publish the end. The example
 //! [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is the whole program.
 //!
 //! # Only the newest value
@@ -209,9 +207,8 @@
 //! # prices(&hub(), &["AAPL", "MSFT"], None);
 //! ```
 //!
-//! A first visit begins with the newest value of each topic, unless you set
-//! [`since`](Subscribe::since). A client that was away gets only the newest values. So does a
-//! client that is behind, apart from old values that are already in the
+//! A first visit begins with the newest value of each topic. A client that was away or is behind
+//! gets only the newest values, apart from old ones that are already in the
 //! [buffers](Subscription::response) of its connection. The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
 //! program.
@@ -244,16 +241,16 @@
 //! }
 //! ```
 //!
-//! A first visit begins with all notes. A client that reconnects gets only the notes it missed, or
-//! the backlog again after a gap. [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes a connected
-//! client reconnect if it has missed events.
+//! A first visit begins with all notes. A client that reconnects gets the notes it missed. If some
+//! may be lost, it gets a gap and the backlog again. [`ReportAndEnd`](GapPolicy::ReportAndEnd)
+//! makes a connected client reconnect if it has missed events.
 //!
 //! No note is lost, as long as you don't query a replica that lags behind. But a note can come both
 //! in the backlog and as an event, so have your page ignore rows it already has.
 //!
 //! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
 //! handler, and a row could be committed and never published. If publishing is refused or its
-//! result is unknown, publish again. Until a row is published, only a backlog shows it.
+//! result is unknown, publish again.
 //!
 //! If it's too slow to query all rows for every connection, leave out the query and the greeting
 //! when the request has a last event id. At a `gap`, have your page close its `EventSource`, and
@@ -261,9 +258,9 @@
 //! from a little before that number, because rows can be committed out of order.
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
-//! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). For a
-//! complete program, which sends a greeting, see the example
-//! [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs).
+//! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
+//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole
+//! program, with a greeting.
 //!
 //! # One client's view
 //!
@@ -293,27 +290,27 @@
 //! # _ = orders;
 //! ```
 //!
-//! Publish each order as an event named `order`. Every client receives all other events, including
-//! [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
+//! Publish each order as an event named `order`. The filter passes all other events to every
+//! client, such as [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
 //!
 //! If the filter [dropped](crate::filter::Verdict::Drop) other users' orders, a client that sees
 //! few events would keep an old id, and could get a gap when it reconnects. So for those orders,
-//! the filter sends only the id. By the [standard][html], clients store the id and dispatch
-//! nothing. Some, such as Firefox, [ignore it](crate::Event::id), and can still get the gap.
+//! the filter sends only the id, which clients [store][html] without dispatching an event. Some
+//! clients, such as Firefox, [ignore such an id](crate::Event::id), and can still get the gap.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
 //! # Memory
 //!
 //! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. A
-//! single event can be larger than 1 MiB. A topic's old events are evicted [when you publish or
-//! subscribe](crate::Retention::age), not by a timer. All topics together use at most 64 MiB of
-//! memory, as [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
+//! topic's old events are evicted [when you publish or subscribe](crate::Retention::age), not by a
+//! timer. All topics together use at most 64 MiB of memory, as
+//! [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
 //! [builder](HubBuilder).
 //!
 //! The hub keeps no queue per client, and a slow client doesn't delay others. A client that is
-//! behind gets several events of a topic in one frame. The topic caches this frame for other
-//! clients. Events can also wait in the buffers of a slow client's connection. To limit this, set
+//! behind gets several events of a topic in one frame, which the topic caches for other clients.
+//! But the connection of a slow client buffers events. To limit this, set
 //! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
 //!
 //! # Large events and binary data
@@ -337,8 +334,8 @@
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines; as with SQLite, you can publish in the same transaction as your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
 //!
-//! To move to a broker, change the line that creates the hub. Handlers that call
-//! [`publish`](Hub::publish) stay as they are.
+//! To move to a broker, change the line that creates the hub, and replace
+//! [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish).
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
@@ -369,9 +366,9 @@
 //! }
 //! ```
 //!
-//! The loop misses requests from before the task subscribed. It also ignores gaps, although a gap
-//! can mean a lost request. If you can't afford to lose a request, store it in your database before
-//! you publish it. Have the task look there after subscribing, and after each gap.
+//! The loop misses requests from before the task subscribed, and requests that were lost at a gap.
+//! If you can't afford to lose a request, store it in your database before you publish it. Have the
+//! task look there after subscribing, and after each gap.
 //!
 //! # Authorization
 //!

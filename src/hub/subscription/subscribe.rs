@@ -89,8 +89,7 @@ impl Subscribe {
     /// holds nothing back.
     ///
     /// The first event after a pause is sent at once, and opens a window. If a limit evicts held
-    /// events from their topic, the client receives a [gap](GapPolicy). When the hub is
-    /// [closed](crate::hub::Hub::close), the stream ends once its window is over.
+    /// events from their topic, the client receives a [gap](GapPolicy).
     ///
     /// # Panics
     ///
@@ -104,15 +103,10 @@ impl Subscribe {
     /// Sends this event to a client on its first visit, before all events of its topics. It
     /// replaces the [`start`](Self::start_event) event.
     ///
-    /// The hub sets the id of `event` to the position at which the stream starts. A client with a
-    /// malformed last event id first receives a gap for each topic, then the greeting. Without
-    /// [`since`](Self::since), [`GapPolicy::ReportAndEnd`] ends the stream after these gaps, and
-    /// the client never gets the greeting.
+    /// The hub sets the id of `event` to the position at which the stream starts.
     ///
-    /// If the greeting is state from a database, call [`since`](Self::since) too. With `since`, a
-    /// client that reconnects and may have lost events receives a gap for each topic, followed by
-    /// the greeting. [`GapPolicy::ReportAndEnd`] doesn't end the stream at these gaps, only at
-    /// later ones.
+    /// If the greeting is state from a database, call [`since`](Self::since) too. A client that
+    /// reconnects then receives the greeting again if it may have lost events.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self
@@ -128,11 +122,10 @@ impl Subscribe {
     /// - The event is left out if something else with an id comes first, such as the
     ///   [greeting](Self::greeting), a gap, or a [`recent`](Self::recent) or
     ///   [latest](crate::Retention::latest) event.
-    /// - The layer adds the event to the subscription's own [`response`](Subscription::response). A
-    ///   filter in the handler doesn't see it. If you wrap the subscription in another stream, send
-    ///   a greeting instead.
-    /// - The name isn't reserved. If you publish your own events named `start`, give them non-empty
-    ///   data, so that clients can tell them from the hub's.
+    /// - The layer adds the event to the subscription's own [`response`](Subscription::response).
+    ///   If you wrap the subscription in another stream, send a greeting instead.
+    /// - If you publish your own events named `start`, give them non-empty data, so that clients
+    ///   can tell them from the hub's.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
         self
@@ -153,12 +146,8 @@ impl Subscribe {
     /// | an id of another hub, for example from before a restart | a gap for each topic, and all kept events; no gap for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
-    /// A client of several topics may receive a spurious gap if it disconnects before it has
-    /// received all its [`recent`](Self::recent) or latest events.
-    ///
     /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
-    /// older than the loss receives a gap for each topic. A first visit with an older
-    /// [`since`](Self::since) receives these gaps too.
+    /// older than the loss receives a gap for each topic.
     pub fn resume(mut self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);
