@@ -158,9 +158,6 @@
 //! If programs numbered their rows, a reader could read row 8 before row 7 is committed, and then
 //! miss row 7. So programs insert rows into the table `inbox`. Hubs move committed rows into the
 //! table `log`, and number them there.
-//!
-//! If a hub notices that the log has lost rows, it adds a mark. Every process that reads the mark
-//! reports a gap.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

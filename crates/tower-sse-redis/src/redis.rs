@@ -56,14 +56,13 @@ impl Redis {
 
     /// Creates a `Redis` for a primary and its replicas, or for the nodes of a cluster.
     ///
-    /// List all servers that can become the primary. The first that responds as a primary is used.
-    /// If the connection breaks or the server becomes a replica, all are tried again.
+    /// List all servers that can become the primary, or several nodes of the cluster. The first
+    /// primary that responds is used. After a fail-over, all servers are tried again.
     ///
     /// Give the primary at least two replicas, and set
-    /// [`min-replicas-to-write`](crate::operating#losses) on each server. With this setting, an old
-    /// primary that comes back refuses writes even before it is demoted. Sentinel can take more
-    /// than 10 seconds to demote it. With a single replica, a promoted server refuses writes until
-    /// it has a replica of its own.
+    /// [`min-replicas-to-write`](crate::operating#losses) on each server. Without this setting, an
+    /// old primary that comes back accepts writes until it's demoted. With a single replica, a
+    /// promoted server refuses writes until it has a replica of its own.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -98,8 +97,7 @@ impl Redis {
     /// database are those of the servers. A Sentinel's own URL needs its port, usually 26379, and
     /// its password if it has one.
     ///
-    /// All Sentinels are asked at once, and the first address that arrives is used. A Sentinel that
-    /// is cut off from the others can name an old primary, so set
+    /// A Sentinel that is cut off from the others can name an old primary, so set
     /// [`min-replicas-to-write`](crate::operating#losses) on the servers.
     ///
     /// ```
@@ -188,13 +186,11 @@ impl Redis {
     /// is 3 seconds. For slow links, raise this limit and the
     /// [`publish_deadline`](crate::RedisBroker::publish_deadline).
     ///
-    /// If Redis takes longer, `Hub::connect` can return an error. A hub that is already connected
-    /// reconnects after a random delay of up to 2 seconds.
+    /// If Redis takes longer, `Hub::connect` can return an error, and a connected hub reconnects.
     ///
-    /// For runs, `timeout` is only an upper limit. With the default
-    /// [lease](crate::RedisRuns::lease), they wait 1 second for a connection and 2 seconds for most
-    /// replies. With a longer lease, they wait an eighth of it for a connection and a quarter of it
-    /// for most replies.
+    /// For runs, raise the [lease](crate::RedisRuns::lease) too, because `timeout` is only an upper
+    /// limit. Runs wait an eighth of the lease for a connection and a quarter of it for most
+    /// replies, but at least 1 and 2 seconds.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -214,8 +210,8 @@ impl Redis {
         self
     }
 
-    /// Sets the name of the connections in `CLIENT LIST`. By default, it's `key:host:process` for a
-    /// hub, and `prefix:host:process` for runs. `process` is the process id.
+    /// Sets the name of the connections in `CLIENT LIST`. By default, it's `key:host:pid` for a
+    /// hub, and `prefix:host:pid` for runs.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

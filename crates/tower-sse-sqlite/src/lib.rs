@@ -26,10 +26,10 @@
 //! # }
 //! ```
 //!
-//! Where your program calls `Hub::new()`, call `Hub::connect` instead. Also call
-//! [`publish`](tower_sse::hub::Hub::publish) instead of
-//! [`publish_now`](tower_sse::hub::Hub::publish_now), which returns an error in a hub with a
-//! broker. The first hub creates the file and the table `news`, which holds all topics.
+//! In your program, replace `Hub::new()` with `Hub::connect`, and
+//! [`publish_now`](tower_sse::hub::Hub::publish_now) with
+//! [`publish`](tower_sse::hub::Hub::publish). The first hub creates the file and the table `news`,
+//! which holds all topics.
 //!
 //! # Publishing by SQL
 //!
@@ -58,9 +58,9 @@
 //! | `comment` | a comment, which clients ignore, up to 4 KiB, or null |
 //! | `ends` | 1 for the [last event](tower_sse::hub::Hub::end) of its topic; 0 by default |
 //!
-//! An `insert` that exceeds a limit fails with an error that names the limit. For an event that
-//! exceeds a limit, `Hub::publish` returns [`Refused`](tower_sse::hub::PublishError::Refused).
-//! Leave the column `id` out: an `insert` with an id below the newest id fails.
+//! If an event exceeds a limit, the `insert` fails with an error that names the limit, and
+//! `Hub::publish` returns [`Refused`](tower_sse::hub::PublishError::Refused). Leave the column `id`
+//! out: an `insert` with an id below the newest id fails.
 //!
 //! A trigger can publish each update of another table:
 //!
@@ -70,24 +70,25 @@
 //! end;
 //! ```
 //!
-//! An `update` of a published row only reaches processes that haven't read it yet. If you delete
-//! rows, start with the oldest. Otherwise, clients get no gap for deleted rows that their process
-//! hasn't read. If you delete the newest row after a process has read it, all clients get a gap.
+//! An `update` of a published row reaches only processes that haven't read the row yet. If you
+//! delete rows, start with the oldest, and keep the newest. If older rows are left, clients get no
+//! gap for deleted rows that their process hasn't read. If the newest row is deleted, all clients
+//! can get a gap.
 //!
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event is published when its transaction has committed, or
-//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Clients of its topic then
-//!   receive the event or a [gap](tower_sse::hub::GapPolicy), if they stay connected or resume.
+//!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
+//!   that stays connected or resumes then receives the event or a [gap](tower_sse::hub::GapPolicy).
 //!   This holds even if processes are killed, or the file is [removed, replaced or
 //!   restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold for an event
 //!   that is published after its topic [ended](tower_sse::hub::Hub::end), or in a topic that keeps
-//!   only its [latest](tower_sse::Retention::latest) event. A client of several topics can also
-//!   miss events without a gap [if processes have different limits or lag
+//!   only its [latest](tower_sse::Retention::latest) event. A client of several topics can miss
+//!   events without a gap [if processes have different limits or lag
 //!   behind](tower_sse::hub#many-processes).
-//! - If `publish` returned [refused](tower_sse::hub::PublishError::Refused), the event isn't
-//!   published. If it returned [unknown](tower_sse::hub::PublishError::Unknown), the event is
+//! - If `publish` returned [`Refused`](tower_sse::hub::PublishError::Refused), the event isn't
+//!   published. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
 //!
 //! In four cases, clients may get no gap for lost events:
@@ -99,9 +100,8 @@
 //! - A program that publishes with SQL still has the old file open after the file was removed or
 //!   replaced.
 //!
-//! In the first three cases, clients still receive later events. In the second and third cases,
-//! clients can miss some of these events if the clock was also set back, or if a program publishes
-//! with SQL before the first hub connects.
+//! In the second and third cases, clients can also miss later events, if the clock was set back, or
+//! if a program publishes with SQL before the first hub connects.
 //!
 //! # When to take another store
 //!
@@ -109,9 +109,8 @@
 //! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data is in PostgreSQL, and
 //! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. To switch, change the
 //! dependency, its `use`, the line that opens the store, and all SQL that publishes. For
-//! PostgreSQL, also create the crate's schema in your database. [`Sqlite::pragma`],
-//! [`SqliteBroker::max_bytes`] and some [`ErrorKind`]s have no counterparts in the other two
-//! crates. If you have only one process, and events needn't outlive it, use `Hub::new()`.
+//! PostgreSQL, also create the crate's schema in your database. If you have only one process, and
+//! events needn't outlive it, use `Hub::new()`.
 //!
 //! The page [operating] says where to put the file, and what can happen to it.
 //!

@@ -8,8 +8,8 @@ use super::redis_stream::{Clock, Connector};
 use super::stream_log::{LogState, StreamLog};
 use crate::{BrokerStats, Error, Health, Redis, server::servers::Servers};
 
-/// A [`Broker`] over a Redis stream, created by [`Redis::broker`]. Hubs in several processes share
-/// the stream.
+/// A [`Broker`] over a Redis stream, created by [`Redis::broker`]. Hubs in several processes can
+/// share the stream.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
 pub struct RedisBroker {
@@ -133,13 +133,12 @@ impl Broker for RedisBroker {
 const MIN_MAX_EVENTS: usize = 10_000;
 
 impl RedisBroker {
-    /// Limits the stream to about `events` events across all topics. The default is 100,000 events,
-    /// which is roughly 33 MB if each event is 256 bytes.
+    /// Limits the stream to about `events` events across all topics. The oldest events are removed.
+    /// The default is 100,000 events, which is roughly 33 MB if each event is 256 bytes.
     ///
-    /// Whenever a hub publishes, Redis removes the oldest events beyond the limit. In all
-    /// processes, set the limit to at least the total rate of events, multiplied by the maximum age
-    /// in the hub's retention. If a process can be disconnected for longer than this age, multiply
-    /// by the length of the outage.
+    /// In all processes, set the limit to at least the total rate of events, multiplied by the
+    /// maximum age in the hub's retention. If a process can be disconnected for longer, multiply by
+    /// that time instead.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -161,9 +160,8 @@ impl RedisBroker {
     /// Removes entries that are older than `age`, by the server's clock. By default, only
     /// [`max_events`](Self::max_events) removes entries.
     ///
-    /// Use this to free memory after a busy period, or to delete old data. Each connected process
-    /// removes old entries about every two seconds. The newest of these entries stays until a later
-    /// one is also older than `age`.
+    /// Use this to free memory after a busy period, or to delete old data. About every two seconds,
+    /// each connected process removes old entries, except the newest of them.
     ///
     /// After a process has been disconnected for longer than `age`, its clients can receive a gap.
     ///
