@@ -2,7 +2,8 @@ use std::{error, future::ready, time::Duration};
 
 use tower_sse::{Event, event::InvalidField, hub::broker::Arrival};
 
-/// The number and the fingerprint of an entry. The number alone doesn't identify it.
+/// The number and the fingerprint of an entry. A server that has returned to an older state can
+/// assign the number again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The number in the log.
@@ -30,8 +31,7 @@ pub trait LogEntry: Send + 'static {
     /// Returns the entry's number, which is above that of the entry before it.
     fn number(&self) -> u64;
 
-    /// Returns the entry's identity. While this process publishes, the follower calls this for
-    /// every entry.
+    /// Returns the entry's identity. The follower can call this for every entry, so make it cheap.
     fn identity(&self) -> Identity;
 
     /// Returns the number of the entry written directly before this one, if known. If the last
@@ -135,8 +135,7 @@ pub trait Log: Send + Sized + 'static {
     const SKIPS: bool = false;
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
-    /// entries may have been lost. Clients that first connect after the mark receive no gap. You
-    /// can mark other losses here too.
+    /// entries may have been lost. You can mark other losses here too.
     fn open(
         &mut self,
         known: Known,
@@ -225,8 +224,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns the identity of the first entry whose number is `from` or higher, without reading
     /// its content. The follower continues after it. If you return an [unread](Identity::unread)
-    /// identity for the newest entry, also add an entry to the log after it. The follower can't
-    /// tell from an unread entry whether the log is still the same.
+    /// identity for the newest entry, also add an entry after it, by which the follower can tell
+    /// whether the log is still the same.
     ///
     /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.
@@ -238,7 +237,7 @@ pub trait Log: Send + Sized + 'static {
         ready(Ok(None))
     }
 
-    /// Decodes an entry. Called at most once per entry.
+    /// Decodes an entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
     /// Returns whether the error means that the server didn't answer in time.

@@ -130,8 +130,8 @@ pub struct LogStats {
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
     /// it has no age limit.
     pub retention_age: Option<Duration>,
-    /// The size in bytes of the log's table and indexes, for all streams together. It's measured
-    /// about every ten seconds. `None` before it's known.
+    /// The size in bytes of the log's table and indexes, for all streams together. `None` before
+    /// it's known.
     pub bytes: Option<u64>,
 }
 

@@ -21,8 +21,6 @@ use crate::{Credentials, Error, Health, PostgresBroker};
 /// # Ok(())
 /// # }
 /// ```
-///
-/// Creating a `Postgres` opens no connection.
 #[derive(Clone)]
 #[must_use = "it connects nothing by itself"]
 pub struct Postgres {

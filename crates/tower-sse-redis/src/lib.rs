@@ -53,9 +53,9 @@
 //!   it twice.
 //!
 //! A client of several topics can miss events without a gap [if processes have different limits or
-//! lag behind](tower_sse::hub#many-processes). Newer events can arrive before a gap: some losses
-//! are known only to processes that received the lost event or its acknowledgement. One of these
-//! processes reports the loss within seconds of reaching Redis.
+//! lag behind](tower_sse::hub#many-processes). Newer events can arrive before a gap. A process that
+//! has received the lost event, or its acknowledgement, reports the loss within seconds of reaching
+//! Redis.
 //!
 //! A loss goes undetected in three cases:
 //!
@@ -96,9 +96,8 @@
 //! connected hub creates the stream within seconds.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
-//! the server's clock, or if its counter, after the hyphen, is above 1,048,575. While the stream
-//! has an entry with such an id, no process can read or publish events. Delete the stream, as the
-//! error says.
+//! the server's clock, or if its counter, after the hyphen, is above 1,048,575. Until you delete a
+//! stream that has such an id, no process can read or publish events.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Don't use the
 //! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end

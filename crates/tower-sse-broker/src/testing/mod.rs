@@ -37,9 +37,8 @@
 //! ```
 //!
 //! `check` prints a line for each scene, with the reason if it failed or was skipped. If any scene
-//! failed, `check` panics at the end. `cargo test` shows the lines of a failed test. To see the
-//! lines of a passing test too, run `cargo test -- --nocapture`. [`outcomes`] returns the results
-//! instead of printing them.
+//! failed, `check` panics at the end. To see the lines of a test that passes, run `cargo test --
+//! --nocapture`. [`outcomes`] returns the results instead of printing them.
 //!
 //! # The scenes
 //!
@@ -98,31 +97,27 @@
 //!
 //! An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. If your broker uses
 //! only tokio's clock and tasks, and no sockets, pause this clock (`start_paused`) to make the test
-//! fast. In `a_burst_loses_nothing`, one hub has its own thread and runtime, whose clock isn't
-//! paused.
+//! fast.
 //!
-//! Each hub in a scene stands for a process. A scene connects up to a few dozen hubs, and publishes
-//! up to 5,000 events at once. Worlds can share a server if each log has a unique name, for example
-//! with a counter and the process id in it.
+//! A scene connects up to a few dozen hubs, each of which stands for a process. If worlds share a
+//! server, give each log a unique name, for example with a counter and the process id in it.
 //!
 //! A minor release may add scenes, so a broker that passed before may fail.
 //!
 //! # What the scenes cannot find
 //!
-//! A broker can pass and still be wrong. The scenes miss:
+//! The scenes miss:
 //!
 //! - A mistake that shows only between separate operating-system processes, such as a `static`
 //!   counter for numbers. [Child processes](#a-world-of-child-processes) reveal it.
 //! - A mistake that shows only if the clocks of several machines differ.
 //! - An event that the server acknowledges, and loses before any process has read it.
-//! - An event that's published although the broker reported it as refused. The scenes find this
-//!   mainly when a connection breaks. [`World::cut`] says how to find more such events.
-//! - A process that stamps live events with the time of reading instead of publication. The
-//!   difference is too small to notice.
+//! - An event that's published although the broker reported it as refused. [`World::cut`] says how
+//!   to find such events.
+//! - A process that stamps live events with the time of reading instead of publication.
 //! - A connected process that doesn't report a loss when entries are trimmed before it has read
 //!   them.
-//! - A thread that keeps running after its hub or the future of `start` was dropped. The scenes
-//!   notice only tasks, and only if at least one is left for each dropped hub.
+//! - A thread that keeps running after its hub or the future of `start` was dropped.
 //! - A limit that the scenes don't reach. They publish up to 5,000 events at once, load a history
 //!   of 5,000 events, and use events of 1 MiB and topics of 4 KiB.
 //! - Different topics that a broker treats as one, if no scene uses them.
@@ -131,9 +126,8 @@
 //!
 //! # A world of child processes
 //!
-//! All hubs of a scene run in one program. To find mistakes that show only between processes, write
-//! a second [`World`] that runs your broker in child processes. In the test, a proxy takes your
-//! broker's place:
+//! To find mistakes that show only between processes, write a second [`World`] that runs your
+//! broker in child processes. In the test, a proxy takes your broker's place:
 //!
 //! - Its `start` runs the test again in a new process: [`current_exe`](std::env::current_exe) with
 //!   the test's name, `--exact` and `--nocapture`. Environment variables tell the new process that
