@@ -19,8 +19,8 @@ type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 /// A layer that sends the head of an event stream if the service has not answered in time. The
 /// service's answer follows in the body.
 ///
-/// Put this layer inside of [`SseLayer`](crate::SseLayer), which sends heartbeats. The
-/// [module](crate::early_head) says what a client receives.
+/// Put this layer inside of [`SseLayer`](crate::SseLayer), which sends heartbeats. See the
+/// [module](crate::early_head) for what a client receives.
 #[derive(Clone)]
 pub struct EarlyHeadLayer {
     options: Arc<EarlyHeadOptions>,
@@ -76,9 +76,9 @@ impl EarlyHeadLayer {
     /// fails with a [`LateResponse`](super::LateResponse).
     ///
     /// After the event, the stream ends cleanly. The body fails instead if `to_event` panics,
-    /// returns `None`, or returns an event with neither data nor a name. The body also fails,
-    /// without a call to `to_event`, if the answer is larger than 64 KiB or has a content coding,
-    /// or if the service returns an error.
+    /// returns `None`, or returns an event with neither data nor a name. If the answer is larger
+    /// than 64 KiB or has a content coding, or if the service returns an error, `to_event` isn't
+    /// called, and the body fails too.
     ///
     /// An `EventSource` reconnects afterwards. To prevent this, give the event a name, and have the
     /// page call `close()` when it arrives.
@@ -106,9 +106,7 @@ impl EarlyHeadLayer {
     /// client expects a stream. Add an [`SseLayer`](crate::SseLayer) to the route, but not the
     /// `EarlyHeadLayer`.
     ///
-    /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`. If the
-    /// [`SseLayer`](crate::SseLayer) refuses the early head, for example at `max_streams`, a run
-    /// that `call` has started goes on.
+    /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`.
     ///
     /// # Cancel safety
     ///

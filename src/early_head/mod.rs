@@ -44,10 +44,10 @@
 //!
 //! # Which requests
 //!
-//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. If the
-//! head of other requests shows whether the client expects a stream, use [`EarlyHeadLayer::when`].
+//! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. To decide
+//! by something else in the request's head, use [`EarlyHeadLayer::when`].
 //!
-//! For a `POST`, the head often doesn't say: OpenAI's clients send the same head with `"stream":
+//! For a `POST`, the head often isn't enough: OpenAI's clients send the same head with `"stream":
 //! true` and `"stream": false`. Decide in the handler, which has read the body:
 //!
 //! ```
@@ -86,9 +86,9 @@
 //! | an error from the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
-//! Most clients notice that a failed body is incomplete. Over HTTP/1.0, they can't: a failed body
-//! looks like a clean end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set
-//! `proxy_http_version 1.1`.
+//! Most clients notice that a failed body is incomplete, but over HTTP/1.0, it looks like a clean
+//! end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set `proxy_http_version
+//! 1.1`.
 //!
 //! After a failed body, an `EventSource` reconnects, and your handler runs again. A `204` or `4xx`
 //! that comes in time stops the `EventSource`. If such a status comes late and `late_event` doesn't
@@ -97,64 +97,59 @@
 //! client's next request with `204`.
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], stop the `EventSource` in the page: give the
-//! late event a name, and call `close()` when it arrives. After an event that reports an error,
-//! there's no [`terminator`](crate::SseLayer::terminator).
+//! late event a name, and call `close()` when it arrives. No
+//! [`terminator`](crate::SseLayer::terminator) follows an event that reports an error.
 //!
 //! For OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
 //! `late_event`. The SDK then throws the error, but doesn't retry by itself.
 //!
-//! If a late response is neither passed on nor replaced by `late_event`, the body fails with a
-//! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn this error into an event.
+//! If a late response makes the body fail, the error is a [`LateResponse`], which
+//! [`on_error`](crate::SseLayer::on_error) can turn into an event.
 //!
 //! # What is lost
 //!
-//! A late answer loses its status, its headers and its cookies. Put layers that add headers to
-//! every response, such as CORS, outside of this one. The answer's
-//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`. If the
-//! shutdown has already begun, the answer's `drain` comes too late as well.
+//! A late answer loses its status and its headers, including cookies. Put layers that add headers
+//! to every response, such as CORS, outside of this one. The answer's
+//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`.
 //!
-//! If the handler adds a subject late, closing the subject ends the stream only once the handler
-//! has answered. [`SseLayer`](crate::SseLayer) no longer enforces the subject's limit, but
-//! [`try_add`](crate::streams::Subjects::try_add) can still fail. If a hub's topic has ended, a
-//! late answer can't say so with a `204`, so the `EventSource` reconnects.
+//! If the handler adds a subject after the early head, closing the subject ends the stream only
+//! once the handler has answered. The subject's limit then applies only if the handler calls
+//! [`try_add`](crate::streams::Subjects::try_add). If a hub's topic has ended, the late answer
+//! can't be a `204`, so the `EventSource` reconnects.
 //!
-//! After the head, most middleware outside of this layer no longer wraps the call. Put layers that
-//! set task-locals for the handler inside of this one.
+//! Put layers that set task-locals for the handler inside of this one: outer ones no longer wrap
+//! the call after the head.
 //!
 //! # The first byte
 //!
 //! Cloudflare holds a head back until a byte of the body follows, so `SseLayer` sends something at
 //! once. That's the stream's [`retry`](crate::SseLayer::retry) line or
-//! [padding](crate::SseLayer::padding). If the stream has neither, it's a heartbeat, or an empty
-//! comment if heartbeats are off. For `@google/genai`, set a heartbeat that is an
-//! [event](crate::Heartbeat::event): this client [loses the event after a
-//! comment](crate::guide::upstreams#the-request).
+//! [padding](crate::SseLayer::padding), or else a heartbeat or an empty comment. For
+//! `@google/genai`, set a heartbeat that is an [event](crate::Heartbeat::event): this client [loses
+//! the event after a comment](crate::guide::upstreams#the-request).
 //!
 //! # With other layers
 //!
-//! In axum, the layer that you add last is the outermost. Put this layer directly inside of
+//! In axum, the layer that you add last is the outermost. Put this layer inside of
 //! [`SseLayer`](crate::SseLayer). In the other order, neither the first byte nor heartbeats are
 //! sent before the answer.
 //!
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside. Even a slow `401` or
 //!   `429` then keeps its status. A handler must change the session before the early head: later
 //!   changes can be lost.
-//! - **Runs** go inside. A client that joins a run whose call hasn't answered yet can get an early
-//!   head. A call that fails starts no run.
+//! - **Runs** go inside.
 //! - **Timeouts and concurrency limits** go inside. Outside, they no longer apply after the head.
-//! - **Filters** work on either side. But [`hold_head`](crate::filter::FilterLayer::hold_head)
+//! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head)
 //!   outside of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream as soon as the early head
 //!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
 //! - **Another `SseLayer`** inside of this layer opens a late stream too, so both count and report
-//!   it. If they are clones of one layer, the stream counts twice towards `max_streams`. A
-//!   subject's place is free once both layers have closed the stream.
+//!   it. If they are clones of one layer, the stream counts twice towards `max_streams`.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
-//!   drops its handler. A `GET` whose early head comes later is refused. Requests with other
-//!   methods have 30 seconds to finish.
+//!   drops its handler. Requests with other methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
-//!   if the client doesn't accept event streams. This layer's default condition already excludes
-//!   such requests. If you set `when` or call `answer`, check the `Accept` header yourself.
+//!   if the client doesn't accept event streams. If you set `when` or call `answer`, check the
+//!   `Accept` header yourself.
 
 mod early_head_body;
 mod early_head_future;

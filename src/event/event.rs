@@ -5,8 +5,7 @@ use crate::error::Sealed;
 
 /// An event to send in a stream.
 ///
-/// The methods are named after the fields that they set in the wire format. Setting a field again
-/// replaces its value.
+/// Setting a field again replaces its value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -88,10 +87,9 @@ impl Event {
     }
 
     /// Sets the `id` field. A client that reconnects sends the last id it received as
-    /// `Last-Event-ID`. An empty id clears the client's last event id.
+    /// `Last-Event-ID`, or no such header if that id is empty.
     ///
-    /// To send only an id, add empty data and a name that the page doesn't listen for. Some
-    /// clients, such as Firefox, ignore an id without data.
+    /// To send only an id, add empty data and a name that the page doesn't listen for.
     ///
     /// ```
     /// use tower_sse::{Event, event::Encoded};
@@ -197,8 +195,7 @@ impl From<String> for Event {
     }
 }
 
-/// The id of an event, which a client sends as `Last-Event-ID` when it reconnects. An empty id
-/// clears the client's last event id: the next request has no `Last-Event-ID`.
+/// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
 ///
 /// An id can't contain a line feed, a carriage return or U+0000, so text received at run time can't
 /// forge other fields. Leading and trailing spaces and tabs are lost when the client sends the id
@@ -372,8 +369,7 @@ impl Event {
     }
 }
 
-/// An event's fields, as [`Event::fields`] returns them for a broker to store. To rebuild the
-/// event, pass them to the methods of [`Event`].
+/// An event's fields, as [`Event::fields`] returns them for a broker to store.
 #[cfg(feature = "hub")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -4,8 +4,7 @@
 //! Say you run a gateway to a language model. You want to count tokens, redact a secret, or stop an
 //! answer, and pass everything else through as it is. An [`EventFilter`] gets each event of one
 //! stream (the *source*) and returns a [`Verdict`]. An event that passes stays identical byte for
-//! byte, and is sent as soon as its last byte has arrived. [`EventFilter::end`] is called once, no
-//! matter how the stream ends. The guide helps you
+//! byte, and is sent as soon as its last byte has arrived. The guide helps you
 //! [choose](crate::guide::upstreams#bytes-filter-messages-or-run) between a filter, a
 //! [`MessageStream`](crate::decode::MessageStream) and a [run](crate::runs).
 //!
@@ -92,18 +91,14 @@
 //! # Events
 //!
 //! An event begins with the first field line that is not a `retry` line, and ends with the next
-//! empty line. An event without data counts too, because some clients dispatch an event with only
-//! an id or a name. Comments, `retry` lines and empty lines pass at once, unseen, if they come
-//! between events.
+//! empty line. An event without data counts too. Between events, comments, `retry` lines and empty
+//! lines pass at once, and the filter doesn't see them.
 //!
-//! If the source ends mid-event, the filter also gets the incomplete event, which is not
+//! If the source ends mid-event, the filter gets the incomplete event, which isn't
 //! [terminated](crate::decode::EventRef::is_terminated). If the source fails mid-event, neither the
 //! filter nor the client gets the incomplete event.
 //!
-//! The filter sees the same events however the stream is split into frames. But if a frame ends
-//! within the last CRLF of an event, [`raw`](crate::decode::EventRef::raw) lacks the LF. If you
-//! send an [`Event`](crate::Event), its lines end in LF. `with_data` and `to_encoded` keep the line
-//! endings of the source.
+//! The filter sees the same events however the stream is split into frames.
 //!
 //! # Where a filter belongs
 //!
@@ -116,9 +111,7 @@
 //!   [refused](FilterLayer#what-is-refused).
 //! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
 //!   each client's stream has its own filter.
-//! - In a handler, map the response's body to a [`FilterBody`]. If the filter changes, drops or
-//!   inserts events, a client that stalls may receive outdated values from a hub's topics that
-//!   [keep only their newest value](crate::hub::Subscription::response).
+//! - In a handler, map the response's body to a [`FilterBody`].
 //! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 
 // A response passes these from the top to the bottom:

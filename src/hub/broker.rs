@@ -8,8 +8,7 @@
 //!
 //! [A table](super#many-processes) shows which broker to choose. For any other broker, implement
 //! [`Broker`] and [`Publisher`]. If your broker keeps its events in a log on a server,
-//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work. Its page has a
-//! complete example.
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{error, fmt, mem, thread, time::Duration};
@@ -24,8 +23,8 @@ use crate::{BoxError, event::Event};
 pub use crate::event::event::Fields;
 pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 
-/// An engine that carries events between the hubs of several processes, which then act as one.
-/// [`Hub::connect`](crate::hub::Hub::connect) takes a broker, such as an [existing one](super).
+/// An engine that carries events between the hubs of several processes, which then act as one. Pass
+/// it to [`Hub::connect`](crate::hub::Hub::connect).
 ///
 /// # What a broker must do
 ///
@@ -41,10 +40,10 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    event, and below that of the event to feed.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds at least the events
 ///    that are at most [`Feed::max_age`] old. If older events are left out or no longer exist, it
-///    first reports a loss with the number of the newest such event. Otherwise, a client whose id
-///    has a lower number would miss events without a gap. An empty log can be new, or have lost its
-///    events. If the broker can't tell, it begins the log with a special entry, a *mark*. Each
-///    process that reads the mark reports a loss (rule 4). A first visit receives no gap for it.
+///    first reports a loss with the number of the newest such event. If the broker can't tell
+///    whether an empty log is new or has lost its events, it begins the log with a special entry, a
+///    *mark*. Each process that reads the mark reports a loss (rule 4). A first visit receives no
+///    gap for it.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
 ///    nothing is published. Before it reports a loss, it feeds all earlier events that it has.
 ///    - *The log has lost events:* the server has returned to an older state, or an event that was
@@ -67,8 +66,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    text, even empty. The broker refuses an event that it can't keep, with a reason that names
 ///    the limit.
 /// 9. **Use the same clock** in all processes for an event's time of publication. It can be the
-///    server's, or the publishing process's if the broker keeps the time with the event. This clock
-///    decides when the name of an [ended](crate::hub::Hub::end) topic can be used again. An event's
+///    server's, or the publishing process's if the broker keeps the time with the event. An event's
 ///    age is the time since its publication, never below zero.
 /// 10. **Have a [name](Self::name)** that all processes' hubs share, and no unrelated hub has.
 /// 11. **Know the [highest number](Publisher::newest_possible)** that it may have assigned so far.
@@ -83,8 +81,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   take 20 milliseconds. So yield to other tasks after about 100 events and after a loss, for
 ///   example with tokio's `consume_budget`.
 /// - The publisher is never dropped inside of `event` or `report_loss`, so its `drop` can wait for
-///   the thread that feeds, or for a lock that the broker holds while it feeds. If need be, the hub
-///   drops it on a separate thread, in the context of the runtime that polled
+///   the thread that feeds, or for a lock that the broker holds while it feeds. It may be dropped
+///   on a separate thread, in the context of the runtime that polled
 ///   [`Hub::connect`](crate::hub::Hub::connect).
 /// - `event` and `report_loss` call wakers, and the program's
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). These never wait for a lock that the
@@ -115,8 +113,7 @@ pub trait Broker: Send + Sized + 'static {
     ///
     /// Event ids begin with a hash of the name. So the name must not contain anything that changes
     /// when the server moves, such as an address. Begin the name with the kind of broker, as in
-    /// `redis:news`. Otherwise, the hub of another kind of broker with the name `news` would accept
-    /// this broker's ids.
+    /// `redis:news`.
     fn name(&self) -> String;
 
     /// Connects, loads the history into `feed`, and returns the publisher. From then on, each
@@ -129,9 +126,8 @@ pub trait Broker: Send + Sized + 'static {
     -> impl Future<Output = Result<Self::Publisher, Self::Error>> + Send;
 }
 
-/// The interface through which a broker feeds its hub. Its methods don't block. [`Broker::start`]
-/// receives the hub's only feed. The feed ignores events and losses with the number 0 or
-/// `u64::MAX`.
+/// The interface through which a broker feeds its hub. The feed ignores events and losses with the
+/// number 0 or `u64::MAX`.
 #[must_use = "a hub whose feed is dropped receives nothing"]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.

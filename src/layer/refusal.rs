@@ -24,8 +24,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 ///
 /// For a service that returns a [bare stream](crate::SseLayer#services-that-return-a-bare-stream),
 /// the layer decides before it calls the service. Only the limit of a subject is checked
-/// afterwards. A stream that is refused at that point was already open, and is reported as
-/// [`Ended`](crate::CloseReason::Ended).
+/// afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {

@@ -97,7 +97,7 @@ impl<M> SseLayer<M> {
     ///
     /// Page code can't set the header for the first connection of an `EventSource`, but it can set
     /// the parameter. Polyfills call it `lastEventId`, `evs_last_event_id` or `last_event_id`. Call
-    /// this method once for each name. The names are tried in the order of the calls.
+    /// this method once for each name, the preferred one first.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -118,11 +118,10 @@ impl<M> SseLayer<M> {
     /// without one. The layer sends no `retry` line if the stream has a content coding, or if the
     /// source's first lines are ready at once and have a `retry` field.
     ///
-    /// The `retry` line becomes part of the first event's block. So don't set this option for two
-    /// kinds of sources:
+    /// Don't set this option for two kinds of sources:
     ///
-    /// - Sources that send `retry` lines, such as MCP servers. The first block can then have two of
-    ///   them, and rmcp's client fails.
+    /// - Sources that send `retry` lines, such as MCP servers. The first event can then have two
+    ///   `retry` lines, and rmcp's client fails.
     /// - Sources that send an empty line after a comment, such as axum's `Sse` with `KeepAlive`. If
     ///   the comment comes before the first event, httpx-sse returns an empty event.
     ///
@@ -178,8 +177,7 @@ impl<M> SseLayer<M> {
     /// returned](crate::guide::errors#the-error-of-the-program). It isn't called for a
     /// [cancellation](Self::cancellation_if). If the error comes mid-event, or if the body has a
     /// content coding, the closure isn't called, and the body fails. The body also fails if the
-    /// closure panics, or returns an event with neither data nor a name. An `EventSource` that
-    /// reads a failed [run](crate::runs#half-an-answer) then gets the event `interrupted` instead.
+    /// closure panics, or returns an event with neither data nor a name.
     ///
     /// Before the body fails, the layer sends the events that preceded the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
@@ -206,9 +204,9 @@ impl<M> SseLayer<M> {
     /// [`JoinError`](tokio::task::JoinError) of a cancelled task counts as a cancellation.
     ///
     /// For a cancellation, [`on_error`](Self::on_error) isn't called, and the close reason is
-    /// [`Cancelled`](crate::CloseReason::Cancelled). If the error comes between events, the stream
-    /// of an `EventSource` ends cleanly. In all other cases, the body fails. With a content coding,
-    /// the body fails even between events.
+    /// [`Cancelled`](crate::CloseReason::Cancelled). If the error comes between events, and the
+    /// body has no content coding, the stream of an `EventSource` ends cleanly. In all other cases,
+    /// the body fails.
     ///
     /// Don't return `true` for an upstream's reset or timeout: a clean end would hide that the
     /// answer is incomplete. The guide has [predicates](crate::guide::errors#cancellations) for
@@ -232,8 +230,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Lets you close all streams of a subject, such as a user or a session: see the module
-    /// [streams](crate::streams).
+    /// Lets you close or limit the streams of a subject, such as a user or a session: see the
+    /// module [streams](crate::streams).
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
     /// Middleware and handlers inside the layer add the stream's subjects. By default, streams have
@@ -309,9 +307,9 @@ impl<M> SseLayer<M> {
     /// Don't give the event an id, because the client would resume from that id. The event isn't
     /// sent if it has neither data nor a name, or if the body has a content coding.
     ///
-    /// A client of a language model may take the event for part of the answer. So turn the farewell
-    /// off for a model's answers, with
-    /// [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
+    /// Turn the farewell off for a language model's answers, with
+    /// [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell): a client may
+    /// take the event for part of the answer.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -328,11 +326,8 @@ impl<M> SseLayer<M> {
     /// Allows at most `limit` streams of this layer and its clones to be open at the same time, and
     /// [refuses](Self::refusal) further ones. By default there is no limit.
     ///
-    /// A stream takes a place when it [opens](Self::on_open), and gives the place back when it
-    /// closes. A stream with a status other than 200 is never refused: it takes a place only if one
-    /// is free. The streams of a client that [doesn't
-    /// read](crate::guide::proxies#http2-clients-that-grant-no-window) can keep their places beyond
-    /// their maximum age.
+    /// If a client [doesn't read](crate::guide::proxies#http2-clients-that-grant-no-window), its
+    /// streams can still count after their maximum age.
     ///
     /// # Panics
     ///
@@ -362,9 +357,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Answers `406 Not Acceptable` instead of an event stream with status 200 if the request
-    /// doesn't accept event streams (RFC 9110, section 12.5.1). Off by default, because OpenAI's
-    /// SDKs expect a stream although they send `Accept: application/json`.
+    /// Answers `406 Not Acceptable` instead of an event stream if the request doesn't accept event
+    /// streams (RFC 9110, section 12.5.1). Off by default, because OpenAI's SDKs expect a stream
+    /// although they send `Accept: application/json`.
     ///
     /// A request without `Accept` accepts anything.
     ///

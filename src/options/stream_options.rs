@@ -45,10 +45,9 @@ use crate::event::{Encoded, Event};
 ///
 /// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. Each `end_when` or `on_close` call adds a
-/// value instead. On [`SseLayer`](crate::SseLayer), each `on_open`, `cancellation_if` or
-/// `last_event_id_query` call also adds a value. An error is a cancellation if any
-/// `cancellation_if` closure returns `true`.
+/// Setting an option again replaces its earlier value. But each call of `end_when` or `on_close`
+/// adds a value. So does each call of `on_open`, `cancellation_if` or `last_event_id_query` on
+/// [`SseLayer`](crate::SseLayer).
 ///
 /// Each `without_…` method turns off an option, and so does a [`padding`](Self::padding) of zero.
 /// `max_age`, `end_when`, `on_error` and `on_close` can't be turned off. A route without them needs
@@ -142,9 +141,8 @@ impl StreamOptions {
     /// Ends the stream when you cancel the token, for example because the stream's job was deleted
     /// or a periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
     ///
-    /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end). But
-    /// while its client doesn't read, [`Streams::count`](crate::streams::Streams::count) still
-    /// counts the stream. A [run](crate::runs) that the client is reading continues.
+    /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end). If
+    /// the client is reading a [run](crate::runs), the run continues.
     ///
     /// Cancelling a token ends every stream that has it. If the token is in the [options of a
     /// layer](crate::SseLayer::options), cancelling it ends every stream of the layer, even those
@@ -289,8 +287,7 @@ impl StreamOptions {
     }
 
     /// Calls a closure once when the stream has closed, after the layer's closures; see
-    /// [`SseLayer::on_close`](crate::SseLayer::on_close). The closure can capture data from the
-    /// handler, such as a user id.
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close).
     ///
     /// It isn't called if no stream opens, for example because the layer answers with a refusal,
     /// `204` or `406`. To release a resource in these cases too, move a guard into the handler's

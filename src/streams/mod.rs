@@ -82,9 +82,9 @@
 //! log-out. Don't let the check read from a cache, or from a replica that lags behind. If you check
 //! tokens without a store, as with JWTs, keep a list of revoked ones.
 //!
-//! If a request arrived before the `close` call, its stream is closed as soon as it opens.
-//! Middleware inside the layer can add a subject before or after the check. Middleware outside of
-//! the layer must call [`Streams::subjects_of`] before the check.
+//! If a request arrived before the `close` call, its stream is closed as soon as it opens. For
+//! middleware outside of the layer, this holds only if it calls [`Streams::subjects_of`] before the
+//! check.
 //!
 //! With [`Streams::follow`], closing can fail after the session was deleted. If the client repeats
 //! the log-out, close the streams even though the session is gone.
@@ -98,17 +98,15 @@
 //! [terminator](crate::SseLayer::terminator), and [`on_error`](crate::SseLayer::on_error) isn't
 //! called. The close report has the reason [`Revoked`](crate::CloseReason::Revoked).
 //!
-//! The stream of an `EventSource` ends cleanly. The client reconnects, and your check admits or
-//! rejects it. A `401` or `204` stops it. Most other `GET` streams end cleanly too.
+//! The stream of an `EventSource`, like most `GET` streams, ends cleanly. An `EventSource`
+//! reconnects, and your check admits or rejects it. A `401` or `204` stops it.
 //!
 //! For methods other than `GET`, and for a `fetch` that [asks for an event
 //! stream](crate::guide::clients#how-clients-reconnect), the body fails, so half an answer doesn't
 //! look complete. With a content coding, the body fails for every client. It also fails if the
 //! source takes more than half a second to complete an event.
 //!
-//! If a client doesn't read, the layer can't end its stream. [`Streams::count`] no longer counts
-//! it, but the [limits](#limits-for-each-subject) do until the client reads again or is gone. The
-//! close report comes only then.
+//! If a client doesn't read, its stream ends only once the client reads again or is gone.
 //!
 //! # Many processes
 //!
@@ -119,8 +117,7 @@
 //! A process that was cut off from the broker receives the close events that it missed. If any of
 //! them are lost or no longer kept, the process closes all its streams that have a subject, as with
 //! [`Streams::close_all`]. Each process keeps the close events of the last 5 minutes, up to 1,024
-//! events and 1 MiB, or more if the hub's retention is higher. Some brokers keep fewer, for example
-//! Redis with a low `max_events`.
+//! events and 1 MiB, or more if the hub's retention is higher.
 //!
 //! If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //! each process.
@@ -148,9 +145,8 @@
 //!
 //! A stream takes a place for each of its subjects when it opens. If one of the subjects has no
 //! place left, the stream is refused with
-//! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests), and takes no place at all. A
-//! stream with a status other than 200 is never refused. To reserve a place before a handler does
-//! its work, call [`Subjects::try_add`].
+//! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). To reserve a place before a
+//! handler does its work, call [`Subjects::try_add`].
 //!
 //! A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
 //! vanishes without a FIN, the server notices late: set
@@ -163,8 +159,8 @@
 //!
 //! If one `SseLayer` is inside another, the inner layer opens the stream. It uses the request's
 //! subjects, even if only the outer layer has [`streams`](crate::SseLayer::streams). If both layers
-//! have `streams`, give them the same [`Streams`]. With different `Streams`, the inner layer drops
-//! the subjects that were added outside of it, and logs a WARN line (feature `tracing`).
+//! have `streams`, give them the same [`Streams`]: otherwise, the inner layer drops the subjects
+//! that were added outside of it.
 //!
 //! With [runs](crate::runs), add subjects outside of [`RunLayer`](crate::runs::RunLayer):
 //! middleware inside of it runs only for the first client. Closing a subject's streams doesn't
@@ -172,7 +168,7 @@
 //!
 //! # Cost
 //!
-//! With `streams`, each request costs three to five allocations. Adding subjects costs more.
+//! With `streams`, each request costs three to five allocations.
 //!
 //! # Counts of all processes
 //!
@@ -249,11 +245,10 @@
 //! # }
 //! ```
 //!
-//! The sums are estimates, up to one interval old, or older if a report was lost. During its first
-//! interval, a new process returns sums that are too low. A client that moves to another process
-//! can count twice, or not at all. After a process has stopped, its streams still count for up to
-//! three intervals. Once a process has been cut off from the broker for three intervals, its sums
-//! are zero.
+//! The sums are estimates, usually at most one interval old. During its first interval, a new
+//! process returns sums that are too low. After a process has stopped, its streams still count for
+//! up to three intervals. Once a process has been cut off from the broker for three intervals, its
+//! sums are zero.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |

@@ -16,8 +16,7 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// A client that opens a service's event streams the way an `EventSource` would, without a server.
 ///
 /// The service is an axum `Router` or any other [`Service`] that takes HTTP requests. The requests'
-/// body is an empty `String`, unless you set [another type](Self::request_body). The service lives
-/// until you drop the client and all its streams.
+/// body is an empty `String`, unless you set [another type](Self::request_body).
 ///
 /// The client hides what the crate sends by default at the start of a stream, so on a first visit,
 /// the first message is your program's. The client doesn't get [`SseLayer`](crate::SseLayer)'s
@@ -27,10 +26,9 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 ///
 /// # Panics
 ///
-/// The methods panic if the service fails, or doesn't answer within 30 seconds
+/// The methods that open a stream panic if the service fails, or doesn't answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). All but [`try_get`](Self::try_get) and
 /// [`try_resume`](Self::try_resume) also panic if the answer is not `200 OK` with an event stream.
-/// The panic message names the caller's line.
 #[must_use]
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does.
@@ -114,8 +112,7 @@ where
     }
 
     /// Cuts off a stream, and opens a new one at the same URI at once, with the old stream's [last
-    /// id](TestStream::last_event_id). If you reconnect the new stream before it has received an
-    /// id, the old id is sent again.
+    /// id](TestStream::last_event_id).
     ///
     /// To test a reconnection to [another process](super#several-processes), call this method on
     /// that process's client.
