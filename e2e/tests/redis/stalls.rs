@@ -64,6 +64,19 @@ async fn reader_notices_a_dead_connection_however_long_publishers_wait() {
     until(|| process.health.is_ready()).await;
 }
 
+/// Only this connection is dead: the reader asks on it for the time.
+#[tokio::test]
+async fn reader_notices_a_dead_publishing_connection_however_long_publishers_wait() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let broker = proxy.redis().broker(KEY).publish_deadline(Duration::from_secs(600));
+    let process = Process::connect(broker).await;
+    proxy.hold_when_sent("$4\r\nTIME\r\n");
+    until(|| !process.health.is_ready()).await;
+    proxy.release();
+    until(|| process.health.is_ready()).await;
+}
+
 /// Its last entry was trimmed while it was away. Redis is out of memory when it returns.
 #[tokio::test]
 async fn process_that_was_away_reads_on_although_writes_are_refused() {

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, debug, with_sources};
 
@@ -185,8 +185,11 @@ impl Log for StreamLog {
         *checked = Some(Instant::now());
         // Check the publishers' connection too: a proxy may have closed it while it was idle, and
         // the server's clock may have been set.
-        publishing.set_clock().await?;
-        self.survey(publishing, is_first).await
+        // Its time limit for a reply is the publishers', which can be too long for the reader.
+        let limit = self.connector.route.servers.timeout;
+        let late = |_| Self::broken("the connection for publishing is too slow");
+        timeout(limit, publishing.set_clock()).await.map_err(late)??;
+        timeout(limit, self.survey(publishing, is_first)).await.map_err(late)?
     }
 
     async fn skip(
