@@ -79,6 +79,10 @@ impl ItemError {
         Box::new(Self(error.into()))
     }
 
+    pub(crate) fn inside(error: &BoxError) -> &BoxError {
+        error.downcast_ref::<Self>().map_or(error, |marked| &marked.0)
+    }
+
     pub(crate) fn unmark(error: BoxError) -> BoxError {
         error.downcast::<Self>().map_or_else(|error| error, |marked| marked.0)
     }
@@ -194,7 +198,11 @@ struct Early {
 }
 
 impl EarlyHead {
-    pub(crate) fn answer(&self, extensions: Extensions) {
+    pub(crate) fn answer(&self, mut extensions: Extensions) {
+        // Middleware can have copied this head from the request.
+        if extensions.get::<Self>().is_some_and(|it| Arc::ptr_eq(&it.0, &self.0)) {
+            extensions.remove::<Self>();
+        }
         // The layer around this early head is around a second one too.
         if let Some(second) = extensions.get::<Self>()
             && self.is_layered()

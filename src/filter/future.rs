@@ -10,7 +10,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::{EventFilter, FilterBody, FilterPipe, body::Filtered, event_filter::FilterOptions};
 use super::{FilterOutcome, pipe::FilterGuard};
-use crate::{BoxError, headers};
+use crate::{BoxError, headers, signals::is_refusal};
 
 type Answer<F, B, E> = Result<Response<FilterBody<F, B>>, E>;
 
@@ -135,6 +135,8 @@ where
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {
         let outcome = match &answer {
             Ok(_) if self.is_head => FilterOutcome::Head,
+            // It only looks like a stream, and a filter could take it for half an answer.
+            Ok(response) if is_refusal(response.extensions()) => FilterOutcome::NotAStream,
             Ok(response) if headers::is_event_stream(response.status(), response.headers()) => {
                 let is_encoded = headers::has_content_coding(response.headers());
                 if is_encoded { FilterOutcome::Encoded } else { FilterOutcome::Completed }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict};
 use crate::decode::{EventRef, EventSplitter, Piece};
+use crate::signals::{ItemError, Stopped};
 use crate::{BoxError, callback::catch_panic, event::Encoded};
 
 /// A pipe that passes the bytes of one stream through a filter, without I/O. Use it in programs
@@ -139,12 +140,14 @@ impl<F: EventFilter> FilterPipe<F> {
         self.flow.send(bytes)
     }
 
-    pub(super) fn filter_end(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
+    pub(super) fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
+        // For the filter, this end is clean.
+        let stopped = error.take_if(|error| Stopped::reason_of(&**error).is_some());
         let mut output = Vec::new();
         if self.flow.is_open {
             let is_oversized = self.splitter.is_oversized();
             let is_mid_line = self.splitter.is_in_comment() || self.flow.ends_in_cr;
-            let tail = self.splitter.finish().filter(|_| error.is_none());
+            let tail = self.splitter.finish().filter(|_| error.is_none() && stopped.is_none());
             let is_event = matches!(tail, Some(Piece::Event(_)));
             let mut passes = true;
             if let Some(Piece::Event(event)) = tail {
@@ -161,6 +164,9 @@ impl<F: EventFilter> FilterPipe<F> {
                     }
                     output.extend_from_slice(events.as_bytes());
                 }
+            }
+            if self.flow.error.is_none() && self.flow.rejected.is_none() {
+                self.flow.error = stopped;
             }
             if let Some(tail) = tail
                 && passes
@@ -276,7 +282,7 @@ impl<F: EventFilter> Flow<F> {
     /// Returns what is sent at the end of the source, before the end itself.
     pub(super) fn source_end(&mut self, is_mid_event: bool, error: Option<BoxError>) -> Encoded {
         let (end, outcome) = match &error {
-            Some(error) => (SourceEnd::Failed(error), FilterOutcome::Failed),
+            Some(error) => (SourceEnd::Failed(ItemError::inside(error)), FilterOutcome::Failed),
             None if is_mid_event => (SourceEnd::MidEvent, FilterOutcome::MidEvent),
             None => (SourceEnd::Clean, FilterOutcome::Completed),
         };

@@ -57,6 +57,24 @@ async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn late_options_apply_although_middleware_copies_the_extensions_of_requests() {
+    let ended = || {
+        let stream = tower_sse::response(stream::iter([Event::from("one")]));
+        stream.with_options(StreamOptions::new().terminator("[DONE]")).into_response()
+    };
+    let copy = async |request: Request<AxumBody>, next: axum::middleware::Next| {
+        let extensions = request.extensions().clone();
+        let mut response = next.run(request).await;
+        response.extensions_mut().extend(extensions);
+        response
+    };
+    let layer = SseLayer::new().without_heartbeat().without_retry();
+    let app = slow(LATE, ended).layer(axum::middleware::from_fn(copy)).layer(early()).layer(layer);
+    let expected = ":\ndata: one\n\ndata: [DONE]\n\n";
+    assert_eq!(receive(&app, Requester::EventSource).await, (expected.into(), None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn answer_behind_two_early_heads_keeps_its_options_and_subjects() {
     let handler = async |subjects: Subjects| {
         let call = async move {

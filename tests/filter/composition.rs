@@ -3,7 +3,9 @@
 use tower_http::compression::{CompressionLayer, predicate::NotForContentType};
 use tower_http::decompression::DecompressionLayer;
 
-use crate::naive_filter::{Choice, Plan};
+use tower_sse::{Refusal, Retry};
+
+use crate::naive_filter::{ADDED, Choice, Plan};
 use crate::{rig::through as filtered, support::*, *};
 
 #[tokio::test(start_paused = true)]
@@ -71,6 +73,67 @@ async fn filter_sees_a_run_once_inside_and_for_each_client_outside() {
     }
     let ends = [log_inside, log_outside].map(|log| log.lock().unwrap().ends.len());
     assert_eq!(ends, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_run_ends_cleanly_for_a_filter_and_without_a_terminator() {
+    let (filters, log) = filters::<Body>(at_end(Choice::Replace));
+    let (runs, key) = (Runs::new(), RunKey::shared("one").unwrap());
+    let half = || tower_sse::response(stream::iter([Event::from("half")]).chain(stream::pending()));
+    let app = ServiceBuilder::new()
+        .layer(SseLayer::new().without_heartbeat().terminator("[DONE]"))
+        .layer(filters)
+        .layer(runs.layer(|_: &Request<Body>| Some(RunKey::shared("one"))))
+        .service_fn(move |_: Request<Body>| ready(Ok::<_, Infallible>(half())));
+    let response = app.oneshot(Request::post("/").body(Body::empty()).unwrap()).await.unwrap();
+    let cancelling = async {
+        yield_now().await;
+        assert!(runs.cancel(&key, None).await);
+    };
+    let ((text, _), ()) = tokio::join!(read_to_end(response.into_body()), cancelling);
+    let (event, rest) = text.split_once("\n\n").expect("an event");
+    assert_eq!((event.starts_with("data: half\n"), rest), (true, ADDED), "{text}");
+    assert_eq!(log.lock().unwrap().source_ends, ["clean"]);
+    assert_eq!(outcome(&log), "completed");
+}
+
+#[tokio::test]
+async fn refusal_by_a_handler_is_no_stream_for_a_filter() {
+    let (filters, log) = filters(at_end(Choice::Fail));
+    let request = Request::get("/").header("accept", "text/event-stream");
+    let (parts, ()) = request.header("cache-control", "no-cache").body(()).unwrap().into_parts();
+    let refusal = || Refusal::per_client().retry(Retry::between(SECOND, SECOND)).answer(&parts);
+    let expected = read_to_end(refusal().into_body()).await.0;
+    assert!(expected.starts_with("retry: "), "{expected}");
+    assert_eq!(read_to_end(filtered(&filters, refusal()).into_body()).await.0, expected);
+    assert_eq!(outcome(&log), "not_a_stream");
+}
+
+/// Records whether its source's error is the program's.
+struct Sees(Arc<AtomicUsize>);
+
+impl EventFilter for Sees {
+    fn event(&mut self, _: EventRef<'_>) -> Verdict {
+        Verdict::Pass
+    }
+
+    fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
+        let is_programs = matches!(end, SourceEnd::Failed(error) if error.is::<fmt::Error>());
+        self.0.fetch_add(usize::from(is_programs), SeqCst);
+        Verdict::Pass
+    }
+}
+
+#[tokio::test]
+async fn filter_sees_the_error_of_the_program_inside_a_layer_too() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let filters = FilterLayer::new(move |_: &Request<()>| Some(Sees(Arc::clone(&counted))));
+    let failing = || tower_sse::response(stream::iter([Ok(Event::from("a")), Err(fmt::Error)]));
+    _ = read_to_end(filtered(&filters, failing()).into_body()).await;
+    let layer: SseLayer = SseLayer::new();
+    _ = read_to_end(through(&layer, filtered(&filters, failing())).into_body()).await;
+    assert_eq!(seen.load(SeqCst), 2);
 }
 
 type Make = Box<dyn Fn(&Request<Body>) -> Option<Box<dyn EventFilter + Send>> + Send + Sync>;

@@ -23,12 +23,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::{convert::Infallible, mem, net::SocketAddr, sync::atomic::AtomicUsize};
+use std::{convert::Infallible, fmt, mem, net::SocketAddr, sync::atomic::AtomicUsize};
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
-use futures_util::{FutureExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use http::{HeaderName, Method, Request, Response};
 use http_body_util::BodyExt;
 use proptest::sample::select;
