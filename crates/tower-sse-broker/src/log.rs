@@ -3,7 +3,7 @@ use std::{error, future::ready, time::Duration};
 use tower_sse::{Event, event::InvalidField, hub::broker::Arrival};
 
 /// The number and the fingerprint of an entry. A server that has returned to an older state can
-/// assign the number again.
+/// give the same number to another entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The number in the log.
@@ -224,8 +224,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns the identity of the first entry whose number is `from` or higher, without reading
     /// its content. The follower continues after it. If you return an [unread](Identity::unread)
-    /// identity for the newest entry, also add an entry after it, by which the follower can tell
-    /// whether the log is still the same.
+    /// identity for the newest entry, also add an entry after it. The follower needs this entry to
+    /// notice whether the log is still the same.
     ///
     /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.

@@ -96,8 +96,8 @@
 //! connected hub creates the stream within seconds.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
-//! the server's clock, or if its counter, after the hyphen, is above 1,048,575. Until you delete a
-//! stream that has such an id, no process can read or publish events.
+//! the server's clock, or if its counter, after the hyphen, is above 1,048,575. If the stream has
+//! such an id, no process can read or publish events until you delete the stream.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Don't use the
 //! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end

@@ -189,8 +189,8 @@ impl Redis {
     /// If Redis takes longer, `Hub::connect` can return an error, and a connected hub reconnects.
     ///
     /// For runs, raise the [lease](crate::RedisRuns::lease) too, because `timeout` is only an upper
-    /// limit. Runs wait an eighth of the lease for a connection and a quarter of it for most
-    /// replies, but at least 1 and 2 seconds.
+    /// limit. Runs wait an eighth of the lease for a connection, but at least 1 second. For most
+    /// replies, they wait a quarter of the lease, but at least 2 seconds.
     ///
     /// ```
     /// # use std::time::Duration;

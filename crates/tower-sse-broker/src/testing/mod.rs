@@ -112,8 +112,8 @@
 //!   counter for numbers. [Child processes](#a-world-of-child-processes) reveal it.
 //! - A mistake that shows only if the clocks of several machines differ.
 //! - An event that the server acknowledges, and loses before any process has read it.
-//! - An event that's published although the broker reported it as refused. [`World::cut`] says how
-//!   to find such events.
+//! - Some events that are published although the broker reported them as refused. [`World::cut`]
+//!   says how to find more of them.
 //! - A process that stamps live events with the time of reading instead of publication.
 //! - A connected process that doesn't report a loss when entries are trimmed before it has read
 //!   them.
