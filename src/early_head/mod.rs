@@ -103,8 +103,8 @@
 //! For OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
 //! `late_event`. The SDK then throws the error, but doesn't retry by itself.
 //!
-//! If a late response makes the body fail, the error is a [`LateResponse`], which
-//! [`on_error`](crate::SseLayer::on_error) can turn into an event.
+//! If a late response is neither passed on nor replaced by `late_event`, the body fails with a
+//! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn this error into an event.
 //!
 //! # What is lost
 //!
@@ -117,16 +117,17 @@
 //! [`try_add`](crate::streams::Subjects::try_add). If a hub's topic has ended, the late answer
 //! can't be a `204`, so the `EventSource` reconnects.
 //!
-//! Put layers that set task-locals for the handler inside of this one: outer ones no longer wrap
-//! the call after the head.
+//! Put layers that set task-locals for the handler inside of this one. After the head, outer layers
+//! no longer wrap the call.
 //!
 //! # The first byte
 //!
 //! Cloudflare holds a head back until a byte of the body follows, so `SseLayer` sends something at
 //! once. That's the stream's [`retry`](crate::SseLayer::retry) line or
-//! [padding](crate::SseLayer::padding), or else a heartbeat or an empty comment. For
-//! `@google/genai`, set a heartbeat that is an [event](crate::Heartbeat::event): this client [loses
-//! the event after a comment](crate::guide::upstreams#the-request).
+//! [padding](crate::SseLayer::padding). A stream with neither gets a heartbeat, or an empty comment
+//! if heartbeats are off. For `@google/genai`, set a heartbeat that is an
+//! [event](crate::Heartbeat::event): this client [loses the event after a
+//! comment](crate::guide::upstreams#the-request).
 //!
 //! # With other layers
 //!
@@ -148,8 +149,8 @@
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. Requests with other methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
-//!   if the client doesn't accept event streams. If you set `when` or call `answer`, check the
-//!   `Accept` header yourself.
+//!   if the client doesn't accept event streams. If you set `when` or call `answer`, check `Accept`
+//!   there, or a client that waits for JSON can get `406`.
 
 mod early_head_body;
 mod early_head_future;

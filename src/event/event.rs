@@ -87,7 +87,7 @@ impl Event {
     }
 
     /// Sets the `id` field. A client that reconnects sends the last id it received as
-    /// `Last-Event-ID`, or no such header if that id is empty.
+    /// `Last-Event-ID`. If that id is empty, the client sends no such header.
     ///
     /// To send only an id, add empty data and a name that the page doesn't listen for.
     ///

@@ -81,8 +81,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   take 20 milliseconds. So yield to other tasks after about 100 events and after a loss, for
 ///   example with tokio's `consume_budget`.
 /// - The publisher is never dropped inside of `event` or `report_loss`, so its `drop` can wait for
-///   the thread that feeds, or for a lock that the broker holds while it feeds. It may be dropped
-///   on a separate thread, in the context of the runtime that polled
+///   the thread that feeds, or for a lock that the broker holds while it feeds. The publisher may
+///   be dropped on a separate thread, in the context of the runtime that polled
 ///   [`Hub::connect`](crate::hub::Hub::connect).
 /// - `event` and `report_loss` call wakers, and the program's
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). These never wait for a lock that the

@@ -101,9 +101,10 @@ impl HubBuilder {
         Hub { shared: self.shared(Epoch::now(), None) }
     }
 
-    /// Connects to a broker. Returns the hub once it has loaded the broker's events within the age
-    /// limit of [`retention`](Self::retention), by default 5 minutes. Older events may be left out,
-    /// even if [`retention_of`](Self::retention_of) keeps some topics' events longer.
+    /// Connects to a broker. Returns the hub once it has loaded the broker's recent events. These
+    /// go back at least as far as the age limit of [`retention`](Self::retention), by default 5
+    /// minutes. Older events may be left out, even if [`retention_of`](Self::retention_of) keeps
+    /// some topics' events longer.
     ///
     /// # Errors
     ///

@@ -148,8 +148,9 @@ impl Hub {
     /// With a broker, set the same age limit in all processes. If a process publishes before it has
     /// received the end, the broker may acknowledge the event, but no client receives it.
     ///
-    /// If a broker loses the last event of a topic and can't tell, processes can disagree on
-    /// whether the topic has ended, and some drop its new events.
+    /// If a broker loses a topic's last event and doesn't report the loss, processes can disagree
+    /// about whether the topic has ended. Those that received the last event drop the topic's new
+    /// events.
     ///
     /// # Errors
     ///
@@ -171,9 +172,10 @@ impl Hub {
     /// Reports that events of a topic may be missing, for example because your program lost the
     /// connection to their source.
     ///
-    /// Subscribers, and clients that reconnect, receive a [gap](super::GapPolicy) between the
-    /// events before this call and those after it. A first visit receives no earlier gaps, except
-    /// those after its [`since`](super::Subscribe::since) position. In a topic with
+    /// Each subscriber receives a [gap](super::GapPolicy) between the events published before this
+    /// call and those published later. A client that was disconnected receives the gap when it
+    /// resumes. A first visit receives no earlier gaps, except those after its
+    /// [`since`](super::Subscribe::since) position. In a topic with
     /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. Programs in

@@ -99,10 +99,11 @@ pub trait Publisher: Send + Sync + 'static {
     /// the highest number that it has fed to this process. The default is 2²⁰ above `committed`.
     ///
     /// A client with an id above the returned number receives a gap. If the number is too low, a
-    /// client that comes from a process that is ahead receives a spurious gap. If it's too high,
-    /// clients can miss events without a gap after the broker has lost its log. If your broker
-    /// takes numbers from a clock, return the number for the current time or `committed`, whichever
-    /// is higher, plus a margin for clock errors and bursts.
+    /// client that has received newer events from another process receives a spurious gap. If it's
+    /// too high, clients can miss events without a gap after the broker has lost its log. If your
+    /// broker takes numbers from a clock, return the number for the current time or `committed`,
+    /// whichever is higher, plus a margin. The margin covers clock errors, and bursts that push the
+    /// numbers ahead of the clock.
     fn newest_possible(&self, committed: u64) -> u64 {
         committed.saturating_add(1 << 20)
     }
@@ -172,9 +173,9 @@ impl Arrival {
     /// [`Acknowledged::new`]. `age` is the time since publication. It decides when the event
     /// exceeds its age limit.
     ///
-    /// After the end of a topic, the hub drops the topic's events until their `at` is later than
-    /// the end's by the hub's [age limit](crate::hub::HubBuilder::retention), or a loss is
-    /// reported.
+    /// After the end of a topic, the hub drops the topic's further events. It keeps an event that
+    /// follows a reported loss, or whose `at` is later than that of the end by at least the hub's
+    /// [age limit](crate::hub::HubBuilder::retention).
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

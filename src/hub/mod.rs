@@ -4,10 +4,10 @@
 //! Say each of your clients reads from a broadcast channel. A client that is offline for ten
 //! seconds misses what you publish meanwhile.
 //!
-//! A hub keeps the recent events of each topic, by default for five minutes. Each event has an id,
-//! and a client that reconnects sends the last id it received. The hub then sends what the client
-//! missed. If some of it is gone, the client gets an event named `gap`, so that your page can
-//! reload its state.
+//! A hub keeps the recent events of each topic, by default for up to five minutes. Each event has
+//! an id, and a client that reconnects sends the last id it received. The hub then sends what the
+//! client missed. If some of it is gone, the client gets an event named `gap`, so that your page
+//! can reload its state.
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -86,9 +86,9 @@
 //! receives an event twice, and gets a gap for what it misses. With a broker, there are exceptions:
 //! see [many processes](#many-processes) and the broker's crate.
 //!
-//! Publishing is *at most once* too, but with a broker, it can fail with [`PublishError::Unknown`].
-//! If you publish that event again, clients may get it twice. If its data has a unique key, they
-//! can ignore the second copy.
+//! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]: the
+//! event may have been published. If you then publish the event again, clients may get it twice. If
+//! its data has a unique key, they can ignore the second copy.
 //!
 //! # In a page
 //!
@@ -115,13 +115,13 @@
 //! event stream with status `200`.
 //!
 //! [`Subscription::response`] answers an `EventSource` with `204` once all topics have ended and
-//! the client has nothing left to receive. A first visit then gets `204` too, unless it has
-//! something to receive, such as [`recent`](Subscribe::recent) events.
+//! the client has nothing left to receive. A first visit gets `204` too, unless you send it
+//! something, such as [`recent`](Subscribe::recent) events.
 //!
 //! # Progress of a job
 //!
-//! A client follows a job until it's done. Give each job a topic, and publish its last event with
-//! [`Hub::end`], after which its streams end:
+//! A client follows a job until it's done. Give each job a topic, and publish the topic's last
+//! event with [`Hub::end`]. The clients' streams then end:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -172,8 +172,8 @@
 //! # }
 //! ```
 //!
-//! With `recent(1)`, a first visit begins with the job's newest kept event. After the last event,
-//! an `EventSource` reconnects, gets `204` and stops.
+//! With `recent(1)`, a first visit begins with the newest event of the job that the hub still
+//! keeps. After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
 //! If the job's process dies, clients keep waiting. The process that then finishes or abandons the
 //! job must end the topic.
@@ -207,8 +207,8 @@
 //! # prices(&hub(), &["AAPL", "MSFT"], None);
 //! ```
 //!
-//! A first visit begins with the newest value of each topic. A client that was away or is behind
-//! gets only the newest values, apart from old ones that are already in the
+//! A first visit begins with the newest value of each topic. A client that was away gets only the
+//! newest values. So does a client that is behind, apart from old values that are already in the
 //! [buffers](Subscription::response) of its connection. The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
 //! program.
@@ -259,8 +259,8 @@
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
-//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is the whole
-//! program, with a greeting.
+//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a whole
+//! program that sends a greeting.
 //!
 //! # One client's view
 //!
@@ -290,8 +290,8 @@
 //! # _ = orders;
 //! ```
 //!
-//! Publish each order as an event named `order`. The filter passes all other events to every
-//! client, such as [gaps](GapPolicy) and the [greeting](Subscribe::greeting).
+//! Publish each order as an event named `order`. The filter passes all other events, such as
+//! [gaps](GapPolicy) and the [greeting](Subscribe::greeting), to every client.
 //!
 //! If the filter [dropped](crate::filter::Verdict::Drop) other users' orders, a client that sees
 //! few events would keep an old id, and could get a gap when it reconnects. So for those orders,
@@ -310,7 +310,7 @@
 //!
 //! The hub keeps no queue per client, and a slow client doesn't delay others. A client that is
 //! behind gets several events of a topic in one frame, which the topic caches for other clients.
-//! But the connection of a slow client buffers events. To limit this, set
+//! Events can still wait in the buffers of a slow client's connection. To limit this, set
 //! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
 //!
 //! # Large events and binary data

@@ -48,8 +48,9 @@
 //! - With [`Runs::replace`], a key can name a whole chat, and the key's run is the current turn.
 //!
 //! If the key is in the URL or a header, use the layer. If it's in the body, have your handler call
-//! [`Runs::start`] or [`Runs::replace`]. If an upstream can refuse the request, call
-//! [`Runs::start_with`], which returns a refusal, such as a `429`, without recording it.
+//! [`Runs::start`] or [`Runs::replace`]. If the handler's upstream can refuse the request, call
+//! [`Runs::start_with`] instead of `start`. It returns a refusal, such as a `429`, without
+//! recording it.
 //!
 //! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an
 //! authenticated session, never from a value that the client chooses. Clients of other owners can't
@@ -181,16 +182,17 @@
 //!
 //! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process. A source waits only for
 //! clients of its own process. If a client of another process falls behind by more than the [size
-//! limit](RunsBuilder::retention), its body fails. Closures in the handler's
-//! [`StreamOptions`](crate::StreamOptions) don't apply to clients of other processes: set them on
-//! the [`SseLayer`](crate::SseLayer).
+//! limit](RunsBuilder::retention), its body fails. Clients of other processes don't get the
+//! handler's [`on_error`](crate::StreamOptions::on_error). Set it on the
+//! [`SseLayer`](crate::SseLayer::on_error) instead.
 //!
 //! ## If the run's process dies
 //!
 //! The responses that other processes are sending for the run fail [soon][lease]. An `EventSource`
 //! gets [`interrupted`](#half-an-answer) instead. The first request that is repeated without an id
-//! starts a new run, and the others join it, unless you use [`Runs::replace`]. A process that loses
-//! contact with the store for longer than a [*lease*][lease] period can be declared dead too.
+//! starts a new run, and the others join it. With [`Runs::replace`], each of them starts a new run.
+//! A process that loses contact with the store for longer than a [*lease*][lease] period can be
+//! declared dead too.
 //!
 //! Another process calls its own [`on_end`](RunsBuilder::on_end) closures with
 //! [`Interrupted`](Outcome::Interrupted), usually within two and a quarter lease periods, even if
@@ -220,8 +222,9 @@
 //!
 //! No run starts: the store may already have one for the key, and you would pay twice. A request
 //! can still join a run in progress if it reaches the run's process. All other requests with a key
-//! are refused. If Redis is only out of memory, some of this [still
-//! works](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#runs).
+//! are refused. If Redis can be reached but is [out of
+//! memory](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#runs), requests can
+//! still join runs of any process.
 //!
 //! Without the layer, your handler can send an unrecorded answer if it gets
 //! [`StartError::Unavailable`].

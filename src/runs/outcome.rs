@@ -120,7 +120,7 @@ pub enum StartError {
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
-    /// The request has a last event id, but no run has its key. With a
+    /// The request has a last event id, but no run has the request's key. With a
     /// [store](super#several-processes), you also get this error if the id is from another run.
     NotFound,
     /// The key may have a run that can't be found or loaded now, so a new one might be a duplicate.
@@ -152,9 +152,9 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// For a failed source, the text includes the source's error and its causes, up to 1,024 bytes. If
-/// the source failed in this process, [`on_error`](crate::SseLayer::on_error) receives the
-/// [source's error](Self::error), not the `RunError`.
+/// If the run's source failed, the text of this error includes the source's error and its causes,
+/// up to 1,024 bytes. If the source failed in this process, [`on_error`](crate::SseLayer::on_error)
+/// receives the [source's error](Self::error), not the `RunError`.
 #[derive(Clone, Debug)]
 pub struct RunError(RunErrorKind);
 
@@ -173,7 +173,7 @@ impl RunError {
         Self(RunErrorKind::Ended(outcome, failure))
     }
 
-    /// Returns how the run ended, or `None` if the client's next event was evicted, or if this
+    /// Returns how the run ended. Returns `None` if the client's next event was evicted, or if this
     /// process has lost contact with the run's process.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {

@@ -58,8 +58,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
-/// A request without an id follows the first table, unless it attaches to a run that has ended
-/// without any events.
+/// A request without an id gets such an answer only if it attaches to a run that has ended without
+/// events.
 ///
 /// An empty `200` is a stream without events, and has the [terminator](crate::SseLayer::terminator)
 /// only after [`Completed`].
@@ -99,8 +99,8 @@ impl Runs {
     /// answer](Self#answers). Never starts a run.
     ///
     /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
-    /// whether there is something to resume. If an `EventSource` has sent an id, returns the event
-    /// [`interrupted`](super#half-an-answer) instead. [Runs without the
+    /// whether there is something to resume. If an `EventSource` has sent an id, this method
+    /// returns the event [`interrupted`](super#half-an-answer) instead of `None`. [Runs without the
     /// layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
@@ -146,8 +146,8 @@ impl Runs {
     ///
     /// In the run's process, this method waits up to two seconds for the store to receive `event`
     /// and all earlier events. In any other process, it asks the run's process to cancel the run,
-    /// and waits for the store to record the end, usually a few milliseconds and at most two lease
-    /// periods.
+    /// and waits for the store to record the end. That usually takes a few milliseconds. It waits
+    /// for at most two lease periods.
     ///
     /// A call in another process can return `false` if the run's process has died, or if either
     /// process can't reach the store. If the run's process is declared dead, the run is

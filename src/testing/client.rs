@@ -26,7 +26,7 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 ///
 /// # Panics
 ///
-/// The methods that open a stream panic if the service fails, or doesn't answer within 30 seconds
+/// A method that opens a stream panics if the service fails, or doesn't answer within 30 seconds
 /// ([`time_limit`](Self::time_limit)). All but [`try_get`](Self::try_get) and
 /// [`try_resume`](Self::try_resume) also panic if the answer is not `200 OK` with an event stream.
 #[must_use]

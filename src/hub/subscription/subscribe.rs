@@ -105,8 +105,8 @@ impl Subscribe {
     ///
     /// The hub sets the id of `event` to the position at which the stream starts.
     ///
-    /// If the greeting is state from a database, call [`since`](Self::since) too. A client that
-    /// reconnects then receives the greeting again if it may have lost events.
+    /// If the greeting is state from a database, call [`since`](Self::since) too. With `since`, a
+    /// client that reconnects receives the greeting again if it may have lost events.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = Some(event.into());
         self

@@ -21,8 +21,8 @@ use crate::{body::EventBody, layer};
 /// subscription sends a [gap](GapPolicy) if events are evicted before it has read them.
 ///
 /// Subscribing to 1,000 topics blocks the thread for about 0.3 ms, and reading the first event
-/// after a pause takes about 10 µs. With 100,000 topics, it's about 30 ms and 2 ms. Rather than
-/// subscribe a client to thousands of topics, let a group of clients share one.
+/// after a pause takes about 10 µs. With 100,000 topics, it's about 30 ms and 2 ms. Instead of
+/// subscribing one client to thousands of topics, let a group of clients share a topic.
 ///
 /// Once all its topics have [ended](crate::hub::Hub::end), the stream sends their last events and
 /// ends. When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the
