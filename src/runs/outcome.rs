@@ -140,10 +140,8 @@ impl fmt::Display for StartError {
             Self::Full => "too many runs are running",
             Self::OwnerFull => "too many runs of this owner are running",
             Self::Draining => "no runs are started during a shutdown",
-            Self::Unavailable => {
-                "the store of runs cannot be reached, has lost its data, or has a claim of another version"
-            }
-            Self::NotFound => "the request has a last event id, but no run has its key",
+            Self::Unavailable => "the key may have a run that cannot be found or loaded now",
+            Self::NotFound => "no run with the request's key has its last event id",
         })
     }
 }
