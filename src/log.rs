@@ -1,4 +1,4 @@
-//! Logging macros that expand to nothing without feature `tracing`.
+//! Logging macros that expand to nothing without the `tracing` feature.
 
 macro_rules! debug {
     ($($message:tt)+) => {{

@@ -127,7 +127,8 @@ impl<B: Body> MessageStream<B> {
     ///
     /// # Panics
     ///
-    /// The stream panics if it has to wait outside of a tokio runtime with timers enabled.
+    /// Poll the stream in a tokio runtime with timers enabled. Otherwise, it panics once it has to
+    /// wait.
     pub fn max_silence(mut self, limit: Duration) -> Self {
         self.silence = Some(Silence::new(limit));
         self

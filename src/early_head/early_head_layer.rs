@@ -16,8 +16,8 @@ use crate::{BoxError, callback::with_head};
 /// Decides by a request's head whether it can get an early head.
 type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 
-/// A layer that sends the head of an event stream if the service has not answered in time. The
-/// service's answer follows in the body.
+/// A layer that sends the head of an event stream if the service has not answered in time. If the
+/// service then answers with an event stream, its events follow in the body.
 ///
 /// Put this layer inside of [`SseLayer`](crate::SseLayer), which sends heartbeats. See the
 /// [module](crate::early_head) for what a client receives.
@@ -42,8 +42,8 @@ impl EarlyHeadLayer {
     ///
     /// # Panics
     ///
-    /// For a request that can get an early head, the response future panics if it has to wait
-    /// outside of a tokio runtime with timers enabled.
+    /// For a request that can get an early head, poll the response future in a tokio runtime with
+    /// timers enabled. Otherwise, it panics once it has to wait.
     #[must_use]
     pub fn new(after: Duration) -> Self {
         Self { options: Arc::new(EarlyHeadOptions { after, when: None, late_event: None }) }
@@ -102,9 +102,9 @@ impl EarlyHeadLayer {
 
     /// Answers with the response of `call`, or with an early head if `call` takes too long.
     ///
-    /// Use this method if the [request's body](crate::early_head#which-requests) tells whether the
-    /// client expects a stream. Add an [`SseLayer`](crate::SseLayer) to the route, but not the
-    /// `EarlyHeadLayer`.
+    /// Use this method if you need the [request's body](crate::early_head#which-requests) to know
+    /// whether the client expects a stream. Add an [`SseLayer`](crate::SseLayer) to the route, but
+    /// not the `EarlyHeadLayer`.
     ///
     /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`.
     ///

@@ -152,8 +152,8 @@ impl<M> FilterLayer<M> {
     ///
     /// # Panics
     ///
-    /// The response future panics if it holds a head outside of a tokio runtime with timers
-    /// enabled.
+    /// Poll the response future in a tokio runtime with timers enabled. Otherwise, it panics if it
+    /// holds a head.
     pub const fn hold_head(mut self, limit: Duration) -> Self {
         self.options.hold_head = Some(limit);
         self

@@ -32,8 +32,8 @@ pub struct RunsStats {
     /// How often a service or source was called to start a run, even if it didn't return an event
     /// stream.
     pub started: u64,
-    /// The number of requests without a last event id that were refused because of a limit, a
-    /// shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
+    /// The number of requests without a last event id that couldn't start a run because of a limit,
+    /// a shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
     /// [`Runs::answer`](crate::runs::Runs::answer) and [`Run::answer`](crate::runs::Run::answer)
     /// don't count.
     pub refused: u64,

@@ -96,8 +96,8 @@ impl Streams {
         self.open_streams.count(subject)
     }
 
-    /// Returns the subjects that have open streams in this process, with the number of their
-    /// streams, in no particular order.
+    /// Returns each subject that has open streams in this process, and how many it has, in no
+    /// particular order.
     #[must_use]
     pub fn subjects(&self) -> Vec<(Arc<str>, usize)> {
         self.open_streams.subjects()

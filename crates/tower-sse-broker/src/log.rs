@@ -90,8 +90,9 @@ pub fn event_of(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Known {
-    /// The number of the last entry that the process has read or skipped. At first, it's zero, or
-    /// the number of the entry from [`newest_before`](Log::newest_before).
+    /// The number of the last entry that the process has read or skipped. Before the first one,
+    /// it's the number of the entry from [`newest_before`](Log::newest_before), or zero if there is
+    /// none.
     pub last: u64,
     /// The highest number that the process has seen in the log or in an acknowledgement.
     pub newest: u64,
@@ -186,8 +187,8 @@ pub trait Log: Send + Sized + 'static {
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers use in this session. Called after the follower has caught up and
-    /// marked the losses that it found.
+    /// Returns what publishers get in this session, such as a connection. Called after the follower
+    /// has caught up and marked the losses that it found.
     fn publishing(
         &mut self,
         session: &mut Self::Session,

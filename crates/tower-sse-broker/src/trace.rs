@@ -1,4 +1,4 @@
-//! Logging macros that expand to nothing without feature `tracing` of the crate that uses them.
+//! Logging macros that expand to nothing without the `tracing` feature of the crate that uses them.
 
 #[doc(hidden)]
 #[macro_export]

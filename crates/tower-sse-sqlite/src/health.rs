@@ -70,7 +70,7 @@ pub struct LogStats {
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
     /// it has no age limit.
     pub retention_age: Option<Duration>,
-    /// The size of the whole file in bytes, without the write-ahead log. Always `Some`.
+    /// The size of the database in bytes. The size of the `-wal` file doesn't count. Always `Some`.
     pub bytes: Option<u64>,
 }
 

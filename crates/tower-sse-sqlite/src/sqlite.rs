@@ -45,8 +45,8 @@ impl Sqlite {
     }
 
     /// Sets a pragma on the hubs' connections. `synchronous` is `normal` by default. `journal_mode`
-    /// is always `wal`, and `busy_timeout` has no effect. Other defaults are those of the SQLite
-    /// build.
+    /// is always `wal`, and `busy_timeout` has no effect. All other pragmas keep the defaults of
+    /// the SQLite build.
     ///
     /// With `synchronous = full`, commits wait for the disk, so a power failure doesn't undo them:
     ///

@@ -258,7 +258,7 @@ impl Table {
         Ok(Trimmed { is_full: count == MAX_TRIMMED, is_done })
     }
 
-    /// Returns the age of the oldest row, and the size of the file.
+    /// Returns the age of the oldest row, and the size of the database.
     pub(crate) fn survey(&self) -> Result<(Duration, u64)> {
         let oldest = "select ifnull(min(at), 0) from (select at from {} order by id limit 1)";
         let oldest_age = Duration::from_micros(now().saturating_sub(self.number(oldest)?));

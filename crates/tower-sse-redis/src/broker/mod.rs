@@ -2,8 +2,9 @@
 //!
 //! - [`RedisBroker`] has the options, and connects the hub.
 //! - `entry.rs` defines the stream's entries, their ids, and the command that adds an event.
-//! - `redis_stream.rs` accesses the stream through one connection. It sends the other commands, and
-//!   estimates the server's time. `lua/` has the scripts, one file each.
+//! - `redis_stream.rs` accesses the stream through one connection. It sends the commands that read,
+//!   mark and trim the stream, and estimates the server's time. `lua/` has the scripts, one file
+//!   each.
 //! - `publisher.rs` awaits acknowledgements. `stream_log.rs` is the log that `tower_sse_broker`
 //!   follows.
 //! - [`BrokerStats`] has the stream's statistics.
