@@ -70,6 +70,12 @@ async fn maximum_age_below_the_retention_of_the_hub_is_refused() {
     _ = Hub::connect(server.broker().max_age(Duration::from_secs(300))).await.unwrap();
 }
 
+#[tokio::test]
+async fn more_events_than_redis_can_count_are_no_limit() {
+    let Some(server) = Server::start().await else { return };
+    publishes_and_reads(server.broker().max_events(usize::MAX)).await;
+}
+
 /// The reader that is behind finds that entries after the last one that it has read are gone, while
 /// the counts of the server's commands no longer prove that they were trimmed: any program on the
 /// server may have renamed a key.

@@ -153,7 +153,8 @@ impl RedisBroker {
     #[track_caller]
     pub fn max_events(mut self, events: usize) -> Self {
         assert!(events >= MIN_MAX_EVENTS, "a stream must keep at least {MIN_MAX_EVENTS} events");
-        self.max_events = events;
+        // Redis refuses a higher number.
+        self.max_events = events.min(i64::MAX as usize);
         self
     }
 
