@@ -293,7 +293,8 @@ const REFUSED: &str = "the store refuses the run";
 
 /// How the replies to a run's commands change its export.
 impl Export {
-    /// Applies one reply. After one that failed, ignores the others, which are not reliable.
+    /// Applies one reply. After one that failed, ignores the others, which are not reliable, unless
+    /// they tell that entries are gone.
     pub(crate) fn apply(
         &mut self,
         target: &Target,
@@ -301,10 +302,10 @@ impl Export {
         connection: u64,
         beat: Duration,
     ) -> Option<Effect> {
-        if self.has_failed {
+        if self.has_failed && !matches!(result, Ok(Reply::Trim { .. })) {
             return None;
         }
-        self.is_failing = result.is_err();
+        self.is_failing = self.has_failed || result.is_err();
         match (target, result) {
             (_, Ok(Reply::Sync(reply))) => return self.synced(&reply, connection, beat),
             (_, Ok(Reply::End(reply))) => return self.ended(&reply),

@@ -258,6 +258,23 @@ async fn completed_run_is_joined_while_the_store_takes_no_events() {
     assert!(start.elapsed() < LEASE / 2, "{:?}", start.elapsed());
 }
 
+/// The store removes old events meanwhile.
+#[tokio::test(start_paused = true)]
+async fn trimmed_run_is_kept_while_the_store_takes_no_events() {
+    let retention = Retention::new().bytes(100_000);
+    let (one, other) = two_with(|builder| builder.retention(retention)).await;
+    let source = one.start().await.unwrap();
+    let text = "x".repeat(10_000);
+    for second in 0..40 {
+        if second == 20 {
+            one.store.forbid("XADD", 4 * LEASE);
+        }
+        send(&source, &[&text]);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(other.status(Some(&one.id(18))).await, 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn unwatched_run_at_full_speed_is_exported_whole() {
     let (one, other) = two_with(|builder| builder.retention(Retention::new().bytes(8 << 20))).await;
