@@ -107,8 +107,7 @@ impl Entry {
         let [mut topic, mut data, mut name, mut retry, mut comment, mut end] = [const { None }; 6];
         let mut fields = fields.into_iter();
         while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
-            let value = String::from_utf8(value).ok()?;
-            let slot = match std::str::from_utf8(&field).ok()? {
+            let slot = match std::str::from_utf8(&field).unwrap_or_default() {
                 TOPIC => &mut topic,
                 DATA => &mut data,
                 EVENT => &mut name,
@@ -116,11 +115,11 @@ impl Entry {
                 COMMENT => &mut comment,
                 END => &mut end,
                 GAP => return Some(Self::Gap),
-                SKIP => return Some(Self::Skip { server: value }),
-                // A later version may add fields.
+                SKIP => return Some(Self::Skip { server: String::from_utf8(value).ok()? }),
+                // A later version may add fields, whose values need not be text.
                 _ => continue,
             };
-            if slot.replace(value).is_some() {
+            if slot.replace(String::from_utf8(value).ok()?).is_some() {
                 return None;
             }
         }
@@ -328,7 +327,9 @@ mod tests {
             (&["gap", "5"], Entry::Gap),
             (&["skip", "x", "nonce", "5"], skip),
         ] {
-            assert_eq!(decode(fields), expected);
+            let fields = fields.iter().map(|field| field.as_bytes());
+            let with_binary = [&b"\xff"[..]; 2].into_iter().chain(fields);
+            assert_eq!(Entry::decode(with_binary.map(<[u8]>::to_vec).collect()), expected);
         }
     }
 
