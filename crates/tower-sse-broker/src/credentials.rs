@@ -64,18 +64,60 @@ impl CredentialsProvider {
     /// Returns the text of the closure's error. If the closure panicked or took too long, the text
     /// says so.
     pub async fn ask(&self, limit: Duration) -> Result<Credentials, String> {
-        // A panic would end the task that keeps the connection.
-        match timeout(limit, caught(async { (self.0)().await })).await {
-            Ok(Some(Ok(credentials))) => Ok(credentials),
-            Ok(Some(Err(error))) => Err(with_sources(&*error)),
-            Ok(None) => Err("the closure that returns them panicked".to_owned()),
-            Err(_) => Err("the closure that returns them took too long".to_owned()),
-        }
+        let asking = async {
+            match timeout(limit, (self.0)()).await {
+                Ok(asked) => asked.map_err(|error| with_sources(&*error)),
+                Err(_) => Err("the closure that returns them took too long".to_owned()),
+            }
+        };
+        // A panic would end the task that keeps the connection. The text of the error is the
+        // program's code too, and so is the drop of a future that takes too long.
+        let panicked = || Err("the closure that returns them panicked".to_owned());
+        caught(asking).await.unwrap_or_else(panicked)
     }
 }
 
 impl fmt::Debug for CredentialsProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CredentialsProvider").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, fmt, future::pending, time::Duration};
+
+    use super::{Credentials, CredentialsProvider};
+
+    #[derive(Debug)]
+    struct Broken;
+
+    impl fmt::Display for Broken {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("the text of the error panics")
+        }
+    }
+
+    impl Error for Broken {}
+
+    struct Guard;
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            panic!("the drop of the future panics")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn error_or_late_future_that_panics_is_an_error() {
+        let failing = CredentialsProvider::new(async || Err::<Credentials, _>(Broken));
+        let late = CredentialsProvider::new(|| async {
+            let _guard = Guard;
+            pending::<Result<_, Broken>>().await
+        });
+        for provider in [failing, late] {
+            let error = provider.ask(Duration::from_secs(1)).await.unwrap_err();
+            assert!(error.contains("panicked"), "{error}");
+        }
     }
 }
