@@ -18,7 +18,7 @@ use crate::runs::seam::{
 };
 use crate::server::{route::Route, server_info::Eviction};
 use crate::{Error, Health};
-use tower_sse_broker::tasks::lock;
+use tower_sse_broker::tasks::{caught, lock};
 
 /// The memory of a claim besides its name, as measured with Redis 7.
 const CLAIM: usize = 384;
@@ -56,7 +56,17 @@ impl RedisStore {
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
         let kept = Arc::clone(&link);
-        spawn(async move { _ = ended.run_until_cancelled(kept.keep()).await });
+        spawn(async move {
+            // An owner must reconnect within its grace period, which is enough for four attempts.
+            let mut backoff = Backoff::up_to(kept.interval() * 3 / 8);
+            let keeping = async {
+                // After a panic, starts again, because all leases would expire otherwise.
+                while caught(kept.keep(&mut backoff)).await.is_none() {
+                    sleep(backoff.next_delay()).await;
+                }
+            };
+            _ = ended.run_until_cancelled(keeping).await;
+        });
         Ok(Self { link, _guard: guard })
     }
 
@@ -158,6 +168,7 @@ impl RedisStore {
 struct Link {
     endpoint: Endpoint,
     health: Health,
+    /// The newest session, which may be broken.
     session: Mutex<Option<Arc<Session>>>,
     state: watch::Sender<Connection>,
 }
@@ -197,16 +208,14 @@ impl Link {
     }
 
     /// Keeps a session until this future is dropped.
-    async fn keep(&self) {
+    async fn keep(&self, backoff: &mut Backoff) {
         let Some(mut session) = lock(&self.session).clone() else { return };
-        // An owner must reconnect within its grace period, which is enough for four attempts.
-        let mut backoff = Backoff::up_to(self.interval() * 3 / 8);
         let mut number = session.number;
         loop {
             let opened = Instant::now();
             let error = self.watch(&session).await;
             session.ended.cancel();
-            self.set(None, Connection::Down);
+            self.set(&session, Connection::Down);
             warn!(error = %tower_sse_broker::with_sources(&error), "connection to Redis lost");
             self.health.common.set_error(error);
             backoff.end_session(opened.elapsed());
@@ -244,14 +253,14 @@ impl Link {
         subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;
         self.health.set_evicting(session.info.eviction != Eviction::None);
         let session = Arc::new(session);
-        self.set(Some(Arc::clone(&session)), Connection::Up(number));
+        self.set(&session, Connection::Up(number));
         drop(changing);
         Ok(session)
     }
 
-    fn set(&self, session: Option<Arc<Session>>, state: Connection) {
-        self.health.common.set_ready(session.is_some());
-        *lock(&self.session) = session;
+    fn set(&self, session: &Arc<Session>, state: Connection) {
+        self.health.common.set_ready(state != Connection::Down);
+        *lock(&self.session) = Some(Arc::clone(session));
         self.state.send_replace(state);
     }
 

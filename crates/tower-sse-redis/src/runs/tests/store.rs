@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) panics: usize,
     /// Whether the next load does.
     pub(crate) load_panics: bool,
+    /// Whether the next message of lost pushes does.
+    pub(crate) reconnection_panics: bool,
     /// The delay of everything that the process asks of the store.
     pub(crate) delay: Duration,
     /// The delay of replies to commands, which are executed at once.
@@ -118,6 +120,9 @@ impl Faults {
         let faults = Arc::clone(faults);
         Arc::new(move |incoming| {
             let is_lost = lock(&faults).loses_pushes;
+            let panics = matches!(incoming, Incoming::LostPushes)
+                && mem::take(&mut lock(&faults).reconnection_panics);
+            assert!(!panics, "the reconnection panics");
             let is_message =
                 matches!(incoming, Incoming::Push(..) | Incoming::Hint(_) | Incoming::Replaced(_));
             if !(is_lost && is_message) {

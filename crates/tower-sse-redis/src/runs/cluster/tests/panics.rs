@@ -85,6 +85,20 @@ async fn exporter_pauses_after_each_panic() {
     assert_whole(other.attach().await, &["a", "b"]).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn connection_is_kept_after_a_panic() {
+    let (one, other, source) = started(&["a"]).await;
+    one.store.faults().reconnection_panics = true;
+    for text in ["b", "c"] {
+        one.store.go_away();
+        send(&source, &[text]);
+        one.store.come_back().await;
+    }
+    assert!(!one.store.faults().reconnection_panics);
+    drop(source);
+    assert_whole(other.attach().await, &["a", "b", "c"]).await;
+}
+
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
