@@ -1,5 +1,5 @@
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use tokio::{sync::Notify, time::Instant, time::sleep, time::sleep_until, time::timeout_at};
 use tower_sse::runs::Outcome;
@@ -62,7 +62,9 @@ async fn export(
     connection: u64,
     pace: &mut Pace,
 ) -> bool {
-    let plan = exports.plan(connection, &process.options);
+    let mut plan = exports.plan(connection, &process.options);
+    // Dropped last, because the program's code can panic or take long.
+    let _forgotten = mem::take(&mut plan.forgotten);
     if plan.len() == 0 {
         return false;
     }

@@ -1,4 +1,6 @@
-use tower_sse::runs::support::Epoch;
+use std::sync::Arc;
+
+use tower_sse::runs::support::{Epoch, Record};
 
 use crate::runs::seam::{Append, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim};
 
@@ -21,6 +23,9 @@ pub(crate) struct Plan {
     rest: Vec<(Target, Command)>,
     bytes: usize,
     pushes: bool,
+    /// The runs that have left the queue. Dropping the records runs code of the program, because
+    /// their options contain closures, so the queue may not be locked.
+    pub(super) forgotten: Vec<Arc<Record>>,
 }
 
 /// What a reply belongs to.

@@ -1,9 +1,12 @@
 //! The handler's options reach each client, however and whenever this process learns of the run.
 
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::{Full, combinators::UnsyncBoxBody};
-use tower_sse::{BoxError, SseLayer};
+use tower_sse::{BoxError, SseLayer, runs::Runs};
 
 use super::*;
 
@@ -189,6 +192,34 @@ async fn answer_without_a_stream_frees_the_key_for_requests_elsewhere() {
         assert_eq!(text(first).await, "{}");
         assert!(text(second).await.contains("data: a\n"));
     }
+}
+
+/// Asks for figures in another thread when it is dropped, and passes on whether it gets them.
+struct Gauge(Runs, Sender<bool>);
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        let ((asked, answer), runs) = (channel(), self.0.clone());
+        thread::spawn(move || asked.send(runs.stats().running));
+        _ = self.1.send(answer.recv_timeout(Duration::from_secs(10)).is_ok());
+    }
+}
+
+/// The program's closures are dropped with the run.
+#[tokio::test(start_paused = true)]
+async fn options_of_a_forgotten_run_are_dropped_outside_of_locks() {
+    let (one, _other) = two().await;
+    let ((dropped, is_answered), (_source, stream)) = (channel(), source());
+    let gauge = Gauge(one.runs.clone(), dropped);
+    let options = StreamOptions::new().on_error(move |_| {
+        _ = &gauge;
+        Event::from("error")
+    });
+    drop(soon(post(&one, events(stream, options))).await);
+    sleep(Duration::from_secs(2)).await;
+    let _next = one.replace().await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(is_answered.try_recv(), Ok(true));
 }
 
 /// It ends before the store has its head, or later.
