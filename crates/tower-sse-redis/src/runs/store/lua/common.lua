@@ -72,7 +72,11 @@ local function has_lost(claim, epoch)
   if not claim then return true end
   if not claim.epoch or claim.epoch == epoch then return false end
   if #claim.epoch ~= #epoch then return #claim.epoch < #epoch end
-  return claim.epoch < epoch
+  -- `<` compares strings in the order of the server's locale, where letters can precede digits.
+  for i = 1, #epoch do
+    local found, expected = string.byte(claim.epoch, i), string.byte(epoch, i)
+    if found ~= expected then return found < expected end
+  end
 end
 
 -- `live` is the key of the live runs of the process.
