@@ -70,6 +70,9 @@
 //! end;
 //! ```
 //!
+//! If the event can't be published, for example because the status is null, the update fails. But
+//! `update or ignore` succeeds without the event, so don't use it with such a trigger.
+//!
 //! An `update` of a published row reaches only processes that haven't read the row yet. If you
 //! delete rows, start with the oldest, and keep the newest. If older rows are left, clients get no
 //! gap for deleted rows that their process hasn't read. If the newest row is deleted, all clients
