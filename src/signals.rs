@@ -41,8 +41,8 @@ pub(crate) enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer puts its own
     /// here.
     Stream(Option<Inherited>),
-    /// The response is a refusal, which can look like an event stream. The first layer that a
-    /// program's refusal reaches counts it. Until then, `is_counted` is `false`.
+    /// The response is a refusal or an interruption, which can look like an event stream. The first
+    /// layer that a program's refusal reaches counts it. Until then, `is_counted` is `false`.
     Refused { is_counted: bool },
 }
 

@@ -119,8 +119,8 @@ fn interrupted(requester: &Requester) -> Response<AnswerBody> {
     let event = Encoded::from(interruption()).into();
     let mut response = Response::new(SseBody::whole(event));
     make_event_stream(response.headers_mut());
-    // An `SseLayer` would open a stream, and send its terminator.
-    response.extensions_mut().insert(Handled::Stream(None));
+    // A layer would open a stream, and send its terminator, and a filter would miss the end.
+    response.extensions_mut().insert(Handled::Refused { is_counted: true });
     response
 }
 

@@ -98,15 +98,20 @@ async fn cancelled_run_ends_cleanly_for_a_filter_and_without_a_terminator() {
 }
 
 #[tokio::test]
-async fn refusal_by_a_handler_is_no_stream_for_a_filter() {
-    let (filters, log) = filters(at_end(Choice::Fail));
+async fn refusal_and_interruption_are_no_streams_for_a_filter() {
     let request = Request::get("/").header("accept", "text/event-stream");
-    let (parts, ()) = request.header("cache-control", "no-cache").body(()).unwrap().into_parts();
-    let refusal = || Refusal::per_client().retry(Retry::between(SECOND, SECOND)).answer(&parts);
-    let expected = read_to_end(refusal().into_body()).await.0;
-    assert!(expected.starts_with("retry: "), "{expected}");
-    assert_eq!(read_to_end(filtered(&filters, refusal()).into_body()).await.0, expected);
-    assert_eq!(outcome(&log), "not_a_stream");
+    let request = request.header("cache-control", "no-cache").header("last-event-id", "old-7");
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let refusal = Refusal::per_client().retry(Retry::between(SECOND, SECOND)).answer(&parts);
+    let interruption = StartError::NotFound.answer(&parts).map(BodyExt::boxed_unsync);
+    for (answer, start) in
+        [(refusal.map(BodyExt::boxed_unsync), "retry: "), (interruption, "event: interrupted\n")]
+    {
+        let (filters, log) = filters(at_end(Choice::Fail));
+        let (text, error) = read_to_end(filtered(&filters, answer).into_body()).await;
+        assert!(text.starts_with(start) && error.is_none(), "{text} {error:?}");
+        assert_eq!(outcome(&log), "not_a_stream");
+    }
 }
 
 /// Records whether its source's error is the program's.

@@ -37,7 +37,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_sse::filter::{
     self, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd, Verdict,
 };
-use tower_sse::runs::{RunKey, Runs};
+use tower_sse::runs::{RunKey, Runs, StartError};
 use tower_sse::{BoxError, Event, SseLayer, decode::EventRef, layer::EventBody};
 
 use cuts::cut;
