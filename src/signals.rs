@@ -9,7 +9,7 @@
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
-//! | [`Stopped`]: the source stopped for good | early heads, runs | bodies | a cause of an error |
+//! | [`Stopped`]: the source stopped for good | early heads, runs | bodies, runs | a cause of an error |
 //! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies | a cause of an error |
 //! | [`Interrupted`]: the answer is incomplete for good | runs | layers | a cause of an error |
 //! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if` | a cause of an error |
@@ -130,6 +130,11 @@ pub(crate) struct RecordedError(pub(crate) Arc<dyn Error + Send + Sync>);
 impl RecordedError {
     pub(crate) fn program_error(&self) -> &(dyn Error + 'static) {
         program_error(&*self.0)
+    }
+
+    /// Returns whether the last event of the source has told of the error.
+    pub(crate) fn has_told(&self) -> bool {
+        Stopped::cause_of(&*self.0) == Some(&Stopped::Told)
     }
 }
 
@@ -309,16 +314,32 @@ pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }
 
-/// The cause of an error with which a source stops its stream for good, and the reason to report.
-/// The layer ends the stream cleanly, without a terminator or `on_error`, so its client doesn't
-/// reconnect.
-#[derive(Debug)]
-pub(crate) struct Stopped(pub(crate) CloseReason);
+/// The cause of an error with which a source stops its stream for good. The layer ends the stream
+/// cleanly, without a terminator or `on_error`, so its client doesn't reconnect.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Stopped {
+    /// The late stream of an inner layer has ended.
+    Whole,
+    /// The late answer was a refusal.
+    Refused,
+    /// The last event has told of the failure.
+    Told,
+    /// The run was cancelled.
+    Cancelled,
+}
 
 impl Stopped {
-    /// Returns the reason if an error has this cause.
-    pub(crate) fn reason_of(error: &(dyn Error + 'static)) -> Option<CloseReason> {
-        causes(error).find_map(<dyn Error>::downcast_ref).map(|Self(reason)| *reason)
+    pub(crate) fn cause_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Self> {
+        causes(error).find_map(<dyn Error>::downcast_ref)
+    }
+
+    /// Returns the reason to report.
+    pub(crate) const fn reason(&self) -> CloseReason {
+        match self {
+            Self::Whole | Self::Refused => CloseReason::Ended,
+            Self::Told => CloseReason::Failed,
+            Self::Cancelled => CloseReason::Cancelled,
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl LastFrames {
         error: BoxError,
         stops: impl FnOnce(CloseReason) -> bool,
     ) -> Result<Self, BoxError> {
-        if let Some(reason) = Stopped::reason_of(&*error)
+        if let Some(reason) = Stopped::cause_of(&*error).map(Stopped::reason)
             && stops(reason)
         {
             return Ok(Self::clean(reason, Bytes::new()));

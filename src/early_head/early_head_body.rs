@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::{LateResponse, late_response::LateEvent};
 use crate::signals::{EarlyHead, FailedInside, Handled, Stopped};
-use crate::{BoxError, body::warn_without_layer, callback::catch_panic, connection::CloseReason};
+use crate::{BoxError, body::warn_without_layer, callback::catch_panic};
 use crate::{coop::CoopBudget, event::Encoded, headers};
 
 pin_project! {
@@ -32,7 +32,7 @@ pin_project! {
         Waiting { waiting: Option<Box<Waiting<F>>> },
         // The service has answered late, with an event stream. After that of an inner layer, or a
         // refusal, no terminator may follow, so its trailers are dropped.
-        Streaming { #[pin] body: B, handled: Option<EarlyHead> },
+        Streaming { #[pin] body: B, handled: Option<(EarlyHead, Stopped)> },
         // The service has answered late, with something else.
         Collecting { #[pin] body: B, late: Option<Box<Late>> },
         // After the event of a late error, no terminator may follow.
@@ -143,16 +143,17 @@ where
                 }
                 KindProj::Streaming { body, handled } => {
                     let polled = ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
-                    let is_handled = handled.as_ref().is_some_and(EarlyHead::is_layered);
+                    let is_handled = handled.as_ref().is_some_and(|(head, _)| head.is_layered());
                     let continues = |frame: &Frame<_>| !is_handled || !frame.is_trailers();
                     if polled.as_ref().is_some_and(|it| it.as_ref().is_ok_and(continues)) {
                         return Poll::Ready(polled);
                     }
+                    let end = handled.take().filter(|_| is_handled);
                     self.set(Kind::Over);
-                    return Poll::Ready(match polled {
-                        Some(Err(error)) if is_handled => Some(Err(FailedInside(error).into())),
-                        _ if is_handled => Some(Err(Stopped(CloseReason::Ended).into())),
-                        polled => polled,
+                    return Poll::Ready(match (polled, end) {
+                        (polled, None) => polled,
+                        (Some(Err(error)), Some(_)) => Some(Err(FailedInside(error).into())),
+                        (_, Some((_, stopped))) => Some(Err(stopped.into())),
                     });
                 }
                 KindProj::Collecting { body, late } => {
@@ -188,7 +189,7 @@ where
                     // Asked only now: middleware can read the event before the layer has the head.
                     let stops = head.is_layered();
                     self.set(Kind::Over);
-                    let error = || Err(Stopped(CloseReason::Failed).into());
+                    let error = || Err(Stopped::Told.into());
                     return Poll::Ready(stops.then(error));
                 }
                 KindProj::Over => return Poll::Ready(None),
@@ -207,7 +208,10 @@ impl<F, B> Kind<F, B> {
         let is_stream = parts.status.is_success()
             && headers::is_event_stream(parts.status, &parts.headers)
             && !headers::has_content_coding(&parts.headers);
-        let handled = parts.extensions.get::<Handled>().map(|_| head.clone());
+        let handled = parts.extensions.get().map(|handled| match handled {
+            Handled::Stream(_) => (head.clone(), Stopped::Whole),
+            Handled::Refused { .. } => (head.clone(), Stopped::Refused),
+        });
         head.answer(mem::take(&mut parts.extensions));
         if is_stream {
             return Self::Streaming { body, handled };

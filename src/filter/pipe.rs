@@ -142,7 +142,7 @@ impl<F: EventFilter> FilterPipe<F> {
 
     pub(super) fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
         // For the filter, this end is clean.
-        let stopped = error.take_if(|error| Stopped::reason_of(&**error).is_some());
+        let stopped = error.take_if(|error| Stopped::cause_of(&**error).is_some());
         let mut output = Vec::new();
         if self.flow.is_open {
             let is_oversized = self.splitter.is_oversized();

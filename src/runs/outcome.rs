@@ -23,7 +23,9 @@ pub enum Outcome {
     ///
     /// The clients' bodies fail. With an outer [`SseLayer`](crate::SseLayer), an `EventSource` gets
     /// the event [`interrupted`](super#half-an-answer) instead. If you set
-    /// [`on_error`](crate::SseLayer::on_error), open streams end with your event.
+    /// [`on_error`](crate::SseLayer::on_error), open streams end with your event. After
+    /// an error's [`late_event`](crate::early_head::EarlyHeadLayer::late_event), streams in the
+    /// run's process end cleanly.
     Failed,
     /// The program cancelled or replaced the run. With an outer [`SseLayer`](crate::SseLayer), the
     /// clients' bodies end cleanly, without the [terminator](crate::SseLayer::terminator).
@@ -216,7 +218,8 @@ impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match (self.recorded(), self.outcome()?) {
             // `SseLayer` ends such a stream cleanly.
-            (_, Outcome::Cancelled) => Some(&Stopped(CloseReason::Cancelled)),
+            (_, Outcome::Cancelled) => Some(&Stopped::Cancelled),
+            (Some(recorded), _) if recorded.has_told() => Some(&Stopped::Told),
             // `SseLayer::on_error` finds the error of the run by it.
             (Some(recorded), _) => Some(recorded),
             // `SseLayer` tells an `EventSource`.

@@ -53,7 +53,7 @@ async fn late_error_starts_no_run() {
     }
 }
 
-/// The early head is inside of the runs.
+/// The early head is inside of the runs. Its event has told the clients.
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_error_fails_whichever_tasks_poll() {
     for tasks in TASKS {
@@ -61,10 +61,31 @@ async fn run_of_a_late_error_fails_whichever_tasks_poll() {
         let failing = slow(LATE, || StatusCode::BAD_GATEWAY);
         let app = failing.layer(early().late_event(|_| Some("late".into())));
         let apart = axum::middleware::from_fn(move |request, next| on_tasks(tasks, request, next));
-        let app = app.layer(apart).layer(runs.layer(key)).layer(SseLayer::new());
-        assert!(receive(&app, Requester::Post).await.1.is_some(), "{tasks:?}");
+        let app = app.layer(apart).layer(runs.layer(key));
+        let app = app.layer(SseLayer::new().on_error(|_| Event::from("failed")));
+        let (text, error) = receive(&app, Requester::Post).await;
+        let events: Vec<_> = text.lines().filter(|line| line.starts_with("data: ")).collect();
+        assert_eq!((events, error), (vec!["data: late"], None), "{tasks:?}");
         let outcome = runs.get(&run_of("/")).await.unwrap().outcome();
         assert_eq!(outcome, Some(Outcome::Failed), "{tasks:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_of_a_late_answer_of_an_inner_layer_ends_as_the_answer() {
+    let refusing = || {
+        let (parts, ()) = Requester::EventSource.request("/").into_parts();
+        Refusal::per_client().answer(&parts).into_response()
+    };
+    for (answer, outcome) in
+        [(events as fn() -> AxumResponse, Outcome::Completed), (refusing, Outcome::Failed)]
+    {
+        let runs = Runs::new();
+        let app = slow(LATE, answer).layer(SseLayer::new()).layer(early()).layer(runs.layer(key));
+        let (text, error) = receive(&app.layer(SseLayer::new()), Requester::Post).await;
+        let run = runs.get(&run_of("/")).await.unwrap();
+        assert_eq!(run.outcome(), Some(outcome), "{text}");
+        assert_eq!(error.is_none(), outcome == Outcome::Completed, "{text}");
     }
 }
 

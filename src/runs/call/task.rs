@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::headers::{has_content_coding, is_event_stream};
 use crate::runs::process::{PANICKED, Producer};
 use crate::runs::record::{Appended, Cutter};
-use crate::signals::{disown, is_refusal, within_recorder};
+use crate::signals::{Stopped, disown, is_refusal, within_recorder};
 use crate::{BoxError, callback::without_panic, connection::DisconnectGuard, coop::CoopBudget};
 use crate::{history::MemoryShare, options::StreamOptions, runs::Outcome, runs::outcome::Failure};
 
@@ -259,7 +259,9 @@ impl Recorder {
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Err(Failure::of(error.into())));
+                    let error = error.into();
+                    let is_whole = Stopped::cause_of(&*error) == Some(&Stopped::Whole);
+                    return Poll::Ready(if is_whole { Ok(()) } else { Err(Failure::of(error)) });
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) if !bytes.is_empty() => self.bytes = bytes,
