@@ -10,7 +10,7 @@
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
 //! | [`Stopped`]: the source stopped for good | early heads, runs | bodies, runs | a cause of an error |
-//! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies | a cause of an error |
+//! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies, runs | a cause of an error |
 //! | [`Interrupted`]: the answer is incomplete for good | runs | layers | a cause of an error |
 //! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if` | a cause of an error |
 //! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
@@ -110,7 +110,8 @@ pub(crate) fn program_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Er
 }
 
 fn inside_wrapper<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
-    let marked = inside::<ItemError>(error);
+    let failed = || Some(&*error.downcast_ref::<FailedInside>()?.0 as _);
+    let marked = inside::<ItemError>(error).or_else(failed);
     #[cfg(feature = "axum")]
     let marked = marked.or_else(|| inside::<axum_core::Error>(error));
     marked

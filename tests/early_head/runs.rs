@@ -73,19 +73,27 @@ async fn run_of_a_late_error_fails_whichever_tasks_poll() {
 
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_answer_of_an_inner_layer_ends_as_the_answer() {
+    let failing = || {
+        tower_sse::response(stream::iter([Ok(Event::from("one")), Err(fmt::Error)])).into_response()
+    };
     let refusing = || {
         let (parts, ()) = Requester::EventSource.request("/").into_parts();
         Refusal::per_client().answer(&parts).into_response()
     };
-    for (answer, outcome) in
-        [(events as fn() -> AxumResponse, Outcome::Completed), (refusing, Outcome::Failed)]
-    {
+    for (answer, outcome, is_programs) in [
+        (events as fn() -> AxumResponse, Outcome::Completed, false),
+        (failing, Outcome::Failed, true),
+        (refusing, Outcome::Failed, false),
+    ] {
         let runs = Runs::new();
         let app = slow(LATE, answer).layer(SseLayer::new()).layer(early()).layer(runs.layer(key));
         let (text, error) = receive(&app.layer(SseLayer::new()), Requester::Post).await;
         let run = runs.get(&run_of("/")).await.unwrap();
         assert_eq!(run.outcome(), Some(outcome), "{text}");
         assert_eq!(error.is_none(), outcome == Outcome::Completed, "{text}");
+        let items: Vec<_> = run.attach(None).await.unwrap().collect().await;
+        let error = items.last().and_then(|last| last.as_ref().err()?.error());
+        assert_eq!(error.is_some_and(<dyn Error>::is::<fmt::Error>), is_programs, "{text}");
     }
 }
 
