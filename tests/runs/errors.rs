@@ -106,15 +106,15 @@ async fn error_of_an_attachment_has_the_programs_but_not_as_source() {
 
 /// An error whose drop the test sees.
 #[derive(Debug)]
-struct Witness(#[allow(dead_code)] Arc<()>);
+struct Witness<T>(#[allow(dead_code)] T);
 
-impl std::fmt::Display for Witness {
+impl<T> std::fmt::Display for Witness<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("witness")
     }
 }
 
-impl Error for Witness {}
+impl<T: std::fmt::Debug> Error for Witness<T> {}
 
 #[tokio::test(start_paused = true)]
 async fn error_is_dropped_with_its_run() {
@@ -134,4 +134,32 @@ async fn error_is_dropped_with_its_run() {
     _ = runs.replace(&turn(), None, stream::pending::<Event>).await.unwrap();
     settle().await;
     assert_eq!(witness.strong_count(), 0);
+}
+
+#[derive(Debug)]
+struct Panics;
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a drop panicked");
+    }
+}
+
+/// The other run evicts it.
+#[tokio::test(start_paused = true)]
+async fn error_whose_drop_panics_disturbs_no_other_run() {
+    let reported = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reported);
+    let builder = Runs::builder().max_memory_per_owner(1);
+    let runs = builder.on_end(move |_| _ = count.fetch_add(1, Relaxed)).build();
+    let failing = || stream::iter([Err::<Event, _>(Witness(Panics))]);
+    _ = runs.start(&turn(), None, failing).await.unwrap();
+    settle().await;
+    let other = RunKey::new("ann", "/other").unwrap();
+    _ = runs.start(&other, None, stream::empty::<Event>).await.unwrap();
+    settle().await;
+    assert!(runs.get(&turn()).await.is_none());
+    let begun = Instant::now();
+    runs.drain(SECOND).await;
+    assert_eq!((reported.load(Relaxed), begun.elapsed()), (2, Duration::ZERO));
 }

@@ -12,7 +12,7 @@ use crate::history::{DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, Wa
 use crate::runs::options::{Options, RUN_OVERHEAD, TASK_OVERHEAD, max_event};
 use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunEnd, RunKey};
-use crate::{options::StreamOptions, runs::outcome::Failure};
+use crate::{callback::without_panic, options::StreamOptions, runs::outcome::Failure};
 
 /// The maximum length of an id: an epoch that processes share, a hyphen and a sequence number.
 const MAX_ID_LEN: usize = 17 + 1 + 20;
@@ -407,8 +407,10 @@ pub(crate) struct Deferred {
 impl Deferred {
     /// Returns the reports of the runs that ended.
     pub(crate) fn wake(self) -> Vec<RunEnd> {
-        for record in &self.changed {
+        for record in self.changed {
             record.changed.notify_waiters();
+            // It can have closures and an error of the program, and no report may be lost.
+            without_panic(|| drop(record));
         }
         self.waiters.into_iter().for_each(WakeList::wake);
         self.wakers.into_iter().for_each(crate::history::wake);
