@@ -108,6 +108,11 @@ impl EarlyHeadLayer {
     ///
     /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`.
     ///
+    /// Behind a [`RunLayer`](crate::runs::RunLayer), the
+    /// [`StreamOptions`](crate::StreamOptions) of a late answer are lost, so add them to the
+    /// response that `answer` returns. A run that `call` has started goes on if the `SseLayer`
+    /// refuses the early head, for example at [`max_streams`](crate::SseLayer::max_streams).
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future drops `call`, as does dropping the response's body.
