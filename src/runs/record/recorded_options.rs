@@ -20,7 +20,9 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
     let mut out = vec![VERSION];
     field(&mut out, b'h', options.heartbeat.as_ref(), |value, out| {
         if let Some(heartbeat) = value {
-            out.extend_from_slice(&whole_milliseconds(heartbeat.interval).to_be_bytes());
+            // No timer is finer than a millisecond.
+            let interval = whole_milliseconds(heartbeat.interval).max(1);
+            out.extend_from_slice(&interval.to_be_bytes());
             text(out, &heartbeat.comment);
             text(out, heartbeat.event.as_deref().unwrap_or_default());
         }
@@ -196,6 +198,15 @@ mod tests {
             assert_eq!(format!("{decoded:?}"), format!("{options:?}"));
             assert_eq!(encode(Some(&decoded)), encoded);
         }
+    }
+
+    #[test]
+    fn shortest_heartbeat_keeps_the_other_options() {
+        let terminated = StreamOptions::new().terminator("[DONE]");
+        let options = terminated.clone().heartbeat(Duration::from_nanos(1));
+        let decoded = decode(&encode(Some(&options))).expect("options");
+        let expected = terminated.heartbeat(Duration::from_millis(1));
+        assert_eq!(format!("{decoded:?}"), format!("{expected:?}"));
     }
 
     #[test]
