@@ -1,12 +1,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::{any::Any, future::Future, mem::ManuallyDrop, pin::Pin, sync::Arc};
+use std::{any::Any, future::Future, mem::ManuallyDrop, sync::Arc};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
+use tokio::task::coop;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::headers::{has_content_coding, is_event_stream};
@@ -114,7 +116,8 @@ where
                 return Poll::Ready(());
             };
             let mut timer = Box::pin(sleep_until(due));
-            if timer.as_mut().poll(cx).is_pending() {
+            // Without budget, it would be pending but not registered, and never elapse.
+            if pin!(coop::unconstrained(timer.as_mut())).poll(cx).is_pending() {
                 *this.abandonment = Some(timer);
                 return Poll::Pending;
             }
