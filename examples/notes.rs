@@ -10,7 +10,8 @@
 //! reads too slowly is disconnected at a gap, and comes back for the backlog.
 //!
 //! The database here is a list in memory. What matters is the order: first the position, then the
-//! query; first the commit, then the event.
+//! query; first the commit, then the event. A query that fails should be answered with a `Refusal`,
+//! as in the example `notifications`: an error status would stop an `EventSource` for good.
 //!
 //! Set `PORT` to use another port.
 

@@ -9,14 +9,14 @@ use std::{env, fmt::Display, io};
 use axum::{
     Extension, Form, Router,
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     middleware::{Next, from_fn_with_state},
-    response::{Html, IntoResponse, Redirect, Response},
+    response::{Html, IntoResponse, Redirect, Response, Result},
     routing::{get, post},
     serve::ListenerExt,
 };
 use tower_sse::{
-    BoxError, Event, LastEventId, SseLayer,
+    BoxError, Event, LastEventId, Refusal, SseLayer,
     hub::{GapPolicy, Hub},
     streams::{Streams, Subjects},
 };
@@ -79,17 +79,18 @@ fn session_of(headers: &HeaderMap) -> Option<String> {
 async fn check<D: Database>(
     State(app): State<App<D>>,
     subjects: Subjects,
+    parts: Parts,
     mut request: Request,
     next: Next,
-) -> Result<Response, StatusCode> {
+) -> Result<Response> {
     let session = session_of(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
-    let user = app.database.user_of(&session).await.map_err(failed)?;
+    let user = app.database.user_of(&session).await.map_err(later(&parts))?;
     let user = user.ok_or(StatusCode::UNAUTHORIZED)?;
     subjects.add(format!("session:{session}"));
     subjects.add(format!("user:{}", user.id));
     request.extensions_mut().insert(user);
     // On a task, because axum drops the handler of a client that leaves.
-    tokio::spawn(next.run(request)).await.map_err(failed)
+    Ok(tokio::spawn(next.run(request)).await.map_err(later(&parts))?)
 }
 
 /// Deletes the session, then closes its streams in all tabs. It needs no valid session: if a
@@ -111,10 +112,11 @@ async fn events<D: Database>(
     State(app): State<App<D>>,
     Extension(user): Extension<User>,
     last: Option<LastEventId>,
-) -> Result<impl IntoResponse, StatusCode> {
+    parts: Parts,
+) -> Result<impl IntoResponse, Response> {
     let position = app.hub.position(); // before the query
-    let unread = app.database.unread(&user).await.map_err(failed)?;
-    let unread = Event::new().event("unread").json_data(&unread).map_err(failed)?;
+    let unread = app.database.unread(&user).await.map_err(later(&parts))?;
+    let unread = Event::new().event("unread").json_data(&unread).map_err(later(&parts))?;
     let events = app.hub.subscribe(["all", &format!("user:{}", user.id)]).since(position);
     Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(last).response())
 }
@@ -142,6 +144,14 @@ async fn read<D: Database>(
     let event = Event::new().event("read").data(id.to_string());
     app.hub.publish(format!("user:{}", user.id), event).await.map_err(failed)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A `503` would stop an `EventSource` for good.
+fn later<E: Display>(parts: &Parts) -> impl FnOnce(E) -> Response {
+    |error| {
+        _ = failed(error);
+        Refusal::per_client().answer(parts).into_response()
+    }
 }
 
 fn failed(error: impl Display) -> StatusCode {

@@ -245,6 +245,9 @@
 //! may be lost, it gets a gap and the backlog again. [`ReportAndEnd`](GapPolicy::ReportAndEnd)
 //! makes a connected client reconnect if it has missed events.
 //!
+//! If the query fails, return a [refusal](crate::Refusal::answer): an error status would stop an
+//! `EventSource` for good.
+//!
 //! No note is lost, as long as you don't query a replica that lags behind. But a note can come both
 //! in the backlog and as an event, so have your page ignore rows it already has.
 //!

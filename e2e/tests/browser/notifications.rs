@@ -8,6 +8,7 @@ use crate::*;
 mod example;
 
 /// A database whose query of unread notifications waits twice: before it reads, and before it answers.
+/// Every query for `gone` fails.
 #[derive(Clone)]
 struct Slow {
     memory: Memory,
@@ -36,6 +37,10 @@ impl Slow {
     }
 }
 
+fn fail(id: &str) -> Answer<()> {
+    if id == "gone" { Err("the database is gone".into()) } else { Ok(()) }
+}
+
 impl Database for Slow {
     async fn add_session(&self, session: &str, user: User) -> Answer<()> {
         self.memory.add_session(session, user).await
@@ -46,6 +51,7 @@ impl Database for Slow {
     }
 
     async fn user_of(&self, session: &str) -> Answer<Option<User>> {
+        fail(session)?;
         self.memory.user_of(session).await
     }
 
@@ -58,6 +64,7 @@ impl Database for Slow {
     }
 
     async fn unread(&self, user: &User) -> Answer<Vec<Notification>> {
+        fail(&user.id)?;
         self.pause().await;
         let unread = self.memory.unread(user).await;
         self.pause().await;
@@ -108,6 +115,24 @@ async fn shows(browser: &Chromium, texts: &[&str]) {
 async fn serve(database: impl Database) -> SocketAddr {
     database.add_session("robot", User { id: "robot".to_owned() }).await.unwrap();
     serve_axum(example::app(Hub::new(), database)).await
+}
+
+#[tokio::test]
+async fn failed_query_stops_no_event_source() {
+    let database = Slow::new();
+    database.add_session("ann", User { id: "gone".to_owned() }).await.unwrap();
+    let address = serve(database).await;
+    for cookie in ["session=gone", "session=ann"] {
+        // An `EventSource`, and a client that retries after a `503`.
+        for (cache, status) in [("no-cache", 200), ("max-age=0", 503)] {
+            let headers =
+                [("cookie", cookie), ("accept", "text/event-stream"), ("cache-control", cache)];
+            let answer = get(address, "/events", &headers).await;
+            assert_eq!(answer.status(), status, "{cookie}, {cache}");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body.starts_with(b"retry: "), status == 200, "{body:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,16 +14,16 @@ use std::{env, fmt::Display, sync::Arc};
 use axum::{
     Extension, Form, Router,
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     middleware::{Next, from_fn_with_state},
-    response::{Html, IntoResponse, Redirect, Response},
+    response::{Html, IntoResponse, Redirect, Response, Result},
     routing::{get, post},
     serve::ListenerExt,
 };
 use serde::Deserialize;
 use sqlx::{PgPool, query, query_scalar, raw_sql};
 use tower_sse::{
-    BoxError, Event, LastEventId, SseLayer,
+    BoxError, Event, LastEventId, Refusal, SseLayer,
     hub::{GapPolicy, Hub},
     streams::{Streams, Subjects},
 };
@@ -123,12 +123,13 @@ fn session_of(headers: &HeaderMap) -> Option<&str> {
 async fn check(
     State(app): State<App>,
     subjects: Subjects,
+    parts: Parts,
     mut request: Request,
     next: Next,
-) -> Result<Response, StatusCode> {
+) -> Result<Response> {
     let session = session_of(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
     let user = query_scalar("select user_id from session where id = $1").bind(session);
-    let user = user.fetch_optional(&app.pool).await.map_err(failed)?;
+    let user = user.fetch_optional(&app.pool).await.map_err(later(&parts))?;
     let user = User { id: user.ok_or(StatusCode::UNAUTHORIZED)? };
     subjects.add(format!("session:{session}"));
     request.extensions_mut().insert(user);
@@ -147,10 +148,11 @@ async fn events(
     State(app): State<App>,
     Extension(user): Extension<User>,
     last: Option<LastEventId>,
-) -> Result<impl IntoResponse, StatusCode> {
+    parts: Parts,
+) -> Result<impl IntoResponse, Response> {
     let position = app.hub.position(); // before the query
     let unread = query_scalar::<_, String>(UNREAD).bind(&user.id);
-    let unread = unread.fetch_one(&app.pool).await.map_err(failed)?;
+    let unread = unread.fetch_one(&app.pool).await.map_err(later(&parts))?;
     let unread = Event::new().event("unread").data(unread);
     let events = app.hub.subscribe(["all", &format!("user:{}", user.id)]).since(position);
     Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(last).response())
@@ -177,6 +179,14 @@ async fn read(
     query(READ).bind(user.id).bind(id).execute(&app.pool).await.map_err(failed)?;
     (app.wake)();
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A `503` would stop an `EventSource` for good.
+fn later<E: Display>(parts: &Parts) -> impl FnOnce(E) -> Response {
+    |error| {
+        _ = failed(error);
+        Refusal::per_client().answer(parts).into_response()
+    }
 }
 
 fn failed(error: impl Display) -> StatusCode {

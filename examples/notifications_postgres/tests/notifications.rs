@@ -146,6 +146,20 @@ async fn log_out_ends_the_streams_of_its_session_in_all_processes() {
 }
 
 #[tokio::test]
+async fn failed_query_stops_no_event_source() {
+    let Some(server) = Server::start_empty(&[]).await else { return };
+    let (example, client) = (Example::start(&server).await, server.connect().await);
+    let ann = example.log_in("ann").await;
+    let headers = format!("{ann}\r\naccept: text/event-stream\r\ncache-control: no-cache");
+    for table in ["seen", "session"] {
+        sql(&client, &format!("drop table {table}")).await;
+        let mut answer = example.ask("GET /events", &headers, "").await;
+        assert_eq!(answer.status, "200", "without {table}");
+        assert_eq!(answer.event().await, None);
+    }
+}
+
+#[tokio::test]
 async fn log_out_that_is_killed_deletes_and_closes_or_does_neither() {
     let Some(server) = Server::start_empty(&[]).await else { return };
     let (killed, other) = (Example::start(&server).await, Example::start(&server).await);
