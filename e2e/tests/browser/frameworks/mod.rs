@@ -87,10 +87,12 @@ async fn datastar_gets_its_events_and_resumes() {
         ("datastar-request", "true"),
     ];
     let mut events = EventReader::new(get_events(address, &headers, "").await);
-    hub.publish("news", datastar::append("<li>\n  one\n</li>")).await.unwrap();
+    // Clients end a line of data at a lone CR, too.
+    hub.publish("news", datastar::append("<li>\n  one\rmode inner\r\n</li>")).await.unwrap();
     let event = events.next().await.unwrap();
     assert_eq!(event.event, "datastar-patch-elements");
-    let lines = "mode append\nselector #list\nelements <li>\nelements   one\nelements </li>";
+    let lines = "mode append\nselector #list\n\
+        elements <li>\nelements   one\nelements mode inner\nelements </li>";
     assert_eq!(event.data, lines);
     drop(events);
 
