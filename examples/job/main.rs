@@ -113,28 +113,29 @@ struct Plan {
 
 async fn start(State(jobs): State<Jobs>, Query(plan): Query<Plan>) -> impl IntoResponse {
     let job = jobs.add();
-    tokio::spawn(async move {
-        if let Err(error) = work(&jobs, job, &plan).await {
-            eprintln!("job {job}: {error}");
-        }
-    });
+    tokio::spawn(work(jobs, job, plan));
     (StatusCode::ACCEPTED, job.to_string())
 }
 
-async fn work(jobs: &Jobs, job: u64, plan: &Plan) -> Result<(), PublishError> {
+async fn work(jobs: Jobs, job: u64, plan: Plan) {
     let mut last = Event::new().event("done").data("the result");
     for percent in (0..100).step_by(10) {
         if plan.fails_at == Some(percent) {
             last = Event::new().event("failed").data("no more paper");
             break;
         }
-        jobs.hub.publish(topic(job), percent.to_string()).await?;
+        // The next one replaces one that a broker refuses.
+        _ = jobs.hub.publish(topic(job), percent.to_string()).await;
         sleep(jobs.step).await;
     }
     // First the table, so that no client finds a running job whose topic is gone.
     jobs.set(job, Status::Ended(last.clone()));
-    jobs.hub.end(topic(job), last).await?;
-    Ok(())
+    // Nothing replaces the last event, for which clients wait.
+    while let Err(PublishError::Refused(_) | PublishError::Unknown(_)) =
+        jobs.hub.end(topic(job), last.clone()).await
+    {
+        sleep(jobs.step).await;
+    }
 }
 
 async fn progress(

@@ -128,6 +128,7 @@
 //! use axum::{Router, extract::{Path, State}, http::StatusCode, routing::get};
 //! use axum::response::{IntoResponse, Response};
 //! use futures_util::stream;
+//! use tokio::time::{Duration, sleep};
 //! use tower_sse::{Event, LastEventId, SseLayer, hub::{Hub, PublishError}};
 //! # #[derive(Clone, Default)]
 //! # struct Jobs;
@@ -135,14 +136,18 @@
 //!
 //! enum Job { Running, Ended(Event) } // in a table of the program
 //!
-//! async fn work(hub: Hub, job: u64) -> Result<(), PublishError> {
+//! async fn work(hub: Hub, job: u64) {
 //!     let topic = format!("job:{job}");
 //!     for percent in (0..100).step_by(10) {
-//!         hub.publish(&topic, percent.to_string()).await?;
+//!         _ = hub.publish(&topic, percent.to_string()).await;
 //!         // …
 //!     }
-//!     hub.end(&topic, Event::new().event("done").data("the result")).await?;
-//!     Ok(())
+//!     let last = Event::new().event("done").data("the result");
+//!     while let Err(PublishError::Refused(_) | PublishError::Unknown(_)) =
+//!         hub.end(&topic, last.clone()).await
+//!     {
+//!         sleep(Duration::from_secs(1)).await;
+//!     }
 //! }
 //!
 //! async fn progress(
@@ -175,8 +180,11 @@
 //! With `recent(1)`, a first visit begins with the newest event of the job that the hub still
 //! keeps. After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
-//! If the job's process dies, clients keep waiting. The process that then finishes or abandons the
-//! job must end the topic.
+//! With a broker, publishing can fail. The next percentage replaces one that was lost, but clients
+//! wait for the last event, so try again until it's published.
+//!
+//! If the job's process dies or its task panics, clients keep waiting. Whoever then finishes or
+//! abandons the job must end the topic.
 //!
 //! Once the last event is older than the hub's [age limit](HubBuilder::retention), the hub can
 //! forget the topic. A client without an id would then wait forever, so the handler answers from

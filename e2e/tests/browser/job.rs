@@ -1,6 +1,7 @@
 //! The example `job` in a browser: progress, the end, late visitors, failed and unknown jobs.
 
 use axum::middleware::map_response;
+use tower_sse::testing::{MemoryBroker, TestClient};
 
 use crate::*;
 
@@ -56,6 +57,22 @@ async fn open(retained: Duration) -> Option<(String, Answers, Chromium)> {
 
 const MINUTE: Duration = Duration::from_secs(60);
 const IS_CLOSED: &str = "$('connection').textContent === '(closed)'";
+
+/// With a broker, publishing can fail.
+#[tokio::test(start_paused = true)]
+async fn last_event_of_a_job_comes_although_events_are_refused() {
+    let broker = MemoryBroker::new();
+    let jobs = example::Jobs::new(MINUTE, Hub::connect(broker.clone()).await.unwrap());
+    let app = example::app(jobs, SseLayer::new());
+    broker.refuse(1);
+    let start = Request::post("/jobs?fails_at=20").body(axum::body::Body::empty());
+    app.clone().oneshot(start.unwrap()).await.unwrap();
+    let client = TestClient::new(app).request_body::<axum::body::Body>();
+    let mut events = client.time_limit(10 * MINUTE).get("/jobs/1").await;
+    assert_eq!(events.next().await.data, "10");
+    broker.refuse(2);
+    assert_eq!(events.next().await.event, "failed");
+}
 
 #[tokio::test]
 async fn page_shows_the_progress_until_the_end_and_does_not_reconnect() {
