@@ -134,7 +134,7 @@ fn follow(
                 let mut messages = messages.after(last);
                 let report = |error: &BoxError| eprintln!("upstream: {error}");
                 while let Ok(Some(message)) = messages.try_next().await.inspect_err(report) {
-                    delay = messages.retry().unwrap_or(DELAYS.0).min(longest);
+                    delay = messages.retry().unwrap_or(DELAYS.0).clamp(DELAYS.0, longest);
                     yield Event::from(message);
                 }
                 let last = messages.last_event_id();

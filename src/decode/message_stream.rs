@@ -140,7 +140,8 @@ impl<B: Body> MessageStream<B> {
         self.decoder.last_event_id()
     }
 
-    /// Returns the last reconnection time that the body has sent, if any.
+    /// Returns the last reconnection time that the body has sent, if any. Bound it before you wait
+    /// for it, because it can be zero or very long.
     pub fn retry(&self) -> Option<Duration> {
         self.decoder.retry()
     }

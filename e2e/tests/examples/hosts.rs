@@ -62,14 +62,17 @@ async fn answer(upstream: &tokio::net::TcpListener, event: &str) -> String {
 async fn client_notices_nothing_of_an_upstream_that_breaks_off() {
     let (upstream, address) = support::listen().await;
     let proxy = serve(Command::new(program("proxy")).arg(address.to_string())).await;
+    let began = std::time::Instant::now();
     let (response, _) = tokio::join!(
         client::get(proxy.address, "/news", &[("accept", "text/event-stream")]),
-        answer(&upstream, "id: 7\ndata: one")
+        answer(&upstream, "retry: 0\nid: 7\ndata: one")
     );
     assert_eq!(response.headers()["incremental"], "?1");
     let mut news = EventReader::new(response);
     assert_eq!(news.next().await.unwrap().data, "one");
     let request = answer(&upstream, "data: two").await;
     assert!(request.starts_with("GET /news ") && request.contains("\r\nlast-event-id: 7\r\n"));
+    // Without a least delay, the proxy would be busy while its upstream is down.
+    assert!(began.elapsed() > Duration::from_millis(100));
     assert_eq!(news.next().await.unwrap().data, "two");
 }
