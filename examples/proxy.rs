@@ -20,7 +20,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    response::Response,
+    response::{IntoResponse, Response, Result},
     serve::ListenerExt,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -35,7 +35,9 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, LastEventId, SseLayer, decode::MessageStream, layer::EventBody};
+use tower_sse::{
+    BoxError, Event, LastEventId, Refusal, SseLayer, decode::MessageStream, layer::EventBody,
+};
 
 /// The time without bytes after which the proxy reconnects to its upstream: a few times the interval
 /// of the upstream's heartbeats.
@@ -81,7 +83,7 @@ struct Proxy {
 
 /// Forwards a request. Both bodies are streamed, not collected. When the client disconnects, the
 /// response's body is dropped, and with it the connection to the upstream.
-async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Result<Response, StatusCode> {
+async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Result<Response> {
     let mut uri = std::mem::take(request.uri_mut()).into_parts();
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = Some(proxy.upstream.clone());
@@ -97,13 +99,19 @@ async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Result<Res
 
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);
+    let accepts = parts.headers.get(header::ACCEPT).is_some_and(|it| it == "text/event-stream");
+    let is_event_source = parts.method == Method::GET && accepts;
     let mut response = proxy.client.request(request).await.map_err(|error| {
         eprintln!("upstream: {error}");
-        StatusCode::BAD_GATEWAY
+        if is_event_source {
+            // A `502` would stop it for good.
+            Refusal::per_client().answer(&parts).into_response()
+        } else {
+            StatusCode::BAD_GATEWAY.into_response()
+        }
     })?;
     remove_hop_by_hop(response.headers_mut());
-    let accepts = parts.headers.get(header::ACCEPT).is_some_and(|it| it == "text/event-stream");
-    if parts.method == Method::GET && accepts && is_event_stream(&response) {
+    if is_event_source && is_event_stream(&response) {
         return Ok(
             response.map(|body| Body::new(EventBody::new(follow(proxy.client, parts, body))))
         );

@@ -75,4 +75,9 @@ async fn client_notices_nothing_of_an_upstream_that_breaks_off() {
     // Without a least delay, the proxy would be busy while its upstream is down.
     assert!(began.elapsed() > Duration::from_millis(100));
     assert_eq!(news.next().await.unwrap().data, "two");
+
+    drop(upstream);
+    let headers = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
+    assert_eq!(client::get(proxy.address, "/news", &headers).await.status(), StatusCode::OK);
+    assert_eq!(client::get(proxy.address, "/", &[]).await.status(), StatusCode::BAD_GATEWAY);
 }
