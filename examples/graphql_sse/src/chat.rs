@@ -57,9 +57,9 @@ impl Mutation {
         let mut rooms = context.data::<Rooms>()?.lock().await;
         let messages = rooms.entry(room.clone()).or_default();
         let message = Message { number: messages.len() + 1, text };
-        messages.push(message.clone());
         let event = Event::new().json_data(&message)?;
         context.data::<Hub>()?.publish(room, event).await?;
+        messages.push(message.clone());
         Ok(message)
     }
 }

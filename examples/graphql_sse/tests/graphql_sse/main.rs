@@ -79,6 +79,18 @@ async fn errors_of_queries_and_resolvers_are_results() {
     }
 }
 
+/// A client repeats what has failed.
+#[tokio::test]
+async fn message_that_is_not_published_is_not_stored() {
+    let hub = Hub::new();
+    let schema = chat::schema(hub.clone());
+    hub.close();
+    let say = r#"mutation { say(room: "kitchen", text: "soup") { number } }"#;
+    assert!(schema.execute(say).await.is_err());
+    let stored = schema.execute(r#"{ messages(room: "kitchen") { text } }"#).await.data;
+    assert_eq!(stored.into_json().unwrap(), json!({ "messages": [] }));
+}
+
 #[tokio::test]
 async fn server_drops_a_subscription_that_the_client_disposes_of() {
     let server = Server::start().await;
