@@ -109,7 +109,8 @@ where
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let tasks = Tasks(TaskTracker::new());
     let mut server = auto::Builder::new(tasks.clone());
-    // With a timer, hyper closes connections whose client never completes a request head.
+    // With a timer, hyper closes HTTP/1 connections whose client never completes a request head.
+    // Those that send nothing end at their maximum age.
     server.http1().timer(TokioTimer::new());
     loop {
         let accepted = tokio::select! {

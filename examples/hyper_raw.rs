@@ -29,7 +29,7 @@ use hyper_util::{
 };
 use tokio::{
     net::TcpListener,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tower::ServiceBuilder;
 use tower_sse::{BoxError, Event, LastEventId, SseLayer};
@@ -49,10 +49,10 @@ async fn main() -> io::Result<()> {
     serve(listener).await
 }
 
-async fn serve(listener: TcpListener) -> io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(answer);
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // With a timer, hyper closes connections whose client never completes a request head.
+    // With a timer, hyper closes HTTP/1 connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());
     loop {
         // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
@@ -71,6 +71,9 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
         };
         let (server, service) = (server.clone(), TowerToHyperService::new(service.clone()));
         tokio::spawn(async move {
+            // hyper's timer begins with the first bytes.
+            let first = timeout(Duration::from_secs(10), stream.peek(&mut [0])).await;
+            let Ok(Ok(_)) = first else { return };
             let connection = server.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await
                 && !is_usual(&*error)

@@ -128,7 +128,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
 /// Serves until `shutdown` is cancelled, and then until every stream has ended, at most for
 /// `deadline`. Streams that are still open close when the runtime is dropped.
 ///
-/// `accept` turns a socket into a connection, for example by a TLS handshake.
+/// `accept` turns a socket into a connection, for example by a TLS handshake. It should end in time
+/// even if the client sends nothing.
 pub(crate) async fn serve<S, B, A, F, I>(
     listener: TcpListener,
     accept: A,

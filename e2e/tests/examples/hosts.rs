@@ -5,6 +5,10 @@ use http_body_util::Full;
 
 use crate::*;
 
+#[path = "../../../examples/hyper_raw.rs"]
+#[allow(dead_code)]
+mod hyper_raw;
+
 #[tokio::test]
 async fn existing_axum_app_gets_headers_for_proxies() {
     let example = run("existing_axum").await;
@@ -30,6 +34,17 @@ async fn hyper_without_a_framework_resumes_a_clock_over_http_2() {
         }
         last = tick;
     }
+}
+
+#[tokio::test]
+async fn hyper_without_a_framework_closes_connections_that_send_nothing() {
+    let (listener, address) = support::listen().await;
+    tokio::spawn(hyper_raw::serve(listener));
+    let mut silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    // The server has accepted both connections once it answers the second one.
+    client::get(address, "/", &[]).await;
+    tokio::time::pause();
+    assert_eq!(soon(silent.read(&mut [0])).await.unwrap(), 0);
 }
 
 #[tokio::test]
