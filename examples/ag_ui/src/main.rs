@@ -16,9 +16,9 @@ use tower_sse::{BoxError, Event, SseLayer};
 use tower_sse_redis::Redis;
 
 #[derive(Clone)]
-struct App {
-    runs: Runs,
-    redis: Option<redis::Client>,
+pub(crate) struct App {
+    pub(crate) runs: Runs,
+    pub(crate) redis: Option<redis::Client>,
 }
 
 #[tokio::main]
@@ -108,17 +108,21 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
 }
 
 /// Restarts the runs whose process has died. Redis has their input, and the parts that are done.
-async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
+pub(crate) async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
     while let Some(RunEnd { key, outcome, .. }) = ends.recv().await {
+        // A late report must not start again what the user has stopped, either.
+        let run = app.runs.get(&key).await;
+        let is_stopped = run.is_some_and(|run| run.outcome() == Some(Outcome::Cancelled));
+        let is_dead = outcome == Outcome::Interrupted && !is_stopped;
         // Without its input, the run starts when the client asks again.
-        if outcome == Outcome::Interrupted && !matches!(saved(&app, &key, 0).await, Ok(None)) {
+        if is_dead && !matches!(saved(&app, &key, 0).await, Ok(None)) {
             let work = || work(app.clone(), key.clone(), Value::Null);
             _ = app.runs.start(&key, None, work).await;
         }
     }
 }
 
-async fn save(app: &App, key: &RunKey, part: usize, text: &str) -> RedisResult<()> {
+pub(crate) async fn save(app: &App, key: &RunKey, part: usize, text: &str) -> RedisResult<()> {
     let Some(redis) = &app.redis else { return Ok(()) };
     redis.get_multiplexed_async_connection().await?.set_ex(name(key, part), text, 86_400).await
 }

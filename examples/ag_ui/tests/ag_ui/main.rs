@@ -4,8 +4,14 @@
 
 use std::net::SocketAddr;
 
-use tokio::process::Command;
+use futures_util::stream::pending;
+use tokio::{process::Command, sync::mpsc};
+use tower_sse::Event;
+use tower_sse::runs::{Outcome, RunKey, Runs};
 
+#[path = "../../src/main.rs"]
+#[allow(dead_code)]
+mod example;
 #[path = "../../../../tests/support/redis_server.rs"]
 mod redis_server;
 #[path = "../../../../tests/support/relay.rs"]
@@ -163,6 +169,27 @@ async fn client_repeats_until_another_process_has_done_the_rest() {
     assert_eq!(kill(killed).await, work(&[1, 2]));
     assert_eq!(read(reader).await, messages(3));
     assert_eq!(kill(other).await, work(&[2, 3]));
+}
+
+/// A death can be reported twice, and its second report wait behind those of other runs.
+#[tokio::test]
+async fn late_report_of_a_death_restarts_no_stopped_run() {
+    let Some(redis) = Server::start().await else { return };
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let runs = Runs::builder().on_end(move |end| _ = ended.send(end.clone())).build();
+    let redis = Some(redis::Client::open(redis.url()).unwrap());
+    let app = example::App { runs: runs.clone(), redis };
+    let key = RunKey::new("ann", RUN).unwrap();
+    example::save(&app, &key, 0, "").await.unwrap();
+    runs.start(&key, None, pending::<Event>).await.unwrap();
+    assert!(runs.cancel(&key, None).await);
+    let mut late = ends.recv().await.unwrap();
+    late.outcome = Outcome::Interrupted;
+    let (reports, reported) = mpsc::unbounded_channel();
+    reports.send(late).unwrap();
+    drop(reports);
+    example::restart(app, reported).await;
+    assert_eq!(runs.get(&key).await.unwrap().outcome(), Some(Outcome::Cancelled));
 }
 
 /// The other process may start after the death.
