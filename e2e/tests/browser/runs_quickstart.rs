@@ -64,7 +64,10 @@ async fn ask(tools: &Tools) -> (Model, Chromium) {
     let model = Model::serve().await;
     let browser = Chromium::start(tools).await;
     browser.open(&format!("http://{}/", model.address)).await;
-    browser.click("#ask").await;
+    let length = browser.until("history.length").await;
+    // A double click, and the Back button still leaves the page.
+    browser.until("($('ask').click(), $('ask').click(), true)").await;
+    browser.until(&format!("location.hash && history.length === {length}")).await;
     shows(&browser, 0, "answering").await;
     (model, browser)
 }
@@ -131,4 +134,30 @@ async fn page_says_that_its_answer_was_interrupted() {
     shows(&browser, 3, "interrupted").await;
     browser.reload().await;
     shows(&browser, 3, "interrupted").await;
+}
+
+#[tokio::test]
+async fn answer_is_shown_although_its_question_got_no_response() {
+    let Some(tools) = Tools::find() else { return };
+    let model = Model::serve().await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{}/", model.address)).await;
+    // As after a cut connection.
+    let lost = "(...all) => own(...all).then(() => Promise.reject(new TypeError()))";
+    browser.until(&format!("(own => window.fetch = {lost})(fetch)")).await;
+    browser.click("#ask").await;
+    model.generate(3).await;
+    shows(&browser, 3, "answering").await;
+}
+
+#[tokio::test]
+async fn link_cannot_lead_the_page_to_another_path() {
+    let Some(tools) = Tools::find() else { return };
+    let model = Model::serve().await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{}/#../other", model.address)).await;
+    browser.click("#stop").await;
+    let paths =
+        "performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)";
+    browser.until(&format!("{paths}.includes('/answers/..%2Fother')")).await;
 }
