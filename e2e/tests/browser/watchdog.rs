@@ -131,12 +131,39 @@ async fn fetch_resumes_after_its_connection_froze() {
     let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {
         return;
     };
+    // Chromium 156 delivers nothing more to a `fetch` once its page was frozen, and reports no error.
+    Rig::start(&tools, &fetch_script(), page(Some(package))).await.check().await;
+}
+
+fn fetch_script() -> String {
     let imports = json!({ "@microsoft/fetch-event-source": "/fetch-event-source/index.js" });
-    let script = format!(
+    format!(
         r#"<script type="importmap">{}</script><script type="module">{}</script>"#,
         json!({ "imports": imports }),
         page_code("import { fetchEventSource } from")
-    );
-    // Chromium 156 delivers nothing more to a `fetch` once its page was frozen, and reports no error.
-    Rig::start(&tools, &script, page(Some(package))).await.check().await;
+    )
+}
+
+/// A page may stand in place of the stream, such as one that asks for a log-in.
+#[tokio::test]
+async fn fetch_repeats_a_failure_but_not_a_refusal() {
+    let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {
+        return;
+    };
+    for (last, body) in [(StatusCode::UNAUTHORIZED, ""), (StatusCode::OK, "log in")] {
+        let asked = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&asked);
+        let events = async move || {
+            let statuses = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS, last];
+            (statuses[count.fetch_add(1, SeqCst).min(2)], body)
+        };
+        let note = "<script>onerror = text => window.failure = text</script>";
+        let document = Html(format!("<!doctype html>{note}{}", fetch_script()));
+        let routes = Router::new().route("/events", get(events)).route("/page", get(document));
+        let address = serve_axum(routes.merge(page(Some(package.clone())))).await;
+        let browser = Chromium::start(&tools).await;
+        browser.open(&format!("http://{address}/page")).await;
+        browser.until("window.failure").await;
+        assert_eq!(asked.load(SeqCst), 3);
+    }
 }
