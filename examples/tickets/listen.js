@@ -1,13 +1,14 @@
 function listen(token, show, logIn) {
-  let last = "", failures = 0;
+  let last = "", failures = 0, source = null, isOver = false;
 
   async function open() {
     const headers = { authorization: `Bearer ${token}` };
     const answer = await fetch("/tickets", { method: "POST", headers }).catch(() => null);
-    if (answer?.status === 401) return logIn();
     const ticket = answer?.ok && await answer.text().catch(() => null);
+    if (isOver) return;
+    if (answer?.status === 401) return logIn();
     if (!ticket) return openLater();
-    const source = new EventSource(`/events?${new URLSearchParams({ ticket, last })}`);
+    source = new EventSource(`/events?${new URLSearchParams({ ticket, last })}`);
     source.onopen = () => failures = 0;
     source.addEventListener("start", event => last = event.lastEventId);
     source.onmessage = event => { last = event.lastEventId; show(event.data); };
@@ -19,4 +20,5 @@ function listen(token, show, logIn) {
   const openLater = () =>
     setTimeout(open, Math.random() * Math.min(30_000, 1000 * (2 ** failures++ - 1)));
   open();
+  return () => { isOver = true; source?.close(); };
 }

@@ -95,3 +95,20 @@ async fn page_asks_for_a_log_in_when_its_token_is_refused() {
     browser.until("$('send').hidden && !$('log-in').hidden").await;
     until(|| requests.all() == ["POST /tickets 401"]).await;
 }
+
+#[tokio::test]
+async fn page_of_another_user_shows_nothing_of_the_first_one() {
+    let Some(tools) = Tools::find() else { return };
+    let hub = Hub::new();
+    let server = start(ANY, "server", Requests::default().routes(&hub)).await;
+    let browser = Chromium::start(&tools).await;
+    log_in(&browser, &server, "ann").await;
+    until(|| hub.subscriber_count("user:ann") == 1).await;
+    publish(&hub, "one").await;
+    shows(&browser, &["one"]).await;
+    let form = "$('log-in')";
+    browser.until(&format!("({form}.token.value = 'bob', {form}.requestSubmit(), true)")).await;
+    let count = |user| hub.subscriber_count(user);
+    until(|| (count("user:ann"), count("user:bob")) == (0, 1)).await;
+    shows(&browser, &[]).await;
+}
