@@ -16,7 +16,7 @@ use axum::{
     serve::ListenerExt,
 };
 use tower_sse::{
-    BoxError, Event, LastEventId, Refusal, SseLayer,
+    BoxError, Event, Refusal, SseLayer,
     hub::{GapPolicy, Hub},
     streams::{Streams, Subjects},
 };
@@ -111,14 +111,14 @@ async fn log_out<D: Database>(
 async fn events<D: Database>(
     State(app): State<App<D>>,
     Extension(user): Extension<User>,
-    last: Option<LastEventId>,
     parts: Parts,
 ) -> Result<impl IntoResponse, Response> {
     let position = app.hub.position(); // before the query
     let unread = app.database.unread(&user).await.map_err(later(&parts))?;
     let unread = Event::new().event("unread").json_data(&unread).map_err(later(&parts))?;
     let events = app.hub.subscribe(["all", &format!("user:{}", user.id)]).since(position);
-    Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(last).response())
+    // Without the last event id: the tab may have got it for a user who has logged out since.
+    Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(None).response())
 }
 
 /// Commits the notification, then publishes it. Any part of a program can do the same.

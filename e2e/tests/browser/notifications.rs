@@ -188,3 +188,22 @@ async fn page_asks_for_a_log_in_after_a_log_out_elsewhere() {
     submit(&browser, "[action$=log_out]").await;
     until_form(&browser).await;
 }
+
+#[tokio::test]
+async fn page_shows_another_user_who_has_logged_in_elsewhere() {
+    let Some(tools) = Tools::find() else { return };
+    let address = serve(Memory::default()).await;
+    let browser = log_in(&tools, address).await;
+    shows(&browser, &[]).await;
+    notify(address, "bob", "for bob").await;
+    notify(address, "ann", "for ann").await;
+    shows(&browser, &["for ann"]).await;
+    // As another tab does, before this one reconnects.
+    browser
+        .until(
+            "fetch('/log_out', { method: 'POST' }).then(() =>
+                fetch('/log_in', { method: 'POST', body: new URLSearchParams({ id: 'bob' }) }))",
+        )
+        .await;
+    shows(&browser, &["for bob"]).await;
+}

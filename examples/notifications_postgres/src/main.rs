@@ -23,7 +23,7 @@ use axum::{
 use serde::Deserialize;
 use sqlx::{PgPool, query, query_scalar, raw_sql};
 use tower_sse::{
-    BoxError, Event, LastEventId, Refusal, SseLayer,
+    BoxError, Event, Refusal, SseLayer,
     hub::{GapPolicy, Hub},
     streams::{Streams, Subjects},
 };
@@ -147,7 +147,6 @@ async fn log_out(State(app): State<App>, headers: HeaderMap) -> Result<Redirect,
 async fn events(
     State(app): State<App>,
     Extension(user): Extension<User>,
-    last: Option<LastEventId>,
     parts: Parts,
 ) -> Result<impl IntoResponse, Response> {
     let position = app.hub.position(); // before the query
@@ -155,7 +154,8 @@ async fn events(
     let unread = unread.fetch_one(&app.pool).await.map_err(later(&parts))?;
     let unread = Event::new().event("unread").data(unread);
     let events = app.hub.subscribe(["all", &format!("user:{}", user.id)]).since(position);
-    Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(last).response())
+    // Without the last event id: the tab may have got it for a user who has logged out since.
+    Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(None).response())
 }
 
 async fn notify(
