@@ -118,4 +118,16 @@ async fn page_shows_failed_and_unknown_jobs() {
     browser.until(IS_CLOSED).await;
     browser.until("received.length === 0").await;
     assert_eq!(answers.counts(), (1, 1));
+    browser.until("start('-that-nobody-knows')").await;
+    browser.until("$('state').textContent === 'refused: 404'").await;
+}
+
+#[tokio::test]
+async fn page_follows_only_the_newest_job() {
+    let Some((_, _, browser)) = open(MINUTE).await else { return };
+    let script = "
+        const all = [], Own = EventSource, answer = arguments[arguments.length - 1];
+        window.EventSource = function (url) { all.push(new Own(url)); return all.at(-1); };
+        start('').then(() => start('')).then(() => answer(all.map(it => it.readyState === 2)));";
+    assert_eq!(browser.answer(script).await, Some(json!([true, false])));
 }

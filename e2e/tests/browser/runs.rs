@@ -176,6 +176,9 @@ async fn shutdown_waits_for_the_answer_which_is_not_asked_for_again() {
     until_state(&browser, "complete").await;
     assert_eq!(server.end().await.outcome, Outcome::Completed);
     soon(server.serving).await.unwrap();
+    // The page comes back from the browser's cache.
+    browser.until("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))").await;
+    shows(&browser, "document", WORDS).await;
 
     let restarted = Server::start(server.address).await;
     browser.click("#reload").await;
