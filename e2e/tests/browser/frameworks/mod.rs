@@ -5,7 +5,10 @@ mod datastar;
 mod htmx;
 mod openapi;
 
-use axum::routing::get;
+use std::sync::atomic::AtomicBool;
+
+use axum::middleware::{Next, from_fn_with_state};
+use axum::{extract::Request, routing::get};
 use serde_json::Map;
 
 use crate::relay::Relay;
@@ -54,12 +57,25 @@ fn page_shows_the_programs_that_are_tested() {
     }
 }
 
+/// Answers the first request for the stream as a proxy does while the server restarts.
+async fn fail_at_first(
+    State(has_failed): State<Arc<AtomicBool>>,
+    request: Request,
+    next: Next,
+) -> axum::response::Response {
+    if request.uri().path() == "/events" && !has_failed.swap(true, SeqCst) {
+        return (StatusCode::BAD_GATEWAY, Html("<li>Bad Gateway</li>")).into_response();
+    }
+    next.run(request).await
+}
+
 #[tokio::test]
 async fn htmx_4_shows_events_and_resumes() {
     let (Some(tools), Some(package)) = (Tools::find(), package("htmx.org")) else { return };
     let hub = Hub::new();
     let routes = script(htmx::app(hub.clone()), "/assets/htmx.js", &package, "dist/htmx.js");
     let routes = script(routes, "/assets/hx-sse.js", &package, "dist/ext/hx-sse.js");
+    let routes = routes.layer(from_fn_with_state(Arc::default(), fail_at_first));
     check_htmx(&tools, routes, &hub, "/").await;
 }
 
