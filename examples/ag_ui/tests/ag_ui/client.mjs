@@ -18,7 +18,9 @@ const agent = new HttpAgent({
   // A page that was reloaded has none.
   initialMessages: process.env.RELOADED ? [] : [{ id: 'question', role: 'user', content: 'Why?' }],
   // A load balancer gives each request to the next process.
-  fetch: (_, init) => fetch(urls[requests++ % urls.length], init),
+  fetch: (_, init) => process.env.LOGGED_OUT && requests++ === 0
+    ? Promise.resolve(new Response('Log in', { headers: { 'content-type': 'text/html' } }))
+    : fetch(urls[requests++ % urls.length], init),
 });
 agent.subscribe({
   onEvent: ({ event }) => console.log(event.type, event.messageId ?? event.code ?? ''),
