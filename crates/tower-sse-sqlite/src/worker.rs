@@ -56,8 +56,8 @@ impl Worker {
         let last_row = Arc::clone(&self.last_row);
         _ = self.jobs.send(Box::new(move |table| {
             let result = job(table);
-            // Before the reply: an error can end the session.
-            if result.is_err() && !table.is_in_place() {
+            // Before the reply: an error can end the session, also one in the result of a batch.
+            if !table.is_in_place() {
                 remember(table, &last_row);
             }
             _ = reply.send(result);
@@ -97,12 +97,12 @@ fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify, last_row:
     let (mut version, mut next_poll) = (None, Instant::now());
     loop {
         match queue.recv_timeout(next_poll.saturating_duration_since(Instant::now())) {
-            Err(RecvTimeoutError::Disconnected) => return,
             _ if !table.is_in_place() => {
                 // Before the job is dropped, which ends the session.
                 remember(table, last_row);
                 break;
             }
+            Err(RecvTimeoutError::Disconnected) => return,
             Ok(job) => job(table),
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -120,27 +120,45 @@ fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify, last_row:
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, process};
+    use std::{env, fs, path::PathBuf, process};
+
+    use tokio::task::yield_now;
 
     use super::*;
+
+    /// Opens a file, which has a mark, in a directory of its own.
+    async fn start(name: &str) -> (PathBuf, Worker, LastRow) {
+        let directory = env::temp_dir().join(format!("tower-sse-sqlite-{}-{name}", process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (path, last_row) = (directory.join("events.db"), LastRow::default());
+        let source = Source { path, table: "news".to_owned(), ..Source::default() };
+        let worker = Worker::start(source, &last_row).await.unwrap();
+        worker.run(|table| table.append(0, None, &[])).await.unwrap();
+        (directory, worker, last_row)
+    }
 
     /// The hub could forget the row if it opened the next file before the thread noticed the loss
     /// of this one.
     #[tokio::test]
     async fn newest_row_is_remembered_before_a_job_ends_the_session() {
-        let directory = env::temp_dir().join(format!("tower-sse-sqlite-{}-worker", process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let (path, table) = (directory.join("events.db"), "news".to_owned());
-        let (removed, last_row) = (path.clone(), LastRow::default());
-        let source = Source { path, table, ..Source::default() };
-        let worker = Worker::start(source, &last_row).await.unwrap();
+        let (directory, worker, last_row) = start("job").await;
         let job = move |table: &Table| {
-            table.append(0, None, &[])?;
-            fs::remove_file(removed).unwrap();
-            table.append(0, None, &[])
+            fs::remove_dir_all(directory).unwrap();
+            // The job of a batch returns the batch even then.
+            Ok(table.append(0, None, &[]).is_err())
         };
-        assert_eq!(worker.run(job).await.err().unwrap().kind(), ErrorKind::Unreachable);
+        assert!(worker.run(job).await.unwrap());
         assert!(lock(&last_row).is_some());
+    }
+
+    #[tokio::test]
+    async fn newest_row_is_remembered_although_the_session_ends_at_once() {
+        let (directory, worker, last_row) = start("end").await;
         fs::remove_dir_all(directory).unwrap();
+        drop(worker);
+        while Arc::strong_count(&last_row) > 1 {
+            yield_now().await;
+        }
+        assert!(lock(&last_row).is_some());
     }
 }
