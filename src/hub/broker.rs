@@ -237,7 +237,8 @@ impl Feed {
     /// publisher that waits for an answer from the task must therefore set a time limit.
     ///
     /// If the future from `reader` completes or panics while the hub is open, the hub is
-    /// [closed](crate::hub::Hub::close), and an ERROR line is logged (feature `tracing`).
+    /// [closed](crate::hub::Hub::close), and an ERROR line is logged (feature `tracing`). If the
+    /// task's runtime ends, the hub is closed without a line.
     ///
     /// # Panics
     ///
@@ -247,19 +248,18 @@ impl Feed {
         F: FnOnce(Self) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let (hub, closed) = (self.hub.clone(), self.closed.clone());
+        let (hub, closed) = (Fed(self.hub.clone()), self.closed.clone());
         tokio::spawn(async move {
             let reading = caught(async move { reader(self).await });
             let ended = closed.run_until_cancelled(reading).await;
             if let Some(_output) = ended
                 && !closed.is_cancelled()
-                && let Some(hub) = hub.upgrade()
+                && hub.0.strong_count() > 0
             {
                 error!(
                     panicked = _output.is_none(),
                     "the reader of a broker has ended, so its hub is closed"
                 );
-                hub.close();
             }
         });
     }
@@ -273,6 +273,18 @@ impl Feed {
 }
 
 opaque_debug!(Feed);
+
+/// Closes a hub when the task that feeds it ends, or is dropped with its runtime.
+struct Fed(Weak<HubState>);
+
+impl Drop for Fed {
+    fn drop(&mut self) {
+        // Closing it again would visit all its topics.
+        if let Some(hub) = self.0.upgrade().filter(|hub| !hub.is_closed()) {
+            hub.close();
+        }
+    }
+}
 
 fn accepted(result: Result<(), NotAppended>) -> Result<bool, Closed> {
     match result {

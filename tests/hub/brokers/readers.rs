@@ -37,3 +37,16 @@ async fn reader_that_ends_with_its_hub_logs_nothing() {
     tokio::task::yield_now().await;
     assert_eq!(log.lines(), [""; 0]);
 }
+
+#[test]
+fn hub_whose_runtime_ends_closes_without_a_line() {
+    let (log, _recording) = Log::record();
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let hub = runtime.block_on(async { hub_with_reader(pending()) });
+    let (wakes, waker) = Wakes::new();
+    let mut client = asleep(&hub, &["a"], &waker);
+    drop(runtime);
+    assert_eq!(wakes.get(), 1);
+    client.assert_ends_with(&[""; 0]);
+    assert_eq!(log.lines(), [""; 0]);
+}
