@@ -6,7 +6,8 @@ use tokio::{select, time::timeout};
 use tower_sse::hub::broker::{Acknowledged, Publication};
 use tower_sse::{BoxError, hub::PublishError};
 
-use crate::{Gate, InFlight, tasks::lock};
+use crate::tasks::{lock, without_panic};
+use crate::{Gate, InFlight};
 
 /// The maximum number of events in a batch.
 const MAX_EVENTS: usize = 1000;
@@ -43,8 +44,13 @@ pub struct Queued {
     pub publication: Publication,
     /// A random [fingerprint](crate::Identity) to store with the event, from 1 to `i64::MAX`.
     pub nonce: u64,
-    reply: oneshot::Sender<Result<Acknowledged, PublishError>>,
+    reply: Reply,
 }
+
+/// Wakes the publisher, also when it is dropped. The waker is the program's, and its panic must not
+/// end the task that sends batches.
+#[derive(Debug)]
+struct Reply(Option<oneshot::Sender<Result<Acknowledged, PublishError>>>);
 
 /// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
@@ -69,14 +75,21 @@ struct Closing<'a>(&'a Queue);
 
 impl Queued {
     /// Sends the outcome to the publisher, which may have stopped waiting.
-    pub fn answer(self, outcome: Result<Acknowledged, PublishError>) {
-        _ = self.reply.send(outcome);
+    pub fn answer(mut self, outcome: Result<Acknowledged, PublishError>) {
+        let reply = self.reply.0.take();
+        without_panic(|| reply.map(|reply| reply.send(outcome)));
     }
 
     /// Returns the event's size in a batch.
     fn size(&self) -> usize {
         let fields = self.publication.event.fields();
         self.publication.topic.len() + fields.data.len() + fields.comment.map_or(0, str::len)
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        without_panic(|| drop(self.0.take()));
     }
 }
 
@@ -99,7 +112,8 @@ impl Queue {
         not_sent: impl FnOnce() -> E,
     ) -> Result<Acknowledged, PublishError> {
         let (reply, outcome) = oneshot::channel();
-        let place = self.add(Queued { publication, nonce: fastrand::u64(1..1 << 63), reply });
+        let (nonce, reply) = (fastrand::u64(1..1 << 63), Reply(Some(reply)));
+        let place = self.add(Queued { publication, nonce, reply });
         match timeout(deadline, outcome).await {
             Ok(Ok(outcome)) => outcome,
             _ if place.leave() => Err(PublishError::Refused(not_sent().into())),
@@ -215,5 +229,62 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::task::{Context, Wake, Waker};
+
+    use tower_sse::hub::{Hub, broker::Broker, broker::Feed, broker::Publisher};
+
+    use super::*;
+
+    struct QueueAlone(Arc<Queue>);
+
+    impl Broker for QueueAlone {
+        type Publisher = Self;
+        type Error = Infallible;
+
+        fn name(&self) -> String {
+            "queue".to_owned()
+        }
+
+        async fn start(self, _: Feed) -> Result<Self, Infallible> {
+            Ok(self)
+        }
+    }
+
+    impl Publisher for QueueAlone {
+        async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
+            self.0.publish(publication, Duration::MAX, || "late").await
+        }
+    }
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("in a waker");
+        }
+    }
+
+    /// A panic would close the hub. Two at once would abort the process.
+    #[tokio::test]
+    async fn panics_of_publishers_wakers_are_caught() {
+        let queue = Arc::new(Queue::default());
+        let hub = Hub::connect(QueueAlone(Arc::clone(&queue))).await.unwrap();
+        let mut publishing = ["answered", "dropped"].map(|data| Box::pin(hub.publish("a", data)));
+        let waker = Waker::from(Arc::new(Panics));
+        for publishing in &mut publishing {
+            assert!(publishing.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let [answered, dropped] = queue.take_batch().try_into().unwrap();
+        answered.answer(Err(PublishError::Closed));
+        drop(dropped);
+        let [answered, dropped] = publishing;
+        assert!(matches!(answered.await, Err(PublishError::Closed)));
+        assert!(matches!(dropped.await, Err(PublishError::Unknown(_))));
     }
 }
