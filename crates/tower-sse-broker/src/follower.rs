@@ -1,4 +1,4 @@
-use std::{convert::Infallible, future::pending, pin::pin, sync::Arc, time::Duration, vec};
+use std::{convert::Infallible, future::pending, mem, pin::pin, sync::Arc, time::Duration, vec};
 
 use tokio::time::{Instant, sleep, timeout};
 use tokio::{select, sync::oneshot, task::yield_now};
@@ -153,12 +153,17 @@ impl<L: Log> Follower<L> {
     /// Begins a session: catches up, marks losses, and opens the gate to publishers.
     async fn begin(&mut self, mut session: L::Session) -> Result<Opened<L>, L::Error> {
         self.catch_up(&mut session).await?;
+        let mut known = self.known();
         // The mark can be lost as well.
-        while self.known().lost.is_some() {
-            if let Some(mark) = self.log.mark(&mut session, self.known()).await? {
+        while known.lost.is_some() {
+            if let Some(mark) = self.log.mark(&mut session, known).await? {
                 self.gate.ledger().await_marker(mark);
             }
             self.catch_up(&mut session).await?;
+            let before = mem::replace(&mut known, self.known());
+            if (before.lost, before.last) == (known.lost, known.last) {
+                return Err(L::broken("the mark of a loss cannot be read"));
+            }
         }
         self.is_loaded = true;
         let publishing = self.log.publishing(&mut session, self.last).await?;

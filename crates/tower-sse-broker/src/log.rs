@@ -180,7 +180,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Marks the loss of the entry `known.lost`, unless the log already has a mark after it. The
     /// mark's number must be above `known.newest` and all numbers in the log. Returns the identity
-    /// of the mark that it added, if known.
+    /// of the mark that it added, if known. If the follower then finds neither a mark nor any other
+    /// new entry, it waits, and opens another session.
     fn mark(
         &mut self,
         session: &mut Self::Session,

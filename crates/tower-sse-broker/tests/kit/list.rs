@@ -1,5 +1,12 @@
-//! The example of a broker, over a list in memory, passes the kit.
+//! The example of a broker, over a list in memory.
 
+use std::{future::poll_fn, pin::Pin, sync::mpsc, thread};
+
+use futures_core::Stream;
+use tokio::{runtime::Builder, time::timeout};
+use tower_sse::hub::{Hub, Subscription};
+
+use crate::list_broker::Entry;
 use crate::*;
 
 struct Server(ListBroker);
@@ -11,10 +18,7 @@ impl Server {
         Self(ListBroker { name, server: list_broker::Server::default() })
     }
 
-    fn change(
-        &self,
-        change: impl FnOnce(&mut Vec<list_broker::Entry>) + Send + 'static,
-    ) -> Fault<'_> {
+    fn change(&self, change: impl FnOnce(&mut Vec<Entry>) + Send + 'static) -> Fault<'_> {
         Box::pin(async move { change(&mut self.0.server.entries()) })
     }
 }
@@ -28,7 +32,7 @@ impl World for Server {
 
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {
         Some(self.change(move |entries| {
-            let is_event = |entry: &list_broker::Entry| !matches!(entry.kind, Kind::Mark);
+            let is_event = |entry: &Entry| !matches!(entry.kind, Kind::Mark);
             let places = entries.iter().enumerate().rev().filter(|(_, entry)| is_event(entry));
             let oldest = places.map(|(place, _)| place).nth(keep - 1).unwrap();
             drop(entries.drain(..oldest));
@@ -51,4 +55,47 @@ impl World for Server {
 #[tokio::test(flavor = "multi_thread")]
 async fn list_broker_passes_the_kit() {
     check(Server::new).await;
+}
+
+/// Connects a hub and its client, which read an event, and then changes the list without that event.
+async fn lose_event(change: impl FnOnce(&mut Vec<Entry>, Entry)) -> (Hub, Subscription) {
+    let server = Server::new().await;
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    let mut client = hub.subscribe_to("a").resume(None);
+    hub.publish("a", "lost").await.unwrap();
+    next(&mut client).await;
+    let mut entries = server.0.server.entries();
+    let lost = entries.pop().unwrap();
+    change(&mut entries, lost);
+    (hub, client)
+}
+
+async fn next(client: &mut Subscription) -> String {
+    let next = poll_fn(|cx| Pin::new(&mut *client).poll_next(cx));
+    let next = timeout(Duration::from_secs(60), next).await.expect("an event or a gap").unwrap();
+    String::from_utf8(next.as_bytes().to_vec()).unwrap()
+}
+
+/// The list is out of order, so the mark of the loss is not read.
+#[test]
+fn follower_pauses_while_no_mark_of_loss_can_be_read() {
+    let (refused, is_refused) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            let change = |entries: &mut Vec<Entry>, mut lost: Entry| {
+                let (first, mut mark) = (entries[0].clone(), entries[0].clone());
+                mark.identity.number = lost.identity.number + 1;
+                lost.identity.fingerprint += 1;
+                entries.push(mark);
+                entries.extend(vec![first; 10]);
+                entries.push(lost);
+            };
+            let (hub, _client) = lose_event(change).await;
+            sleep(Duration::from_secs(1)).await;
+            assert!(matches!(hub.publish("a", "later").await, Err(PublishError::Refused(_))));
+        });
+        refused.send(()).unwrap();
+    });
+    assert!(is_refused.recv_timeout(Duration::from_secs(10)).is_ok(), "it spins");
 }
