@@ -107,7 +107,7 @@ impl Server {
         let mut entries = self.entries();
         let newest = entries.last().map_or(0, |entry| entry.identity.number);
         let is_mark = |entry: &Entry| matches!(entry.kind, Kind::Mark);
-        let has_mark = |lost| entries.iter().any(|it| is_mark(it) && it.identity.number >= lost);
+        let has_mark = |lost| entries.iter().any(|it| is_mark(it) && it.identity.number > lost);
         let needs_mark = newest == 0 || newest < known || lost.is_some_and(|lost| !has_mark(lost));
         let at = now();
         let mut number = number_at(at).max(known + 1).max(newest + 1);

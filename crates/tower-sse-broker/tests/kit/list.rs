@@ -5,6 +5,7 @@ use std::{future::poll_fn, pin::Pin, sync::mpsc, thread};
 use futures_core::Stream;
 use tokio::{runtime::Builder, time::timeout};
 use tower_sse::hub::{Hub, Subscription};
+use tower_sse_broker::Identity;
 
 use crate::list_broker::Entry;
 use crate::*;
@@ -98,4 +99,16 @@ fn follower_pauses_while_no_mark_of_loss_can_be_read() {
         refused.send(()).unwrap();
     });
     assert!(is_refused.recv_timeout(Duration::from_secs(10)).is_ok(), "it spins");
+}
+
+/// The ids are ahead of the clock, and another process has not read the event that it marks as lost.
+#[tokio::test(start_paused = true)]
+async fn mark_with_the_number_of_lost_event_does_not_cover_it() {
+    let change = |entries: &mut Vec<Entry>, lost: Entry| {
+        let identity = Identity { number: lost.identity.number, fingerprint: 1 };
+        entries.push(Entry { identity, kind: Kind::Mark, ..lost });
+    };
+    let (_hub, mut client) = lose_event(change).await;
+    let gap = next(&mut client).await;
+    assert!(gap.contains("event: gap"), "{gap}");
 }
