@@ -72,6 +72,9 @@ fn check(publication: &Publication) -> Result<(), String> {
             return Err(format!("{field} contains U+0000 at byte {at}"));
         }
     }
+    if let Some(retry) = fields.retry.filter(|retry| i64::try_from(*retry).is_err()) {
+        return Err(format!("retry is {retry} ms, more than {}", i64::MAX));
+    }
     Ok(())
 }
 

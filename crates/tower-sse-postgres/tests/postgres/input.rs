@@ -60,6 +60,11 @@ async fn bad_input_of_a_hub_refuses_one_event() {
             "event name has 257 bytes, more than 256",
         ),
         (&*long(1025), event().data(""), "topic has 1025 bytes, more than 1024"),
+        (
+            "a",
+            event().data("").retry(Duration::MAX),
+            "retry is 18446744073709551615 ms, more than 9223372036854775807",
+        ),
     ];
     let mut publishing = Vec::new();
     for number in 0..20 {
