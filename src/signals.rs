@@ -79,8 +79,10 @@ impl ItemError {
         Box::new(Self(error.into()))
     }
 
+    /// Returns the error without the marks of this crate around it.
     pub(crate) fn inside(error: &BoxError) -> &BoxError {
-        error.downcast_ref::<Self>().map_or(error, |marked| &marked.0)
+        let error = error.downcast_ref().map_or(error, |FailedInside(error)| error);
+        error.downcast_ref().map_or(error, |Self(error)| error)
     }
 
     pub(crate) fn unmark(error: BoxError) -> BoxError {

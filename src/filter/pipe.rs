@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict};
 use crate::decode::{EventRef, EventSplitter, Piece};
-use crate::signals::{ItemError, Stopped};
+use crate::signals::{ItemError, Stopped, is_within_layer, is_within_recorder};
 use crate::{BoxError, callback::catch_panic, event::Encoded};
 
 /// A pipe that passes the bytes of one stream through a filter, without I/O. Use it in programs
@@ -141,13 +141,13 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 
     pub(super) fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
-        // For the filter, this end is clean.
-        let stopped = error.take_if(|error| Stopped::cause_of(&**error).is_some());
+        // An inner layer has ended the whole answer.
+        let whole = error.take_if(|it| Stopped::cause_of(&**it) == Some(&Stopped::Whole));
         let mut output = Vec::new();
         if self.flow.is_open {
             let is_oversized = self.splitter.is_oversized();
             let is_mid_line = self.splitter.is_in_comment() || self.flow.ends_in_cr;
-            let tail = self.splitter.finish().filter(|_| error.is_none() && stopped.is_none());
+            let tail = self.splitter.finish().filter(|_| error.is_none());
             let is_event = matches!(tail, Some(Piece::Event(_)));
             let mut passes = true;
             if let Some(Piece::Event(event)) = tail {
@@ -165,14 +165,11 @@ impl<F: EventFilter> FilterPipe<F> {
                     output.extend_from_slice(events.as_bytes());
                 }
             }
-            if self.flow.error.is_none() && self.flow.rejected.is_none() {
-                self.flow.error = stopped;
-            }
-            if let Some(tail) = tail
-                && passes
-                && self.flow.error.is_none()
-            {
-                output.extend_from_slice(tail.as_bytes());
+            if self.flow.error.is_none() {
+                if let Some(tail) = tail.filter(|_| passes) {
+                    output.extend_from_slice(tail.as_bytes());
+                }
+                self.flow.error = whole.filter(|_| self.flow.rejected.is_none());
             }
         }
         self.flow.send(output.into())
@@ -184,6 +181,11 @@ impl<F: EventFilter> FilterPipe<F> {
 }
 
 opaque_debug!(FilterPipe<F: EventFilter>);
+
+/// Returns whether a layer that would take a clean end for that of a whole answer is around.
+fn forbids_terminator(error: &BoxError) -> bool {
+    is_within_layer() && !is_within_recorder() && Stopped::cause_of(&**error).is_some()
+}
 
 const MAX_HELD: u64 = 16 << 10;
 
@@ -294,7 +296,7 @@ impl<F: EventFilter> Flow<F> {
             if outcome == FilterOutcome::Completed { FilterOutcome::Stopped } else { outcome };
         let (events, passes) = self.apply(verdict, stopped);
         if self.is_open {
-            self.end(outcome, error.filter(|_| passes));
+            self.end(outcome, error.filter(|error| passes || forbids_terminator(error)));
         }
         events
     }

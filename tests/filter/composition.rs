@@ -3,9 +3,9 @@
 use tower_http::compression::{CompressionLayer, predicate::NotForContentType};
 use tower_http::decompression::DecompressionLayer;
 
-use tower_sse::{Refusal, Retry};
+use tower_sse::{Refusal, Retry, early_head::EarlyHeadLayer};
 
-use crate::naive_filter::{ADDED, Choice, Plan};
+use crate::naive_filter::{Choice, Plan};
 use crate::{rig::through as filtered, support::*, *};
 
 #[tokio::test(start_paused = true)]
@@ -75,26 +75,76 @@ async fn filter_sees_a_run_once_inside_and_for_each_client_outside() {
     assert_eq!(ends, [1, 2]);
 }
 
+/// Records how its source ended, and replaces the end.
+#[derive(Clone, Default)]
+struct Replaces(Arc<Mutex<Vec<&'static str>>>);
+
+impl EventFilter for Replaces {
+    fn event(&mut self, _: EventRef<'_>) -> Verdict {
+        Verdict::Pass
+    }
+
+    fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
+        let is_clean = matches!(end, SourceEnd::Clean);
+        self.0.lock().unwrap().push(if is_clean { "clean" } else { "failed" });
+        Verdict::Replace(Event::from("end").into())
+    }
+}
+
+/// Returns what a client gets through a filter that replaces the end, and how the source ended.
+async fn replace_end(app: Router, is_layered: bool) -> (String, Option<axum::Error>, &'static str) {
+    let filter = Replaces::default();
+    let made = filter.clone();
+    let app = app.layer(FilterLayer::new(move |_: &Request<Body>| Some(made.clone())));
+    let layer = SseLayer::new().without_heartbeat().without_retry().terminator("[DONE]");
+    let app = if is_layered { app.layer(layer) } else { app };
+    let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+    let (text, error) = read_to_end(response.into_body()).await;
+    let ends = mem::take(&mut *filter.0.lock().unwrap());
+    (text, error, ends[..].try_into().map(|[end]: [_; 1]| end).unwrap())
+}
+
 #[tokio::test(start_paused = true)]
-async fn cancelled_run_ends_cleanly_for_a_filter_and_without_a_terminator() {
-    let (filters, log) = filters::<Body>(at_end(Choice::Replace));
-    let (runs, key) = (Runs::new(), RunKey::shared("one").unwrap());
-    let half = || tower_sse::response(stream::iter([Event::from("half")]).chain(stream::pending()));
-    let app = ServiceBuilder::new()
-        .layer(SseLayer::new().without_heartbeat().terminator("[DONE]"))
-        .layer(filters)
-        .layer(runs.layer(|_: &Request<Body>| Some(RunKey::shared("one"))))
-        .service_fn(move |_: Request<Body>| ready(Ok::<_, Infallible>(half())));
-    let response = app.oneshot(Request::post("/").body(Body::empty()).unwrap()).await.unwrap();
-    let cancelling = async {
-        yield_now().await;
-        assert!(runs.cancel(&key, None).await);
+async fn cancelled_run_fails_for_a_filter_and_ends_without_a_terminator() {
+    for is_layered in [true, false] {
+        let (runs, key) = (Runs::new(), RunKey::shared("one").unwrap());
+        let layer = runs.layer(|_: &Request<Body>| Some(RunKey::shared("one")));
+        let half = || {
+            ready(tower_sse::response(
+                stream::once(ready(Event::from("half"))).chain(stream::pending()),
+            ))
+        };
+        let app = Router::new().route("/", get(half)).layer(layer);
+        let cancelling = async {
+            time::sleep(SECOND).await;
+            assert!(runs.cancel(&key, None).await);
+        };
+        let ((text, error, end), ()) = tokio::join!(replace_end(app, is_layered), cancelling);
+        let (half, rest) = text.split_once("\n\n").expect("an event");
+        assert!(half.starts_with("data: half\n") && error.is_none(), "{text:?}, {error:?}");
+        assert_eq!((rest, end), ("data: end\n\n", "failed"), "{is_layered}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_end_of_an_inner_layer_is_clean_and_that_of_an_error_is_not() {
+    let early = || EarlyHeadLayer::new(SECOND).when(|_| true);
+    let whole = async || {
+        time::sleep(2 * SECOND).await;
+        tower_sse::response(stream::once(ready(Event::from("a"))))
     };
-    let ((text, _), ()) = tokio::join!(read_to_end(response.into_body()), cancelling);
-    let (event, rest) = text.split_once("\n\n").expect("an event");
-    assert_eq!((event.starts_with("data: half\n"), rest), (true, ADDED), "{text}");
-    assert_eq!(log.lock().unwrap().source_ends, ["clean"]);
-    assert_eq!(outcome(&log), "completed");
+    let failed = async || {
+        time::sleep(2 * SECOND).await;
+        StatusCode::BAD_GATEWAY
+    };
+    let whole = Router::new().route("/", get(whole)).layer(SseLayer::new().without_retry());
+    let failed = Router::new().route("/", get(failed));
+    let failed = failed.layer(early().late_event(|_| Some(Event::from("a"))));
+    for (app, expected) in [(whole.layer(early()), "clean"), (failed, "failed")] {
+        let (text, error, end) = replace_end(app, true).await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!((&*text, end), (":\ndata: a\n\ndata: end\n\n", expected));
+    }
 }
 
 #[tokio::test]
