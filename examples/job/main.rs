@@ -131,9 +131,10 @@ async fn work(jobs: Jobs, job: u64, plan: Plan) {
     // First the table, so that no client finds a running job whose topic is gone.
     jobs.set(job, Status::Ended(last.clone()));
     // Nothing replaces the last event, for which clients wait.
-    while let Err(PublishError::Refused(_) | PublishError::Unknown(_)) =
+    while let Err(error @ (PublishError::Refused(_) | PublishError::Unknown(_))) =
         jobs.hub.end(topic(job), last.clone()).await
     {
+        eprintln!("job {job}: {error}");
         sleep(jobs.step).await;
     }
 }

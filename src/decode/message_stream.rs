@@ -140,8 +140,8 @@ impl<B: Body> MessageStream<B> {
         self.decoder.last_event_id()
     }
 
-    /// Returns the last reconnection time that the body has sent, if any. Bound it before you wait
-    /// for it, because it can be zero or very long.
+    /// Returns the last reconnection time that the body has sent, if any. It can be zero or very
+    /// long, so set bounds for your delay.
     pub fn retry(&self) -> Option<Duration> {
         self.decoder.retry()
     }

@@ -108,10 +108,10 @@ impl EarlyHeadLayer {
     ///
     /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`.
     ///
-    /// Behind a [`RunLayer`](crate::runs::RunLayer), the
-    /// [`StreamOptions`](crate::StreamOptions) of a late answer are lost, so add them to the
-    /// response that `answer` returns. A run that `call` has started goes on if the `SseLayer`
-    /// refuses the early head, for example at [`max_streams`](crate::SseLayer::max_streams).
+    /// Inside of a [`RunLayer`](crate::runs::RunLayer), the [`StreamOptions`](crate::StreamOptions)
+    /// of a late answer are lost. Add them to the response that `answer` returns instead. If the
+    /// `SseLayer` refuses the early head, for example at
+    /// [`max_streams`](crate::SseLayer::max_streams), a run that `call` has started goes on.
     ///
     /// # Cancel safety
     ///

@@ -110,7 +110,7 @@
 //!
 //! A late answer loses its status and its headers, including cookies. Put layers that add headers
 //! to every response, such as CORS, outside of this one. The answer's
-//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`. Behind a
+//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`. Inside of a
 //! [`RunLayer`](crate::runs::RunLayer), they are [lost](EarlyHeadLayer::answer).
 //!
 //! If the handler adds a subject after the early head, closing the subject ends the stream only

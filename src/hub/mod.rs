@@ -143,9 +143,10 @@
 //!         // …
 //!     }
 //!     let last = Event::new().event("done").data("the result");
-//!     while let Err(PublishError::Refused(_) | PublishError::Unknown(_)) =
+//!     while let Err(error @ (PublishError::Refused(_) | PublishError::Unknown(_))) =
 //!         hub.end(&topic, last.clone()).await
 //!     {
+//!         eprintln!("{topic}: {error}");
 //!         sleep(Duration::from_secs(1)).await;
 //!     }
 //! }
@@ -180,8 +181,8 @@
 //! With `recent(1)`, a first visit begins with the newest event of the job that the hub still
 //! keeps. After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
-//! With a broker, publishing can fail. The next percentage replaces one that was lost, but clients
-//! wait for the last event, so try again until it's published.
+//! With a broker, publishing can fail. A lost percentage does no harm, because the next one
+//! replaces it. But clients wait for the last event, so publish it again until that succeeds.
 //!
 //! If the job's process dies or its task panics, clients keep waiting. Whoever then finishes or
 //! abandons the job must end the topic.
@@ -360,20 +361,19 @@
 //!
 //! ```
 //! use futures_util::StreamExt;
-//! use tower_sse::{Event, hub::{Hub, PublishError}};
+//! use tower_sse::hub::Hub;
 //! # async fn next_part() -> String { String::new() }
 //!
-//! async fn work(hub: Hub, job: u64) -> Result<(), PublishError> {
+//! async fn work(hub: Hub, job: u64) {
 //!     let topic = format!("job:{job}");
 //!     let mut stops = hub.subscribe_to(format!("stop:{job}")).resume(None).messages();
 //!     for _ in 0..100 {
 //!         tokio::select! {
-//!             part = next_part() => hub.publish(&topic, part).await?,
+//!             part = next_part() => { _ = hub.publish(&topic, part).await }
 //!             Some(Ok(_)) = stops.next() => break,
 //!         };
 //!     }
-//!     hub.end(&topic, Event::new().event("done").data("")).await?;
-//!     Ok(())
+//!     // End the topic, as above.
 //! }
 //! ```
 //!

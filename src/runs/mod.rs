@@ -80,9 +80,10 @@
 //! An `EventSource` gets `interrupted` in these cases:
 //!
 //! - The run failed, was abandoned or was interrupted. Without [`SseLayer`](crate::SseLayer), the
-//!   body fails first, and the event comes when the `EventSource` reconnects with an id. After an
-//!   error's [`late_event`](crate::early_head::EarlyHeadLayer::late_event), the body ends cleanly
-//!   first.
+//!   body fails first, and the event comes when the `EventSource` reconnects with an id. If the
+//!   run's last event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that
+//!   reports an error, `SseLayer` ends the stream cleanly. `interrupted` then comes when the
+//!   `EventSource` reconnects.
 //! - The server can't resume from the client's last event id, for example because the run is no
 //!   longer kept, or was [replaced](Runs::replace).
 //!

@@ -23,9 +23,9 @@ pub enum Outcome {
     ///
     /// The clients' bodies fail. With an outer [`SseLayer`](crate::SseLayer), an `EventSource` gets
     /// the event [`interrupted`](super#half-an-answer) instead. If you set
-    /// [`on_error`](crate::SseLayer::on_error), open streams end with your event. After
-    /// an error's [`late_event`](crate::early_head::EarlyHeadLayer::late_event), streams in the
-    /// run's process end cleanly.
+    /// [`on_error`](crate::SseLayer::on_error), open streams end with your event. If the run's last
+    /// event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that reports an
+    /// error, the outer `SseLayer` ends streams in the run's process cleanly.
     Failed,
     /// The program cancelled or replaced the run. With an outer [`SseLayer`](crate::SseLayer), the
     /// clients' bodies end cleanly, without the [terminator](crate::SseLayer::terminator).

@@ -80,8 +80,8 @@
 //!
 //! An `EventSource` reconnects after its stream is closed, so your check must know every earlier
 //! log-out. Don't let the check read from a cache, or from a replica that lags behind. If you check
-//! tokens without a store, as with JWTs, keep a list of revoked ones. If the check fails, for
-//! example because the store is away, answer with a [refusal](crate::Refusal::answer): an error
+//! tokens without a store, as with JWTs, keep a list of revoked ones. If the check can't tell, for
+//! example because the store is down, answer with a [refusal](crate::Refusal::answer). An error
 //! status would stop an `EventSource` for good.
 //!
 //! If a request arrived before the `close` call, its stream is closed as soon as it opens. For

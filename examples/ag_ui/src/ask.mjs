@@ -6,7 +6,7 @@ export async function ask(agent, runId) {
   for (;;) {
     try {
       const result = await agent.runAgent({ runId }, subscriber);
-      // Otherwise a proxy has cut the answer, or has sent a page in its place, such as a log-in.
+      // Not over: a proxy has cut the answer, or has sent a page in its place, such as a log-in.
       if (isOver || agent.abortController.signal.aborted) return result;
     } catch (error) {
       // Only the answer to a request that the agent refuses for good has such a status.

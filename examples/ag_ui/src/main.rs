@@ -110,7 +110,7 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
 /// Restarts the runs whose process has died. Redis has their input, and the parts that are done.
 pub(crate) async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
     while let Some(RunEnd { key, outcome, .. }) = ends.recv().await {
-        // A late report must not start again what the user has stopped, either.
+        // A late report must not start again what the user has stopped.
         let run = app.runs.get(&key).await;
         let is_stopped = run.is_some_and(|run| run.outcome() == Some(Outcome::Cancelled));
         let is_dead = outcome == Outcome::Interrupted && !is_stopped;

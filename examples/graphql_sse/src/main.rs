@@ -51,7 +51,7 @@ pub(crate) async fn serve(
     let service = layer.layer(service_fn(move |request| answer(schema.clone(), request)));
     let mut server = auto::Builder::new(TokioExecutor::new());
     // With a timer, hyper closes HTTP/1 connections whose client never completes a request head.
-    // Those that send nothing stay open, unless a proxy is in front.
+    // Connections that send nothing stay open, so put a proxy in front.
     server.http1().timer(TokioTimer::new());
     let connections = GracefulShutdown::new();
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {

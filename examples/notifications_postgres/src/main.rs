@@ -181,7 +181,7 @@ async fn read(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A `503` would stop an `EventSource` for good.
+/// Has an `EventSource` try again: a `503` would stop it for good.
 fn later<E: Display>(parts: &Parts) -> impl FnOnce(E) -> Response {
     |error| {
         _ = failed(error);

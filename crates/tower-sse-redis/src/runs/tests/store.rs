@@ -30,7 +30,7 @@ pub(crate) struct Faults {
     pub(crate) panics: usize,
     /// Whether the next load does.
     pub(crate) load_panics: bool,
-    /// Whether the next message of lost pushes does.
+    /// Whether the next message of lost pushes panics.
     pub(crate) reconnection_panics: bool,
     /// The delay of everything that the process asks of the store.
     pub(crate) delay: Duration,

@@ -293,8 +293,8 @@ const REFUSED: &str = "the store refuses the run";
 
 /// How the replies to a run's commands change its export.
 impl Export {
-    /// Applies one reply. After one that failed, ignores the others, which are not reliable, unless
-    /// they tell that entries are gone.
+    /// Applies one reply. After a failed reply, ignores the others, which are not reliable. But a
+    /// reply to a trim still counts: it says that entries are gone.
     pub(crate) fn apply(
         &mut self,
         target: &Target,

@@ -23,8 +23,8 @@ pub(crate) struct Plan {
     rest: Vec<(Target, Command)>,
     bytes: usize,
     pushes: bool,
-    /// The runs that have left the queue. Dropping the records runs code of the program, because
-    /// their options contain closures, so the queue may not be locked.
+    /// The runs that have left the queue. Drop them only while the queue is unlocked: their options
+    /// contain closures, so dropping them runs code of the program.
     pub(super) forgotten: Vec<Arc<Record>>,
 }
 
