@@ -63,7 +63,7 @@ async fn export(
     pace: &mut Pace,
 ) -> bool {
     let mut plan = exports.plan(connection, &process.options);
-    // Dropped last, because the program's code can panic or take long.
+    // Dropped last, because the program's code can take long.
     let _forgotten = mem::take(&mut plan.forgotten);
     if plan.len() == 0 {
         return false;

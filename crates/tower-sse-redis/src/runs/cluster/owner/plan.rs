@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use tower_sse::runs::support::{Epoch, Record};
+use tower_sse_broker::tasks::without_panic;
 
 use crate::runs::seam::{Append, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim};
 
@@ -23,9 +24,21 @@ pub(crate) struct Plan {
     rest: Vec<(Target, Command)>,
     bytes: usize,
     pushes: bool,
-    /// The runs that have left the queue. Drop them only while the queue is unlocked: their options
-    /// contain closures, so dropping them runs code of the program.
-    pub(super) forgotten: Vec<Arc<Record>>,
+    pub(super) forgotten: Forgotten,
+}
+
+/// The runs that have left the queue. Drop them only while the queue is unlocked: their options
+/// contain closures, so dropping them runs code of the program.
+#[derive(Default)]
+pub(super) struct Forgotten(pub(super) Vec<Arc<Record>>);
+
+impl Drop for Forgotten {
+    fn drop(&mut self) {
+        // A second panic during the unwinding of a first one would abort the process.
+        for record in self.0.drain(..) {
+            without_panic(|| drop(record));
+        }
+    }
 }
 
 /// What a reply belongs to.

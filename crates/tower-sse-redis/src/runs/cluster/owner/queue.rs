@@ -113,7 +113,7 @@ impl Queue {
             self.due.pop_first();
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             if export.kept_until().is_some_and(|until| until <= now) {
-                plan.forgotten.extend(self.exports.remove(&epoch).map(|export| export.record));
+                plan.forgotten.0.extend(self.exports.remove(&epoch).map(|export| export.record));
                 continue;
             }
             export.plan(&mut plan, connection, now);

@@ -131,6 +131,10 @@ type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Sends a `POST` to the layers of a process, whose service gives `answer`.
 async fn post(process: &Process, answer: Response<Body>) -> Response<Body> {
+    post_to(process, key(), answer).await
+}
+
+async fn post_to(process: &Process, key: RunKey, answer: Response<Body>) -> Response<Body> {
     let answer = Arc::new(Mutex::new(Some(answer)));
     let service = service_fn(move |_: Request<()>| {
         let answer = Arc::clone(&answer);
@@ -139,7 +143,7 @@ async fn post(process: &Process, answer: Response<Body>) -> Response<Body> {
             Ok::<_, Infallible>(answer.lock().unwrap().take().expect("one call"))
         }
     });
-    let service = process.runs.layer(|_: &Request<()>| Some(Ok(key()))).layer(service);
+    let service = process.runs.layer(move |_: &Request<()>| Some(Ok(key.clone()))).layer(service);
     let service = SseLayer::new().layer(service);
     let response = service.oneshot(Request::post("/").body(()).unwrap()).await.unwrap();
     response.map(BodyExt::boxed_unsync)
@@ -194,7 +198,8 @@ async fn answer_without_a_stream_frees_the_key_for_requests_elsewhere() {
     }
 }
 
-/// Asks for figures in another thread when it is dropped, and passes on whether it gets them.
+/// Asks for figures in another thread when it is dropped, passes on whether it gets them, and
+/// panics.
 struct Gauge(Runs, Sender<bool>);
 
 impl Drop for Gauge {
@@ -202,24 +207,31 @@ impl Drop for Gauge {
         let ((asked, answer), runs) = (channel(), self.0.clone());
         thread::spawn(move || asked.send(runs.stats().running));
         _ = self.1.send(answer.recv_timeout(Duration::from_secs(10)).is_ok());
+        panic!("the drop panics");
     }
 }
 
-/// The program's closures are dropped with the run.
+/// The program's closures are dropped with the runs. One plan forgets both.
 #[tokio::test(start_paused = true)]
-async fn options_of_a_forgotten_run_are_dropped_outside_of_locks() {
+async fn options_of_forgotten_runs_are_dropped_one_by_one_outside_of_locks() {
     let (one, _other) = two().await;
-    let ((dropped, is_answered), (_source, stream)) = (channel(), source());
-    let gauge = Gauge(one.runs.clone(), dropped);
-    let options = StreamOptions::new().on_error(move |_| {
-        _ = &gauge;
-        Event::from("error")
-    });
-    drop(soon(post(&one, events(stream, options))).await);
+    let ((dropped, is_answered), mut sources) = (channel(), Vec::new());
+    for n in [1, 2] {
+        let ((source, stream), gauge) = (source(), Gauge(one.runs.clone(), dropped.clone()));
+        sources.push(source);
+        let options = StreamOptions::new().on_error(move |_| {
+            _ = &gauge;
+            Event::from("error")
+        });
+        drop(soon(post_to(&one, key_of(n), events(stream, options))).await);
+    }
     sleep(Duration::from_secs(2)).await;
-    let _next = one.replace().await;
+    let [first, second] = [1, 2].map(key_of);
+    let next = || stream::pending::<Event>();
+    let replacing = async |key| drop(one.runs.replace(key, None, next).await.unwrap());
+    tokio::join!(replacing(&first), replacing(&second));
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(is_answered.try_recv(), Ok(true));
+    assert_eq!(is_answered.try_iter().collect::<Vec<_>>(), [true; 2]);
 }
 
 /// It ends before the store has its head, or later.
