@@ -13,7 +13,7 @@ use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerd
 use crate::connection::{Client, CloseReason};
 use crate::options::{ResolvedOptions, Retry};
 use crate::signals::{EarlyHead, EndsWith, ShutdownWait, StartAt};
-use crate::signals::{is_within_recorder, within_layer};
+use crate::signals::{is_recorded, is_within_recorder, within_layer};
 use crate::streams::{EarlySubjects, Membership};
 use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
 
@@ -502,11 +502,11 @@ impl<B> EventStream<'_, B> {
 
     pub(super) fn fail(&mut self, error: BoxError) {
         let this = self.state();
-        // A run takes a clean end for the end of the answer.
-        let is_recorded = is_within_recorder();
+        // A run takes a clean end for the end of the answer, also through an outer layer.
+        let is_recorded = is_recorded();
         let (between_events, is_opaque) = (this.boundary.between_events(), this.boundary.is_opaque);
         let stops = |reason| between_events || reason == CloseReason::Ended && !is_opaque;
-        let error = match LastFrames::of_handled(error, |reason| !is_recorded && stops(reason)) {
+        let error = match LastFrames::of_handled(error, is_recorded, stops) {
             Ok(last) => return self.begin_ending(last),
             Err(error) => error,
         };
@@ -557,7 +557,7 @@ impl<B> EventStream<'_, B> {
             _ => Bytes::new(),
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(lines) };
-        let is_clean = !this.client.is_cut_by_failing() && !is_within_recorder();
+        let is_clean = !this.client.is_cut_by_failing() && !is_recorded();
         let ending = if between_events && is_clean {
             LastFrames::clean(reason, last)
         } else {

@@ -72,12 +72,17 @@ impl LastFrames {
     /// error.
     pub(super) fn of_handled(
         error: BoxError,
+        is_recorded: bool,
         stops: impl FnOnce(CloseReason) -> bool,
     ) -> Result<Self, BoxError> {
-        if let Some(reason) = Stopped::cause_of(&*error).map(Stopped::reason)
-            && stops(reason)
-        {
-            return Ok(Self::clean(reason, Bytes::new()));
+        if let Some(reason) = Stopped::cause_of(&*error).map(Stopped::reason) {
+            // A run must get the mark, because it takes a clean end for the end of the answer.
+            if is_recorded {
+                return Ok(Self::failure(reason, Bytes::new(), error));
+            }
+            if stops(reason) {
+                return Ok(Self::clean(reason, Bytes::new()));
+            }
         }
         let inside = causes(&*error).find_map(<dyn Error>::downcast_ref);
         let Some(FailedInside(inside)) = inside else { return Err(error) };

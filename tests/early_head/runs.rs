@@ -80,20 +80,41 @@ async fn run_of_a_late_answer_of_an_inner_layer_ends_as_the_answer() {
         let (parts, ()) = Requester::EventSource.request("/").into_parts();
         Refusal::per_client().answer(&parts).into_response()
     };
-    for (answer, outcome, is_programs) in [
+    let cases = [
         (events as fn() -> AxumResponse, Outcome::Completed, false),
         (failing, Outcome::Failed, true),
         (refusing, Outcome::Failed, false),
-    ] {
+    ];
+    for ((answer, outcome, is_programs), has_middle) in
+        cases.into_iter().flat_map(|case| [(case, false), (case, true)])
+    {
         let runs = Runs::new();
-        let app = slow(LATE, answer).layer(SseLayer::new()).layer(early()).layer(runs.layer(key));
+        let inner: SseLayer = SseLayer::new().on_error(|_| Event::from("inner"));
+        let middle = SseLayer::new().on_error(|_| Event::from("middle"));
+        let app = slow(LATE, answer).layer(inner).layer(early());
+        let app = if has_middle { app.layer(middle) } else { app }.layer(runs.layer(key));
         let (text, error) = receive(&app.layer(SseLayer::new()), Requester::Post).await;
         let run = runs.get(&run_of("/")).await.unwrap();
         assert_eq!(run.outcome(), Some(outcome), "{text}");
         assert_eq!(error.is_none(), outcome == Outcome::Completed, "{text}");
+        assert_eq!((text.contains("inner"), text.contains("middle")), (is_programs, false));
         let items: Vec<_> = run.attach(None).await.unwrap().collect().await;
         let error = items.last().and_then(|last| last.as_ref().err()?.error());
         assert_eq!(error.is_some_and(<dyn Error>::is::<fmt::Error>), is_programs, "{text}");
+    }
+}
+
+/// Outside of runs, such a stream ends cleanly for an `EventSource`.
+#[tokio::test(start_paused = true)]
+async fn run_of_a_late_stream_that_a_layer_cuts_fails() {
+    for has_middle in [false, true] {
+        let runs = Runs::new();
+        let endless = || tower_sse::response(stream::pending::<Event>()).into_response();
+        let app = slow(LATE, endless).layer(SseLayer::new().max_age(LATE)).layer(early());
+        let app = if has_middle { app.layer(SseLayer::new()) } else { app }.layer(runs.layer(key));
+        let (text, _) = receive(&app.layer(SseLayer::new()), Requester::EventSource).await;
+        let run = runs.get(&run_of("/")).await.unwrap();
+        assert_eq!(run.outcome(), Some(Outcome::Failed), "{has_middle}: {text}");
     }
 }
 
