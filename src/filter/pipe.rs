@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict};
 use crate::decode::{EventRef, EventSplitter, Piece};
-use crate::signals::{ItemError, Stopped, is_within_layer, is_within_recorder};
+use crate::signals::{ItemError, Stopped, is_recorded, is_within_layer};
 use crate::{BoxError, callback::catch_panic, event::Encoded};
 
 /// A pipe that passes the bytes of one stream through a filter, without I/O. Use it in programs
@@ -184,7 +184,7 @@ opaque_debug!(FilterPipe<F: EventFilter>);
 
 /// Returns whether a layer that would take a clean end for that of a whole answer is around.
 fn forbids_terminator(error: &BoxError) -> bool {
-    is_within_layer() && !is_within_recorder() && Stopped::cause_of(&**error).is_some()
+    is_within_layer() && !is_recorded() && Stopped::cause_of(&**error).is_some()
 }
 
 const MAX_HELD: u64 = 16 << 10;
