@@ -12,7 +12,7 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// depends on the [kind of client](crate::guide::clients#how-clients-reconnect). By default, each
 /// client gets a random reconnection time from 2 to 10 seconds. If a subject's limit is reached,
-/// the answer is always [`too_many_requests`](Self::too_many_requests).
+/// the answer is always [`too_many_requests`](Self::too_many_requests), with its own times.
 ///
 /// # What is refused
 ///
@@ -23,8 +23,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// refusal keeps the response's headers that don't describe the stream, such as CORS headers.
 ///
 /// For a service that returns a [bare stream](crate::SseLayer#services-that-return-a-bare-stream),
-/// the layer decides before it calls the service. Only the limit of a subject is checked
-/// afterwards.
+/// the layer decides before it calls the service. Only the subjects' limits are checked after the
+/// call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {

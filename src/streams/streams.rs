@@ -78,8 +78,9 @@ impl Streams {
     /// Closes all streams of this process that have a subject, and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time from [`Drain::retry`](crate::Drain::retry),
-    /// which is random by default. If the stream of an earlier request isn't open yet, it's closed
-    /// as soon as it opens, without this reconnection time.
+    /// which is random by default. A request that came before this call may not have opened its
+    /// stream yet. That stream is closed as soon as it opens, and its client doesn't receive this
+    /// reconnection time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {

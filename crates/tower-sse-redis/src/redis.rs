@@ -60,8 +60,8 @@ impl Redis {
     /// primary that responds is used. After a fail-over, all servers are tried again.
     ///
     /// Give the primary at least two replicas, and set
-    /// [`min-replicas-to-write`](crate::operating#losses) on each server. Without this setting, an
-    /// old primary that comes back accepts writes until it's demoted. With a single replica, a
+    /// [`min-replicas-to-write`](crate::operating#losses) on each server. Otherwise, an old primary
+    /// that comes back accepts writes until it's demoted. With this setting and only one replica, a
     /// promoted server refuses writes until it has a replica of its own.
     ///
     /// ```

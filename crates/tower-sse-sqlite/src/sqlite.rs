@@ -109,7 +109,8 @@ pub struct SqliteBroker {
 }
 
 impl SqliteBroker {
-    /// Returns a handle to the state of the file. The handle stays valid after `Hub::connect`.
+    /// Returns a handle that tells whether the hub is ready, and what its last error was. The
+    /// handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn health(&self) -> Health {
         Health { common: self.log.stats.health.clone() }

@@ -77,8 +77,8 @@ impl Runs {
     /// failed one, or the error [`NotFound`](StartError::NotFound).
     ///
     /// While the [layer](Self::layer) or a [`start_with`](Self::start_with) call is still starting
-    /// the key's run, this method waits. Inside the layer, don't pass the key of the handler's own
-    /// request: the handler would wait for itself.
+    /// the key's run, this method waits, unless the request has a last event id. Inside the layer,
+    /// don't pass the key of the handler's own request: the handler would wait for itself.
     ///
     /// # Errors
     ///

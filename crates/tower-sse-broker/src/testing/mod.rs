@@ -140,9 +140,9 @@
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
 //! - The child first prints a line break, because the test harness can leave its own line
-//!   unfinished. The next line is your broker's name. Let `start` fail if the children of a world
-//!   print different names. The hub calls the proxy's own `name` before `start`, so `name` must
-//!   return a fixed name for each world.
+//!   unfinished. The next line is your broker's name. Have `start` return an error if the children
+//!   of a world print different names. The hub calls the proxy's own `name` before `start`, so
+//!   `name` must return a fixed name for each world.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
 //! [`Log`](crate::Log) that forwards its calls to the child.

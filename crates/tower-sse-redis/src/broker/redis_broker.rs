@@ -162,7 +162,8 @@ impl RedisBroker {
     /// [`max_events`](Self::max_events) removes entries.
     ///
     /// Use this to free memory after a busy period, or to delete old data. About every two seconds,
-    /// each connected process removes old entries, except the newest of them.
+    /// each connected process removes the entries that are older than `age`, but always leaves the
+    /// newest one of these.
     ///
     /// After a process has been disconnected for longer than `age`, its clients can receive a gap.
     ///
