@@ -68,25 +68,6 @@ async fn refusal_without_a_connection_has_the_kind_of_the_last_failure() {
     assert_eq!(kind_of(&error), ErrorKind::NotPermitted);
 }
 
-/// The reply takes longer than the default limit of 3 seconds, by the paused clock.
-#[tokio::test]
-async fn deadline_above_the_limit_of_replies_is_kept() {
-    let Some(server) = Server::start().await else { return };
-    let broker =
-        Redis::open(&server.url()).unwrap().broker(KEY).publish_deadline(Duration::from_secs(60));
-    let health = broker.health();
-    let hub = Hub::connect(broker).await.unwrap();
-    server.stop();
-    pause();
-    let publishing = hub.publish("a", "x");
-    tokio::pin!(publishing);
-    timeout(Duration::from_secs(50), &mut publishing).await.unwrap_err();
-    resume();
-    server.resume();
-    _ = publishing.await.unwrap();
-    assert_eq!((health.reconnections(), health.last_error()), (0, None));
-}
-
 /// The listener accepts connections, and never answers.
 #[tokio::test(start_paused = true)]
 async fn connecting_takes_no_longer_than_the_timeout() {

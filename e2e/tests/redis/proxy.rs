@@ -15,7 +15,8 @@ pub(crate) struct Proxy {
 struct State {
     delay: AtomicU64,
     bytes_per_millisecond: AtomicU64,
-    is_held: watch::Sender<bool>,
+    /// `Some(true)` while publishers' connections are held, `Some(false)` while readers' are.
+    held: watch::Sender<Option<bool>>,
     hold_when_sent: Mutex<Option<Vec<u8>>>,
 }
 
@@ -24,7 +25,7 @@ impl Proxy {
         let state = Arc::new(State {
             delay: AtomicU64::new(0),
             bytes_per_millisecond: AtomicU64::new(u64::MAX),
-            is_held: watch::Sender::new(false),
+            held: watch::Sender::new(None),
             hold_when_sent: Mutex::new(None),
         });
         let passing = Arc::clone(&state);
@@ -61,7 +62,12 @@ impl Proxy {
 
     /// Holds the server's bytes to readers until it is released.
     pub(crate) fn hold(&self) {
-        self.state.is_held.send_replace(true);
+        self.state.held.send_replace(Some(false));
+    }
+
+    /// Holds the server's bytes to connections that have published, and no others.
+    pub(crate) fn hold_publishers(&self) {
+        self.state.held.send_replace(Some(true));
     }
 
     /// Starts to hold once a reader has sent this text.
@@ -70,11 +76,11 @@ impl Proxy {
     }
 
     pub(crate) fn is_holding(&self) -> bool {
-        *self.state.is_held.borrow()
+        self.state.held.borrow().is_some()
     }
 
     pub(crate) fn release(&self) {
-        self.state.is_held.send_replace(false);
+        self.state.held.send_replace(None);
     }
 
     /// Discards the held bytes, as it does when the server dies, and holds no more.
@@ -125,7 +131,7 @@ async fn pass_up(
             let mut text = state.hold_when_sent.lock().unwrap();
             if text.as_ref().is_some_and(|text| contains(sent, text)) {
                 *text = None;
-                state.is_held.send_replace(true);
+                state.held.send_replace(Some(false));
             }
         }
         if server.write_all(sent).await.is_err() {
@@ -147,11 +153,14 @@ async fn pass_down(
     is_publisher: &AtomicBool,
     state: &State,
 ) {
-    let mut is_held = state.is_held.subscribe();
+    let mut held = state.held.subscribe();
     while let Some((received, chunk)) = queue.recv().await {
-        if !is_publisher.load(SeqCst) {
+        let is_publisher = is_publisher.load(SeqCst);
+        if !is_publisher {
             sleep_until(received + Duration::from_millis(state.delay.load(SeqCst))).await;
-            is_held.wait_for(|is_held| !is_held).await.unwrap();
+        }
+        _ = held.wait_for(|held| *held != Some(is_publisher)).await.unwrap();
+        if !is_publisher {
             let rate = state.bytes_per_millisecond.load(SeqCst);
             sleep(Duration::from_millis(chunk.len() as u64 / rate)).await;
         }

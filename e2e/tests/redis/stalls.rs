@@ -64,17 +64,41 @@ async fn reader_notices_a_dead_connection_however_long_publishers_wait() {
     until(|| process.health.is_ready()).await;
 }
 
-/// Only this connection is dead: the reader asks on it for the time.
+/// As on an uplink that is slow for an event. The default limit of replies passes meanwhile.
 #[tokio::test]
-async fn reader_notices_a_dead_publishing_connection_however_long_publishers_wait() {
+async fn slow_publishing_connection_delays_only_its_publishers() {
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port()).await;
-    let broker = proxy.redis().broker(KEY).publish_deadline(Duration::from_secs(600));
-    let process = Process::connect(broker).await;
-    proxy.hold_when_sent("$4\r\nTIME\r\n");
-    until(|| !process.health.is_ready()).await;
+    let publisher = Process::connect(server.broker()).await;
+    let broker = proxy.redis().broker(KEY).pause(Duration::from_millis(200));
+    let mut process = Process::connect(broker.publish_deadline(Duration::from_secs(600))).await;
+    process.delivers([0]).await;
+    proxy.hold_publishers();
+    let hub = process.hub.clone();
+    let publishing = tokio::spawn(async move { hub.publish("b", "x").await });
+    let held = Instant::now();
+    for number in 1.. {
+        _ = publisher.publish([number]).await;
+        process.reads([number]).await;
+        if held.elapsed() > Duration::from_secs(6) {
+            break;
+        }
+    }
     proxy.release();
-    until(|| process.health.is_ready()).await;
+    _ = publishing.await.unwrap().unwrap();
+    assert_eq!((process.health.reconnections(), process.health.last_error()), (0, None));
+}
+
+#[tokio::test]
+async fn dead_publishing_connection_is_replaced_although_nothing_is_published() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let mut process = Process::connect(proxy.redis().broker(KEY)).await;
+    process.delivers([0]).await;
+    proxy.hold_publishers();
+    until(|| process.health.reconnections() == 1).await;
+    proxy.release();
+    process.delivers([1]).await;
 }
 
 /// Its last entry was trimmed while it was away. Redis is out of memory when it returns.

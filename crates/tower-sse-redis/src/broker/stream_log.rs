@@ -1,9 +1,10 @@
 //! The stream as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and
 //! this file answers its questions.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::select;
+use tokio::time::{Instant, sleep};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, debug, with_sources};
 
@@ -45,11 +46,16 @@ pub(crate) struct LogState {
     advanced_server: String,
 }
 
+type Check = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
 /// Two connections to one server: one for the reader, whose reads block, and one for publishers.
 pub(crate) struct OpenedLog {
     reading: RedisStream,
     publishing: RedisStream,
     checked: Option<Instant>,
+    /// The check of the connection for publishing that is not over. The reader does not wait for
+    /// it: a reply that waits behind publications can take as long as they may.
+    checking: Option<Check>,
 }
 
 impl Log for StreamLog {
@@ -165,12 +171,24 @@ impl Log for StreamLog {
         count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
         self.state.last = StreamId::of_sequence(last.number);
-        session.reading.wait_after(last, count).await
+        let OpenedLog { reading, checking, .. } = session;
+        let mut waiting = pin!(reading.wait_after(last, count));
+        if let Some(check) = checking {
+            select! {
+                biased;
+                looked = &mut waiting => return looked,
+                result = check => {
+                    *checking = None;
+                    result?;
+                }
+            }
+        }
+        waiting.await
     }
 
     async fn upkeep(
         &mut self,
-        OpenedLog { reading, publishing, checked, .. }: &mut OpenedLog,
+        OpenedLog { reading, publishing, checked, checking }: &mut OpenedLog,
         last: Identity,
     ) -> Result<(), Error> {
         let (id, is_first) = (StreamId::of_sequence(last.number), checked.is_none());
@@ -183,13 +201,11 @@ impl Log for StreamLog {
             return Ok(());
         }
         *checked = Some(Instant::now());
-        // Check the publishers' connection too: a proxy may have closed it while it was idle, and
-        // the server's clock may have been set.
-        // Its time limit for a reply is the publishers', which can be too long for the reader.
-        let limit = self.connector.route.servers.timeout;
-        let late = |_| Self::broken("the connection for publishing is too slow");
-        timeout(limit, publishing.set_clock()).await.map_err(late)??;
-        timeout(limit, self.survey(publishing, is_first)).await.map_err(late)?
+        // A proxy may have closed the publishers' connection while it was idle.
+        checking.get_or_insert_with(|| Box::pin(publishing.clone().check()));
+        // The server's clock may have been set.
+        reading.set_clock().await?;
+        self.survey(reading, is_first).await
     }
 
     async fn skip(
@@ -249,7 +265,7 @@ impl StreamLog {
             reading.probe().await?;
         }
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
-        Ok(OpenedLog { reading, publishing, checked: None })
+        Ok(OpenedLog { reading, publishing, checked: None, checking: None })
     }
 
     /// Trims the stream by time, and records its state. `is_first` is `true` once in a session.
