@@ -61,11 +61,6 @@ impl RedisStream {
         Ok(())
     }
 
-    /// Waits until Redis replies. The reply may be late, so it does not set the clock.
-    pub(crate) async fn check(mut self) -> Result<(), Error> {
-        self.query::<Value>(&cmd("TIME"), "check a connection to Redis").await.map(drop)
-    }
-
     /// Sends commands that this process sends later, or only in scripts. They change nothing. Their
     /// errors name what Redis refuses, and those of scripts need not.
     pub(crate) async fn probe(&mut self) -> Result<(), Error> {

@@ -1,15 +1,15 @@
 //! The stream as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and
 //! this file answers its questions.
 
-use std::{pin::Pin, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::select;
 use tokio::time::{Instant, sleep};
+use tokio::{select, task::JoinSet};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, debug, with_sources};
 
 use super::entry::{Entry, RawEntry, StreamId};
-use super::redis_stream::{BLOCK_TIMEOUT, Clock, Connector, RedisStream};
+use super::redis_stream::{BLOCK_TIMEOUT, Clock, Connector, RedisStream, Survey};
 use super::stats::{BrokerStats, LogStats};
 use crate::server::server_info::{Eviction, Lineage};
 use crate::server::{servers::Connections, whole_milliseconds};
@@ -46,16 +46,15 @@ pub(crate) struct LogState {
     advanced_server: String,
 }
 
-type Check = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
-
 /// Two connections to one server: one for the reader, whose reads block, and one for publishers.
 pub(crate) struct OpenedLog {
     reading: RedisStream,
     publishing: RedisStream,
     checked: Option<Instant>,
-    /// The check of the connection for publishing that is not over. The reader does not wait for
-    /// it: a reply that waits behind publications can take as long as they may.
-    checking: Option<Check>,
+    /// The survey over the connection for publishing that is not over, which also checks this
+    /// connection. The reader does not wait for it: a reply that waits behind publications can take
+    /// as long as they may.
+    surveying: JoinSet<Result<Option<Survey>, Error>>,
 }
 
 impl Log for StreamLog {
@@ -171,24 +170,19 @@ impl Log for StreamLog {
         count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
         self.state.last = StreamId::of_sequence(last.number);
-        let OpenedLog { reading, checking, .. } = session;
+        let OpenedLog { reading, surveying, .. } = session;
         let mut waiting = pin!(reading.wait_after(last, count));
-        if let Some(check) = checking {
-            select! {
-                biased;
-                looked = &mut waiting => return looked,
-                result = check => {
-                    *checking = None;
-                    result?;
-                }
-            }
+        select! {
+            biased;
+            looked = &mut waiting => return looked,
+            Some(Ok(survey)) = surveying.join_next() => self.record(survey)?,
         }
         waiting.await
     }
 
     async fn upkeep(
         &mut self,
-        OpenedLog { reading, publishing, checked, checking }: &mut OpenedLog,
+        OpenedLog { reading, publishing, checked, surveying }: &mut OpenedLog,
         last: Identity,
     ) -> Result<(), Error> {
         let (id, is_first) = (StreamId::of_sequence(last.number), checked.is_none());
@@ -201,11 +195,14 @@ impl Log for StreamLog {
             return Ok(());
         }
         *checked = Some(Instant::now());
-        // A proxy may have closed the publishers' connection while it was idle.
-        checking.get_or_insert_with(|| Box::pin(publishing.clone().check()));
+        if surveying.is_empty() {
+            // If the server did not report the memory last time, the user may not ask for it.
+            let asks_memory = is_first || self.stats.log().is_none_or(|log| log.bytes.is_some());
+            let (mut publishing, max_age) = (publishing.clone(), self.max_age);
+            surveying.spawn(async move { publishing.survey(max_age, asks_memory).await });
+        }
         // The server's clock may have been set.
-        reading.set_clock().await?;
-        self.survey(reading, is_first).await
+        reading.set_clock().await
     }
 
     async fn skip(
@@ -265,14 +262,12 @@ impl StreamLog {
             reading.probe().await?;
         }
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
-        Ok(OpenedLog { reading, publishing, checked: None, checking: None })
+        Ok(OpenedLog { reading, publishing, checked: None, surveying: JoinSet::new() })
     }
 
-    /// Trims the stream by time, and records its state. `is_first` is `true` once in a session.
-    async fn survey(&mut self, stream: &mut RedisStream, is_first: bool) -> Result<(), Error> {
-        // If the server did not report the memory last time, the user may not ask for it.
-        let asks_memory = is_first || self.stats.log().is_none_or(|stats| stats.bytes.is_some());
-        match stream.survey(self.max_age, asks_memory).await {
+    /// Records the state of the stream, which a survey has trimmed by time.
+    fn record(&self, survey: Result<Option<Survey>, Error>) -> Result<(), Error> {
+        match survey {
             Ok(Some((events, oldest, bytes))) => self.stats.set_log(LogStats {
                 events,
                 max_events: self.max_events as u64,
