@@ -72,7 +72,7 @@ async fn run_of_a_late_error_fails_whichever_tasks_poll() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_of_a_late_answer_of_an_inner_layer_ends_as_the_answer() {
+async fn run_of_an_inner_layers_late_answer_ends_as_the_answer() {
     let failing = || {
         tower_sse::response(stream::iter([Ok(Event::from("one")), Err(fmt::Error)])).into_response()
     };

@@ -127,7 +127,7 @@ async fn cancelled_run_fails_for_a_filter_and_ends_without_a_terminator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn late_end_of_an_inner_layer_is_clean_and_that_of_an_error_is_not() {
+async fn inner_layers_late_end_is_clean_unless_an_error_was_told() {
     let early = || EarlyHeadLayer::new(SECOND).when(|_| true);
     let whole = async || {
         time::sleep(2 * SECOND).await;
