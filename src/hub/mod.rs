@@ -184,8 +184,8 @@
 //! With a broker, publishing can fail. A lost percentage does no harm, because the next one
 //! replaces it. But clients wait for the last event, so publish it again until that succeeds.
 //!
-//! If the job's process dies or its task panics, clients keep waiting. Whoever then finishes or
-//! abandons the job must end the topic.
+//! If the job's process dies or its task panics, clients keep waiting. The process that then
+//! finishes or abandons the job must end the topic.
 //!
 //! Once the last event is older than the hub's [age limit](HubBuilder::retention), the hub can
 //! forget the topic. A client without an id would then wait forever, so the handler answers from

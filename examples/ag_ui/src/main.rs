@@ -110,12 +110,14 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
 /// Restarts the runs whose process has died. Redis has their input, and the parts that are done.
 pub(crate) async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
     while let Some(RunEnd { key, outcome, .. }) = ends.recv().await {
+        if outcome != Outcome::Interrupted {
+            continue;
+        }
         // A late report must not start again what the user has stopped.
         let run = app.runs.get(&key).await;
         let is_stopped = run.is_some_and(|run| run.outcome() == Some(Outcome::Cancelled));
-        let is_dead = outcome == Outcome::Interrupted && !is_stopped;
         // Without its input, the run starts when the client asks again.
-        if is_dead && !matches!(saved(&app, &key, 0).await, Ok(None)) {
+        if !is_stopped && !matches!(saved(&app, &key, 0).await, Ok(None)) {
             let work = || work(app.clone(), key.clone(), Value::Null);
             _ = app.runs.start(&key, None, work).await;
         }
