@@ -13,7 +13,7 @@ use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerd
 use crate::connection::{Client, CloseReason};
 use crate::options::{ResolvedOptions, Retry};
 use crate::signals::{EarlyHead, EndsWith, ShutdownWait, StartAt};
-use crate::signals::{is_recorded, is_within_recorder, within_layer};
+use crate::signals::{is_recorded, within_layer};
 use crate::streams::{EarlySubjects, Membership};
 use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
 
@@ -341,7 +341,7 @@ where
         let is_set = options.merged.retry.is_some();
         let retry = options.first_retry(self.state.client)?;
         // The clients of a recorded stream get times of their own.
-        if !is_set && is_within_recorder() {
+        if !is_set && is_recorded() {
             return None;
         }
         if self.must_end(cx) {

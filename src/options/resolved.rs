@@ -7,7 +7,7 @@ use super::stream_options::{CancellationIf, last_event};
 use super::{Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::catch_panic;
 use crate::event::{Encoded, Event};
-use crate::signals::{INTERRUPTED, Interrupted, interruption, is_within_recorder};
+use crate::signals::{INTERRUPTED, Interrupted, interruption, is_recorded};
 use crate::signals::{StartAt, program_error, source_error};
 use crate::{BoxError, connection::Client, error::causes};
 
@@ -123,7 +123,7 @@ impl ResolvedOptions {
     pub(crate) fn event_for(&self, error: &BoxError, client: Client) -> Option<Bytes> {
         let to_event = self.merged.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
-        let is_page = client == Client::EventSource && !is_within_recorder();
+        let is_page = client == Client::EventSource && !is_recorded();
         if !is_page || !Interrupted::is_cause_of(&**error) {
             return last_event(event?);
         }

@@ -104,6 +104,18 @@ async fn run_of_an_inner_layers_late_answer_ends_as_the_answer() {
     }
 }
 
+/// Its reconnection time would be for no client of the run.
+#[tokio::test(start_paused = true)]
+async fn run_of_a_late_stream_records_no_reconnection_time() {
+    for has_middle in [false, true] {
+        let app = slow(LATE, events).layer(SseLayer::new()).layer(early());
+        let app = if has_middle { app.layer(SseLayer::new()) } else { app };
+        let app = app.layer(Runs::new().layer(key)).layer(SseLayer::new().without_retry());
+        let (text, _) = receive(&app, Requester::EventSource).await;
+        assert!(text.contains("data: two") && !text.contains("retry:"), "{has_middle}: {text}");
+    }
+}
+
 /// Outside of runs, such a stream ends cleanly for an `EventSource`.
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_stream_that_a_layer_cuts_fails() {
