@@ -39,7 +39,11 @@ impl World for Stream<'_> {
 
     fn lose(&self) -> Option<Fault<'_>> {
         let name = &self.name;
-        Some(Box::pin(self.run(format!("delete from tower_sse.log where stream = '{name}'"))))
+        // With the lock, the row of a hub that connects meanwhile is deleted too.
+        Some(Box::pin(self.run(format!(
+            "begin; select from tower_sse.stream where name = '{name}' for update;
+            delete from tower_sse.log where stream = '{name}'; commit"
+        ))))
     }
 
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {

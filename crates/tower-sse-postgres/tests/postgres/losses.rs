@@ -104,6 +104,30 @@ async fn emptied_log_of_idle_processes_is_one_loss() {
     assert_eq!(pair.map(|process| process.stats.losses()), [1; 2]);
 }
 
+/// The row that a new connection adds stays in the log. What is missing before it looks trimmed.
+#[tokio::test]
+async fn rows_deleted_while_a_hub_connects_are_told_to_new_processes() {
+    let Some(server) = Server::start().await else { return };
+    let mut pair = two(&server).await;
+    publish_and_read(&mut pair, [1]).await;
+    let first = pair[0].client.last.clone();
+    publish_and_read(&mut pair, [2, 3]).await;
+    let (connecting, deleting) = (server.connect().await, server.connect().await);
+    let open = "begin; select from tower_sse.append('tower_sse', 0, 0, null, true,
+        '{}', '{}', '{}', '{}', '{}', '{}', '{}', true)";
+    sql(&connecting, open).await;
+    sql(&deleting, "delete from tower_sse.log").await;
+    sql(&connecting, "commit").await;
+    publish_and_read(&mut pair, [4]).await;
+    let new = Process::connect(server.broker()).await;
+    Client::resume(&new.hub, &["a"], first.clone()).gap("a").await;
+    for process in &pair {
+        let mut client = Client::resume(&process.hub, &["a"], first.clone());
+        assert_eq!(client.data(3).await, ["2", "3", "4"]);
+        assert_eq!(process.stats.losses(), 0);
+    }
+}
+
 /// One row, or all rows up to one.
 #[tokio::test]
 async fn removed_rows_are_a_loss_of_processes_that_have_not_read_them() {
