@@ -16,8 +16,8 @@
 //! which events the server has acknowledged. [`Health`] is for readiness probes and metrics.
 //! [`CredentialsProvider`] asks the program for [`Credentials`] that change at run time.
 //!
-//! A [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature `testing`)
-//! tests any broker, even one that doesn't use the rest of this crate.
+//! With the [test kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) (feature
+//! `testing`), you can test any broker, even one that doesn't use the rest of this crate.
 //!
 //! # An example
 //!

@@ -62,7 +62,7 @@ pub enum Content {
     Nothing,
 }
 
-/// Makes an event from the [fields](Event::fields) that a log has kept.
+/// Creates an event from the [fields](Event::fields) that are stored in a log.
 ///
 /// # Errors
 ///
@@ -101,7 +101,7 @@ pub struct Known {
     pub lost: Option<u64>,
 }
 
-/// Entries of a log in the order of their numbers.
+/// Entries of a log, ordered by number.
 #[derive(Debug)]
 pub struct Page<E> {
     /// The entries.
@@ -226,8 +226,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns the identity of the first entry whose number is `from` or higher, without reading
     /// its content. The follower continues after it. If you return an [unread](Identity::unread)
-    /// identity for the newest entry, also add an entry after it. The follower needs this entry to
-    /// notice whether the log is still the same.
+    /// identity for the newest entry, also append another entry to the log. The follower needs this
+    /// entry to notice whether the log is still the same.
     ///
     /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.

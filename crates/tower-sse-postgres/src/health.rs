@@ -73,7 +73,7 @@ impl Health {
         self.common.last_error().map(|error| with_sources(&error))
     }
 
-    /// Returns how many times the hub has reconnected, after a break or to mark a loss.
+    /// Returns how many times the hub has reconnected, after a break or to report a loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.common.reconnections()

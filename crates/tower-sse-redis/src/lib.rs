@@ -53,9 +53,9 @@
 //!   it twice.
 //!
 //! A client of several topics can miss events without a gap [if processes have different limits or
-//! lag behind](tower_sse::hub#many-processes). Newer events can arrive before a gap. A process that
-//! has received the lost event, or its acknowledgement, reports the loss within seconds of reaching
-//! Redis.
+//! lag behind](tower_sse::hub#many-processes). If events are lost, clients can receive newer events
+//! before the gap. A process that has received the lost event, or its acknowledgement, reports the
+//! loss within seconds of reaching Redis.
 //!
 //! A loss goes undetected in three cases:
 //!
@@ -103,7 +103,8 @@
 //! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end
 //! topics.
 //!
-//! Processes ignore events of a topic that has [ended](tower_sse::hub::Hub::end).
+//! Processes ignore events of a topic that has [ended](tower_sse::hub::Hub::end), until its last
+//! event exceeds the hub's age limit.
 //!
 //! # TLS
 //!

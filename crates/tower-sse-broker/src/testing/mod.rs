@@ -135,14 +135,14 @@
 //!   ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
 //! - The child runs your broker's code. There's no feed in the child, so make that code generic
 //!   over a trait of your own, which replaces the feed. The child's implementation of this trait
-//!   prints a line for each event and each loss, and when the history is loaded. The test feeds its
-//!   hub from these lines.
+//!   prints a line for each event and each loss, and another once the history is loaded. The test
+//!   feeds its hub from these lines.
 //! - The publisher in the test writes each event to the child's standard input, and reads the
 //!   result from a line that the child prints.
 //! - The child first prints a line break, because the test harness can leave its own line
 //!   unfinished. The next line is your broker's name. Have `start` return an error if the children
-//!   of a world print different names. The hub calls the proxy's own `name` before `start`, so
-//!   `name` must return a fixed name for each world.
+//!   of a world print different names. The hub calls the proxy's `name` before `start`, when
+//!   there's no child to ask yet. So choose a name for each world in the test.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
 //! [`Log`](crate::Log) that forwards its calls to the child.

@@ -60,7 +60,7 @@ pub trait World: Send + Sync {
         None
     }
 
-    /// Breaks all connections to the server, which accepts new ones at once.
+    /// Breaks all connections to the server. The server must accept new ones immediately.
     ///
     /// To find more mistakes, withhold the server's answers for a few milliseconds before the
     /// break. The log then has events that were never acknowledged, which the broker must neither

@@ -48,7 +48,7 @@ impl RedisRuns {
     ///
     /// With a longer lease, runs survive longer pauses of their process. With a shorter lease,
     /// clients learn sooner that the process has died or stays paused. If the process dies, clients
-    /// that read the run from another process receive an error within the sum of these times:
+    /// that read the run from another process learn of it within the sum of these times:
     ///
     /// - the lease
     /// - a grace period of three eighths of the lease, but at least 1.5 seconds. If the other
@@ -56,8 +56,8 @@ impl RedisRuns {
     /// - a quarter of the lease, the interval between checks
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
-    /// seconds ago. If Redis is slow, the error comes later. After the error, a request without a
-    /// last event id can start a new run with the same key.
+    /// seconds ago. If Redis is slow, it takes longer. Once the run has been declared dead, a
+    /// request without a last event id can start a new run with the same key.
     ///
     /// Give all processes the same lease. Otherwise, a client that reads a run from another process
     /// can receive events late.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `exports.rs` | the task that sends pipelines, and the runs that it exports |
 //! | `queue.rs` | when each run's next commands are due |
-//! | `export.rs` | one run: its commands, their replies, and what the owner knows of the store's copy |
+//! | `export.rs` | one run: its commands, their replies, and what the owner knows about the store's copy |
 //! | `plan.rs` | the commands of one pipeline |
 //! | `stored.rs` | the batches and the ended runs that the store has |
 
