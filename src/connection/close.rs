@@ -21,8 +21,8 @@ pub enum CloseReason {
     Expired,
     /// The source panicked, or a panic in other code dropped the stream.
     Panicked,
-    /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. A source
-    /// counts as cancelled if it fails with a cancelled task's
+    /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. The layer
+    /// treats a source as cancelled if it fails with a cancelled task's
     /// [`JoinError`](tokio::task::JoinError), or with an error for which
     /// [`cancellation_if`](crate::SseLayer::cancellation_if) returns `true`.
     Cancelled,

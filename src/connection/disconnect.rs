@@ -7,8 +7,8 @@ use super::CloseReason;
 use crate::callback::without_panic;
 
 /// A signal that fires when the response is over, for tasks that the handler has spawned. It fires
-/// however the response ends, even before the first byte, or while the handler is still running.
-/// The source stream needs no signal, because the server drops it with the response.
+/// no matter how the response ends, even before the first byte, or while the handler is still
+/// running. The source stream needs no signal, because the server drops it with the response.
 ///
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts the signal into the
 /// request's extensions. Services that return a [bare

@@ -28,8 +28,8 @@ use crate::event::{EventId, one_line_text};
 ///
 /// - The value is read as UTF-8. If that fails, it's read as Latin-1, the encoding that `fetch`
 ///   uses for headers.
-/// - If a request has several `Last-Event-ID` headers, the first one counts.
-/// - A value that is empty, or contains U+0000 or a line break, counts as absent.
+/// - If a request has several `Last-Event-ID` headers, the first one is used.
+/// - A value that is empty, or contains U+0000 or a line break, is ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(Box<str>);
 

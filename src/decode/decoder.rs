@@ -5,7 +5,7 @@ use bytes::Buf;
 use super::event_ref::{NO_NAME, reconnection_time};
 use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 
-/// A decoder of event streams for clients, proxies and tests. It follows the [HTML standard][html].
+/// Decodes event streams, for clients, proxies and tests. It follows the [HTML standard][html].
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
 /// would dispatch. Like a browser, it replaces bytes that aren't UTF-8 with U+FFFD, and discards an

@@ -36,9 +36,9 @@ struct EarlyHeadOptions {
 impl EarlyHeadLayer {
     /// Creates a layer that sends the head if the service hasn't answered within `after`.
     ///
-    /// Both `after` and the interval of the [heartbeat](crate::SseLayer::heartbeat) must be shorter
-    /// than the shortest timeout of your proxies. 10 seconds works with the defaults of nginx (60
-    /// seconds), Heroku (30 seconds) and Cloudflare (100 to 120 seconds).
+    /// Both `after` and the interval of the [heartbeat](crate::SseLayer::heartbeat) must be at
+    /// least a tenth shorter than the shortest timeout of your proxies. 10 seconds works with the
+    /// defaults of nginx (60 seconds), Heroku (30 seconds) and Cloudflare (100 to 120 seconds).
     ///
     /// # Panics
     ///
@@ -53,7 +53,7 @@ impl EarlyHeadLayer {
     /// `Accept` names `text/event-stream`.
     ///
     /// Return `true` only if the client expects an event stream: after an early head, the client
-    /// gets a stream even if the answer is JSON. To decide by the request's body, call
+    /// gets a stream even if the answer is JSON. To decide based on the request's body, call
     /// [`answer`](Self::answer) in the handler. A request gets no early head if `when` panics, or
     /// if the method is `HEAD`.
     ///
@@ -106,10 +106,11 @@ impl EarlyHeadLayer {
     /// whether the client expects a stream. Add an [`SseLayer`](crate::SseLayer) to the route, but
     /// not the `EarlyHeadLayer`.
     ///
-    /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`.
+    /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`: the client reconnects,
+    /// and your handler runs again.
     ///
     /// Inside of a [`RunLayer`](crate::runs::RunLayer), the [`StreamOptions`](crate::StreamOptions)
-    /// of a late answer are lost. Add them to the response that `answer` returns instead. If the
+    /// of a late answer are lost. Instead, add them to the response that `answer` returns. If the
     /// `SseLayer` refuses the early head, for example at
     /// [`max_streams`](crate::SseLayer::max_streams), a run that `call` has started goes on.
     ///

@@ -33,7 +33,7 @@ impl LateResponse {
     }
 
     /// Returns the response, without its extensions. The body is empty if it was larger than 64
-    /// KiB, or an encoded event stream.
+    /// KiB, or if it was an event stream with a content coding.
     #[must_use]
     pub const fn response(&self) -> &Response<Bytes> {
         &self.response

@@ -45,7 +45,7 @@
 //! # Which requests
 //!
 //! By default, the layer acts on `GET` requests whose `Accept` names `text/event-stream`. To decide
-//! by something else in the request's head, use [`EarlyHeadLayer::when`].
+//! based on something else in the request's head, use [`EarlyHeadLayer::when`].
 //!
 //! For a `POST`, the head often isn't enough: OpenAI's clients send the same head with `"stream":
 //! true` and `"stream": false`. Decide in the handler, which has read the body:
@@ -114,9 +114,9 @@
 //! [`RunLayer`](crate::runs::RunLayer), they are [lost](EarlyHeadLayer::answer).
 //!
 //! If the handler adds a subject after the early head, closing the subject ends the stream only
-//! once the handler has answered. The subject's limit then applies only if the handler calls
-//! [`try_add`](crate::streams::Subjects::try_add). If a hub's topic has ended, the late answer
-//! can't be a `204`, so the `EventSource` reconnects.
+//! once the handler has answered. In that case, the subject's limit applies only if the handler
+//! calls [`try_add`](crate::streams::Subjects::try_add). If a hub's topic has ended, the late
+//! answer can't be a `204`, so the `EventSource` reconnects.
 //!
 //! Put layers that set task-locals for the handler inside of this one. After the head, outer layers
 //! no longer wrap the call.
@@ -140,13 +140,14 @@
 //!   `429` then keeps its status. A handler must change the session before the early head: later
 //!   changes can be lost.
 //! - **Runs** go inside.
-//! - **Timeouts and concurrency limits** go inside. Outside, they no longer apply after the head.
+//! - **Timeouts and concurrency limits** go inside. If they're outside, they stop applying once the
+//!   early head has been sent.
 //! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head)
 //!   outside of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream as soon as the early head
 //!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
-//! - **Another `SseLayer`** inside of this layer opens a late stream too, so both count and report
-//!   it. If they are clones of one layer, the stream counts twice towards `max_streams`.
+//! - **Another `SseLayer`** inside of this layer also opens the late stream, so both layers count
+//!   and report it. If they are clones of one layer, the stream counts twice towards `max_streams`.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. Requests with other methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head

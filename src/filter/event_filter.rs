@@ -40,10 +40,10 @@ pub trait EventFilter {
     /// Decides how the client's stream ends. Called when the source ends, unless a verdict or an
     /// event that was [too large](super::FilterLayer::pass_oversized) has already ended the stream.
     ///
-    /// The client receives the events in the verdict. They are dropped if the source ended inside
-    /// an event that was too large. Next comes an incomplete last event, if the filter passed it.
-    /// It's dropped if the verdict on the source's end fails the stream or rejects the response.
-    /// Then, depending on the verdict, the client receives:
+    /// The client first receives the events in the verdict. They are dropped if the source ended
+    /// inside an event that was too large. Next comes an incomplete last event, if the filter
+    /// passed it. It's dropped if the verdict on the source's end fails the stream or rejects the
+    /// response. Then, depending on the verdict, the client receives:
     ///
     /// - `Pass`, `Insert`: a clean end, or the source's error
     /// - `Drop`, `Replace`, `End`: a clean end

@@ -91,8 +91,8 @@
 //! # Events
 //!
 //! An event begins with the first field line that is not a `retry` line, and ends with the next
-//! empty line. An event without data counts too. Comments, `retry` lines and empty lines between
-//! events pass at once, and the filter doesn't see them.
+//! empty line. The filter also sees events without data. Comments, `retry` lines and empty lines
+//! between events pass at once, and the filter doesn't see them.
 //!
 //! If the source ends mid-event, the filter gets the incomplete event, which isn't
 //! [terminated](crate::decode::EventRef::is_terminated). If the source fails mid-event, neither the

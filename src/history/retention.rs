@@ -68,9 +68,9 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events to `bytes`. The size of an event is its length on
-    /// the wire. In a run, 112 bytes are added for each event. This limit never evicts a topic's
-    /// newest event.
+    /// Keeps at most `bytes` bytes of events for each topic or run. The size of an event is its
+    /// length on the wire. In a run, 112 bytes are added for each event. This limit never evicts a
+    /// topic's newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = Some(bytes);
         self

@@ -238,7 +238,7 @@ impl Feed {
     ///
     /// If the future from `reader` completes or panics while the hub is open, the hub is
     /// [closed](crate::hub::Hub::close), and an ERROR line is logged (feature `tracing`). If the
-    /// task's runtime ends, the hub is closed without a line.
+    /// task's runtime ends, the hub is closed, but nothing is logged.
     ///
     /// # Panics
     ///

@@ -106,8 +106,8 @@ impl HubBuilder {
     /// minutes. Older events may be left out, even if [`retention_of`](Self::retention_of) keeps
     /// some topics' events longer.
     ///
-    /// Keep the runtime in which you call this. With most brokers, the hub closes when this
-    /// runtime ends.
+    /// Call this in a runtime that lives as long as the hub. With most brokers, the hub closes when
+    /// this runtime ends.
     ///
     /// # Errors
     ///

@@ -143,7 +143,8 @@ impl Hub {
     ///
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
     /// the [age limit](super::HubBuilder::retention), the next event starts the topic again. A
-    /// process remembers only the last 65,536 ended topics without events or subscribers.
+    /// process remembers at most 65,536 ended topics that have neither events nor subscribers left.
+    /// If there are more, it forgets those that ended first.
     ///
     /// With a broker, set the same age limit in all processes. If a process publishes before it has
     /// received the end, the broker may acknowledge the event, but no client receives it.
@@ -178,9 +179,9 @@ impl Hub {
     /// [`since`](super::Subscribe::since) position. In a topic with
     /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
-    /// With a [broker](Self::connect), the clients of all processes receive the gap. Programs in
-    /// other languages and SQL transactions can publish a gap too, as an event named `gap`. Its
-    /// data is ignored.
+    /// With a [broker](Self::connect), the clients of all processes receive the gap. SQL
+    /// transactions, and programs in other languages, can publish a gap too, as an event named
+    /// `gap`. Its data is ignored.
     ///
     /// ```
     /// use tower_sse::hub::{Hub, PublishError};

@@ -173,9 +173,9 @@ impl Arrival {
     /// [`Acknowledged::new`]. `age` is the time since publication. It decides when the event
     /// exceeds its age limit.
     ///
-    /// After the end of a topic, the hub drops the topic's further events. It keeps an event that
-    /// follows a reported loss, or whose `at` is later than that of the end by at least the hub's
-    /// [age limit](crate::hub::HubBuilder::retention).
+    /// After the end of a topic, the hub drops the topic's further events. There are two
+    /// exceptions: an event that follows a reported loss, and an event whose `at` is later than
+    /// that of the end by at least the hub's [age limit](crate::hub::HubBuilder::retention).
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

@@ -67,7 +67,7 @@
 //!
 //! Ids follow the order of publication across all topics, so one `Last-Event-ID` is enough for many
 //! topics. A subscription that [resumes](Subscribe::resume) after an id continues with the next
-//! kept event, without duplicates.
+//! event that the hub still keeps, without duplicates.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
 //! data is the topic's name. In a topic that [keeps only the newest value](#only-the-newest-value),
@@ -308,7 +308,8 @@
 //! If the filter [dropped](crate::filter::Verdict::Drop) other users' orders, a client that sees
 //! few events would keep an old id, and could get a gap when it reconnects. So for those orders,
 //! the filter sends only the id, which clients [store][html] without dispatching an event. Some
-//! clients, such as Firefox, [ignore such an id](crate::Event::id), and can still get the gap.
+//! clients, such as Firefox, ignore an id without data, and can still get the gap. For them, also
+//! add [empty data and a name](crate::Event::id) that the page doesn't listen for.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 //!
@@ -377,9 +378,9 @@
 //! }
 //! ```
 //!
-//! The loop misses requests from before the task subscribed, and requests that were lost at a gap.
-//! If you can't afford to lose a request, store it in your database before you publish it. Have the
-//! task look there after subscribing, and after each gap.
+//! The loop misses requests that were published before the task subscribed, and requests that were
+//! lost at a gap. If you can't afford to lose a request, store it in your database before you
+//! publish it. Have the task look there after subscribing, and after each gap.
 //!
 //! # Authorization
 //!

@@ -177,8 +177,9 @@ impl<M> SseLayer<M> {
     /// returned](crate::guide::errors#the-error-of-the-program). It isn't called for a
     /// [cancellation](Self::cancellation_if). If the error comes mid-event, or if the body has a
     /// content coding, the closure isn't called, and the body fails. The body also fails if the
-    /// closure panics, or returns an event with neither data nor a name. An `EventSource` that
-    /// would get [`interrupted`](crate::runs#half-an-answer) without `on_error` still gets it then.
+    /// closure panics, or returns an event with neither data nor a name. In these two cases, an
+    /// `EventSource` that reads a failed [run](crate::runs) gets the event
+    /// [`interrupted`](crate::runs#half-an-answer) instead.
     ///
     /// Before the body fails, the layer sends the events that preceded the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.

@@ -97,7 +97,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # assert_service(service);
 /// ```
 ///
-/// For a hub's subscription, return [its own `response`](crate::hub::Subscription::response).
+/// Don't return a hub's subscription as a bare stream. Return [its own
+/// `response`](crate::hub::Subscription::response): only that can stop an `EventSource` with `204`.
 ///
 /// # One layer, one kind of service
 ///

@@ -26,7 +26,8 @@ pub struct MaxAge {
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
-    /// Creates a maximum age, counted from the first poll of the body.
+    /// Creates a maximum age, counted from the first poll of the body. If it's set by an answer that
+    /// follows an [early head](crate::early_head), it's counted from the answer.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
     /// is polled. Calls get no grace period then.

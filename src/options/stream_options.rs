@@ -45,9 +45,9 @@ use crate::event::{Encoded, Event};
 ///
 /// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. But each call of `end_when` or `on_close`
-/// adds a value. So does each call of `on_open`, `cancellation_if` or `last_event_id_query` on
-/// [`SseLayer`](crate::SseLayer).
+/// Setting an option again replaces its earlier value. But each call to `end_when` or `on_close`
+/// adds a token or a closure. Each call to `on_open`, `cancellation_if` or `last_event_id_query` on
+/// [`SseLayer`](crate::SseLayer) adds to the earlier ones too.
 ///
 /// Each `without_…` method turns off an option, and so does a [`padding`](Self::padding) of zero.
 /// `max_age`, `end_when`, `on_error` and `on_close` can't be turned off. A route without them needs

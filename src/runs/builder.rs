@@ -129,7 +129,8 @@ impl RunsBuilder {
 
     /// Limits the memory of each owner's ended runs to `bytes`, which leaves room for the runs of
     /// other owners. By default, only [`max_memory`](Self::max_memory) limits the memory of an
-    /// owner's ended runs. Runs with a [shared](super::RunKey::shared) key have no owner.
+    /// owner's ended runs. The limit doesn't apply to runs with a [shared](super::RunKey::shared)
+    /// key, which have no owner.
     ///
     /// Above this limit, the owner's ended runs are evicted in the order in which they ended, even
     /// if clients are still reading them. This limit never evicts the run that ended last.
@@ -185,8 +186,8 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits how many runs of one owner may be running at a time. The default is 16. Runs with a
-    /// [shared](super::RunKey::shared) key have no owner.
+    /// Limits how many runs of one owner may be running at a time. The default is 16. The limit
+    /// doesn't apply to runs with a [shared](super::RunKey::shared) key, which have no owner.
     ///
     /// # Panics
     ///

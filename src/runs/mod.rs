@@ -185,8 +185,8 @@
 //!
 //! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process. A source waits only for
 //! clients of its own process. If a client of another process falls behind by more than the [size
-//! limit](RunsBuilder::retention), its body fails. Clients of other processes don't get the
-//! handler's [`on_error`](crate::StreamOptions::on_error). Set it on the
+//! limit](RunsBuilder::retention), its body fails. For clients of other processes, the handler's
+//! [`on_error`](crate::StreamOptions::on_error) isn't called. Set it on the
 //! [`SseLayer`](crate::SseLayer::on_error) instead.
 //!
 //! ## If the run's process dies
@@ -241,7 +241,7 @@
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
 //! | events come from | any part of the program | one stream |
-//! | ends | never, or once all topics of a stream have had their [last event](crate::hub::Hub::end) | with the answer and an [`Outcome`] |
+//! | ends | never, or once all topics of a stream have had their [last event](crate::hub::Hub::end) | when the answer ends or the run is stopped, with an [`Outcome`] |
 //! | an id is valid for | all topics of the hub | its run |
 //! | without clients | the hub keeps events, up to its limits | the run continues, [up to a limit](RunsBuilder::abandon_after) |
 //! | if missed events were evicted | the client gets a `gap` event and the rest | the client [can't resume](Runs#answers), or its body fails |

@@ -25,7 +25,8 @@ pub enum Outcome {
     /// the event [`interrupted`](super#half-an-answer) instead. If you set
     /// [`on_error`](crate::SseLayer::on_error), open streams end with your event. If the run's last
     /// event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that reports an
-    /// error, the outer `SseLayer` ends streams in the run's process cleanly.
+    /// error, the outer `SseLayer` ends the body cleanly. This applies only to clients of the run's
+    /// own process.
     Failed,
     /// The program cancelled or replaced the run. With an outer [`SseLayer`](crate::SseLayer), the
     /// clients' bodies end cleanly, without the [terminator](crate::SseLayer::terminator).
@@ -77,7 +78,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The report of a run that has ended, for [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
+/// The report on a run that has ended, for [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunEnd {

@@ -30,7 +30,7 @@ impl Run {
         &self.record.key
     }
 
-    /// Returns the run's messages that this process has so far, for example to
+    /// Returns the messages of the run that have reached this process so far, for example to
     /// [store](super#storing-answers) them.
     ///
     /// To get all of them, wait until the run has [ended](Self::ended). Even then, messages of
@@ -61,7 +61,7 @@ impl Run {
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
     /// With a [store](super#several-processes), a request whose id isn't from this run gets the
-    /// answer of [`Runs::answer`](super::Runs::answer), or `404` if that returns `None`.
+    /// response from [`Runs::answer`](super::Runs::answer), or `404` if that method returns `None`.
     ///
     /// An outer [`SseLayer`](crate::SseLayer) can refuse the answer. If this handle comes from the
     /// call that started the run, and no other client is attached, the refusal cancels the run.

@@ -61,8 +61,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// A request without an id gets such an answer only if it attaches to a run that has ended without
 /// events.
 ///
-/// An empty `200` is a stream without events, and has the [terminator](crate::SseLayer::terminator)
-/// only after [`Completed`].
+/// An empty `200` is a stream with none of the run's events. It ends with the
+/// [terminator](crate::SseLayer::terminator) only after [`Completed`].
 ///
 /// If a request was refused because its run was interrupted, repeating the request starts a new
 /// run. No run starts if your handler uses `answer` or `get`, or if the process is shutting down.

@@ -26,11 +26,11 @@ pub struct RunsStats {
     /// The number of clients that are attached in this process, including those that wait for a run
     /// to start.
     pub attached: usize,
-    /// The memory that all runs use in bytes, without what
+    /// The memory of all runs in bytes, not counting what
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) reserves for running runs.
     pub memory: usize,
-    /// How often a service or source was called to start a run, even if it didn't return an event
-    /// stream.
+    /// The number of times a service or source was called to start a run, even if it didn't return
+    /// an event stream.
     pub started: u64,
     /// The number of requests without a last event id that couldn't start a run because of a limit,
     /// a shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
@@ -46,7 +46,7 @@ pub struct RunsStats {
     /// a second.
     pub waiting_exports: usize,
     /// The number of runs that another process declared dead while they were still running in this
-    /// one. This process didn't reach the store in time.
+    /// one. This happens if this process doesn't reach the store in time.
     pub fenced: u64,
     /// The number of runs that this process reported as dead.
     pub declared_dead: u64,

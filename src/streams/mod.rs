@@ -53,8 +53,8 @@
 //! # Log out
 //!
 //! First record the log-out in your session store, then close the streams. Do both on a spawned
-//! task: axum drops a handler whose client disconnects. If `log_out` returns an error, answer
-//! `503`, and have the client repeat the request:
+//! task: axum drops a handler whose client disconnects. If the `log_out` below returns an error,
+//! answer `503`, and have the client repeat the request:
 //!
 //! ```
 //! # use std::io;
@@ -78,11 +78,11 @@
 //! To close the streams of a user's other devices, call [`Streams::close_except`] with `user:42`
 //! and the `session:abc` to keep.
 //!
-//! An `EventSource` reconnects after its stream is closed, so your check must know every earlier
-//! log-out. Don't let the check read from a cache, or from a replica that lags behind. If you check
-//! tokens without a store, as with JWTs, keep a list of revoked ones. If the check can't tell, for
-//! example because the store is down, answer with a [refusal](crate::Refusal::answer). An error
-//! status would stop an `EventSource` for good.
+//! An `EventSource` reconnects after its stream is closed, so your check must know about every
+//! earlier log-out. Don't let the check read from a cache, or from a replica that lags behind. If
+//! you check tokens without a store, as with JWTs, keep a list of revoked ones. If the check can't
+//! tell, for example because the store is down, answer with a [refusal](crate::Refusal::answer). An
+//! error status would stop an `EventSource` for good.
 //!
 //! If a request arrived before the `close` call, its stream is closed as soon as it opens. For
 //! middleware outside of the layer, this holds only if it calls [`Streams::subjects_of`] before the
@@ -93,10 +93,10 @@
 //!
 //! # How closed streams end
 //!
-//! A closed stream ends as with [`Drain::at_once`](crate::Drain::at_once), but without a
-//! [farewell](crate::SseLayer::farewell). It gets a reconnection time only if all streams are
-//! closed together, for example with [`Streams::close_all`]. Waiting events are dropped, so an
-//! event that you publish just before `close` may be lost. There's no
+//! A closed stream ends the same way as with [`Drain::at_once`](crate::Drain::at_once), but without
+//! a [farewell](crate::SseLayer::farewell). At the end, it sends a reconnection time only if all
+//! streams are closed together, for example with [`Streams::close_all`]. Waiting events are
+//! dropped, so an event that you publish just before `close` may be lost. There's no
 //! [terminator](crate::SseLayer::terminator), and [`on_error`](crate::SseLayer::on_error) isn't
 //! called. The close report has the reason [`Revoked`](crate::CloseReason::Revoked).
 //!
@@ -106,7 +106,7 @@
 //! For methods other than `GET`, and for a `fetch` that [asks for an event
 //! stream](crate::guide::clients#how-clients-reconnect), the body fails, so half an answer doesn't
 //! look complete. With a content coding, the body fails for every client. It also fails if the
-//! source takes more than half a second to complete an event.
+//! source has begun an event, and doesn't complete it within half a second.
 //!
 //! If a client doesn't read, its stream ends only once the client reads again or is gone.
 //!
@@ -126,7 +126,8 @@
 //!
 //! If a process crashes between the two steps of a log-out, the session's streams in other
 //! processes stay open until the log-out is repeated. A [maximum age](crate::SseLayer::max_age)
-//! limits how long they stay open. With PostgreSQL, do both steps [in one
+//! limits how long they stay open. If your sessions and your broker are in the same PostgreSQL
+//! database, do both steps [in one
 //! transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
 //!
 //! # Limits for each subject

@@ -111,8 +111,8 @@ where
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
-    /// Cuts off a stream, and opens a new one at the same URI at once, with the old stream's [last
-    /// id](TestStream::last_event_id).
+    /// Cuts off a stream, and immediately opens a new one at the same URI, with the old stream's
+    /// [last id](TestStream::last_event_id).
     ///
     /// To test a reconnection to [another process](super#several-processes), call this method on
     /// that process's client.

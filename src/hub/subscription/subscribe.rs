@@ -62,7 +62,7 @@ impl Subscribe {
     /// the client receives a gap for each topic, the greeting, and then the events after
     /// `position`. A connected client that misses events receives a gap. With
     /// [`GapPolicy::ReportAndEnd`], that gap ends its stream. When the client reconnects, it gets a
-    /// gap for each topic and the greeting.
+    /// gap for each topic, and then the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -142,8 +142,8 @@ impl Subscribe {
     /// | last event id | without [`since`](Self::since), the subscription sends |
     /// |---|---|
     /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::Retention::latest) events, and new events |
-    /// | an id of this hub | all kept events with later ids, and a gap for each topic that has evicted events with later ids; no gap for [replaced](crate::Retention::latest) events |
-    /// | an id of another hub, for example from before a restart | a gap for each topic, and all kept events; no gap for topics that keep a [latest](crate::Retention::latest) event |
+    /// | an id of this hub | all later events that the hub still keeps, and a gap for each topic that has evicted later events; no gap for [replaced](crate::Retention::latest) events |
+    /// | an id of another hub, for example from before a restart | a gap for each topic, and all events that the hub still keeps; no gap for topics that keep a [latest](crate::Retention::latest) event |
     /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
     ///
     /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is

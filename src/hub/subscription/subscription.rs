@@ -22,8 +22,8 @@ use crate::{body::EventBody, layer};
 /// newer value [replaces](crate::Retention::latest) them.
 ///
 /// Subscribing to 1,000 topics blocks the thread for about 0.3 ms, and reading the first event
-/// after a pause takes about 10 µs. With 100,000 topics, it's about 30 ms and 2 ms. Instead of
-/// subscribing one client to thousands of topics, let a group of clients share a topic.
+/// after a pause takes about 10 µs. With 100,000 topics, these take about 30 ms and 2 ms. Instead
+/// of subscribing one client to thousands of topics, let a group of clients share a topic.
 ///
 /// Once all its topics have [ended](crate::hub::Hub::end), the stream sends their last events and
 /// ends. When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the
@@ -571,8 +571,8 @@ impl Subscription {
 /// A gap is an event with the name `gap`. Its data is the topic's name, so clients can see topic
 /// names. Its id is a position to resume from.
 ///
-/// If a broker lost events, the client receives the kept events from before the loss, and then a
-/// gap for each topic.
+/// If a broker loses events, a connected client first receives the events from before the loss, and
+/// then a gap for each topic.
 ///
 /// Gaps of several topics at the same position are sent one after another, followed by the
 /// [greeting](super::Subscribe::greeting), if it's due. A client that disconnects before the last

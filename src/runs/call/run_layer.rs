@@ -36,7 +36,7 @@ impl Runs {
 ///
 /// The first request with a key calls the service. While the run is in progress, other requests
 /// with this key but no last event id wait for the response head. They then get the same events,
-/// even if the request bodies differ.
+/// even if the request bodies differ. So do later requests, while the completed run is kept.
 ///
 /// A request with a key and a last event id never reaches the service. The id comes from the
 /// `Last-Event-ID` header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it

@@ -48,8 +48,8 @@ impl Runs {
     /// Returns the run with this key if it's running, or has completed and is still kept.
     /// Otherwise, starts a run that records the stream of `source`.
     ///
-    /// In a handler, pass the request's head, and return the response of [`Run::answer`]. Without a
-    /// request, pass `None`. If no client attaches in time, the run is
+    /// In a handler, pass the request's head, and return the response from [`Run::answer`]. Without
+    /// a request, pass `None`. If no client attaches in time, the run is
     /// [abandoned](crate::runs::RunsBuilder::abandon_after).
     ///
     /// ```
@@ -204,8 +204,9 @@ impl Runs {
 }
 
 impl Runs {
-    /// Returns the run with this key, or starts one, as [`start`](Self::start) does. The future of
-    /// `call` returns the stream to record, or an `Err` with a response, such as a model's `429`.
+    /// Returns the run with this key, or starts one, as [`start`](Self::start) does. The future
+    /// that `call` returns resolves to the stream to record, or to an `Err` with a response, such
+    /// as a model's `429`.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
