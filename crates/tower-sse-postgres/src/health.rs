@@ -148,7 +148,8 @@ impl BrokerStats {
     }
 
     /// Returns the state of the log, or `None` before it's known. While the hub is
-    /// [ready](Health::is_ready), the state is updated about every two seconds.
+    /// [ready](Health::is_ready), its ages are updated about every two seconds, and its size about
+    /// every ten.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

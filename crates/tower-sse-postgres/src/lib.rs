@@ -50,7 +50,7 @@
 //!    `psql --file`, as the user of your hub.
 //! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and a tokio runtime with timers and
 //!    IO.
-//! 3. Before you go live, read [operating].
+//! 3. Before you go live, read the page [operating].
 //!
 //! # What is guaranteed
 //!

@@ -188,9 +188,9 @@ impl Redis {
     ///
     /// If Redis takes longer, `Hub::connect` can return an error, and a connected hub reconnects.
     ///
-    /// For runs, raise the [lease](crate::RedisRuns::lease) too, because `timeout` is only an upper
-    /// limit. Runs wait an eighth of the lease for a connection, but at least 1 second. For most
-    /// replies, they wait a quarter of the lease, but at least 2 seconds.
+    /// Runs also derive shorter limits from their [lease](crate::RedisRuns::lease), so raise the
+    /// lease too. They wait an eighth of it for a connection, but at least 1 second. For most
+    /// replies, they wait a quarter of it, but at least 2 seconds.
     ///
     /// ```
     /// # use std::time::Duration;
