@@ -212,8 +212,8 @@ pub struct StatsSnapshot {
     /// The number of streams that are open.
     pub open: u64,
     /// The age of the oldest open stream, to within a second. If a stream is much older than its
-    /// [maximum age](crate::SseLayer::max_age) plus jitter and grace period, the server no longer
-    /// polls it.
+    /// [maximum age](crate::SseLayer::max_age) plus jitter and grace period, the server has
+    /// stopped polling it, usually because the client doesn't read.
     pub oldest_age: Option<Duration>,
     /// The total number of streams that were opened, including those that have closed.
     pub opened: u64,

@@ -59,8 +59,8 @@ impl Decoder {
     }
 
     /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
-    /// 1 MiB. Line ends and comments count, but not the empty line at the end. Comments between
-    /// events aren't limited.
+    /// 1 MiB. The size includes line endings and comments, but not the empty line at the end.
+    /// Comments between events aren't limited.
     ///
     /// # Panics
     ///

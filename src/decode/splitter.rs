@@ -119,7 +119,7 @@ impl EventSplitter {
     }
 
     /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
-    /// 1 MiB. Line ends and comments count, but not the empty line at the end.
+    /// 1 MiB. The size includes line endings and comments, but not the empty line at the end.
     ///
     /// # Panics
     ///

@@ -39,8 +39,8 @@
 //! ```
 //!
 //! Try the example
-//! [`early_head`](https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs). The
-//! handler still stops when the client leaves.
+//! [`early_head`](https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs). As without
+//! this layer, the handler is dropped when the client disconnects.
 //!
 //! # Which requests
 //!
@@ -123,10 +123,10 @@
 //!
 //! # The first byte
 //!
-//! Cloudflare holds a head back until a byte of the body follows, so `SseLayer` sends something at
-//! once. That's the stream's [`retry`](crate::SseLayer::retry) line or
-//! [padding](crate::SseLayer::padding). A stream with neither gets a heartbeat, or an empty comment
-//! if heartbeats are off. For `@google/genai`, set a heartbeat that is an
+//! Some proxies, reportedly Cloudflare, hold the head back until the body's first byte, so
+//! `SseLayer` sends something at once. That's the stream's [`retry`](crate::SseLayer::retry) line
+//! or [padding](crate::SseLayer::padding). A stream with neither gets a heartbeat, or an empty
+//! comment if heartbeats are off. For `@google/genai`, set a heartbeat that is an
 //! [event](crate::Heartbeat::event): this client [loses the event after a
 //! comment](crate::guide::upstreams#the-request).
 //!
@@ -151,8 +151,8 @@
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. Requests with other methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
-//!   if the client doesn't accept event streams. If you set `when` or call `answer`, check `Accept`
-//!   there, or a client that waits for JSON can get `406`.
+//!   if the client doesn't accept event streams. So check `Accept` in your `when` closure, or
+//!   before you call `answer`. Otherwise, a client that wants JSON can get a `406`.
 
 mod early_head_body;
 mod early_head_future;

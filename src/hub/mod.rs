@@ -251,8 +251,9 @@
 //! ```
 //!
 //! A first visit begins with all notes. A client that reconnects gets the notes it missed. If some
-//! may be lost, it gets a gap and the backlog again. [`ReportAndEnd`](GapPolicy::ReportAndEnd)
-//! makes a connected client reconnect if it has missed events.
+//! may have been lost, it gets a gap, and then the backlog again.
+//! [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes a connected client reconnect if it has missed
+//! events.
 //!
 //! If the query fails, return a [refusal](crate::Refusal::answer): an error status would stop an
 //! `EventSource` for good.
@@ -353,7 +354,7 @@
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
 //! gap when it reconnects to another process. Even with the same limits, this can happen when the
-//! client moves to a process that lags by seconds.
+//! client moves to a process that is several seconds behind.
 //!
 //! # Stopping work
 //!

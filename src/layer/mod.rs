@@ -1,7 +1,7 @@
 //! The service, future and bodies of an [`SseLayer`], and what a service inside it may return.
 //!
-//! You usually need these names only to write a type or a bound, for example in another layer's
-//! struct.
+//! You usually need these items only to name a type or to write a bound, for example in the struct
+//! of another layer.
 
 // A request passes through these files from top to bottom, and its stream continues in
 // `body/sse_body.rs`:

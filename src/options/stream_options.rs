@@ -40,8 +40,8 @@ use crate::event::{Encoded, Event};
 ///
 /// - If several maximum ages are set, the stream ends at the one it reaches first.
 /// - All tokens of [`end_when`](Self::end_when) count: cancelling any of them ends the stream.
-/// - All closures of [`on_close`](Self::on_close) are called: the layer's first, then the
-///   request's, then the response's.
+/// - Every [`on_close`](Self::on_close) closure is called: the layer's first, then the request's,
+///   then the response's.
 ///
 /// # Setting and turning off options
 ///

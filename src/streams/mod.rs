@@ -146,8 +146,8 @@
 //! may `user:43`. Add every subject yourself, even an address such as `ip:192.0.2.7`: the crate
 //! never reads addresses or `X-Forwarded-For`.
 //!
-//! A stream takes a place for each of its subjects when it opens. If one of the subjects has no
-//! place left, the stream is refused with
+//! A stream takes a place for each of its subjects when it opens. If one of the subjects is at its
+//! limit, the stream is refused with
 //! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). To reserve a place before a
 //! handler does its work, call [`Subjects::try_add`].
 //!
@@ -171,7 +171,8 @@
 //!
 //! # Cost
 //!
-//! With `streams`, each request costs three to five allocations.
+//! With `streams`, each request costs three to five allocations. A stream with subjects costs a few
+//! more when it opens.
 //!
 //! # Counts of all processes
 //!

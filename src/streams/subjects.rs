@@ -95,7 +95,7 @@ impl Subjects {
     ///
     /// # Errors
     ///
-    /// Returns an error if the subject has no place left. In that case, the subject isn't added.
+    /// Returns an error if the subject is at its limit. In that case, the subject isn't added.
     pub fn try_add(&self, subject: impl Into<Arc<str>>) -> Result<(), Full> {
         let subject = subject.into();
         let limits = &self.request.open_streams.limits;
