@@ -111,6 +111,8 @@ async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Result<Res
         }
     })?;
     remove_hop_by_hop(response.headers_mut());
+    // A client of this proxy can't tell whether a body in HTTP/1.0 failed.
+    *response.version_mut() = Version::HTTP_11;
     if is_event_source && is_event_stream(&response) {
         return Ok(
             response.map(|body| Body::new(EventBody::new(follow(proxy.client, parts, body))))

@@ -4,7 +4,7 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
     TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 /// The media type without parameters, because some proxies match the whole header value.
 pub(crate) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -125,6 +125,12 @@ pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
     for name in &NOT_OF_A_STREAM {
         headers.remove(name);
     }
+}
+
+/// Lets the server send the body in chunks. HTTP/1.0 has none, so a body that fails would look
+/// complete. An upstream's version says nothing about the client (RFC 9110, section 2.5).
+pub(crate) fn allow_chunks(version: &mut Version) {
+    *version = (*version).max(Version::HTTP_11);
 }
 
 pub(crate) fn make_empty(headers: &mut HeaderMap) {

@@ -147,6 +147,7 @@ where
             Ok(response) if outcome == FilterOutcome::Completed => {
                 let (mut parts, source) = response.into_parts();
                 headers::remove_those_of_whole_bodies(&mut parts.headers);
+                headers::allow_chunks(&mut parts.version);
                 self.body.as_mut().project().source.set(Some(source));
                 Ok(parts)
             }

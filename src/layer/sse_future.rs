@@ -294,6 +294,7 @@ impl InFlight {
     ) -> Response<SseBody<B>> {
         let is_coded = headers::has_content_coding(response.headers());
         self.config.make_event_stream(response.headers_mut());
+        headers::allow_chunks(response.version_mut());
         let shutdown = EndsWith::of(self.config.shutdown.as_ref());
         response.extensions_mut().insert(Handled::Stream(shutdown.inherited()));
         let client = self.request.client;

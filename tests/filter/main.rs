@@ -29,7 +29,7 @@ use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use http::{HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use proptest::sample::select;
 use tokio::{task::yield_now, time};

@@ -28,7 +28,7 @@ async fn outcome(broken: Break, client: Requester, layer: SseLayer) -> (String, 
     let upstream = start(async move |listener| {
         let (stream, _) = listener.accept().await.unwrap();
         match broken {
-            Break::H1 { chunked, reset } => answer_h1(stream, &breaking, chunked, reset).await,
+            Break::H1 { framing, reset } => answer_h1(stream, &breaking, framing, reset).await,
             Break::H2Reset(reason) => answer_h2(stream, &breaking, Some(reason)).await,
             Break::H2Closed => answer_h2(stream, &breaking, None).await,
         }
@@ -91,32 +91,45 @@ async fn broken_upstream_never_looks_like_a_complete_response() {
 /// A way to break off after half an answer.
 #[derive(Clone, Copy, Debug)]
 enum Break {
-    /// HTTP/1, with chunks or a `content-length`, by a RST or only a FIN.
-    H1 { chunked: bool, reset: bool },
+    /// HTTP/1, by a RST or only a FIN.
+    H1 { framing: Framing, reset: bool },
     /// HTTP/2, RST_STREAM with this code.
     H2Reset(Reason),
     /// HTTP/2, the connection is closed.
     H2Closed,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Framing {
+    Chunks,
+    ContentLength,
+    /// A `content-length` in HTTP/1.0.
+    OldContentLength,
+}
+
 impl Break {
     fn all() -> impl Iterator<Item = Self> {
-        let both = [(true, true), (true, false), (false, true), (false, false)];
-        let h1 = both.into_iter().map(|(chunked, reset)| Self::H1 { chunked, reset });
+        let framings = [Framing::Chunks, Framing::ContentLength, Framing::OldContentLength];
+        let h1 = framings.into_iter().flat_map(|framing| {
+            [true, false].into_iter().map(move |reset| Self::H1 { framing, reset })
+        });
         // The codes of RFC 9113, section 7.
         let h2 = (0..=0xd).map(|code| Self::H2Reset(Reason::from(code)));
         h1.chain(h2).chain([Self::H2Closed])
     }
 }
 
-async fn answer_h1(mut stream: TcpStream, may_break: &Notify, chunked: bool, reset: bool) {
+async fn answer_h1(mut stream: TcpStream, may_break: &Notify, framing: Framing, reset: bool) {
     _ = stream.read(&mut [0; 1024]).await.unwrap();
-    let body = if chunked {
-        format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{HALF}\r\n", HALF.len())
-    } else {
-        format!("content-length: 100\r\n\r\n{HALF}")
+    let (version, body) = match framing {
+        Framing::Chunks => {
+            let chunk = format!("{:x}\r\n{HALF}\r\n", HALF.len());
+            ("1.1", format!("transfer-encoding: chunked\r\n\r\n{chunk}"))
+        }
+        Framing::ContentLength => ("1.1", format!("content-length: 100\r\n\r\n{HALF}")),
+        Framing::OldContentLength => ("1.0", format!("content-length: 100\r\n\r\n{HALF}")),
     };
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
+    let head = format!("HTTP/{version} 200 OK\r\ncontent-type: text/event-stream\r\n");
     stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     may_break.notified().await;
     if reset {

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::task::{Answer, CallStage, RunTask, spawn};
 use crate::connection::{CloseReason, DisconnectGuard};
-use crate::headers::{has_body, make_event_stream};
+use crate::headers::{allow_chunks, has_body, make_event_stream};
 use crate::runs::answer::{self, AnswerBody, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Reader};
@@ -67,6 +67,7 @@ where
     match answer.await {
         Ok(Answer::Stream(mut parts)) => {
             make_event_stream(&mut parts.headers);
+            allow_chunks(&mut parts.version);
             parts.extensions.insert(on_refusal(&runs.process, &record));
             let body = RunBody::answer(answer::events_of(reader));
             Ok(Response::from_parts(parts, body))
