@@ -17,9 +17,9 @@ const MAX_TIMEOUTS: u32 = 3;
 /// Loads the history of a log into a hub, and spawns a task that follows the log until the hub is
 /// closed or dropped. Call this in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// If your broker has a publishing task, such as [`Queue::run`](crate::Queue::run), the future
-/// `alongside` must wait for it. Otherwise, pass [`pending`]. The hub is closed if `alongside`
-/// completes.
+/// If your broker has a publishing task, such as [`Queue::run`](crate::Queue::run), pass an
+/// `alongside` future that completes when this task ends. Otherwise, pass [`pending`]. The hub is
+/// closed if `alongside` completes.
 ///
 /// # Errors
 ///

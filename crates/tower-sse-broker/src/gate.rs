@@ -26,9 +26,9 @@ pub struct Session<C> {
     number: u64,
     /// The connection that publishers use.
     pub connection: C,
-    /// A token that's cancelled when the connection breaks or a loss must be marked, but not when
-    /// the hub is closed or dropped. If the connection is unusable, cancel this token: the follower
-    /// then reconnects.
+    /// A token that's cancelled when the connection breaks, or when a loss must be
+    /// [marked](crate::Log::mark). Closing or dropping the hub doesn't cancel it. If the connection
+    /// is unusable, cancel this token: the follower then reconnects.
     pub ended: CancellationToken,
 }
 

@@ -28,7 +28,7 @@ impl Identity {
 
 /// An entry that was read from a log.
 pub trait LogEntry: Send + 'static {
-    /// Returns the entry's number, which is above that of the entry before it.
+    /// Returns the entry's number. Numbers rise from one entry to the next.
     fn number(&self) -> u64;
 
     /// Returns the entry's identity. The follower can call this for every entry, so make it cheap.
@@ -96,8 +96,8 @@ pub struct Known {
     pub last: u64,
     /// The highest number that the process has seen in the log or in an acknowledgement.
     pub newest: u64,
-    /// The number of the newest lost entry. `None` if no entry is lost, or if the process knows of a
-    /// mark after it.
+    /// The number of the newest lost entry. `None` if no entry is lost, or if the process knows of
+    /// a mark after the lost entries.
     pub lost: Option<u64>,
 }
 
@@ -117,7 +117,7 @@ pub struct Page<E> {
 /// an error, the follower waits, and opens another session. While the history loads, `follow` may
 /// return the error instead.
 pub trait Log: Send + Sized + 'static {
-    /// The connections of a session.
+    /// The connections that [`open`](Self::open) makes.
     type Session: Send;
     /// What publishers get from the [gate](crate::Gate), such as a connection.
     type Publishing: Clone + Send + Sync;
@@ -165,9 +165,9 @@ pub trait Log: Send + Sized + 'static {
         number: u64,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Returns `true` if the entries missing from the beginning of the log were certainly trimmed.
-    /// In an empty log, all entries are missing. Returns `false` if the log may have been replaced
-    /// by an older state.
+    /// Returns `true` if the entries missing from the beginning of the log are known to have been
+    /// trimmed. In an empty log, all entries are missing. Returns `false` if the log may have been
+    /// replaced by an older state.
     ///
     /// The default, `true`, hides a loss only if an older state replaced the log and was then
     /// trimmed.
@@ -180,16 +180,16 @@ pub trait Log: Send + Sized + 'static {
 
     /// Marks the loss of the entry `known.lost`, unless the log already has a mark after it. The
     /// mark's number must be above `known.newest` and all numbers in the log. Returns the identity
-    /// of the mark that it added, if known. If the follower then finds neither a mark nor any other
-    /// new entry, it waits, and opens another session.
+    /// of the mark that it added, if known. If the follower then finds no new entry, not even a
+    /// mark, it opens another session after a pause.
     fn mark(
         &mut self,
         session: &mut Self::Session,
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
 
-    /// Returns what publishers get in this session, such as a connection. Called after the follower
-    /// has caught up and marked the losses that it found.
+    /// Returns what publishers use during this session, for example a connection. Called after the
+    /// follower has caught up and marked the losses that it found.
     fn publishing(
         &mut self,
         session: &mut Self::Session,
@@ -226,8 +226,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns the identity of the first entry whose number is `from` or higher, without reading
     /// its content. The follower continues after it. If you return an [unread](Identity::unread)
-    /// identity for the newest entry, also append another entry to the log. The follower needs this
-    /// entry to notice whether the log is still the same.
+    /// identity for the newest entry, also append another entry to the log. From this entry, the
+    /// follower can later tell whether the log is still the same.
     ///
     /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.
@@ -248,7 +248,7 @@ pub trait Log: Send + Sized + 'static {
     /// Returns whether a [timeout](Self::is_timeout) can mean that entries are too large for the
     /// link. After three such timeouts in a row, the follower skips an entry if
     /// [`SKIPS`](Self::SKIPS) is `true`. By default, every timeout counts. Return `false` if no
-    /// byte has arrived: the server is slow then, not the link.
+    /// byte has arrived: that means a slow server, not a slow link.
     fn is_too_large(error: &Self::Error) -> bool {
         Self::is_timeout(error)
     }

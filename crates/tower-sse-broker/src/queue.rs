@@ -55,8 +55,9 @@ struct Reply(Option<oneshot::Sender<Result<Acknowledged, PublishError>>>);
 /// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
     /// Sends a batch, which can be empty, and passes each event's outcome to [`Queued::answer`]. If
-    /// an event is dropped without an answer, its publisher receives [`PublishError::Unknown`].
-    /// Returns `true` to be called again at once in this session, even if no event is waiting.
+    /// an event is dropped without an answer, its publisher receives [`PublishError::Unknown`]. If
+    /// it returns `true`, it's called again at once, even if no event is waiting, unless the
+    /// session has ended.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,

@@ -19,7 +19,7 @@ use crate::{Error, ErrorKind};
 /// ```
 ///
 /// A process that isn't ready still serves the events that it has received. Take it out of a load
-/// balancer only after several failed probes: the other processes probably can't reach the server
+/// balancer only after several failed probes: the other processes probably can't reach PostgreSQL
 /// either.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -33,7 +33,7 @@ struct HealthState {
     waiting: Mutex<Option<Waiting>>,
 }
 
-/// The rows that are waiting in the [inbox](crate#how-it-works) for a hub, from
+/// The rows in the [inbox](crate#how-it-works) that no hub has moved to the log yet, from
 /// [`Health::waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -109,7 +109,7 @@ impl Health {
 }
 
 /// The statistics of a hub's log, from [`PostgresBroker::stats`](crate::PostgresBroker::stats).
-/// Clones share them. For the inbox, see [`Health::waiting`].
+/// Clones share them. For the rows that wait to be moved into the log, see [`Health::waiting`].
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats {
     health: tower_sse_broker::Health<Error>,
@@ -148,8 +148,8 @@ impl BrokerStats {
     }
 
     /// Returns the state of the log, or `None` before it's known. While the hub is
-    /// [ready](Health::is_ready), its ages are updated about every two seconds, and its size about
-    /// every ten.
+    /// [ready](Health::is_ready), the log's ages are updated about every two seconds, and its size
+    /// about every ten.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         *lock(&self.log)

@@ -47,7 +47,7 @@
 //!    insert a row for each stream: `insert into tower_sse.stream (name) values ('orders')`. To try
 //!    the crate out, run
 //!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) with
-//!    `psql --file`, as the user of your hub.
+//!    `psql --file`, as the database user that your hub connects as.
 //! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and a tokio runtime with timers and
 //!    IO.
 //! 3. Before you go live, read the page [operating].

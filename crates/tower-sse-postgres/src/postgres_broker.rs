@@ -9,7 +9,8 @@ use crate::settings::{Settings, quoted};
 use crate::{BrokerStats, Error, Health};
 
 /// A [`Broker`] over PostgreSQL, created by [`Postgres::broker`](crate::Postgres::broker). Hubs in
-/// several processes can share its stream.
+/// several processes share their events if their brokers have the same stream name, schema and
+/// database.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct PostgresBroker {
     settings: Settings,

@@ -60,9 +60,9 @@
 //! A loss goes undetected in three cases:
 //!
 //! - All processes that received the lost [entry](#entries), or its acknowledgement, stop before
-//!   they report the loss. If Redis' clock is then up to a minute behind the time in the entry's
-//!   id, clients that received the entry miss new events until the clock catches up. You can [set
-//!   up Redis](operating#losses) so that a restart loses no event.
+//!   they report the loss. If the time in the entry's id is then less than a minute ahead of Redis'
+//!   clock, clients that received the entry miss new events until the clock catches up. You can
+//!   [set up Redis](operating#losses) so that a restart loses no event.
 //! - A program deletes individual entries (`XDEL`) before a process has read them. That process's
 //!   clients miss these events.
 //! - After a fail-over, the old primary still accepts events, and one of the two primaries has

@@ -57,7 +57,8 @@ impl Redis {
     /// Creates a `Redis` for a primary and its replicas, or for the nodes of a cluster.
     ///
     /// List all servers that can become the primary, or several nodes of the cluster. The first
-    /// primary that responds is used. After a fail-over, all servers are tried again.
+    /// primary that responds is used. In a cluster, any node that responds leads to the one that
+    /// has the keys. After a fail-over, all servers are tried again.
     ///
     /// Give the primary at least two replicas, and set
     /// [`min-replicas-to-write`](crate::operating#losses) on each server. Otherwise, an old primary
@@ -94,8 +95,8 @@ impl Redis {
     /// Creates a `Redis` for the primary that Sentinel names.
     ///
     /// In `url`, the host is the primary's name, as in `sentinel monitor`. The user, password and
-    /// database are those of the servers. A Sentinel's own URL needs its port, usually 26379, and
-    /// its password if it has one.
+    /// database are for the servers, not for the Sentinels. A Sentinel's own URL needs its port,
+    /// usually 26379, and its password if it has one.
     ///
     /// A Sentinel that is cut off from the others can name an old primary, so set
     /// [`min-replicas-to-write`](crate::operating#losses) on the servers.
@@ -189,8 +190,9 @@ impl Redis {
     /// If Redis takes longer, `Hub::connect` can return an error, and a connected hub reconnects.
     ///
     /// Runs also derive shorter limits from their [lease](crate::RedisRuns::lease), so raise the
-    /// lease too. They wait an eighth of it for a connection, but at least 1 second. For most
-    /// replies, they wait a quarter of it, but at least 2 seconds.
+    /// lease too. This limit still applies to them. For a connection, they wait at most an eighth
+    /// of the lease, or 1 second if that's longer. For most replies, they wait a quarter of it, but
+    /// at least 2 seconds.
     ///
     /// ```
     /// # use std::time::Duration;

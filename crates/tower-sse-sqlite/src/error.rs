@@ -44,7 +44,8 @@ pub enum ErrorKind {
     /// `<table>_id` belongs to another table, for example one that you renamed.
     WrongTable,
     /// The disk failed or didn't respond in time, the file was removed or replaced, the process is
-    /// reopening the file after a loss, or writing earlier events took too long.
+    /// reopening the file because it has noticed that events were lost, or writing earlier events
+    /// took too long.
     Unreachable,
     /// Any other error, such as an event that exceeds a limit.
     Other,

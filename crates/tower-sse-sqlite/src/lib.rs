@@ -74,9 +74,9 @@
 //! `update or ignore` succeeds without the event, so don't use it with such a trigger.
 //!
 //! An `update` of a published row reaches only processes that haven't read the row yet. If you
-//! delete rows, start with the oldest, and keep the newest. If older rows are left, clients get no
-//! gap for deleted rows that their process hasn't read. If the newest row is deleted, all clients
-//! can get a gap.
+//! delete rows, start with the oldest, and keep the newest. If you delete a row but keep an older
+//! one, clients get no gap if their process hasn't read the deleted row. If the newest row is
+//! deleted, all clients can get a gap.
 //!
 //! # What is guaranteed
 //!
@@ -94,7 +94,7 @@
 //!   published. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
 //!
-//! In four cases, clients may get no gap for lost events:
+//! In four more cases, clients may get no gap for lost events:
 //!
 //! - You [delete rows](#publishing-by-sql) other than the oldest.
 //! - A power failure or a crash of the operating system undoes the newest commits. To prevent this,
@@ -103,8 +103,9 @@
 //! - A program that publishes with SQL still has the old file open after the file was removed or
 //!   replaced.
 //!
-//! In the second and third cases, clients can also miss later events, if the clock was set back, or
-//! if a program publishes with SQL before the first hub connects.
+//! After a power failure has undone commits, or you have replaced the file with an older copy,
+//! clients can also miss later events if the clock was set back, or if a program publishes with SQL
+//! before the first hub connects.
 //!
 //! # When to take another store
 //!

@@ -69,7 +69,8 @@
 //! - `forged_ids_are_told`: returns too high a number from `newest_possible`
 //! - `worlds_do_not_see_each_other`: mixes up two logs, or gives all logs the same
 //!   name
-//! - `ends_are_the_same_everywhere`: forgets a topic's end, for example in the history
+//! - `ends_are_the_same_everywhere`: forgets that a topic has ended, for example when it loads the
+//!   history
 //! - `ended_names_become_free`: gives events wrong times of publication, or uses a different clock
 //!   in each process
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
@@ -130,9 +131,9 @@
 //! broker in child processes. In the test, a proxy takes your broker's place:
 //!
 //! - Its `start` runs the test again in a new process: [`current_exe`](std::env::current_exe) with
-//!   the test's name, `--exact` and `--nocapture`. Environment variables tell the new process that
-//!   it's a child, which log to open, and how far back to load the history
-//!   ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)).
+//!   the test's name, `--exact` and `--nocapture`. Environment variables tell the new process which
+//!   log to open, how far back to load the history
+//!   ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)), and that it's a child.
 //! - The child runs your broker's code. There's no feed in the child, so make that code generic
 //!   over a trait of your own, which replaces the feed. The child's implementation of this trait
 //!   prints a line for each event and each loss, and another once the history is loaded. The test
@@ -142,7 +143,8 @@
 //! - The child first prints a line break, because the test harness can leave its own line
 //!   unfinished. The next line is your broker's name. Have `start` return an error if the children
 //!   of a world print different names. The hub calls the proxy's `name` before `start`, when
-//!   there's no child to ask yet. So choose a name for each world in the test.
+//!   there's no child to ask yet. So have the proxy return a name that the test has chosen for the
+//!   world.
 //!
 //! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
 //! [`Log`](crate::Log) that forwards its calls to the child.

@@ -162,8 +162,8 @@ impl RedisBroker {
     /// [`max_events`](Self::max_events) removes entries.
     ///
     /// Use this to free memory after a busy period, or to delete old data. About every two seconds,
-    /// each connected process removes the entries that are older than `age`, but always leaves the
-    /// newest one of these.
+    /// each connected process removes the entries that are older than `age`. It leaves the newest
+    /// of them.
     ///
     /// After a process has been disconnected for longer than `age`, its clients can receive a gap.
     ///

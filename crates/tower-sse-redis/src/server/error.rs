@@ -45,8 +45,8 @@ pub enum ErrorKind {
     NotPermitted,
     /// There is no connection, the connection broke, or Redis didn't answer in time.
     Unreachable,
-    /// Redis is loading its data after a start, or is a replica that has lost its primary and
-    /// refuses reads.
+    /// Redis has started but is still loading its data, or is a replica that has lost its primary
+    /// and refuses reads.
     Loading,
     /// Any other error, such as an invalid URL, or a key whose value has the wrong type.
     Other,

@@ -28,8 +28,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// Returns whether the hub is connected and has caught up with its stream, or whether the runs
-    /// are connected.
+    /// For a hub, returns whether it's connected and has caught up with its stream. For runs,
+    /// returns whether they're connected.
     ///
     /// If a hub falls behind later, the result can stay `true`. To notice that, use
     /// [`HubStats::lag`](tower_sse::hub::HubStats::lag).

@@ -19,8 +19,8 @@ pub struct RedisRuns {
 }
 
 impl Redis {
-    /// Returns a store of runs, whose keys in Redis begin with `prefix`. Programs with the same
-    /// prefix in the same database share their runs.
+    /// Returns a store of runs. The store's keys in Redis begin with `prefix`. Programs with the
+    /// same prefix in the same database share their runs.
     ///
     /// In a cluster, the prefix needs a hash tag, such as `{app}`, so that all keys are on one
     /// node. Without it, connecting fails.
@@ -47,8 +47,8 @@ impl RedisRuns {
     /// other processes can declare the run dead. The default is 8 seconds.
     ///
     /// With a longer lease, runs survive longer pauses of their process. With a shorter lease,
-    /// clients learn sooner that the process has died or stays paused. If the process dies, clients
-    /// that read the run from another process learn of it within the sum of these times:
+    /// clients learn sooner that the process has died or is still paused. If the process dies,
+    /// clients that read the run from another process learn of it within the sum of these times:
     ///
     /// - the lease
     /// - a grace period of three eighths of the lease, but at least 1.5 seconds. If the other
@@ -56,8 +56,9 @@ impl RedisRuns {
     /// - a quarter of the lease, the interval between checks
     ///
     /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
-    /// seconds ago. If Redis is slow, it takes longer. Once the run has been declared dead, a
-    /// request without a last event id can start a new run with the same key.
+    /// seconds ago. If Redis is slow, clients learn later that the process has died. Once the run
+    /// has been declared dead, a request without a last event id can start a new run with the same
+    /// key.
     ///
     /// Give all processes the same lease. Otherwise, a client that reads a run from another process
     /// can receive events late.
