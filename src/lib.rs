@@ -95,8 +95,8 @@
 //! # Options
 //!
 //! You set options on [`SseLayer`](SseLayer#options). [`StreamOptions`] overrides some of them for
-//! one request or response. Put only one `SseLayer` around a route: [the options of two
-//! layers](guide::placement#two-layers) aren't combined.
+//! one request or response. Put only one `SseLayer` around a route: [with
+//! two](guide::placement#two-layers), most of the outer layer's options have no effect.
 //!
 //! # What the layer changes
 //!
@@ -227,7 +227,7 @@
 //! breaking change in futures-core, tokio-util, tower-layer, tower-service or axum-core can force a
 //! breaking change in this crate: its public API contains their types.
 //!
-//! You can rely on a stream's bytes and their order where this documentation describes them. Frame
+//! What this documentation says about a stream's bytes and their order is part of the API. Frame
 //! boundaries, log lines and the texts of errors can change in any version.
 //!
 //! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/

@@ -14,7 +14,7 @@ use crate::lock::lock;
 /// Counters of event streams, for a `/metrics` route or a health check.
 ///
 /// Pass a `Stats` to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
-/// and its clones. Several layers can share one `Stats`, and clones share its counters.
+/// and its clones. Several layers can share one `Stats`. Clones of a `Stats` share its counters.
 ///
 /// Each stream counts its own frames and bytes. It adds them to the shared counters every 64 KiB,
 /// at each heartbeat, and when it closes. The counters lag by less than 64 KiB per open stream.

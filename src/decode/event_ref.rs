@@ -25,7 +25,7 @@ pub struct EventRef<'a> {
 impl<'a> EventRef<'a> {
     /// Returns the bytes of the event, including the empty line that ends it. If the CRLF of this
     /// line is split across two chunks, the bytes end with the CR. [`to_encoded`](Self::to_encoded)
-    /// and [`with_data`](Self::with_data) then add the LF, if needed.
+    /// and [`with_data`](Self::with_data) add the missing LF.
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
@@ -120,7 +120,7 @@ impl<'a> EventRef<'a> {
     }
 
     /// Copies the event with `data` in place of its own data. Any text is safe. All other lines
-    /// keep their bytes and their order. The copy is complete, like the result of
+    /// keep their bytes and their order. Missing line ends are added, as in
     /// [`to_encoded`](Self::to_encoded).
     ///
     /// The new `data` lines take the place of the first old one. If the event has no `data` line,

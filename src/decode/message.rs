@@ -35,8 +35,8 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// );
 /// ```
 ///
-/// Clients get the message's name, data, id and reconnection time from this event, except for text
-/// that the format can't carry:
+/// The event carries the message's name, data, id and reconnection time, except for text that the
+/// format can't carry:
 ///
 /// - A CR or CRLF in `data` arrives as a line feed.
 /// - Line breaks and U+0000 in `event` become U+FFFD.

@@ -110,9 +110,10 @@ impl EarlyHeadLayer {
     /// and your handler runs again.
     ///
     /// Inside of a [`RunLayer`](crate::runs::RunLayer), the [`StreamOptions`](crate::StreamOptions)
-    /// of a late answer are lost. Instead, add them to the response that `answer` returns. If the
-    /// `SseLayer` refuses the early head, for example at
-    /// [`max_streams`](crate::SseLayer::max_streams), a run that `call` has started goes on.
+    /// of a late answer are lost. Instead, add them to the response that `answer` returns. The
+    /// `SseLayer` can refuse the early head, for example at
+    /// [`max_streams`](crate::SseLayer::max_streams). A run that `call` has started continues even
+    /// then.
     ///
     /// # Cancel safety
     ///

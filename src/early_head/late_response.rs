@@ -66,9 +66,10 @@ impl Error for LateResponse {
 /// Turns a late error into an event that makes OpenAI's SDKs for Python and JavaScript raise their
 /// `APIError`. Pass this function to [`late_event`](super::EarlyHeadLayer::late_event).
 ///
-/// The data is `{"error": …}`. The error keeps the fields of an `error` object in the response's
-/// JSON, and has the response's status code as `status`. Returns `None` if the response is a
-/// success.
+/// The data is `{"error": …}`. If the response is JSON with an `error` object, that object is used.
+/// Otherwise, the response's text, or its status if there is no text, becomes the error's
+/// `message`. In both cases, the status code is added as `status`. Returns `None` if the response
+/// is a success.
 #[must_use]
 #[cfg(feature = "json")]
 pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {

@@ -1,13 +1,13 @@
 //! An early response head for handlers that take longer to answer than a proxy waits.
 //!
-//! Your handler waits for a model or a queue. After 60 seconds by default, nginx answers with
-//! `504`, which stops an `EventSource` for good. Heartbeats don't help: they begin only once the
-//! handler has returned the response head.
+//! Your handler waits for a model or a queue. By default, nginx gives up after 60 seconds and
+//! answers with `504`, which stops an `EventSource` for good. Heartbeats don't help: they begin
+//! only once the handler has returned the response head.
 //!
-//! [`EarlyHeadLayer`] waits up to a limit, and then sends the head itself: `200` and
-//! `text/event-stream`. From then on, [`SseLayer`](crate::SseLayer) sends heartbeats, every 15
-//! seconds by default, and later the handler's events. An answer that comes in time passes
-//! unchanged: a quick `401` or `429` keeps its status, headers and body.
+//! If the handler hasn't answered within a limit that you set, [`EarlyHeadLayer`] sends the head
+//! itself: `200` and `text/event-stream`. From then on, [`SseLayer`](crate::SseLayer) sends
+//! heartbeats, every 15 seconds by default, and later the handler's events. An answer that comes in
+//! time passes unchanged: a quick `401` or `429` keeps its status, headers and body.
 //!
 //! ```
 //! use std::time::Duration;
@@ -39,8 +39,8 @@
 //! ```
 //!
 //! Try the example
-//! [`early_head`](https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs). As without
-//! this layer, the handler is dropped when the client disconnects.
+//! [`early_head`](https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs). The
+//! handler is dropped when the client disconnects, as it would be without this layer.
 //!
 //! # Which requests
 //!
@@ -113,10 +113,11 @@
 //! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`. Inside of a
 //! [`RunLayer`](crate::runs::RunLayer), they are [lost](EarlyHeadLayer::answer).
 //!
-//! If the handler adds a subject after the early head, closing the subject ends the stream only
-//! once the handler has answered. In that case, the subject's limit applies only if the handler
-//! calls [`try_add`](crate::streams::Subjects::try_add). If a hub's topic has ended, the late
-//! answer can't be a `204`, so the `EventSource` reconnects.
+//! If the handler adds a subject after the early head,
+//! [`Streams::close`](crate::streams::Streams::close) ends the stream only once the handler has
+//! answered. In that case, the subject's limit applies only if the handler calls
+//! [`try_add`](crate::streams::Subjects::try_add). If a hub's topic has ended, the late answer
+//! can't be a `204`, so the `EventSource` reconnects.
 //!
 //! Put layers that set task-locals for the handler inside of this one. After the head, outer layers
 //! no longer wrap the call.
@@ -146,8 +147,9 @@
 //!   outside of this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream as soon as the early head
 //!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
-//! - **Another `SseLayer`** inside of this layer also opens the late stream, so both layers count
-//!   and report it. If they are clones of one layer, the stream counts twice towards `max_streams`.
+//! - **Another `SseLayer`** inside of this layer also opens the stream once the handler has
+//!   answered, so both layers count and report it. If they are clones of one layer, the stream
+//!   counts twice towards `max_streams`.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
 //!   drops its handler. Requests with other methods have 30 seconds to finish.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head

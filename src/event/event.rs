@@ -32,7 +32,7 @@ use crate::error::Sealed;
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
 /// | no data, but a name or an [`id`](Self::id) | Most clients dispatch nothing, as the HTML standard specifies. A few dispatch an empty message. Some ignore the id. |
-/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line follows: it would make some clients dispatch an empty message. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | Clients dispatch nothing. No empty line follows, because one would make some clients dispatch an empty message. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default)]
 #[must_use]

@@ -13,9 +13,9 @@ use crate::BoxError;
 /// A layer that passes the event streams of a service through filters.
 ///
 /// The closure given to [`new`](Self::new) returns a filter for each request, or `None` to leave
-/// the response unchanged. A response that isn't an event stream passes unchanged: only
-/// [`end`](EventFilter::end) is called. If `Content-Type` lists several media types, the last valid
-/// one counts, as the [Fetch standard] says.
+/// the response unchanged. A response that isn't an event stream passes unchanged, and its filter
+/// gets only a call to [`end`](EventFilter::end). If `Content-Type` lists several media types, the
+/// last valid one counts, as the [Fetch standard] says.
 ///
 /// # Headers
 ///
@@ -82,7 +82,7 @@ impl<M> FilterLayer<M> {
     /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
     /// 1 MiB. Line endings and comments count, but not the empty line that ends the event.
     ///
-    /// If an event is larger, the body sends the events before it, then fails with
+    /// By default, if an event is larger, the body sends the events before it, then fails with
     /// [`EventTooLarge`](crate::decode::EventTooLarge).
     ///
     /// # Panics
@@ -113,17 +113,18 @@ impl<M> FilterLayer<M> {
     /// Passes an event that the filter rejects after the head of the response was sent. By default,
     /// such a rejection fails the body.
     ///
-    /// Use it if your filter rejects an upstream's error only so that the client gets an error
-    /// status, as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter
-    /// rejects events to block them: they could reach the client.
+    /// Use it if your filter rejects an upstream's error just to give the client an error status,
+    /// as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter rejects
+    /// events to block them: they could reach the client.
     pub const fn pass_rejected(mut self, passes: bool) -> Self {
         self.options.pass_rejected = passes;
         self
     }
 
     /// Holds the head of the response until the filter has passed or sent an event. Until then, the
-    /// filter can [reject](super::Verdict::Reject) the response. If the upstream's first event is
-    /// an error, the client can thus get an error status, or an outer layer can retry the request.
+    /// filter can [reject](super::Verdict::Reject) the response. So if the upstream's first event
+    /// is an error, the client can still get an error status, or an outer layer can retry the
+    /// request.
     ///
     /// The head is also sent once it has been held for `limit`, or after 16 KiB of comments and
     /// other lines between events. If the stream ends or fails first, the head is sent unless the

@@ -38,7 +38,7 @@ impl Retention {
         Self { events: None, bytes: None, age: Duration::from_secs(300), is_latest: false }
     }
 
-    /// Returns limits for topics in which each event replaces the previous one, such as a price.
+    /// Returns limits for topics such as a price, in which each event replaces the previous one.
     /// [Only the newest value](crate::hub#only-the-newest-value) has an example, and says what
     /// clients receive.
     ///

@@ -144,7 +144,7 @@ impl Feed {
     }
 
     /// Appends an event to its topic. Returns `false`, and ignores the event, if the hub has
-    /// already received an event or a loss with this number or a higher one.
+    /// already received an event or a loss with the event's number or a higher one.
     ///
     /// After a topic has [ended](crate::hub::Hub::end), the hub drops further events of that topic
     /// until the topic's name can be used again, or a loss is reported. If

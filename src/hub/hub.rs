@@ -115,7 +115,7 @@ impl Hub {
         self.send(topic.as_ref(), event, false).await
     }
 
-    /// Publishes an event from synchronous code, in a hub without a broker.
+    /// Publishes an event from synchronous code. This works only if the hub has no broker.
     ///
     /// # Errors
     ///
@@ -142,12 +142,13 @@ impl Hub {
     /// reconnecting.
     ///
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
-    /// the [age limit](super::HubBuilder::retention), the next event starts the topic again. A
-    /// process remembers at most 65,536 ended topics that have neither events nor subscribers left.
-    /// If there are more, it forgets those that ended first.
+    /// the [age limit](super::HubBuilder::retention), the next event starts the topic again. A hub
+    /// remembers at most 65,536 ended topics that have neither events nor subscribers left. If
+    /// there are more, it forgets those that ended first.
     ///
-    /// With a broker, set the same age limit in all processes. If a process publishes before it has
-    /// received the end, the broker may acknowledge the event, but no client receives it.
+    /// With a broker, set the same age limit in all processes. If a process publishes to the topic
+    /// before it has received the last event, the broker may acknowledge the new event, but no
+    /// client receives it.
     ///
     /// If a broker loses a topic's last event and doesn't report the loss, processes can disagree
     /// about whether the topic has ended. Those that received the last event drop the topic's new
@@ -156,9 +157,10 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish). After
-    /// [`Unknown`](PublishError::Unknown), you can call this method again within the age limit. If
-    /// the second call returns [`Ended`](PublishError::Ended), the topic has ended, for example
-    /// because the first call succeeded.
+    /// [`Unknown`](PublishError::Unknown), you can call this method again as long as the age limit
+    /// hasn't passed since the first call. If the second call returns
+    /// [`Ended`](PublishError::Ended), the topic has ended, for example because the first call
+    /// succeeded.
     ///
     /// # Cancel safety
     ///
@@ -173,10 +175,10 @@ impl Hub {
     /// Reports that events of a topic may be missing, for example because your program lost the
     /// connection to their source.
     ///
-    /// Each subscriber receives a [gap](super::GapPolicy) between the events published before this
-    /// call and those published later. A client that was disconnected receives the gap when it
-    /// resumes. A first visit receives no earlier gaps, except those after its
-    /// [`since`](super::Subscribe::since) position. In a topic with
+    /// By default, each subscriber receives a [gap](super::GapPolicy) between the events published
+    /// before this call and those published later. A client that was disconnected receives the gap
+    /// when it resumes. A first visit receives no gaps from before the visit. With
+    /// [`since`](super::Subscribe::since), it receives those after that position. In a topic with
     /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. SQL

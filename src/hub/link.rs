@@ -169,13 +169,13 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Creates an `Arrival` for the event with this sequence number. `at` is the same time as in
-    /// [`Acknowledged::new`]. `age` is the time since publication. It decides when the event
-    /// exceeds its age limit.
+    /// Creates an `Arrival` for the event with this sequence number. `at` is when the event was
+    /// published, as in [`Acknowledged::new`]. `age` is the time since publication. The hub's age
+    /// limit counts from the publication.
     ///
     /// After the end of a topic, the hub drops the topic's further events. There are two
-    /// exceptions: an event that follows a reported loss, and an event whose `at` is later than
-    /// that of the end by at least the hub's [age limit](crate::hub::HubBuilder::retention).
+    /// exceptions: an event that follows a reported loss, and an event that was published (`at`) at
+    /// least one [age limit](crate::hub::HubBuilder::retention) after the topic's last event.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

@@ -178,8 +178,8 @@
 //! # }
 //! ```
 //!
-//! With `recent(1)`, a first visit begins with the newest event of the job that the hub still
-//! keeps. After the last event, an `EventSource` reconnects, gets `204` and stops.
+//! With `recent(1)`, a first visit begins with the job's newest event, if the hub still keeps it.
+//! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
 //! With a broker, publishing can fail. A lost percentage does no harm, because the next one
 //! replaces it. But clients wait for the last event, so publish it again until that succeeds.
@@ -217,8 +217,8 @@
 //! ```
 //!
 //! A first visit begins with the newest value of each topic. A client that was away gets only the
-//! newest values. So does a client that is behind, apart from old values that are already in the
-//! [buffers](Subscription::response) of its connection. The example
+//! newest values. The same goes for a client that is behind. First, it may still get old values
+//! that are already in the [buffers](Subscription::response) of its connection. The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
 //! program.
 //!
@@ -261,9 +261,9 @@
 //! No note is lost, as long as you don't query a replica that lags behind. But a note can come both
 //! in the backlog and as an event, so have your page ignore rows it already has.
 //!
-//! In a handler, call `tokio::spawn(add(…)).await`. Without `spawn`, a disconnect drops the
-//! handler, and a row could be committed and never published. If publishing is refused or its
-//! result is unknown, publish again.
+//! In a handler, call `tokio::spawn(add(…)).await`. If the client disconnects, the server drops the
+//! handler, but not the task. Without `spawn`, the row could be committed and never published. If
+//! publishing is refused or its result is unknown, publish again.
 //!
 //! If it's too slow to query all rows for every connection, leave out the query and the greeting
 //! when the request has a last event id. At a `gap`, have your page close its `EventSource`, and

@@ -23,9 +23,8 @@ pub struct HubStats {
     pub gaps: u64,
     /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
     /// event when it arrived. It's `None` without a broker, and zero until the first event arrives
-    /// after the hub has connected. It changes only when an event arrives. With PostgreSQL, a long
-    /// transaction that publishes by SQL raises it too. To notice a lost connection, use the
-    /// broker's health type, such as
+    /// after the hub has connected. It changes only when an event arrives. To notice a lost
+    /// connection, use the broker's health type, such as
     /// [`tower_sse_redis::Health`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.Health.html).
     pub lag: Option<Duration>,
 }

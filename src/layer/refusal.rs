@@ -12,7 +12,8 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry, signals:
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// depends on the [kind of client](crate::guide::clients#how-clients-reconnect). By default, each
 /// client gets a random reconnection time from 2 to 10 seconds. If a subject's limit is reached,
-/// the answer is always [`too_many_requests`](Self::too_many_requests), with its own times.
+/// the answer is always [`too_many_requests`](Self::too_many_requests), with its own reconnection
+/// times.
 ///
 /// # What is refused
 ///

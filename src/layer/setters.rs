@@ -120,8 +120,8 @@ impl<M> SseLayer<M> {
     ///
     /// Don't set this option for two kinds of sources:
     ///
-    /// - Sources that send `retry` lines, such as MCP servers. The first event can then have two
-    ///   `retry` lines, and rmcp's client fails.
+    /// - Sources that send `retry` lines, such as MCP servers. If you set it anyway, the first
+    ///   event can have two `retry` lines, and rmcp's client fails.
     /// - Sources that send an empty line after a comment, such as axum's `Sse` with `KeepAlive`. If
     ///   the comment comes before the first event, httpx-sse returns an empty event.
     ///
@@ -177,9 +177,9 @@ impl<M> SseLayer<M> {
     /// returned](crate::guide::errors#the-error-of-the-program). It isn't called for a
     /// [cancellation](Self::cancellation_if). If the error comes mid-event, or if the body has a
     /// content coding, the closure isn't called, and the body fails. The body also fails if the
-    /// closure panics, or returns an event with neither data nor a name. In these two cases, an
-    /// `EventSource` that reads a failed [run](crate::runs) gets the event
-    /// [`interrupted`](crate::runs#half-an-answer) instead.
+    /// closure panics, or returns an event with neither data nor a name. If the closure panics or
+    /// returns such an event, an `EventSource` that reads a failed [run](crate::runs) gets the
+    /// event [`interrupted`](crate::runs#half-an-answer) instead.
     ///
     /// Before the body fails, the layer sends the events that preceded the error, and waits [a
     /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
@@ -236,8 +236,8 @@ impl<M> SseLayer<M> {
     /// module [streams](crate::streams).
     ///
     /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
-    /// Middleware and handlers inside the layer add the stream's subjects. By default, streams have
-    /// none.
+    /// Add the stream's subjects in your own middleware or handler, inside the layer. By default,
+    /// streams have none.
     ///
     /// ```
     /// use tower_sse::{SseLayer, streams::Streams};

@@ -110,8 +110,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # Panics
 ///
 /// Event streams need a tokio runtime with timers enabled, for example by `#[tokio::main]`.
-/// Otherwise, the body panics when it needs a timer. With the default options, it first needs one
-/// when it waits for the source.
+/// Otherwise, the body panics when it needs a timer. With the default options, that's as soon as it
+/// waits for the source, or when the source fails.
 #[derive(Debug)]
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]

@@ -7,9 +7,11 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing an idle
 /// connection, and lets the server notice a peer that has vanished.
 ///
-/// By default, it's the comment line `:` after 15 seconds without a byte.
+/// By default, the layer sends the comment line `:` after 15 seconds in which the stream has sent
+/// nothing.
 ///
-/// A stream with a content coding has no heartbeats. A heartbeat that falls mid-line is skipped.
+/// A stream with a content coding has no heartbeats. While a line is incomplete, heartbeats are
+/// skipped.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,8 +55,8 @@ impl Heartbeat {
     }
 
     /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
-    /// the page can tell an idle source from a broken connection. The event has no id. Mid-event,
-    /// the comment is still sent.
+    /// the page can tell an idle source from a broken connection. The event has no id. If the
+    /// heartbeat is due in the middle of another event, the comment is sent instead.
     ///
     /// ```
     /// use std::time::Duration;

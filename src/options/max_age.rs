@@ -30,7 +30,7 @@ impl MaxAge {
     /// follows an [early head](crate::early_head), it's counted from the answer.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
-    /// is polled. Calls get no grace period then.
+    /// is polled. Even calls get no grace period in that case.
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE, other: None }
     }

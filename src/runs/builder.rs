@@ -16,7 +16,7 @@ impl Runs {
         RunsBuilder::default()
     }
 
-    /// Connects to a store with the default limits. See [`RunsBuilder::connect`].
+    /// Connects to a store, and keeps the default limits of runs. See [`RunsBuilder::connect`].
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl RunsBuilder {
     /// doesn't count the memory of your handler and its stream, or evicted data that the server
     /// hasn't sent yet. Frames and incomplete events can take the total above `bytes`.
     ///
-    /// With a [store](super::RunStore), an ended run is usually evicted only once the store has
+    /// With a [store](super::RunStore), an ended run usually isn't evicted before the store has
     /// recorded its end. A second limit of the same size applies to the memory that this process's
     /// runs take in the store. For Redis, the process [estimates][an estimate] this memory. Above
     /// this limit, the process deletes ended runs from the store, replaced ones first.

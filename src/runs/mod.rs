@@ -30,9 +30,9 @@
 //! ```
 //!
 //! A client that repeats its `POST` gets the same answer. If the run failed, was stopped or is no
-//! longer kept, the repeated `POST` starts a new run, unless it has a last event id. If your
-//! process dies, its unfinished answers break off. Without a [store](#several-processes), the
-//! finished ones are lost too.
+//! longer kept, a repeated `POST` without a last event id starts a new run. If your process dies,
+//! its unfinished answers break off. Without a [store](#several-processes), the finished ones are
+//! lost too.
 //!
 //! Your handler can return a stream from this crate, axum's own `Sse`, or the bytes of [an
 //! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource`, [add a
@@ -89,8 +89,8 @@
 //!
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
 //! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`. Clients other than
-//! an `EventSource` never get `interrupted`. For them, the body fails or ends with your event from
-//! `on_error`, or the answer has an error status.
+//! an `EventSource` never get `interrupted`. For them, the body fails or ends with an event from
+//! `on_error` or `late_event`, or the answer has an error status.
 //!
 //! # Runs without the layer
 //!
@@ -191,11 +191,11 @@
 //!
 //! ## If the run's process dies
 //!
-//! The responses that other processes are sending for the run fail [soon][lease]. An `EventSource`
-//! gets [`interrupted`](#half-an-answer) instead. The first request that is repeated without an id
-//! starts a new run, and the others join it. With [`Runs::replace`], each of them starts a new run.
-//! A process that loses contact with the store for longer than a [*lease*][lease] period can be
-//! declared dead too.
+//! In other processes, responses for the run fail [soon][lease]. An `EventSource` gets
+//! [`interrupted`](#half-an-answer) instead. The first request that is repeated without an id
+//! starts a new run, and the others join it. With [`Runs::replace`], every such request starts a
+//! new run. A process that loses contact with the store for longer than a [*lease*][lease] period
+//! can be declared dead too.
 //!
 //! Another process calls its own [`on_end`](RunsBuilder::on_end) closures with
 //! [`Interrupted`](Outcome::Interrupted), usually within two and a quarter lease periods, even if
@@ -217,20 +217,20 @@
 //! If the store can't be reached or refuses commands, runs in progress continue, and clients of a
 //! run's own process keep receiving its events. But some responses fail:
 //!
-//! - If the run's process can't reach the store but others can, they can declare the run dead soon
-//!   after its lease expires. If they do, the run's process fails its own responses for the run
-//!   once it reaches the store again.
+//! - If the run's process can't reach the store, other processes that are still connected to the
+//!   store can declare the run dead soon after the run's lease expires. If they do, the run's
+//!   process fails its own responses for the run once it reaches the store again.
 //! - A process that can't reach the store for two lease periods fails its responses for other
 //!   processes' runs.
 //!
-//! No run starts: the store may already have one for the key, and you would pay twice. A request
-//! can still join a run in progress if it reaches the run's process. All other requests with a key
-//! are refused. If Redis can be reached but is [out of
-//! memory](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#runs), requests can
-//! still join runs of any process.
+//! No new run starts: the store may already have a run for the key, and with a second one, you
+//! would pay for the same answer twice. A request can still join a run in progress if it reaches
+//! the run's process. All other requests with a key are refused. If Redis can be reached but is
+//! [out of memory](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#runs),
+//! requests can still join runs of any process.
 //!
-//! Without the layer, your handler can send an unrecorded answer if it gets
-//! [`StartError::Unavailable`].
+//! If your handler calls [`Runs::start`] itself, without a [`RunLayer`], it can send an unrecorded
+//! answer when it gets [`StartError::Unavailable`].
 //!
 //! # A hub or a run
 //!

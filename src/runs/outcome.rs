@@ -25,8 +25,8 @@ pub enum Outcome {
     /// the event [`interrupted`](super#half-an-answer) instead. If you set
     /// [`on_error`](crate::SseLayer::on_error), open streams end with your event. If the run's last
     /// event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that reports an
-    /// error, the outer `SseLayer` ends the body cleanly. This applies only to clients of the run's
-    /// own process.
+    /// error, the outer `SseLayer` ends the body cleanly. In other processes, the clients' bodies
+    /// end as after any other failure.
     Failed,
     /// The program cancelled or replaced the run. With an outer [`SseLayer`](crate::SseLayer), the
     /// clients' bodies end cleanly, without the [terminator](crate::SseLayer::terminator).

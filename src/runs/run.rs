@@ -155,8 +155,8 @@ impl Run {
     /// Returns how the run ended. Returns `None` if it hasn't ended, or if the handler's answer
     /// wasn't an event stream.
     ///
-    /// For a run of another process, [`Interrupted`](Outcome::Interrupted) can also mean that this
-    /// process has lost contact with that process. The run may still be going on there.
+    /// If another process started the run, [`Interrupted`](Outcome::Interrupted) can also mean that
+    /// this process has lost contact with the run's process. The run may still be going on there.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.record.phase().outcome()

@@ -44,8 +44,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// instead.
 ///
 /// If a limit is reached or the process is shutting down, a request that would start a run is
-/// refused. While the [store](super#several-processes) can't be reached, all requests are refused,
-/// except those that attach to a run that is running in this process. The refusal is
+/// refused. While the [store](super#several-processes) can't be reached, a request can attach to a
+/// run that is starting or running in this process. All other requests are refused. The refusal is
 /// [`Refusal::per_client`](crate::Refusal::per_client), even if you set another on the
 /// [`SseLayer`](crate::SseLayer).
 ///
@@ -99,8 +99,9 @@ impl Runs {
     /// answer](Self#answers). Never starts a run.
     ///
     /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
-    /// whether there is something to resume. If an `EventSource` has sent an id, this method
-    /// returns the event [`interrupted`](super#half-an-answer) instead of `None`. [Runs without the
+    /// whether there is something to resume. For an `EventSource` that has sent an id, it never
+    /// returns `None`: the response is then the event [`interrupted`](super#half-an-answer), or a
+    /// `204` if the client already has that event. [Runs without the
     /// layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
@@ -146,18 +147,18 @@ impl Runs {
     ///
     /// In the run's process, this method waits up to two seconds for the store to receive `event`
     /// and all earlier events. In any other process, it asks the run's process to cancel the run,
-    /// and waits for the store to record the end. That usually takes a few milliseconds. It waits
-    /// for at most two lease periods.
+    /// and waits for the store to record the end. That usually takes a few milliseconds. In any
+    /// other process, the wait ends after at most two lease periods.
     ///
     /// A call in another process can return `false` if the run's process has died, or if either
     /// process can't reach the store. If the run's process is declared dead, the run is
-    /// [interrupted](super::Outcome::Interrupted), and `event` and all events that weren't exported
-    /// are lost.
+    /// [interrupted](super::Outcome::Interrupted). Any events that the store hasn't received by
+    /// then are lost, and so is `event`.
     ///
     /// # Cancel safety
     ///
-    /// The same as for [`cancel`](Self::cancel). If you drop the future and the run is cancelled
-    /// anyway, it still records `event`.
+    /// The same as for [`cancel`](Self::cancel). If the run is cancelled although you dropped the
+    /// future, the run records `event`.
     pub async fn cancel_with(
         &self,
         key: &RunKey,

@@ -20,8 +20,8 @@ pub(crate) struct RunCounters {
 pub struct RunsStats {
     /// The number of runs that are starting or running.
     pub running: usize,
-    /// The number of runs that have ended and are kept. With a store, a run isn't counted until the
-    /// store has recorded its end, or can no longer keep the run.
+    /// The number of runs that have ended and are kept. With a store, a run is counted once the
+    /// store has recorded its end. A run that the store can no longer keep is counted too.
     pub kept: usize,
     /// The number of clients that are attached in this process, including those that wait for a run
     /// to start.
@@ -52,8 +52,8 @@ pub struct RunsStats {
     pub declared_dead: u64,
     /// The sum of [`RunEnd::events`] over the runs that this process reported as ended.
     pub events: u64,
-    /// The sum of [`RunEnd::bytes`] over the same runs as `events`. Runs that this process reported
-    /// as dead count as 0 bytes.
+    /// The sum of [`RunEnd::bytes`] over the same runs as `events`. A run that this process
+    /// reported as dead adds 0 bytes.
     pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
 }

@@ -84,12 +84,12 @@
 //! tell, for example because the store is down, answer with a [refusal](crate::Refusal::answer). An
 //! error status would stop an `EventSource` for good.
 //!
-//! If a request arrived before the `close` call, its stream is closed as soon as it opens. For
-//! middleware outside of the layer, this holds only if it calls [`Streams::subjects_of`] before the
-//! check.
+//! If a request arrived before the `close` call, its stream is closed as soon as it opens. If
+//! middleware outside of the layer does the check, have it call [`Streams::subjects_of`] first.
+//! Otherwise, a `close` call during the check can miss the stream.
 //!
-//! With [`Streams::follow`], closing can fail after the session was deleted. If the client repeats
-//! the log-out, close the streams even though the session is gone.
+//! With [`Streams::follow`], closing can fail when your program has already deleted the session. If
+//! the client repeats the log-out, close the streams even though the session is gone.
 //!
 //! # How closed streams end
 //!
@@ -119,7 +119,7 @@
 //! A process that was cut off from the broker receives the close events that it missed. If any of
 //! them are lost or no longer kept, the process closes all its streams that have a subject, as with
 //! [`Streams::close_all`]. Each process keeps the close events of the last 5 minutes, up to 1,024
-//! events and 1 MiB, or more if the hub's retention is higher.
+//! events and 1 MiB. If one of the hub's own retention limits is higher, that one applies.
 //!
 //! If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //! each process.
@@ -155,8 +155,8 @@
 //! vanishes without a FIN, the server notices late: set
 //! [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets).
 //!
-//! Each process counts only its own streams, so `n` processes allow up to `n` times the limit. [A
-//! recipe](#counts-of-all-processes) adds up their counts.
+//! Each process counts only its own streams, so `n` processes allow up to `n` times the limit. To
+//! add up the counts of all processes, use [this recipe](#counts-of-all-processes).
 //!
 //! # Layers within layers
 //!
@@ -171,8 +171,8 @@
 //!
 //! # Cost
 //!
-//! With `streams`, each request costs three to five allocations. A stream with subjects costs a few
-//! more when it opens.
+//! With [`SseLayer::streams`](crate::SseLayer::streams), each request costs three to five
+//! allocations. A stream with subjects costs a few more when it opens.
 //!
 //! # Counts of all processes
 //!

@@ -23,7 +23,7 @@ impl Streams {
     }
 
     /// Returns the subjects of a request, for middleware outside of the layer. Call it before you
-    /// authenticate the request: a log-out during or after the check then closes the stream.
+    /// authenticate the request, so that a log-out during or after the check closes the stream.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {
@@ -39,9 +39,9 @@ impl Streams {
     /// Closes the streams of a subject, and returns how many of this process's streams it closed.
     ///
     /// If a request arrived before the call, its stream is closed as soon as it opens. Streams of
-    /// later requests stay open. In other processes, streams of requests that arrive before the
-    /// close event are closed too. With [several processes](super#many-processes), the future waits
-    /// for the broker's acknowledgement.
+    /// later requests stay open. Other processes close the streams of all requests that they got
+    /// before they hear of the close. With [several processes](super#many-processes), the future
+    /// waits for the broker's acknowledgement.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl StreamsBuilder {
 pub struct StreamsStats {
     /// The number of refused streams for each prefix that has a
     /// [limit](super::StreamsBuilder::limit), including prefixes without refusals. A
-    /// [`Subjects::try_add`](super::Subjects::try_add) call that finds no place counts too.
+    /// [`Subjects::try_add`](super::Subjects::try_add) call that fails counts too.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 

@@ -13,7 +13,8 @@ use super::stream::{Opened, TIME_LIMIT, TestStream};
 use crate::connection::LastEventId;
 use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptions};
 
-/// A client that opens a service's event streams the way an `EventSource` would, without a server.
+/// A client that needs no server. It opens a service's event streams the way an `EventSource`
+/// would.
 ///
 /// The service is an axum `Router` or any other [`Service`] that takes HTTP requests. The requests'
 /// body is an empty `String`, unless you set [another type](Self::request_body).

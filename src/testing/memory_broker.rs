@@ -31,9 +31,9 @@ use crate::{BoxError, lock::lock};
 /// # }
 /// ```
 ///
-/// When `publish` returns, each hub has received the event, except [paused](Self::pause) hubs. On a
-/// multi-threaded runtime, another thread may still be delivering the event. When a hub connects,
-/// it loads the events within the age limit of its
+/// On a current-thread runtime, each hub has received the event when `publish` returns, except
+/// [paused](Self::pause) hubs. On a multi-threaded runtime, another thread may still be delivering
+/// the event. When a hub connects, it loads the events within the age limit of its
 /// [`retention`](crate::hub::HubBuilder::retention). The broker keeps all events until you call
 /// [`lose_history`](Self::lose_history).
 #[derive(Clone)]

@@ -145,8 +145,9 @@ impl TestStream {
 
     /// Waits until the body fails. Returns the
     /// [error](crate::guide::errors#the-error-of-the-program) as
-    /// [`on_error`](crate::SseLayer::on_error) would receive it. You can still read the messages
-    /// before it with [`next`](Self::next) and [`take`](Self::take).
+    /// [`on_error`](crate::SseLayer::on_error) would receive it. This method doesn't consume the
+    /// messages that come before the error: [`next`](Self::next) and [`take`](Self::take) return
+    /// them.
     ///
     /// # Panics
     ///
@@ -169,8 +170,8 @@ impl TestStream {
     /// Returns the text of the next comment, without the leading colon and space. The text of a
     /// default heartbeat is empty.
     ///
-    /// You can still read the messages before the comment with [`next`](Self::next). This method
-    /// also returns comments that `next` has skipped.
+    /// This method doesn't consume the messages that come before the comment: [`next`](Self::next)
+    /// returns them. This method also returns comments that `next` has skipped.
     ///
     /// # Panics
     ///

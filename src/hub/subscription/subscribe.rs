@@ -51,9 +51,9 @@ impl Subscribe {
     ///
     /// Use this for a stream that begins with [state from a
     /// database](crate::hub#state-in-a-database): take the [`position`](crate::hub::Hub::position)
-    /// first, then query, and send the result as the [greeting](Self::greeting). The client doesn't
-    /// miss a change if you commit each change before you publish it, and don't query a replica
-    /// that lags behind.
+    /// first, then query, and send the result as the [greeting](Self::greeting). Commit each change
+    /// before you publish it, and don't query a replica that lags behind. Otherwise, the client can
+    /// miss a change.
     ///
     /// With this option, [`recent`](Self::recent) has no effect. A first visit gets a
     /// [latest](crate::Retention::latest) event only if it's newer than `position`.
@@ -93,8 +93,8 @@ impl Subscribe {
     ///
     /// # Panics
     ///
-    /// Polling the subscription during a window panics outside of a tokio runtime, or if the
-    /// runtime's timers aren't enabled.
+    /// Poll the subscription in a tokio runtime with timers enabled. Otherwise, polling it during a
+    /// window panics.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
         self

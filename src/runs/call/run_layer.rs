@@ -36,7 +36,8 @@ impl Runs {
 ///
 /// The first request with a key calls the service. While the run is in progress, other requests
 /// with this key but no last event id wait for the response head. They then get the same events,
-/// even if the request bodies differ. So do later requests, while the completed run is kept.
+/// even if the request bodies differ. After the run has completed, such requests get these events
+/// too, for as long as it's kept.
 ///
 /// A request with a key and a last event id never reaches the service. The id comes from the
 /// `Last-Event-ID` header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it
@@ -154,8 +155,8 @@ opaque_debug!(RunService<S, K>);
 
 pin_project! {
     /// The response future of [`RunService`]. If the request has no key, dropping this future drops
-    /// the service's future. If the request has a key, dropping this future detaches the client,
-    /// but a call that has begun continues.
+    /// the service's future. If the request has a key, dropping this future detaches the client. If
+    /// the request has already called the service, that call continues.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: FutureKind<F, R, E>,

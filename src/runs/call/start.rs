@@ -76,9 +76,9 @@ impl Runs {
     /// A request with a last event id never starts a run. It gets the run with this key, even a
     /// failed one, or the error [`NotFound`](StartError::NotFound).
     ///
-    /// While the [layer](Self::layer) or a [`start_with`](Self::start_with) call is still starting
-    /// the key's run, this method waits, unless the request has a last event id. Inside the layer,
-    /// don't pass the key of the handler's own request: the handler would wait for itself.
+    /// This method waits while the [layer](Self::layer) or a [`start_with`](Self::start_with) call
+    /// is still starting the key's run. A request with a last event id doesn't wait. Inside the
+    /// layer, don't pass the key of the handler's own request: the handler would wait for itself.
     ///
     /// # Errors
     ///
@@ -234,9 +234,9 @@ impl Runs {
     ///
     /// The future of `call` runs on the run's task, so it continues if the client disconnects.
     ///
-    /// An `Err` goes only to the caller that started the run, and the key is free again. Waiting
-    /// requests try to start a run themselves, and a waiting [`answer`](Self::answer) call returns
-    /// `None`.
+    /// An `Err` goes only to the caller that started the run, and the key is free again. Requests
+    /// that were waiting for this run try to start one themselves, and an [`answer`](Self::answer)
+    /// call that was waiting for it returns `None`.
     ///
     /// If the run ends before the future of `call` is ready, the caller gets the ended run.
     ///
