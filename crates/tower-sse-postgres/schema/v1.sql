@@ -145,15 +145,16 @@ begin
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     covered := case when covered <= horizon then covered else 0 end;
     with waiting as materialized (
-        select i.id, sum(octet_length(i.data)) over (order by i.xid, i.id) - octet_length(i.data) as bytes
+        select i.place, sum(octet_length(i.data)) over (order by i.xid, i.id) - octet_length(i.data) as bytes
         from (
-            select * from tower_sse.inbox i
+            select i.ctid as place, i.* from tower_sse.inbox i
             where i.stream = append.stream and i.xid >= append.covered::text::xid8
             order by i.stream, i.xid, i.id limit most
         ) i
     ), taken as (
+        -- By their places, which need no index: with old statistics, the wrong one looks as cheap.
         delete from tower_sse.inbox
-        where id = any (array(select id from waiting where bytes < most_bytes)) returning *
+        where ctid = any (array(select place from waiting where bytes < most_bytes)) returning *
     ), added as (
         insert into tower_sse.log (stream, seq, at, kind, topic, data, event, retry, comment)
         select append.stream, append.before + row_number() over (order by t.id), append.at,

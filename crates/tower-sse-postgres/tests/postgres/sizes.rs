@@ -196,6 +196,22 @@ async fn time_of_polls(client: &tokio_postgres::Client, covered: &str) -> Durati
     shortest
 }
 
+/// With statistics from when the inbox was empty, the server may not use the index of the ids, as if
+/// there were none.
+#[tokio::test]
+async fn many_rows_are_numbered_soon_without_an_index_of_their_ids() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    let mut process = Process::connect_with(large(), server.broker()).await;
+    process.delivers([1]).await;
+    let insert = "alter table tower_sse.inbox drop constraint inbox_pkey;
+        insert into tower_sse.inbox (stream, topic, data)
+        select 'tower_sse', 'b', '' from generate_series(1, 60000);
+        select tower_sse.publish('a', '2', 'tower_sse')";
+    sql(&client, insert).await;
+    process.reads([2]).await;
+}
+
 /// All of them would take longer to number than a statement may.
 #[tokio::test]
 async fn large_rows_are_numbered_in_parts() {
