@@ -204,7 +204,6 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
         Ok(()) = tokio::signal::ctrl_c() => {}
         () = terminated => {}
     }
-    println!("shutting down");
     shutdown.cancel();
 }
 

@@ -223,7 +223,6 @@ tokio::select! {
 Ok(()) = tokio::signal::ctrl_c() => {}
 () = terminated => {}
 }
-println!(\"shutting down\");
 shutdown.cancel();
 }";
 

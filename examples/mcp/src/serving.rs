@@ -36,6 +36,5 @@ pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
         Ok(()) = tokio::signal::ctrl_c() => {}
         () = terminated => {}
     }
-    println!("shutting down");
     shutdown.cancel();
 }
