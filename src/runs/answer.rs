@@ -18,13 +18,15 @@ use crate::{event::Encoded, headers, headers::make_event_stream, layer::Refusal}
 pub(crate) struct Requester {
     pub(crate) client: Client,
     pub(crate) last: Option<LastEventId>,
+    /// Whether the request starts a run if it's repeated.
+    pub(crate) starts: bool,
 }
 
 impl Requester {
     pub(crate) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
         let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
         let last = last.filter(|last| !last.is_empty());
-        Self { client: Client::of(method, headers), last }
+        Self { client: Client::of(method, headers), last, starts: true }
     }
 
     pub(crate) fn of_parts(parts: &Parts) -> Self {
@@ -74,7 +76,9 @@ fn without_stream(outcome: Outcome, requester: &Requester) -> Option<Response<An
     let is_first_visit = requester.last.is_none();
     match (outcome, requester.client) {
         // The client can start the call on another process.
-        (Outcome::Interrupted, client) if is_first_visit => Some(refusal(client)),
+        (Outcome::Interrupted, client) if is_first_visit && requester.starts => {
+            Some(refusal(client))
+        }
         // After an empty 200, an `EventSource` would reconnect forever. For other kinds of streams,
         // the layer decides on a 204.
         (Outcome::Completed | Outcome::Cancelled, Client::EventSource) => {

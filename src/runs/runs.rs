@@ -65,7 +65,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// [terminator](crate::SseLayer::terminator) only after [`Completed`].
 ///
 /// If a request was refused because its run was interrupted, repeating the request starts a new
-/// run. No run starts if your handler uses `answer` or `get`, or if the process is shutting down.
+/// run, but not while the process is shutting down. [`Runs::answer`] never starts a run, so it
+/// doesn't refuse such a request: an `EventSource` gets `interrupted`, and another client `404`.
 ///
 /// If a run is replaced while it's starting, the request that started it gets the answer for a
 /// [`Cancelled`] run.
@@ -108,7 +109,7 @@ impl Runs {
     ///
     /// Dropping the future detaches the client.
     pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<RunBody>> {
-        let requester = Requester::of_parts(parts);
+        let requester = Requester { starts: false, ..Requester::of_parts(parts) };
         let answer = match self.find(key, requester.last.as_ref()).await {
             Ok(Some(record)) => answer::answer(&record, &requester).await,
             Ok(None) => None,

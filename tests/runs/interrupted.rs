@@ -137,3 +137,21 @@ async fn page_whose_run_is_unknown_learns_that_its_answer_is_incomplete() {
         assert_eq!(page.events, ["interrupted"]);
     }
 }
+
+/// The run's process has died before the first event, and nobody starts the run again.
+#[tokio::test(start_paused = true)]
+async fn page_that_only_attaches_learns_that_its_run_was_interrupted() {
+    for is_early in [true, false] {
+        let rig = Rig::new(Runs::new());
+        let (feed, _client) = rig.stream(post()).await;
+        let mut page =
+            Page { rig, around: Around::Nothing, last: String::new(), events: Vec::new() };
+        let answer = if is_early { Some(page.request().await) } else { None };
+        page.rig.end(Outcome::Interrupted, &feed).await;
+        let (parts, ()) = by(Requester::Fetch).into_parts();
+        let fetched = page.rig.runs.answer(&turn(), &parts).await.unwrap();
+        assert_eq!(fetched.status(), 404);
+        page.read_all(answer).await;
+        assert_eq!(page.events, ["interrupted"], "{is_early}");
+    }
+}
