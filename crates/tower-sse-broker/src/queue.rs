@@ -54,7 +54,8 @@ struct Reply(Option<oneshot::Sender<Result<Acknowledged, PublishError>>>);
 
 /// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
-    /// Sends a batch, which can be empty, and passes each event's outcome to [`Queued::answer`]. If
+    /// Sends a batch of up to 1,000 events, which ends at the event that brings it to 4 MiB. It can
+    /// also be empty. Passes each event's outcome to [`Queued::answer`]. If
     /// an event is dropped without an answer, its publisher receives [`PublishError::Unknown`]. If
     /// it returns `true`, it's called again at once, even if no event is waiting, unless the
     /// session has ended.

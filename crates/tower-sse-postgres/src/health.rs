@@ -48,7 +48,9 @@ pub struct Waiting {
 }
 
 impl Health {
-    /// Returns whether the hub is connected, and has caught up with its stream's log.
+    /// Returns whether the hub is connected, and has caught up with its stream's log. The result
+    /// can be `true` while the server refuses to write, for example because its disk is full. So
+    /// alert on [`waiting`](Self::waiting) too.
     ///
     /// If the hub needs more than a second to look for new events, the result is `false` until it
     /// has caught up again.
