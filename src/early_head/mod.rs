@@ -81,10 +81,13 @@
 //! | late answer | the client receives |
 //! |---|---|
 //! | an event stream with a `2xx` status and without a content coding | its bytes, as they arrive |
-//! | another response, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end; [in some cases](EarlyHeadLayer::late_event) a failed body |
-//! | another response, without `late_event` | a failed body |
+//! | another response of up to 64 KiB, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end; [in some cases](EarlyHeadLayer::late_event) a failed body |
+//! | any other response | a failed body |
 //! | an error from the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
+//!
+//! A page with an `EventSource` can't read a `401`, a `429` or JSON. With `late_event` and a limit
+//! of zero, it gets every answer as an event.
 //!
 //! Most clients notice that a failed body is incomplete, but over HTTP/1.0, it looks like a clean
 //! end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set `proxy_http_version
@@ -140,7 +143,10 @@
 //! - **Authentication, CORS, rate limits, sessions, compression** go outside. Even a slow `401` or
 //!   `429` then keeps its status. A handler must change the session before the early head: later
 //!   changes can be lost.
-//! - **Runs** go inside.
+//! - **Runs** go inside. If a model refuses the call late, only the client that made the call
+//!   learns why, so have it read its response until the first event, before it attaches with an
+//!   `EventSource`.
+//! - **tower-http's `CatchPanicLayer`** goes inside, where it turns a late panic into a late `500`.
 //! - **Timeouts and concurrency limits** go inside. If they're outside, they stop applying once the
 //!   early head has been sent.
 //! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head)

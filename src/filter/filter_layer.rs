@@ -83,7 +83,9 @@ impl<M> FilterLayer<M> {
     /// 1 MiB. Line endings and comments count, but not the empty line that ends the event.
     ///
     /// By default, if an event is larger, the body sends the events before it, then fails with
-    /// [`EventTooLarge`](crate::decode::EventTooLarge).
+    /// [`EventTooLarge`](crate::decode::EventTooLarge). An `EventSource` that resumes at the
+    /// upstream gets the same event again. To skip large events instead, set a higher limit, and
+    /// replace them with a small event that has the same id.
     ///
     /// # Panics
     ///

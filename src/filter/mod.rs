@@ -56,6 +56,8 @@
 //! ```
 //! # use tower_sse::filter::{self, Verdict};
 //! let redact = filter::from_fn(|event| match event.data().contains("secret") {
+//!     // Half an event, at the end of a stream: `with_data` would make it look whole.
+//!     true if !event.is_terminated() => Verdict::Drop,
 //!     true => Verdict::Replace(event.with_data(event.data().replace("secret", "***")).into()),
 //!     false => Verdict::Pass,
 //! });

@@ -69,6 +69,12 @@
 //! topics. A subscription that [resumes](Subscribe::resume) after an id continues with the next
 //! event that the hub still keeps, without duplicates.
 //!
+//! An open subscription keeps its topics: to change them, the client opens a new stream. Its last
+//! event id is for the former topics, so call `resume(None)`, or begin with a greeting. Otherwise,
+//! it receives no earlier event of the new topics, and no gap.
+//!
+//! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
+//!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
 //! data is the topic's name. In a topic that [keeps only the newest value](#only-the-newest-value),
 //! replaced values cause no gap. A client whose id the hub doesn't know gets gaps too:

@@ -122,7 +122,9 @@ impl Runs {
 /// Stopping runs.
 impl Runs {
     /// Cancels the run with this key if it's starting or running. Returns whether it was cancelled.
-    /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does.
+    /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does. If
+    /// the answer goes on although the result is `false`, the store couldn't be reached: call this
+    /// method again.
     ///
     /// For `last`, pass the id of the last event that the client has seen. If it isn't from the run
     /// with this key, nothing is cancelled, so a late request to stop one turn of a chat can't

@@ -142,6 +142,8 @@
 //! SseLayer::new().streams(&streams);
 //! ```
 //!
+//! With a broker, call [`StreamsBuilder::follow`] in place of `build`.
+//!
 //! Each subject that begins with `user:` has its own limit: `user:42` may have 5 streams, and so
 //! may `user:43`. Add every subject yourself, even an address such as `ip:192.0.2.7`: the crate
 //! never reads addresses or `X-Forwarded-For`.

@@ -570,7 +570,7 @@ impl Subscription {
 /// client's id, or if the program [reports a gap](crate::hub::Hub::gap).
 ///
 /// A gap is an event with the name `gap`. Its data is the topic's name, so clients can see topic
-/// names. Its id is a position to resume from.
+/// names. Its id is a position to resume from. One outage can cause several gaps in a row.
 ///
 /// If a broker loses events, a connected client first receives the events from before the loss, and
 /// then a gap for each topic.
