@@ -247,8 +247,9 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns whether a [timeout](Self::is_timeout) can mean that entries are too large for the
     /// link. After three such timeouts in a row, the follower skips an entry if
-    /// [`SKIPS`](Self::SKIPS) is `true`. By default, every timeout counts. Return `false` if no
-    /// byte has arrived: that means a slow server, not a slow link.
+    /// [`SKIPS`](Self::SKIPS) is `true`. After a skip, one more such timeout is enough to skip the
+    /// next entry. By default, every timeout counts. Return `false` if no byte has arrived: that
+    /// means a slow server, not a slow link.
     fn is_too_large(error: &Self::Error) -> bool {
         Self::is_timeout(error)
     }

@@ -87,8 +87,8 @@
 //!   This holds even if processes are killed, or the file is [removed, replaced or
 //!   restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold for an event
 //!   that is published after its topic [ended](tower_sse::hub::Hub::end), or in a topic that keeps
-//!   only its [latest](tower_sse::Retention::latest) event. A client of several topics can miss
-//!   events without a gap [if processes have different limits or lag
+//!   only its [latest](tower_sse::Retention::latest) event. A client that subscribes to several
+//!   topics can miss events without a gap [if processes have different limits or lag
 //!   behind](tower_sse::hub#many-processes).
 //! - If `publish` returned [`Refused`](tower_sse::hub::PublishError::Refused), the event isn't
 //!   published. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown), the event is
@@ -112,7 +112,8 @@
 //! SQLite is for processes on one machine, with the file on a local disk. For several machines, use
 //! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data is in PostgreSQL, and
 //! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. To switch, change the
-//! dependency, its `use`, the line that opens the store, and all SQL that publishes. For
+//! dependency, its `use`, the line that opens the store, all SQL that publishes, and anything that
+//! the new crate doesn't have, such as `max_bytes`. Clients that reconnect get a gap. For
 //! PostgreSQL, also create the crate's schema in your database. If you have only one process, and
 //! events needn't outlive it, use `Hub::new()`.
 //!

@@ -93,8 +93,8 @@
 //! - `a_hub_is_dropped_while_it_is_fed`, `closing_one_hub_leaves_the_others`,
 //!   `dropping_a_hub_ends_its_tasks`, `a_dropped_connect_leaves_nothing`: leaves tasks running, or
 //!   stops other hubs too
-//! - `dropped_publishes_do_no_harm`: sends an event before the first poll of `publish`, sends it
-//!   twice, or disturbs other calls when a future is dropped
+//! - `dropped_publishes_do_no_harm`: when a `publish` future is dropped, affects other calls,
+//!   publishes the event twice, or publishes it although the future was never polled
 //!
 //! An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. If your broker uses
 //! only tokio's clock and tasks, and no sockets, pause this clock (`start_paused`) to make the test

@@ -27,8 +27,9 @@ impl Tls {
     /// Trusts only servers whose certificate is issued by an authority in `certificates` (PEM). The
     /// default is the [root certificates of the machine](crate#tls).
     ///
-    /// Even with this option, connecting reads the machine's certificates, but doesn't trust them.
-    /// It fails if `SSL_CERT_FILE` or `SSL_CERT_DIR` names a file or directory that can't be read.
+    /// Even with this option, the machine's certificates are read when the program connects, but
+    /// they aren't trusted. Connecting fails if `SSL_CERT_FILE` or `SSL_CERT_DIR` names a file or
+    /// directory that can't be read.
     pub fn authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.authority = Some(certificates.into());
         self
