@@ -107,8 +107,9 @@ impl<'a> EventRef<'a> {
         self.spans.empty_line > 0
     }
 
-    /// Copies the event into an `Encoded`, which you can send. Adds the LF of a [split
-    /// CRLF](Self::raw), and the empty line if the event isn't [terminated](Self::is_terminated).
+    /// Copies the event into an `Encoded`, which you can send. If a CRLF was [split](Self::raw),
+    /// adds its missing LF. If the event isn't [terminated](Self::is_terminated), ends its last
+    /// line, and adds the empty line.
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {

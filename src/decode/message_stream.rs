@@ -122,8 +122,8 @@ impl<B: Body> MessageStream<B> {
     /// stream returns an error whose [kind](std::io::Error::kind) is
     /// [`TimedOut`](std::io::ErrorKind::TimedOut), and ends. There's no limit by default.
     ///
-    /// Heartbeats and other comments are bytes too, so choose a limit of several heartbeat
-    /// intervals. The time that you spend on a message doesn't count.
+    /// Heartbeats and other comments restart the wait. If the upstream sends heartbeats, choose a
+    /// limit of several of their intervals. The time that you spend on a message doesn't count.
     ///
     /// # Panics
     ///

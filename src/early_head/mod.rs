@@ -140,8 +140,8 @@
 //! [`SseLayer`](crate::SseLayer). In the other order, neither the first byte nor heartbeats are
 //! sent before the answer.
 //!
-//! - **Authentication, CORS, rate limits, sessions, compression** go outside. Even a slow `401` or
-//!   `429` then keeps its status. A handler must change the session before the early head: later
+//! - **Authentication, CORS, rate limits, sessions and compression** go outside. Even a slow `401`
+//!   or `429` then keeps its status. A handler must change the session before the early head: later
 //!   changes can be lost.
 //! - **Runs** go inside. If a model refuses the call late, only the client that made the call
 //!   learns why, so have it read its response until the first event, before it attaches with an

@@ -84,8 +84,8 @@ impl<M> FilterLayer<M> {
     ///
     /// By default, if an event is larger, the body sends the events before it, then fails with
     /// [`EventTooLarge`](crate::decode::EventTooLarge). An `EventSource` that resumes at the
-    /// upstream gets the same event again. To skip large events instead, set a higher limit, and
-    /// replace them with a small event that has the same id.
+    /// upstream gets the same event again. To skip large events instead, raise the limit so that
+    /// your filter sees them, and have it replace each one with a small event that has the same id.
     ///
     /// # Panics
     ///

@@ -39,8 +39,8 @@ impl Retention {
     }
 
     /// Returns limits for topics such as a price, in which each event replaces the previous one.
-    /// [Only the newest value](crate::hub#only-the-newest-value) has an example, and says what
-    /// clients receive.
+    /// The section [Only the newest value](crate::hub#only-the-newest-value) has an example, and
+    /// says what clients receive.
     ///
     /// There is no age limit unless you set [`age`](Self::age). With a
     /// [broker](crate::hub::Hub::connect), a new process might not load an event that is older than

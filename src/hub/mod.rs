@@ -358,9 +358,9 @@
 //! [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish).
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
-//! limit](HubBuilder::max_memory). Otherwise, a client of several topics can miss events without a
-//! gap when it reconnects to another process. Even with the same limits, this can happen when the
-//! client moves to a process that is several seconds behind.
+//! limit](HubBuilder::max_memory). Otherwise, a client that subscribes to several topics can miss
+//! events without a gap when it reconnects to another process. Even with the same limits, this can
+//! happen when the client moves to a process that is several seconds behind.
 //!
 //! # Stopping work
 //!

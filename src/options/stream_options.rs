@@ -130,8 +130,9 @@ impl StreamOptions {
 
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
-    /// A stream that must not outlive its request's
-    /// [credentials](crate::guide::clients#credentials-that-expire) needs a [grace](MaxAge::grace)
+    /// By default, the answer to a call (anything but a `GET`) may continue for 30 seconds beyond
+    /// the maximum age. If it mustn't outlive its request's
+    /// [credentials](crate::guide::clients#credentials-that-expire), set a [grace](MaxAge::grace)
     /// of zero.
     pub fn max_age(mut self, max_age: impl Into<MaxAge>) -> Self {
         self.max_age = Some(max_age.into());
