@@ -128,9 +128,10 @@ pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
 }
 
 /// Lets the server send the body in chunks. HTTP/1.0 has none, so a body that fails would look
-/// complete. An upstream's version says nothing about the client (RFC 9110, section 2.5).
-pub(crate) fn allow_chunks(version: &mut Version) {
-    *version = (*version).max(Version::HTTP_11);
+/// complete, and hyper panics at HTTP/3. An upstream's version says nothing about the client (RFC
+/// 9110, section 2.5).
+pub(crate) const fn allow_chunks(version: &mut Version) {
+    *version = Version::HTTP_11;
 }
 
 pub(crate) fn make_empty(headers: &mut HeaderMap) {

@@ -68,6 +68,10 @@ pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<Answ
 }
 
 fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
+    // The run may still be going on in its process.
+    if reader.record.lock().is_lost {
+        return refusal(requester.client);
+    }
     without_stream(outcome, requester).unwrap_or_else(|| events(reader))
 }
 

@@ -17,11 +17,18 @@ pub struct Run {
     pub(super) record: Arc<Record>,
     /// Whether this handle was returned to the caller that started the run.
     is_own: bool,
+    /// Whether the handler starts a run if its request is repeated.
+    starts: bool,
 }
 
 impl Run {
     pub(super) const fn new(runs: Runs, record: Arc<Record>, is_own: bool) -> Self {
-        Self { runs, record, is_own }
+        Self { runs, record, is_own, starts: true }
+    }
+
+    /// Creates the handle of a run that the handler only looked for.
+    pub(super) const fn found(runs: Runs, record: Arc<Record>) -> Self {
+        Self { runs, record, is_own: false, starts: false }
     }
 
     /// Returns the key of the run.
@@ -70,7 +77,7 @@ impl Run {
     ///
     /// Dropping the future detaches the client.
     pub async fn answer(&self, parts: &Parts) -> Response<RunBody> {
-        let requester = Requester::of_parts(parts);
+        let requester = Requester { starts: self.starts, ..Requester::of_parts(parts) };
         let is_of_run = seen(requester.last.as_ref(), self.record.epoch, u64::MAX).is_some();
         if self.runs.shared.is_some() && !is_of_run {
             let answer = self.runs.answer(self.key(), parts).await;

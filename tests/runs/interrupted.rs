@@ -151,6 +151,8 @@ async fn page_that_only_attaches_learns_that_its_run_was_interrupted() {
         let (parts, ()) = by(Requester::Fetch).into_parts();
         let fetched = page.rig.runs.answer(&turn(), &parts).await.unwrap();
         assert_eq!(fetched.status(), 404);
+        let found = page.rig.runs.get(&turn()).await.unwrap();
+        assert_eq!(found.answer(&parts).await.status(), 404);
         page.read_all(answer).await;
         assert_eq!(page.events, ["interrupted"], "{is_early}");
     }

@@ -73,8 +73,8 @@ impl Asking {
             async move {
                 let answer = runs.answer(&key, &parts).await;
                 let mut answer = answer.unwrap_or_else(|| StartError::NotFound.answer(&parts));
-                // It could ask for ever: another request has to start the call again.
-                if answer.status() == StatusCode::SERVICE_UNAVAILABLE
+                // The same status says that there is no run.
+                if answer.status() == StatusCode::NOT_FOUND
                     && let Some(run) = runs.get(&key).await
                     && run.outcome() == Some(Outcome::Interrupted)
                 {

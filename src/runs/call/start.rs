@@ -42,7 +42,7 @@ impl Runs {
         let record = self.find(key, None).await.ok().flatten()?;
         // If another process owns the run, its outcome is known once the last page is loaded.
         let is_loaded = self.ask(|shared| shared.is_loaded(&record), |_| true).await;
-        is_loaded.then(|| Run::new(self.clone(), record, false))
+        is_loaded.then(|| Run::found(self.clone(), record))
     }
 
     /// Returns the run with this key if it's running, or has completed and is still kept.

@@ -26,6 +26,24 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another() {
     assert_whole(other.attach().await, &["a", "b", "c"]).await;
 }
 
+/// The call goes on, so nothing is said about its end.
+#[tokio::test(start_paused = true)]
+async fn waiting_client_of_a_call_elsewhere_is_refused_while_the_store_is_away() {
+    let (one, other) = two().await;
+    let call = one.call();
+    sleep(LEASE / 4).await;
+    let runs = other.runs.clone();
+    let waiting = tokio::spawn(async move { runs.answer(&key(), &request(None)).await });
+    sleep(LEASE / 4).await;
+    other.store.go_away();
+    sleep(LEASE * 3).await;
+    let refused = waiting.now_or_never().expect("an answer").unwrap().unwrap();
+    assert_eq!(refused.status(), 503);
+    other.store.come_back().await;
+    call.send(Ok(stream::pending())).unwrap();
+    assert_eq!(other.status(None).await, 200);
+}
+
 /// The owner cannot know that another process has replaced its run.
 #[tokio::test(start_paused = true)]
 async fn owner_that_is_cut_off_refuses_ids_of_other_runs() {
