@@ -28,7 +28,7 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another() {
 
 /// The call goes on, so nothing is said about its end.
 #[tokio::test(start_paused = true)]
-async fn waiting_client_of_a_call_elsewhere_is_refused_while_the_store_is_away() {
+async fn client_waiting_for_a_call_elsewhere_is_refused_without_the_store() {
     let (one, other) = two().await;
     let call = one.call();
     sleep(LEASE / 4).await;
