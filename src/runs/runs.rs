@@ -124,8 +124,8 @@ impl Runs {
 impl Runs {
     /// Cancels the run with this key if it's starting or running. Returns whether it was cancelled.
     /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does. If
-    /// the answer goes on although the result is `false`, the store couldn't be reached: call this
-    /// method again.
+    /// the answer goes on although the result is `false`, the store was probably out of reach: call
+    /// this method again.
     ///
     /// For `last`, pass the id of the last event that the client has seen. If it isn't from the run
     /// with this key, nothing is cancelled, so a late request to stop one turn of a chat can't
@@ -151,8 +151,8 @@ impl Runs {
     ///
     /// In the run's process, this method waits up to two seconds for the store to receive `event`
     /// and all earlier events. In any other process, it asks the run's process to cancel the run,
-    /// and waits for the store to record the end. That usually takes a few milliseconds. In any
-    /// other process, the wait ends after at most two lease periods.
+    /// and waits for the store to record the end. That usually takes a few milliseconds, and at
+    /// most two lease periods.
     ///
     /// A call in another process can return `false` if the run's process has died, or if either
     /// process can't reach the store. If the run's process is declared dead, the run is
