@@ -11,7 +11,7 @@ use crate::{callback::without_panic, lock::lock};
 /// The number of tasks that are woken in one turn, which takes some milliseconds. The turns of the
 /// tasks themselves take a few tenths of a second. Smaller turns cost more system calls, because an
 /// HTTP/2 connection writes the frames of all its streams.
-const BATCH: usize = 125_000;
+pub(crate) const BATCH: usize = 125_000;
 
 /// The number of items that are taken at a time under their lock.
 const CHUNK: usize = 1_000;
@@ -19,7 +19,7 @@ const CHUNK: usize = 1_000;
 /// The runtimes of waiting tasks. `None` stands for tasks outside of any runtime.
 // Boxed, because each topic has such a list.
 #[allow(clippy::box_collection)]
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Runtimes(Option<Box<Vec<Option<Handle>>>>);
 
 impl Runtimes {

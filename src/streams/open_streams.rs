@@ -8,7 +8,7 @@ use std::{collections::hash_map::Entry, mem, task::Waker, vec};
 use tokio_util::sync::DropGuard;
 
 use super::limits::{SubjectLimits, shrink_if_sparse};
-use crate::wake::{Runtimes, in_batches};
+use crate::wake::{BATCH, Runtimes, in_batches};
 use crate::{callback::without_panic, lock::lock};
 
 #[derive(Debug, Default)]
@@ -21,7 +21,8 @@ pub(super) struct OpenStreams {
     /// The generation again, and how many of its streams have not been closed.
     open: AtomicU64,
     pub(super) limits: Arc<SubjectLimits>,
-    /// The runtimes of all streams that have been polled.
+    /// The runtimes of streams that were polled while more were open than one turn closes. A handle
+    /// keeps resources of its runtime, even after the runtime has ended.
     runtimes: Mutex<Runtimes>,
     /// Stops the task that follows the close events of other processes.
     _follower: Option<DropGuard>,
@@ -127,8 +128,8 @@ impl OpenStreams {
         self.generation.store(next, Release);
         let lists = shards.iter_mut().map(|shard| mem::take(&mut **shard)).collect();
         drop(shards);
-        // Read after the generation has changed: a stream notes its runtime before it compares.
-        let runtimes = lock(&self.runtimes).clone();
+        // Taken after the generation has changed: a stream notes its runtime before it compares.
+        let runtimes = mem::take(&mut *lock(&self.runtimes));
         let revoke = |closed: Option<Arc<Member>>| {
             closed.map(|member| member.revoke(Revocation::All));
         };
@@ -143,17 +144,25 @@ impl OpenStreams {
     }
 
     fn count_open(&self, member: &Member, change: i32) {
-        _ = self.open.fetch_update(Relaxed, Relaxed, |open| {
+        let changed = self.open.fetch_update(Relaxed, Relaxed, |open| {
             let (generation, count) = ((open >> 32) as u32, open as u32);
             (generation == member.generation)
                 .then(|| packed(generation, count.saturating_add_signed(change)))
         });
+        if changed == Ok(packed(member.generation, 1)) && change < 0 {
+            let runtimes = mem::take(&mut *lock(&self.runtimes));
+            drop(runtimes);
+        }
     }
 
     /// Lets a close of the stream wake `waker`, in the current runtime.
     pub(super) fn register(&self, member: &Member, waker: &Waker) {
         if member.register(waker) {
-            lock(&self.runtimes).note();
+            // The lower half.
+            let open = self.open.load(Relaxed) as u32 as usize;
+            if open > BATCH {
+                lock(&self.runtimes).note();
+            }
         }
     }
 
@@ -495,10 +504,13 @@ impl CloseLog {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
     use std::time::{Duration, Instant};
     use std::{sync::Arc, thread};
 
-    use super::{Closing, Member, OpenStreams, Revocation, remove_list};
+    use tokio::runtime::Builder;
+
+    use super::{BATCH, Closing, Member, OpenStreams, Revocation, packed, remove_list};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -558,5 +570,30 @@ mod tests {
         open_streams.enter(&member, &names[1]);
         open_streams.close_since(ticket, &member);
         assert_eq!(open_streams.subjects(), []);
+    }
+
+    /// A handle would keep the file descriptors of a runtime that has ended.
+    #[test]
+    fn runtime_that_has_ended_is_not_kept() {
+        let open_streams = OpenStreams::default();
+        let polled_in_runtime = || {
+            let held = Arc::new(());
+            let hook = Arc::clone(&held);
+            let runtime = Builder::new_current_thread().on_thread_park(move || _ = &hook).build();
+            let member = open_streams.member(&["a".into()]);
+            open_streams.open(open_streams.ticket(), &member);
+            runtime.unwrap().block_on(async { open_streams.register(&member, Waker::noop()) });
+            (held, member)
+        };
+        let (held, member) = polled_in_runtime();
+        assert_eq!(Arc::strong_count(&held), 1);
+        open_streams.end(&member);
+        // More streams than one turn closes.
+        open_streams.open.store(packed(0, BATCH as u32), super::Relaxed);
+        let (held, member) = polled_in_runtime();
+        assert_eq!(Arc::strong_count(&held), 2);
+        open_streams.open.store(packed(0, 1), super::Relaxed);
+        open_streams.end(&member);
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 }
