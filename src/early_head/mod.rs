@@ -113,8 +113,9 @@
 //!
 //! A late answer loses its status and its headers, including cookies. Put layers that add headers
 //! to every response, such as CORS, outside of this one. The answer's
-//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`. Inside of a
-//! [`RunLayer`](crate::runs::RunLayer), they are [lost](EarlyHeadLayer::answer).
+//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`. Its `drain` is
+//! also ignored if the shutdown began before the answer. Inside of a
+//! [`RunLayer`](crate::runs::RunLayer), all of them are [lost](EarlyHeadLayer::answer).
 //!
 //! If the handler adds a subject after the early head,
 //! [`Streams::close`](crate::streams::Streams::close) ends the stream only once the handler has
