@@ -119,7 +119,9 @@ impl Queue {
         match timeout(deadline, outcome).await {
             Ok(Ok(outcome)) => outcome,
             _ if place.leave() => Err(PublishError::Refused(not_sent().into())),
-            Ok(Err(_)) => Err(PublishError::Unknown("the hub closed before the response".into())),
+            Ok(Err(_)) => {
+                Err(PublishError::Unknown("the connection closed before the response".into()))
+            }
             Err(_) => Err(PublishError::Unknown("no response before the deadline".into())),
         }
     }
