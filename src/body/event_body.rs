@@ -83,6 +83,13 @@ impl<S> EventBody<S> {
     }
 }
 
+/// An empty body. Middleware that answers by itself, such as tower-http's `CorsLayer`, sends it.
+impl<S> Default for EventBody<S> {
+    fn default() -> Self {
+        Self::ended()
+    }
+}
+
 impl<S> EventBody<S>
 where
     S: Stream<Item: Encode>,

@@ -160,8 +160,9 @@ fn is_complete<B: Body>(body: &B) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
-/// Implements `Body` for a type whose field `kind` has a field `body` in each variant. The
-/// type has the parameter `B`, a body, and maybe another one before it.
+/// Implements `Body` for a type whose field `kind` has a field `body` in each variant, and
+/// `Default` by its function `pass_through`. The type has the parameter `B`, a body, and maybe
+/// another one before it.
 macro_rules! forward_to_kinds {
     ($type:ident: $($variant:ident),+) => {
         $crate::body::forward_to_kinds!($type<B>: $($variant),+);
@@ -197,6 +198,14 @@ macro_rules! forward_to_kinds {
                 match &self.kind {
                     $(Kind::$variant { body } => body.size_hint(),)+
                 }
+            }
+        }
+
+        /// The default body, passed through. Middleware that answers by itself, such as
+        /// tower-http's `CorsLayer`, sends it.
+        impl<$($filter: $bound,)? B: Default> Default for $type<$($filter,)? B> {
+            fn default() -> Self {
+                Self::pass_through(B::default())
             }
         }
     };

@@ -81,6 +81,14 @@ impl<F, B> EarlyHeadBody<F, B> {
     }
 }
 
+/// The default body, passed through. Middleware that answers by itself, such as tower-http's
+/// `CorsLayer`, sends it.
+impl<F, B: Default> Default for EarlyHeadBody<F, B> {
+    fn default() -> Self {
+        Self::passing(B::default())
+    }
+}
+
 impl<F, B, E> Body for EarlyHeadBody<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,

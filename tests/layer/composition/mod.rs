@@ -3,6 +3,8 @@
 mod application;
 mod compression;
 mod layers;
+#[cfg(all(feature = "filter", feature = "runs"))]
+mod stacks;
 mod trace;
 
 use self::application::{Place, assert_streams, call, get_request};
