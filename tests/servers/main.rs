@@ -5,6 +5,7 @@ mod events;
 mod fairness;
 mod faults;
 mod host;
+mod middlewares;
 mod one_connection;
 mod overtaken;
 mod unnoticed;
@@ -15,6 +16,8 @@ mod watched;
 
 #[path = "../support/log.rs"]
 mod log;
+#[path = "../support/middleware.rs"]
+mod middleware;
 #[path = "../support/mod.rs"]
 mod support;
 
