@@ -16,7 +16,7 @@ fn timeout_layer() -> TimeoutLayer {
 }
 
 /// A compressor that does not leave out event streams, as the default one does.
-fn compressor() -> CompressionLayer<impl Predicate + Clone> {
+fn compressor() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new()
         .compress_when(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true)
 }

@@ -1,0 +1,16 @@
+//! Widely used middlewares around `SseLayer` and inside of it: `.ci/slow middlewares`. What was seen is in
+//! docs/middlewares.md, which this writes if `TOWER_SSE_MIDDLEWARES` is `write`.
+
+mod facts;
+mod rows;
+mod table;
+mod uncomposable;
+
+#[path = "../../../../tests/support/middleware.rs"]
+mod middleware;
+#[path = "../../../../tests/support/mod.rs"]
+mod support;
+
+use middleware::{Compose, Control, differences};
+use rows::Row;
+use support::*;

@@ -1,0 +1,67 @@
+//! The compiler's errors for the stacks in `examples/uncomposable.rs`.
+
+use std::{collections::BTreeMap, env, path::Path, process::Command};
+
+const SOURCE: &str = include_str!("../../examples/uncomposable.rs");
+const PAGE: &str = include_str!("../../../../docs/middlewares.md");
+const TROUBLESHOOTING: &str = include_str!("../../../../docs/guide/troubleshooting.md");
+
+/// Returns the name of the public function at a line.
+fn function(line: usize) -> &'static str {
+    let lines = SOURCE.lines().take(line).filter_map(|line| line.strip_prefix("pub fn "));
+    lines.last().and_then(|line| line.split('(').next()).expect("a function")
+}
+
+/// Returns the first error in each function.
+fn errors() -> BTreeMap<&'static str, String> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
+    let build = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--example", "uncomposable", "--features", "uncomposable"])
+        .args(["--message-format", "short", "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(build.stderr).unwrap();
+    println!("{printed}");
+    let mut errors = BTreeMap::new();
+    for line in printed.lines().filter_map(|line| line.strip_prefix("examples/uncomposable.rs:")) {
+        let [line, _column, error] = line.splitn(3, ':').collect::<Vec<_>>()[..] else { continue };
+        if error.starts_with(" error") {
+            errors.entry(function(line.parse().unwrap())).or_insert(error.trim().to_owned());
+        }
+    }
+    errors
+}
+
+/// Returns whether `line` begins with the parts of `pattern` between its `…`, and any text there.
+fn is_like(line: &str, pattern: &str) -> bool {
+    let mut rest = line;
+    pattern.split('…').enumerate().all(|(index, part)| match rest.find(part) {
+        Some(at) if index > 0 || at == 0 => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        _ => false,
+    })
+}
+
+/// A new version of a layer may compose.
+#[test]
+fn compiler_says_what_the_pages_quote() {
+    let errors = errors();
+    let functions = SOURCE.lines().filter(|line| line.starts_with("pub fn ")).count();
+    assert_eq!(errors.len(), functions, "{errors:#?}");
+    for (package, error) in &errors {
+        let quoted = format!("\n# {package}\n{error}\n");
+        assert!(PAGE.contains(&quoted), "docs/middlewares.md has not{quoted}");
+    }
+    let section =
+        TROUBLESHOOTING.split("## A layer that needs another body").nth(1).expect("a section");
+    let quoted: Vec<_> =
+        section.split("```").nth(1).into_iter().flat_map(str::lines).skip(1).collect();
+    assert!(!quoted.is_empty());
+    for pattern in quoted {
+        assert!(errors.values().any(|error| is_like(error, pattern)), "{pattern}\n{errors:#?}");
+    }
+}
