@@ -61,8 +61,9 @@
 //!
 //! # Endless streams, time and heartbeats
 //!
-//! [`take`](TestStream::take) reads the next events of a stream that doesn't end. To skip the waits
-//! for heartbeats and timeouts, pause tokio's clock. It jumps to the next timer when all tasks are
+//! [`take`](TestStream::take) reads the next events of a stream that doesn't end. (With axum-test's
+//! `TestServer`, awaiting a request for such a stream never returns.) To skip the waits for
+//! heartbeats and timeouts, pause tokio's clock. It jumps to the next timer when all tasks are
 //! waiting.
 //!
 //! ```
