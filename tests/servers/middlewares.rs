@@ -2,6 +2,7 @@
 
 use axum::middleware::{Next, from_fn};
 use http::{Extensions, HeaderMap, StatusCode, Version};
+use http_body_util::Collected;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::limit::ConcurrencyLimitLayer;
 use tower_http::compression::{CompressionLayer, Predicate};
@@ -67,7 +68,7 @@ async fn detached(request: extract::Request, next: Next) -> Response<Body> {
 /// Waits for the end of the body.
 async fn buffered(request: extract::Request, next: Next) -> Response<Body> {
     let (head, body) = next.run(request).await.into_parts();
-    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     Response::from_parts(head, Body::from(bytes))
 }
 

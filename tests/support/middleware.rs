@@ -106,7 +106,7 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) async fn start() -> Self {
-        let (app, mut sources) = application(|routes, sse| routes.layer(sse));
+        let (app, mut sources) = application(Router::layer);
         let address = Server::start(app.0, app.1).await.address;
         tokio::spawn(async move {
             loop {
@@ -118,7 +118,7 @@ impl Control {
             }
         });
         let mut control = Self { address, without: Seen::Held };
-        control.without = observe(&control, |routes, sse| routes.layer(sse)).await;
+        control.without = observe(&control, Router::layer).await;
         assert!(matches!(control.without, Seen::Streamed(_)));
         control
     }
