@@ -39,6 +39,8 @@ mod cuts;
 mod documented;
 #[path = "../support/log.rs"]
 mod log;
+#[path = "../support/quoted.rs"]
+mod quoted;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,6 +1,7 @@
 //! The compiler's errors name the mistake, and the page on troubleshooting quotes them.
 
 use super::compiler::{BARE_STREAM, compile, is_quoted};
+use crate::quoted::is_like;
 
 const PAGE: &str = include_str!("../../../docs/guide/troubleshooting.md");
 
@@ -28,18 +29,6 @@ fn assert_quoted(error: &str, snippet: &str) -> String {
     let is_printed = !is_quoted() || printed.lines().any(|line| is_like(line, error));
     assert!(is_printed, "{error}\n\n{printed}");
     printed
-}
-
-/// Returns whether `line` consists of the parts of `pattern` between its `…`, and any text there.
-fn is_like(line: &str, pattern: &str) -> bool {
-    let mut rest = line;
-    pattern.split('…').enumerate().all(|(index, part)| match rest.find(part) {
-        Some(at) if index > 0 || at == 0 => {
-            rest = &rest[at + part.len()..];
-            true
-        }
-        _ => false,
-    }) && (rest.is_empty() || pattern.ends_with('…'))
 }
 
 #[test]

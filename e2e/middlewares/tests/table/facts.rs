@@ -84,7 +84,7 @@ async fn count(session: Session, is_saved: bool) -> impl IntoResponse {
 }
 
 #[tokio::test]
-async fn session_changes_in_a_stream_only_if_saved_and_only_with_a_cookie() {
+async fn session_changes_in_a_stream_only_if_saved_and_with_a_cookie() {
     let routes = Router::new()
         .route("/log-in", get(async |session: Session| session.insert("user", 7).await.unwrap()))
         .route("/unsaved", get(|session| count(session, false)))

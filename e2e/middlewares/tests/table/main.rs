@@ -8,6 +8,8 @@ mod uncomposable;
 
 #[path = "../../../../tests/support/middleware.rs"]
 mod middleware;
+#[path = "../../../../tests/support/quoted.rs"]
+mod quoted;
 #[path = "../../../../tests/support/mod.rs"]
 mod support;
 

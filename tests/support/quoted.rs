@@ -1,0 +1,13 @@
+//! Errors of the compiler that a page quotes, with `…` for the parts that differ.
+
+/// Returns whether `line` consists of the parts of `pattern` between its `…`, and any text there.
+pub(crate) fn is_like(line: &str, pattern: &str) -> bool {
+    let mut rest = line;
+    pattern.split('…').enumerate().all(|(index, part)| match rest.find(part) {
+        Some(at) if index > 0 || at == 0 => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        _ => false,
+    }) && (rest.is_empty() || pattern.ends_with('…'))
+}
