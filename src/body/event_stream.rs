@@ -9,6 +9,7 @@ use http::{Extensions, HeaderMap};
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
+use super::last_frames::COMMENT_LINE;
 use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{Client, CloseReason};
 use crate::options::{ResolvedOptions, Retry};
@@ -428,9 +429,6 @@ where
     }
 }
 
-/// The last bytes of a failing stream. A server that drops them has taken all earlier bytes.
-const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
-
 /// Whether a stream must end now, and how it enters its last phase.
 impl<B> EventStream<'_, B> {
     pub(super) fn must_be_cut_now(&mut self, cx: &mut Context<'_>) -> bool {
@@ -532,7 +530,8 @@ impl<B> EventStream<'_, B> {
         self.begin_ending(ending);
     }
 
-    /// Returns the comment line of a failure that sends nothing else, or no bytes mid-line.
+    /// Returns the comment line of a failure that sends nothing else, or no bytes mid-line. A server
+    /// that drops it has taken all earlier bytes.
     fn last_line(&mut self) -> Bytes {
         let this = self.state();
         if !this.boundary.at_line_start() {

@@ -117,8 +117,10 @@ impl LastFrames {
             }
             return Poll::Ready(Some(Ok(Frame::data(last))));
         }
-        if let Then::Fail { flush, .. } = &mut rest.then {
-            ready!(flush.poll_done(cx));
+        if let Then::Fail { flush, .. } = &mut rest.then
+            && let Some(line) = ready!(flush.poll_line(cx))
+        {
+            return Poll::Ready(Some(Ok(Frame::data(line))));
         }
         let then = mem::replace(&mut rest.then, Then::End);
         self.rest = None;
@@ -141,6 +143,9 @@ impl fmt::Display for CutShort {
 
 impl Error for CutShort {}
 
+/// A line that belongs to no event and ends none, even mid-event.
+pub(super) const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
+
 /// The wait between the last bytes of a stream and its failure, at which the server drops what it
 /// has not written. An empty last frame would show the same, but to HTTP/2 peers, many of them look
 /// like an attack.
@@ -151,6 +156,9 @@ pub(super) enum FlushWait {
     Done,
 }
 
+/// The time after which another line follows last bytes that are not dropped. A compressor drops a
+/// frame only when it gets the next one. A server that has written keeps nothing for so long.
+const HELD_AFTER: Duration = Duration::from_millis(10);
 /// The maximum wait for the server to drop the last bytes. It may never drop them.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the failure. On HTTP/2, one more turn is not always enough to write the last
@@ -162,16 +170,21 @@ impl FlushWait {
         if last.is_empty() {
             return (last, Self::Writing(None));
         }
-        let mut release = Release::within(RELEASE_TIMEOUT);
+        let mut release = Release::within(HELD_AFTER);
         (release.track(last), Self::Writing(Some(release)))
     }
 
-    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Returns another line to send, or `None` once the body can fail.
+    pub(super) fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             match self {
                 Self::Writing(release) => {
                     if let Some(release) = release {
                         ready!(release.poll_released(cx));
+                        if release.max_wait == HELD_AFTER && lock(&release.frame).is_held {
+                            (release.max_wait, release.timeout) = (RELEASE_TIMEOUT, None);
+                            return Poll::Ready(Some(COMMENT_LINE));
+                        }
                     }
                     return self.begin_pause(cx);
                 }
@@ -179,13 +192,13 @@ impl FlushWait {
                     ready!(pin!(coop::unconstrained(pause)).poll(cx));
                     *self = Self::Done;
                 }
-                Self::Done => return Poll::Ready(()),
+                Self::Done => return Poll::Ready(None),
             }
         }
     }
 
     /// Begins the pause. It is pending at least once, because only then hyper writes HTTP/1.
-    fn begin_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn begin_pause<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.
         while pin!(coop::unconstrained(&mut pause)).poll(cx).is_ready() {

@@ -7,4 +7,5 @@ mod errors;
 mod first_retry;
 mod foreign;
 mod heartbeat;
+mod held;
 mod lifetime;

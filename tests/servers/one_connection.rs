@@ -19,9 +19,10 @@ async fn any_number_of_streams_may_fail_one_after_another() {
             let mut body = client.get("/events").await.into_body();
             let first = soon(body.frame()).await.unwrap().unwrap();
             assert_eq!(first.into_data().unwrap(), "data: one\n\n");
-            let last = soon(body.frame()).await.unwrap().unwrap();
-            assert_eq!(last.into_data().unwrap(), ":\n");
-            soon(body.frame()).await.unwrap().unwrap_err();
+            let (last, error) = read_to_end(body).await;
+            // On a busy machine, the server writes late and gets another comment.
+            assert!([":\n", ":\n:\n"].contains(&&*last), "{last:?}");
+            error.unwrap();
         }
     }))
     .await;

@@ -9,8 +9,8 @@ fn always(
     StreamBody::new(stream::repeat_with(move || Ok(Frame::data(Bytes::from_static(frame)))))
 }
 
-/// Reads to the end in a task that is never idle either, while the clock advances. Returns the last
-/// bytes and whether the end was clean.
+/// Reads to the end in a task that is never idle either, while the clock advances, and keeps no
+/// frame. Returns the last bytes and whether the end was clean.
 async fn last_bytes<B>(rig: &mut Rig<B>) -> (Bytes, bool)
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -20,7 +20,7 @@ where
         let mut last = Bytes::new();
         loop {
             match body.frame().await {
-                Some(Ok(frame)) => last = frame.into_data().unwrap(),
+                Some(Ok(frame)) => last = Bytes::copy_from_slice(&frame.into_data().unwrap()),
                 Some(Err(_)) => break (last, false),
                 None => break (last, true),
             }

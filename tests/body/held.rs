@@ -1,0 +1,63 @@
+//! Failing bodies whose last frame is kept outside: a compressor drops a frame when it gets the next
+//! one, and a server when it has written it.
+
+use tower_sse::streams::Streams;
+
+use crate::{rig::*, *};
+
+/// Reads `body` to its failure as a compressor does. Returns its text, and the time that it takes.
+async fn compress<B>(mut body: B) -> (String, Duration)
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let (start, mut text, mut kept) = (Instant::now(), String::new(), Bytes::new());
+    while let Ok(frame) = soon(body.frame()).await.expect("no clean end") {
+        kept = frame.into_data().ok().expect("no trailers");
+        text.push_str(str::from_utf8(&kept).unwrap());
+    }
+    drop(kept);
+    (text, start.elapsed())
+}
+
+/// What fails the stream of a `fetch` client.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Error,
+    LogOut,
+    Shutdown,
+}
+
+/// Returns the body of a stream that has sent `before`, and now ends.
+fn ending(before: &'static str, end: End) -> SseBody<FedBody> {
+    let streams = Streams::new();
+    let mut request = Requester::Fetch.request("/");
+    streams.subjects_of(&mut request).add("user");
+    let drain = Drain::at_once().retry(Retry::fixed(SECOND));
+    let layer = SseLayer::new().without_heartbeat().farewell(Event::from("bye")).drain(drain);
+    let rig = Rig::fed(layer.streams(&streams), request).begin(before.as_bytes());
+    match end {
+        End::Error => rig.feed.fail("broken"),
+        End::LogOut => _ = streams.close("user").now_or_never(),
+        End::Shutdown => rig.shutdown.cancel(),
+    }
+    rig.body
+}
+
+/// A comment ends no event, wherever a line can start. Mid-line, nothing is sent.
+#[tokio::test(start_paused = true)]
+async fn failure_follows_within_50_milliseconds_behind_what_keeps_a_frame() {
+    for (before, end, last) in [
+        ("data: a\n\n", End::Error, ":\n:\n"),
+        ("data: a\r\r", End::Error, "\n:\n:\n"),
+        ("data: half\n", End::Error, ":\n:\n"),
+        ("data: half\r\n", End::Error, ":\n:\n"),
+        ("data: half", End::Error, ""),
+        ("data: a\n\n", End::LogOut, ":\n:\n"),
+        ("data: a\n\n", End::Shutdown, "retry: 1000\ndata: bye\n\n:\n"),
+    ] {
+        let _case = case(format!("{end:?} after {before:?}"));
+        let (text, took) = compress(ending(before, end)).await;
+        assert_eq!(text, last);
+        assert!(took <= 50 * MILLISECOND, "{took:?}");
+    }
+}
