@@ -54,6 +54,9 @@ impl Retention {
     /// Keeps at most the newest `events` events of a topic. Turns [`latest`](Self::latest) off.
     /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if this limit is set.
     ///
+    /// A loop that publishes lets clients read after at most 128 events. If a topic keeps fewer, a
+    /// burst can cost even a client that reads all the time some events, for which it gets a gap.
+    ///
     /// # Panics
     ///
     /// Panics if `events` is zero: subscribers receive an event only if its topic keeps it.

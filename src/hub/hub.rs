@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use tokio::task::coop::consume_budget;
+
 use super::append::{GAP, HubState};
 use super::link::{Acknowledged, Publication};
 use super::{HubStats, PublishError, Receipt, Subscribe, TopicNames};
@@ -92,9 +94,12 @@ impl Hub {
     /// Publishes an event to all subscribers of a topic. While the hub keeps the event, clients
     /// that missed it receive it when they [resume](super::Subscribe::resume) with their last id.
     ///
-    /// The publisher never waits for a slow client. Without a broker, the future is ready at its
-    /// first poll. With a [broker](Self::connect), it's ready when the broker has acknowledged the
-    /// event, which can be before any process has received it.
+    /// The publisher never waits for a slow client. But a task that publishes in a loop lets other
+    /// tasks run after at most 128 events, by [tokio's cooperative budget][coop], so clients that
+    /// read all the time can keep up. With a [broker](Self::connect), the future is ready when the
+    /// broker has acknowledged the event, which can be before any process has received it.
+    ///
+    /// [coop]: https://docs.rs/tokio/latest/tokio/task/coop/
     ///
     /// # Errors
     ///
@@ -102,8 +107,8 @@ impl Hub {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing is published. If it's dropped later,
-    /// a broker may still publish the event.
+    /// If the future is dropped before its first poll, nothing is published. The same goes for a
+    /// future that is dropped later, unless the hub has a broker, which may still publish the event.
     pub async fn publish<E>(
         &self,
         topic: impl AsRef<str>,
@@ -116,6 +121,10 @@ impl Hub {
     }
 
     /// Publishes an event from synchronous code. This works only if the hub has no broker.
+    ///
+    /// A loop of these calls lets no other task run on its thread. If it publishes more events than
+    /// the topic [keeps](super::HubBuilder::retention), clients get a gap. In async code, use
+    /// [`publish`](Self::publish). In other code, pause the loop, or let the topic keep more.
     ///
     /// # Errors
     ///
@@ -228,6 +237,8 @@ impl Hub {
         E: IntoEvent,
     {
         let event = publishable(event)?;
+        // Before the event is published, so that a dropped future has published nothing.
+        consume_budget().await;
         let Some(link) = &self.shared.link else {
             // Without a broker, `append` checks what is checked here otherwise.
             return self.shared.publish(topic, &event, ends_topic);

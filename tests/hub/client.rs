@@ -117,7 +117,8 @@ pub(crate) fn id(hub: &Hub, sequence: u64) -> LastEventId {
 
 /// Publishes an event, and gives its number. A broker in memory never waits.
 pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
-    let receipt = hub.publish(topic, data).now_or_never().unwrap().unwrap();
+    // A test can publish more than a task's cooperative budget allows.
+    let receipt = unconstrained(hub.publish(topic, data)).now_or_never().unwrap().unwrap();
     sequence(receipt.id().as_str())
 }
 

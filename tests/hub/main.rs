@@ -3,6 +3,7 @@
 
 mod behind;
 mod brokers;
+mod burst;
 mod client;
 mod closes;
 mod ended;
@@ -50,7 +51,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::runtime::{self, Builder, Handle, Runtime};
-use tokio::task::yield_now;
+use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, advance, interval};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
