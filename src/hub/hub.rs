@@ -96,8 +96,10 @@ impl Hub {
     ///
     /// The publisher never waits for a slow client. But a task that publishes in a loop lets other
     /// tasks run after at most 128 events, by [tokio's cooperative budget][coop], so clients that
-    /// read all the time can keep up. With a [broker](Self::connect), the future is ready when the
-    /// broker has acknowledged the event, which can be before any process has received it.
+    /// read all the time can keep up. If a topic has hundreds of them, some may still get a gap.
+    ///
+    /// With a [broker](Self::connect), the future is ready when the broker has acknowledged the
+    /// event, which can be before any process has received it.
     ///
     /// [coop]: https://docs.rs/tokio/latest/tokio/task/coop/
     ///
