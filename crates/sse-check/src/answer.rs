@@ -27,7 +27,7 @@ pub(crate) fn answer(session: &Session) -> Finding {
     let media_type = recording.quoted("content-type");
     let summary = format!("{:?} {}, {media_type}", head.version, head.status);
     if !recording.is_event_stream() {
-        return no_stream(recording, &summary);
+        return no_stream(session, recording, &summary);
     } else if stream.is_refusal() {
         let is_of_layer = recording.bytes.starts_with(b"retry");
         let page = if is_of_layer { "struct.Refusal.html" } else { WHILE_DOWN };
@@ -52,7 +52,10 @@ pub(crate) fn answer(session: &Session) -> Finding {
 }
 
 /// Describes an answer that clients do not treat as an event stream.
-fn no_stream(recording: &Recording, summary: &str) -> Finding {
+fn no_stream(session: &Session, recording: &Recording, summary: &str) -> Finding {
+    let name = "incremental";
+    let mut inner = session.inner.iter().map(|stream| &stream.recording);
+    let refused = inner.find(|it| recording.status() == 501 && !it.header(name).is_empty());
     let (to, bytes) = (recording.quoted("location"), &recording.bytes);
     let page = match recording.status() {
         // As Fetch does, which ignores one without a target.
@@ -61,11 +64,14 @@ fn no_stream(recording: &Recording, summary: &str) -> Finding {
             return Finding::fail(format!("{text}: check its target, {to}"), "guide/clients/");
         }
         401 | 403 => "guide/authentication/",
+        501 if refused.is_some() => "guide/proxies/#incremental",
+        500..=599 => WHILE_DOWN,
         _ => "guide/clients/#streams-that-are-over-for-good",
     };
     let body = (!bytes.is_empty()).then(|| format!("the body begins with {}", quoted(bytes)));
+    let refused = refused.map(|it| format!("{} sends {name}: {}", it.name(), it.quoted(name)));
     let text = format!("{summary}: no event stream, so an EventSource stops for good");
-    Finding::fail(text, page).with_all(body)
+    Finding::fail(text, page).with_all(refused).with_all(body)
 }
 
 pub(crate) fn start(session: &Session) -> Finding {

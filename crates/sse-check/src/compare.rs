@@ -5,9 +5,9 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use http::Method;
 
-use crate::finding::{Finding, quoted, time};
+use crate::finding::{Finding, Verdict, quoted, time};
 use crate::recording::{End, Event, Stream, bursts};
-use crate::{answer::buffers, session::Session};
+use crate::{answer::buffers, session::Resumption, session::Session};
 
 /// An event that is delayed by this much, besides the round trips, is late.
 const LATE: Duration = Duration::from_millis(150);
@@ -16,6 +16,8 @@ const APART: Duration = Duration::from_millis(250);
 /// An event that was sent this shortly before the end of the watch may still be on its way.
 const UNDERWAY: Duration = Duration::from_secs(1);
 const HUB: &str = "hub/";
+const COMPRESSION: &str = "guide/upstreams/#compression";
+const HIDDEN: &str = "guide/proxies/#what-a-proxy-hides";
 const OWN: &str = "each stream has events that the other lacks, which is right if newer events \
                    replace older ones";
 
@@ -148,6 +150,15 @@ pub(crate) fn delay(session: &Session) -> Finding {
 fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     let page: &str = &buffers(session);
     let (outer, waiting) = (&hop.outer.recording, hop.waiting());
+    let is_compressed = !["", &hop.inner.recording.coding()].contains(&&*outer.coding());
+    let kind = if is_compressed { "compressed events" } else { "events" };
+    let page = if is_compressed && page.ends_with("#buffers") { COMPRESSION } else { page };
+    let is_start = waiting.len() == 1 && waiting.iter().all(Event::is_own);
+    if is_start && !is_compressed && outer.head.is_some() {
+        let or = if outer.chunks.is_empty() { ", or its first event is held back" } else { "" };
+        let text = "Accept or Cache-Control is changed, so the server sees no EventSource";
+        return Finding::fail(format!("{text}{or}"), HIDDEN);
+    }
     let delays = hop.events().map(|(inner, outer)| outer.at.saturating_sub(inner.at));
     let mut delays: Vec<_> = delays.collect();
     delays.sort_unstable();
@@ -158,7 +169,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     if !waiting.is_empty() && (delays.is_empty() || is_open && waiting.len() > 1) {
         let wait = waiting.first().map_or(outer.end_at, |it| outer.end_at.saturating_sub(it.at));
         let head = if outer.head.is_none() { " and the head" } else { "" };
-        let text = format!("{} events{head} are held back for {}", waiting.len(), time(wait));
+        let text = format!("{} {kind}{head} are held back for {}", waiting.len(), time(wait));
         return verdict(is_same || delays.is_empty())(text, page).with_all(hop.samples());
     }
     let (Some(&median), Some(&longest)) = (delays.get(delays.len() / 2), delays.last()) else {
@@ -167,7 +178,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     let figures = format!("median {}, longest {}", time(median), time(longest));
     let bunched = hop.bunched();
     if bunched > 2 {
-        let text = format!("{bunched} events came together that were sent apart ({figures})");
+        let text = format!("{bunched} {kind} came together that were sent apart ({figures})");
         let is_sure = is_same || bunched * 2 >= delays.len();
         return verdict(is_sure)(text, page).with_all(hop.samples());
     }
@@ -176,7 +187,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
         // Each event waits until the one before is acknowledged, or a packet is full.
         let is_steady = longest < Duration::from_millis(400) && page.ends_with("#buffers");
         let page = if is_steady { "guide/other_proxies/#haproxy" } else { page };
-        let text = format!("events come late ({figures})");
+        let text = format!("{kind} come late ({figures})");
         return verdict(is_same)(text, page).with_all(hop.samples());
     }
     Finding::pass(format!("{} events are not held back ({figures})", delays.len()))
@@ -266,28 +277,43 @@ fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
 /// What tells a stream's events apart: the id, and the name and data if events share an id.
 type Key<'a> = (&'a str, &'a str, &'a [u8]);
 
-/// Compares the stream of a client that reconnected with what the first connection received.
+/// Compares the streams of a client that reconnected with what the first connection received.
 pub(crate) fn resumption(session: &Session) -> Finding {
     let first = &session.outermost;
-    let Some(resumption) = &session.resumption else {
+    let Some(Resumption { id, streams }) = &session.resumption else {
         return Finding::not_checked(match session.method {
             Method::GET if with_ids(first).count() == 0 => "no event with an id came",
             Method::GET => "no event with an id came in the first half of the time",
             _ => "a client that reconnects would repeat the request",
         });
     };
-    let (id, second) = (&resumption.id, &resumption.stream);
+    let mut findings: Vec<_> = streams.iter().map(|it| resumed(first, id, it)).collect();
+    let passing = findings.iter().position(|it| it.verdict == Verdict::Pass);
+    // One for each target, of which the plan has at least one.
+    let finding = findings.swap_remove(0);
+    // A refusal says nothing about ids, and each stream may have its own events.
+    let is_lost = finding.summary != OWN && finding.page.clone().unwrap_or_default().ends_with(HUB);
+    // The hop outside of the outermost address at which a client misses nothing.
+    let hop = passing.and_then(|it| streams.get(it.checked_sub(1)?..=it)).filter(|_| is_lost);
+    let Some([outer, inner]) = hop else { return finding };
+    let (outer, inner) = (outer.recording.name(), inner.recording.name());
+    let text = format!("between {outer} and {inner}: {}, but {inner} resumes", finding.summary);
+    let hop = "the hop drops Last-Event-ID, or asks a server with other events";
+    Finding::fail(text, HIDDEN).with(hop).with_all(finding.evidence)
+}
+
+/// Compares one stream of a client that reconnected with what the first connection received.
+fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let recording = &second.recording;
     let mut counts = HashMap::<&str, usize>::new();
     with_ids(first).for_each(|(id, _)| *counts.entry(id).or_default() += 1);
     let key = |(id, event): (_, _)| key(id, event, counts.get(id) == Some(&1));
-    // A gap is about one connection.
-    let is_shared = |(_, event): &(&str, &Event)| event.name != "gap";
+    let is_shared = |(_, event): &(&str, &Event)| !event.is_own();
     let received: Vec<_> = with_ids(second).filter(is_shared).map(key).collect();
     let mut before: Vec<_> = with_ids(first).collect();
     // What the first connection received after the event, which the second one must receive too.
-    let start = before.iter().take_while(|(it, _)| it != id).count();
-    let known = before.iter().skip(start).take_while(|(it, _)| it == id).count();
+    let start = before.iter().take_while(|(it, _)| *it != id).count();
+    let known = before.iter().skip(start).take_while(|(it, _)| *it == id).count();
     let mut after = before.split_off(start + known);
     after.retain(is_shared);
     let until = |time| after.partition_point(|(_, event)| event.at <= time);
@@ -299,7 +325,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     let [before, after] = [before, after].map(|it| it.into_iter().map(key).collect::<Vec<_>>());
     let is_stream = recording.is_event_stream();
     let is_own = !received.is_empty() && received.iter().all(|(id, ..)| !counts.contains_key(id));
-    let has_gap = second.events.iter().any(|it| it.name == "gap");
+    let has = |name| second.events.iter().any(|it| it.is_own() && it.name == name);
     let is_over = due == 0 && first.recording.end == End::Clean;
     let finding = match (recording.status(), &recording.end) {
         _ if second.is_refusal() && !is_over => {
@@ -312,7 +338,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
         _ if is_stream && is_own => {
             Finding::warning("each stream has its own ids, so a client cannot resume", HUB)
         }
-        _ if is_stream => judge(&before, &after, due, &received, newest, has_gap),
+        _ if is_stream => judge(&before, &after, due, &received, newest, has("gap")),
         (204, _) if is_over => Finding::pass("204 stops an EventSource, which is right"),
         (0, End::Cut(error)) => Finding::fail(format!("a client that reconnects: {error}"), HUB),
         (0, _) => Finding::not_checked("the second answer did not come in time"),
@@ -322,6 +348,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     finding
         .with(format!("last-event-id: {id}, sent after {}", time(recording.sent)))
         .with(format!("received ids: {}", listed(&received)))
+        .with_all(has("start").then(|| "a start event came, as without an id".to_owned()))
 }
 
 fn with_ids(stream: &Stream) -> impl Iterator<Item = (&str, &Event)> {

@@ -48,11 +48,12 @@ pub(crate) struct Session {
     pub(crate) may_be_empty: bool,
 }
 
-/// A connection with the id of an event that the outermost stream had received.
+/// Connections with the id of an event that the outermost stream had received.
 #[derive(Debug)]
 pub(crate) struct Resumption {
     pub(crate) id: String,
-    pub(crate) stream: Stream,
+    /// The streams at all addresses, from the outside to the inside.
+    pub(crate) streams: Vec<Stream>,
 }
 
 struct Recorder {
@@ -118,8 +119,9 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     let resumption = watch(plan, &recorders, start).await;
     // If the machine was too busy to watch until now, what came later was not read.
     let now = start.elapsed().min(plan.length);
-    let resumption = resumption.map(|(id, it)| Resumption { id, stream: it.stop(now) });
-    let mut streams = recorders.into_iter().map(|it| it.stop(now)).collect::<Vec<_>>();
+    let stop = |recorders: Vec<Recorder>| recorders.into_iter().map(|it| it.stop(now)).collect();
+    let resumption = resumption.map(|(id, it)| Resumption { id, streams: stop(it) });
+    let mut streams: Vec<Stream> = stop(recorders);
     answered(&streams)?;
     // The plan has a target.
     let outermost = streams.remove(0);
@@ -134,11 +136,14 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     Ok(Session { outermost, inner: streams, resumption, proxy, method, began, may_be_empty })
 }
 
-/// Waits until the streams or the time are over. Meanwhile, resumes the outermost stream.
-async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(String, Recorder)> {
+/// The id of an event, and the recorders of the connections with it.
+type Resuming = (String, Vec<Recorder>);
+
+/// Waits until the streams or the time are over. Meanwhile, resumes them.
+async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut limit = plan.length;
-    let mut resumption: Option<(String, Recorder)> = None;
+    let mut resumption: Option<Resuming> = None;
     let mut attempt_at = plan.resumes.then_some(plan.length / 2);
     let bar = ProgressBar::new(plan.length.as_secs());
     let style = ProgressStyle::with_template("{pos}/{len} s {wide_bar} {msg} bytes");
@@ -152,7 +157,7 @@ async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(S
             attempt_at = if is_last { None } else { Some(elapsed + plan.length / 8) };
             limit = if is_over { limit.min(elapsed + AFTER_END) } else { limit };
         }
-        let is_resumed = resumption.as_ref().is_none_or(|(_, it)| it.task.is_finished());
+        let is_resumed = resumption.iter().flat_map(|it| &it.1).all(|it| it.task.is_finished());
         if elapsed >= limit || is_over && is_resumed {
             break;
         }
@@ -168,15 +173,15 @@ async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(S
     resumption
 }
 
-/// Connects to the outermost target with the id of one of its last events, if it has any.
-fn resume(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<(String, Recorder)> {
-    let (target, recorder) = plan.targets.first().zip(recorders.first())?;
-    let stream = Stream::new(lock(&recorder.recording).clone());
+/// Connects to all targets with the id of one of the outermost one's last events, if it has any.
+fn resume(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
+    let stream = Stream::new(lock(&recorders.first()?.recording).clone());
     let mut ids: Vec<_> = stream.events.iter().filter_map(|event| event.id.clone()).collect();
     ids.dedup();
     let last = ids.len().checked_sub(1)?;
     let id = ids.get(last.saturating_sub(MISSED.min(ids.len() / 2)))?;
-    Some((id.clone(), Recorder::start(None, target, &plan.request, Some(id.clone()), start)))
+    let open = |target| Recorder::start(None, target, &plan.request, Some(id.clone()), start);
+    Some((id.clone(), plan.targets.iter().map(open).collect()))
 }
 
 /// Checks that there is a stream to look at.

@@ -2,14 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::{report::Report, server::*};
-
-/// Looks at the first of these addresses, behind which the others are.
-async fn look_through(hops: &[SocketAddr], options: &str) -> Report {
-    let urls: Vec<_> = hops.iter().map(|address| format!("http://{address}/")).collect();
-    let arguments = format!("{} {options}", urls.join(" --via "));
-    Report::of(&arguments.split(' ').collect::<Vec<_>>()).await
-}
+use crate::report::{Report, look_through};
+use crate::server::*;
 
 /// Compares the stream of a proxy with that of its server.
 async fn look(

@@ -10,5 +10,6 @@ mod hops;
 mod origins;
 mod proxies;
 mod report;
+mod requests;
 mod server;
 mod servers;

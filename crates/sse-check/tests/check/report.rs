@@ -1,4 +1,4 @@
-use std::{fmt, process::Stdio};
+use std::{fmt, net::SocketAddr, process::Stdio};
 
 use serde_json::Value;
 use tokio::process::Command;
@@ -76,4 +76,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.output, self.error)
     }
+}
+
+/// Looks at the first of these addresses, behind which the others are.
+pub(crate) async fn look_through(hops: &[SocketAddr], options: &str) -> Report {
+    let urls: Vec<_> = hops.iter().map(|address| format!("http://{address}/")).collect();
+    let arguments = format!("{} {options}", urls.join(" --via "));
+    Report::of(&arguments.split(' ').collect::<Vec<_>>()).await
 }
