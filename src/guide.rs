@@ -24,7 +24,7 @@
 //! | [upstreams] | forwarding the streams of another server, and compressing streams |
 //! | [axum] | moving from axum's `Sse` |
 //! | [coming_from] | moving from actix-web-lab, warp, poem or ASP.NET Core |
-//! | [frameworks] | htmx, datastar and OpenAPI; leptos, dioxus, salvo and topcoat |
+//! | [frameworks] | htmx, datastar, OpenAPI and salvo; leptos, dioxus and topcoat |
 //! | [runs_clients] | attaching client libraries to runs: AI SDK, LangGraph, OpenAI's APIs |
 //! | [troubleshooting] | programs that do not compile, or misbehave |
 //!
