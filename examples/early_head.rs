@@ -22,7 +22,8 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::early_head::{EarlyHeadLayer, openai_error};
 use tower_sse::{Event, SseLayer};
 
@@ -31,14 +32,29 @@ async fn main() -> io::Result<()> {
     let port = env::var("PORT").unwrap_or("3000".into());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let shutdown = CancellationToken::new();
     let early = EarlyHeadLayer::new(seconds("HEAD_AFTER", 10.0)).late_event(openai_error);
     let app = Router::new()
         .route("/summary", get(async || model(&json!({ "stream": true })).await))
         .layer(early.clone()) // for each `GET` of an event stream above
         .route("/v1/chat/completions", post(complete))
         .with_state(early)
-        .layer(SseLayer::new());
-    axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app).await
+        .layer(SseLayer::new().shutdown(shutdown.clone()));
+    let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(40)).await;
+    Ok(())
 }
 
 /// Only the body says whether the client expects a stream.

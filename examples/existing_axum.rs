@@ -8,7 +8,7 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::{env, io, process};
+use std::{env, io, process, time::Duration};
 
 use axum::{
     BoxError, Router,
@@ -19,8 +19,9 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::{Stream, StreamExt};
-use tokio::{net::TcpListener, sync::broadcast};
+use tokio::{net::TcpListener, signal, sync::broadcast, time::sleep};
 use tokio_stream::wrappers::BroadcastStream;
+use tokio_util::sync::CancellationToken;
 use tower_sse::SseLayer;
 
 #[tokio::main]
@@ -37,11 +38,26 @@ async fn main() -> io::Result<()> {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    axum::serve(listener, app()).await
+    let shutdown = CancellationToken::new();
+    let server = axum::serve(listener, app(shutdown.clone()))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
 }
 
-fn app() -> Router {
-    routes().layer(SseLayer::new())
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+fn app(shutdown: CancellationToken) -> Router {
+    routes().layer(SseLayer::new().shutdown(shutdown))
 }
 
 /// Returns the application as it was.

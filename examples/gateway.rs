@@ -13,7 +13,7 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::{env, error::Error, future::ready, time::Duration};
+use std::{env, future::ready, io, time::Duration};
 
 use axum::{
     Router,
@@ -24,7 +24,8 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::{StreamExt, stream};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::filter::{EventFilter, FilterEnd, FilterLayer, SourceEnd, Verdict};
 use tower_sse::{BoxError, Event, SseLayer, decode::EventRef};
@@ -33,13 +34,29 @@ use tower_sse::{BoxError, Event, SseLayer, decode::EventRef};
 const HOLD: Duration = Duration::from_secs(5);
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> io::Result<()> {
     let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
     let listener = TcpListener::bind(&address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-    let app: Router = Router::new().fallback(forward).layer(SseLayer::new());
-    Ok(axum::serve(listener, app).await?)
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone());
+    let app: Router = Router::new().fallback(forward).layer(layer);
+    let server =
+        axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(40)).await;
+    Ok(())
 }
 
 /// Forwards a request to the first upstream that does not fail before its first event.

@@ -29,8 +29,10 @@ use hyper_util::{
 };
 use tokio::{
     net::TcpListener,
+    signal,
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_sse::{BoxError, Event, LastEventId, SseLayer};
 
@@ -46,11 +48,26 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    serve(listener).await
+    let shutdown = CancellationToken::new();
+    let server = serve(listener, SseLayer::new().shutdown(shutdown.clone()));
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
 }
 
-pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
-    let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(answer);
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    // Always: the example `graceful_hyper` exits once its streams have ended.
+    sleep(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+pub(crate) async fn serve(listener: TcpListener, layer: SseLayer) -> io::Result<()> {
+    let service = ServiceBuilder::new().layer(layer).service_fn(answer);
     let mut server = auto::Builder::new(TokioExecutor::new());
     // With a timer, hyper closes HTTP/1 connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());

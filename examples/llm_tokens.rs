@@ -35,7 +35,8 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use http::{Request, StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{net::TcpListener, signal, sync::Semaphore, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, Event, Json, SseLayer, StreamOptions,
     runs::{InvalidKey, RunKey, Runs},
@@ -56,15 +57,31 @@ async fn main() -> io::Result<()> {
         }
     });
     let model = Model { slots: Arc::new(Semaphore::new(4)), pace: Duration::from_millis(50) };
-    axum::serve(listener, app(model)).await
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone());
+    let server = axum::serve(listener, app(model, layer))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
 }
 
-fn app(model: Model) -> Router {
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(40)).await;
+    Ok(())
+}
+
+fn app(model: Model, layer: SseLayer) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(complete))
         .with_state(model)
         .layer(Runs::new().layer(run_key))
-        .layer(SseLayer::new())
+        .layer(layer)
 }
 
 /// Returns the key of the run that answers a request, if its client has named one. The client

@@ -27,7 +27,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
-use tokio::{runtime, task::yield_now};
+use tokio::{runtime, signal, task::yield_now};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_sse::{BoxError, LastEventId, SseLayer, hub::Hub, stats::Stats};
@@ -83,7 +83,7 @@ pub(crate) fn main() -> io::Result<()> {
             })
         })
         .collect();
-    main_thread.block_on(signalled).map_err(io::Error::other)?;
+    main_thread.block_on(signalled).map_err(io::Error::other)??;
     for thread in threads {
         thread.join().map_err(|_| io::Error::other("a thread has panicked"))??;
     }
@@ -189,22 +189,14 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn cancel_on_signal(shutdown: CancellationToken) {
+async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
     #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => _ = terminate.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending();
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
     shutdown.cancel();
+    Ok(())
 }
 
 /// A body of any type.

@@ -18,6 +18,7 @@
 use std::{
     env, io, process,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -29,7 +30,8 @@ use axum::{
     serve::ListenerExt,
 };
 use serde::Serialize;
-use tokio::{net::TcpListener, task::yield_now};
+use tokio::{net::TcpListener, signal, task::yield_now, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Event, Json, LastEventId, SseLayer,
     hub::{GapPolicy, Hub},
@@ -49,14 +51,27 @@ async fn main() -> io::Result<()> {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    axum::serve(listener, app(Hub::new(), Database::default())).await
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone());
+    let server = axum::serve(listener, app(Hub::new(), Database::default(), layer))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
 }
 
-fn app(hub: Hub, database: Database) -> Router {
-    Router::new()
-        .route("/notes", get(notes).post(add))
-        .layer(SseLayer::new())
-        .with_state((hub, database))
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+fn app(hub: Hub, database: Database, layer: SseLayer) -> Router {
+    Router::new().route("/notes", get(notes).post(add)).layer(layer).with_state((hub, database))
 }
 
 async fn notes(

@@ -34,7 +34,8 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, Event, LastEventId, Refusal, SseLayer, decode::MessageStream, layer::EventBody,
 };
@@ -63,16 +64,32 @@ async fn main() -> Result<(), Box<dyn Error>> {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    Ok(axum::serve(listener, app(upstream)).await?)
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone());
+    let server = axum::serve(listener, app(upstream, layer))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
 }
 
-fn app(upstream: Authority) -> Router {
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(40)).await;
+    Ok(())
+}
+
+fn app(upstream: Authority, layer: SseLayer) -> Router {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(Duration::from_secs(5)));
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build(connector);
     let proxy = Proxy { client, upstream };
-    Router::new().fallback(forward).with_state(proxy).layer(SseLayer::new())
+    Router::new().fallback(forward).with_state(proxy).layer(layer)
 }
 
 #[derive(Clone)]

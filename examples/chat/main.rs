@@ -24,7 +24,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, signal, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, LastEventId, Retention, SseLayer,
@@ -97,22 +97,14 @@ pub(crate) async fn serve(
     }
 }
 
-async fn cancel_on_signal(shutdown: CancellationToken) {
+async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
     #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => _ = terminate.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending();
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
     shutdown.cancel();
+    Ok(())
 }
 
 pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {

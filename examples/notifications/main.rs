@@ -4,7 +4,7 @@
 
 pub(crate) mod database;
 
-use std::{env, fmt::Display, io};
+use std::{env, fmt::Display, io, time::Duration};
 
 use axum::{
     Extension, Form, Router,
@@ -15,8 +15,10 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    BoxError, Event, Refusal, SseLayer,
+    Event, Refusal, SseLayer,
     hub::{GapPolicy, Hub},
     streams::{Streams, Subjects},
 };
@@ -24,16 +26,31 @@ use tower_sse::{
 use self::database::{Database, Memory, User};
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let hub = Hub::new();
-    Ok(serve(app(hub, Memory::default())).await?)
+async fn main() -> io::Result<()> {
+    serve(Hub::new(), Memory::default()).await
 }
 
-pub(crate) async fn serve(app: Router) -> io::Result<()> {
+pub(crate) async fn serve(hub: Hub, database: impl Database) -> io::Result<()> {
+    let shutdown = CancellationToken::new();
+    let app = app(hub, database, SseLayer::new().shutdown(shutdown.clone()));
     let port = env::var("PORT").unwrap_or("3000".into());
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app).await
+    let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(10)).await;
+    Ok(())
 }
 
 #[derive(Clone)]
@@ -43,7 +60,7 @@ struct App<D> {
     database: D,
 }
 
-pub(crate) fn app<D: Database>(hub: Hub, database: D) -> Router {
+pub(crate) fn app<D: Database>(hub: Hub, database: D, layer: SseLayer) -> Router {
     let app = App { streams: Streams::follow(&hub, "closes"), hub, database };
     Router::new()
         .route("/events", get(events::<D>))
@@ -53,7 +70,7 @@ pub(crate) fn app<D: Database>(hub: Hub, database: D) -> Router {
         .route("/log_in", post(log_in::<D>))
         .route("/log_out", post(log_out::<D>))
         .route("/", get(Html(include_str!("page.html"))))
-        .layer(SseLayer::new().streams(&app.streams))
+        .layer(layer.streams(&app.streams))
         .with_state(app)
 }
 

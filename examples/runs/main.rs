@@ -31,7 +31,7 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::StreamExt;
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{net::TcpListener, signal, sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, StreamOptions,
@@ -109,22 +109,14 @@ pub(crate) async fn serve(
     }
 }
 
-async fn cancel_on_signal(shutdown: CancellationToken) {
+async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
     #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => _ = terminate.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending();
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
     shutdown.cancel();
+    Ok(())
 }
 
 /// The state that the handlers share.

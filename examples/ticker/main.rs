@@ -24,8 +24,10 @@ use axum::{
 use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::interval,
+    signal,
+    time::{interval, sleep},
 };
+use tokio_util::sync::CancellationToken;
 use tower_sse::{LastEventId, Retention, SseLayer, hub::Hub};
 
 /// A client receives at most one price of a symbol in this time.
@@ -46,13 +48,29 @@ async fn main() -> io::Result<()> {
             eprintln!("socket options: {error}");
         }
     });
-    axum::serve(listener, app(hub, WINDOW)).await
+    let shutdown = CancellationToken::new();
+    let app = app(hub, WINDOW, SseLayer::new().shutdown(shutdown.clone()));
+    let server =
+        axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
 }
 
-pub(crate) fn app(hub: Hub, window: Duration) -> Router {
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+pub(crate) fn app(hub: Hub, window: Duration, layer: SseLayer) -> Router {
     Router::new()
         .route("/prices", get(prices))
-        .layer(SseLayer::new())
+        .layer(layer)
         .route("/", get(Html(include_str!("page.html"))))
         .route("/symbols", get(async || symbols().collect::<Vec<_>>().join(",")))
         .with_state(Market { hub, window })

@@ -7,7 +7,7 @@
 
 pub(crate) mod tickets;
 
-use std::{collections::HashMap, env, io};
+use std::{collections::HashMap, env, io, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -18,6 +18,8 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
 use self::tickets::{Tickets, User};
@@ -25,10 +27,26 @@ use self::tickets::{Tickets, User};
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let port = env::var("PORT").unwrap_or("3000".into());
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let app = routes(Hub::new()).layer(SseLayer::new().last_event_id_query("last"));
-    axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app).await
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().last_event_id_query("last").shutdown(shutdown.clone());
+    let app = routes(Hub::new()).layer(layer);
+    let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(10)).await;
+    Ok(())
 }
 
 pub(crate) fn routes(hub: Hub) -> Router {

@@ -11,12 +11,11 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// The layer that adds headers and heartbeats to event streams, reads the last event id, and
 /// controls how streams end.
 ///
-/// ```no_run
-/// use std::{io, time::Duration};
+/// ```
+/// use std::time::Duration;
 ///
 /// use axum::{Router, response::IntoResponse, routing::get};
 /// use futures_util::stream;
-/// use tokio::net::TcpListener;
 /// use tower_sse::{Event, LastEventId, Retry, SseLayer};
 ///
 /// # #[cfg(feature = "axum")]
@@ -28,16 +27,10 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # #[cfg(not(feature = "axum"))]
 /// # async fn count() {}
 ///
-/// #[tokio::main]
-/// async fn main() -> io::Result<()> {
-///     let layer = SseLayer::new()
-///         .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
-///         .max_streams(10_000);
-///     let app = Router::new().route("/count", get(count)).layer(layer);
-///
-///     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-///     axum::serve(listener, app).await
-/// }
+/// let layer = SseLayer::new()
+///     .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
+///     .max_streams(10_000);
+/// let app: Router = Router::new().route("/count", get(count)).layer(layer);
 /// ```
 ///
 /// In an axum `Router`, the layer covers the routes that are added before it, and [changes the

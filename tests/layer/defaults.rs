@@ -207,32 +207,26 @@ fn no_page_inserts_options_into_a_response() {
 }
 
 /// The part of a program that waits for a signal.
-const CANCEL_ON_SIGNAL: &str = "\
-async fn cancel_on_signal(shutdown: CancellationToken) {
+const WAITS: &str = "\
 #[cfg(unix)]
-let terminated = async {
-use tokio::signal::unix::{SignalKind, signal};
-match signal(SignalKind::terminate()) {
-Ok(mut terminate) => _ = terminate.recv().await,
-Err(_) => std::future::pending().await,
-}
-};
-#[cfg(not(unix))]
-let terminated = std::future::pending();
-tokio::select! {
-Ok(()) = tokio::signal::ctrl_c() => {}
-() = terminated => {}
-}
+let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+#[cfg(windows)]
+let mut terminated = signal::windows::ctrl_close()?;
+tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
 shutdown.cancel();
-}";
+";
 
 /// Orchestrators send SIGTERM, which ends a process at once that waits for ctrl-c alone.
 #[test]
 fn programs_wait_for_the_same_signals_and_have_a_deadline() {
-    let mut programs = 0;
-    for (path, text) in pages() {
-        let waits = text.contains(CANCEL_ON_SIGNAL);
+    let (mut programs, mut crates) = (0, documented::pages(&["crates"]));
+    // It serves nothing.
+    crates.retain(|(path, _)| !path.starts_with("crates/sse-check"));
+    for (path, text) in pages().into_iter().chain(crates) {
+        let waits = text.contains(WAITS);
         assert_eq!(waits, text.contains("ctrl_c()"), "{path} waits for signals in its own way");
+        let serves = ["axum::serve(", ".serve_with_incoming"].iter().any(|it| text.contains(it));
+        assert!(waits || !serves || !text.contains("fn main()"), "{path} ignores signals");
         if waits {
             programs += 1;
             assert!(text.contains("deadline"), "{path} has no deadline");
@@ -243,5 +237,5 @@ fn programs_wait_for_the_same_signals_and_have_a_deadline() {
             assert!(is_drill || shows_end, "{path} shows no end");
         }
     }
-    assert_eq!(programs, 9, "four hosts, chat, runs, MCP, GraphQL, a page");
+    assert_eq!(programs, 34, "25 examples, and the pages and READMEs that show a whole program");
 }

@@ -85,7 +85,7 @@ async fn start_server(address: SocketAddr) -> Server {
 #[tokio::test]
 async fn dashboard_names_every_canvas_and_announces_its_state_only_when_it_changes() {
     let Some(tools) = Tools::find() else { return };
-    let server = serve_axum(example::app(INTERVAL)).await;
+    let server = serve_axum(example::app(INTERVAL, SseLayer::new())).await;
     let browser = Chromium::start(&tools).await;
     browser.open(&format!("http://{server}/")).await;
     browser.until("dashboard.samples.length").await;
@@ -114,7 +114,7 @@ async fn dashboard_names_every_canvas_and_announces_its_state_only_when_it_chang
 #[tokio::test]
 async fn dashboard_shuts_a_server_down_and_shows_how_its_clients_reconnect() {
     let Some(tools) = Tools::find() else { return };
-    let server = serve_axum(example::app(INTERVAL)).await;
+    let server = serve_axum(example::app(INTERVAL, SseLayer::new())).await;
     let browser = Chromium::start(&tools).await;
     browser.open(&format!("http://{server}/")).await;
     browser.until("dashboard.samples.length").await;

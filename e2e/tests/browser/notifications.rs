@@ -114,7 +114,7 @@ async fn shows(browser: &Chromium, texts: &[&str]) {
 
 async fn serve(database: impl Database) -> SocketAddr {
     database.add_session("robot", User { id: "robot".to_owned() }).await.unwrap();
-    serve_axum(example::app(Hub::new(), database)).await
+    serve_axum(example::app(Hub::new(), database, SseLayer::new())).await
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl Model {
         };
         let (ended, ends) = mpsc::unbounded_channel();
         let runs = Runs::builder().on_end(move |end: &RunEnd| _ = ended.send(end.clone())).build();
-        let address = serve_axum(example::app(runs.clone(), post(ask))).await;
+        let address = serve_axum(example::app(runs.clone(), post(ask), SseLayer::new())).await;
         Self { address, runs, calls, quota, dropped, ends }
     }
 

@@ -14,7 +14,7 @@ async fn page_shows_the_newest_prices_of_the_chosen_symbols() {
         example::publish(&hub, &symbol, 1.0);
     }
     let (listener, address) = listen().await;
-    let app = example::app(hub.clone(), Duration::from_millis(20));
+    let app = example::app(hub.clone(), Duration::from_millis(20), SseLayer::new());
     tokio::spawn(async { axum::serve(listener, app).await });
 
     let browser = Chromium::start(&tools).await;

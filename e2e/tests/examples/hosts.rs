@@ -39,7 +39,7 @@ async fn hyper_without_a_framework_resumes_a_clock_over_http_2() {
 #[tokio::test]
 async fn hyper_without_a_framework_closes_connections_that_send_nothing() {
     let (listener, address) = support::listen().await;
-    tokio::spawn(hyper_raw::serve(listener));
+    tokio::spawn(hyper_raw::serve(listener, SseLayer::new()));
     let mut silent = tokio::net::TcpStream::connect(address).await.unwrap();
     // The server has accepted both connections once it answers the second one.
     client::get(address, "/", &[]).await;

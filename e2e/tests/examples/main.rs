@@ -16,6 +16,8 @@ mod notifications;
 mod pages;
 mod process;
 mod runs;
+#[cfg(unix)]
+mod signals;
 mod tickets;
 
 #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! cargo run --package tower-sse-a2a
 
-use std::{env, time::Duration};
+use std::{env, io, time::Duration};
 
 use async_stream::stream;
 use axum::http::{StatusCode, request::Parts};
@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response, Result};
 use axum::{Json, Router, extract::State, routing::get, routing::post, serve::ListenerExt};
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::filter::{self, FilterBody, Verdict};
 use tower_sse::runs::{Outcome, Run, RunKey, Runs};
 use tower_sse::{BoxError, Event, SseLayer};
@@ -23,8 +24,24 @@ async fn main() -> Result<(), BoxError> {
     card["url"] = env::var("PUBLIC_URL").unwrap_or(url).into();
     let card = get(async move || Json(card));
     let routes = Router::new().route("/", post(call)).route("/.well-known/agent-card.json", card);
-    let routes = routes.layer(SseLayer::new()).with_state(Runs::new());
-    Ok(axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes).await?)
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone());
+    let routes = routes.layer(layer).with_state(Runs::new());
+    let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(40)).await;
+    Ok(())
 }
 
 async fn call(State(runs): State<Runs>, parts: Parts, Json(call): Json<Value>) -> Result<Response> {

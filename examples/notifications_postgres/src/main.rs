@@ -9,7 +9,7 @@
 //!
 //! Then open http://127.0.0.1:3000. Start a second process with another `PORT`: both serve all users.
 
-use std::{env, fmt::Display, sync::Arc};
+use std::{env, fmt::Display, io, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Form, Router,
@@ -22,6 +22,8 @@ use axum::{
 };
 use serde::Deserialize;
 use sqlx::{PgPool, query, query_scalar, raw_sql};
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, Event, Refusal, SseLayer,
     hub::{GapPolicy, Hub},
@@ -74,6 +76,8 @@ async fn main() -> Result<(), BoxError> {
     let hub = Hub::connect(broker).await?;
     let streams = Streams::follow(&hub, "closes");
     let app = App { pool, hub, wake };
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().streams(&streams).shutdown(shutdown.clone());
     let routes = Router::new()
         .route("/events", get(events))
         .route("/notify/{user}", post(notify))
@@ -82,12 +86,25 @@ async fn main() -> Result<(), BoxError> {
         .route("/log_in", post(log_in))
         .route("/log_out", post(log_out))
         .route("/", get(Html(include_str!("page.html"))))
-        .layer(SseLayer::new().streams(&streams))
+        .layer(layer)
         .with_state(app);
     let port = env::var("PORT").unwrap_or("3000".into());
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes).await?;
+    let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(10)).await;
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 mod model;
 
-use std::{env, time::Duration};
+use std::{env, io, time::Duration};
 
 use axum::{
     Router,
@@ -15,32 +15,49 @@ use axum::{
     routing::{MethodRouter, get, post},
     serve::ListenerExt,
 };
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    BoxError, SseLayer,
+    SseLayer,
     runs::{InvalidKey, RunKey, Runs},
 };
 
 use self::model::Model;
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> io::Result<()> {
     let port = env::var("PORT").unwrap_or("3000".into());
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let listener = listener.tap_io(|io| _ = io.set_nodelay(true));
     let model = Model::from_env();
     let ask = post(async move |question: String| model.answer(question).await);
-    axum::serve(listener, app(Runs::new(), ask)).await?;
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone());
+    let server = axum::serve(listener, app(Runs::new(), ask, layer))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(40)).await;
     Ok(())
 }
 
-pub(crate) fn app(runs: Runs, ask: MethodRouter<Runs>) -> Router {
+pub(crate) fn app(runs: Runs, ask: MethodRouter<Runs>, layer: SseLayer) -> Router {
     // Only around the `POST`: no other request can start a run.
-    let layer = runs.layer(|request: &Request| Some(key(request.headers(), request.uri())));
+    let run = runs.layer(|request: &Request| Some(key(request.headers(), request.uri())));
     Router::new()
         .route("/", get(page))
-        .route("/answers/{turn}", ask.layer(layer).get(attach).delete(stop))
-        .layer(SseLayer::new().retry(Duration::from_millis(500)))
+        .route("/answers/{turn}", ask.layer(run).get(attach).delete(stop))
+        .layer(layer.retry(Duration::from_millis(500)))
         .with_state(runs)
 }
 

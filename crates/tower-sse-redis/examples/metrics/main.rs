@@ -25,12 +25,13 @@ mod publish_metrics;
 mod redis_metrics;
 mod routes;
 
-use std::{env, net::SocketAddr, process, sync::Arc};
+use std::{env, io, net::SocketAddr, process, sync::Arc, time::Duration};
 
 use axum::routing::{get, post};
 use axum::{Router, extract::Request, middleware::from_fn, serve::ListenerExt};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tower_sse::runs::{RunKey, Runs};
 use tower_sse::{BoxError, SseLayer, hub::Hub, stats::Stats, streams::Streams};
 use tower_sse_redis::Redis;
@@ -44,7 +45,8 @@ const MAX_STREAMS_PER_ADDRESS: usize = 100;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let app = connect().await?;
+    let shutdown = CancellationToken::new();
+    let app = connect(shutdown.clone()).await?;
     let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
     let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
         eprintln!("cannot listen on {address}: {error}");
@@ -57,22 +59,39 @@ async fn main() -> Result<(), BoxError> {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    Ok(axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?)
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server =
+        axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(40)).await;
+    Ok(())
 }
 
 /// Connects the hub and the runs to Redis, if it is set.
-async fn connect() -> Result<Router, BoxError> {
-    let Ok(url) = env::var("REDIS_URL") else { return Ok(app(Hub::new(), Runs::new(), None)) };
+async fn connect(shutdown: CancellationToken) -> Result<Router, BoxError> {
+    let Ok(url) = env::var("REDIS_URL") else {
+        return Ok(app(Hub::new(), Runs::new(), None, shutdown));
+    };
     let redis = Redis::open(&url)?;
     let (broker, store) = (redis.broker("metrics:news"), redis.runs("metrics"));
     let metrics =
         RedisMetrics { hub: broker.health(), runs: store.health(), stream: broker.stats() };
     let hub = Hub::connect(broker).await?;
-    Ok(app(hub, Runs::builder().connect(store).await?, Some(metrics)))
+    Ok(app(hub, Runs::builder().connect(store).await?, Some(metrics), shutdown))
 }
 
 /// Returns the news, the answers, and the metrics of both.
-fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>) -> Router {
+fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>, shutdown: CancellationToken) -> Router {
     // Without an owner, because these answers are public.
     let key = |request: &Request| Some(RunKey::shared(request.uri().path()));
     let answers = post(routes::answer).layer(runs.layer(key));
@@ -85,6 +104,7 @@ fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>) -> Router {
         registry.register_collector(Box::new(redis));
     }
     let layer = SseLayer::new()
+        .shutdown(shutdown)
         .max_streams(MAX_STREAMS)
         .streams(&streams)
         .stats(&stats)

@@ -30,7 +30,7 @@ async fn main() -> Result<(), BoxError> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1/".to_owned());
     let hub = Hub::connect(Redis::open(&url)?.broker("notifications")).await?;
     let tables = Tables(Client::open(url)?.get_multiplexed_async_connection().await?);
-    Ok(notifications::serve(notifications::app(hub, tables)).await?)
+    Ok(notifications::serve(hub, tables).await?)
 }
 
 #[derive(Clone)]

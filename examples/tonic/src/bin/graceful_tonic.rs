@@ -20,6 +20,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
+    signal,
     time::{self, interval},
 };
 use tokio_stream::wrappers::IntervalStream;
@@ -113,22 +114,14 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
+pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
     #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => _ = terminate.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending();
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
     shutdown.cancel();
+    Ok(())
 }
 
 fn routes() -> Routes {

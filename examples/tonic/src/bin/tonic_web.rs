@@ -10,7 +10,7 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::{env, error::Error, process, sync::Arc, time::Duration};
+use std::{env, error::Error, io, process, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -21,7 +21,8 @@ use axum::{
 use futures_util::TryStreamExt;
 use http::StatusCode;
 use serde::Deserialize;
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
     service::Routes,
@@ -48,20 +49,35 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     let reporter = HealthReporter::new();
     tokio::spawn(have_ups_and_downs(reporter.clone()));
-    Ok(serve(listener, reporter).await?)
+    let shutdown = CancellationToken::new();
+    let server = serve(listener, reporter, shutdown.clone());
+    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+}
+
+/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
+async fn stop(shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminated = signal::windows::ctrl_close()?;
+    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
+    shutdown.cancel();
+    sleep(Duration::from_secs(10)).await;
+    Ok(())
 }
 
 async fn serve(
     listener: TcpListener,
     reporter: HealthReporter,
+    shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .accept_http1(true)
-        .layer(SseLayer::new())
+        .layer(SseLayer::new().shutdown(shutdown.clone()))
         .add_routes(routes(reporter))
-        .serve_with_incoming(incoming)
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await
 }
 
