@@ -3,8 +3,8 @@
 //! curl -N http://127.0.0.1:3000/messages
 //! curl http://127.0.0.1:3000/messages --data 'hello'
 //!
-//! An existing chat with axum's own `Sse`, to which only the layer was added. It adds the headers
-//! for proxies and the heartbeats, so you don't need axum's `KeepAlive`.
+//! An existing chat with axum's own `Sse`, to which only the layer and a shutdown were added. The
+//! layer adds the headers for proxies and the heartbeats, so you don't need axum's `KeepAlive`.
 //!
 //! Set `PORT` to use another port.
 

@@ -14,7 +14,8 @@ use crate::support::serve_axum;
 #[tokio::test]
 async fn dashboard_of_the_readme_is_taken() {
     let Some(tools) = Tools::find() else { return };
-    let server = serve_axum(example::app(Duration::from_millis(200), tower_sse::SseLayer::new())).await;
+    let server =
+        serve_axum(example::app(Duration::from_millis(200), tower_sse::SseLayer::new())).await;
     let arguments =
         ["--window-size=1180,1010", "--hide-scrollbars", "--blink-settings=preferredColorScheme=1"];
     let browser = Chromium::start_with(&tools, &arguments, &json!({})).await;
@@ -30,7 +31,8 @@ async fn dashboard_of_the_readme_is_taken() {
 async fn dashboard_is_taken_in_each_form() {
     let directory = directory_of_screenshots().expect("TOWER_SSE_SCREENSHOTS names a directory");
     let Some(tools) = Tools::find() else { return };
-    let server = serve_axum(example::app(Duration::from_millis(200), tower_sse::SseLayer::new())).await;
+    let server =
+        serve_axum(example::app(Duration::from_millis(200), tower_sse::SseLayer::new())).await;
     for (name, scheme, options) in [
         ("light", "1", json!({})),
         ("dark", "0", json!({})),
