@@ -68,7 +68,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let layer = SseLayer::new().shutdown(shutdown.clone());
     let server = axum::serve(listener, app(upstream, layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
+    Ok(())
 }
 
 /// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.

@@ -41,7 +41,8 @@ async fn main() -> Result<(), BoxError> {
     let routes = routes.layer(layer).with_state(app);
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
+    Ok(())
 }
 
 /// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.

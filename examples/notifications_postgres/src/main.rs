@@ -93,7 +93,8 @@ async fn main() -> Result<(), BoxError> {
     println!("listening on http://{}", listener.local_addr()?);
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
+    Ok(())
 }
 
 /// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.

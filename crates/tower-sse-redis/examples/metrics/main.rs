@@ -62,7 +62,8 @@ async fn main() -> Result<(), BoxError> {
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server =
         axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
+    Ok(())
 }
 
 /// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.

@@ -51,7 +51,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::spawn(have_ups_and_downs(reporter.clone()));
     let shutdown = CancellationToken::new();
     let server = serve(listener, reporter, shutdown.clone());
-    Ok(tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? })
+    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
+    Ok(())
 }
 
 /// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
