@@ -1,9 +1,14 @@
+use std::io;
+
 use axum::response::{Sse, sse};
 use axum::routing::get;
+use futures_util::stream;
+use tokio::sync::oneshot;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
 use tower_http::compression::{CompressionLayer, predicate::NotForContentType};
 use tower_http::decompression::Decompression;
 
+use crate::support::until_async;
 use crate::*;
 
 /// Shows why a refusal depends on the client.
@@ -95,6 +100,35 @@ async fn each_event_compressed_with_zstd_arrives_at_once() {
         events.send(data).unwrap();
         assert_eq!(received.next().await.unwrap().data, data);
     }
+}
+
+/// Fails a stream once its client has an event, and returns how long the failure takes.
+async fn fail(coding: &'static str) -> Duration {
+    let (fails, failed) = oneshot::channel::<io::Error>();
+    let one = stream::iter([Ok(Event::from("one"))]);
+    let error = stream::once(async { Err(failed.await.expect("an error")) });
+    let events = Arc::new(Mutex::new(Some(one.chain(error))));
+    let answer = async move || tower_sse::response(events.lock().unwrap().take().expect("a call"));
+    let app = Router::new().route("/events", get(answer)).layer(SseLayer::new());
+    let compressor = CompressionLayer::new().compress_when(NotForContentType::const_new("nothing"));
+    let address = serve_axum(app.layer(compressor)).await;
+    let response = client::get(address, "/events", &[("accept-encoding", coding)]).await;
+    let mut body = response.into_body();
+    soon(body.frame()).await.unwrap().unwrap();
+    let start = Instant::now();
+    fails.send(io::Error::other("disk full")).unwrap();
+    while let Ok(_more) = soon(body.frame()).await.expect("no clean end") {}
+    start.elapsed()
+}
+
+/// Beside a stream without a coding, in rounds: on a busy machine, one of them can be late.
+#[tokio::test]
+async fn failure_compressed_with_zstd_is_no_later() {
+    until_async(async || {
+        let (plain, compressed) = tokio::join!(fail("identity"), fail("zstd"));
+        compressed < plain + Duration::from_millis(500)
+    })
+    .await;
 }
 
 // What decides whether nginx holds events back, and which proxies share connections to the server.
