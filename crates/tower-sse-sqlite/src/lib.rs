@@ -100,8 +100,8 @@
 //! - A power failure or a crash of the operating system undoes the newest commits. To prevent this,
 //!   [set `synchronous`](operating#power-failures).
 //! - You replace the file with an older copy while no process is running.
-//! - A program that publishes with SQL still has the old file open after the file was removed or
-//!   replaced.
+//! - A program that publishes with SQL still has the old file open after the file, its `-wal` or
+//!   its `-shm` was removed or replaced.
 //!
 //! After a power failure has undone commits, or you have replaced the file with an older copy,
 //! clients can also miss later events if the clock was set back, or if a program publishes with SQL
@@ -140,11 +140,13 @@
 // | `sqlite.rs` | the file, the broker of a table, and its options |
 // | `publisher.rs` | publishing in batches |
 // | `table.rs` | the table, and the statements that hubs send |
+// | `files.rs` | the file, its `-wal` and its `-shm`, which can be removed or replaced |
 // | `worker.rs` | the thread that sends them |
 // | `sqlite_log.rs` | reading the table, as `tower_sse_broker` follows it |
 // | `health.rs`, `error.rs` | what programs and operators see |
 
 mod error;
+mod files;
 mod health;
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}

@@ -55,9 +55,8 @@ impl Log for SqliteLog {
     async fn open(&mut self, mut known: Known) -> Result<Worker> {
         self.growth = 1.0;
         let mut worker = Worker::start(self.source.clone(), &self.last_row).await?;
-        let last_row = *lock(&self.last_row);
         // A file in the place of the last one can lack rows that this process has not read.
-        if let Some(it) = last_row.filter(|it| it.number > known.newest) {
+        if let Some(it) = worker.last_row.filter(|it| it.number > known.newest) {
             known.newest = it.number;
             if !worker.run(move |table| table.has(it)).await? {
                 known.lost = Some(it.number);

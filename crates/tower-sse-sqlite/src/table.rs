@@ -1,12 +1,12 @@
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use std::{cell::Cell, io, thread};
+use std::{cell::Cell, path::PathBuf, thread};
 
 use rusqlite::{CachedStatement, Connection, Error as Failed, ErrorCode, Result, Row, ffi};
 use rusqlite::{Transaction, TransactionBehavior::Immediate, params};
 use tower_sse::hub::broker::{Fields, Publication};
 use tower_sse_broker::{Identity, Queued};
 
+use crate::files::{Files, failure};
 use crate::{Error, ErrorKind};
 
 /// The columns of a table. The small ones come first, because SQLite reads a row from its
@@ -53,9 +53,8 @@ pub(crate) struct Source {
 /// The table of a log, and the connection to its file.
 pub(crate) struct Table {
     source: Source,
-    connection: Connection,
-    /// The device and the inode of the file.
-    file: Option<(u64, u64)>,
+    pub(crate) connection: Connection,
+    pub(crate) files: Files,
 }
 
 /// What a transaction has added.
@@ -84,7 +83,7 @@ impl Table {
             let rule = "has more than ASCII letters, digits and _, or begins with sqlite_";
             return wrong(ErrorKind::Other, rule);
         }
-        let table = Self::connect(source).map_err(Error::of_sqlite)?;
+        let mut table = Self::connect(source).map_err(Error::of_sqlite)?;
         let definition = format!("CREATE TABLE \"{name}\" {COLUMNS}");
         if table.create().map_err(Error::of_sqlite)? != definition {
             return wrong(ErrorKind::WrongTable, "was not created by this version of the crate");
@@ -93,6 +92,7 @@ impl Table {
         if !table.has_trigger().map_err(Error::of_sqlite)? {
             return wrong(ErrorKind::WrongTable, "has a name whose trigger another table has");
         }
+        table.files.note();
         match mode.as_str() {
             "wal" => Ok(table),
             _ => wrong(ErrorKind::Other, "is in a file that cannot have `journal_mode = wal`"),
@@ -100,11 +100,28 @@ impl Table {
     }
 
     fn connect(source: Source) -> Result<Self> {
-        // This creates the file. If it is replaced before it is opened again, the session ends.
-        drop(Connection::open(&source.path)?);
-        let (file, connection) = (identify(&source.path).ok(), Connection::open(&source.path)?);
-        connection.busy_handler(Some(wait_for_lock))?;
-        Ok(Self { source, connection, file })
+        let (files, connection) = Files::open(&source.path)?;
+        let table = Self { source, connection, files };
+        table.set_pragmas().map(|()| table)
+    }
+
+    /// Sets the pragmas before anything reads the file or writes to it.
+    fn set_pragmas(&self) -> Result<()> {
+        let (memory, mut is_synchronous_set) = (Connection::open_in_memory()?, false);
+        for (pragma, value) in &self.source.pragmas {
+            // SQLite ignores other names.
+            let is_known = "select exists (select 1 from pragma_pragma_list where name = lower(?))";
+            if !memory.query_row(is_known, [pragma], |row| row.get(0))? {
+                let reason = format!("SQLite has no pragma `{pragma}`");
+                return Err(failure(ffi::SQLITE_ERROR, reason));
+            }
+            self.connection.pragma_update(None, pragma, value)?;
+            is_synchronous_set |= pragma.eq_ignore_ascii_case("synchronous");
+        }
+        if !is_synchronous_set {
+            self.connection.pragma_update(None, "synchronous", "normal")?;
+        }
+        Ok(())
     }
 
     /// Creates the table if it is missing, and returns its definition.
@@ -123,33 +140,14 @@ impl Table {
         self.connection.query_row(trigger, [&self.source.table], |row| row.get(0))
     }
 
-    /// Sets the pragmas, and returns the journal mode.
-    fn prepare(&self) -> Result<String> {
-        let Self { source, connection, .. } = self;
-        connection.pragma_update(None, "synchronous", "normal")?;
-        for (pragma, value) in &source.pragmas {
-            // SQLite ignores other names.
-            let is_known = "select exists (select 1 from pragma_pragma_list where name = lower(?))";
-            if !connection.query_row(is_known, [pragma], |row| row.get(0))? {
-                let reason = format!("SQLite has no pragma `{pragma}`");
-                return Err(Failed::SqliteFailure(
-                    ffi::Error::new(ffi::SQLITE_ERROR),
-                    Some(reason),
-                ));
-            }
-            connection.pragma_update(None, pragma, value)?;
-        }
-        // The pragma `busy_timeout` replaces it.
-        connection.busy_handler(Some(wait_for_lock))?;
+    /// Prepares the file and the connection, and returns the journal mode.
+    fn prepare(&mut self) -> Result<String> {
+        // The pragma `busy_timeout` would replace it.
+        self.connection.busy_handler(Some(wait_for_lock))?;
         let mode =
-            connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
-        let trigger = TRIGGER.replace("{trigger}", &format!("\"{}_id\"", source.table));
+            self.connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
+        let trigger = TRIGGER.replace("{trigger}", &format!("\"{}_id\"", self.source.table));
         self.statement(&trigger)?.execute([]).map(|_| mode)
-    }
-
-    /// Returns whether the file is still at its path.
-    pub(crate) fn is_in_place(&self) -> bool {
-        identify(&self.source.path).ok() == self.file
     }
 
     /// Prepares a statement in which `{}` is the table.
@@ -184,9 +182,8 @@ impl Table {
         batch: &[Queued],
     ) -> Result<Appended> {
         let transaction = Transaction::new_unchecked(&self.connection, Immediate)?;
-        if !self.is_in_place() {
-            let reason = Some("the file was removed or replaced".to_owned());
-            return Err(Failed::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), reason));
+        if !self.files.are_in_place() {
+            return Err(failure(ffi::SQLITE_IOERR, "the file was removed or replaced"));
         }
         let newest = self.number("select ifnull(max(id), 0) from {}")?;
         let marks = |lost| format!("select count(*) from {{}} where id > {lost} and ends = 2");
@@ -282,19 +279,6 @@ pub(crate) fn identity_of(row: &Row<'_>) -> Result<Identity> {
     Ok(Identity { number: row.get(0)?, fingerprint: row.get::<_, i64>(1)?.cast_unsigned() })
 }
 
-/// Returns a file's device and inode without opening it: closing it would release SQLite's locks.
-#[cfg(unix)]
-fn identify(path: &Path) -> io::Result<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    path.metadata().map(|file| (file.dev(), file.ino()))
-}
-
-/// Windows does not remove or replace a file that is open.
-#[cfg(not(unix))]
-fn identify(path: &Path) -> io::Result<(u64, u64)> {
-    path.metadata().map(|_| (0, 0))
-}
-
 /// Returns the time since 1970 in microseconds.
 pub(crate) fn now() -> u64 {
     UNIX_EPOCH.elapsed().unwrap_or_default().as_micros().try_into().unwrap_or(u64::MAX)
@@ -341,6 +325,17 @@ mod tests {
     impl Drop for Temporary {
         fn drop(&mut self) {
             fs::remove_dir_all(&self.1).unwrap();
+        }
+    }
+
+    #[test]
+    fn commits_wait_for_the_disk_only_if_that_was_set() {
+        let temporary = Temporary::new("synchronous");
+        let mut source = temporary.0.source.clone();
+        for (name, expected) in [("cache_size", 1), ("SYNCHRONOUS", 2)] {
+            source.pragmas.push((name.to_owned(), "2".to_owned()));
+            let table = Table::open(source.clone()).unwrap();
+            assert_eq!(table.number("pragma synchronous"), Ok(expected));
         }
     }
 

@@ -1,10 +1,10 @@
-use std::sync::{Arc, Mutex, mpsc, mpsc::RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use std::{fmt, thread};
+use std::{fmt, sync::Arc, thread};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::time::timeout;
-use tower_sse_broker::{Identity, tasks::lock};
+use tower_sse_broker::Identity;
 
 use crate::table::{LOCK_LIMIT, LOCK_PAUSE, Source, Table};
 use crate::{Error, ErrorKind};
@@ -15,7 +15,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const JOB_LIMIT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&Table) + Send>;
-/// The newest row of all files that were removed or replaced. The process may not have read it.
+/// The newest row of all files that were removed or replaced. The process may not have read it. A
+/// thread keeps it locked until it has closed its file.
 pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 
 /// A handle to the thread that has the connection. The thread ends when the last handle is dropped,
@@ -23,21 +24,24 @@ pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 #[derive(Clone)]
 pub(crate) struct Worker {
     jobs: mpsc::Sender<Job>,
-    last_row: LastRow,
+    /// The newest row of all files before this one.
+    pub(crate) last_row: Option<Identity>,
     /// Notified when the table may have new rows, and when the thread ends.
     pub(crate) changed: Arc<Notify>,
 }
 
 impl Worker {
-    /// Starts a thread, which opens the file.
+    /// Starts a thread, which opens the file, once the last one has ended.
     pub(crate) async fn start(source: Source, last_row: &LastRow) -> Result<Self, Error> {
+        let last_row = timeout(JOB_LIMIT, Arc::clone(last_row).lock_owned()).await;
+        let mut last_row = last_row.map_err(|late| unreachable(&late))?;
         let ((jobs, queue), (opened, opening)) = (mpsc::channel(), oneshot::channel());
-        let worker = Self { jobs, last_row: Arc::clone(last_row), changed: Arc::default() };
-        let (changed, last_row) = (Arc::clone(&worker.changed), Arc::clone(last_row));
+        let worker = Self { jobs, last_row: *last_row, changed: Arc::default() };
+        let changed = Arc::clone(&worker.changed);
         let run = move || match open(&source) {
             Ok(table) => {
                 _ = opened.send(Ok(()));
-                serve(&table, &queue, &changed, &last_row);
+                serve(&table, &queue, &changed, &mut last_row);
             }
             Err(error) => _ = opened.send(Err(error)),
         };
@@ -53,53 +57,45 @@ impl Worker {
     ) -> Result<T, Error> {
         let (reply, replied) = oneshot::channel();
         // If the thread has ended, the job and its reply are dropped.
-        let last_row = Arc::clone(&self.last_row);
-        _ = self.jobs.send(Box::new(move |table| {
-            let result = job(table);
-            // Before the reply: an error can end the session, also one in the result of a batch.
-            if !table.is_in_place() {
-                remember(table, &last_row);
-            }
-            _ = reply.send(result);
-        }));
+        _ = self.jobs.send(Box::new(move |table| _ = reply.send(job(table))));
         answer(replied).await?.map_err(Error::of_sqlite)
     }
 }
 
 /// Waits for an answer of the thread.
 async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
-    let unreachable = |reason: &dyn fmt::Display| Error::new(ErrorKind::Unreachable, reason);
     let answer = timeout(JOB_LIMIT, answer).await.map_err(|late| unreachable(&late))?;
     answer.map_err(|_| unreachable(&"the file was removed or replaced"))
 }
 
+fn unreachable(reason: &dyn fmt::Display) -> Error {
+    Error::new(ErrorKind::Unreachable, reason)
+}
+
 /// Opens a table. Processes that create the same file can lock each other out.
 fn open(source: &Source) -> Result<Table, Error> {
-    let until = Instant::now() + LOCK_LIMIT;
+    let (until, mut pause) = (Instant::now() + LOCK_LIMIT, LOCK_PAUSE);
     loop {
         match Table::open(source.clone()) {
             Err(error) if error.kind() == ErrorKind::Locked && Instant::now() < until => {
-                thread::sleep(LOCK_PAUSE);
+                thread::sleep(pause);
+                // An attempt can hinder a program that closes the file.
+                pause *= 2;
             }
             opened => return opened,
         }
     }
 }
 
-fn remember(table: &Table, last_row: &LastRow) {
-    let newest = table.newest().ok();
-    let mut last_row = lock(last_row);
-    *last_row = [*last_row, newest].into_iter().flatten().max_by_key(|row| row.number);
-}
-
 /// Runs jobs, and looks for other connections' commits.
-fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify, last_row: &LastRow) {
+fn serve(table: &Table, queue: &Receiver<Job>, changed: &Notify, last_row: &mut Option<Identity>) {
     let (mut version, mut next_poll) = (None, Instant::now());
     loop {
         match queue.recv_timeout(next_poll.saturating_duration_since(Instant::now())) {
-            _ if !table.is_in_place() => {
-                // Before the job is dropped, which ends the session.
-                remember(table, last_row);
+            _ if !table.files.are_in_place() => {
+                let newest = table.newest().ok();
+                *last_row = [*last_row, newest].into_iter().flatten().max_by_key(|row| row.number);
+                table.files.leave(&table.connection);
                 break;
             }
             Err(RecvTimeoutError::Disconnected) => return,
@@ -120,9 +116,8 @@ fn serve(table: &Table, queue: &mpsc::Receiver<Job>, changed: &Notify, last_row:
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, path::PathBuf, process};
-
-    use tokio::task::yield_now;
+    use std::path::{Path, PathBuf};
+    use std::{env, fs, process};
 
     use super::*;
 
@@ -130,11 +125,15 @@ mod tests {
     async fn start(name: &str) -> (PathBuf, Worker, LastRow) {
         let directory = env::temp_dir().join(format!("tower-sse-sqlite-{}-{name}", process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let (path, last_row) = (directory.join("events.db"), LastRow::default());
-        let source = Source { path, table: "news".to_owned(), ..Source::default() };
-        let worker = Worker::start(source, &last_row).await.unwrap();
+        let last_row = LastRow::default();
+        let worker = Worker::start(source(&directory), &last_row).await.unwrap();
         worker.run(|table| table.append(0, None, &[])).await.unwrap();
         (directory, worker, last_row)
+    }
+
+    fn source(directory: &Path) -> Source {
+        let (path, table) = (directory.join("events.db"), "news".to_owned());
+        Source { path, table, ..Source::default() }
     }
 
     /// The hub could forget the row if it opened the next file before the thread noticed the loss
@@ -148,7 +147,7 @@ mod tests {
             Ok(table.append(0, None, &[]).is_err())
         };
         assert!(worker.run(job).await.unwrap());
-        assert!(lock(&last_row).is_some());
+        assert!(last_row.lock().await.is_some());
     }
 
     #[tokio::test]
@@ -156,9 +155,27 @@ mod tests {
         let (directory, worker, last_row) = start("end").await;
         fs::remove_dir_all(directory).unwrap();
         drop(worker);
-        while Arc::strong_count(&last_row) > 1 {
-            yield_now().await;
+        assert!(last_row.lock().await.is_some());
+    }
+
+    /// As while the disk does not respond.
+    #[tokio::test]
+    async fn no_thread_is_started_before_the_last_one_has_ended() {
+        let (directory, worker, last_row) = start("hang").await;
+        let (release, released) = mpsc::channel::<()>();
+        tokio::time::pause();
+        let hanging = worker.run(move |_| Ok(released.recv().is_ok()));
+        assert_eq!(hanging.await.unwrap_err().kind(), ErrorKind::Unreachable);
+        drop(worker);
+        let other = directory.join("other");
+        fs::create_dir(&other).unwrap();
+        for _ in 0..10 {
+            let refused = Worker::start(source(&other), &last_row).await.map(|_| ());
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unreachable);
         }
-        assert!(lock(&last_row).is_some());
+        release.send(()).unwrap();
+        drop(last_row.lock().await);
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 0);
+        fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -41,8 +41,34 @@ async fn unknown_pragma_is_an_error_and_the_journal_is_wal() {
     assert!(format!("{error:?}").contains("no pragma `durability`"), "{error:?}");
     let sqlite = file.sqlite().pragma("journal_mode", "delete").pragma("SYNCHRONOUS", "full");
     let _process = Process::connect(sqlite.broker(&file.table)).await;
-    let mode: String = file.sql().query_row("pragma journal_mode", [], |row| row.get(0)).unwrap();
-    assert_eq!(mode, "wal");
+    assert_eq!(pragma(&file, "journal_mode"), "wal");
+}
+
+fn pragma(file: &File, name: &str) -> String {
+    let value = format!("select cast({name} as text) from pragma_{name}");
+    file.sql().query_row(&value, [], |row| row.get(0)).unwrap()
+}
+
+/// These have an effect only before the first table is created.
+#[tokio::test(flavor = "multi_thread")]
+async fn pragma_of_a_new_file_takes_effect() {
+    for (name, value) in [("auto_vacuum", "1"), ("page_size", "8192"), ("encoding", "UTF-16le")] {
+        let file = File::new();
+        let mut process =
+            Process::connect(file.sqlite().pragma(name, value).broker(&file.table)).await;
+        process.publish([1]).await;
+        process.reads([1]).await;
+        assert_eq!(pragma(&file, name), value);
+    }
+}
+
+/// SQLCipher's `key` must be set before, and this is no database without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_pragma_is_refused_without_reading_the_file() {
+    let file = File::new();
+    fs::write(&file.path, [7; 5000]).unwrap();
+    let error = refusal(file.sqlite().pragma("durability", "full").broker(&file.table)).await;
+    assert_eq!(error.kind(), ErrorKind::Other, "{error}");
 }
 
 /// For longer than events wait, and for longer than the hub looks for losses.

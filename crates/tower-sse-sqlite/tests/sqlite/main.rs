@@ -5,6 +5,8 @@
 mod faults;
 mod file;
 mod kit;
+mod moved;
+mod other;
 mod replaced;
 mod sql;
 mod table;

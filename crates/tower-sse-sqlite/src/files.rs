@@ -1,0 +1,109 @@
+use std::io::{self, ErrorKind::NotFound};
+use std::path::{Path, PathBuf};
+use std::{ffi::c_int, fs, time::Duration};
+
+use rusqlite::{Connection, Error as Failed, ErrorCode, OptionalExtension, Result, ffi};
+
+/// The device and the inode of a file, or `None` if there is no file.
+type Id = Option<(u64, u64)>;
+
+/// The files of an open database. SQLite finds `-wal` and `-shm` by name, so these can be missing,
+/// or be left over from a file that was replaced.
+pub(crate) struct Files {
+    path: PathBuf,
+    main: Id,
+    /// The path without links: the other files are beside it.
+    target: PathBuf,
+    others: [Id; 2],
+}
+
+impl Files {
+    /// Opens the file, and creates it if it is missing.
+    ///
+    /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: new ones beside
+    /// these would corrupt the database.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Connection)> {
+        // This creates the file. If it is replaced before it is opened again, the session ends.
+        let first = Connection::open(path)?;
+        if !others(&path.canonicalize().unwrap_or_default()).iter().all(|path| path.exists()) {
+            first.busy_timeout(Duration::ZERO)?;
+            first.pragma_update(None, "locking_mode", "exclusive")?;
+            let read = first.query_row("select 1 from sqlite_schema", [], |_| Ok(())).optional();
+            // Any other error occurs again.
+            if read.is_err_and(|it| it.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)) {
+                let reason = "the file is locked, or a program uses its removed -wal or -shm";
+                return Err(failure(ffi::SQLITE_BUSY, reason));
+            }
+        }
+        drop(first);
+        let (main, connection) = (identify(path).ok(), Connection::open(path)?);
+        let target = path.canonicalize().unwrap_or_default();
+        Ok((Self { path: path.to_owned(), main, target, others: [None; 2] }, connection))
+    }
+
+    /// Notes which other files the connection has opened.
+    pub(crate) fn note(&mut self) {
+        let ids = others(&self.target).map(|path| identify(&path).ok());
+        // They may belong to a file that has just replaced this one.
+        if !self.has_moved() {
+            self.others = ids;
+        }
+    }
+
+    /// Returns whether all files are still at their paths.
+    pub(crate) fn are_in_place(&self) -> bool {
+        identify(&self.path).ok() == self.main
+            && others(&self.target).map(|path| identify(&path).ok()) == self.others
+    }
+
+    /// Prepares the end of a connection whose files are not in place.
+    ///
+    /// SQLite would neither save the log of a main file that was removed or replaced, nor remove it,
+    /// but take it for that of the next main file. Without `-wal`, it saves the log only if this is
+    /// the last connection.
+    pub(crate) fn leave(&self, connection: &Connection) {
+        let (has_moved, others) = (self.has_moved(), others(&self.target));
+        if has_moved || !others[0].exists() {
+            _ = connection.query_row("pragma wal_checkpoint", [], |_| Ok(()));
+        }
+        for (path, id) in others.iter().zip(self.others) {
+            // The connection still has it open, so no other file has this inode.
+            if has_moved && id.is_some() && identify(path).ok() == id {
+                _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// Returns whether the main file was removed or replaced, or its directory renamed.
+    fn has_moved(&self) -> bool {
+        let found = identify(&self.target);
+        found.map_or_else(|error| error.kind() == NotFound, |id| Some(id) != self.main)
+    }
+}
+
+/// Returns the paths of `-wal` and `-shm`.
+fn others(target: &Path) -> [PathBuf; 2] {
+    ["-wal", "-shm"].map(|suffix| {
+        let mut path = target.as_os_str().to_owned();
+        path.push(suffix);
+        path.into()
+    })
+}
+
+/// Creates an error with a code of SQLite.
+pub(crate) fn failure(code: c_int, reason: impl Into<String>) -> Failed {
+    Failed::SqliteFailure(ffi::Error::new(code), Some(reason.into()))
+}
+
+/// Returns a file's device and inode without opening it: closing it would release SQLite's locks.
+#[cfg(unix)]
+fn identify(path: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().map(|file| (file.dev(), file.ino()))
+}
+
+/// Windows does not remove or replace a file that is open.
+#[cfg(not(unix))]
+fn identify(path: &Path) -> io::Result<(u64, u64)> {
+    path.metadata().map(|_| (0, 0))
+}
