@@ -36,8 +36,8 @@ pub enum ErrorKind {
     /// The file can't be opened, for example because the process lacks a permission or the
     /// directory doesn't exist.
     NotPermitted,
-    /// Another connection has kept the file locked, or still uses its `-wal` or `-shm` after that was
-    /// removed.
+    /// Another connection has kept the file locked, or still uses its `-wal` or `-shm` after that
+    /// was removed.
     Locked,
     /// The file is corrupted, or isn't an SQLite database.
     Corrupted,

@@ -20,8 +20,8 @@ pub(crate) struct Files {
 impl Files {
     /// Opens the file, and creates it if it is missing.
     ///
-    /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: new ones beside
-    /// these would corrupt the database.
+    /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: new ones
+    /// beside these would corrupt the database.
     pub(crate) fn open(path: &Path) -> Result<(Self, Connection)> {
         // This creates the file. If it is replaced before it is opened again, the session ends.
         let first = Connection::open(path)?;
@@ -58,9 +58,8 @@ impl Files {
 
     /// Prepares the end of a connection whose files are not in place.
     ///
-    /// SQLite would neither save the log of a main file that was removed or replaced, nor remove it,
-    /// but take it for that of the next main file. Without `-wal`, it saves the log only if this is
-    /// the last connection.
+    /// SQLite doesn't save the `-wal` of a main file that was removed or replaced, and takes it for
+    /// that of the next main file. If `-wal` itself was removed, only the last connection saves it.
     pub(crate) fn leave(&self, connection: &Connection) {
         let (has_moved, others) = (self.has_moved(), others(&self.target));
         if has_moved || !others[0].exists() {

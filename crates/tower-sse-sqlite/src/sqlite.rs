@@ -44,9 +44,9 @@ impl Sqlite {
         Ok(Self(Source { path, ..Source::default() }))
     }
 
-    /// Sets a pragma on the hubs' connections, before they read the file or write to it. Pragmas are
-    /// set in the order of the calls, so begin with SQLCipher's `key`. Some, such as `auto_vacuum`,
-    /// have an effect only on a new file.
+    /// Sets a pragma on the hubs' connections, before they read the file or write to it. Pragmas
+    /// are set in the order of the calls, so begin with SQLCipher's `key`. Some, such as
+    /// `auto_vacuum`, have an effect only on a new file.
     ///
     /// `synchronous` is `normal` by default. `journal_mode` is always `wal`, and `busy_timeout` has
     /// no effect. All other pragmas keep the defaults of the SQLite build.

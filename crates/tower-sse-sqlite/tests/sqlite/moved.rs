@@ -90,6 +90,49 @@ async fn two_processes_without_wal_and_shm_lose_nothing_in_silence() {
     }
 }
 
+/// SQLite shares `-shm` between all connections of a process, also after it was removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hubs_of_a_process_without_wal_and_shm_lose_nothing_in_silence() {
+    for suffixes in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
+        let (file, process) = start().await;
+        let mut processes = [process, Process::connect(file.broker()).await];
+        processes[0].publish([1]).await;
+        for process in &mut processes {
+            process.reads([1]).await;
+        }
+        file.remove_only(suffixes);
+        file.has_anew(suffixes[0]).await;
+        until(|| processes.iter().all(|process| process.health.reconnections() > 0)).await;
+        processes[0].publish([2]).await;
+        processes[1].publish([3]).await;
+        for process in &mut processes {
+            let mut message = process.client.next().await;
+            if message.event == "gap" {
+                message = process.client.next().await;
+            }
+            assert_eq!(message.data, "2");
+            process.reads([3]).await;
+        }
+        assert!(file.events().ends_with(&["2".to_owned(), "3".to_owned()]));
+    }
+}
+
+/// It has no `-shm`.
+#[tokio::test(flavor = "multi_thread")]
+async fn hub_that_locks_the_file_for_itself_misses_no_file() {
+    let file = File::new();
+    let broker = file.sqlite().pragma("locking_mode", "exclusive").broker(&file.table);
+    let mut process = Process::connect(broker).await;
+    process.publish([1]).await;
+    until(|| process.stats.log().is_some()).await;
+    assert_eq!(process.health.reconnections(), 0);
+    file.remove_only(&["-wal"]);
+    file.has_anew("-wal").await;
+    process.publish([2]).await;
+    process.reads([1, 2]).await;
+    assert_eq!(refusal(file.broker()).await.kind(), ErrorKind::Locked);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_process_whose_wal_was_removed_has_lost_nothing() {
     for suffixes in [&["-wal"][..], &["-wal", "-shm"]] {

@@ -1,5 +1,5 @@
-//! A hub or an idle connection in a process of its own: a connection of the same process would share
-//! its locks and its `-shm` file.
+//! A hub or an idle connection in a process of its own: a connection of the same process would
+//! share its locks and its `-shm` file.
 
 use std::{env, process::Stdio};
 
