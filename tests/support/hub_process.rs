@@ -103,6 +103,12 @@ impl Client {
         Self { subscription, ..Self::connect(hub, topics) }
     }
 
+    /// Connects for the first time, and receives the newest events of the history.
+    pub fn recent(hub: &Hub, topics: &[&str], events: usize) -> Self {
+        let subscription = hub.subscribe(topics).recent(events).resume(None);
+        Self { subscription, ..Self::connect(hub, topics) }
+    }
+
     pub fn resume(hub: &Hub, topics: &[&str], last: Option<LastEventId>) -> Self {
         Self {
             topics: topics.iter().map(ToString::to_string).collect(),

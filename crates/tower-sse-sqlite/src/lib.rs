@@ -44,8 +44,13 @@
 //! commit;
 //! ```
 //!
-//! Any program with SQLite 3.37 or later can do this. Hubs usually notice the commit within 20
-//! milliseconds, and send events in commit order.
+//! Any program with SQLite 3.37 or later can do this, but not Turso, which can't open a file with
+//! this table. Hubs usually notice the commit within 20 milliseconds, and send events in commit
+//! order.
+//!
+//! To publish before the first hub connects, create the table in a migration, with the statements
+//! of [`SCHEMA`], which are also in
+//! [`schema/v1.sql`](https://docs.rs/crate/tower-sse-sqlite/latest/source/schema/v1.sql).
 //!
 //! You can set these columns:
 //!
@@ -59,8 +64,10 @@
 //! | `ends` | 1 for the [last event](tower_sse::hub::Hub::end) of its topic; 0 by default |
 //!
 //! If an event exceeds a limit, the `insert` fails with an error that names the limit, and
-//! `Hub::publish` returns [`Refused`](tower_sse::hub::PublishError::Refused). Leave the column `id`
-//! out: an `insert` with an id below the newest id fails.
+//! `Hub::publish` returns [`Refused`](tower_sse::hub::PublishError::Refused). If the database's
+//! encoding is UTF-16, each ASCII character counts as two bytes. Don't set `ends` to 2: this marks
+//! a loss, so all clients get a gap. Leave the column `id` out: an `insert` with an id below the
+//! newest id fails.
 //!
 //! A trigger can publish each update of another table:
 //!
@@ -73,6 +80,9 @@
 //! If the event can't be published, for example because the status is null, the update fails. But
 //! `update or ignore` succeeds without the event, so don't use it with such a trigger.
 //!
+//! If a trigger of yours on `news` refuses an event, `publish` returns `Refused`. Use
+//! `raise(abort, …)`: `raise(fail, …)` can refuse other events too.
+//!
 //! An `update` of a published row reaches only processes that haven't read the row yet. If you
 //! delete rows, start with the oldest, and keep the newest. If you delete a row but keep an older
 //! one, clients get no gap if their process hasn't read the deleted row. If the newest row is
@@ -84,12 +94,12 @@
 //! - An event is published when its transaction has committed, or
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
 //!   that stays connected or resumes then receives the event or a [gap](tower_sse::hub::GapPolicy).
-//!   This holds even if processes are killed, or the file is [removed, replaced or
-//!   restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold for an event
-//!   that is published after its topic [ended](tower_sse::hub::Hub::end), or in a topic that keeps
-//!   only its [latest](tower_sse::Retention::latest) event. A client that subscribes to several
-//!   topics can miss events without a gap [if processes have different limits or lag
-//!   behind](tower_sse::hub#many-processes).
+//!   This holds even if processes are killed, or the file, its `-wal` or its `-shm` is [removed,
+//!   replaced or restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold
+//!   for an event that is published after its topic [ended](tower_sse::hub::Hub::end), or in a
+//!   topic that keeps only its [latest](tower_sse::Retention::latest) event. A client that
+//!   subscribes to several topics can miss events without a gap [if processes have different limits
+//!   or lag behind](tower_sse::hub#many-processes).
 //! - If `publish` returned [`Refused`](tower_sse::hub::PublishError::Refused), the event isn't
 //!   published. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.
@@ -125,8 +135,18 @@
 //!   crate links the system's SQLite, which must be 3.37 or later.
 //! - `tracing`: log lines
 //!
-//! The crate uses rusqlite 0.39. If your program also uses rusqlite, or sqlx with SQLite, choose a
-//! version with the same `libsqlite3-sys`.
+//! A program can have only one version of `libsqlite3-sys`. Otherwise, Cargo says that it failed to
+//! select a version because two packages link to `sqlite3`. This crate takes the rusqlite that your
+//! other dependencies need, from 0.39 to 0.43:
+//!
+//! | works with | doesn't work with |
+//! |---|---|
+//! | rusqlite 0.39 to 0.43 (from 0.41, with Rust 1.89) | rusqlite 0.38 |
+//! | tokio-rusqlite 0.8, deadpool-sqlite 0.14, r2d2_sqlite 0.34 | tokio-rusqlite 0.7, deadpool-sqlite 0.13 |
+//! | sqlx 0.9, SeaORM 2.0, diesel 2.3, refinery 0.9 | sqlx 0.8, SeaORM 1 |
+//!
+//! libsql 0.10 has an SQLite of its own, which hubs in the same program then use too. Open a
+//! database with libsql before the first hub connects, or libsql panics.
 //!
 //! # How it works
 //!
@@ -159,3 +179,4 @@ mod worker;
 pub use self::error::{Error, ErrorKind};
 pub use self::health::{BrokerStats, Health, LogStats};
 pub use self::sqlite::{Sqlite, SqliteBroker};
+pub use self::table::SCHEMA;

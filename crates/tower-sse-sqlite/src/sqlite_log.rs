@@ -79,8 +79,10 @@ impl Log for SqliteLog {
             while bytes < PAGE_BYTES
                 && let Some(row) = rows.next()?
             {
-                entries.push(LogRow::decode(row)?);
-                bytes += entries.last().map_or(0, |row| row.bytes);
+                let row = LogRow::decode(row)?;
+                // The first row may be known, and must not fill the page.
+                bytes += if entries.is_empty() { 0 } else { row.bytes };
+                entries.push(row);
             }
             Ok(Page { has_more: entries.len() == count || bytes >= PAGE_BYTES, entries })
         })
@@ -173,7 +175,7 @@ impl LogEntry for LogRow {
 
 impl LogRow {
     fn decode(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (identity, bytes, ends) = (identity_of(row)?, row.get(3)?, row.get(4)?);
+        let (identity, bytes, ends) = (identity_of(row)?, row.get(3)?, row.get::<_, i64>(4)?);
         // A program may have written any number.
         let at = row.get::<_, i64>(2)?.try_into().unwrap_or_default();
         // A text that is not UTF-8 cannot be read.

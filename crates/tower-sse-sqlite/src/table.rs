@@ -9,29 +9,13 @@ use tower_sse_broker::{Identity, Queued};
 use crate::files::{Files, failure};
 use crate::{Error, ErrorKind};
 
-/// The columns of a table. The small ones come first, because SQLite reads a row from its
-/// beginning. `ends` is 1 for the last event of its topic, and 2 for a mark of a loss.
-const COLUMNS: &str = r#"( -- tower-sse-sqlite, version 1
-    id integer primary key autoincrement,
-    nonce integer not null default (random() | 1),
-    at integer not null default (cast((julianday('now') - 2440587.5) * 86400000000 as integer)),
-    bytes integer not null as (length(cast(topic || data || ifnull(comment, '') as blob))) stored,
-    ends integer not null default 0 constraint "ends is 0 or 1" check (ends in (0, 1, 2)),
-    retry integer constraint "retry is from 0 to 2^63 - 1" check (retry >= 0),
-    event text constraint "event has at most 256 bytes" check (length(cast(event as blob)) <= 256)
-        constraint "event has no line break and no U+0000" check (
-            instr(event, char(10)) + instr(event, char(13)) + instr(event, char(0)) = 0),
-    topic text not null
-        constraint "topic has at most 1 KiB" check (length(cast(topic as blob)) <= 1024),
-    comment text
-        constraint "comment has at most 4 KiB" check (length(cast(comment as blob)) <= 4096),
-    data text not null
-        constraint "data has at most 1 MiB" check (length(cast(data as blob)) <= 1048576)
-) strict"#;
-/// Connected clients would not receive rows below the newest.
-const TRIGGER: &str = "create trigger if not exists {trigger} after insert on {}
-    when new.id < (select max(id) from {})
-    begin select raise(abort, 'id is below the newest: leave it out'); end";
+/// The statements that create the table `news`, for a migration: a program can then publish before
+/// the first hub connects. For another table, replace the word `news` with its name in lower case.
+/// The package has the statements too, as `schema/v1.sql`.
+// The small columns come first, because SQLite reads a row from its beginning. `ends` is 1 for the
+// last event of its topic, and 2 for a mark of a loss. Connected clients would not receive rows
+// below the newest.
+pub const SCHEMA: &str = include_str!("../schema/v1.sql");
 /// The pause before another attempt to lock the file.
 pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// How long to wait for a lock.
@@ -84,11 +68,13 @@ impl Table {
             return wrong(ErrorKind::Other, rule);
         }
         let mut table = Self::connect(source).map_err(Error::of_sqlite)?;
-        let definition = format!("CREATE TABLE \"{name}\" {COLUMNS}");
-        if table.create().map_err(Error::of_sqlite)? != definition {
+        let schema = SCHEMA.replace("news", &name);
+        let (create, trigger) = schema.split_once(";\n\n").unwrap_or_default();
+        let definition = create.replace("create table if not exists", "CREATE TABLE");
+        if table.create(create).map_err(Error::of_sqlite)? != definition {
             return wrong(ErrorKind::WrongTable, "was not created by this version of the crate");
         }
-        let mode = table.prepare().map_err(Error::of_sqlite)?;
+        let mode = table.prepare(trigger).map_err(Error::of_sqlite)?;
         if !table.has_trigger().map_err(Error::of_sqlite)? {
             return wrong(ErrorKind::WrongTable, "has a name whose trigger another table has");
         }
@@ -125,8 +111,8 @@ impl Table {
     }
 
     /// Creates the table if it is missing, and returns its definition.
-    fn create(&self) -> Result<String> {
-        self.statement(&format!("create table if not exists {{}} {COLUMNS}"))?.execute([])?;
+    fn create(&self, create: &str) -> Result<String> {
+        self.connection.execute(create, [])?;
         // Another table's trigger can have the same name.
         let definition = "select sql from sqlite_schema where type in ('table', 'view') and
             name = ? collate nocase";
@@ -141,13 +127,12 @@ impl Table {
     }
 
     /// Prepares the file and the connection, and returns the journal mode.
-    fn prepare(&mut self) -> Result<String> {
+    fn prepare(&mut self, trigger: &str) -> Result<String> {
         // The pragma `busy_timeout` would replace it.
         self.connection.busy_handler(Some(wait_for_lock))?;
         let mode =
             self.connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
-        let trigger = TRIGGER.replace("{trigger}", &format!("\"{}_id\"", self.source.table));
-        self.statement(&trigger)?.execute([]).map(|_| mode)
+        self.connection.execute(trigger, []).map(|_| mode)
     }
 
     /// Prepares a statement in which `{}` is the table.
@@ -204,10 +189,13 @@ impl Table {
             let Fields { data, name, retry, comment, .. } = event.fields();
             let retry = retry.map(|retry| i64::try_from(retry).unwrap_or(-1));
             let row = params![at, nonce, ends_topic, topic, name, retry, comment, data];
+            let changes = self.connection.total_changes();
             let number = insert.insert(row);
             let code = number.as_ref().err().and_then(Failed::sqlite_error_code);
-            // Only a row that breaks a limit leaves the transaction as it was.
-            let is_limit = code == Some(ErrorCode::ConstraintViolation);
+            // Only a row that breaks a limit, or that a trigger leaves out, is refused alone. After
+            // `raise(fail)`, it stays.
+            let is_limit = code.is_none_or(|code| code == ErrorCode::ConstraintViolation)
+                && self.connection.total_changes() == changes;
             match number {
                 Err(error) if !is_limit || self.connection.is_autocommit() => return Err(error),
                 number => numbers.push(number.map(i64::cast_unsigned).map_err(Error::of_sqlite)),
@@ -218,7 +206,13 @@ impl Table {
 
     /// Removes rows that are older than `age`, and those before the newest `max` rows or bytes.
     pub(crate) fn trim(&self, age: Duration, max: Option<(u64, u64)>) -> Result<Trimmed> {
-        let young = format!("select id from {{}} where at >= {} order by id limit 1", before(age));
+        let (before_age, now) = (before(age), now());
+        // A time in the future is of no use, but the row is older than those after it.
+        let young = format!(
+            "select id from {{}} where at >= {before_age} and (at <= {now} or id > ifnull(
+                (select id from {{}} where at < {before_age} order by id desc limit 1), 0))
+            order by id limit 1"
+        );
         let mut first = self.number(&format!("select ifnull(({young}), 1 << 62)"))?;
         if let Some((mut events, mut bytes)) = max {
             let mut rows = self.statement("select id, bytes from {} order by id desc")?;
@@ -234,9 +228,8 @@ impl Table {
         }
         // A hub that has read the row before a new one finds by it that none is missing between.
         let settled = format!(
-            "select id from {{}} where at not between {} and {} order by id desc limit 1",
-            before(SETTLED),
-            now()
+            "select id from {{}} where at not between {} and {now} order by id desc limit 1",
+            before(SETTLED)
         );
         let old = format!(
             "select id from {{}} where id < min({first}, ({settled})) order by id limit {MAX_TRIMMED}"
@@ -245,9 +238,9 @@ impl Table {
         if count > 0 {
             let mut trim = self.statement(&format!("delete from {{}} where id in ({old})"))?;
             // The thread has other jobs, so it does not wait for a lock.
-            self.connection.busy_handler(None)?;
+            IS_PATIENT.set(false);
             let trimmed = trim.execute([]);
-            self.connection.busy_handler(Some(wait_for_lock))?;
+            IS_PATIENT.set(true);
             trimmed?;
         }
         let is_done =
@@ -257,21 +250,29 @@ impl Table {
 
     /// Returns the age of the oldest row, and the size of the database.
     pub(crate) fn survey(&self) -> Result<(Duration, u64)> {
-        let oldest = "select ifnull(min(at), 0) from (select at from {} order by id limit 1)";
-        let oldest_age = Duration::from_micros(now().saturating_sub(self.number(oldest)?));
+        let now = now();
+        let oldest =
+            format!("select at from {{}} where at between 0 and {now} order by id limit 1");
+        let oldest = self.number(&format!("select ifnull(({oldest}), {now})"))?;
+        let oldest_age = Duration::from_micros(now.saturating_sub(oldest));
         let size = "select page_count * page_size from pragma_page_count, pragma_page_size";
         Ok((oldest_age, self.number(size)?))
     }
 }
 
+thread_local! {
+    static SINCE: Cell<Instant> = Cell::new(Instant::now());
+    /// Whether this thread's connection waits for locks.
+    static IS_PATIENT: Cell<bool> = const { Cell::new(true) };
+}
+
 /// Decides whether to wait longer for a lock of another connection.
 fn wait_for_lock(attempts: i32) -> bool {
-    thread_local!(static SINCE: Cell<Instant> = Cell::new(Instant::now()));
     if attempts == 0 {
         SINCE.set(Instant::now());
     }
     thread::sleep(LOCK_PAUSE);
-    SINCE.get().elapsed() < LOCK_LIMIT
+    IS_PATIENT.get() && SINCE.get().elapsed() < LOCK_LIMIT
 }
 
 /// Returns the identity of a row whose first columns are `id` and `nonce`.
@@ -337,6 +338,19 @@ mod tests {
             let table = Table::open(source.clone()).unwrap();
             assert_eq!(table.number("pragma synchronous"), Ok(expected));
         }
+    }
+
+    /// The clock was an hour ahead.
+    #[test]
+    fn row_with_a_future_time_is_trimmed_with_older_rows_after_it() {
+        let (old, young) = (Temporary::new("future-old"), Temporary::new("future-young"));
+        let insert = |at: &str| {
+            let future = "insert into news (at, topic, data) values (?1 + 3600000000, 'a', '')";
+            format!("{future}, (?1 - {at}, 'a', ''), (?1 - {at}, 'a', '')")
+        };
+        assert_eq!(old.trim(&insert("3000000"), now(), None).0, 1);
+        assert!(old.0.survey().unwrap().0 > Duration::from_secs(2));
+        assert_eq!(young.trim(&insert("0"), now(), None), (3, true));
     }
 
     #[test]

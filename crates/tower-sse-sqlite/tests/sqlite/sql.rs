@@ -57,10 +57,12 @@ async fn row_beyond_a_limit_is_refused_with_the_name_of_the_limit() {
         (3, "-1", "retry is from 0"),
         (4, "printf('%4097s', '')", "comment has at most 4 KiB"),
         (5, "3", "ends is 0 or 1"),
+        (6, "9223372036854775807", "id is from 1 to 2^62"),
+        (6, "-5", "id is from 1 to 2^62"),
     ] {
-        let mut values = ["'a'", "'x'", "null", "null", "null", "0"];
+        let mut values = ["'a'", "'x'", "null", "null", "null", "0", "null"];
         values[column] = value;
-        let columns = "topic, data, event, retry, comment, ends";
+        let columns = "topic, data, event, retry, comment, ends, id";
         let insert = format!("insert into news ({columns}) values ({})", values.join(", "));
         let error = file.try_run(&insert).unwrap_err();
         assert!(error.to_string().contains(limit), "{error}");
@@ -101,6 +103,52 @@ async fn id_below_the_newest_is_refused() {
     file.run("insert into news (id, topic, data) select max(id) + 9, 'a', '2' from news");
     process.publish([3]).await;
     process.reads(1..=3).await;
+}
+
+/// The trigger may have undone the row, or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_that_a_trigger_refuses_is_not_published() {
+    for (when, refuse) in [
+        ("before", "ignore"),
+        ("before", "abort, 'no'"),
+        ("after", "abort, 'no'"),
+        ("after", "fail, 'no'"),
+    ] {
+        let (file, mut process) = start().await;
+        file.run(&format!(
+            "create trigger refuse {when} insert on news when new.data = 'no' begin
+                select raise({refuse}); end;"
+        ));
+        let hub = process.hub.clone();
+        let (refusal, other) = tokio::join!(hub.publish("a", "no"), hub.publish("a", "1"));
+        assert_eq!(refused(refusal).kind(), ErrorKind::Other);
+        // Only `raise(fail)` can refuse what was published together.
+        if other.is_err() && refuse.starts_with("fail") {
+            process.publish([1]).await;
+        } else {
+            other.unwrap();
+        }
+        process.publish([2]).await;
+        process.reads([1, 2]).await;
+    }
+}
+
+/// A program has switched the checks off.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_beyond_the_limits_stop_no_later_event() {
+    let (file, mut process) = start().await;
+    file.run(
+        "pragma ignore_check_constraints = 1;
+        insert into news (topic, data, ends) values
+            ('b', printf('%5000000s', ''), 0), ('b', printf('%5000000s', ''), 3000000000)",
+    );
+    process.publish([1]).await;
+    process.reads([1]).await;
+    let mut new = Process::connect(file.broker()).await;
+    process.publish([2]).await;
+    process.reads([2]).await;
+    new.reads([2]).await;
+    assert_eq!(process.health.reconnections(), 0);
 }
 
 /// The statements that the crate's page shows.

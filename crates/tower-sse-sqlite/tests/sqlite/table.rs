@@ -87,6 +87,26 @@ async fn table_lives_in_the_database_of_the_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn program_publishes_before_the_first_hub_after_a_migration() {
+    let (file, other) = (File::new(), File::new());
+    let migration = tower_sse_sqlite::SCHEMA;
+    file.run(migration);
+    file.run("insert into news (topic, data) values ('a', '1')");
+    let process = Process::connect(file.broker()).await;
+    let mut client = Client::recent(&process.hub, &["a"], 1);
+    process.publish([2]).await;
+    // A program that starts later runs it again.
+    file.run(migration);
+    file.run("insert into news (topic, data) values ('a', '3')");
+    assert_eq!(client.data(3).await, ["1", "2", "3"]);
+    let _other = Process::connect(other.sqlite().broker(&file.table)).await;
+    let schema = "select group_concat(sql, ';') from sqlite_schema";
+    let [migrated, created] = [&file, &other]
+        .map(|file| file.sql().query_row(schema, [], |row| row.get::<_, String>(0)).unwrap());
+    assert_eq!(migrated, created);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn file_that_cannot_be_opened_is_refused() {
     assert!(Sqlite::open("").is_err());
     let missing = Sqlite::open("/no-such-directory/events.db").unwrap();
