@@ -46,7 +46,8 @@ impl Sqlite {
 
     /// Sets a pragma on the hubs' connections, before they read the file or write to it. Pragmas
     /// are set in the order of the calls, so begin with SQLCipher's `key`. Some, such as
-    /// `auto_vacuum`, have an effect only on a new file.
+    /// `auto_vacuum`, have an effect only on a new file. SQLCipher's own names that begin with
+    /// `cipher_` aren't supported.
     ///
     /// `synchronous` is `normal` by default. `journal_mode` is always `wal`, and `busy_timeout` has
     /// no effect. All other pragmas keep the defaults of the SQLite build.

@@ -68,10 +68,11 @@ impl Table {
             return wrong(ErrorKind::Other, rule);
         }
         let mut table = Self::connect(source).map_err(Error::of_sqlite)?;
-        let schema = SCHEMA.replace("news", &name);
+        // Git can change line breaks, also those of a migration.
+        let schema = SCHEMA.replace("news", &name).replace('\r', "");
         let (create, trigger) = schema.split_once(";\n\n").unwrap_or_default();
         let definition = create.replace("create table if not exists", "CREATE TABLE");
-        if table.create(create).map_err(Error::of_sqlite)? != definition {
+        if table.create(create).map_err(Error::of_sqlite)?.replace('\r', "") != definition {
             return wrong(ErrorKind::WrongTable, "was not created by this version of the crate");
         }
         let mode = table.prepare(trigger).map_err(Error::of_sqlite)?;
@@ -87,12 +88,12 @@ impl Table {
 
     fn connect(source: Source) -> Result<Self> {
         let (files, connection) = Files::open(&source.path)?;
-        let table = Self { source, connection, files };
+        let mut table = Self { source, connection, files };
         table.set_pragmas().map(|()| table)
     }
 
     /// Sets the pragmas before anything reads the file or writes to it.
-    fn set_pragmas(&self) -> Result<()> {
+    fn set_pragmas(&mut self) -> Result<()> {
         let (memory, mut is_synchronous_set) = (Connection::open_in_memory()?, false);
         for (pragma, value) in &self.source.pragmas {
             // SQLite ignores other names.
@@ -107,7 +108,8 @@ impl Table {
         if !is_synchronous_set {
             self.connection.pragma_update(None, "synchronous", "normal")?;
         }
-        Ok(())
+        // The pragma `busy_timeout` would replace it.
+        self.connection.busy_handler(Some(wait_for_lock))
     }
 
     /// Creates the table if it is missing, and returns its definition.
@@ -126,10 +128,8 @@ impl Table {
         self.connection.query_row(trigger, [&self.source.table], |row| row.get(0))
     }
 
-    /// Prepares the file and the connection, and returns the journal mode.
-    fn prepare(&mut self, trigger: &str) -> Result<String> {
-        // The pragma `busy_timeout` would replace it.
-        self.connection.busy_handler(Some(wait_for_lock))?;
+    /// Sets the journal mode, creates the trigger if it is missing, and returns the mode.
+    fn prepare(&self, trigger: &str) -> Result<String> {
         let mode =
             self.connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
         self.connection.execute(trigger, []).map(|_| mode)

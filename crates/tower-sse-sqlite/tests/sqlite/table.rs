@@ -90,7 +90,7 @@ async fn table_lives_in_the_database_of_the_program() {
 async fn program_publishes_before_the_first_hub_after_a_migration() {
     let (file, other) = (File::new(), File::new());
     let migration = tower_sse_sqlite::SCHEMA;
-    file.run(migration);
+    file.run(&migration.replace('\n', "\r\n"));
     file.run("insert into news (topic, data) values ('a', '1')");
     let process = Process::connect(file.broker()).await;
     let mut client = Client::recent(&process.hub, &["a"], 1);
@@ -103,7 +103,7 @@ async fn program_publishes_before_the_first_hub_after_a_migration() {
     let schema = "select group_concat(sql, ';') from sqlite_schema";
     let [migrated, created] = [&file, &other]
         .map(|file| file.sql().query_row(schema, [], |row| row.get::<_, String>(0)).unwrap());
-    assert_eq!(migrated, created);
+    assert_eq!(migrated.replace('\r', ""), created);
 }
 
 #[tokio::test(flavor = "multi_thread")]
