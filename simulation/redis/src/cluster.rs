@@ -83,8 +83,10 @@ impl Network {
                 state.rejoin(from);
             }
             // The old one becomes a replica, and later a primary without the slot.
+            let earlier = state.machines[from].server.replication.clone();
             for node in [from, to] {
-                state.machines[node].server.replication_id = state.next_run_id();
+                let id = state.next_run_id();
+                state.machines[node].server.replication.take_over(&earlier, id);
             }
             let server = &mut state.machines[from].server;
             (server.keys, server.refusal) = (BTreeMap::new(), None);
@@ -141,8 +143,8 @@ impl State {
         if self.machines[machine].server.is_cluster {
             let run_id = self.next_run_id();
             let machine = &mut self.machines[machine];
-            let replication_id = run_id.clone();
-            machine.server = Server { run_id, replication_id, ..Server::node() };
+            let replication = Replication::new(run_id.clone());
+            machine.server = Server { run_id, replication, ..Server::node() };
             machine.is_up = true;
         }
     }

@@ -15,6 +15,7 @@ mod network;
 mod operations;
 mod pubsub;
 mod refusal;
+mod replication;
 mod resp;
 mod server;
 mod state;
@@ -27,6 +28,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Sent;
+use self::replication::Replication;
 use self::resp::{Command, Reply};
 use self::server::{Outcome, Server, integer, number};
 use self::state::{Connection, Direction, Link, Machine, State, Value};

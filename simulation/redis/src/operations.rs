@@ -80,6 +80,9 @@ impl Network {
                 state.current().server.refusal = old_refuses;
             }
             state.current = state.add_machine(replica, offset);
+            let (earlier, id) =
+                (state.machines[old].server.replication.clone(), state.next_run_id());
+            state.current().server.replication.take_over(&earlier, id);
             state.alternative = is_ambiguous.then_some(old);
             old
         })
@@ -93,11 +96,13 @@ impl Network {
             if machine == current || !(state.machines[machine].is_up && state.current().is_up) {
                 return;
             }
-            let keys = state.current().server.keys.clone();
-            let replication_id = state.next_run_id();
+            let Server { keys, replication, .. } = state.current().server.clone();
+            let id = state.next_run_id();
             state.kill(current);
             let server = &mut state.machines[machine].server;
-            (server.keys, server.replication_id, server.refusal) = (keys, replication_id, None);
+            server.replication.take_over(&replication, id);
+            server.replication.count_changes();
+            (server.keys, server.refusal) = (keys, None);
             server.changes += 1;
             (state.current, state.alternative) = (machine, None);
         });

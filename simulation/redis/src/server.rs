@@ -6,8 +6,7 @@ pub(super) struct Server {
     pub(super) run_id: String,
     /// Whether it is a node of a cluster.
     pub(super) is_cluster: bool,
-    /// The id of its replication, which changes when a replica becomes the primary.
-    pub(super) replication_id: String,
+    pub(super) replication: Replication,
     /// The number of commands that have put another value in the place of a key.
     pub(super) replacements: u64,
     pub(super) keys: BTreeMap<Vec<u8>, Key>,
@@ -163,11 +162,10 @@ impl Server {
         let role = if self.refusal == Some(Refusal::ReadOnly) { "slave" } else { "master" };
         let mode = if self.is_cluster { "cluster" } else { "standalone" };
         let server = format!("# Server\r\nredis_mode:{mode}\r\nrun_id:{}\r\n", self.run_id);
-        let Self { replication_id, replacements, .. } = self;
+        let ([history, changes], replacements) = (self.replication.info(), self.replacements);
         format!(
-            "{server}# Memory\r\nmaxmemory:0\r\n# Replication\r\nrole:{role}\r\n\
-             master_replid:{replication_id}\r\n# Commandstats\r\n\
-             cmdstat_copy:calls={replacements},usec=1\r\n"
+            "{server}# Memory\r\nmaxmemory:0\r\n# Replication\r\nrole:{role}\r\n{history}\
+             # Commandstats\r\n{changes}cmdstat_copy:calls={replacements},usec=1\r\n"
         )
     }
 

@@ -115,7 +115,7 @@ impl State {
     pub(super) fn add_machine(&mut self, server: Server, clock_offset: i64) -> usize {
         let mut machine = Machine { server, is_up: true, is_paused: false, clock_offset };
         machine.server.run_id = self.next_run_id();
-        machine.server.replication_id = machine.server.run_id.clone();
+        machine.server.replication = Replication::new(machine.server.run_id.clone());
         machine.server.replacements = 0;
         // Neither replication nor a restart keeps scripts.
         machine.server.scripts.clear();
@@ -182,16 +182,22 @@ impl State {
 
     /// Replaces the data of the current machine, as a new process of the server has it.
     pub(super) fn restart(&mut self, data: Data) {
-        let run_id = self.next_run_id();
+        let (run_id, id) = (self.next_run_id(), self.next_run_id());
+        // A snapshot has the id of its history, unlike an append-only file.
+        let continues = data != Data::None && self.rng.bool();
         let snapshot = self.snapshot.clone();
         let machine = self.current();
+        let mut replication = Replication::new(id.clone());
+        if continues {
+            replication.take_over(&machine.server.replication, id);
+        }
         let is_cluster = machine.server.is_cluster;
         match data {
             Data::All => {}
             Data::None => machine.server = Server::default(),
             Data::Snapshot => machine.server = snapshot.unwrap_or_default(),
         }
-        machine.server.run_id = run_id;
+        (machine.server.run_id, machine.server.replication) = (run_id, replication);
         machine.server.is_cluster = is_cluster;
         machine.server.replacements = 0;
         machine.server.scripts.clear();

@@ -48,7 +48,8 @@ impl Kind {
 const COMMANDS: &str =
     "DEL EVALSHA HGET HMGET HSET PEXPIRE PUBLISH TIME XADD XLEN XRANGE XREVRANGE XTRIM";
 
-const CALM: [Kind; 9] = [
+const CALM: [Kind; 10] = [
+    REPLICA,
     Kind::new("cut", |it, process| it.network.cut(process, Cut::ALL[it.rng.usize(..3)])),
     Kind::new("hold reads", |it, process| it.network.hold_reads(process, it.rng.u64(..1_000))),
     Kind::new("delay reads", |it, process| {
@@ -171,6 +172,9 @@ const LOSING: [Kind; 7] = [
         (0..it.rng.usize(..4)).for_each(|_| it.add_client());
     }),
 ];
+
+/// The first replica comes, or the last one has left long ago.
+pub(crate) const REPLICA: Kind = Kind::new("replica", |it, _| it.network.change_replicas());
 
 /// Only in a cluster, like the next one. The slot moves to another node, a number of times.
 pub(crate) const MOVE: Kind = Kind::new("move", |it, _| {

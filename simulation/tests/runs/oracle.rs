@@ -9,6 +9,8 @@ pub(crate) struct History {
     /// Whether Redis loses data in no other way than that owners can restore their claims before
     /// another process takes them.
     pub(crate) restores_claims: bool,
+    /// Whether nothing happens to the servers but that replicas come and go.
+    pub(crate) is_quiet: bool,
     settings: Settings,
     /// The time at which the faults ended.
     pub(crate) healed_at: u64,
@@ -39,7 +41,8 @@ impl History {
             }
         }
         let (settings, commands) = (world.settings, network.commands());
-        Self { severity, restores_claims: false, settings, healed_at: 0, records, commands }
+        let (restores_claims, is_quiet) = (false, false);
+        Self { severity, restores_claims, is_quiet, settings, healed_at: 0, records, commands }
     }
 }
 
@@ -111,6 +114,9 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
     let events = answer.events.len();
     let mut stops = history.records.stops.iter();
     let is_stopped = stops.any(|stop| stop.key == answer.key && stop.began <= answer.ended);
+    if history.is_quiet && history.settings.keep_all() && answer.refused > 0 {
+        return Some(format!("{} requests are refused", answer.refused));
+    }
     match answer.end? {
         AnswerEnd::Left => None,
         // A run that was cancelled ends so.

@@ -1,4 +1,4 @@
-use super::faults::{FAIL_OVER, Kind as FaultKind, MOVE};
+use super::faults::{FAIL_OVER, Kind as FaultKind, MOVE, REPLICA};
 use crate::*;
 
 /// The number of processes.
@@ -29,7 +29,7 @@ impl Cluster {
         let mut severity = severities[rng.usize(..3)];
         let mut kinds = FaultKind::some(&mut rng, severity);
         if rng.u8(..8) == 0 {
-            (kinds, severity) = (Vec::new(), Severity::Calm);
+            (kinds, severity) = (vec![REPLICA; rng.usize(..2)], Severity::Calm);
         }
         if network.is_cluster() {
             if severity == Severity::Losing {
@@ -62,7 +62,8 @@ impl Cluster {
             self.world.start_again(number, 0);
         }
         self.recover().await;
-        let replaced = if self.kinds.is_empty() { self.check_replaced().await } else { None };
+        let is_quiet = self.kinds.iter().all(|kind| kind.name == REPLICA.name);
+        let replaced = if is_quiet { self.check_replaced().await } else { None };
         let redirected = self.network.stays_redirected();
         let redirected = redirected
             .filter(|_| self.severity == Severity::Calm)
@@ -70,6 +71,7 @@ impl Cluster {
         let faults = replaced.into_iter().chain(redirected);
         let mut history = History::of(&self.world, self.severity, faults);
         history.healed_at = healed_at;
+        history.is_quiet = is_quiet;
         history.restores_claims = FaultKind::restore_claims(&self.kinds);
         self.world.end().await;
         history

@@ -134,13 +134,28 @@ local function was_set_back(kept_at)
   return kept_at and tonumber(kept_at) > now + MIN_TTL / 3
 end
 
--- Returns how often the server's databases were swapped, and the id of its replication. A database
--- that comes in has the claims and the `data` of an earlier time. So has a replica that takes over,
--- and it gets another id, even if its processes knew it as a primary before.
+-- Returns what changes once the server may have the claims and the `data` of an earlier time: its id,
+-- how often its databases were swapped or an operator or Sentinel made it a replica, and the id of
+-- its replication history.
+--
+-- Redis draws another history id, and clears the second one, for the first replica and some time after
+-- the last one has left. A replica that takes over keeps its earlier id as the second one, so only
+-- such a server's history id counts. Without it, the result is a prefix of that with it.
 local function history()
-  local info = redis.call('INFO', 'commandstats', 'replication')
-  local swaps = string.match(info, 'cmdstat_swapdb:calls=(%d+)') or '0'
-  return swaps .. (string.match(info, 'master_replid:%x+') or '')
+  local info = redis.call('INFO', 'server', 'commandstats', 'replication')
+  local text = string.match(info, 'run_id:%x+') or ''
+  for _, name in ipairs({ 'swapdb', 'replicaof', 'slaveof', 'failover' }) do
+    local _, at = string.find(info, 'cmdstat_' .. name .. ':calls=', 1, true)
+    text = text .. ' ' .. (at and string.match(info, '%d+', at) or '0')
+  end
+  local is_cleared = string.find(info, 'master_replid2:0+%s')
+  return text .. ' ' .. (is_cleared and '' or string.match(info, 'master_replid:%x+') or '')
+end
+
+-- Returns whether the server still has the data that it had when this history was recorded.
+local function is_same(recorded)
+  local now = history()
+  return string.sub(recorded or '', 1, #now) == now
 end
 
 -- Records that the server has lost data. From this call on, owners have a lease to restore their
@@ -156,7 +171,7 @@ end
 local function is_restoring_claims(data, lease, everyone, is_kept)
   local f = redis.call('HMGET', data, 'u', 'd', 't', 's')
   local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0
-  if not deadline or was_set_back(f[3]) or not is_kept and f[4] ~= history() then
+  if not deadline or was_set_back(f[3]) or not is_kept and not is_same(f[4]) then
     begin_restoring(data, lease)
     redis.call('PUBLISH', everyone, '')
     return true

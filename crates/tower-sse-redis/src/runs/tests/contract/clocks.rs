@@ -111,6 +111,61 @@ async fn claims_may_be_lost_once_the_server_was_a_replica() {
         let _: String = world.server.command(&format!("REPLICAOF {role}")).await;
     }
     assert_eq!(world.claim("a1").await, "restoring");
+    // That is known, so the first replica, which clears what shows it, changes nothing.
+    world.set_data("u", -1).await;
+    let Some(replica) = Server::start().await else { return };
+    replica.replicate(&world.server).await;
+    assert_eq!(world.claim("a1").await, "new");
+}
+
+/// Redis changes the id of its replication history for its first replica, such as `redis-cli --rdb`,
+/// and some time after its last one.
+#[tokio::test]
+async fn replicas_that_come_and_go_lose_no_claims() {
+    let Some(scene) = super::redis().await else { return };
+    let Some(replica) = Server::start().await else { return };
+    let primary = &scene.world.server;
+    assert_eq!(scene.p.claim("a1").await, "claimed");
+    scene.p.end("a1", Void).await;
+    let fresh = history_id(primary).await;
+    replica.replicate(primary).await;
+    assert_ne!(history_id(primary).await, fresh);
+    assert_eq!(scene.q.look().await, "free", "the first replica");
+
+    // Control: the replica takes over.
+    let _: String = replica.command("REPLICAOF NO ONE").await;
+    let store = replica.redis().runs("app").lease(LEASE);
+    let at_replica = Process::connect(store, "s").await;
+    assert_eq!(at_replica.look().await, "restoring");
+
+    let with_replica = history_id(primary).await;
+    let _: String = primary.command("CONFIG SET repl-backlog-ttl 1").await;
+    until_async(async || history_id(primary).await != with_replica).await;
+    assert_eq!(scene.q.look().await, "free", "the last replica has left");
+    assert_eq!(scene.q.claim("a2").await, "claimed");
+}
+
+/// The first replica clears what shows that the server was a replica itself.
+#[tokio::test]
+async fn claims_may_be_lost_once_a_former_replica_has_one() {
+    for demote in ["REPLICAOF", "SLAVEOF"] {
+        let Some(world) = server().await else { return };
+        let Some(replica) = Server::start().await else { return };
+        world.join("s1", "s1").await;
+        world.set_data("u", -1).await;
+        assert_eq!(world.look().await, "free");
+        for role in ["127.0.0.1 1", "NO ONE"] {
+            let _: String = world.server.command(&format!("{demote} {role}")).await;
+        }
+        replica.replicate(&world.server).await;
+        assert_eq!(world.claim("a1").await, "restoring", "{demote}");
+    }
+}
+
+/// Returns the id of a server's replication history.
+async fn history_id(server: &Server) -> String {
+    let info: String = server.command("INFO replication").await;
+    info.lines().find(|line| line.starts_with("master_replid:")).unwrap().to_owned()
 }
 
 /// A database that returns has the `data` and the claims of an earlier time.
