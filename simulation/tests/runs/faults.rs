@@ -1,3 +1,4 @@
+use super::scheduler::PROCESSES;
 use crate::*;
 
 /// A kind of faults of the servers, of the network or of a process.
@@ -40,7 +41,15 @@ impl Kind {
     pub(crate) fn restore_claims(kinds: &[Self]) -> bool {
         let calm: Vec<_> = CALM.iter().chain(&[MOVE, FAIL_OVER]).map(|kind| kind.name).collect();
         let mut names = kinds.iter().map(|kind| kind.name);
-        names.clone().any(|name| name == "expire") || names.all(|name| calm.contains(&name))
+        names.clone().any(|name| ["expire", "vanish"].contains(&name))
+            || names.all(|name| calm.contains(&name))
+    }
+
+    /// Returns whether Redis keeps the lists of live runs if there are faults of these kinds.
+    pub(crate) fn keep_lists(kinds: &[Self]) -> bool {
+        let losing = LOSING.iter().chain(&[FAIL_OVER]).map(|kind| kind.name);
+        let losing: Vec<_> = losing.filter(|name| !["expire", "vanish"].contains(name)).collect();
+        kinds.iter().all(|kind| !losing.contains(&kind.name))
     }
 }
 
@@ -145,7 +154,16 @@ const DISTURBING: [Kind; 8] = [
     }),
 ];
 
-const LOSING: [Kind; 7] = [
+const LOSING: [Kind; 8] = [
+    // All processes die, and the next ones start after the time that keys are kept.
+    Kind::new("vanish", |it, _| {
+        it.world.disturb_all();
+        for number in 0..PROCESSES {
+            it.world.process(number).kill();
+            start_again(&it.world, &mut it.rng, number);
+        }
+        it.network.set_clock(if it.rng.bool() { 120_000 } else { 700_000 });
+    }),
     Kind::new("lose", |it, _| restart(it, Data::None)),
     // The server restarts with the data that it has now.
     Kind::new("roll back", |it, _| {

@@ -62,6 +62,8 @@ impl Cluster {
             self.world.start_again(number, 0);
         }
         self.recover().await;
+        // Another process reports the runs of those that died.
+        sleep(self.world.settings.lease * 8).await;
         let is_quiet = self.kinds.iter().all(|kind| kind.name == REPLICA.name);
         let replaced = if is_quiet { self.check_replaced().await } else { None };
         let redirected = self.network.stays_redirected();
@@ -72,6 +74,7 @@ impl Cluster {
         let mut history = History::of(&self.world, self.severity, faults);
         history.healed_at = healed_at;
         history.is_quiet = is_quiet;
+        history.keeps_lists = FaultKind::keep_lists(&self.kinds);
         history.restores_claims = FaultKind::restore_claims(&self.kinds);
         self.world.end().await;
         history

@@ -202,8 +202,9 @@ pub(crate) enum EndMode {
     /// [`Interrupted`](Outcome::Interrupted).
     Bury,
     /// Like [`Bury`](Self::Bury), even if another process has buried the run without
-    /// [reporting](Command::Reported) it.
-    Inherit,
+    /// [reporting](Command::Reported) it. Also ends a run whose claim is gone, if it is still one of
+    /// the [`LiveRuns`](Command::LiveRuns) of this process, which is away.
+    Inherit { away: Option<ProcessId> },
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
     /// stays, but the key is free.
     Void,
@@ -362,7 +363,7 @@ pub(crate) enum EndReply {
     /// Another run has the key, or the claim is not of this process. `newest` is the newest event of
     /// this run.
     Other { newest: u64 },
-    /// No run has the key.
+    /// No run has the key. `Inherit` may have ended the run nevertheless: then the reply is `Buried`.
     Gone,
 }
 

@@ -185,7 +185,7 @@ impl Encoder<'_> {
             EndMode::Lost => ("lost", "interrupted"),
             EndMode::Cancel { .. } => ("cancel", "cancelled"),
             EndMode::Bury => ("bury", "interrupted"),
-            EndMode::Inherit => ("inherit", "interrupted"),
+            EndMode::Inherit { .. } => ("inherit", "interrupted"),
             EndMode::Void => ("void", "void"),
             EndMode::Release => ("orphan", "interrupted"),
             EndMode::Forget => ("forget", ""),
@@ -197,7 +197,8 @@ impl Encoder<'_> {
         };
         let Scope { keys, process, kept_for, .. } = self.scope;
         let [claim, stream] = self.keys_of(run);
-        let mut command = self.call(Script::End, &[claim, stream, keys.control(process)]);
+        let owner = if let EndMode::Inherit { away: Some(away) } = mode { away } else { process };
+        let mut command = self.call(Script::End, &[claim, stream, keys.control(owner)]);
         command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
         command.arg(newest).arg(optional(entries)).arg(process.as_str());
         command.arg(whole_milliseconds(*kept_for)).arg(self.is_new);

@@ -18,8 +18,8 @@
 //! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
 //! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
-//! | `prefix:run:ctl@database:process` | hash | the live runs of one process, and those whose end is not reported yet: the names of their streams |
-//! | `prefix:run:processes` | hash | until when each process counts as present, in milliseconds |
+//! | `prefix:run:ctl@database:process` | hash | the live runs of one process, and those whose end is not reported yet: the names of their streams. Kept for a day |
+//! | `prefix:run:processes` | hash | until when each process counts as present, in milliseconds. Kept for a day |
 //! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
 //!
 //! The braces are a part of the name. Outside of a cluster, they have no effect. In a cluster,
@@ -69,7 +69,7 @@
 //! | `u`, `d` | the end of the lease in which claims are restored, in milliseconds, and its duration |
 //! | `r` | the id of the server whose restart has begun that lease |
 //! | `t` | the time at which a process last renewed `data` |
-//! | `s` | how often the databases of the server had been swapped when that lease began, and the id of its replication |
+//! | `s` | what `history` in `lua/common.lua` returned when that lease began |
 //!
 //! # Streams
 //!

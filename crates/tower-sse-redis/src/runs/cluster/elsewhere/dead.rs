@@ -16,7 +16,8 @@ const TENURE: u32 = 3;
 /// alive, its runs go on.
 pub(crate) async fn look_after(mirrors: Weak<Mirrors>, silent: ProcessId) {
     let began = Instant::now();
-    // The runs that another process has buried or replaced, and when this process first saw that.
+    // The runs that another process has buried or replaced, or whose claim is gone, and when this
+    // process first saw that.
     let mut over = HashMap::new();
     while let Some(mirrors) = mirrors.upgrade()
         && began.elapsed() < mirrors.timing.lease * TENURE
@@ -45,24 +46,32 @@ impl Mirrors {
         over: &mut HashMap<RunId, Instant>,
     ) {
         let ends = runs.iter().map(|run| {
-            // The process that has buried the run, or its owner, would have reported it by now.
+            // The process that has buried the run, or its owner, would have reported it by now. An
+            // owner that lives would have restored a claim that is gone.
             let lease = self.timing.lease;
             let is_late = over.get(run).is_some_and(|since| since.elapsed() >= lease);
-            let mode = if is_late { EndMode::Inherit } else { EndMode::Bury };
+            let away = (!has_returned).then(|| owner.clone());
+            let mode = if is_late { EndMode::Inherit { away } } else { EndMode::Bury };
             End { run: run.clone(), mode }
         });
         let ends: Vec<_> = ends.collect();
         let results = self.end_all(ends.clone()).await;
         for (End { run, mode }, result) in ends.into_iter().zip(results) {
-            let is_late = matches!(mode, EndMode::Inherit);
+            let is_late = matches!(mode, EndMode::Inherit { .. });
             match result {
-                Err(_) | Ok(Reply::End(EndReply::NotDead(_) | EndReply::Buried { .. })) => continue,
-                // The owner finds out that the run was replaced, and reports that.
-                Ok(Reply::End(EndReply::Other { .. })) if has_returned => continue,
+                Err(_) | Ok(Reply::End(EndReply::Buried { .. })) => continue,
+                Ok(Reply::End(EndReply::NotDead(_))) => {
+                    over.remove(&run);
+                    continue;
+                }
+                // The owner finds out that the run was replaced, and reports that, or restores it.
+                Ok(Reply::End(EndReply::Other { .. } | EndReply::Gone)) if has_returned => continue,
                 Ok(Reply::End(EndReply::Other { newest })) if is_late => {
                     self.report(&run, newest);
                 }
-                Ok(Reply::End(EndReply::Over(Outcome::Interrupted) | EndReply::Other { .. })) => {
+                Ok(Reply::End(
+                    EndReply::Over(Outcome::Interrupted) | EndReply::Other { .. } | EndReply::Gone,
+                )) => {
                     over.entry(run).or_insert_with(Instant::now);
                     continue;
                 }

@@ -89,3 +89,50 @@ async fn silent_process_that_returns_keeps_its_runs() {
     assert_whole(other.attach_as(&key_of(0)).await, &["a", "b"]).await;
     assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]));
 }
+
+/// Claims expire after as long as runs are retained, by default five minutes.
+#[tokio::test(start_paused = true)]
+async fn runs_are_reported_once_after_all_processes_were_away() {
+    const RUNS: usize = 9;
+    for away in [1, 310].map(Duration::from_secs) {
+        let (one, other) = two().await;
+        let _sources = started_at(&one, RUNS).await;
+        [&one, &other].iter().for_each(|process| process.store.go_away());
+        sleep(away).await;
+        let beside = |number| Process::at(one.store.beside(number), |builder| builder);
+        let (third, fourth) = (beside(2).await, beside(3).await);
+        sleep(LEASE * 6).await;
+        let told = [third.outcomes(), fourth.outcomes()].concat();
+        assert_eq!(told, [Outcome::Interrupted; RUNS], "{away:?}");
+        // The owner was away all the time, and does not go on.
+        one.store.come_back().await;
+        sleep(LEASE * 6).await;
+        assert_eq!(one.outcomes(), [], "{away:?}");
+        let looked = one.store.count("live runs");
+        sleep(LEASE * 10).await;
+        assert_eq!(one.store.count("live runs"), looked, "{away:?}");
+        let told = [third.outcomes(), fourth.outcomes()].concat();
+        assert_eq!(told.len(), RUNS, "{away:?}");
+    }
+}
+
+/// An operator deletes the claim, or Redis evicts it.
+#[tokio::test(start_paused = true)]
+async fn run_without_a_claim_is_reported_only_if_its_owner_is_away() {
+    for (away, is_dead) in [(LEASE / 8, false), (LEASE, false), (LEASE * 6, true)] {
+        let (one, other) = two().await;
+        let sources = started_at(&one, 1).await;
+        one.store.go_away();
+        sleep(LEASE / 4).await;
+        one.store.lose_claims();
+        sleep(away).await;
+        one.store.come_back().await;
+        sleep(LEASE * 6).await;
+        let told = if is_dead { vec![Outcome::Interrupted] } else { vec![] };
+        assert_eq!(other.outcomes(), told, "{away:?}");
+        drop(sources);
+        sleep(LEASE).await;
+        let told = if is_dead { vec![] } else { vec![Outcome::Completed] };
+        assert_eq!(one.outcomes(), told, "{away:?}");
+    }
+}

@@ -6,6 +6,9 @@ local END_ID = '18446744073709551615-0'
 local MIN_GRACE = 1500
 -- The minimum time that the keys of a live run are kept, so that a jump of the clock expires none.
 local MIN_TTL = 60000
+-- The time that a list of live runs, and that of processes, is kept after the last process has left:
+-- the process that comes next reports the runs.
+local LIST_TTL = 86400000
 -- The maximum time that a key is kept. Redis refuses times that overflow when added to its clock.
 local MAX_TTL = 100 * 365 * 86400000
 
@@ -87,7 +90,7 @@ local function create_claim(key, epoch, process, lease, ttl, live)
     'l', now + lease, 'd', lease, 'w', 0)
   keep(key, math.max(ttl, MIN_TTL))
   redis.call('HSET', live, key .. ':' .. epoch, '')
-  keep(live, math.max(ttl, MIN_TTL))
+  keep(live, math.max(ttl, LIST_TTL))
 end
 
 -- Removes a run from those that another process reports if the owner dies. Without the permission,

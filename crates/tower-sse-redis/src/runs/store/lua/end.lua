@@ -1,6 +1,6 @@
 -- Ends a run.
 --
--- KEYS: claim, stream, live runs of the process
+-- KEYS: claim, stream, live runs of the process (`inherit`: of the owner, if it is still away)
 -- ARGV: epoch, mode, outcome, message, newest event, expected number of entries (empty: unknown),
 --       process, ttl, is the connection new, channel, prefix of the channels of processes,
 --       `cancel`: lines of an event to add before the end (or nothing)
@@ -13,7 +13,8 @@
 -- cancel   by any process; unless the owner is dead, it is asked to end the run itself
 -- bury     by any process, if the owner is dead. It reports the end and then removes the run from the
 --          live ones of the owner
--- inherit  the same, also if another process has buried the run and not removed it
+-- inherit  the same, also if another process has buried the run and not removed it, or if the claim is
+--          gone and the run is still among the live ones of its owner
 -- forget   deletes the keys of a run that ended, or that Redis has lost
 -- discard  deletes the stream of a run that was replaced
 --
@@ -45,7 +46,19 @@ if mode == 'forget' or mode == 'discard' then
   remove_live(KEYS[3], stream)
   return { 'ended', 'forgotten', 0 }
 end
-if not claim then return { 'gone' } end
+if not claim then
+  if mode ~= 'inherit' or not redis.call('HGET', KEYS[3], stream) then return { 'gone' } end
+  -- All processes were away for longer than claims are kept, or an operator has deleted this one.
+  -- Without the end, an owner that returns would restore the run.
+  keep(stream, ttl)
+  local newest, ended = read_newest(stream)
+  if not ended then
+    add_end(key, stream, newest, outcome, message)
+    keep(stream, ttl)
+    publish_end(channel, newest, outcome, message)
+  end
+  return { 'buried', string.sub(KEYS[3], #control + 1), newest }
+end
 if not is_ours or mode == 'orphan' and claim.process ~= process then
   return { 'other', (read_newest(stream)) }
 end

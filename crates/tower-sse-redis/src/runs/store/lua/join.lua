@@ -9,7 +9,7 @@
 --                                   have any: they have not called the script for most of a lease.
 --                                   No other process looks after them for three leases
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local processes, process, ttl = KEYS[2], ARGV[5], tonumber(ARGV[6])
+local processes, process, ttl = KEYS[2], ARGV[5], math.max(tonumber(ARGV[6]), LIST_TTL)
 
 local f = redis.call('HMGET', data, 'u', 'r')
 local is_first = earlier == ''

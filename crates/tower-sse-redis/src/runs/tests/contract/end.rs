@@ -183,3 +183,33 @@ async fn batch_that_was_sent_twice_is_refused(scene: Scene) {
     assert_eq!(scene.p.append("a1", 1, 5).await, "refused");
     assert_eq!(scene.p.append("a1", 1, 4).await, "refused");
 }
+
+/// The claim has expired, or was deleted. The stream may still be there.
+#[tokio::test]
+async fn run_without_a_claim_is_interrupted_while_it_is_listed() {
+    for keeps_stream in [true, false] {
+        let Some(scene) = redis().await else { return };
+        let inherit =
+            |owner: Option<&str>| EndMode::Inherit { away: owner.map(ProcessId::from_claim) };
+        scene.p.begin("a1").await;
+        assert_eq!(scene.p.append("a1", 1, 2).await, "appended 1");
+        scene.world.lose(CLAIM).await;
+        if !keeps_stream {
+            scene.world.lose(&stream("a1")).await;
+        }
+        let newest = if keeps_stream { 2 } else { 0 };
+        for mode in [Bury, inherit(None), inherit(Some("r"))] {
+            assert_eq!(scene.q.end("a1", mode).await, "gone", "its owner may be there");
+        }
+        let ended = format!("ended interrupted {newest}");
+        for _ in 0..2 {
+            assert_eq!(scene.q.end("a1", inherit(Some("p"))).await, ended);
+        }
+        assert!(scene.world.ids("a1").await.ends_with(&[END_ID.to_owned()]));
+        let reported = Command::Reported(ProcessId::from_claim("p"), run("a1"));
+        assert_eq!(scene.q.send(reported).await, "Reported");
+        assert_eq!(scene.r.end("a1", inherit(Some("p"))).await, "gone", "it is reported");
+        let over = scene.p.sync("a1", RESTORE).await;
+        assert!(over.starts_with("over interrupted"), "{over}");
+    }
+}

@@ -49,6 +49,16 @@ async fn keys_of_a_live_run_outlive_a_forward_jump_of_a_minute() {
     assert!(scene.world.ttl_of(CLAIM).await > 55_000);
 }
 
+/// The next process may start a day later, and reports the runs of those that died.
+#[tokio::test]
+async fn live_runs_and_processes_are_listed_for_a_day() {
+    let Some(scene) = redis().await else { return };
+    scene.p.begin("a1").await;
+    for list in ["app:run:ctl@0:p", "app:run:processes"] {
+        assert!(scene.world.ttl_of(list).await > 86_000_000, "{list}");
+    }
+}
+
 /// Of a call without an answer, Redis keeps the claim until late commands have arrived.
 #[tokio::test]
 async fn void_claim_is_kept_for_two_leases() {
