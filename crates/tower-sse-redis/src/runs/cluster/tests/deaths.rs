@@ -136,3 +136,26 @@ async fn run_without_a_claim_is_reported_only_if_its_owner_is_away() {
         assert_eq!(one.outcomes(), told, "{away:?}");
     }
 }
+
+/// No process has the run, whose key another one has taken since. To report it would count an end
+/// without a start.
+#[tokio::test(start_paused = true)]
+async fn claim_that_was_lost_and_replaced_is_never_reported() {
+    let (one, other) = two().await;
+    one.store.faults().delay = Duration::from_millis(10);
+    let key = key();
+    let mut starting = Box::pin(one.try_start(&key, None));
+    waits(15, &mut starting).await;
+    one.store.faults().lost_replies = 1;
+    assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
+    one.store.go_away();
+    let _replacing = soon(other.replace()).await;
+    one.store.faults().delay = Duration::ZERO;
+    one.store.come_back().await;
+    // The process finds that the claim is not its own any more, and then dies.
+    sleep(LEASE * 3 / 4).await;
+    one.store.go_away();
+    sleep(LEASE * 8).await;
+    assert_eq!((one.outcomes(), other.outcomes()), (vec![], vec![]));
+    assert_eq!(other.runs.stats().started, 1);
+}

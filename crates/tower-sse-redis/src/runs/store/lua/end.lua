@@ -46,6 +46,8 @@ if mode == 'forget' or mode == 'discard' then
   remove_live(KEYS[3], stream)
   return { 'ended', 'forgotten', 0 }
 end
+-- The process has no such run, whatever has become of the claim.
+if mode == 'orphan' then remove_live(KEYS[3], stream) end
 if not claim then
   if mode ~= 'inherit' or not redis.call('HGET', KEYS[3], stream) then return { 'gone' } end
   -- All processes were away for longer than claims are kept, or an operator has deleted this one.
