@@ -81,7 +81,8 @@ impl RunCounters {
 
 impl RunsStats {
     /// Returns how many ended runs this process reported with each outcome, including outcomes with
-    /// a count of zero.
+    /// a count of zero. A run that was stopped before its call is counted here, and not in
+    /// [`started`](Self::started).
     #[must_use]
     pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
         Outcome::ALL.into_iter().zip(self.ended)

@@ -345,6 +345,8 @@ async fn request_whose_run_is_cancelled_before_its_call_is_answered_at_once() {
     assert_eq!(rig.handler.calls(), 3, "the second request waits for a permit");
     assert!(rig.runs.cancel(&turn(), None).await);
     settle().await;
+    let stats = rig.runs.stats();
+    assert_eq!((stats.started, ended_as(&stats, Outcome::Cancelled)), (3, 1), "without a call");
     assert!(second.is_finished());
     assert_eq!(second.await.unwrap().unwrap().status(), 404);
     rig.handler.json();
