@@ -57,8 +57,9 @@ impl Redis {
     /// Creates a `Redis` for a primary and its replicas, or for the nodes of a cluster.
     ///
     /// List all servers that can become the primary, or several nodes of the cluster. The first
-    /// primary that responds is used. In a cluster, any node that responds leads to the one that
-    /// has the keys. After a fail-over, all servers are tried again.
+    /// primary that responds is used. If it refuses writes, or isn't part of the cluster, the others
+    /// are tried too. In a cluster, any node that responds leads to the one that has the keys. After
+    /// a fail-over, all servers are tried again.
     ///
     /// Give the primary at least two replicas, and set
     /// [`min-replicas-to-write`](crate::operating#losses) on each server. Otherwise, an old primary
@@ -98,8 +99,9 @@ impl Redis {
     /// database are for the servers, not for the Sentinels. A Sentinel's own URL needs its port,
     /// usually 26379, and its password if it has one.
     ///
-    /// A Sentinel that is cut off from the others can name an old primary, so set
-    /// [`min-replicas-to-write`](crate::operating#losses) on the servers.
+    /// The primary is the server that most Sentinels name. A connected process asks again every 10
+    /// seconds. A Sentinel that is cut off from the others can name an old primary, so list at least
+    /// three, and set [`min-replicas-to-write`](crate::operating#losses) on the servers.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -7,6 +7,7 @@ mod acknowledgements;
 mod addresses;
 mod ahead;
 mod certificates;
+mod choice;
 mod closes;
 mod cluster;
 mod credentials;

@@ -206,6 +206,16 @@ async fn server_without_an_id_is_named_when_connecting() {
     }
 }
 
+/// As Redis 6 answers, which returns one section of `INFO` at a time.
+#[tokio::test]
+async fn syntax_error_is_of_an_old_server() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = replacing(&server, &[("$4\r\nINFO", "$3\r\nSET")]).await;
+    for error in errors(&format!("redis://{}/", proxy.address)).await {
+        assert!(error.contains("Redis 7 or Valkey is needed"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn replica_that_does_not_say_so_refuses_events_and_runs() {
     let Some(server) = Server::start().await else { return };

@@ -63,6 +63,11 @@ impl RedisPublisher {
             let added = match reply.and_then(Value::extract_error) {
                 // If the id is out of range, no process can read the event.
                 Ok(reply) => stream.parse_added(reply).map_err(refused)?,
+                // Another node has the stream, or soon will. The event was not published there.
+                Err(error) if error.redirect_node().is_some() => {
+                    in_flight.session.ended.cancel();
+                    continue;
+                }
                 Err(error) => return Err(failed(&in_flight.session, error)),
             };
             if let Some(id) = added {
@@ -93,7 +98,7 @@ fn failed(session: &Session<RedisStream>, error: RedisError) -> PublishError {
     let is_refused = error.code().is_some() || matches!(error.kind(), redis::ErrorKind::Client);
     // The server may no longer be the primary, so reconnect.
     let is_read_only = error.code() == Some("READONLY");
-    if !is_refused || is_read_only || error.redirect_node().is_some() {
+    if !is_refused || is_read_only {
         session.ended.cancel();
     }
     let error = session.connection.error("publish an event to Redis", error);

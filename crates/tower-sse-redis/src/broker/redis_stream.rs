@@ -33,6 +33,9 @@ const MARK: &str = include_str!("lua/mark.lua");
 /// it. The script writes only if it trims, so it runs even while the server accepts no writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
+/// A script that does nothing. Its first line makes Redis refuse it as a write.
+const WRITE: &str = "#!lua flags=allow-oom\nreturn 1";
+
 /// A script that returns the id of a range's first entry without its fields, because the connection
 /// may be too slow for them.
 const FIRST_ID: &str = include_str!("lua/first_id.lua");
@@ -200,6 +203,13 @@ impl RedisStream {
         self.query(&command, ACTION).await
     }
 
+    /// Returns an error if Redis refuses all writes. Changes nothing.
+    pub(crate) async fn check_writes(&mut self) -> Result<(), Error> {
+        let mut command = cmd("EVAL");
+        command.arg(WRITE).arg(1).arg(&*self.key);
+        self.query(&command, "write to Redis").await
+    }
+
     async fn entries(
         &mut self,
         command: &Cmd,
@@ -325,7 +335,7 @@ impl Clock {
 
 /// A factory of connections to the server that has the stream.
 pub(crate) struct Connector {
-    pub(in crate::broker) route: Route,
+    pub(in crate::broker) route: Arc<Route>,
     /// The time limit for a reply.
     reply_timeout: Duration,
     key: Arc<str>,
@@ -341,7 +351,7 @@ impl Connector {
         clock: Arc<Clock>,
     ) -> Self {
         let name = servers.connection_name(&key);
-        Self { route: Route::new(servers), reply_timeout, key, clock, name }
+        Self { route: Arc::new(Route::new(servers)), reply_timeout, key, clock, name }
     }
 
     /// Opens two connections to one server: for the reader, whose reads block, and for publishers.

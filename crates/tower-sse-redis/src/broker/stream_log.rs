@@ -1,7 +1,8 @@
 //! The stream as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and
 //! this file answers its questions.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::pin::{Pin, pin};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tokio::{select, task::JoinSet};
@@ -46,6 +47,9 @@ pub(crate) struct LogState {
     advanced_server: String,
 }
 
+/// The state of the stream, and whether Redis accepts writes.
+type Surveyed = (Result<Option<Survey>, Error>, Result<(), Error>);
+
 /// Two connections to one server: one for the reader, whose reads block, and one for publishers.
 pub(crate) struct OpenedLog {
     reading: RedisStream,
@@ -54,7 +58,9 @@ pub(crate) struct OpenedLog {
     /// The survey over the connection for publishing that is not over, which also checks this
     /// connection. The reader does not wait for it: a reply that waits behind publications can take
     /// as long as they may.
-    surveying: JoinSet<Result<Option<Survey>, Error>>,
+    surveying: JoinSet<Surveyed>,
+    /// Completes once Sentinels name another server.
+    replaced: Pin<Box<dyn Future<Output = Error> + Send>>,
 }
 
 impl Log for StreamLog {
@@ -69,11 +75,15 @@ impl Log for StreamLog {
     const SKIPS: bool = true;
 
     async fn open(&mut self, known: Known) -> Result<OpenedLog, Error> {
-        match self.connect(known).await {
-            // The error of a cluster names the server that has the stream.
-            Err(error) if self.connector.route.follow(&error) => self.connect(known).await,
-            result => result,
+        for _ in 0..2 {
+            match self.connect(known, true).await {
+                // The error of a cluster names the server that has the stream.
+                Err(error) if self.connector.route.follow(&error) => {}
+                result => return result,
+            }
         }
+        // Readers can use a server that refuses writes, if there is no other.
+        self.connect(known, false).await
     }
 
     async fn newest_before(
@@ -170,19 +180,21 @@ impl Log for StreamLog {
         count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
         self.state.last = StreamId::of_sequence(last.number);
-        let OpenedLog { reading, surveying, .. } = session;
+        let OpenedLog { reading, surveying, replaced, .. } = session;
         let mut waiting = pin!(reading.wait_after(last, count));
-        select! {
-            biased;
-            looked = &mut waiting => return looked,
-            Some(Ok(survey)) = surveying.join_next() => self.record(survey)?,
+        loop {
+            select! {
+                biased;
+                looked = &mut waiting => return looked,
+                Some(Ok(surveyed)) = surveying.join_next() => self.record(surveyed)?,
+                error = replaced.as_mut() => return Err(error),
+            }
         }
-        waiting.await
     }
 
     async fn upkeep(
         &mut self,
-        OpenedLog { reading, publishing, checked, surveying }: &mut OpenedLog,
+        OpenedLog { reading, publishing, checked, surveying, .. }: &mut OpenedLog,
         last: Identity,
     ) -> Result<(), Error> {
         let (id, is_first) = (StreamId::of_sequence(last.number), checked.is_none());
@@ -199,7 +211,9 @@ impl Log for StreamLog {
             // If the server did not report the memory last time, the user may not ask for it.
             let asks_memory = is_first || self.stats.log().is_none_or(|log| log.bytes.is_some());
             let (mut publishing, max_age) = (publishing.clone(), self.max_age);
-            surveying.spawn(async move { publishing.survey(max_age, asks_memory).await });
+            surveying.spawn(async move {
+                (publishing.survey(max_age, asks_memory).await, publishing.check_writes().await)
+            });
         }
         // The server's clock may have been set.
         reading.set_clock().await
@@ -253,29 +267,40 @@ impl LogEntry for RawEntry {
 
 impl StreamLog {
     /// Connects, and creates the stream if it is empty. If the first event created it, a new stream
-    /// would look like a lost one.
-    async fn connect(&mut self, known: Known) -> Result<OpenedLog, Error> {
+    /// would look like a lost one. With `must_write`, returns an error if the server refuses writes,
+    /// and another may not.
+    async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {
         let Connections { connections, info } = self.connector.connect().await?;
         self.health.set_evicting(info.eviction == Eviction::All);
         let [mut reading, publishing] = connections;
+        if must_write && self.connector.route.has_others() {
+            reading.check_writes().await?;
+        }
         if known.last == 0 {
             reading.probe().await?;
         }
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
-        Ok(OpenedLog { reading, publishing, checked: None, surveying: JoinSet::new() })
+        let (checked, surveying, route) = (None, JoinSet::new(), Arc::clone(&self.connector.route));
+        let replaced = Box::pin(async move { route.replaced().await });
+        Ok(OpenedLog { reading, publishing, checked, surveying, replaced })
     }
 
-    /// Records the state of the stream, which a survey has trimmed by time.
-    fn record(&self, survey: Result<Option<Survey>, Error>) -> Result<(), Error> {
-        match survey {
-            Ok(Some((events, oldest, bytes))) => self.stats.set_log(LogStats {
+    /// Records the state of the stream, which a survey has trimmed by time, and whether Redis
+    /// refuses writes.
+    fn record(&self, (survey, writes): Surveyed) -> Result<(), Error> {
+        let is_refused = writes.as_ref().is_err_and(|error| error.kind() == ErrorKind::ReadOnly);
+        self.health.common.set_ready(!is_refused);
+        if let Ok(Some((events, oldest, bytes))) = survey {
+            self.stats.set_log(LogStats {
                 events,
                 max_events: self.max_events as u64,
                 oldest_age: self.clock.age_of(oldest.milliseconds),
                 retention_age: self.retained,
                 bytes,
-            }),
-            Ok(None) => {}
+            });
+        }
+        match survey.and(writes) {
+            Ok(()) => {}
             // The server accepts no writes now, or the user may not trim.
             Err(error) if error.client_error().is_some_and(|error| error.code().is_some()) => {
                 debug!(error = %with_sources(&error), "failed to survey the Redis stream");

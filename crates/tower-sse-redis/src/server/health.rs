@@ -29,7 +29,8 @@ pub struct Health {
 
 impl Health {
     /// For a hub, returns whether it's connected and has caught up with its stream. For runs,
-    /// returns whether they're connected.
+    /// returns whether they're connected. While Redis refuses writes
+    /// ([`ReadOnly`](crate::ErrorKind::ReadOnly)), returns `false` for both.
     ///
     /// If a hub falls behind later, the result can stay `true`. To notice that, use
     /// [`HubStats::lag`](tower_sse::hub::HubStats::lag).

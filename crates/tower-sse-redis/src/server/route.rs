@@ -1,11 +1,15 @@
-use std::sync::Mutex;
+use std::{cmp::Reverse, future::pending, sync::Mutex, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, RedisError};
+use tokio::time::sleep;
 use tower_sse_broker::tasks::lock;
 
-use super::sentinel::find_primary;
-use super::servers::{Connections, Servers, redirect};
-use crate::Error;
+use super::sentinel::find_primaries;
+use super::servers::{Connections, Servers, address, redirect};
+use crate::{Error, ErrorKind};
+
+/// The time between questions to the Sentinels while there is a connection.
+const QUESTION_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Leads connections to the server that has the keys: one of the program's servers, or another node
 /// of their cluster.
@@ -14,11 +18,16 @@ pub(crate) struct Route {
     pub(crate) servers: Servers,
     /// The node that a redirect named.
     redirected: Mutex<Option<Client>>,
+    /// The address of the newest connections, or of a failed attempt that tried only one server.
+    current: Mutex<Option<String>>,
+    /// The address of a server that was of no use. The next attempt leaves it out.
+    useless: Mutex<Option<String>>,
 }
 
 impl Route {
     pub(crate) const fn new(servers: Servers) -> Self {
-        Self { servers, redirected: Mutex::new(None) }
+        let redirected = Mutex::new(None);
+        Self { servers, redirected, current: Mutex::new(None), useless: Mutex::new(None) }
     }
 
     /// Opens connections as [`Servers::connect`] does.
@@ -33,22 +42,55 @@ impl Route {
             None => self.candidates().await?,
         };
         let opened = self.servers.connect(&clients, configs, name).await;
+        let only = clients.first().filter(|_| clients.len() == 1).map(address);
+        let current = opened.as_ref().map_or(only, |(address, _)| Some(address.clone()));
+        lock(&self.useless).take_if(|it| current.as_ref().is_some_and(|current| current != it));
+        *lock(&self.current) = current;
         // The program's servers can redirect the next attempt.
-        opened.inspect_err(|_| *lock(&self.redirected) = None)
+        opened.map(|(_, opened)| opened).inspect_err(|_| *lock(&self.redirected) = None)
     }
 
-    /// Returns clients for the servers, one of which may be the primary.
+    /// Returns clients for the servers, one of which may be the primary: those of the program, or
+    /// the one that most Sentinels name. Leaves out the server that was of no use, if there are
+    /// others.
     async fn candidates(&self) -> Result<Vec<Client>, Error> {
-        let Servers { clients, sentinels, timeout, server_name, .. } = &self.servers;
-        let Some(client) = clients.first().filter(|_| !sentinels.is_empty()) else {
-            return Ok(clients.clone());
-        };
-        let found = find_primary(sentinels, client, *timeout, server_name.as_deref());
-        found.await.map(|client| vec![client])
+        let Servers { clients, sentinels, .. } = &self.servers;
+        let useless = lock(&self.useless).clone();
+        let is_useless = |client: &Client| useless.as_ref() == Some(&address(client));
+        if sentinels.is_empty() {
+            let useful: Vec<_> = clients.iter().filter(|it| !is_useless(it)).cloned().collect();
+            return Ok(if useful.is_empty() { clients.clone() } else { useful });
+        }
+        let named = find_primaries(&self.servers).await?.into_iter();
+        let best = named.min_by_key(|(client, votes)| (is_useless(client), Reverse(*votes)));
+        Ok(best.into_iter().map(|(client, _)| client).collect())
     }
 
-    /// Returns whether `error` redirects to the node that has the keys. Later connections then lead
-    /// to that node, and otherwise to the program's servers.
+    /// Completes with an error once most of the Sentinels that answer name another server than that
+    /// of the newest connections.
+    pub(crate) async fn replaced(&self) -> Error {
+        while !self.servers.sentinels.is_empty() {
+            sleep(QUESTION_INTERVAL).await;
+            let named = find_primaries(&self.servers).await.unwrap_or_default();
+            let answers: usize = named.iter().map(|(_, votes)| votes).sum();
+            let most = named.iter().find(|(_, votes)| votes * 2 > answers);
+            let most = most.map(|(client, _)| address(client));
+            if most.is_some() && most != *lock(&self.current) {
+                let text = "most Sentinels name another server".to_owned();
+                return Error::with_kind("stay with the server", ErrorKind::ReadOnly, text);
+            }
+        }
+        pending().await
+    }
+
+    /// Returns whether there may be a server that was not tried yet.
+    pub(crate) fn has_others(&self) -> bool {
+        let Servers { clients, sentinels, .. } = &self.servers;
+        clients.len().max(sentinels.len()) > 1 && *lock(&self.useless) != *lock(&self.current)
+    }
+
+    /// Returns whether another attempt may succeed, at the node to which `error` redirects, or at
+    /// another of the program's servers. Later connections then lead there.
     pub(crate) fn follow(&self, error: &Error) -> bool {
         // `ASK` names a node that has the key, but not yet the slot, and would redirect back.
         let moved = error.client_error().filter(|error| error.code() == Some("MOVED"));
@@ -57,7 +99,11 @@ impl Route {
         *redirected = moved
             .and_then(RedisError::redirect_node)
             .and_then(|(address, _)| redirect(from?, address));
-        redirected.is_some()
+        let has_others = self.has_others();
+        if redirected.is_none() {
+            *lock(&self.useless) = lock(&self.current).take();
+        }
+        redirected.is_some() || has_others
     }
 }
 

@@ -1,45 +1,59 @@
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
-use super::servers::{ACTION, Failures, dial, redirect};
+use super::servers::{ACTION, Failures, Servers, address, dial, redirect};
 use crate::{Error, ErrorKind};
 
-/// Asks all Sentinels at once for the primary's address, and returns a client for the first one
-/// that arrives. The host of `client` is the primary's name, and its other settings stay.
-pub(crate) async fn find_primary(
-    sentinels: &[Client],
-    client: &Client,
-    timeout: Duration,
-    server_name: Option<&str>,
-) -> Result<Client, Error> {
-    let (ConnectionAddr::Tcp(primary, _) | ConnectionAddr::TcpTls { host: primary, .. }) =
-        client.get_connection_info().addr().clone()
+/// How long each further answer may take once the first has arrived.
+const OTHERS: Duration = Duration::from_millis(250);
+
+/// Asks all Sentinels at once for the primary's address. Returns a client for each address with the
+/// number of Sentinels that name it. The host of the program's URL is the primary's name, and its
+/// other settings stay.
+///
+/// A Sentinel that is cut off can be the first to answer, so this waits for the others, until most
+/// of them agree.
+pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usize)>, Error> {
+    let Servers { clients, sentinels, timeout: limit, server_name, .. } = servers;
+    let client = clients.first().map(|client| (client, client.get_connection_info().addr()));
+    let Some((
+        client,
+        ConnectionAddr::Tcp(primary, _) | ConnectionAddr::TcpTls { host: primary, .. },
+    )) = client
     else {
         return Err(Error::new(ACTION, "the URL has no host, which is the primary's name"));
     };
     // Those of the other connections can have more options, which only servers understand.
     let timeouts = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout));
+        .set_connection_timeout(Some(*limit))
+        .set_response_timeout(Some(*limit));
     let mut attempts = JoinSet::new();
     for sentinel in sentinels {
-        let (sentinel, address) = (sentinel.clone(), sentinel.get_connection_info().addr());
-        let address = address.to_string();
+        let (sentinel, address) = (sentinel.clone(), address(sentinel));
         let (config, primary) = (timeouts.clone(), primary.clone());
-        let server_name = server_name.map(str::to_owned);
+        let server_name = server_name.clone();
         attempts.spawn(async move {
             let asked = ask(&sentinel, &primary, &config, server_name.as_deref()).await;
             asked.map_err(|error| (address, error))
         });
     }
     let mut failures = Failures::default();
-    while let Some(attempt) = attempts.join_next().await {
+    let mut named: Vec<(Client, usize)> = Vec::new();
+    // Each attempt has a time limit of its own.
+    let mut patience = Duration::MAX;
+    while let Ok(Some(attempt)) = timeout(patience, attempts.join_next()).await {
         match attempt {
             Ok(Ok((host, port))) => {
-                if let Some(found) = redirect(client, &format!("{host}:{port}")) {
-                    return Ok(found);
+                patience = OTHERS;
+                let Some(found) = redirect(client, &format!("{host}:{port}")) else { continue };
+                match named.iter_mut().find(|(it, _)| address(it) == address(&found)) {
+                    Some((_, votes)) => *votes += 1,
+                    None => named.push((found, 1)),
+                }
+                if named.iter().any(|(_, votes)| votes * 2 > sentinels.len()) {
+                    break;
                 }
             }
             Ok(Err(failure)) => failures.0.push(failure),
@@ -47,7 +61,10 @@ pub(crate) async fn find_primary(
             Err(_) => {}
         }
     }
-    Err(failures.into_error("no Sentinel names a primary"))
+    if named.is_empty() {
+        return Err(failures.into_error("no Sentinel names a primary"));
+    }
+    Ok(named)
 }
 
 /// Returns the host and the port that a Sentinel returns.

@@ -13,6 +13,7 @@ use super::tls;
 
 pub(super) const ACTION: &str = "connect to Redis";
 const ASK: &str = "get the credentials for Redis";
+const IDENTIFY: &str = "identify the Redis server";
 
 /// A primary and its replicas, and how to connect to them.
 #[derive(Clone)]
@@ -89,7 +90,7 @@ impl Servers {
     }
 
     /// Opens a connection for each of these settings, to the primary among these clients' servers.
-    /// `CLIENT LIST` shows the connections under `name`.
+    /// `CLIENT LIST` shows the connections under `name`. Returns also that server's address.
     ///
     /// If the server refuses the credentials, asks the provider for others once.
     pub(crate) async fn connect<const N: usize>(
@@ -97,7 +98,7 @@ impl Servers {
         clients: &[Client],
         configs: &[AsyncConnectionConfig; N],
         name: &str,
-    ) -> Result<Connections<N>, Error> {
+    ) -> Result<(String, Connections<N>), Error> {
         let names = Names { connection: name.to_owned(), server: self.server_name.clone() };
         let Some(provider) = &self.provider else {
             return open_all(clients.to_vec(), configs, &names).await;
@@ -127,6 +128,11 @@ fn with_credentials(client: &Client, credentials: &Credentials) -> Result<Client
     client.map_err(|error| Error::new(ASK, error))
 }
 
+/// Returns the address of a client's server.
+pub(super) fn address(client: &Client) -> String {
+    client.get_connection_info().addr().to_string()
+}
+
 /// Returns a client for another address, with the same settings.
 pub(super) fn redirect(client: &Client, address: &str) -> Option<Client> {
     let (host, port) = address.rsplit_once(':')?;
@@ -151,7 +157,7 @@ async fn open_all<const N: usize>(
     clients: Vec<Client>,
     configs: &[AsyncConnectionConfig; N],
     names: &Names,
-) -> Result<Connections<N>, Error> {
+) -> Result<(String, Connections<N>), Error> {
     let config = configs.first().cloned().unwrap_or_default();
     let Opened { client, connection, info } = open_primary(clients, &config, names).await?;
     let mut connections = configs.each_ref().map(|_| connection.clone());
@@ -163,7 +169,7 @@ async fn open_all<const N: usize>(
         }
         *connection = other.connection;
     }
-    Ok(Connections { connections, info })
+    Ok((address(&client), Connections { connections, info }))
 }
 
 /// Opens a connection to the first of these servers that responds as a primary. All of them are
@@ -180,7 +186,7 @@ async fn open_primary(
     }
     let mut attempts = JoinSet::new();
     for client in clients {
-        let address = client.get_connection_info().addr().to_string();
+        let address = address(&client);
         let opening = open(client, config.clone(), names.clone());
         attempts.spawn(async move { opening.await.map_err(|error| (address, error)) });
     }
@@ -229,7 +235,11 @@ async fn open(
     pipeline.cmd("INFO").arg(&SECTIONS).arg(COUNTS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
     let info = replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error());
-    let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
+    let info = info.map_err(|error| match error.detail() {
+        // Redis 6 returns one section at a time.
+        Some("syntax error") => Error::new(IDENTIFY, "Redis 7 or Valkey is needed"),
+        _ => Error::new(IDENTIFY, error),
+    })?;
     let info = ServerInfo::parse(info)?;
     info.require_primary()?;
     Ok(Opened { client, connection, info })

@@ -243,11 +243,14 @@ impl Link {
         previous: Option<&Session>,
     ) -> Result<Arc<Session>, Error> {
         let open = || Session::open(&self.endpoint, number, previous);
-        let session = match open().await {
+        let mut opened = open().await;
+        for _ in 0..2 {
             // The error of a cluster names the node that has the keys.
-            Err(error) if self.endpoint.route.follow(&error) => open().await?,
-            session => session?,
-        };
+            if opened.as_ref().is_err_and(|error| self.endpoint.route.follow(error)) {
+                opened = open().await;
+            }
+        }
+        let session = opened?;
         let changing = self.endpoint.subscriptions.changing.lock().await;
         let subscribed = session.subscribe(&self.endpoint.subscriptions.channels()).await;
         subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;
@@ -279,10 +282,13 @@ impl Link {
                 Error::new("keep the connection to Redis", "connection lost")
             }
             error = repeat(interval, || async move {
-                let info = session.check(&self.endpoint).await?;
+                let (info, refused) = session.check(&self.endpoint).await?;
                 self.health.set_evicting(info.eviction != Eviction::None);
+                self.health.common.set_ready(refused.is_none());
+                refused.into_iter().for_each(|error| self.health.common.set_error(error));
                 Ok(())
             }) => error,
+            error = self.endpoint.route.replaced() => error,
             error = repeat(interval, || session.check_pushes()) => error,
             error = repeat(interval, || session.check_loads(&self.endpoint)) => error,
         }

@@ -13,7 +13,7 @@ use super::replies::{check, failure_of, parse_push};
 use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
 use crate::server::server_info::{SECTIONS, ServerInfo, lacks_tag};
 use crate::server::{route::Route, servers::Connections};
-use crate::{Error, server::MultiplexedConnection};
+use crate::{Error, ErrorKind, server::MultiplexedConnection};
 use tower_sse_broker::tasks::lock;
 
 /// The minimum time limit for connecting, including authentication and the choice of the database.
@@ -43,6 +43,9 @@ const PROBES: [(&str, &str); 11] = [
     ("XREVRANGE", "+ -"),
     ("XTRIM", "MINID 1-0"),
 ];
+
+/// The server, and its error if it refuses all writes.
+type Checked = (ServerInfo, Option<Error>);
 
 /// Three connections to one server: for commands, for pushes and for loads.
 pub(super) struct Session {
@@ -210,14 +213,17 @@ impl Session {
 
     /// Checks that the connection for commands works, and leads to the same server. Also renews the
     /// key `data`, notices its loss, and learns whose runs this process looks after.
-    pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<ServerInfo, Error> {
+    pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<Checked, Error> {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify()).await)?;
         info.require_runs(endpoint.scope.keys.has_tag())?;
         let encoder = self.encoder(endpoint, false);
         let join = encoder.join(&info.run_id, Some(&info.run_id), true);
+        let joined = commands.send_packed_command(&join).await;
+        let refused = joined.clone().and_then(Value::extract_error).err();
+        let refused = refused.map(|error| Error::new(JOIN, error));
         // If the server does not accept this command now, the next check sends it again.
-        match commands.send_packed_command(&join).await.map(check) {
+        match joined.map(check) {
             Ok(Err(Failure::NoScript)) => self.load_scripts().await?,
             // Without other commands, this is how a process notices that another node has the keys.
             Ok(Err(Failure::WrongServer)) => {
@@ -232,7 +238,7 @@ impl Session {
             }
             _ => {}
         }
-        Ok(info)
+        Ok((info, refused.filter(|error| error.kind() == ErrorKind::ReadOnly)))
     }
 
     /// Checks the connection for pushes.
