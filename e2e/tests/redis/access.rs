@@ -116,6 +116,28 @@ async fn unreachable_server_is_an_error() {
     assert!(health.last_error().unwrap().contains("refused"), "{health:?}");
 }
 
+/// The client of Redis does not tell hubs why it cannot connect.
+#[tokio::test]
+async fn limit_of_connections_is_a_lack_of_resources_for_runs() {
+    let Some(server) = Server::start().await else { return };
+    let mut operator = server.try_connect().await.unwrap();
+    let mut limit = redis::cmd("CONFIG");
+    limit.arg(&["SET", "maxclients", "1"]);
+    let _: String = limit.query_async(&mut operator).await.unwrap();
+    until_async(async || {
+        let error = Runs::connect(server.redis().runs("app")).await.unwrap_err();
+        error.kind() == ErrorKind::OutOfResources
+    })
+    .await;
+    for (url, kind) in [
+        (server.url(), ErrorKind::Unreachable),
+        (server.url().replace("//", "//:password@"), ErrorKind::NotPermitted),
+    ] {
+        let hub = Redis::open(&url).unwrap();
+        until_async(async || Hub::connect(hub.broker(KEY)).await.unwrap_err().kind() == kind).await;
+    }
+}
+
 #[test]
 fn invalid_url_is_an_error() {
     for url in ["", "http://127.0.0.1/", "redis://", "127.0.0.1:6379"] {

@@ -35,13 +35,14 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Redis has reached its `maxmemory`, and can't evict keys.
+    /// Redis has reached its `maxmemory`, and can't evict keys, or it has reached its `maxclients`.
+    /// A hub that can't connect because of `maxclients` gets `NotPermitted` if it has a password,
+    /// and otherwise `Unreachable`, because the Redis client doesn't report why.
     OutOfResources,
     /// Redis is a replica, has too few replicas, or can't write to its disk.
     ReadOnly,
     /// The credentials are wrong, have expired or couldn't be fetched, or the user lacks permission
-    /// to run a command. With a password, a hub also gets this kind if Redis has reached its
-    /// `maxclients`, because the Redis client doesn't report why authentication failed.
+    /// to run a command.
     NotPermitted,
     /// There is no connection, the connection broke, or Redis didn't answer in time.
     Unreachable,
@@ -70,11 +71,12 @@ impl ErrorKind {
     fn of_client(error: &RedisError) -> Self {
         match error.code() {
             Some("OOM") => Self::OutOfResources,
+            Some("ERR") if begins_with(error, &["max number of clients"]) => Self::OutOfResources,
             Some("READONLY" | "NOREPLICAS" | "MISCONF") => Self::ReadOnly,
             Some("NOPERM" | "NOAUTH" | "WRONGPASS") => Self::NotPermitted,
             Some("LOADING" | "MASTERDOWN") => Self::Loading,
             // The code of a script's error does not say so.
-            Some("ERR") if is_script_without_permission(error) => Self::NotPermitted,
+            Some("ERR") if begins_with(error, &NO_PERMISSION) => Self::NotPermitted,
             None if error.kind() == redis::ErrorKind::AuthenticationFailed => Self::NotPermitted,
             None if error.is_io_error() => Self::Unreachable,
             _ => Self::Other,
@@ -82,9 +84,11 @@ impl ErrorKind {
     }
 }
 
-fn is_script_without_permission(error: &RedisError) -> bool {
-    // The words of Redis 7.0, and of newer servers.
-    let texts = ["The user executing the script can't run", "ACL failure in script"];
+/// How a script's error begins if the user lacks a permission: in Redis 7.0, and in newer servers.
+const NO_PERMISSION: [&str; 2] =
+    ["The user executing the script can't run", "ACL failure in script"];
+
+fn begins_with(error: &RedisError, texts: &[&str]) -> bool {
     error.detail().is_some_and(|detail| texts.iter().any(|text| detail.starts_with(text)))
 }
 
