@@ -27,8 +27,7 @@
 //! reconnect to any of them. When a user logs out, you can [close the user's event streams in all
 //! processes](tower_sse::streams#many-processes).
 //!
-//! You need Redis 7 or Valkey. We've tested with Redis 7.0 and Valkey 9.1, but not with newer
-//! versions of Redis.
+//! You need Redis 7 or Valkey. We've tested with Redis 7.0 and 8.2, and with Valkey 8.1 and 9.1.
 //!
 //! Once connected, a hub reconnects by itself. Before you run a second process, read [operating],
 //! and follow the [checklist for the Redis server](running#checklist).
@@ -63,8 +62,8 @@
 //!   they report the loss. If the time in the entry's id is then less than a minute ahead of Redis'
 //!   clock, clients that received the entry miss new events until the clock catches up. You can
 //!   [set up Redis](operating#losses) so that a restart loses no event.
-//! - A program deletes individual entries (`XDEL`) before a process has read them. That process's
-//!   clients miss these events.
+//! - A program deletes individual entries (`XDEL`, `XDELEX`, `XACKDEL`) before a process has read
+//!   them. That process's clients miss these events.
 //! - After a fail-over, the old primary still accepts events, and one of the two primaries has
 //!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
 //!   prevents this.
@@ -94,6 +93,10 @@
 //!
 //! If the stream is missing, `XADD` returns nil, and the event isn't published. Try again: a
 //! connected hub creates the stream within seconds.
+//!
+//! Some clients send a command again if the connection breaks before the reply, which can publish
+//! an event twice. To prevent this, set `maxRetriesPerRequest` to 0 in ioredis and iovalkey, and
+//! don't set a reconnection policy in fred or `retry_on_error` in rustis.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
 //! the server's clock, or if its counter, after the hyphen, is above 1,048,575. If the stream has
