@@ -62,7 +62,7 @@
 //!   they report the loss. If the time in the entry's id is then less than a minute ahead of Redis'
 //!   clock, clients that received the entry miss new events until the clock catches up. You can
 //!   [set up Redis](operating#losses) so that a restart loses no event.
-//! - A program deletes individual entries (`XDEL`, `XDELEX`, `XACKDEL`) before a process has read
+//! - A program deletes individual entries (`XDEL`, `XDELEX` or `XACKDEL`) before a process has read
 //!   them. That process's clients miss these events.
 //! - After a fail-over, the old primary still accepts events, and one of the two primaries has
 //!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
@@ -94,8 +94,8 @@
 //! If the stream is missing, `XADD` returns nil, and the event isn't published. Try again: a
 //! connected hub creates the stream within seconds.
 //!
-//! Some clients send a command again if the connection breaks before the reply, which can publish
-//! an event twice. To prevent this, set `maxRetriesPerRequest` to 0 in ioredis and iovalkey, and
+//! Some Redis clients repeat a command if the connection breaks before the reply. An event can then
+//! be published twice. To prevent this, set `maxRetriesPerRequest` to 0 in ioredis and iovalkey, and
 //! don't set a reconnection policy in fred or `retry_on_error` in rustis.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
