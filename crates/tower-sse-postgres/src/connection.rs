@@ -2,13 +2,14 @@ use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use std::{future::poll_fn, task::Context};
 
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, tls::TlsStream};
 use tokio_util::sync::CancellationToken;
-use tower_sse::Event;
-use tower_sse_broker::{Identity, Queued, event_of, warn};
+use tower_sse_broker::{Identity, Queued, tasks::lock, warn};
 
+use crate::log_row::{LogRow, number, signed};
 use crate::settings::{Encryption, Settings, Wakes, quoted};
 use crate::{Error, ErrorKind, SCHEMA_VERSION};
 
@@ -236,7 +237,8 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
         let channel: String =
             reading.call_one("channel($1)", &stream, |row| row.try_get(0)).await?;
         reading.query(&format!("listen {}", quoted(&channel)), &[]).await?;
-        let notify = format!("select pg_notify({}.channel($1), 'log')", quoted(schema));
+        let channel = format!("{}.channel($1)", quoted(schema));
+        let notify = format!("select pg_notify({channel}, 'log') from {EMPTY_QUEUE}");
         publishing.query(&notify, &stream).await
     };
     let arrived = match test.await {
@@ -379,63 +381,11 @@ fn identity(seq: Option<i64>, nonce: Option<i64>) -> Option<Identity> {
     Some(Identity { number: number(seq?), fingerprint: number(nonce?) })
 }
 
-pub(crate) fn signed(number: u64) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
-}
-
-/// A row of the log.
-pub(crate) struct LogRow {
-    pub(crate) identity: Identity,
-    pub(crate) at: SystemTime,
-    pub(crate) kind: Kind,
-    /// The number of octets of the data. The server limits a page by their sum.
-    pub(crate) bytes: usize,
-}
-
-/// The content of a row.
-pub(crate) enum Kind {
-    Event {
-        topic: String,
-        event: Event,
-        ends_topic: bool,
-    },
-    /// Rows before this one are lost.
-    Loss,
-    /// The numbers continue at this row, and the row before it has this number.
-    Leap(Option<u64>),
-    /// A row that the schema's functions did not write.
-    Foreign,
-}
-
-impl LogRow {
-    pub(crate) fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let data: &str = row.try_get("data")?;
-        let kind = match row.try_get::<_, i16>("kind")? {
-            kind @ (0 | 1) => decode_event(row, data, kind == 1)?,
-            2 => Kind::Loss,
-            3 => Kind::Leap(data.parse().ok()),
-            _ => Kind::Foreign,
-        };
-        let identity = Identity {
-            number: number(row.try_get("seq")?),
-            fingerprint: number(row.try_get("nonce")?),
-        };
-        Ok(Self { identity, at: row.try_get("at")?, kind, bytes: data.len() })
-    }
-}
-
-fn decode_event(row: &Row, data: &str, ends_topic: bool) -> Result<Kind, tokio_postgres::Error> {
-    let retry = row.try_get::<_, Option<i64>>("retry")?.map(number);
-    let Ok(event) = event_of(data, row.try_get("event")?, retry, row.try_get("comment")?) else {
-        return Ok(Kind::Foreign);
-    };
-    Ok(Kind::Event { topic: row.try_get("topic")?, event, ends_topic })
-}
-
-/// Converts a number from the server, which has no unsigned ones.
-pub(crate) fn number(number: i64) -> u64 {
-    number.try_into().unwrap_or_default()
-}
+/// For how long a full queue of notifications is not tried again.
+const QUIET: Duration = Duration::from_secs(1);
+/// What makes the server forget notifications that every listener has received or left behind. A
+/// full queue stays full without this call.
+const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
 
 /// The response of `append`.
 pub(crate) struct Appended {
@@ -449,7 +399,8 @@ pub(crate) struct Appended {
 }
 
 impl Connection {
-    /// Numbers the rows of the inbox, and adds these events after them.
+    /// Numbers the rows of the inbox, and adds these events after them. If the server's queue of
+    /// notifications is full, no process is notified: the others find the events by polling.
     ///
     /// `known` is the newest number that this process has read or received, and `lost` the newest
     /// lost one, if no mark follows it yet. `opens` is `true` for a new connection.
@@ -473,6 +424,33 @@ impl Connection {
             self.stream(),
             (&covered, Type::INT8),
             (&signed(known), Type::INT8),
+    ) -> Result<Appended, Error> {
+        let Settings { listens, quiet_until, wakes, health, .. } = &*self.settings;
+        let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
+        if *listens && !is_quiet {
+            match self.number(covered, known, lost, opens, batch, true).await {
+                Err(error) if error.may_be_full_queue() => health.common.set_error(error),
+                appended => return appended,
+            }
+            *lock(quiet_until) = Some(Instant::now() + QUIET);
+            _ = self.query(&format!("select from {EMPTY_QUEUE}"), &[]).await;
+        }
+        let appended = self.number(covered, known, lost, opens, batch, false).await;
+        if *listens {
+            wakes.log.notify_one();
+        }
+        appended
+    }
+
+    /// Calls `append`, which notifies the processes if `wake` is `true`.
+    async fn number(
+        &self,
+        covered: i64,
+        known: u64,
+        lost: Option<u64>,
+        opens: bool,
+        batch: &[Queued],
+        wake: bool,
             (&lost.map(signed), Type::INT8),
             (&opens, Type::BOOL),
             (&topics, Type::TEXT_ARRAY),
@@ -482,7 +460,7 @@ impl Connection {
             (&comments, Type::TEXT_ARRAY),
             (&ends, Type::BOOL_ARRAY),
             (&nonces, Type::INT8_ARRAY),
-            (&self.settings.listens, Type::BOOL),
+            (&wake, Type::BOOL),
         ];
         let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         let appended = self.call_one(function, &parameters, |row| {

@@ -86,6 +86,7 @@ impl ErrorKind {
             _ if ends_session(state) => Self::Unreachable,
             Some("28") => Self::NotPermitted,
             Some("53") => Self::OutOfResources,
+            _ if *state == SqlState::PROGRAM_LIMIT_EXCEEDED => Self::OutOfResources,
             Some("08") => Self::Unreachable,
             Some("3F") => Self::NotInstalled,
             _ if [SqlState::UNDEFINED_FUNCTION, SqlState::UNDEFINED_TABLE].contains(state) => {
@@ -159,6 +160,12 @@ impl Error {
                 && !error.code().code().starts_with("08")
                 && *error.code() != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
         })
+    }
+
+    /// Returns whether a statement that notifies has found the server's queue full. Other limits
+    /// have the same code.
+    pub(crate) fn may_be_full_queue(&self) -> bool {
+        self.state() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
     }
 
     /// Returns whether the connection is of no further use.

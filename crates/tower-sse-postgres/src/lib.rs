@@ -165,6 +165,7 @@
 // | `postgres.rs`, `tls.rs` | what opens connections |
 // | `postgres_broker.rs` | the broker of a stream, and its options |
 // | `settings.rs` | what all connections of a hub have in common |
+// | `log_row.rs` | a row of the log |
 // | `connection.rs` | one connection, and the statements that hubs send |
 // | `publisher.rs` | publishing in batches |
 // | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |
@@ -175,6 +176,7 @@ pub mod clients {}
 mod connection;
 mod error;
 mod health;
+mod log_row;
 #[doc = include_str!("../docs/notifications.md")]
 pub mod notifications {}
 #[doc = include_str!("../docs/operating.md")]

@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr, sync::atomic::AtomicI64};
+use std::{fmt, str::FromStr, sync::Mutex, sync::atomic::AtomicI64};
 
 use tokio_postgres::{Config, config::SslMode};
 use tower_sse::BoxError;
@@ -182,6 +182,7 @@ impl Postgres {
         })
     }
 }
+            quiet_until: Mutex::new(None),
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -159,9 +159,9 @@ impl PostgresBroker {
     /// hubs of other processes. The default is `true`.
     ///
     /// Turn notifications off behind a pooler in transaction mode. Otherwise, the hub waits a
-    /// second for a test notification whenever it connects. Also turn notifications off, in all
-    /// processes, if other programs fill the server's notification queue. Hubs then find the events
-    /// of other processes by polling, usually within about 100 ms.
+    /// second for a test notification whenever it connects. Hubs then find the events of other
+    /// processes by polling, usually within about 100 ms. So they also do while the server's [queue
+    /// of notifications is full](crate::operating#full-queue).
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue, debug};
 
-use crate::connection::{Connection, Kind, LogRow, Opened};
+use crate::connection::{Connection, Opened};
+use crate::log_row::{Kind, LogRow};
 use crate::settings::{Settings, since_epoch};
 use crate::{BrokerStats, Error, ErrorKind, health::Waiting};
 

@@ -14,6 +14,7 @@ mod mess;
 mod order;
 mod pooler;
 mod proxy;
+mod queue;
 mod rights;
 mod server;
 mod sizes;

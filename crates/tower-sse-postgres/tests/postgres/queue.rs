@@ -1,0 +1,111 @@
+//! The server's queue of notifications, which a listener of another program can fill.
+
+use crate::*;
+
+/// Takes the place of the server's functions. `failed` counts also what is rolled back.
+const DOUBLE: &str = "
+    create table queue (is_full boolean, is_stuck boolean);
+    insert into queue values (false, false);
+    create sequence failed;
+    alter function pg_catalog.pg_notify(text, text) rename to real_notify;
+    alter function pg_catalog.pg_notification_queue_usage() rename to real_usage;
+    create function pg_catalog.pg_notify(text, text) returns void language plpgsql as $$
+    begin
+        if (select is_full from public.queue) then
+            perform nextval('public.failed');
+            raise program_limit_exceeded using
+                message = 'too many notifications in the NOTIFY queue';
+        end if;
+        perform real_notify($1, $2);
+    end $$;
+    create function pg_catalog.pg_notification_queue_usage() returns float8
+    language plpgsql volatile as $$
+    begin
+        update public.queue set is_full = is_stuck;
+        return 1;
+    end $$";
+
+/// Asserts that processes go on while the queue is full: one that was connected, and a new one.
+async fn deliver_all(server: &Server, process: &mut Process) {
+    process.publish([1]).await;
+    let client = server.connect().await;
+    sql(&client, "select tower_sse.publish('a', '2', 'tower_sse')").await;
+    process.reads([1, 2]).await;
+    let mut new = Process::connect(server.broker()).await;
+    new.publish([3]).await;
+    for process in [process, &mut new] {
+        process.reads([3]).await;
+        assert_eq!(process.health.reconnections(), 0);
+        let error = process.health.last_error().unwrap();
+        assert!(error.contains("too many notifications in the NOTIFY queue"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn events_arrive_while_the_queue_is_full() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    sql(&client, DOUBLE).await;
+    let mut process = Process::connect(server.broker()).await;
+    sql(&client, "update queue set is_full = true, is_stuck = true").await;
+    deliver_all(&server, &mut process).await;
+    // A batch without a notification does not try one.
+    let failed = async || {
+        sql(&client, "select last_value::text from failed").await.remove(0).parse::<u64>().unwrap()
+    };
+    let (before, began) = (failed().await, Instant::now());
+    for number in 4..100 {
+        process.hub.publish("a", number.to_string()).await.unwrap();
+        process.reads([number]).await;
+    }
+    // Of this process, and of none other: the new one is gone.
+    let (tried, seconds) = (failed().await - before, began.elapsed().as_secs());
+    assert!(tried <= seconds + 1, "{tried} times in {seconds} s");
+    // The listener leaves. Hubs empty the queue, and notify again.
+    sql(&client, "update queue set is_stuck = false").await;
+    until_async(async || {
+        process.publish([0]).await;
+        sql(&client, "select is_full::text from queue").await == ["false"]
+    })
+    .await;
+    let other = Process::connect(server.broker()).await;
+    assert!(other.health.listens());
+}
+
+#[tokio::test]
+async fn new_process_notifies_after_the_stuck_listener_has_left() {
+    let Some(server) = Server::start().await else { return };
+    sql(&server.connect().await, DOUBLE).await;
+    sql(&server.connect().await, "update queue set is_full = true").await;
+    let process = Process::connect(server.broker()).await;
+    assert!(process.health.listens());
+}
+
+/// PostgreSQL 17 and later can have a small queue. By default, it holds 8 GB.
+#[tokio::test]
+async fn queue_that_is_really_full_stops_no_hub() {
+    let Some(mut version) = program("postgres") else { return };
+    let version = String::from_utf8(version.arg("--version").output().unwrap().stdout).unwrap();
+    let major = version.split([' ', '.']).find_map(|part| part.parse::<u32>().ok()).unwrap();
+    if major < 17 {
+        // `.ci/slow postgres-versions` has them.
+        return;
+    }
+    let Some(server) = Server::start_with(&["max_notify_queue_pages=64"]).await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let stuck = server.connect().await;
+    sql(&stuck, "listen other").await;
+    // It reads nothing before its transaction ends.
+    sql(&stuck, "begin; select 1").await;
+    let client = server.connect().await;
+    let notify = "select pg_notify('other', repeat('x', 7000) || random())";
+    until_async(async || client.batch_execute(notify).await.is_err()).await;
+    deliver_all(&server, &mut process).await;
+    // Hubs empty the queue when the listener has left.
+    drop(stuck);
+    until_async(async || {
+        process.publish([0]).await;
+        client.batch_execute(notify).await.is_ok()
+    })
+    .await;
+}
