@@ -153,6 +153,8 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
 
 /// The time limit for connecting, and for the closure that returns the credentials.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// The tables of the schema.
+const TABLES: [&str; 3] = ["inbox", "log", "stream"];
 /// How long [`listen`] waits for its test notification.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);
 
@@ -206,20 +208,31 @@ impl Opened {
 }
 
 impl Connection {
-    /// Checks the version of the schema, sets the clock, and returns what identifies the server.
+    /// Checks the schema, sets the clock, and returns what identifies the server.
     async fn identify(&self) -> Result<(String, SystemTime), Error> {
         let schema = quoted(&self.settings.schema);
+        let secures =
+            |table| format!(", pg_catalog.row_security_active('{schema}.{table}') {table}");
         let function = format!(
-            "version() v, {schema}.cluster() c, pg_postmaster_start_time() s, clock_timestamp() n"
+            "version() v, {schema}.cluster() c, pg_postmaster_start_time() s, clock_timestamp() n{}",
+            TABLES.map(secures).concat()
         );
         let identified = self.call_one(&function, &[], |row| {
-            Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?), row.try_get(3)?))
+            let mut secured = None;
+            for (table, column) in TABLES.into_iter().zip(4..) {
+                secured = if row.try_get(column)? { Some(table) } else { secured };
+            }
+            Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?), row.try_get(3)?, secured))
         });
-        let (version, server, now): (i32, _, _) = identified.await?;
+        let (version, server, now, secured): (i32, _, _, _) = identified.await?;
         self.settings.clock.set(now);
         if version != SCHEMA_VERSION {
             let reason = format!("the schema has version {version} instead of {SCHEMA_VERSION}");
             return Err(Error::with_kind(ACTION, ErrorKind::NotInstalled, reason));
+        }
+        if let Some(table) = secured {
+            let reason = format!("row security hides rows of {}.{table}", self.settings.schema);
+            return Err(Error::with_kind(ACTION, ErrorKind::NotPermitted, reason));
         }
         Ok(server)
     }
@@ -412,19 +425,6 @@ impl Connection {
         opens: bool,
         batch: &[Queued],
     ) -> Result<Appended, Error> {
-        let fields = || batch.iter().map(|queued| queued.publication.event.fields());
-        let topics: Vec<_> = batch.iter().map(|queued| &queued.publication.topic).collect();
-        let data: Vec<_> = fields().map(|fields| fields.data).collect();
-        let names: Vec<_> = fields().map(|fields| fields.name).collect();
-        let retries: Vec<_> = fields().map(|fields| fields.retry.map(signed)).collect();
-        let comments: Vec<_> = fields().map(|fields| fields.comment).collect();
-        let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
-        let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
-        let parameters: [Parameter<'_>; 13] = [
-            self.stream(),
-            (&covered, Type::INT8),
-            (&signed(known), Type::INT8),
-    ) -> Result<Appended, Error> {
         let Settings { listens, quiet_until, wakes, health, .. } = &*self.settings;
         let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
         if *listens && !is_quiet {
@@ -451,6 +451,19 @@ impl Connection {
         opens: bool,
         batch: &[Queued],
         wake: bool,
+    ) -> Result<Appended, Error> {
+        let fields = || batch.iter().map(|queued| queued.publication.event.fields());
+        let topics: Vec<_> = batch.iter().map(|queued| &queued.publication.topic).collect();
+        let data: Vec<_> = fields().map(|fields| fields.data).collect();
+        let names: Vec<_> = fields().map(|fields| fields.name).collect();
+        let retries: Vec<_> = fields().map(|fields| fields.retry.map(signed)).collect();
+        let comments: Vec<_> = fields().map(|fields| fields.comment).collect();
+        let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
+        let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
+        let parameters: [Parameter<'_>; 13] = [
+            self.stream(),
+            (&covered, Type::INT8),
+            (&signed(known), Type::INT8),
             (&lost.map(signed), Type::INT8),
             (&opens, Type::BOOL),
             (&topics, Type::TEXT_ARRAY),

@@ -137,6 +137,46 @@ async fn hub_runs_no_operator_of_a_writer() {
     assert_eq!(sql(&writer, runs).await, ["writer"; 4]);
 }
 
+/// With a policy for writers alone, the hub sees no row, and the server reports no error.
+#[tokio::test]
+async fn row_security_on_a_table_is_refused() {
+    let Some(server) = server_with_roles().await else { return };
+    let client = server.connect().await;
+    for table in ["inbox", "log", "stream"] {
+        let secure = format!(
+            "alter table tower_sse.{table} enable row level security;
+            create policy writes on tower_sse.{table} for insert to writer with check (true)"
+        );
+        sql(&client, &secure).await;
+        let error = Hub::connect(hub_of(&server)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotPermitted);
+        let text = error.to_string();
+        assert!(text.contains(&format!("row security hides rows of tower_sse.{table}")), "{text}");
+        // Not from this role.
+        sql(&client, "alter role hub bypassrls").await;
+        Process::connect(hub_of(&server)).await.delivers([1]).await;
+        sql(&client, "alter role hub nobypassrls").await;
+        sql(&client, &format!("alter table tower_sse.{table} disable row level security")).await;
+    }
+    Process::connect(hub_of(&server)).await.delivers([1]).await;
+}
+
+/// It is not noticed before the hub reconnects.
+#[tokio::test]
+async fn row_security_of_a_running_hub_is_told_when_it_reconnects() {
+    let Some(server) = server_with_roles().await else { return };
+    let process = Process::connect(hub_of(&server)).await;
+    let client = server.connect().await;
+    sql(&client, "alter table tower_sse.inbox enable row level security").await;
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'hub'";
+    sql(&client, end).await;
+    let is_told = |error: String| error.contains("row security");
+    until(|| process.health.last_error().is_some_and(is_told)).await;
+    assert!(!process.health.is_ready());
+    sql(&client, "alter table tower_sse.inbox disable row level security").await;
+    until(|| process.health.is_ready()).await;
+}
+
 #[tokio::test]
 async fn missing_right_or_schema_is_told_by_its_kind() {
     let Some(server) = Server::start_empty(&[]).await else { return };
