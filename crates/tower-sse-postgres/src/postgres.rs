@@ -155,6 +155,9 @@ impl Postgres {
     /// Returns a broker for the stream with this name. All hubs with the same stream, schema and
     /// database share their events and ids.
     ///
+    /// The name can have up to 1,024 bytes. With a longer one,
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
+    ///
     /// Ids stay valid when you move the data to another server, but clients then receive a gap.
     /// Give unrelated streams different names, even on different servers. Otherwise, a client that
     /// moves between their hubs can miss events without a gap.
@@ -179,10 +182,10 @@ impl Postgres {
             health: Health::default(),
             clock: Clock::new(),
             covered: AtomicI64::new(0),
+            quiet_until: Mutex::new(None),
         })
     }
 }
-            quiet_until: Mutex::new(None),
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

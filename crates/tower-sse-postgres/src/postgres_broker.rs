@@ -23,6 +23,9 @@ pub struct PostgresBroker {
 /// The minimum of [`PostgresBroker::max_events`], for processes that are briefly behind.
 const MIN_MAX_EVENTS: usize = 10_000;
 
+/// The maximum length of a stream's name in bytes. The server's indexes hold no long ones.
+const MAX_STREAM: usize = 1 << 10;
+
 impl PostgresBroker {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
@@ -192,6 +195,11 @@ impl Broker for PostgresBroker {
         let retained = feed.max_age();
         if self.max_age.is_some_and(|age| age < retained) {
             let reason = "`max_age` is less than the age of the hub's retention";
+            return Err(Error::new(ACTION, reason));
+        }
+        let length = self.settings.stream.len();
+        if length > MAX_STREAM {
+            let reason = format!("the stream's name has {length} bytes, more than {MAX_STREAM}");
             return Err(Error::new(ACTION, reason));
         }
         let max_age = self.max_age.or_else(|| retained.checked_add(retained / 2));

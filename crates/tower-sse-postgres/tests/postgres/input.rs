@@ -107,6 +107,17 @@ async fn names_are_not_a_part_of_statements() {
     second.reads([1]).await;
 }
 
+/// The server's indexes take no longer value than 2,704 bytes, unless it compresses.
+#[tokio::test]
+async fn long_name_of_a_stream_is_an_error_that_names_the_limit() {
+    let Some(server) = Server::start().await else { return };
+    let name: String = std::iter::repeat_with(fastrand::alphanumeric).take(3000).collect();
+    let error = Hub::connect(server.broker_of(&name)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.ends_with(": the stream's name has 3000 bytes, more than 1024"), "{text}");
+    Process::connect(server.broker_of(&name[..1024])).await.delivers([1]).await;
+}
+
 /// Whether both functions accept a name of a schema, which must be in quotes wherever it stands.
 fn is_accepted(name: &str) -> bool {
     let opened = Postgres::open("host=127.0.0.1").unwrap().schema(name);
