@@ -69,6 +69,29 @@ impl World for Stream<'_> {
         let command = "CLIENT KILL TYPE normal";
         Some(Box::pin(async move { _ = self.server.command::<usize>(command).await }))
     }
+
+    /// The only client that the server accepts is the one that ends this.
+    fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        let client = Arc::new(tokio::sync::Mutex::new(None));
+        let connected = Arc::clone(&client);
+        let accept = async |clients: usize, client: &mut redis::aio::MultiplexedConnection| {
+            let mut command = redis::cmd("CONFIG");
+            command.arg("SET").arg("maxclients").arg(clients);
+            command.query_async::<()>(client).await.unwrap();
+        };
+        let begin = async move {
+            let mut connection = self.server.try_connect().await.unwrap();
+            accept(1, &mut connection).await;
+            let mut kill = redis::cmd("CLIENT");
+            kill.arg("KILL").arg("TYPE").arg("normal");
+            kill.query_async::<()>(&mut connection).await.unwrap();
+            *connected.lock().await = Some(connection);
+        };
+        let end = async move {
+            accept(10_000, client.lock().await.as_mut().unwrap()).await;
+        };
+        Some((Box::pin(begin), Box::pin(end)))
+    }
 }
 
 #[tokio::test]

@@ -162,12 +162,25 @@ impl HubProcess {
         &self,
         events: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Vec<(String, Published)>, Problem> {
+        let event = |(topic, data): (_, String)| (topic, data.clone(), data.into(), false);
+        self.at_once(events.into_iter().map(event).collect()).await
+    }
+
+    /// Does the same for names, topics and events, of which some end their topics. Returns the names
+    /// in place of the data.
+    pub(super) async fn at_once(
+        &self,
+        events: Vec<(String, String, Event, bool)>,
+    ) -> Result<Vec<(String, Published)>, Problem> {
         let mut publishing = JoinSet::new();
-        for (index, (topic, data)) in events.into_iter().enumerate() {
+        for (index, (topic, name, event, ends_topic)) in events.into_iter().enumerate() {
             let hub = self.hub.clone();
             publishing.spawn(async move {
-                let result = hub.publish(topic, data.clone()).await;
-                (index, data, result)
+                let result = match ends_topic {
+                    true => hub.end(topic, event).await,
+                    false => hub.publish(topic, event).await,
+                };
+                (index, name, result)
             });
         }
         let mut results = Vec::new();
@@ -255,6 +268,29 @@ pub(super) async fn lines_without_broker(
 
 fn without_id(event: &str) -> String {
     event.split_inclusive('\n').filter(|line| !line.starts_with("id:")).collect()
+}
+
+/// Checks that each result of publishing is true of what the client has received, which includes the
+/// newest event.
+pub(super) fn are_true(
+    results: Vec<(String, Published)>,
+    client: &HubClient,
+) -> Result<(), Problem> {
+    for (data, result) in results {
+        let count = client.received.iter().filter(|message| message.data == data).count();
+        match result {
+            Ok(_) => ensure!(count == 1, "{data:?} was acknowledged, and came {count} times"),
+            Err(PublishError::Refused(_)) => {
+                ensure!(count == 0, "{data:?} was refused, and came {count} times");
+            }
+            Err(PublishError::Unknown(_)) => {
+                ensure!(count <= 1, "{data:?} was published once, and came {count} times");
+            }
+            Err(error) => return Err(Problem::caused_by(data, &error)),
+        }
+    }
+    ensure!(!client.received.iter().any(is_gap), "received a gap, and nothing was lost");
+    Ok(())
 }
 
 /// The events that a client is due to receive, in this order and without a gap.

@@ -51,8 +51,11 @@
 //!   topics as one
 //! - `extremes_are_kept_or_refused`: truncates or alters long topics, names, comments or
 //!   reconnection times
-//! - `large_events_arrive`: shortens events of up to 1 MiB. Refusing those above 64 KiB is allowed.
+//! - `large_events_arrive`: shortens events of up to 1 MiB, or splits a character. Refusing events
+//!   above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
+//! - `events_at_once_stay_apart`: mixes up the fields of events that are published at once, or which
+//!   of them end their topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
 //! - `a_publisher_keeps_its_order`: gives an event a lower number than an event that was
 //!   acknowledged earlier
@@ -88,6 +91,7 @@
 //! - `a_break_while_a_hub_loads_loses_nothing` (`cut`): is ready without the whole history
 //! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, publishes an event
 //!   twice, returns a wrong result, or reports a loss although nothing was lost
+//! - `an_outage_ends_each_publish` (`outage`): publishes without a time limit while the server is away
 //! - `any_order_of_steps_loses_nothing`: loses events if processes start or stop, clients move, or
 //!   connections break in a certain order
 //! - `a_hub_is_dropped_while_it_is_fed`, `closing_one_hub_leaves_the_others`,
@@ -95,6 +99,8 @@
 //!   stops other hubs too
 //! - `dropped_publishes_do_no_harm`: when a `publish` future is dropped, affects other calls,
 //!   publishes the event twice, or publishes it although the future was never polled
+//! - `a_dropped_publish_leaves_the_others`: when the first future of a batch is dropped, reports the
+//!   batch's other events as refused, and publishes them
 //!
 //! An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. If your broker uses
 //! only tokio's clock and tasks, and no sockets, pause this clock (`start_paused`) to make the test

@@ -68,6 +68,13 @@ pub trait World: Send + Sync {
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }
+
+    /// Returns two futures, which the scenes await in this order: the first makes the server
+    /// unavailable, and the second makes it available again. For example, the first breaks all
+    /// connections, and the server then refuses new ones.
+    fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        None
+    }
 }
 
 /// The reason a scene failed, or was skipped.

@@ -21,7 +21,9 @@ async fn assert_finds(scene: &str, flaw: Flaw) {
 
 #[tokio::test(start_paused = true)]
 async fn broker_without_a_flaw_passes_the_kit() {
-    assert_eq!(failed(None).await, [""; 0]);
+    for flaw in [None, Some(Flaw::Batches)] {
+        assert_eq!(failed(flaw).await, [""; 0], "{flaw:?}");
+    }
 }
 
 /// Makes a test for each flaw, with the scene that finds it.
@@ -70,6 +72,21 @@ finds! {
     ascii_comments_are_found: CommentAscii in every_field_arrives;
     ages_in_seconds_are_found: MaxAgeInSeconds in history_is_as_old_as_asked;
     overflowing_buffers_are_found: BufferOverflows in a_burst_loses_nothing;
+    large_events_that_are_stored_late_are_found: LargeIsLate in large_events_arrive;
+    stored_events_that_are_refused_are_found: RefusedAtBreak in an_end_is_read_after_a_break;
+    rarely_reported_losses_are_found: OneLossPerSecond in a_loss_is_told_although_nobody_publishes;
+    old_histories_that_are_reported_too_low_are_found: HistoryLossOneTooLow
+        in history_is_as_old_as_asked;
+    publishers_that_close_after_breaks_are_found: ClosedAfterThreeBreaks in a_break_loses_nothing;
+    shared_connections_are_found: SharedConnection in closing_one_hub_leaves_the_others;
+    names_that_shift_in_batches_are_found: NamesShiftInBatch in events_at_once_stay_apart;
+    comments_that_stick_in_batches_are_found: StickyCommentInBatch in events_at_once_stay_apart;
+    retries_of_whole_batches_are_found: RetryOfBatch in events_at_once_stay_apart;
+    ends_of_whole_batches_are_found: EndFlagOfBatch in events_at_once_stay_apart;
+    batches_that_depend_on_one_publisher_are_found: LeaderDropped
+        in a_dropped_publish_leaves_the_others;
+    split_characters_are_found: ChunksSplitCharacters in large_events_arrive;
+    publishes_that_wait_for_the_server_are_found: WaitsWhileDown in an_outage_ends_each_publish;
 }
 
 #[tokio::test(start_paused = true)]

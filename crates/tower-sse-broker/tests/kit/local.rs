@@ -1,5 +1,6 @@
 //! A broker whose processes read the log itself, and which can be wrong in one way.
 
+use crate::batch::Batch;
 use crate::log::{COMMENT, DATA, ENDS, NAME, RETRY, TOPIC};
 use crate::*;
 
@@ -55,16 +56,60 @@ pub(super) enum Flaw {
     /// A process has a buffer of 4,096 entries, and drops what comes while it is full. The server
     /// is too slow to fill the buffer of a process that runs.
     BufferOverflows,
+    /// An event of more than 32 KiB gets its number when it is acknowledged, and is stored later.
+    LargeIsLate,
+    /// What the server stores just before a break is reported as refused.
+    RefusedAtBreak,
+    OneLossPerSecond,
+    /// What is too old is reported with a number that is one too low.
+    HistoryLossOneTooLow,
+    ClosedAfterThreeBreaks,
+    /// The processes publish over one connection, which a hub that is gone closes.
+    SharedConnection,
+    /// No flaw: a process writes what is published at once in one batch.
+    Batches,
+    /// The names of a batch are written without those that are missing.
+    NamesShiftInBatch,
+    StickyCommentInBatch,
+    /// The events of a batch have the last one's reconnection time.
+    RetryOfBatch,
+    /// A batch ends all of its topics or none, as its first event says.
+    EndFlagOfBatch,
+    /// If the first publisher of a batch is dropped, the others are refused, and their events come.
+    LeaderDropped,
+    /// Data is stored in chunks of 64 KiB, each of which is decoded by itself.
+    ChunksSplitCharacters,
+    /// A publish has no limit of time while the server is away.
+    WaitsWhileDown,
+}
+
+impl Flaw {
+    /// Returns whether a process writes what is published at once in one batch.
+    const fn batches(self) -> bool {
+        matches!(
+            self,
+            Self::Batches
+                | Self::NamesShiftInBatch
+                | Self::StickyCommentInBatch
+                | Self::RetryOfBatch
+                | Self::EndFlagOfBatch
+                | Self::LeaderDropped
+        )
+    }
 }
 
 /// For how long a process is away when its connection breaks.
 const BREAK: Duration = Duration::from_millis(5);
 
 struct Local {
-    log: Log,
+    log: Arc<Log>,
     flaw: Option<Flaw>,
     processes: AtomicUsize,
     cut: watch::Sender<()>,
+    /// The number of breaks.
+    cuts: AtomicUsize,
+    /// Whether the server is away from publishers.
+    is_down: watch::Sender<bool>,
     /// Whether all reading has ended.
     ended: watch::Sender<bool>,
     /// The bytes of events that are published at this moment.
@@ -78,10 +123,12 @@ pub(super) struct LocalWorld(Arc<Local>);
 impl LocalWorld {
     pub(super) fn new(flaw: Option<Flaw>) -> Self {
         Self(Arc::new(Local {
-            log: Log::new(),
+            log: Arc::new(Log::new()),
             flaw,
             processes: AtomicUsize::new(0),
             cut: watch::Sender::new(()),
+            cuts: AtomicUsize::new(0),
+            is_down: watch::Sender::new(false),
             ended: watch::Sender::new(false),
             in_flight: AtomicUsize::new(0),
             turn: tokio::sync::Mutex::default(),
@@ -97,6 +144,7 @@ impl World for LocalWorld {
             local: Arc::clone(&self.0),
             index: self.0.processes.fetch_add(1, Relaxed),
             read: 0,
+            told: None,
         }
     }
 
@@ -119,7 +167,15 @@ impl World for LocalWorld {
     }
 
     fn cut(&self) -> Option<Fault<'_>> {
-        Some(Box::pin(async { self.0.cut.send_replace(()) }))
+        Some(Box::pin(async {
+            self.0.cuts.fetch_add(1, Relaxed);
+            self.0.cut.send_replace(());
+        }))
+    }
+
+    fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        let set = |is_down| async move { _ = self.0.is_down.send_replace(is_down) };
+        Some((Box::pin(set(true)), Box::pin(set(false))))
     }
 }
 
@@ -129,6 +185,8 @@ pub(super) struct Process {
     index: usize,
     /// The number up to which the process has read.
     read: u64,
+    /// When the last loss was reported.
+    told: Option<Instant>,
 }
 
 impl Process {
@@ -156,6 +214,12 @@ impl Process {
         if self.has(Flaw::NoLossIfHistoryEmpty) && entries.iter().all(|entry| entry.2 > max_age) {
             keep_newest(&mut entries, 0);
             self.read = self.local.log.newest();
+        }
+        let is_old = |entry: &Entry| self.has(Flaw::HistoryLossOneTooLow) && entry.2 > max_age;
+        let old = entries.partition_point(is_old);
+        if let Some((number, _, _, text)) = entries[..old].last_mut() {
+            (*number, *text) = (*number - 1, None);
+            entries.drain(..old - 1);
         }
         if self.has(Flaw::AgeIsZero) || self.has(Flaw::MaxAgeInSeconds) {
             for (_, _, age, text) in &mut entries {
@@ -220,20 +284,31 @@ impl Process {
         if self.has(Flaw::SilentLoss) {
             entries.retain(|(.., text)| text.is_some());
         }
+        if self.has(Flaw::OneLossPerSecond) {
+            let is_recent = |at: Instant| at.elapsed() < Duration::from_secs(1);
+            entries.retain(|(.., text)| text.is_some() || !self.told.is_some_and(is_recent));
+            if entries.iter().any(|(.., text)| text.is_none()) {
+                self.told = Some(Instant::now());
+            }
+        }
         entries.into_iter().try_for_each(|entry| feed_entry(feed, entry).map(drop))
     }
 
     async fn follow(mut self, mut feed: Feed) {
-        let _ends_all = self.has(Flaw::OneClosedEndsAll).then(|| EndsAll(Arc::clone(&self.local)));
+        let is_shared = self.has(Flaw::SharedConnection);
+        let ends_all = is_shared || self.has(Flaw::OneClosedEndsAll);
+        let _ends_all = ends_all.then(|| EndsAll(Arc::clone(&self.local)));
         let mut ended = self.local.ended.subscribe();
         let (mut changes, mut cut) = (self.local.log.changes(), self.local.cut.subscribe());
         let mut was_away = false;
-        while !*ended.borrow_and_update() && self.feed_new(&mut feed, was_away).is_ok() {
+        while (is_shared || !*ended.borrow_and_update())
+            && self.feed_new(&mut feed, was_away).is_ok()
+        {
             was_away = tokio::select! {
                 biased;
                 _ = cut.changed() => true,
                 _ = changes.changed() => false,
-                _ = ended.changed() => false,
+                _ = ended.changed(), if !is_shared => false,
             };
             if was_away {
                 sleep(BREAK).await;
@@ -265,21 +340,48 @@ impl Broker for Process {
     }
 
     async fn start(mut self, mut feed: Feed) -> Result<LocalPublisher, Infallible> {
-        let publisher = LocalPublisher(Arc::clone(&self.local));
+        let publisher = LocalPublisher(Arc::clone(&self.local), Batch::default());
         self.load(&mut feed).await;
         feed.spawn(|feed| self.follow(feed));
         Ok(publisher)
     }
 }
 
-pub(super) struct LocalPublisher(Arc<Local>);
+pub(super) struct LocalPublisher(Arc<Local>, Batch);
+
+impl LocalPublisher {
+    /// Returns the result of publishing if the server cannot be reached.
+    async fn unreachable(&self) -> Option<PublishError> {
+        let Local { flaw, cuts, is_down, ended, .. } = &*self.0;
+        let refused = || Some(PublishError::Refused("the server is away".into()));
+        match flaw {
+            Some(Flaw::WaitsWhileDown) => {
+                _ = is_down.subscribe().wait_for(|is_down| !is_down).await;
+                None
+            }
+            _ if *is_down.borrow() => refused(),
+            Some(Flaw::SharedConnection) if *ended.borrow() => refused(),
+            Some(Flaw::ClosedAfterThreeBreaks) if cuts.load(Relaxed) >= 3 => {
+                Some(PublishError::Closed)
+            }
+            _ => None,
+        }
+    }
+}
 
 impl Publisher for LocalPublisher {
     async fn publish(&self, mut publication: Publication) -> Result<Acknowledged, PublishError> {
-        let Local { log, flaw, in_flight, turn, .. } = &*self.0;
+        if let Some(error) = self.unreachable().await {
+            return Err(error);
+        }
+        let Local { log, flaw, in_flight, turn, cut, .. } = &*self.0;
+        let cut = cut.subscribe();
         publication.ends_topic &= *flaw != Some(Flaw::ForgottenEnds);
         let mut fields = encode(&publication);
         spoil(&mut fields, *flaw);
+        if let Some(flaw) = flaw.filter(|flaw| flaw.batches()) {
+            return self.1.publish(log, flaw, fields).await;
+        }
         let text = fields.to_string();
         let is_dropped = match flaw {
             Some(Flaw::EmptyEndIsDropped) => fields[ENDS] == true && fields[DATA] == "",
@@ -292,9 +394,20 @@ impl Publisher for LocalPublisher {
             _ => false,
         };
         let _turn = turn.lock().await;
+        if *flaw == Some(Flaw::LargeIsLate) && text.len() > 32 << 10 {
+            let (log, (number, at)) = (Arc::clone(log), log.skip_number());
+            tokio::spawn(async move {
+                sleep(BREAK).await;
+                log.insert(number, at, text);
+            });
+            return Ok(Acknowledged::new(number, at));
+        }
         let (number, at) = if is_dropped { log.skip_number() } else { log.append(Some(text)) };
-        if *flaw == Some(Flaw::BufferOverflows) {
+        if [Some(Flaw::BufferOverflows), Some(Flaw::RefusedAtBreak)].contains(flaw) {
             yield_now().await;
+        }
+        if *flaw == Some(Flaw::RefusedAtBreak) && cut.has_changed().unwrap() {
+            return Err(PublishError::Refused("the connection broke".into()));
         }
         let is_other = *flaw == Some(Flaw::OtherNumbers);
         Ok(Acknowledged::new(number + u64::from(is_other), at))
@@ -308,6 +421,9 @@ fn spoil(fields: &mut Value, flaw: Option<Flaw>) {
         fields[field] = json!(fields[field].as_str().map(change));
     };
     match flaw {
+        Flaw::ChunksSplitCharacters => map(DATA, |text| {
+            text.as_bytes().chunks(64 << 10).map(String::from_utf8_lossy).collect()
+        }),
         Flaw::TopicCutAt63 => map(TOPIC, |text| text.chars().take(63).collect()),
         Flaw::NameCutAt255 => map(NAME, |text| text.chars().take(255).collect()),
         Flaw::CommentCutAt255 => map(COMMENT, |text| text.chars().take(255).collect()),

@@ -70,6 +70,15 @@ impl Log {
         (state.newest, self.created.elapsed())
     }
 
+    /// Adds an entry whose number was used up before.
+    pub(super) fn insert(&self, number: u64, at: Duration, text: String) {
+        let mut state = self.state.lock().unwrap();
+        let place = state.entries.partition_point(|(other, ..)| *other < number);
+        state.entries.insert(place, (number, at, Some(text)));
+        drop(state);
+        self.changed.send_replace(());
+    }
+
     /// Returns the entries after this number.
     pub(super) fn read(&self, after: u64) -> Vec<Entry> {
         let (now, state) = (self.created.elapsed(), self.state.lock().unwrap());

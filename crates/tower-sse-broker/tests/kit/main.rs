@@ -1,5 +1,6 @@
 //! The conformance kit of brokers, over brokers that are right and brokers that are wrong on purpose.
 
+mod batch;
 mod flaws;
 mod list;
 #[path = "../../docs/list_broker.rs"]

@@ -62,6 +62,11 @@ impl World for Stream<'_> {
     fn cut(&self) -> Option<Fault<'_>> {
         Some(Box::pin(async { self.proxy.cut() }))
     }
+
+    fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        let set = |is_down| async move { self.proxy.set_down(is_down) };
+        Some((Box::pin(set(true)), Box::pin(set(false))))
+    }
 }
 
 #[tokio::test]

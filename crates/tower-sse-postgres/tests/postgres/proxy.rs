@@ -18,6 +18,8 @@ struct State {
     accepted: AtomicUsize,
     /// The limit of what the server sends over each connection.
     bytes_per_millisecond: AtomicU64,
+    /// Whether new connections are closed.
+    is_down: AtomicBool,
     /// Whether notifications are removed from what the server sends.
     drops_notifications: AtomicBool,
 }
@@ -30,6 +32,7 @@ impl Proxy {
             held_publishers: watch::Sender::new(0),
             accepted: AtomicUsize::new(0),
             bytes_per_millisecond: AtomicU64::new(u64::MAX),
+            is_down: AtomicBool::new(false),
             drops_notifications: AtomicBool::new(false),
         });
         let passing = Arc::clone(&state);
@@ -51,6 +54,12 @@ impl Proxy {
     /// Breaks all connections.
     pub(crate) fn cut(&self) {
         self.relay.cut();
+    }
+
+    /// Breaks all connections, and closes new ones until it is called with `false`.
+    pub(crate) fn set_down(&self, is_down: bool) {
+        self.state.is_down.store(is_down, SeqCst);
+        self.cut();
     }
 
     /// Leads every other new connection to this server.
@@ -102,6 +111,9 @@ const READY: &[u8] = b"Z\0\0\0\x05I";
 
 async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let number = state.accepted.fetch_add(1, SeqCst);
+    if state.is_down.load(SeqCst) {
+        return;
+    }
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let reads = AtomicBool::new(false);

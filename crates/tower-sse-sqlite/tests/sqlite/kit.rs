@@ -54,6 +54,18 @@ impl World for File {
             self.replace_by(&copy);
         }))
     }
+
+    /// Another program keeps the file locked.
+    fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
+        let lock = Arc::new(Mutex::new(None));
+        let held = Arc::clone(&lock);
+        let begin = async move {
+            let locking = self.sql();
+            locking.execute_batch("begin immediate").unwrap();
+            *held.lock().unwrap() = Some(locking);
+        };
+        Some((Box::pin(begin), Box::pin(async move { _ = lock.lock().unwrap().take() })))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ mod hub_process;
 mod patience;
 
 use std::time::{Duration, UNIX_EPOCH};
-use std::{fs, process};
+use std::{fs, process, sync::Arc, sync::Mutex};
 
 use rusqlite::backup::Backup;
 use tokio::time::sleep;

@@ -8,7 +8,7 @@ use tower_sse::{EventId, LastEventId, Retention};
 
 use super::super::{Problem, World};
 use crate::testing::hub_client::{HubClient, PATIENCE, after_turns, is_gap, quoted, soon};
-use crate::testing::hub_process::{Due, HubProcess};
+use crate::testing::hub_process::{Due, HubProcess, are_true};
 use crate::testing::world::ensure;
 
 /// A reader that comes back continues where it was.
@@ -224,22 +224,23 @@ pub(crate) async fn a_publish_during_a_break_ends<W: World>(world: &W) -> Result
         let last = format!("last {round}");
         a.publish_repeatedly("news", &last).await?;
         client.read_until(&last).await?;
-        for (data, result) in results? {
-            let count = client.received.iter().filter(|message| message.data == data).count();
-            match result {
-                Ok(_) => ensure!(count == 1, "{data:?} was acknowledged, and came {count} times"),
-                Err(PublishError::Refused(_)) => {
-                    ensure!(count == 0, "{data:?} was refused, and came {count} times");
-                }
-                Err(PublishError::Unknown(_)) => {
-                    ensure!(count <= 1, "{data:?} was published once, and came {count} times");
-                }
-                Err(error) => return Err(Problem::caused_by(data, &error)),
-            }
-        }
+        are_true(results?, &client)?;
     }
-    ensure!(!client.received.iter().any(is_gap), "received a gap, and nothing was lost");
     Ok(())
+}
+
+/// A publish does not wait until the server is back.
+pub(crate) async fn an_outage_ends_each_publish<W: World>(world: &W) -> Result<(), Problem> {
+    let (begin, end) = world.outage().ok_or_else(|| Problem::skipped("outage"))?;
+    let (a, b, start) = HubProcess::pair(world).await?;
+    let mut client = b.client(["news"], start);
+    begin.await;
+    let events = (0..20).map(|event| ("news".to_owned(), event.to_string()));
+    let results = a.publish_at_once(events).await;
+    end.await;
+    a.publish_repeatedly("news", "last").await?;
+    client.read_until("last").await?;
+    are_true(results?, &client)
 }
 
 /// Whatever processes and their clients do, a client receives the list of what was published.

@@ -1,14 +1,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
+use tokio::{join, runtime::Handle, try_join};
 use tower_sse::hub::{Hub, PublishError};
 
 use super::super::{Problem, World};
 use crate::tasks::lock;
 use crate::testing::hub_client::{PATIENCE, is_gap, poll_and_drop};
-use crate::testing::{hub_process::HubProcess, world::ensure};
+use crate::testing::hub_process::{HubProcess, are_true};
+use crate::testing::world::ensure;
 
 pub(crate) async fn closing_one_hub_leaves_the_others<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -147,6 +148,29 @@ pub(crate) async fn dropped_publishes_do_no_harm<W: World>(world: &W) -> Result<
         data.retain(|data| *data != dropped);
     }
     ensure!(data.iter().eq(&expected.iter().collect::<Vec<_>>()), "received {data:?}");
+    Ok(())
+}
+
+/// The future of one publisher may be writing the events of several.
+pub(crate) async fn a_dropped_publish_leaves_the_others<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    let (a, b, start) = HubProcess::pair(world).await?;
+    let mut client = b.client(["news"], start);
+    for polls in 0..6 {
+        let first = a.hub.publish("news", format!("dropped after {polls} polls"));
+        let other = |index| {
+            let (data, a) = (format!("{polls} {index}"), &a);
+            async move { Ok((data.clone(), a.try_publish("news", data).await?)) }
+        };
+        let (_, others) = join!(poll_and_drop(first, polls), async {
+            try_join!(other(1), other(2), other(3), other(4), other(5))
+        });
+        let last = format!("{polls} last");
+        a.publish("news", last.clone()).await?;
+        client.read_until(&last).await?;
+        are_true(<[_; 5]>::from(others?).into(), &client)?;
+    }
     Ok(())
 }
 

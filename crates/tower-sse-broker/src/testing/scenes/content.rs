@@ -180,11 +180,56 @@ pub(crate) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Probl
             }
         }
     }
-    a.publish("news", "small").await?;
-    expected.push("small".to_owned());
+    // Most chunks of it end within a character.
+    let characters = "漢".repeat(50_000);
+    for data in [characters, "small".to_owned()] {
+        if accepts(&a, "news", data.clone()).await? {
+            expected.push(data);
+        }
+    }
     let late = HubProcess::connect_with(ample(), world, "late").await?;
     for process in [a, b, late] {
         process.client(["news"], start.clone()).reads(&expected).await?;
+    }
+    Ok(())
+}
+
+/// A broker that stores what is published at once in one batch mixes up the events' fields.
+pub(crate) async fn events_at_once_stay_apart<W: World>(world: &W) -> Result<(), Problem> {
+    let (a, b, start) = HubProcess::pair(world).await?;
+    let event = |index: u64| {
+        let event = Event::new().data(index.to_string());
+        let event = if index % 2 == 0 { event } else { event.event("odd") };
+        let event = if index % 3 == 0 { event } else { event.comment(index.to_string()) };
+        if index % 4 > 1 { event } else { event.retry(Duration::from_secs(index)) }
+    };
+    let mut events: Vec<_> = (0..12).map(event).collect();
+    let job = |index| format!("job {index}");
+    let ends_topic = |index| index % 3 == 1;
+    let mut at_once = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        at_once.push((job(index), job(index), event.clone(), ends_topic(index)));
+    }
+    for (topic, result) in a.at_once(at_once).await? {
+        result.map_err(|error| Problem::caused_by(topic, &error))?;
+    }
+    for index in 0..events.len() {
+        if !ends_topic(index) {
+            a.publish(&job(index), "more").await?;
+        }
+    }
+    events.push("more".into());
+    let mut expected = lines_without_broker("news", &events).await?;
+    let more = expected.pop().unwrap_or_default();
+    let late = HubProcess::connect(world, "late").await?;
+    for (name, process) in [("a", a), ("b", b), ("late", late)] {
+        for (index, expected) in expected.iter().enumerate() {
+            let subscription = process.hub.subscribe_to(job(index)).resume(start.clone());
+            let received = lines_of(subscription, 2).await?;
+            let mut expected = vec![&**expected];
+            expected.extend((!ends_topic(index)).then_some(&*more));
+            ensure!(received == expected, "process {name}: {received:?} instead of {expected:?}");
+        }
     }
     Ok(())
 }
