@@ -213,6 +213,7 @@ impl<L: Log> Follower<L> {
         let count = self.page_size.entries();
         if let Some(entries) = self.log.look(session, self.last, count).await? {
             let is_full = entries.len() == count;
+            self.fit(&entries);
             self.feed_page(Before::Entry(self.last.number), entries).await;
             if is_full {
                 // This read can wait for an entry, so its duration says nothing about the link.
@@ -230,6 +231,11 @@ impl<L: Log> Follower<L> {
             return Err(L::broken("an entry is missing that this process has read or published"));
         }
         Ok(())
+    }
+
+    /// Adapts the size of pages to the bytes of this one.
+    fn fit(&mut self, entries: &[L::Entry]) {
+        self.page_size.fit(entries.len(), entries.iter().map(LogEntry::bytes).sum());
     }
 
     /// Returns what this process knows of the log.
@@ -274,6 +280,7 @@ impl<L: Log> Follower<L> {
             let Page { mut entries, has_more } = self.log.read(session, from, count).await?;
             let new_entries = entries.len().saturating_sub(usize::from(is_inclusive));
             self.page_size.adapt(new_entries, asked.elapsed());
+            self.fit(&entries);
             let is_last = |first: &L::Entry| {
                 first.number() == self.last.number && first.identity() == self.last
             };

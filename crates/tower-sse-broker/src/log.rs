@@ -40,6 +40,14 @@ pub trait LogEntry: Send + 'static {
     fn previous(&self) -> Option<u64> {
         None
     }
+
+    /// Returns the approximate size of the entry in bytes, if [`Log::read`] doesn't limit its pages
+    /// by their bytes. The follower then reads pages of about 4 MiB. Only the first page of large
+    /// entries after small ones can be larger: it can have 64 entries, or if there were more before
+    /// it, up to 1,000. The default is 0.
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 /// What an entry means.

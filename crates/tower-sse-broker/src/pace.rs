@@ -41,6 +41,11 @@ impl Backoff {
 
 /// The maximum number of entries of a page.
 const MAX_ENTRIES: usize = 1000;
+/// The size of a page in bytes.
+const MAX_BYTES: usize = 4 << 20;
+/// The number of entries that is tried after a page of few entries, of which the next ones may be
+/// far larger.
+const TRIED: usize = 64;
 /// After answers that take less than this, full pages double. Otherwise, they grow by one entry,
 /// because the link's latency can be higher.
 const FAST: Duration = Duration::from_millis(500);
@@ -76,6 +81,13 @@ impl PageSize {
             self.0 = (self.0 * 2).min(MAX_ENTRIES);
         } else {
             self.grow();
+        }
+    }
+
+    /// Adapts to the size of a page. A size of 0 is unknown.
+    pub(crate) fn fit(&mut self, entries: usize, bytes: usize) {
+        if let Some(fitting) = entries.saturating_mul(MAX_BYTES).checked_div(bytes) {
+            self.0 = self.0.min(fitting).min(entries.saturating_mul(4).max(TRIED)).max(1);
         }
     }
 
@@ -125,6 +137,26 @@ mod tests {
             size.adapt(size.entries(), Duration::from_millis(600));
         }
         assert!(loaded >= 2_000, "{loaded}");
+    }
+
+    #[test]
+    fn page_has_as_many_entries_as_fit() {
+        let sizes = [(1000, 1000, 1000), (1000, 1000 << 20, 4), (4, 4 << 10, 4), (1, 9 << 20, 1)];
+        for (entries, bytes, expected) in sizes {
+            let mut size = PageSize(entries);
+            size.fit(entries, bytes);
+            assert_eq!(size.entries(), expected, "{entries} entries of {bytes} bytes");
+        }
+    }
+
+    /// Large entries may follow.
+    #[test]
+    fn page_shrinks_when_few_entries_come() {
+        for (entries, expected) in [(0, 1000), (1, 64), (16, 64), (100, 400), (300, 1000)] {
+            let mut size = PageSize(1000);
+            size.fit(entries, entries);
+            assert_eq!(size.entries(), expected, "{entries}");
+        }
     }
 
     #[test]

@@ -139,6 +139,29 @@ async fn history_that_becomes_large_is_loaded_over_a_slow_link() {
     until(|| behind.position() == hub.position()).await;
 }
 
+/// Over a fast link, pages of large entries would grow until they take half a second.
+#[tokio::test]
+async fn pages_of_large_events_are_limited_by_their_bytes() {
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
+    let data = "x".repeat(1_000_000);
+    for _ in 0..40 {
+        _ = publish(&hub, "a", &data).await;
+    }
+    let newest = publish(&hub, "a", "").await.id();
+    drop(hub);
+    for setting in ["slowlog-max-len 10000", "slowlog-log-slower-than 0"] {
+        let _: String = server.command(&format!("CONFIG SET {setting}")).await;
+    }
+    let late = Hub::connect(server.broker()).await.unwrap();
+    until(|| late.position() == newest).await;
+    type Command = (u64, u64, u64, Vec<String>, String, String);
+    let commands: Vec<Command> = server.command("SLOWLOG GET 10000").await;
+    let ranges = commands.iter().filter(|(_, _, _, parts, ..)| parts[0] == "XRANGE");
+    let counts: Vec<usize> = ranges.map(|(.., parts, _, _)| parts[5].parse().unwrap()).collect();
+    // With the last entry of the page before.
+    assert!(counts.len() > 10 && counts.iter().all(|it| *it <= 5), "{counts:?}");
+}
+
 /// Another program can add an event of any size. The link of two processes does not carry this one
 /// within their time limit: one has read what precedes it, and one starts.
 #[tokio::test]

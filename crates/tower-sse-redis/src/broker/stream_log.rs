@@ -263,6 +263,10 @@ impl LogEntry for RawEntry {
     fn identity(&self) -> Identity {
         RawEntry::identity(self)
     }
+
+    fn bytes(&self) -> usize {
+        self.fields.iter().map(Vec::len).sum()
+    }
 }
 
 impl StreamLog {
