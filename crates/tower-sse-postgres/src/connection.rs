@@ -153,8 +153,6 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
 
 /// The time limit for connecting, and for the closure that returns the credentials.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// The tables of the schema.
-const TABLES: [&str; 3] = ["inbox", "log", "stream"];
 /// How long [`listen`] waits for its test notification.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);
 
@@ -211,27 +209,27 @@ impl Connection {
     /// Checks the schema, sets the clock, and returns what identifies the server.
     async fn identify(&self) -> Result<(String, SystemTime), Error> {
         let schema = quoted(&self.settings.schema);
-        let secures =
-            |table| format!(", pg_catalog.row_security_active('{schema}.{table}') {table}");
+        let secured = ["inbox", "log", "stream"].map(|table| {
+            let is_secured = format!("pg_catalog.row_security_active('{schema}.{table}')");
+            format!("case when {is_secured} then '{table}' end")
+        });
         let function = format!(
-            "version() v, {schema}.cluster() c, pg_postmaster_start_time() s, clock_timestamp() n{}",
-            TABLES.map(secures).concat()
+            "version() v, {schema}.cluster() c, pg_postmaster_start_time() s, clock_timestamp() n,
+            pg_catalog.concat_ws(', ', {}) t",
+            secured.join(", ")
         );
         let identified = self.call_one(&function, &[], |row| {
-            let mut secured = None;
-            for (table, column) in TABLES.into_iter().zip(4..) {
-                secured = if row.try_get(column)? { Some(table) } else { secured };
-            }
-            Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?), row.try_get(3)?, secured))
+            let server = (row.try_get(1)?, row.try_get(2)?);
+            Ok((row.try_get(0)?, server, row.try_get(3)?, row.try_get(4)?))
         });
-        let (version, server, now, secured): (i32, _, _, _) = identified.await?;
+        let (version, server, now, secured): (i32, _, _, String) = identified.await?;
         self.settings.clock.set(now);
         if version != SCHEMA_VERSION {
             let reason = format!("the schema has version {version} instead of {SCHEMA_VERSION}");
             return Err(Error::with_kind(ACTION, ErrorKind::NotInstalled, reason));
         }
-        if let Some(table) = secured {
-            let reason = format!("row security hides rows of {}.{table}", self.settings.schema);
+        if !secured.is_empty() {
+            let reason = format!("row security hides rows of {}.{secured}", self.settings.schema);
             return Err(Error::with_kind(ACTION, ErrorKind::NotPermitted, reason));
         }
         Ok(server)
@@ -425,33 +423,6 @@ impl Connection {
         opens: bool,
         batch: &[Queued],
     ) -> Result<Appended, Error> {
-        let Settings { listens, quiet_until, wakes, health, .. } = &*self.settings;
-        let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
-        if *listens && !is_quiet {
-            match self.number(covered, known, lost, opens, batch, true).await {
-                Err(error) if error.may_be_full_queue() => health.common.set_error(error),
-                appended => return appended,
-            }
-            *lock(quiet_until) = Some(Instant::now() + QUIET);
-            _ = self.query(&format!("select from {EMPTY_QUEUE}"), &[]).await;
-        }
-        let appended = self.number(covered, known, lost, opens, batch, false).await;
-        if *listens {
-            wakes.log.notify_one();
-        }
-        appended
-    }
-
-    /// Calls `append`, which notifies the processes if `wake` is `true`.
-    async fn number(
-        &self,
-        covered: i64,
-        known: u64,
-        lost: Option<u64>,
-        opens: bool,
-        batch: &[Queued],
-        wake: bool,
-    ) -> Result<Appended, Error> {
         let fields = || batch.iter().map(|queued| queued.publication.event.fields());
         let topics: Vec<_> = batch.iter().map(|queued| &queued.publication.topic).collect();
         let data: Vec<_> = fields().map(|fields| fields.data).collect();
@@ -460,26 +431,46 @@ impl Connection {
         let comments: Vec<_> = fields().map(|fields| fields.comment).collect();
         let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
         let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
-        let parameters: [Parameter<'_>; 13] = [
-            self.stream(),
-            (&covered, Type::INT8),
-            (&signed(known), Type::INT8),
-            (&lost.map(signed), Type::INT8),
-            (&opens, Type::BOOL),
-            (&topics, Type::TEXT_ARRAY),
-            (&data, Type::TEXT_ARRAY),
-            (&names, Type::TEXT_ARRAY),
-            (&retries, Type::INT8_ARRAY),
-            (&comments, Type::TEXT_ARRAY),
-            (&ends, Type::BOOL_ARRAY),
-            (&nonces, Type::INT8_ARRAY),
-            (&wake, Type::BOOL),
-        ];
         let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-        let appended = self.call_one(function, &parameters, |row| {
-            let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
-            Ok(Appended { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
-        });
-        appended.await
+        let Settings { listens, quiet_until, wakes, health, .. } = &*self.settings;
+        let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
+        let mut wake = *listens && !is_quiet;
+        loop {
+            let parameters: [Parameter<'_>; 13] = [
+                self.stream(),
+                (&covered, Type::INT8),
+                (&signed(known), Type::INT8),
+                (&lost.map(signed), Type::INT8),
+                (&opens, Type::BOOL),
+                (&topics, Type::TEXT_ARRAY),
+                (&data, Type::TEXT_ARRAY),
+                (&names, Type::TEXT_ARRAY),
+                (&retries, Type::INT8_ARRAY),
+                (&comments, Type::TEXT_ARRAY),
+                (&ends, Type::BOOL_ARRAY),
+                (&nonces, Type::INT8_ARRAY),
+                (&wake, Type::BOOL),
+            ];
+            let appended = self.call_one(function, &parameters, Appended::decode).await;
+            match appended {
+                Err(error) if wake && error.exceeds_limit() => health.common.set_error(error),
+                appended => {
+                    if *listens && !wake {
+                        wakes.log.notify_one();
+                    }
+                    return appended;
+                }
+            }
+            wake = false;
+            *lock(quiet_until) = Some(Instant::now() + QUIET);
+            _ = self.query(&format!("select from {EMPTY_QUEUE}"), &[]).await;
+        }
+    }
+}
+
+impl Appended {
+    fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
+        Ok(Self { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
     }
 }

@@ -162,9 +162,8 @@ impl Error {
         })
     }
 
-    /// Returns whether a statement that notifies has found the server's queue full. Other limits
-    /// have the same code.
-    pub(crate) fn may_be_full_queue(&self) -> bool {
+    /// Returns whether a limit of the server was exceeded, such as its queue of notifications.
+    pub(crate) fn exceeds_limit(&self) -> bool {
         self.state() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
     }
 
