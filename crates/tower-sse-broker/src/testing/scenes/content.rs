@@ -199,8 +199,8 @@ pub(crate) async fn events_at_once_stay_apart<W: World>(world: &W) -> Result<(),
     let (a, b, start) = HubProcess::pair(world).await?;
     let event = |index: u64| {
         let event = Event::new().data(index.to_string());
-        let event = if index % 2 == 0 { event } else { event.event("odd") };
-        let event = if index % 3 == 0 { event } else { event.comment(index.to_string()) };
+        let event = if index.is_multiple_of(2) { event } else { event.event("odd") };
+        let event = if index.is_multiple_of(3) { event } else { event.comment(index.to_string()) };
         if index % 4 > 1 { event } else { event.retry(Duration::from_secs(index)) }
     };
     let mut events: Vec<_> = (0..12).map(event).collect();
