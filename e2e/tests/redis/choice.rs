@@ -118,7 +118,7 @@ async fn most_sentinels_decide_although_another_one_answers_first() {
 
 /// One of them is cut off, and nobody can tell which.
 #[tokio::test]
-async fn server_that_is_of_no_use_is_left_for_another_that_sentinels_name() {
+async fn useless_server_is_left_for_another_that_sentinels_name() {
     let Some(new) = Server::start().await else { return };
     let Some(old) = lone_primary(false).await else { return };
     let Some(older) = lone_primary(true).await else { return };
