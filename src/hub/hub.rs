@@ -119,7 +119,7 @@ impl Hub {
     where
         E: IntoEvent,
     {
-        self.send(topic.as_ref(), event, false).await
+        self.send(topic.as_ref(), publishable(event)?, false).await
     }
 
     /// Publishes an event from synchronous code. This works only if the hub has no broker.
@@ -180,7 +180,7 @@ impl Hub {
     where
         E: IntoEvent,
     {
-        self.send(topic.as_ref(), event, true).await
+        self.send(topic.as_ref(), publishable(event)?, true).await
     }
 
     /// Reports that events of a topic may be missing, for example because your program lost the
@@ -190,7 +190,9 @@ impl Hub {
     /// before this call and those published later. A client that was disconnected receives the gap
     /// when it resumes. A first visit receives no gaps from before the visit. With
     /// [`since`](super::Subscribe::since), it receives those after that position. In a topic with
-    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap.
+    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap. A hub
+    /// remembers the gaps of at most 65,536 topics that have neither events nor subscribers. If
+    /// there are more, clients that resume in other topics can get a gap too.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. SQL
     /// transactions, and programs in other languages, can publish a gap too, as an event named
@@ -226,19 +228,15 @@ impl Hub {
     ///
     /// The same as for [`publish`](Self::publish).
     pub async fn gap(&self, topic: impl AsRef<str>) -> Result<Receipt, PublishError> {
-        self.publish(topic, Event::new().event(GAP).data("")).await
+        self.send(topic.as_ref(), Event::new().event(GAP).data(""), false).await
     }
 
-    async fn send<E>(
+    async fn send(
         &self,
         topic: &str,
-        event: E,
+        event: Event,
         ends_topic: bool,
-    ) -> Result<Receipt, PublishError>
-    where
-        E: IntoEvent,
-    {
-        let event = publishable(event)?;
+    ) -> Result<Receipt, PublishError> {
         // Before the event is published, so that a dropped future has published nothing.
         consume_budget().await;
         let Some(link) = &self.shared.link else {
@@ -270,6 +268,9 @@ where
     let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
     if event.has_id() {
         return Err(PublishError::HasId);
+    }
+    if event.fields().name == Some(GAP) {
+        return Err(PublishError::Invalid("the name `gap` is for gaps".into()));
     }
     if event.has_data() { Ok(event) } else { Err(PublishError::NoData) }
 }

@@ -27,7 +27,8 @@ impl Receipt {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The value did not convert into an event, for example because it failed to serialise.
+    /// The value did not convert into an event, for example because it failed to serialise, or the
+    /// event has a [reserved name](super#reserved-names).
     Invalid(BoxError),
     /// The event has no data, so browsers and most other clients would not dispatch it.
     NoData,
@@ -51,7 +52,7 @@ pub enum PublishError {
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, cause) = match self {
-            Self::Invalid(cause) => ("value is not an event", cause),
+            Self::Invalid(cause) => ("value is not an event to publish", cause),
             Self::Refused(cause) => ("event was not published", cause),
             Self::Unknown(cause) => ("broker did not acknowledge the event", cause),
             Self::NoData => return f.write_str("event has no data"),

@@ -119,3 +119,25 @@ fn reported_gap_fails_as_an_event_does() {
     let refused = hub.gap("a").now_or_never().unwrap();
     assert!(matches!(refused, Err(PublishError::Refused(_))));
 }
+
+/// Users can choose an event's name, and a forged gap would make all pages reload.
+#[test]
+fn event_that_is_named_gap_is_invalid_to_publish() {
+    let (_broker, [fed]) = connected();
+    for hub in [&Hub::new(), &fed] {
+        let mut client = subscribed(hub, &["a"]);
+        let event = || Event::new().try_event("gap".to_owned()).unwrap().data("x");
+        let published = hub.publish("a", event()).now_or_never().unwrap();
+        let ended = hub.end("a", event()).now_or_never().unwrap();
+        for result in [published, hub.publish_now("a", event()), ended] {
+            assert!(matches!(result, Err(PublishError::Invalid(_))), "{result:?}");
+        }
+        for name in ["start", "interrupted", "Gap", "gap ", "error"] {
+            let event = Event::new().try_event(name.to_owned()).unwrap().data("x");
+            hub.publish("a", event).now_or_never().unwrap().unwrap();
+            assert_eq!(&*client.messages()[0].event, name);
+        }
+        gap(hub, "a");
+        assert_eq!(client.read(), ["gap a@6"]);
+    }
+}

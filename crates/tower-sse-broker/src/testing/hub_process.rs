@@ -93,6 +93,11 @@ impl HubProcess {
         soon(what, self.hub.publish(topic, event.into())).await
     }
 
+    pub(super) async fn gap(&self, topic: &str) -> Result<Receipt, Problem> {
+        let what = format!("process {}: the result of reporting a gap", self.name);
+        self.acknowledged(soon(what, self.hub.gap(topic)).await?)
+    }
+
     /// Ends a topic, which has to be acknowledged at the first attempt.
     pub(super) async fn end(
         &self,
