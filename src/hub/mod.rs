@@ -90,7 +90,7 @@
 //!
 //! Delivery is *at most once, and a loss is reported*. A client with an id of this hub never
 //! receives an event twice, and gets a gap for what it misses. With a broker, there are exceptions:
-//! see [many processes](#many-processes) and the broker's crate.
+//! see the broker's crate.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]: the
 //! event may have been published. If you then publish the event again, clients may get it twice. If
@@ -123,6 +123,14 @@
 //! [`Subscription::response`] answers an `EventSource` with `204` once all topics have ended and
 //! the client has nothing left to receive. A first visit gets `204` too, unless you send it
 //! something, such as [`recent`](Subscribe::recent) events.
+//!
+//! # Reserved names
+//!
+//! Pages reload at a `gap`, so only the hub sends events with this name. Publishing one fails with
+//! [`PublishError::Invalid`], also if a user chose the name; use [`Hub::gap`]. A page would take
+//! an event named `start` with empty data for the hub's, and `EventSource` itself dispatches `open`
+//! and `error`. If users choose names, add a prefix. Streams of [runs](crate::runs) reserve no
+//! name.
 //!
 //! # Progress of a job
 //!
@@ -358,9 +366,8 @@
 //! [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish).
 //!
 //! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
-//! limit](HubBuilder::max_memory). Otherwise, a client that subscribes to several topics can miss
-//! events without a gap when it reconnects to another process. Even with the same limits, this can
-//! happen when the client moves to a process that is several seconds behind.
+//! limit](HubBuilder::max_memory). Otherwise, a client that moves to another process can get a gap
+//! for events that its first process still keeps.
 //!
 //! # Stopping work
 //!

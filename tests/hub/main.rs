@@ -14,6 +14,8 @@ mod loss;
 mod many;
 mod memory;
 mod model;
+mod mover;
+mod moves;
 mod outcomes;
 mod presence;
 mod recipes;

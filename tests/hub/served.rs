@@ -121,7 +121,7 @@ fn messages_are_decoded_one_by_one() {
     end(&hub, "b", Event::new().event("large").data(large.clone()));
     let mut messages = hub.subscribe(["a", "b"]).resume(id(&hub, 0)).messages();
     let mut next = || messages.next().now_or_never().map(Option::unwrap);
-    for (topic, position) in [("a", 1), ("b", 2)] {
+    for (topic, position) in [("a", 0), ("b", 2)] {
         let gap = next().unwrap().unwrap_err();
         assert_eq!((gap.topic(), sequence(gap.last_event_id())), (topic, position));
         assert!(gap.to_string().contains(topic));

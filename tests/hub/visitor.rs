@@ -16,13 +16,12 @@ pub(crate) struct Visitor {
     served: Vec<u64>,
     /// For each of its topics: a gap is due, as the hub cannot know what the client has seen.
     gap_due: Vec<bool>,
+    /// The sequence number in the last id of this hub.
     newest: u64,
     /// Losses up to this sequence number were reported, or are none for this client.
     loss_seen: u64,
     /// The number of gaps that were reported of the loss that is being reported.
     loss_gaps: usize,
-    /// The sequence number of that loss, once it is known.
-    before_loss: Option<u64>,
     /// The client brought a foreign id, and has received no id of this hub yet.
     is_foreign: bool,
     /// After a malformed id, all gaps are reported first, at this position.
@@ -64,9 +63,9 @@ impl Visitor {
         self.gaps_at = (self.gap_due[0] && !is_foreign).then_some(first_visit);
         let is_greeted = self.is_greeted && ours.is_none() && !is_foreign;
         self.greeting_due = is_greeted.then_some(first_visit);
-        self.newest = 0;
+        self.newest = ours.unwrap_or(if is_foreign { 0 } else { first_visit });
         self.loss_seen = ours.unwrap_or(naive.newest);
-        (self.loss_gaps, self.before_loss) = (0, None);
+        self.loss_gaps = 0;
         self.is_foreign = is_foreign;
         self.ids.clear();
     }
@@ -120,7 +119,6 @@ impl Visitor {
         let name = if is_gap { &message.data } else { &message.data[..1] };
         let index =
             self.topics.iter().position(|topic| TOPICS[*topic] == name).expect("one of its topics");
-        let topic = self.topics[index];
         if is_gap && self.is_of_loss(index, naive) {
             self.check_gap_of_loss(message, naive);
             return;
@@ -144,38 +142,70 @@ impl Visitor {
             return;
         }
         assert_eq!(self.greeting_due, None, "the greeting comes before all but these gaps");
-        if &*message.last_event_id == "1-0" {
-            assert!(gap_due, "an id of its own is missing");
-            let rest = self.gap_due.iter().zip(&self.served);
-            assert!({ rest }.any(|(due, served)| *due && *served == self.served[index]));
+        if is_gap {
+            self.check_gap(index, gap_due, message, naive);
             return;
         }
+        assert!(
+            !self.topics.iter().enumerate().any(|(it, _)| self.has_evicted(it, naive)),
+            "gaps come first"
+        );
         self.is_foreign = false;
         let number = sequence(&message.last_event_id);
         let is_before_loss = self.due_loss(naive).is_none_or(|loss| number < loss);
         assert!(is_before_loss, "from after a loss that was not reported");
         self.skip_gaps(number, naive);
-        let missed = self.missed(index, naive);
-        let reported = self.reported_gap(index, naive);
-        let served = std::mem::replace(&mut self.served[index], number);
-        if let Some(reported) = reported
-            && !gap_due
-        {
-            assert!(is_gap && number > self.newest);
-            assert_eq!(number, reported);
-        } else if is_gap {
-            assert!(number >= self.newest, "in order");
-            assert_eq!(number, naive.evicted_up_to(topic).max(if gap_due { served } else { 0 }));
-            let is_true = missed.is_some_and(|event| event.evicted);
-            assert!(is_true || gap_due, "a gap, and nothing was evicted");
-        } else {
-            assert!(number > self.newest, "in order, without duplicates");
-            let missed = missed.expect("an event");
-            assert!(!missed.evicted, "the event was evicted, and no gap reported");
-            assert_eq!(missed.sequence, number, "the very next event");
-            assert!(!gap_due);
+        let missed = self.missed(index, naive).expect("an event");
+        assert!(number > self.newest, "in order, without duplicates");
+        assert!(!missed.evicted, "the event was evicted, and no gap reported");
+        assert_eq!(missed.sequence, number, "the very next event");
+        (self.served[index], self.newest) = (number, number);
+    }
+
+    /// Checks a gap of evicted events, which comes first, or one that the program has reported.
+    fn check_gap(&mut self, index: usize, gap_due: bool, message: &Message, naive: &Naive) {
+        let evicted = naive.evicted_up_to(self.topics[index]);
+        let is_evicted = gap_due || evicted > self.served[index];
+        self.skip_gaps(if is_evicted { 0 } else { u64::MAX }, naive);
+        let reported = self.reported_gap(index, naive).filter(|_| !is_evicted);
+        assert!(is_evicted || reported.is_some(), "a gap, and nothing was evicted");
+        let served = reported.unwrap_or(evicted).max(self.served[index]);
+        self.served[index] = served;
+        self.skip_gaps(u64::MAX, naive);
+        let mut others = 0..self.topics.len();
+        if others.any(|other| self.has_evicted(other, naive)) {
+            self.check_id_before_gaps(message);
+            return;
         }
+        self.is_foreign = false;
+        // The id passes nothing that is left.
+        let event = |it| self.missed(it, naive).map(|event| event.sequence);
+        let item = |it| self.reported_gap(it, naive).or_else(|| event(it));
+        let left = (0..self.topics.len()).filter_map(item).chain(self.due_loss(naive)).min();
+        let passed = self.served.iter().copied().filter(|it| left.is_none_or(|left| *it < left));
+        let number = sequence(&message.last_event_id);
+        let is_alone = self.topics.len() == 1;
+        let expected = if is_alone { served } else { passed.max().unwrap_or(0).max(self.newest) };
+        // Gaps from before the first visit are in the way of a later id.
+        let is_held_back =
+            self.loss_seen > self.newest && (self.newest..expected).contains(&number);
+        assert!(number == expected || is_held_back, "{number} is not {expected}");
         self.newest = number;
+        // The gap of a single topic includes the losses before it.
+        self.loss_seen = self.loss_seen.max(number);
+    }
+
+    /// A client that leaves between gaps has the id that it had before them.
+    fn check_id_before_gaps(&self, message: &Message) {
+        if self.is_foreign {
+            assert_eq!(&*message.last_event_id, "1-0");
+        } else {
+            assert_eq!(sequence(&message.last_event_id), self.newest);
+        }
+    }
+
+    fn has_evicted(&self, index: usize, naive: &Naive) -> bool {
+        self.gap_due[index] || naive.evicted_up_to(self.topics[index]) > self.served[index]
     }
 
     /// Passes the gaps before `end` that are no gaps for this client.
@@ -206,11 +236,9 @@ impl Visitor {
         rest.take_while(|item| item.is_gap).last().map(|gap| gap.sequence)
     }
 
-    /// Returns the sequence number of the gap that is due in one topic alone.
+    /// Returns the sequence number of the gap that is due in one topic alone, 0 if it comes first.
     fn own_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
-        let (served, evicted) = (self.served[index], naive.evicted_up_to(self.topics[index]));
-        let is_evicted = self.gap_due[index] || evicted > served;
-        let evicted = is_evicted.then_some(evicted.max(served));
+        let evicted = self.has_evicted(index, naive).then_some(0);
         evicted.or_else(|| self.reported_gap(index, naive))
     }
 
@@ -245,31 +273,15 @@ impl Visitor {
         self.last = Some(last_id(&message.last_event_id));
         self.loss_gaps += 1;
         let is_last = self.loss_gaps == self.topics.len();
-        if !is_last && self.is_foreign {
-            assert_eq!(&*message.last_event_id, "1-0");
-            return;
-        }
-        let number = sequence(&message.last_event_id);
         if !is_last {
-            // What the client has received, which a process that has lost less continues after.
-            let received = self.served.iter().max().copied().unwrap_or_default();
-            // Between the two may be gaps that are none for this client, and events of other topics
-            // that were evicted before it could receive them.
-            let is_repeated = |(topic, served): (&usize, &u64)| {
-                let mut events = naive.items(*topic).filter(|item| !item.is_gap);
-                events.any(|event| (number + 1..=*served).contains(&event.sequence))
-            };
-            let has_received =
-                number <= received && !self.topics.iter().zip(&self.served).any(is_repeated);
-            assert!(has_received || (received >= due && (due - 1..received).contains(&number)));
-            assert_eq!(*self.before_loss.get_or_insert(number), number);
+            self.check_id_before_gaps(message);
             return;
         }
-        let loss = number;
+        let loss = sequence(&message.last_event_id);
         assert!(naive.losses.contains(&loss));
         // Losses with nothing between them can be reported as one.
         assert!(!self.is_unread(due..loss, naive), "an event is between");
-        (self.loss_seen, self.newest, self.loss_gaps, self.before_loss) = (loss, loss, 0, None);
+        (self.loss_seen, self.newest, self.loss_gaps) = (loss, loss, 0);
         self.is_foreign = false;
         self.served.iter_mut().for_each(|served| *served = loss.max(*served));
         self.gap_due.fill(false);

@@ -64,9 +64,7 @@
 //! - A client that stays connected or resumes receives each published event of its topics, or a
 //!   [gap](tower_sse::hub::GapPolicy). This holds even after a crash, a restore or a fail-over. It
 //!   doesn't hold for an event that is published after its topic [ended](tower_sse::hub::Hub::end),
-//!   or in a topic that keeps only its [latest](tower_sse::Retention::latest) event. A client that
-//!   subscribes to several topics can miss events without a gap [if processes have different limits
-//!   or lag behind](tower_sse::hub#many-processes).
+//!   or in a topic that keeps only its [latest](tower_sse::Retention::latest) event.
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
 //! - An event that a client has received is on the server's disk, with its transaction's changes.
 //!

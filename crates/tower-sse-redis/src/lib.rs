@@ -51,10 +51,8 @@
 //!   the event is published once or not at all. If you then publish it again, clients can receive
 //!   it twice.
 //!
-//! A client that subscribes to several topics can miss events without a gap [if processes have
-//! different limits or lag behind](tower_sse::hub#many-processes). If events are lost, clients can
-//! receive newer events before the gap. A process that has received the lost event, or its
-//! acknowledgement, reports the loss within seconds of reaching Redis.
+//! If events are lost, clients can receive newer events before the gap. A process that has received
+//! the lost event, or its acknowledgement, reports the loss within seconds of reaching Redis.
 //!
 //! A loss goes undetected in three cases:
 //!

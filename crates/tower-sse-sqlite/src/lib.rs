@@ -97,9 +97,7 @@
 //!   This holds even if processes are killed, or the file, its `-wal` or its `-shm` is [removed,
 //!   replaced or restored](operating#what-can-happen-to-the-file) while it's open. It doesn't hold
 //!   for an event that is published after its topic [ended](tower_sse::hub::Hub::end), or in a
-//!   topic that keeps only its [latest](tower_sse::Retention::latest) event. A client that
-//!   subscribes to several topics can miss events without a gap [if processes have different limits
-//!   or lag behind](tower_sse::hub#many-processes).
+//!   topic that keeps only its [latest](tower_sse::Retention::latest) event.
 //! - If `publish` returned [`Refused`](tower_sse::hub::PublishError::Refused), the event isn't
 //!   published. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown), the event is
 //!   published once or not at all.

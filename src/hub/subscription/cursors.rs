@@ -8,29 +8,45 @@ use crate::hub::topic::{Topic, Topics};
 // event.
 pub(crate) enum Cursors {
     One(TopicCursor),
-    Many(Vec<TopicCursor>, Option<Box<MergeQueue>>),
+    /// The last field is the number in the last id that was sent.
+    Many(Vec<TopicCursor>, Option<Box<MergeQueue>>, u64),
 }
 
 impl Default for Cursors {
     fn default() -> Self {
-        Self::Many(Vec::new(), None)
+        Self::Many(Vec::new(), None, 0)
     }
 }
 
 impl Cursors {
     pub(crate) fn push(&mut self, cursor: TopicCursor) {
         *self = match mem::take(self) {
-            Self::One(first) => Self::Many(vec![first, cursor], None),
-            Self::Many(cursors, _) if cursors.is_empty() => Self::One(cursor),
-            Self::Many(mut cursors, queue) => {
+            Self::One(first) => Self::Many(vec![first, cursor], None, 0),
+            Self::Many(cursors, ..) if cursors.is_empty() => Self::One(cursor),
+            Self::Many(mut cursors, queue, sent) => {
                 cursors.push(cursor);
-                Self::Many(cursors, queue)
+                Self::Many(cursors, queue, sent)
             }
         };
     }
 
+    /// Returns the number in the last id that was sent. One topic has nothing else up to its gap.
+    pub(super) const fn sent(&self) -> u64 {
+        match self {
+            Self::One(cursor) => cursor.seen,
+            Self::Many(.., sent) => *sent,
+        }
+    }
+
+    #[inline]
+    pub(super) const fn set_sent(&mut self, sequence: u64) {
+        if let Self::Many(.., sent) = self {
+            *sent = sequence;
+        }
+    }
+
     pub(crate) fn shrink_to_fit(&mut self) {
-        if let Self::Many(cursors, _) = self {
+        if let Self::Many(cursors, ..) = self {
             cursors.shrink_to_fit();
         }
     }
@@ -43,7 +59,7 @@ impl Deref for Cursors {
     fn deref(&self) -> &[TopicCursor] {
         match self {
             Self::One(cursor) => slice::from_ref(cursor),
-            Self::Many(cursors, _) => cursors,
+            Self::Many(cursors, ..) => cursors,
         }
     }
 }
@@ -53,7 +69,7 @@ impl DerefMut for Cursors {
     fn deref_mut(&mut self) -> &mut [TopicCursor] {
         match self {
             Self::One(cursor) => slice::from_mut(cursor),
-            Self::Many(cursors, _) => cursors,
+            Self::Many(cursors, ..) => cursors,
         }
     }
 }
@@ -73,7 +89,8 @@ pub(crate) struct TopicCursor {
 
 pub(crate) enum TopicRead {
     Nothing,
-    Gap(u64),
+    /// The gap of evicted events.
+    Gap,
     Reported(u64),
     Batch(Batch),
 }
@@ -145,21 +162,19 @@ impl TopicCursor {
         !self.is_caught_up() && self.topic.lock().log.next(self.seen).is_some()
     }
 
+    /// Returns the sequence number of the next item, or 0 if a gap of evicted events is due: such
+    /// gaps come before all events that are left.
     pub(crate) fn next(&self) -> Option<u64> {
         if self.is_caught_up() {
             return None;
         }
         let log = &self.topic.lock().log;
-        self.gap(log).or_else(|| log.next_item(self.seen))
+        if self.gap(log).is_some() { Some(0) } else { log.next_item(self.seen) }
     }
 
     pub(super) fn has_gap(&self) -> bool {
         let has_gap = |log: &Log| self.gap(log).or_else(|| log.gap_after(self.seen)).is_some();
         !self.is_caught_up() && has_gap(&self.topic.lock().log)
-    }
-
-    pub(crate) fn has_gap_at(&self, sequence: u64) -> bool {
-        !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
     }
 
     /// Returns the next gap, or the next events below `bound`, and the number of what follows.
@@ -181,15 +196,14 @@ impl TopicCursor {
         }
         // Without a batch, an item below the bound can only be a gap.
         let item = gap.or_else(|| log.next_item(self.seen));
-        let Some(sequence) = item.filter(|item| *item < bound) else {
+        let Some(sequence) = item.filter(|item| gap.is_some() || *item < bound) else {
             return (TopicRead::Nothing, item);
         };
         let next = log.next_item(sequence);
         drop(state);
         self.seek(sequence, false);
-        let is_reported = gap.is_none();
-        let read = if is_reported { TopicRead::Reported } else { TopicRead::Gap };
-        (read(sequence), next)
+        let read = if gap.is_some() { TopicRead::Gap } else { TopicRead::Reported(sequence) };
+        (read, next)
     }
 
     #[inline]
@@ -227,7 +241,7 @@ const SCANNED_PER_POLL: usize = 4096;
 /// would take two allocations for each client.
 const FEW: usize = 4;
 
-pub(super) const fn is_few(cursors: &[TopicCursor]) -> bool {
+const fn is_few(cursors: &[TopicCursor]) -> bool {
     cursors.len() <= FEW
 }
 
@@ -293,8 +307,7 @@ impl MergeQueue {
         }
         match first {
             Some((first, index)) if first <= committed => {
-                // Gaps of two topics can have the same sequence number.
-                Next::Cursor { index, first, bound: following.max(first.saturating_add(1)) }
+                Next::Cursor { index, first, bound: following }
             }
             _ => Next::Nothing,
         }
@@ -310,16 +323,29 @@ impl MergeQueue {
         if let Some(cursor) = cursors.get_mut(index) {
             cursor.is_queued = false;
         }
-        let end = complete_to.saturating_add(1);
-        let following = self.heap.peek().map_or(end, |Reverse((following, _))| *following);
-        // Gaps of two topics can have the same sequence number.
-        let bound = following.min(end).max(sequence.saturating_add(1));
-        Some(Next::Cursor { index, first: sequence, bound })
+        Some(Next::Cursor { index, first: sequence, bound: self.left() })
     }
 
-    pub(crate) fn pop_at(&mut self, sequence: u64, cursors: &mut [TopicCursor]) -> Option<usize> {
+    /// Returns a number below which no cursor has anything to read: 0 if a gap is due.
+    pub(crate) fn left(&self) -> u64 {
+        let end = self.complete_to.map_or(0, |complete_to| complete_to.saturating_add(1));
+        self.heap.peek().map_or(end, |Reverse((next, _))| end.min(*next))
+    }
+
+    /// Scans all cursors again, so that every gap that is due comes first, unless they are too many
+    /// for one poll.
+    pub(crate) fn rescan(&mut self, committed: u64, cursors: &mut [TopicCursor]) {
+        if cursors.len() <= SCANNED_PER_POLL {
+            self.heap.clear();
+            self.scan = None;
+            cursors.iter_mut().for_each(|cursor| cursor.is_queued = false);
+            self.scan(committed, cursors);
+        }
+    }
+
+    pub(crate) fn pop_gap(&mut self, cursors: &mut [TopicCursor]) -> Option<usize> {
         let Reverse((next, index)) = *self.heap.peek()?;
-        if next != sequence {
+        if next > 0 {
             return None;
         }
         self.heap.pop();

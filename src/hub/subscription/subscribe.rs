@@ -230,6 +230,7 @@ impl Subscribe {
 impl Subscription {
     fn seek_after(&mut self, seen: u64) {
         self.loss_seen = seen;
+        self.cursors.set_sent(seen);
         self.cursors.iter_mut().for_each(|cursor| cursor.seek(seen, false));
         // A client with a later id than the ends of all topics came after them, and waits for the
         // next topics of these names.
@@ -255,6 +256,7 @@ impl Subscription {
     /// A client that leaves before the greeting reconnects with the id `missed_after`.
     fn begin_with(&mut self, missed_after: Option<Position>, start: u64, greeting: Option<Event>) {
         let missed_after = missed_after.filter(|_| self.gap_policy != GapPolicy::Ignore);
+        self.cursors.set_sent(start);
         let start = self.hub.position(start);
         let ends = missed_after.is_some()
             && self.gap_policy == GapPolicy::ReportAndEnd

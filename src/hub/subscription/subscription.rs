@@ -6,7 +6,7 @@ use futures_core::Stream;
 use http::Response;
 use tokio::task::coop;
 
-use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead, is_few};
+use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead};
 use super::flush_window::FlushWindow;
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
@@ -48,6 +48,8 @@ pub struct Subscription {
     /// The sequence number up to which losses have been reported to the client or do not affect it.
     pub(crate) loss_seen: u64,
     pub(crate) ended: bool,
+    /// Whether the stream ends as soon as the client's id is past its gaps.
+    ends: bool,
     /// Whether a client whose stream ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
     /// Whether every client receives the position at which the stream starts, or only an
@@ -88,6 +90,7 @@ impl Subscription {
             preamble: None,
             loss_seen: 0,
             ended: false,
+            ends: false,
             begins_anew: false,
             start_for_all: None,
         }
@@ -231,7 +234,7 @@ impl Stream for Subscription {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if is_closed || this.have_topics_ended() {
+            if is_closed || this.ends || this.have_topics_ended() {
                 this.ended = true;
                 continue;
             }
@@ -288,7 +291,7 @@ impl Subscription {
                 _ => match &mut self.cursors {
                     Cursors::One(cursor) if cursor.is_caught_up() => return Read::Nothing,
                     Cursors::One(_) => (0, committed.saturating_add(1)),
-                    Cursors::Many(cursors, queue) => {
+                    Cursors::Many(cursors, queue, _) => {
                         match MergeQueue::next_of(queue, committed, cursors) {
                             Next::Nothing => return Read::Nothing,
                             Next::Yield => return Read::Yield,
@@ -304,14 +307,16 @@ impl Subscription {
                 // The event is not committed yet, or has just been evicted.
                 TopicRead::Nothing => {}
                 TopicRead::Batch(batch) => {
+                    self.cursors.set_sent(batch.last);
+                    self.ended = self.ends && self.newest_seen(u64::MAX) <= batch.last;
                     return Read::Item(Encoded::of(batch.bytes));
                 }
                 // Reported before the client's first visit, or after an unknown id a part of the
                 // topic's first gap.
                 TopicRead::Reported(sequence)
                     if sequence <= self.loss_seen && !self.is_unknown_and_latest(index) => {}
-                TopicRead::Gap(sequence) | TopicRead::Reported(sequence) => {
-                    if let Some(gaps) = self.gaps(index, sequence) {
+                TopicRead::Gap | TopicRead::Reported(_) => {
+                    if let Some(gaps) = self.gaps(index, committed) {
                         return Read::Item(gaps);
                     }
                 }
@@ -335,7 +340,7 @@ impl Subscription {
                 Some(first) if first < end => Next::Cursor { index: 0, first, bound: end },
                 _ => Next::Nothing,
             },
-            Cursors::Many(cursors, queue) => MergeQueue::next_of(queue, committed, cursors),
+            Cursors::Many(cursors, queue, _) => MergeQueue::next_of(queue, committed, cursors),
         };
         match next {
             Next::Yield => Err(Read::Yield),
@@ -366,7 +371,7 @@ impl Subscription {
     /// Returns the sequence number up to which no topic has anything to read, if it is known.
     fn scanned_to(&self, committed: u64) -> Option<u64> {
         match &self.cursors {
-            Cursors::Many(_, Some(queue)) => queue.scanned_to(),
+            Cursors::Many(_, Some(queue), _) => queue.scanned_to(),
             _ => Some(committed),
         }
     }
@@ -374,7 +379,7 @@ impl Subscription {
     #[inline]
     pub(super) fn requeue(&mut self, index: usize, next: Option<u64>) {
         if let Some(next) = next
-            && let Cursors::Many(cursors, Some(queue)) = &mut self.cursors
+            && let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors
         {
             queue.push(index, next, cursors);
         }
@@ -465,25 +470,44 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
 }
 
 impl Subscription {
-    /// Encodes a gap, and those of other topics at the same number, up to the limit of one item.
-    pub(super) fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
-        let (topics, has_more) = self.topics_with_gap(index, sequence);
+    /// Encodes the gap of a topic, and all gaps of evicted events, up to the limit of one item. No id
+    /// is later than an event that is left or a gap that was not sent: another process may still
+    /// have what this one has evicted.
+    pub(super) fn gaps(&mut self, index: usize, committed: u64) -> Option<Encoded> {
+        let (topics, left) = self.topics_with_gap(index, committed);
         if self.gap_policy == GapPolicy::Ignore {
             return None;
         }
         self.hub.count_gaps(topics.len());
-        // A client that reconnects before the last gap must receive all gaps again. Until then, the
-        // gaps have an id that this hub treats like the one that the client sent.
-        let before = match self.unknown_id {
-            Some(unknown_id) => unknown_id.position(),
-            None => self.hub.position(sequence.saturating_sub(1)),
-        };
-        if has_more {
+        let before = self.position_before_gaps();
+        if left == 0 {
             return Some(encode_gaps(&topics, before, before));
         }
+        let end = self.unreported_loss().map_or(left, |loss| loss.min(left));
+        let last = self.newest_seen(end).max(self.cursors.sent());
+        self.cursors.set_sent(last);
+        // The gap of a single topic covers all losses up to its id.
+        self.loss_seen = self.loss_seen.max(last);
         self.unknown_id = None;
-        self.ended = self.gap_policy == GapPolicy::ReportAndEnd;
-        Some(encode_gaps(&topics, before, self.position_after_gaps(sequence)))
+        self.ends = self.gap_policy == GapPolicy::ReportAndEnd;
+        // With an id below the newest gap, the client would get this gap whenever it reconnects.
+        self.ended = self.ends && (self.begins_anew || self.newest_seen(u64::MAX) <= last);
+        Some(encode_gaps(&topics, before, self.position_after_gaps(last)))
+    }
+
+    /// Returns the newest number below `end` that was sent in any topic, or reported as evicted.
+    fn newest_seen(&self, end: u64) -> u64 {
+        let seen = self.cursors.iter().map(TopicCursor::seen);
+        seen.filter(|seen| *seen < end).max().unwrap_or_default()
+    }
+
+    /// Returns the id of all gaps but the last: a client that reconnects with it gets all of them
+    /// again, and no event. To this hub, it is as the one that the client has.
+    fn position_before_gaps(&self) -> Position {
+        match (self.unknown_id, self.cursors.sent()) {
+            (Some(unknown_id), 0) => unknown_id.position(),
+            (_, sent) => self.hub.position(sent),
+        }
     }
 
     fn position_after_gaps(&self, sequence: u64) -> Position {
@@ -493,48 +517,34 @@ impl Subscription {
         self.hub.position(sequence)
     }
 
-    /// Consumes the gaps at one sequence number, up to the limit of one item. Returns their topics,
-    /// and whether there are more.
-    fn topics_with_gap(&mut self, index: usize, sequence: u64) -> (Vec<Arc<str>>, bool) {
+    /// Consumes the gaps of evicted events, up to the limit of one item. Returns their topics, after
+    /// the one at `index`, and the number before which nothing is left: 0 if more gaps are due.
+    fn topics_with_gap(&mut self, index: usize, committed: u64) -> (Vec<Arc<str>>, u64) {
         let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
         let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();
-        if is_few(&self.cursors) {
-            for (other, cursor) in self.cursors.iter_mut().enumerate() {
-                if other != index && cursor.has_gap_at(sequence) {
+        let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors else {
+            for cursor in self.cursors.iter_mut() {
+                if let (TopicRead::Gap, _) = cursor.read(0, &self.hub.topics) {
                     topics.push(name(cursor));
-                    cursor.seek(sequence, false);
                 }
             }
-            return (topics, false);
-        }
-        let mut without_gap = Vec::new();
-        let mut has_more = false;
-        while let Some(index) = self.pop_at(sequence) {
-            let Some(cursor) = self.cursors.get_mut(index) else { break };
-            if !cursor.has_gap_at(sequence) {
-                without_gap.push(index);
-                continue;
+            let left = self.cursors.iter().filter_map(TopicCursor::next).min();
+            return (topics, left.unwrap_or(u64::MAX));
+        };
+        queue.rescan(committed, cursors);
+        while topics.len() < GAPS_PER_ITEM
+            && let Some(index) = queue.pop_gap(cursors)
+            && let Some(cursor) = cursors.get_mut(index)
+        {
+            let (read, next) = cursor.read(0, &self.hub.topics);
+            if matches!(read, TopicRead::Gap) {
+                topics.push(name(cursor));
             }
-            has_more = topics.len() >= GAPS_PER_ITEM;
-            if has_more {
-                self.requeue(index, Some(sequence));
-                break;
+            if let Some(next) = next {
+                queue.push(index, next, cursors);
             }
-            topics.push(name(cursor));
-            cursor.seek(sequence, false);
-            let next = cursor.next();
-            self.requeue(index, next);
         }
-        for index in without_gap {
-            let next = self.cursors.get(index).and_then(TopicCursor::next);
-            self.requeue(index, next);
-        }
-        (topics, has_more)
-    }
-
-    fn pop_at(&mut self, sequence: u64) -> Option<usize> {
-        let Cursors::Many(cursors, queue) = &mut self.cursors else { return None };
-        queue.as_mut()?.pop_at(sequence, cursors)
+        (topics, queue.left())
     }
 
     /// Starts to send the gaps of a loss that the broker has reported. The caller has read all
@@ -542,19 +552,17 @@ impl Subscription {
     pub(super) fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
-        let received = self.cursors.iter().map(TopicCursor::seen).max().unwrap_or_default();
+        let before = self.position_before_gaps();
         self.loss_seen = loss;
+        self.cursors.set_sent(loss);
         for cursor in self.cursors.iter_mut() {
             // The loss's gap replaces any gap that is due.
             cursor.seek(cursor.seen().max(loss), false);
         }
-        let unknown_id = self.unknown_id.take();
+        self.unknown_id = None;
         if self.gap_policy != GapPolicy::Ignore {
-            // A client that reconnects before the last gap must receive all gaps again. A process
-            // that has lost less must send it the events after its newest one.
-            let before = self.hub.position(received.min(loss.saturating_sub(1)));
             self.preamble = Some(Box::new(Preamble {
-                before: unknown_id.map_or(before, UnknownId::position),
+                before,
                 last: self.position_after_gaps(loss),
                 next_gap: 0,
                 greeting: None,
@@ -572,20 +580,23 @@ impl Subscription {
 /// A gap is an event with the name `gap`. Its data is the topic's name, so clients can see topic
 /// names. Its id is a position to resume from. One outage can cause several gaps in a row.
 ///
-/// If a broker loses events, a connected client first receives the events from before the loss, and
-/// then a gap for each topic.
+/// Gaps for evicted events come before all other events that the client is due to receive. If a
+/// broker loses events, a connected client first receives the events from before the loss, and then
+/// a gap for each topic.
 ///
-/// Gaps of several topics at the same position are sent one after another, followed by the
+/// Several gaps are sent one after another, followed by the
 /// [greeting](super::Subscribe::greeting), if it's due. A client that disconnects before the last
-/// of these events receives all of them again.
+/// of these events receives all of them again. A client of several topics that disconnects soon
+/// after a gap can get this gap again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap and ends the stream. With [`since`](super::Subscribe::since), gaps at the
-    /// start don't end it. If a topic evicts events faster than its clients reconnect, those
+    /// Reports the gap and ends the stream. Before the end, it sends the events of other topics that
+    /// are older than the newest missed one. With [`since`](super::Subscribe::since), gaps at the start
+    /// don't end the stream. If a topic evicts events faster than its clients reconnect, those
     /// clients receive mostly gaps.
     ReportAndEnd,
     /// Continues without a report.
