@@ -471,8 +471,8 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
 
 impl Subscription {
     /// Encodes the gap of a topic, and all gaps of evicted events, up to the limit of one item. No id
-    /// is later than an event that is left or a gap that was not sent: another process may still
-    /// have what this one has evicted.
+    /// is later than an event that is left, or one whose gap was not sent: another process may still
+    /// have what this one has evicted or lost.
     pub(super) fn gaps(&mut self, index: usize, committed: u64) -> Option<Encoded> {
         let (topics, left) = self.topics_with_gap(index, committed);
         if self.gap_policy == GapPolicy::Ignore {
