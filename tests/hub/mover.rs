@@ -175,7 +175,10 @@ impl Reader {
                 let (count, waker) = Wakes::new();
                 match client.poll_with(&waker) {
                     Poll::Ready(Some(messages)) => break self.unread.extend(messages),
-                    Poll::Ready(None) => return self.leave() != (),
+                    Poll::Ready(None) => {
+                        self.leave();
+                        return false;
+                    }
                     Poll::Pending if count.take() == 0 => return false,
                     Poll::Pending => polls += 1,
                 }

@@ -206,6 +206,18 @@ impl TopicCursor {
         (read, next)
     }
 
+    /// Consumes the gap of evicted events. Returns whether it was due, and the number of what follows.
+    pub(crate) fn take_gap(&mut self) -> (bool, Option<u64>) {
+        let state = self.topic.lock();
+        let gap = self.gap(&state.log);
+        let next = state.log.next_item(gap.unwrap_or(self.seen));
+        drop(state);
+        if let Some(gap) = gap {
+            self.seek(gap, false);
+        }
+        (gap.is_some(), next)
+    }
+
     #[inline]
     pub(crate) fn is_waiting(&self) -> bool {
         self.ticket.is_valid_in(self.topic.generation())

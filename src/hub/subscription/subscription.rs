@@ -524,7 +524,7 @@ impl Subscription {
         let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();
         let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors else {
             for cursor in self.cursors.iter_mut() {
-                if let (TopicRead::Gap, _) = cursor.read(0, &self.hub.topics) {
+                if cursor.take_gap().0 {
                     topics.push(name(cursor));
                 }
             }
@@ -536,8 +536,8 @@ impl Subscription {
             && let Some(index) = queue.pop_gap(cursors)
             && let Some(cursor) = cursors.get_mut(index)
         {
-            let (read, next) = cursor.read(0, &self.hub.topics);
-            if matches!(read, TopicRead::Gap) {
+            let (is_due, next) = cursor.take_gap();
+            if is_due {
                 topics.push(name(cursor));
             }
             if let Some(next) = next {
