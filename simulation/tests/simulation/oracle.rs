@@ -215,12 +215,19 @@ fn check_complete(
                 && message.sequence > Some(sequence)
         };
         let newer = journal.messages.iter().position(is_newer).filter(|_| history.is_seen_at_once);
+        // The gap of evicted events comes first, with an id below what is left. A client that leaves
+        // before it gets past the event must be told again.
+        let passes = |index: usize| {
+            let mut rest = journal.messages[index + 1..].iter().take_while(|it| !it.is_first);
+            rest.any(|message| message.sequence >= Some(sequence))
+        };
         let reports = |(index, message): (usize, &Received)| {
             message.kind == Kind::Gap
                 && newer.is_none_or(|newer| index < newer)
                 && message.topic == event.topic
                 && message.at >= event.began_at
-                && covers(&journal.messages, index).is_none_or(|end| end >= sequence)
+                && (covers(&journal.messages, index).is_none_or(|end| end >= sequence)
+                    || passes(index))
         };
         // A client whose last event or gap was lost and forgotten is at a position that the stream
         // reaches again.
