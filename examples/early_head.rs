@@ -1,4 +1,4 @@
-//! cargo run --example early_head --features json
+//! cargo run --example early_head --features json,signal
 //!
 //! curl -N http://127.0.0.1:3000/summary -H 'accept: text/event-stream'
 //! curl -N http://127.0.0.1:3000/v1/chat/completions --json '{"model": "slow", "stream": true}'
@@ -22,7 +22,7 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::early_head::{EarlyHeadLayer, openai_error};
 use tower_sse::{Event, SseLayer};
@@ -42,19 +42,8 @@ async fn main() -> io::Result<()> {
         .layer(SseLayer::new().shutdown(shutdown.clone()));
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(40)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 /// Only the body says whether the client expects a stream.

@@ -19,7 +19,7 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::{Stream, StreamExt};
-use tokio::{net::TcpListener, signal, sync::broadcast, time::sleep};
+use tokio::{net::TcpListener, sync::broadcast};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::SseLayer;
@@ -41,19 +41,8 @@ async fn main() -> io::Result<()> {
     let shutdown = CancellationToken::new();
     let server = axum::serve(listener, app(shutdown.clone()))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(10)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 fn app(shutdown: CancellationToken) -> Router {

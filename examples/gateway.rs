@@ -24,7 +24,7 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::{StreamExt, stream};
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::filter::{EventFilter, FilterEnd, FilterLayer, SourceEnd, Verdict};
@@ -44,19 +44,8 @@ async fn main() -> io::Result<()> {
     let app: Router = Router::new().fallback(forward).layer(layer);
     let server =
         axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(40)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 /// Forwards a request to the first upstream that does not fail before its first event.

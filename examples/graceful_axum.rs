@@ -17,7 +17,6 @@ use futures_util::{StreamExt, stream};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
-    signal,
     time::{self, interval},
 };
 use tokio_stream::wrappers::IntervalStream;
@@ -38,7 +37,7 @@ fn main() -> io::Result<()> {
         });
         println!("listening on http://{}", listener.local_addr()?);
         let shutdown = CancellationToken::new();
-        tokio::spawn(cancel_on_signal(shutdown.clone()));
+        tokio::spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
         let layer = SseLayer::new()
             // The layer and the server share the token.
             .shutdown(shutdown.clone())
@@ -95,16 +94,6 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     // defaults are a quarter of an hour for the first, and no limit for the second.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
-    Ok(())
-}
-
-pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
     Ok(())
 }
 

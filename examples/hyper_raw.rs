@@ -29,7 +29,6 @@ use hyper_util::{
 };
 use tokio::{
     net::TcpListener,
-    signal,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -50,20 +49,8 @@ async fn main() -> io::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
     let shutdown = CancellationToken::new();
     let server = serve(listener, SseLayer::new().shutdown(shutdown.clone()));
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    // Always: the example `graceful_hyper` exits once its streams have ended.
-    sleep(Duration::from_secs(1)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(1));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 pub(crate) async fn serve(listener: TcpListener, layer: SseLayer) -> io::Result<()> {

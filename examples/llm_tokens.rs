@@ -35,7 +35,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use http::{Request, StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, signal, sync::Semaphore, time::sleep};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, Event, Json, SseLayer, StreamOptions,
@@ -61,19 +61,8 @@ async fn main() -> io::Result<()> {
     let layer = SseLayer::new().shutdown(shutdown.clone());
     let server = axum::serve(listener, app(model, layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(40)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 fn app(model: Model, layer: SseLayer) -> Router {

@@ -27,7 +27,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
-use tokio::{runtime, signal, task::yield_now};
+use tokio::{runtime, task::yield_now};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use tower_sse::{BoxError, LastEventId, SseLayer, hub::Hub, stats::Stats};
@@ -55,7 +55,7 @@ pub(crate) fn main() -> io::Result<()> {
     });
     let (shutdown, stats) = (CancellationToken::new(), Stats::new());
     let main_thread = one_thread()?;
-    let signalled = main_thread.spawn(cancel_on_signal(shutdown.clone()));
+    let signalled = main_thread.spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
     // Polls the task once, so that a later signal doesn't end the process at once.
     main_thread.block_on(yield_now());
     println!("listening on http://{}", listeners[0].local_addr()?);
@@ -186,16 +186,6 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     // quarter of an hour.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
-    Ok(())
-}
-
-async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
     Ok(())
 }
 

@@ -30,7 +30,7 @@ use axum::{
     serve::ListenerExt,
 };
 use serde::Serialize;
-use tokio::{net::TcpListener, signal, task::yield_now, time::sleep};
+use tokio::{net::TcpListener, task::yield_now};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Event, Json, LastEventId, SseLayer,
@@ -55,19 +55,8 @@ async fn main() -> io::Result<()> {
     let layer = SseLayer::new().shutdown(shutdown.clone());
     let server = axum::serve(listener, app(Hub::new(), Database::default(), layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(10)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 fn app(hub: Hub, database: Database, layer: SseLayer) -> Router {

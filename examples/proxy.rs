@@ -34,7 +34,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, Event, LastEventId, Refusal, SseLayer, decode::MessageStream, layer::EventBody,
@@ -68,19 +68,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let layer = SseLayer::new().shutdown(shutdown.clone());
     let server = axum::serve(listener, app(upstream, layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
-    Ok(())
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(40)).await;
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
+    tokio::select! { served = server => served?, stopped = stop => stopped? }
     Ok(())
 }
 

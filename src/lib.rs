@@ -201,6 +201,7 @@
 //!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
 //! - `filter`, `hub`, `runs`, `testing`: the modules [`filter`], [`hub`], [`runs`] and [`testing`].
 //! - `json`: [`Json`] and [`Event::json_data`].
+//! - `signal`: [`stop_on_signal`], for a clean end at Ctrl-C and SIGTERM.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). Closed streams are logged at DEBUG,
 //!   and mistakes in your program at WARN. ERROR means that a hub has closed, because its
 //!   [broker](hub::broker)'s task ended.
@@ -296,6 +297,8 @@ mod signals;
 #[doc(hidden)]
 pub mod simulation;
 pub mod stats;
+#[cfg(all(feature = "signal", any(unix, windows)))]
+mod stop_on_signal;
 pub mod streams;
 mod sync;
 #[cfg(feature = "testing")]
@@ -314,8 +317,10 @@ pub use crate::{
 pub use crate::event::json::Json;
 #[cfg(any(feature = "hub", feature = "runs"))]
 pub use crate::history::Retention;
+#[cfg(all(feature = "signal", any(unix, windows)))]
+pub use crate::stop_on_signal::stop_on_signal;
 
 /// The README's code compiles too.
-#[cfg(all(doctest, feature = "axum", feature = "hub", feature = "testing"))]
+#[cfg(all(doctest, feature = "axum", feature = "hub", feature = "signal", feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -24,7 +24,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, LastEventId, Retention, SseLayer,
@@ -64,7 +64,7 @@ pub(crate) async fn run(hub: Hub) -> Result<(), BoxError> {
     });
     println!("listening on http://{}", listener.local_addr()?);
     let shutdown = CancellationToken::new();
-    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    tokio::spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
     let layer = SseLayer::new()
         .retry(Duration::from_secs(1))
         .on_open(|| println!("a page has connected"))
@@ -95,16 +95,6 @@ pub(crate) async fn serve(
         served = server => served,
         () = too_late => Ok(()),
     }
-}
-
-async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    Ok(())
 }
 
 pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {

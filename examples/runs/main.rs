@@ -31,7 +31,7 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::StreamExt;
-use tokio::{net::TcpListener, signal, sync::Semaphore, time::sleep};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, StreamOptions,
@@ -71,7 +71,7 @@ pub(crate) async fn run(runs: Runs, hub: Hub) -> io::Result<()> {
     let model = Model { pace: Duration::from_millis(120), quota };
     let demo = Demo::new(model, runs, hub);
     let shutdown = CancellationToken::new();
-    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    tokio::spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
     serve(listener, demo, shutdown).await
 }
 
@@ -107,16 +107,6 @@ pub(crate) async fn serve(
         (served, ()) = async { tokio::join!(server, drain) } => served,
         () = too_late => Ok(()),
     }
-}
-
-async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    Ok(())
 }
 
 /// The state that the handlers share.

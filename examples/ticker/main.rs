@@ -24,8 +24,7 @@ use axum::{
 use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpStream},
-    signal,
-    time::{interval, sleep},
+    time::interval,
 };
 use tokio_util::sync::CancellationToken;
 use tower_sse::{LastEventId, Retention, SseLayer, hub::Hub};
@@ -52,19 +51,8 @@ async fn main() -> io::Result<()> {
     let app = app(hub, WINDOW, SseLayer::new().shutdown(shutdown.clone()));
     let server =
         axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(10)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 pub(crate) fn app(hub: Hub, window: Duration, layer: SseLayer) -> Router {

@@ -1,4 +1,4 @@
-//! cargo run --example tickets --features axum,hub
+//! cargo run --example tickets --features axum,hub,signal
 //!
 //! Then open http://127.0.0.1:3000. The page sends a bearer token with `fetch`. An `EventSource` cannot
 //! send one, so its URL has a ticket, which opens one stream of one user.
@@ -18,7 +18,7 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
@@ -34,19 +34,8 @@ async fn main() -> io::Result<()> {
     let app = routes(Hub::new()).layer(layer);
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(10)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 pub(crate) fn routes(hub: Hub) -> Router {

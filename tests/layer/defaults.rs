@@ -206,16 +206,6 @@ fn no_page_inserts_options_into_a_response() {
     }
 }
 
-/// The part of a program that waits for a signal.
-const WAITS: &str = "\
-#[cfg(unix)]
-let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-#[cfg(windows)]
-let mut terminated = signal::windows::ctrl_close()?;
-tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-shutdown.cancel();
-";
-
 /// Orchestrators send SIGTERM, which ends a process at once that waits for ctrl-c alone.
 #[test]
 fn programs_wait_for_the_same_signals_and_have_a_deadline() {
@@ -223,16 +213,17 @@ fn programs_wait_for_the_same_signals_and_have_a_deadline() {
     // It serves nothing.
     crates.retain(|(path, _)| !path.starts_with("crates/sse-check"));
     for (path, text) in pages().into_iter().chain(crates) {
-        let waits = text.contains(WAITS);
-        assert_eq!(waits, text.contains("ctrl_c()"), "{path} waits for signals in its own way");
+        let waits = text.contains("stop_on_signal(");
+        assert!(!text.contains("ctrl_c()"), "{path} waits for signals in its own way");
         let serves = ["axum::serve(", ".serve_with_incoming"].iter().any(|it| text.contains(it));
         assert!(waits || !serves || !text.contains("fn main()"), "{path} ignores signals");
         if waits {
             programs += 1;
-            assert!(text.contains("deadline"), "{path} has no deadline");
+            let is_at_once = text.contains("stop_on_signal(shutdown.clone(), Duration::ZERO)");
+            assert!(!is_at_once || text.to_lowercase().contains("deadline"), "{path} has none");
         } else if text.contains(".shutdown(shutdown") {
             let is_drill = path.ends_with("dashboard/src/generation.rs");
-            let ends = ["guide::shutdown", "guide::serving", "cancel_on_signal("];
+            let ends = ["guide::shutdown", "guide::serving", "stop_on_signal("];
             let shows_end = ends.iter().any(|end| text.contains(end));
             assert!(is_drill || shows_end, "{path} shows no end");
         }

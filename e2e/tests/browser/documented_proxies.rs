@@ -237,11 +237,3 @@ fn pod_lives_longer_than_its_hook_and_the_deadline() {
     assert!(seconds("GRACE") + seconds("LEEWAY") + 6 < deadline);
     assert!(30 + 6 < deadline, "the default drain");
 }
-
-#[test]
-fn recipe_handles_the_signals_that_the_example_handles() {
-    let signals = |program| between(program, "async fn cancel_on_signal(", "\n}\n");
-    let example = signals(include_str!("../../../examples/graceful_axum.rs"));
-    assert!(example.contains("SignalKind::terminate()"));
-    assert_eq!(signals(RECIPE.split("# With axum-server").next().unwrap()), example);
-}

@@ -1,6 +1,6 @@
 //! cargo run --package tower-sse-a2a
 
-use std::{env, io, time::Duration};
+use std::{env, time::Duration};
 
 use async_stream::stream;
 use axum::http::{StatusCode, request::Parts};
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response, Result};
 use axum::{Json, Router, extract::State, routing::get, routing::post, serve::ListenerExt};
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::filter::{self, FilterBody, Verdict};
 use tower_sse::runs::{Outcome, Run, RunKey, Runs};
@@ -29,19 +29,8 @@ async fn main() -> Result<(), BoxError> {
     let routes = routes.layer(layer).with_state(Runs::new());
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
-    Ok(())
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(40)).await;
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
+    tokio::select! { served = server => served?, stopped = stop => stopped? }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! cargo run --package tower-sse-ag-ui
 
-use std::{env, io, time::Duration};
+use std::{env, time::Duration};
 
 use async_stream::try_stream;
 use axum::extract::{Path, State};
@@ -10,7 +10,7 @@ use axum::{Json, Router, routing::delete, routing::post, serve::ListenerExt};
 use futures_util::{Stream, StreamExt};
 use redis::{AsyncCommands, RedisResult};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, signal, sync::mpsc, time::sleep};
+use tokio::{net::TcpListener, sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::{Outcome, RunEnd, RunKey, Runs};
 use tower_sse::{BoxError, Event, SseLayer};
@@ -41,19 +41,8 @@ async fn main() -> Result<(), BoxError> {
     let routes = routes.layer(layer).with_state(app);
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
-    Ok(())
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(40)).await;
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
+    tokio::select! { served = server => served?, stopped = stop => stopped? }
     Ok(())
 }
 

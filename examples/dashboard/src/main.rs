@@ -24,8 +24,8 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
-use tokio::time::{self, sleep};
-use tokio::{net::TcpListener, signal, sync::broadcast, task};
+use tokio::time;
+use tokio::{net::TcpListener, sync::broadcast, task};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower_sse::hub::Hub;
 use tower_sse::{Event, LastEventId, Retention, SseLayer, stats::Stats};
@@ -58,19 +58,8 @@ async fn main() -> io::Result<()> {
     let layer = SseLayer::new().shutdown(shutdown.clone());
     let server = axum::serve(listener, app(Duration::from_secs(1), layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(10)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 /// Returns the dashboard, with a sample at every `interval`.

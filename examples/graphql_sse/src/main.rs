@@ -4,7 +4,6 @@
 //! Press ctrl-c, or send a SIGTERM. Set `PORT` to use another port.
 
 pub(crate) mod chat;
-mod serving;
 
 use std::{convert::Infallible, env, io, time::Duration};
 
@@ -22,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
 use tower_sse::{BoxError, Drain, Event, SseLayer, StreamOptions, hub::Hub};
 
-use self::{chat::Chat, serving::cancel_on_signal};
+use self::chat::Chat;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -30,7 +29,7 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}/graphql", listener.local_addr()?);
     let shutdown = CancellationToken::new();
-    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    tokio::spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
     serve(listener, chat::schema(Hub::new()), graphql_layer(), shutdown).await;
     Ok(())
 }

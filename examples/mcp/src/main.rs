@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, SseLayer, early_head::EarlyHeadLayer};
 
-use self::serving::{cancel_on_signal, serve};
+use self::serving::serve;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -34,7 +34,7 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}/mcp", listener.local_addr()?);
     let shutdown = CancellationToken::new();
-    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    tokio::spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
     // The token stops the layer and the server. rmcp does not get it: it would drop the calls in
     // progress.
     let sse = SseLayer::new().shutdown(shutdown.clone());

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Serves until `shutdown` is cancelled and every stream has ended, at most until the deadline.
@@ -19,14 +19,4 @@ pub(crate) async fn serve(
         served = server.with_graceful_shutdown(shutdown.clone().cancelled_owned()) => served,
         () = async { shutdown.cancelled().await; sleep(deadline).await } => Ok(()),
     }
-}
-
-pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    Ok(())
 }

@@ -9,7 +9,7 @@
 //!
 //! Then open http://127.0.0.1:3000. Start a second process with another `PORT`: both serve all users.
 
-use std::{env, fmt::Display, io, sync::Arc, time::Duration};
+use std::{env, fmt::Display, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Form, Router,
@@ -22,7 +22,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sqlx::{PgPool, query, query_scalar, raw_sql};
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, Event, Refusal, SseLayer,
@@ -93,19 +93,8 @@ async fn main() -> Result<(), BoxError> {
     println!("listening on http://{}", listener.local_addr()?);
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
-    Ok(())
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(10)).await;
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! { served = server => served?, stopped = stop => stopped? }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use axum::{
     routing::{MethodRouter, get, post},
     serve::ListenerExt,
 };
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     SseLayer,
@@ -36,19 +36,8 @@ async fn main() -> io::Result<()> {
     let layer = SseLayer::new().shutdown(shutdown.clone());
     let server = axum::serve(listener, app(Runs::new(), ask, layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served, stopped = stop(shutdown) => stopped }
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(40)).await;
-    Ok(())
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 pub(crate) fn app(runs: Runs, ask: MethodRouter<Runs>, layer: SseLayer) -> Router {

@@ -25,12 +25,12 @@ mod publish_metrics;
 mod redis_metrics;
 mod routes;
 
-use std::{env, io, net::SocketAddr, process, sync::Arc, time::Duration};
+use std::{env, net::SocketAddr, process, sync::Arc, time::Duration};
 
 use axum::routing::{get, post};
 use axum::{Router, extract::Request, middleware::from_fn, serve::ListenerExt};
 use prometheus_client::registry::Registry;
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::{RunKey, Runs};
 use tower_sse::{BoxError, SseLayer, hub::Hub, stats::Stats, streams::Streams};
@@ -62,19 +62,8 @@ async fn main() -> Result<(), BoxError> {
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server =
         axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
-    Ok(())
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(40)).await;
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
+    tokio::select! { served = server => served?, stopped = stop => stopped? }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ fn serves_until_sigterm() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Process::announce(listener.local_addr().unwrap());
         let host = Host::ALL.into_iter().find(|it| format!("{it:?}") == task).unwrap();
-        let signalled = tokio::spawn(wait_for_signal(host, shutdown.clone()));
+        let signalled = tokio::spawn(wait_for_signal(shutdown.clone()));
         serve(host, listener, shutdown).await;
         signalled.await.unwrap()
     });
@@ -22,12 +22,8 @@ fn serves_until_sigterm() {
     println!("exits {}", signalled.elapsed().as_millis());
 }
 
-async fn wait_for_signal(host: Host, shutdown: CancellationToken) -> Instant {
-    match host {
-        Host::Axum => graceful_axum::cancel_on_signal(shutdown).await,
-        Host::Hyper => graceful_hyper::cancel_on_signal(shutdown).await,
-        Host::Tonic => graceful_tonic::cancel_on_signal(shutdown).await,
-    }
+async fn wait_for_signal(shutdown: CancellationToken) -> Instant {
+    tower_sse::stop_on_signal(shutdown, Duration::ZERO).await.unwrap();
     Instant::now()
 }
 

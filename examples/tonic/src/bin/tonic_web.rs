@@ -10,7 +10,7 @@
 //!
 //! Set `PORT` to use another port.
 
-use std::{env, error::Error, io, process, sync::Arc, time::Duration};
+use std::{env, error::Error, process, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -21,7 +21,7 @@ use axum::{
 use futures_util::TryStreamExt;
 use http::StatusCode;
 use serde::Deserialize;
-use tokio::{net::TcpListener, signal, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
@@ -51,19 +51,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::spawn(have_ups_and_downs(reporter.clone()));
     let shutdown = CancellationToken::new();
     let server = serve(listener, reporter, shutdown.clone());
-    tokio::select! { served = server => served?, stopped = stop(shutdown) => stopped? }
-    Ok(())
-}
-
-/// Ends the streams at Ctrl-C or SIGTERM. Returns at a deadline, even if a client doesn't read.
-async fn stop(shutdown: CancellationToken) -> io::Result<()> {
-    #[cfg(unix)]
-    let mut terminated = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    #[cfg(windows)]
-    let mut terminated = signal::windows::ctrl_close()?;
-    tokio::select! { it = signal::ctrl_c() => it?, _ = terminated.recv() => {} }
-    shutdown.cancel();
-    sleep(Duration::from_secs(10)).await;
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! { served = server => served?, stopped = stop => stopped? }
     Ok(())
 }
 
