@@ -12,7 +12,7 @@ where
 {
     let (start, mut text, mut kept) = (Instant::now(), String::new(), Bytes::new());
     while let Ok(frame) = soon(body.frame()).await.expect("no clean end") {
-        kept = frame.into_data().ok().expect("no trailers");
+        kept = frame.into_data().expect("no trailers");
         text.push_str(str::from_utf8(&kept).unwrap());
     }
     drop(kept);
