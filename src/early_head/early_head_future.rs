@@ -26,8 +26,6 @@ pin_project! {
         Passing { #[pin] call: F },
         // `None` once the future has returned. Boxed, because all other futures are moved too.
         Racing { race: Option<Box<Waiting<F>>> },
-        // The head is sent before the call is polled.
-        AtOnce { race: Option<Box<Waiting<F>>> },
         // The client came back after the event that was to stop it.
         Stopped,
     }
@@ -53,11 +51,7 @@ impl<F> EarlyHeadFuture<F> {
         let due = Instant::now().checked_add(after).filter(|due| is_within_reach(*due));
         let call = Box::pin(call);
         let race = Some(Box::new(Waiting { call, late_event, head, due, sleep: None }));
-        let progress = match after {
-            Duration::ZERO => Progress::AtOnce { race },
-            _ => Progress::Racing { race },
-        };
-        Self { progress }
+        Self { progress: Progress::Racing { race } }
     }
 }
 
@@ -74,7 +68,6 @@ where
                 call.poll(cx).map_ok(|response| response.map(EarlyHeadBody::passing))
             }
             ProgressProj::Racing { race } => poll_race(race, cx),
-            ProgressProj::AtOnce { race } => send_early(race),
             ProgressProj::Stopped => Poll::Ready(Ok(stopped_response())),
         }
     }
@@ -100,13 +93,6 @@ where
     // The call may have spent tokio's budget, without which a timer is never ready.
     ready!(pin!(coop::unconstrained(sleep)).poll(cx));
     racing.sleep = None;
-    send_early(race)
-}
-
-#[cold]
-fn send_early<F, B, E>(
-    race: &mut Option<Box<Waiting<F>>>,
-) -> Poll<Result<Response<EarlyHeadBody<F, B>>, E>> {
     race.take().map_or(Poll::Pending, |early| Poll::Ready(Ok(early_response(early))))
 }
 

@@ -34,8 +34,7 @@ struct EarlyHeadOptions {
 }
 
 impl EarlyHeadLayer {
-    /// Creates a layer that sends the head if the service hasn't answered within `after`. If `after`
-    /// is zero, the head is sent before the service's future is polled.
+    /// Creates a layer that sends the head if the service hasn't answered within `after`.
     ///
     /// Both `after` and the interval of the [heartbeat](crate::SseLayer::heartbeat) must be at
     /// least a tenth shorter than the shortest timeout of your proxies. 10 seconds works with the

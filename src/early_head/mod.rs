@@ -87,7 +87,7 @@
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
 //! A page with an `EventSource` can't read a `401`, a `429` or JSON. With `late_event` and a limit
-//! of zero, it gets every answer as an event.
+//! of zero, it gets every answer as an event, except one that is ready at the first poll.
 //!
 //! Most clients notice that a failed body is incomplete, but over HTTP/1.0, it looks like a clean
 //! end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set `proxy_http_version

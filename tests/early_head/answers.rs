@@ -111,30 +111,6 @@ async fn time_that_never_comes_sends_no_early_head() {
     assert_eq!(start.elapsed(), LATE);
 }
 
-/// A check of a session usually answers at its first poll.
-#[tokio::test(start_paused = true)]
-async fn every_answer_is_late_if_the_limit_is_zero() {
-    let layer = EarlyHeadLayer::new(Duration::ZERO);
-    let layer =
-        layer.late_event(|late| Some(Event::new().event("late").data(late.status().as_str())));
-    for wait in [Duration::ZERO, LATE] {
-        let app = Router::new().fallback(any(async move || {
-            if !wait.is_zero() {
-                sleep(wait).await;
-            }
-            StatusCode::UNAUTHORIZED
-        }));
-        let app =
-            app.layer(layer.clone()).layer(SseLayer::new().without_retry().without_heartbeat());
-        let start = Instant::now();
-        let response = ask(&app, Requester::EventSource).await;
-        assert_eq!((response.status(), start.elapsed()), (StatusCode::OK, Duration::ZERO));
-        let (text, error) = read(response.into_body()).await;
-        assert!(text.contains("event: late\ndata: 401\n\n"), "{text}");
-        assert_eq!(error, None);
-    }
-}
-
 const TOO_MANY: (StatusCode, &str) = (StatusCode::TOO_MANY_REQUESTS, "slow down");
 const FAILURE: &str =
     "the service answered 429 Too Many Requests after the head of an event stream had been sent";
