@@ -109,8 +109,8 @@ impl Hub {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing is published. The same goes for a
-    /// future that is dropped later, unless the hub has a broker, which may still publish the event.
+    /// If the future is dropped before its first poll, nothing is published. Without a broker, the
+    /// same holds for a later drop. A broker may still publish the event.
     pub async fn publish<E>(
         &self,
         topic: impl AsRef<str>,

@@ -126,11 +126,11 @@
 //!
 //! # Reserved names
 //!
-//! Pages reload at a `gap`, so only the hub sends events with this name. To publish one fails with
-//! [`PublishError::Invalid`], even if a user chose the name: use [`Hub::gap`]. Brokers accept a gap
+//! Pages reload at a `gap`, so only the hub sends events with this name. Publishing one
+//! fails with [`PublishError::Invalid`]: to report a gap, call [`Hub::gap`]. Brokers accept a gap
 //! that another program writes.
 //!
-//! Other names aren't reserved, but pages can mistake them. An event named `start` with empty data
+//! Other names aren't reserved, but pages can confuse some of them. An event named `start` with empty data
 //! looks like the hub's. `EventSource` itself dispatches `open` and `error`. In a stream of
 //! [runs](crate::runs#half-an-answer), `interrupted` means that the answer is incomplete. If users
 //! choose names, give these a prefix.

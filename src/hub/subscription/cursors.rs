@@ -253,10 +253,6 @@ const SCANNED_PER_POLL: usize = 4096;
 /// would take two allocations for each client.
 const FEW: usize = 4;
 
-const fn is_few(cursors: &[TopicCursor]) -> bool {
-    cursors.len() <= FEW
-}
-
 /// A heap of the cursors that have something to read, by the sequence number of their next item.
 /// Reading from one topic doesn't visit the others.
 #[derive(Debug, Default)]
@@ -279,7 +275,7 @@ impl MergeQueue {
         committed: u64,
         cursors: &mut [TopicCursor],
     ) -> Next {
-        if is_few(cursors) {
+        if cursors.len() <= FEW {
             Self::next_of_few(committed, cursors)
         } else {
             queue.get_or_insert_default().next(committed, cursors)

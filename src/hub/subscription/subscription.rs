@@ -48,7 +48,7 @@ pub struct Subscription {
     /// The sequence number up to which losses have been reported to the client or do not affect it.
     pub(crate) loss_seen: u64,
     pub(crate) ended: bool,
-    /// Whether the stream ends as soon as the client's id is past its gaps.
+    /// Whether the stream ends as soon as the client's id is past its gaps, or nothing is left.
     ends: bool,
     /// Whether a client whose stream ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
@@ -315,11 +315,9 @@ impl Subscription {
                 // topic's first gap.
                 TopicRead::Reported(sequence)
                     if sequence <= self.loss_seen && !self.is_unknown_and_latest(index) => {}
-                TopicRead::Gap | TopicRead::Reported(_) => {
-                    if let Some(gaps) = self.gaps(index, committed) {
-                        return Read::Item(gaps);
-                    }
-                }
+                _ if self.gap_policy == GapPolicy::Ignore => {}
+                TopicRead::Gap => return Read::Item(self.gaps(index, Some(committed))),
+                TopicRead::Reported(_) => return Read::Item(self.gaps(index, None)),
             }
         }
         Read::Yield
@@ -470,18 +468,16 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
 }
 
 impl Subscription {
-    /// Encodes the gap of a topic, and all gaps of evicted events, up to the limit of one item. No id
-    /// is later than an event that is left, or one whose gap was not sent: another process may still
-    /// have what this one has evicted or lost.
-    pub(super) fn gaps(&mut self, index: usize, committed: u64) -> Option<Encoded> {
-        let (topics, left) = self.topics_with_gap(index, committed);
-        if self.gap_policy == GapPolicy::Ignore {
-            return None;
-        }
+    /// Encodes the gap of a topic. If that has `evicted` events, given what is committed, encodes all
+    /// gaps of evicted events, up to the limit of one item. No id is later than an event that is left,
+    /// or one whose gap was not sent: another process may still have what this one has evicted or
+    /// lost.
+    fn gaps(&mut self, index: usize, evicted: Option<u64>) -> Encoded {
+        let (topics, left) = self.topics_with_gap(index, evicted);
         self.hub.count_gaps(topics.len());
         let before = self.position_before_gaps();
         if left == 0 {
-            return Some(encode_gaps(&topics, before, before));
+            return encode_gaps(&topics, before, before);
         }
         let end = self.unreported_loss().map_or(left, |loss| loss.min(left));
         let last = self.newest_seen(end).max(self.cursors.sent());
@@ -492,7 +488,7 @@ impl Subscription {
         self.ends = self.gap_policy == GapPolicy::ReportAndEnd;
         // With an id below the newest gap, the client would get this gap whenever it reconnects.
         self.ended = self.ends && (self.begins_anew || self.newest_seen(u64::MAX) <= last);
-        Some(encode_gaps(&topics, before, self.position_after_gaps(last)))
+        encode_gaps(&topics, before, self.position_after_gaps(last))
     }
 
     /// Returns the newest number below `end` that was sent in any topic, or reported as evicted.
@@ -518,26 +514,30 @@ impl Subscription {
     }
 
     /// Consumes the gaps of evicted events, up to the limit of one item. Returns their topics, after
-    /// the one at `index`, and the number before which nothing is left: 0 if more gaps are due.
-    fn topics_with_gap(&mut self, index: usize, committed: u64) -> (Vec<Arc<str>>, u64) {
+    /// that of the cursor `first`, and the number before which nothing is left: 0 if more gaps are due.
+    fn topics_with_gap(&mut self, first: usize, evicted: Option<u64>) -> (Vec<Arc<str>>, u64) {
         let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
-        let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();
+        let mut topics: Vec<_> = self.cursors.get(first).map(name).into_iter().collect();
         let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors else {
-            for cursor in self.cursors.iter_mut() {
-                if cursor.take_gap().0 {
+            for (index, cursor) in self.cursors.iter_mut().enumerate() {
+                // The first topic may have evicted more meanwhile.
+                if cursor.take_gap().0 && index != first {
                     topics.push(name(cursor));
                 }
             }
             let left = self.cursors.iter().filter_map(TopicCursor::next).min();
             return (topics, left.unwrap_or(u64::MAX));
         };
-        queue.rescan(committed, cursors);
+        // Other gaps have the place of their event, so nothing before that is left.
+        if let Some(committed) = evicted {
+            queue.rescan(committed, cursors);
+        }
         while topics.len() < GAPS_PER_ITEM
             && let Some(index) = queue.pop_gap(cursors)
             && let Some(cursor) = cursors.get_mut(index)
         {
             let (is_due, next) = cursor.take_gap();
-            if is_due {
+            if is_due && index != first {
                 topics.push(name(cursor));
             }
             if let Some(next) = next {
@@ -586,8 +586,8 @@ impl Subscription {
 ///
 /// Several gaps are sent one after another, followed by the
 /// [greeting](super::Subscribe::greeting), if it's due. A client that disconnects before the last
-/// of these events receives all of them again. A client of several topics that disconnects soon
-/// after a gap can get this gap again.
+/// of these events receives all of them again. A client of several topics can get a gap again if it
+/// disconnects before it receives an event newer than the missed ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapPolicy {
