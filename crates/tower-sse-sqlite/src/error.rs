@@ -44,7 +44,7 @@ pub enum ErrorKind {
     /// The table differs from the one that this version of the crate creates, or the trigger
     /// `<table>_id` belongs to another table, for example one that you renamed.
     WrongTable,
-    /// The disk failed or didn't respond in time, the file was removed or replaced, the process is
+    /// The disk failed or didn't respond in time, a file was removed or replaced, the process is
     /// reopening the file because it has noticed that events were lost, or writing earlier events
     /// took too long.
     Unreachable,

@@ -22,13 +22,20 @@ impl Files {
     ///
     /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: new ones
     /// beside these would corrupt the database.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Connection)> {
+    /// `prepare` is called before a connection reads the file.
+    pub(crate) fn open(
+        path: &Path,
+        prepare: impl Fn(&Connection) -> Result<()>,
+    ) -> Result<(Self, Connection)> {
         // This creates the file. If it is replaced before it is opened again, the session ends.
         let first = Connection::open(path)?;
         if !others(&path.canonicalize().unwrap_or_default()).iter().all(|path| path.exists()) {
             first.busy_timeout(Duration::ZERO)?;
             first.pragma_update(None, "locking_mode", "exclusive")?;
-            let read = first.query_row("select 1 from sqlite_schema", [], |_| Ok(())).optional();
+            let read = prepare(&first).and_then(|()| {
+                first.busy_timeout(Duration::ZERO)?;
+                first.query_row("select 1 from sqlite_schema", [], |_| Ok(())).optional()
+            });
             // Any other error occurs again.
             if read.is_err_and(|it| it.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)) {
                 let reason = "the file is locked, or a program uses its removed -wal or -shm";
@@ -37,6 +44,7 @@ impl Files {
         }
         drop(first);
         let (main, connection) = (identify(path).ok(), Connection::open(path)?);
+        prepare(&connection)?;
         let target = path.canonicalize().unwrap_or_default();
         Ok((Self { path: path.to_owned(), main, target, others: [None; 2] }, connection))
     }
@@ -88,6 +96,9 @@ fn others(target: &Path) -> [PathBuf; 2] {
         path.into()
     })
 }
+
+/// Why a session ends if the files are not in place.
+pub(crate) const REMOVED: &str = "the file, its -wal or its -shm was removed or replaced";
 
 /// Creates an error with a code of SQLite.
 pub(crate) fn failure(code: c_int, reason: impl Into<String>) -> Failed {

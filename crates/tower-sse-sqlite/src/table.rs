@@ -6,12 +6,12 @@ use rusqlite::{Transaction, TransactionBehavior::Immediate, params};
 use tower_sse::hub::broker::{Fields, Publication};
 use tower_sse_broker::{Identity, Queued};
 
-use crate::files::{Files, failure};
+use crate::files::{Files, REMOVED, failure};
 use crate::{Error, ErrorKind};
 
 /// The statements that create the table `news`, for a migration: a program can then publish before
-/// the first hub connects. For another table, replace the word `news` with its name in lower case.
-/// The package has the statements too, as `schema/v1.sql`.
+/// the first hub connects. For another table, replace each `news`, also that of `news_id`, with its
+/// name in lower case. The package has the statements too, as `schema/v1.sql`.
 // The small columns come first, because SQLite reads a row from its beginning. `ends` is 1 for the
 // last event of its topic, and 2 for a mark of a loss. Connected clients would not receive rows
 // below the newest.
@@ -57,6 +57,28 @@ pub(crate) struct Trimmed {
     pub(crate) is_done: bool,
 }
 
+impl Source {
+    /// Sets the pragmas before the connection reads the file or writes to it.
+    fn set_pragmas(&self, connection: &Connection) -> Result<()> {
+        let (memory, mut is_synchronous_set) = (Connection::open_in_memory()?, false);
+        for (pragma, value) in &self.pragmas {
+            // SQLite ignores other names.
+            let is_known = "select exists (select 1 from pragma_pragma_list where name = lower(?))";
+            if !memory.query_row(is_known, [pragma], |row| row.get(0))? {
+                let reason = format!("SQLite has no pragma `{pragma}`");
+                return Err(failure(ffi::SQLITE_ERROR, reason));
+            }
+            connection.pragma_update(None, pragma, value)?;
+            is_synchronous_set |= pragma.eq_ignore_ascii_case("synchronous");
+        }
+        if !is_synchronous_set {
+            connection.pragma_update(None, "synchronous", "normal")?;
+        }
+        // The pragma `busy_timeout` would replace it.
+        connection.busy_handler(Some(wait_for_lock))
+    }
+}
+
 impl Table {
     /// Opens the file, and creates what is missing.
     pub(crate) fn open(source: Source) -> Result<Self, Error> {
@@ -87,29 +109,8 @@ impl Table {
     }
 
     fn connect(source: Source) -> Result<Self> {
-        let (files, connection) = Files::open(&source.path)?;
-        let mut table = Self { source, connection, files };
-        table.set_pragmas().map(|()| table)
-    }
-
-    /// Sets the pragmas before anything reads the file or writes to it.
-    fn set_pragmas(&mut self) -> Result<()> {
-        let (memory, mut is_synchronous_set) = (Connection::open_in_memory()?, false);
-        for (pragma, value) in &self.source.pragmas {
-            // SQLite ignores other names.
-            let is_known = "select exists (select 1 from pragma_pragma_list where name = lower(?))";
-            if !memory.query_row(is_known, [pragma], |row| row.get(0))? {
-                let reason = format!("SQLite has no pragma `{pragma}`");
-                return Err(failure(ffi::SQLITE_ERROR, reason));
-            }
-            self.connection.pragma_update(None, pragma, value)?;
-            is_synchronous_set |= pragma.eq_ignore_ascii_case("synchronous");
-        }
-        if !is_synchronous_set {
-            self.connection.pragma_update(None, "synchronous", "normal")?;
-        }
-        // The pragma `busy_timeout` would replace it.
-        self.connection.busy_handler(Some(wait_for_lock))
+        let (files, connection) = Files::open(&source.path, |it| source.set_pragmas(it))?;
+        Ok(Self { source, connection, files })
     }
 
     /// Creates the table if it is missing, and returns its definition.
@@ -168,7 +169,7 @@ impl Table {
     ) -> Result<Appended> {
         let transaction = Transaction::new_unchecked(&self.connection, Immediate)?;
         if !self.files.are_in_place() {
-            return Err(failure(ffi::SQLITE_IOERR, "the file was removed or replaced"));
+            return Err(failure(ffi::SQLITE_IOERR, REMOVED));
         }
         let newest = self.number("select ifnull(max(id), 0) from {}")?;
         let marks = |lost| format!("select count(*) from {{}} where id > {lost} and ends = 2");
@@ -268,11 +269,14 @@ thread_local! {
 
 /// Decides whether to wait longer for a lock of another connection.
 fn wait_for_lock(attempts: i32) -> bool {
+    if !IS_PATIENT.get() {
+        return false;
+    }
     if attempts == 0 {
         SINCE.set(Instant::now());
     }
     thread::sleep(LOCK_PAUSE);
-    IS_PATIENT.get() && SINCE.get().elapsed() < LOCK_LIMIT
+    SINCE.get().elapsed() < LOCK_LIMIT
 }
 
 /// Returns the identity of a row whose first columns are `id` and `nonce`.

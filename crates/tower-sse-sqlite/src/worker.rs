@@ -6,6 +6,7 @@ use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::time::timeout;
 use tower_sse_broker::Identity;
 
+use crate::files::REMOVED;
 use crate::table::{LOCK_LIMIT, LOCK_PAUSE, Source, Table};
 use crate::{Error, ErrorKind};
 
@@ -20,7 +21,7 @@ type Job = Box<dyn FnOnce(&Table) + Send>;
 pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 
 /// A handle to the thread that has the connection. The thread ends when the last handle is dropped,
-/// or when the file was removed or replaced.
+/// or when a file was removed or replaced.
 #[derive(Clone)]
 pub(crate) struct Worker {
     jobs: mpsc::Sender<Job>,
@@ -65,7 +66,7 @@ impl Worker {
 /// Waits for an answer of the thread.
 async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
     let answer = timeout(JOB_LIMIT, answer).await.map_err(|late| unreachable(&late))?;
-    answer.map_err(|_| unreachable(&"the file was removed or replaced"))
+    answer.map_err(|_| unreachable(&REMOVED))
 }
 
 fn unreachable(reason: &dyn fmt::Display) -> Error {
