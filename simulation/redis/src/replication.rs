@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The time after a fail-over in which a server keeps its backlog: an hour by default, which is
-/// longer than any simulation goes on without a check of a process.
+/// How long a server keeps its backlog after a fail-over. Redis keeps it for an hour by default. Here,
+/// a minute is enough: no process goes without a check for longer.
 const BACKLOG_TIME: Duration = Duration::from_secs(60);
 
 /// What a server reports about its replication.

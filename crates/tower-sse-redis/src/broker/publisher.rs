@@ -63,7 +63,7 @@ impl RedisPublisher {
             let added = match reply.and_then(Value::extract_error) {
                 // If the id is out of range, no process can read the event.
                 Ok(reply) => stream.parse_added(reply).map_err(refused)?,
-                // Another node has the stream, or soon will. The event was not published there.
+                // The stream has moved or is moving to another node, and this one did not publish.
                 Err(error) if error.redirect_node().is_some() => {
                     in_flight.session.ended.cancel();
                     continue;

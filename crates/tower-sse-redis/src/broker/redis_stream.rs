@@ -33,7 +33,8 @@ const MARK: &str = include_str!("lua/mark.lua");
 /// it. The script writes only if it trims, so it runs even while the server accepts no writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
-/// A script that does nothing. Its first line makes Redis refuse it as a write.
+/// A script that does nothing. Because of its first line, Redis refuses it whenever it refuses
+/// writes.
 const WRITE: &str = "#!lua flags=allow-oom\nreturn 1";
 
 /// A script that returns the id of a range's first entry without its fields, because the connection

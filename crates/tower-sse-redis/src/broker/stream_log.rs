@@ -75,6 +75,7 @@ impl Log for StreamLog {
     const SKIPS: bool = true;
 
     async fn open(&mut self, known: Known) -> Result<OpenedLog, Error> {
+        self.connector.route.begin();
         for _ in 0..2 {
             match self.connect(known, true).await {
                 // The error of a cluster names the server that has the stream.

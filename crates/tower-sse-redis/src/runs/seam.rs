@@ -202,8 +202,8 @@ pub(crate) enum EndMode {
     /// [`Interrupted`](Outcome::Interrupted).
     Bury,
     /// Like [`Bury`](Self::Bury), even if another process has buried the run without
-    /// [reporting](Command::Reported) it. Also ends a run whose claim is gone, if it is still one of
-    /// the [`LiveRuns`](Command::LiveRuns) of this process, which is away.
+    /// [reporting](Command::Reported) it. Also ends a run whose claim is gone, if the run is
+    /// still among the [`LiveRuns`](Command::LiveRuns) of `away`, its absent owner.
     Inherit { away: Option<ProcessId> },
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
     /// stays, but the key is free.
@@ -363,7 +363,7 @@ pub(crate) enum EndReply {
     /// Another run has the key, or the claim is not of this process. `newest` is the newest event of
     /// this run.
     Other { newest: u64 },
-    /// No run has the key. `Inherit` may have ended the run nevertheless: then the reply is `Buried`.
+    /// No run has the key, and `Inherit` did not end this one.
     Gone,
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Route {
     redirected: Mutex<Option<Client>>,
     /// The address of the newest connections, or of a failed attempt that tried only one server.
     current: Mutex<Option<String>>,
-    /// The address of a server that was of no use. The next attempt leaves it out.
+    /// The address of a server that failed or refused writes. The next attempt leaves it out.
     useless: Mutex<Option<String>>,
 }
 
@@ -28,6 +28,11 @@ impl Route {
     pub(crate) const fn new(servers: Servers) -> Self {
         let redirected = Mutex::new(None);
         Self { servers, redirected, current: Mutex::new(None), useless: Mutex::new(None) }
+    }
+
+    /// Begins a round of attempts, which forgets the servers of the last one.
+    pub(crate) fn begin(&self) {
+        (*lock(&self.current), *lock(&self.useless)) = (None, None);
     }
 
     /// Opens connections as [`Servers::connect`] does.
@@ -66,14 +71,14 @@ impl Route {
         Ok(best.into_iter().map(|(client, _)| client).collect())
     }
 
-    /// Completes with an error once most of the Sentinels that answer name another server than that
-    /// of the newest connections.
+    /// Completes with an error once most Sentinels of the program name another server than that of
+    /// the newest connections. Fewer can't fail over, so they may be cut off.
     pub(crate) async fn replaced(&self) -> Error {
         while !self.servers.sentinels.is_empty() {
             sleep(QUESTION_INTERVAL).await;
             let named = find_primaries(&self.servers).await.unwrap_or_default();
-            let answers: usize = named.iter().map(|(_, votes)| votes).sum();
-            let most = named.iter().find(|(_, votes)| votes * 2 > answers);
+            let listed = self.servers.sentinels.len();
+            let most = named.iter().find(|(_, votes)| votes * 2 > listed);
             let most = most.map(|(client, _)| address(client));
             if most.is_some() && most != *lock(&self.current) {
                 let text = "most Sentinels name another server".to_owned();

@@ -13,8 +13,8 @@ const OTHERS: Duration = Duration::from_millis(250);
 /// number of Sentinels that name it. The host of the program's URL is the primary's name, and its
 /// other settings stay.
 ///
-/// A Sentinel that is cut off can be the first to answer, so this waits for the others, until most
-/// of them agree.
+/// A Sentinel that is cut off can be the first to answer, so this function waits until most Sentinels
+/// agree, or the remaining ones are late.
 pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usize)>, Error> {
     let Servers { clients, sentinels, timeout: limit, server_name, .. } = servers;
     let client = clients.first().map(|client| (client, client.get_connection_info().addr()));

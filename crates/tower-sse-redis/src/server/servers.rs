@@ -90,7 +90,7 @@ impl Servers {
     }
 
     /// Opens a connection for each of these settings, to the primary among these clients' servers.
-    /// `CLIENT LIST` shows the connections under `name`. Returns also that server's address.
+    /// `CLIENT LIST` shows the connections under `name`. Also returns the server's address.
     ///
     /// If the server refuses the credentials, asks the provider for others once.
     pub(crate) async fn connect<const N: usize>(

@@ -242,6 +242,7 @@ impl Link {
         number: u64,
         previous: Option<&Session>,
     ) -> Result<Arc<Session>, Error> {
+        self.endpoint.route.begin();
         let open = || Session::open(&self.endpoint, number, previous);
         let mut opened = open().await;
         for _ in 0..2 {

@@ -6,8 +6,8 @@ local END_ID = '18446744073709551615-0'
 local MIN_GRACE = 1500
 -- The minimum time that the keys of a live run are kept, so that a jump of the clock expires none.
 local MIN_TTL = 60000
--- The time that a list of live runs, and that of processes, is kept after the last process has left:
--- the process that comes next reports the runs.
+-- The time that the lists of live runs and of processes outlive the last process, so that the next
+-- one can report the runs.
 local LIST_TTL = 86400000
 -- The maximum time that a key is kept. Redis refuses times that overflow when added to its clock.
 local MAX_TTL = 100 * 365 * 86400000
@@ -94,7 +94,7 @@ local function create_claim(key, epoch, process, lease, ttl, live)
 end
 
 -- Removes a run from those that another process reports if the owner dies. Without the permission,
--- that process finds that the run has ended, and reports it only if another one has its key.
+-- that process can report the run again once another one has its key or its claim has expired.
 local function remove_live(live, stream)
   redis.pcall('HDEL', live, stream)
 end
@@ -137,13 +137,13 @@ local function was_set_back(kept_at)
   return kept_at and tonumber(kept_at) > now + MIN_TTL / 3
 end
 
--- Returns what changes once the server may have the claims and the `data` of an earlier time: its id,
--- how often its databases were swapped or an operator or Sentinel made it a replica, and the id of
--- its replication history.
+-- Returns a text that changes if the server may have the claims and the `data` of an earlier time. It
+-- has the server's id, the counts of the commands that swap databases or change the server's role,
+-- and the id of its replication history.
 --
 -- Redis draws another history id, and clears the second one, for the first replica and some time after
 -- the last one has left. A replica that takes over keeps its earlier id as the second one, so only
--- such a server's history id counts. Without it, the result is a prefix of that with it.
+-- such a server's history id counts. It comes last: a text without it is a prefix of one with it.
 local function history()
   local info = redis.call('INFO', 'server', 'commandstats', 'replication')
   local text = string.match(info, 'run_id:%x+') or ''
