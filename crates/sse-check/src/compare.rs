@@ -153,8 +153,8 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     let is_compressed = !["", &hop.inner.recording.coding()].contains(&&*outer.coding());
     let kind = if is_compressed { "compressed events" } else { "events" };
     let page = if is_compressed && page.ends_with("#buffers") { COMPRESSION } else { page };
-    let is_start = waiting.len() == 1 && waiting.iter().all(Event::is_own);
-    if is_start && !is_compressed && outer.head.is_some() {
+    let is_start = waiting.len() == 1 && waiting.iter().all(|it| it.is_own() && it.name == "start");
+    if is_start && !is_compressed && outer.is_event_stream() {
         let or = if outer.chunks.is_empty() { ", or its first event is held back" } else { "" };
         let text = "Accept or Cache-Control is changed, so the server sees no EventSource";
         return Finding::fail(format!("{text}{or}"), HIDDEN);
@@ -291,8 +291,10 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     let passing = findings.iter().position(|it| it.verdict == Verdict::Pass);
     // One for each target, of which the plan has at least one.
     let finding = findings.swap_remove(0);
-    // A refusal says nothing about ids, and each stream may have its own events.
-    let is_lost = finding.summary != OWN && finding.page.clone().unwrap_or_default().ends_with(HUB);
+    // A refusal or an error says nothing about ids, and each stream may have its own events.
+    let is_stream = streams.first().is_some_and(|it| it.recording.is_event_stream());
+    let is_hub = finding.page.clone().unwrap_or_default().ends_with(HUB);
+    let is_lost = is_stream && is_hub && finding.summary != OWN;
     // The hop outside of the outermost address at which a client misses nothing.
     let hop = passing.and_then(|it| streams.get(it.checked_sub(1)?..=it)).filter(|_| is_lost);
     let Some([outer, inner]) = hop else { return finding };
