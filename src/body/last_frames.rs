@@ -156,7 +156,7 @@ pub(super) enum FlushWait {
     Done,
 }
 
-/// The time after which another line follows last bytes that are not dropped. A compressor drops a
+/// How long the last bytes may be held before another line follows them. A compressor drops a
 /// frame only when it gets the next one. A server that has written keeps nothing for so long.
 const HELD_AFTER: Duration = Duration::from_millis(10);
 /// The maximum wait for the server to drop the last bytes. It may never drop them.

@@ -64,8 +64,8 @@ impl Event {
 
     /// Sets the `event` field, the event's name. Page code listens for `tick` events with
     /// `addEventListener("tick", …)`. An event without a name, or with an empty one, is a
-    /// `message`. Avoid `open` and `error`, which `EventSource` itself dispatches, and the names
-    /// that a [hub](crate::hub#reserved-names) reserves.
+    /// `message`. Avoid `open` and `error`, which `EventSource` itself dispatches, and `gap`, which
+    /// a [hub](crate::hub#reserved-names) reserves.
     ///
     /// # Panics
     ///
@@ -78,7 +78,7 @@ impl Event {
     }
 
     /// Sets the `event` field to text that is known only at run time. If users choose it, see the
-    /// names that a [hub](crate::hub#reserved-names) reserves.
+    /// [reserved names](crate::hub#reserved-names) of hubs.
     ///
     /// # Errors
     ///

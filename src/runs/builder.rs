@@ -205,8 +205,8 @@ impl RunsBuilder {
     /// Without a store, it's called at most once for each run. With a store, it can be called more
     /// than once for a run, with the same key and [`RunEnd::id`]. Bill for each combination of key
     /// and id only once. If a run's process dies, another process [soon](super#several-processes)
-    /// calls its own closures for the run. If no process is left, the next one does, provided that it
-    /// starts within a day. Otherwise, no closure is called.
+    /// calls its own closures for the run. If no process is left, the next process to start calls
+    /// them, if it starts within a day. Otherwise, no closure is called.
     ///
     /// A run that ends before your handler has answered is reported too, for example if the handler
     /// panics. Answers that aren't [recorded](super::RunLayer#responses) aren't reported.

@@ -41,10 +41,10 @@ pub trait LogEntry: Send + 'static {
         None
     }
 
-    /// Returns the approximate size of the entry in bytes, if [`Log::read`] doesn't limit its pages
-    /// by their bytes. The follower then reads pages of about 4 MiB. Only the first page of large
-    /// entries after small ones can be larger: it can have 64 entries, or if there were more before
-    /// it, up to 1,000. The default is 0.
+    /// Returns the entry's approximate size in bytes. The default is 0, for logs whose [`Log::read`]
+    /// limits pages by bytes itself. With sizes, pages have about 4 MiB. The first page of large
+    /// entries after small ones can exceed this, with 64 entries, or up to 1,000 if the page before
+    /// it was long.
     fn bytes(&self) -> usize {
         0
     }

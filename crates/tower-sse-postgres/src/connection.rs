@@ -392,10 +392,10 @@ fn identity(seq: Option<i64>, nonce: Option<i64>) -> Option<Identity> {
     Some(Identity { number: number(seq?), fingerprint: number(nonce?) })
 }
 
-/// For how long a full queue of notifications is not tried again.
+/// How long a hub sends no notifications after it has found the queue full.
 const QUIET: Duration = Duration::from_secs(1);
-/// What makes the server forget notifications that every listener has received or left behind. A
-/// full queue stays full without this call.
+/// A function that makes the server drop notifications that no listener still needs. Without this
+/// call, a full queue stays full.
 const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
 
 /// The response of `append`.

@@ -163,8 +163,8 @@ impl PostgresBroker {
     ///
     /// Turn notifications off behind a pooler in transaction mode. Otherwise, the hub waits a
     /// second for a test notification whenever it connects. Hubs then find the events of other
-    /// processes by polling, usually within about 100 ms. So they also do while the server's [queue
-    /// of notifications is full](crate::operating#full-queue).
+    /// processes by polling, usually within about 100 ms. They do the same while the server's
+    /// [queue of notifications is full](crate::operating#full-queue).
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

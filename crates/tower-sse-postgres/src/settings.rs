@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     /// The id of a transaction: the inbox rows of all earlier ones are numbered, in this session.
     pub(crate) covered: AtomicI64,
-    /// Until when batches notify no process, because the server's queue of notifications was full.
+    /// The time until which batches send no notifications, because the server's queue was full.
     pub(crate) quiet_until: Mutex<Option<Instant>>,
 }
 
