@@ -29,6 +29,7 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}/graphql", listener.local_addr()?);
     let shutdown = CancellationToken::new();
+    // `serve` has the deadline.
     tokio::spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
     serve(listener, chat::schema(Hub::new()), graphql_layer(), shutdown).await;
     Ok(())

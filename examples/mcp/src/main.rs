@@ -34,6 +34,7 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}/mcp", listener.local_addr()?);
     let shutdown = CancellationToken::new();
+    // `serve` has the deadline.
     tokio::spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
     // The token stops the layer and the server. rmcp does not get it: it would drop the calls in
     // progress.
