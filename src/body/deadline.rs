@@ -3,10 +3,8 @@ use std::task::{Context, Poll};
 use std::{future::Future, time::Duration};
 
 use http::Extensions;
-use pin_project_lite::pin_project;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::connection::{Client, CloseReason};
 use crate::idle_timer::is_within_reach;
@@ -16,12 +14,10 @@ use crate::streams::{EarlySubjects, Membership, Revocation};
 
 /// The time at which a stream must end although its source continues: at its maximum age, during a
 /// shutdown, or when the program closes it.
-// The futures are boxed, because many streams never need them.
+// The timer is boxed, because many streams never need it.
 pub(crate) struct Deadline {
     // `None` once closed.
     membership: Option<Membership>,
-    // Empty once one of them is cancelled.
-    end_when: Vec<Pin<Box<Cancellation>>>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
     /// The latest end of the stage.
@@ -52,18 +48,15 @@ pub(super) enum DeadlineVerdict {
 impl Deadline {
     /// Creates the deadline before the stream's first poll, if the program can close the stream.
     pub(super) fn before_start(
-        options: &ResolvedOptions,
         client: Client,
         membership: Option<Membership>,
     ) -> Option<Box<Self>> {
-        let can_be_closed = membership.is_some() || !options.merged.end_when.is_empty();
-        can_be_closed.then(|| Box::new(Self::new(options, client, membership)))
+        membership.map(|membership| Box::new(Self::new(client, Some(membership))))
     }
 
-    fn new(options: &ResolvedOptions, client: Client, membership: Option<Membership>) -> Self {
+    fn new(client: Client, membership: Option<Membership>) -> Self {
         Self {
             membership,
-            end_when: Cancellation::all_of(options),
             sleep: None,
             stage: Stage::Open,
             until: None,
@@ -84,7 +77,7 @@ impl Deadline {
         if max_age.is_none() {
             return before;
         }
-        let mut this = before.unwrap_or_else(|| Box::new(Self::new(options, client, None)));
+        let mut this = before.unwrap_or_else(|| Box::new(Self::new(client, None)));
         if max_age.is_some_and(|age| age.is_zero()) {
             // A timer would not elapse before the next millisecond.
             this.advance(cx);
@@ -104,14 +97,12 @@ impl Deadline {
         client: Client,
         cx: &mut Context<'_>,
     ) {
-        let former = this.take();
-        let mut deadline = former.unwrap_or_else(|| Box::new(Self::new(options, client, None)));
         if let Some(subjects) = subjects {
             let is_inner = matches!(late.get(), Some(Handled::Stream(_)));
+            let deadline = this.get_or_insert_with(|| Box::new(Self::new(client, None)));
             deadline.membership = subjects.reopen(deadline.membership.take(), is_inner);
         }
-        deadline.end_when = Cancellation::all_of(options);
-        *this = Self::start(Some(deadline), options, client, cx);
+        *this = Self::start(this.take(), options, client, cx);
     }
 
     /// Returns what the stream must do now. Called for every frame, so it doesn't poll the timer.
@@ -131,9 +122,6 @@ impl Deadline {
 
     /// Waits until the result of [`check`](Self::check) may have changed.
     pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.end_when.iter_mut().any(|token| token.as_mut().poll_cancelled(cx)) {
-            return Poll::Ready(());
-        }
         if let Some(membership) = &self.membership
             && membership.poll_revoked(cx.waker())
         {
@@ -155,9 +143,6 @@ impl Deadline {
 
     /// Returns how the program has closed the stream, if it has and `reason` does not show it yet.
     fn revocation(&self) -> Option<Revocation> {
-        if self.end_when.iter().any(|token| token.is_cancelled()) {
-            return Some(Revocation::Subject);
-        }
         self.membership.as_ref()?.revocation()
     }
 
@@ -166,7 +151,6 @@ impl Deadline {
         if let Some(membership) = &self.membership {
             membership.set_ending();
         }
-        self.end_when.clear();
         self.is_for_all = revocation == Revocation::All;
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
@@ -178,7 +162,7 @@ impl Deadline {
         client: Client,
         cx: &mut Context<'_>,
     ) {
-        this.get_or_insert_with(|| Box::new(Self::new(options, client, None))).drain(options, cx);
+        this.get_or_insert_with(|| Box::new(Self::new(client, None))).drain(options, cx);
     }
 
     fn drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {
@@ -237,33 +221,4 @@ impl Deadline {
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
-}
-
-pin_project! {
-    /// A token of this stream alone, and the wait for it.
-    pub(super) struct Cancellation {
-        token: CancellationToken,
-        #[pin]
-        cancelled: WaitForCancellationFutureOwned,
-    }
-}
-
-impl Cancellation {
-    fn all_of(options: &ResolvedOptions) -> Vec<Pin<Box<Self>>> {
-        // Child tokens, because all streams would contend for the lock of the program's token.
-        let tokens = options.merged.end_when.iter().map(CancellationToken::child_token);
-        let wait = |token: CancellationToken| {
-            Box::pin(Self { cancelled: token.clone().cancelled_owned(), token })
-        };
-        tokens.map(wait).collect()
-    }
-
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
-    pub(super) fn poll_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        // The source may have spent tokio's budget, without which the future is never ready.
-        pin!(coop::unconstrained(self.project().cancelled)).poll(cx).is_ready()
-    }
 }

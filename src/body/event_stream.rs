@@ -87,7 +87,7 @@ impl StreamState {
         Self {
             idle: IdleTimer::default(),
             // Created here, because the program can close the stream before its first poll.
-            deadline: Deadline::before_start(&options, client, membership),
+            deadline: Deadline::before_start(client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
             phase: StreamPhase::Beginning(ends_with, opening),
             shutdown: None,

@@ -26,8 +26,7 @@ pub enum CloseReason {
     /// [`JoinError`](tokio::task::JoinError), or with an error for which
     /// [`cancellation_if`](crate::SseLayer::cancellation_if) returns `true`.
     Cancelled,
-    /// The program [closed](crate::streams) the stream, or cancelled the token that it passed to
-    /// [`end_when`](crate::StreamOptions::end_when).
+    /// The program [closed](crate::streams) the stream.
     Revoked,
 }
 

@@ -2,7 +2,6 @@ use std::{error::Error, sync::Arc};
 
 use bytes::Bytes;
 use http::{Extensions, Response};
-use tokio_util::sync::CancellationToken;
 
 use super::{Drain, Heartbeat, MaxAge, Retry};
 use crate::callback::{Opaque, catch_panic};
@@ -30,28 +29,26 @@ use crate::event::{Encoded, Event};
 /// With feature `axum`, a handler can also return options as part of its response:
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
-/// Each option is documented at the method of the same name on [`SseLayer`](crate::SseLayer),
-/// except [`end_when`](Self::end_when).
+/// Each option is documented at the method of the same name on [`SseLayer`](crate::SseLayer).
 ///
 /// # Precedence
 ///
 /// An option in a request overrides the layer's. An option in a response overrides both. There are
-/// three exceptions:
+/// two exceptions:
 ///
 /// - If several maximum ages are set, the stream ends at the one it reaches first.
-/// - All tokens of [`end_when`](Self::end_when) count: cancelling any of them ends the stream.
 /// - Every [`on_close`](Self::on_close) closure is called: the layer's first, then the request's,
 ///   then the response's.
 ///
 /// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. But each call to `end_when` or `on_close`
-/// adds a token or a closure. Each call to `on_open`, `cancellation_if` or `last_event_id_query` on
+/// Setting an option again replaces its earlier value. But each call to `on_close` adds a closure.
+/// Each call to `on_open`, `cancellation_if` or `last_event_id_query` on
 /// [`SseLayer`](crate::SseLayer) adds to the earlier ones too.
 ///
 /// Each `without_…` method turns off an option, and so does a [`padding`](Self::padding) of zero.
-/// `max_age`, `end_when`, `on_error` and `on_close` can't be turned off. A route without them needs
-/// a layer of its own.
+/// `max_age`, `on_error` and `on_close` can't be turned off. A route without them needs a layer of
+/// its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -64,7 +61,6 @@ pub struct StreamOptions {
     pub(super) omits_defaults: bool,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(crate) max_age: Option<MaxAge>,
-    pub(crate) end_when: Vec<CancellationToken>,
     pub(crate) drain: Option<Drain>,
     pub(crate) farewell: Option<Option<Bytes>>,
     pub(crate) terminator: Option<Option<Bytes>>,
@@ -139,46 +135,6 @@ impl StreamOptions {
         self
     }
 
-    /// Ends the stream when you cancel the token, for example because the stream's job was deleted
-    /// or a periodic check has failed. To end a user's streams, use [`streams`](crate::streams).
-    ///
-    /// The stream ends [like one that `Streams` closes](crate::streams#how-closed-streams-end). If
-    /// the client is reading a [run](crate::runs), the run continues.
-    ///
-    /// Cancelling a token ends every stream that has it. If the token is in the [options of a
-    /// layer](crate::SseLayer::options), cancelling it ends every stream of the layer, even those
-    /// that open later.
-    ///
-    /// Don't use `take_until` on the source for this: the [terminator](Self::terminator) would
-    /// follow, and half an answer would look complete.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use tokio_util::sync::CancellationToken;
-    /// use tower_sse::StreamOptions;
-    /// # struct Sessions;
-    /// # impl Sessions { async fn is_valid(&self) -> bool { false } }
-    ///
-    /// fn while_valid(sessions: Sessions) -> StreamOptions {
-    ///     let revoked = CancellationToken::new();
-    ///     let (is_over, ended) = (CancellationToken::new(), revoked.clone());
-    ///     let closed = is_over.clone();
-    ///     tokio::spawn(is_over.run_until_cancelled_owned(async move {
-    ///         while sessions.is_valid().await {
-    ///             tokio::time::sleep(Duration::from_secs(60)).await;
-    ///         }
-    ///         revoked.cancel();
-    ///     }));
-    ///     StreamOptions::new().end_when(ended).on_close(move |_| closed.cancel())
-    /// }
-    /// ```
-    #[doc(alias = "take_until")]
-    pub fn end_when(mut self, cancelled: CancellationToken) -> Self {
-        self.end_when.push(cancelled);
-        self
-    }
-
     /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
     ///
     /// `drain` replaces the layer's whole drain, including its [`Drain::retry`].
@@ -215,7 +171,7 @@ impl StreamOptions {
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
     /// Adds these options to those that a response already has. `Extensions::insert` would drop the
-    /// earlier ones. An option that is set here replaces the response's, with [three
+    /// earlier ones. An option that is set here replaces the response's, with [two
     /// exceptions](Self#precedence).
     ///
     /// ```
@@ -252,10 +208,10 @@ impl StreamOptions {
         options
     }
 
-    /// Returns the options that apply to every client of one source: all but the maximum age,
-    /// `end_when` and `on_close`, which concern only the client for which they were set.
+    /// Returns the options that apply to every client of one source: all but the maximum age
+    /// and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, end_when: Vec::new(), on_close: None, ..self.clone() }
+        Self { max_age: None, on_close: None, ..self.clone() }
     }
 
     /// Returns these options, with `defaults` for those that are not set.
@@ -266,7 +222,6 @@ impl StreamOptions {
             omits_defaults: self.omits_defaults || defaults.omits_defaults,
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: self.max_age.or_else(|| defaults.max_age.clone()),
-            end_when: [&defaults.end_when[..], &self.end_when].concat(),
             drain: self.drain.or_else(|| defaults.drain.clone()),
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),

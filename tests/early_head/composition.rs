@@ -76,15 +76,6 @@ async fn options_of_a_late_response_apply() {
     _ = with_late(closed.observe(layer()), on_close).await;
     assert_eq!((counted.load(SeqCst), closed.take()), (1, vec![CloseReason::Expired]));
 
-    let token = CancellationToken::new();
-    let end = token.clone();
-    tokio::spawn(async move {
-        sleep(LATE + 5 * SECOND).await;
-        end.cancel();
-    });
-    let (_, time) = with_late(layer(), StreamOptions::new().end_when(token)).await;
-    assert_eq!(time, LATE + 5 * SECOND);
-
     let done = || events().with_options(StreamOptions::new().terminator("[DONE]"));
     let app = slow(LATE, done).layer(early()).layer(SseLayer::new().without_heartbeat());
     let expected = format!(":\n{EVENTS}data: [DONE]\n\n");

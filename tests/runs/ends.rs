@@ -132,13 +132,12 @@ async fn cancelled_run() -> RunError {
 #[tokio::test(start_paused = true)]
 async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
     for requester in Requester::ALL {
-        for cause in ["age", "shutdown", "token", "cancelled task", "cancelled run", "error"] {
+        for cause in ["age", "shutdown", "cancelled task", "cancelled run", "error"] {
             let (ends, token) = (Ends::default(), CancellationToken::new());
             let inner: SseLayer = SseLayer::new().without_heartbeat();
             let inner = match cause {
                 "age" => inner.max_age(MaxAge::new(SECOND).grace(Duration::ZERO)),
                 "shutdown" => inner.shutdown(token.clone()).drain(Drain::at_once()),
-                "token" => inner.options(StreamOptions::new().end_when(token.clone())),
                 "error" => inner.on_error(|_| Event::from("failed")),
                 _ => inner,
             };

@@ -5,7 +5,7 @@ use tower_sse::{CloseReason::*, streams::Streams};
 
 use super::rig::{layer, open, open_for};
 use super::*;
-use crate::{rig, rig::*, *};
+use crate::{rig::*, *};
 
 #[tokio::test(start_paused = true)]
 async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
@@ -51,30 +51,4 @@ async fn stream_of_a_stalled_client_is_reported_when_it_is_dropped() {
     now(streams.close("a"));
     assert_eq!(mid_event.poll(), Polled::Pending);
     assert_eq!(mid_event.leave().reason, Revoked);
-}
-
-#[tokio::test(start_paused = true)]
-async fn token_of_a_response_ends_its_stream_alone() {
-    let (layer, token) = (rig::layer(Drain::never()), CancellationToken::new());
-    let options = StreamOptions::new().end_when(token.clone());
-    let mut ended = Rig::with_options(layer.clone(), options).begin(b"");
-    let mut other = Rig::new(layer, Requester::EventSource).begin(b"");
-    token.cancel();
-    ended.assert_ends(Revoked);
-    assert_eq!(other.poll(), Polled::Pending);
-}
-
-/// For example one of the login, from middleware, and one of the handler's job.
-#[tokio::test(start_paused = true)]
-async fn each_of_several_tokens_ends_the_stream() {
-    for ending in 0..4 {
-        let tokens = [(); 4].map(|()| CancellationToken::new());
-        let options = |at: usize| StreamOptions::new().end_when(tokens[at].clone());
-        let layer = rig::layer(Drain::never()).options(options(0)).options(options(1));
-        let of_response = options(2).end_when(tokens[3].clone());
-        let mut open = Rig::with_options(layer, of_response).begin(b"");
-        assert_eq!(open.poll(), Polled::Pending);
-        tokens[ending].cancel();
-        open.assert_ends(Revoked);
-    }
 }

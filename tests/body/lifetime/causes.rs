@@ -14,8 +14,6 @@ enum Cause {
     Age(MaxAge),
     /// The program closes the streams of a subject.
     Close(Streams),
-    /// The program cancels the token of the response.
-    Token(CancellationToken),
 }
 
 #[derive(Debug)]
@@ -36,9 +34,6 @@ impl Case {
             Cause::Drain(drain) => layer(drain.clone()),
             Cause::Age(age) => layer(Drain::per_client()).max_age(age.clone()),
             Cause::Close(streams) => layer(Drain::per_client()).streams(streams),
-            Cause::Token(token) => {
-                layer(Drain::per_client()).options(StreamOptions::new().end_when(token.clone()))
-            }
         }
     }
 
@@ -61,7 +56,6 @@ impl Case {
             Cause::Close(streams) => {
                 assert_eq!(streams.close("a").now_or_never().unwrap().unwrap(), 1);
             }
-            Cause::Token(token) => token.cancel(),
         }
     }
 
@@ -93,7 +87,7 @@ impl Case {
         match self.cause {
             Cause::Drain(_) => CloseReason::Drained,
             Cause::Age(_) => CloseReason::Expired,
-            Cause::Close(_) | Cause::Token(_) => CloseReason::Revoked,
+            Cause::Close(_) => CloseReason::Revoked,
         }
     }
 
@@ -149,9 +143,8 @@ pub(crate) fn cases() -> impl Iterator<Item = Case> {
             (MaxAge::new(AGE).grace(7 * SECOND), AGE + grace(7 * SECOND)),
         ]
         .map(|(age, delay)| (Cause::Age(age), delay, false, seconds));
-        let closes = [Cause::Close(Streams::new()), Cause::Token(CancellationToken::new())]
-            .map(|cause| (cause, Duration::ZERO, false, half_a_second));
-        drains.into_iter().chain(ages).chain(closes).map(
+        let close = (Cause::Close(Streams::new()), Duration::ZERO, false, half_a_second);
+        drains.into_iter().chain(ages).chain([close]).map(
             move |(cause, delay, is_spread, patience)| Case {
                 cause,
                 client,
