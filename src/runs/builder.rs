@@ -127,21 +127,6 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits the memory of each owner's ended runs to `bytes`, which leaves room for the runs of
-    /// other owners. By default, only [`max_memory`](Self::max_memory) limits the memory of an
-    /// owner's ended runs. The limit doesn't apply to runs with a [shared](super::RunKey::shared)
-    /// key, which have no owner.
-    ///
-    /// Above this limit, the owner's ended runs are evicted in the order in which they ended, even
-    /// if clients are still reading them. This limit never evicts the run that ended last.
-    ///
-    /// With a [store](super::RunStore), the same limit also applies to the memory that an owner's
-    /// ended runs use in the store. Only runs of this process count.
-    pub fn max_memory_per_owner(mut self, bytes: usize) -> Self {
-        self.options.max_memory_per_owner = Some(bytes);
-        self
-    }
-
     /// Sets how long a run continues without a client, before it ends as
     /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. `Duration::MAX` turns
     /// it off.

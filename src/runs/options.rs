@@ -10,7 +10,6 @@ pub(crate) type OnEnd = Opaque<Arc<dyn Fn(&RunEnd) + Send + Sync>>;
 pub struct Options {
     pub(crate) retain_bytes: usize,
     pub max_memory: usize,
-    pub max_memory_per_owner: Option<usize>,
     pub retain_for: Duration,
     pub(crate) abandon_after: Duration,
     pub(crate) max_duration: Duration,
@@ -47,7 +46,6 @@ impl Default for Options {
         Self {
             retain_bytes,
             max_memory: 2 << 30,
-            max_memory_per_owner: None,
             retain_for,
             abandon_after: Duration::from_secs(10 * 60),
             max_duration: MAX_TIME,

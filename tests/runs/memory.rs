@@ -47,24 +47,6 @@ fn ended_run_takes_about_what_is_counted() {
     }
 }
 
-/// It is larger than the limit, and the newest one of its owner.
-#[tokio::test(start_paused = true)]
-async fn run_that_is_replaced_or_has_panicked_evicts_no_other() {
-    let runs = Runs::builder().max_memory_per_owner(1).build();
-    let kept = runs.start(&key(0), None, events(20)).await.unwrap();
-    kept.ended().await;
-    for _ in 0..3 {
-        _ = runs.replace(&key(1000), None, stream::pending::<Event>).await.unwrap();
-        settle().await;
-    }
-    assert!(kept.attach(None).await.is_some(), "after replacements");
-    let panics = || -> stream::Empty<Event> { panic!("asked for") };
-    let key = key(2000);
-    assert!(AssertUnwindSafe(runs.start(&key, None, panics)).catch_unwind().await.is_err());
-    assert!(runs.get(&key).await.is_none());
-    assert!(kept.attach(None).await.is_some(), "after a panic");
-}
-
 #[test]
 fn idle_run_without_clients_takes_at_most_2_kib_besides_its_bytes() {
     const RUNS: usize = 1024;
@@ -165,39 +147,6 @@ async fn clients_that_are_behind_add_frames_to_a_small_run() {
     }
     assert!((4_500..5_000).contains(&added[0]), "{added:?}");
     assert!((68_000..70_000).contains(added.last().unwrap()), "{added:?}");
-}
-
-/// The first two end at the same instant, the later one first.
-#[tokio::test(start_paused = true)]
-async fn ended_runs_evict_others_of_their_owner_only() {
-    let runs = Runs::builder().max_memory_per_owner(5_000).build();
-    let other = runs.start(&key(1), None, events(20)).await.unwrap();
-    other.ended().await;
-    let of_other = runs.stats().memory;
-    let mut sources = Vec::new();
-    for n in 0..2 {
-        let (source, events) = source::<Event>();
-        _ = runs.start(&key(1000 * n), None, || events).await.unwrap();
-        source.send(Event::from("x".repeat(100))).unwrap();
-        sources.push(source);
-    }
-    settle().await;
-    while let Some(source) = sources.pop() {
-        drop(source);
-        settle().await;
-    }
-    for n in 2..30 {
-        let run = runs.start(&key(1000 * n), None, events(1)).await.unwrap();
-        run.ended().await;
-        assert!(run.attach(None).await.is_some(), "the run that ended last is kept");
-        let memory = runs.stats().memory;
-        assert!(memory <= of_other + 5_000, "after {n} runs: {memory}");
-    }
-    assert!(other.attach(None).await.is_some());
-    let large = runs.start(&key(30_000), None, events(100)).await.unwrap();
-    large.ended().await;
-    assert!(large.attach(None).await.is_some(), "it is the only one");
-    assert_eq!(runs.stats().kept, 2);
 }
 
 #[test]

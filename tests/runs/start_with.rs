@@ -145,13 +145,13 @@ async fn run_that_is_over_during_the_call_is_answered_as_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn starters_of_interrupted_runs_are_refused_even_if_the_run_is_evicted() {
-    // The run that ends last evicts the other one.
-    let runs = Runs::builder().max_memory_per_owner(1).build();
+async fn starters_of_interrupted_runs_are_refused_even_if_the_run_is_forgotten() {
+    let runs = Runs::builder().retention(Retention::new().age(Duration::ZERO)).build();
     let (a, b) = (RunKey::new("ann", "a").unwrap(), RunKey::new("ann", "b").unwrap());
     let draining = async {
         sleep(Duration::from_secs(1)).await;
         runs.drain(Duration::ZERO).await;
+        assert!(runs.get(&a).await.is_none(), "before its starter is polled");
     };
     let (a, b, _) = tokio::join!(
         runs.start_with(&a, None, pending::<Call>),

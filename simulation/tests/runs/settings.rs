@@ -7,7 +7,6 @@ pub(crate) struct Settings {
     pub(crate) retain_for: Duration,
     pub(crate) retain_bytes: usize,
     pub(crate) max_memory: usize,
-    pub(crate) max_memory_per_owner: Option<usize>,
     /// Whether requests pass through the layers of the crate, and calls have options.
     pub(crate) is_layered: bool,
     /// By how many characters the owners of keys and their names are longer.
@@ -36,7 +35,6 @@ impl Settings {
             retain_for: Duration::from_secs(600),
             retain_bytes: 8 << 20,
             max_memory: 4 << 30,
-            max_memory_per_owner: None,
             is_layered: false,
             padding: [0; 2],
         }

@@ -160,7 +160,7 @@ async fn connect(
     };
     let redis = Redis::open(&url).unwrap().runs(prefix).lease(settings.lease);
     let health = redis.health();
-    let mut builder = Runs::builder()
+    let builder = Runs::builder()
         .retention(Retention::new().bytes(settings.retain_bytes).age(settings.retain_for))
         .max_memory(settings.max_memory)
         .max_running_per_owner(1_000)
@@ -172,8 +172,5 @@ async fn connect(
             world.network.log(|| format!("report: {} {}", end.id(), end.outcome));
             world.records().reports.entry(end.id()).or_default().push(end.outcome);
         });
-    if let Some(bytes) = settings.max_memory_per_owner {
-        builder = builder.max_memory_per_owner(bytes);
-    }
     Ok(Program { runs: builder.connect(redis).await?, health })
 }

@@ -44,7 +44,7 @@ impl Process {
     pub fn new(options: Options, hooks: Option<Box<dyn Hooks>>) -> Self {
         Self {
             counters: Arc::default(),
-            registry: Mutex::new(Registry::new(hooks.is_some(), options.max_memory_per_owner)),
+            registry: Mutex::new(Registry::new(hooks.is_some())),
             idle: Notify::new(),
             hooks,
             options,
@@ -65,7 +65,7 @@ impl Process {
             let mut registry = self.lock();
             let result = with(&mut registry, &mut deferred);
             registry.reporting += deferred.ends.len();
-            let expires = !registry.kept.runs.is_empty() && self.options.retain_for < MAX_TIME;
+            let expires = !registry.kept.is_empty() && self.options.retain_for < MAX_TIME;
             let runtime = if expires { Handle::try_current().ok() } else { None };
             let unswept = runtime.filter(|runtime| !registry.has_sweeper(runtime.id()));
             (result, registry.is_idle(), unswept)
@@ -131,7 +131,7 @@ impl Process {
     /// Called when the store has the end of a run, or will never get it. Only then `retain_for`
     /// begins, and the run can be evicted.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
-        self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
+        self.with_registry(|registry, _| registry.acknowledge_end(record));
     }
 
     /// If there are `lines`, the run first records an event of them. Returns `false` if no such run
@@ -239,7 +239,7 @@ impl Process {
         let mut stats = self.counters.stats();
         {
             let registry = self.lock();
-            (stats.running, stats.kept) = (registry.running.len(), registry.kept.runs.len());
+            (stats.running, stats.kept) = (registry.running.len(), registry.kept.len());
         }
         stats
     }
@@ -336,7 +336,7 @@ impl Producer {
     pub(crate) fn fail_call(&self) {
         self.process.with_registry(|registry, deferred| {
             let (record, failure) = (&self.record, Some(PANICKED.into()));
-            if registry.end_forgotten(record, Outcome::Failed, failure, deferred) {
+            if registry.end(record, Outcome::Failed, failure, deferred) {
                 registry.forget(record, deferred);
             }
         });
@@ -440,8 +440,7 @@ impl Process {
             let replaced = earlier.as_ref().map(|earlier| earlier.epoch);
             let reserved = registry.reserve(key, replaced, &self.options, &self.counters);
             if let Some(earlier) = &earlier {
-                let end = if reserved.is_ok() { Registry::end_forgotten } else { Registry::end };
-                end(registry, earlier, Outcome::Cancelled, None, deferred);
+                registry.end(earlier, Outcome::Cancelled, None, deferred);
             }
             let record = reserved?;
             registry.enter(&record, deferred);
@@ -479,7 +478,7 @@ impl Process {
                 // If the new run doesn't replace `other`, the store has lost the claim of `other`.
                 let is_replaced = earlier == Some(other.epoch);
                 let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
-                registry.end_forgotten(&other, outcome, None, deferred);
+                registry.end(&other, outcome, None, deferred);
             }
             registry.enter(record, deferred);
             true

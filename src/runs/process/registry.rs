@@ -17,7 +17,8 @@ pub(crate) struct Registry {
     /// Runs that are starting or running. Later runs have later epochs.
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     pub(super) running_by_owner: HashMap<Arc<str>, usize>,
-    pub(super) kept: EndedRuns<Arc<Record>>,
+    /// Runs that have ended, by the time of their end, and by their epoch if they ended together.
+    pub(super) kept: BTreeMap<(Instant, Epoch), Arc<Record>>,
     /// Runs that have ended, until the store has their ends.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether the runs are shared through a store.
@@ -34,12 +35,12 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn new(is_connected: bool, max_memory_per_owner: Option<usize>) -> Self {
+    pub(crate) fn new(is_connected: bool) -> Self {
         Self {
             by_key: HashMap::new(),
             running: BTreeMap::new(),
             running_by_owner: HashMap::new(),
-            kept: EndedRuns::new(max_memory_per_owner, |record| &record.key),
+            kept: BTreeMap::new(),
             ending: BTreeMap::new(),
             is_connected,
             lingering: Vec::new(),
@@ -76,10 +77,10 @@ impl Registry {
         self.by_key.insert(record.key.clone(), Arc::clone(record));
     }
 
-    pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+    pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>) {
         if self.ending.remove(&record.epoch).is_some() {
             record.lock().ended_at = Some(Instant::now());
-            self.keep(record, deferred);
+            self.keep(record);
         }
     }
 
@@ -93,21 +94,6 @@ impl Registry {
     ) -> bool {
         self.end_by(record, deferred, |state, deferred| {
             state.end(record, outcome, failure, deferred);
-        })
-    }
-
-    /// Ends a run that the caller then forgets: it takes the place of no other ended run. Returns
-    /// whether it was still running.
-    pub(crate) fn end_forgotten(
-        &mut self,
-        record: &Arc<Record>,
-        outcome: Outcome,
-        failure: Option<Failure>,
-        deferred: &mut Deferred,
-    ) -> bool {
-        self.end_by(record, deferred, |state, deferred| {
-            state.end(record, outcome, failure, deferred);
-            state.is_forgotten = true;
         })
     }
 
@@ -167,7 +153,7 @@ impl Registry {
         if self.is_connected {
             self.ending.insert(record.epoch, Arc::clone(record));
         } else {
-            self.keep(record, deferred);
+            self.keep(record);
         }
         true
     }
@@ -259,24 +245,11 @@ impl Registry {
 }
 
 impl Registry {
-    pub(super) fn keep(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
-        let (ended_at, memory) = {
-            let state = record.lock();
-            let (false, Some(ended_at)) = (state.is_forgotten, state.ended_at) else {
-                return;
-            };
-            (ended_at, state.memory())
-        };
-        self.kept.add((ended_at, record.epoch), Arc::clone(record), memory);
-        while let Some(excess) = self.kept.remove_excess(&record.key) {
-            self.evict(excess, deferred);
+    fn keep(&mut self, record: &Arc<Record>) {
+        let state = record.lock();
+        if let (false, Some(ended_at)) = (state.is_forgotten, state.ended_at) {
+            self.kept.insert((ended_at, record.epoch), Arc::clone(record));
         }
-    }
-
-    fn evict(&mut self, record: Arc<Record>, deferred: &mut Deferred) {
-        self.forget(&record, deferred);
-        record.lock().clear(deferred);
-        deferred.changed.push(record);
     }
 
     /// Frees the key of a run. Clients that are still reading can read the rest.
@@ -285,7 +258,7 @@ impl Registry {
         let mut state = record.lock();
         state.is_forgotten = true;
         if let Some(ended_at) = state.ended_at {
-            self.kept.remove((ended_at, record.epoch));
+            self.kept.remove(&(ended_at, record.epoch));
         }
         if state.readers.count() == 0 {
             state.clear(deferred);
@@ -302,7 +275,7 @@ impl Registry {
     /// Returns when the next run is due.
     pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
         loop {
-            let ((ended_at, _), record) = self.kept.runs.first_key_value()?;
+            let ((ended_at, _), record) = self.kept.first_key_value()?;
             let due = ended_at.checked_add(age)?;
             if due > Instant::now() {
                 return Some(due);
@@ -322,112 +295,17 @@ impl Registry {
             }
             return true;
         }
-        let oldest = self.kept.runs.values().find(|record| is_read || !record.is_read()).cloned();
-        let is_found = oldest.is_some();
-        oldest.into_iter().for_each(|oldest| self.evict(oldest, deferred));
-        is_found
+        let oldest = self.kept.values().find(|record| is_read || !record.is_read());
+        let Some(oldest) = oldest.cloned() else { return false };
+        self.forget(&oldest, deferred);
+        oldest.lock().clear(deferred);
+        deferred.changed.push(oldest);
+        true
     }
 }
 
 fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
     if map.capacity() > 64 && map.len() < map.capacity() / 4 {
         map.shrink_to(map.capacity() / 2);
-    }
-}
-
-/// The end of a run, and its epoch, which no other run of the process has.
-type At = (Instant, Epoch);
-
-/// Ended runs in the order of their ends. Without a limit of memory, owners are not tracked.
-#[derive(Debug)]
-pub(super) struct EndedRuns<R> {
-    pub(super) runs: BTreeMap<At, R>,
-    key_of: fn(&R) -> &RunKey,
-    max_per_owner: Option<usize>,
-    owners: HashMap<Arc<str>, (BTreeMap<At, usize>, usize)>,
-}
-
-impl<R> EndedRuns<R> {
-    pub(crate) fn new(max_per_owner: Option<usize>, key_of: fn(&R) -> &RunKey) -> Self {
-        Self { runs: BTreeMap::new(), key_of, max_per_owner, owners: HashMap::new() }
-    }
-
-    pub(crate) fn add(&mut self, at: At, run: R, bytes: usize) {
-        if let (Some(_), Some(owner)) = (self.max_per_owner, (self.key_of)(&run).shared_owner()) {
-            let (runs, total) = self.owners.entry(Arc::clone(owner)).or_default();
-            runs.insert(at, bytes);
-            *total += bytes;
-        }
-        self.runs.insert(at, run);
-    }
-
-    pub(crate) fn remove(&mut self, at: At) -> Option<R> {
-        let run = self.runs.remove(&at)?;
-        if let Some(owner) = (self.key_of)(&run).shared_owner()
-            && let Some((runs, total)) = self.owners.get_mut(owner)
-        {
-            *total -= runs.remove(&at).unwrap_or(0);
-            if runs.is_empty() {
-                self.owners.remove(owner);
-                shrink(&mut self.owners);
-            }
-        }
-        Some(run)
-    }
-
-    pub(crate) fn remove_excess(&mut self, key: &RunKey) -> Option<R> {
-        let (runs, total) = self.owners.get(key.shared_owner()?)?;
-        let is_over = runs.len() > 1 && self.max_per_owner.is_some_and(|max| *total > max);
-        let (oldest, _) = runs.first_key_value().filter(|_| is_over)?;
-        self.remove(*oldest)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::{At, EndedRuns};
-    use crate::{history::Epoch, runs::RunKey};
-
-    /// Returns a function that gives each run the time of its end, in the order of the numbers.
-    fn clock() -> impl Fn(u32) -> At {
-        let (start, epoch) = (Instant::now(), Epoch::now());
-        move |run| (start + Duration::from_secs(run.into()), epoch)
-    }
-
-    type Run = (u32, RunKey);
-
-    #[test]
-    fn oldest_runs_of_an_owner_exceed_its_limit_but_never_the_newest() {
-        let mut runs = EndedRuns::new(Some(100), |run: &Run| &run.1);
-        let at = clock();
-        let [ann, bob, carl] = ["ann", "bob", "carl"].map(|owner| RunKey::new(owner, "x").unwrap());
-        let shared = RunKey::shared("x").unwrap();
-        let of_ann = [(&ann, 40); 4];
-        let others = [(&bob, 500), (&shared, 500), (&carl, 50), (&carl, 50)];
-        for (run, (key, bytes)) in (1..).zip(of_ann.into_iter().chain(others)) {
-            runs.add(at(run), (run, key.clone()), bytes);
-        }
-        assert_eq!(runs.remove_excess(&bob), None, "its only one");
-        assert_eq!(runs.remove_excess(&shared), None);
-        assert_eq!(runs.remove_excess(&carl), None, "not above the limit");
-        assert_eq!(runs.remove_excess(&ann), Some((1, ann.clone())));
-        assert_eq!(runs.remove(at(3)), Some((3, ann.clone())));
-        assert_eq!(runs.remove_excess(&ann), None, "no longer above it");
-        assert_eq!(runs.runs.first_key_value(), Some((&at(2), &(2, ann))));
-        for run in (1..=8).rev() {
-            runs.remove(at(run));
-        }
-        assert_eq!((runs.runs.len(), runs.owners.len()), (0, 0));
-    }
-
-    #[test]
-    fn no_owner_is_remembered_without_a_limit() {
-        let mut runs = EndedRuns::new(None, |run: &Run| &run.1);
-        runs.add(clock()(1), (1, RunKey::new("ann", "x").unwrap()), 40);
-        assert!(runs.owners.is_empty());
     }
 }

@@ -143,8 +143,7 @@ impl Crowd {
     /// Runs with long names and little else come one after the other. Redis keeps no more of them
     /// than the limits allow.
     pub(super) async fn fill_redis(&mut self) {
-        let Settings { max_memory, max_memory_per_owner, .. } = self.world.settings;
-        let limit = max_memory_per_owner.unwrap_or(max_memory);
+        let limit = self.world.settings.max_memory;
         let plan = Plan { events: 1, fails: false, delay: 20, size: 10 };
         let (mut most, mut clients) = (0, Vec::new());
         for key in 0..self.rng.usize(150..300) {

@@ -37,10 +37,7 @@ pub(crate) async fn run(seed: u64, log: Log) -> History {
             settings.retain_bytes = settings.max_memory / 10;
         }
         Load::Names => {
-            let limit = Some(rng.usize(200_000..600_000));
-            let is_per_owner = rng.bool();
-            settings.max_memory = limit.filter(|_| !is_per_owner).unwrap_or(256 << 20);
-            settings.max_memory_per_owner = limit.filter(|_| is_per_owner);
+            settings.max_memory = rng.usize(200_000..600_000);
             settings.retain_bytes = 20_000;
             settings.padding = [rng.usize(1..500), rng.usize(1..500)];
         }

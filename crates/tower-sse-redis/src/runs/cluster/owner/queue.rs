@@ -48,7 +48,7 @@ impl Queue {
             exports: HashMap::default(),
             due: BTreeSet::new(),
             lost_claims: HashMap::default(),
-            ended: StoredRuns::new(options.max_memory_per_owner),
+            ended: StoredRuns::default(),
             live_bytes: 0,
             timing,
             kept_for: kept_for(options.retain_for, timing.lease),

@@ -6,22 +6,16 @@ use tower_sse::runs::support::Epoch;
 use crate::runs::seam::{EndMode, RunId};
 
 /// The runs of this process that have ended and that the store keeps.
+#[derive(Default)]
 pub(super) struct StoredRuns {
     runs: HashMap<Epoch, StoredRun>,
-    order: Order,
-    /// The runs of each owner, and their size. Without a limit, owners are not tracked.
-    owners: HashMap<Box<str>, (Order, usize)>,
-    max_per_owner: Option<usize>,
+    /// Runs in the order in which the store will delete them by itself.
+    order: BTreeSet<(Instant, Epoch)>,
     bytes: usize,
-    /// Runs that exceed the limit of their owner.
-    excess: Vec<RunId>,
     /// Runs that were replaced, each with its size and the time at which to delete it. Until then,
     /// processes may read its end.
     replaced: VecDeque<(Instant, RunId, usize)>,
 }
-
-/// Runs in the order in which the store will delete them by itself.
-type Order = BTreeSet<(Instant, Epoch)>;
 
 struct StoredRun {
     run: RunId,
@@ -31,37 +25,11 @@ struct StoredRun {
 }
 
 impl StoredRuns {
-    /// Creates an empty value. `max_per_owner` is the maximum size of an owner's runs.
-    pub(super) fn new(max_per_owner: Option<usize>) -> Self {
-        Self {
-            runs: HashMap::new(),
-            order: Order::new(),
-            owners: HashMap::new(),
-            max_per_owner,
-            bytes: 0,
-            excess: Vec::new(),
-            replaced: VecDeque::new(),
-        }
-    }
-
     /// Adds a run that the store deletes by itself at a time.
     pub(super) fn add(&mut self, run: RunId, bytes: usize, deleted_at: Instant) {
-        let (key, at) = (run.key.clone(), (deleted_at, run.epoch));
-        self.order.insert(at);
+        self.order.insert((deleted_at, run.epoch));
         self.runs.insert(run.epoch, StoredRun { run, bytes, deleted_at });
         self.bytes += bytes;
-        let (Some(max), Some(owner)) = (self.max_per_owner, key.owner()) else { return };
-        let (runs, total) = self.owners.entry(owner.into()).or_default();
-        runs.insert(at);
-        *total += bytes;
-        while let Some((runs, total)) = self.owners.get(owner)
-            && runs.len() > 1
-            && *total > max
-            && let Some(&(_, oldest)) = runs.first()
-            && let Some((run, _)) = self.remove(oldest)
-        {
-            self.excess.push(run);
-        }
     }
 
     /// Records that a run was replaced. It is deleted at `delete_at`, which must not be earlier
@@ -87,19 +55,15 @@ impl StoredRuns {
         self.replaced.front().map(|(delete_at, ..)| *delete_at)
     }
 
-    /// Removes a run that must be deleted, and returns how: a run that exceeds its owner's limit,
-    /// or was replaced long enough ago. If all runs in the store, including `live` bytes of running
-    /// ones, exceed `limit` bytes, removes a replaced run, or the run that the store would delete
-    /// first.
+    /// Removes a run that must be deleted, and returns how: a run that was replaced long enough
+    /// ago. If all runs in the store, including `live` bytes of running ones, exceed `limit` bytes,
+    /// removes a replaced run, or the run that the store would delete first.
     pub(super) fn evict(
         &mut self,
         now: Instant,
         live: usize,
         limit: usize,
     ) -> Option<(RunId, EndMode)> {
-        if let Some(run) = self.excess.pop() {
-            return Some((run, EndMode::Forget));
-        }
         let is_over = self.bytes + live > limit;
         let is_due = self.next_due().is_some_and(|at| is_over || at <= now);
         if is_due && let Some((_, run, bytes)) = self.replaced.pop_front() {
@@ -120,15 +84,6 @@ impl StoredRuns {
         let StoredRun { run, bytes, deleted_at } = self.runs.remove(&epoch)?;
         self.order.remove(&(deleted_at, epoch));
         self.bytes -= bytes;
-        if let Some(owner) = run.key.owner()
-            && let Some((runs, total)) = self.owners.get_mut(owner)
-        {
-            runs.remove(&(deleted_at, epoch));
-            *total -= bytes;
-            if runs.is_empty() {
-                self.owners.remove(owner);
-            }
-        }
         Some((run, bytes))
     }
 }

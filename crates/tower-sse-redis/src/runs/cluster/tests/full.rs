@@ -267,56 +267,22 @@ async fn runs_that_other_processes_follow_displace_no_kept_answer() {
 
 // What is evicted first, in the process and in the store.
 
-/// This holds for the memory of the process and for that of the store.
-#[tokio::test(start_paused = true)]
-async fn one_owner_does_not_evict_the_runs_of_others() {
-    let (one, other) = two_with(|builder| builder.max_memory_per_owner(60_000)).await;
-    let text = "x".repeat(1_000);
-    let quiet = RunKey::new("quiet", "turn").unwrap();
-    for turn in 0..20 {
-        let key = if turn == 0 { quiet.clone() } else { key_of(turn) };
-        let source = one.start_as(&key).await;
-        send(&source, &[text.as_str(); 10]);
-        drop(source);
-        sleep(Duration::from_secs(1)).await;
-    }
-    let memory = one.runs.stats().memory;
-    assert!(memory < 60_000 + 20_000, "{memory}");
-    let mut kept = Vec::new();
-    for turn in 1..20 {
-        let run = other.get_as(&key_of(turn)).await;
-        assert_eq!(run.is_some(), one.get_as(&key_of(turn)).await.is_some(), "{turn}");
-        kept.extend(run.map(|_| turn));
-    }
-    // In the store, each takes 5 kB besides its events.
-    assert_eq!(kept, [17, 18, 19], "the newest of the owner");
-    for process in [&one, &other] {
-        let (data, error) = read_all(process.attach_as(&quiet).await).await;
-        assert!(error.is_none() && data.len() == 10, "{error:?}");
-    }
-}
-
 /// Redis deletes the first run by itself.
 #[tokio::test(start_paused = true)]
 async fn run_counts_for_as_long_as_the_store_keeps_it() {
     const KEPT_FOR: Duration = Duration::from_secs(60);
-    for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {
-        let (one, other) =
-            two_with(|builder| limit(builder.retention(Retention::new().age(KEPT_FOR)), 100_000))
-                .await;
-        let text = "x".repeat(60_000);
-        for (turn, pause) in [(1, KEPT_FOR), (2, KEPT_FOR / 2), (3, KEPT_FOR / 2)] {
-            let source = one.start_as(&key_of(turn)).await;
-            send(&source, &[&text]);
-            drop(source);
-            sleep(pause + Duration::from_secs(1)).await;
-        }
-        assert!(
-            other.get_as(&key_of(2)).await.is_none() && other.get_as(&key_of(3)).await.is_some()
-        );
-        let forgotten = one.store.count("forget");
-        assert_eq!(forgotten, 1, "its time was not over when the third one was stored");
+    let retention = Retention::new().age(KEPT_FOR);
+    let (one, other) = two_with(|builder| builder.retention(retention).max_memory(100_000)).await;
+    let text = "x".repeat(60_000);
+    for (turn, pause) in [(1, KEPT_FOR), (2, KEPT_FOR / 2), (3, KEPT_FOR / 2)] {
+        let source = one.start_as(&key_of(turn)).await;
+        send(&source, &[&text]);
+        drop(source);
+        sleep(pause + Duration::from_secs(1)).await;
     }
+    assert!(other.get_as(&key_of(2)).await.is_none() && other.get_as(&key_of(3)).await.is_some());
+    let forgotten = one.store.count("forget");
+    assert_eq!(forgotten, 1, "its time was not over when the third one was stored");
 }
 
 /// Sends ten events of 40 kB in as many batches, and ends the run if it `ends`. The store then goes
@@ -343,21 +309,19 @@ async fn export_after_a_rollback(one: &Process, ends: bool) -> (Vec<String>, Opt
 
 #[tokio::test(start_paused = true)]
 async fn partly_lost_run_keeps_all_events_and_counts_once() {
-    for limit in [RunsBuilder::max_memory, RunsBuilder::max_memory_per_owner] {
-        for ends in [false, true] {
-            let retention = Retention::new().bytes(500_000);
-            let (one, other) =
-                two_with(|builder| limit(builder.retention(retention), 750_000)).await;
-            let first = one.start_as(&key_of(1)).await;
-            send(&first, &["x".repeat(200_000).as_str()]);
-            drop(first);
-            sleep(Duration::from_secs(1)).await;
-            let (texts, source) = export_after_a_rollback(&one, ends).await;
-            drop(source);
-            sleep(Duration::from_secs(1)).await;
-            assert!(other.get_as(&key_of(1)).await.is_some(), "both fit");
-            let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-            assert_whole(other.attach().await, &texts).await;
-        }
+    for ends in [false, true] {
+        let retention = Retention::new().bytes(500_000);
+        let (one, other) =
+            two_with(|builder| builder.retention(retention).max_memory(750_000)).await;
+        let first = one.start_as(&key_of(1)).await;
+        send(&first, &["x".repeat(200_000).as_str()]);
+        drop(first);
+        sleep(Duration::from_secs(1)).await;
+        let (texts, source) = export_after_a_rollback(&one, ends).await;
+        drop(source);
+        sleep(Duration::from_secs(1)).await;
+        assert!(other.get_as(&key_of(1)).await.is_some(), "both fit");
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        assert_whole(other.attach().await, &texts).await;
     }
 }
