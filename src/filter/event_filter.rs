@@ -49,8 +49,7 @@ pub trait EventFilter {
     /// - `Drop`, `Replace`, `End`: a clean end
     /// - `Fail`: the verdict's error
     /// - `Reject` while the [head is held](super::FilterLayer::hold_head): the verdict's response
-    /// - `Reject` otherwise: an error. With [`pass_rejected`](super::FilterLayer::pass_rejected),
-    ///   the same as `Pass`
+    /// - `Reject` otherwise: an error
     fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
         _ = end;
         Verdict::Pass
@@ -116,8 +115,7 @@ pub enum Verdict {
     /// server time to [write earlier bytes](crate::guide::errors#timing) before the body fails.
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
-    /// held](super::FilterLayer::hold_head). Otherwise, the body fails. To pass the event in that
-    /// case, set [`pass_rejected`](super::FilterLayer::pass_rejected).
+    /// held](super::FilterLayer::hold_head). Otherwise, the body fails.
     // Boxed, because it is rare and large.
     Reject(Box<Response<Bytes>>),
 }
@@ -217,6 +215,5 @@ pub(super) struct FilterOptions {
     pub(super) max_event_size: usize,
     pub(super) pass_oversized: bool,
     pub(super) pass_encoded: bool,
-    pub(super) pass_rejected: bool,
     pub(super) hold_head: Option<Duration>,
 }

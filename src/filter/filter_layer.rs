@@ -31,7 +31,7 @@ use crate::BoxError;
 /// - If an event stream has a content coding, the client receives a `502`.
 ///   [`pass_encoded`](Self::pass_encoded) changes this.
 /// - If the filter [rejects](super::Verdict::Reject) an event after the response head was sent, the
-///   body fails. [`pass_rejected`](Self::pass_rejected) changes this.
+///   body fails.
 ///
 /// # The type
 ///
@@ -112,17 +112,6 @@ impl<M> FilterLayer<M> {
         self
     }
 
-    /// Passes an event that the filter rejects after the head of the response was sent. By default,
-    /// such a rejection fails the body.
-    ///
-    /// Use it if your filter rejects an upstream's error just to give the client an error status,
-    /// as in the example of [`hold_head`](Self::hold_head). Don't use it if the filter rejects
-    /// events to block them: they could reach the client.
-    pub const fn pass_rejected(mut self, passes: bool) -> Self {
-        self.options.pass_rejected = passes;
-        self
-    }
-
     /// Holds the head of the response until the filter has passed or sent an event. Until then, the
     /// filter can [reject](super::Verdict::Reject) the response. So if the upstream's first event
     /// is an error, the client can still get an error status, or an outer layer can retry the
@@ -134,23 +123,23 @@ impl<M> FilterLayer<M> {
     /// a few seconds.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::{mem, time::Duration};
     ///
     /// use http::{Request, Response};
     /// use tower_sse::filter::{self, FilterLayer, Verdict};
     ///
     /// let filters = FilterLayer::new(|_: &Request<()>| {
-    ///     Some(filter::from_fn(|event| match &*event.name() {
-    ///         "error" => {
-    ///             let error = event.data().into_owned();
-    ///             Verdict::Reject(Box::new(Response::builder().status(502).body(error.into()).unwrap()))
+    ///     let mut is_first = true;
+    ///     Some(filter::from_fn(move |event| {
+    ///         // An error after other events passes: the client finds it in the stream.
+    ///         if !mem::take(&mut is_first) || event.name() != "error" {
+    ///             return Verdict::Pass;
     ///         }
-    ///         _ => Verdict::Pass,
+    ///         let error = event.data().into_owned();
+    ///         Verdict::Reject(Box::new(Response::builder().status(502).body(error.into()).unwrap()))
     ///     }))
     /// })
-    /// .hold_head(Duration::from_secs(5))
-    /// // An error after other events passes: the client finds it in the stream.
-    /// .pass_rejected(true);
+    /// .hold_head(Duration::from_secs(5));
     /// ```
     ///
     /// # Panics

@@ -52,7 +52,6 @@ impl<F: EventFilter, C, B> FilterFuture<F, C, B> {
         let guard = FilterGuard::new(filter, true);
         let mut pipe = FilterPipe::with_guard(guard).max_event_size(options.max_event_size);
         pipe.pass_oversized = options.pass_oversized;
-        pipe.flow.pass_rejected = options.pass_rejected;
         let mut body = Filtered::new(pipe, None);
         let call = body.as_mut().calling(call);
         Self { call, task: Task::Filter(Filtering { options, is_head, body, held: None }) }

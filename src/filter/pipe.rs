@@ -196,8 +196,6 @@ pub(super) struct Flow<F: EventFilter> {
     pub(super) error: Option<BoxError>,
     pub(super) rejected: Option<Box<Response<Bytes>>>,
     pub(super) holds_head: bool,
-    /// Once the head has been sent, an event passes even if it's rejected.
-    pub(super) pass_rejected: bool,
     /// Bytes of an event have been sent.
     has_sent_event: bool,
     /// The number of bytes between events that have passed.
@@ -220,7 +218,6 @@ impl<F: EventFilter> Flow<F> {
             error: None,
             rejected: None,
             holds_head: false,
-            pass_rejected: false,
             has_sent_event: false,
             between: 0,
             ends_in_cr: false,
@@ -321,7 +318,6 @@ impl<F: EventFilter> Flow<F> {
                 self.rejected = Some(response);
                 self.stop(outcome, None);
             }
-            Verdict::Reject(_) if self.pass_rejected => return (Encoded::default(), true),
             Verdict::Reject(_) => {
                 let error = "event stream rejected after the head of its response";
                 self.stop(outcome, Some(error.into()));

@@ -48,18 +48,12 @@ async fn trailers_follow_the_last_bytes_unless_the_filter_ends_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejection_after_the_head_fails_unless_it_may_pass() {
-    for (passes, sent, expected) in
-        [(false, failed(TOO_LATE), "stopped"), (true, data("data: a\n\n"), "completed")]
-    {
-        let (feed, source) = Feed::new();
-        let (layer, log) = filters(on_events(&[Choice::Reject]));
-        let mut body = through(&layer.pass_rejected(passes), event_stream(source)).into_body();
-        feed.data("data: a\n\n");
-        feed.end();
-        assert_polls(&mut body, [sent, Polled::End]);
-        assert_eq!(outcome(&log), expected);
-    }
+async fn rejection_after_the_head_fails_the_body() {
+    let (feed, mut body, log) = fed_by(on_events(&[Choice::Reject]));
+    feed.data("data: a\n\n");
+    feed.end();
+    assert_polls(&mut body, [failed(TOO_LATE), Polled::End]);
+    assert_eq!(outcome(&log), "stopped");
 }
 
 #[tokio::test(start_paused = true)]
