@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::{task::coop, time::Sleep};
 
-use super::{EventFilter, FilterPipe, pipe::FilterGuard};
+use super::{EventFilter, pipe::FilterPipe};
 use crate::{BoxError, body::forward_to_kinds, coop::CoopBudget, headers, layer::SseBody};
 
 pin_project! {
@@ -49,10 +49,7 @@ pin_project! {
 impl<F: EventFilter, B> FilterBody<F, B> {
     /// Passes `body` through `filter`. The filtered body fails if an event is larger than 1 MiB.
     pub fn new(body: B, filter: F) -> Self {
-        Self::filtered(Filtered::new(
-            FilterPipe::with_guard(FilterGuard::new(filter, true)),
-            Some(body),
-        ))
+        Self::filtered(Filtered::new(FilterPipe::new(filter), Some(body)))
     }
 
     pub(super) const fn filtered(body: Pin<Box<Filtered<F, B>>>) -> Self {
@@ -195,7 +192,7 @@ where
                     return Poll::Ready(None);
                 };
                 let Poll::Ready(frame) = source.poll_frame(cx) else {
-                    this.pipe.shrink();
+                    this.pipe.splitter.shrink();
                     return Poll::Pending;
                 };
                 match frame.map(|frame| frame.map(Frame::into_data)) {

@@ -138,9 +138,8 @@ pub enum FilterOutcome {
     /// An event was larger than the [limit](super::FilterLayer::max_event_size), so the stream
     /// failed.
     TooLarge,
-    /// The body, the response future or the [`FilterPipe`](super::FilterPipe) was dropped before
-    /// the end of the stream. The client disconnected, or something else stopped reading, such as
-    /// the server or an outer layer.
+    /// The body or the response future was dropped before the end of the stream. The client
+    /// disconnected, or something else stopped reading, such as the server or an outer layer.
     #[default]
     Disconnected,
     /// The filter, the source or the service panicked.
@@ -189,7 +188,6 @@ pub struct FilterEnd {
     /// The number of bytes that the filter passed or inserted. The client may have received fewer.
     pub bytes_sent: u64,
     /// The time from the request or [`FilterBody::new`](super::FilterBody::new) to this report.
-    /// Always zero for a [`FilterPipe`](super::FilterPipe).
     pub age: Duration,
 }
 

@@ -8,8 +8,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use super::{EventFilter, FilterBody, FilterPipe, body::Filtered, event_filter::FilterOptions};
-use super::{FilterOutcome, pipe::FilterGuard};
+use super::{EventFilter, FilterBody, body::Filtered, event_filter::FilterOptions};
+use super::{FilterOutcome, pipe::FilterPipe};
 use crate::{BoxError, headers, signals::is_refusal};
 
 type Answer<F, B, E> = Result<Response<FilterBody<F, B>>, E>;
@@ -49,8 +49,8 @@ impl<F: EventFilter, C, B> FilterFuture<F, C, B> {
         call: impl FnOnce() -> C,
     ) -> Self {
         let Some(filter) = filter else { return Self { call: call(), task: Task::Pass } };
-        let guard = FilterGuard::new(filter, true);
-        let mut pipe = FilterPipe::with_guard(guard).max_event_size(options.max_event_size);
+        let mut pipe = FilterPipe::new(filter);
+        pipe.splitter = pipe.splitter.max_event_size(options.max_event_size);
         pipe.pass_oversized = options.pass_oversized;
         let mut body = Filtered::new(pipe, None);
         let call = body.as_mut().calling(call);

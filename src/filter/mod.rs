@@ -10,7 +10,6 @@
 //!
 //! - [`FilterLayer`] filters the event streams of a Tower service.
 //! - [`FilterBody`] filters a body, without the layer.
-//! - [`FilterPipe`] filters bytes, for tests and for programs that aren't Tower services.
 //! - [`from_fn`] makes a filter from a closure.
 //!
 //! ```
@@ -47,8 +46,7 @@
 //!         bill(self.customer, end.events);
 //!     }
 //! }
-//! # let mut pipe = tower_sse::filter::FilterPipe::new(Billed { customer: 7 });
-//! # assert_eq!(pipe.push("data: a\n\n".into()).unwrap(), "data: a\n\n");
+//! # _ = tower_sse::filter::FilterBody::new(String::new(), Billed { customer: 7 });
 //! ```
 //!
 //! Redact the data, and keep the id, the name and unknown fields:
@@ -69,7 +67,7 @@
 //! Insert an event before `[DONE]`:
 //!
 //! ```
-//! # use tower_sse::{Event, filter::{self, FilterPipe, Verdict}};
+//! # use tower_sse::{Event, filter::{self, Verdict}};
 //! let mut tokens = 0;
 //! let with_usage = filter::from_fn(move |event| match &*event.data() {
 //!     "[DONE]" => Verdict::Insert(Event::new().event("usage").data(format!("{tokens} tokens")).into()),
@@ -132,4 +130,4 @@ mod pipe;
 
 pub use self::event_filter::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict, from_fn};
 pub use self::filter_layer::{FilterLayer, FilterService};
-pub use self::{body::FilterBody, future::FilterFuture, pipe::FilterPipe};
+pub use self::{body::FilterBody, future::FilterFuture};

@@ -9,110 +9,25 @@ use crate::decode::{EventRef, EventSplitter, Piece};
 use crate::signals::{ItemError, Stopped, is_recorded, is_within_layer};
 use crate::{BoxError, callback::catch_panic, event::Encoded};
 
-/// A pipe that passes the bytes of one stream through a filter, without I/O. Use it in programs
-/// that are not Tower services, such as a pingora proxy, and in tests of filters.
-///
-/// ```
-/// use bytes::Bytes;
-/// use tower_sse::filter::{self, FilterPipe};
-///
-/// let mut pipe = FilterPipe::new(filter::from_fn(|event| match event.has_data() {
-///     true => filter::Verdict::Replace(event.with_data("***").into()),
-///     false => filter::Verdict::Pass,
-/// }));
-///
-/// assert_eq!(pipe.push(Bytes::from_static(b"id: 7\ndata: sec"))?, "");
-/// assert_eq!(pipe.push(Bytes::from_static(b"ret\n\n: ping\n"))?, "id: 7\ndata: ***\n\n: ping\n");
-/// while !pipe.is_over() {
-///     assert_eq!(pipe.finish(None)?, "");
-/// }
-/// # Ok::<_, tower_sse::BoxError>(())
-/// ```
-///
-/// The pipe reads no clock, because some WebAssembly hosts have none. It keeps at most one
-/// incomplete event or `retry` line, of up to [`max_event_size`](Self::max_event_size) bytes.
-#[must_use]
-pub struct FilterPipe<F: EventFilter> {
-    splitter: EventSplitter,
+/// A pipe that passes the bytes of one stream through a filter, without I/O. It keeps at most one
+/// incomplete event or `retry` line.
+pub(super) struct FilterPipe<F: EventFilter> {
+    pub(super) splitter: EventSplitter,
     pub(super) flow: Flow<F>,
     pub(super) pass_oversized: bool,
 }
 
 impl<F: EventFilter> FilterPipe<F> {
     /// Creates a pipe for a new stream. By default, an event larger than 1 MiB is an error.
-    pub fn new(filter: F) -> Self {
-        Self::with_guard(FilterGuard::new(filter, false))
-    }
-
-    pub(super) fn with_guard(guard: FilterGuard<F>) -> Self {
-        Self { splitter: EventSplitter::new(), flow: Flow::new(guard), pass_oversized: false }
-    }
-
-    /// Limits the size of an event, as
-    /// [`FilterLayer::max_event_size`](super::FilterLayer::max_event_size) does.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `bytes` is zero.
-    #[track_caller]
-    pub fn max_event_size(mut self, bytes: usize) -> Self {
-        self.splitter = self.splitter.max_event_size(bytes);
-        self
-    }
-
-    /// Lets events that are too large pass unseen, as
-    /// [`FilterLayer::pass_oversized`](super::FilterLayer::pass_oversized) does.
-    pub const fn pass_oversized(mut self, passes: bool) -> Self {
-        self.pass_oversized = passes;
-        self
-    }
-
-    /// Filters the next bytes of the source, and returns the bytes to send.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of a [`Verdict::Fail`]. Also returns an error if the filter rejects the
-    /// stream, if an event is too large, or if the filter panicked earlier. If bytes must be sent
-    /// before the error, they are returned first, and the next call returns the error.
-    pub fn push(&mut self, frame: Bytes) -> Result<Bytes, BoxError> {
-        self.enter()?;
-        let sent = self.filter(frame);
-        // The next bytes may come much later.
-        self.shrink();
-        self.flow.guard.is_calling = false;
-        sent
-    }
-
-    /// Reports to the filter that the source has ended, or has failed with `error`. Returns the
-    /// bytes that are left to send. Call this until [`is_over`](Self::is_over) returns `true`, and
-    /// pass `None` from the second call on.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error with which the stream must fail: `error` itself, or one that
-    /// [`push`](Self::push) could return.
-    pub fn finish(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
-        self.enter()?;
-        let sent = self.filter_end(error);
-        self.flow.guard.is_calling = false;
-        sent
+    pub(super) fn new(filter: F) -> Self {
+        let flow = Flow::new(FilterGuard::new(filter));
+        Self { splitter: EventSplitter::new(), flow, pass_oversized: false }
     }
 
     /// Returns `true` once the stream has ended and no error is left to return. The stream can end
     /// before its source does.
-    #[must_use]
-    pub const fn is_over(&self) -> bool {
+    pub(super) const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()
-    }
-
-    /// Fails if the filter has panicked. No other error is left then, and the stream is over.
-    fn enter(&mut self) -> Result<(), BoxError> {
-        let entered = self.flow.guard.enter();
-        if entered.is_err() {
-            self.flow.is_open = false;
-            self.flow.error = None;
-        }
-        entered
     }
 
     /// Filters a frame. The caller has called [`enter`](FilterGuard::enter).
@@ -174,13 +89,7 @@ impl<F: EventFilter> FilterPipe<F> {
         }
         self.flow.send(output.into())
     }
-
-    pub(super) fn shrink(&mut self) {
-        self.splitter.shrink();
-    }
 }
-
-opaque_debug!(FilterPipe<F: EventFilter>);
 
 /// Returns whether a layer that would take a clean end for that of a whole answer is around.
 fn forbids_terminator(error: &BoxError) -> bool {
@@ -409,18 +318,17 @@ pub(super) struct FilterGuard<F: EventFilter> {
     /// The filter, until its end has been reported.
     filter: Option<F>,
     pub(super) report: FilterEnd,
-    start: Option<Instant>,
+    start: Instant,
     /// Set while the filter, the source or the service is being called, and after one has panicked.
     pub(super) is_calling: bool,
 }
 
 impl<F: EventFilter> FilterGuard<F> {
-    /// Creates the guard. Without a clock, the report has no times.
-    pub(super) fn new(filter: F, has_clock: bool) -> Self {
+    fn new(filter: F) -> Self {
         Self {
             filter: Some(filter),
             report: FilterEnd::default(),
-            start: has_clock.then(Instant::now),
+            start: Instant::now(),
             is_calling: false,
         }
     }
@@ -455,7 +363,7 @@ impl<F: EventFilter> FilterGuard<F> {
     pub(super) fn end(&mut self, outcome: FilterOutcome) {
         let Some(mut filter) = self.filter.take() else { return };
         self.report.outcome = outcome;
-        self.report.age = self.start.map(|start| start.elapsed()).unwrap_or_default();
+        self.report.age = self.start.elapsed();
         catch_panic(|| filter.end(&self.report));
         catch_panic(|| drop(filter));
     }

@@ -3,7 +3,8 @@
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use crate::{naive_filter::ADDED, support::naive_clients::CLIENTS, *};
+use crate::support::{naive_clients::CLIENTS, *};
+use crate::{naive_filter::ADDED, *};
 
 /// A line and its end.
 type Line = (String, &'static str);
@@ -65,15 +66,13 @@ impl EventFilter for Changes<'_> {
 }
 
 fn filtered(chunks: &[&[u8]], changes: &[Change], adds_at_end: bool) -> String {
-    let mut pipe = FilterPipe::new(Changes { changes: changes.iter(), adds_at_end });
-    let mut sent = Vec::new();
-    for chunk in chunks {
-        sent.extend(pipe.push(Bytes::copy_from_slice(chunk)).unwrap());
-    }
-    while !pipe.is_over() {
-        sent.extend(pipe.finish(None).unwrap());
-    }
-    String::from_utf8(sent).unwrap()
+    let (feed, source) = Feed::new();
+    chunks.iter().for_each(|chunk| feed.data(Bytes::copy_from_slice(chunk)));
+    feed.end();
+    let filter = Changes { changes: changes.iter(), adds_at_end };
+    let (frames, error) = read(&mut FilterBody::new(source, filter));
+    assert_eq!(error, None);
+    String::from_utf8(frames.concat()).unwrap()
 }
 
 fn text(block: &Block) -> String {

@@ -242,17 +242,6 @@ async fn response_after_a_caught_panic_of_the_service_is_withheld() {
     assert_eq!(outcome(&log), "panicked");
 }
 
-#[test]
-fn pipe_is_over_after_the_error_of_a_panic() {
-    for error in [None, Some("the source failed".into())] {
-        let mut pipe = FilterPipe::new(Panics { at: "event", log: Logged::default() });
-        let panicked = catch_unwind(AssertUnwindSafe(|| pipe.push("data: a\n\n".into())));
-        assert!(panicked.is_err() && !pipe.is_over());
-        assert_eq!(pipe.finish(error).unwrap_err().to_string(), "event stream panicked");
-        assert!(pipe.is_over());
-    }
-}
-
 /// Rare among the streams of the properties.
 #[test]
 fn mark_within_the_source_does_not_become_the_first_bytes() {
@@ -261,10 +250,13 @@ fn mark_within_the_source_does_not_become_the_first_bytes() {
         ("\u{feff}data: a\n\n\u{feff}data: b\n\n", "\u{feff}\u{feff}data: b\n\n"),
     ] {
         let mut is_first = true;
-        let mut pipe = FilterPipe::new(filter::from_fn(|event| {
+        let filter = filter::from_fn(|event| {
             let is_dropped = mem::take(&mut is_first);
             if is_dropped { Verdict::Drop } else { Verdict::Replace(event.to_encoded()) }
-        }));
-        assert_eq!(pipe.push(stream.into()).unwrap(), sent);
+        });
+        assert_eq!(
+            read(&mut FilterBody::new(stream.to_owned(), filter)).0.concat(),
+            sent.as_bytes()
+        );
     }
 }

@@ -35,12 +35,12 @@ use proptest::sample::select;
 use tokio::{task::yield_now, time};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_sse::filter::{
-    self, EventFilter, FilterBody, FilterEnd, FilterLayer, FilterPipe, SourceEnd, Verdict,
+    self, EventFilter, FilterBody, FilterEnd, FilterLayer, SourceEnd, Verdict,
 };
 use tower_sse::runs::{RunKey, Runs, StartError};
 use tower_sse::{BoxError, Event, SseLayer, decode::EventRef, layer::EventBody};
 
 use cuts::cut;
 use planned::{Logged, Planned, added, outcome};
-use rig::{PASS, at_end, call, fed_by, filters, on_events};
+use rig::{PASS, at_end, call, fed_by, filters, on_events, read};
 use support::{naive, naive_filter};

@@ -73,3 +73,21 @@ pub(crate) fn fed_by(plan: Plan) -> (Feed, FilterBody<Planned, FedBody>, Logged)
     let (layer, log) = filters(plan);
     (feed, through(&layer, event_stream(source)).into_body(), log)
 }
+
+/// Returns the frames of a stream whose source is at hand, and its error.
+pub(crate) fn read<B>(body: &mut B) -> (Vec<Bytes>, Option<String>)
+where
+    B: Body<Data = Bytes, Error: ToString> + Unpin,
+{
+    let (mut frames, mut error) = (Vec::new(), None);
+    loop {
+        match poll_frame(body) {
+            Polled::Data(sent) => frames.push(sent),
+            Polled::Failed(failed) => error = Some(failed),
+            Polled::End => return (frames, error),
+            // It pauses among many chunks of which nothing is sent.
+            Polled::Pending => {}
+            trailers => panic!("{trailers:?}"),
+        }
+    }
+}

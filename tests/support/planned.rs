@@ -6,9 +6,8 @@
 use std::mem;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use http::Response;
-use tower_sse::filter::{EventFilter, FilterEnd, FilterPipe, SourceEnd, Verdict};
+use tower_sse::filter::{EventFilter, FilterEnd, SourceEnd, Verdict};
 use tower_sse::{Event, decode::EventRef, event::Encoded};
 
 use crate::naive::{self, Block, Place};
@@ -93,30 +92,6 @@ impl EventFilter for Planned {
         assert_eq!(log.drops, log.ends.len(), "the end is reported before the drop");
         log.ends.push(end.clone());
     }
-}
-
-/// Passes the chunks of a stream through a pipe by this plan. Returns what was sent for each chunk,
-/// and in all.
-pub fn run(chunks: &[Bytes], plan: &Plan) -> (Vec<Bytes>, Expected) {
-    let log = Logged::default();
-    let filter = Planned { plan: plan.clone(), log: Arc::clone(&log) };
-    let pipe = FilterPipe::new(filter).max_event_size(plan.max_event_size);
-    let mut pipe = pipe.pass_oversized(plan.pass_oversized);
-    let (mut frames, mut error, mut chunks) = (Vec::new(), None, chunks.iter());
-    let mut source_error = plan.fails.then(|| OF_SOURCE.into());
-    while !pipe.is_over() && error.is_none() {
-        let sent = match chunks.next() {
-            Some(chunk) => pipe.push(chunk.clone()),
-            None => pipe.finish(source_error.take()),
-        };
-        match sent {
-            Ok(sent) => frames.push(sent),
-            Err(failed) => error = Some(failed.to_string()),
-        }
-    }
-    drop(pipe);
-    let done = done(&log, frames.concat(), error);
-    (frames, done)
 }
 
 /// Returns what a filter did, to compare it with the oracle.

@@ -121,12 +121,12 @@ fn values_have_all_auto_traits() {
 fn filters_have_the_auto_traits_of_their_parts() {
     use tower_sse::decode::{EventRef, EventSplitter};
     use tower_sse::filter::{
-        FilterBody, FilterEnd, FilterLayer, FilterOutcome, FilterPipe, SourceEnd, Verdict,
+        FilterBody, FilterEnd, FilterLayer, FilterOutcome, SourceEnd, Verdict,
     };
     assert_traits!("Send Sync Unpin Clone": EventSplitter, EventRef<'static>, FilterEnd, FilterOutcome, SourceEnd<'static>);
     assert_traits!("Send Sync Unpin": Verdict);
     assert_traits!("Send Sync Unpin Clone": FilterLayer<Cloning>);
-    assert_traits!("Send Sync Unpin": FilterPipe<Never>, FilterBody<Never, Plain>);
+    assert_traits!("Send Sync Unpin": FilterBody<Never, Plain>);
     assert_traits!("Send Unpin": FilterBody<Never, Sending>);
 }
 
