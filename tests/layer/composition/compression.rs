@@ -92,8 +92,8 @@ fn failing(layers: u32) -> (Router, Sources, Streams) {
     for _ in 1..layers {
         app = app.layer(SseLayer::new());
     }
-    let add = |subjects: Subjects, request: axum::extract::Request, next: Next| {
-        subjects.add("user");
+    let add = |request: axum::extract::Request, next: Next| {
+        request.extensions().get::<Subjects>().unwrap().add("user");
         next.run(request)
     };
     let app = app.layer(from_fn(add)).layer(SseLayer::new().streams(&streams));
