@@ -213,7 +213,7 @@ fn stream_that_ends_at_gaps_first_gets_past_them() {
 
 /// More topics than an item has gaps, for a client that returns and one that was behind.
 #[test]
-fn gaps_of_many_topics_come_first_and_only_the_last_has_a_later_id() {
+fn gaps_of_many_topics_come_first_with_one_later_id() {
     const TOPICS: u64 = 600;
     let names: Vec<_> = (0..TOPICS).map(|topic| format!("t{topic}")).collect();
     for policy in [GapPolicy::Report, GapPolicy::ReportAndEnd] {

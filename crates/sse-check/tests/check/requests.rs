@@ -111,7 +111,7 @@ async fn start_that_did_not_come_before_any_other_byte_may_be_held() {
 }
 
 #[tokio::test]
-async fn server_error_leads_to_what_a_proxy_answers_while_no_server_is_up() {
+async fn server_error_leads_to_the_page_about_absent_servers() {
     for status in ["500 Internal Server Error", "502 Bad Gateway", "504 Gateway Timeout"] {
         let outer = serve(move |_| Answer::with_head(status)).await;
         let report = look_through(&[outer], "--for 1s").await;

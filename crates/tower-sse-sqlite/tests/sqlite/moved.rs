@@ -92,7 +92,7 @@ async fn two_processes_without_wal_and_shm_lose_nothing_in_silence() {
 
 /// SQLite shares `-shm` between all connections of a process, also after it was removed.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hubs_of_a_process_without_wal_and_shm_lose_nothing_in_silence() {
+async fn hubs_of_one_process_without_wal_and_shm_lose_nothing_silently() {
     for suffixes in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
         let (file, process) = start().await;
         let mut processes = [process, Process::connect(file.broker()).await];
@@ -151,7 +151,7 @@ async fn killed_process_whose_wal_was_removed_has_lost_nothing() {
 
 /// A pool of the program still uses the removed files, so a new log would be its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn removed_wal_that_the_program_uses_stops_hubs_until_it_closes_the_file() {
+async fn removed_wal_in_use_stops_hubs_until_the_program_closes_it() {
     let (file, mut process) = start().await;
     process.publish([1]).await;
     let program = file.sql();
@@ -192,7 +192,7 @@ async fn backup_moved_over_the_main_file_alone_is_told_to_all() {
 
 /// As a forgotten `sqlite3` shell does, which would share its `-shm` with the new file.
 #[tokio::test(flavor = "multi_thread")]
-async fn hub_continues_in_a_new_file_although_a_shell_has_the_old_one_open() {
+async fn hub_continues_although_a_shell_has_the_removed_file_open() {
     let (file, old) = (File::new(), File::new());
     for rename in [false, true] {
         let mut process = Process::connect(file.broker()).await;
