@@ -25,14 +25,14 @@ impl Files {
     /// `prepare` is called before a connection reads the file.
     pub(crate) fn open(
         path: &Path,
-        prepare: impl Fn(&Connection) -> Result<()>,
+        prepare: impl Fn(&mut Connection) -> Result<()>,
     ) -> Result<(Self, Connection)> {
         // This creates the file. If it is replaced before it is opened again, the session ends.
-        let first = Connection::open(path)?;
+        let mut first = Connection::open(path)?;
         if !others(&path.canonicalize().unwrap_or_default()).iter().all(|path| path.exists()) {
             first.busy_timeout(Duration::ZERO)?;
             first.pragma_update(None, "locking_mode", "exclusive")?;
-            let read = prepare(&first).and_then(|()| {
+            let read = prepare(&mut first).and_then(|()| {
                 first.busy_timeout(Duration::ZERO)?;
                 first.query_row("select 1 from sqlite_schema", [], |_| Ok(())).optional()
             });
@@ -43,8 +43,8 @@ impl Files {
             }
         }
         drop(first);
-        let (main, connection) = (identify(path).ok(), Connection::open(path)?);
-        prepare(&connection)?;
+        let (main, mut connection) = (identify(path).ok(), Connection::open(path)?);
+        prepare(&mut connection)?;
         let target = path.canonicalize().unwrap_or_default();
         Ok((Self { path: path.to_owned(), main, target, others: [None; 2] }, connection))
     }

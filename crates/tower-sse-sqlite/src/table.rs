@@ -59,7 +59,7 @@ pub(crate) struct Trimmed {
 
 impl Source {
     /// Sets the pragmas before the connection reads the file or writes to it.
-    fn set_pragmas(&self, connection: &Connection) -> Result<()> {
+    fn set_pragmas(&self, connection: &mut Connection) -> Result<()> {
         let (memory, mut is_synchronous_set) = (Connection::open_in_memory()?, false);
         for (pragma, value) in &self.pragmas {
             // SQLite ignores other names.
