@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 /// Cancels `shutdown` at the first Ctrl-C or SIGTERM (on Windows, when the console is closed), and
 /// returns `deadline` later. Needs the feature `signal`.
 ///
-/// Give the token to [`SseLayer::shutdown`](crate::SseLayer::shutdown) and to your server's graceful
-/// shutdown, and return from `main` when either this future or the server is ready. The deadline is
-/// for clients that don't read: a server would wait for them forever.
+/// Give the token to [`SseLayer::shutdown`](crate::SseLayer::shutdown) and to your server's
+/// graceful shutdown, and return from `main` when either this future or the server is ready. The
+/// deadline is for clients that don't read: a server would wait for them forever.
 ///
 /// ```no_run
 /// use std::{io, time::Duration};

@@ -126,14 +126,14 @@
 //!
 //! # Reserved names
 //!
-//! Pages reload at a `gap`, so only the hub sends events with this name. Publishing one
-//! fails with [`PublishError::Invalid`]: to report a gap, call [`Hub::gap`]. Brokers accept a gap
-//! that another program writes.
+//! Pages reload at a `gap`, so only the hub sends events with this name. Publishing one fails with
+//! [`PublishError::Invalid`]: to report a gap, call [`Hub::gap`]. Brokers accept a gap that another
+//! program writes.
 //!
-//! Other names aren't reserved, but pages can confuse some of them. An event named `start` with empty data
-//! looks like the hub's. `EventSource` itself dispatches `open` and `error`. In a stream of
-//! [runs](crate::runs#half-an-answer), `interrupted` means that the answer is incomplete. If users
-//! choose names, give these a prefix.
+//! Other names aren't reserved, but pages can confuse some of them with events that the hub or the
+//! browser sends. An event named `start` with empty data looks like the hub's. `EventSource` itself
+//! dispatches `open` and `error`. In a stream of [runs](crate::runs#half-an-answer), `interrupted`
+//! means that the answer is incomplete. If users choose names, give these a prefix.
 //!
 //! # Progress of a job
 //!

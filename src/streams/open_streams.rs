@@ -151,6 +151,7 @@ impl OpenStreams {
         });
         if changed == Ok(packed(member.generation, 1)) && change < 0 {
             let runtimes = mem::take(&mut *lock(&self.runtimes));
+            // Without the lock, because the last handle frees a runtime.
             drop(runtimes);
         }
     }

@@ -206,7 +206,8 @@ impl TopicCursor {
         (read, next)
     }
 
-    /// Consumes the gap of evicted events. Returns whether it was due, and the number of what follows.
+    /// Consumes the gap of evicted events. Returns whether it was due, and the number of what
+    /// follows.
     pub(crate) fn take_gap(&mut self) -> (bool, Option<u64>) {
         let state = self.topic.lock();
         let gap = self.gap(&state.log);
