@@ -1,6 +1,6 @@
 //! Counters of event streams: [`Stats`] and its snapshots.
 
-use std::fmt::{self, Display, Formatter, Result, Write};
+use std::fmt::{self, Display, Write};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex};
@@ -19,9 +19,10 @@ use crate::lock::lock;
 /// Each stream counts its own frames and bytes. It adds them to the shared counters every 64 KiB,
 /// at each heartbeat, and when it closes. The counters lag by less than 64 KiB per open stream.
 ///
-/// `Display` writes a snapshot as metrics in Prometheus' text format. The same goes for
-/// [`HubStats`](crate::hub::HubStats), [`RunsStats`](crate::runs::RunsStats) and
-/// [`StreamsStats`](crate::streams::StreamsStats). This is a complete `/metrics` route:
+/// [`prometheus`](StatsSnapshot::prometheus) returns a snapshot as metrics in Prometheus' text
+/// format. [`HubStats`](crate::hub::HubStats), [`RunsStats`](crate::runs::RunsStats) and
+/// [`StreamsStats`](crate::streams::StreamsStats) have this method too. This is a complete
+/// `/metrics` route:
 ///
 /// ```
 /// # #[cfg(all(feature = "axum", feature = "hub"))] {
@@ -30,7 +31,9 @@ use crate::lock::lock;
 ///
 /// # fn routes(stats: Stats, hub: Hub) -> Router {
 /// # let router: Router =
-/// Router::new().route("/metrics", get(async move || format!("{}{}", stats.snapshot(), hub.stats())))
+/// Router::new().route("/metrics", get(async move || {
+///     format!("{}{}", stats.snapshot().prometheus(), hub.stats().prometheus())
+/// }))
 /// # ; router }
 /// # _ = routes;
 /// # }
@@ -99,7 +102,7 @@ impl Ages {
         Some(self.since.elapsed().saturating_sub(Duration::from_secs(*second)))
     }
 
-    fn find(&self, second: u64) -> std::result::Result<usize, usize> {
+    fn find(&self, second: u64) -> Result<usize, usize> {
         self.openings.binary_search_by_key(&second, |(other, _)| *other)
     }
 
@@ -134,7 +137,7 @@ impl Stats {
         // Read before `opened`: a snapshot that counts a stream as closed then also counts it as
         // opened.
         let closed = counters.closed.iter().map(|closed| closed.load(Acquire));
-        let closed_by_reason: Vec<_> = CloseReason::ALL.into_iter().zip(closed).collect();
+        let closed_by_reason: Vec<_> = CloseReason::ALL.iter().copied().zip(closed).collect();
         let closed = closed_by_reason.iter().map(|(_, closed)| closed).sum();
         let opened = load(&counters.opened);
         let labels = lock(&counters.labels);
@@ -238,74 +241,83 @@ pub struct StatsSnapshot {
     pub opened_by_label: Vec<(Label, u64)>,
 }
 
-impl fmt::Display for StatsSnapshot {
-    /// Writes the counters in Prometheus' text format.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        gauge(f, "sse_streams_open", "Streams that are open.", self.open)?;
+impl StatsSnapshot {
+    /// Returns the counters as metrics in Prometheus' text format.
+    #[must_use]
+    pub fn prometheus(&self) -> impl Display + use<> {
         let oldest = self.oldest_age.unwrap_or_default().as_secs();
-        gauge(f, "sse_streams_oldest_age_seconds", "Age of the oldest open stream.", oldest)?;
-        counter(f, "sse_streams_opened_total", "Streams that were opened.", self.opened)?;
-        let metric = ("sse_streams_closed_total", "Streams that have closed, by reason.");
-        labelled(f, "counter", metric, "reason", self.closed_by_reason.iter().copied())?;
-        counter(f, "sse_streams_refused_total", "Streams that were refused.", self.refused)?;
-        counter(f, "sse_frames_total", "Frames of data that were sent.", self.frames)?;
-        counter(f, "sse_bytes_total", "Bytes that were sent.", self.bytes)?;
-        counter(f, "sse_heartbeats_total", "Frames that were heartbeats.", self.heartbeats)?;
+        let closed =
+            self.closed_by_reason.iter().map(|(reason, closed)| (reason.as_str(), *closed));
+        let help = "Streams that have closed, by reason.";
+        let metrics = Metrics::default()
+            .gauge("sse_streams_open", "Streams that are open.", self.open)
+            .gauge("sse_streams_oldest_age_seconds", "Age of the oldest open stream.", oldest)
+            .counter("sse_streams_opened_total", "Streams that were opened.", self.opened)
+            .labelled("counter", "sse_streams_closed_total", help, "reason", closed)
+            .counter("sse_streams_refused_total", "Streams that were refused.", self.refused)
+            .counter("sse_frames_total", "Frames of data that were sent.", self.frames)
+            .counter("sse_bytes_total", "Bytes that were sent.", self.bytes)
+            .counter("sse_heartbeats_total", "Frames that were heartbeats.", self.heartbeats);
         if self.open_by_label.is_empty() {
-            return Ok(());
+            return metrics;
         }
-        let metric = ("sse_label_streams_open", "Streams that are open, by label.");
-        let open = self.open_by_label.iter().map(|(label, open)| (Escaped(label), *open));
-        labelled(f, "gauge", metric, "label", open)?;
-        let metric = ("sse_label_streams_opened_total", "Streams that were opened, by label.");
-        let opened = self.opened_by_label.iter().map(|(label, opened)| (Escaped(label), *opened));
-        labelled(f, "counter", metric, "label", opened)
+        let help = "Streams that are open, by label.";
+        let open = self.open_by_label.iter().map(|(label, open)| (&**label, *open));
+        let metrics = metrics.labelled("gauge", "sse_label_streams_open", help, "label", open);
+        let help = "Streams that were opened, by label.";
+        let opened = self.opened_by_label.iter().map(|(label, opened)| (&**label, *opened));
+        metrics.labelled("counter", "sse_label_streams_opened_total", help, "label", opened)
     }
 }
 
-/// Writes a counter, whose name should end with `_total`.
-pub(crate) fn counter(f: &mut Formatter<'_>, name: &str, help: &str, count: u64) -> Result {
-    head(f, name, help, "counter")?;
-    writeln!(f, "{name} {count}")
-}
+/// Metrics in Prometheus' text format.
+#[derive(Default)]
+pub(crate) struct Metrics(String);
 
-/// Writes a metric with a sample for each value of a label.
-pub(crate) fn labelled<L: Display>(
-    f: &mut Formatter<'_>,
-    kind: &str,
-    (name, help): (&str, &str),
-    label: &str,
-    samples: impl Iterator<Item = (L, u64)>,
-) -> Result {
-    head(f, name, help, kind)?;
-    for (value, count) in samples {
-        writeln!(f, "{name}{{{label}=\"{value}\"}} {count}")?;
+impl Metrics {
+    /// Adds a counter, whose name should end with `_total`.
+    pub(crate) fn counter(self, name: &str, help: &str, count: u64) -> Self {
+        self.metric("counter", name, help, [(String::new(), count)])
     }
-    Ok(())
-}
 
-pub(crate) fn gauge(f: &mut Formatter<'_>, name: &str, help: &str, value: impl Display) -> Result {
-    head(f, name, help, "gauge")?;
-    writeln!(f, "{name} {value}")
-}
+    pub(crate) fn gauge(self, name: &str, help: &str, value: impl Display) -> Self {
+        self.metric("gauge", name, help, [(String::new(), value)])
+    }
 
-fn head(f: &mut Formatter<'_>, name: &str, help: &str, kind: &str) -> Result {
-    writeln!(f, "# HELP {name} {help}\n# TYPE {name} {kind}")
-}
+    /// Adds a metric with a sample for each value of a label.
+    pub(crate) fn labelled<'v>(
+        self,
+        kind: &str,
+        name: &str,
+        help: &str,
+        label: &str,
+        samples: impl Iterator<Item = (&'v str, u64)>,
+    ) -> Self {
+        let samples = samples.map(|(value, count)| {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            (format!("{{{label}=\"{value}\"}}"), count)
+        });
+        self.metric(kind, name, help, samples)
+    }
 
-/// The value of a label.
-pub(crate) struct Escaped<'t>(pub(crate) &'t str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        for char in self.0.chars() {
-            match char {
-                '\\' => f.write_str("\\\\")?,
-                '"' => f.write_str("\\\"")?,
-                '\n' => f.write_str("\\n")?,
-                char => f.write_char(char)?,
-            }
+    fn metric(
+        mut self,
+        kind: &str,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, impl Display)>,
+    ) -> Self {
+        // Writing into a `String` never fails.
+        _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (label, value) in samples {
+            _ = writeln!(self.0, "{name}{label} {value}");
         }
-        Ok(())
+        self
+    }
+}
+
+impl Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }

@@ -1,6 +1,6 @@
-use std::{fmt, time::Duration};
+use std::{fmt::Display, time::Duration};
 
-use crate::stats::{counter, gauge};
+use crate::stats::Metrics;
 
 /// Statistics of a hub, as returned by [`Hub::stats`](super::Hub::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,16 +29,19 @@ pub struct HubStats {
     pub lag: Option<Duration>,
 }
 
-impl fmt::Display for HubStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        gauge(f, "sse_hub_memory_bytes", "Memory of events and topics.", self.memory)?;
-        gauge(f, "sse_hub_topics", "Topics that are used.", self.topics)?;
-        gauge(f, "sse_hub_events", "Events that are kept.", self.events)?;
-        gauge(f, "sse_hub_subscribers", "Subscriptions in this process.", self.subscribers)?;
-        counter(f, "sse_hub_evicted_total", "Events that were evicted.", self.evicted)?;
-        counter(f, "sse_hub_gaps_total", "Gaps that were sent.", self.gaps)?;
-        let Some(lag) = self.lag else { return Ok(()) };
+impl HubStats {
+    /// Returns the statistics as metrics in Prometheus' text format.
+    #[must_use]
+    pub fn prometheus(&self) -> impl Display + use<> {
+        let metrics = Metrics::default()
+            .gauge("sse_hub_memory_bytes", "Memory of events and topics.", self.memory)
+            .gauge("sse_hub_topics", "Topics that are used.", self.topics)
+            .gauge("sse_hub_events", "Events that are kept.", self.events)
+            .gauge("sse_hub_subscribers", "Subscriptions in this process.", self.subscribers)
+            .counter("sse_hub_evicted_total", "Events that were evicted.", self.evicted)
+            .counter("sse_hub_gaps_total", "Gaps that were sent.", self.gaps);
+        let Some(lag) = self.lag else { return metrics };
         let help = "Age of the newest event when it was received.";
-        gauge(f, "sse_hub_lag_seconds", help, lag.as_secs_f64())
+        metrics.gauge("sse_hub_lag_seconds", help, lag.as_secs_f64())
     }
 }

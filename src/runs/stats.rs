@@ -1,9 +1,8 @@
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::{fmt, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
+use std::{fmt::Display, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
 
 use super::{Outcome, RunEnd};
-use crate::stats::{counter, gauge, labelled};
-use crate::{history::MemoryCounter, lock::lock};
+use crate::{history::MemoryCounter, lock::lock, stats::Metrics};
 
 /// The standard library's lock and atomics even under loom: the models don't need their order.
 #[derive(Debug, Default)]
@@ -85,30 +84,31 @@ impl RunsStats {
     /// [`started`](Self::started).
     #[must_use]
     pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
-        Outcome::ALL.into_iter().zip(self.ended)
+        Outcome::ALL.iter().copied().zip(self.ended)
     }
-}
 
-impl fmt::Display for RunsStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        gauge(f, "sse_runs_running", "Runs that are running.", self.running)?;
-        gauge(f, "sse_runs_kept", "Runs that have ended and are kept.", self.kept)?;
-        gauge(f, "sse_runs_attached", "Clients that are attached or wait.", self.attached)?;
-        gauge(f, "sse_runs_memory_bytes", "Memory of all runs.", self.memory)?;
-        gauge(f, "sse_runs_mirrors", "Copies of runs of other processes.", self.mirrors)?;
-        let help = "Runs whose export to the store fails or is late.";
-        gauge(f, "sse_runs_waiting_exports", help, self.waiting_exports)?;
-        counter(f, "sse_runs_started_total", "Calls that were made.", self.started)?;
-        counter(f, "sse_runs_refused_total", "Calls that were refused.", self.refused)?;
-        let help = "Clients that fell behind what is kept.";
-        counter(f, "sse_runs_lagged_total", help, self.lagged)?;
-        let help = "Runs that another process declared dead.";
-        counter(f, "sse_runs_fenced_total", help, self.fenced)?;
-        let help = "Runs that this process declared dead.";
-        counter(f, "sse_runs_declared_dead_total", help, self.declared_dead)?;
-        counter(f, "sse_runs_events_total", "Events of runs that have ended.", self.events)?;
-        counter(f, "sse_runs_bytes_total", "Bytes of runs that have ended.", self.bytes)?;
-        let metric = ("sse_runs_ended_total", "Runs that have ended, by outcome.");
-        labelled(f, "counter", metric, "outcome", self.ended_by_outcome())
+    /// Returns the statistics as metrics in Prometheus' text format.
+    #[must_use]
+    pub fn prometheus(&self) -> impl Display + use<> {
+        let exports = "Runs whose export to the store fails or is late.";
+        let fenced = "Runs that another process declared dead.";
+        let dead = "Runs that this process declared dead.";
+        let help = "Runs that have ended, by outcome.";
+        let ended = self.ended_by_outcome().map(|(outcome, ended)| (outcome.as_str(), ended));
+        Metrics::default()
+            .gauge("sse_runs_running", "Runs that are running.", self.running)
+            .gauge("sse_runs_kept", "Runs that have ended and are kept.", self.kept)
+            .gauge("sse_runs_attached", "Clients that are attached or wait.", self.attached)
+            .gauge("sse_runs_memory_bytes", "Memory of all runs.", self.memory)
+            .gauge("sse_runs_mirrors", "Copies of runs of other processes.", self.mirrors)
+            .gauge("sse_runs_waiting_exports", exports, self.waiting_exports)
+            .counter("sse_runs_started_total", "Calls that were made.", self.started)
+            .counter("sse_runs_refused_total", "Calls that were refused.", self.refused)
+            .counter("sse_runs_lagged_total", "Clients that fell behind what is kept.", self.lagged)
+            .counter("sse_runs_fenced_total", fenced, self.fenced)
+            .counter("sse_runs_declared_dead_total", dead, self.declared_dead)
+            .counter("sse_runs_events_total", "Events of runs that have ended.", self.events)
+            .counter("sse_runs_bytes_total", "Bytes of runs that have ended.", self.bytes)
+            .labelled("counter", "sse_runs_ended_total", help, "outcome", ended)
     }
 }

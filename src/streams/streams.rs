@@ -1,12 +1,11 @@
 use std::sync::{Arc, Weak};
-use std::{collections::BTreeMap, error::Error, fmt, future::Future, pin::Pin};
+use std::{collections::BTreeMap, error::Error, fmt, fmt::Display, future::Future, pin::Pin};
 
 use http::Request;
 use tokio_util::sync::CancellationToken;
 
 use super::{Closing, Subjects, limits::SubjectLimits, open_streams::OpenStreams};
-use crate::stats::{Escaped, labelled};
-use crate::{BoxError, error::with_causes};
+use crate::{BoxError, error::with_causes, stats::Metrics};
 
 /// The open streams of each subject. Clones share them. The [module](super) has an overview.
 #[derive(Clone, Default)]
@@ -174,14 +173,13 @@ pub struct StreamsStats {
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }
 
-impl fmt::Display for StreamsStats {
-    /// Writes the counters in Prometheus' text format.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let metric =
-            ("sse_streams_limited_total", "Streams that were refused at the limit of a subject.");
-        let counts =
-            self.refused_by_prefix.iter().map(|(prefix, refused)| (Escaped(prefix), *refused));
-        labelled(f, "counter", metric, "prefix", counts)
+impl StreamsStats {
+    /// Returns the counters as metrics in Prometheus' text format.
+    #[must_use]
+    pub fn prometheus(&self) -> impl Display + use<> {
+        let refused = self.refused_by_prefix.iter().map(|(prefix, refused)| (&**prefix, *refused));
+        let help = "Streams that were refused at the limit of a subject.";
+        Metrics::default().labelled("counter", "sse_streams_limited_total", help, "prefix", refused)
     }
 }
 

@@ -26,7 +26,7 @@ async fn oldest_age_is_that_of_the_oldest_stream_that_is_open() {
     assert_eq!(oldest(), Some(95 * SECOND));
     drop(old);
     assert_eq!(oldest(), Some(95 * SECOND), "its twin is as old");
-    let text = stats.snapshot().to_string();
+    let text = stats.snapshot().prometheus().to_string();
     assert!(text.contains("\nsse_streams_oldest_age_seconds 95\n"), "{text}");
     drop(twin);
     assert_eq!(oldest(), Some(5 * SECOND));
@@ -130,12 +130,12 @@ fn another_503_is_not_counted_as_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn snapshot_displays_as_metrics_of_prometheus() {
+async fn snapshot_has_metrics_for_prometheus() {
     let stats = Stats::new();
     let layer = SseLayer::new().stats(&stats);
     ExitPath::SourceEnds.go::<Bodies>(&layer).await;
     let now = stats.snapshot();
-    let text = now.to_string();
+    let text = now.prometheus().to_string();
     assert!(text.starts_with("# HELP sse_streams_open Streams that are open.\n"), "{text}");
     for line in [
         "# TYPE sse_streams_open gauge\nsse_streams_open 0\n".to_owned(),
@@ -175,7 +175,7 @@ async fn label_of_the_request_is_in_the_report_and_the_statistics() {
     assert_eq!(counts(&stats.snapshot()), [("/events", 2, 2), ("/chat", 1, 1)]);
     assert_eq!(one.leave().label.as_deref(), Some("/events"));
     assert_eq!(counts(&stats.snapshot()), [("/events", 1, 2), ("/chat", 1, 1)]);
-    let text = stats.snapshot().to_string();
+    let text = stats.snapshot().prometheus().to_string();
     assert!(text.contains("sse_label_streams_open{label=\"/events\"} 1\n"), "{text}");
     assert!(text.contains("sse_label_streams_opened_total{label=\"/events\"} 2\n"), "{text}");
     drop((two, three));
@@ -205,7 +205,7 @@ async fn responses_without_a_stream_count_for_no_label() {
     let layer = SseLayer::new().label(path).stats(&stats);
     answer_to(request("/"), &layer, http::Response::new(Feed::new().1));
     assert_eq!(counts(&stats.snapshot()), []);
-    assert!(!stats.snapshot().to_string().contains("label"));
+    assert!(!stats.snapshot().prometheus().to_string().contains("label"));
 }
 
 /// Clients can choose paths, if a program does not take care.

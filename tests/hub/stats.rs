@@ -69,11 +69,11 @@ async fn lag_is_the_age_of_the_newest_event_when_it_was_received() {
 }
 
 #[test]
-fn stats_display_as_metrics_of_prometheus() {
+fn stats_have_metrics_for_prometheus() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "a2", "a3"]);
     let stats = hub.stats();
-    let text = stats.to_string();
+    let text = stats.prometheus().to_string();
     for (name, kind, figure) in [
         ("memory_bytes", "gauge", stats.memory as u64),
         ("topics", "gauge", 1),

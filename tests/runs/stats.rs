@@ -27,7 +27,7 @@ async fn figures_are_zero_before_the_first_run_and_count_all_later() {
     let ended = stats.ended_by_outcome().filter(|(_, runs)| *runs > 0);
     assert_eq!(ended.collect::<Vec<_>>(), [(Outcome::Completed, 3)]);
     assert!(stats.memory > 0 && stats.bytes > 6);
-    let text = stats.to_string();
+    let text = stats.prometheus().to_string();
     for line in [
         "# TYPE sse_runs_running gauge\nsse_runs_running 2\n",
         "# TYPE sse_runs_refused_total counter\nsse_runs_refused_total 2\n",

@@ -352,7 +352,7 @@ async fn refused_streams_are_counted_once_in_all_and_by_prefix() {
     });
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(stats.snapshot().refused, 2);
-    let text = streams.stats().to_string();
+    let text = streams.stats().prometheus().to_string();
     let lines = Vec::from_iter(text.lines().skip(2));
     assert_eq!(
         lines,

@@ -46,8 +46,9 @@ async fn dashboard_and_documentation_name_the_metrics_that_are_served() {
     let page = include_str!("../../../docs/guide/observing.md");
     let (page, _) = page.split_once("\n# The time to the first event\n").unwrap();
     let streams = Streams::builder().limit("ip:", 1).build();
-    let (stats, hub) = (Stats::new().snapshot(), Hub::new().stats());
-    let displayed = format!("{stats}{hub}{}{}", streams.stats(), Runs::new().stats());
+    let (stats, hub) = (Stats::new().snapshot().prometheus(), Hub::new().stats().prometheus());
+    let (streams, runs) = (streams.stats().prometheus(), Runs::new().stats().prometheus());
+    let displayed = format!("{stats}{hub}{streams}{runs}");
     for (named, least) in [(dashboard.to_string(), 30), (page.to_owned(), 45), (displayed, 28)] {
         let named = metrics_in(&named);
         let missing: Vec<_> = named.difference(&served).collect();

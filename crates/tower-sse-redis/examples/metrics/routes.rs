@@ -82,8 +82,9 @@ pub(super) async fn ready(State(redis): State<Option<RedisMetrics>>) -> (StatusC
 
 pub(super) async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     let Metrics { stats, streams, hub, runs, registry } = &*metrics;
-    let (stats, streams) = (stats.snapshot(), streams.stats());
-    let mut text = format!("{stats}{streams}{}{}", hub.stats(), runs.stats());
+    let (stats, streams) = (stats.snapshot().prometheus(), streams.stats().prometheus());
+    let (hub, runs) = (hub.stats().prometheus(), runs.stats().prometheus());
+    let mut text = format!("{stats}{streams}{hub}{runs}");
     match text::encode(&mut text, registry) {
         Ok(()) => Ok(([(header::CONTENT_TYPE, PROMETHEUS)], text)),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
