@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 #[cfg(feature = "hub")]
 use std::time::Duration;
-use std::{any::Any, error::Error, fmt, pin::Pin, sync::atomic::AtomicBool};
+use std::{any::Any, pin::Pin, sync::atomic::AtomicBool};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -337,13 +337,7 @@ impl DeferredPanic {
 
 opaque_debug!(DeferredPanic);
 
-impl fmt::Display for DeferredPanic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the stream panicked")
-    }
-}
-
-impl Error for DeferredPanic {}
+error_text!(DeferredPanic, |_| "the stream panicked");
 
 /// Warns once in each process if a task polls the body without a layer. Tests rarely do.
 #[cold]

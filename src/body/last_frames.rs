@@ -1,7 +1,7 @@
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
-use std::{error::Error, fmt, future::Future, mem, time::Duration};
+use std::{error::Error, future::Future, mem, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -135,13 +135,7 @@ impl LastFrames {
 #[derive(Debug)]
 struct CutShort(CloseReason);
 
-impl fmt::Display for CutShort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the event stream was cut short: {}", self.0)
-    }
-}
-
-impl Error for CutShort {}
+error_text!(CutShort, |it| "the event stream was cut short: {}", it.0);
 
 /// A line that belongs to no event and ends none, even mid-event.
 pub(super) const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");

@@ -4,6 +4,7 @@
 //! where lines fit between a source's bytes, `deadline.rs` and `src/idle_timer.rs` when, and
 //! `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.
 
+mod answer_body;
 mod boundary;
 mod deadline;
 mod event_body;
@@ -13,8 +14,10 @@ mod sse_body;
 mod stream_record;
 
 pub(crate) use self::sse_body::forward_to_kinds;
-pub use self::{event_body::EventBody, sse_body::SseBody};
+pub use self::{answer_body::AnswerBody, event_body::EventBody, sse_body::SseBody};
 
+#[cfg(feature = "runs")]
+pub(crate) use self::answer_body::OwnBody;
 pub(crate) use self::event_body::warn_without_layer;
 pub(crate) use self::event_stream::{EarlyStream, Opening, StreamState};
 pub(crate) use self::stream_record::{Observation, StreamRecord};

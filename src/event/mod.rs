@@ -14,7 +14,6 @@
 // | `frame_buf.rs` | the buffer into which events are written, and the lines of their fields |
 
 mod encode;
-#[allow(clippy::module_inception)]
 pub(crate) mod event;
 mod frame_buf;
 #[cfg(feature = "json")]

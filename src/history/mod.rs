@@ -9,9 +9,6 @@ mod memory;
 mod retention;
 mod waiters;
 
-pub(crate) use crate::sync;
-pub(crate) use crate::wake::{drop_waker, wake};
-
 pub use self::id::{Epoch, seen};
 pub(crate) use self::id::{Position, ResumeFrom, UnknownId, milliseconds, now};
 pub(crate) use self::log::{Batch, ENTRY_OVERHEAD, Evicted, Limits, Log};

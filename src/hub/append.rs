@@ -7,9 +7,9 @@ use super::topic::{Topic, TopicEnd, TopicState, Topics};
 use super::{HubStats, PublishError, Receipt, losses::Losses};
 use crate::callback::without_panic;
 use crate::event::Event;
-use crate::history::sync::Ordering::{Acquire, Release};
-use crate::history::sync::{AtomicBool, AtomicU64, Mutex, lock};
 use crate::history::{DeferredDrops, Epoch, Position};
+use crate::sync::Ordering::{Acquire, Release};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, lock};
 
 /// The value of a hub's clock at its creation. A broker's events can be older than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);

@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::PublishError;
-use crate::{event::Event, history::sync::AtomicU64};
+use crate::{event::Event, sync::AtomicU64};
 
 /// The hub's side of a broker. Dropping it ends the broker's side.
 pub(crate) struct Link {

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
-use crate::history::sync::Ordering::{Acquire, Release};
-use crate::history::sync::{AtomicU64, Mutex, lock};
+use crate::sync::Ordering::{Acquire, Release};
+use crate::sync::{AtomicU64, Mutex, lock};
 
 /// The number of kept losses. A client that resumes before the oldest gets its gap there.
 const MAX_LOSSES: usize = 64;

@@ -423,7 +423,6 @@ mod append;
 pub mod broker;
 mod builder;
 mod closes;
-#[allow(clippy::module_inception)]
 mod hub;
 mod link;
 mod losses;

@@ -31,8 +31,6 @@ pub(crate) struct Config {
     pub(super) timings: bool,
     pub(super) omits_incremental: bool,
     pub(super) label: Option<LabelOf>,
-    /// Whether every response is tracked, for one of the options above or for `streams`.
-    pub(super) tracks_all: bool,
     pub(super) streams: Option<Streams>,
     pub(super) stats: Stats,
     pub(super) on_open: Vec<OnOpen>,
@@ -141,11 +139,10 @@ impl Config {
         StreamRecord::open(stats, &self.on_open, on_close, disconnect, permit, observation)
     }
 
-    pub(super) fn update_tracking(&mut self) {
-        self.tracks_all = self.track_disconnects
-            || self.timings
-            || self.label.is_some()
-            || self.streams.is_some();
+    /// Returns whether every response is tracked.
+    pub(super) const fn tracks_all(&self) -> bool {
+        let has_label_or_streams = self.label.is_some() || self.streams.is_some();
+        self.track_disconnects || self.timings || has_label_or_streams
     }
 }
 

@@ -11,15 +11,15 @@ pub mod marker {
     //! [`SseLayer`](crate::SseLayer).
 
     /// A service that returns an [`http::Response`] with a body of bytes. This kind is the default.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Debug)]
     pub enum Http {}
 
     /// A service that returns a stream of events.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Debug)]
     pub enum Events {}
 
     /// A service that returns an [`http::Response`] whose body is a stream of events.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Debug)]
     pub enum EventResponse {}
 }
 

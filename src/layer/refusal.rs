@@ -2,7 +2,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode, request::Parts};
 
-use crate::{body::SseBody, connection::Client, headers, options::Retry, signals::Handled};
+use crate::body::{AnswerBody, SseBody};
+use crate::{connection::Client, headers, options::Retry, signals::Handled};
 
 /// The answer to a client whose stream is refused. Streams are refused during the
 /// [shutdown](crate::SseLayer::shutdown), and at the limit for [all
@@ -116,10 +117,10 @@ impl Refusal {
     /// }
     /// # _ = axum::middleware::from_fn::<_, (Request,)>(admit);
     /// ```
-    // `String` is a body that needs no other crate. No value of it ever occurs.
-    pub fn answer(&self, parts: &Parts) -> Response<SseBody<String>> {
+    pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         let client = Client::of(&parts.method, &parts.headers);
-        let mut response = self.refuse(Response::new(()), client, SseBody::whole);
+        let whole = |bytes| AnswerBody::passing(SseBody::whole(bytes));
+        let mut response = self.refuse(Response::new(()), client, whole);
         response.extensions_mut().insert(Handled::Refused { is_counted: false });
         response
     }

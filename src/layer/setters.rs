@@ -247,9 +247,7 @@ impl<M> SseLayer<M> {
     #[doc(alias = "revoke")]
     #[doc(alias = "log_out")]
     pub fn streams(mut self, streams: &Streams) -> Self {
-        let config = self.config_mut();
-        config.streams = Some(streams.clone());
-        config.update_tracking();
+        self.config_mut().streams = Some(streams.clone());
         self
     }
 
@@ -440,9 +438,7 @@ impl<M> SseLayer<M> {
     /// let layer: SseLayer = SseLayer::new().track_disconnects(true);
     /// ```
     pub fn track_disconnects(mut self, tracked: bool) -> Self {
-        let config = self.config_mut();
-        config.track_disconnects = tracked;
-        config.update_tracking();
+        self.config_mut().track_disconnects = tracked;
         self
     }
 
@@ -457,9 +453,7 @@ impl<M> SseLayer<M> {
     /// });
     /// ```
     pub fn timings(mut self, noted: bool) -> Self {
-        let config = self.config_mut();
-        config.timings = noted;
-        config.update_tracking();
+        self.config_mut().timings = noted;
         self
     }
 
@@ -487,9 +481,7 @@ impl<M> SseLayer<M> {
         F: Fn(&Parts) -> L + Send + Sync + 'static,
         L: Into<Label>,
     {
-        let config = self.config_mut();
-        config.label = Some(Opaque(Arc::new(move |parts: &Parts| label(parts).into())));
-        config.update_tracking();
+        self.config_mut().label = Some(Opaque(Arc::new(move |parts: &Parts| label(parts).into())));
         self
     }
 }

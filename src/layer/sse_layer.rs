@@ -130,7 +130,8 @@ impl<S, M> Layer<S> for SseLayer<M> {
     type Service = SseService<S, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SseService { inner, config: Arc::clone(&self.config), kind: PhantomData }
+        let (config, tracks_all) = (Arc::clone(&self.config), self.config.tracks_all());
+        SseService { inner, config, tracks_all, kind: PhantomData }
     }
 }
 
@@ -153,24 +154,9 @@ impl<M> Clone for SseLayer<M> {
 pub struct SseService<S, M = marker::Http> {
     inner: S,
     config: Arc<Config>,
+    /// Whether every response is tracked.
+    tracks_all: bool,
     kind: PhantomData<fn() -> M>,
-}
-
-impl<S, M> SseService<S, M> {
-    /// Returns a reference to the inner service.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// Returns a mutable reference to the inner service.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// Returns the inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
 }
 
 impl<S, M, B> Service<Request<B>> for SseService<S, M>
@@ -203,7 +189,7 @@ where
                     return SseFuture::new(FutureState::NotOpened { reason, config, request });
                 }
             }
-        } else if self.config.tracks_all || concerns_stream(request.extensions()) {
+        } else if self.tracks_all || concerns_stream(request.extensions()) {
             InFlight::track(&self.config, &mut request, info)
         } else {
             None
@@ -226,6 +212,7 @@ fn concerns_stream(extensions: &Extensions) -> bool {
 
 impl<S: Clone, M> Clone for SseService<S, M> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), config: Arc::clone(&self.config), kind: PhantomData }
+        let config = Arc::clone(&self.config);
+        Self { inner: self.inner.clone(), config, tracks_all: self.tracks_all, kind: PhantomData }
     }
 }

@@ -4,14 +4,12 @@ use std::{pin::Pin, sync::Arc};
 use futures_core::Stream;
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, request::Parts};
-use http_body::Body;
-use pin_project_lite::pin_project;
 use tokio::task::coop;
 
 use super::record::{NoEvents, Reader, Record};
 use super::{InvalidKey, Outcome, RunError, StartError};
-use crate::body::{EventBody, SseBody, forward_to_kinds};
-use crate::connection::{Client, DisconnectGuard, LastEventId};
+use crate::body::{AnswerBody, EventBody, OwnBody, SseBody};
+use crate::connection::{Client, LastEventId};
 use crate::signals::{Handled, INTERRUPTED, interruption};
 use crate::{event::Encoded, headers, headers::make_event_stream, layer::Refusal};
 
@@ -38,7 +36,7 @@ impl Requester {
 pub(crate) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
-) -> Option<Response<AnswerBody>> {
+) -> Option<Response<OwnBody>> {
     let reader = match record.attach(requester.last.as_ref()) {
         Ok(reader) => reader,
         Err(NoEvents::NoRun) => return None,
@@ -47,59 +45,55 @@ pub(crate) async fn answer(
     };
     match reader.started().await {
         Ok(()) => Some(events(reader)),
-        Err(NoEvents::AllSeen(outcome)) => Some(nothing_left(reader, outcome, requester)),
+        Err(NoEvents::AllSeen(outcome)) => {
+            Some(nothing_left(Some(reader), Some(outcome), requester))
+        }
         Err(_) => None,
     }
 }
 
-pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
-    match reader.record.phase().outcome() {
-        Some(outcome) => nothing_left(reader, outcome, requester),
-        None => not_found(requester),
-    }
-}
-
 /// A run is forgotten, for example, if it was replaced before its call had answered.
-pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<AnswerBody> {
+pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<OwnBody> {
     // A run that has recorded events was answered, and its retention is over.
     let outcome = record.phase().outcome().filter(|_| record.lock().newest == 0);
-    let answer = outcome.and_then(|it| without_stream(it, requester));
-    answer.unwrap_or_else(|| not_found(requester))
+    nothing_left(None, outcome, requester)
 }
 
-fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
-    // The run may still be going on in its process.
-    if reader.record.lock().is_lost {
-        return refusal(requester.client);
-    }
-    without_stream(outcome, requester).unwrap_or_else(|| events(reader))
+/// The response is the same for every reason, to hide whether a run exists.
+pub(crate) fn not_found(requester: &Requester) -> Response<OwnBody> {
+    nothing_left(None, None, requester)
 }
 
-/// Returns `None` if the client gets an empty stream.
-fn without_stream(outcome: Outcome, requester: &Requester) -> Option<Response<AnswerBody>> {
-    let is_first_visit = requester.last.is_none();
-    match (outcome, requester.client) {
+/// Answers a client for which no event is left. The `outcome` is that of its run, if there is one.
+pub(crate) fn nothing_left(
+    reader: Option<Reader>,
+    outcome: Option<Outcome>,
+    requester: &Requester,
+) -> Response<OwnBody> {
+    use Outcome::{Cancelled, Completed, Interrupted};
+    let client = requester.client;
+    match (outcome, client, &requester.last, reader) {
+        // The run may still be going on in its process.
+        (.., Some(reader)) if reader.record.lock().is_lost => refusal(client),
         // The client can start the call on another process.
-        (Outcome::Interrupted, client) if is_first_visit && requester.starts => {
-            Some(refusal(client))
-        }
+        (Some(Interrupted), _, None, _) if requester.starts => refusal(client),
         // After an empty 200, an `EventSource` would reconnect forever. For other kinds of streams,
         // the layer decides on a 204.
-        (Outcome::Completed | Outcome::Cancelled, Client::EventSource) => {
-            Some(status(StatusCode::NO_CONTENT))
-        }
-        (_, Client::EventSource) => Some(interrupted(requester)),
+        (Some(Completed | Cancelled), Client::EventSource, ..) => status(StatusCode::NO_CONTENT),
+        // A page cannot tell a `404` from the `204` at the end of a complete answer.
+        (Some(_), Client::EventSource, last, _)
+        | (None, Client::EventSource, last @ Some(_), _) => interrupted(last.as_ref()),
         // Clients of other kinds do not expect 204, and some retry it forever.
-        (Outcome::Completed, _) => None,
+        (Some(Completed), _, _, Some(reader)) => events(reader),
         // The client has read everything from before the cancellation.
-        (Outcome::Cancelled, _) if !is_first_visit => None,
+        (Some(Cancelled), _, Some(_), Some(reader)) => events(reader),
         // An empty 200 would mean that nothing is missing. After a 503, the client would start
         // again what the user has cancelled.
-        _ => Some(not_found(requester)),
+        _ => status(StatusCode::NOT_FOUND),
     }
 }
 
-fn events(reader: Reader) -> Response<AnswerBody> {
+fn events(reader: Reader) -> Response<OwnBody> {
     let options = reader.record.lock().options.as_deref().cloned();
     let mut response = Response::new(events_of(reader));
     make_event_stream(response.headers_mut());
@@ -109,19 +103,8 @@ fn events(reader: Reader) -> Response<AnswerBody> {
     response
 }
 
-/// The response is the same for every reason, to hide whether a run exists.
-pub(crate) fn not_found(requester: &Requester) -> Response<AnswerBody> {
-    unfinished(requester).unwrap_or_else(|| status(StatusCode::NOT_FOUND))
-}
-
-pub(crate) fn unfinished(requester: &Requester) -> Option<Response<AnswerBody>> {
-    let has_part = requester.client == Client::EventSource && requester.last.is_some();
-    has_part.then(|| interrupted(requester))
-}
-
-/// A page cannot tell a `404` from the `204` at the end of a complete answer.
-fn interrupted(requester: &Requester) -> Response<AnswerBody> {
-    if requester.last.as_ref().is_some_and(|last| last.as_str() == INTERRUPTED) {
+fn interrupted(last: Option<&LastEventId>) -> Response<OwnBody> {
+    if last.is_some_and(|last| last.as_str() == INTERRUPTED) {
         return status(StatusCode::NO_CONTENT);
     }
     let event = Encoded::from(interruption()).into();
@@ -132,11 +115,11 @@ fn interrupted(requester: &Requester) -> Response<AnswerBody> {
     response
 }
 
-pub(crate) fn refusal(client: Client) -> Response<AnswerBody> {
+pub(crate) fn refusal(client: Client) -> Response<OwnBody> {
     Refusal::per_client().refuse(Response::new(()), client, SseBody::whole)
 }
 
-pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
+pub(crate) fn bad_request(error: &InvalidKey) -> Response<OwnBody> {
     let mut response = status(StatusCode::BAD_REQUEST);
     *response.body_mut() = SseBody::whole(error.to_string().into());
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -144,7 +127,7 @@ pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
     response
 }
 
-fn status(status: StatusCode) -> Response<AnswerBody> {
+fn status(status: StatusCode) -> Response<OwnBody> {
     let mut response = Response::new(SseBody::empty());
     *response.status_mut() = status;
     // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and answer
@@ -160,11 +143,11 @@ impl StartError {
     /// [`interrupted`](super#half-an-answer) for an `EventSource` with an id. For all other errors,
     /// it's [`Refusal::per_client`](crate::Refusal::per_client).
     #[must_use]
-    pub fn answer(&self, parts: &Parts) -> Response<RunBody> {
-        self.answer_to(&Requester::of_parts(parts)).map(RunBody::answer)
+    pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+        self.answer_to(&Requester::of_parts(parts)).map(AnswerBody::own)
     }
 
-    pub(crate) fn answer_to(self, requester: &Requester) -> Response<AnswerBody> {
+    pub(crate) fn answer_to(self, requester: &Requester) -> Response<OwnBody> {
         match self {
             Self::NotFound => not_found(requester),
             _ => refusal(requester.client),
@@ -219,48 +202,6 @@ impl Stream for Attachment {
 
 opaque_debug!(Attachment);
 
-pub(crate) type AnswerBody = SseBody<Box<EventBody<Attachment>>>;
-
-pub(crate) fn events_of(reader: Reader) -> AnswerBody {
-    SseBody::pass_through(Box::new(EventBody::expecting_layer(Attachment::new(reader))))
+pub(crate) fn events_of(reader: Reader) -> OwnBody {
+    SseBody::pass_through(Box::pin(EventBody::expecting_layer(Attachment::new(reader))))
 }
-
-pin_project! {
-    /// The body of a response from a [`RunLayer`](crate::runs::RunLayer), or from an `answer`
-    /// method such as [`Run::answer`](crate::runs::Run::answer). If a
-    /// [`RunLayer`](crate::runs::RunLayer) passes a response through, this type wraps the service's
-    /// body `B` without changing it.
-    pub struct RunBody<B = EventBody<Attachment>> {
-        #[pin]
-        kind: Kind<B>,
-    }
-}
-
-pin_project! {
-    #[project = KindProj]
-    enum Kind<B> {
-        PassThrough { #[pin] body: SseBody<B> },
-        Answer { #[pin] body: AnswerBody },
-    }
-}
-
-impl<B> RunBody<B> {
-    pub(crate) const fn pass_through(body: B) -> Self {
-        Self { kind: Kind::PassThrough { body: SseBody::pass_through(body) } }
-    }
-
-    pub(crate) const fn answer(body: AnswerBody) -> Self {
-        Self { kind: Kind::Answer { body } }
-    }
-}
-
-impl<B: Body> RunBody<B> {
-    /// The end of the body fires the [`Disconnect`](crate::Disconnect) of the call.
-    pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
-        Self { kind: Kind::PassThrough { body: SseBody::tracked(body, guard) } }
-    }
-}
-
-forward_to_kinds!(RunBody: PassThrough, Answer);
-
-opaque_debug!(RunBody<B>);

@@ -281,14 +281,14 @@
 // | `record/` | one run: its events, and the clients that read them |
 // | `answer.rs` | the response to a client: the stream, `204`, `404` or an error |
 // | `key.rs`, `options.rs`, `outcome.rs` | what these have in common |
-// | `shared.rs`, `support` | what a store of several processes implements, and what it calls |
+// | `shared.rs`, `__private` | what a store of several processes implements, and what it calls |
 
 mod answer;
 mod builder;
 mod call;
 mod key;
 mod stats;
-// Public in the hidden module `runs::support` only.
+// Public in the hidden module `runs::__private` only.
 #[allow(missing_docs)]
 mod options;
 mod outcome;
@@ -297,11 +297,10 @@ mod process;
 #[allow(missing_debug_implementations, missing_docs, clippy::must_use_candidate)]
 mod record;
 mod run;
-#[allow(clippy::module_inception)]
 mod runs;
 mod shared;
 
-pub use self::answer::{Attachment, RunBody};
+pub use self::answer::Attachment;
 pub use self::builder::RunsBuilder;
 pub use self::call::{RunFuture, RunLayer, RunService, RunSource};
 pub use self::key::{InvalidKey, RunKey};
@@ -311,7 +310,7 @@ pub use self::{run::Run, runs::Runs, shared::RunStore, stats::RunsStats};
 /// Internals for crates that share runs, such as `tower-sse-redis`. Exempt from semantic
 /// versioning.
 #[doc(hidden)]
-pub mod support {
+pub mod __private {
     pub use super::options::Options;
     pub use super::process::{Claim, Hooks, Process, Producer, Purpose};
     pub use super::record::{MirrorWriter, Mirrored, Phase, Record};

@@ -4,63 +4,50 @@ use super::{RunKey, key::epoch_age};
 use crate::signals::{Interrupted, RecordedError, Stopped, program_error};
 use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
 
-/// The way a run ended.
-///
-/// If a client's next event was evicted, the client's response body fails, whatever the outcome. If
-/// you set [`on_error`](crate::SseLayer::on_error), the body ends with your event instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The source ended without an error. The clients' streams end cleanly.
-    Completed,
-    /// The run failed, for one of these reasons:
+named_enum! {
+    /// The way a run ended.
     ///
-    /// - The source failed or panicked, or your code panicked before it returned a stream.
-    /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
-    /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
-    /// - An [`SseLayer`](crate::SseLayer) inside the [`RunLayer`](super::RunLayer) ended the stream
-    ///   early.
-    ///
-    /// The clients' bodies fail. With an outer [`SseLayer`](crate::SseLayer), an `EventSource` gets
-    /// the event [`interrupted`](super#half-an-answer) instead. If you set
-    /// [`on_error`](crate::SseLayer::on_error), open streams end with your event. If the run's last
-    /// event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that reports an
-    /// error, the outer `SseLayer` ends the body cleanly. In other processes, the clients' bodies
-    /// end as after any other failure.
-    Failed,
-    /// The program cancelled or replaced the run. With an outer [`SseLayer`](crate::SseLayer), the
-    /// clients' bodies end cleanly, without the [terminator](crate::SseLayer::terminator).
-    /// Otherwise, they fail.
-    ///
-    /// A run is also cancelled if an outer layer [refuses](super::Run::answer) the client that
-    /// started it, and no other client is attached.
-    Cancelled,
-    /// The run had no client for as long as [`abandon_after`](super::RunsBuilder::abandon_after)
-    /// allows.
-    Abandoned,
-    /// The run's process or runtime [shut down](super::Runs::drain), the process died or was
-    /// declared dead, or the store couldn't keep the run. The clients' streams end in the same way
-    /// as after [`Failed`](Self::Failed).
-    Interrupted,
+    /// If a client's next event was evicted, the client's response body fails, whatever the
+    /// outcome. If you set [`on_error`](crate::SseLayer::on_error), the body ends with your event
+    /// instead.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum Outcome {
+        /// The source ended without an error. The clients' streams end cleanly.
+        Completed = "completed",
+        /// The run failed, for one of these reasons:
+        ///
+        /// - The source failed or panicked, or your code panicked before it returned a stream.
+        /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
+        /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
+        /// - An [`SseLayer`](crate::SseLayer) inside the [`RunLayer`](super::RunLayer) ended the
+        ///   stream early.
+        ///
+        /// The clients' bodies fail. With an outer [`SseLayer`](crate::SseLayer), an `EventSource`
+        /// gets the event [`interrupted`](super#half-an-answer) instead. If you set
+        /// [`on_error`](crate::SseLayer::on_error), open streams end with your event. If the run's
+        /// last event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that
+        /// reports an error, the outer `SseLayer` ends the body cleanly. In other processes, the
+        /// clients' bodies end as after any other failure.
+        Failed = "failed",
+        /// The program cancelled or replaced the run. With an outer [`SseLayer`](crate::SseLayer),
+        /// the clients' bodies end cleanly, without the [terminator](crate::SseLayer::terminator).
+        /// Otherwise, they fail.
+        ///
+        /// A run is also cancelled if an outer layer [refuses](super::Run::answer) the client that
+        /// started it, and no other client is attached.
+        Cancelled = "cancelled",
+        /// The run had no client for as long as
+        /// [`abandon_after`](super::RunsBuilder::abandon_after) allows.
+        Abandoned = "abandoned",
+        /// The run's process or runtime [shut down](super::Runs::drain), the process died or was
+        /// declared dead, or the store couldn't keep the run. The clients' streams end in the same
+        /// way as after [`Failed`](Self::Failed).
+        Interrupted = "interrupted",
+    }
 }
 
 impl Outcome {
-    /// In the order of the variants, which is the order of their counters.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned, Self::Interrupted];
-
-    /// Returns the name of the variant in lower case, for logs and metric labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Abandoned => "abandoned",
-            Self::Interrupted => "interrupted",
-        }
-    }
-
     pub(crate) const fn close_reason(self) -> CloseReason {
         match self {
             Self::Completed => CloseReason::Ended,
@@ -69,12 +56,6 @@ impl Outcome {
             Self::Abandoned => CloseReason::Disconnected,
             Self::Interrupted => CloseReason::Drained,
         }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
@@ -279,14 +260,7 @@ fn bounded(text: Arc<str>) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, MAX_TEXT, Outcome};
-
-    #[test]
-    fn outcomes_are_listed_in_the_order_of_the_variants() {
-        for (at, outcome) in Outcome::ALL.into_iter().enumerate() {
-            assert_eq!(outcome as usize, at, "{outcome}");
-        }
-    }
+    use super::{Failure, MAX_TEXT};
 
     #[test]
     fn text_of_an_error_is_cut_between_two_characters() {

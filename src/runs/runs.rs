@@ -8,8 +8,9 @@ use super::answer::{self, Requester};
 use super::process::{Claim, Process, Purpose};
 use super::record::{Record, lines_of};
 use super::shared::{Pending, SharedRuns};
-use super::{RunBody, RunKey, RunsStats, StartError};
-use crate::{connection::LastEventId, event::Event};
+use super::{RunKey, RunsStats, StartError};
+use crate::connection::{Client, LastEventId};
+use crate::{body::AnswerBody, event::Event};
 
 /// How long a drain waits for `on_end` closures and claims after its grace period.
 const REPORT_WAIT: Duration = Duration::from_secs(2);
@@ -109,14 +110,17 @@ impl Runs {
     /// # Cancel safety
     ///
     /// Dropping the future detaches the client.
-    pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<RunBody>> {
+    pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<AnswerBody>> {
         let requester = Requester { starts: false, ..Requester::of_parts(parts) };
         let answer = match self.find(key, requester.last.as_ref()).await {
             Ok(Some(record)) => answer::answer(&record, &requester).await,
             Ok(None) => None,
             Err(error) => Some(error.answer_to(&requester)),
         };
-        Some(answer.or_else(|| answer::unfinished(&requester))?.map(RunBody::answer))
+        // An `EventSource` with a part of the answer is told that no more follows.
+        let has_part = requester.client == Client::EventSource && requester.last.is_some();
+        let answer = answer.or_else(|| has_part.then(|| answer::not_found(&requester)));
+        Some(answer?.map(AnswerBody::own))
     }
 }
 

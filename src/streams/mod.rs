@@ -263,7 +263,6 @@
 
 mod limits;
 mod open_streams;
-#[allow(clippy::module_inception)]
 mod streams;
 mod subjects;
 

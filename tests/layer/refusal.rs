@@ -42,9 +42,9 @@ pub(crate) fn two_seconds(refusal: Refusal) -> Refusal {
     refusal.retry(Retry::fixed(2 * SECOND))
 }
 
-pub(crate) fn assert_come_back<B>(response: Response<SseBody<B>>, context: &str)
+pub(crate) fn assert_come_back<B>(response: Response<B>, context: &str)
 where
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    B: Body<Data = Bytes, Error: Into<BoxError> + ToString> + Unpin,
 {
     assert_eq!(response.status(), StatusCode::OK, "{context}");
     assert_eq!(response.headers()["content-type"], "text/event-stream", "{context}");
@@ -57,9 +57,9 @@ where
     assert_eq!(poll_frame(&mut body), Polled::End, "{context}");
 }
 
-pub(crate) fn assert_unavailable<B>(response: Response<SseBody<B>>, context: &str)
+pub(crate) fn assert_unavailable<B>(response: Response<B>, context: &str)
 where
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    B: Body<Data = Bytes, Error: Into<BoxError> + ToString> + Unpin,
 {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{context}");
     assert_eq!(response.headers()["retry-after"], "2", "{context}");

@@ -9,12 +9,13 @@ use tokio::sync::oneshot;
 use tower_service::Service;
 
 use super::task::{Answer, CallStage, RunTask, spawn};
+use crate::body::{AnswerBody, OwnBody, SseBody};
 use crate::connection::{CloseReason, DisconnectGuard};
 use crate::headers::{allow_chunks, has_body, make_event_stream};
-use crate::runs::answer::{self, AnswerBody, Requester};
+use crate::runs::answer::{self, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Reader};
-use crate::runs::{Outcome, RunBody, RunKey, Runs};
+use crate::runs::{Outcome, RunKey, Runs};
 use crate::{BoxError, options::StreamOptions, runs::run::on_refusal, signals::EarlyHead};
 
 pub(crate) async fn join_or_call<S, B, R>(
@@ -22,7 +23,7 @@ pub(crate) async fn join_or_call<S, B, R>(
     key: RunKey,
     mut service: S,
     mut request: Request<B>,
-) -> Result<Response<RunBody<R>>, S::Error>
+) -> Result<Response<OwnBody>, Other<R, S::Error>>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Future: Send + 'static,
@@ -34,7 +35,7 @@ where
     // The ready service can hold a permit that another call needs.
     let wait = || (service, is_ready) = (service.clone(), false);
     let (producer, reader) = match find(&runs, &key, &requester, wait).await {
-        Action::Answer(response) => return Ok(response.map(RunBody::answer)),
+        Action::Answer(response) => return Ok(response),
         Action::Start(producer, reader) => (producer, reader),
     };
     if !is_ready {
@@ -46,10 +47,8 @@ where
             Poll::Pending => service.poll_ready(cx).map(Some),
         });
         match ready.await {
-            Some(ready) => ready?,
-            None => {
-                return Ok(answer::ended_before_answer(reader, &requester).map(RunBody::answer));
-            }
+            Some(ready) => ready.map_err(|error| (Err(error), None))?,
+            None => return Ok(ended_before_answer(reader, &requester)),
         }
         mem::forget(uncalled);
     }
@@ -69,20 +68,26 @@ where
             make_event_stream(&mut parts.headers);
             allow_chunks(&mut parts.version);
             parts.extensions.insert(on_refusal(&runs.process, &record));
-            let body = RunBody::answer(answer::events_of(reader));
-            Ok(Response::from_parts(parts, body))
+            Ok(Response::from_parts(parts, answer::events_of(reader)))
         }
-        Ok(Answer::Other(answer, Some(guard))) => pass(answer, guard),
-        Ok(Answer::Other(answer, None)) => answer.map(|answer| answer.map(RunBody::pass_through)),
+        Ok(Answer::Other(answer, guard)) => Err((answer, guard)),
         Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
         // The run ended before the call had an answer.
-        Err(_) => Ok(answer::ended_before_answer(reader, &requester).map(RunBody::answer)),
+        Err(_) => Ok(ended_before_answer(reader, &requester)),
     }
 }
 
+/// An answer of the service that isn't recorded, and the guard of the call's `Disconnect`.
+pub(super) type Other<R, E> = (Result<Response<R>, E>, Option<DisconnectGuard>);
+
 enum Action {
-    Answer(Response<AnswerBody>),
+    Answer(Response<OwnBody>),
     Start(Producer, Reader),
+}
+
+fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<OwnBody> {
+    let outcome = reader.record.phase().outcome();
+    answer::nothing_left(Some(reader), outcome, requester)
 }
 
 /// Frees the key if the request leaves, or its service fails, before the call.
@@ -105,7 +110,7 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
                 Ok(reader) => match producer.record.phase() {
                     Phase::Starting => return Action::Start(producer, reader),
                     Phase::Ended(Outcome::Cancelled) => {
-                        return Action::Answer(answer::ended_before_answer(reader, requester));
+                        return Action::Answer(ended_before_answer(reader, requester));
                     }
                     _ => continue,
                 },
@@ -127,17 +132,18 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
     }
 }
 
-fn pass<B: Body, E>(
-    answer: Result<Response<B>, E>,
-    mut guard: DisconnectGuard,
-) -> Result<Response<RunBody<B>>, E> {
+pub(super) fn pass<B: Body, E>((answer, guard): Other<B, E>) -> Result<Response<AnswerBody<B>>, E> {
+    let Some(mut guard) = guard else {
+        return answer.map(|response| response.map(AnswerBody::pass_through));
+    };
     match answer {
+        // The end of the body fires the `Disconnect`.
         Ok(response) if has_body(response.status()) => {
-            Ok(response.map(|body| RunBody::tracked(body, guard)))
+            Ok(response.map(|body| AnswerBody::passing(SseBody::tracked(body, guard))))
         }
         Ok(response) => {
             guard.reason = CloseReason::Ended;
-            Ok(response.map(RunBody::pass_through))
+            Ok(response.map(AnswerBody::pass_through))
         }
         Err(error) => {
             guard.reason = CloseReason::Failed;

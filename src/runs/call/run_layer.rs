@@ -1,5 +1,5 @@
-use std::future::{Future, ready};
-use std::task::{Context, Poll};
+use std::future::{self, Future};
+use std::task::{Context, Poll, ready};
 use std::{mem, pin::Pin};
 
 use bytes::Bytes;
@@ -9,9 +9,10 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::join::join_or_call;
-use crate::BoxError;
-use crate::runs::{InvalidKey, RunBody, RunKey, Runs, answer};
+use super::join::{join_or_call, pass};
+use crate::body::{AnswerBody, OwnBody};
+use crate::runs::{InvalidKey, RunKey, Runs, answer};
+use crate::{BoxError, connection::DisconnectGuard};
 
 impl Runs {
     /// Creates a layer that makes a service's event streams resumable.
@@ -92,23 +93,6 @@ pub struct RunService<S, K> {
     key: K,
 }
 
-impl<S, K> RunService<S, K> {
-    /// Returns a reference to the inner service.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// Returns a mutable reference to the inner service.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// Returns the inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
 impl<S, K, B, R> Service<Request<B>> for RunService<S, K>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
@@ -118,9 +102,9 @@ where
     B: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Response = Response<RunBody<R>>;
+    type Response = Response<AnswerBody<R>>;
     type Error = S::Error;
-    type Future = RunFuture<S::Future, R, S::Error>;
+    type Future = RunFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -137,10 +121,8 @@ where
         let key = match key {
             Ok(key) => key,
             Err(error) => {
-                let response = answer::bad_request(&error).map(RunBody::answer);
-                return RunFuture {
-                    kind: FutureKind::Keyed { answer: Box::pin(ready(Ok(response))) },
-                };
+                let answer = Box::pin(future::ready(Ok(answer::bad_request(&error))));
+                return RunFuture { kind: FutureKind::Keyed { answer } };
             }
         };
         // The call takes the service that is ready, and leaves the clone in its place.
@@ -157,38 +139,44 @@ pin_project! {
     /// The response future of [`RunService`]. If the request has no key, dropping this future drops
     /// the service's future. If the request has a key, dropping this future detaches the client. If
     /// the request has already called the service, that call continues.
-    pub struct RunFuture<F, R, E> {
+    pub struct RunFuture<F: Future> {
         #[pin]
-        kind: FutureKind<F, R, E>,
+        kind: FutureKind<F>,
     }
 }
 
-/// The answer to a request with a key.
-type Keyed<R, E> = dyn Future<Output = Result<Response<RunBody<R>>, E>> + Send;
+/// The answer to a request with a key, or else what the service has answered.
+type Keyed<T> = dyn Future<Output = Result<Response<OwnBody>, (T, Option<DisconnectGuard>)>> + Send;
 
 pin_project! {
     #[project = FutureKindProj]
-    enum FutureKind<F, R, E> {
+    enum FutureKind<F: Future> {
         PassThrough { #[pin] future: F },
-        Keyed { answer: Pin<Box<Keyed<R, E>>> },
+        Keyed { answer: Pin<Box<Keyed<F::Output>>> },
     }
 }
 
-impl<F, R, E> Future for RunFuture<F, R, E>
+impl<F, R, E> Future for RunFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
 {
-    type Output = Result<Response<RunBody<R>>, E>;
+    type Output = Result<Response<AnswerBody<R>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
             FutureKindProj::PassThrough { future } => {
-                future.poll(cx).map_ok(|response| response.map(RunBody::pass_through))
+                future.poll(cx).map_ok(|response| response.map(AnswerBody::pass_through))
             }
-            FutureKindProj::Keyed { answer } => answer.as_mut().poll(cx),
+            FutureKindProj::Keyed { answer } => {
+                Poll::Ready(match ready!(answer.as_mut().poll(cx)) {
+                    Ok(response) => Ok(response.map(AnswerBody::own)),
+                    Err(other) => pass(other),
+                })
+            }
         }
     }
 }
 
-opaque_debug!(RunFuture<F, R, E>);
+opaque_debug!(RunFuture<F: Future>);

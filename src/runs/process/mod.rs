@@ -1,7 +1,6 @@
 //! All runs of a process. [`Process`] locks the [`Registry`](registry::Registry), and does deferred
 //! work after it has released all locks. [`Producer`] is the right to record a run.
 
-#[allow(clippy::module_inception)]
 mod process;
 mod registry;
 

@@ -6,13 +6,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::registry::Registry;
-use crate::history::sync::{Mutex, MutexGuard, lock};
-use crate::history::{ENTRY_OVERHEAD, Epoch, drop_waker, seen};
+use crate::history::{ENTRY_OVERHEAD, Epoch, seen};
 use crate::runs::options::{MAX_TIME, Options};
 use crate::runs::record::{Deferred, MirrorWriter, Record, until};
 use crate::runs::{Outcome, RunEnd, RunKey, RunsStats, StartError};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::{callback::catch_panic, connection::LastEventId, options::StreamOptions};
-use crate::{runs::outcome::Failure, runs::stats::RunCounters};
+use crate::{runs::outcome::Failure, runs::stats::RunCounters, wake::drop_waker};
 
 const FENCED: &str = "another process declared the run dead";
 

@@ -92,9 +92,14 @@ impl Registry {
         failure: Option<Failure>,
         deferred: &mut Deferred,
     ) -> bool {
-        self.end_by(record, deferred, |state, deferred| {
-            state.end(record, outcome, failure, deferred);
-        })
+        self.end_if(
+            record,
+            deferred,
+            |_| true,
+            |state, deferred| {
+                state.end(record, outcome, failure, deferred);
+            },
+        )
     }
 
     /// Returns whether the run was still running.
@@ -104,12 +109,17 @@ impl Registry {
         lines: Option<&[u8]>,
         deferred: &mut Deferred,
     ) -> bool {
-        self.end_by(record, deferred, |state, deferred| {
-            if let Some(lines) = lines {
-                record.append_last(state, lines, &mut deferred.drops);
-            }
-            state.end(record, Outcome::Cancelled, None, deferred);
-        })
+        self.end_if(
+            record,
+            deferred,
+            |_| true,
+            |state, deferred| {
+                if let Some(lines) = lines {
+                    record.append_last(state, lines, &mut deferred.drops);
+                }
+                state.end(record, Outcome::Cancelled, None, deferred);
+            },
+        )
     }
 
     /// Ends a run if no client is attached. Returns whether this call ended the run.
@@ -125,16 +135,7 @@ impl Registry {
         })
     }
 
-    /// Returns whether the run was still running.
-    fn end_by(
-        &mut self,
-        record: &Arc<Record>,
-        deferred: &mut Deferred,
-        end: impl FnOnce(&mut State, &mut Deferred),
-    ) -> bool {
-        self.end_if(record, deferred, |_| true, end)
-    }
-
+    /// Ends the run if it is live and `ends` returns `true`. Returns whether it did.
     fn end_if(
         &mut self,
         record: &Arc<Record>,

@@ -4,7 +4,6 @@
 mod cutter;
 mod mirror;
 mod reader;
-#[allow(clippy::module_inception)]
 mod record;
 mod recorded_options;
 

@@ -5,8 +5,9 @@ use bytes::Bytes;
 
 use super::record::{Deferred, Phase, Record, State};
 use crate::connection::LastEventId;
-use crate::history::{DeferredDrops, Ticket, drop_waker, seen, wake};
+use crate::history::{DeferredDrops, Ticket, seen};
 use crate::runs::{Outcome, RunError};
+use crate::wake::{drop_waker, wake};
 
 /// A client's position in a run. While it exists, the client counts as attached.
 #[derive(Debug)]

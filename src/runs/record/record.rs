@@ -7,11 +7,11 @@ use tokio::{sync::Notify, time::Instant};
 use super::cutter::{Cutter, RunEventId, TooLarge};
 use crate::decode::{Decoder, Message};
 use crate::event::{Encoded, Event};
-use crate::history::sync::{Mutex, MutexGuard, lock};
 use crate::history::{DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, Waiters, WakeList};
 use crate::runs::options::{Options, RUN_OVERHEAD, TASK_OVERHEAD, max_event};
 use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunEnd, RunKey};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::{callback::without_panic, options::StreamOptions, runs::outcome::Failure};
 
 /// The maximum length of an id: an epoch that processes share, a hyphen and a sequence number.
@@ -413,7 +413,7 @@ impl Deferred {
             without_panic(|| drop(record));
         }
         self.waiters.into_iter().for_each(WakeList::wake);
-        self.wakers.into_iter().for_each(crate::history::wake);
+        self.wakers.into_iter().for_each(crate::wake::wake);
         self.ends
     }
 }

@@ -111,7 +111,6 @@ fn values_have_all_auto_traits() {
         tower_sse::early_head::EarlyHeadLayer, Event, Encoded, EventId, EventName, InvalidField, Message, MessageId, LastEventId,
         Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
         CloseReport, CloseReason, Label, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
-        marker::Http, marker::Events, marker::EventResponse,
         streams::Full, streams::Streams, streams::StreamsBuilder, streams::StreamsStats, streams::Subjects,
     );
 }
@@ -175,17 +174,18 @@ fn test_client_and_its_streams_are_send() {
 #[cfg(feature = "runs")]
 #[test]
 fn runs_have_all_auto_traits_and_attachments_all_but_clone() {
+    use tower_sse::layer::AnswerBody;
     use tower_sse::runs::{
-        Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError, RunFuture, RunKey,
-        RunLayer, RunService, Runs, RunsBuilder, RunsStats, StartError,
+        Attachment, InvalidKey, Outcome, Run, RunEnd, RunError, RunFuture, RunKey, RunLayer,
+        RunService, Runs, RunsBuilder, RunsStats, StartError,
     };
 
     assert_traits!("Send Sync Unpin Clone": Runs, Run, RunKey, InvalidKey, RunEnd, RunError);
     assert_traits!("Send Sync Unpin Clone": RunsStats, Outcome, StartError);
     assert_traits!("Send Sync Unpin Clone": RunLayer<Cloning>, RunService<Cloning, Cloning>);
-    assert_traits!("Send Sync Unpin": RunsBuilder, Attachment, RunBody, RunBody<Plain>);
+    assert_traits!("Send Sync Unpin": RunsBuilder, Attachment, AnswerBody, AnswerBody<Plain>);
     assert_traits!("Send Sync Unpin": RunLayer<Plain>, RunService<Cloning, Plain>);
-    assert_traits!("Send Unpin": RunFuture<Plain, Plain, Plain>);
+    assert_traits!("Send Unpin": RunFuture<std::future::Ready<Plain>>);
 }
 
 /// Two tasks cannot feed a hub at the same time.

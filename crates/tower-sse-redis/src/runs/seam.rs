@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use std::{marker, process, sync::Arc};
 
 use bytes::Bytes;
-use tower_sse::runs::support::{Epoch, Record};
+use tower_sse::runs::__private::{Epoch, Record};
 use tower_sse::runs::{Outcome, RunKey};
 
 /// The name of a run. Runs of different keys can have the same epoch.

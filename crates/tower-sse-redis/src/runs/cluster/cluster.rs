@@ -3,8 +3,8 @@ use std::{collections::HashMap, collections::hash_map::Entry};
 
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tower_sse::runs::__private::{Epoch, Hooks, Options, Process, Record};
 use tower_sse::runs::RunKey;
-use tower_sse::runs::support::{Epoch, Hooks, Options, Process, Record};
 
 use super::elsewhere::mirrors::{MirrorMap, Mirrors};
 use super::elsewhere::{check, dead};

@@ -9,7 +9,6 @@
 //!   of all processes. Its `open` serves a run of this process from the original, and asks
 //!   [`elsewhere`] for a mirror of any other.
 
-#[allow(clippy::module_inception)]
 pub(super) mod cluster;
 mod elsewhere;
 mod owner;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tower_sse::LastEventId;
-use tower_sse::runs::support::{
+use tower_sse::runs::__private::{
     Claim, Connected, Epoch, Options, Pending, Phase, Producer, Purpose, Record, SharedRuns, seen,
 };
 use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};

@@ -6,7 +6,7 @@ use redis::{IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, R
 use redis::{RedisResult, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tower_sse::runs::support::Epoch;
+use tower_sse::runs::__private::Epoch;
 
 use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS, publish_name, text_for};
 use super::replies::{check, failure_of, parse_push};
@@ -488,7 +488,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use redis::{PushInfo, PushKind, Value};
-    use tower_sse::runs::support::Epoch;
+    use tower_sse::runs::__private::Epoch;
 
     use super::{Keys, Subscriptions};
     use crate::runs::seam::{Incoming, ProcessId};

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 use std::{collections::BTreeMap, mem, ops::Deref, time::Duration};
 
 use tokio::time::sleep;
-use tower_sse::runs::support::Epoch;
+use tower_sse::runs::__private::Epoch;
 use tower_sse_broker::tasks::lock;
 
 use crate::runs::seam::{

@@ -3,7 +3,7 @@ use std::{slice, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
-use tower_sse::runs::support::Phase;
+use tower_sse::runs::__private::Phase;
 
 use super::{check, mirror::Mirror, mirrors::Mirrors};
 use crate::runs::seam::{CheckReply, End, EndMode, EndReply, Failure, Liveness, Reply};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use tower_sse::runs::__private::Phase;
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::Phase;
 
 use super::{mirror::Mirror, mirrors::Mirrors};
 use crate::runs::seam::{Batch, Failure, spawn};

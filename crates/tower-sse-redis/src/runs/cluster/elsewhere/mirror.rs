@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, SetOnce};
 use tokio::time::Instant;
+use tower_sse::runs::__private::{MirrorWriter, Mirrored, Phase, Record};
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{MirrorWriter, Mirrored, Phase, Record};
 
 use crate::runs::cluster::timing::Timing;
 use crate::runs::seam::{Batch, Check, Command, Page, Push, RunId, StoredEnd};

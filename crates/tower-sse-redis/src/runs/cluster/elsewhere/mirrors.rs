@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::{sync::Semaphore, time::Instant, time::timeout};
-use tower_sse::runs::support::{Phase, Process, Record};
+use tower_sse::runs::__private::{Phase, Process, Record};
 use tower_sse::runs::{Outcome, StartError};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;

@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tower_sse::runs::__private::{Epoch, Phase, Record};
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{Epoch, Phase, Record};
 
 use super::plan::{Plan, Target};
 use super::stored::StoredBatches;

@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::{mem, time::Duration};
 
 use tokio::{sync::Notify, time::Instant, time::sleep, time::sleep_until, time::timeout_at};
+use tower_sse::runs::__private::{Epoch, Options, Process, Record};
 use tower_sse::runs::Outcome;
-use tower_sse::runs::support::{Epoch, Options, Process, Record};
 
 use super::export::{Effect, Export};
 use super::plan::{Plan, Target};

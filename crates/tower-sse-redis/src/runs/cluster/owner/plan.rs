@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tower_sse::runs::support::{Epoch, Record};
+use tower_sse::runs::__private::{Epoch, Record};
 use tower_sse_broker::tasks::without_panic;
 
 use crate::runs::seam::{Append, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim};

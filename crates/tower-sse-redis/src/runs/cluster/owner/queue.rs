@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use tower_sse::runs::support::{Epoch, Options, Record};
+use tower_sse::runs::__private::{Epoch, Options, Record};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
 

@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tokio::time::Instant;
-use tower_sse::runs::support::Epoch;
+use tower_sse::runs::__private::Epoch;
 
 use crate::runs::seam::{EndMode, RunId};
 

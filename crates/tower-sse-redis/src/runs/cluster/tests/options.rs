@@ -37,7 +37,7 @@ async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
     (one, other, source)
 }
 
-fn assert_has_options(answer: &Response<RunBody>, case: &str) {
+fn assert_has_options(answer: &Response<AnswerBody>, case: &str) {
     assert_eq!(answer.status(), StatusCode::OK, "{case}");
     let received = answer.extensions().get::<StreamOptions>();
     assert_eq!(format!("{received:?}"), format!("{:?}", Some(options())), "{case}");
@@ -67,7 +67,7 @@ async fn answer_when(
     is_trimmed: bool,
     seen: Option<u64>,
     moment: Option<u64>,
-) -> Response<RunBody> {
+) -> Response<AnswerBody> {
     let (one, other, source) = recorded(is_trimmed).await;
     let last = seen.map(|seen| one.id(seen));
     let Some(moment) = moment else {

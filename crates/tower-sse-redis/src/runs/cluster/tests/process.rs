@@ -7,7 +7,7 @@ use http::request::Parts;
 use http_body::Body;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tower_sse::runs::support::Record;
+use tower_sse::runs::__private::Record;
 use tower_sse::runs::{Run, RunEnd, RunError, Runs};
 
 use super::*;
@@ -79,7 +79,7 @@ impl Process {
     }
 
     /// Answers a request to the run with the key, whichever process owns the run.
-    pub(super) async fn answer(&self, last: Option<&LastEventId>) -> Response<RunBody> {
+    pub(super) async fn answer(&self, last: Option<&LastEventId>) -> Response<AnswerBody> {
         soon(self.runs.answer(&key(), &request(last))).await.expect("an answer")
     }
 

@@ -1,7 +1,7 @@
 use std::sync::{MutexGuard, OnceLock, Weak};
 
+use tower_sse::runs::__private::{Connected, Options};
 use tower_sse::runs::RunStore;
-use tower_sse::runs::support::{Connected, Options};
 use tower_sse_broker::tasks::lock;
 use tower_sse_redis_model::{Log, Network, Refusal};
 
