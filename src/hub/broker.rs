@@ -11,7 +11,7 @@
 //! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work.
 
 use std::sync::{Arc, Weak, mpsc};
-use std::{error, fmt, mem, thread, time::Duration};
+use std::{mem, thread, time::Duration};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -299,10 +299,4 @@ fn accepted(result: Result<(), NotAppended>) -> Result<bool, Closed> {
 #[non_exhaustive]
 pub struct Closed;
 
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the hub is closed")
-    }
-}
-
-impl error::Error for Closed {}
+error_text!(Closed, |_| "the hub is closed");

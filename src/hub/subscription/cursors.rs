@@ -1,8 +1,8 @@
 use std::ops::{Deref, DerefMut};
 use std::{cmp::Reverse, collections::BinaryHeap, mem, slice, sync::Arc, task::Waker};
 
-use crate::history::{Batch, DeferredDrops, Log, Ticket, drop_waker};
-use crate::hub::topic::{Topic, Topics};
+use crate::history::{Batch, DeferredDrops, Log, Ticket};
+use crate::{hub::topic::Topic, hub::topic::Topics, wake::drop_waker};
 
 // Most subscriptions have one topic. Its cursor is stored in place, which saves a cache line per
 // event.

@@ -1,5 +1,5 @@
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::{error::Error, fmt, pin::Pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -35,13 +35,7 @@ impl Gap {
     }
 }
 
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "messages of the topic {:?} may be missing", self.topic())
-    }
-}
-
-impl Error for Gap {}
+error_text!(Gap, |it| "messages of the topic {:?} may be missing", it.topic());
 
 impl Subscription {
     /// Returns the decoded messages of the subscription, for consumers in the same process. If

@@ -12,7 +12,6 @@ mod cursors;
 mod flush_window;
 mod messages;
 mod subscribe;
-#[allow(clippy::module_inception)]
 mod subscription;
 
 pub use self::messages::{Gap, Messages};

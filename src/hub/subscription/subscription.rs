@@ -9,10 +9,10 @@ use tokio::task::coop;
 use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead};
 use super::flush_window::FlushWindow;
 use crate::event::{Encoded, Event, EventId};
-use crate::history::{DeferredDrops, Position, UnknownId, drop_waker};
+use crate::history::{DeferredDrops, Position, UnknownId};
 use crate::hub::append::{GAP, HubState};
 use crate::signals::{NothingMore, StartAt};
-use crate::{body::EventBody, layer};
+use crate::{body::EventBody, layer, wake::drop_waker};
 
 /// A stream of events from one or more topics, in the order in which they were published.
 ///

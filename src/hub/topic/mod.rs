@@ -9,7 +9,6 @@
 
 mod eviction_queue;
 mod tombstones;
-#[allow(clippy::module_inception)]
 mod topic;
 mod topics;
 

@@ -1,8 +1,8 @@
 use std::{sync::Arc, task::Waker, time::Duration};
 
-use crate::history::sync::Ordering::{Acquire, Release};
-use crate::history::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
 use crate::history::{Log, Retention, Ticket, Waiters, WakeList};
+use crate::sync::Ordering::{Acquire, Release};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
 
 #[derive(Debug)]
 pub(crate) struct Topic {

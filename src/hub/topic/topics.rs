@@ -1,6 +1,8 @@
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError};
-use std::{array, borrow::Borrow, collections::HashSet, time::Duration};
+use std::{array, time::Duration};
+
+use hashbrown::HashTable;
 
 use super::topic::{EvictionPlace, Topic, TopicEnd, TopicState};
 use super::{eviction_queue::EvictionQueue, tombstones::Tombstones};
@@ -30,7 +32,7 @@ const SHARDS: usize = if cfg!(tower_sse_loom) { 1 } else { 64 };
 
 #[derive(Debug, Default)]
 struct Names {
-    by_name: HashSet<ByName, BuildHasherDefault<Hashed>>,
+    by_name: HashTable<ByName>,
     evicted_of_removed: u64,
 }
 
@@ -104,7 +106,8 @@ impl Topics {
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
         let topic = Arc::new(Topic::new(Arc::from(name), is_latest, log, end));
-        names.by_name.insert(ByName { hash, topic: Arc::clone(&topic) });
+        let named = ByName { hash, topic: Arc::clone(&topic) };
+        names.by_name.insert_unique(hash, named, |named| named.hash);
         topic
     }
 
@@ -181,90 +184,18 @@ impl Topics {
         lock(&self.tombstones).insert(topic.name(), state.log.evicted, state.end.take());
         names.evicted_of_removed += state.log.evicted_events;
         // The caller still has the topic, so that nothing is dropped while the locks are held.
-        names.by_name.remove(&(hash, &**topic.name()) as &dyn Named);
+        let is_topic = |named: &ByName| Arc::ptr_eq(&named.topic, topic);
+        if let Ok(entry) = names.by_name.find_entry(hash, is_topic) {
+            entry.remove();
+        }
     }
 }
 
 impl Names {
     #[inline]
     fn get(&self, hash: u64, name: &str) -> Option<&Arc<Topic>> {
-        self.by_name.get(&(hash, name) as &dyn Named).map(|named| &named.topic)
-    }
-}
-
-trait Named {
-    fn hash(&self) -> u64;
-
-    fn name(&self) -> &str;
-}
-
-impl Named for ByName {
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    fn name(&self) -> &str {
-        self.topic.name()
-    }
-}
-
-impl Named for (u64, &str) {
-    fn hash(&self) -> u64 {
-        self.0
-    }
-
-    fn name(&self) -> &str {
-        self.1
-    }
-}
-
-impl<'n> Borrow<dyn Named + 'n> for ByName {
-    fn borrow(&self) -> &(dyn Named + 'n) {
-        self
-    }
-}
-
-impl Hash for dyn Named + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(Named::hash(self));
-    }
-}
-
-impl PartialEq for dyn Named + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name()
-    }
-}
-
-impl Eq for dyn Named + '_ {}
-
-impl Hash for ByName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl PartialEq for ByName {
-    fn eq(&self, other: &Self) -> bool {
-        self.topic.name() == other.topic.name()
-    }
-}
-
-impl Eq for ByName {}
-
-/// The hasher of a table, whose keys are hashed already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn write(&mut self, _: &[u8]) {}
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+        let named = self.by_name.find(hash, |named| **named.topic.name() == *name)?;
+        Some(&named.topic)
     }
 }
 
