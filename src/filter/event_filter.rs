@@ -120,55 +120,38 @@ pub enum Verdict {
     Reject(Box<Response<Bytes>>),
 }
 
-/// The way a filtered stream ended, as reported to [`EventFilter::end`]. If the source has ended
-/// mid-event or failed, a later verdict doesn't change the outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FilterOutcome {
-    /// The source ended between events.
-    Completed,
-    /// The source ended without an error, but in the middle of an event.
-    MidEvent,
-    /// The source failed. The filter may have turned the error into a clean end.
-    Failed,
-    /// The filter rejected the stream or ended it early, for example because of a forbidden word.
-    Stopped,
-    /// The filter failed the stream with [`Verdict::Fail`].
-    FilterFailed,
-    /// An event was larger than the [limit](super::FilterLayer::max_event_size), so the stream
-    /// failed.
-    TooLarge,
-    /// The body or the response future was dropped before the end of the stream. The client
-    /// disconnected, or something else stopped reading, such as the server or an outer layer.
-    #[default]
-    Disconnected,
-    /// The filter, the source or the service panicked.
-    Panicked,
-    /// The response had a content coding, so the filter could not see its events.
-    Encoded,
-    /// The response was not an event stream, or the service failed.
-    NotAStream,
-    /// The request was `HEAD`.
-    Head,
-}
-
-impl FilterOutcome {
-    /// Returns the name of the variant in snake case, for logs and metric labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::MidEvent => "mid_event",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-            Self::FilterFailed => "filter_failed",
-            Self::TooLarge => "too_large",
-            Self::Disconnected => "disconnected",
-            Self::Panicked => "panicked",
-            Self::Encoded => "encoded",
-            Self::NotAStream => "not_a_stream",
-            Self::Head => "head",
-        }
+named_enum! {
+    /// The way a filtered stream ended, as reported to [`EventFilter::end`]. If the source has
+    /// ended mid-event or failed, a later verdict doesn't change the outcome.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum FilterOutcome {
+        /// The source ended between events.
+        Completed = "completed",
+        /// The source ended without an error, but in the middle of an event.
+        MidEvent = "mid_event",
+        /// The source failed. The filter may have turned the error into a clean end.
+        Failed = "failed",
+        /// The filter rejected the stream or ended it early, for example because of a forbidden
+        /// word.
+        Stopped = "stopped",
+        /// The filter failed the stream with [`Verdict::Fail`].
+        FilterFailed = "filter_failed",
+        /// An event was larger than the [limit](super::FilterLayer::max_event_size), so the stream
+        /// failed.
+        TooLarge = "too_large",
+        /// The body or the response future was dropped before the end of the stream. The client
+        /// disconnected, or something else stopped reading, such as the server or an outer layer.
+        #[default]
+        Disconnected = "disconnected",
+        /// The filter, the source or the service panicked.
+        Panicked = "panicked",
+        /// The response had a content coding, so the filter could not see its events.
+        Encoded = "encoded",
+        /// The response was not an event stream, or the service failed.
+        NotAStream = "not_a_stream",
+        /// The request was `HEAD`.
+        Head = "head",
     }
 }
 
@@ -210,7 +193,7 @@ impl<F: FnMut(EventRef<'_>) -> Verdict> EventFilter for FromFn<F> {
 /// The options that a program has set.
 #[derive(Clone, Copy, Default)]
 pub(super) struct FilterOptions {
-    pub(super) max_event_size: usize,
+    pub(super) max_event_size: Option<usize>,
     pub(super) pass_oversized: bool,
     pub(super) pass_encoded: bool,
     pub(super) hold_head: Option<Duration>,

@@ -75,8 +75,7 @@ impl<M> FilterLayer<M> {
         M: Fn(&Request<B>) -> Option<F>,
         F: EventFilter,
     {
-        let options = FilterOptions { max_event_size: 1 << 20, ..FilterOptions::default() };
-        Self { options, make: Arc::new(make) }
+        Self { options: FilterOptions::default(), make: Arc::new(make) }
     }
 
     /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
@@ -93,7 +92,7 @@ impl<M> FilterLayer<M> {
     #[track_caller]
     pub const fn max_event_size(mut self, bytes: usize) -> Self {
         assert!(bytes > 0, "the maximum size of an event cannot be zero");
-        self.options.max_event_size = bytes;
+        self.options.max_event_size = Some(bytes);
         self
     }
 
@@ -175,23 +174,6 @@ pub struct FilterService<S, M> {
     inner: S,
     make: Arc<M>,
     options: FilterOptions,
-}
-
-impl<S, M> FilterService<S, M> {
-    /// Returns a reference to the inner service.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// Returns a mutable reference to the inner service.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// Returns the inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
 }
 
 impl<S, M, F, B, R> Service<Request<B>> for FilterService<S, M>

@@ -8,8 +8,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use super::{EventFilter, FilterBody, body::Filtered, event_filter::FilterOptions};
-use super::{FilterOutcome, pipe::FilterPipe};
+use super::{EventFilter, FilterBody, FilterOutcome, event_filter::FilterOptions, pipe::Filtered};
 use crate::{BoxError, headers, signals::is_refusal};
 
 type Answer<F, B, E> = Result<Response<FilterBody<F, B>>, E>;
@@ -49,10 +48,7 @@ impl<F: EventFilter, C, B> FilterFuture<F, C, B> {
         call: impl FnOnce() -> C,
     ) -> Self {
         let Some(filter) = filter else { return Self { call: call(), task: Task::Pass } };
-        let mut pipe = FilterPipe::new(filter);
-        pipe.splitter = pipe.splitter.max_event_size(options.max_event_size);
-        pipe.pass_oversized = options.pass_oversized;
-        let mut body = Filtered::new(pipe, None);
+        let mut body = Filtered::new(filter, options, None);
         let call = body.as_mut().calling(call);
         Self { call, task: Task::Filter(Filtering { options, is_head, body, held: None }) }
     }
@@ -147,11 +143,11 @@ where
                 let (mut parts, source) = response.into_parts();
                 headers::remove_those_of_whole_bodies(&mut parts.headers);
                 headers::allow_chunks(&mut parts.version);
-                self.body.as_mut().project().source.set(Some(source));
+                self.body.as_mut().begin(source);
                 Ok(parts)
             }
             answer => {
-                self.body.as_mut().project().pipe.flow.guard.end(outcome);
+                self.body.as_mut().end(outcome);
                 let passes = outcome != FilterOutcome::Encoded || self.options.pass_encoded;
                 Err(answer.map(|response| {
                     if passes { response.map(FilterBody::pass_through) } else { refuse(response) }

@@ -118,8 +118,8 @@
 //
 // | `filter_layer.rs` | the layer, its options, and its service |
 // | `future.rs` | decides which responses are filtered or refused, and may hold their head |
-// | `body.rs` | polls the source, and passes its frames through the pipe |
-// | `pipe.rs` | splits frames into events, applies verdicts, and treats the end and what precedes it |
+// | `body.rs` | the response's body |
+// | `pipe.rs` | polls the source, splits frames into events, applies verdicts, and treats the end |
 // | `event_filter.rs` | what a program implements: the filter, its verdicts and its report |
 
 mod body;

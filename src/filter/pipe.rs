@@ -1,37 +1,220 @@
-use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::{collections::VecDeque, future::Future, mem};
 
 use bytes::Bytes;
-use http::Response;
-use tokio::time::Instant;
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep};
 
+use super::event_filter::FilterOptions;
 use super::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict};
 use crate::decode::{EventRef, EventSplitter, Piece};
 use crate::signals::{ItemError, Stopped, is_recorded, is_within_layer};
-use crate::{BoxError, callback::catch_panic, event::Encoded};
+use crate::{BoxError, callback::catch_panic, coop::CoopBudget, event::Encoded, headers};
+
+/// The part of a frame that is filtered in one poll. A larger one would hold the thread.
+const MAX_PART: usize = 64 << 10;
+
+type BodyFrame = Result<Frame<Bytes>, BoxError>;
+
+pin_project! {
+    /// A source and the pipe through which it passes.
+    pub(super) struct Filtered<F: EventFilter, B> {
+        // `None` before the response, and after the source's end.
+        #[pin]
+        source: Option<B>,
+        pipe: FilterPipe<F>,
+        // The part of the last frame that is not filtered.
+        rest: Bytes,
+        trailers: Option<HeaderMap>,
+        // What has passed while the head was held.
+        held: VecDeque<BodyFrame>,
+        budget: CoopBudget,
+    }
+}
+
+impl<F: EventFilter, B> Filtered<F, B> {
+    /// Creates a pinned value: the source can be polled before the body is returned.
+    pub(super) fn new(filter: F, options: FilterOptions, source: Option<B>) -> Pin<Box<Self>> {
+        Box::pin(Self {
+            source,
+            pipe: FilterPipe::new(filter, options),
+            rest: Bytes::new(),
+            trailers: None,
+            held: VecDeque::new(),
+            budget: CoopBudget::default(),
+        })
+    }
+
+    /// Calls the service. A panic is reported as the end.
+    pub(super) fn calling<T>(self: Pin<&mut Self>, call: impl FnOnce() -> T) -> T {
+        let guard = &mut self.project().pipe.flow.guard;
+        _ = guard.enter();
+        let returned = call();
+        guard.is_calling = false;
+        returned
+    }
+
+    /// Begins to filter the body of the response.
+    pub(super) fn begin(self: Pin<&mut Self>, source: B) {
+        self.project().source.set(Some(source));
+    }
+
+    /// Reports that nothing will be filtered.
+    pub(super) fn end(self: Pin<&mut Self>, outcome: FilterOutcome) {
+        self.project().pipe.flow.guard.end(outcome);
+    }
+}
+
+impl<F, B> Body for Filtered<F, B>
+where
+    F: EventFilter,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        match self.as_mut().project().held.pop_front() {
+            Some(held) => Poll::Ready(Some(held)),
+            None => self.poll_pipe(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pipe.is_over() && self.trailers.is_none() && self.held.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
+    }
+}
+
+impl<F, B> Filtered<F, B>
+where
+    F: EventFilter,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Polls until the head of the response can be sent, or returns the response that replaces it.
+    pub(super) fn poll_head(
+        mut self: Pin<&mut Self>,
+        limit: Pin<&mut Sleep>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Box<Response<Bytes>>>> {
+        self.as_mut().project().pipe.flow.holds_head = true;
+        let mut is_over = false;
+        while !is_over {
+            let Poll::Ready(polled) = self.as_mut().poll_pipe(cx) else {
+                // The source may have spent tokio's budget, without which a timer is never ready.
+                ready!(pin!(coop::unconstrained(limit)).poll(cx));
+                break;
+            };
+            let this = self.as_mut().project();
+            if let Some(rejected) = this.pipe.flow.rejected.take() {
+                return Poll::Ready(Some(rejected));
+            }
+            is_over = matches!(polled, None | Some(Err(_))) || this.pipe.flow.releases_head();
+            this.held.extend(polled);
+        }
+        self.project().pipe.flow.holds_head = false;
+        Poll::Ready(None)
+    }
+
+    fn poll_pipe(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        let this = self.as_mut().project();
+        if let Err(panicked) = this.pipe.flow.guard.enter() {
+            self.project().source.set(None);
+            return Poll::Ready(Some(Err(panicked)));
+        }
+        let polled = self.as_mut().poll_source(cx);
+        self.project().pipe.flow.guard.is_calling = false;
+        polled
+    }
+
+    fn poll_source(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        let mut this = self.project();
+        loop {
+            let sent = if !this.rest.is_empty() {
+                let part = this.rest.split_to(this.rest.len().min(MAX_PART));
+                this.pipe.filter(part)
+            } else if !this.pipe.flow.is_open {
+                this.pipe.filter_end(None)
+            } else {
+                ready!(CoopBudget::poll_ready(cx));
+                let Some(source) = this.source.as_mut().as_pin_mut() else {
+                    return Poll::Ready(None);
+                };
+                let Poll::Ready(frame) = source.poll_frame(cx) else {
+                    this.pipe.splitter.shrink();
+                    return Poll::Pending;
+                };
+                match frame.map(|frame| frame.map(Frame::into_data)) {
+                    Some(Ok(Ok(data))) if data.len() <= MAX_PART => this.pipe.filter(data),
+                    Some(Ok(Ok(data))) => {
+                        *this.rest = data;
+                        continue;
+                    }
+                    Some(Ok(Err(frame))) => {
+                        *this.trailers = frame.into_trailers().ok();
+                        if let Some(trailers) = this.trailers {
+                            headers::remove_those_of_whole_bodies(trailers);
+                        }
+                        this.pipe.filter_end(None)
+                    }
+                    Some(Err(error)) => this.pipe.filter_end(Some(error.into())),
+                    None => this.pipe.filter_end(None),
+                }
+            };
+            if !this.pipe.flow.is_open {
+                this.source.set(None);
+                this.rest.clear();
+            }
+            match sent {
+                Ok(bytes) if !bytes.is_empty() => {
+                    this.budget.spend(cx, bytes.len());
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+                Ok(_) if this.pipe.is_over() => {
+                    let is_stopped = this.pipe.flow.is_stopped;
+                    let trailers = this.trailers.take().filter(|_| !is_stopped);
+                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                }
+                Ok(_) => ready!(this.budget.poll_empty(cx)),
+            }
+        }
+    }
+}
 
 /// A pipe that passes the bytes of one stream through a filter, without I/O. It keeps at most one
 /// incomplete event or `retry` line.
-pub(super) struct FilterPipe<F: EventFilter> {
-    pub(super) splitter: EventSplitter,
-    pub(super) flow: Flow<F>,
-    pub(super) pass_oversized: bool,
+struct FilterPipe<F: EventFilter> {
+    splitter: EventSplitter,
+    flow: Flow<F>,
+    pass_oversized: bool,
 }
 
 impl<F: EventFilter> FilterPipe<F> {
-    /// Creates a pipe for a new stream. By default, an event larger than 1 MiB is an error.
-    pub(super) fn new(filter: F) -> Self {
+    fn new(filter: F, options: FilterOptions) -> Self {
+        let mut splitter = EventSplitter::new();
+        if let Some(bytes) = options.max_event_size {
+            splitter = splitter.max_event_size(bytes);
+        }
         let flow = Flow::new(FilterGuard::new(filter));
-        Self { splitter: EventSplitter::new(), flow, pass_oversized: false }
+        Self { splitter, flow, pass_oversized: options.pass_oversized }
     }
 
     /// Returns `true` once the stream has ended and no error is left to return. The stream can end
     /// before its source does.
-    pub(super) const fn is_over(&self) -> bool {
+    const fn is_over(&self) -> bool {
         !self.flow.is_open && self.flow.error.is_none()
     }
 
     /// Filters a frame. The caller has called [`enter`](FilterGuard::enter).
-    pub(super) fn filter(&mut self, mut frame: Bytes) -> Result<Bytes, BoxError> {
+    fn filter(&mut self, mut frame: Bytes) -> Result<Bytes, BoxError> {
         self.flow.guard.report.bytes_received += frame.len() as u64;
         let mut output = Output::new(&frame);
         let mut input = &frame[..];
@@ -55,7 +238,7 @@ impl<F: EventFilter> FilterPipe<F> {
         self.flow.send(bytes)
     }
 
-    pub(super) fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
+    fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
         // An inner layer has ended the whole answer.
         let whole = error.take_if(|it| Stopped::cause_of(&**it) == Some(&Stopped::Whole));
         let mut output = Vec::new();
@@ -99,20 +282,20 @@ fn forbids_terminator(error: &BoxError) -> bool {
 const MAX_HELD: u64 = 16 << 10;
 
 /// A filter, and the state of the stream after its verdicts so far.
-pub(super) struct Flow<F: EventFilter> {
-    pub(super) guard: FilterGuard<F>,
-    pub(super) is_open: bool,
-    pub(super) error: Option<BoxError>,
-    pub(super) rejected: Option<Box<Response<Bytes>>>,
-    pub(super) holds_head: bool,
+struct Flow<F: EventFilter> {
+    guard: FilterGuard<F>,
+    is_open: bool,
+    error: Option<BoxError>,
+    rejected: Option<Box<Response<Bytes>>>,
+    holds_head: bool,
     /// Bytes of an event have been sent.
     has_sent_event: bool,
     /// The number of bytes between events that have passed.
     between: u64,
     /// The last byte that was sent is a CR. Its LF may be missing.
-    pub(super) ends_in_cr: bool,
+    ends_in_cr: bool,
     /// A verdict has ended the stream, so that nothing of the source follows.
-    pub(super) is_stopped: bool,
+    is_stopped: bool,
     /// The first event has not been sent, and nothing was sent before it.
     starts_late: bool,
     /// The last event was not sent, and ended in a CR. An LF that follows belongs to it.
@@ -120,7 +303,7 @@ pub(super) struct Flow<F: EventFilter> {
 }
 
 impl<F: EventFilter> Flow<F> {
-    pub(super) const fn new(guard: FilterGuard<F>) -> Self {
+    const fn new(guard: FilterGuard<F>) -> Self {
         Self {
             guard,
             is_open: true,
@@ -139,7 +322,7 @@ impl<F: EventFilter> Flow<F> {
     /// Returns the bytes to send for an event, and whether the event itself follows them. `None` if
     /// it passes.
     #[inline]
-    pub(super) fn event(&mut self, event: EventRef<'_>) -> Option<(Encoded, bool)> {
+    fn event(&mut self, event: EventRef<'_>) -> Option<(Encoded, bool)> {
         let verdict = self.guard.event(event);
         if matches!(verdict, Verdict::Pass) {
             // Dropping it would be a call.
@@ -150,13 +333,13 @@ impl<F: EventFilter> Flow<F> {
     }
 
     /// Returns whether the head is sent, after which nothing can be rejected, whatever the frames.
-    pub(super) const fn releases_head(&self) -> bool {
+    const fn releases_head(&self) -> bool {
         !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
     }
 
     /// Sends a piece of a frame, which ends at `end`, or what takes its place.
     #[inline]
-    pub(super) fn piece(&mut self, piece: Piece<'_>, end: usize, output: &mut Output<'_>) {
+    fn piece(&mut self, piece: Piece<'_>, end: usize, output: &mut Output<'_>) {
         let mut bytes = piece.as_bytes();
         match piece {
             Piece::Event(event) => {
@@ -188,7 +371,7 @@ impl<F: EventFilter> Flow<F> {
     }
 
     /// Returns what is sent at the end of the source, before the end itself.
-    pub(super) fn source_end(&mut self, is_mid_event: bool, error: Option<BoxError>) -> Encoded {
+    fn source_end(&mut self, is_mid_event: bool, error: Option<BoxError>) -> Encoded {
         let (end, outcome) = match &error {
             Some(error) => (SourceEnd::Failed(ItemError::inside(error)), FilterOutcome::Failed),
             None if is_mid_event => (SourceEnd::MidEvent, FilterOutcome::MidEvent),
@@ -241,7 +424,7 @@ impl<F: EventFilter> Flow<F> {
         self.end(outcome, error);
     }
 
-    pub(super) fn end(&mut self, outcome: FilterOutcome, error: Option<BoxError>) {
+    fn end(&mut self, outcome: FilterOutcome, error: Option<BoxError>) {
         self.is_open = false;
         self.error = error;
         self.guard.report.outcome = outcome;
@@ -249,7 +432,7 @@ impl<F: EventFilter> Flow<F> {
 
     /// Returns the bytes that are sent, or the error if nothing is sent before it. Reports the end.
     #[inline]
-    pub(super) fn send(&mut self, mut bytes: Bytes) -> Result<Bytes, BoxError> {
+    fn send(&mut self, mut bytes: Bytes) -> Result<Bytes, BoxError> {
         if self.starts_late && self.guard.report.bytes_sent == 0 && bytes.starts_with(b"\xef") {
             // At the start of a stream, a byte order mark would be ignored, and change the event
             // behind it. An empty line in front prevents that.
@@ -270,7 +453,7 @@ impl<F: EventFilter> Flow<F> {
 }
 
 /// The bytes to send for one frame of the source. A frame that passes as a whole is not copied.
-pub(super) struct Output<'f> {
+struct Output<'f> {
     frame: &'f [u8],
     /// The length of the frame's beginning that passes.
     passed: usize,
@@ -279,17 +462,17 @@ pub(super) struct Output<'f> {
 }
 
 impl<'f> Output<'f> {
-    pub(super) const fn new(frame: &'f [u8]) -> Self {
+    const fn new(frame: &'f [u8]) -> Self {
         Self { frame, passed: 0, copied: None }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    const fn is_empty(&self) -> bool {
         self.passed == 0 && self.copied.is_none()
     }
 
     /// Sends bytes that end at this index of the frame. They may have begun in an earlier frame.
     #[inline]
-    pub(super) fn pass(&mut self, bytes: &[u8], end: usize) {
+    fn pass(&mut self, bytes: &[u8], end: usize) {
         if self.copied.is_none() && end.checked_sub(bytes.len()) == Some(self.passed) {
             self.passed = end;
         } else {
@@ -297,7 +480,7 @@ impl<'f> Output<'f> {
         }
     }
 
-    pub(super) fn put(&mut self, bytes: &[u8]) {
+    fn put(&mut self, bytes: &[u8]) {
         let copied = self.copied.get_or_insert_with(|| {
             let mut copied = Vec::with_capacity(self.frame.len() + bytes.len());
             copied.extend_from_slice(self.frame.get(..self.passed).unwrap_or_default());
@@ -308,19 +491,19 @@ impl<'f> Output<'f> {
 
     /// Returns the length of the frame's beginning that is sent, or the bytes that replace it.
     #[inline]
-    pub(super) fn finish(self) -> Result<usize, Vec<u8>> {
+    fn finish(self) -> Result<usize, Vec<u8>> {
         self.copied.map_or(Ok(self.passed), Err)
     }
 }
 
 /// A filter whose end is reported exactly once.
-pub(super) struct FilterGuard<F: EventFilter> {
+struct FilterGuard<F: EventFilter> {
     /// The filter, until its end has been reported.
     filter: Option<F>,
-    pub(super) report: FilterEnd,
+    report: FilterEnd,
     start: Instant,
     /// Set while the filter, the source or the service is being called, and after one has panicked.
-    pub(super) is_calling: bool,
+    is_calling: bool,
 }
 
 impl<F: EventFilter> FilterGuard<F> {
@@ -335,7 +518,7 @@ impl<F: EventFilter> FilterGuard<F> {
 
     /// Notes that code of the program is about to be called. Fails if such code has panicked.
     #[inline]
-    pub(super) fn enter(&mut self) -> Result<(), BoxError> {
+    fn enter(&mut self) -> Result<(), BoxError> {
         if self.is_calling {
             self.end(FilterOutcome::Panicked);
             return Err("event stream panicked".into());
@@ -346,7 +529,7 @@ impl<F: EventFilter> FilterGuard<F> {
 
     /// Shows an event to the filter.
     #[inline]
-    pub(super) fn event(&mut self, event: EventRef<'_>) -> Verdict {
+    fn event(&mut self, event: EventRef<'_>) -> Verdict {
         self.report.events += 1;
         // With `map_or`, dropping the unused verdict would be a call.
         match &mut self.filter {
@@ -355,12 +538,12 @@ impl<F: EventFilter> FilterGuard<F> {
         }
     }
 
-    pub(super) fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
+    fn source_end(&mut self, end: SourceEnd<'_>) -> Verdict {
         self.filter.as_mut().map_or(Verdict::Pass, |filter| filter.source_end(end))
     }
 
     /// Reports the end, unless it has been reported, and drops the filter.
-    pub(super) fn end(&mut self, outcome: FilterOutcome) {
+    fn end(&mut self, outcome: FilterOutcome) {
         let Some(mut filter) = self.filter.take() else { return };
         self.report.outcome = outcome;
         self.report.age = self.start.elapsed();
