@@ -32,3 +32,17 @@ pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
 /// The supertrait of sealed traits: other crates can't name it, so they can't implement those
 /// traits.
 pub trait Sealed {}
+
+/// Implements `Display` with the arguments of `format!`, and `Error` without a source.
+macro_rules! error_text {
+    ($type:ty, |$error:pat_param| $($text:tt)+) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let $error = self;
+                write!(f, $($text)+)
+            }
+        }
+
+        impl std::error::Error for $type {}
+    };
+}

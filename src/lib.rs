@@ -268,6 +268,8 @@
 mod log;
 #[macro_use]
 mod callback;
+#[macro_use]
+mod error;
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -276,7 +278,6 @@ mod connection;
 mod coop;
 pub mod decode;
 pub mod early_head;
-mod error;
 pub mod event;
 #[cfg(feature = "filter")]
 pub mod filter;

@@ -148,13 +148,7 @@ impl fmt::Debug for RecordedError {
 }
 
 // The client's error has the text already.
-impl fmt::Display for RecordedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the source failed")
-    }
-}
-
-impl Error for RecordedError {}
+error_text!(RecordedError, |_| "the source failed");
 
 /// Returns the error for `on_error`: the recorded source's own, or else the program's.
 pub(crate) fn source_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
@@ -346,26 +340,14 @@ impl Stopped {
     }
 }
 
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the stream was stopped")
-    }
-}
-
-impl Error for Stopped {}
+error_text!(Stopped, |_| "the stream was stopped");
 
 /// The failure of a late stream of an inner layer, which has handled the error. An outer layer adds
 /// nothing.
 #[derive(Debug)]
 pub(crate) struct FailedInside(pub(crate) BoxError);
 
-impl fmt::Display for FailedInside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Error for FailedInside {}
+error_text!(FailedInside, |it| "{}", it.0);
 
 /// The name and id of the event that tells an `EventSource` that its answer is incomplete for good.
 /// A client that sends this id has received the event.
@@ -387,13 +369,7 @@ impl Interrupted {
     }
 }
 
-impl fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl Error for Interrupted {}
+error_text!(Interrupted, |it| "{}", it.0);
 
 /// The shutdown of a layer, which its streams share. A token for each would take three allocations,
 /// and a lock for each frame, and wake all in one turn.

@@ -1,62 +1,38 @@
 use std::hash::{Hash, Hasher};
 use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 
-/// The reason a stream closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The source ended cleanly.
-    Ended,
-    /// The source failed, whether or not [`on_error`](crate::SseLayer::on_error) or
-    /// [`late_event`](crate::early_head::EarlyHeadLayer::late_event) turned its error into an
-    /// event. `Failed` is also the reason if the service returned an error instead of a [bare
-    /// stream](crate::SseLayer#services-that-return-a-bare-stream).
-    Failed,
-    /// The response or its future was dropped before the end of the stream. Usually the client has
-    /// disconnected, but the server or an outer layer can also give up.
-    Disconnected,
-    /// The [shutdown](crate::SseLayer::shutdown) ended the stream.
-    Drained,
-    /// The stream reached its [maximum age](crate::SseLayer::max_age).
-    Expired,
-    /// The source panicked, or a panic in other code dropped the stream.
-    Panicked,
-    /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. The layer
-    /// treats a source as cancelled if it fails with a cancelled task's
-    /// [`JoinError`](tokio::task::JoinError), or with an error for which
-    /// [`cancellation_if`](crate::SseLayer::cancellation_if) returns `true`.
-    Cancelled,
-    /// The program [closed](crate::streams) the stream.
-    Revoked,
+named_enum! {
+    /// The reason a stream closed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum CloseReason {
+        /// The source ended cleanly.
+        Ended = "ended",
+        /// The source failed, whether or not [`on_error`](crate::SseLayer::on_error) or
+        /// [`late_event`](crate::early_head::EarlyHeadLayer::late_event) turned its error into an
+        /// event. `Failed` is also the reason if the service returned an error instead of a [bare
+        /// stream](crate::SseLayer#services-that-return-a-bare-stream).
+        Failed = "failed",
+        /// The response or its future was dropped before the end of the stream. Usually the client
+        /// has disconnected, but the server or an outer layer can also give up.
+        Disconnected = "disconnected",
+        /// The [shutdown](crate::SseLayer::shutdown) ended the stream.
+        Drained = "drained",
+        /// The stream reached its [maximum age](crate::SseLayer::max_age).
+        Expired = "expired",
+        /// The source panicked, or a panic in other code dropped the stream.
+        Panicked = "panicked",
+        /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. The
+        /// layer treats a source as cancelled if it fails with a cancelled task's
+        /// [`JoinError`](tokio::task::JoinError), or with an error for which
+        /// [`cancellation_if`](crate::SseLayer::cancellation_if) returns `true`.
+        Cancelled = "cancelled",
+        /// The program [closed](crate::streams) the stream.
+        Revoked = "revoked",
+    }
 }
 
 impl CloseReason {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Ended,
-        Self::Failed,
-        Self::Disconnected,
-        Self::Drained,
-        Self::Expired,
-        Self::Panicked,
-        Self::Cancelled,
-        Self::Revoked,
-    ];
-
-    /// Returns the name of the variant in lower case, for logs and metric labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ended => "ended",
-            Self::Failed => "failed",
-            Self::Disconnected => "disconnected",
-            Self::Drained => "drained",
-            Self::Expired => "expired",
-            Self::Panicked => "panicked",
-            Self::Cancelled => "cancelled",
-            Self::Revoked => "revoked",
-        }
-    }
-
     /// Calls `call` and returns its result. If `call` panics, the reason becomes `Panicked`, even
     /// if the stream is dropped later or on another thread.
     #[inline]
@@ -82,12 +58,6 @@ impl CloseReason {
         if *self == Self::Disconnected && thread::panicking() {
             *self = Self::Panicked;
         }
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
@@ -191,17 +161,5 @@ impl fmt::Debug for Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::CloseReason;
-
-    #[test]
-    fn reasons_are_listed_in_the_order_of_the_variants() {
-        for (at, reason) in CloseReason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, at, "{reason}");
-        }
     }
 }

@@ -11,11 +11,10 @@ pub(super) const NO_NAME: &str = "message";
 /// An event of a stream, borrowed from the received bytes, or from a buffer if it arrived in
 /// several chunks.
 ///
-/// You get an `EventRef` from an [`EventSplitter`](super::EventSplitter), or in a
-/// [filter](crate::filter). Unlike a [`Message`](super::Message), an `EventRef` has all lines of
-/// the event, byte for byte. It can also be an event without data, which browsers don't dispatch.
-/// Methods that return text, such as [`data`](Self::data), replace bytes that aren't UTF-8 with
-/// U+FFFD.
+/// A [filter](crate::filter) gets an `EventRef`. Unlike a [`Message`](super::Message), it has all
+/// lines of the event, byte for byte. It can also be an event without data, which browsers don't
+/// dispatch. Methods that return text, such as [`data`](Self::data), replace bytes that aren't
+/// UTF-8 with U+FFFD.
 #[derive(Clone, Copy)]
 pub struct EventRef<'a> {
     pub(super) raw: &'a [u8],
@@ -129,14 +128,13 @@ impl<'a> EventRef<'a> {
     /// they replace or follow.
     ///
     /// ```
-    /// use tower_sse::decode::{EventSplitter, Piece};
+    /// # #[cfg(feature = "filter")] {
+    /// use tower_sse::filter::{self, Verdict};
     ///
-    /// let mut splitter = EventSplitter::new();
-    /// let mut stream = &b"id: 7\n: note\ndata: secret\nx-trace: 1\n\n"[..];
-    /// let Some(Piece::Event(event)) = splitter.next(&mut stream)? else { panic!() };
-    /// let redacted = event.with_data("***");
-    /// assert_eq!(redacted.as_bytes(), b"id: 7\n: note\ndata: ***\nx-trace: 1\n\n");
-    /// # Ok::<_, tower_sse::decode::EventTooLarge>(())
+    /// // An id, a comment and unknown fields stay.
+    /// let redact = filter::from_fn(|event| Verdict::Replace(event.with_data("***")));
+    /// # _ = tower_sse::filter::FilterBody::new(String::new(), redact);
+    /// # }
     /// ```
     #[must_use]
     pub fn with_data(&self, data: impl AsRef<str>) -> Encoded {

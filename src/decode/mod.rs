@@ -2,8 +2,6 @@
 //!
 //! - [`MessageStream`] decodes the body of another server's response.
 //! - [`Decoder`] decodes bytes as a client does, and returns messages.
-//! - [`EventSplitter`] finds the events in received bytes, for programs that pass the bytes on
-//!   unchanged.
 //!
 //! [Upstreams](crate::guide::upstreams) shows when to use a message stream, and when to use a
 //! [filter](crate::filter).
@@ -15,7 +13,10 @@ mod message_stream;
 mod splitter;
 
 pub use self::message::{Message, MessageId};
-pub use self::splitter::{EventSplitter, EventTooLarge, Piece};
+pub use self::splitter::EventTooLarge;
+// For `sse-check`. Exempt from semantic versioning.
+#[doc(hidden)]
+pub use self::splitter::{EventSplitter, Piece};
 pub use self::{decoder::Decoder, event_ref::EventRef, message_stream::MessageStream};
 
 #[cfg(any(feature = "runs", feature = "testing"))]

@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, mem, time::Duration};
+use std::{mem, time::Duration};
 
 use memchr::memchr2;
 
@@ -514,13 +514,7 @@ impl EventTooLarge {
     }
 }
 
-impl fmt::Display for EventTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an event is larger than {} bytes", self.max_event_size)
-    }
-}
-
-impl Error for EventTooLarge {}
+error_text!(EventTooLarge, |it| "an event is larger than {} bytes", it.max_event_size);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::{cmp::Reverse, collections::HashMap, error::Error, fmt, sync::atomic::AtomicU64};
+use std::{cmp::Reverse, collections::HashMap, sync::atomic::AtomicU64};
 
 use crate::lock::lock;
 
@@ -112,14 +112,8 @@ pub struct Full {
     pub limit: usize,
 }
 
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the subject, which can be an address or a name.
-        write!(f, "a subject with the prefix {:?} has {} open streams", self.prefix, self.limit)
-    }
-}
-
-impl Error for Full {}
+// Not the subject, which can be an address or a name.
+error_text!(Full, |it| "a subject with the prefix {:?} has {} open streams", it.prefix, it.limit);
 
 /// Shrinks a table that is nearly empty, for example after a storm of clients.
 pub(super) fn shrink_if_sparse<V>(table: &mut HashMap<Arc<str>, V>) {
