@@ -249,7 +249,7 @@ pub(super) enum LineKind {
 const RETRY: &[u8] = b"retry";
 
 impl LineKind {
-    pub(super) fn extended(self, bytes: &[u8]) -> Self {
+    fn extended(self, bytes: &[u8]) -> Self {
         match (self, bytes) {
             (line @ (Self::NonEvent | Self::Field), _) | (line, []) => line,
             (Self::Empty, [b':', ..]) => Self::NonEvent,
@@ -267,7 +267,7 @@ impl LineKind {
         }
     }
 
-    pub(super) fn is_of_event(self) -> bool {
+    fn is_of_event(self) -> bool {
         self != Self::NonEvent && self != Self::RetryPrefix(RETRY.len() as u8)
     }
 }

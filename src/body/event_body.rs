@@ -234,13 +234,13 @@ pub(super) enum Pushed {
 }
 
 impl FrameBatch {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { buffer: FrameBuf::new(), frame_size: SMALL_FRAME, is_full: false }
     }
 
     // Inlined into the loop that polls the stream, so that the event is encoded without a call.
     #[inline(always)]
-    pub(super) fn push<T: Encode>(&mut self, event: T) -> Result<Pushed, T::Error> {
+    fn push<T: Encode>(&mut self, event: T) -> Result<Pushed, T::Error> {
         let mut start = self.buffer.bytes.len();
         if start == 0 {
             if self.is_full {
@@ -277,7 +277,7 @@ impl FrameBatch {
 
     /// Makes the next frame a small one, because no event is ready, and frees a large empty buffer.
     #[inline]
-    pub(super) fn shrink(&mut self) {
+    fn shrink(&mut self) {
         self.frame_size = SMALL_FRAME;
         let is_large = self.is_full || self.buffer.bytes.capacity() > KEPT_CAPACITY;
         if is_large && self.buffer.bytes.is_empty() {
@@ -289,7 +289,7 @@ impl FrameBatch {
     /// Returns the frame, or `None` if it has no bytes. An uncopied event after other events is a
     /// frame of its own. A recorder drops the frame soon, so the next one reuses its buffer.
     #[inline]
-    pub(super) fn take_frame(&mut self) -> Option<Bytes> {
+    fn take_frame(&mut self) -> Option<Bytes> {
         if self.buffer.bytes.is_empty() {
             return self.buffer.take_uncopied();
         }
@@ -320,11 +320,11 @@ pub(super) struct DeferredPanic(Mutex<Payload>);
 type Payload = ManuallyDrop<Box<dyn Any + Send>>;
 
 impl DeferredPanic {
-    pub(super) const fn new(payload: Box<dyn Any + Send>) -> Self {
+    const fn new(payload: Box<dyn Any + Send>) -> Self {
         Self(Mutex::new(ManuallyDrop::new(payload)))
     }
 
-    pub(super) fn resume(error: BoxError) -> BoxError {
+    fn resume(error: BoxError) -> BoxError {
         match error.downcast::<Self>() {
             Ok(panic) => {
                 let payload = panic.0.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -297,7 +297,7 @@ where
 
     /// Opens the stream and returns its first lines, if it has any.
     #[cold]
-    pub(super) fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
+    fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
         let (this, mut start) = (self.state(), None);
         let phase = mem::replace(this.phase, StreamPhase::Open);
         if let StreamPhase::Beginning(ends_with, opening) = phase {
@@ -377,12 +377,12 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     #[inline]
-    pub(super) fn reset_idle_timer(&mut self) {
+    fn reset_idle_timer(&mut self) {
         self.state().idle.reset();
     }
 
     /// Returns a due heartbeat once it fits, or `None` once the deadline must be checked again.
-    pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         let this = self.state();
         if let Some(shutdown) = this.shutdown
             && shutdown.poll_begun(cx.waker())
@@ -431,13 +431,13 @@ where
 
 /// Whether a stream must end now, and how it enters its last phase.
 impl<B> EventStream<'_, B> {
-    pub(super) fn must_be_cut_now(&mut self, cx: &mut Context<'_>) -> bool {
+    fn must_be_cut_now(&mut self, cx: &mut Context<'_>) -> bool {
         !matches!(self.state.phase, StreamPhase::Beginning(..) | StreamPhase::Ending(_))
             && matches!(self.check_deadline(cx), DeadlineVerdict::EndNow(_))
     }
 
     #[inline]
-    pub(super) fn check_deadline(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
+    fn check_deadline(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         let verdict = self.verdict(cx);
         if verdict == DeadlineVerdict::Continue {
             return verdict;
@@ -464,7 +464,7 @@ impl<B> EventStream<'_, B> {
     }
 
     #[inline]
-    pub(super) fn verdict(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
+    fn verdict(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         let this = self.state();
         if this.shutdown.as_ref().is_some_and(ShutdownWait::has_begun) {
             return self.drain(cx);
@@ -486,7 +486,7 @@ impl<B> EventStream<'_, B> {
         this.deadline.as_mut().map_or(DeadlineVerdict::Continue, |deadline| deadline.check(cx))
     }
 
-    pub(super) fn end(&mut self, trailers: Option<HeaderMap>) {
+    fn end(&mut self, trailers: Option<HeaderMap>) {
         let this = self.state();
         let last = match this.options.terminator() {
             Some(terminator) if this.boundary.between_events() => {
@@ -498,7 +498,7 @@ impl<B> EventStream<'_, B> {
         self.begin_ending(last);
     }
 
-    pub(super) fn fail(&mut self, error: BoxError) {
+    fn fail(&mut self, error: BoxError) {
         let this = self.state();
         // A run takes a clean end for the end of the answer, also through an outer layer.
         let is_recorded = is_recorded();
@@ -540,7 +540,7 @@ impl<B> EventStream<'_, B> {
         this.boundary.interject(COMMENT_LINE)
     }
 
-    pub(super) fn cut(&mut self, reason: CloseReason) {
+    fn cut(&mut self, reason: CloseReason) {
         let this = self.state();
         let between_events = this.boundary.between_events();
         let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all);

@@ -160,7 +160,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl FlushWait {
-    pub(super) fn after(last: Bytes) -> (Bytes, Self) {
+    fn after(last: Bytes) -> (Bytes, Self) {
         if last.is_empty() {
             return (last, Self::Writing(None));
         }
@@ -169,7 +169,7 @@ impl FlushWait {
     }
 
     /// Returns another line to send, or `None` once the body can fail.
-    pub(super) fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             match self {
                 Self::Writing(release) => {

@@ -106,7 +106,7 @@ pin_project! {
 }
 
 impl<B: Body> ManagedBody<B> {
-    pub(super) fn is_end_stream(&self) -> bool {
+    fn is_end_stream(&self) -> bool {
         match &*self.role {
             Role::Stream { state } => state.is_over(),
             Role::Tracked { .. } => self.source.as_ref().is_none_or(Body::is_end_stream),
@@ -115,7 +115,7 @@ impl<B: Body> ManagedBody<B> {
         }
     }
 
-    pub(super) fn size_hint(&self) -> SizeHint {
+    fn size_hint(&self) -> SizeHint {
         match (&*self.role, &self.source) {
             (Role::Tracked { .. }, Some(body)) => body.size_hint(),
             (Role::Unsent, _) => SizeHint::default(),
@@ -129,7 +129,7 @@ impl<B> ManagedBody<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    pub(super) fn poll_frame(
+    fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {

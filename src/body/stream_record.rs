@@ -238,7 +238,7 @@ impl Observation {
     }
 
     /// Notes the first event if it begins in `data`, except the layer's own.
-    pub(super) fn note_data(&mut self, data: &[u8]) {
+    fn note_data(&mut self, data: &[u8]) {
         if mem::take(&mut self.skips_frame) {
             return;
         }

@@ -217,7 +217,7 @@ pub(super) fn is_retry(line: &[u8]) -> bool {
 
 impl EventSplitter {
     #[inline(never)]
-    pub(super) fn next_slowly<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
+    fn next_slowly<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
         if mem::take(&mut self.is_returned) {
             self.free(KEPT_CAPACITY);
         }
@@ -313,7 +313,7 @@ impl EventSplitter {
 
     /// Keeps an event that `input` does not complete.
     #[cold]
-    pub(super) fn carry_event(&mut self, input: &mut &[u8]) -> Result<(), EventTooLarge> {
+    fn carry_event(&mut self, input: &mut &[u8]) -> Result<(), EventTooLarge> {
         if input.len() > self.max_event_size {
             self.spans.len = 0;
             return Err(self.too_large(true));
@@ -432,7 +432,7 @@ impl Oversized {
 
 impl EventSplitter {
     #[cold]
-    pub(super) fn too_large(&mut self, is_event: bool) -> EventTooLarge {
+    fn too_large(&mut self, is_event: bool) -> EventTooLarge {
         self.place = LinePlace::Oversized(Oversized {
             is_event,
             is_line_start: is_event && self.spans.len == self.carried.len(),
@@ -444,7 +444,7 @@ impl EventSplitter {
 
     /// Treats the current line, which may be a `retry` line, as too large from here on.
     #[cold]
-    pub(super) fn line_too_large(&mut self) -> EventTooLarge {
+    fn line_too_large(&mut self) -> EventTooLarge {
         let error = self.too_large(!is_retry(&self.carried));
         if let LinePlace::Oversized(oversized) = &mut self.place {
             oversized.is_line_start = false;
@@ -468,11 +468,7 @@ impl EventSplitter {
     }
 
     /// Consumes and returns `input` up to the end of the event or line that is too large.
-    pub(super) fn next_oversized<'b>(
-        &mut self,
-        mut oversized: Oversized,
-        input: &mut &'b [u8],
-    ) -> &'b [u8] {
+    fn next_oversized<'b>(&mut self, mut oversized: Oversized, input: &mut &'b [u8]) -> &'b [u8] {
         let bytes = *input;
         let mut len = oversized.decide(bytes);
         if mem::take(&mut oversized.after_cr) && bytes.starts_with(b"\n") {

@@ -36,7 +36,7 @@ impl Epoch {
         Self::of(smallest + hash % (RADIX.pow(NAMED_DIGITS) - smallest))
     }
 
-    pub(super) const fn of(low: u64) -> Self {
+    const fn of(low: u64) -> Self {
         Self(low as u128)
     }
 

@@ -70,11 +70,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) const fn block(&self) -> u64 {
+    const fn block(&self) -> u64 {
         self.start / BLOCK_SIZE
     }
 
-    pub(super) const fn end(&self) -> u64 {
+    const fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
 }
@@ -124,7 +124,7 @@ impl Log {
     }
 
     /// A topic without events counts as 0, because only subscribers keep it alive.
-    pub(super) fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }
 
@@ -133,7 +133,7 @@ impl Log {
         self.entries.len() * ENTRY_OVERHEAD + self.bytes + frames
     }
 
-    pub(super) fn update_memory(&mut self) {
+    fn update_memory(&mut self) {
         self.memory.set(self.memory());
     }
 
@@ -226,7 +226,7 @@ impl Log {
     /// Looks at the newest events first, because most subscribers have seen all others.
     // By index: an iterator over the end of the list takes several times as long for each event.
     #[inline]
-    pub(super) fn index_after(&self, seen: u64) -> usize {
+    fn index_after(&self, seen: u64) -> usize {
         let is_seen = |entry: &Entry| entry.sequence <= seen;
         let len = self.entries.len();
         for index in (len.saturating_sub(NEWEST)..len).rev() {

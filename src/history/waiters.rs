@@ -77,7 +77,7 @@ impl Waiters {
     }
 
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.wakers.len()
     }
 }

@@ -112,7 +112,7 @@ impl HubState {
         self.wake_all();
     }
 
-    pub(super) fn wake_all(&self) {
+    fn wake_all(&self) {
         for topic in self.topics.all() {
             let waiters = topic.take_waiters(&mut topic.lock());
             waiters.wake();

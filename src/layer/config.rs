@@ -70,7 +70,7 @@ impl Config {
         }
     }
 
-    pub(super) fn is_draining(&self) -> bool {
+    fn is_draining(&self) -> bool {
         self.shutdown.as_ref().is_some_and(|shutdown| shutdown.has_begun())
     }
 

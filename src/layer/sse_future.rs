@@ -138,7 +138,7 @@ pub(super) enum Tracked {
 }
 
 impl InFlight {
-    pub(super) fn new(config: &Arc<Config>, request: RequestInfo) -> Self {
+    fn new(config: &Arc<Config>, request: RequestInfo) -> Self {
         let config = Arc::clone(config);
         Self { config, request, tracked: None, subjects: None, options: None, observation: None }
     }
@@ -184,14 +184,14 @@ impl InFlight {
     }
 
     /// Polls the inner service's future, and notes a panic as [`CloseReason::Panicked`].
-    pub(super) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
+    fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.tracked {
             None => call(),
             Some(tracked) => tracked.reason().noting_panic(call),
         }
     }
 
-    pub(super) fn end(&mut self, reason: CloseReason) {
+    fn end(&mut self, reason: CloseReason) {
         self.subjects = None;
         if let Some(mut tracked) = self.tracked.take() {
             *tracked.reason() = reason;
@@ -220,7 +220,7 @@ impl InFlight {
     /// Completes a response that is an event stream or that is tracked.
     // Out of line, so that all other responses pay only for the check.
     #[cold]
-    pub(super) fn complete<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>>
+    fn complete<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {

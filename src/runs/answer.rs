@@ -83,10 +83,11 @@ pub(crate) fn nothing_left(
         // A page cannot tell a `404` from the `204` at the end of a complete answer.
         (Some(_), Client::EventSource, last, _)
         | (None, Client::EventSource, last @ Some(_), _) => interrupted(last.as_ref()),
-        // Clients of other kinds do not expect 204, and some retry it forever.
-        (Some(Completed), _, _, Some(reader)) => events(reader),
-        // The client has read everything from before the cancellation.
-        (Some(Cancelled), _, Some(_), Some(reader)) => events(reader),
+        // Clients of other kinds do not expect 204, and some retry it forever. A client with an id
+        // has read everything from before the cancellation.
+        (Some(Completed), _, _, Some(reader)) | (Some(Cancelled), _, Some(_), Some(reader)) => {
+            events(reader)
+        }
         // An empty 200 would mean that nothing is missing. After a 503, the client would start
         // again what the user has cancelled.
         _ => status(StatusCode::NOT_FOUND),

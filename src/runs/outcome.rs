@@ -233,7 +233,7 @@ impl Failure {
         &self.0.text
     }
 
-    pub(crate) fn error(&self) -> Option<&RecordedError> {
+    fn error(&self) -> Option<&RecordedError> {
         self.0.error.as_ref()
     }
 }

@@ -313,14 +313,14 @@ pub(super) enum Members {
 type Address = usize;
 
 impl Members {
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         match self {
             Self::One(_) => 1,
             Self::Many(members) => members.len(),
         }
     }
 
-    pub(super) fn insert(&mut self, member: Arc<Member>) {
+    fn insert(&mut self, member: Arc<Member>) {
         match self {
             Self::One(first) => {
                 let both = [Arc::clone(first), member].map(|member| (address(&member), member));
@@ -333,7 +333,7 @@ impl Members {
     }
 
     /// Removes a stream, and returns whether none is left.
-    pub(super) fn remove(&mut self, member: &Arc<Member>) -> bool {
+    fn remove(&mut self, member: &Arc<Member>) -> bool {
         match self {
             Self::One(only) => Arc::ptr_eq(only, member),
             Self::Many(members) => {
@@ -344,7 +344,7 @@ impl Members {
     }
 
     /// Removes the streams without the subject `kept`, and also returns whether none is left.
-    pub(super) fn remove_without(&mut self, kept: &str) -> (Vec<Arc<Member>>, bool) {
+    fn remove_without(&mut self, kept: &str) -> (Vec<Arc<Member>>, bool) {
         match self {
             Self::One(only) if only.has(kept) => (Vec::new(), false),
             Self::One(only) => (vec![Arc::clone(only)], true),
@@ -362,7 +362,7 @@ impl Members {
         }
     }
 
-    pub(super) fn into_vec(self) -> Vec<Arc<Member>> {
+    fn into_vec(self) -> Vec<Arc<Member>> {
         match self {
             Self::One(member) => vec![member],
             Self::Many(members) => members.into_values().collect(),
@@ -474,11 +474,11 @@ pub(super) type Close = Option<Closing<u64>>;
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {
-    pub(super) fn ticket(&self) -> Ticket {
+    fn ticket(&self) -> Ticket {
         self.count.load(SeqCst)
     }
 
-    pub(super) fn log(&self, close: Close) {
+    fn log(&self, close: Close) {
         let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
         if newest.len() == MAX_LOGGED {
             newest.pop_front();
@@ -487,7 +487,7 @@ impl CloseLog {
         self.count.fetch_add(1, SeqCst);
     }
 
-    pub(super) fn has_closed(&self, ticket: Ticket, subjects: &[u64]) -> bool {
+    fn has_closed(&self, ticket: Ticket, subjects: &[u64]) -> bool {
         if self.ticket() == ticket {
             return false;
         }

@@ -151,13 +151,13 @@ where
         );
     }
 
-    pub(super) fn stream(&self, body: BodyBytes, uri: Uri, last_event_id: &str) -> TestStream {
+    fn stream(&self, body: BodyBytes, uri: Uri, last_event_id: &str) -> TestStream {
         let opened = Opened { uri, _service: Arc::clone(&self.service) as _ };
         TestStream::opened(body, last_event_id, opened).time_limit(self.time_limit)
     }
 
     /// Returns the body of an event stream, or the whole response if it's anything else.
-    pub(super) async fn send(
+    async fn send(
         &mut self,
         uri: &Uri,
         last_event_id: &str,

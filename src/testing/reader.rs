@@ -172,7 +172,7 @@ const MAX_LINES: usize = 16;
 const MAX_CHARS: usize = 100;
 
 impl Received {
-    pub(super) fn message(&mut self, Message { event, data, last_event_id, .. }: &Message) {
+    fn message(&mut self, Message { event, data, last_event_id, .. }: &Message) {
         let mut line = format!("{event} {}", Excerpt(data));
         if !last_event_id.is_empty() {
             line += &format!(", id {}", Excerpt(last_event_id));
@@ -180,7 +180,7 @@ impl Received {
         self.push(line);
     }
 
-    pub(super) fn comment(&mut self, text: &str) {
+    fn comment(&mut self, text: &str) {
         self.push(format!("comment {}", Excerpt(text)));
     }
 
@@ -246,7 +246,7 @@ impl BodyBytes {
     }
 
     /// Drops the body when it ends or fails.
-    pub(super) async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
+    async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
         let poll = self.0.as_mut()?;
         let item = poll_fn(poll).await;
         if !matches!(item, Some(Ok(_))) {

@@ -216,7 +216,7 @@ impl TestStream {
         self.reader.decoder.retry()
     }
 
-    pub(super) async fn wait<T>(
+    async fn wait<T>(
         &mut self,
         what: impl Display + Send,
         caller: &Location<'_>,
@@ -232,11 +232,11 @@ impl TestStream {
         }
     }
 
-    pub(super) fn end(&self) -> String {
+    fn end(&self) -> String {
         self.reader.end.as_ref().map(|end| format!("{end} ")).unwrap_or_default()
     }
 
-    pub(super) fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
+    fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
         // How a test fails.
         panic!("{what}, at {caller}\n{}", self.reader);
     }

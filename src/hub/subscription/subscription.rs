@@ -123,7 +123,7 @@ impl Subscription {
     }
 
     #[cold]
-    pub(crate) fn next_of_preamble(&mut self) -> Option<Encoded> {
+    fn next_of_preamble(&mut self) -> Option<Encoded> {
         let preamble = self.preamble.as_mut()?;
         let gaps_before = preamble.next_gap;
         let item = preamble.next(&self.cursors);
@@ -152,7 +152,7 @@ impl Subscription {
         self.unreported_loss().is_none() && self.have_topics_ended()
     }
 
-    pub(super) fn is_latest(&self) -> bool {
+    fn is_latest(&self) -> bool {
         !self.cursors.is_empty() && self.cursors.iter().all(|cursor| cursor.topic().is_latest())
     }
 
@@ -273,7 +273,7 @@ const READS_PER_POLL: usize = 64;
 const WAITS_PER_POLL: usize = 4096;
 
 impl Subscription {
-    pub(super) fn read(&mut self) -> Read {
+    fn read(&mut self) -> Read {
         if self.preamble.is_some()
             && let Some(item) = self.next_of_preamble()
         {
@@ -375,7 +375,7 @@ impl Subscription {
     }
 
     #[inline]
-    pub(super) fn requeue(&mut self, index: usize, next: Option<u64>) {
+    fn requeue(&mut self, index: usize, next: Option<u64>) {
         if let Some(next) = next
             && let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors
         {
@@ -385,7 +385,7 @@ impl Subscription {
 
     /// Starts to wait in all topics. If this takes several polls, the last one checks the earlier
     /// topics again: their events may have woken only an earlier poll.
-    pub(super) fn wait(&mut self, waker: &Waker) -> Wait {
+    fn wait(&mut self, waker: &Waker) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {
             for cursor in self.cursors.iter_mut() {
@@ -434,7 +434,7 @@ pub(crate) struct Preamble {
 }
 
 impl Preamble {
-    pub(crate) fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
+    fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
         let rest = cursors.get(self.next_gap..).unwrap_or_default();
         if rest.is_empty() {
             return self.greeting.take();
@@ -449,7 +449,7 @@ impl Preamble {
         Some(encode_gaps(&topics, self.before, last))
     }
 
-    pub(crate) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
+    const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
         self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
     }
 }
@@ -549,7 +549,7 @@ impl Subscription {
 
     /// Starts to send the gaps of a loss that the broker has reported. The caller has read all
     /// events before the loss, and no remaining event or gap is below `end`.
-    pub(super) fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
+    fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
         let before = self.position_before_gaps();

@@ -159,7 +159,7 @@ impl Runs {
         })
     }
 
-    pub(super) async fn claim_to_start(
+    async fn claim_to_start(
         &self,
         key: &RunKey,
         request: Option<&Parts>,

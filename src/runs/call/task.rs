@@ -219,7 +219,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new(producer: &Producer) -> Self {
+    fn new(producer: &Producer) -> Self {
         Self {
             cutter: Cutter::default(),
             bytes: Bytes::new(),
@@ -229,7 +229,7 @@ impl Recorder {
     }
 
     /// Returns `Pending` while the body is pending, and while the record is full of unread events.
-    pub(crate) fn poll<B>(
+    fn poll<B>(
         &mut self,
         mut body: Pin<&mut B>,
         producer: &Producer,
@@ -298,14 +298,14 @@ pub(crate) struct RunSpan {
 }
 
 impl RunSpan {
-    pub(crate) fn current() -> Self {
+    fn current() -> Self {
         Self {
             #[cfg(feature = "tracing")]
             span: tracing::Span::current(),
         }
     }
 
-    pub(crate) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
+    fn within<T>(&self, call: impl FnOnce() -> T) -> T {
         #[cfg(feature = "tracing")]
         let _entered = self.span.enter();
         call()

@@ -56,7 +56,7 @@ impl Process {
     }
 
     /// Does the deferred work after `with`, without the lock.
-    pub(crate) fn with_registry<R>(
+    fn with_registry<R>(
         self: &Arc<Self>,
         with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
     ) -> R {
@@ -231,7 +231,7 @@ impl Process {
         });
     }
 
-    pub(crate) fn void(self: &Arc<Self>, record: &Arc<Record>) {
+    fn void(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.void(record, deferred));
     }
 
@@ -291,7 +291,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub(crate) const fn new(process: Arc<Process>, record: Arc<Record>) -> Self {
+    const fn new(process: Arc<Process>, record: Arc<Record>) -> Self {
         Self { process, record, is_exported: false }
     }
 

@@ -189,7 +189,7 @@ impl Registry {
         shrink(&mut self.running_by_owner);
     }
 
-    pub(super) fn remove_key(&mut self, record: &Arc<Record>) {
+    fn remove_key(&mut self, record: &Arc<Record>) {
         if self.by_key.get(&record.key).is_some_and(|other| Arc::ptr_eq(other, record)) {
             self.by_key.remove(&record.key);
             shrink(&mut self.by_key);

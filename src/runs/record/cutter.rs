@@ -224,12 +224,7 @@ impl Chunk {
     /// Returns the bytes that `write` appends: an event of `len` bytes, after `recorded` bytes of
     /// earlier ones.
     #[inline]
-    pub(super) fn event(
-        &mut self,
-        len: usize,
-        recorded: u64,
-        write: impl FnOnce(&mut BytesMut),
-    ) -> Bytes {
+    fn event(&mut self, len: usize, recorded: u64, write: impl FnOnce(&mut BytesMut)) -> Bytes {
         let size = MAX_SIZE.min(recorded / 4) as usize;
         if len > size / 4 {
             let mut event = BytesMut::with_capacity(len);

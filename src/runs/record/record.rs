@@ -340,7 +340,7 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn new(now: Instant) -> Self {
+    fn new(now: Instant) -> Self {
         Self { positions: Slab::default(), unattended_since: now }
     }
 
@@ -388,7 +388,7 @@ impl Readers {
         }
     }
 
-    pub(crate) fn fastest(&self) -> Option<u64> {
+    fn fastest(&self) -> Option<u64> {
         self.positions.iter().map(|(_, position)| *position).max()
     }
 }
