@@ -307,7 +307,7 @@ pub mod testing;
 mod wake;
 
 pub use crate::{
-    connection::{CloseReason, CloseReport, Disconnect, Label, LastEventId},
+    connection::{ClientKind, CloseReason, CloseReport, Disconnect, Label, LastEventId},
     error::BoxError,
     event::event::{Event, EventId, EventName},
     layer::{into_sse::response, refusal::Refusal, sse_layer::SseLayer},

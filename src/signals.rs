@@ -25,7 +25,7 @@ use slab::Slab;
 use tokio::task::coop;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::connection::{Client, CloseReason};
+use crate::connection::{ClientKind, CloseReason};
 use crate::event::{Event, EventId};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
@@ -170,14 +170,17 @@ pub(crate) struct NothingMore;
 #[derive(Clone)]
 pub(crate) struct StartAt {
     pub(crate) id: EventId,
-    /// Whether every client receives it. By default, only an `EventSource` does.
+    /// Whether every client receives it. By default, only an `EventSource` does, and a library gets
+    /// the id alone.
     pub(crate) is_for_all: bool,
+    pub(crate) is_quiet: bool,
 }
 
 impl StartAt {
-    pub(crate) fn take(extensions: &mut Extensions, client: Client) -> Option<Self> {
-        let start: Self = extensions.remove()?;
-        (start.is_for_all || client == Client::EventSource).then_some(start)
+    pub(crate) fn take(extensions: &mut Extensions, client: ClientKind) -> Option<Self> {
+        let mut start: Self = extensions.remove()?;
+        start.is_quiet = !start.is_for_all && client == ClientKind::Library;
+        (start.is_for_all || client.stops_at_status()).then_some(start)
     }
 }
 

@@ -6,7 +6,7 @@ use http::Extensions;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::connection::{Client, CloseReason};
+use crate::connection::{ClientKind, CloseReason};
 use crate::idle_timer::is_within_reach;
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
 use crate::signals::Handled;
@@ -24,7 +24,7 @@ pub(crate) struct Deadline {
     until: Option<Instant>,
     /// The reason for closing the stream, if the deadline ends it.
     reason: CloseReason,
-    client: Client,
+    client: ClientKind,
     /// Whether all streams were closed. Their clients return at random times.
     pub(super) is_for_all: bool,
 }
@@ -48,13 +48,13 @@ pub(super) enum DeadlineVerdict {
 impl Deadline {
     /// Creates the deadline before the stream's first poll, if the program can close the stream.
     pub(super) fn before_start(
-        client: Client,
+        client: ClientKind,
         membership: Option<Membership>,
     ) -> Option<Box<Self>> {
         membership.map(|membership| Box::new(Self::new(client, Some(membership))))
     }
 
-    fn new(client: Client, membership: Option<Membership>) -> Self {
+    fn new(client: ClientKind, membership: Option<Membership>) -> Self {
         Self {
             membership,
             sleep: None,
@@ -70,7 +70,7 @@ impl Deadline {
     pub(super) fn start(
         before: Option<Box<Self>>,
         options: &ResolvedOptions,
-        client: Client,
+        client: ClientKind,
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
         let max_age = options.merged.max_age.as_ref().map(|max_age| max_age.draw(client));
@@ -94,7 +94,7 @@ impl Deadline {
         options: &ResolvedOptions,
         subjects: Option<EarlySubjects>,
         late: &Extensions,
-        client: Client,
+        client: ClientKind,
         cx: &mut Context<'_>,
     ) {
         if let Some(subjects) = subjects {
@@ -159,7 +159,7 @@ impl Deadline {
     pub(super) fn begin_drain(
         this: &mut Option<Box<Self>>,
         options: &ResolvedOptions,
-        client: Client,
+        client: ClientKind,
         cx: &mut Context<'_>,
     ) {
         this.get_or_insert_with(|| Box::new(Self::new(client, None))).drain(options, cx);

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::last_frames::COMMENT_LINE;
 use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerdict};
-use crate::connection::{Client, CloseReason};
+use crate::connection::{ClientKind, CloseReason};
 use crate::options::{ResolvedOptions, Retry};
 use crate::signals::{EarlyHead, EndsWith, ShutdownWait, StartAt};
 use crate::signals::{is_recorded, within_layer};
@@ -39,7 +39,7 @@ pin_project! {
         shutdown: Option<ShutdownWait>,
         options: Arc<ResolvedOptions>,
         boundary: Boundary,
-        client: Client,
+        client: ClientKind,
         budget: CoopBudget,
         #[pin]
         idle: IdleTimer,
@@ -61,6 +61,8 @@ pub(crate) enum Opening {
     /// The position of a client that has no id yet.
     Start(StartAt),
     Early(Box<EarlyStream>),
+    /// The client has received everything that the stream will ever have.
+    NothingMore,
 }
 
 /// A stream whose head was sent before the service has answered.
@@ -79,7 +81,7 @@ impl StreamState {
         has_content_coding: bool,
         options: Arc<ResolvedOptions>,
         ends_with: EndsWith,
-        client: Client,
+        client: ClientKind,
         membership: Option<Membership>,
         record: StreamRecord,
         opening: Option<Box<Opening>>,
@@ -306,6 +308,12 @@ where
                 None => {}
                 Some(Opening::Start(start_at)) => start = Some(start_at),
                 Some(Opening::Early(early)) => *this.phase = StreamPhase::Waiting(early),
+                Some(Opening::NothingMore) => {
+                    let shutdown = this.shutdown.take();
+                    let ending = LastFrames::held(self.terminator(), shutdown);
+                    self.begin_ending(ending);
+                    return None;
+                }
             }
         }
         *this.deadline = Deadline::start(this.deadline.take(), this.options, *this.client, cx);
@@ -330,7 +338,7 @@ where
         let preamble = self.interject(preamble);
         if has_start || is_heartbeat {
             self.state().record.expect_own_event();
-        } else if retry.is_some() && client == Client::EventSource {
+        } else if retry.is_some() && client == ClientKind::EventSource {
             self.state().boundary.note_retry();
         }
         Some(preamble)
@@ -487,15 +495,18 @@ impl<B> EventStream<'_, B> {
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) {
+        let last = LastFrames::own(self.terminator(), trailers, self.state.boundary.is_opaque);
+        self.begin_ending(last);
+    }
+
+    fn terminator(&mut self) -> Bytes {
         let this = self.state();
-        let last = match this.options.terminator() {
+        match this.options.terminator() {
             Some(terminator) if this.boundary.between_events() => {
                 this.boundary.interject(terminator.clone())
             }
             _ => Bytes::new(),
-        };
-        let last = LastFrames::own(last, trailers, this.boundary.is_opaque);
-        self.begin_ending(last);
+        }
     }
 
     fn fail(&mut self, error: BoxError) {

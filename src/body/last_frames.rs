@@ -10,7 +10,7 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::headers::remove_those_of_whole_bodies;
-use crate::signals::{FailedInside, ItemError, Stopped};
+use crate::signals::{FailedInside, ItemError, ShutdownWait, Stopped};
 use crate::{
     BoxError, callback::without_panic, connection::CloseReason, error::causes, lock::lock,
 };
@@ -32,7 +32,12 @@ enum Then {
     // Boxed, because a shutdown makes a `Rest` for each stream.
     Trailers(Box<HeaderMap>),
     Fail { error: BoxError, flush: FlushWait },
+    Hold { timer: Pin<Box<Sleep>>, shutdown: Option<ShutdownWait> },
 }
+
+/// How long the stream of a `fetch` with nothing more to come stays open. Some libraries ask again
+/// at once after each end.
+const HOLD: Duration = Duration::from_secs(20);
 
 impl LastFrames {
     pub(super) fn clean(reason: CloseReason, last: Bytes) -> Self {
@@ -53,6 +58,12 @@ impl LastFrames {
                 Self { reason: CloseReason::Ended, rest: Some(Box::new(rest)) }
             }
         }
+    }
+
+    /// Creates the clean end of a stream that stays open, but for a shutdown, after the bytes `last`.
+    pub(super) fn held(last: Bytes, shutdown: Option<ShutdownWait>) -> Self {
+        let then = Then::Hold { timer: Box::pin(sleep(HOLD)), shutdown };
+        Self { reason: CloseReason::Ended, rest: Some(Box::new(Rest { last, then })) }
     }
 
     pub(super) fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
@@ -99,8 +110,8 @@ impl LastFrames {
 
     /// Returns the reason if the stream is dropped now, or `None` if the client has disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
-        let fails = |rest: &Rest| matches!(rest.then, Then::Fail { .. });
-        self.rest.as_deref().is_none_or(fails).then_some(self.reason)
+        let is_sent = |rest: &Rest| matches!(rest.then, Then::Fail { .. } | Then::Hold { .. });
+        self.rest.as_deref().is_none_or(is_sent).then_some(self.reason)
     }
 
     pub(super) fn poll_frame(
@@ -122,10 +133,15 @@ impl LastFrames {
         {
             return Poll::Ready(Some(Ok(Frame::data(line))));
         }
+        if let Then::Hold { timer, shutdown } = &mut rest.then
+            && !shutdown.as_mut().is_some_and(|shutdown| shutdown.poll_begun(cx.waker()))
+        {
+            ready!(pin!(coop::unconstrained(timer)).poll(cx));
+        }
         let then = mem::replace(&mut rest.then, Then::End);
         self.rest = None;
         Poll::Ready(match then {
-            Then::End => None,
+            Then::End | Then::Hold { .. } => None,
             Then::Trailers(trailers) => Some(Ok(Frame::trailers(*trailers))),
             Then::Fail { error, .. } => Some(Err(error)),
         })

@@ -1,28 +1,37 @@
 use std::mem::ManuallyDrop;
 
-use http::header::{ACCEPT, CACHE_CONTROL};
+use http::header::{ACCEPT, CACHE_CONTROL, PRAGMA, USER_AGENT};
 use http::{HeaderMap, HeaderName, Method};
 
 use super::LastEventId;
 use crate::headers::elements;
 
-/// The kind of client that sent a request: clients differ in when they reconnect.
+/// A kind of client. Clients differ in when they reconnect, so the layer treats each kind
+/// [differently](crate::guide::clients#how-clients-reconnect).
+///
+/// The layer recognises the kind by the request's headers. If a proxy hides them, or if clients of
+/// two kinds send the same ones, set [`SseLayer::client_kind`](crate::SseLayer::client_kind).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Client {
+#[non_exhaustive]
+pub enum ClientKind {
     /// A browser's `EventSource`, or a client that behaves like one. It reconnects after a clean
     /// end and after a failure, and gives up after any status but 200.
     EventSource,
     /// Page code that requests `text/event-stream` with `fetch`. It reconnects after a failure or a
-    /// bad status, but not after a clean end.
+    /// bad status, but usually not after a clean end.
     Fetch,
-    /// Any other client that sent a `GET`, such as a script or a proxy.
-    Get,
-    /// A client that called an API by another method, with the stream as its answer. It doesn't
-    /// reconnect.
+    /// A library that requests only `text/event-stream`, such as Deno's `EventSource` or
+    /// reqwest-eventsource. It reconnects like an `EventSource`, but returns every event to its
+    /// program, even one whose name the program doesn't know.
+    Library,
+    /// Any other client that sent a `GET`, such as a script. It doesn't reconnect.
+    Other,
+    /// A client that reads the stream as the answer to a call. It doesn't reconnect, so the layer
+    /// lets the answer end, or fails the body. Any request but a `GET` is a call.
     Call,
 }
 
-impl Client {
+impl ClientKind {
     #[inline]
     pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
         Self::of_scanned(method, headers, HeaderScan::of(headers))
@@ -36,20 +45,25 @@ impl Client {
         } else if scan.has_long_accept {
             Self::of_get(headers)
         } else {
-            Self::Get
+            Self::Other
         }
     }
 
     #[cold]
     fn of_get(headers: &HeaderMap) -> Self {
         if !names_event_stream(headers) {
-            Self::Get
+            Self::Other
         } else if sends_no_cache(headers) {
             Self::EventSource
         } else if headers.contains_key("sec-fetch-mode") {
             Self::Fetch
+        } else if ranges(headers).count() == 1
+            && !headers.contains_key(CACHE_CONTROL)
+            && !is_browser(headers)
+        {
+            Self::Library
         } else {
-            Self::Get
+            Self::Other
         }
     }
 
@@ -59,8 +73,18 @@ impl Client {
         matches!(self, Self::Fetch | Self::Call)
     }
 
+    /// Returns the kind that the program has set, unless the request is a call.
+    pub(crate) fn or_set(self, set: Option<Self>) -> Self {
+        set.filter(|_| !self.is_call()).unwrap_or(self)
+    }
+
     pub(crate) const fn reconnects_after_clean_end(self) -> bool {
         matches!(self, Self::EventSource)
+    }
+
+    /// Returns whether the client reconnects until a status stops it, and then for good.
+    pub(crate) const fn stops_at_status(self) -> bool {
+        matches!(self, Self::EventSource | Self::Library)
     }
 
     /// Returns whether the stream is the answer to a call, which should be sent to its end.
@@ -69,10 +93,18 @@ impl Client {
     }
 }
 
+/// Returns whether a browser sent the request. Over plain http, its `fetch` has no
+/// `Sec-Fetch-Mode`.
+fn is_browser(headers: &HeaderMap) -> bool {
+    headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"))
+}
+
 /// Returns whether the request has `Cache-Control: no-cache`. An `EventSource` always sends it.
-/// `fetch` sends it only in the cache modes `no-store` and `reload`.
+/// `fetch` sends it only in the cache modes `no-store` and `reload`. Varnish removes
+/// `Cache-Control`, but not `Pragma`, which means the same (RFC 9111, section 5.4).
 fn sends_no_cache(headers: &HeaderMap) -> bool {
-    elements(headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case(b"no-cache"))
+    let name = if headers.contains_key(CACHE_CONTROL) { CACHE_CONTROL } else { PRAGMA };
+    elements(headers, name).any(|directive| directive.eq_ignore_ascii_case(b"no-cache"))
 }
 
 /// Returns whether a request accepts an event stream (RFC 9110, section 12.5.1).
@@ -189,14 +221,14 @@ impl HeaderScan {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method, header::ACCEPT};
 
-    use super::{Client, accepts_event_stream};
+    use super::{ClientKind, accepts_event_stream};
 
-    fn client_of(method: &Method, headers: &[(&'static str, &'static str)]) -> Client {
+    fn client_of(method: &Method, headers: &[(&'static str, &'static str)]) -> ClientKind {
         let headers: HeaderMap = headers
             .iter()
             .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        Client::of(method, &headers)
+        ClientKind::of(method, &headers)
     }
 
     /// The headers are those that the named clients send.
@@ -206,22 +238,22 @@ mod tests {
         let no_cache = ("cache-control", "no-cache");
         let cors = ("sec-fetch-mode", "cors");
         for (client, method, headers, expected) in [
-            ("Chromium", Method::GET, &[accept, no_cache, cors][..], Client::EventSource),
-            ("npm eventsource", Method::GET, &[accept, no_cache], Client::EventSource),
+            ("Chromium", Method::GET, &[accept, no_cache, cors][..], ClientKind::EventSource),
+            ("npm eventsource", Method::GET, &[accept, no_cache], ClientKind::EventSource),
             (
                 "undici",
                 Method::GET,
                 &[accept, no_cache, ("pragma", "no-cache")],
-                Client::EventSource,
+                ClientKind::EventSource,
             ),
-            ("fetch-event-source", Method::GET, &[accept, cors], Client::Fetch),
-            ("fetch", Method::GET, &[("accept", "*/*"), no_cache, cors], Client::Get),
-            ("httpx-sse", Method::GET, &[accept, ("cache-control", "no-store")], Client::Get),
-            ("sseclient-py", Method::GET, &[accept], Client::Get),
-            ("curl", Method::GET, &[("accept", "*/*")], Client::Get),
-            ("openai", Method::POST, &[("accept", "application/json")], Client::Call),
-            ("MCP", Method::POST, &[accept, no_cache, cors], Client::Call),
-            ("QUERY", "QUERY".parse().unwrap(), &[accept, no_cache, cors], Client::Call),
+            ("fetch-event-source", Method::GET, &[accept, cors], ClientKind::Fetch),
+            ("fetch", Method::GET, &[("accept", "*/*"), no_cache, cors], ClientKind::Other),
+            ("httpx-sse", Method::GET, &[accept, ("cache-control", "no-store")], ClientKind::Other),
+            ("sseclient-py", Method::GET, &[accept], ClientKind::Other),
+            ("curl", Method::GET, &[("accept", "*/*")], ClientKind::Other),
+            ("openai", Method::POST, &[("accept", "application/json")], ClientKind::Call),
+            ("MCP", Method::POST, &[accept, no_cache, cors], ClientKind::Call),
+            ("QUERY", "QUERY".parse().unwrap(), &[accept, no_cache, cors], ClientKind::Call),
         ] {
             assert_eq!(client_of(&method, headers), expected, "{client}");
         }
@@ -233,16 +265,16 @@ mod tests {
         headers.append("accept", HeaderValue::from_static("application/json"));
         headers.append("accept", HeaderValue::from_static("text/event-stream"));
         headers.append("cache-control", HeaderValue::from_static("no-cache"));
-        assert_eq!(Client::of(&Method::GET, &headers), Client::EventSource);
+        assert_eq!(ClientKind::of(&Method::GET, &headers), ClientKind::EventSource);
     }
 
     #[test]
     fn lists_and_case_follow_the_grammar_of_each_header() {
         for (accept, cache_control, expected) in [
-            ("application/json, Text/Event-Stream;q=0.9", "No-Cache", Client::EventSource),
-            ("text/event-stream", "max-age=0, no-cache", Client::EventSource),
-            ("text/event-stream;q=0", "no-cache", Client::Get),
-            ("text/*", "no-cache", Client::Get),
+            ("application/json, Text/Event-Stream;q=0.9", "No-Cache", ClientKind::EventSource),
+            ("text/event-stream", "max-age=0, no-cache", ClientKind::EventSource),
+            ("text/event-stream;q=0", "no-cache", ClientKind::Other),
+            ("text/*", "no-cache", ClientKind::Other),
         ] {
             let headers = [("accept", accept), ("cache-control", cache_control)];
             assert_eq!(client_of(&Method::GET, &headers), expected, "{accept}, {cache_control}");

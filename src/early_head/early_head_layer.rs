@@ -8,10 +8,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{EarlyHeadBody, EarlyHeadFuture, late_response::LateEvent};
-use crate::connection::{Client, LastEventId, names_event_stream};
+use crate::connection::{ClientKind, LastEventId, names_event_stream};
 use crate::event::Event;
 use crate::signals::{EarlyHead, INTERRUPTED};
-use crate::{BoxError, callback::with_head};
+use crate::{BoxError, callback::with_head, options::StreamOptions};
 
 /// Decides by a request's head whether it can get an early head.
 type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
@@ -233,9 +233,9 @@ where
 
 /// Returns whether an `EventSource` comes back after a late answer that was to stop it.
 fn was_stopped<B>(request: &Request<B>) -> bool {
-    let (method, headers) = (request.method(), request.headers());
+    let (method, headers, extensions) = (request.method(), request.headers(), request.extensions());
     LastEventId::from_headers(headers).is_some_and(|last| last.as_str() == INTERRUPTED)
-        && Client::of(method, headers) == Client::EventSource
+        && StreamOptions::client_of(method, headers, extensions) == ClientKind::EventSource
 }
 
 opaque_debug!(EarlyHeadService<S>);

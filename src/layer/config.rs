@@ -8,9 +8,9 @@ use super::Refusal;
 use crate::body::{Observation, SseBody, StreamRecord};
 use crate::callback::{Opaque, with_head};
 use crate::connection::{
-    Client, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream,
+    ClientKind, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream,
 };
-use crate::options::{OnOpen, ResolvedOptions};
+use crate::options::{OnOpen, ResolvedOptions, StreamOptions};
 use crate::signals::{OnRefusal, Shutdown};
 use crate::streams::{Streams, Unopened};
 use crate::{headers, stats::Stats};
@@ -51,6 +51,24 @@ impl Config {
             None => request.extensions().get().cloned(),
         };
         subjects.map(Unopened::new)
+    }
+
+    /// Applies the kind of client that the program has set. Services inside see the layer's too.
+    pub(super) fn apply_client_kind<B>(
+        &self,
+        request: &mut Request<B>,
+        mut info: RequestInfo,
+    ) -> RequestInfo {
+        let options = request.extensions().get::<StreamOptions>();
+        let mut set = options.and_then(|options| options.client_kind);
+        if let (None, Some(kind)) = (set, self.options.merged.client_kind) {
+            let options = StreamOptions::new().client_kind(kind);
+            options.merge_into_extensions(request.extensions_mut());
+            set = Some(kind);
+        }
+        info.client = info.client.or_set(set);
+        info.arrived_during_shutdown = info.client.is_call() && self.is_draining();
+        info
     }
 
     /// Begins to observe the answer to a request, if an option of the layer needs it.
@@ -140,9 +158,10 @@ impl Config {
     }
 
     /// Returns whether every response is tracked.
-    pub(super) const fn tracks_all(&self) -> bool {
+    pub(super) fn tracks_all(&self) -> bool {
         let has_label_or_streams = self.label.is_some() || self.streams.is_some();
-        self.track_disconnects || self.timings || has_label_or_streams
+        let sets_client_kind = self.options.merged.client_kind.is_some();
+        self.track_disconnects || self.timings || has_label_or_streams || sets_client_kind
     }
 }
 
@@ -166,7 +185,7 @@ pub(super) fn without_body<B, C>(
 /// The facts about a request that determine its response. Computed when the request arrives.
 #[derive(Clone, Copy)]
 pub(super) struct RequestInfo {
-    pub(super) client: Client,
+    pub(super) client: ClientKind,
     /// Whether the request is a call that arrived after the shutdown had begun.
     pub(super) arrived_during_shutdown: bool,
     pub(super) is_head: bool,
@@ -181,7 +200,7 @@ impl RequestInfo {
         headers: &HeaderMap,
         scan: HeaderScan,
     ) -> Self {
-        let client = Client::of_scanned(method, headers, scan);
+        let client = ClientKind::of_scanned(method, headers, scan);
         Self {
             client,
             arrived_during_shutdown: client.is_call() && config.is_draining(),

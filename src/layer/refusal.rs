@@ -3,7 +3,8 @@ use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::body::{AnswerBody, SseBody};
-use crate::{connection::Client, headers, options::Retry, signals::Handled};
+use crate::options::{Retry, StreamOptions};
+use crate::{connection::ClientKind, headers, signals::Handled};
 
 /// The answer to a client whose stream is refused. Streams are refused during the
 /// [shutdown](crate::SseLayer::shutdown), and at the limit for [all
@@ -118,7 +119,7 @@ impl Refusal {
     /// # _ = axum::middleware::from_fn::<_, (Request,)>(admit);
     /// ```
     pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
-        let client = Client::of(&parts.method, &parts.headers);
+        let client = StreamOptions::client_of(&parts.method, &parts.headers, &parts.extensions);
         let whole = |bytes| AnswerBody::passing(SseBody::whole(bytes));
         let mut response = self.refuse(Response::new(()), client, whole);
         response.extensions_mut().insert(Handled::Refused { is_counted: false });
@@ -129,15 +130,19 @@ impl Refusal {
     pub(crate) fn refuse<B, C>(
         &self,
         response: Response<B>,
-        client: Client,
+        client: ClientKind,
         whole: impl FnOnce(Bytes) -> C,
     ) -> Response<C> {
         let is_stream = match self.answer {
-            RefusalAnswer::PerClient => matches!(client, Client::EventSource),
+            RefusalAnswer::PerClient => client.stops_at_status(),
             RefusalAnswer::RetryLater => true,
             RefusalAnswer::Unavailable => false,
         };
         let line = match &self.retry {
+            // Some libraries read a `retry` line only in an event with data.
+            Some(retry) if is_stream && client == ClientKind::Library => {
+                [&*retry.line(), b"event: retry\ndata: {}\n\n"].concat().into()
+            }
             Some(retry) if is_stream => retry.line(),
             _ => Bytes::new(),
         };

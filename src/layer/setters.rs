@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{Refusal, SseLayer};
-use crate::connection::{CloseReport, Label};
+use crate::connection::{ClientKind, CloseReport, Label};
 use crate::options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions};
 use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, streams::Streams};
 
@@ -24,6 +24,7 @@ impl<M> SseLayer<M> {
     pub fn options(mut self, options: StreamOptions) -> Self {
         let config = self.config_mut();
         config.options = Arc::new(config.options.with(options));
+        config.update_tracking();
         self
     }
 }
@@ -107,6 +108,38 @@ impl<M> SseLayer<M> {
     pub fn last_event_id_query(mut self, name: impl Into<String>) -> Self {
         self.config_mut().last_event_id_query.push(name.into());
         self
+    }
+
+    /// Sets the kind of client that sends the layer's `GET` requests. By default, the layer
+    /// [recognises](crate::guide::clients#how-clients-reconnect) it by their headers. Other methods
+    /// are always calls.
+    ///
+    /// Set it if all clients of a route are of one kind, and the layer can't tell. For example, a
+    /// script can send the same headers as a [`Library`](ClientKind::Library), but needs to see a
+    /// refusal's status:
+    ///
+    /// ```
+    /// use tower_sse::{ClientKind, SseLayer};
+    /// let layer: SseLayer = SseLayer::new().client_kind(ClientKind::Other);
+    /// ```
+    ///
+    /// If only your middleware knows the client, have it add the kind to the request, outside of
+    /// the layer:
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_sse::{ClientKind, StreamOptions};
+    ///
+    /// fn note_client<B>(request: &mut Request<B>) {
+    ///     if request.headers().contains_key("x-our-script") {
+    ///         let options = StreamOptions::new().client_kind(ClientKind::Other);
+    ///         options.merge_into_extensions(request.extensions_mut());
+    ///     }
+    /// }
+    /// # note_client(&mut Request::new(()));
+    /// ```
+    pub fn client_kind(self, kind: ClientKind) -> Self {
+        self.options(StreamOptions::new().client_kind(kind))
     }
 
     /// Starts every stream with a `retry` line, which sets how long the client waits before it

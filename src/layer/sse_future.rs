@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 
 use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
 use crate::body::{EarlyStream, Observation, Opening, SseBody, StreamRecord, StreamState};
-use crate::connection::{Client, CloseReason, Disconnect, DisconnectGuard};
+use crate::connection::{ClientKind, CloseReason, Disconnect, DisconnectGuard};
 use crate::options::{ResolvedOptions, StreamOptions};
 use crate::signals::{EarlyHead, EndsWith, Handled, NothingMore, StartAt, within_layer};
 use crate::streams::{Membership, Unopened};
@@ -151,6 +151,7 @@ impl InFlight {
         request: &mut Request<B>,
         info: RequestInfo,
     ) -> Option<Box<Self>> {
+        let info = config.apply_client_kind(request, info);
         let subjects = config.subjects_of(request);
         let options = request.extensions().get().cloned();
         let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
@@ -235,8 +236,9 @@ impl InFlight {
         if let Some(handled) = response.extensions().get::<Handled>().cloned() {
             return self.pass_handled(response, &handled);
         }
-        if may_be_refused && self.is_complete(&mut response) {
-            // After a `204`, an `EventSource` does not reconnect. `runs/answer.rs` answers so for
+        let stops = may_be_refused && self.request.client.stops_at_status();
+        if stops && response.extensions_mut().remove::<NothingMore>().is_some() {
+            // After a `204`, such a client does not reconnect. `runs/answer.rs` answers so for
             // runs.
             let mut response = without_body(response, StatusCode::NO_CONTENT);
             headers::forbid_storing(response.headers_mut());
@@ -270,12 +272,6 @@ impl InFlight {
         }
     }
 
-    /// Returns whether the client would reconnect although it has received everything.
-    fn is_complete<B>(&self, response: &mut Response<B>) -> bool {
-        response.extensions_mut().remove::<NothingMore>().is_some()
-            && self.request.client == Client::EventSource
-    }
-
     fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
         self.config.make_event_stream(response.headers_mut());
         response.extensions_mut().insert(Handled::Stream(None));
@@ -299,7 +295,12 @@ impl InFlight {
         response.extensions_mut().insert(Handled::Stream(shutdown.inherited()));
         let client = self.request.client;
         let start = StartAt::take(response.extensions_mut(), client);
-        let opening = early.map(Opening::Early).or(start.map(Opening::Start)).map(Box::new);
+        // At a `204`, fetch-event-source would ask again every second, forever.
+        let is_held = client == ClientKind::Fetch
+            && response.extensions_mut().remove::<NothingMore>().is_some();
+        let held = is_held.then_some(Opening::NothingMore);
+        let opening = early.map(Opening::Early).or(start.map(Opening::Start)).or(held);
+        let opening = opening.map(Box::new);
         response.map(|source| {
             let state =
                 StreamState::new(is_coded, options, shutdown, client, membership, record, opening);

@@ -47,7 +47,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// - **Stay open**: [`heartbeat`](Self::heartbeat), [`padding`](Self::padding),
 ///   [`incremental`](Self::incremental)
-/// - **Resume**: [`last_event_id_query`](Self::last_event_id_query), [`retry`](Self::retry)
+/// - **Resume**: [`last_event_id_query`](Self::last_event_id_query), [`retry`](Self::retry),
+///   [`client_kind`](Self::client_kind)
 /// - **End**: [`terminator`](Self::terminator), [`on_error`](Self::on_error),
 ///   [`cancellation_if`](Self::cancellation_if), [`max_age`](Self::max_age),
 ///   [`streams`](Self::streams)
@@ -181,6 +182,7 @@ where
         // `STREAMS` is a constant, so services that never return bare streams have no code for a
         // refusal. The compiler copies the future once for each path that returns one.
         let in_flight = if S::Response::STREAMS {
+            let info = self.config.apply_client_kind(&mut request, info);
             match InFlight::open(&self.config, &mut request, info) {
                 Ok(in_flight) => Some(in_flight),
                 Err(reason) => {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{GRACE, Retry};
-use crate::connection::Client;
+use crate::connection::ClientKind;
 
 /// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun. The
 /// default is [`per_client`](Self::per_client).
@@ -103,7 +103,7 @@ impl Drain {
     }
 
     /// Returns whether the client's stream ends as soon as it is between events.
-    pub(crate) const fn is_immediate(&self, client: Client) -> bool {
+    pub(crate) const fn is_immediate(&self, client: ClientKind) -> bool {
         match self.when {
             When::PerClient => !client.is_call(),
             When::AtOnce => true,
@@ -112,7 +112,7 @@ impl Drain {
     }
 
     /// Draws how long one stream may continue. `None` means that the shutdown does not end it.
-    pub(crate) fn draw_delay(&self, client: Client) -> Option<Duration> {
+    pub(crate) fn draw_delay(&self, client: ClientKind) -> Option<Duration> {
         match self.when {
             When::PerClient if client.is_call() => Some(self.grace),
             When::PerClient | When::AtOnce => Some(Duration::ZERO),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::connection::Client;
+use crate::connection::ClientKind;
 
 /// The maximum age of a stream.
 ///
@@ -65,12 +65,12 @@ impl MaxAge {
         self
     }
 
-    pub(crate) fn draw(&self, client: Client) -> Duration {
+    pub(crate) fn draw(&self, client: ClientKind) -> Duration {
         let age = self.draw_own(client);
         self.other.as_ref().map_or(age, |other| age.min(other.draw(client)))
     }
 
-    fn draw_own(&self, client: Client) -> Duration {
+    fn draw_own(&self, client: ClientKind) -> Duration {
         if self.age.is_zero() {
             return self.age;
         }

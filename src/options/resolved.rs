@@ -9,7 +9,7 @@ use crate::callback::catch_panic;
 use crate::event::{Encoded, Event};
 use crate::signals::{INTERRUPTED, Interrupted, interruption, is_recorded};
 use crate::signals::{StartAt, program_error, source_error};
-use crate::{BoxError, connection::Client, error::causes};
+use crate::{BoxError, connection::ClientKind, error::causes};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
 #[derive(Clone, Debug)]
@@ -66,10 +66,10 @@ impl ResolvedOptions {
 
     /// Returns the reconnection time at the start of this client's stream. The default is only for
     /// an `EventSource`, because some other clients take a block without data for an event.
-    pub(crate) fn first_retry(&self, client: Client) -> Option<Retry> {
+    pub(crate) fn first_retry(&self, client: ClientKind) -> Option<Retry> {
         match self.merged.retry {
             Some(set) => set,
-            None if client != Client::EventSource || self.merged.omits_defaults => None,
+            None if client != ClientKind::EventSource || self.merged.omits_defaults => None,
             None => Some(Retry::SOON),
         }
     }
@@ -90,7 +90,7 @@ impl ResolvedOptions {
     pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
         let id = Event::new().id(start.id);
         // The decoder of the testing client keeps an id without data, and tests expect no `start`.
-        let is_quiet = self.merged.omits_defaults && !start.is_for_all;
+        let is_quiet = start.is_quiet || self.merged.omits_defaults && !start.is_for_all;
         Encoded::from(if is_quiet { id } else { id.event("start").data("") }).into()
     }
 
@@ -120,10 +120,10 @@ impl ResolvedOptions {
     ///
     /// For an `EventSource` whose answer was [interrupted](Interrupted), the event has the id that
     /// stops the client. By default, it is [`interruption`].
-    pub(crate) fn event_for(&self, error: &BoxError, client: Client) -> Option<Bytes> {
+    pub(crate) fn event_for(&self, error: &BoxError, client: ClientKind) -> Option<Bytes> {
         let to_event = self.merged.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
-        let is_page = client == Client::EventSource && !is_recorded();
+        let is_page = client == ClientKind::EventSource && !is_recorded();
         if !is_page || !Interrupted::is_cause_of(&**error) {
             return last_event(event?);
         }

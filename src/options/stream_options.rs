@@ -1,11 +1,11 @@
 use std::{error::Error, sync::Arc};
 
 use bytes::Bytes;
-use http::{Extensions, Response};
+use http::{Extensions, HeaderMap, Method, Response};
 
 use super::{Drain, Heartbeat, MaxAge, Retry};
 use crate::callback::{Opaque, catch_panic};
-use crate::connection::CloseReport;
+use crate::connection::{ClientKind, CloseReport};
 use crate::event::{Encoded, Event};
 
 /// Options of a stream, which you can set in three places:
@@ -59,6 +59,7 @@ pub struct StreamOptions {
     /// Whether the layer leaves out what it sends to an `EventSource` by default: the reconnection
     /// time and the event `start`. Those that the program sets still apply.
     pub(super) omits_defaults: bool,
+    pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(crate) max_age: Option<MaxAge>,
     pub(crate) drain: Option<Drain>,
@@ -100,6 +101,23 @@ impl StreamOptions {
     pub fn without_retry(mut self) -> Self {
         self.retry = Some(None);
         self
+    }
+
+    /// Sets the kind of client that sent the request; see
+    /// [`SseLayer::client_kind`](crate::SseLayer::client_kind). In a response, it has no effect.
+    pub const fn client_kind(mut self, kind: ClientKind) -> Self {
+        self.client_kind = Some(kind);
+        self
+    }
+
+    /// Returns the kind of client that sent a request, by its headers unless the program has set it.
+    pub(crate) fn client_of(
+        method: &Method,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> ClientKind {
+        let set = extensions.get().and_then(|options: &Self| options.client_kind);
+        ClientKind::of(method, headers).or_set(set)
     }
 
     /// Leaves out the default reconnection time and the default event `start`, but not those that
@@ -220,6 +238,7 @@ impl StreamOptions {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
             retry: self.retry.or(defaults.retry),
             omits_defaults: self.omits_defaults || defaults.omits_defaults,
+            client_kind: self.client_kind.or(defaults.client_kind),
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: self.max_age.or_else(|| defaults.max_age.clone()),
             drain: self.drain.or_else(|| defaults.drain.clone()),

@@ -9,12 +9,13 @@ use tokio::task::coop;
 use super::record::{NoEvents, Reader, Record};
 use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{AnswerBody, EventBody, OwnBody, SseBody};
-use crate::connection::{Client, LastEventId};
+use crate::connection::{ClientKind, LastEventId};
+use crate::options::StreamOptions;
 use crate::signals::{Handled, INTERRUPTED, interruption};
 use crate::{event::Encoded, headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
-    pub(crate) client: Client,
+    pub(crate) client: ClientKind,
     pub(crate) last: Option<LastEventId>,
     /// Whether the request starts a run if it's repeated.
     pub(crate) starts: bool,
@@ -24,7 +25,7 @@ impl Requester {
     pub(crate) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
         let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
         let last = last.filter(|last| !last.is_empty());
-        Self { client: Client::of(method, headers), last, starts: true }
+        Self { client: StreamOptions::client_of(method, headers, extensions), last, starts: true }
     }
 
     pub(crate) fn of_parts(parts: &Parts) -> Self {
@@ -79,10 +80,14 @@ pub(crate) fn nothing_left(
         (Some(Interrupted), _, None, _) if requester.starts => refusal(client),
         // After an empty 200, an `EventSource` would reconnect forever. For other kinds of streams,
         // the layer decides on a 204.
-        (Some(Completed | Cancelled), Client::EventSource, ..) => status(StatusCode::NO_CONTENT),
+        (Some(Completed | Cancelled), ClientKind::EventSource, ..)
+        // Like an `EventSource`, it would ask forever.
+        | (Some(Completed | Cancelled), ClientKind::Library, Some(_), _) => {
+            status(StatusCode::NO_CONTENT)
+        }
         // A page cannot tell a `404` from the `204` at the end of a complete answer.
-        (Some(_), Client::EventSource, last, _)
-        | (None, Client::EventSource, last @ Some(_), _) => interrupted(last.as_ref()),
+        (Some(_), ClientKind::EventSource, last, _)
+        | (None, ClientKind::EventSource, last @ Some(_), _) => interrupted(last.as_ref()),
         // Clients of other kinds do not expect 204, and some retry it forever. A client with an id
         // has read everything from before the cancellation.
         (Some(Completed), _, _, Some(reader)) | (Some(Cancelled), _, Some(_), Some(reader)) => {
@@ -116,7 +121,7 @@ fn interrupted(last: Option<&LastEventId>) -> Response<OwnBody> {
     response
 }
 
-pub(crate) fn refusal(client: Client) -> Response<OwnBody> {
+pub(crate) fn refusal(client: ClientKind) -> Response<OwnBody> {
     Refusal::per_client().refuse(Response::new(()), client, SseBody::whole)
 }
 

@@ -9,6 +9,7 @@ mod closes;
 mod ended;
 mod fed;
 mod gap;
+mod held;
 mod ids;
 mod loss;
 mod many;

@@ -87,19 +87,26 @@ async fn only_the_response_of_an_ended_subscription_is_204() {
     end(&hub, "a", Event::from("a1"));
     let ended = || hub.subscribe(["a"]).resume(hub.position());
     assert!(ended().has_ended());
-    let answer = |answer: Response<EventBody<Subscription>>| {
-        let client = |client: Requester| client.request("/");
-        answer_to(client(Requester::EventSource), &SseLayer::new(), answer).status()
+    let answer_of = |client: Requester, answer: Response<EventBody<Subscription>>| {
+        answer_to(client.request("/"), &SseLayer::new(), answer).status()
     };
-    assert_eq!(answer(ended().response()), 204);
+    let answer = |answer| answer_of(Requester::EventSource, answer);
+    for client in Requester::ALL {
+        let stops = matches!(client, Requester::EventSource | Requester::Library);
+        let expected = if stops { 204 } else { 200 };
+        assert_eq!(answer_of(client, ended().response()), expected, "{client:?}");
+    }
     assert_eq!(answer(tower_sse::response(ended())), 200, "it is any stream");
     let filtered =
         ended().response().map(|body| FilterBody::new(body, filter::from_fn(|_| Verdict::Pass)));
     let request = Requester::EventSource.request("/");
     assert_eq!(answer_to(request, &SseLayer::new(), filtered).status(), 204);
-    let others = answer_to(Requester::Fetch.request("/"), &SseLayer::new(), ended().response());
-    assert_eq!(others.status(), 200);
-    assert!(others.into_body().collect().await.unwrap().to_bytes().is_empty());
+    for client in [Requester::Get, Requester::Post] {
+        let other = answer_to(client.request("/"), &SseLayer::new(), ended().response());
+        let mut body = other.into_body();
+        assert_eq!(poll_frame(&mut body), Polled::End, "{client:?}");
+        assert!(body.is_end_stream());
+    }
 
     let greeted = || hub.subscribe(["a"]).greeting(Event::from("hello")).resume(None);
     let without_topics = || hub.subscribe([""; 0]).resume(None);

@@ -49,6 +49,7 @@ async fn only_an_event_source_receives_it_unless_the_program_says_otherwise() {
     let position = Some(LastEventId::from(hub.position()));
     for client in Requester::ALL {
         let subscribe = || hub.subscribe_to("a");
+        // A library gets the position too, but as an id alone.
         let default = position.clone().filter(|_| client == Requester::EventSource);
         assert_eq!(start_of(client, subscribe().resume(None)), default, "{client:?}");
         let on = subscribe().start_event(true).resume(None);
@@ -56,6 +57,21 @@ async fn only_an_event_source_receives_it_unless_the_program_says_otherwise() {
         let off = subscribe().start_event(false).resume(None);
         assert_eq!(start_of(client, off), None, "{client:?}");
     }
+}
+
+/// Its program may parse the data of every event.
+#[tokio::test]
+async fn library_receives_the_position_as_an_id_alone() {
+    let hub = hub_with_events();
+    let first_frame = |visit: Subscribe| {
+        let visit = visit.resume(None).response();
+        poll_frame(&mut answer_to(Requester::Library.request("/"), &SseLayer::new(), visit).into_body())
+    };
+    let id = format!("id: {}\n\n", hub.position());
+    assert_eq!(first_frame(hub.subscribe_to("a")), Polled::Data(id.into()));
+    let Polled::Data(on) = first_frame(hub.subscribe_to("a").start_event(true)) else { panic!() };
+    assert!(on.starts_with(b"event: start\n"), "{on:?}");
+    assert_eq!(first_frame(hub.subscribe_to("a").start_event(false)), Polled::Pending);
 }
 
 #[tokio::test]

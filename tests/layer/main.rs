@@ -7,6 +7,7 @@
 )]
 
 mod allocations;
+mod client_kind;
 mod composition;
 mod defaults;
 #[cfg(all(feature = "hub", feature = "runs"))]

@@ -46,13 +46,23 @@ pub(crate) fn assert_come_back<B>(response: Response<B>, context: &str)
 where
     B: Body<Data = Bytes, Error: Into<BoxError> + ToString> + Unpin,
 {
+    assert_come_back_after("retry: 2000\n", response, context);
+}
+
+/// A block that reqwest-eventsource obeys, and whose data a program can parse as JSON.
+const LINE_OF_LIBRARY: &str = "retry: 2000\nevent: retry\ndata: {}\n\n";
+
+fn assert_come_back_after<B>(lines: &'static str, response: Response<SseBody<B>>, context: &str)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     assert_eq!(response.status(), StatusCode::OK, "{context}");
     assert_eq!(response.headers()["content-type"], "text/event-stream", "{context}");
     assert_eq!(response.headers()["cache-control"], "no-cache, no-transform", "{context}");
     assert!(!response.headers().contains_key("retry-after"), "{context}");
     let mut body = response.into_body();
     assert_eq!((body.is_end_stream(), body.size_hint().exact()), (false, None), "{context}");
-    assert_eq!(poll_frame(&mut body), data("retry: 2000\n"), "{context}");
+    assert_eq!(poll_frame(&mut body), data(lines), "{context}");
     assert!(body.is_end_stream(), "{context}");
     assert_eq!(poll_frame(&mut body), Polled::End, "{context}");
 }
@@ -92,11 +102,15 @@ fn every_client_is_refused_in_its_own_way<K: Kind>() {
                 assert_eq!(source.witness().is_dropped(), !K::BARE, "{context}");
                 let now = stats.snapshot();
                 assert_eq!((now.refused, now.opened), (1, 0), "{context}");
-                let is_event_source = client == Requester::EventSource;
-                if name == "retry later" || is_event_source && name != "unavailable" {
-                    assert_come_back(response, &context);
-                } else {
-                    assert_unavailable(response, &context);
+                match (client, name) {
+                    (_, "unavailable") => assert_unavailable(response, &context),
+                    (Requester::Library, _) => {
+                        assert_come_back_after(LINE_OF_LIBRARY, response, &context);
+                    }
+                    (Requester::EventSource, _) | (_, "retry later") => {
+                        assert_come_back(response, &context);
+                    }
+                    _ => assert_unavailable(response, &context),
                 }
             }
         }
@@ -131,9 +145,14 @@ fn answer_of_a_refusal_is_that_of_a_layer() {
         let (parts, ()) = client.request("/").into_parts();
         let answer = || two_seconds(Refusal::per_client()).answer(&parts);
         let passed = answer_to(client.request("/"), &layer, answer());
-        if client == Requester::EventSource {
-            assert_come_back(answer(), "its answer");
-            assert_come_back(passed, "passed on");
+        let lines = match client {
+            Requester::EventSource => Some("retry: 2000\n"),
+            Requester::Library => Some(LINE_OF_LIBRARY),
+            _ => None,
+        };
+        if let Some(lines) = lines {
+            assert_come_back_after(lines, answer(), "its answer");
+            assert_come_back_after(lines, passed, "passed on");
         } else {
             assert_unavailable(answer(), &format!("{client:?}"));
             assert_unavailable(passed, &format!("{client:?}, passed on"));

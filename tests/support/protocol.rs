@@ -71,14 +71,17 @@ pub enum Requester {
     EventSource,
     /// Page code that reads by `fetch`.
     Fetch,
-    /// curl, a script.
+    /// A library that names the type alone.
+    Library,
+    /// httpx-sse, a script.
     Get,
     /// A call of an API.
     Post,
 }
 
 impl Requester {
-    pub const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
+    pub const ALL: [Self; 5] =
+        [Self::EventSource, Self::Fetch, Self::Library, Self::Get, Self::Post];
 
     /// Returns whether the client would take a clean end for the end of the answer.
     pub fn is_cut_by_failing(self) -> bool {
@@ -94,7 +97,8 @@ impl Requester {
             // A method other than `GET` decides, whatever the headers are.
             Self::EventSource | Self::Post => request.header("cache-control", "no-cache"),
             Self::Fetch => request.header("sec-fetch-mode", "cors"),
-            Self::Get => request,
+            Self::Library => request,
+            Self::Get => request.header("cache-control", "no-store"),
         };
         request.body(B::default()).unwrap()
     }
