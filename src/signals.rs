@@ -180,7 +180,7 @@ impl StartAt {
     pub(crate) fn take(extensions: &mut Extensions, client: ClientKind) -> Option<Self> {
         let mut start: Self = extensions.remove()?;
         start.is_quiet = !start.is_for_all && client == ClientKind::Library;
-        (start.is_for_all || client.stops_at_status()).then_some(start)
+        (start.is_for_all || client.resumes()).then_some(start)
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Boundary {
     /// Whether to drop the source's next LF, because the layer completed the source's CR to a CRLF.
     skip_lf: bool,
     start: Start,
+    /// Whether the last line is a comment of the layer.
+    pub(super) after_comment: bool,
     /// Whether the bytes have a content coding, so that nothing can be written between them.
     pub(super) is_opaque: bool,
 }
@@ -63,6 +65,7 @@ impl Boundary {
         if self.start.matched == 0 {
             self.start.is_held = true;
         }
+        self.after_comment = ends_with_comment(&lines);
         let lines = if self.block == Block::Retry { self.in_block_of_own(lines) } else { lines };
         if mem::take(&mut self.after_cr) {
             self.skip_lf = true;
@@ -102,6 +105,7 @@ impl Boundary {
         if self.is_opaque {
             return frame;
         }
+        self.after_comment &= frame.is_empty();
         if self.skip_lf && !frame.is_empty() {
             self.skip_lf = false;
             if frame.starts_with(b"\n") {
@@ -207,6 +211,11 @@ impl Boundary {
         }
         self.line = LineKind::Empty.extended(tail);
     }
+}
+
+fn ends_with_comment(lines: &[u8]) -> bool {
+    let lines = lines.strip_suffix(b"\n").unwrap_or_default();
+    lines.rsplit(|byte| *byte == b'\n').next().is_some_and(|line| line.starts_with(b":"))
 }
 
 /// Returns the length of the first line, including the part of its line end that has arrived.

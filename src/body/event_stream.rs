@@ -495,7 +495,9 @@ impl<B> EventStream<'_, B> {
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) {
-        let last = LastFrames::own(self.terminator(), trailers, self.state.boundary.is_opaque);
+        let last = self.terminator();
+        let last = self.or_retry(last);
+        let last = LastFrames::own(last, trailers, self.state.boundary.is_opaque);
         self.begin_ending(last);
     }
 
@@ -507,6 +509,17 @@ impl<B> EventStream<'_, B> {
             }
             _ => Bytes::new(),
         }
+    }
+
+    /// Returns the last bytes of a clean end. They are never a comment line of the layer, at which
+    /// go-sse stops for good: a `retry` line follows it.
+    fn or_retry(&mut self, last: Bytes) -> Bytes {
+        let this = self.state();
+        if !last.is_empty() || !this.boundary.after_comment || !this.client.resumes() {
+            return last;
+        }
+        let retry = this.options.first_retry(ClientKind::EventSource).filter(|_| !is_recorded());
+        retry.map(|retry| this.boundary.interject(retry.line())).unwrap_or_default()
     }
 
     fn fail(&mut self, error: BoxError) {
@@ -524,7 +537,7 @@ impl<B> EventStream<'_, B> {
         let ending = if this.options.is_cancellation(&error) {
             debug!(error = %error, "the source of an event stream was cancelled");
             if between_events && !is_recorded && this.client.reconnects_after_clean_end() {
-                LastFrames::clean(CloseReason::Cancelled, Bytes::new())
+                LastFrames::clean(CloseReason::Cancelled, self.or_retry(Bytes::new()))
             } else {
                 LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)
             }
@@ -569,7 +582,9 @@ impl<B> EventStream<'_, B> {
         let last = if lines.is_empty() { lines } else { this.boundary.interject(lines) };
         let is_clean = !this.client.is_cut_by_failing() && !is_recorded();
         let ending = if between_events && is_clean {
-            LastFrames::clean(reason, last)
+            // A `Drain` says by itself when clients are to return.
+            let is_drained = reason == CloseReason::Drained;
+            LastFrames::clean(reason, if is_drained { last } else { self.or_retry(last) })
         } else {
             let last = if last.is_empty() { self.last_line() } else { last };
             LastFrames::cut_short(reason, last)

@@ -82,8 +82,9 @@ impl ClientKind {
         matches!(self, Self::EventSource)
     }
 
-    /// Returns whether the client reconnects until a status stops it, and then for good.
-    pub(crate) const fn stops_at_status(self) -> bool {
+    /// Returns whether the client reconnects after every end, and stops for good at any status but
+    /// 200.
+    pub(crate) const fn resumes(self) -> bool {
         matches!(self, Self::EventSource | Self::Library)
     }
 

@@ -134,7 +134,7 @@ impl Refusal {
         whole: impl FnOnce(Bytes) -> C,
     ) -> Response<C> {
         let is_stream = match self.answer {
-            RefusalAnswer::PerClient => client.stops_at_status(),
+            RefusalAnswer::PerClient => client.resumes(),
             RefusalAnswer::RetryLater => true,
             RefusalAnswer::Unavailable => false,
         };

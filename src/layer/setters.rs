@@ -24,7 +24,6 @@ impl<M> SseLayer<M> {
     pub fn options(mut self, options: StreamOptions) -> Self {
         let config = self.config_mut();
         config.options = Arc::new(config.options.with(options));
-        config.update_tracking();
         self
     }
 }

@@ -236,7 +236,7 @@ impl InFlight {
         if let Some(handled) = response.extensions().get::<Handled>().cloned() {
             return self.pass_handled(response, &handled);
         }
-        let stops = may_be_refused && self.request.client.stops_at_status();
+        let stops = may_be_refused && self.request.client.resumes();
         if stops && response.extensions_mut().remove::<NothingMore>().is_some() {
             // After a `204`, such a client does not reconnect. `runs/answer.rs` answers so for
             // runs.

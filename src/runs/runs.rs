@@ -9,7 +9,7 @@ use super::process::{Claim, Process, Purpose};
 use super::record::{Record, lines_of};
 use super::shared::{Pending, SharedRuns};
 use super::{RunKey, RunsStats, StartError};
-use crate::connection::{Client, LastEventId};
+use crate::connection::{ClientKind, LastEventId};
 use crate::{body::AnswerBody, event::Event};
 
 /// How long a drain waits for `on_end` closures and claims after its grace period.
@@ -118,7 +118,7 @@ impl Runs {
             Err(error) => Some(error.answer_to(&requester)),
         };
         // An `EventSource` with a part of the answer is told that no more follows.
-        let has_part = requester.client == Client::EventSource && requester.last.is_some();
+        let has_part = requester.client == ClientKind::EventSource && requester.last.is_some();
         let answer = answer.or_else(|| has_part.then(|| answer::not_found(&requester)));
         Some(answer?.map(AnswerBody::own))
     }

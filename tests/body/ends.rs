@@ -1,5 +1,7 @@
 //! How a stream begins and ends: preamble, terminator, trailers.
 
+use tower_sse::streams::Streams;
+
 use crate::*;
 
 fn layer() -> SseLayer {
@@ -132,4 +134,79 @@ async fn peeked_first_frame_still_passes_on_ends_and_errors() {
     let (feed, mut body) = fed(&layer);
     feed.fail("broken");
     assert_polls(&mut body, [data("retry: 1000\n"), data("data: broken\n\n"), Polled::End]);
+}
+
+/// Why a stream ends cleanly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum CleanEnd {
+    Source,
+    Age,
+    Cancelled,
+    LogOut,
+}
+
+/// Returns what a stream sends from its clean end on, if a heartbeat or `text` came last.
+async fn last_bytes(
+    layer: SseLayer,
+    client: Requester,
+    text: &'static str,
+    end: CleanEnd,
+) -> String {
+    let streams = Streams::new();
+    let mut request = client.request("/");
+    streams.subjects_of(&mut request).add("user");
+    let layer = layer.max_age(10 * SECOND).cancellation_if(|_| true).streams(&streams);
+    let (feed, source) = Feed::new();
+    let mut body = answer_to(request, &layer, event_stream(source)).into_body();
+    while let Polled::Data(_) = poll_frame(&mut body) {}
+    advance(9 * SECOND).await;
+    while let Polled::Data(_) = poll_frame(&mut body) {}
+    feed.data(text);
+    while let Polled::Data(_) = poll_frame(&mut body) {}
+    match end {
+        CleanEnd::Source => feed.end(),
+        CleanEnd::Age => advance(2 * SECOND).await,
+        CleanEnd::Cancelled => feed.fail("cancelled"),
+        CleanEnd::LogOut => _ = streams.close("user").now_or_never(),
+    }
+    let last = body.collect().await.map(|last| last.to_bytes());
+    last.map_or_else(
+        |error| format!("failed: {error}"),
+        |last| String::from_utf8(last.into()).unwrap(),
+    )
+}
+
+/// go-sse stops for good if the last line is a comment.
+#[tokio::test(start_paused = true)]
+async fn clean_end_behind_a_comment_of_the_layer_has_a_reconnection_time() {
+    let beat = |comment: &str| Heartbeat::every(5 * SECOND).comment(comment);
+    let layer = || SseLayer::new().retry(2 * SECOND).heartbeat(5 * SECOND);
+    let ends = [CleanEnd::Source, CleanEnd::Age, CleanEnd::LogOut];
+    for client in [Requester::EventSource, Requester::Library] {
+        for end in ends {
+            for layer in [layer(), layer().heartbeat(beat("a\nb"))] {
+                let last = last_bytes(layer, client, "", end).await;
+                assert_eq!(last.trim_start(), "retry: 2000\n", "{client:?} {end:?}");
+            }
+            let padded = SseLayer::new().retry(2 * SECOND).without_heartbeat().padding(9);
+            assert_eq!(last_bytes(padded, client, "", end).await.trim_start(), "retry: 2000\n");
+            // What comes last is no comment of the layer.
+            assert_eq!(last_bytes(layer(), client, "data: a\n\n", end).await, "", "{end:?}");
+            let events = layer().heartbeat(Heartbeat::every(5 * SECOND).event("beat", "{}"));
+            assert_eq!(last_bytes(events, client, "", end).await, "", "{end:?}");
+            let off = last_bytes(layer().without_retry(), client, "", end).await;
+            assert_eq!(off, "", "the program wants none");
+        }
+        let told = last_bytes(layer().terminator("[DONE]"), client, "", CleanEnd::Source).await;
+        assert_eq!(told, "data: [DONE]\n\n");
+    }
+    let last = last_bytes(layer(), Requester::EventSource, "", CleanEnd::Cancelled).await;
+    assert_eq!(last.trim_start(), "retry: 2000\n");
+    let by_default = SseLayer::new().heartbeat(5 * SECOND);
+    let last = last_bytes(by_default, Requester::Library, "", CleanEnd::Age).await;
+    let time: u64 = last.trim().strip_prefix("retry: ").unwrap().parse().unwrap();
+    assert!((1_000..=5_000).contains(&time), "{time}");
+    // It would not reconnect, and can take the line for an event.
+    let other = last_bytes(layer(), Requester::Get, "", CleanEnd::Age).await;
+    assert_eq!(other, "");
 }

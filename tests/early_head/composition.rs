@@ -67,7 +67,10 @@ async fn options_of_a_late_response_apply() {
     let layer = || SseLayer::new().retry(SECOND).without_heartbeat();
     let options = || StreamOptions::new().max_age(25 * SECOND);
     let (text, time) = with_late(layer(), options().heartbeat(10 * SECOND)).await;
-    assert_eq!((&*text, time), ("retry: 1000\ndata: one\n\n:\n:\n", LATE + 25 * SECOND));
+    assert_eq!(
+        (&*text, time),
+        ("retry: 1000\ndata: one\n\n:\n:\nretry: 1000\n", LATE + 25 * SECOND)
+    );
 
     let closed = Reports::default();
     let counted = Arc::new(AtomicUsize::new(0));

@@ -65,7 +65,9 @@ async fn library_receives_the_position_as_an_id_alone() {
     let hub = hub_with_events();
     let first_frame = |visit: Subscribe| {
         let visit = visit.resume(None).response();
-        poll_frame(&mut answer_to(Requester::Library.request("/"), &SseLayer::new(), visit).into_body())
+        poll_frame(
+            &mut answer_to(Requester::Library.request("/"), &SseLayer::new(), visit).into_body(),
+        )
     };
     let id = format!("id: {}\n\n", hub.position());
     assert_eq!(first_frame(hub.subscribe_to("a")), Polled::Data(id.into()));

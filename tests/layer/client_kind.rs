@@ -15,9 +15,13 @@ const KINDS: [(ClientKind, u16, &str, bool); 5] = [
 ];
 
 /// Returns what the client of `request` gets from a layer with the `options`.
-async fn treatment(request: impl Fn() -> Request<()>, options: StreamOptions) -> (u16, String, bool) {
+async fn treatment(
+    request: impl Fn() -> Request<()>,
+    options: StreamOptions,
+) -> (u16, String, bool) {
     let (layer, _kept) = full(two_seconds(Refusal::per_client()));
-    let refusal = answer_to(request(), &layer.options(options.clone()), event_stream(Feed::new().1));
+    let refusal =
+        answer_to(request(), &layer.options(options.clone()), event_stream(Feed::new().1));
     let status = refusal.status().as_u16();
     let text = refusal.into_body().collect().await.unwrap().to_bytes();
     let age = MaxAge::new(SECOND).grace(Duration::ZERO);
