@@ -173,13 +173,11 @@ pub(crate) struct StartAt {
     /// Whether every client receives it. By default, only an `EventSource` does, and a library gets
     /// the id alone.
     pub(crate) is_for_all: bool,
-    pub(crate) is_quiet: bool,
 }
 
 impl StartAt {
     pub(crate) fn take(extensions: &mut Extensions, client: ClientKind) -> Option<Self> {
-        let mut start: Self = extensions.remove()?;
-        start.is_quiet = !start.is_for_all && client == ClientKind::Library;
+        let start: Self = extensions.remove()?;
         (start.is_for_all || client.resumes()).then_some(start)
     }
 }

@@ -65,7 +65,8 @@ impl Boundary {
         if self.start.matched == 0 {
             self.start.is_held = true;
         }
-        self.after_comment = ends_with_comment(&lines);
+        let last_line = lines.rsplit(|byte| *byte == b'\n').nth(1);
+        self.after_comment = last_line.is_some_and(|line| line.starts_with(b":"));
         let lines = if self.block == Block::Retry { self.in_block_of_own(lines) } else { lines };
         if mem::take(&mut self.after_cr) {
             self.skip_lf = true;
@@ -211,11 +212,6 @@ impl Boundary {
         }
         self.line = LineKind::Empty.extended(tail);
     }
-}
-
-fn ends_with_comment(lines: &[u8]) -> bool {
-    let lines = lines.strip_suffix(b"\n").unwrap_or_default();
-    lines.rsplit(|byte| *byte == b'\n').next().is_some_and(|line| line.starts_with(b":"))
 }
 
 /// Returns the length of the first line, including the part of its line end that has arrived.

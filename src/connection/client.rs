@@ -73,11 +73,6 @@ impl ClientKind {
         matches!(self, Self::Fetch | Self::Call)
     }
 
-    /// Returns the kind that the program has set, unless the request is a call.
-    pub(crate) fn or_set(self, set: Option<Self>) -> Self {
-        set.filter(|_| !self.is_call()).unwrap_or(self)
-    }
-
     pub(crate) const fn reconnects_after_clean_end(self) -> bool {
         matches!(self, Self::EventSource)
     }
@@ -250,7 +245,28 @@ mod tests {
             ("fetch-event-source", Method::GET, &[accept, cors], ClientKind::Fetch),
             ("fetch", Method::GET, &[("accept", "*/*"), no_cache, cors], ClientKind::Other),
             ("httpx-sse", Method::GET, &[accept, ("cache-control", "no-store")], ClientKind::Other),
-            ("sseclient-py", Method::GET, &[accept], ClientKind::Other),
+            (
+                "Varnish",
+                Method::GET,
+                &[accept, ("pragma", "no-cache"), cors],
+                ClientKind::EventSource,
+            ),
+            ("reqwest-eventsource", Method::GET, &[accept], ClientKind::Library),
+            ("Deno", Method::GET, &[accept, ("user-agent", "Deno/2.9.6")], ClientKind::Library),
+            ("go-sse", Method::GET, &[accept, ("cache", "no-cache")], ClientKind::Library),
+            (
+                "fetch over http",
+                Method::GET,
+                &[accept, ("user-agent", "Mozilla/5.0 (X11)")],
+                ClientKind::Other,
+            ),
+            ("Ktor", Method::GET, &[("accept", "*/*,text/event-stream")], ClientKind::Other),
+            (
+                "Pragma beside Cache-Control",
+                Method::GET,
+                &[accept, ("cache-control", "no-store"), ("pragma", "no-cache")],
+                ClientKind::Other,
+            ),
             ("curl", Method::GET, &[("accept", "*/*")], ClientKind::Other),
             ("openai", Method::POST, &[("accept", "application/json")], ClientKind::Call),
             ("MCP", Method::POST, &[accept, no_cache, cors], ClientKind::Call),

@@ -233,9 +233,10 @@ where
 
 /// Returns whether an `EventSource` comes back after a late answer that was to stop it.
 fn was_stopped<B>(request: &Request<B>) -> bool {
-    let (method, headers, extensions) = (request.method(), request.headers(), request.extensions());
+    let (method, headers) = (request.method(), request.headers());
+    let client = StreamOptions::client_or(request.extensions(), ClientKind::of(method, headers));
     LastEventId::from_headers(headers).is_some_and(|last| last.as_str() == INTERRUPTED)
-        && StreamOptions::client_of(method, headers, extensions) == ClientKind::EventSource
+        && client == ClientKind::EventSource
 }
 
 opaque_debug!(EarlyHeadService<S>);

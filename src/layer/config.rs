@@ -53,22 +53,24 @@ impl Config {
         subjects.map(Unopened::new)
     }
 
-    /// Applies the kind of client that the program has set. Services inside see the layer's too.
-    pub(super) fn apply_client_kind<B>(
+    /// Returns the options of a request, and applies the kind of client in them to `info`. Services
+    /// inside see the kind that the layer sets.
+    pub(super) fn options_of<B>(
         &self,
         request: &mut Request<B>,
-        mut info: RequestInfo,
-    ) -> RequestInfo {
-        let options = request.extensions().get::<StreamOptions>();
-        let mut set = options.and_then(|options| options.client_kind);
-        if let (None, Some(kind)) = (set, self.options.merged.client_kind) {
-            let options = StreamOptions::new().client_kind(kind);
-            options.merge_into_extensions(request.extensions_mut());
-            set = Some(kind);
+        info: &mut RequestInfo,
+    ) -> Option<StreamOptions> {
+        if let Some(kind) = self.options.merged.client_kind {
+            let own: StreamOptions = request.extensions_mut().remove().unwrap_or_default();
+            request.extensions_mut().insert(own.or(&StreamOptions::new().client_kind(kind)));
         }
-        info.client = info.client.or_set(set);
-        info.arrived_during_shutdown = info.client.is_call() && self.is_draining();
-        info
+        let options: Option<StreamOptions> = request.extensions().get().cloned();
+        let set = options.as_ref().and_then(|options| options.client_kind);
+        if let Some(kind) = set.filter(|_| !info.client.is_call()) {
+            info.client = kind;
+            info.arrived_during_shutdown = kind.is_call() && self.is_draining();
+        }
+        options
     }
 
     /// Begins to observe the answer to a request, if an option of the layer needs it.

@@ -119,7 +119,8 @@ impl Refusal {
     /// # _ = axum::middleware::from_fn::<_, (Request,)>(admit);
     /// ```
     pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
-        let client = StreamOptions::client_of(&parts.method, &parts.headers, &parts.extensions);
+        let shown = ClientKind::of(&parts.method, &parts.headers);
+        let client = StreamOptions::client_or(&parts.extensions, shown);
         let whole = |bytes| AnswerBody::passing(SseBody::whole(bytes));
         let mut response = self.refuse(Response::new(()), client, whole);
         response.extensions_mut().insert(Handled::Refused { is_counted: false });

@@ -149,11 +149,10 @@ impl InFlight {
     pub(super) fn track<B>(
         config: &Arc<Config>,
         request: &mut Request<B>,
-        info: RequestInfo,
+        mut info: RequestInfo,
     ) -> Option<Box<Self>> {
-        let info = config.apply_client_kind(request, info);
         let subjects = config.subjects_of(request);
-        let options = request.extensions().get().cloned();
+        let options = config.options_of(request, &mut info);
         let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
         let tracked = guard.map(Tracked::Disconnect);
         let observation = config.observe(request);
@@ -168,11 +167,11 @@ impl InFlight {
     pub(super) fn open<B>(
         config: &Arc<Config>,
         request: &mut Request<B>,
-        info: RequestInfo,
+        info: &mut RequestInfo,
     ) -> Result<Box<Self>, NotOpened> {
-        let permit = config.admit(info)?;
+        let options = config.options_of(request, info);
+        let permit = config.admit(*info)?;
         let subjects = config.subjects_of(request);
-        let options = request.extensions().get().cloned();
         let guard = insert_disconnect(request);
         let tracked = if info.is_head {
             guard.map(Tracked::Disconnect)
@@ -181,7 +180,7 @@ impl InFlight {
             let observation = config.observe(request);
             Some(Tracked::Stream(config.open(&options, permit, guard, observation)))
         };
-        Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, info) }))
+        Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, *info) }))
     }
 
     /// Polls the inner service's future, and notes a panic as [`CloseReason::Panicked`].

@@ -178,12 +178,11 @@ where
         if scan.has_last_event_id || !self.config.last_event_id_query.is_empty() {
             self.config.insert_last_event_id(&mut request);
         }
-        let info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
+        let mut info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
         // `STREAMS` is a constant, so services that never return bare streams have no code for a
         // refusal. The compiler copies the future once for each path that returns one.
         let in_flight = if S::Response::STREAMS {
-            let info = self.config.apply_client_kind(&mut request, info);
-            match InFlight::open(&self.config, &mut request, info) {
+            match InFlight::open(&self.config, &mut request, &mut info) {
                 Ok(in_flight) => Some(in_flight),
                 Err(reason) => {
                     let config = Arc::clone(&self.config);

@@ -87,10 +87,11 @@ impl ResolvedOptions {
         self.heartbeat().map_or(Bytes::from_static(b":\n"), |it| it.between_events().clone())
     }
 
-    pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
+    pub(crate) fn start_event(&self, start: StartAt, client: ClientKind) -> Bytes {
         let id = Event::new().id(start.id);
         // The decoder of the testing client keeps an id without data, and tests expect no `start`.
-        let is_quiet = start.is_quiet || self.merged.omits_defaults && !start.is_for_all;
+        let wants_id_alone = self.merged.omits_defaults || client == ClientKind::Library;
+        let is_quiet = wants_id_alone && !start.is_for_all;
         Encoded::from(if is_quiet { id } else { id.event("start").data("") }).into()
     }
 

@@ -1,7 +1,7 @@
 use std::{error::Error, sync::Arc};
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Response};
+use http::{Extensions, Response};
 
 use super::{Drain, Heartbeat, MaxAge, Retry};
 use crate::callback::{Opaque, catch_panic};
@@ -110,14 +110,11 @@ impl StreamOptions {
         self
     }
 
-    /// Returns the kind of client that sent a request, by its headers unless the program has set it.
-    pub(crate) fn client_of(
-        method: &Method,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> ClientKind {
+    /// Returns the kind of client that the program has set for a request, or the one that its
+    /// headers show. Requests with other methods than `GET` are always calls.
+    pub(crate) fn client_or(extensions: &Extensions, shown: ClientKind) -> ClientKind {
         let set = extensions.get().and_then(|options: &Self| options.client_kind);
-        ClientKind::of(method, headers).or_set(set)
+        set.filter(|_| !shown.is_call()).unwrap_or(shown)
     }
 
     /// Leaves out the default reconnection time and the default event `start`, but not those that

@@ -25,7 +25,8 @@ impl Requester {
     pub(crate) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
         let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
         let last = last.filter(|last| !last.is_empty());
-        Self { client: StreamOptions::client_of(method, headers, extensions), last, starts: true }
+        let client = StreamOptions::client_or(extensions, ClientKind::of(method, headers));
+        Self { client, last, starts: true }
     }
 
     pub(crate) fn of_parts(parts: &Parts) -> Self {

@@ -194,11 +194,7 @@ impl Subscription {
         if has_ended {
             response.extensions_mut().insert(NothingMore);
         } else if let Some(is_for_all) = start {
-            response.extensions_mut().insert(StartAt {
-                id: id.into(),
-                is_for_all,
-                is_quiet: false,
-            });
+            response.extensions_mut().insert(StartAt { id: id.into(), is_for_all });
         }
         if is_latest { response.map(EventBody::with_newest_only) } else { response }
     }
