@@ -7,8 +7,7 @@
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
 //! [A table](super#many-processes) shows which broker to choose. For any other broker, implement
-//! [`Broker`] and [`Publisher`]. If your broker keeps its events in a log on a server,
-//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker) does most of the work.
+//! [`Broker`] and [`Publisher`], and test it with [`tower-sse-broker`](https://docs.rs/tower-sse-broker).
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{mem, thread, time::Duration};
@@ -70,9 +69,6 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    age is the time since its publication, never below zero.
 /// 10. **Have a [name](Self::name)** that all processes' hubs share, and no unrelated hub has.
 /// 11. **Know the [highest number](Publisher::newest_possible)** that it may have assigned so far.
-///
-/// [`tower-sse-broker`](https://docs.rs/tower-sse-broker) takes care of rules 2 to 6 for a log on a
-/// server.
 ///
 /// # What a broker may rely on
 ///

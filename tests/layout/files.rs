@@ -19,7 +19,6 @@ const SMALL: [(&str, &str); 15] = [
     ("crates/tower-sse-broker/src/trace.rs", "its macros are declared before all modules"),
     ("crates/tower-sse-redis/src/runs/cluster/timing.rs", "owners and other processes import it"),
     ("crates/tower-sse-redis/src/runs/store/redis_runs.rs", "a public type with a page of its own"),
-    ("crates/tower-sse-redis/src/server/health.rs", "a public type with a page of its own"),
     ("crates/tower-sse-broker/src/tasks.rs", "everything imports it"),
 ];
 

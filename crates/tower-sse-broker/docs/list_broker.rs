@@ -1,15 +1,12 @@
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
 use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher};
 use tower_sse::{Event, hub::PublishError};
-use tower_sse_broker::{Content, Gate, Health, Identity, InFlight, Known, Log, follow};
-use tower_sse_broker::{LogEntry, Page, Queue, Queued, SendBatch};
-
-/// A request that failed. The follower needs an error that it can clone.
-type Failed = Arc<io::Error>;
+use tower_sse_broker::__private::{Content, Identity, InFlight, Known, Log, LogEntry, Page};
+use tower_sse_broker::__private::{Queue, Queued, SendBatch, start};
+use tower_sse_broker::{Error, Health};
 
 /// A log in memory, for the hubs of one process. Its clones share the log.
 #[derive(Clone)]
@@ -49,19 +46,17 @@ const DEADLINE: Duration = Duration::from_secs(2);
 
 impl Broker for ListBroker {
     type Publisher = ListPublisher;
-    type Error = Failed;
+    type Error = Error;
 
     fn name(&self) -> String {
         format!("list:{}", self.name)
     }
 
-    async fn start(self, feed: Feed) -> Result<ListPublisher, Failed> {
-        let (gate, queue) = (Arc::new(Gate::default()), Arc::new(Queue::default()));
-        let batching = Arc::clone(&queue).run(Arc::clone(&gate), feed.closed(), Batches);
-        let batching = tokio::spawn(batching);
+    async fn start(self, feed: Feed) -> Result<ListPublisher, Error> {
+        let (queue, health) = (Arc::new(Queue::default()), Health::default());
         let max_age = feed.max_age().saturating_mul(2);
         let log = List { server: self.server, max_age, next_trim: Instant::now() };
-        follow(log, feed, gate, Health::default(), async { _ = batching.await }).await?;
+        start(log, feed, health, &queue, Batches).await?;
         Ok(ListPublisher(queue))
     }
 }
@@ -137,11 +132,10 @@ impl Log for List {
     type Session = Server;
     type Publishing = Server;
     type Entry = Entry;
-    type Error = Failed;
 
     const SERVER: &'static str = "the list";
 
-    async fn open(&mut self, known: Known) -> Result<Server, Failed> {
+    async fn open(&mut self, known: Known) -> Result<Server, Error> {
         let server = self.server.clone();
         server.append(known.newest, known.lost, &[]);
         Ok(server)
@@ -151,7 +145,7 @@ impl Log for List {
         &mut self,
         server: &mut Server,
         age: Duration,
-    ) -> Result<Option<Identity>, Failed> {
+    ) -> Result<Option<Identity>, Error> {
         let start = now().saturating_sub(age);
         let entries = server.entries();
         Ok(entries.iter().rfind(|entry| entry.at < start).map(|entry| entry.identity))
@@ -162,38 +156,34 @@ impl Log for List {
         server: &mut Server,
         from: u64,
         count: usize,
-    ) -> Result<Page<Entry>, Failed> {
+    ) -> Result<Page<Entry>, Error> {
         let entries = server.entries();
         let first = entries.partition_point(|entry| entry.identity.number < from);
         let entries: Vec<_> = entries.iter().skip(first).take(count).cloned().collect();
         Ok(Page { has_more: entries.len() == count, entries })
     }
 
-    async fn has_up_to(&mut self, server: &mut Server, number: u64) -> Result<bool, Failed> {
+    async fn has_up_to(&mut self, server: &mut Server, number: u64) -> Result<bool, Error> {
         Ok(server.entries().first().is_some_and(|entry| entry.identity.number <= number))
     }
 
-    async fn mark(
-        &mut self,
-        server: &mut Server,
-        known: Known,
-    ) -> Result<Option<Identity>, Failed> {
+    async fn mark(&mut self, server: &mut Server, known: Known) -> Result<Option<Identity>, Error> {
         server.append(known.newest, known.lost, &[]);
         Ok(None)
     }
 
-    async fn publishing(&mut self, server: &mut Server, _: Identity) -> Result<Server, Failed> {
+    async fn publishing(&mut self, server: &mut Server, _: Identity) -> Result<Server, Error> {
         Ok(server.clone())
     }
 
     /// A server that can notify its clients makes this wait shorter.
-    async fn wait(&mut self, _: &mut Server) -> Result<(), Failed> {
+    async fn wait(&mut self, _: &mut Server) -> Result<(), Error> {
         sleep(Duration::from_millis(10)).await;
         Ok(())
     }
 
     /// Removes old events, but not the newest entry: a process finds its place by this entry.
-    async fn upkeep(&mut self, server: &mut Server, _: Identity) -> Result<(), Failed> {
+    async fn upkeep(&mut self, server: &mut Server, _: Identity) -> Result<(), Error> {
         if Instant::now() >= self.next_trim {
             self.next_trim = Instant::now() + TRIM_INTERVAL;
             let (start, mut entries) = (now().saturating_sub(self.max_age), server.entries());
@@ -213,14 +203,6 @@ impl Log for List {
             }
             Kind::Mark => Content::Mark,
         }
-    }
-
-    fn is_timeout(_: &Failed) -> bool {
-        false
-    }
-
-    fn broken(reason: &str) -> Failed {
-        Arc::new(io::Error::other(reason))
     }
 }
 

@@ -3,7 +3,7 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tower_sse::BoxError;
 
-use crate::{tasks::caught, with_sources};
+use crate::{error::with_sources, tasks::caught};
 
 /// A user name and a password for a server, returned by a closure in your program.
 #[derive(Clone)]

@@ -4,8 +4,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio::{select, sync::oneshot, task::yield_now};
 use tower_sse::hub::broker::Feed;
 
-use crate::Session;
-use crate::{Backoff, Content, Gate, Health, Identity, Known, Log, LogEntry, Page, pace::PageSize};
+use crate::gate::{Gate, Session};
+use crate::log::{Content, Identity, Known, Log, LogEntry, Page};
+use crate::pace::{Backoff, PageSize};
+use crate::queue::{Queue, SendBatch};
+use crate::{Error, Health};
 
 /// How many entries the follower feeds before it yields to other tasks. That takes 0.2 to 0.8 ms,
 /// depending on the number of topics (`benches/redis.sh`).
@@ -17,7 +20,7 @@ const MAX_TIMEOUTS: u32 = 3;
 /// Loads the history of a log into a hub, and spawns a task that follows the log until the hub is
 /// closed or dropped. Call this in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
-/// If your broker has a publishing task, such as [`Queue::run`](crate::Queue::run), pass an
+/// If your broker has a publishing task, such as [`Queue::run`], pass an
 /// `alongside` future that completes when this task ends. Otherwise, pass [`pending`]. The hub is
 /// closed if `alongside` completes.
 ///
@@ -28,9 +31,9 @@ pub async fn follow<L: Log>(
     log: L,
     feed: Feed,
     gate: Arc<Gate<L::Publishing>>,
-    health: Health<L::Error>,
+    health: Health,
     alongside: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), L::Error> {
+) -> Result<(), Error> {
     let (loaded, loading) = oneshot::channel();
     feed.spawn(async move |feed| {
         let follower = Follower {
@@ -51,13 +54,34 @@ pub async fn follow<L: Log>(
     loading.await.unwrap_or_else(|_| Err(L::broken("the task that reads has ended")))
 }
 
+/// Calls [`follow`] for a log to which a [`Queue`] publishes, in batches that `sender` sends.
+///
+/// # Errors
+///
+/// Returns an error if the log can't be opened or loaded.
+pub async fn start<L: Log>(
+    log: L,
+    feed: Feed,
+    health: Health,
+    queue: &Arc<Queue>,
+    sender: impl SendBatch<L::Publishing> + 'static,
+) -> Result<(), Error>
+where
+    L::Publishing: 'static,
+{
+    let (gate, queue) = (Arc::<Gate<_>>::default(), Arc::clone(queue));
+    let batching = tokio::spawn(queue.run(Arc::clone(&gate), feed.closed(), sender));
+    // A batcher that has panicked would leave a hub that cannot publish.
+    follow(log, feed, gate, health, async { _ = batching.await }).await
+}
+
 /// The task that follows a log, and reconnects when a connection breaks. It feeds every entry to
 /// the hub, or reports that entries may be missing.
 struct Follower<L: Log> {
     log: L,
     feed: Feed,
     gate: Arc<Gate<L::Publishing>>,
-    health: Health<L::Error>,
+    health: Health,
     /// The last entry that was read, or the one before the history. Zero if there is none.
     last: Identity,
     page_size: PageSize,
@@ -92,7 +116,7 @@ impl<L: Log> Drop for Follower<L> {
 }
 
 impl<L: Log> Follower<L> {
-    async fn run(mut self, loaded: oneshot::Sender<Result<(), L::Error>>) -> Infallible {
+    async fn run(mut self, loaded: oneshot::Sender<Result<(), Error>>) -> Infallible {
         let mut opened = match self.load().await {
             Ok(opened) => {
                 _ = loaded.send(Ok(()));
@@ -109,7 +133,7 @@ impl<L: Log> Follower<L> {
         loop {
             let since = Instant::now();
             let error = self.broken(&mut opened).await;
-            warn!(error = %crate::with_sources(&error), "connection to {} lost", L::SERVER);
+            warn!(%error, "connection to {} lost", L::SERVER);
             self.end_session(error);
             backoff.end_session(since.elapsed());
             // A limit on connections may have no room for both sessions.
@@ -119,7 +143,7 @@ impl<L: Log> Follower<L> {
                 match self.open().await {
                     Ok(opened) => break opened,
                     Err(error) => {
-                        debug!(error = %crate::with_sources(&error), "failed to reconnect to {}", L::SERVER);
+                        debug!(%error, "failed to reconnect to {}", L::SERVER);
                         self.end_session(error);
                     }
                 }
@@ -130,14 +154,14 @@ impl<L: Log> Follower<L> {
 
     /// Opens the first session, and tries again after timeouts: a program that connected again
     /// would start from the beginning, and fail at the same page.
-    async fn load(&mut self) -> Result<Opened<L>, L::Error> {
+    async fn load(&mut self) -> Result<Opened<L>, Error> {
         let mut attempts = 0;
         loop {
             let (session, last) = (self.log.open(self.known()).await?, self.last);
             match self.begin(session).await {
                 Err(error) if L::is_timeout(&error) && attempts <= MAX_TIMEOUTS => {
                     attempts = if self.last == last { attempts + 1 } else { 0 };
-                    debug!(error = %crate::with_sources(&error), "timeout while loading from {}", L::SERVER);
+                    debug!(%error, "timeout while loading from {}", L::SERVER);
                     self.health.set_error(error);
                 }
                 result => return result,
@@ -145,13 +169,13 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    async fn open(&mut self) -> Result<Opened<L>, L::Error> {
+    async fn open(&mut self) -> Result<Opened<L>, Error> {
         let session = self.log.open(self.known()).await?;
         self.begin(session).await
     }
 
     /// Begins a session: catches up, marks losses, and opens the gate to publishers.
-    async fn begin(&mut self, mut session: L::Session) -> Result<Opened<L>, L::Error> {
+    async fn begin(&mut self, mut session: L::Session) -> Result<Opened<L>, Error> {
         self.catch_up(&mut session).await?;
         let mut known = self.known();
         // The mark can be lost as well.
@@ -174,7 +198,7 @@ impl<L: Log> Follower<L> {
     }
 
     /// Shuts the gate after a break or a failed attempt, and prepares the next attempt.
-    fn end_session(&mut self, error: L::Error) {
+    fn end_session(&mut self, error: Error) {
         self.gate.shut();
         self.page_size.halve();
         self.health.set_ready(false);
@@ -182,14 +206,14 @@ impl<L: Log> Follower<L> {
     }
 
     /// Follows the log until one of the connections breaks.
-    async fn broken(&mut self, (session, publishers): &mut Opened<L>) -> L::Error {
+    async fn broken(&mut self, (session, publishers): &mut Opened<L>) -> Error {
         match publishers.ended.run_until_cancelled(self.follow(session)).await {
             Some(Err(error)) => error,
             None => L::broken("the connection for publishing is unusable"),
         }
     }
 
-    async fn follow(&mut self, session: &mut L::Session) -> Result<Infallible, L::Error> {
+    async fn follow(&mut self, session: &mut L::Session) -> Result<Infallible, Error> {
         loop {
             self.log.wait(session).await?;
             let health = self.health.clone();
@@ -207,7 +231,7 @@ impl<L: Log> Follower<L> {
     }
 
     /// Reads what is new.
-    async fn look(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
+    async fn look(&mut self, session: &mut L::Session) -> Result<(), Error> {
         self.log.upkeep(session, self.last).await?;
         let read = self.gate.ledger().begin_read();
         let count = self.page_size.entries();
@@ -245,7 +269,7 @@ impl<L: Log> Follower<L> {
     }
 
     /// Reads to the end of the log, and finds losses.
-    async fn catch_up(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
+    async fn catch_up(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let result = self.read_to_end(session).await;
         if let Err(error) = &result
             && L::is_timeout(error)
@@ -256,7 +280,7 @@ impl<L: Log> Follower<L> {
         result
     }
 
-    async fn read_to_end(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
+    async fn read_to_end(&mut self, session: &mut L::Session) -> Result<(), Error> {
         if self.last.number == 0
             && let Some(before) = self.log.newest_before(session, self.feed.max_age()).await?
         {
@@ -308,7 +332,7 @@ impl<L: Log> Follower<L> {
         &mut self,
         session: &mut L::Session,
         is_empty: bool,
-    ) -> Result<Before, L::Error> {
+    ) -> Result<Before, Error> {
         let last = self.last;
         if last.number == 0 {
             return Ok(Before::Trimmed(0));
@@ -331,7 +355,7 @@ impl<L: Log> Follower<L> {
     }
 
     /// Reports the next entry as lost without reading it, so that it does not stop later ones.
-    async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), L::Error> {
+    async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let last = self.last;
         // After a roll-back, the large entry itself can have the number of the last one.
         let is_proof_late = self.timeouts > MAX_TIMEOUTS;
@@ -424,7 +448,7 @@ impl<L: Log> Follower<L> {
     /// Reports that events with numbers up to this one may have been lost.
     fn report_loss(&mut self, number: u64) {
         if self.feed.report_loss(number) == Ok(true) && self.is_loaded {
-            self.health.count_loss();
+            self.health.stats().update(|stats| stats.losses += 1);
         }
     }
 }

@@ -6,12 +6,12 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{hub::PublishError, hub::broker::Acknowledged};
 
 use crate::ledger::{Ledger, Sent, Unproven};
-use crate::{Identity, tasks::lock};
+use crate::{log::Identity, tasks::lock};
 
 /// A gate that holds publishers back until their process has caught up with the log.
 ///
-/// It opens once the follower (the task of [`follow`](crate::follow)) has caught up and
-/// [marked](crate::Log::mark) the losses that it found. It shuts when the connection breaks or a
+/// It opens once the follower (the task of [`follow`](crate::__private::follow)) has caught up and
+/// [marked](crate::__private::Log::mark) the losses that it found. It shuts when the connection breaks or a
 /// loss must be marked. The gate shuts for good when the hub is closed or dropped. `C` is what
 /// publishers need, such as a connection.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Session<C> {
     /// The connection that publishers use.
     pub connection: C,
     /// A token that's cancelled when the connection breaks, or when a loss must be
-    /// [marked](crate::Log::mark). Closing or dropping the hub doesn't cancel it. If the connection
+    /// [marked](crate::__private::Log::mark). Closing or dropping the hub doesn't cancel it. If the connection
     /// is unusable, cancel this token: the follower then reconnects.
     pub ended: CancellationToken,
 }

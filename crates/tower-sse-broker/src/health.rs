@@ -1,96 +1,99 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::{error::Error, io, iter};
 
-use crate::tasks::lock;
+use crate::{BrokerStats, Error, ErrorKind, tasks::lock};
 
-/// The state of a process's connection to a log, for probes and metrics. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Health<E> {
-    state: Arc<HealthState<E>>,
+/// The state of the connections to a store, for a hub or for runs. You get it from `health` of the
+/// broker or `RedisRuns`, also before you connect. Clones share it. A readiness probe:
+///
+/// ```
+/// # use tower_sse_broker as tower_sse_redis;
+/// use axum::{extract::State, http::StatusCode};
+/// use tower_sse_redis::Health;
+///
+/// async fn ready(State(health): State<Health>) -> StatusCode {
+///     if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+/// }
+/// # _ = ready;
+/// ```
+///
+/// A hub that isn't ready still serves the events that it has received. Take its process out of a
+/// load balancer only after several failed probes: the other processes probably can't reach the
+/// store either.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    state: Arc<HealthState>,
+    stats: BrokerStats,
 }
 
-#[derive(Debug)]
-struct HealthState<E> {
+#[derive(Debug, Default)]
+struct HealthState {
     is_ready: AtomicBool,
-    last_error: Mutex<Option<E>>,
+    last_error: Mutex<Option<Error>>,
     reconnections: AtomicU64,
-    losses: AtomicU64,
 }
 
-impl<E> Default for Health<E> {
-    fn default() -> Self {
-        let (is_ready, last_error) = (AtomicBool::new(false), Mutex::new(None));
-        let [reconnections, losses] = [const { AtomicU64::new(0) }; 2];
-        Self { state: Arc::new(HealthState { is_ready, last_error, reconnections, losses }) }
-    }
-}
-
-impl<E: Clone> Health<E> {
-    /// Returns whether the hub is connected and has caught up with its log.
+impl Health {
+    /// For a hub, returns whether it's connected and has caught up with its log. For runs, returns
+    /// whether they're connected.
+    ///
+    /// If a hub needs more than a second to look for new events in PostgreSQL or SQLite, the result
+    /// is `false` until it has caught up again. For Redis, the result can stay `true`: to notice
+    /// that a hub is behind, use [`HubStats::lag`](tower_sse::hub::HubStats::lag).
+    ///
+    /// While Redis refuses writes ([`ReadOnly`](ErrorKind::ReadOnly)), the result is `false`. It
+    /// can be `true` while PostgreSQL or SQLite refuses them, for example because the disk is full.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.state.is_ready.load(Acquire)
     }
 
-    /// Returns the newest error, if any, even after the connection has recovered.
+    /// Returns the newest error, if any, even after the connection has recovered. Errors from
+    /// `publish` are included except for Redis.
     #[must_use]
-    pub fn last_error(&self) -> Option<E> {
+    pub fn last_error(&self) -> Option<Error> {
         lock(&self.state.last_error).clone()
     }
 
-    /// Returns how many times the hub has reconnected, after a break or to mark a loss.
+    /// Returns how many times the hub or the runs have reconnected, after a break or to report a
+    /// loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.state.reconnections.load(Relaxed)
     }
 
-    /// Returns how many losses this hub has reported since it loaded the history. One loss can
-    /// affect many events.
+    #[doc(hidden)]
     #[must_use]
-    pub fn losses(&self) -> u64 {
-        self.state.losses.load(Relaxed)
+    pub const fn stats(&self) -> &BrokerStats {
+        &self.stats
     }
 
-    /// Sets the newest error. [`follow`](crate::follow) does this for errors from the
-    /// [`Log`](crate::Log). Call this method for other errors.
-    pub fn set_error(&self, error: E) {
+    /// Returns the error of an event that was not sent: the newest one if there is no connection.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn not_sent(&self, action: &str) -> Error {
+        match self.last_error().filter(|_| !self.is_ready()) {
+            Some(error) => Error::new(action, error.kind(), error),
+            None => Error::new(action, ErrorKind::Unreachable, "earlier events await their reply"),
+        }
+    }
+
+    /// Sets the newest error. `follow` does this for errors from the log.
+    #[doc(hidden)]
+    pub fn set_error(&self, error: Error) {
         *lock(&self.state.last_error) = Some(error);
     }
 
-    /// Sets whether the connection is ready. Call this only if [`follow`](crate::follow) doesn't
-    /// manage the connection.
+    /// Sets whether the connection is ready, if `follow` doesn't manage it.
+    #[doc(hidden)]
     pub fn set_ready(&self, is_ready: bool) {
         self.state.is_ready.store(is_ready, Release);
     }
 
-    /// Counts a reconnection. Call this only if [`follow`](crate::follow) doesn't manage the
-    /// connection.
+    /// Counts a reconnection, if `follow` doesn't manage the connection.
+    #[doc(hidden)]
     pub fn count_reconnection(&self) {
         self.state.reconnections.fetch_add(1, Relaxed);
     }
-
-    pub(crate) fn count_loss(&self) {
-        self.state.losses.fetch_add(1, Relaxed);
-    }
-}
-
-/// Returns the messages of an error and of its sources, as in `a: b: c`.
-#[must_use]
-pub fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let sources = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
-        // `source` skips the error that an `io::Error` wraps.
-        Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-        None => error.source(),
-    });
-    let mut text = error.to_string();
-    for source in sources.skip(1) {
-        let source = source.to_string();
-        // Some errors include the text of their source.
-        if !text.contains(&source) {
-            text.extend([": ", &source]);
-        }
-    }
-    text
 }

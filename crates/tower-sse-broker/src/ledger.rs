@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
-use crate::Identity;
+use crate::log::Identity;
 
 /// The events acknowledged to this process. The reader must meet each of them in the log.
 ///

@@ -1,6 +1,8 @@
-use std::{error, future::ready, time::Duration};
+use std::{future::ready, time::Duration};
 
 use tower_sse::{Event, event::InvalidField, hub::broker::Arrival};
+
+use crate::{Error, ErrorKind};
 
 /// The number and the fingerprint of an entry. A server that has returned to an older state can
 /// give the same number to another entry.
@@ -120,19 +122,17 @@ pub struct Page<E> {
 
 /// A log that a hub follows, such as a Redis stream or a table.
 ///
-/// The follower (the task of [`follow`](crate::follow)) calls one method at a time. It can drop a
+/// The follower (the task of [`follow`](crate::__private::follow)) calls one method at a time. It can drop a
 /// method's future early, for example when the hub is closed. Give each method a time limit. After
 /// an error, the follower waits, and opens another session. While the history loads, `follow` may
 /// return the error instead.
 pub trait Log: Send + Sized + 'static {
     /// The connections that [`open`](Self::open) makes.
     type Session: Send;
-    /// What publishers get from the [gate](crate::Gate), such as a connection.
+    /// What publishers get from the [gate](crate::__private::Gate), such as a connection.
     type Publishing: Clone + Send + Sync;
     /// An entry.
     type Entry: LogEntry;
-    /// The error from a failed request.
-    type Error: error::Error + Clone + Send + Sync + 'static;
 
     /// The server's name, for log lines.
     const SERVER: &'static str;
@@ -145,17 +145,14 @@ pub trait Log: Send + Sized + 'static {
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
     /// entries may have been lost. You can mark other losses here too.
-    fn open(
-        &mut self,
-        known: Known,
-    ) -> impl Future<Output = Result<Self::Session, Self::Error>> + Send;
+    fn open(&mut self, known: Known) -> impl Future<Output = Result<Self::Session, Error>> + Send;
 
     /// Returns the newest entry older than `age`. You may ignore entries without an event.
     fn newest_before(
         &mut self,
         session: &mut Self::Session,
         age: Duration,
-    ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Option<Identity>, Error>> + Send;
 
     /// Reads up to `count` entries, starting with the first one whose number is `from` or higher.
     /// If there may be [more](Page::has_more), return at least two entries, or one if `count` is 1.
@@ -164,14 +161,14 @@ pub trait Log: Send + Sized + 'static {
         session: &mut Self::Session,
         from: u64,
         count: usize,
-    ) -> impl Future<Output = Result<Page<Self::Entry>, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Page<Self::Entry>, Error>> + Send;
 
     /// Returns whether the log has an entry with this number or a lower one.
     fn has_up_to(
         &mut self,
         session: &mut Self::Session,
         number: u64,
-    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
 
     /// Returns `true` if the entries missing from the beginning of the log are known to have been
     /// trimmed. In an empty log, all entries are missing. Returns `false` if the log may have been
@@ -182,7 +179,7 @@ pub trait Log: Send + Sized + 'static {
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
-    ) -> impl Future<Output = Result<bool, Self::Error>> + Send {
+    ) -> impl Future<Output = Result<bool, Error>> + Send {
         ready(Ok(true))
     }
 
@@ -194,7 +191,7 @@ pub trait Log: Send + Sized + 'static {
         &mut self,
         session: &mut Self::Session,
         known: Known,
-    ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Option<Identity>, Error>> + Send;
 
     /// Returns what publishers use during this session, for example a connection. Called after the
     /// follower has caught up and marked the losses that it found.
@@ -202,14 +199,14 @@ pub trait Log: Send + Sized + 'static {
         &mut self,
         session: &mut Self::Session,
         last: Identity,
-    ) -> impl Future<Output = Result<Self::Publishing, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Self::Publishing, Error>> + Send;
 
     /// Waits until the log may have new entries, but at most a few seconds. The follower then calls
     /// [`upkeep`](Self::upkeep), and looks for new entries and losses.
     fn wait(
         &mut self,
         session: &mut Self::Session,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// If `last` is still in the log, returns the entries after it: the first `count`, or all if
     /// there are fewer. If this returns `None`, as it does by default, the follower calls
@@ -219,7 +216,7 @@ pub trait Log: Send + Sized + 'static {
         _session: &mut Self::Session,
         _last: Identity,
         _count: usize,
-    ) -> impl Future<Output = Result<Option<Vec<Self::Entry>>, Self::Error>> + Send {
+    ) -> impl Future<Output = Result<Option<Vec<Self::Entry>>, Error>> + Send {
         ready(Ok(None))
     }
 
@@ -228,7 +225,7 @@ pub trait Log: Send + Sized + 'static {
         &mut self,
         _session: &mut Self::Session,
         _last: Identity,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+    ) -> impl Future<Output = Result<(), Error>> + Send {
         ready(Ok(()))
     }
 
@@ -243,25 +240,34 @@ pub trait Log: Send + Sized + 'static {
         &mut self,
         _session: &mut Self::Session,
         _from: u64,
-    ) -> impl Future<Output = Result<Option<Identity>, Self::Error>> + Send {
+    ) -> impl Future<Output = Result<Option<Identity>, Error>> + Send {
         ready(Ok(None))
     }
 
     /// Decodes an entry.
     fn content(&mut self, entry: Self::Entry) -> Content;
 
-    /// Returns whether the error means that the server didn't answer in time.
-    fn is_timeout(error: &Self::Error) -> bool;
+    /// Returns whether the error means that the server didn't answer in time. The default is
+    /// `false`, for logs without a server.
+    #[must_use]
+    fn is_timeout(_error: &Error) -> bool {
+        false
+    }
 
     /// Returns whether a [timeout](Self::is_timeout) can mean that entries are too large for the
     /// link. After three such timeouts in a row, the follower skips an entry if
     /// [`SKIPS`](Self::SKIPS) is `true`. After a skip, one more such timeout is enough to skip the
     /// next entry. By default, every timeout counts. Return `false` if no byte has arrived: that
     /// means a slow server, not a slow link.
-    fn is_too_large(error: &Self::Error) -> bool {
+    #[must_use]
+    fn is_too_large(error: &Error) -> bool {
         Self::is_timeout(error)
     }
 
     /// Creates an error that the follower itself reports.
-    fn broken(reason: &str) -> Self::Error;
+    #[must_use]
+    fn broken(reason: &str) -> Error {
+        let action = format!("follow the log in {}", Self::SERVER);
+        Error::new(action, ErrorKind::Unreachable, reason)
+    }
 }

@@ -6,8 +6,8 @@ use tokio::{select, time::timeout};
 use tower_sse::hub::broker::{Acknowledged, Publication};
 use tower_sse::{BoxError, hub::PublishError};
 
+use crate::gate::{Gate, InFlight};
 use crate::tasks::{lock, without_panic};
-use crate::{Gate, InFlight};
 
 /// The maximum number of events in a batch.
 const MAX_EVENTS: usize = 1000;
@@ -42,7 +42,7 @@ struct QueueState {
 pub struct Queued {
     /// The event.
     pub publication: Publication,
-    /// A random [fingerprint](crate::Identity) to store with the event, from 1 to `i64::MAX`.
+    /// A random [fingerprint](crate::__private::Identity) to store with the event, from 1 to `i64::MAX`.
     pub nonce: u64,
     reply: Reply,
 }
@@ -129,7 +129,7 @@ impl Queue {
     /// Sends batches while the gate is open. Closes the queue and returns once `closed` has
     /// completed and the current batch is finished.
     ///
-    /// Spawn this as a separate task. Closing the hub drops the task of [`follow`](crate::follow),
+    /// Spawn this as a separate task. Closing the hub drops the task of [`follow`](crate::__private::follow),
     /// even if publishers of the last batch are still waiting for their answers.
     pub async fn run<C: Clone>(
         self: Arc<Self>,

@@ -7,8 +7,10 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, tls::TlsStream};
 use tokio_util::sync::CancellationToken;
-use tower_sse_broker::{Identity, Queued, tasks::lock, warn};
+use tower_sse_broker::__private::{Identity, Queued};
+use tower_sse_broker::{tasks::lock, warn};
 
+use crate::error::{exceeds_limit, failed, late};
 use crate::log_row::{LogRow, number, signed};
 use crate::settings::{Encryption, Settings, Wakes, quoted};
 use crate::{Error, ErrorKind, SCHEMA_VERSION};
@@ -54,7 +56,7 @@ impl Connection {
         connected: Result<(Client, tokio_postgres::Connection<Socket, T>), tokio_postgres::Error>,
         wakes: Wakes,
     ) -> Result<Self, Error> {
-        let (client, mut connection) = connected.map_err(|error| Error::new(ACTION, error))?;
+        let (client, mut connection) = connected.map_err(|error| failed(ACTION, error))?;
         check(connection.parameter("server_version"), connection.parameter("server_encoding"))?;
         let (ended, mut driver) = (CancellationToken::new(), JoinSet::new());
         let (guard, polls) = (ended.clone().drop_guard(), Arc::new(AtomicU64::new(0)));
@@ -83,12 +85,12 @@ impl Connection {
         let action = || format!("run `{}` in PostgreSQL", text.split('(').next().unwrap_or(text));
         let polls = self.polls.load(Relaxed);
         match timeout(RESPONSE_LIMIT, self.client.query_typed(text, parameters)).await {
-            Ok(result) => result.map_err(|error| Error::new(&action(), error)),
+            Ok(result) => result.map_err(|error| failed(&action(), error)),
             Err(_) => {
                 // The first poll has sent the statement.
                 let has_begun = self.polls.load(Relaxed) > polls + 1;
                 _ = timeout(CANCEL_LIMIT, self.cancel()).await;
-                Err(Error::late(&action(), RESPONSE_LIMIT, has_begun))
+                Err(late(&action(), RESPONSE_LIMIT, has_begun))
             }
         }
     }
@@ -103,7 +105,7 @@ impl Connection {
         let text = format!("select * from {}.{function}", quoted(&self.settings.schema));
         let rows = self.query(&text, parameters).await?;
         let decoded = rows.iter().map(decode).collect::<Result<_, _>>();
-        decoded.map_err(|error| Error::new("read a response of PostgreSQL", error))
+        decoded.map_err(|error| failed("read a response of PostgreSQL", error))
     }
 
     /// Calls a function that returns one row.
@@ -114,14 +116,14 @@ impl Connection {
         decode: impl Fn(&Row) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Error> {
         let row = self.call(function, parameters, decode).await?.pop();
-        row.ok_or_else(|| Error::new("read a response of PostgreSQL", "it has no row"))
+        row.ok_or_else(|| failed("read a response of PostgreSQL", "it has no row"))
     }
 
     /// Cancels the running statement, because the session has ended. Returns the statement's error.
     pub(crate) async fn abandon(&self) -> Error {
         _ = timeout(CANCEL_LIMIT, self.cancel()).await;
         let reason = "the session has ended";
-        Error::with_kind("run a statement in PostgreSQL", ErrorKind::Unreachable, reason)
+        Error::new("run a statement in PostgreSQL", ErrorKind::Unreachable, reason)
     }
 
     /// Cancels the running statement, which could outlast this connection while it waits for a
@@ -148,7 +150,7 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
         }
         _ => return Ok(()),
     };
-    Err(Error::new(ACTION, reason))
+    Err(failed(ACTION, reason))
 }
 
 /// The time limit for connecting, and for the closure that returns the credentials.
@@ -172,7 +174,7 @@ impl Opened {
         loop {
             let asked = provider.ask(CONNECT_LIMIT).await;
             let credentials =
-                asked.map_err(|reason| Error::with_kind(ASK, ErrorKind::NotPermitted, reason))?;
+                asked.map_err(|reason| Error::new(ASK, ErrorKind::NotPermitted, reason))?;
             config.user(credentials.user()).password(credentials.password());
             match Self::open(settings, &config).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
@@ -191,16 +193,16 @@ impl Opened {
         };
         let Ok(opened) = timeout(CONNECT_LIMIT, opening).await else {
             let late = format!("not within {CONNECT_LIMIT:?}");
-            return Err(Error::with_kind(ACTION, ErrorKind::Unreachable, late));
+            return Err(Error::new(ACTION, ErrorKind::Unreachable, late));
         };
         let (reading, publishing) = opened?;
         let server = reading.identify().await?;
         // During a fail-over, the address can lead the two connections to different servers.
         if server != publishing.identify().await? {
-            return Err(Error::new(ACTION, "the addresses lead to different servers"));
+            return Err(failed(ACTION, "the addresses lead to different servers"));
         }
         let listens = settings.listens && listen(&reading, &publishing).await;
-        settings.health.set_listening(listens);
+        settings.health.stats().update(|stats| stats.listens = listens);
         Ok(Self { reading, publishing: Arc::new(publishing) })
     }
 }
@@ -226,11 +228,11 @@ impl Connection {
         self.settings.clock.set(now);
         if version != SCHEMA_VERSION {
             let reason = format!("the schema has version {version} instead of {SCHEMA_VERSION}");
-            return Err(Error::with_kind(ACTION, ErrorKind::NotInstalled, reason));
+            return Err(Error::new(ACTION, ErrorKind::WrongSchema, reason));
         }
         if !secured.is_empty() {
             let reason = format!("row security hides rows of {}.{secured}", self.settings.schema);
-            return Err(Error::with_kind(ACTION, ErrorKind::NotPermitted, reason));
+            return Err(Error::new(ACTION, ErrorKind::NotPermitted, reason));
         }
         Ok(server)
     }
@@ -255,7 +257,7 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let arrived = match test.await {
         Ok(_) => timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_ok(),
         Err(error) => {
-            health.common.set_error(error);
+            health.set_error(error);
             false
         }
     };
@@ -322,7 +324,7 @@ impl Connection {
         let rows = self.query(&text, &[self.stream(), (&signed(number), Type::INT8)]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let first = row.try_get(0).and_then(|seq| Ok(identity(seq, row.try_get(1)?)));
-        first.map_err(|error| Error::new("read a response of PostgreSQL", error))
+        first.map_err(|error| failed("read a response of PostgreSQL", error))
     }
 
     /// Returns the time of the first row of the log.
@@ -333,7 +335,7 @@ impl Connection {
         );
         let rows = self.query(&text, &[self.stream()]).await?;
         let oldest = rows.first().map(|row| row.try_get(0)).transpose();
-        oldest.map_err(|error| Error::new("read a response of PostgreSQL", error))
+        oldest.map_err(|error| failed("read a response of PostgreSQL", error))
     }
 
     /// Returns whether there are new rows, and sets the clock.
@@ -453,7 +455,7 @@ impl Connection {
             ];
             let appended = self.call_one(function, &parameters, Appended::decode).await;
             match appended {
-                Err(error) if wake && error.exceeds_limit() => health.common.set_error(error),
+                Err(error) if wake && exceeds_limit(&error) => health.set_error(error),
                 appended => {
                     if *listens && !wake {
                         wakes.log.notify_one();

@@ -103,7 +103,7 @@
 //! commit.
 //!
 //! A program without a hub can pass `wake => true` instead, which wakes the hubs that
-//! [listen](Health::listens). Use it only for rare events: transactions with `wake` commit one
+//! [listen](BrokerStats::listens). Use it only for rare events: transactions with `wake` commit one
 //! after another, and `PREPARE TRANSACTION` fails.
 //!
 //! An open transaction delays only its own events, unless it [stays open for hours or locks the
@@ -167,13 +167,12 @@
 // | `connection.rs` | one connection, and the statements that hubs send |
 // | `publisher.rs` | publishing in batches |
 // | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |
-// | `health.rs`, `error.rs` | what programs and operators see |
+// | `error.rs` | the kinds of errors |
 
 #[doc = include_str!("../docs/clients.md")]
 pub mod clients {}
 mod connection;
 mod error;
-mod health;
 mod log_row;
 #[doc = include_str!("../docs/notifications.md")]
 pub mod notifications {}
@@ -187,13 +186,11 @@ mod settings;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub use self::error::{Error, ErrorKind};
-pub use self::health::{BrokerStats, Health, LogStats, Waiting};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 pub use self::{postgres::Postgres, postgres_broker::PostgresBroker};
 #[doc(inline)]
-pub use tower_sse_broker::Credentials;
+pub use tower_sse_broker::{BrokerStats, Credentials, Error, ErrorKind, Health, LogStats, Waiting};
 
 /// The statements that create the schema `tower_sse`, for a migration. The package has them too, as
 /// `schema/v1.sql`.

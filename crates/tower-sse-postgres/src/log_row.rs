@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use tokio_postgres::Row;
 use tower_sse::Event;
-use tower_sse_broker::{Identity, event_of};
+use tower_sse_broker::__private::{Identity, event_of};
 
 /// A row of the log.
 pub(crate) struct LogRow {

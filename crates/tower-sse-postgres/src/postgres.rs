@@ -2,8 +2,9 @@ use std::{fmt, str::FromStr, sync::Mutex, sync::atomic::AtomicI64};
 
 use tokio_postgres::{Config, config::SslMode};
 use tower_sse::BoxError;
-use tower_sse_broker::CredentialsProvider;
+use tower_sse_broker::__private::CredentialsProvider;
 
+use crate::error::failed;
 use crate::settings::{Clock, Encryption, Settings, Wakes, schema_name};
 use crate::{Credentials, Error, Health, PostgresBroker};
 
@@ -53,13 +54,13 @@ impl Postgres {
     /// an error if the `tls` feature is disabled or no crypto provider is installed.
     pub fn open(address: &str) -> Result<Self, Error> {
         const ACTION: &str = "parse the address of PostgreSQL";
-        let config = Config::from_str(address).map_err(|error| Error::new(ACTION, error))?;
+        let config = Config::from_str(address).map_err(|error| failed(ACTION, error))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(Error::new(ACTION, "the address has no host"));
+            return Err(failed(ACTION, "the address has no host"));
         }
         let requires_tls = config.get_ssl_mode() == SslMode::Require;
         if requires_tls && !cfg!(feature = "tls") {
-            return Err(Error::new(ACTION, "`sslmode=require` needs feature `tls`"));
+            return Err(failed(ACTION, "`sslmode=require` needs feature `tls`"));
         }
         let (encryption, schema) = (Encryption::None, "tower_sse".to_owned());
         let postgres = Self { config, encryption, provider: None, schema };
@@ -95,8 +96,7 @@ impl Postgres {
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: crate::Tls) -> Result<Self, Error> {
-        let connect =
-            tls.connect().map_err(|error| Error::new("set up TLS for PostgreSQL", error))?;
+        let connect = tls.connect().map_err(|error| failed("set up TLS for PostgreSQL", error))?;
         self.encryption = Encryption::Tls(connect);
         self.config.ssl_mode(SslMode::Require);
         Ok(self)

@@ -1,8 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tower_sse::hub::broker::{Broker, Feed};
-use tower_sse_broker::{Gate, Queue, follow};
+use tower_sse_broker::__private::{LogOptions, Queue, start};
 
+use crate::error::failed;
 use crate::postgres_log::{LONGEST, LogState, PostgresLog};
 use crate::publisher::{Batcher, PostgresPublisher};
 use crate::settings::{Settings, quoted};
@@ -14,27 +15,15 @@ use crate::{BrokerStats, Error, Health};
 #[must_use = "pass it to `Hub::connect`"]
 pub struct PostgresBroker {
     settings: Settings,
-    max_events: usize,
-    max_age: Option<Duration>,
-    publish_deadline: Duration,
-    stats: BrokerStats,
+    options: LogOptions,
 }
-
-/// The minimum of [`PostgresBroker::max_events`], for processes that are briefly behind.
-const MIN_MAX_EVENTS: usize = 10_000;
 
 /// The maximum length of a stream's name in bytes. The server's indexes hold no long ones.
 const MAX_STREAM: usize = 1 << 10;
 
 impl PostgresBroker {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self {
-            stats: BrokerStats::of(settings.health.common.clone()),
-            settings,
-            max_events: 100_000,
-            max_age: None,
-            publish_deadline: Duration::from_secs(2),
-        }
+        Self { settings, options: LogOptions::new(Duration::from_secs(2)) }
     }
 
     /// Returns a handle to the state of the connections. The handle stays valid after
@@ -59,14 +48,14 @@ impl PostgresBroker {
     /// Returns a handle to the log's statistics. The handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
-        self.stats.clone()
+        self.settings.health.stats().clone()
     }
 
     /// Returns a closure that wakes the hub. Call the closure after a commit. The closure stays
     /// valid after `Hub::connect`.
     ///
     /// Clients of this hub then receive the transaction's events a few milliseconds later. So do
-    /// clients of other hubs that [listen](Health::listens), unless this hub has
+    /// clients of other hubs that [listen](BrokerStats::listens), unless this hub has
     /// [`listen(false)`](Self::listen). Without the call, a hub needs up to about 100 ms to find an
     /// event published by SQL, or longer if the server is slow.
     ///
@@ -110,8 +99,7 @@ impl PostgresBroker {
     /// Panics if `events` is less than 10,000: a process that is briefly behind would lose events.
     #[track_caller]
     pub fn max_events(mut self, events: usize) -> Self {
-        assert!(events >= MIN_MAX_EVENTS, "a stream must keep at least {MIN_MAX_EVENTS} events");
-        self.max_events = events;
+        self.options.set_max_events(events);
         self
     }
 
@@ -138,7 +126,7 @@ impl PostgresBroker {
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
     /// maximum age in the hub's retention, or if the retention has no age limit.
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = Some(age);
+        self.options.max_age = Some(age);
         self
     }
 
@@ -154,7 +142,7 @@ impl PostgresBroker {
     /// # Ok::<_, tower_sse_postgres::Error>(())
     /// ```
     pub fn publish_deadline(mut self, deadline: Duration) -> Self {
-        self.publish_deadline = deadline;
+        self.options.publish_deadline = deadline;
         self
     }
 
@@ -191,37 +179,26 @@ impl Broker for PostgresBroker {
 
     /// Connects and loads the history. A task follows the log until the hub is closed or dropped.
     async fn start(self, feed: Feed) -> Result<PostgresPublisher, Error> {
-        const ACTION: &str = "connect a hub";
-        let retained = feed.max_age();
-        if self.max_age.is_some_and(|age| age < retained) {
-            let reason = "`max_age` is less than the age of the hub's retention";
-            return Err(Error::new(ACTION, reason));
-        }
-        let length = self.settings.stream.len();
+        let Self { settings, mut options } = self;
+        options.adopt(&feed)?;
+        options.limit_age();
+        options.max_age = options.max_age.filter(|age| *age <= LONGEST);
+        let length = settings.stream.len();
         if length > MAX_STREAM {
             let reason = format!("the stream's name has {length} bytes, more than {MAX_STREAM}");
-            return Err(Error::new(ACTION, reason));
+            return Err(failed("connect a hub", reason));
         }
-        let max_age = self.max_age.or_else(|| retained.checked_add(retained / 2));
-        let max_age = max_age.filter(|age| *age <= LONGEST);
-        let settings = Arc::new(self.settings.with_defaults());
-        let (queue, gate) = (Arc::new(Queue::default()), Arc::new(Gate::default()));
+        let (settings, queue) = (Arc::new(settings.with_defaults()), Arc::<Queue>::default());
+        let (health, deadline) = (settings.health.clone(), options.publish_deadline);
         let batcher = Batcher { settings: Arc::clone(&settings), passes: 0 };
-        let batching = Arc::clone(&queue).run(Arc::clone(&gate), feed.closed(), batcher);
-        let batching = tokio::spawn(batching);
-        let health = settings.health.common.clone();
         let log = PostgresLog {
             settings: Arc::clone(&settings),
             queue: Arc::clone(&queue),
-            stats: self.stats,
-            retained: (retained < Duration::MAX).then_some(retained),
-            max_age,
-            max_events: self.max_events,
+            options,
             state: LogState::default(),
         };
-        // A batcher that has panicked would leave a hub that cannot publish.
-        follow(log, feed, gate, health, async { _ = batching.await }).await?;
-        Ok(PostgresPublisher { queue, deadline: self.publish_deadline, settings })
+        start(log, feed, health, &queue, batcher).await?;
+        Ok(PostgresPublisher { queue, deadline, settings })
     }
 }
 

@@ -6,14 +6,16 @@ use std::{sync::Arc, sync::atomic::Ordering::Relaxed};
 use tokio::select;
 use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::Arrival;
-use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, Queue, debug};
+use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry};
+use tower_sse_broker::__private::{LogOptions, Page, Queue};
+use tower_sse_broker::debug;
 
 use crate::connection::{Connection, Opened};
-use crate::log_row::{Kind, LogRow};
+use crate::error::{ends_session, is_too_large};
+use crate::log_row::{Kind, LogRow, signed};
 use crate::settings::{Settings, since_epoch};
-use crate::{BrokerStats, Error, ErrorKind, health::Waiting};
+use crate::{Error, ErrorKind};
 
-const ACTION: &str = "follow the log in PostgreSQL";
 /// The octets of data at which a page is full. The client library buffers a whole response.
 const PAGE_BYTES: usize = 4 << 20;
 /// The longest age that is passed to the server, which cannot express longer ones. No row of the
@@ -37,11 +39,7 @@ const TRIMS_PER_SURVEY: u32 = 5;
 pub(crate) struct PostgresLog {
     pub(crate) settings: Arc<Settings>,
     pub(crate) queue: Arc<Queue>,
-    pub(crate) stats: BrokerStats,
-    /// The age of the hub's retention.
-    pub(crate) retained: Option<Duration>,
-    pub(crate) max_age: Option<Duration>,
-    pub(crate) max_events: usize,
+    pub(crate) options: LogOptions,
     pub(crate) state: LogState,
 }
 
@@ -68,7 +66,6 @@ impl Log for PostgresLog {
     type Session = Opened;
     type Publishing = Arc<Connection>;
     type Entry = LogRow;
-    type Error = Error;
 
     const SERVER: &'static str = "PostgreSQL";
     const SKIPS: bool = true;
@@ -183,7 +180,11 @@ impl Log for PostgresLog {
         };
         if let Some(oldest) = measured {
             let age_of = |at| self.settings.clock.age_of(at);
-            self.stats.set_ages(oldest.map_or(Duration::ZERO, age_of), self.retained);
+            let mut log = self.options.log_stats(oldest.map_or(Duration::ZERO, age_of));
+            self.settings.health.stats().update(|stats| {
+                log.bytes = stats.log.and_then(|log| log.bytes);
+                stats.log = Some(log);
+            });
         }
         if self.state.trims % TRIMS_PER_SURVEY == 1 {
             let surveyed = self.survey(connection).await;
@@ -215,11 +216,7 @@ impl Log for PostgresLog {
     }
 
     fn is_too_large(error: &Error) -> bool {
-        error.is_too_large
-    }
-
-    fn broken(reason: &str) -> Error {
-        Error::with_kind(ACTION, ErrorKind::Unreachable, reason)
+        is_too_large(error)
     }
 }
 
@@ -247,9 +244,9 @@ impl PostgresLog {
         state.trims = state.trims.wrapping_add(1);
         // Count only after enough new rows, because counting takes as long as reading all of them.
         let counts =
-            state.counted.is_none_or(|rows| state.rows - rows >= self.max_events as u64 / 10);
-        let rows = counts.then(|| self.max_events.try_into().unwrap_or(i64::MAX));
-        let trimmed = connection.trim(state.first, self.max_age, rows).await?;
+            state.counted.is_none_or(|rows| state.rows - rows >= self.options.max_events / 10);
+        let rows = counts.then(|| signed(self.options.max_events));
+        let trimmed = connection.trim(state.first, self.options.max_age, rows).await?;
         state.first = trimmed.first;
         if trimmed.has_more {
             state.next_trim = None;
@@ -262,9 +259,9 @@ impl PostgresLog {
     /// Records an error that leaves the session as it is. The user may lack a permission.
     fn tolerate<T>(&self, done: Result<T, Error>) -> Result<Option<T>, Error> {
         match done {
-            Err(error) if !error.ends_session() => {
-                debug!(error = %tower_sse_broker::with_sources(&error), "failed to trim or survey the log");
-                self.settings.health.common.set_error(error);
+            Err(error) if !ends_session(&error) => {
+                debug!(%error, "failed to trim or survey the log");
+                self.settings.health.set_error(error);
                 Ok(None)
             }
             done => done.map(Some),
@@ -274,8 +271,14 @@ impl PostgresLog {
     async fn survey(&self, connection: &Connection) -> Result<(), Error> {
         let surveyed = connection.survey().await?;
         let oldest_age = surveyed.since.map_or(Duration::ZERO, |at| self.settings.clock.age_of(at));
-        self.settings.health.set_waiting(Waiting { rows: surveyed.waiting, oldest_age });
-        self.stats.set_bytes(surveyed.bytes);
+        self.settings.health.stats().update(|stats| {
+            let waiting = stats.waiting.get_or_insert_default();
+            (waiting.rows, waiting.oldest_age) = (surveyed.waiting, oldest_age);
+            // Without the ages, the oldest row would seem to be new.
+            if let Some(log) = &mut stats.log {
+                log.bytes = Some(surveyed.bytes);
+            }
+        });
         Ok(())
     }
 }

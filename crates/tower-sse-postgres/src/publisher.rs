@@ -5,11 +5,12 @@ use std::{fmt, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::select;
 use tower_sse::hub::PublishError;
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
-use tower_sse_broker::{Identity, InFlight, Queue, Queued, SendBatch};
+use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 
-use crate::Error;
 use crate::connection::{Appended, Connection};
+use crate::error::{ends_session, is_rolled_back};
 use crate::settings::{Settings, since_epoch};
+use crate::{Error, ErrorKind};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later.
@@ -31,11 +32,11 @@ pub struct PostgresPublisher {
 
 impl Publisher for PostgresPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
-        if let Err(reason) = check(&publication) {
-            let error = Error::new("store the event in PostgreSQL", reason);
+        if let Err((kind, reason)) = check(&publication) {
+            let error = Error::new("store the event in PostgreSQL", kind, reason);
             return Err(PublishError::Refused(error.into()));
         }
-        let not_sent = || self.settings.health.not_connected();
+        let not_sent = || self.settings.health.not_sent("publish an event to PostgreSQL");
         self.queue.publish(publication, self.deadline, not_sent).await
     }
 
@@ -55,7 +56,7 @@ impl fmt::Debug for PostgresPublisher {
 }
 
 /// Returns an error if no row can hold the event.
-fn check(publication: &Publication) -> Result<(), String> {
+fn check(publication: &Publication) -> Result<(), (ErrorKind, String)> {
     let fields = publication.event.fields();
     let texts = [
         ("topic", Some(&*publication.topic), MAX_TOPIC),
@@ -66,14 +67,15 @@ fn check(publication: &Publication) -> Result<(), String> {
     for (field, text, max) in texts {
         let text = text.unwrap_or_default();
         if text.len() > max {
-            return Err(format!("{field} has {} bytes, more than {max}", text.len()));
+            let reason = format!("{field} has {} bytes, more than {max}", text.len());
+            return Err((ErrorKind::TooLarge, reason));
         }
         if let Some(at) = text.find('\0') {
-            return Err(format!("{field} contains U+0000 at byte {at}"));
+            return Err((ErrorKind::Other, format!("{field} contains U+0000 at byte {at}")));
         }
     }
     if let Some(retry) = fields.retry.filter(|retry| i64::try_from(*retry).is_err()) {
-        return Err(format!("retry is {retry} ms, more than {}", i64::MAX));
+        return Err((ErrorKind::Other, format!("retry is {retry} ms, more than {}", i64::MAX)));
     }
     Ok(())
 }
@@ -108,15 +110,15 @@ impl SendBatch<Arc<Connection>> for Batcher {
             Ok(appended) => {
                 settings.covered.store(appended.covered, Relaxed);
                 // Otherwise, the server's notification does.
-                if !settings.health.listens() {
+                if !settings.health.stats().listens() {
                     settings.wakes.log.notify_one();
                 }
             }
             Err(error) => {
                 if !session.ended.is_cancelled() {
-                    settings.health.common.set_error(error.clone());
+                    settings.health.set_error(error.clone());
                 }
-                if error.ends_session() {
+                if ends_session(error) {
                     session.ended.cancel();
                 }
             }
@@ -128,7 +130,7 @@ impl SendBatch<Arc<Connection>> for Batcher {
                     let event = Identity { number: before + place, fingerprint: queued.nonce };
                     in_flight.acknowledge(event, since_epoch(*at))
                 }
-                Err(error) if error.is_rolled_back() => {
+                Err(error) if is_rolled_back(error) => {
                     Err(PublishError::Refused(error.clone().into()))
                 }
                 Err(error) => Err(PublishError::Unknown(error.clone().into())),

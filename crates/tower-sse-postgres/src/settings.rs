@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::{sync::Notify, time::Instant};
 use tokio_postgres::Config;
 use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
-use tower_sse_broker::CredentialsProvider;
+use tower_sse_broker::{__private::CredentialsProvider, tasks::lock};
 
-use crate::{Error, Health};
-use tower_sse_broker::tasks::lock;
+use crate::{Error, Health, error::failed};
 
 /// How long one address may take to accept a connection, unless the connection string sets another
 /// limit.
@@ -89,7 +88,7 @@ pub(crate) fn schema_name(name: String) -> Result<String, Error> {
         "{name:?} is not an identifier of lower-case letters, digits and underscores, which begins \
          with no digit and has at most {MAX_IDENTIFIER} bytes"
     );
-    Err(Error::new("set the name of the schema", reason))
+    Err(failed("set the name of the schema", reason))
 }
 
 /// Quotes an identifier.

@@ -161,7 +161,7 @@ pub mod operating {}
 #[doc = include_str!("../docs/running.md")]
 pub mod running {}
 
-pub use crate::broker::{BrokerStats, LogStats, RedisBroker};
+pub use crate::broker::RedisBroker;
 pub use crate::redis::Redis;
 #[cfg(feature = "runs")]
 pub use crate::runs::RedisRuns;
@@ -169,9 +169,8 @@ pub use crate::runs::RedisRuns;
 pub use crate::server::Tls;
 #[cfg(any(test, tower_sse_simulation))]
 pub use crate::server::set_dialer;
-pub use crate::server::{Error, ErrorKind, Health};
 #[doc(inline)]
-pub use tower_sse_broker::Credentials;
+pub use tower_sse_broker::{BrokerStats, Credentials, Error, ErrorKind, Health, LogStats};
 
 /// The README's code compiles too.
 #[cfg(doctest)]

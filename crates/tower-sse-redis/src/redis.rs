@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use redis::{Client, IntoConnectionInfo, RedisResult};
 use tower_sse::BoxError;
-use tower_sse_broker::CredentialsProvider;
+use tower_sse_broker::__private::CredentialsProvider;
 
-use crate::server::servers::Servers;
+use crate::server::{failed, servers::Servers};
 use crate::{Credentials, Error, server::CONNECT_TIMEOUT};
 #[cfg(feature = "tls")]
 use crate::{Tls, server::is_tls};
@@ -82,14 +82,14 @@ impl Redis {
     pub fn open_any(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         let clients = urls.into_iter().map(|url| client(url.as_ref()));
         let clients: Vec<_> =
-            clients.collect::<Result<_, _>>().map_err(|error| Error::new(ACTION, error))?;
+            clients.collect::<Result<_, _>>().map_err(|error| failed(ACTION, error))?;
         let mut databases =
             clients.iter().map(|client| client.get_connection_info().redis_settings().db());
         let Some(first) = databases.next() else {
-            return Err(Error::new(ACTION, "the list of URLs is empty"));
+            return Err(failed(ACTION, "the list of URLs is empty"));
         };
         if databases.any(|database| database != first) {
-            return Err(Error::new(ACTION, "the URLs name different databases"));
+            return Err(failed(ACTION, "the URLs name different databases"));
         }
         Ok(Self { servers: Servers::new(clients, CONNECT_TIMEOUT) })
     }

@@ -161,11 +161,10 @@
 // | `files.rs` | the file, its `-wal` and its `-shm`, which can be removed or replaced |
 // | `worker.rs` | the thread that sends them |
 // | `sqlite_log.rs` | reading the table, as `tower_sse_broker` follows it |
-// | `health.rs`, `error.rs` | what programs and operators see |
+// | `error.rs` | the kinds of errors |
 
 mod error;
 mod files;
-mod health;
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 mod publisher;
@@ -174,7 +173,7 @@ mod sqlite_log;
 mod table;
 mod worker;
 
-pub use self::error::{Error, ErrorKind};
-pub use self::health::{BrokerStats, Health, LogStats};
 pub use self::sqlite::{Sqlite, SqliteBroker};
 pub use self::table::SCHEMA;
+#[doc(inline)]
+pub use tower_sse_broker::{BrokerStats, Error, ErrorKind, Health, LogStats};

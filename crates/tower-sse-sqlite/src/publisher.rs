@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tower_sse::hub::PublishError;
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
-use tower_sse_broker::{Health, Identity, InFlight, Log, Queue, Queued, SendBatch};
+use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 
 use crate::table::{Appended, now};
-use crate::{Error, ErrorKind, sqlite_log::SqliteLog, worker::Worker};
+use crate::{ErrorKind, Health, error::of_sqlite, worker::Worker};
 
 /// The maximum lead of a client's id over the clock or the newest committed id, in microseconds.
 const MAX_LEAD: u64 = 60_000_000;
@@ -17,15 +17,12 @@ const MAX_LEAD: u64 = 60_000_000;
 pub struct SqlitePublisher {
     pub(crate) queue: Arc<Queue>,
     pub(crate) publish_deadline: Duration,
-    pub(crate) health: Health<Error>,
+    pub(crate) health: Health,
 }
 
 impl Publisher for SqlitePublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
-        let not_sent = || {
-            let error = self.health.last_error().filter(|_| !self.health.is_ready());
-            error.unwrap_or_else(|| SqliteLog::broken("earlier events wait for the file"))
-        };
+        let not_sent = || self.health.not_sent("publish an event to SQLite");
         self.queue.publish(publication, self.publish_deadline, not_sent).await
     }
 
@@ -35,7 +32,7 @@ impl Publisher for SqlitePublisher {
 }
 
 /// Sends the batches of a hub.
-pub(crate) struct Batcher(pub(crate) Health<Error>);
+pub(crate) struct Batcher(pub(crate) Health);
 
 impl SendBatch<Worker> for Batcher {
     async fn send(&mut self, in_flight: &InFlight<'_, Worker>, batch: Vec<Queued>) -> bool {
@@ -46,7 +43,7 @@ impl SendBatch<Worker> for Batcher {
         });
         // The events of a job that does not end in time are reported as unknown.
         let (batch, appended) = match append.await {
-            Ok((batch, appended)) => (batch, appended.map_err(Error::of_sqlite)),
+            Ok((batch, appended)) => (batch, appended.map_err(of_sqlite)),
             Err(error) => (Vec::new(), Err(error)),
         };
         session.connection.changed.notify_one();

@@ -3,14 +3,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tower_sse::hub::broker::{Broker, Feed};
-use tower_sse_broker::{Queue, follow};
+use tower_sse_broker::__private::{LogOptions, Queue, start};
 
+use crate::error::failed;
 use crate::publisher::{Batcher, SqlitePublisher};
 use crate::sqlite_log::SqliteLog;
 use crate::{BrokerStats, Error, ErrorKind, Health, table::Source, worker::LastRow};
-
-/// The minimum of [`SqliteBroker::max_events`], for processes that are briefly behind.
-const MIN_MAX_EVENTS: usize = 10_000;
 
 /// An SQLite file. All hubs of a program can share one `Sqlite`.
 ///
@@ -40,7 +38,7 @@ impl Sqlite {
     /// Returns an error if the path is empty, or if it's relative and the process has no working
     /// directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = absolute(path).map_err(|error| Error::new(ErrorKind::Other, error))?;
+        let path = absolute(path).map_err(|error| failed(ErrorKind::Other, error))?;
         Ok(Self(Source { path, ..Source::default() }))
     }
 
@@ -90,16 +88,14 @@ impl Sqlite {
         let table = table.into().to_ascii_lowercase();
         let log = SqliteLog {
             source: Source { table, ..self.0.clone() },
-            max_events: 100_000,
+            options: LogOptions::new(Duration::from_secs(5)),
             max_bytes: 1 << 30,
-            max_age: None,
-            retained: None,
-            stats: BrokerStats::default(),
+            health: Health::default(),
             next_trim: Instant::now(),
             growth: 1.0,
             last_row: LastRow::default(),
         };
-        SqliteBroker { log, publish_deadline: Duration::from_secs(5) }
+        SqliteBroker(log)
     }
 }
 
@@ -107,23 +103,20 @@ impl Sqlite {
 /// machine can share the table.
 #[derive(Debug)]
 #[must_use = "pass it to `Hub::connect`"]
-pub struct SqliteBroker {
-    log: SqliteLog,
-    publish_deadline: Duration,
-}
+pub struct SqliteBroker(SqliteLog);
 
 impl SqliteBroker {
     /// Returns a handle that tells whether the hub is ready, and what its last error was. The
     /// handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health { common: self.log.stats.health.clone() }
+        self.0.health.clone()
     }
 
     /// Returns a handle to the table's statistics. The handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
-        self.log.stats.clone()
+        self.0.health.stats().clone()
     }
 
     /// Limits the table to about `events` events across all topics. The oldest events are removed.
@@ -145,8 +138,7 @@ impl SqliteBroker {
     /// Panics if `events` is less than 10,000: a process that is briefly behind would lose events.
     #[track_caller]
     pub fn max_events(mut self, events: usize) -> Self {
-        assert!(events >= MIN_MAX_EVENTS, "a table must keep at least {MIN_MAX_EVENTS} events");
-        self.log.max_events = events as u64;
+        self.0.options.set_max_events(events);
         self
     }
 
@@ -164,7 +156,7 @@ impl SqliteBroker {
     /// # Ok::<_, tower_sse_sqlite::Error>(())
     /// ```
     pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.log.max_bytes = bytes;
+        self.0.max_bytes = bytes;
         self
     }
 
@@ -187,7 +179,7 @@ impl SqliteBroker {
     /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error if `age` is less than the
     /// maximum age in the hub's retention, or if the retention has no age limit.
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.log.max_age = Some(age);
+        self.0.options.max_age = Some(age);
         self
     }
 
@@ -207,7 +199,7 @@ impl SqliteBroker {
     /// # Ok::<_, tower_sse_sqlite::Error>(())
     /// ```
     pub fn publish_deadline(mut self, deadline: Duration) -> Self {
-        self.publish_deadline = deadline;
+        self.0.options.publish_deadline = deadline;
         self
     }
 }
@@ -218,26 +210,18 @@ impl Broker for SqliteBroker {
 
     fn name(&self) -> String {
         // The file is left out, so that ids stay valid when it moves.
-        format!("sqlite:{}", self.log.source.table)
+        format!("sqlite:{}", self.0.source.table)
     }
 
     /// Opens the file and loads the history. A task follows the log until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<SqlitePublisher, Error> {
-        let Self { mut log, publish_deadline } = self;
-        let retained = feed.max_age();
-        if log.max_age.is_some_and(|age| age < retained) {
-            let reason = "`max_age` is less than the age of the hub's retention";
-            return Err(Error::new(ErrorKind::Other, reason));
-        }
-        log.max_age = log.max_age.or_else(|| retained.checked_add(retained / 2));
-        log.retained = (retained < Duration::MAX).then_some(retained);
-        let (queue, gate, health) =
-            (Arc::<Queue>::default(), Arc::default(), log.stats.health.clone());
-        let publisher = SqlitePublisher { queue: Arc::clone(&queue), publish_deadline, health };
-        let (health, batcher) = (log.stats.health.clone(), Batcher(log.stats.health.clone()));
-        let batching = tokio::spawn(queue.run(Arc::clone(&gate), feed.closed(), batcher));
-        // A batcher that has panicked would leave a hub that cannot publish.
-        follow(log, feed, gate, health, async { _ = batching.await }).await.map(|()| publisher)
+        let Self(mut log) = self;
+        log.options.adopt(&feed)?;
+        log.options.limit_age();
+        let (queue, health) = (Arc::<Queue>::default(), log.health.clone());
+        let publish_deadline = log.options.publish_deadline;
+        start(log, feed, health.clone(), &queue, Batcher(health.clone())).await?;
+        Ok(SqlitePublisher { queue, publish_deadline, health })
     }
 }

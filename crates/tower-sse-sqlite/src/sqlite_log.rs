@@ -5,12 +5,13 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Row};
 use tokio::time::{Instant, timeout};
 use tower_sse::hub::broker::Arrival;
-use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, event_of};
-use tower_sse_broker::{debug, tasks::lock};
+use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry, Page};
+use tower_sse_broker::__private::{LogOptions, event_of};
+use tower_sse_broker::debug;
 
 use crate::table::{Source, Table, Trimmed, before, identity_of, now};
 use crate::worker::{LastRow, Worker};
-use crate::{BrokerStats, Error, ErrorKind, LogStats};
+use crate::{Error, ErrorKind, Health};
 
 /// The time between two trims, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
@@ -25,12 +26,9 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub(crate) struct SqliteLog {
     pub(crate) source: Source,
-    pub(crate) max_events: u64,
+    pub(crate) options: LogOptions,
     pub(crate) max_bytes: u64,
-    pub(crate) max_age: Option<Duration>,
-    /// The age of the hub's retention.
-    pub(crate) retained: Option<Duration>,
-    pub(crate) stats: BrokerStats,
+    pub(crate) health: Health,
     pub(crate) next_trim: Instant,
     /// How much the log has grown since its rows were last counted, as a part of its maximum.
     pub(crate) growth: f64,
@@ -48,7 +46,6 @@ impl Log for SqliteLog {
     type Session = Worker;
     type Publishing = Worker;
     type Entry = LogRow;
-    type Error = Error;
 
     const SERVER: &'static str = "SQLite";
 
@@ -114,8 +111,8 @@ impl Log for SqliteLog {
         }
         self.next_trim = Instant::now() + TRIM_INTERVAL.mul_f64(0.75 + fastrand::f64() / 2.0);
         // Counting reads all rows.
-        let max = (self.growth >= 0.1).then_some((self.max_events, self.max_bytes));
-        let age = self.max_age.unwrap_or(Duration::MAX);
+        let max = (self.growth >= 0.1).then_some((self.options.max_events, self.max_bytes));
+        let age = self.options.max_age.unwrap_or(Duration::MAX);
         let trimmed = worker.run(move |table| table.trim(age, max)).await;
         if let Some(Trimmed { is_full, is_done }) = self.tolerate(trimmed)? {
             if is_full {
@@ -128,24 +125,17 @@ impl Log for SqliteLog {
         // Even if it cannot be trimmed, so that the operator sees how it grows.
         let surveyed = worker.run(Table::survey).await;
         if let Some((oldest_age, bytes)) = self.tolerate(surveyed)? {
-            let (retention_age, bytes) = (self.retained, Some(bytes));
-            *lock(&self.stats.log) = Some(LogStats { oldest_age, retention_age, bytes });
+            let mut log = self.options.log_stats(oldest_age);
+            log.bytes = Some(bytes);
+            self.health.stats().update(|stats| stats.log = Some(log));
         }
         Ok(())
     }
 
     fn content(&mut self, row: LogRow) -> Content {
         let bytes = row.bytes as f64 / self.max_bytes as f64;
-        self.growth += bytes.max(1.0 / self.max_events as f64);
+        self.growth += bytes.max(1.0 / self.options.max_events as f64);
         row.content
-    }
-
-    fn is_timeout(_: &Error) -> bool {
-        false
-    }
-
-    fn broken(reason: &str) -> Error {
-        Error::new(ErrorKind::Unreachable, reason)
     }
 }
 
@@ -155,7 +145,7 @@ impl SqliteLog {
         match done {
             Err(error) if error.kind() != ErrorKind::Unreachable => {
                 debug!(%error, "failed to trim or survey the log in SQLite");
-                self.stats.health.set_error(error);
+                self.health.set_error(error);
                 Ok(None)
             }
             done => done.map(Some),

@@ -4,8 +4,9 @@ use std::{cell::Cell, path::PathBuf, thread};
 use rusqlite::{CachedStatement, Connection, Error as Failed, ErrorCode, Result, Row, ffi};
 use rusqlite::{Transaction, TransactionBehavior::Immediate, params};
 use tower_sse::hub::broker::{Fields, Publication};
-use tower_sse_broker::{Identity, Queued};
+use tower_sse_broker::__private::{Identity, Queued};
 
+use crate::error::{failed, of_sqlite};
 use crate::files::{Files, REMOVED, failure};
 use crate::{Error, ErrorKind};
 
@@ -83,23 +84,23 @@ impl Table {
     /// Opens the file, and creates what is missing.
     pub(crate) fn open(source: Source) -> Result<Self, Error> {
         let name = source.table.clone();
-        let wrong = |kind, reason| Err(Error::new(kind, format!("table {name:?} {reason}")));
+        let wrong = |kind, reason| Err(failed(kind, format!("table {name:?} {reason}")));
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if name.is_empty() || name.starts_with("sqlite_") || !name.bytes().all(is_letter) {
             let rule = "has more than ASCII letters, digits and _, or begins with sqlite_";
             return wrong(ErrorKind::Other, rule);
         }
-        let mut table = Self::connect(source).map_err(Error::of_sqlite)?;
+        let mut table = Self::connect(source).map_err(of_sqlite)?;
         // Git can change line breaks, also those of a migration.
         let schema = SCHEMA.replace("news", &name).replace('\r', "");
         let (create, trigger) = schema.split_once(";\n\n").unwrap_or_default();
         let definition = create.replace("create table if not exists", "CREATE TABLE");
-        if table.create(create).map_err(Error::of_sqlite)?.replace('\r', "") != definition {
-            return wrong(ErrorKind::WrongTable, "was not created by this version of the crate");
+        if table.create(create).map_err(of_sqlite)?.replace('\r', "") != definition {
+            return wrong(ErrorKind::WrongSchema, "was not created by this version of the crate");
         }
-        let mode = table.prepare(trigger).map_err(Error::of_sqlite)?;
-        if !table.has_trigger().map_err(Error::of_sqlite)? {
-            return wrong(ErrorKind::WrongTable, "has a name whose trigger another table has");
+        let mode = table.prepare(trigger).map_err(of_sqlite)?;
+        if !table.has_trigger().map_err(of_sqlite)? {
+            return wrong(ErrorKind::WrongSchema, "has a name whose trigger another table has");
         }
         table.files.note();
         match mode.as_str() {
@@ -199,7 +200,7 @@ impl Table {
                 && self.connection.total_changes() == changes;
             match number {
                 Err(error) if !is_limit || self.connection.is_autocommit() => return Err(error),
-                number => numbers.push(number.map(i64::cast_unsigned).map_err(Error::of_sqlite)),
+                number => numbers.push(number.map(i64::cast_unsigned).map_err(of_sqlite)),
             }
         }
         transaction.commit().map(|()| Appended { at: Duration::from_micros(at), numbers })

@@ -1,11 +1,12 @@
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use std::{fmt, sync::Arc, thread};
+use std::{sync::Arc, thread};
 
 use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::time::timeout;
-use tower_sse_broker::Identity;
+use tower_sse_broker::__private::Identity;
 
+use crate::error::{failed, of_sqlite};
 use crate::files::REMOVED;
 use crate::table::{LOCK_LIMIT, LOCK_PAUSE, Source, Table};
 use crate::{Error, ErrorKind};
@@ -35,7 +36,7 @@ impl Worker {
     /// Starts a thread, which opens the file, once the last one has ended.
     pub(crate) async fn start(source: Source, last_row: &LastRow) -> Result<Self, Error> {
         let last_row = timeout(JOB_LIMIT, Arc::clone(last_row).lock_owned()).await;
-        let mut last_row = last_row.map_err(|late| unreachable(&late))?;
+        let mut last_row = last_row.map_err(|late| failed(ErrorKind::Unreachable, late))?;
         let ((jobs, queue), (opened, opening)) = (mpsc::channel(), oneshot::channel());
         let worker = Self { jobs, last_row: *last_row, changed: Arc::default() };
         let changed = Arc::clone(&worker.changed);
@@ -47,7 +48,7 @@ impl Worker {
             Err(error) => _ = opened.send(Err(error)),
         };
         let started = thread::Builder::new().name("tower-sse-sqlite".to_owned()).spawn(run);
-        started.map_err(|error| Error::new(ErrorKind::Other, error))?;
+        started.map_err(|error| failed(ErrorKind::Other, error))?;
         answer(opening).await?.map(|()| worker)
     }
 
@@ -59,18 +60,15 @@ impl Worker {
         let (reply, replied) = oneshot::channel();
         // If the thread has ended, the job and its reply are dropped.
         _ = self.jobs.send(Box::new(move |table| _ = reply.send(job(table))));
-        answer(replied).await?.map_err(Error::of_sqlite)
+        answer(replied).await?.map_err(of_sqlite)
     }
 }
 
 /// Waits for an answer of the thread.
 async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
-    let answer = timeout(JOB_LIMIT, answer).await.map_err(|late| unreachable(&late))?;
-    answer.map_err(|_| unreachable(&REMOVED))
-}
-
-fn unreachable(reason: &dyn fmt::Display) -> Error {
-    Error::new(ErrorKind::Unreachable, reason)
+    let answer =
+        timeout(JOB_LIMIT, answer).await.map_err(|late| failed(ErrorKind::Unreachable, late))?;
+    answer.map_err(|_| failed(ErrorKind::Unreachable, REMOVED))
 }
 
 /// Opens a table. Processes that create the same file can lock each other out.

@@ -220,7 +220,8 @@ async fn processes_are_not_ready_while_redis_refuses_writes() {
     let _: String = server.command("CONFIG SET min-replicas-to-write 1").await;
     until(|| !process.health.is_ready() && !health.is_ready()).await;
     process.reports("noreplicas").await;
-    assert!(health.last_error().unwrap().to_uppercase().contains("NOREPLICAS"), "{health:?}");
+    let error = health.last_error().unwrap().to_string();
+    assert!(error.to_uppercase().contains("NOREPLICAS"), "{error}");
     let _: String = server.command("CONFIG SET min-replicas-to-write 0").await;
     until(|| process.health.is_ready() && health.is_ready()).await;
     process.delivers([0]).await;

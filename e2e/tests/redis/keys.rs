@@ -208,7 +208,7 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
         () = refuses => {}
         () = until(|| !are_following()) => {}
     }
-    let error = process.health.last_error().unwrap();
+    let error = process.health.last_error().unwrap().to_string();
     assert!(names(&error, id), "{about}: {error}");
     let reason = refused.refusal().await;
     assert!(names(&reason.to_string(), id), "{about}: {reason}");

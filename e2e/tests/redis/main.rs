@@ -38,6 +38,7 @@ mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 mod trim;
+mod two_stores;
 
 use std::collections::{HashMap, HashSet};
 use std::process::{Command, Output, Stdio};

@@ -55,7 +55,7 @@ impl Process {
     /// Waits until the last error contains this text in lower case.
     #[track_caller]
     pub(crate) fn reports(&self, text: &str) -> impl Future<Output = ()> {
-        let contains = move |error: String| error.to_lowercase().contains(text);
+        let contains = move |error: Error| error.to_string().to_lowercase().contains(text);
         until(move || self.health.last_error().is_some_and(contains))
     }
 

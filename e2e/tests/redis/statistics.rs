@@ -32,7 +32,7 @@ async fn stream_is_measured() {
         _ = hub.publish("a", "x".repeat(1_000)).await.unwrap();
     }
     // And the marker with which the stream begins.
-    until(|| stats.log().is_some_and(|log| log.events == 11)).await;
+    until(|| stats.log().is_some_and(|log| log.events == Some(11))).await;
     let log = stats.log().unwrap();
     assert_eq!((log.max_events, log.retention_age), (20_000, Some(Duration::from_secs(60))));
     let bytes = log.bytes.unwrap();

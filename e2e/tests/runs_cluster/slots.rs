@@ -203,7 +203,9 @@ async fn idle_process_behind_a_proxy_follows_a_slot() {
     let health = store.health();
     let _runs = Runs::builder().connect(store).await.unwrap();
     nodes.move_slot((nodes.owner + 1) % 3, Duration::ZERO).await;
-    let is_noticed = |error: String| error.contains("the server no longer has the keys");
+    let is_noticed = |error: tower_sse_redis::Error| {
+        error.to_string().contains("the server no longer has the keys")
+    };
     until(|| health.last_error().is_some_and(is_noticed)).await;
     let owner = &nodes.nodes[nodes.owner];
     let channels = async || owner.command::<Vec<String>>("PUBSUB SHARDCHANNELS").await;

@@ -110,7 +110,8 @@ async fn connect(
         tokio::spawn(gate.run(async move {
             let mut last = None;
             loop {
-                let current = Some((health.is_ready(), health.last_error(), stats.losses()));
+                let error = health.last_error().map(|error| error.to_string());
+                let current = Some((health.is_ready(), error, stats.losses()));
                 if current != last {
                     network.log(|| format!("hub {number}: {health:?}"));
                     last = current;

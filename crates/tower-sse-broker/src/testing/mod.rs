@@ -151,9 +151,6 @@
 //!   of a world print different names. The hub calls the proxy's `name` before `start`, when
 //!   there's no child to ask yet. So have the proxy return a name that the test has chosen for the
 //!   world.
-//!
-//! If your broker uses [`follow`](crate::follow), run `follow` in the test with a
-//! [`Log`](crate::Log) that forwards its calls to the child.
 
 // | `world.rs` | what a test of a broker brings, and what it is told |
 // | `kit.rs` | playing the scenes, and their outcomes |

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, pin::Pin};
 
 use tower_sse::hub::broker::Broker;
 
-use crate::with_sources;
+use crate::error::with_sources;
 
 /// A future that causes a fault in a [`World`] when it is polled.
 pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;

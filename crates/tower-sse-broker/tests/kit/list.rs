@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::Pin, sync::mpsc, thread};
 use futures_core::Stream;
 use tokio::{runtime::Builder, time::timeout};
 use tower_sse::hub::{Hub, Subscription};
-use tower_sse_broker::Identity;
+use tower_sse_broker::__private::Identity;
 
 use crate::list_broker::Entry;
 use crate::*;

@@ -75,7 +75,8 @@ async fn held_row_is_told_by_the_deadline() {
     let pids = waiting().await;
     assert_eq!(pids.len(), 1, "{pids:?}");
     sql(&client, "select tower_sse.publish('a', 'by SQL', 'tower_sse')").await;
-    until(|| process.health.last_error().is_some_and(|error| error.contains("no response"))).await;
+    let is_late = |error: Error| error.to_string().contains("no response");
+    until(|| process.health.last_error().is_some_and(is_late)).await;
     // Its statement is cancelled. The next one may already wait.
     until_async(async || waiting().await != pids).await;
     assert!(!waiting().await.contains(&pids[0]));
@@ -167,7 +168,7 @@ async fn publishing_continues_with_the_next_session() {
     let proxy = Proxy::start(server.port).await;
     let process = Process::connect(proxy.broker().publish_deadline(DEADLINE)).await;
     // The next statement of the publishers' connection that is not a batch follows after a second.
-    until(|| process.health.waiting().is_some()).await;
+    until(|| process.stats.waiting().is_some()).await;
     proxy.hold_publishers();
     let error = process.hub.publish("a", "1").await.unwrap_err();
     assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");

@@ -77,6 +77,8 @@ async fn bad_input_of_a_hub_refuses_one_event() {
         let error = process.hub.publish(topic, event).await.unwrap_err();
         let PublishError::Refused(error) = error else { panic!("{error:?}") };
         assert!(error.to_string().ends_with(&format!(": {reason}")), "{error}");
+        let is_too_large = error.downcast_ref().map(Error::kind) == Some(ErrorKind::TooLarge);
+        assert_eq!(is_too_large, reason.contains(" bytes, "), "{error}");
     }
     for publishing in publishing {
         publishing.await.unwrap();
@@ -96,7 +98,7 @@ async fn names_are_not_a_part_of_statements() {
     let broker = || patient(postgres.broker(stream));
     let first = Process::connect(broker()).await;
     let mut second = Process::connect(broker()).await;
-    assert!(first.health.listens());
+    assert!(first.stats.listens());
     let topic = "a'; -- \\ \" $2 {}";
     let mut reader = Client::connect(&second.hub, &[topic]);
     publish(&first.hub, topic, "by a hub").await;

@@ -48,7 +48,8 @@ use tower_sse::hub::{Hub, HubBuilder, PublishError};
 use tower_sse::{BoxError, Event, LastEventId};
 use tower_sse_broker::testing::{Fault, World, check};
 use tower_sse_postgres::{
-    BrokerStats, Credentials, ErrorKind, Health, Postgres, PostgresBroker, SCHEMA, schema_named,
+    BrokerStats, Credentials, Error, ErrorKind, Health, Postgres, PostgresBroker, SCHEMA,
+    schema_named,
 };
 
 use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};

@@ -55,7 +55,7 @@ async fn hubs_work_behind_a_pooler() {
     for _ in 0..4 {
         processes.push(Process::connect(broker()).await);
     }
-    assert!(processes.iter().all(|process| !process.health.listens()));
+    assert!(processes.iter().all(|process| !process.stats.listens()));
     processes[0].publish(0..10).await;
     let client = connect(&pooler.address()).await.unwrap();
     sql(&client, "select tower_sse.publish('a', '10', 'tower_sse')").await;

@@ -79,8 +79,8 @@ async fn rows_of_a_stream_without_a_hub_are_counted() {
     sql(&client, insert).await;
     sql(&client, "update tower_sse.inbox set at = at - interval '1 hour' where id = 1").await;
     let process = Process::connect(server.broker()).await;
-    until(|| process.health.waiting().is_some_and(|waiting| waiting.rows == 7)).await;
-    let age = process.health.waiting().unwrap().oldest_age;
+    until(|| process.stats.waiting().is_some_and(|waiting| waiting.rows == 7)).await;
+    let age = process.stats.waiting().unwrap().oldest_age;
     assert!(age > Duration::from_secs(3600) && age < Duration::from_secs(3700), "{age:?}");
     let log = process.stats.log().unwrap();
     assert!(log.bytes > Some(0) && log.oldest_age < Duration::from_secs(100), "{log:?}");

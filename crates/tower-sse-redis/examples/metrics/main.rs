@@ -74,8 +74,12 @@ async fn connect(shutdown: CancellationToken) -> Result<Router, BoxError> {
     };
     let redis = Redis::open(&url)?;
     let (broker, store) = (redis.broker("metrics:news"), redis.runs("metrics"));
-    let metrics =
-        RedisMetrics { hub: broker.health(), runs: store.health(), stream: broker.stats() };
+    let metrics = RedisMetrics {
+        hub: broker.health(),
+        runs: store.health(),
+        hub_stats: broker.stats(),
+        runs_stats: store.stats(),
+    };
     let hub = Hub::connect(broker).await?;
     Ok(app(hub, Runs::builder().connect(store).await?, Some(metrics), shutdown))
 }

@@ -14,7 +14,8 @@ use super::encode::{encode_counter, encode_family, encode_gauge};
 pub(super) struct RedisMetrics {
     pub(super) hub: Health,
     pub(super) runs: Health,
-    pub(super) stream: BrokerStats,
+    pub(super) hub_stats: BrokerStats,
+    pub(super) runs_stats: BrokerStats,
 }
 
 impl RedisMetrics {
@@ -26,7 +27,8 @@ impl RedisMetrics {
     pub(super) fn outage(&self) -> Option<String> {
         let (name, health) =
             self.connections().into_iter().find(|(_, health)| !health.is_ready())?;
-        Some(format!("{name}: {}", health.last_error().unwrap_or_default()))
+        let error = health.last_error().map_or_else(String::new, |error| error.to_string());
+        Some(format!("{name}: {error}"))
     }
 
     fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -36,7 +38,8 @@ impl RedisMetrics {
         encode_family(encoder, metric, Gauge, "connection", ready)?;
 
         let metric = ("sse_redis_evicts", "1 if Redis can evict keys, else 0.");
-        let evicts = self.connections().map(|(name, health)| (name, flag(health.evicts())));
+        let evicts = [("hub", &self.hub_stats), ("runs", &self.runs_stats)];
+        let evicts = evicts.map(|(name, stats)| (name, flag(stats.evicts())));
         encode_family(encoder, metric, Gauge, "connection", evicts)?;
 
         let metric = ("sse_redis_reconnections", "Times that a connection was replaced.");
@@ -50,16 +53,16 @@ impl Collector for RedisMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_connections(&mut encoder)?;
         for (name, help, count) in [
-            ("sse_redis_losses", "Times that events may have been lost.", self.stream.losses()),
+            ("sse_redis_losses", "Times that events may have been lost.", self.hub_stats.losses()),
             (
                 "sse_redis_foreign_entries",
                 "Entries that are no events.",
-                self.stream.foreign_entries(),
+                self.hub_stats.foreign_entries(),
             ),
         ] {
             encode_counter(&mut encoder, name, help, count)?;
         }
-        match self.stream.log() {
+        match self.hub_stats.log() {
             Some(log) => encode_log(&log, &mut encoder),
             None => Ok(()),
         }
@@ -68,7 +71,7 @@ impl Collector for RedisMetrics {
 
 fn encode_log(now: &LogStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let sizes = [
-        ("sse_redis_stream_entries", "Entries of the stream.", None, Some(now.events)),
+        ("sse_redis_stream_entries", "Entries of the stream.", None, now.events),
         (
             "sse_redis_stream_max_entries",
             "Entries above which the stream is trimmed.",

@@ -2,9 +2,9 @@ use std::{fmt, time::Duration};
 
 use redis::{Cmd, FromRedisValue, ParsingError, Value};
 use tower_sse::{Event, hub::broker::Fields};
-use tower_sse_broker::{Identity, event_of};
+use tower_sse_broker::__private::{Identity, event_of};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 const TOPIC: &str = "topic";
 const DATA: &str = "data";
@@ -45,7 +45,7 @@ impl AddEvent {
     /// Returns an error if the event is too large.
     pub(crate) fn new(
         key: &str,
-        max_events: usize,
+        max_events: u64,
         topic: &str,
         event: &Event,
         ends_topic: bool,
@@ -74,10 +74,8 @@ impl AddEvent {
 
 #[cold]
 fn too_large(size: usize) -> Error {
-    Error::new(
-        "publish an event to Redis",
-        format!("the event has {size} bytes, more than {MAX_SIZE}"),
-    )
+    let reason = format!("the event has {size} bytes, more than {MAX_SIZE}");
+    Error::new("publish an event to Redis", ErrorKind::TooLarge, reason)
 }
 
 /// A decoded entry of the stream.

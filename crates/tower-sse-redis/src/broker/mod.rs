@@ -7,17 +7,14 @@
 //!   each.
 //! - `publisher.rs` awaits acknowledgements. `stream_log.rs` is the log that `tower_sse_broker`
 //!   follows.
-//! - [`BrokerStats`] has the stream's statistics.
 
 mod entry;
 mod publisher;
 mod redis_broker;
 mod redis_stream;
-mod stats;
 mod stream_log;
 
 #[cfg(fuzzing)]
 pub(crate) use self::entry::Entry;
 pub(crate) use self::entry::RawEntry;
 pub use self::redis_broker::RedisBroker;
-pub use self::stats::{BrokerStats, LogStats};

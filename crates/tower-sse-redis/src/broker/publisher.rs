@@ -4,12 +4,11 @@ use redis::{RedisError, Value};
 use tokio::time::timeout;
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse::{BoxError, hub::PublishError};
-use tower_sse_broker::{Gate, Identity, Session, with_sources};
+use tower_sse_broker::__private::{Gate, Identity, Session};
 
 use super::entry::{AddEvent, StreamId};
 use super::redis_stream::{Clock, RedisStream};
-use crate::server::{health::Health, whole_milliseconds};
-use crate::{Error, ErrorKind};
+use crate::{Error, Health, server::whole_milliseconds};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later. Redis continues from the newest id if its clock is set back.
@@ -18,7 +17,7 @@ const MAX_LEAD: Duration = Duration::from_secs(60);
 /// Publishes the events of a hub as entries of its stream.
 pub struct RedisPublisher {
     pub(crate) key: String,
-    pub(crate) max_events: usize,
+    pub(crate) max_events: u64,
     pub(crate) deadline: Duration,
     pub(crate) gate: Arc<Gate<RedisStream>>,
     pub(crate) clock: Arc<Clock>,
@@ -35,7 +34,7 @@ impl Publisher for RedisPublisher {
         match timeout(self.deadline, self.acknowledged(&added, &mut is_sent)).await {
             Ok(result) => result,
             Err(_) if is_sent => Err(PublishError::Unknown("no reply before the deadline".into())),
-            Err(_) => Err(refused(self.not_connected())),
+            Err(_) => Err(refused(self.health.not_sent("publish an event to Redis"))),
         }
     }
 
@@ -68,7 +67,7 @@ impl RedisPublisher {
                     in_flight.session.ended.cancel();
                     continue;
                 }
-                Err(error) => return Err(failed(&in_flight.session, error)),
+                Err(error) => return Err(failure(&in_flight.session, error)),
             };
             if let Some(id) = added {
                 let entry = Identity { number: id.sequence(), fingerprint: event.fingerprint };
@@ -79,21 +78,10 @@ impl RedisPublisher {
             in_flight.session.connection.mark(None, known).await.map_err(refused)?;
         }
     }
-
-    fn not_connected(&self) -> Error {
-        let (kind, reason) = match self.health.common.last_error() {
-            Some(error) if !self.health.is_ready() => {
-                let cause = with_sources(&error);
-                (error.kind(), format!("the Redis stream is unavailable: {cause}"))
-            }
-            _ => (ErrorKind::Unreachable, "no connection to Redis".to_owned()),
-        };
-        Error::unavailable(kind, reason)
-    }
 }
 
 /// Returns the error of a command without a reply, or with an error as its reply.
-fn failed(session: &Session<RedisStream>, error: RedisError) -> PublishError {
+fn failure(session: &Session<RedisStream>, error: RedisError) -> PublishError {
     // The server rejected the command, or the client did not send it.
     let is_refused = error.code().is_some() || matches!(error.kind(), redis::ErrorKind::Client);
     // The server may no longer be the primary, so reconnect.

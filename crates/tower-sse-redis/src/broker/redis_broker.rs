@@ -1,7 +1,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use tower_sse::hub::broker::{Broker, Feed};
-use tower_sse_broker::{Gate, follow};
+use tower_sse_broker::__private::{Gate, LogOptions, follow};
 
 use super::publisher::RedisPublisher;
 use super::redis_stream::{Clock, Connector};
@@ -15,12 +15,9 @@ use crate::{BrokerStats, Error, Health, Redis, server::servers::Servers};
 pub struct RedisBroker {
     servers: Servers,
     key: String,
-    pub(super) max_events: usize,
-    pub(super) max_age: Option<Duration>,
-    pub(super) publish_deadline: Duration,
-    pub(super) pause: Duration,
+    options: LogOptions,
+    pause: Duration,
     health: Health,
-    stats: BrokerStats,
 }
 
 impl Redis {
@@ -38,16 +35,12 @@ impl Redis {
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
     pub fn broker(&self, key: impl Into<String>) -> RedisBroker {
-        let health = Health::default();
         RedisBroker {
             servers: self.servers.clone(),
             key: key.into(),
-            max_events: 100_000,
-            max_age: None,
-            publish_deadline: Duration::from_secs(2),
+            options: LogOptions::new(Duration::from_secs(2)),
             pause: Duration::ZERO,
-            stats: BrokerStats::of(health.common.clone()),
-            health,
+            health: Health::default(),
         }
     }
 }
@@ -75,7 +68,7 @@ impl RedisBroker {
     /// Returns a handle to the stream's statistics. The handle stays valid after `Hub::connect`.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
-        self.stats.clone()
+        self.health.stats().clone()
     }
 }
 
@@ -91,46 +84,26 @@ impl Broker for RedisBroker {
     /// Connects and loads the history. A task follows the stream until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<RedisPublisher, Error> {
-        let Self { servers, key, max_events, max_age, publish_deadline, pause, health, stats } =
-            self;
-        let retained = feed.max_age();
-        if max_age.is_some_and(|age| age < retained) {
-            let reason = "`max_age` is less than the age of the hub's retention";
-            return Err(Error::new("connect a hub", reason));
-        }
+        let Self { servers, key, mut options, pause, health } = self;
+        options.adopt(&feed)?;
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::default()));
-        let reply_timeout = servers.timeout.max(publish_deadline);
+        let reply_timeout = servers.timeout.max(options.publish_deadline);
         let connector =
             Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
         let publisher = RedisPublisher {
             key,
-            max_events,
-            deadline: publish_deadline,
+            max_events: options.max_events,
+            deadline: options.publish_deadline,
             gate: Arc::clone(&gate),
             clock: Arc::clone(&clock),
             health: health.clone(),
         };
-        let state = LogState::default();
-        let common = health.common.clone();
-        let log = StreamLog {
-            connector,
-            clock,
-            health,
-            stats,
-            max_events,
-            max_age,
-            retained: (retained < Duration::MAX).then_some(retained),
-            pause,
-            state,
-        };
-        follow(log, feed, gate, common, pending()).await?;
+        let (state, log_health) = (LogState::default(), health.clone());
+        let log = StreamLog { connector, clock, health: log_health, options, pause, state };
+        follow(log, feed, gate, health, pending()).await?;
         Ok(publisher)
     }
 }
-
-/// The minimum of [`RedisBroker::max_events`]. A reader takes up to 1,000 entries at a time, which
-/// must not be trimmed meanwhile.
-const MIN_MAX_EVENTS: usize = 10_000;
 
 impl RedisBroker {
     /// Limits the stream to about `events` events across all topics. The oldest events are removed.
@@ -152,9 +125,7 @@ impl RedisBroker {
     /// Panics if `events` is less than 10,000: a process that is briefly behind would lose events.
     #[track_caller]
     pub fn max_events(mut self, events: usize) -> Self {
-        assert!(events >= MIN_MAX_EVENTS, "a stream must keep at least {MIN_MAX_EVENTS} events");
-        // Redis refuses a higher number.
-        self.max_events = events.min(i64::MAX as usize);
+        self.options.set_max_events(events);
         self
     }
 
@@ -182,7 +153,7 @@ impl RedisBroker {
     /// maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention), or if the
     /// retention has no age limit.
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = Some(age);
+        self.options.max_age = Some(age);
         self
     }
 
@@ -199,7 +170,7 @@ impl RedisBroker {
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
     pub fn publish_deadline(mut self, deadline: Duration) -> Self {
-        self.publish_deadline = deadline;
+        self.options.publish_deadline = deadline;
         self
     }
 

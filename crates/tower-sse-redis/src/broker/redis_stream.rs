@@ -4,14 +4,14 @@ use std::{sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed};
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue};
 use redis::{RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::Instant;
-use tower_sse_broker::Identity;
+use tower_sse_broker::__private::Identity;
 
 use super::entry::{GAP, NONCE, RawEntry, SKIP, StreamId, fingerprint};
 use crate::Error;
 use crate::server::route::Route;
 use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
 use crate::server::servers::{Connections, Servers};
-use crate::server::{MultiplexedConnection, whole_milliseconds};
+use crate::server::{MultiplexedConnection, failed, whole_milliseconds};
 
 /// How long Redis waits for an entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -181,7 +181,7 @@ impl RedisStream {
         let mut command = cmd("XADD");
         command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());
         command.arg(SKIP).arg(server).arg(NONCE).arg(nonce());
-        let detail = |error: &Error| error.client_error()?.detail().map(str::to_owned);
+        let detail = |error: &Error| error.cause::<RedisError>()?.detail().map(str::to_owned);
         match self.query::<Value>(&command, "advance the ids of the Redis stream").await {
             Err(error) if detail(&error).is_some_and(|text| text.contains("equal or smaller")) => {
                 Ok(true)
@@ -235,7 +235,7 @@ impl RedisStream {
         action: &'static str,
     ) -> Result<T, Error> {
         let reply = reply.map_err(|error| self.error(action, error))?;
-        from_redis_value(reply).map_err(|error| Error::new(action, error))
+        from_redis_value(reply).map_err(|error| failed(action, error))
     }
 
     /// Returns the entries, if all their ids are in range.
@@ -260,7 +260,7 @@ impl RedisStream {
         if id.is_in_range(self.clock.now()) {
             Ok(())
         } else {
-            Err(Error::new(action, self.out_of_range(id)))
+            Err(failed(action, self.out_of_range(id)))
         }
     }
 
@@ -268,9 +268,9 @@ impl RedisStream {
     pub(crate) fn error(&self, action: &'static str, error: RedisError) -> Error {
         // Redis assigns no id after the highest one.
         if error.detail().is_some_and(|detail| detail.contains("exhausted the last possible ID")) {
-            Error::new(action, self.out_of_range(StreamId::MAX))
+            failed(action, self.out_of_range(StreamId::MAX))
         } else {
-            Error::new(action, error)
+            failed(action, error)
         }
     }
 

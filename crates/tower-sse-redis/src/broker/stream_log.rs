@@ -4,15 +4,16 @@
 use std::pin::{Pin, pin};
 use std::{sync::Arc, time::Duration};
 
+use redis::RedisError;
 use tokio::time::{Instant, sleep};
 use tokio::{select, task::JoinSet};
 use tower_sse::hub::broker::Arrival;
-use tower_sse_broker::{Content, Identity, Known, Log, LogEntry, Page, debug, with_sources};
+use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry, LogOptions, Page};
+use tower_sse_broker::debug;
 
 use super::entry::{Entry, RawEntry, StreamId};
 use super::redis_stream::{BLOCK_TIMEOUT, Clock, Connector, RedisStream, Survey};
-use super::stats::{BrokerStats, LogStats};
-use crate::server::server_info::{Eviction, Lineage};
+use crate::server::server_info::{Eviction, Lineage, set_evicting};
 use crate::server::{servers::Connections, whole_milliseconds};
 use crate::{Error, ErrorKind, Health};
 
@@ -21,12 +22,7 @@ pub(crate) struct StreamLog {
     pub(crate) connector: Connector,
     pub(crate) clock: Arc<Clock>,
     pub(crate) health: Health,
-    pub(crate) stats: BrokerStats,
-    pub(crate) max_events: usize,
-    /// The age after which entries are removed.
-    pub(crate) max_age: Option<Duration>,
-    /// The age of the hub's retention.
-    pub(crate) retained: Option<Duration>,
+    pub(crate) options: LogOptions,
     /// The pause after each read to the end of the stream.
     pub(crate) pause: Duration,
     pub(crate) state: LogState,
@@ -67,7 +63,6 @@ impl Log for StreamLog {
     type Session = OpenedLog;
     type Publishing = RedisStream;
     type Entry = RawEntry;
-    type Error = Error;
 
     const SERVER: &'static str = "Redis";
     /// A reply has a time limit, which the program sets.
@@ -99,7 +94,7 @@ impl Log for StreamLog {
             return Ok(id.map(|id| Identity::unread(id.sequence())));
         }
         let newest = reading.newest_up_to(&end).await;
-        newest.inspect_err(|error| self.state.is_slow = error.is_timeout())
+        newest.inspect_err(|error| self.state.is_slow = Self::is_timeout(error))
     }
 
     async fn read(
@@ -210,8 +205,9 @@ impl Log for StreamLog {
         *checked = Some(Instant::now());
         if surveying.is_empty() {
             // If the server did not report the memory last time, the user may not ask for it.
-            let asks_memory = is_first || self.stats.log().is_none_or(|log| log.bytes.is_some());
-            let (mut publishing, max_age) = (publishing.clone(), self.max_age);
+            let asks_memory =
+                is_first || self.health.stats().log().is_none_or(|log| log.bytes.is_some());
+            let (mut publishing, max_age) = (publishing.clone(), self.options.max_age);
             surveying.spawn(async move {
                 (publishing.survey(max_age, asks_memory).await, publishing.check_writes().await)
             });
@@ -242,17 +238,13 @@ impl Log for StreamLog {
             Entry::Gap => return Content::Mark,
             Entry::Skip { server } if !server.is_empty() => self.state.advanced_server = server,
             Entry::Skip { .. } => {}
-            Entry::Foreign => self.stats.count_foreign_entry(),
+            Entry::Foreign => self.health.stats().update(|stats| stats.foreign_entries += 1),
         }
         Content::Nothing
     }
 
     fn is_timeout(error: &Error) -> bool {
-        error.is_timeout()
-    }
-
-    fn broken(reason: &str) -> Error {
-        Error::with_kind("follow the Redis stream", ErrorKind::Unreachable, reason.to_owned())
+        error.cause().is_some_and(RedisError::is_timeout)
     }
 }
 
@@ -276,7 +268,7 @@ impl StreamLog {
     /// and another may not.
     async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {
         let Connections { connections, info } = self.connector.connect().await?;
-        self.health.set_evicting(info.eviction == Eviction::All);
+        set_evicting(&self.health, info.eviction == Eviction::All);
         let [mut reading, publishing] = connections;
         if must_write && self.connector.route.has_others() {
             reading.check_writes().await?;
@@ -294,22 +286,20 @@ impl StreamLog {
     /// refuses writes.
     fn record(&self, (survey, writes): Surveyed) -> Result<(), Error> {
         let is_refused = writes.as_ref().is_err_and(|error| error.kind() == ErrorKind::ReadOnly);
-        self.health.common.set_ready(!is_refused);
+        self.health.set_ready(!is_refused);
         if let Ok(Some((events, oldest, bytes))) = survey {
-            self.stats.set_log(LogStats {
-                events,
-                max_events: self.max_events as u64,
-                oldest_age: self.clock.age_of(oldest.milliseconds),
-                retention_age: self.retained,
-                bytes,
-            });
+            let mut log = self.options.log_stats(self.clock.age_of(oldest.milliseconds));
+            (log.events, log.bytes) = (Some(events), bytes);
+            self.health.stats().update(|stats| stats.log = Some(log));
         }
         match survey.and(writes) {
             Ok(()) => {}
             // The server accepts no writes now, or the user may not trim.
-            Err(error) if error.client_error().is_some_and(|error| error.code().is_some()) => {
-                debug!(error = %with_sources(&error), "failed to survey the Redis stream");
-                self.health.common.set_error(error);
+            Err(error)
+                if error.cause::<RedisError>().is_some_and(|error| error.code().is_some()) =>
+            {
+                debug!(%error, "failed to survey the Redis stream");
+                self.health.set_error(error);
             }
             Err(error) => return Err(error),
         }

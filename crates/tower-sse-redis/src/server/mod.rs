@@ -3,14 +3,12 @@
 //! - `Servers` opens all connections to the primary, with the program's credentials, and
 //!   `keep` replaces those that break. `find_primary` asks Sentinels which server it is.
 //! - `Route` leads them to the node of a cluster that has the keys.
-//! - [`Health`] shows their state to the program, and [`Error`] says why one fails.
 //! - `ServerInfo` and `Lineage` are what a server reports about itself: the lineage shows whether
 //!   an older state can have replaced a key.
 
 use std::time::Duration;
 
 mod error;
-pub(crate) mod health;
 pub(crate) mod route;
 mod sentinel;
 pub(crate) mod server_info;
@@ -20,8 +18,7 @@ mod simulation;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub use self::error::{Error, ErrorKind};
-pub use self::health::Health;
+pub(crate) use self::error::failed;
 #[cfg(any(test, tower_sse_simulation))]
 pub use self::simulation::set_dialer;
 #[cfg(feature = "tls")]

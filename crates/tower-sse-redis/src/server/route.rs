@@ -82,7 +82,7 @@ impl Route {
             let most = most.map(|(client, _)| address(client));
             if most.is_some() && most != *lock(&self.current) {
                 let text = "most Sentinels name another server".to_owned();
-                return Error::with_kind("stay with the server", ErrorKind::ReadOnly, text);
+                return Error::new("stay with the server", ErrorKind::ReadOnly, text);
             }
         }
         pending().await
@@ -98,7 +98,7 @@ impl Route {
     /// another of the program's servers. Later connections then lead there.
     pub(crate) fn follow(&self, error: &Error) -> bool {
         // `ASK` names a node that has the key, but not yet the slot, and would redirect back.
-        let moved = error.client_error().filter(|error| error.code() == Some("MOVED"));
+        let moved = error.cause::<RedisError>().filter(|error| error.code() == Some("MOVED"));
         let mut redirected = lock(&self.redirected);
         let from = redirected.as_ref().or(self.servers.clients.first());
         *redirected = moved
@@ -115,7 +115,7 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::Route;
-    use crate::{Error, Redis};
+    use crate::{Redis, server::error::failed};
 
     fn route() -> Route {
         Route::new(Redis::open("redis://user:secret@seed:6379/").unwrap().servers)
@@ -123,7 +123,7 @@ mod tests {
 
     fn follow(route: &Route, reply: &str) -> bool {
         let reply = redis::parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
-        route.follow(&Error::new("test", reply.extract_error().unwrap_err()))
+        route.follow(&failed("test", reply.extract_error().unwrap_err()))
     }
 
     /// Returns the address to which the next connection leads.

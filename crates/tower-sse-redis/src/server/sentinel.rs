@@ -4,6 +4,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionAddr};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::servers::{ACTION, Failures, Servers, address, dial, redirect};
+use crate::server::error::failed;
 use crate::{Error, ErrorKind};
 
 /// How long each further answer may take once the first has arrived.
@@ -23,7 +24,7 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
         ConnectionAddr::Tcp(primary, _) | ConnectionAddr::TcpTls { host: primary, .. },
     )) = client
     else {
-        return Err(Error::new(ACTION, "the URL has no host, which is the primary's name"));
+        return Err(failed(ACTION, "the URL has no host, which is the primary's name"));
     };
     // Those of the other connections can have more options, which only servers understand.
     let timeouts = AsyncConnectionConfig::new()
@@ -80,7 +81,7 @@ async fn ask(
     let answer = connection.send_packed_command(&command).await;
     let answer: Option<(String, String)> = answer
         .and_then(|answer| Ok(redis::from_redis_value(answer.extract_error()?)?))
-        .map_err(|error| Error::new("ask Sentinel", error))?;
+        .map_err(|error| failed("ask Sentinel", error))?;
     let unknown = || format!("Sentinel knows no primary named `{primary}`");
-    answer.ok_or_else(|| Error::with_kind(ACTION, ErrorKind::Other, unknown()))
+    answer.ok_or_else(|| Error::new(ACTION, ErrorKind::Other, unknown()))
 }

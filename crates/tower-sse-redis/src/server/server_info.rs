@@ -1,6 +1,10 @@
-use redis::{FromRedisValue, InfoDict, ParsingError, Value, from_redis_value};
+use std::mem;
 
-use crate::{Error, ErrorKind};
+use redis::{FromRedisValue, InfoDict, ParsingError, Value, from_redis_value};
+use tower_sse_broker::warn;
+
+use crate::server::error::failed;
+use crate::{Error, ErrorKind, Health};
 
 const ACTION: &str = "identify the Redis server";
 
@@ -30,13 +34,13 @@ pub(crate) const SECTIONS: [&str; 3] = ["server", "memory", "replication"];
 impl ServerInfo {
     /// Reads the reply of INFO.
     pub(crate) fn parse(reply: Value) -> Result<Self, Error> {
-        let unexpected = |error| Error::new(ACTION, error);
+        let unexpected = |error| failed(ACTION, error);
         let lineage = from_redis_value(reply.clone()).map_err(unexpected)?;
         let info: InfoDict = from_redis_value(reply).map_err(unexpected)?;
         let field = |name| info.get::<String>(name);
         let Some(run_id) = field("run_id") else {
             let reason = "INFO lacks `run_id`, which shows whether connections lead to one server";
-            return Err(Error::new(ACTION, reason));
+            return Err(failed(ACTION, reason));
         };
         let is_limited = field("maxmemory").is_some_and(|maximum| maximum != "0");
         let eviction = match field("maxmemory_policy").as_deref() {
@@ -61,7 +65,7 @@ impl ServerInfo {
     pub(crate) fn require_primary(&self) -> Result<(), Error> {
         if self.is_replica && !self.is_cluster {
             let reason = "the server is a replica, which is read only".to_owned();
-            return Err(Error::with_kind(ACTION, ErrorKind::ReadOnly, reason));
+            return Err(Error::new(ACTION, ErrorKind::ReadOnly, reason));
         }
         Ok(())
     }
@@ -82,7 +86,17 @@ impl ServerInfo {
 pub(crate) fn lacks_tag() -> Error {
     let reason = "in a cluster, the prefix of runs needs a hash tag, such as `{app}`, which keeps \
         all keys on one node";
-    Error::new(ACTION, reason)
+    failed(ACTION, reason)
+}
+
+/// Records whether the server can evict keys. Warns when it begins to.
+pub(crate) fn set_evicting(health: &Health, evicts: bool) {
+    if !health.stats().update(|stats| mem::replace(&mut stats.evicts, evicts)) && evicts {
+        warn!(
+            "Redis evicts keys when its memory is full, which loses events and ends runs: use \
+             noeviction"
+        );
+    }
 }
 
 /// The section of INFO that counts commands.

@@ -2,11 +2,12 @@ use std::{env, fmt, fs, process, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, Value};
 use tokio::task::JoinSet;
-use tower_sse_broker::{Credentials, CredentialsProvider, with_sources};
+use tower_sse_broker::__private::CredentialsProvider;
 
 use super::MultiplexedConnection;
 use super::server_info::{COUNTS, SECTIONS, ServerInfo};
-use crate::{Error, ErrorKind};
+use crate::server::error::failed;
+use crate::{Credentials, Error, ErrorKind};
 
 #[cfg(feature = "tls")]
 use super::tls;
@@ -107,7 +108,7 @@ impl Servers {
         loop {
             let asked = provider.ask(self.timeout).await;
             let credentials =
-                asked.map_err(|reason| Error::with_kind(ASK, ErrorKind::NotPermitted, reason))?;
+                asked.map_err(|reason| Error::new(ASK, ErrorKind::NotPermitted, reason))?;
             let clients = clients.iter().map(|client| with_credentials(client, &credentials));
             match open_all(clients.collect::<Result<_, _>>()?, configs, &names).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
@@ -125,7 +126,7 @@ fn with_credentials(client: &Client, credentials: &Credentials) -> Result<Client
     let settings = info.redis_settings().clone();
     let settings = settings.set_username(credentials.user()).set_password(credentials.password());
     let client = Client::open(info.set_redis_settings(settings));
-    client.map_err(|error| Error::new(ASK, error))
+    client.map_err(|error| failed(ASK, error))
 }
 
 /// Returns the address of a client's server.
@@ -165,7 +166,7 @@ async fn open_all<const N: usize>(
         let other = open(client.clone(), config.clone(), names.clone()).await?;
         // During a fail-over, the address can lead this connection to a different server.
         if other.info.run_id != info.run_id {
-            return Err(Error::new(ACTION, "the address leads to different servers"));
+            return Err(failed(ACTION, "the address leads to different servers"));
         }
         *connection = other.connection;
     }
@@ -216,9 +217,9 @@ impl Failures {
             .unwrap_or(ErrorKind::Unreachable);
         let mut text = text.to_owned();
         for (address, error) in &self.0 {
-            text.extend(["; ", address, ": ", &with_sources(error)]);
+            text.extend(["; ", address, ": ", &error.to_string()]);
         }
-        Error::with_kind(ACTION, kind, text)
+        Error::new(ACTION, kind, text)
     }
 }
 
@@ -237,8 +238,8 @@ async fn open(
     let info = replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error());
     let info = info.map_err(|error| match error.detail() {
         // Redis 6 returns one section at a time.
-        Some("syntax error") => Error::new(IDENTIFY, "Redis 7 or Valkey is needed"),
-        _ => Error::new(IDENTIFY, error),
+        Some("syntax error") => failed(IDENTIFY, "Redis 7 or Valkey is needed"),
+        _ => failed(IDENTIFY, error),
     })?;
     let info = ServerInfo::parse(info)?;
     info.require_primary()?;
@@ -257,7 +258,7 @@ pub(super) async fn dial(
     #[cfg(any(test, tower_sse_simulation))]
     if let Some(dialing) = super::simulation::dial(client) {
         let connection = super::simulation::connect(client, config, dialing).await;
-        return connection.map_err(|error| Error::new(ACTION, error));
+        return connection.map_err(|error| failed(ACTION, error));
     }
     #[cfg(feature = "tls")]
     let connection = tls::connect(client, config, server_name).await;
@@ -265,5 +266,5 @@ pub(super) async fn dial(
     let connection = client.get_multiplexed_async_connection_with_config(config).await;
     #[cfg(any(test, tower_sse_simulation))]
     let connection = connection.map(MultiplexedConnection::from);
-    connection.map_err(|error| Error::new(ACTION, error))
+    connection.map_err(|error| failed(ACTION, error))
 }

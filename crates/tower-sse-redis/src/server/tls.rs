@@ -3,7 +3,7 @@ use std::{fmt, net::SocketAddr};
 use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, aio::MultiplexedConnection};
 use redis::{ConnectionAddr, RedisFuture, RedisResult, TlsCertificates, io::AsyncDNSResolver};
 
-use crate::Error;
+use crate::{Error, server::error::failed};
 
 const ACTION: &str = "set up TLS for Redis";
 const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
@@ -64,14 +64,14 @@ impl Tls {
         let certificates = authority.iter().chain(identity.as_ref().map(|own| &own.client_cert));
         for pem in certificates {
             if !pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
-                return Err(Error::new(ACTION, "a text in PEM format has no certificate"));
+                return Err(failed(ACTION, "a text in PEM format has no certificate"));
             }
         }
         let certificates = TlsCertificates { client_tls: identity, root_cert: authority };
         for client in clients {
             let info = client.get_connection_info().clone();
             *client = Client::build_with_tls(info, certificates.clone())
-                .map_err(|error| Error::new(ACTION, error))?;
+                .map_err(|error| failed(ACTION, error))?;
         }
         Ok(server_name)
     }
@@ -91,7 +91,7 @@ pub(crate) fn is_tls(client: &Client) -> bool {
 /// Returns an error if no crypto provider is installed, because rustls would panic then.
 pub(crate) fn check_crypto_provider(client: &Client) -> Result<(), Error> {
     if is_tls(client) && rustls::crypto::CryptoProvider::get_default().is_none() {
-        return Err(Error::new("connect to Redis", "no crypto provider is installed for rustls"));
+        return Err(failed("connect to Redis", "no crypto provider is installed for rustls"));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ async fn full_disk_refuses_events_until_there_is_space() {
     };
     assert_eq!((error.kind(), published > 1), (ErrorKind::OutOfResources, true), "{error}");
     assert!(process.health.is_ready());
-    assert_eq!(process.health.last_error(), Some(error.to_string()));
+    assert_eq!(process.health.last_error().unwrap().to_string(), error.to_string());
     file.run("delete from news where topic = 'b' and id < (select max(id) from news)");
     process.publish([2]).await;
     process.reads([1, 2]).await;

@@ -31,7 +31,7 @@ async fn table_of_another_shape_is_refused_and_left_as_it_is() {
     let connect = async || {
         let before = read();
         let error = refusal(file.broker()).await;
-        assert_eq!(error.kind(), ErrorKind::WrongTable, "{error}");
+        assert_eq!(error.kind(), ErrorKind::WrongSchema, "{error}");
         assert_eq!(read(), before);
     };
     file.run("create table news (id integer primary key, topic, data); insert into news values (1, 2, 3)");
@@ -51,7 +51,7 @@ async fn trigger_of_a_renamed_table_is_refused() {
     let file = File::new();
     drop(Process::connect(file.broker()).await);
     file.run("alter table news rename to renamed");
-    assert_eq!(refusal(file.broker()).await.kind(), ErrorKind::WrongTable);
+    assert_eq!(refusal(file.broker()).await.kind(), ErrorKind::WrongSchema);
     file.run("drop trigger news_id");
     Process::connect(file.broker()).await.publish([1]).await;
 }

@@ -130,7 +130,7 @@ impl Crowd {
             let Some(Program { health, .. }) = process.get() else { continue };
             let (number, times) = (process.number, health.reconnections());
             if times > 0 {
-                let error = health.last_error().unwrap_or_default();
+                let error = health.last_error().map_or_else(String::new, |error| error.to_string());
                 let fault = format!("process {number} has reconnected {times} times: {error}");
                 self.world.records().faults.insert(0, fault);
             }

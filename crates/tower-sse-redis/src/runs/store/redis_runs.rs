@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{Health, Redis, server::servers::Servers};
+use crate::{BrokerStats, Health, Redis, server::servers::Servers};
 
 /// The minimum of [`RedisRuns::lease`].
 const MIN_LEASE: Duration = Duration::from_secs(2);
@@ -85,5 +85,13 @@ impl RedisRuns {
     #[must_use]
     pub fn health(&self) -> Health {
         self.health.clone()
+    }
+
+    /// Returns a handle to the statistics, of which runs have only
+    /// [`evicts`](BrokerStats::evicts). The handle stays valid after
+    /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect).
+    #[must_use]
+    pub fn stats(&self) -> BrokerStats {
+        self.health.stats().clone()
     }
 }

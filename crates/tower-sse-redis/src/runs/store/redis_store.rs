@@ -5,7 +5,7 @@ use redis::Pipeline;
 use tokio::{select, sync::watch, time::Instant, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::RunKey;
-use tower_sse_broker::{Backoff, debug, warn};
+use tower_sse_broker::{__private::Backoff, debug, warn};
 
 use super::commands::{Keys, Scope, parts};
 use super::redis_runs::RedisRuns;
@@ -16,7 +16,8 @@ use crate::runs::seam::{
     Command, Connection, Failure, Incoming, Overhead, Page, ProcessId, Receive, Reply, RunId,
     kept_for,
 };
-use crate::server::{route::Route, server_info::Eviction};
+use crate::server::server_info::{Eviction, set_evicting};
+use crate::server::{failed, route::Route};
 use crate::{Error, Health};
 use tower_sse_broker::tasks::{caught, lock};
 
@@ -195,9 +196,7 @@ impl Link {
             session: Mutex::new(None),
             state: watch::Sender::new(Connection::Down),
         };
-        link.connect(1, None)
-            .await
-            .inspect_err(|error| link.health.common.set_error(error.clone()))?;
+        link.connect(1, None).await.inspect_err(|error| link.health.set_error(error.clone()))?;
         Ok(link)
     }
 
@@ -216,8 +215,8 @@ impl Link {
             let error = self.watch(&session).await;
             session.ended.cancel();
             self.set(&session, Connection::Down);
-            warn!(error = %tower_sse_broker::with_sources(&error), "connection to Redis lost");
-            self.health.common.set_error(error);
+            warn!(%error, "connection to Redis lost");
+            self.health.set_error(error);
             backoff.end_session(opened.elapsed());
             session = loop {
                 sleep(backoff.next_delay()).await;
@@ -225,14 +224,14 @@ impl Link {
                 match self.connect(number, Some(&session)).await {
                     Ok(session) => break session,
                     Err(error) => {
-                        debug!(error = %tower_sse_broker::with_sources(&error), "failed to reconnect to Redis");
-                        self.health.common.set_error(error);
+                        debug!(%error, "failed to reconnect to Redis");
+                        self.health.set_error(error);
                     }
                 }
             };
             // Messages that were published while there was no session are lost.
             (self.endpoint.subscriptions.receive)(Incoming::LostPushes);
-            self.health.common.count_reconnection();
+            self.health.count_reconnection();
         }
     }
 
@@ -254,8 +253,8 @@ impl Link {
         let session = opened?;
         let changing = self.endpoint.subscriptions.changing.lock().await;
         let subscribed = session.subscribe(&self.endpoint.subscriptions.channels()).await;
-        subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;
-        self.health.set_evicting(session.info.eviction != Eviction::None);
+        subscribed.map_err(|error| failed("subscribe to channels of Redis", error))?;
+        set_evicting(&self.health, session.info.eviction != Eviction::None);
         let session = Arc::new(session);
         self.set(&session, Connection::Up(number));
         drop(changing);
@@ -263,7 +262,7 @@ impl Link {
     }
 
     fn set(&self, session: &Arc<Session>, state: Connection) {
-        self.health.common.set_ready(state != Connection::Down);
+        self.health.set_ready(state != Connection::Down);
         *lock(&self.session) = Some(Arc::clone(session));
         self.state.send_replace(state);
     }
@@ -280,13 +279,13 @@ impl Link {
         select! {
             biased;
             () = session.ended.cancelled() => {
-                Error::new("keep the connection to Redis", "connection lost")
+                failed("keep the connection to Redis", "connection lost")
             }
             error = repeat(interval, || async move {
                 let (info, refused) = session.check(&self.endpoint).await?;
-                self.health.set_evicting(info.eviction != Eviction::None);
-                self.health.common.set_ready(refused.is_none());
-                refused.into_iter().for_each(|error| self.health.common.set_error(error));
+                set_evicting(&self.health, info.eviction != Eviction::None);
+                self.health.set_ready(refused.is_none());
+                refused.into_iter().for_each(|error| self.health.set_error(error));
                 Ok(())
             }) => error,
             error = self.endpoint.route.replaced() => error,

@@ -12,8 +12,8 @@ use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS, publish_name, text_fo
 use super::replies::{check, failure_of, parse_push};
 use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
 use crate::server::server_info::{SECTIONS, ServerInfo, lacks_tag};
-use crate::server::{route::Route, servers::Connections};
-use crate::{Error, ErrorKind, server::MultiplexedConnection};
+use crate::server::{MultiplexedConnection, failed, route::Route, servers::Connections};
+use crate::{Error, ErrorKind};
 use tower_sse_broker::tasks::lock;
 
 /// The minimum time limit for connecting, including authentication and the choice of the database.
@@ -97,7 +97,7 @@ impl Session {
         // A server that no longer has the keys, or is no primary, refuses this command.
         let join = encoder.join(&info.run_id, earlier, false);
         if let Err(error) = send::<Value>(&mut commands, &join, JOIN).await {
-            let code = error.client_error().and_then(RedisError::code);
+            let code = error.cause::<RedisError>().and_then(RedisError::code);
             // A proxy in front of a cluster can report itself as a single server.
             if code == Some("CROSSSLOT") {
                 return Err(lacks_tag());
@@ -221,13 +221,13 @@ impl Session {
         let join = encoder.join(&info.run_id, Some(&info.run_id), true);
         let joined = commands.send_packed_command(&join).await;
         let refused = joined.clone().and_then(Value::extract_error).err();
-        let refused = refused.map(|error| Error::new(JOIN, error));
+        let refused = refused.map(|error| failed(JOIN, error));
         // If the server does not accept this command now, the next check sends it again.
         match joined.map(check) {
             Ok(Err(Failure::NoScript)) => self.load_scripts().await?,
             // Without other commands, this is how a process notices that another node has the keys.
             Ok(Err(Failure::WrongServer)) => {
-                return Err(Error::new(JOIN, "the server no longer has the keys"));
+                return Err(failed(JOIN, "the server no longer has the keys"));
             }
             Ok(Ok(reply)) => {
                 let joined = from_redis_value::<Vec<String>>(reply).unwrap_or_default();
@@ -257,10 +257,10 @@ impl Session {
     /// Reads the reply of the server at the end of a connection, which must be the session's.
     fn identify(&self, reply: RedisResult<Value>) -> Result<ServerInfo, Error> {
         let info = reply.and_then(Value::extract_error);
-        let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
+        let info = info.map_err(|error| failed("identify the Redis server", error))?;
         let info = ServerInfo::parse(info)?;
         if info.run_id != self.info.run_id {
-            return Err(Error::new("identify the Redis server", "another server answers"));
+            return Err(failed("identify the Redis server", "another server answers"));
         }
         Ok(info)
     }
@@ -271,7 +271,7 @@ pub(super) fn with_pushes(client: &Client) -> Result<Client, Error> {
     let info = client.get_connection_info().clone();
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     let info = info.set_redis_settings(settings).into_connection_info();
-    info.and_then(Client::open).map_err(|error| Error::new("parse the Redis URL", error))
+    info.and_then(Client::open).map_err(|error| failed("parse the Redis URL", error))
 }
 
 /// Returns the command whose reply identifies the server.
@@ -322,11 +322,11 @@ async fn probe(
     let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
     let mut errors = match replies {
         Ok(replies) => replies.into_iter().filter_map(|reply| reply.extract_error().err()),
-        Err(error) => return Err(Error::new(PROBE, error)),
+        Err(error) => return Err(failed(PROBE, error)),
     };
     // A process can start while Redis is out of memory.
     let refused = errors.find(|error| error.code() != Some("OOM"));
-    refused.map_or(Ok(()), |error| Err(Error::new(PROBE, error)))
+    refused.map_or(Ok(()), |error| Err(failed(PROBE, error)))
 }
 
 async fn load_scripts(
@@ -349,8 +349,8 @@ async fn send<T: FromRedisValue>(
     action: &'static str,
 ) -> Result<T, Error> {
     let reply = connection.send_packed_command(command).await.and_then(Value::extract_error);
-    let reply = reply.map_err(|error| Error::new(action, error))?;
-    from_redis_value(reply).map_err(|error| Error::new(action, error))
+    let reply = reply.map_err(|error| failed(action, error))?;
+    from_redis_value(reply).map_err(|error| failed(action, error))
 }
 
 /// The servers to which the sessions of a process connect, and the data that the sessions need.

@@ -188,8 +188,8 @@ async fn replica_is_unavailable_until_it_is_the_primary_again() {
 async fn server_that_evicts_keys_is_reported() {
     let Some(scene) = Scene::start(Duration::from_secs(2)).await else { return };
     let (server, health) = (&scene.world.server, &scene.p.health);
-    assert!(!health.evicts());
+    assert!(!health.stats().evicts());
     let _: String = server.command("CONFIG SET maxmemory 100mb").await;
     let _: String = server.command("CONFIG SET maxmemory-policy allkeys-lru").await;
-    until_async(async || health.evicts()).await;
+    until_async(async || health.stats().evicts()).await;
 }

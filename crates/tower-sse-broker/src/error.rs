@@ -1,0 +1,133 @@
+use std::{error, fmt, io, iter, sync::Arc};
+
+use tower_sse::BoxError;
+
+/// An error from a store, such as an invalid address, a failed connection or a failed statement.
+///
+/// All stores have this type, so a program with two of them needs one `match` on the
+/// [`kind`](Self::kind). You can downcast the reason of a
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to it:
+///
+/// ```
+/// # use tower_sse_broker as tower_sse_redis;
+/// use tower_sse::hub::PublishError;
+/// use tower_sse_redis::{Error, ErrorKind};
+///
+/// fn is_full(error: &PublishError) -> bool {
+///     let PublishError::Refused(reason) = error else { return false };
+///     reason.downcast_ref().map(Error::kind) == Some(ErrorKind::OutOfResources)
+/// }
+/// # assert!(!is_full(&PublishError::Closed));
+/// ```
+///
+/// The text names the action that failed, and includes the causes, so
+/// [`source`](error::Error::source) returns `None`.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    text: String,
+    /// Shared, because one error can refuse many events.
+    cause: Arc<dyn error::Error + Send + Sync>,
+}
+
+/// The kind of an [`Error`]. The stores' pages on operation say what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The disk is full, no memory is left, or another limit is reached, such as the number of
+    /// connections.
+    OutOfResources,
+    /// The server or the file can't be written to. The server may be a replica, or have too few
+    /// replicas.
+    ReadOnly,
+    /// The credentials are wrong, have expired or couldn't be fetched, or a permission is missing.
+    /// SQLite also reports this if the file can't be opened, for example because its directory
+    /// doesn't exist.
+    NotPermitted,
+    /// There is no connection, the connection broke, the server or the disk didn't respond in time,
+    /// or the process has found a loss and is reconnecting.
+    Unreachable,
+    /// Redis has started but is still loading its data, or is a replica that has lost its primary
+    /// and refuses reads.
+    Loading,
+    /// Another connection has kept the SQLite file locked, or still uses its `-wal` or `-shm` after
+    /// that was removed.
+    Locked,
+    /// The SQLite file is corrupted, or isn't a database.
+    Corrupted,
+    /// The store's tables are missing, or differ from those that this version of the crate needs.
+    WrongSchema,
+    /// The event exceeds a size limit of the store, so publishing it again fails too.
+    TooLarge,
+    /// Any other error, such as an invalid address.
+    Other,
+}
+
+impl ErrorKind {
+    /// Returns the name of the kind in snake case, for metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfResources => "out_of_resources",
+            Self::ReadOnly => "read_only",
+            Self::NotPermitted => "not_permitted",
+            Self::Unreachable => "unreachable",
+            Self::Loading => "loading",
+            Self::Locked => "locked",
+            Self::Corrupted => "corrupted",
+            Self::WrongSchema => "wrong_schema",
+            Self::TooLarge => "too_large",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Error {
+    /// Creates the error of an action, such as `connect to Redis`, with its cause.
+    pub fn new(action: impl fmt::Display, kind: ErrorKind, cause: impl Into<BoxError>) -> Self {
+        let cause: BoxError = cause.into();
+        let text = format!("failed to {action}: {}", with_sources(&*cause));
+        Self { kind, text, cause: Arc::from(cause) }
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Returns the cause if it has this type. It can belong to a client library, of which a program
+    /// must not depend on the version.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn cause<E: error::Error + 'static>(&self) -> Option<&E> {
+        self.cause.downcast_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl error::Error for Error {}
+
+/// Returns the messages of an error and of its sources, as in `a: b: c`.
+pub(crate) fn with_sources(error: &(dyn error::Error + 'static)) -> String {
+    type Source = dyn error::Error + 'static;
+    let sources = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        // `source` skips the error that an `io::Error` wraps.
+        Some(outer) => outer.get_ref().map(|inner| inner as &Source),
+        None => error.source(),
+    });
+    let mut text = error.to_string();
+    for source in sources.skip(1) {
+        let source = source.to_string();
+        // Some errors include the text of their source.
+        if !text.contains(&source) {
+            text.extend([": ", &source]);
+        }
+    }
+    text
+}
