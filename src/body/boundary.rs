@@ -240,7 +240,7 @@ fn pop_line<'b>(lines: &mut &'b [u8]) -> Option<(&'b [u8], bool)> {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum LineKind {
+enum LineKind {
     #[default]
     Empty,
     /// The line so far is a prefix of the word `retry`, of this length.

@@ -208,7 +208,7 @@ const SMALL_FRAME: usize = 4 * 1024;
 const KEPT_CAPACITY: usize = 256;
 
 /// The events that leave together as the next frame of an [`EventBody`].
-pub(super) struct FrameBatch {
+struct FrameBatch {
     buffer: FrameBuf,
     frame_size: usize,
     /// Whether the last frame was full, so that the next event may get a larger buffer.
@@ -314,7 +314,7 @@ impl FrameBatch {
 }
 
 /// A stream's panic, as an error. The mutex, never locked, makes the payload `Sync`.
-pub(super) struct DeferredPanic(Mutex<Payload>);
+struct DeferredPanic(Mutex<Payload>);
 
 /// The payload is leaked if the panic never resumes, because dropping it could panic again.
 type Payload = ManuallyDrop<Box<dyn Any + Send>>;

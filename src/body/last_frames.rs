@@ -160,7 +160,7 @@ pub(super) const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 /// has not written. An empty last frame would show the same, but to HTTP/2 peers, many of them look
 /// like an attack.
 #[derive(Debug)]
-pub(super) enum FlushWait {
+enum FlushWait {
     Writing(Option<Release>),
     Pausing(Pin<Box<Sleep>>),
     Done,

@@ -70,7 +70,7 @@ forward_to_kinds!(SseBody: PassThrough, Managed);
 opaque_debug!(SseBody<B>);
 
 pin_project! {
-    pub(super) struct ManagedBody<B> {
+    struct ManagedBody<B> {
         // Not in the box: the processor can then load both memories together, not one after the
         // other.
         #[pin]

@@ -211,7 +211,7 @@ const KEPT_CAPACITY: usize = 1024;
 const KEPT_WHILE_IDLE: usize = 256;
 
 /// Returns whether a line, or the beginning of one, is a `retry` field.
-pub(super) fn is_retry(line: &[u8]) -> bool {
+fn is_retry(line: &[u8]) -> bool {
     line.strip_prefix(b"retry").is_some_and(|rest| matches!(rest, [] | [b':' | b'\n' | b'\r', ..]))
 }
 

@@ -7,7 +7,7 @@ use super::memory::{DeferredDrops, MemoryCounter, MemoryShare};
 
 /// The size of a block in bytes. A frame has only events that start in one block, so subscribers
 /// that are behind soon read the same frames.
-pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
+const BLOCK_SIZE: u64 = 16 * 1024;
 /// The size in bytes from which an event is a block of its own, and sent without a copy. Any other
 /// block can exceed [`BLOCK_SIZE`] by less than this.
 const LARGE_EVENT_SIZE: usize = 4 * 1024;

@@ -7,6 +7,7 @@ use super::{Hub, Messages, PublishError};
 use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder};
 use crate::{decode::Message, event::Event};
 
+// Here, because `src/streams/` imports no hub.
 /// Closing streams across processes.
 impl Streams {
     /// Creates a set of streams that other processes can close too. When one process

@@ -15,7 +15,7 @@ use crate::signals::{OnRefusal, Shutdown};
 use crate::streams::{Streams, Unopened};
 use crate::{headers, stats::Stats};
 
-pub(super) type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
+type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
 
 /// The options of a layer, which its services and their streams share.
 #[derive(Clone, Debug, Default)]

@@ -275,7 +275,7 @@ impl StreamOptions {
 
 pub(crate) type OnOpen = Opaque<Arc<dyn Fn() + Send + Sync>>;
 pub(crate) type OnClose = Opaque<Arc<dyn Fn(&CloseReport) + Send + Sync>>;
-pub(super) type ErrorToEvent = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync>>;
+type ErrorToEvent = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync>>;
 
 pub(crate) type CancellationIf = Opaque<Arc<dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync>>;
 

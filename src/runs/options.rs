@@ -60,7 +60,7 @@ pub(crate) const RUN_OVERHEAD: usize = 704;
 /// The memory of the task of a running run, without its service or stream.
 pub(crate) const TASK_OVERHEAD: usize = 1024;
 /// The maximum memory of a running run besides its events, with the longest key.
-pub(crate) const MAX_OVERHEAD: usize = RUN_OVERHEAD + TASK_OVERHEAD + RunKey::MAX_LEN;
+const MAX_OVERHEAD: usize = RUN_OVERHEAD + TASK_OVERHEAD + RunKey::MAX_LEN;
 
 pub(crate) const fn max_event(retain_bytes: usize) -> usize {
     retain_bytes.saturating_sub(ENTRY_OVERHEAD)

@@ -302,7 +302,7 @@ impl<T> Closing<T> {
 
 /// The open streams of one subject. Most sessions have one.
 #[derive(Debug)]
-pub(super) enum Members {
+enum Members {
     One(Arc<Member>),
     /// The streams by address. A hash table would move all of them at once when it grows.
     // Boxed, so that the entry of one stream stays small.
@@ -391,7 +391,7 @@ pub(crate) enum Revocation {
 }
 
 /// How often all streams were closed. A stream of an earlier generation is closed.
-pub(super) type Generation = u32;
+type Generation = u32;
 
 const OPEN: u8 = 0;
 /// The body has seen that the stream was closed.
@@ -458,7 +458,7 @@ impl Member {
 /// A stream first enters the lists of its subjects, and then looks here. A close is first added
 /// here, and then empties the list of its subject. So at least one of them sees the other.
 #[derive(Debug, Default)]
-pub(super) struct CloseLog {
+struct CloseLog {
     count: AtomicU64,
     newest: RwLock<VecDeque<Close>>,
 }

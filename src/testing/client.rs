@@ -207,7 +207,7 @@ where
 }
 
 #[track_caller]
-pub(super) fn parsed(uri: &str) -> Uri {
+fn parsed(uri: &str) -> Uri {
     match uri.parse() {
         Ok(uri) => uri,
         // A mistake in the test.

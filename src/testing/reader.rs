@@ -163,7 +163,7 @@ impl fmt::Display for End {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Received {
+struct Received {
     total: usize,
     newest: VecDeque<String>,
 }

@@ -66,7 +66,7 @@ pub(super) enum Read {
     Yield,
 }
 
-pub(super) enum Wait {
+enum Wait {
     Started,
     NotNeeded,
     /// The subscription waits in some of its topics, and has to yield to other tasks.
@@ -419,7 +419,7 @@ impl Subscription {
 }
 
 /// The maximum number of gaps in one item.
-pub(crate) const GAPS_PER_ITEM: usize = 256;
+const GAPS_PER_ITEM: usize = 256;
 
 /// What a subscription sends before the next events: the gaps of its topics, and then the greeting.
 #[derive(Debug)]
@@ -455,7 +455,7 @@ impl Preamble {
 }
 
 /// Encodes a gap event for each topic. The final one has the id `last`, the rest have `before`.
-pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
+fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
     let mut gaps = BytesMut::new();
     for (index, topic) in topics.iter().enumerate() {
         let position = if index + 1 == topics.len() { last } else { before };

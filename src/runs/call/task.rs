@@ -202,7 +202,7 @@ pub(crate) enum Answer<B, E> {
 
 /// Returns whether the events of a response can be recorded. With a content coding, they would have
 /// to be decoded. A recorded refusal would pass for a complete answer.
-pub(super) fn is_recordable<B>(response: &Response<B>) -> bool {
+fn is_recordable<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::OK
         && is_event_stream(response.status(), response.headers())
         && !has_content_coding(response.headers())
@@ -210,7 +210,7 @@ pub(super) fn is_recordable<B>(response: &Response<B>) -> bool {
 }
 
 #[derive(Debug)]
-pub(crate) struct Recorder {
+struct Recorder {
     cutter: Cutter,
     /// The bytes of the last frame that are not recorded yet.
     bytes: Bytes,
@@ -292,7 +292,7 @@ impl Recorder {
 
 /// The span of the request that started a run. Without feature `tracing`, it does nothing.
 #[derive(Clone)]
-pub(crate) struct RunSpan {
+struct RunSpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }

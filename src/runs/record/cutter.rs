@@ -215,7 +215,7 @@ const MAX_SIZE: u64 = 1024;
 /// chunk takes at most a quarter of the bytes that the run has recorded, to waste little memory in
 /// short runs. An event larger than a quarter of a chunk has an allocation of its own.
 #[derive(Debug, Default)]
-pub(super) struct Chunk {
+struct Chunk {
     // Boxed: many runs are too short for a chunk, and take only a pointer.
     buffer: Option<Box<BytesMut>>,
 }

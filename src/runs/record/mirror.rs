@@ -242,7 +242,7 @@ impl Record {
         (state.phase, state.newest, text)
     }
 
-    /// Encodes the handler's options that apply to every client's stream.
+    /// Returns what a store keeps in front of the events: the encoded options of the handler.
     pub fn head(&self) -> Bytes {
         recorded_options::encode(self.lock().options.as_deref())
     }
