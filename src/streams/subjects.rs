@@ -80,9 +80,9 @@ impl Subjects {
     ///
     /// ```
     /// use http::{Response, request::Parts};
-    /// use tower_sse::{Refusal, layer::SseBody, streams::Subjects};
+    /// use tower_sse::{Refusal, layer::AnswerBody, streams::Subjects};
     ///
-    /// fn admit(subjects: &Subjects, user: u64, parts: &Parts) -> Result<(), Response<SseBody<String>>> {
+    /// fn admit(subjects: &Subjects, user: u64, parts: &Parts) -> Result<(), Response<AnswerBody>> {
     ///     subjects
     ///         .try_add(format!("user:{user}"))
     ///         .map_err(|_full| Refusal::too_many_requests().answer(parts))
