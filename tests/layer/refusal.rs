@@ -52,9 +52,9 @@ where
 /// A block that reqwest-eventsource obeys, and whose data a program can parse as JSON.
 const LINE_OF_LIBRARY: &str = "retry: 2000\nevent: retry\ndata: {}\n\n";
 
-fn assert_come_back_after<B>(lines: &'static str, response: Response<SseBody<B>>, context: &str)
+fn assert_come_back_after<B>(lines: &'static str, response: Response<B>, context: &str)
 where
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    B: Body<Data = Bytes, Error: Into<BoxError> + ToString> + Unpin,
 {
     assert_eq!(response.status(), StatusCode::OK, "{context}");
     assert_eq!(response.headers()["content-type"], "text/event-stream", "{context}");
