@@ -20,9 +20,17 @@ pub enum ClientKind {
     /// Page code that requests `text/event-stream` with `fetch`. It reconnects after a failure or a
     /// bad status, but usually not after a clean end.
     Fetch,
-    /// A library that requests only `text/event-stream`, such as Deno's `EventSource` or
-    /// reqwest-eventsource. It reconnects like an `EventSource`, but returns every event to its
-    /// program, even one whose name the program doesn't know.
+    /// A library that requests only `text/event-stream`, such as Deno's `EventSource`,
+    /// reqwest-eventsource, go-sse or Jersey. It reconnects like an `EventSource`, but may show its
+    /// program every event, even one whose name the program doesn't know. The layer recognises it
+    /// by an `Accept` of one type, without `Cache-Control`, `Sec-Fetch-Mode`, and a `User-Agent`
+    /// that begins with `Mozilla/`.
+    ///
+    /// So a [hub](crate::hub::Subscribe::start_event) gives it an id without an event, and a
+    /// [refusal](crate::Refusal) has the data `{}`: reqwest-eventsource 0.6 obeys no `retry` line
+    /// without data. Micronaut's client (4.7) fails at an id without an event, and Python's
+    /// `requests` can send the same headers, but looks at the status. Set [`Other`](Self::Other)
+    /// for both.
     Library,
     /// Any other client that sent a `GET`, such as a script. It doesn't reconnect.
     Other,

@@ -85,8 +85,8 @@
 //!
 //! A client that disconnects before it has received an id can miss what you publish until it
 //! reconnects, and gets no gap. That's why an `EventSource` gets an id at once by default, if need
-//! be in an event named [`start`](Subscribe::start_event). For other clients, turn `start` on, or
-//! send a [greeting](Subscribe::greeting).
+//! be in an event named [`start`](Subscribe::start_event). A [library](crate::ClientKind::Library)
+//! gets the id alone. For other clients, turn `start` on, or send a [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*. A client with an id of this hub never
 //! receives an event twice, and gets a gap for what it misses. With a broker, there are exceptions:
@@ -120,8 +120,8 @@
 //! browser from reconnecting, answer `204`. Any other answer stops it too, except a redirect or an
 //! event stream with status `200`.
 //!
-//! [`Subscription::response`] answers an `EventSource` with `204` once all topics have ended and
-//! the client has nothing left to receive. A first visit gets `204` too, unless you send it
+//! [`Subscription::response`] answers an `EventSource` or a [library](crate::ClientKind::Library)
+//! with `204` once all topics have ended and the client has nothing left to receive. A first visit gets `204` too, unless you send it
 //! something, such as [`recent`](Subscribe::recent) events.
 //!
 //! # Reserved names

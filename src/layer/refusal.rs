@@ -54,14 +54,16 @@ impl Refusal {
     }
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
-    /// other client with `503`.
+    /// other client with `503`. A [library](ClientKind::Library) gets the line too, in an event
+    /// named `retry` with the data `{}`.
     pub const fn per_client() -> Self {
         Self::new(RefusalAnswer::PerClient)
     }
 
-    /// Answers every client with `200` and a stream that has only a `retry` line.
+    /// Answers every client with `200`: a library with the event that
+    /// [`per_client`](Self::per_client) sends it, and all others with a `retry` line.
     ///
-    /// Use it if all clients are `EventSource`s, and a proxy [removes the
+    /// Use it if all clients reconnect after a clean end, and a proxy [removes the
     /// headers](crate::guide::proxies#what-a-proxy-hides) by which the layer recognises them.
     pub const fn retry_later() -> Self {
         Self::new(RefusalAnswer::RetryLater)
@@ -74,9 +76,9 @@ impl Refusal {
         Self::new(RefusalAnswer::Unavailable)
     }
 
-    /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
-    /// other client with `429` (RFC 6585, section 4). The random reconnection time is from 30 to 60
-    /// seconds, or from 2 to 10 seconds for calls (anything but a `GET`).
+    /// Answers clients as [`per_client`](Self::per_client) does, but with `429` (RFC 6585, section
+    /// 4) instead of `503`. The random reconnection time is from 30 to 60 seconds, or from 2 to 10
+    /// seconds for calls (anything but a `GET`).
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }

@@ -1,4 +1,8 @@
-//! The `EventSource`s of two packages for Node, each an independent client.
+//! The `EventSource`s of two packages for Node, and a package that reads by `fetch`: each is an
+//! independent client.
+
+use axum::routing::get;
+use futures_util::stream;
 
 use crate::*;
 
@@ -84,4 +88,25 @@ async fn undici_reconnects_after_refusals() {
     client.until_refused(&first).await;
     first.shut_down().await;
     client.until_resumed(&log).await;
+}
+
+/// event-source-plus asks again at once after each end.
+#[tokio::test]
+async fn fetch_that_has_everything_is_held() {
+    let hub = Hub::new();
+    hub.end("job", Event::from("done")).await.unwrap();
+    let nothing_more = get(async move || hub.subscribe_to("job").resume(None).response());
+    // Any other stream without an event.
+    let empty = get(async || tower_sse::response(stream::empty::<Event>()));
+    let serve = |events| Server::start(ANY, SseLayer::new(), Router::new().route("/", events));
+    let (held, control) = (serve(nothing_more).await, serve(empty).await);
+    let Some(mut command) = node("tests/browser/pages/plus.mjs", &["event-source-plus"]) else {
+        return;
+    };
+    command.args([&held, &control].map(|server| format!("http://{}/", server.address)));
+    let _client = Program::start(&mut command);
+    let opened = |server: &Server| server.stats.snapshot().opened;
+    until(|| opened(&held) > 0 && opened(&control) > 100).await;
+    assert_eq!(opened(&held), 1);
+    held.shut_down().await;
 }

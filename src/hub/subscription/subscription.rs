@@ -176,9 +176,10 @@ impl Subscription {
     /// handler can return the subscription itself instead.
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
-    /// `EventSource` with `204`, which stops it from reconnecting. Other clients receive an empty
-    /// stream. On a first visit, the layer can add the [`start`](super::Subscribe::start_event)
-    /// event.
+    /// `EventSource` or a [library](crate::ClientKind::Library) with `204`, which stops it from
+    /// reconnecting. Other clients receive an empty stream. That of a `fetch` stays open for 20
+    /// seconds, or until the shutdown, because some libraries reconnect at once. On a first visit,
+    /// the layer can add the [`start`](super::Subscribe::start_event) event.
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets few old values: mainly those in the buffers of its connection. Behind a
