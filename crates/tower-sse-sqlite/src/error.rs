@@ -9,6 +9,7 @@ pub(crate) fn failed(kind: ErrorKind, reason: impl Into<BoxError>) -> Error {
 }
 
 /// Creates the error of a statement.
+#[allow(clippy::needless_pass_by_value)] // For `map_err`.
 pub(crate) fn of_sqlite(error: Failed) -> Error {
     failed(kind_of(&error), error.to_string())
 }
