@@ -350,7 +350,10 @@
 //!
 //! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. Each
 //! broker has its own limit. [Decoders](crate::decode::Decoder::max_event_size) and
-//! [filters](crate::filter) accept 1 MiB per event by default.
+//! [filters](crate::filter) accept 1 MiB per event by default. Some [clients] read at most 64 KiB,
+//! and two of Go's request a larger event again and again.
+//!
+//! [clients]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md#limits
 //!
 //! # Many processes
 //!

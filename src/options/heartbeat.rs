@@ -36,8 +36,10 @@ impl Heartbeat {
     ///
     /// Choose an interval at least a tenth shorter than every [idle
     /// timeout](crate::guide::proxies#idle-timeouts) between client and server. Heartbeats can be
-    /// late by a sixteenth of the interval. Some `EventSource` polyfills reconnect if nothing
-    /// arrives for 45 seconds.
+    /// late by a sixteenth of the interval. Some clients wait for only 5 or 10 seconds: a [table]
+    /// has their settings.
+    ///
+    /// [table]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md#limits
     ///
     /// # Panics
     ///

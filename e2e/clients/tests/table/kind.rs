@@ -1,0 +1,32 @@
+//! The kind of client that the layer takes a request for.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::{Router, routing::get};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use tower_sse::{SseLayer, hub::Hub};
+
+use crate::origin::TOPIC;
+
+/// Returns the kind, by how a full layer answers a request with this head.
+pub(crate) async fn kind(head: &HeaderMap) -> &'static str {
+    let hub = Hub::new();
+    let events = async move || hub.subscribe_to(TOPIC).resume(None).response();
+    let routes = Router::new().route("/", get(events)).layer(SseLayer::new().max_streams(1));
+    let _occupant = routes.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await;
+    let mut request = Request::get("/").body(Body::empty()).unwrap();
+    *request.headers_mut() = head.clone();
+    let refusal = routes.oneshot(request).await.unwrap();
+    if refusal.status() != StatusCode::OK {
+        let names_type = |it: &HeaderValue| it.to_str().is_ok_and(|it| it.contains("event-stream"));
+        let is_fetch = head.contains_key("sec-fetch-mode");
+        return match is_fetch && head.get_all("accept").iter().any(names_type) {
+            true => "`fetch`",
+            false => "another `GET`",
+        };
+    }
+    let body = refusal.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&body);
+    if text.contains("data") { "library" } else { "`EventSource`" }
+}
