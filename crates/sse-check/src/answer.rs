@@ -158,7 +158,12 @@ pub(crate) fn headers(session: &Session) -> Finding {
 
 /// Returns the page about the proxy that answered, or about buffers in general.
 pub(crate) fn buffers(session: &Session) -> String {
-    let answers = [&session.outermost].into_iter().chain(&session.proxy);
+    proxy_page([&session.outermost].into_iter().chain(&session.proxy))
+}
+
+/// Returns the page about the proxy that sent one of these answers, or about buffers in general.
+pub(crate) fn proxy_page<'a>(answers: impl IntoIterator<Item = &'a Stream>) -> String {
+    let answers = answers.into_iter();
     let headers = answers.map(|it| it.recording.header("server") + &it.recording.header("via"));
     let headers = headers.collect::<String>().to_ascii_lowercase();
     let proxy = ["nginx", "envoy", "caddy"].into_iter().find(|name| headers.contains(name));

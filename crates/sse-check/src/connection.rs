@@ -3,7 +3,9 @@
 use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use clap::Args;
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use hyper::{Response, body::Incoming};
@@ -32,6 +34,49 @@ pub(crate) fn address(text: &str) -> Result<Uri, String> {
 /// Returns the address without its query, which can have a token.
 pub(crate) fn name(address: &Uri) -> String {
     address.to_string().split('?').next().unwrap_or_default().to_owned()
+}
+
+fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = line.split_once(':').ok_or("a header is a name, a colon and a value")?;
+    let name = name.trim().parse().map_err(|_| "the name is invalid")?;
+    let value = value.trim().parse().map_err(|_| "the value is invalid")?;
+    Ok((name, value))
+}
+
+/// What all requests have in common.
+#[derive(Debug, Args)]
+pub(crate) struct Wire {
+    /// A header of all requests, such as 'Authorization: Bearer …'
+    #[arg(short = 'H', long, value_name = "LINE", value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+    /// Use HTTP/1.1, even if TLS offers HTTP/2
+    #[arg(long, conflicts_with = "http2")]
+    http1: bool,
+    /// Use HTTP/2, even without TLS
+    #[arg(long)]
+    http2: bool,
+}
+
+impl Wire {
+    /// Returns a request with these lines as headers, unless the command line replaces them.
+    pub(crate) fn request<'a>(
+        &self,
+        method: Method,
+        lines: impl IntoIterator<Item = &'a str>,
+        body: String,
+    ) -> Result<Request, String> {
+        let agent = concat!("user-agent: sse-check/", env!("CARGO_PKG_VERSION"));
+        let own = ["accept: text/event-stream", "accept-encoding: gzip", agent];
+        let lines = own.into_iter().chain(lines);
+        let mut headers = lines.map(header).collect::<Result<HeaderMap, _>>()?;
+        for (name, _) in &self.header {
+            headers.remove(name);
+        }
+        headers.extend(self.header.iter().cloned());
+        let version = self.http1.then_some(Version::HTTP_11);
+        let version = version.or(self.http2.then_some(Version::HTTP_2));
+        Ok(Request { method, headers, body, version, connector: connector(version) })
+    }
 }
 
 /// The request that is sent to every address.
@@ -125,7 +170,7 @@ impl Connection {
                 *message.uri_mut() = path.parse().unwrap_or_default();
                 let host = target.authority().map_or("", |authority| authority.as_str());
                 if let Ok(host) = host.parse() {
-                    message.headers_mut().entry(header::HOST).or_insert(host);
+                    message.headers_mut().entry(HOST).or_insert(host);
                 }
                 sender.send_request(message).await
             }

@@ -5,24 +5,31 @@ mod compare;
 mod connection;
 mod finding;
 mod flow;
+mod hop;
 mod lines;
+mod origin;
 mod recording;
 mod report;
 mod session;
+mod verdicts;
 
 use std::io::{Write, stdout};
 use std::{process::ExitCode, time::Duration};
 
-use clap::Parser;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use clap::{Parser, Subcommand};
+use http::{Method, Uri};
+use serde_json::Value;
+use tokio::net::TcpListener;
 
 use crate::answer::{answer, headers, start};
 use crate::compare::{changes, delay, resumption};
-use crate::connection::{Request, address, connector};
+use crate::connection::{Request, Wire, address};
 use crate::finding::{Finding, Verdict};
 use crate::flow::{bursts, end, silence};
+use crate::hop::HopOptions;
 use crate::lines::lines;
 use crate::session::{Plan, Session, observe};
+use crate::verdicts::verdicts;
 
 /// The name of a check, what it looks at, and the check.
 type Check = (&'static str, &'static str, fn(&Session) -> Finding);
@@ -71,10 +78,13 @@ fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
 /// Without an event, the check `answer` fails, unless you pass `--allow-empty`.
 #[derive(Debug, Parser)]
 #[command(version, after_help = checks())]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Task>,
     /// The address that clients use
-    #[arg(value_parser = address)]
-    url: Uri,
+    #[arg(value_parser = address, required = true)]
+    url: Option<Uri>,
     /// The stream's address behind the proxy, at the server itself. With several proxies, repeat
     /// the option for each, the outermost first. All streams are opened together and compared
     #[arg(long, value_name = "URL", value_parser = address)]
@@ -82,9 +92,8 @@ struct Options {
     /// How long to watch, such as 30s, 2m or 500ms
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     length: Duration,
-    /// A header of all requests, such as 'Authorization: Bearer …'
-    #[arg(short = 'H', long, value_name = "LINE", value_parser = header)]
-    header: Vec<(HeaderName, HeaderValue)>,
+    #[command(flatten)]
+    wire: Wire,
     /// The body of all requests, which makes them POST requests
     #[arg(short, long)]
     data: Option<String>,
@@ -100,24 +109,25 @@ struct Options {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Use HTTP/1.1, even if TLS offers HTTP/2
-    #[arg(long, conflicts_with = "http2")]
-    http1: bool,
-    /// Use HTTP/2, even without TLS
-    #[arg(long)]
-    http2: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Finds out what a proxy does to streams, without your server
+    ///
+    /// The proxy has to pass the requests for URL on to ADDRESS, where sse-check plays the server.
+    /// The exit status is 0 if no verdict is a failure, 1 if one is, and 2 if no request gets there.
+    Hop(HopOptions),
+    /// Plays the server behind a proxy, if it is on another machine than `sse-check hop`
+    Origin {
+        /// Where to listen, such as 0.0.0.0:9000
+        address: String,
+    },
 }
 
 fn checks() -> String {
     let line = |(number, (name, about, _))| format!("\n  {number:2} {name:11} {about}");
     "Checks:".to_owned() + &(1..).zip(CHECKS).map(line).collect::<String>()
-}
-
-fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = line.split_once(':').ok_or("a header is a name, a colon and a value")?;
-    let name = name.trim().parse().map_err(|_| "the name is invalid")?;
-    let value = value.trim().parse().map_err(|_| "the value is invalid")?;
-    Ok((name, value))
 }
 
 fn check_number(text: &str) -> Result<usize, String> {
@@ -134,47 +144,44 @@ impl Options {
 
     fn request(&self) -> Result<Request, String> {
         let (method, body) = (self.method(), self.data.clone().unwrap_or_default());
-        let agent = concat!("user-agent: sse-check/", env!("CARGO_PKG_VERSION"));
-        let mut lines = vec!["accept: text/event-stream", "accept-encoding: gzip", agent];
         // As an `EventSource` does.
-        lines.extend((method == Method::GET).then_some("cache-control: no-cache"));
-        lines.extend((!body.is_empty()).then_some("content-type: application/json"));
-        let mut headers = lines.into_iter().map(header).collect::<Result<HeaderMap, _>>()?;
-        for (name, _) in &self.header {
-            headers.remove(name);
-        }
-        headers.extend(self.header.iter().cloned());
-        let version = self.http1.then_some(Version::HTTP_11);
-        let version = version.or(self.http2.then_some(Version::HTTP_2));
-        Ok(Request { method, headers, body, version, connector: connector(version) })
+        let lines = (method == Method::GET).then_some("cache-control: no-cache");
+        let json = (!body.is_empty()).then_some("content-type: application/json");
+        self.wire.request(method, lines.into_iter().chain(json), body)
     }
 }
 
-fn look(options: &Options) -> Result<ExitCode, String> {
+/// Runs a task until it is done.
+fn run_until_done<T>(task: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let result = runtime.block_on(task);
+    // A host name that is still being looked up would hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// Prints a report. A reader such as `head` may have left.
+fn print(is_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+    let text = if is_json { format!("{:#}\n", json()) } else { text() };
+    _ = stdout().write_all(text.as_bytes());
+}
+
+fn look(options: &Options, url: &Uri) -> Result<ExitCode, String> {
     // Always the first one, because without an event the others say little.
     let is_chosen = |it: &usize| *it == 1 || options.only.is_empty() || options.only.contains(it);
     let numbers: Vec<_> = (1..=CHECKS.len()).filter(is_chosen).collect();
     let plan = Plan {
-        targets: [&options.url].into_iter().chain(&options.via).cloned().collect(),
+        targets: [url].into_iter().chain(&options.via).cloned().collect(),
         request: options.request()?,
         length: options.length,
         resumes: options.method() == Method::GET && numbers.contains(&RESUMPTION),
         may_be_empty: options.allow_empty,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let session = runtime.block_on(observe(&plan));
-    // A host name that is still being looked up would hold up the end.
-    runtime.shutdown_background();
-    let session = session?;
+    let session = run_until_done(observe(&plan))?;
     let findings = run(&numbers, &session);
-    let text = if options.json {
-        format!("{:#}\n", report::json(&session, &findings))
-    } else {
-        report::text(&session, &findings)
-    };
-    // A reader such as `head` may have left.
-    _ = stdout().write_all(text.as_bytes());
+    let json = || report::json(&session, &findings);
+    print(options.json, json, || report::text(&session, &findings));
     let is = |verdict| move |finding: &Finding| finding.verdict == verdict;
     Ok(ExitCode::from(match findings.iter().any(is(Verdict::Fail)) {
         true => 1,
@@ -184,8 +191,34 @@ fn look(options: &Options) -> Result<ExitCode, String> {
     }))
 }
 
+fn look_at_hop(hop: &HopOptions) -> Result<ExitCode, String> {
+    let judgements = verdicts(hop, &run_until_done(hop::observe(hop))?);
+    let json = || report::hop_json(hop, &judgements);
+    print(hop.json, json, || report::hop_text(hop, &judgements));
+    let is_failed = judgements.iter().any(|it| it.finding.verdict == Verdict::Fail);
+    Ok(ExitCode::from(u8::from(is_failed)))
+}
+
+/// Plays the origin until the program is stopped.
+fn play(address: &str) -> Result<ExitCode, String> {
+    let result = run_until_done(async {
+        let listener = TcpListener::bind(address).await.map_err(|it| it.to_string())?;
+        let bound = listener.local_addr().map_err(|it| it.to_string())?;
+        print(false, || Value::Null, || format!("listening on http://{bound}\n"));
+        origin::serve(listener).await.map_err(|it| it.to_string())
+    });
+    result.map(|()| ExitCode::SUCCESS).map_err(|error| format!("{address}: {error}"))
+}
+
 fn main() -> ExitCode {
-    match look(&Options::parse()) {
+    let mut options = Options::parse();
+    let result = match (options.command.take(), options.url.take()) {
+        (Some(Task::Hop(hop)), _) => look_at_hop(&hop),
+        (Some(Task::Origin { address }), _) => play(&address),
+        (None, Some(url)) => look(&options, &url),
+        (None, None) => Err("an address is needed".to_owned()),
+    };
+    match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("sse-check: {error}");

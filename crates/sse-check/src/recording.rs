@@ -159,9 +159,9 @@ impl Recording {
 
 type Gzip = MultiGzDecoder<Vec<u8>>;
 
-/// Locks a recording, and ignores poisoning, because no panic leaves a recording half changed.
-pub(crate) fn lock(recording: &Mutex<Recording>) -> MutexGuard<'_, Recording> {
-    recording.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks a recording or a log, and ignores poisoning, because no panic leaves one half changed.
+pub(crate) fn lock<T>(recorded: &Mutex<T>) -> MutexGuard<'_, T> {
+    recorded.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends the request, and records the response until it has ended.

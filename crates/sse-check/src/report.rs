@@ -5,9 +5,12 @@ use std::{fmt::Write, time::Duration};
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::connection::name;
 use crate::finding::{Finding, Verdict, time};
+use crate::hop::HopOptions;
 use crate::recording::{End, Recording, Stream};
 use crate::session::Session;
+use crate::verdicts::Judgement;
 
 /// The number of columns of a time line.
 const COLUMNS: usize = 60;
@@ -31,15 +34,31 @@ pub(crate) fn text(session: &Session, findings: &[Finding]) -> String {
         _ = writeln!(text, "Each address costs a call: {count} times {}.", session.method);
     }
     text += &time_lines(session);
-    for Finding { number, name, verdict, summary, evidence, page } in findings {
-        let mut verdict = verdict.to_string();
-        if verdict == "fail" {
-            verdict.make_ascii_uppercase();
+    text + &table(findings, |it| format!("{:2} {:11}", it.number, it.name))
+}
+
+/// Returns the report about a hop for a person.
+pub(crate) fn hop_text(hop: &HopOptions, judgements: &[Judgement]) -> String {
+    let findings: Vec<_> = judgements.iter().map(|it| it.finding.clone()).collect();
+    let table = table(&findings, |it| format!("{:16}", it.name));
+    format!("{} in front of {}\n\n{table}", name(&hop.url), hop.origin)
+}
+
+/// Writes each finding behind its label, and counts the verdicts.
+fn table(findings: &[Finding], label: impl Fn(&Finding) -> String) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let Finding { verdict, summary, evidence, page, .. } = finding;
+        let mut verdict_name = verdict.to_string();
+        if verdict_name == "fail" {
+            verdict_name.make_ascii_uppercase();
         }
-        _ = writeln!(text, "{verdict:11} {number:2} {name:11} {summary}");
-        let page = page.as_ref().map(|page| format!("To fix it: {page}"));
+        let start = format!("{verdict_name:11} {} ", label(finding));
+        _ = writeln!(text, "{start}{summary}");
+        let title = if *verdict == Verdict::Pass { "About it" } else { "To fix it" };
+        let page = page.as_ref().map(|page| format!("{title}: {page}"));
         for line in evidence.iter().chain(&page) {
-            _ = writeln!(text, "{:27}{line}", "");
+            _ = writeln!(text, "{:1$}{line}", "", start.len());
         }
     }
     let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
@@ -101,14 +120,26 @@ fn cells(stream: &Stream, width: Duration) -> Vec<Result<usize, char>> {
     cells
 }
 
+/// Returns the report about a hop for programs: the value of each verdict by its name.
+pub(crate) fn hop_json(hop: &HopOptions, judgements: &[Judgement]) -> Value {
+    let checks: Vec<_> = judgements.iter().map(|it| check(&it.finding)).collect();
+    let mut report = json!({ "url": name(&hop.url), "origin": hop.origin,
+        "watched_s": hop.length.as_secs_f64(), "checks": checks });
+    for Judgement { value, finding } in judgements {
+        report[finding.name] = value.clone();
+    }
+    report
+}
+
+fn check(Finding { number, name, verdict, summary, evidence, page }: &Finding) -> Value {
+    let verdict = verdict.to_string();
+    json!({ "number": number, "name": name, "verdict": verdict, "summary": summary,
+        "evidence": evidence, "page": page })
+}
+
 /// Returns the report for programs.
 pub(crate) fn json(session: &Session, findings: &[Finding]) -> Value {
-    let checks =
-        findings.iter().map(|Finding { number, name, verdict, summary, evidence, page }| {
-            let verdict = verdict.to_string();
-            json!({ "number": number, "name": name, "verdict": verdict, "summary": summary,
-            "evidence": evidence, "page": page })
-        });
+    let checks: Vec<_> = findings.iter().map(check).collect();
     let milliseconds = |at: Duration| (at.as_secs_f64() * 10_000.0).round() / 10.0;
     let streams = streams(session).map(|Stream { recording, events, .. }| {
         let head = recording.head.as_ref();
@@ -123,5 +154,5 @@ pub(crate) fn json(session: &Session, findings: &[Finding]) -> Value {
             "end": ending(recording),
         })
     });
-    json!({ "streams": streams.collect::<Vec<_>>(), "checks": checks.collect::<Vec<_>>() })
+    json!({ "streams": streams.collect::<Vec<_>>(), "checks": checks })
 }

@@ -56,14 +56,15 @@ pub(crate) struct Resumption {
     pub(crate) streams: Vec<Stream>,
 }
 
-struct Recorder {
-    recording: Arc<Mutex<Recording>>,
-    task: JoinHandle<()>,
+/// A request whose answer is recorded.
+pub(crate) struct Recorder {
+    pub(crate) recording: Arc<Mutex<Recording>>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Recorder {
     /// Records a stream, over a new connection if there is none yet.
-    fn start(
+    pub(crate) fn start(
         connection: Option<(Connection, Duration)>,
         target: &Uri,
         request: &Request,
@@ -87,7 +88,8 @@ impl Recorder {
         Self { recording, task: tokio::spawn(task) }
     }
 
-    fn stop(self, now: Duration) -> Stream {
+    /// Stops recording, which closes the connection.
+    pub(crate) fn stop(self, now: Duration) -> Stream {
         self.task.abort();
         let mut recording = lock(&self.recording).clone();
         // A full recording is no longer watched.
@@ -136,6 +138,13 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     Ok(Session { outermost, inner: streams, resumption, proxy, method, began, may_be_empty })
 }
 
+/// Shows how much of a time is over.
+pub(crate) fn progress(length: Duration) -> ProgressBar {
+    let style = ProgressStyle::with_template("{pos}/{len} s {wide_bar} {msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length.as_secs()).with_style(style)
+}
+
 /// The id of an event, and the recorders of the connections with it.
 type Resuming = (String, Vec<Recorder>);
 
@@ -145,9 +154,7 @@ async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Re
     let mut limit = plan.length;
     let mut resumption: Option<Resuming> = None;
     let mut attempt_at = plan.resumes.then_some(plan.length / 2);
-    let bar = ProgressBar::new(plan.length.as_secs());
-    let style = ProgressStyle::with_template("{pos}/{len} s {wide_bar} {msg} bytes");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = progress(plan.length);
     loop {
         let is_over = recorders.iter().all(|it| it.task.is_finished());
         let elapsed = start.elapsed();
@@ -163,7 +170,7 @@ async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Re
         }
         let bytes = recorders.iter().map(|it| lock(&it.recording).bytes.len().to_string());
         bar.set_position(elapsed.as_secs());
-        bar.set_message(bytes.collect::<Vec<_>>().join(", "));
+        bar.set_message(bytes.collect::<Vec<_>>().join(", ") + " bytes");
         tokio::select! {
             () = sleep(Duration::from_millis(50)) => {}
             _ = &mut interrupted => break,

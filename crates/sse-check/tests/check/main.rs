@@ -6,6 +6,8 @@ mod support;
 
 mod checks;
 mod errors;
+mod faulty_hop;
+mod hop_verdicts;
 mod hops;
 mod origins;
 mod proxies;

@@ -8,7 +8,7 @@ pub(crate) struct Report {
     pub(crate) code: i32,
     pub(crate) output: String,
     pub(crate) error: String,
-    json: Value,
+    pub(crate) json: Value,
 }
 
 impl Report {
@@ -66,6 +66,12 @@ impl Report {
     #[track_caller]
     pub(crate) fn expect_with(&self, check: &str, verdict: &str, text: &str) {
         self.expect(check, verdict);
+        self.expect_text(check, text);
+    }
+
+    /// Expects a text in the summary or the evidence.
+    #[track_caller]
+    pub(crate) fn expect_text(&self, check: &str, text: &str) {
         // Without the escapes of JSON.
         let check = self.check(check).to_string().replace("\\\"", "\"");
         assert!(check.contains(text), "no {text:?} in {self}");

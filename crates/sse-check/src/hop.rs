@@ -1,0 +1,280 @@
+//! Asks the origin through a hop, and records what comes.
+
+use std::cell::Cell;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use indicatif::ProgressBar;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::connection::{Request, Wire, address, connector, name};
+use crate::origin::*;
+use crate::recording::{End, Event, Recording, Stream, lock};
+use crate::session::{Recorder, progress};
+
+/// How long an answer that the origin ends may take longer than its script.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// An event that is held back for longer than this is late.
+const HELD: Duration = Duration::from_millis(150);
+/// How long a request may take until the origin sees it.
+const ARRIVAL: Duration = Duration::from_secs(4);
+
+/// How often the state of a request is looked at.
+const STEP: Duration = Duration::from_millis(5);
+
+/// The hop to look at, and how.
+#[derive(Debug, Args)]
+pub(crate) struct HopOptions {
+    /// The proxy's address of a path that it passes on to the origin
+    #[arg(value_parser = address)]
+    pub(crate) url: Uri,
+    /// Where the origin listens. If none does, it is started there
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) origin: String,
+    /// How long to watch a silent stream, and to wait until the origin sees that a client has left
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) length: Duration,
+    /// How many streams to open at the same time
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) streams: usize,
+    #[command(flatten)]
+    wire: Wire,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// An answer to a script, and what the origin has seen of its request. Null if it has seen none.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) stream: Stream,
+    pub(crate) seen: Value,
+}
+
+/// What was observed of a hop.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    /// The headers of the requests.
+    pub(crate) sent: HeaderMap,
+    pub(crate) events: Played,
+    pub(crate) bare: Played,
+    pub(crate) post: Played,
+    pub(crate) http2: Played,
+    pub(crate) late: Played,
+    /// The server's FIN, and its reset.
+    pub(crate) cut: [Played; 2],
+    /// Many bytes, with the heads of `events` and `bare`, if the hop holds those back.
+    pub(crate) fill: [Option<Played>; 2],
+    pub(crate) idle: Played,
+    /// A client that leaves a silent stream, and one that leaves a stream with events.
+    pub(crate) left: [Result<Duration, Duration>; 2],
+    /// How many streams that were opened together have reached the origin.
+    pub(crate) streams: usize,
+    pub(crate) down: Stream,
+}
+
+/// The state of an observation.
+struct Observer<'a> {
+    hop: &'a HopOptions,
+    get: Request,
+    start: Instant,
+    bar: ProgressBar,
+    /// The id of the next request, which no other observation has used.
+    id: Cell<u128>,
+}
+
+impl Played {
+    /// Returns how long after its origin's write each event came, not counting the least delay,
+    /// which is that of the network.
+    pub(crate) fn lags(&self) -> Vec<Duration> {
+        let Stream { recording, events, .. } = &self.stream;
+        let lag = |it: &Event| {
+            let number: usize = it.id.as_ref()?.parse().ok()?;
+            let sent = self.seen["writes"][number].as_f64()?;
+            let sent = Duration::try_from_secs_f64(sent / 1000.0).ok()?;
+            Some(it.at.saturating_sub(recording.sent + sent))
+        };
+        let mut lags: Vec<_> = events.iter().filter_map(lag).collect();
+        lags.sort_unstable();
+        let least = lags.first().copied().unwrap_or_default();
+        lags.into_iter().map(|lag| lag - least).collect()
+    }
+
+    /// Returns whether most events came at once.
+    pub(crate) fn is_passed(&self) -> bool {
+        let lags = self.lags();
+        lags.len() == EVENTS.count && lags.get(lags.len() / 2).is_some_and(|median| *median < HELD)
+    }
+}
+
+/// Observes a hop. The error is a sentence.
+pub(crate) async fn observe(hop: &HopOptions) -> Result<Observed, String> {
+    listen(&hop.origin).await?;
+    let lines = ["cache-control: no-cache", "last-event-id: 7", "incremental: ?1"];
+    let get = hop.wire.request(Method::GET, lines, String::new())?;
+    let http2 = Some(Version::HTTP_2);
+    let get_http2 = Request { version: http2, connector: connector(http2), ..get.clone() };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let bar = progress(hop.length + Duration::from_secs(12));
+    let id = Cell::new(now.as_nanos());
+    let observer = Observer { hop, get, start: Instant::now(), bar, id };
+    let observed = observer.observe(get_http2).await;
+    observer.bar.finish_and_clear();
+    observed
+}
+
+/// Starts an origin, unless one listens at the address.
+async fn listen(origin: &str) -> Result<(), String> {
+    if ask(origin, "ping.").await.is_some_and(|it| it["sse-check"] == "ping") {
+        return Ok(());
+    }
+    let listener = TcpListener::bind(origin).await;
+    let listener = listener.map_err(|it| format!("no origin at {origin}, and no room: {it}"))?;
+    tokio::spawn(serve(listener));
+    Ok(())
+}
+
+/// Asks the origin directly.
+async fn ask(origin: &str, question: &str) -> Option<Value> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(origin).await.ok()?;
+        let request = format!("GET /?{PARAMETER}{question} HTTP/1.0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    };
+    timeout(ARRIVAL, exchange).await.ok()?
+}
+
+impl Observer<'_> {
+    async fn observe(&self, get_http2: Request) -> Result<Observed, String> {
+        let get = &self.get;
+        let mut post = get.clone();
+        (post.method, post.body) = (Method::POST, BODY.to_owned());
+        post.headers.insert("content-type", HeaderValue::from_static("application/json"));
+        self.bar.set_message("events");
+        let (events, bare, post, http2) = tokio::join!(
+            self.play(&EVENTS, get),
+            self.play(&BARE, get),
+            self.play(&EVENTS, &post),
+            self.play(&EVENTS, &get_http2),
+        );
+        if events.seen.is_null() && bare.seen.is_null() {
+            let answer = match (events.stream.recording.status(), &events.stream.recording.end) {
+                (0, End::Cut(error)) => error.clone(),
+                (0, _) => "no answer".to_owned(),
+                (status, _) => format!("status {status}"),
+            };
+            let HopOptions { url, origin, .. } = self.hop;
+            return Err(format!("{} does not lead to the origin at {origin}: {answer}", name(url)));
+        }
+        self.bar.set_message("ends");
+        let (late, fin, reset, fill, fill_bare) = tokio::join!(
+            self.play(&LATE, get),
+            self.play(&FIN, get),
+            self.play(&RESET, get),
+            self.fill(&events, &FILL),
+            self.fill(&bare, &FILL_BARE),
+        );
+        self.bar.set_message("silence, and clients that leave");
+        let (idle, quiet, busy) =
+            tokio::join!(self.play(&QUIET, get), self.leave(&QUIET), self.leave(&BUSY));
+        self.bar.set_message("streams");
+        let (streams, fill, left) = (self.open_together().await, [fill, fill_bare], [quiet, busy]);
+        self.bar.set_message("no server");
+        ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
+        let down = self.play(&EVENTS, get).await.stream;
+        let (cut, sent) = ([fin, reset], get.headers.clone());
+        Ok(Observed { sent, events, bare, post, http2, late, cut, fill, idle, left, streams, down })
+    }
+
+    /// Sends a request for a script. Returns its id too.
+    fn begin(&self, script: &Script, request: &Request) -> (String, Recorder) {
+        let id = self.id.replace(self.id.get() + 1).to_string();
+        let url = &self.hop.url;
+        let path = url.path_and_query().map_or("/", |it| it.as_str());
+        let separator = if url.query().is_some() { '&' } else { '?' };
+        let path = format!("{path}{separator}{PARAMETER}{}.{id}", script.name);
+        let mut parts = url.clone().into_parts();
+        parts.path_and_query = path.parse().ok();
+        let url = Uri::from_parts(parts).unwrap_or_else(|_| url.clone());
+        (id, Recorder::start(None, &url, request, None, self.start))
+    }
+
+    async fn seen(&self, id: &str) -> Value {
+        let answer = ask(&self.hop.origin, &format!("seen.{id}")).await;
+        answer.map_or(Value::Null, |mut it| it["seen"].take())
+    }
+
+    /// Waits until the answer has ended, the condition holds, or the time is over.
+    async fn watch(&self, it: &Recorder, limit: Duration, is_over: impl Fn(&Recording) -> bool) {
+        let began = Instant::now();
+        while !it.task.is_finished() && !is_over(&lock(&it.recording)) && began.elapsed() < limit {
+            self.bar.set_position(self.start.elapsed().as_secs());
+            sleep(STEP).await;
+        }
+    }
+
+    /// Asks for a script, and waits until it should be over.
+    async fn play(&self, script: &Script, request: &Request) -> Played {
+        let (id, recorder) = self.begin(script, request);
+        let limit = script.length().map_or(self.hop.length, |length| length + PATIENCE);
+        self.watch(&recorder, limit, |_| false).await;
+        self.stop(recorder, &id).await
+    }
+
+    /// Fills the hop's buffers until a byte comes, if it holds back shorter answers.
+    async fn fill(&self, played: &Played, script: &Script) -> Option<Played> {
+        if played.is_passed() {
+            return None;
+        }
+        let (id, recorder) = self.begin(script, &self.get);
+        let limit = script.length().unwrap_or_default() + PATIENCE;
+        self.watch(&recorder, limit, |it| !it.bytes.is_empty()).await;
+        Some(self.stop(recorder, &id).await)
+    }
+
+    async fn stop(&self, recorder: Recorder, id: &str) -> Played {
+        Played { stream: recorder.stop(self.start.elapsed()), seen: self.seen(id).await }
+    }
+
+    /// Leaves after the first byte. Returns how long the origin did not notice it, as an error if
+    /// it never did.
+    async fn leave(&self, script: &Script) -> Result<Duration, Duration> {
+        let (id, recorder) = self.begin(script, &self.get);
+        self.watch(&recorder, ARRIVAL, |it| !it.bytes.is_empty()).await;
+        recorder.stop(self.start.elapsed());
+        let left = Instant::now();
+        loop {
+            if self.seen(&id).await["has_left"] == true {
+                return Ok(left.elapsed());
+            } else if left.elapsed() >= self.hop.length {
+                return Err(left.elapsed());
+            }
+            sleep(STEP).await;
+        }
+    }
+
+    /// Opens many streams, and counts those that have reached the origin.
+    async fn open_together(&self) -> usize {
+        let streams = (0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get));
+        let streams: Vec<_> = streams.collect();
+        let (began, mut count) = (Instant::now(), 0);
+        while began.elapsed() < ARRIVAL && count < streams.len() {
+            sleep(STEP).await;
+            count = 0;
+            for (id, _) in &streams {
+                count += usize::from(!self.seen(id).await.is_null());
+            }
+        }
+        for (_, recorder) in streams {
+            recorder.stop(self.start.elapsed());
+        }
+        count
+    }
+}

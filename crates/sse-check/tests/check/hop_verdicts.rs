@@ -1,0 +1,241 @@
+//! `sse-check hop` in front of hops with and without faults.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::faulty_hop::*;
+use crate::report::Report;
+use crate::server::{events, serve_steps};
+use crate::support::Program;
+
+/// What a test expects of a hop whose faults are elsewhere.
+const SHORT: &str = "--for 2s --streams 3";
+
+/// Expects these verdicts, and those of a hop without faults for the others.
+#[track_caller]
+fn expect(report: &Report, faults: &[(&str, Value, &str)]) {
+    let faultless = [
+        ("passes", json!(true), "pass"),
+        ("passes_bare", json!(true), "pass"),
+        ("held_bytes", json!(0), "pass"),
+        ("compressed", json!("no"), "pass"),
+        ("head_needs_byte", json!(false), "pass"),
+        ("post", json!(true), "pass"),
+        ("request_headers", json!([]), "pass"),
+        ("response_headers", json!([]), "pass"),
+        ("origin_version", json!("HTTP/1.1"), "pass"),
+        ("http2", json!(true), "pass"),
+        ("cut", json!({ "fin": "cut", "reset": "cut" }), "pass"),
+        ("idle_limit_s", Value::Null, "pass"),
+        ("streams", json!(3), "pass"),
+        ("down_status", json!(502), "fail"),
+    ];
+    for (name, value, verdict) in faultless {
+        let fault = faults.iter().find(|fault| fault.0 == name);
+        let (value, verdict) = fault.map_or((value, verdict), |it| (it.1.clone(), it.2));
+        report.expect_value(name, value, verdict);
+        let check = report.check(name);
+        let clients = check["evidence"].to_string();
+        for client in ["EventSource", "fetch", "call: "] {
+            assert!(clients.contains(client), "no {client}: {check}");
+        }
+        assert!(check["page"].as_str().unwrap().starts_with("https://docs.rs/"), "{check}");
+    }
+}
+
+#[tokio::test]
+async fn hop_without_faults_passes_all_but_the_absence_of_its_server() {
+    let report = look_at(Faults::default(), SHORT).await;
+    expect(&report, &[]);
+    assert_eq!(report.all("fail"), ["down_status"], "{report}");
+    for kind in ["quiet", "busy"] {
+        assert!(report.value("left_after_ms")[kind].is_u64(), "{report}");
+    }
+    assert!(!report.to_string().contains("secret"), "{report}");
+}
+
+#[tokio::test]
+async fn hop_that_holds_answers_back_holds_their_heads_too() {
+    let report = look_at(Faults { buffer: 1 << 20, ..Faults::default() }, SHORT).await;
+    let faults = [
+        ("passes", json!(false), "fail"),
+        ("passes_bare", json!(false), "warning"),
+        ("held_bytes", Value::Null, "warning"),
+        ("head_needs_byte", json!(true), "warning"),
+        ("post", json!(false), "fail"),
+        ("http2", json!(true), "fail"),
+    ];
+    for (name, value, verdict) in faults {
+        report.expect_value(name, value, verdict);
+    }
+}
+
+#[tokio::test]
+async fn size_of_a_buffer_is_found() {
+    let report = look_at(Faults { buffer: 8 << 10, ..Faults::default() }, SHORT).await;
+    report.expect_of_hop("held_bytes", "warning");
+    let held = report.value("held_bytes").as_u64().unwrap();
+    // A busy machine adds what is sent until the first byte is seen.
+    assert!((8 << 10..256 << 10).contains(&held), "{report}");
+}
+
+#[tokio::test]
+async fn compressors_are_told_apart_by_what_no_transform_does() {
+    let report = look_at(Faults { gzip: Gzip::Bare, ..Faults::default() }, SHORT).await;
+    let held = [
+        ("compressed", json!("bare"), "warning"),
+        ("passes_bare", json!(false), "warning"),
+        ("held_bytes", Value::Null, "warning"),
+    ];
+    expect(&report, &held);
+    let report = look_at(Faults { gzip: Gzip::All, ..Faults::default() }, SHORT).await;
+    expect(&report, &[("compressed", json!("always"), "warning")]);
+}
+
+#[tokio::test]
+async fn head_that_waits_for_the_first_byte_warns() {
+    let report = look_at(Faults { holds_head: true, ..Faults::default() }, SHORT).await;
+    expect(&report, &[("head_needs_byte", json!(true), "warning")]);
+}
+
+#[tokio::test]
+async fn headers_that_are_dropped_are_named() {
+    let faults = Faults {
+        drops_request_headers: &["accept", "last-event-id", "incremental"],
+        drops_response_headers: &["x-accel-buffering"],
+        ..Faults::default()
+    };
+    let report = look_at(faults, SHORT).await;
+    let request = [
+        "accept: \"text/event-stream\" became nothing",
+        "last-event-id: \"7\" became nothing",
+        "incremental: \"?1\" became nothing",
+    ];
+    let response = ["x-accel-buffering: \"no\" became nothing"];
+    let headers = [
+        ("request_headers", json!(request), "fail"),
+        ("response_headers", json!(response), "warning"),
+    ];
+    expect(&report, &headers);
+    let harmless = Faults { drops_request_headers: &["incremental"], ..Faults::default() };
+    let report = look_at(harmless, SHORT).await;
+    expect(&report, &[("request_headers", json!(request[2..]), "warning")]);
+}
+
+#[tokio::test]
+async fn hop_over_http_1_0_takes_a_cut_for_an_end() {
+    let report = look_at(Faults { speaks_http_1_0: true, ..Faults::default() }, SHORT).await;
+    let faults = [
+        ("origin_version", json!("HTTP/1.0"), "warning"),
+        ("cut", json!({ "fin": "clean", "reset": "cut" }), "fail"),
+    ];
+    expect(&report, &faults);
+}
+
+#[tokio::test]
+async fn what_clients_get_after_the_death_of_a_server_is_told_apart() {
+    let kinds = [(OnDeath::Clean, "clean"), (OnDeath::Text, "text"), (OnDeath::Open, "open")];
+    let each = kinds.map(async |(on_death, end)| {
+        let report = look_at(Faults { on_death, ..Faults::default() }, SHORT).await;
+        expect(&report, &[("cut", json!({ "fin": end, "reset": end }), "fail")]);
+    });
+    futures_util::future::join_all(each).await;
+}
+
+#[tokio::test]
+async fn client_that_leaves_is_noticed_at_a_write_or_never() {
+    let with = |on_leaving| Faults { on_leaving, ..Faults::default() };
+    let report = look_at(with(OnLeaving::AtAWrite), SHORT).await;
+    report.expect_of_hop("left_after_ms", "warning");
+    let left = report.value("left_after_ms");
+    assert!(left["quiet"].is_null() && left["busy"].is_u64(), "{report}");
+    let report = look_at(with(OnLeaving::Never), SHORT).await;
+    report.expect_value("left_after_ms", json!({ "quiet": null, "busy": null }), "fail");
+}
+
+#[tokio::test]
+async fn idle_limit_is_measured() {
+    let idle_limit = Some(Duration::from_secs(1));
+    let report = look_at(Faults { idle_limit, ..Faults::default() }, "--for 20s").await;
+    report.expect_of_hop("idle_limit_s", "fail");
+    let limit = report.value("idle_limit_s").as_f64().unwrap();
+    assert!((0.9..20.0).contains(&limit), "{report}");
+}
+
+#[tokio::test]
+async fn streams_that_find_no_connection_fail() {
+    let report = look_at(Faults { streams: Some(5), ..Faults::default() }, "--for 1s").await;
+    report.expect_value("streams", 5, "fail");
+    report.expect_value("passes", true, "pass");
+}
+
+#[tokio::test]
+async fn what_a_hop_answers_without_a_server_is_told_apart() {
+    let with = |while_down| Faults { while_down, ..Faults::default() };
+    let report = look_at(with(WhileDown::Stream), SHORT).await;
+    expect(&report, &[("down_status", json!(200), "pass")]);
+    assert_eq!(report.code, 0, "{report}");
+    let report = look_at(with(WhileDown::Nothing), SHORT).await;
+    expect(&report, &[("down_status", Value::Null, "fail")]);
+    report.expect_text("down_status", "no answer within");
+}
+
+#[tokio::test]
+async fn body_that_does_not_arrive_fails() {
+    let report = look_at(Faults { drops_body: true, ..Faults::default() }, SHORT).await;
+    expect(&report, &[("post", json!(false), "fail")]);
+}
+
+#[tokio::test]
+async fn origin_can_be_a_process_of_its_own() {
+    let (hop, address) = start(Faults::default()).await;
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sse-check"));
+    let mut origin = Program::start(command.args(["origin", &address]));
+    assert_eq!(origin.address("listening on http://").await.to_string(), address);
+    let url = format!("http://{hop}/");
+    let arguments = ["hop", &url, "--origin", &address, "--for", "1s", "--streams", "3"];
+    let report = Report::of(&arguments).await;
+    expect(&report, &[]);
+    let report = Report::text(&[&arguments[..6], &["--http2"]].concat()).await;
+    assert!(report.output.contains("About it: https://docs.rs/"), "{report}");
+    assert!(report.output.contains("FAIL        down_status      502 after"), "{report}");
+    assert!(!origin.has_exited());
+}
+
+#[tokio::test]
+async fn address_that_does_not_lead_to_the_origin_is_an_error() {
+    let (_, origin) = start(Faults::default()).await;
+    let other = serve_steps(events(0, 9, 0)).await;
+    for (url, text) in [
+        (format!("http://{other}/?token=secret"), "does not lead to the origin"),
+        (format!("http://{}/", free_address()), "Connection refused"),
+    ] {
+        let report = Report::text(&["hop", &url, "--origin", &origin]).await;
+        assert_eq!((report.code, &*report.output), (2, ""), "{report}");
+        assert!(report.error.contains(text) && !report.error.contains("secret"), "{report}");
+    }
+    let taken = other.to_string();
+    let report = Report::text(&["hop", "http://localhost/", "--origin", &taken]).await;
+    assert!(report.error.contains("no origin at"), "{report}");
+}
+
+/// A case without a row would have no result and no effects.
+#[test]
+fn each_row_of_effects_belongs_to_a_case() {
+    let code = include_str!("../../src/verdicts.rs");
+    let rows = include_str!("../../docs/hops.md").lines().filter(|line| line.starts_with('|'));
+    let rows: Vec<Vec<_>> = rows.map(|row| row.split('|').map(str::trim).collect()).collect();
+    assert!(rows.len() > 40);
+    for row in &rows[2..] {
+        assert_eq!(row.len(), 9, "{row:?}");
+        assert!(["pass", "warning", "fail"].contains(&row[3]), "{row:?}");
+        for text in &row[1..3] {
+            assert!(code.contains(&format!("\"{text}\"")), "{row:?}");
+        }
+    }
+}
+
+fn free_address() -> String {
+    format!("127.0.0.1:{}", crate::support::free_port())
+}
