@@ -101,7 +101,8 @@ fn held_bytes(observed: &Observed) -> Judgement {
         return Judgement::new("held_bytes", 0, "none", "none".to_owned());
     };
     let recording = &filled.stream.recording;
-    let first = recording.chunks.first().map(|chunk| chunk.at.saturating_sub(recording.sent));
+    let first = recording.chunks.iter().find(|chunk| chunk.end > 0);
+    let first = first.map(|chunk| chunk.at.saturating_sub(recording.sent));
     let writes = filled.seen["writes"].as_array().into_iter().flatten().filter_map(Value::as_f64);
     let before = |first: Duration| writes.filter(|at| at / 1000.0 <= first.as_secs_f64()).count();
     match first.map_or(FILL.count, before) {

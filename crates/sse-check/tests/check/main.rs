@@ -9,6 +9,7 @@ mod errors;
 mod faulty_hop;
 mod hop_verdicts;
 mod hops;
+mod known_hops;
 mod origins;
 mod proxies;
 mod report;
