@@ -1,5 +1,6 @@
 //! Real servers and real sockets: axum and raw hyper, HTTP/1 and HTTP/2.
 
+mod development;
 mod disconnects;
 mod events;
 mod fairness;

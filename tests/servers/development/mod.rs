@@ -1,0 +1,196 @@
+//! A page behind a development server goes on by itself while the program is restarted, with the
+//! lines that the documentation shows. `.ci/slow development` installs the servers.
+
+use std::fs::{create_dir_all, read_to_string, write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::{Router, response::IntoResponse, routing::get};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::time::{interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{LastEventId, SseLayer, hub::Hub};
+
+use crate::support::{Process, Program, Proxy, find, free_port, target};
+
+/// Where the test servers are as the documentation shows them.
+const PAGES: [&str; 2] = ["docs/guide/proxies.md", "docs/development.md"];
+
+/// Returns the file of this name as the documentation shows it, with other addresses.
+fn documented(name: &str, server: u16, port: u16) -> String {
+    let pages = PAGES.map(|page| read_to_string(page).unwrap()).concat();
+    let (_, rest) = pages.split_once(&format!("```js\n// {name}\n")).expect(name);
+    let (text, _) = rest.split_once("\n```").unwrap();
+    assert!(text.contains("localhost:3000"), "{text}");
+    let text = text.replace("localhost:3000", &format!("127.0.0.1:{server}"));
+    text.replace("listen(5173)", &format!("listen({port}, '127.0.0.1')"))
+}
+
+/// The program that is restarted: it publishes the id of its process all the time.
+#[tokio::test]
+#[ignore = "a process of other tests"]
+async fn program_that_is_restarted() {
+    let Some(port) = Process::task() else { return };
+    let (shutdown, hub) = (CancellationToken::new(), Hub::new());
+    let subscribe = async |State(hub): State<Hub>, last: Option<LastEventId>| {
+        hub.subscribe_to("news").resume(last).response().into_response()
+    };
+    let app = Router::new()
+        .route("/events", get(subscribe))
+        .layer(SseLayer::new().shutdown(shutdown.clone()))
+        .with_state(hub.clone());
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await.unwrap();
+    Process::announce(listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut ticks = interval(Duration::from_millis(100));
+        loop {
+            ticks.tick().await;
+            hub.publish("news", process::id().to_string()).await.unwrap();
+        }
+    });
+    let server = axum::serve(listener, app);
+    let server = server.with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! {
+        served = server => served.unwrap(),
+        stopped = stop => stopped.unwrap(),
+    }
+}
+
+async fn start_program(port: u16) -> Process {
+    Process::start("development::program_that_is_restarted", port.to_string()).await
+}
+
+/// Reads what the page gets until it gets something from this program. Returns whether it got a
+/// gap before.
+async fn reach(page: &mut Program, program: &Process) -> bool {
+    let (wanted, mut is_gap) = (format!("server {}", program.id()), false);
+    loop {
+        let line = page.line().await.expect("a page that goes on");
+        assert!(!line.starts_with("over"), "{line}");
+        is_gap |= line == "gap";
+        if line == wanted {
+            return is_gap;
+        }
+    }
+}
+
+/// Starts a development server in a folder of its own with these files, and a
+/// page behind it.
+async fn open(
+    name: &str,
+    files: impl FnOnce(u16) -> Vec<(&'static str, String)>,
+    command: impl FnOnce(u16) -> String,
+) -> Option<(Proxy, Program)> {
+    let node = find(&["node"])?;
+    let packages = target("npm-hops/node_modules");
+    let folder: PathBuf = packages.join("..").join(name);
+    let proxy = Proxy::start(Command::new("sh"), |address| {
+        for (file, text) in files(address.port()) {
+            let file = folder.join(file);
+            create_dir_all(file.parent().unwrap()).unwrap();
+            write(file, text).unwrap();
+        }
+        let command = command(address.port()).replace("BIN", "../node_modules");
+        format!("cd {}\nNEXT_TELEMETRY_DISABLED=1 exec node {command}\n", folder.display())
+    });
+    let proxy = proxy.await;
+    let mut command = Command::new(node);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/development/page.mjs");
+    command.arg(script).arg(format!("http://{}/events", proxy.address)).env("PACKAGES", &packages);
+    Some((proxy, Program::start(&mut command)))
+}
+
+/// Restarts the program behind a development server.
+async fn restart(
+    name: &str,
+    files: impl FnOnce(u16, u16) -> Vec<(&'static str, String)>,
+    command: impl FnOnce(u16) -> String,
+) {
+    let server = free_port();
+    let mut program = start_program(server).await;
+    let Some((_proxy, mut page)) = open(name, |port| files(server, port), command).await else {
+        return;
+    };
+    reach(&mut page, &program).await;
+    for (signal, seconds) in [("KILL", 1), ("INT", 5), ("KILL", 15)] {
+        program.signal(signal);
+        program.exited().await;
+        // The time that a build takes.
+        sleep(Duration::from_secs(seconds)).await;
+        program = start_program(server).await;
+        let is_gap = reach(&mut page, &program).await;
+        assert!(is_gap, "no gap after {signal}");
+        println!("{name}: {signal}, away for {seconds} s: goes on after a gap");
+    }
+}
+
+fn vite(port: u16) -> String {
+    format!("BIN/vite/bin/vite.js --host 127.0.0.1 --port {port} --strictPort")
+}
+
+/// What the lines are for.
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_vite_without_the_lines_stops_for_good() {
+    let server = free_port();
+    let mut program = start_program(server).await;
+    let proxy = format!("proxy: {{ '/events': 'http://127.0.0.1:{server}' }}");
+    let text = format!("export default {{ server: {{ {proxy} }} }}\n");
+    let files = |_| vec![("vite.config.js", text)];
+    let Some((_proxy, mut page)) = open("vite-alone", files, vite).await else { return };
+    reach(&mut page, &program).await;
+    program.signal("INT");
+    program.exited().await;
+    page.reach("over 502").await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_vite_goes_on() {
+    let file = "vite.config.js";
+    let files = |server, port| vec![(file, documented(file, server, port))];
+    restart("vite", files, vite).await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_webpack_dev_server_goes_on() {
+    let file = "webpack.config.js";
+    let files = |server, port| {
+        vec![(file, documented(file, server, port)), ("src/index.js", String::new())]
+    };
+    let options = "--mode development --host 127.0.0.1";
+    let command = |port| format!("BIN/webpack-cli/bin/cli.js serve {options} --port {port}");
+    restart("webpack", files, command).await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_http_proxy_middleware_goes_on() {
+    let file = "server.mjs";
+    let files = |server, port| vec![(file, documented(file, server, port))];
+    restart("middleware", files, |_| file.to_owned()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_next_goes_on() {
+    let file = "app/events/route.js";
+    let layout = "export default ({ children }) => <html><body>{children}</body></html>\n";
+    // The packages are above this folder.
+    let config =
+        "module.exports = { turbopack: { root: require('node:path').join(__dirname, '..') } }\n";
+    let files = |server, port| {
+        vec![
+            (file, documented(file, server, port)),
+            ("app/layout.js", layout.to_owned()),
+            ("next.config.js", config.to_owned()),
+        ]
+    };
+    let command = |port| format!("BIN/next/dist/bin/next dev --hostname 127.0.0.1 --port {port}");
+    restart("next", files, command).await;
+}
