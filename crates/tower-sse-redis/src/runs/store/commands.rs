@@ -2,7 +2,7 @@ use std::{fmt::Write as _, io::Write as _, slice, time::Duration};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use redis::{Cmd, Pipeline, cmd};
-use tower_sse::runs::{RunKey, support::Epoch};
+use tower_sse::runs::{__private::Epoch, RunKey};
 
 use crate::runs::seam::{
     Append, Batch, Check, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim,
@@ -439,7 +439,7 @@ impl Hashes {
 mod tests {
     use std::collections::HashSet;
 
-    use tower_sse::runs::{RunKey, support::Epoch};
+    use tower_sse::runs::{__private::Epoch, RunKey};
 
     use super::{Keys, TEXTS, run_of_stream, text_for};
     use crate::runs::seam::{ProcessId, RunId};

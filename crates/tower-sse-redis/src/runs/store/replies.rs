@@ -2,7 +2,7 @@ use std::{str, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use redis::{Value, from_redis_value};
-use tower_sse::runs::{Outcome, RunKey, RunsStats, support::Epoch};
+use tower_sse::runs::{__private::Epoch, Outcome, RunKey, RunsStats};
 
 use super::commands::run_of_stream;
 use crate::broker::RawEntry;

@@ -44,7 +44,7 @@ use std::{fmt::Debug, time::Duration};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tower_sse::runs::{Outcome, RunKey, support::Epoch};
+use tower_sse::runs::{__private::Epoch, Outcome, RunKey};
 
 use self::process::{Sync, *};
 use self::reply::{received, text, utf8};
