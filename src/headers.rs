@@ -9,6 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 /// The media type without parameters, because some proxies match the whole header value.
 pub(crate) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
+const TEXT_EVENT_STREAM_UTF_8: HeaderValue =
+    HeaderValue::from_static("text/event-stream; charset=utf-8");
+
 /// The header that keeps nginx and other proxies from buffering events.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -106,8 +109,16 @@ pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<I
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
 }
 
+/// Makes these the headers of an event stream. The service's own `charset` stays, because Python's
+/// `requests` reads text without one as Latin-1.
 pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
+    let is_utf_8 = |it: &[u8]| {
+        let it = it.trim_ascii();
+        it.eq_ignore_ascii_case(b"charset=utf-8") || it.eq_ignore_ascii_case(b"charset=\"utf-8\"")
+    };
+    let has_utf_8 = last_media_type(headers).split(|byte| *byte == b';').any(is_utf_8);
+    let content_type = if has_utf_8 { TEXT_EVENT_STREAM_UTF_8 } else { TEXT_EVENT_STREAM };
+    headers.insert(CONTENT_TYPE, content_type);
     forbid_transforming(headers);
     headers.entry(X_ACCEL_BUFFERING).or_insert(HeaderValue::from_static("no"));
     for name in NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {

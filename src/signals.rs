@@ -6,6 +6,7 @@
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals | outer layers, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
 //! | [`StartAt`]: the position of a client without an id | the hub | layers | an extension of the response |
+//! | [`HeldId`]: the id of a client to which nothing was sent yet | the hub, runs | layers | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
@@ -64,6 +65,7 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
+    extensions.remove::<HeldId>();
     if let Some(head) = extensions.remove::<EarlyHead>() {
         head.adopt();
     }
@@ -181,6 +183,10 @@ impl StartAt {
         (start.is_for_all || client.resumes()).then_some(start)
     }
 }
+
+/// The id that the client has when its stream starts, or the position at which it starts.
+#[derive(Clone)]
+pub(crate) struct HeldId(pub(crate) EventId);
 
 /// A callback that a layer calls once it has refused the stream and dropped its body. The source
 /// can't learn it from the drop.
@@ -356,7 +362,7 @@ pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// Returns the event for an `EventSource` whose answer is incomplete for good.
 pub(crate) fn interruption() -> Event {
-    Event::new().event(INTERRUPTED).id(INTERRUPTED).data("")
+    Event::new().event(INTERRUPTED).id(INTERRUPTED).data("{}")
 }
 
 /// The cause of the error of an answer whose rest no client can get. A [`RecordedError`] means the

@@ -121,6 +121,20 @@ impl Boundary {
         }
     }
 
+    /// Notes the id line with which the last event of `frame` ends, and the end of its block. An older
+    /// id would send the client back, so after an event without one, there is none.
+    #[cold]
+    pub(crate) fn note_last_id(&self, id_line: &mut Bytes, frame: &[u8]) {
+        if frame.is_empty() {
+            return;
+        }
+        let lines = frame.strip_suffix(b"\n\n").unwrap_or_default();
+        let start = memrchr2(b'\n', b'\r', lines).map_or(0, |at| at + 1);
+        let is_whole = !lines.is_empty() && (start > 0 || self.at_line_start());
+        let line = frame.get(start..).filter(|line| is_whole && line.starts_with(b"id:"));
+        *id_line = line.map_or_else(Bytes::new, Bytes::copy_from_slice);
+    }
+
     /// Passes a frame up to the first point between events, and drops the rest. A busy source's
     /// frames may never end at such a point.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {

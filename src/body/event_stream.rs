@@ -9,10 +9,9 @@ use http::{Extensions, HeaderMap};
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
-use super::last_frames::COMMENT_LINE;
 use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
-use crate::options::{ResolvedOptions, Retry};
+use crate::options::{COMMENT_LINE, ResolvedOptions, Retry};
 use crate::signals::{EarlyHead, EndsWith, ShutdownWait, StartAt};
 use crate::signals::{is_recorded, within_layer};
 use crate::streams::{EarlySubjects, Membership};
@@ -38,6 +37,9 @@ pin_project! {
         // `None` before the first poll, and once the shutdown has moved the deadline.
         shutdown: Option<ShutdownWait>,
         options: Arc<ResolvedOptions>,
+        // The id line with which the newest event ended, and the end of its block. `None` if no
+        // heartbeat is an event.
+        pub(crate) id_line: Option<Box<Bytes>>,
         boundary: Boundary,
         client: ClientKind,
         budget: CoopBudget,
@@ -93,6 +95,7 @@ impl StreamState {
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
             phase: StreamPhase::Beginning(ends_with, opening),
             shutdown: None,
+            id_line: None,
             budget: CoopBudget::default(),
             options,
             client,
@@ -211,6 +214,7 @@ where
         }
         if let StreamPhase::Waiting(early) = mem::replace(this.phase, StreamPhase::Open) {
             *this.options = ResolvedOptions::of_stream(this.options, None, late.remove());
+            *this.id_line = this.options.id_line(&mut late);
             this.idle.as_mut().rearm();
             this.record.answer_late(&mut late, this.options.merged.on_close.clone());
             let (subjects, client) = (early.subjects, *this.client);
@@ -258,7 +262,7 @@ where
                         let this = self.state();
                         if !data.is_empty() {
                             this.budget.spend(cx, data.len());
-                            self.reset_idle_timer();
+                            self.state().idle.reset();
                             return Poll::Ready(Some(Frame::data(data)));
                         }
                         if this.budget.poll_empty(cx).is_ready() {
@@ -288,12 +292,15 @@ where
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = StreamPhase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
+        if let Some(id_line) = this.id_line {
+            this.boundary.note_last_id(id_line, &data);
+        }
         if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
     }
 
     /// Writes lines of the layer. The stream must be at a line start.
     fn interject(&mut self, lines: Bytes) -> Frame<Bytes> {
-        self.reset_idle_timer();
+        self.state().idle.reset();
         Frame::data(self.state().boundary.interject(lines))
     }
 
@@ -353,7 +360,7 @@ where
         if !is_set && is_recorded() {
             return None;
         }
-        if self.must_end(cx) {
+        if self.verdict(cx) != DeadlineVerdict::Continue {
             return is_set.then_some(retry);
         }
         if matches!(self.state.phase, StreamPhase::Waiting(_)) {
@@ -369,10 +376,6 @@ where
             }
         }
     }
-
-    fn must_end(&mut self, cx: &mut Context<'_>) -> bool {
-        self.verdict(cx) != DeadlineVerdict::Continue
-    }
 }
 
 fn first_data(first: &Polled) -> Option<&[u8]> {
@@ -384,11 +387,6 @@ impl<B> EventStream<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    #[inline]
-    fn reset_idle_timer(&mut self) {
-        self.state().idle.reset();
-    }
-
     /// Returns a due heartbeat once it fits, or `None` once the deadline must be checked again.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         let this = self.state();
@@ -413,7 +411,7 @@ where
             self.state().record.expect_own_event();
             return Poll::Ready(self.interject(lines));
         }
-        self.reset_idle_timer();
+        self.state().idle.reset();
         Poll::Ready(Frame::data(self.state().boundary.interject_within_event(&lines)))
     }
 
@@ -427,7 +425,7 @@ where
         loop {
             ready!(this.idle.as_mut().poll_interval(cx, interval));
             if this.boundary.between_events() {
-                return Poll::Ready(heartbeat.between_events().clone());
+                return Poll::Ready(heartbeat.between_events(this.id_line.as_deref()));
             }
             if this.boundary.at_line_start() {
                 return Poll::Ready(heartbeat.comment.clone());

@@ -10,6 +10,7 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::headers::remove_those_of_whole_bodies;
+use crate::options::COMMENT_LINE;
 use crate::signals::{FailedInside, ItemError, ShutdownWait, Stopped};
 use crate::{
     BoxError, callback::without_panic, connection::CloseReason, error::causes, lock::lock,
@@ -152,9 +153,6 @@ impl LastFrames {
 struct CutShort(CloseReason);
 
 error_text!(CutShort, |it| "the event stream was cut short: {}", it.0);
-
-/// A line that belongs to no event and ends none, even mid-event.
-pub(super) const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
 /// The wait between the last bytes of a stream and its failure, at which the server drops what it
 /// has not written. An empty last frame would show the same, but to HTTP/2 peers, many of them look

@@ -193,6 +193,10 @@ impl<'frame> Lines<'frame> {
         if let Some(name) = &event.name {
             self.open(EVENT).put(name.as_str().as_bytes());
         }
+        if let Some(data) = data {
+            self.open(DATA).put_lines(DATA, data);
+        }
+        // The last line, because some clients take the id of an event that was cut short.
         if let Some(id) = &event.id {
             let frame = self.open(ID);
             match id {
@@ -200,9 +204,6 @@ impl<'frame> Lines<'frame> {
                 Id::Signed(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
                 Id::Text(id) => frame.put(id.as_str().as_bytes()),
             }
-        }
-        if let Some(data) = data {
-            self.open(DATA).put_lines(DATA, data);
         }
     }
 
@@ -249,7 +250,7 @@ impl<'frame> Lines<'frame> {
 /// ```
 /// # use tower_sse::{Event, event::Encoded};
 /// let history: Encoded = (1..=2).map(|n| Event::new().id(n).data("…")).collect();
-/// assert_eq!(history.as_bytes(), "id: 1\ndata: …\n\nid: 2\ndata: …\n\n".as_bytes());
+/// assert_eq!(history.as_bytes(), "data: …\nid: 1\n\ndata: …\nid: 2\n\n".as_bytes());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Encoded(Bytes);

@@ -5,7 +5,8 @@ use crate::error::Sealed;
 
 /// An event to send in a stream.
 ///
-/// Setting a field again replaces its value.
+/// Setting a field again replaces its value. The id is always an event's last line: some clients keep
+/// the id of an event that was cut short, and would then resume behind it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::error::Sealed;
 ///
 /// assert_eq!(
 ///     Encoded::from(event).as_bytes(),
-///     b"retry: 2000\nevent: tick\nid: 42\ndata: line 1\ndata: line 2\n\n",
+///     b"retry: 2000\nevent: tick\ndata: line 1\ndata: line 2\nid: 42\n\n",
 /// );
 /// ```
 ///
@@ -97,7 +98,7 @@ impl Event {
     /// use tower_sse::{Event, event::Encoded};
     ///
     /// let checkpoint = Event::new().event("checkpoint").id(42).data("");
-    /// assert_eq!(Encoded::from(checkpoint).as_bytes(), b"event: checkpoint\nid: 42\ndata: \n\n");
+    /// assert_eq!(Encoded::from(checkpoint).as_bytes(), b"event: checkpoint\ndata: \nid: 42\n\n");
     /// ```
     ///
     /// # Panics

@@ -1,7 +1,9 @@
 use std::cell::Cell;
 
+use memchr::memchr2_iter;
 use serde::Serialize;
 
+use super::one_line::{escape_json, is_line_end_in_json};
 use super::{Encode, Event, FrameBuf};
 use crate::error::Sealed;
 
@@ -19,10 +21,12 @@ use crate::error::Sealed;
 /// let event = Event::new().event("point").id(7).json(Point { x: 3, y: 4 });
 /// assert_eq!(
 ///     Encoded::try_new(event)?.as_bytes(),
-///     b"event: point\nid: 7\ndata: {\"x\":3,\"y\":4}\n\n",
+///     b"event: point\ndata: {\"x\":3,\"y\":4}\nid: 7\n\n",
 /// );
 /// # Ok::<_, serde_json::Error>(())
 /// ```
+///
+/// U+0085, U+2028 and U+2029 are escaped, because some clients would end a line there.
 ///
 /// A value that fails to serialise is handled like an `Err` in the stream: see
 /// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of it is sent.
@@ -55,7 +59,8 @@ impl Event {
     ///
     /// Returns an error if `value` fails to serialise.
     pub fn json_data<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, serde_json::Error> {
-        Ok(self.data(serde_json::to_string(value)?))
+        let json = serde_json::to_string(value)?;
+        Ok(self.data(without_line_ends(json.as_bytes()).unwrap_or(json)))
     }
 }
 
@@ -78,7 +83,8 @@ impl<T: Serialize> Encode for Json<T> {
         let mut json = SCRATCH.try_with(Cell::take).unwrap_or_default();
         let serialized = serde_json::to_writer(&mut json, &self.value);
         if serialized.is_ok() {
-            self.event.encode_with(Some(&json), frame);
+            let escaped = without_line_ends(&json);
+            self.event.encode_with(Some(escaped.as_ref().map_or(&json, String::as_bytes)), frame);
         }
         if json.capacity() <= SCRATCH_KEPT {
             json.clear();
@@ -86,6 +92,22 @@ impl<T: Serialize> Encode for Json<T> {
         }
         serialized
     }
+}
+
+/// Returns JSON whose strings had raw [line ends](is_line_end_in_json) with these as escapes. `None` if it
+/// has none.
+#[inline]
+fn without_line_ends(json: &[u8]) -> Option<String> {
+    if json.is_ascii() || !has_line_end(json) {
+        return None;
+    }
+    Some(escape_json(str::from_utf8(json).ok()?, is_line_end_in_json))
+}
+
+fn has_line_end(json: &[u8]) -> bool {
+    // The first bytes of U+0085, and of U+2028 and U+2029.
+    memchr2_iter(0xc2, 0xe2, json)
+        .any(|at| matches!(json.get(at..), Some([0xc2, 0x85, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..])))
 }
 
 thread_local! {

@@ -9,7 +9,7 @@
 // Nothing here is asynchronous or depends on HTTP.
 //
 // | `event.rs`, `json.rs` | an event to send, and its fields |
-// | `one_line.rs` | what an id and a name cannot contain |
+// | `one_line.rs` | what an id and a name cannot contain, and JSON escapes |
 // | `encode.rs` | its bytes |
 // | `frame_buf.rs` | the buffer into which events are written, and the lines of their fields |
 
@@ -18,7 +18,7 @@ pub(crate) mod event;
 mod frame_buf;
 #[cfg(feature = "json")]
 pub(crate) mod json;
-mod one_line;
+pub(crate) mod one_line;
 
 pub use self::encode::{Encode, Encoded};
 pub use self::event::{IntoEventId, IntoEventName};

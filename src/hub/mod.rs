@@ -76,7 +76,7 @@
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is the topic's name. In a topic that [keeps only the newest value](#only-the-newest-value),
+//! data is a JSON object with the `topic`. In a topic that [keeps only the newest value](#only-the-newest-value),
 //! replaced values cause no gap. A client whose id the hub doesn't know gets gaps too:
 //! [`resume`](Subscribe::resume) lists the cases.
 //!
@@ -104,7 +104,7 @@
 //! source.onopen = () => show("connected");
 //! source.addEventListener("headline", event => show(event.data));
 //! // Events are missing: load the current state.
-//! source.addEventListener("gap", event => reload(event.data));
+//! source.addEventListener("gap", event => reload(JSON.parse(event.data).topic));
 //! // The topic has ended: do not reconnect.
 //! source.addEventListener("done", () => source.close());
 //! source.onerror = () => {
@@ -131,7 +131,7 @@
 //! program writes.
 //!
 //! Other names aren't reserved, but pages can confuse some of them with events that the hub or the
-//! browser sends. An event named `start` with empty data looks like the hub's. `EventSource` itself
+//! browser sends. An event named `start` with the data `{}` looks like the hub's. `EventSource` itself
 //! dispatches `open` and `error`. In a stream of [runs](crate::runs#half-an-answer), `interrupted`
 //! means that the answer is incomplete. If users choose names, give these a prefix.
 //!

@@ -59,7 +59,7 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Starts every stream with a comment line of `bytes` bytes, for proxies and old browsers that
+    /// Starts every stream with a comment line of `bytes` bytes, at least three, for proxies and old browsers that
     /// hold back the first 2 KiB of a response. The default is zero. A body with a content coding
     /// gets no padding.
     ///

@@ -300,9 +300,11 @@ impl InFlight {
         let held = is_held.then_some(Opening::NothingMore);
         let opening = early.map(Opening::Early).or(start.map(Opening::Start)).or(held);
         let opening = opening.map(Box::new);
+        let id_line = options.id_line(response.extensions_mut());
         response.map(|source| {
-            let state =
+            let mut state =
                 StreamState::new(is_coded, options, shutdown, client, membership, record, opening);
+            state.id_line = id_line;
             SseBody::event_stream(source, state)
         })
     }

@@ -7,7 +7,7 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing an idle
 /// connection, and lets the server notice a peer that has vanished.
 ///
-/// By default, the layer sends the comment line `:` after 15 seconds in which the stream has sent
+/// By default, the layer sends the comment line `: ` after 15 seconds in which the stream has sent
 /// nothing.
 ///
 /// A stream with a content coding has no heartbeats. While a line is incomplete, heartbeats are
@@ -31,6 +31,9 @@ pub struct Heartbeat {
     pub(crate) event: Option<Bytes>,
 }
 
+/// The shortest comment that every client passes over: RESTEasy's drops the line after a bare `:`.
+pub(crate) const COMMENT_LINE: Bytes = Bytes::from_static(b": \n");
+
 impl Heartbeat {
     /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
@@ -47,7 +50,7 @@ impl Heartbeat {
     #[track_caller]
     pub fn every(interval: Duration) -> Self {
         assert!(!interval.is_zero(), "the interval of heartbeats cannot be zero");
-        Self { interval, comment: Bytes::from_static(b":\n"), event: None }
+        Self { interval, comment: COMMENT_LINE, event: None }
     }
 
     /// Sets the text of the comment. Every line of the text becomes a comment line.
@@ -57,13 +60,20 @@ impl Heartbeat {
     }
 
     /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
-    /// the page can tell an idle source from a broken connection. The event has no id. If the
-    /// heartbeat is due in the middle of another event, the comment is sent instead.
+    /// the page can tell an idle source from a broken connection. If the heartbeat is due in the
+    /// middle of another event, the comment is sent instead.
+    ///
+    /// As data, set JSON such as `{}`: some clients decode the data of every event.
+    ///
+    /// The event repeats the id that ended the previous event. Before the first event, it has the
+    /// id with which a hub's or a run's stream starts or resumes. A source without ids can't give
+    /// it one, and the heartbeats of an early head have none. Some clients forget their own id at
+    /// such an event, and then miss events when they reconnect.
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{Heartbeat, SseLayer};
-    /// let heartbeat = Heartbeat::every(Duration::from_secs(10)).event("heartbeat", "10");
+    /// let heartbeat = Heartbeat::every(Duration::from_secs(10)).event("heartbeat", "{}");
     /// let layer: SseLayer = SseLayer::new().heartbeat(heartbeat);
     /// ```
     ///
@@ -76,8 +86,13 @@ impl Heartbeat {
         self
     }
 
-    pub(crate) fn between_events(&self) -> &Bytes {
-        self.event.as_ref().unwrap_or(&self.comment)
+    /// Returns the heartbeat of a client that has the id of `id_line`, which ends its block.
+    pub(crate) fn between_events(&self, id_line: Option<&Bytes>) -> Bytes {
+        let Some(event) = &self.event else { return self.comment.clone() };
+        match (event.strip_suffix(b"\n"), id_line) {
+            (Some(open), Some(id_line)) if !id_line.is_empty() => [open, id_line].concat().into(),
+            _ => event.clone(),
+        }
     }
 }
 
@@ -89,7 +104,7 @@ impl From<Duration> for Heartbeat {
 }
 
 impl Default for Heartbeat {
-    /// Returns the comment line `:` after 15 seconds without a byte.
+    /// Returns the comment line `: ` after 15 seconds without a byte.
     fn default() -> Self {
         Self::every(Duration::from_secs(15))
     }

@@ -1,14 +1,15 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use http::Extensions;
 use tokio::{task::JoinError, time::Instant};
 
 use super::stream_options::{CancellationIf, last_event};
-use super::{Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
+use super::{COMMENT_LINE, Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::catch_panic;
 use crate::event::{Encoded, Event};
-use crate::signals::{INTERRUPTED, Interrupted, interruption, is_recorded};
-use crate::signals::{StartAt, program_error, source_error};
+use crate::signals::{HeldId, INTERRUPTED, Interrupted, StartAt, interruption};
+use crate::signals::{is_recorded, program_error, source_error};
 use crate::{BoxError, connection::ClientKind, error::causes};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
@@ -84,7 +85,15 @@ impl ResolvedOptions {
     /// Returns the first lines of a stream whose source hasn't answered yet, because some proxies
     /// hold the head back until the body's first byte.
     pub(crate) fn first_sign(&self) -> Bytes {
-        self.heartbeat().map_or(Bytes::from_static(b":\n"), |it| it.between_events().clone())
+        self.heartbeat().map_or(COMMENT_LINE, |it| it.between_events(None))
+    }
+
+    /// Returns the line of the id that the client has, and the end of its block. `None` if no
+    /// heartbeat is an event, which repeats it.
+    pub(crate) fn id_line(&self, extensions: &mut Extensions) -> Option<Box<Bytes>> {
+        let held = extensions.remove().map(|HeldId(id)| Encoded::from(Event::new().id(id)).into());
+        self.heartbeat()?.event.as_ref()?;
+        Some(Box::new(held.unwrap_or_default()))
     }
 
     pub(crate) fn start_event(&self, start: StartAt, client: ClientKind) -> Bytes {
@@ -92,7 +101,7 @@ impl ResolvedOptions {
         // The decoder of the testing client keeps an id without data, and tests expect no `start`.
         let wants_id_alone = self.merged.omits_defaults || client == ClientKind::Library;
         let is_quiet = wants_id_alone && !start.is_for_all;
-        Encoded::from(if is_quiet { id } else { id.event("start").data("") }).into()
+        Encoded::from(if is_quiet { id } else { id.event("start").data("{}") }).into()
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {

@@ -133,7 +133,7 @@ impl StreamOptions {
     #[track_caller]
     pub fn padding(mut self, bytes: usize) -> Self {
         assert!(bytes <= 1 << 16, "a stream cannot start with more than 64 KiB of padding");
-        let spaces = vec![b' '; bytes.saturating_sub(b":\n".len())];
+        let spaces = vec![b' '; bytes.saturating_sub(b":\n".len()).max(1)];
         let line = if bytes == 0 { Vec::new() } else { [b":", &*spaces, b"\n"].concat() };
         self.padding = Some(Opaque(line.into()));
         self

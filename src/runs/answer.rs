@@ -11,7 +11,7 @@ use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{AnswerBody, EventBody, OwnBody, SseBody};
 use crate::connection::{ClientKind, LastEventId};
 use crate::options::StreamOptions;
-use crate::signals::{Handled, INTERRUPTED, interruption};
+use crate::signals::{Handled, HeldId, INTERRUPTED, interruption};
 use crate::{event::Encoded, headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
@@ -102,8 +102,12 @@ pub(crate) fn nothing_left(
 
 fn events(reader: Reader) -> Response<OwnBody> {
     let options = reader.record.lock().options.as_deref().cloned();
+    let held = reader.held_id();
     let mut response = Response::new(events_of(reader));
     make_event_stream(response.headers_mut());
+    if let Some(held) = held {
+        response.extensions_mut().insert(HeldId(held));
+    }
     if let Some(options) = options {
         response.extensions_mut().insert(options);
     }

@@ -74,7 +74,7 @@
 //!
 //! Your page can't see why its `EventSource` stopped: a `204` after a whole answer fires the same
 //! `error` event as a `404`. So if the server can't send the rest, it sends an event whose name and
-//! id are `interrupted`, with empty data. When the `EventSource` reconnects with this id, it gets
+//! id are `interrupted`, with the data `{}`. When the `EventSource` reconnects with this id, it gets
 //! `204`, so your page receives the event once.
 //!
 //! An `EventSource` gets `interrupted` in these cases:

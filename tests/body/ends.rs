@@ -26,11 +26,11 @@ fn inverted_range_of_reconnection_times_panics() {
 
 #[tokio::test]
 async fn padding_is_a_comment_line_of_exactly_that_many_bytes() {
-    for (bytes, expected) in [(2048, 2048), (3, 3), (2, 2), (1, 2)] {
+    for (bytes, expected) in [(2048, 2048), (4, 4), (3, 3), (2, 3), (1, 3)] {
         let (_feed, mut body) = fed(&layer().padding(bytes));
         let Polled::Data(line) = poll_frame(&mut body) else { panic!("no preamble") };
         assert_eq!(line.len(), expected);
-        assert!(line.starts_with(b":") && line.ends_with(b"\n"));
+        assert!(line.starts_with(b": ") && line.ends_with(b"\n"));
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert_eq!(poll_frame(&mut body), Polled::Pending);
     }
@@ -73,7 +73,7 @@ async fn stream_has_not_ended_before_its_last_byte_is_sent() {
 async fn terminator_without_data_gets_empty_data_or_is_not_sent() {
     for (terminator, expected) in [
         (Event::new().event("end"), data("event: end\ndata: \n\n")),
-        (Event::new().event("end").id(7), data("event: end\nid: 7\ndata: \n\n")),
+        (Event::new().event("end").id(7), data("event: end\ndata: \nid: 7\n\n")),
         (Event::new().data(""), data("data: \n\n")),
         (Event::new(), Polled::End),
         (Event::new().id(7), Polled::End),

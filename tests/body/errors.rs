@@ -23,7 +23,7 @@ async fn error_drops_the_source_at_once_and_fails_the_body_later() {
     let (feed, mut body) = fed(&layer().terminator(Event::from("[DONE]")));
     feed.data("data: a\n\n");
     feed.fail("broken");
-    assert_polls(&mut body, [data("data: a\n\n"), data(":\n")]);
+    assert_polls(&mut body, [data("data: a\n\n"), data(": \n")]);
     assert!(feed.is_dropped());
     idle(&mut body, 19 * MILLISECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -41,11 +41,11 @@ async fn body_fails_once_the_last_bytes_are_taken_or_after_a_second() {
         let (feed, mut body) = fed(&layer());
         feed.fail("broken");
         let last = poll_frame(&mut body);
-        assert_eq!(last, data(":\n"));
+        assert_eq!(last, data(": \n"));
         idle(&mut body, 11 * MILLISECOND).await;
         // A compressor would now drop the first line.
         let second = poll_frame(&mut body);
-        assert_eq!(second, data(":\n"));
+        assert_eq!(second, data(": \n"));
         for _ in 0..9 {
             idle(&mut body, 100 * MILLISECOND).await;
         }
@@ -65,9 +65,9 @@ async fn last_line_is_written_only_where_a_line_can_start() {
     let without = layer();
     let with_event = layer().on_error(|_| Event::from("never sent"));
     for (layer, coding, last, expected) in [
-        (&without, "identity", "data: a\n\n", ":\n"),
-        (&without, "identity", "data: a\r\r", "\n:\n"),
-        (&with_event, "identity", "data: half\n", ":\n"),
+        (&without, "identity", "data: a\n\n", ": \n"),
+        (&without, "identity", "data: a\r\r", "\n: \n"),
+        (&with_event, "identity", "data: half\n", ": \n"),
         (&with_event, "identity", "data: half", ""),
         (&with_event, "identity", ": pi", ""),
         (&with_event, "gzip", "data: a\n\n", ""),
@@ -116,7 +116,7 @@ async fn error_that_looks_like_a_disconnect_fails_the_body() {
             feed.fail(error());
             assert_eq!(poll_frame(&mut body), data("data: half\n\n"));
             let (sent, end) = rest(&mut body).await;
-            assert_eq!((&*sent, end), (":\n", failed(&error().to_string())), "{client:?}");
+            assert_eq!((&*sent, end), (": \n", failed(&error().to_string())), "{client:?}");
             assert_eq!(reports.take(), [CloseReason::Failed]);
 
             let layer = layer().on_error(|_| Event::from("failed"));
@@ -140,7 +140,7 @@ async fn cancelled_task_ends_event_sources_cleanly_and_fails_all_others() {
         feed.fail(error);
         let expected = match client {
             Requester::EventSource => (String::new(), Polled::End),
-            _ => (":\n".to_owned(), failed("caused")),
+            _ => (": \n".to_owned(), failed("caused")),
         };
         assert_eq!(rest(&mut body).await, expected, "{client:?}");
         assert_eq!(reports.take(), [CloseReason::Cancelled], "{client:?}");
@@ -150,7 +150,7 @@ async fn cancelled_task_ends_event_sources_cleanly_and_fails_all_others() {
 #[tokio::test(start_paused = true)]
 async fn cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
     for (coding, last, line) in
-        [("identity", "data: half", ""), ("identity", "data: half\n", ":\n"), ("gzip", "x", "")]
+        [("identity", "data: half", ""), ("identity", "data: half\n", ": \n"), ("gzip", "x", "")]
     {
         let reports = Reports::default();
         let (feed, source) = Feed::new();
@@ -196,10 +196,10 @@ async fn additional_errors_can_be_treated_as_cancellations() {
 #[tokio::test(start_paused = true)]
 async fn error_that_becomes_no_event_fails_the_body() {
     for (event, expected) in [
-        (Some(Event::new()), (":\n", failed("broken"))),
-        (Some(Event::new().comment("failed")), (":\n", failed("broken"))),
+        (Some(Event::new()), (": \n", failed("broken"))),
+        (Some(Event::new().comment("failed")), (": \n", failed("broken"))),
         (Some(Event::new().event("failed")), ("event: failed\ndata: \n\n", Polled::End)),
-        (None, (":\n", failed("broken"))),
+        (None, (": \n", failed("broken"))),
     ] {
         let on_error = move |_: &(dyn Error + 'static)| event.clone().expect("panics without one");
         let (feed, mut body) = fed(&layer().on_error(on_error));

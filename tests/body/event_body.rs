@@ -181,7 +181,7 @@ fn item_that_fails_or_panics_while_it_is_serialized_leaves_no_bytes() {
         let events = [Value::Complete, value, Value::Complete];
         let mut body =
             EventBody::new(stream::iter(events.map(|value| Event::new().id(7).json(value))));
-        assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
+        assert_eq!(poll_frame(&mut body), data("data: [1]\nid: 7\n\n"));
         body
     };
     let mut body = body_with(Value::FailsHalfway);

@@ -39,7 +39,7 @@ async fn due_heartbeat_wakes_the_task_that_polled_last() {
     assert_eq!(poll_frame_with(&mut body, last), Polled::Pending);
     time::advance(SECOND + MILLISECOND).await;
     assert_eq!(woken(), [before[0], before[1] + 2, before[2]]);
-    assert_eq!(poll_frame_with(&mut body, last), data(":\n"));
+    assert_eq!(poll_frame_with(&mut body, last), data(": \n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,7 +52,7 @@ async fn every_byte_restarts_the_interval() {
     // The timer armed for the first silence has fired long ago.
     idle(&mut body, 15 * SECOND).await;
     idle(&mut body, SECOND).await;
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), data(": \n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +69,7 @@ async fn silence_before_the_first_poll_does_not_count() {
     time::advance(60 * SECOND).await;
     idle(&mut body, 15 * SECOND).await;
     idle(&mut body, SECOND).await;
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), data(": \n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,7 +89,7 @@ async fn streams_share_heartbeat_deadlines_at_most_a_sixteenth_late() {
     }
     time::advance(MILLISECOND).await;
     for (_, body) in &mut bodies {
-        assert_eq!(poll_frame(body), data(":\n"));
+        assert_eq!(poll_frame(body), data(": \n"));
     }
 }
 
@@ -123,12 +123,12 @@ async fn layer_writes_nothing_into_a_stream_with_a_content_coding() {
         let layer = every_16_seconds().retry(SECOND).padding(2).terminator("[DONE]");
         let mut body = answer_to(Requester::EventSource.request("/"), &layer, response).into_body();
         if beats {
-            assert_eq!(poll_frame(&mut body), data("retry: 1000\n:\n"));
+            assert_eq!(poll_frame(&mut body), data("retry: 1000\n: \n"));
         }
         feed.data(&b"\x1f\x8b\n"[..]);
         assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::from_static(b"\x1f\x8b\n")));
         idle(&mut body, 60 * SECOND).await;
-        assert_eq!(poll_frame(&mut body), if beats { data(":\n") } else { Polled::Pending });
+        assert_eq!(poll_frame(&mut body), if beats { data(": \n") } else { Polled::Pending });
         feed.passes("\n", &mut body);
         feed.end();
         let end = if beats { data("data: [DONE]\n\n") } else { Polled::End };
@@ -145,6 +145,6 @@ async fn busy_source_without_bytes_does_not_starve_heartbeats() {
     ] {
         let mut body = through(&every_16_seconds(), answer).into_body();
         let frame = while_the_clock_runs(60 * SECOND, body.frame()).await;
-        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), ":\n");
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), ": \n");
     }
 }

@@ -47,13 +47,13 @@ fn ending(before: &'static str, end: End) -> SseBody<FedBody> {
 #[tokio::test(start_paused = true)]
 async fn failure_follows_within_50_milliseconds_behind_what_keeps_a_frame() {
     for (before, end, last) in [
-        ("data: a\n\n", End::Error, ":\n:\n"),
-        ("data: a\r\r", End::Error, "\n:\n:\n"),
-        ("data: half\n", End::Error, ":\n:\n"),
-        ("data: half\r\n", End::Error, ":\n:\n"),
+        ("data: a\n\n", End::Error, ": \n: \n"),
+        ("data: a\r\r", End::Error, "\n: \n: \n"),
+        ("data: half\n", End::Error, ": \n: \n"),
+        ("data: half\r\n", End::Error, ": \n: \n"),
         ("data: half", End::Error, ""),
-        ("data: a\n\n", End::LogOut, ":\n:\n"),
-        ("data: a\n\n", End::Shutdown, "retry: 1000\ndata: bye\n\n:\n"),
+        ("data: a\n\n", End::LogOut, ": \n: \n"),
+        ("data: a\n\n", End::Shutdown, "retry: 1000\ndata: bye\n\n: \n"),
     ] {
         let _case = case(format!("{end:?} after {before:?}"));
         let (text, took) = compress(ending(before, end)).await;

@@ -10,7 +10,7 @@ async fn close_report_has_the_age_and_what_was_sent() {
     assert_polls(&mut body, [data("retry: 1000\n"), Polled::Pending]);
     for _ in 0..3 {
         advance(17 * SECOND).await;
-        assert_polls(&mut body, [data(":\n"), Polled::Pending]);
+        assert_polls(&mut body, [data(": \n"), Polled::Pending]);
     }
     // Only what is sent counts: a BOM is sent only at the start of a stream.
     feed.data("\u{feff}data: one\n\n");
@@ -27,7 +27,7 @@ async fn close_report_has_the_age_and_what_was_sent() {
     let [closed] = &reports.closed()[..] else { panic!("{:?}", reports.closed()) };
     assert_eq!(closed.reason, CloseReason::Ended);
     assert_eq!(closed.age, 53 * SECOND);
-    assert_eq!((closed.frames, closed.bytes, closed.heartbeats), (5, 12 + 6 + 11, 3));
+    assert_eq!((closed.frames, closed.bytes, closed.heartbeats), (5, 12 + 9 + 11, 3));
 }
 
 /// The service of bare streams always answers with a stream; other services may answer with

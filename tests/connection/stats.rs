@@ -65,14 +65,14 @@ async fn frames_and_bytes_are_added_at_heartbeats_and_at_the_close() {
     assert_eq!(sent(), (0, 0));
 
     advance(17 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), data(": \n"));
     assert_eq!(stats.snapshot().heartbeats, 1);
     let (frames, bytes) = sent();
     assert!(frames >= 3 && bytes >= 33, "the events before it: {frames}, {bytes}");
 
     feed.passes("data: four\n\n", &mut body);
     drop(body);
-    assert_eq!((sent(), stats.snapshot().heartbeats), ((5, 33 + 2 + 12), 1));
+    assert_eq!((sent(), stats.snapshot().heartbeats), ((5, 33 + 3 + 12), 1));
 }
 
 /// A stream that is never idle sends no heartbeats.

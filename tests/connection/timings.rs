@@ -53,7 +53,7 @@ async fn comments_and_reconnection_times_are_no_events() {
         rig.passes(passed);
         advance(SECOND).await;
     }
-    rig.passes(":\ndata: one\n\n");
+    rig.passes(": \ndata: one\n\n");
     advance(SECOND).await;
     rig.passes("data: two\n\n");
     assert_eq!(rig.leave().time_to_first_event, Some(16 * SECOND));

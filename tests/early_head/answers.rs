@@ -23,7 +23,7 @@ async fn head_is_sent_with_a_first_byte() {
     for client in Requester::ALL {
         let (layer, first) = match client {
             Requester::EventSource => (SseLayer::new().retry(2 * SECOND), "retry: 2000\n"),
-            _ => (SseLayer::new(), ":\n"),
+            _ => (SseLayer::new(), ": \n"),
         };
         let app = slow(LATE, events).layer(early()).layer(layer);
         let start = Instant::now();
@@ -47,7 +47,7 @@ async fn first_byte_is_the_heartbeat_of_the_layer() {
     let ping = "event: ping\ndata: {}\n\n";
     assert_eq!(receive(&app, Requester::Post).await, (ping.repeat(4) + EVENTS, None));
     let app = slow(LATE, events).layer(early()).layer(layer.without_heartbeat());
-    assert_eq!(receive(&app, Requester::Post).await, (format!(":\n{EVENTS}"), None));
+    assert_eq!(receive(&app, Requester::Post).await, (format!(": \n{EVENTS}"), None));
     let heartbeats = reports.closed().iter().map(|report| report.heartbeats).collect::<Vec<_>>();
     assert_eq!(heartbeats, [4, 0]);
 }
@@ -57,7 +57,7 @@ async fn heartbeats_come_until_the_late_answer() {
     let reports = Reports::default();
     let layer = reports.observe(SseLayer::new().timings(true).retry(SECOND));
     let app = slow(LATE, events).layer(EarlyHeadLayer::new(AFTER)).layer(layer);
-    let expected = format!("retry: 1000\n:\n:\n:\n{EVENTS}");
+    let expected = format!("retry: 1000\n: \n: \n: \n{EVENTS}");
     assert_eq!(receive(&app, Requester::EventSource).await, (expected, None));
     let report = &reports.closed()[0];
     assert_eq!(report.reason, CloseReason::Ended);
@@ -122,7 +122,7 @@ async fn late_error_fails_the_body() {
     let app = slow(LATE, || TOO_MANY).layer(early()).layer(layer);
     for client in [Requester::Fetch, Requester::Get, Requester::Post] {
         let (text, error) = receive(&app, client).await;
-        assert_eq!((&*text, error.as_deref()), (":\n:\n", Some(FAILURE)));
+        assert_eq!((&*text, error.as_deref()), (": \n: \n", Some(FAILURE)));
         assert_eq!(reports.take(), [CloseReason::Failed]);
     }
 }
@@ -135,7 +135,7 @@ async fn late_answer_that_stops_an_event_source_stops_it_after_one_request() {
         let app = slow(LATE, move || status).layer(early()).layer(layer());
         let (text, error) = receive(&app, Requester::EventSource).await;
         let event = "id: interrupted\nevent: interrupted\ndata: \n\n";
-        let text = text.strip_prefix(":\n").unwrap();
+        let text = text.strip_prefix(": \n").unwrap();
         assert_eq!((text.contains("id: interrupted"), error.is_none()), (stops, stops), "{text}");
         if !stops {
             continue;
@@ -158,7 +158,7 @@ async fn on_error_receives_the_late_response() {
     });
     let answer = || (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")], "slow down");
     let app = slow(LATE, answer).layer(early()).layer(layer);
-    let expected = ":\ndata: 429 \"7\" b\"slow down\"\n\n";
+    let expected = ": \ndata: 429 \"7\" b\"slow down\"\n\n";
     assert_eq!(receive(&app, Requester::Post).await, (expected.into(), None));
 }
 
@@ -166,10 +166,10 @@ async fn on_error_receives_the_late_response() {
 async fn late_event_takes_the_place_of_the_response() {
     let reports = Reports::default();
     let layer = reports.observe(SseLayer::new().terminator("[DONE]").without_heartbeat());
-    let json = || ([("content-type", "application/json")], "{\"a\":\n1}");
+    let json = || ([("content-type", "application/json")], "{\"a\": \n1}");
     let text = |late: &Response<Bytes>| Some(String::from_utf8(late.body().to_vec()).ok()?.into());
     let app = slow(LATE, json).layer(early().late_event(text)).layer(layer);
-    let expected = ":\ndata: {\"a\":\ndata: 1}\n\ndata: [DONE]\n\n";
+    let expected = ": \ndata: {\"a\": \ndata: 1}\n\ndata: [DONE]\n\n";
     assert_eq!(receive(&app, Requester::Post).await, (expected.into(), None));
     assert_eq!(reports.take(), [CloseReason::Ended]);
 }
@@ -179,7 +179,7 @@ async fn event_of_a_late_error_has_no_terminator() {
     let reports = Reports::default();
     let layer = reports.observe(SseLayer::new().terminator("[DONE]").without_heartbeat());
     let app = slow(LATE, || TOO_MANY).layer(early().late_event(|_| Some("late".into())));
-    let expected = (":\ndata: late\n\n".into(), None);
+    let expected = (": \ndata: late\n\n".into(), None);
     assert_eq!(receive(&app.layer(layer), Requester::Post).await, expected);
     assert_eq!(reports.take(), [CloseReason::Failed]);
 }
@@ -207,7 +207,7 @@ async fn late_response_without_an_event_fails_the_body() {
     ] {
         let app = app.layer(layer).layer(SseLayer::new().terminator("[DONE]").without_heartbeat());
         let (text, error) = receive(&app, Requester::Post).await;
-        assert_eq!(text, ":\n:\n", "{name}");
+        assert_eq!(text, ": \n: \n", "{name}");
         assert!(error.unwrap().contains("after the head of an event stream"), "{name}");
     }
 }
@@ -217,7 +217,7 @@ async fn late_body_of_64_kib_becomes_an_event() {
     let len = |late: &Response<Bytes>| Some(Event::from(late.body().len().to_string()));
     let app = slow(LATE, || "x".repeat(64 << 10)).layer(early().late_event(len));
     let app = app.layer(SseLayer::new().without_heartbeat());
-    assert_eq!(receive(&app, Requester::Post).await, (":\ndata: 65536\n\n".into(), None));
+    assert_eq!(receive(&app, Requester::Post).await, (": \ndata: 65536\n\n".into(), None));
 }
 
 #[test]
@@ -251,7 +251,7 @@ async fn late_error_of_the_service_fails_the_body() {
     let layers = ServiceBuilder::new().layer(SseLayer::new().without_heartbeat()).layer(early());
     let response = layers.service(service).oneshot(Requester::Post.request("/")).await.unwrap();
     let (text, error) = read(response.into_body()).await;
-    assert_eq!((&*text, &*error.unwrap()), (":\n:\n", "broken"));
+    assert_eq!((&*text, &*error.unwrap()), (": \n: \n", "broken"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,7 +272,7 @@ async fn handler_answers_early_by_itself() {
     assert_eq!(receive(&answer(SECOND), Requester::Post).await, (EVENTS.into(), None));
     assert_eq!(start.elapsed(), SECOND);
     let app = answer(LATE);
-    assert_eq!(receive(&app, Requester::Post).await, (format!(":\n{EVENTS}"), None));
+    assert_eq!(receive(&app, Requester::Post).await, (format!(": \n{EVENTS}"), None));
     let (text, error) = receive(&answer(2 * LATE), Requester::Post).await;
     assert!(text.contains("\"message\":\"slow down\"") && error.is_none(), "{text}");
 }

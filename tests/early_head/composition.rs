@@ -69,7 +69,7 @@ async fn options_of_a_late_response_apply() {
     let (text, time) = with_late(layer(), options().heartbeat(10 * SECOND)).await;
     assert_eq!(
         (&*text, time),
-        ("retry: 1000\ndata: one\n\n:\n:\nretry: 1000\n", LATE + 25 * SECOND)
+        ("retry: 1000\ndata: one\n\n: \n: \nretry: 1000\n", LATE + 25 * SECOND)
     );
 
     let closed = Reports::default();
@@ -81,7 +81,7 @@ async fn options_of_a_late_response_apply() {
 
     let done = || events().with_options(StreamOptions::new().terminator("[DONE]"));
     let app = slow(LATE, done).layer(early()).layer(SseLayer::new().without_heartbeat());
-    let expected = format!(":\n{EVENTS}data: [DONE]\n\n");
+    let expected = format!(": \n{EVENTS}data: [DONE]\n\n");
     assert_eq!(receive(&app, Requester::Post).await, (expected, None));
 }
 
@@ -89,10 +89,10 @@ async fn options_of_a_late_response_apply() {
 async fn maximum_age_counts_from_the_early_head() {
     let layer = SseLayer::new().max_age(20 * SECOND).without_retry().without_heartbeat();
     let (text, time) = with_late(layer.clone(), StreamOptions::new()).await;
-    assert_eq!((&*text, time), (":\n", AFTER + 20 * SECOND));
+    assert_eq!((&*text, time), (": \n", AFTER + 20 * SECOND));
     let layer = layer.max_age(LATE);
     let (text, time) = with_late(layer, StreamOptions::new().max_age(LATE)).await;
-    assert_eq!((&*text, time), (":\ndata: one\n\n", AFTER + LATE));
+    assert_eq!((&*text, time), (": \ndata: one\n\n", AFTER + LATE));
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +102,7 @@ async fn options_of_the_request_apply() {
     let mut request = Requester::Post.request("/");
     options.merge_into_extensions(request.extensions_mut());
     let (text, _) = read(send(&app, request).await.into_body()).await;
-    assert_eq!(text, format!(":\n{EVENTS}data: [DONE]\n\n"));
+    assert_eq!(text, format!(": \n{EVENTS}data: [DONE]\n\n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn late_refusal_is_counted_and_has_no_terminator() {
     };
     let layer = SseLayer::new().without_retry().without_heartbeat().terminator("[DONE]");
     let app = Router::new().fallback(any(refuse)).layer(early()).layer(layer.stats(&stats));
-    let expected = (":\nretry: 5000\n".into(), None);
+    let expected = (": \nretry: 5000\n".into(), None);
     assert_eq!(receive(&app, Requester::EventSource).await, expected);
     assert_eq!(stats.snapshot().refused, 1);
     assert!(receive(&app, Requester::Post).await.1.is_some());
@@ -235,7 +235,7 @@ async fn late_place_counts_once_for_any_layers() {
         let mut bodies = Vec::new();
         for is_full in [false, false, true] {
             let mut body = ask(&app, Requester::Get).await.into_body();
-            assert_eq!(poll_frame(&mut body), data(":\n"));
+            assert_eq!(poll_frame(&mut body), data(": \n"));
             idle(&mut body, 2 * AFTER).await;
             _ = poll_frame(&mut body);
             sleep(LATE).await;
@@ -265,7 +265,7 @@ async fn late_stream_of_an_inner_layer_ends_as_that_layer_ends_it() {
     assert!(text.ends_with("data: x\n") && error.is_none(), "{text} {error:?}");
     let brief = SseLayer::new().max_age(MaxAge::new(SECOND).grace(Duration::ZERO));
     let (text, error) = ends(brief, "data: x\n\n", true).await;
-    assert!(text.ends_with("data: x\n\n:\n"), "{text}");
+    assert!(text.ends_with("data: x\n\n: \n"), "{text}");
     assert!(error.unwrap().contains("cut short"));
 }
 
@@ -274,7 +274,7 @@ async fn late_subject_holds_a_place_in_its_limit() {
     let streams = Streams::builder().limit("user:", 1).build();
     let app = adding(&streams, "user:7", 2 * AFTER);
     let mut body = ask(&app, Requester::Get).await.into_body();
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), data(": \n"));
     // Until the subject is added, until the answer, and after it.
     for _ in 0..3 {
         idle(&mut body, LATE).await;
@@ -302,6 +302,6 @@ async fn place_that_is_reserved_before_the_early_head_is_not_taken_twice() {
     let layer = SseLayer::new().without_heartbeat().streams(&streams);
     let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
     for _ in 0..2 {
-        assert_eq!(receive(&app, Requester::Get).await, (format!(":\n{EVENTS}"), None));
+        assert_eq!(receive(&app, Requester::Get).await, (format!(": \n{EVENTS}"), None));
     }
 }

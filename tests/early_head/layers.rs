@@ -50,7 +50,7 @@ async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
             let apart =
                 axum::middleware::from_fn(move |request, next| on_tasks(tasks, request, next));
             let app = app.clone().layer(apart).layer(outer.clone());
-            let expected = (":\ndata: one\n\n".into(), None);
+            let expected = (": \ndata: one\n\n".into(), None);
             assert_eq!(receive(&app, Requester::EventSource).await, expected, "{tasks:?}");
         }
     }
@@ -70,7 +70,7 @@ async fn late_options_apply_although_middleware_copies_the_extensions_of_request
     };
     let layer = SseLayer::new().without_heartbeat().without_retry();
     let app = slow(LATE, ended).layer(axum::middleware::from_fn(copy)).layer(early()).layer(layer);
-    let expected = ":\ndata: one\n\ndata: [DONE]\n\n";
+    let expected = ": \ndata: one\n\ndata: [DONE]\n\n";
     assert_eq!(receive(&app, Requester::EventSource).await, (expected.into(), None));
 }
 
@@ -94,7 +94,7 @@ async fn answer_behind_two_early_heads_keeps_its_options_and_subjects() {
         streams.close("user:7").await.unwrap();
     };
     let (received, ()) = tokio::join!(receive(&app, Requester::EventSource), closing);
-    assert_eq!(received, (":\n:\n:\n:\n".into(), None));
+    assert_eq!(received, (": \n: \n: \n: \n".into(), None));
 }
 
 /// Without a layer around it, and around one.
@@ -123,7 +123,7 @@ async fn body_of_endless_empty_frames_yields() {
     let app = app.layer(SseLayer::new().max_age(100 * MILLISECOND));
     let body = ask(&app, Requester::Get).await.into_body();
     head_is_sent.notify_one();
-    assert!(read(body).await.0.starts_with(":\n"));
+    assert!(read(body).await.0.starts_with(": \n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,6 +139,6 @@ async fn answer_in_the_turn_of_a_second_early_head_keeps_its_options() {
     };
     let layer = SseLayer::new().without_heartbeat().without_retry();
     let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
-    let expected = (":\ndata: [DONE]\n\n".into(), None);
+    let expected = (": \ndata: [DONE]\n\n".into(), None);
     assert_eq!(receive(&app, Requester::EventSource).await, expected);
 }

@@ -218,12 +218,12 @@ async fn first_visit_of_a_late_hub_gets_an_id() {
     let reports = Reports::default();
     let app = app.layer(reports.observe(layer));
     let mut body = ask(&app, Requester::EventSource).await.into_body();
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), data(": \n"));
     idle(&mut body, LATE - AFTER - SECOND).await;
     sleep(SECOND).await;
     let start = poll_frame(&mut body);
     assert!(
-        matches!(&start, Polled::Data(start) if start.starts_with(b"event: start\nid: ")),
+        matches!(&start, Polled::Data(start) if start.starts_with(b"event: start\ndata: {}\nid: ")),
         "{start:?}"
     );
     hub.publish("news", Event::from("one")).await.unwrap();

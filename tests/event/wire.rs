@@ -35,8 +35,8 @@ fn last_value_of_each_field_is_a_line_in_a_fixed_order() {
     let (long, longer) = ("x".repeat(40), "y".repeat(5000));
     let lines = format!("data: {long}\ndata: {longer}\ndata: {long}\n\n");
     for (event, wire) in [
-        (all, ": why\nretry: 2000\nevent: tick\nid: 7\ndata: a\ndata: b\n\n"),
-        (twice, ": d\nevent: y\nid: 2\ndata: b\n\n"),
+        (all, ": why\nretry: 2000\nevent: tick\ndata: a\ndata: b\nid: 7\n\n"),
+        (twice, ": d\nevent: y\ndata: b\nid: 2\n\n"),
         (event(), ""),
         (event().data(""), "data: \n\n"),
         (event().data("a\nb\rc\r\nd"), "data: a\ndata: b\ndata: c\ndata: d\n\n"),
@@ -44,7 +44,7 @@ fn last_value_of_each_field_is_a_line_in_a_fixed_order() {
         (event().data("\na\n"), "data: \ndata: a\ndata: \n\n"),
         (event().data("\r\n"), "data: \ndata: \n\n"),
         (event().data(format!("{long}\r\n{longer}\n{long}")), &lines),
-        (event().data("").id(1), "id: 1\ndata: \n\n"),
+        (event().data("").id(1), "data: \nid: 1\n\n"),
         (event().data(" two: leading"), "data:  two: leading\n\n"),
         (event().event("tick").data("1"), "event: tick\ndata: 1\n\n"),
         (event().event("tick"), "event: tick\n\n"),
@@ -70,6 +70,18 @@ fn last_value_of_each_field_is_a_line_in_a_fixed_order() {
     }
 }
 
+/// Some clients take the id of an event that was cut short, and would resume behind it.
+#[test]
+fn id_is_the_last_line_of_every_event() {
+    let event = || Event::new().id(7).event("tick").retry(SECOND).comment("why").data("a\nb");
+    let shared: Encoded = [event(), event()].into_iter().collect();
+    for wire in [event().into(), shared, Encoded::from(Event::new().id(7).data(""))] {
+        for block in str::from_utf8(wire.as_bytes()).unwrap().split_inclusive("\n\n") {
+            assert!(block.ends_with("\nid: 7\n\n"), "{block:?}");
+        }
+    }
+}
+
 #[test]
 fn events_are_equal_if_their_bytes_are() {
     assert_eq!(Event::new().id(7).data("a\nb"), Event::new().id("7").data("a\r\nb"));
@@ -85,8 +97,8 @@ fn events_are_equal_if_their_bytes_are() {
 fn several_events_can_be_encoded_as_one() {
     let events: Encoded =
         [Event::from("a"), Event::new(), Event::new().id(2).data("b")].into_iter().collect();
-    assert_eq!(AsRef::<[u8]>::as_ref(&events), b"data: a\n\nid: 2\ndata: b\n\n");
-    assert_eq!(Bytes::from(events), "data: a\n\nid: 2\ndata: b\n\n");
+    assert_eq!(AsRef::<[u8]>::as_ref(&events), b"data: a\n\ndata: b\nid: 2\n\n");
+    assert_eq!(Bytes::from(events), "data: a\n\ndata: b\nid: 2\n\n");
 }
 
 #[test]
@@ -163,18 +175,18 @@ mod json {
     #[test]
     fn json_is_the_data_of_an_event() {
         assert_json_wire(Json::new(json!({"a": [1, "b\nc"]})), "data: {\"a\":[1,\"b\\nc\"]}\n\n");
-        assert_json_wire(Event::new().event("n").id(7).json(1), "event: n\nid: 7\ndata: 1\n\n");
-        assert_json_wire(Event::new().id("x").json(""), "id: x\ndata: \"\"\n\n");
+        assert_json_wire(Event::new().event("n").id(7).json(1), "event: n\ndata: 1\nid: 7\n\n");
+        assert_json_wire(Event::new().id("x").json(""), "data: \"\"\nid: x\n\n");
         let replaced = Event::from("a").retry(MILLISECOND).comment("c").json(1);
         assert_json_wire(replaced, ": c\nretry: 1\ndata: 1\n\n");
-        assert_wire(Event::new().id(7).json_data(&[1, 2]).unwrap(), "id: 7\ndata: [1,2]\n\n");
-        assert_wire(Event::new().id(7).json([1, 2]).try_into().unwrap(), "id: 7\ndata: [1,2]\n\n");
+        assert_wire(Event::new().id(7).json_data(&[1, 2]).unwrap(), "data: [1,2]\nid: 7\n\n");
+        assert_wire(Event::new().id(7).json([1, 2]).try_into().unwrap(), "data: [1,2]\nid: 7\n\n");
     }
 
     #[test]
     fn run_time_text_names_json_too() -> Result<(), tower_sse::event::InvalidField> {
         let named = Event::new().try_event("n")?.try_id("x")?;
-        assert_json_wire(named.json(1), "event: n\nid: x\ndata: 1\n\n");
+        assert_json_wire(named.json(1), "event: n\ndata: 1\nid: x\n\n");
         Ok(())
     }
 
@@ -184,12 +196,36 @@ mod json {
         assert_json_wire(Json::new(&raw), "data: {\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}\n\n");
         assert_json_wire(
             Event::new().id(1).json([&raw]),
-            "id: 1\ndata: [{\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}]\n\n",
+            "data: [{\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}]\nid: 1\n\n",
         );
         assert_wire(
             Event::new().json_data(&raw).unwrap(),
             "data: {\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}\n\n",
         );
+    }
+
+    /// Python's `splitlines` and some clients end a line at each of them.
+    #[test]
+    fn json_escapes_the_line_ends_of_unicode() {
+        let text = "a\u{85}b\u{2028}\u{2029}ü\u{2027}\u{202a}€\u{84}";
+        let escaped = "a\\u0085b\\u2028\\u2029ü\u{2027}\u{202a}€\u{84}";
+        let raw = RawValue::from_string(format!("{{\"{text}\":\"{text}\"}}")).unwrap();
+        let wire = format!("data: [\"{escaped}\",{{\"{escaped}\":\"{escaped}\"}}]\nid: 1\n\n");
+        let value = (text, &raw);
+        assert_json_wire(Event::new().id(1).json(value), &wire);
+        assert_wire(Event::new().id(1).json_data(&value).unwrap(), &wire);
+        assert_wire(Event::new().id(1).json(value).try_into().unwrap(), &wire);
+        let read: (String, serde_json::Value) =
+            serde_json::from_str(wire.lines().next().unwrap().strip_prefix("data: ").unwrap())
+                .unwrap();
+        assert_eq!((&*read.0, read.1[text].as_str()), (text, Some(text)));
+        for (alone, escaped) in
+            [("\u{85}", "\\u0085"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")]
+        {
+            assert_json_wire(Json::new(alone), &format!("data: \"{escaped}\"\n\n"));
+        }
+        // Other text is sent as it is.
+        assert_wire(Event::from(text), &format!("data: {text}\n\n"));
     }
 
     #[test]

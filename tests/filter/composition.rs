@@ -17,7 +17,7 @@ async fn heartbeats_come_between_events_while_the_upstream_stalls_within_one() {
     feed.data("data: a\n\ndata: half");
     assert_polls(&mut body, [data("data: a\n\n")]);
     idle(&mut body, 15 * SECOND).await;
-    assert_polls(&mut body, [data(":\n"), Polled::Pending]);
+    assert_polls(&mut body, [data(": \n"), Polled::Pending]);
     feed.data(" an event\n\n");
     assert_polls(&mut body, [data("data: half an event\n\n")]);
 }
@@ -143,7 +143,7 @@ async fn inner_layers_late_end_is_clean_unless_an_error_was_told() {
     for (app, expected) in [(whole.layer(early()), "clean"), (failed, "failed")] {
         let (text, error, end) = replace_end(app, true).await;
         assert!(error.is_none(), "{error:?}");
-        assert_eq!((&*text, end), (":\ndata: a\n\ndata: end\n\n", expected));
+        assert_eq!((&*text, end), (": \ndata: a\n\ndata: end\n\n", expected));
     }
 }
 
@@ -217,7 +217,7 @@ async fn compressor_and_filter_outside_see_what_a_filter_sends() {
     let app = app.layer(FilterLayer::new(plus)).layer(SseLayer::new()).layer(compress);
     let app = ServiceBuilder::new().layer(DecompressionLayer::new()).service(app);
     let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
-    assert_eq!(read_to_end(response.into_body()).await.0, "id: 7\ndata: +++\n\n");
+    assert_eq!(read_to_end(response.into_body()).await.0, "data: +++\nid: 7\n\n");
 }
 
 #[test]

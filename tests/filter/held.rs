@@ -45,13 +45,13 @@ async fn first_event_releases_the_head_and_nothing_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn limit_of_time_releases_the_head() {
     let (feed, mut answer, log) = held(on_events(&[Choice::Reject]));
-    feed.data(":\n");
+    feed.data(": \n");
     assert!(poll(&mut answer).is_none());
     time::advance(LIMIT - MILLISECOND).await;
     assert!(poll(&mut answer).is_none());
     time::advance(2 * MILLISECOND).await;
     let mut body = poll(&mut answer).expect("a head").into_body();
-    assert_polls(&mut body, [data(":\n"), Polled::Pending]);
+    assert_polls(&mut body, [data(": \n"), Polled::Pending]);
     feed.data("data: a\n\n");
     assert_polls(&mut body, [failed(TOO_LATE), Polled::End]);
     assert_eq!(outcome(&log), "stopped");
@@ -95,13 +95,13 @@ async fn end_and_error_release_the_head_and_follow_it() {
         (true, failed("of the source"), "failed"),
     ] {
         let (feed, mut answer, log) = held(PASS);
-        feed.data(":\n");
+        feed.data(": \n");
         match fails {
             true => feed.fail("of the source"),
             false => feed.trailers(checksum()),
         }
         let mut body = poll(&mut answer).expect("a head").into_body();
-        assert_polls(&mut body, [data(":\n"), last, Polled::End]);
+        assert_polls(&mut body, [data(": \n"), last, Polled::End]);
         assert_eq!(outcome(&log), expected);
     }
 }
@@ -110,12 +110,12 @@ async fn end_and_error_release_the_head_and_follow_it() {
 async fn rejection_takes_the_place_of_the_response() {
     let rejects_third = on_events(&[Choice::Drop, Choice::Drop, Choice::Reject]);
     for (plan, last, fails, expected) in [
-        (rejects_third, ": c\ndata: b\n\n:\ndata: c\n\n", false, "stopped"),
+        (rejects_third, ": c\ndata: b\n\n: \ndata: c\n\n", false, "stopped"),
         (at_end(Choice::Reject), "", true, "failed"),
         (at_end(Choice::Reject), "", false, "stopped"),
         (at_end(Choice::Reject), "data: half", false, "mid_event"),
     ] {
-        let begins = if plan.events.is_empty() { ":\n" } else { "data: a\n\n" };
+        let begins = if plan.events.is_empty() { ": \n" } else { "data: a\n\n" };
         let (feed, mut answer, log) = held(plan);
         feed.data(begins);
         assert!(
@@ -163,7 +163,7 @@ async fn head_goes_with_the_first_event_wherever_frames_end() {
 #[tokio::test(start_paused = true)]
 async fn future_dropped_while_the_head_is_held_is_disconnected() {
     let (feed, mut answer, log) = held(PASS);
-    feed.data(":\n");
+    feed.data(": \n");
     assert!(poll(&mut answer).is_none());
     drop(answer);
     assert!(feed.is_dropped());

@@ -35,7 +35,7 @@ async fn relay_changes_every_event_over_both_protocols() {
         let response = protocol.connect(address).await.get("/").await;
         let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
         let expected: String =
-            (0..1000).map(|n| format!("id: {n}\ndata: the secret is *\n\n")).collect();
+            (0..1000).map(|n| format!("data: the secret is *\nid: {n}\n\n")).collect();
         assert_eq!(body, expected, "{protocol:?}");
     }
 }

@@ -14,7 +14,7 @@ impl Client {
         Self { subscription, decoder: Decoder::new(), last: None, has_ended: false }
     }
 
-    /// The messages of the next item.
+    /// The messages of the next item. A gap's data is its topic here.
     pub(crate) fn poll(&mut self) -> Poll<Option<Vec<Message>>> {
         self.poll_with(Waker::noop())
     }
@@ -25,7 +25,10 @@ impl Client {
             self.has_ended = item.is_none();
             let mut bytes = Bytes::from(item?);
             let mut messages = Vec::new();
-            while let Some(message) = self.decoder.decode(&mut bytes).unwrap() {
+            while let Some(mut message) = self.decoder.decode(&mut bytes).unwrap() {
+                if message.event == "gap" {
+                    message.data = topic_of_gap(&message.data);
+                }
                 self.last = Some(last_id(&message.last_event_id));
                 messages.push(message);
             }
@@ -84,6 +87,11 @@ impl Client {
         let expected: Vec<_> = expected.iter().map(AsRef::as_ref).collect();
         assert_eq!(self.read(), expected);
     }
+}
+
+/// The topic in the data of a gap.
+fn topic_of_gap(data: &str) -> String {
+    serde_json::from_str::<HashMap<String, String>>(data).unwrap().remove("topic").unwrap()
 }
 
 /// `a1@7` for the event with the data `a1` and the sequence number 7, `gap a@6` for a gap in the

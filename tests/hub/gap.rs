@@ -120,6 +120,29 @@ fn reported_gap_fails_as_an_event_does() {
     assert!(matches!(refused, Err(PublishError::Refused(_))));
 }
 
+/// Clients that expect JSON of every event read it, whatever a topic is named.
+#[test]
+fn gap_is_an_object_with_its_topic() {
+    for (topic, escaped) in [
+        ("news", "news"),
+        ("räume/7", "räume/7"),
+        (r#"a"b\c"#, r"a\u0022b\u005cc"),
+        ("a\nb\0\u{85}\u{2028}\u{2029}", r"a\u000ab\u0000\u0085\u2028\u2029"),
+    ] {
+        let hub = Hub::new();
+        let mut wire = hub.subscribe_to(topic).resume(foreign());
+        let wire = Bytes::from(wire.next().now_or_never().unwrap().unwrap());
+        let data = format!("{{\"topic\":\"{escaped}\"}}");
+        let expected = format!("event: gap\ndata: {data}\nid: {}\n\n", hub.position());
+        assert_eq!(str::from_utf8(&wire).unwrap(), expected);
+        let parsed: serde_json::Value = serde_json::from_str(&data).unwrap();
+        assert_eq!(parsed["topic"], topic);
+        let mut messages = hub.subscribe_to(topic).resume(foreign()).messages();
+        let gap = messages.next().now_or_never().unwrap().unwrap().unwrap_err();
+        assert_eq!((gap.topic(), sequence(gap.last_event_id())), (topic, 0));
+    }
+}
+
 /// Users can choose an event's name, and a forged gap would make all pages reload.
 #[test]
 fn event_that_is_named_gap_is_invalid_to_publish() {

@@ -11,7 +11,7 @@ fn start_of(client: Requester, subscription: Subscription) -> Option<LastEventId
 fn start_in(first: Polled) -> Option<LastEventId> {
     let Polled::Data(mut bytes) = first else { return None };
     let message = Decoder::new().decode(&mut bytes).unwrap().filter(|it| it.event == "start")?;
-    assert_eq!((&*message.data, &*bytes), ("", &b""[..]), "alone, but for the reconnection time");
+    assert_eq!((&*message.data, &*bytes), ("{}", &b""[..]), "alone, but for the reconnection time");
     Some(last_id(&message.last_event_id))
 }
 
@@ -36,7 +36,7 @@ async fn start_shares_the_frame_of_the_reconnection_time() {
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         String::from_utf8(first.into()).unwrap()
     };
-    let start = format!("event: start\nid: {}\ndata: \n\n", hub.position());
+    let start = format!("event: start\ndata: {{}}\nid: {}\n\n", hub.position());
     assert_eq!(first_frame(&SseLayer::new().retry(SECOND)), format!("retry: 1000\n{start}"));
     let padded = SseLayer::new().retry(SECOND).padding(4);
     assert_eq!(first_frame(&padded), format!("retry: 1000\n:  \n{start}"));

@@ -190,7 +190,7 @@ async fn heartbeat_allocates_nothing() {
     advance(Duration::from_secs(20)).await;
     let mut polled = Polled::Pending;
     let counted = measure(|| polled = poll_frame(&mut body));
-    assert_eq!(polled, data(":\n"));
+    assert_eq!(polled, data(": \n"));
     assert_eq!(counted.count_total, 0);
 }
 

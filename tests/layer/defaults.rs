@@ -9,7 +9,7 @@ fn documented() -> Documented {
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_are_those_of_the_pages() {
-    const LINE: &str = ":";
+    const LINE: &str = ": ";
     let with_line = format!("comment line `{LINE}` after {{}} without a byte");
     let interval = documented().time(&[
         "The default is a comment line after {}. A",

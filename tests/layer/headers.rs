@@ -62,14 +62,25 @@ fn headers_of(present: &[(&'static str, &'static str)]) -> HeaderMap {
     through(&SseLayer::new(), answer).into_parts().0.headers
 }
 
+/// Python's `requests` reads text without it as Latin-1.
 #[test]
-fn content_type_with_parameters_becomes_the_bare_one() {
-    for present in [
-        "text/event-stream; charset=utf-8",
-        "text/event-stream;charset=UTF-8",
-        "Text/Event-Stream ; x=y",
+fn charset_is_kept_if_it_is_utf_8_and_never_added() {
+    const BARE: &str = "text/event-stream";
+    const UTF_8: &str = "text/event-stream; charset=utf-8";
+    for (present, expected) in [
+        (UTF_8, UTF_8),
+        ("text/event-stream;charset=UTF-8", UTF_8),
+        ("Text/Event-Stream ; x=y ; Charset=\"utf-8\"", UTF_8),
+        ("text/plain, text/event-stream; charset=utf-8", UTF_8),
+        (BARE, BARE),
+        ("Text/Event-Stream ; x=y", BARE),
+        ("text/event-stream; charset=iso-8859-1", BARE),
+        ("text/event-stream; x-charset=utf-8", BARE),
+        ("text/plain; charset=utf-8, text/event-stream", BARE),
     ] {
-        assert_eq!(all(&headers_of(&[("content-type", present)])), HEADERS, "{present}");
+        let mut headers = HEADERS;
+        headers[1].1 = expected;
+        assert_eq!(all(&headers_of(&[("content-type", present)])), headers, "{present}");
     }
 }
 

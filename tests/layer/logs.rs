@@ -52,7 +52,7 @@ async fn callback_that_panics_is_a_warn_line() {
             .on_close(|_| panic!("in on_close"));
         let (feed, mut body) = fed(&layer);
         feed.fail("disk full");
-        assert_eq!(poll_frame(&mut body), data(":\n"));
+        assert_eq!(poll_frame(&mut body), data(": \n"));
     });
     let panicked = ("WARN", "a callback of an event stream panicked");
     let failed = ("DEBUG", r#"reason="failed""#);
@@ -78,13 +78,13 @@ async fn ordinary_stream_logs_only_its_close() {
     let (feed, mut body) = fed(&SseLayer::new());
     feed.passes("data: a\n\n", &mut body);
     idle(&mut body, 20 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), data(": \n"));
     assert_eq!(log.all(), [""; 0]);
     // The client leaves.
     drop(body);
     let closed = r#"reason="disconnected""#;
     assert_lines(&log.all(), &[("DEBUG", closed)]);
-    assert!(log.all()[0].contains("frames=2 bytes=11 heartbeats=1"), "{:?}", log.all());
+    assert!(log.all()[0].contains("frames=2 bytes=12 heartbeats=1"), "{:?}", log.all());
 }
 
 /// Many clients that reconnect too early would fill the log otherwise.

@@ -45,7 +45,7 @@ async fn error_passes_through_the_outer_layer() {
     let (feed, body) = Feed::new();
     let mut body = through(&outer(), through(&SseLayer::new(), event_stream(body))).into_body();
     feed.fail(io::Error::other("disk full"));
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), data(": \n"));
     idle(&mut body, Duration::from_millis(21)).await;
     assert_eq!(poll_frame(&mut body), failed("disk full"));
 }

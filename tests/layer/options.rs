@@ -57,7 +57,7 @@ async fn duration_is_an_interval_a_reconnection_time_and_a_maximum_age() {
         let (_feed, mut body) = fed_with(&layer, options);
         assert_eq!(poll_frame(&mut body), data("retry: 5000\n"));
         idle(&mut body, SECOND + SECOND / 8).await;
-        assert_eq!(poll_frame(&mut body), data(":\n"));
+        assert_eq!(poll_frame(&mut body), data(": \n"));
         idle(&mut body, 9 * SECOND).await;
         assert_eq!(poll_frame(&mut body), Polled::End);
     }

@@ -210,7 +210,7 @@ async fn layer_inside_leaves_heartbeats_to_the_one_outside() {
     assert!(frame.starts_with(b"data: a\nid: "), "{frame:?}");
     // The clock is paused, so it advances to the next timer.
     let before = tokio::time::Instant::now();
-    assert_eq!(frames().await, ":\n");
+    assert_eq!(frames().await, ": \n");
     assert!(before.elapsed() >= Duration::from_secs(100), "{:?}", before.elapsed());
 }
 

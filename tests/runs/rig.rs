@@ -358,7 +358,7 @@ impl Client {
         read.extend(self.read_ready());
         let text = |message: Message| match &*message.event {
             "message" => message.data,
-            name if message.data.is_empty() => format!("<{name}>"),
+            name if matches!(&*message.data, "" | "{}") => format!("<{name}>"),
             _ => message.data,
         };
         read.into_iter().map(text).collect()

@@ -21,7 +21,7 @@ async fn any_number_of_streams_may_fail_one_after_another() {
             assert_eq!(first.into_data().unwrap(), "data: one\n\n");
             let (last, error) = read_to_end(body).await;
             // On a busy machine, the server writes late and gets another comment.
-            assert!([":\n", ":\n:\n"].contains(&&*last), "{last:?}");
+            assert!([": \n", ": \n: \n"].contains(&&*last), "{last:?}");
             error.unwrap();
         }
     }))

@@ -17,7 +17,7 @@ fn expected(broken: Break, on_error: bool) -> Outcome {
         // request. hyper ends the body.
         Break::H2Reset(Reason::NO_ERROR) => (HALF.to_owned(), true, CloseReason::Ended),
         _ if on_error => (format!("{HALF}data: failed\n\n"), true, CloseReason::Failed),
-        _ => (format!("{HALF}:\n"), false, CloseReason::Failed),
+        _ => (format!("{HALF}: \n"), false, CloseReason::Failed),
     }
 }
 

@@ -23,7 +23,7 @@ async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
         }
         advance(Duration::from_millis(500)).await;
         // Neither the farewell nor the reconnection time of the drain.
-        assert_eq!(open.poll(), data(":\n"));
+        assert_eq!(open.poll(), data(": \n"));
         assert_eq!(open.leave().reason, Revoked);
     }
 }

@@ -306,7 +306,7 @@ async fn reserved_place_is_free_when_the_close_is_reported() {
     let early = EarlyHeadLayer::new(Duration::ZERO).when(|_| true).layer(waiting);
     let mut early = observed(&streams, &found).layer(early);
     let mut body = early.call(Request::new(())).await.unwrap().into_body();
-    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), data(": \n"));
     idle(&mut body, SECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     drop(body);

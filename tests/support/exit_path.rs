@@ -246,5 +246,5 @@ impl ExitPath {
 
 const ONE: &str = "data: one\n\n";
 /// The bytes sent before a failure if there are no other last bytes.
-const LAST_LINE: &str = ":\n";
+const LAST_LINE: &str = ": \n";
 const GOODBYE: &str = "retry: 2500\ndata: bye\n\n";

@@ -232,7 +232,7 @@ impl Event {
     /// Returns whether the server made the event for this connection: to report a loss, or to give
     /// a first visitor an id.
     pub(crate) fn is_own(&self) -> bool {
-        self.name == "gap" || self.name == "start" && self.data.is_empty()
+        self.name == "gap" || self.name == "start" && matches!(&*self.data, b"" | b"{}")
     }
 }
 

@@ -35,7 +35,7 @@ impl Rig {
         let (hub, streams) = (Hub::new(), Arc::<AtomicUsize>::default());
         let record = "const shown = []; const show = text => shown.push(text);";
         let page = Html(format!("<!doctype html><script>{record}</script>{script}"));
-        let layer = SseLayer::new().heartbeat(Heartbeat::every(BEAT).event("heartbeat", ""));
+        let layer = SseLayer::new().heartbeat(Heartbeat::every(BEAT).event("heartbeat", "{}"));
         let routes = Router::new()
             .route("/events", get(events))
             .route("/page", get(page))

@@ -20,7 +20,7 @@ async fn complete(gateway: &Process, model: &str, stream: bool) -> (StatusCode, 
 
 /// Asserts that a stream has begun before its first event.
 fn assert_is_early(body: &str) {
-    assert!(body.find(":\n").unwrap() < body.find("data: ").unwrap(), "{body}");
+    assert!(body.find(": \n").unwrap() < body.find("data: ").unwrap(), "{body}");
 }
 
 #[tokio::test]

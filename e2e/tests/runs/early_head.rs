@@ -132,7 +132,7 @@ async fn curl_gets_a_whole_answer_or_sees_that_it_failed() {
     );
     assert_eq!((bare.0, &*bare.1), (0, "504"));
     assert_eq!((whole.0, &*whole.1), (0, "200"));
-    assert!(whole.2.starts_with(":\n") && whole.2.ends_with("data: [DONE]\n\n"), "{}", whole.2);
+    assert!(whole.2.starts_with(": \n") && whole.2.ends_with("data: [DONE]\n\n"), "{}", whole.2);
     // The body was cut.
     assert_eq!((failed.0, &*failed.1), (18, "200"));
     assert!(!failed.2.contains("data: "), "{}", failed.2);

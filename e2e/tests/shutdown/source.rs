@@ -78,13 +78,13 @@ impl Source {
         );
         match self {
             Self::Idle | Self::ForeignIdle => {
-                let bytes = bytes.strip_suffix(b":\n").unwrap_or(bytes);
+                let bytes = bytes.strip_suffix(b": \n").unwrap_or(bytes);
                 assert_eq!(bytes, ["data: hello\n\n", &goodbye].concat().as_bytes(), "{what}");
             }
             Self::Busy | Self::ForeignBusy => {
                 let event = ["data: ", BUSY, "\n\n"].concat().into_bytes();
                 // A busy server has not written the comment before another one follows.
-                let bytes = bytes.strip_suffix(b":\n").unwrap_or(bytes);
+                let bytes = bytes.strip_suffix(b": \n").unwrap_or(bytes);
                 let events = bytes.strip_suffix(goodbye.as_bytes()).expect(&what);
                 assert!(events == event.repeat(events.len() / event.len()), "{what}");
             }

@@ -64,7 +64,8 @@ impl Subscription {
     /// # }
     /// ```
     #[must_use]
-    pub fn messages(self) -> Messages {
+    pub fn messages(mut self) -> Messages {
+        self.has_bare_gaps = true;
         // The hub has no limit for the size of an event.
         let decoder = Decoder::new().max_event_size(usize::MAX);
         Messages { subscription: self, decoder, rest: Bytes::new() }

@@ -116,7 +116,7 @@ impl Subscribe {
     /// By default, only an `EventSource` does, and a [library](crate::ClientKind::Library) gets the
     /// id without an event. With `true`, every client receives the event; with `false`, none.
     ///
-    /// The event has empty data, and its id is the position at which the stream starts. If the
+    /// The data is `{}`, and the id is the position at which the stream starts. If the
     /// client disconnects before any other event, it reconnects with this id, and receives what it
     /// missed. Turn the event on for `fetch` clients that send `Last-Event-ID` when they reconnect.
     ///
@@ -125,8 +125,8 @@ impl Subscribe {
     ///   [latest](crate::Retention::latest) event.
     /// - The layer adds the event to the subscription's own [`response`](Subscription::response).
     ///   If you wrap the subscription in another stream, send a greeting instead.
-    /// - If you publish your own events named `start`, give them non-empty data, so that clients
-    ///   can tell them from the hub's.
+    /// - If you publish your own events named `start`, give them other data, so that clients can
+    ///   tell them from the hub's.
     pub fn start_event(mut self, is_sent: bool) -> Self {
         self.start_for_all = is_sent.then_some(true);
         self

@@ -8,10 +8,11 @@ use tokio::task::coop;
 
 use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead};
 use super::flush_window::FlushWindow;
+use crate::event::one_line::{escape_json, is_line_end_in_json};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId};
 use crate::hub::append::{GAP, HubState};
-use crate::signals::{NothingMore, StartAt};
+use crate::signals::{HeldId, NothingMore, StartAt};
 use crate::{body::EventBody, layer, wake::drop_waker};
 
 /// A stream of events from one or more topics, in the order in which they were published.
@@ -55,6 +56,8 @@ pub struct Subscription {
     /// Whether every client receives the position at which the stream starts, or only an
     /// `EventSource`. `None` if no client needs it, because the first item has an id.
     pub(super) start_for_all: Option<bool>,
+    /// Whether the data of a gap is the topic alone, for [`Messages`](super::Messages).
+    pub(super) has_bare_gaps: bool,
 }
 
 pub(super) enum Read {
@@ -93,6 +96,7 @@ impl Subscription {
             ends: false,
             begins_anew: false,
             start_for_all: None,
+            has_bare_gaps: false,
         }
     }
 
@@ -126,7 +130,7 @@ impl Subscription {
     fn next_of_preamble(&mut self) -> Option<Encoded> {
         let preamble = self.preamble.as_mut()?;
         let gaps_before = preamble.next_gap;
-        let item = preamble.next(&self.cursors);
+        let item = preamble.next(&self.cursors, self.has_bare_gaps);
         self.hub.count_gaps(preamble.next_gap - gaps_before);
         if preamble.is_done(&self.cursors) {
             self.ended = preamble.ends;
@@ -190,8 +194,10 @@ impl Subscription {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
         // Losses count from the position at which a subscription without an id starts.
         let (start, id) = (self.start_for_all, self.hub.position(self.loss_seen));
+        let held = HeldId(self.position_before_gaps().into());
         let mut response = layer::response(self);
-        // The layer makes a `204` of the first extension, and an event of the second.
+        response.extensions_mut().insert(held);
+        // The layer makes a `204` of the first of these, and an event of the second.
         if has_ended {
             response.extensions_mut().insert(NothingMore);
         } else if let Some(is_for_all) = start {
@@ -435,7 +441,7 @@ pub(crate) struct Preamble {
 }
 
 impl Preamble {
-    fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
+    fn next(&mut self, cursors: &[TopicCursor], is_bare: bool) -> Option<Encoded> {
         let rest = cursors.get(self.next_gap..).unwrap_or_default();
         if rest.is_empty() {
             return self.greeting.take();
@@ -447,7 +453,7 @@ impl Preamble {
             .collect();
         self.next_gap += topics.len();
         let last = if topics.len() == rest.len() { self.last } else { self.before };
-        Some(encode_gaps(&topics, self.before, last))
+        Some(encode_gaps(&topics, self.before, last, is_bare))
     }
 
     const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
@@ -456,16 +462,24 @@ impl Preamble {
 }
 
 /// Encodes a gap event for each topic. The final one has the id `last`, the rest have `before`.
-fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
+fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position, is_bare: bool) -> Encoded {
     let mut gaps = BytesMut::new();
     for (index, topic) in topics.iter().enumerate() {
         let position = if index + 1 == topics.len() { last } else { before };
         // Each gap has an id. By the HTML standard, an event without an id resets the client's last
         // event id if it is the first of a connection.
-        let gap = Event::new().event(GAP).id(EventId::from(position)).data(String::from(&**topic));
+        let data = if is_bare { String::from(&**topic) } else { gap_data(topic) };
+        let gap = Event::new().event(GAP).id(EventId::from(position)).data(data);
         gaps.extend_from_slice(Encoded::from(gap).as_bytes());
     }
     Encoded::of(gaps.freeze())
+}
+
+fn gap_data(topic: &str) -> String {
+    let topic = escape_json(topic, |it| {
+        matches!(it, '"' | '\\' | '\0'..='\x1f') || is_line_end_in_json(it)
+    });
+    format!(r#"{{"topic":"{topic}"}}"#)
 }
 
 impl Subscription {
@@ -478,7 +492,7 @@ impl Subscription {
         self.hub.count_gaps(topics.len());
         let before = self.position_before_gaps();
         if left == 0 {
-            return encode_gaps(&topics, before, before);
+            return encode_gaps(&topics, before, before, self.has_bare_gaps);
         }
         let end = self.unreported_loss().map_or(left, |loss| loss.min(left));
         let last = self.newest_seen(end).max(self.cursors.sent());
@@ -489,7 +503,7 @@ impl Subscription {
         self.ends = self.gap_policy == GapPolicy::ReportAndEnd;
         // With an id below the newest gap, the client would get this gap whenever it reconnects.
         self.ended = self.ends && (self.begins_anew || self.newest_seen(u64::MAX) <= last);
-        encode_gaps(&topics, before, self.position_after_gaps(last))
+        encode_gaps(&topics, before, self.position_after_gaps(last), self.has_bare_gaps)
     }
 
     /// Returns the newest number below `end` that was sent in any topic, or reported as evicted.
@@ -578,8 +592,8 @@ impl Subscription {
 /// evicted, if a [broker](crate::hub::Hub::connect) lost events, if the hub doesn't know the
 /// client's id, or if the program [reports a gap](crate::hub::Hub::gap).
 ///
-/// A gap is an event with the name `gap`. Its data is the topic's name, so clients can see topic
-/// names. Its id is a position to resume from. One outage can cause several gaps in a row.
+/// A gap is an event with the name `gap`. Its data is a JSON object with the topic's name, such as
+/// `{"topic":"news"}`. Its id is a position to resume from. One outage can cause several gaps in a row.
 ///
 /// Gaps for evicted events come before all other events that the client is due to receive. If a
 /// broker loses events, a connected client first receives the events from before the loss, and then

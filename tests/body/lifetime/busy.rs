@@ -32,9 +32,9 @@ where
 #[tokio::test(start_paused = true)]
 async fn endless_event_is_cut_when_the_wait_for_its_end_is_over() {
     for (frame, aged, drained) in [
-        (&b"data: a\n"[..], ":\n", RETRY),
+        (&b"data: a\n"[..], ": \n", RETRY),
         (b"a", "a", "a"),
-        (b"data: a\r", "\n:\n", "\nretry: 3000\n"),
+        (b"data: a\r", "\n: \n", "\nretry: 3000\n"),
     ] {
         for aging in [true, false] {
             let layer = match aging {
@@ -104,7 +104,7 @@ async fn source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() {
         assert_eq!(drained.reason(), Some(CloseReason::Drained));
 
         let mut aged = rig(layer(Drain::never()).max_age(MaxAge::new(SECOND)));
-        let expected = if client.is_cut_by_failing() { (":\n", false) } else { ("", true) };
+        let expected = if client.is_cut_by_failing() { (": \n", false) } else { ("", true) };
         assert_eq!(last_bytes(&mut aged).await, (expected.0.into(), expected.1));
         assert_eq!(aged.reason(), Some(CloseReason::Expired));
     }

@@ -95,7 +95,7 @@ impl Case {
     fn last_bytes(&self) -> &'static str {
         match self.cause {
             Cause::Drain(_) => GOODBYE,
-            _ if self.client.is_cut_by_failing() => ":\n",
+            _ if self.client.is_cut_by_failing() => ": \n",
             _ => "",
         }
     }
@@ -233,7 +233,7 @@ async fn if_the_event_is_not_completed_the_body_fails_for_every_client() {
             assert!(!rig.feed.is_dropped());
             if begun.ends_with(b"\n") || begun.ends_with(b"\r") {
                 // A `retry` line belongs to no event, but it needs the start of a line.
-                let last = if let Cause::Drain(_) = due.cause { RETRY } else { ":\n" };
+                let last = if let Cause::Drain(_) = due.cause { RETRY } else { ": \n" };
                 assert_eq!(rig.poll(), on_a_line_after(begun, last));
             }
             rig.assert_fails(due.reason()).await;

@@ -58,7 +58,7 @@ async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
     rig.assert_ends(CloseReason::Drained);
     let mut rig = Rig::draining(b"data: a\n", layer, Requester::EventSource);
     rig.idle(5 * SECOND).await;
-    assert_eq!(rig.poll(), data(":\n"));
+    assert_eq!(rig.poll(), data(": \n"));
     rig.assert_fails(CloseReason::Drained).await;
 }
 
@@ -112,7 +112,7 @@ async fn due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
         assert_eq!(rig.poll(), Polled::Pending);
         if fails {
             rig.feed.fail("broken");
-            assert_eq!(rig.poll(), data(":\n"));
+            assert_eq!(rig.poll(), data(": \n"));
             rig.idle(20 * MILLISECOND).await;
             assert_eq!(rig.poll(), failed("broken"));
             assert_eq!(rig.reason(), Some(CloseReason::Failed));
@@ -129,7 +129,7 @@ async fn preamble_comes_before_the_farewell() {
     let layer = layer(Drain::per_client()).padding(2).retry(Retry::fixed(SECOND));
     let mut rig = Rig::starting(layer, Requester::Get);
     rig.shutdown.cancel();
-    assert_eq!(rig.poll(), data("retry: 1000\n:\n"));
+    assert_eq!(rig.poll(), data("retry: 1000\n: \n"));
     rig.assert_ends_with(GOODBYE, CloseReason::Drained);
     assert_eq!(rig.feed.polls(), 0);
 }
@@ -139,7 +139,7 @@ async fn heartbeats_continue_while_a_source_completes_its_event() {
     let layer = layer(Drain::per_client()).heartbeat(Heartbeat::every(2 * SECOND));
     let mut rig = Rig::draining(b"data: a\r", layer, Requester::EventSource);
     rig.idle(2 * SECOND + 125 * MILLISECOND).await;
-    rig.assert_polls([data(":\r"), Polled::Pending]);
+    rig.assert_polls([data(": \r"), Polled::Pending]);
     rig.feed.data("\n\r\ndata: b\n");
     assert_eq!(rig.poll(), data("\n\r\n"));
     rig.assert_ends_with(GOODBYE, CloseReason::Drained);

@@ -31,7 +31,7 @@ async fn jitter_spreads_ages_evenly_to_both_sides() {
 /// Asserts that the stream ends now, between events, as its client needs.
 async fn assert_expires(mut rig: Rig, client: Requester) {
     if client.is_cut_by_failing() {
-        assert_eq!(rig.poll(), data(":\n"));
+        assert_eq!(rig.poll(), data(": \n"));
     }
     rig.assert_cut(client, CloseReason::Expired).await;
 }

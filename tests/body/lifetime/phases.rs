@@ -89,12 +89,12 @@ async fn client_that_leaves_later_does_not_change_a_decided_end() {
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
     let mut aged = Rig::after(b"data: a\n\n", aging.clone(), Requester::Fetch);
     time::advance(SECOND).await;
-    aged.assert_polls([data(":\n"), Polled::Pending]);
+    aged.assert_polls([data(": \n"), Polled::Pending]);
     assert_eq!(aged.leave().reason, CloseReason::Expired);
 
     let mut failed = Rig::after(b"data: a\n", aging, Requester::Get);
     failed.feed.fail("broken");
-    failed.assert_polls([data(":\n"), Polled::Pending]);
+    failed.assert_polls([data(": \n"), Polled::Pending]);
     failed.shutdown.cancel();
     assert_eq!(failed.leave().reason, CloseReason::Failed);
 }

@@ -14,7 +14,7 @@ async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration
         }
         match rig.poll() {
             // The last bytes are a comment line only if the stream sends nothing else.
-            polled if polled == data(":\n") => {
+            polled if polled == data(": \n") => {
                 assert_eq!(rig.poll(), Polled::Pending);
                 assert!(rig.feed.is_dropped());
                 let reason = rig.leave().reason;

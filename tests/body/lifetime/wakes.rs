@@ -53,7 +53,7 @@ async fn task_is_woken_after_the_wait_for_an_event_and_an_error() {
     let mut rig = Rig::after(b"data: a\n", aging, Requester::Get);
     rig.assert_wakes_after(SECOND).await;
     rig.assert_wakes_after(5 * SECOND).await;
-    assert_eq!(rig.poll(), data(":\n"));
+    assert_eq!(rig.poll(), data(": \n"));
     rig.assert_wakes_after(20 * MILLISECOND).await;
     assert!(matches!(rig.poll(), Polled::Failed(_)));
 }

@@ -136,7 +136,7 @@ async fn failure_behind_compressors_takes_50_milliseconds_and_20_for_another_lay
             source.send("one");
             let body = pin!(decompressed(response).await);
             let (text, took) = fail(body, &source, &streams, failure).await;
-            let comments = if coding == "identity" { ":\n" } else { ":\n:\n" };
+            let comments = if coding == "identity" { ": \n" } else { ": \n: \n" };
             match failure {
                 Failure::Error => assert_eq!(text, ["data: one\n\n", comments].concat()),
                 Failure::LogOut => assert!(text.ends_with(comments), "{text:?}"),
@@ -232,7 +232,7 @@ async fn heartbeats_arrive() {
     for_each(async |coded| {
         let layer = SseLayer::new().without_retry().heartbeat(Heartbeat::every(50 * MILLISECOND));
         let (mut decoded, _source) = coded.open(layer, Requester::EventSource).await;
-        decoded.repeats(":\n", 3).await;
+        decoded.repeats(": \n", 3).await;
     })
     .await;
 }

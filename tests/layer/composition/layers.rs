@@ -162,7 +162,7 @@ fn one_second_heartbeat() -> SseLayer {
 async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<String>) {
     for count in 0..most {
         match body.frame().await {
-            Some(Ok(frame)) => assert_eq!(frame.into_data().unwrap(), ":\n"),
+            Some(Ok(frame)) => assert_eq!(frame.into_data().unwrap(), ": \n"),
             Some(Err(error)) => return (count, Some(error.to_string())),
             None => return (count, None),
         }

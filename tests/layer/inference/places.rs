@@ -185,5 +185,5 @@ async fn stream_that_cannot_move_needs_no_box() {
             }
         }
     };
-    assert_eq!(body_of(events).await, "id: 0\ndata: tick\n\nid: 1\ndata: tick\n\n");
+    assert_eq!(body_of(events).await, "data: tick\nid: 0\n\ndata: tick\nid: 1\n\n");
 }

@@ -1,0 +1,145 @@
+//! Heartbeats that are events. Each repeats the id that the client has, because some clients forget
+//! theirs at an event without one. They would ask for nothing when they reconnect.
+
+use tower_sse::Heartbeat;
+
+use crate::*;
+
+const EVENT: &str = "event: heartbeat\ndata: {}\n";
+
+fn layer() -> SseLayer {
+    SseLayer::new().heartbeat(Heartbeat::every(SECOND).event("heartbeat", "{}")).without_retry()
+}
+
+/// Returns the next heartbeat of an idle stream.
+async fn beat<B: Body<Data = Bytes, Error: ToString> + Unpin>(body: &mut B) -> String {
+    assert_eq!(poll_frame(body), Polled::Pending);
+    advance(2 * SECOND).await;
+    text(poll_frame(body))
+}
+
+fn text(polled: Polled) -> String {
+    let Polled::Data(bytes) = polled else { panic!("{polled:?}") };
+    String::from_utf8(bytes.into()).unwrap()
+}
+
+fn with(id: &str) -> String {
+    format!("{EVENT}id: {id}\n\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeat_event_of_a_hub_repeats_the_id_that_the_client_has() {
+    let hub = Hub::builder().retention(Retention::new().events(4)).build();
+    publish_all(&hub, ["a1", "b2", "a3"]);
+    let latest = hub.position();
+    let open = |client: Requester, topics: &[&str], last: Option<LastEventId>| {
+        let visit = hub.subscribe(topics).resume(last).response();
+        answer_to(client.request("/"), &layer(), visit).into_body()
+    };
+    for topics in [&["a"][..], &["a", "b"]] {
+        for (client, last, first) in [
+            (Requester::EventSource, None, format!("event: start\ndata: {{}}\nid: {latest}\n\n")),
+            (Requester::Fetch, None, String::new()),
+            (Requester::EventSource, Some(latest.clone().into()), String::new()),
+            (Requester::Get, Some(latest.clone().into()), String::new()),
+        ] {
+            let mut body = open(client, topics, last);
+            if !first.is_empty() {
+                assert_eq!(text(poll_frame(&mut body)), first);
+            }
+            for _ in 0..2 {
+                assert_eq!(beat(&mut body).await, with(latest.as_str()), "{client:?} {topics:?}");
+            }
+        }
+    }
+    // The end of what is sent, also of several events in a frame.
+    let mut body = open(Requester::EventSource, &["a", "b"], Some(id(&hub, 0)));
+    assert!(text(poll_frame(&mut body)).starts_with("data: a1\n"));
+    while let Polled::Data(_) = poll_frame(&mut body) {}
+    assert_eq!(beat(&mut body).await, with(latest.as_str()));
+    publish_all(&hub, ["a4", "a5"]);
+    assert!(text(poll_frame(&mut body)).contains("data: a4\n"));
+    while let Polled::Data(_) = poll_frame(&mut body) {}
+    assert_eq!(beat(&mut body).await, with(hub.position().as_str()));
+    let mut returned = open(Requester::EventSource, &["c"], Some(foreign()));
+    let gap = text(poll_frame(&mut returned));
+    let gap_id = gap.strip_prefix("event: gap\ndata: {\"topic\":\"c\"}\nid: ").unwrap();
+    assert_eq!(beat(&mut returned).await, with(gap_id.trim_end()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeat_event_has_the_id_with_which_the_source_ends() {
+    let (feed, source) = support::Feed::new();
+    let mut body = answer_to(Request::new(()), &layer(), event_stream(source)).into_body();
+    let without = format!("{EVENT}\n");
+    assert_eq!(beat(&mut body).await, without, "a source that has none");
+    let large = format!("data: {}", "x".repeat(256 * 1024 - 6));
+    for (frames, expected) in [
+        (&["data: a\nid: 7\n\n"][..], with("7")),
+        (&["data: a\n\ndata: b\nid: 8\n\n"], with("8")),
+        (&["id: 9\n\n"], with("9")),
+        (&["data: a\n", "id: 10\n\n"], with("10")),
+        (&["data: a\nid: \n\n"], with("")),
+        (&["data: a\nid: 7\n\ndata: b\n\n"], without.clone()),
+        (&["data: a\nid: 7\n\n", "data: b\n\n"], without.clone()),
+        // An older id would send the client back, so none is better.
+        (&["data: a\nid: 7\n\n", "data: b\ni", "d: 11\n\n"], without.clone()),
+        (&["data: a\nid: 7\n\n", "data: b\nid: 12\n", "\n"], without.clone()),
+        (&["data: a\nid: 7\n\n", "data: b", "id: 13\n\n"], without.clone()),
+        (&[&format!("{large}id: 14\n\n")], without.clone()),
+        (&["id: 16\rdata: a\n\n"], without.clone()),
+        (&["data: a\rid: 17\n\n"], with("17")),
+        (&["data: a\nid: 7\n\n", "data: b\r\nid: 15\r\n\r\n"], without.clone()),
+        (&["data: a\nid: 7\n\n", ""], with("7")),
+    ] {
+        for frame in frames {
+            feed.data(frame.to_string());
+            let mut received = 0;
+            // A large frame uses up the budget of a poll of the task.
+            while let Polled::Data(bytes) = poll_frame(&mut body) {
+                received += bytes.len();
+                yield_now().await;
+            }
+            assert_eq!(received, frame.len());
+        }
+        for _ in 0..2 {
+            assert_eq!(beat(&mut body).await, expected, "{:.60?}", frames);
+        }
+    }
+    feed.data("data: half\n");
+    while let Polled::Data(_) = poll_frame(&mut body) {}
+    assert_eq!(beat(&mut body).await, ": \n", "the comment, within an event");
+}
+
+#[cfg(feature = "runs")]
+#[tokio::test(start_paused = true)]
+async fn heartbeat_event_of_a_run_repeats_the_id_that_the_client_has() {
+    use tower_sse::runs::{RunKey, Runs};
+
+    let hub = Hub::new();
+    let (runs, source) = (Runs::new(), hub.clone());
+    let service = runs.layer(|_: &Request<()>| Some(RunKey::new("user", "name"))).layer(
+        service_fn(move |_: Request<()>| {
+            ready(Ok::<_, Infallible>(source.subscribe_to("a").resume(None).response()))
+        }),
+    );
+    let app = layer().layer(service);
+    let open = async |last: Option<&str>| {
+        let mut request = Requester::EventSource.request("/");
+        if let Some(last) = last {
+            request.headers_mut().insert("last-event-id", last.parse().unwrap());
+        }
+        app.clone().oneshot(request).await.unwrap().into_body()
+    };
+    let mut first = open(None).await;
+    // Without an id, a client may still start a run, and that of the hub is not the run's.
+    assert_eq!(beat(&mut first).await, format!("{EVENT}\n"));
+    publish(&hub, "a", "a1");
+    for _ in 0..50 {
+        yield_now().await;
+    }
+    let event = text(poll_frame(&mut first));
+    let id = event.strip_prefix("data: a1\nid: ").unwrap().trim_end();
+    assert_eq!(beat(&mut first).await, with(id));
+    assert_eq!(beat(&mut open(Some(id)).await).await, with(id));
+}
