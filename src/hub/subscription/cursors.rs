@@ -1,5 +1,6 @@
+use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::ops::{Deref, DerefMut};
-use std::{cmp::Reverse, collections::BinaryHeap, mem, slice, sync::Arc, task::Waker};
+use std::{cmp::Reverse, mem, slice, sync::Arc, task::Waker};
 
 use crate::history::{Batch, DeferredDrops, Log, Ticket};
 use crate::{hub::topic::Topic, hub::topic::Topics, wake::drop_waker};
@@ -323,16 +324,22 @@ impl MergeQueue {
     }
 
     fn pop(&mut self, cursors: &mut [TopicCursor]) -> Option<Next> {
-        let complete_to = self.complete_to?;
-        let Reverse((sequence, index)) = *self.heap.peek()?;
-        if sequence > complete_to {
-            return None;
-        }
-        self.heap.pop();
+        let (first, index) = self.pop_up_to(self.complete_to?, cursors)?;
+        Some(Next::Cursor { index, first, bound: self.left() })
+    }
+
+    /// Removes the cursor with the lowest next item, unless that is after `last`.
+    pub(crate) fn pop_up_to(
+        &mut self,
+        last: u64,
+        cursors: &mut [TopicCursor],
+    ) -> Option<(u64, usize)> {
+        let lowest = self.heap.peek_mut().filter(|lowest| lowest.0.0 <= last)?;
+        let Reverse((next, index)) = PeekMut::pop(lowest);
         if let Some(cursor) = cursors.get_mut(index) {
             cursor.is_queued = false;
         }
-        Some(Next::Cursor { index, first: sequence, bound: self.left() })
+        Some((next, index))
     }
 
     /// Returns a number below which no cursor has anything to read: 0 if a gap is due.
@@ -350,18 +357,6 @@ impl MergeQueue {
             cursors.iter_mut().for_each(|cursor| cursor.is_queued = false);
             self.scan(committed, cursors);
         }
-    }
-
-    pub(crate) fn pop_gap(&mut self, cursors: &mut [TopicCursor]) -> Option<usize> {
-        let Reverse((next, index)) = *self.heap.peek()?;
-        if next > 0 {
-            return None;
-        }
-        self.heap.pop();
-        if let Some(cursor) = cursors.get_mut(index) {
-            cursor.is_queued = false;
-        }
-        Some(index)
     }
 
     pub(crate) fn push(&mut self, index: usize, next: u64, cursors: &mut [TopicCursor]) {

@@ -548,7 +548,7 @@ impl Subscription {
             queue.rescan(committed, cursors);
         }
         while topics.len() < GAPS_PER_ITEM
-            && let Some(index) = queue.pop_gap(cursors)
+            && let Some((_, index)) = queue.pop_up_to(0, cursors)
             && let Some(cursor) = cursors.get_mut(index)
         {
             let (is_due, next) = cursor.take_gap();
