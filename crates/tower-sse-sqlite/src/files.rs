@@ -2,7 +2,7 @@ use std::io::{self, ErrorKind::NotFound};
 use std::path::{Path, PathBuf};
 use std::{ffi::c_int, fs, time::Duration};
 
-use rusqlite::{Connection, Error as Failed, ErrorCode, OptionalExtension, Result, ffi};
+use rusqlite::{Connection, Error as Failed, ErrorCode, Result, ffi};
 
 /// The device and the inode of a file, or `None` if there is no file.
 type Id = Option<(u64, u64)>;
@@ -32,10 +32,9 @@ impl Files {
         if !others(&path.canonicalize().unwrap_or_default()).iter().all(|path| path.exists()) {
             first.busy_timeout(Duration::ZERO)?;
             first.pragma_update(None, "locking_mode", "exclusive")?;
-            let read = prepare(&mut first).and_then(|()| {
-                first.busy_timeout(Duration::ZERO)?;
-                first.query_row("select 1 from sqlite_schema", [], |_| Ok(())).optional()
-            });
+            let read = prepare(&mut first)
+                .and_then(|()| first.busy_timeout(Duration::ZERO))
+                .and_then(|()| first.execute_batch("select 1 from sqlite_schema"));
             // Any other error occurs again.
             if read.is_err_and(|it| it.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)) {
                 let reason = "the file is locked, or a program uses its removed -wal or -shm";

@@ -61,7 +61,7 @@ pub(crate) struct Trimmed {
 impl Source {
     /// Sets the pragmas before the connection reads the file or writes to it.
     fn set_pragmas(&self, connection: &mut Connection) -> Result<()> {
-        let (memory, mut is_synchronous_set) = (Connection::open_in_memory()?, false);
+        let memory = Connection::open_in_memory()?;
         for (pragma, value) in &self.pragmas {
             // SQLite ignores other names.
             let is_known = "select exists (select 1 from pragma_pragma_list where name = lower(?))";
@@ -70,9 +70,8 @@ impl Source {
                 return Err(failure(ffi::SQLITE_ERROR, reason));
             }
             connection.pragma_update(None, pragma, value)?;
-            is_synchronous_set |= pragma.eq_ignore_ascii_case("synchronous");
         }
-        if !is_synchronous_set {
+        if !self.pragmas.iter().any(|(pragma, _)| pragma.eq_ignore_ascii_case("synchronous")) {
             connection.pragma_update(None, "synchronous", "normal")?;
         }
         // The pragma `busy_timeout` would replace it.
@@ -240,9 +239,9 @@ impl Table {
         if count > 0 {
             let mut trim = self.statement(&format!("delete from {{}} where id in ({old})"))?;
             // The thread has other jobs, so it does not wait for a lock.
-            IS_PATIENT.set(false);
+            PATIENCE.set(Duration::ZERO);
             let trimmed = trim.execute([]);
-            IS_PATIENT.set(true);
+            PATIENCE.set(LOCK_LIMIT);
             trimmed?;
         }
         let is_done =
@@ -264,20 +263,18 @@ impl Table {
 
 thread_local! {
     static SINCE: Cell<Instant> = Cell::new(Instant::now());
-    /// Whether this thread's connection waits for locks.
-    static IS_PATIENT: Cell<bool> = const { Cell::new(true) };
+    /// How long this thread's connection waits for a lock.
+    static PATIENCE: Cell<Duration> = const { Cell::new(LOCK_LIMIT) };
 }
 
 /// Decides whether to wait longer for a lock of another connection.
 fn wait_for_lock(attempts: i32) -> bool {
-    if !IS_PATIENT.get() {
-        return false;
-    }
     if attempts == 0 {
         SINCE.set(Instant::now());
     }
-    thread::sleep(LOCK_PAUSE);
-    SINCE.get().elapsed() < LOCK_LIMIT
+    let waits = SINCE.get().elapsed() < PATIENCE.get();
+    thread::sleep(if waits { LOCK_PAUSE } else { Duration::ZERO });
+    waits
 }
 
 /// Returns the identity of a row whose first columns are `id` and `nonce`.
