@@ -211,26 +211,22 @@ impl Connection {
     /// Checks the schema, sets the clock, and returns what identifies the server.
     async fn identify(&self) -> Result<(String, SystemTime), Error> {
         let schema = quoted(&self.settings.schema);
-        let secured = ["inbox", "log", "stream"].map(|table| {
-            let is_secured = format!("pg_catalog.row_security_active('{schema}.{table}')");
-            format!("case when {is_secured} then '{table}' end")
-        });
         let function = format!(
             "version() v, {schema}.cluster() c, pg_postmaster_start_time() s, clock_timestamp() n,
-            pg_catalog.concat_ws(', ', {}) t",
-            secured.join(", ")
+            (select pg_catalog.string_agg(t, ', ') from unnest(array['inbox', 'log', 'stream']) t
+            where pg_catalog.row_security_active('{schema}.' || t)) t"
         );
         let identified = self.call_one(&function, &[], |row| {
             let server = (row.try_get(1)?, row.try_get(2)?);
             Ok((row.try_get(0)?, server, row.try_get(3)?, row.try_get(4)?))
         });
-        let (version, server, now, secured): (i32, _, _, String) = identified.await?;
+        let (version, server, now, secured): (i32, _, _, Option<String>) = identified.await?;
         self.settings.clock.set(now);
         if version != SCHEMA_VERSION {
             let reason = format!("the schema has version {version} instead of {SCHEMA_VERSION}");
             return Err(Error::new(ACTION, ErrorKind::WrongSchema, reason));
         }
-        if !secured.is_empty() {
+        if let Some(secured) = secured {
             let reason = format!("row security hides rows of {}.{secured}", self.settings.schema);
             return Err(Error::new(ACTION, ErrorKind::NotPermitted, reason));
         }
@@ -254,17 +250,15 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
         let notify = format!("select pg_notify({channel}, 'log') from {EMPTY_QUEUE}");
         publishing.query(&notify, &stream).await
     };
-    let arrived = match test.await {
-        Ok(_) => timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_ok(),
+    match test.await {
+        Ok(_) if timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_ok() => return true,
+        Ok(_) => warn!("no notification of PostgreSQL arrives, as behind a pooler: the hub polls"),
         Err(error) => {
+            warn!(error = %error, "no notification of PostgreSQL can be tried: the hub polls");
             health.set_error(error);
-            false
         }
-    };
-    if !arrived {
-        warn!("notifications of PostgreSQL do not arrive, as behind a pooler: the hub only polls");
     }
-    arrived
+    false
 }
 
 /// The maximum number of waiting rows of the inbox that a survey counts.
@@ -457,7 +451,8 @@ impl Connection {
             match appended {
                 Err(error) if wake && exceeds_limit(&error) => health.set_error(error),
                 appended => {
-                    if *listens && !wake {
+                    // Otherwise, the server's notification does.
+                    if !wake || !health.stats().listens() {
                         wakes.log.notify_one();
                     }
                     return appended;

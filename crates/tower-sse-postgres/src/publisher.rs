@@ -107,13 +107,7 @@ impl SendBatch<Arc<Connection>> for Batcher {
             () = session.ended.cancelled() => Err(session.connection.abandon().await),
         };
         match &appended {
-            Ok(appended) => {
-                settings.covered.store(appended.covered, Relaxed);
-                // Otherwise, the server's notification does.
-                if !settings.health.stats().listens() {
-                    settings.wakes.log.notify_one();
-                }
-            }
+            Ok(appended) => settings.covered.store(appended.covered, Relaxed),
             Err(error) => {
                 if !session.ended.is_cancelled() {
                     settings.health.set_error(error.clone());

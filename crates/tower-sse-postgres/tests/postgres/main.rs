@@ -24,6 +24,9 @@ mod wake;
 
 #[path = "../../../../tests/support/hub_process.rs"]
 mod hub_process;
+#[cfg(feature = "tracing")]
+#[path = "../../../../tests/support/log.rs"]
+mod log;
 #[path = "../../../../tests/support/relay.rs"]
 mod relay;
 #[path = "../../../../tests/support/programs.rs"]

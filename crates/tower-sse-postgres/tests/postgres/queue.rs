@@ -81,6 +81,19 @@ async fn new_process_notifies_after_the_stuck_listener_has_left() {
     assert!(process.stats.listens());
 }
 
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn warning_names_the_full_queue_in_place_of_a_pooler() {
+    let Some(server) = Server::start().await else { return };
+    sql(&server.connect().await, DOUBLE).await;
+    sql(&server.connect().await, "update queue set is_full = true, is_stuck = true").await;
+    let (log, _guard) = log::Log::record();
+    let process = Process::connect(server.broker()).await;
+    process.hub.publish("a", "1").await.unwrap();
+    let lines: Vec<_> = log.lines().into_iter().filter(|line| line.contains("WARN")).collect();
+    assert!(matches!(&lines[..], [line] if line.contains("too many notifications")), "{lines:?}");
+}
+
 /// PostgreSQL 17 and later can have a small queue. By default, it holds 8 GB.
 #[tokio::test]
 async fn queue_that_is_really_full_stops_no_hub() {
