@@ -449,6 +449,7 @@ impl<L: Log> Follower<L> {
     fn report_loss(&mut self, number: u64) {
         if self.feed.report_loss(number) == Ok(true) && self.is_loaded {
             self.health.stats().update(|stats| stats.losses += 1);
+            warn!("{} has lost events, so clients get gaps", L::SERVER);
         }
     }
 }

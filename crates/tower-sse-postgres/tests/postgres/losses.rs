@@ -95,6 +95,8 @@ async fn emptied_log_is_one_loss() {
 #[tokio::test]
 async fn emptied_log_of_idle_processes_is_one_loss() {
     let Some(server) = Server::start().await else { return };
+    #[cfg(feature = "tracing")]
+    let (log, _guard) = log::Log::record();
     let mut pair = pair(&server).await;
     sql(&server.connect().await, "truncate tower_sse.log").await;
     for process in &mut pair {
@@ -102,6 +104,12 @@ async fn emptied_log_of_idle_processes_is_one_loss() {
     }
     publish_and_read(&mut pair, [4]).await;
     assert_eq!(pair.map(|process| process.stats.losses()), [1; 2]);
+    #[cfg(feature = "tracing")]
+    {
+        let mut warnings = log.lines();
+        warnings.retain(|line| line.contains("WARN") && line.contains("lost events"));
+        assert_eq!(warnings.len(), 2, "{:?}", log.lines());
+    }
 }
 
 /// The row that a new connection adds stays in the log. What is missing before it looks trimmed.
