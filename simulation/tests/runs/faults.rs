@@ -45,11 +45,9 @@ impl Kind {
             || names.all(|name| calm.contains(&name))
     }
 
-    /// Returns whether Redis keeps the lists of live runs if there are faults of these kinds. Without
-    /// a permission, a script can stop in its middle: a run then looks replaced, but nobody replaces
-    /// it.
+    /// Returns whether Redis keeps the lists of live runs if there are faults of these kinds.
     pub(crate) fn keep_lists(kinds: &[Self]) -> bool {
-        let losing = LOSING.iter().chain(&[FAIL_OVER]).map(|kind| kind.name).chain(["forbid"]);
+        let losing = LOSING.iter().chain(&[FAIL_OVER]).map(|kind| kind.name);
         let losing: Vec<_> = losing.filter(|name| !["expire", "vanish"].contains(name)).collect();
         kinds.iter().all(|kind| !losing.contains(&kind.name))
     }

@@ -69,14 +69,16 @@ async fn run_that_ends_without_a_permission_is_whole_everywhere_afterwards() {
 /// Otherwise the run would be cancelled, and no run would have its key.
 #[tokio::test(start_paused = true)]
 async fn run_that_cannot_be_replaced_for_lack_of_a_permission_goes_on() {
-    let (one, other, source, live) = watched(&["a"]).await;
-    one.store.forbid("HSET", LEASE / 4);
-    assert!(other.runs.replace(&key(), None, stream::pending::<Event>).await.is_err());
-    sleep(LEASE / 4).await;
-    send(&source, &["b"]);
-    drop(source);
-    assert_whole(live, &["b"]).await;
-    assert_eq!(one.outcomes(), [Outcome::Completed]);
+    for command in ["DEL", "HGET", "HSET", "PEXPIRE", "XADD"] {
+        let (one, other, source, live) = watched(&["a"]).await;
+        one.store.forbid(command, LEASE / 4);
+        assert!(other.runs.replace(&key(), None, stream::pending::<Event>).await.is_err());
+        sleep(LEASE / 4).await;
+        send(&source, &["b"]);
+        drop(source);
+        assert_whole(live, &["b"]).await;
+        assert_eq!(one.outcomes(), [Outcome::Completed], "{command}");
+    }
 }
 
 /// A claim whose script stops halfway is given back, which also lets its key expire.

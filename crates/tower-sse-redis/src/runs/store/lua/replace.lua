@@ -18,7 +18,9 @@ if refused then return refused end
 if claim and claim.epoch == epoch and claim.process == process then return { 'new' } end
 if not claim or claim.epoch ~= earlier then return { 'again' } end
 
--- Fails before anything has changed, if the user may not write claims.
+-- Fails before anything has changed, if the user may not replace claims. A run whose stream has ended
+-- already would look replaced, and nobody would report it.
+require_permissions(key)
 redis.call('HSET', key, 'v', VERSION)
 local newest, outcome = read_newest(stream)
 local is_cancelled = claim.is_live and not outcome
