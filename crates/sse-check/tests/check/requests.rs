@@ -90,6 +90,22 @@ async fn hop_that_drops_the_id_is_named_although_the_newest_event_comes() {
     look_through(&[outer], only).await.expect_with("resumption", "warning", "only the newest of 3");
 }
 
+/// The inner address was asked before a newer event came, and the outer one after it.
+#[tokio::test]
+async fn hop_to_newest_events_only_is_not_blamed_for_a_replaced_one() {
+    let at_first = || events(0, 2, 100).chain(late(events(2, 1, 0), 4_000));
+    let after = |first, head_at| {
+        move |request: &Request| match request.header("last-event-id") {
+            None => Answer::new(at_first()),
+            Some(_) => Answer { head_at, ..Answer::new(events(first, 3 - first, 0)) },
+        }
+    };
+    // Both are asked after 3 seconds.
+    let [outer, inner] = [serve(after(2, 2_000)).await, serve(after(1, 0)).await];
+    let report = look_through(&[outer, inner], "--for 6s --only resumption").await;
+    report.expect_with("resumption", "warning", "only the newest of 2 events came");
+}
+
 /// As behind Varnish's default configuration, and the proxy of Nuxt's `routeRules`.
 #[tokio::test]
 async fn start_that_was_not_sent_through_the_hop_is_not_held_back() {
