@@ -58,7 +58,7 @@ use tower_sse::{BoxError, CloseReason, Disconnect, Drain, Event, event::Encoded}
 use tower_sse::{Heartbeat, LastEventId, MaxAge, Refusal, Retention, SseLayer, StreamOptions};
 
 use cuts::{cut, special_bytes};
-use log::{current_span, record_by};
+use log::{Log, current_span, record_by};
 use rig::{Answer, Body, Client, End, Handler, Rig, after, by, data_of, ended_as, field_of, full};
 use rig::{key, post, runtime, settle, sibling, source, turn};
 use support::{Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND};

@@ -284,6 +284,7 @@ async fn sse_stream_reads_every_attachment() {
 #[tokio::test(start_paused = true)]
 async fn event_larger_than_the_record_fails_the_run() {
     for data in ["x".repeat(200), "x\ndata: ".repeat(40)] {
+        let (log, _recording) = Log::record();
         let rig = Rig::new(Runs::builder().retention(Retention::new().bytes(200)).build());
         let (feed, mut first) = rig.stream(post()).await;
         feed.data("data: small\n\n");
@@ -291,5 +292,9 @@ async fn event_larger_than_the_record_fails_the_run() {
         assert_eq!(first.read().await, ["small"]);
         assert_eq!(first.end, Some(End::Failed));
         assert!(feed.is_dropped());
+        // By default, a program shows no DEBUG lines.
+        let warnings = log.lines().into_iter().filter(|line| line.contains("WARN"));
+        let warnings: Vec<_> = warnings.collect();
+        assert!(matches!(&warnings[..], [one] if one.contains("an event is larger than")));
     }
 }

@@ -248,6 +248,7 @@ impl Recorder {
                     Appended::TooLarge => {
                         let limit = producer.record.max_event();
                         let text = format!("an event is larger than {limit} bytes");
+                        warn!("a run failed: {text}");
                         return Poll::Ready(Err(text.into()));
                     }
                 }
