@@ -80,6 +80,9 @@ fn work(app: App, key: RunKey, input: Value) -> impl Stream<Item = Event> {
     parts(app, key, input).map(move |result| result.unwrap_or_else(|it| event(error(it))))
 }
 
+/// A run that its snapshot fills would fail, and the client would ask forever.
+const MAX_THREAD: usize = 1 << 20;
+
 /// Each part of the answer stands for a call of a model.
 fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<Event, BoxError>> {
     try_stream! {
@@ -91,7 +94,11 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
         // A client that repeats its request sends what it has of the answer, too.
         let messages = input["messages"].as_array_mut().ok_or("no messages")?;
         messages.retain(|it| !it["id"].as_str().is_some_and(|it| it.starts_with(&own)));
-        save(&app, &key, 0, &input.to_string()).await?;
+        let thread = input.to_string();
+        if thread.len() > MAX_THREAD {
+            Err("the thread is too large")?;
+        }
+        save(&app, &key, 0, &thread).await?;
         yield event(json!({ "type": "RUN_STARTED", "threadId": input["threadId"], "runId": id }));
         // Clients add to what they have, so a replay takes them back to before the answer.
         yield event(json!({ "type": "MESSAGES_SNAPSHOT", "messages": input["messages"] }));

@@ -134,6 +134,19 @@ async fn request_without_a_user_is_refused_and_not_repeated() {
     assert_eq!(read(client).await, "401");
 }
 
+/// Almost as large as axum accepts. A run holds no more either.
+#[tokio::test]
+async fn thread_that_fills_its_run_ends_with_an_error() {
+    let example = start(None).await;
+    let text = "x".repeat((2 << 20) - 100);
+    let thread = format!(r#"{{"runId":"r","messages":[{{"id":"q","content":"{text}"}}]}}"#);
+    let head = "POST /agent HTTP/1.1\r\nx-user: ann\r\ncontent-type: application/json";
+    let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{thread}", thread.len());
+    let answer = send(example.address, &request).await;
+    assert!(answer.contains("the thread is too large"), "{:?}", answer.get(..500));
+    assert_eq!(kill(example).await, [""; 0]);
+}
+
 /// A client repeats a request whose body has failed.
 #[tokio::test]
 async fn error_of_the_work_is_the_last_event_of_its_run() {
