@@ -120,6 +120,22 @@ fn latest_values_and_recent_events_share_a_stream() {
 }
 
 #[test]
+fn recent_events_of_each_topic_include_those_of_quiet_ones() {
+    let hub = Hub::new();
+    for topic in ["quiet", "busy", "busy", "busy", "other"] {
+        publish(&hub, topic, topic);
+    }
+    let first_visit = |events| {
+        let greeting = Event::new().event("connected").data("hello");
+        let topics = hub.subscribe(["busy", "quiet"]).greeting(greeting);
+        Client::new(topics.recent_of_each(events).resume(None)).read()
+    };
+    assert_eq!(first_visit(0), ["hello@5"]);
+    assert_eq!(first_visit(1), ["hello@0", "quiet@1", "busy@4"]);
+    assert_eq!(first_visit(2), ["hello@0", "quiet@1", "busy@3", "busy@4"]);
+}
+
+#[test]
 fn latest_value_that_is_gone_is_a_gap() {
     let hub = Hub::builder().retention(Retention::latest()).max_memory(100_000).build();
     publish(&hub, "a", "a");

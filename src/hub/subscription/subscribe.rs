@@ -15,6 +15,7 @@ pub struct Subscribe {
     pub(super) topics: Vec<String>,
     pub(super) since: Option<EventId>,
     pub(super) recent: usize,
+    is_recent_of_each: bool,
     pub(super) gap_policy: GapPolicy,
     pub(super) window: Duration,
     pub(super) greeting: Option<Event>,
@@ -33,6 +34,7 @@ impl Subscribe {
             topics: topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect(),
             since: None,
             recent: 0,
+            is_recent_of_each: false,
             gap_policy: GapPolicy::default(),
             window: Duration::ZERO,
             greeting: None,
@@ -68,13 +70,24 @@ impl Subscribe {
         self
     }
 
-    /// Sends up to `events` recent events on a client's first visit: the newest across all topics.
-    /// The default is zero. The newest event of a topic with
+    /// Sends up to `events` recent events on a client's first visit: the newest across all topics,
+    /// so those of a busy topic can leave no room for a quiet one. For a number in each topic, use
+    /// [`recent_of_each`](Self::recent_of_each). The default is zero. The hub has only the events
+    /// within its [`retention`](crate::hub::HubBuilder::retention), by default those of the last 5
+    /// minutes. The newest event of a topic with
     /// [`Retention::latest`](crate::Retention::latest) is also sent, and doesn't count towards
     /// `events`.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
+    }
+
+    /// Does the same as [`recent`](Self::recent), but sends up to `events` recent events of each
+    /// topic. A client that disconnects before it has received them can get more of them when it
+    /// reconnects.
+    pub fn recent_of_each(mut self, events: usize) -> Self {
+        self.is_recent_of_each = true;
+        self.recent(events)
     }
 
     /// Sets what the subscription does if the client may have missed events. By default, it
@@ -187,11 +200,15 @@ impl Subscribe {
                 subscription.cursors.iter_mut().for_each(TopicCursor::seek_foreign);
             }
             ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
-                let recent_from = before_recent(&subscription.cursors, self.recent, newest);
-                for cursor in subscription.cursors.iter_mut() {
-                    cursor.seek_first_visit(recent_from, newest);
+                let mut start = newest;
+                let all = subscription.cursors.len().max(1);
+                let topics = if self.is_recent_of_each { 1 } else { all };
+                for cursors in subscription.cursors.chunks_mut(topics) {
+                    let recent_from = before_recent(cursors, self.recent, newest);
+                    start = start.min(recent_from);
+                    cursors.iter_mut().for_each(|it| it.seek_first_visit(recent_from, newest));
                 }
-                let start = before_latest(&subscription.cursors, recent_from);
+                let start = before_latest(&subscription.cursors, start);
                 let missed_after =
                     (last != ResumeFrom::FirstVisit).then(|| UnknownId::Malformed.position());
                 subscription.begin_with(missed_after, start, self.greeting);
