@@ -180,7 +180,9 @@
 //!
 //! In this recipe, each process publishes its counts to a topic once per interval.
 //! `Presence::count` adds up the newest counts of all processes that have reported within the last
-//! three intervals:
+//! three intervals. Give the reports a hub of their own, such as a second broker with another name:
+//! ten processes publish 7,200 an hour, which would evict the events of quiet topics from a shared
+//! log.
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -242,7 +244,7 @@
 //!                 report += &format!("{count} {subject}\n");
 //!             }
 //!         }
-//!         // Any other error loses only this report.
+//!         // Any other error loses only this report. One above 1 MiB is `TooLarge`.
 //!         if let Err(PublishError::Closed) = hub.publish("presence", report).await {
 //!             return;
 //!         }
