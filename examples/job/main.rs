@@ -137,11 +137,14 @@ async fn work(jobs: Jobs, job: u64, plan: Plan) {
     // First the table, so that no client finds a running job whose topic is gone.
     jobs.set(job, Status::Ended(last.clone()));
     // Nothing replaces the last event, for which clients wait.
-    while let Err(error @ (PublishError::Refused(_) | PublishError::Unknown(_))) =
-        jobs.hub.end(topic(job), last.clone()).await
-    {
+    while let Err(error) = jobs.hub.end(topic(job), last.clone()).await {
         eprintln!("job {job}: {error}");
-        sleep(jobs.step).await;
+        match error {
+            PublishError::Refused(_) | PublishError::Unknown(_) => sleep(jobs.step).await,
+            // Another attempt would fail too. The table has the result.
+            PublishError::TooLarge(_) => last = Event::new().event("done").data("too large"),
+            _ => break,
+        }
     }
 }
 

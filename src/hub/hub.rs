@@ -168,6 +168,7 @@ impl Hub {
     /// # Errors
     ///
     /// Returns the same errors as [`publish`](Self::publish). After
+    /// [`TooLarge`](PublishError::TooLarge), end the topic with a smaller event. After
     /// [`Unknown`](PublishError::Unknown), you can call this method again as long as the age limit
     /// hasn't passed since the first call. If the second call returns
     /// [`Ended`](PublishError::Ended), the topic has ended, for example because the first call
@@ -259,6 +260,9 @@ impl Hub {
     }
 }
 
+/// The maximum length of an event's data in bytes. The stores hold no more.
+const MAX_DATA: usize = 1 << 20;
+
 /// Converts a value into an event, and checks that it can be published.
 #[inline]
 fn publishable<E>(event: E) -> Result<Event, PublishError>
@@ -271,6 +275,11 @@ where
     }
     if event.fields().name == Some(GAP) {
         return Err(PublishError::Invalid("the name `gap` is for gaps".into()));
+    }
+    let length = event.fields().data.len();
+    if length > MAX_DATA {
+        let reason = format!("data has {length} bytes, more than {MAX_DATA}");
+        return Err(PublishError::TooLarge(reason.into()));
     }
     if event.has_data() { Ok(event) } else { Err(PublishError::NoData) }
 }

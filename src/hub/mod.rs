@@ -199,7 +199,8 @@
 //! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
 //! With a broker, publishing can fail. A lost percentage does no harm, because the next one
-//! replaces it. But clients wait for the last event, so publish it again until that succeeds.
+//! replaces it. But clients wait for the last event, so publish it again until that succeeds. If
+//! it's [too large](#large-events-and-binary-data), no attempt succeeds: send a link to the result.
 //!
 //! If the job's process dies or its task panics, clients keep waiting. The process that then
 //! finishes or abandons the job must end the topic.
@@ -348,10 +349,11 @@
 //!
 //! Encode binary data as base64. For large data, publish a URL that your page fetches.
 //!
-//! Without a broker, only [`max_memory`](HubBuilder::max_memory) limits the size of an event. Each
-//! broker has its own limit. [Decoders](crate::decode::Decoder::max_event_size) and
-//! [filters](crate::filter) accept 1 MiB per event by default. Some [clients] read at most 64 KiB,
-//! and two of Go's request a larger event again and again.
+//! An event's data can have up to 1 MiB, in every hub. If it has more, `publish` returns
+//! [`TooLarge`](PublishError::TooLarge), also when you try again. Brokers can have other limits too.
+//! [Decoders](crate::decode::Decoder::max_event_size) and [filters](crate::filter) accept 1 MiB per
+//! event by default. Some [clients] read at most 64 KiB, and two of Go's request a larger event
+//! again and again.
 //!
 //! [clients]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md#limits
 //!

@@ -28,8 +28,11 @@ impl Receipt {
 #[non_exhaustive]
 pub enum PublishError {
     /// The value did not convert into an event, for example because it failed to serialise, or the
-    /// event has a [reserved name](super#reserved-names).
+    /// event has a [reserved name](super#reserved-names) or a character that the broker can't store.
     Invalid(BoxError),
+    /// The event's data exceeds 1 MiB, or the event exceeds another limit of the broker. Publishing
+    /// it again returns the same error. Publish a smaller event, such as a link to the data.
+    TooLarge(BoxError),
     /// The event has no data, so browsers and most other clients would not dispatch it.
     NoData,
     /// The event has an id. Only the hub assigns ids, because clients resume from these ids.
@@ -53,6 +56,7 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, cause) = match self {
             Self::Invalid(cause) => ("value is not an event to publish", cause),
+            Self::TooLarge(cause) => ("event is too large", cause),
             Self::Refused(cause) => ("event was not published", cause),
             Self::Unknown(cause) => ("broker did not acknowledge the event", cause),
             Self::NoData => return f.write_str("event has no data"),

@@ -52,6 +52,23 @@ fn rejected_event_takes_no_sequence_number() {
 }
 
 #[test]
+fn event_above_a_mebibyte_is_too_large_for_every_hub() {
+    let (_, [fed]) = connected();
+    for hub in [fed, Hub::new()] {
+        let large = || Event::from("x".repeat((1 << 20) + 1));
+        let published = hub.publish("a", large()).now_or_never().unwrap();
+        let ended = hub.end("a", large()).now_or_never().unwrap();
+        for refused in [published, ended, hub.publish_now("a", large())] {
+            let refused = refused.unwrap_err();
+            assert!(matches!(refused, PublishError::TooLarge(_)));
+            let text = "event is too large: data has 1048577 bytes, more than 1048576";
+            assert_eq!(refused.to_string(), text);
+        }
+        assert_eq!(publish(&hub, "a", &"x".repeat(1 << 20)), 1);
+    }
+}
+
+#[test]
 fn publish_that_is_dropped_before_its_first_poll_publishes_nothing() {
     let broker = MemoryBroker::new();
     for hub in [connect(&broker), Hub::new()] {

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::select;
+use tower_sse::BoxError;
 use tower_sse::hub::PublishError;
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
@@ -10,7 +11,6 @@ use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 use crate::connection::{Appended, Connection};
 use crate::error::{ends_session, is_rolled_back};
 use crate::settings::{Settings, since_epoch};
-use crate::{Error, ErrorKind};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later.
@@ -32,10 +32,7 @@ pub struct PostgresPublisher {
 
 impl Publisher for PostgresPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
-        if let Err((kind, reason)) = check(&publication) {
-            let error = Error::new("store the event in PostgreSQL", kind, reason);
-            return Err(PublishError::Refused(error.into()));
-        }
+        check(&publication).map_err(|(kind, reason)| kind(reason.into()))?;
         let not_sent = || self.settings.health.not_sent("publish an event to PostgreSQL");
         self.queue.publish(publication, self.deadline, not_sent).await
     }
@@ -55,8 +52,8 @@ impl fmt::Debug for PostgresPublisher {
     }
 }
 
-/// Returns an error if no row can hold the event.
-fn check(publication: &Publication) -> Result<(), (ErrorKind, String)> {
+/// Returns the kind of the error and its reason if no row can hold the event.
+fn check(publication: &Publication) -> Result<(), (fn(BoxError) -> PublishError, String)> {
     let fields = publication.event.fields();
     let texts = [
         ("topic", Some(&*publication.topic), MAX_TOPIC),
@@ -68,14 +65,15 @@ fn check(publication: &Publication) -> Result<(), (ErrorKind, String)> {
         let text = text.unwrap_or_default();
         if text.len() > max {
             let reason = format!("{field} has {} bytes, more than {max}", text.len());
-            return Err((ErrorKind::TooLarge, reason));
+            return Err((PublishError::TooLarge, reason));
         }
         if let Some(at) = text.find('\0') {
-            return Err((ErrorKind::Other, format!("{field} contains U+0000 at byte {at}")));
+            return Err((PublishError::Invalid, format!("{field} contains U+0000 at byte {at}")));
         }
     }
     if let Some(retry) = fields.retry.filter(|retry| i64::try_from(*retry).is_err()) {
-        return Err((ErrorKind::Other, format!("retry is {retry} ms, more than {}", i64::MAX)));
+        let reason = format!("retry is {retry} ms, more than {}", i64::MAX);
+        return Err((PublishError::TooLarge, reason));
     }
     Ok(())
 }

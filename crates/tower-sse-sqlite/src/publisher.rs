@@ -61,6 +61,9 @@ impl SendBatch<Worker> for Batcher {
                 Err(error) if error.kind() == ErrorKind::Unreachable => {
                     Err(PublishError::Unknown(error.into()))
                 }
+                Err(error) if error.kind() == ErrorKind::TooLarge => {
+                    Err(PublishError::TooLarge(error.into()))
+                }
                 Err(error) => Err(PublishError::Refused(error.into())),
             });
         }

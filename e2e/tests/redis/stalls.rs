@@ -207,12 +207,12 @@ async fn last_entry_that_a_link_cannot_carry_is_a_gap() {
 }
 
 #[tokio::test]
-async fn event_above_1_mebibyte_is_refused() {
+async fn event_above_1_mebibyte_is_too_large() {
     let Some((_server, process)) = Process::start().await else { return };
     let largest = "x".repeat((1 << 20) - "b".len());
     let too_large = format!("{largest}x");
     let error = process.hub.publish("b", too_large).await.unwrap_err();
-    let PublishError::Refused(reason) = error else { panic!("{error:?}") };
+    let PublishError::TooLarge(reason) = error else { panic!("{error:?}") };
     assert_eq!(reason.downcast_ref().map(Error::kind), Some(ErrorKind::TooLarge));
     let text = format!("{reason:?}");
     assert!(text.contains("the event has 1048577 bytes, more than 1048576"), "{text}");

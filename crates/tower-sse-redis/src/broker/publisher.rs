@@ -28,7 +28,7 @@ impl Publisher for RedisPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
         let Publication { topic, event, ends_topic, .. } = publication;
         let added = AddEvent::new(&self.key, self.max_events, &topic, &event, ends_topic);
-        let added = added.map_err(refused)?;
+        let added = added.map_err(|error| PublishError::TooLarge(error.into()))?;
         drop((topic, event));
         let mut is_sent = false;
         match timeout(self.deadline, self.acknowledged(&added, &mut is_sent)).await {

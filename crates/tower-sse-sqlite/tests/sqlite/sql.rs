@@ -80,7 +80,7 @@ async fn event_beyond_a_limit_is_refused_alone() {
     let is_large = ErrorKind::TooLarge;
     for (topic, event, limit, kind) in [
         (long(1024), event(), "topic has at most 1 KiB", is_large),
-        ("a".into(), Event::new().data(long(1 << 20)), "data has at most 1 MiB", is_large),
+        ("a".into(), Event::new().data(long(1 << 20)), "data has 1048577 bytes", is_large),
         (
             "a".into(),
             event().try_event(long(256)).unwrap(),
@@ -92,9 +92,9 @@ async fn event_beyond_a_limit_is_refused_alone() {
     ] {
         // Both are in one batch.
         let (refusal, other) = tokio::join!(hub.publish(&*topic, event), hub.publish("b", "x"));
-        let error = refused(refusal);
+        let error = refusal.unwrap_err();
         assert!(error.to_string().contains(limit), "{error}");
-        assert_eq!(error.kind(), kind);
+        assert_eq!(matches!(error, PublishError::TooLarge(_)), kind == is_large, "{error:?}");
         other.unwrap();
     }
 }

@@ -157,7 +157,9 @@ async fn accepts(
 ) -> Result<bool, Problem> {
     match process.try_publish(topic, event).await? {
         Ok(_) => Ok(true),
-        Err(PublishError::Refused(_)) => Ok(false),
+        Err(PublishError::Invalid(_) | PublishError::TooLarge(_) | PublishError::Refused(_)) => {
+            Ok(false)
+        }
         Err(error) => {
             let topic: String = topic.chars().take(20).collect();
             Err(Problem::caused_by(format_args!("publishing to {topic:?}"), &error))
