@@ -355,7 +355,7 @@
 //! event by default. Some [clients] read at most 64 KiB, and two of Go's request a larger event
 //! again and again.
 //!
-//! [clients]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md#limits
+//! [clients]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md
 //!
 //! # Many processes
 //!

@@ -42,7 +42,7 @@ impl Heartbeat {
     /// late by a sixteenth of the interval. Some clients wait for only 5 or 10 seconds: a [table]
     /// has their settings.
     ///
-    /// [table]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md#limits
+    /// [table]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md
     ///
     /// # Panics
     ///

@@ -86,6 +86,18 @@ func launchDarkly(at, url string, options ...launchdarkly.StreamOption) {
 	}
 }
 
+// The same without a look at the errors.
+func launchDarklyUnread(at, url string) {
+	stream, err := launchdarkly.SubscribeWithURL(url)
+	if err != nil {
+		over(at, err)
+		return
+	}
+	for it := range stream.Events {
+		event(at, it.Event(), it.Data())
+	}
+}
+
 func donovanHide(at, url string) {
 	stream, err := donovanhide.Subscribe(url, "")
 	if err != nil {
@@ -141,6 +153,8 @@ func run(client, at, url string) {
 		launchDarkly(at, url)
 	case "launchdarkly, set":
 		launchDarkly(at, url, launchdarkly.StreamOptionCanRetryFirstConnection(-1))
+	case "launchdarkly, unread":
+		launchDarklyUnread(at, url)
 	case "donovanhide":
 		donovanHide(at, url)
 	case "scanner":

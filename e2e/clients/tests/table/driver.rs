@@ -65,6 +65,13 @@ impl Seen {
         self.received.iter().any(|it| it.data.parse() == Ok(number))
     }
 
+    /// Returns whether the last four requests followed each other within two seconds, and the last of them is new.
+    pub(crate) fn is_hammered(&self) -> bool {
+        let soon = Duration::from_secs(2);
+        let [.., a, b, c, d] = self.requests[..] else { return false };
+        [b - a, c - b, d - c].iter().all(|gap| *gap < soon) && d.elapsed() < 2 * soon
+    }
+
     /// Returns how many requests came in the last `window`.
     pub(crate) fn requests_within(&self, window: Duration) -> usize {
         self.requests.iter().filter(|at| at.elapsed() < window).count()

@@ -1,8 +1,8 @@
 //! The servers of one client in one situation. They follow each other on one port, like the processes of a program.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -14,8 +14,8 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, task::JoinHandle, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
-use tower_sse::{LastEventId, SseLayer, hub::Hub};
+use tower::{ServiceExt, service_fn};
+use tower_sse::{ClientKind, LastEventId, SseLayer, hub::Hub};
 
 use crate::driver::{Seen, Shared};
 
@@ -85,6 +85,7 @@ impl Stage {
         // What the rows of these clients tell the server to set.
         let layer = match self.client {
             "event-source-polyfill, set" => layer.last_event_id_query("lastEventId"),
+            "micronaut, set" => layer.client_kind(ClientKind::Other),
             _ => layer,
         };
         let has_start = self.client == "httpx-sse, set";
@@ -106,6 +107,7 @@ impl Stage {
         };
         let router = streams.clone().layer(from_fn(note));
         let closing = CancellationToken::new();
+        let router = Arc::new(Mutex::new(router));
         Server { publisher, while_away, streams, router, shutdown, closing, task: None }
     }
 
@@ -188,7 +190,7 @@ pub(crate) struct Server {
     pub(crate) while_away: Arc<AtomicUsize>,
     /// The routes, without the log of requests.
     streams: Router,
-    router: Router,
+    router: Arc<Mutex<Router>>,
     /// Makes the layer end its streams and refuse new ones.
     pub(crate) shutdown: CancellationToken,
     /// Stops listening.
@@ -206,6 +208,11 @@ impl Server {
         let request = Request::get("/events").body(Body::empty()).unwrap();
         let response = self.streams.clone().oneshot(request).await.unwrap();
         response.status().is_success().then(|| response.into_body())
+    }
+
+    /// Lets another server answer from now on, as a balancer does.
+    pub(crate) fn forward_to(&self, next: &Self) {
+        *self.router.lock().unwrap() = next.router.lock().unwrap().clone();
     }
 
     /// Stops as a program does at SIGTERM.
@@ -226,12 +233,16 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, closing: CancellationToken) {
+async fn accept(listener: TcpListener, router: Arc<Mutex<Router>>, closing: CancellationToken) {
     let mut connections = JoinSet::new();
     while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
         let Ok((stream, _)) = accepted else { continue };
         let _ = stream.set_nodelay(true);
-        let (service, closing) = (TowerToHyperService::new(router.clone()), closing.clone());
+        let (router, closing) = (router.clone(), closing.clone());
+        let service = TowerToHyperService::new(service_fn(move |request| {
+            let router = router.lock().unwrap().clone();
+            router.oneshot(request)
+        }));
         connections.spawn(async move {
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
