@@ -172,8 +172,7 @@ pub(crate) struct NothingMore;
 #[derive(Clone)]
 pub(crate) struct StartAt {
     pub(crate) id: EventId,
-    /// Whether every client receives it. By default, only an `EventSource` does, and a library gets
-    /// the id alone.
+    /// Whether every client receives it. By default, an `EventSource` and a library do.
     pub(crate) is_for_all: bool,
 }
 

@@ -226,7 +226,7 @@ where
         if continues {
             let found = StartAt::take(&mut late, *this.client).filter(|_| !this.boundary.is_opaque);
             let Some(found) = found else { return polled };
-            start = this.options.start_event(found, *this.client);
+            start = this.options.start_event(found);
             this.record.expect_own_event();
         }
         if let Poll::Ready(polled) = polled {
@@ -329,7 +329,7 @@ where
         }
         let (client, retry) = (*this.client, self.first_retry(cx));
         let options = &self.state.options;
-        let start = start.map(|start| options.start_event(start, client)).unwrap_or_default();
+        let start = start.map(|start| options.start_event(start)).unwrap_or_default();
         let (mut preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
         let is_heartbeat =
             preamble.is_empty() && matches!(self.state.phase, StreamPhase::Waiting(_));

@@ -26,11 +26,11 @@ pub enum ClientKind {
     /// by an `Accept` of one type, without `Cache-Control`, `Sec-Fetch-Mode`, and a `User-Agent`
     /// that begins with `Mozilla/`.
     ///
-    /// So a [hub](crate::hub::Subscribe::start_event) gives it an id without an event, and a
-    /// [refusal](crate::Refusal) has the data `{}`: reqwest-eventsource 0.6 obeys no `retry` line
-    /// without data. Micronaut's client (4.7) fails at an id without an event, and Python's
-    /// `requests` can send the same headers, but looks at the status. Set [`Other`](Self::Other)
-    /// for both.
+    /// So skip events whose names your program doesn't know. A [hub](crate::hub) sends
+    /// [`start`](crate::hub::Subscribe::start_event), and a [refusal](crate::Refusal) is an event
+    /// named `retry` with the data `{}`: reqwest-eventsource 0.6 keeps no id and obeys no `retry`
+    /// line without data. A script, for example with Python's `requests`, can send the same
+    /// headers, but needs the status of a refusal. Set [`Other`](Self::Other) for it.
     Library,
     /// Any other client that sent a `GET`, such as a script. It doesn't reconnect.
     Other,

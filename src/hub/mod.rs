@@ -84,9 +84,10 @@
 //! example from an upstream, report a gap with [`Hub::gap`].
 //!
 //! A client that disconnects before it has received an id can miss what you publish until it
-//! reconnects, and gets no gap. That's why an `EventSource` gets an id at once by default, if need
-//! be in an event named [`start`](Subscribe::start_event). A [library](crate::ClientKind::Library)
-//! gets the id alone. For other clients, turn `start` on, or send a [greeting](Subscribe::greeting).
+//! reconnects, and gets no gap. That's why an `EventSource` or a
+//! [library](crate::ClientKind::Library) gets an id at once by default, if need be in an event
+//! named [`start`](Subscribe::start_event). For other clients, turn `start` on, or send a
+//! [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*. A client with an id of this hub never
 //! receives an event twice, and gets a gap for what it misses. With a broker, there are exceptions:

@@ -96,11 +96,10 @@ impl ResolvedOptions {
         Some(Box::new(held.unwrap_or_default()))
     }
 
-    pub(crate) fn start_event(&self, start: StartAt, client: ClientKind) -> Bytes {
+    pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
         let id = Event::new().id(start.id);
         // The decoder of the testing client keeps an id without data, and tests expect no `start`.
-        let wants_id_alone = self.merged.omits_defaults || client == ClientKind::Library;
-        let is_quiet = wants_id_alone && !start.is_for_all;
+        let is_quiet = self.merged.omits_defaults && !start.is_for_all;
         Encoded::from(if is_quiet { id } else { id.event("start").data("{}") }).into()
     }
 

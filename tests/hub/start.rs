@@ -44,36 +44,19 @@ async fn start_shares_the_frame_of_the_reconnection_time() {
 }
 
 #[tokio::test]
-async fn only_an_event_source_receives_it_unless_the_program_says_otherwise() {
+async fn only_clients_that_reconnect_receive_it_unless_the_program_says_otherwise() {
     let hub = hub_with_events();
     let position = Some(LastEventId::from(hub.position()));
     for client in Requester::ALL {
         let subscribe = || hub.subscribe_to("a");
-        // A library gets the position too, but as an id alone.
-        let default = position.clone().filter(|_| client == Requester::EventSource);
+        let reconnects = matches!(client, Requester::EventSource | Requester::Library);
+        let default = position.clone().filter(|_| reconnects);
         assert_eq!(start_of(client, subscribe().resume(None)), default, "{client:?}");
         let on = subscribe().start_event(true).resume(None);
         assert_eq!(start_of(client, on), position, "{client:?}");
         let off = subscribe().start_event(false).resume(None);
         assert_eq!(start_of(client, off), None, "{client:?}");
     }
-}
-
-/// Its program may parse the data of every event.
-#[tokio::test]
-async fn library_receives_the_position_as_an_id_alone() {
-    let hub = hub_with_events();
-    let first_frame = |visit: Subscribe| {
-        let visit = visit.resume(None).response();
-        poll_frame(
-            &mut answer_to(Requester::Library.request("/"), &SseLayer::new(), visit).into_body(),
-        )
-    };
-    let id = format!("id: {}\n\n", hub.position());
-    assert_eq!(first_frame(hub.subscribe_to("a")), Polled::Data(id.into()));
-    let Polled::Data(on) = first_frame(hub.subscribe_to("a").start_event(true)) else { panic!() };
-    assert!(on.starts_with(b"event: start\n"), "{on:?}");
-    assert_eq!(first_frame(hub.subscribe_to("a").start_event(false)), Polled::Pending);
 }
 
 #[tokio::test]

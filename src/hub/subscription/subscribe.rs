@@ -126,8 +126,8 @@ impl Subscribe {
     }
 
     /// Sets whether a client on its first visit receives an event named `start`, before all others.
-    /// By default, only an `EventSource` does, and a [library](crate::ClientKind::Library) gets the
-    /// id without an event. With `true`, every client receives the event; with `false`, none.
+    /// By default, only an `EventSource` and a [library](crate::ClientKind::Library) do. With `true`,
+    /// every client does; with `false`, none.
     ///
     /// The data is `{}`, and the id is the position at which the stream starts. If the
     /// client disconnects before any other event, it reconnects with this id, and receives what it
