@@ -58,24 +58,25 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::health::Health;
 pub use crate::stats::{BrokerStats, LogStats, Waiting};
 
-/// What the crates of stores use. It can change in any release.
 #[doc(hidden)]
-#[doc = include_str!("../docs/following.md")]
-/// # An example
-///
-/// This broker's log is an in-memory list, which stands in for a server. It passes the kit.
-///
-/// ```
-#[doc = include_str!("../docs/list_broker.rs")]
-/// # #[tokio::main]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let broker = ListBroker { name: "news".to_owned(), server: Server::default() };
-/// # let hub = tower_sse::hub::Hub::connect(broker).await?;
-/// # hub.publish("news", "hello").await?;
-/// # Ok(())
-/// # }
-/// ```
 pub mod __private {
+    //! What the crates of stores use. It can change in any release.
+    #![doc = include_str!("../docs/following.md")]
+    //! # An example
+    //!
+    //! This broker's log is an in-memory list, which stands in for a server. It passes the kit.
+    //!
+    //! ```
+    #![doc = include_str!("../docs/list_broker.rs")]
+    //! # #[tokio::main]
+    //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    //! # let broker = ListBroker { name: "news".to_owned(), server: Server::default() };
+    //! # let hub = tower_sse::hub::Hub::connect(broker).await?;
+    //! # hub.publish("news", "hello").await?;
+    //! # Ok(())
+    //! # }
+    //! ```
+
     pub use crate::credentials::CredentialsProvider;
     pub use crate::follower::{follow, start};
     pub use crate::gate::{Gate, InFlight, Session};
