@@ -1,4 +1,4 @@
-//! cargo run --example early_head --features json,signal
+//! cargo run --example early_head --features early-head,json,signal
 //!
 //! curl -N http://127.0.0.1:3000/summary -H 'accept: text/event-stream'
 //! curl -N http://127.0.0.1:3000/v1/chat/completions --json '{"model": "slow", "stream": true}'

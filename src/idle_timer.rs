@@ -38,13 +38,6 @@ impl IdleTimer {
         *self.project().idle_since = None;
     }
 
-    /// Forgets when the timer fires, because the interval has changed. The idle period continues.
-    pub(crate) fn rearm(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        *this.alarm = None;
-        this.sleep.set(None);
-    }
-
     /// Waits until the stream has been idle for the interval, and then for each further one. The
     /// idle period begins at the first call after a [`reset`](Self::reset).
     #[inline]

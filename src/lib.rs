@@ -199,7 +199,8 @@
 //!   [`Subjects`](streams::Subjects), and return [`StreamOptions`] with a response. Closures such
 //!   as [`on_error`](SseLayer::on_error) receive [your own
 //!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
-//! - `filter`, `hub`, `runs`, `testing`: the modules [`filter`], [`hub`], [`runs`] and [`testing`].
+//! - `early-head`, `filter`, `hub`, `runs`, `testing`: the modules [`early_head`], [`filter`],
+//!   [`hub`], [`runs`] and [`testing`].
 //! - `json`: [`Json`] and [`Event::json_data`].
 //! - `signal`: [`stop_on_signal`], for a clean end at Ctrl-C and SIGTERM.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). Closed streams are logged at DEBUG,
@@ -277,6 +278,7 @@ mod body;
 mod connection;
 mod coop;
 pub mod decode;
+#[cfg(feature = "early-head")]
 pub mod early_head;
 pub mod event;
 #[cfg(feature = "filter")]

@@ -67,7 +67,7 @@ pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<StartAt>();
     extensions.remove::<HeldId>();
     if let Some(head) = extensions.remove::<EarlyHead>() {
-        head.adopt();
+        head.adopt(None);
     }
 }
 
@@ -192,46 +192,62 @@ pub(crate) struct HeldId(pub(crate) EventId);
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
-/// The link between a response whose head was sent early and the service, which still runs.
+/// The link between a response whose head was sent early and the layer around it.
 #[derive(Clone, Default)]
 pub(crate) struct EarlyHead(Arc<Early>);
 
 #[derive(Default)]
 struct Early {
-    /// The extensions of the service's response, until the layer takes them.
-    late: Mutex<Option<Extensions>>,
     on_refusal: Mutex<Vec<OnRefusal>>,
-    /// Whether a layer has taken up the head.
-    is_adopted: AtomicBool,
+    /// Set once a layer has taken up the head.
+    around: OnceLock<Option<Around>>,
+    /// Set once the service has answered, maybe with another early head.
+    answered: OnceLock<Option<EarlyHead>>,
+}
+
+/// What an early head's body needs to know of the layer that sends its bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Around {
+    pub(crate) client: ClientKind,
+    /// Whether the stream has no event `start` by default.
+    pub(crate) omits_start: bool,
 }
 
 impl EarlyHead {
-    pub(crate) fn answer(&self, mut extensions: Extensions) {
+    /// Notes that the service has answered.
+    pub(crate) fn answer(&self, late: &Extensions) {
         // Middleware can have copied this head from the request.
-        if extensions.get::<Self>().is_some_and(|it| Arc::ptr_eq(&it.0, &self.0)) {
-            extensions.remove::<Self>();
-        }
+        let second = late.get::<Self>().filter(|it| !Arc::ptr_eq(&it.0, &self.0));
         // The layer around this early head is around a second one too.
-        if let Some(second) = extensions.get::<Self>()
+        if let Some(second) = second
             && self.is_layered()
         {
-            second.adopt();
+            second.adopt(self.around());
         }
-        *lock(&self.0.late) = Some(extensions);
+        _ = self.0.answered.set(second.cloned());
     }
 
-    pub(crate) fn take_answer(&self) -> Option<Extensions> {
-        lock(&self.0.late).take()
+    /// Returns whether the handler has answered, maybe behind a second early head.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.0.answered.get().is_some_and(|second| second.as_ref().is_none_or(Self::is_answered))
     }
 
-    pub(crate) fn adopt(&self) {
-        self.0.is_adopted.store(true, Release);
+    /// Takes up the head for a layer.
+    pub(crate) fn adopt(&self, around: Option<Around>) {
+        if let Some(Some(second)) = self.0.answered.get() {
+            second.adopt(around);
+        }
+        _ = self.0.around.set(around);
+    }
+
+    pub(crate) fn around(&self) -> Option<Around> {
+        self.0.around.get().copied().flatten()
     }
 
     /// Returns whether a layer is around the early head, which could write a terminator after a
     /// clean end. Tasks of the program's middleware may poll, or it may drop the extensions.
     pub(crate) fn is_layered(&self) -> bool {
-        self.0.is_adopted.load(Acquire) || is_within_layer()
+        self.0.around.get().is_some() || is_within_layer()
     }
 
     /// Adds what a layer calls if it refuses the stream: a request can start several runs. Only a
@@ -321,6 +337,8 @@ pub(crate) fn is_recorded() -> bool {
 /// cleanly, without a terminator or `on_error`, so its client doesn't reconnect.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Stopped {
+    /// The stream must end although its source continues.
+    Due(CloseReason),
     /// The late stream of an inner layer has ended.
     Whole,
     /// The late answer was a refusal.
@@ -339,6 +357,7 @@ impl Stopped {
     /// Returns the reason to report.
     pub(crate) const fn reason(&self) -> CloseReason {
         match self {
+            Self::Due(reason) => *reason,
             Self::Whole | Self::Refused => CloseReason::Ended,
             Self::Told => CloseReason::Failed,
             Self::Cancelled => CloseReason::Cancelled,

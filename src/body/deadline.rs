@@ -2,15 +2,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::{future::Future, time::Duration};
 
-use http::Extensions;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::{ClientKind, CloseReason};
 use crate::idle_timer::is_within_reach;
-use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
-use crate::signals::Handled;
-use crate::streams::{EarlySubjects, Membership, Revocation};
+use crate::options::{MaxAge, PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
+use crate::streams::{Membership, Revocation};
 
 /// The time at which a stream must end although its source continues: at its maximum age, during a
 /// shutdown, or when the program closes it.
@@ -69,11 +67,11 @@ impl Deadline {
     /// Starts the deadline. Returns `None` if only the source can end the stream.
     pub(super) fn start(
         before: Option<Box<Self>>,
-        options: &ResolvedOptions,
+        max_age: Option<&MaxAge>,
         client: ClientKind,
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
-        let max_age = options.merged.max_age.as_ref().map(|max_age| max_age.draw(client));
+        let max_age = max_age.map(|max_age| max_age.draw(client));
         if max_age.is_none() {
             return before;
         }
@@ -86,23 +84,6 @@ impl Deadline {
             this.enter(cx, Stage::Open, earlier(this.until, until));
         }
         Some(this)
-    }
-
-    /// Takes up the options and subjects of the service's answer, whose head was sent early.
-    pub(super) fn answer_late(
-        this: &mut Option<Box<Self>>,
-        options: &ResolvedOptions,
-        subjects: Option<EarlySubjects>,
-        late: &Extensions,
-        client: ClientKind,
-        cx: &mut Context<'_>,
-    ) {
-        if let Some(subjects) = subjects {
-            let is_inner = matches!(late.get(), Some(Handled::Stream(_)));
-            let deadline = this.get_or_insert_with(|| Box::new(Self::new(client, None)));
-            deadline.membership = subjects.reopen(deadline.membership.take(), is_inner);
-        }
-        *this = Self::start(this.take(), options, client, cx);
     }
 
     /// Returns what the stream must do now. Called for every frame, so it doesn't poll the timer.
@@ -153,6 +134,18 @@ impl Deadline {
         }
         self.is_for_all = revocation == Revocation::All;
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
+    }
+
+    /// Ends the stream between events, because its source asks for it.
+    #[cold]
+    pub(super) fn end_source(
+        this: &mut Option<Box<Self>>,
+        reason: CloseReason,
+        client: ClientKind,
+        cx: &mut Context<'_>,
+    ) {
+        let this = this.get_or_insert_with(|| Box::new(Self::new(client, None)));
+        this.end_soon(cx, reason, PATIENCE);
     }
 
     #[cold]

@@ -5,16 +5,15 @@ use std::task::{Context, Poll, ready};
 use std::{mem, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
-use crate::options::{COMMENT_LINE, ResolvedOptions, Retry};
-use crate::signals::{EarlyHead, EndsWith, ShutdownWait, StartAt};
-use crate::signals::{is_recorded, within_layer};
-use crate::streams::{EarlySubjects, Membership};
+use crate::options::{COMMENT_LINE, ResolvedOptions, Retry, start_event};
+use crate::signals::{EndsWith, ShutdownWait, StartAt, Stopped, is_recorded, within_layer};
+use crate::streams::Membership;
 use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
@@ -52,8 +51,6 @@ enum StreamPhase {
     // Boxed, because most streams have no opening.
     Beginning(EndsWith, Option<Box<Opening>>),
     Open,
-    /// The head was sent early, and the service hasn't answered yet.
-    Waiting(Box<EarlyStream>),
     /// The stream is open, with an early result or the rest of a large frame still to send.
     Holding(Box<Polled>),
     Ending(LastFrames),
@@ -62,15 +59,10 @@ enum StreamPhase {
 pub(crate) enum Opening {
     /// The position of a client that has no id yet.
     Start(StartAt),
-    Early(Box<EarlyStream>),
+    /// The head was sent before the service has answered.
+    Early,
     /// The client has received everything that the stream will ever have.
     NothingMore,
-}
-
-/// A stream whose head was sent before the service has answered.
-pub(crate) struct EarlyStream {
-    pub(crate) head: EarlyHead,
-    pub(crate) subjects: Option<EarlySubjects>,
 }
 
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
@@ -116,8 +108,7 @@ impl<'p, B> EventStream<'p, B> {
         if state.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
             state.record.set_reason_if_dropped(CloseReason::Revoked);
         }
-        // A phase before a late answer holds places too.
-        let _held = (state.deadline.take(), mem::replace(state.phase, StreamPhase::Open));
+        *state.deadline = None;
         *state.shutdown = None;
         self.source.set(None);
     }
@@ -164,7 +155,7 @@ where
                         return Poll::Ready(Some(Ok(preamble)));
                     }
                 }
-                StreamPhase::Open | StreamPhase::Holding(_) | StreamPhase::Waiting(_) => {
+                StreamPhase::Open | StreamPhase::Holding(_) => {
                     if let Some(frame) = ready!(self.poll_open(cx)) {
                         return Poll::Ready(Some(Ok(frame)));
                     }
@@ -186,53 +177,7 @@ where
             return Poll::Ready(None);
         };
         let polled = state.record.reason.noting_panic(|| within_layer(|| source.poll_frame(cx)));
-        let polled = polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)));
-        if let StreamPhase::Waiting(early) = state.phase
-            && let Some(late) = early.head.take_answer()
-        {
-            return self.answer_late(late, polled, cx);
-        }
-        polled
-    }
-
-    /// Takes up a late answer's options, subjects and position.
-    #[cold]
-    fn answer_late(
-        &mut self,
-        mut late: Extensions,
-        polled: Poll<Polled>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Polled> {
-        let mut this = self.state();
-        if let Some(head) = late.remove::<EarlyHead>().inspect(EarlyHead::adopt)
-            && let StreamPhase::Waiting(early) = this.phase
-        {
-            // An inner layer has sent its head early too. It may have its answer already.
-            early.head = head;
-            let Some(late) = early.head.take_answer() else { return polled };
-            return self.answer_late(late, polled, cx);
-        }
-        if let StreamPhase::Waiting(early) = mem::replace(this.phase, StreamPhase::Open) {
-            *this.options = ResolvedOptions::of_stream(this.options, None, late.remove());
-            *this.id_line = this.options.id_line(&mut late);
-            this.idle.as_mut().rearm();
-            this.record.answer_late(&mut late, this.options.merged.on_close.clone());
-            let (subjects, client) = (early.subjects, *this.client);
-            Deadline::answer_late(this.deadline, this.options, subjects, &late, client, cx);
-        }
-        let continues = self.check_deadline(cx) == DeadlineVerdict::Continue;
-        let (this, mut start) = (self.state(), Bytes::new());
-        // Otherwise, the stream ends before the first byte of the answer.
-        if continues {
-            let found = StartAt::take(&mut late, *this.client).filter(|_| !this.boundary.is_opaque);
-            let Some(found) = found else { return polled };
-            start = this.options.start_event(found);
-            this.record.expect_own_event();
-        }
-        if let Poll::Ready(polled) = polled {
-            *this.phase = StreamPhase::Holding(Box::new(polled));
-        }
-        Poll::Ready(Some(Ok(Frame::data(start))))
+        polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
     }
 
     /// Returns the next frame of an open stream, or `None` once the stream is no longer open.
@@ -253,6 +198,11 @@ where
                     return Poll::Ready(None);
                 }
                 Poll::Ready(Some(Err(error))) => {
+                    if let Some(Stopped::Due(reason)) = Stopped::cause_of(&*error) {
+                        let (this, reason) = (self.state(), *reason);
+                        Deadline::end_source(this.deadline, reason, *this.client, cx);
+                        continue;
+                    }
                     self.fail(error);
                     return Poll::Ready(None);
                 }
@@ -307,14 +257,14 @@ where
     /// Opens the stream and returns its first lines, if it has any.
     #[cold]
     fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
-        let (this, mut start) = (self.state(), None);
+        let (this, mut start, mut is_early) = (self.state(), None, false);
         let phase = mem::replace(this.phase, StreamPhase::Open);
         if let StreamPhase::Beginning(ends_with, opening) = phase {
             *this.shutdown = ShutdownWait::new(ends_with);
             match opening.map(|opening| *opening) {
                 None => {}
                 Some(Opening::Start(start_at)) => start = Some(start_at),
-                Some(Opening::Early(early)) => *this.phase = StreamPhase::Waiting(early),
+                Some(Opening::Early) => is_early = true,
                 Some(Opening::NothingMore) => {
                     let shutdown = this.shutdown.take();
                     let ending = LastFrames::held(self.terminator(), shutdown);
@@ -323,16 +273,17 @@ where
                 }
             }
         }
-        *this.deadline = Deadline::start(this.deadline.take(), this.options, *this.client, cx);
+        let max_age = this.options.merged.max_age.as_ref();
+        *this.deadline = Deadline::start(this.deadline.take(), max_age, *this.client, cx);
         if this.boundary.is_opaque {
             return None;
         }
         let (client, retry) = (*this.client, self.first_retry(cx));
         let options = &self.state.options;
-        let start = start.map(|start| options.start_event(start)).unwrap_or_default();
+        let start = start.map(|start| start_event(start, options.merged.omits_defaults));
+        let start = start.unwrap_or_default();
         let (mut preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
-        let is_heartbeat =
-            preamble.is_empty() && matches!(self.state.phase, StreamPhase::Waiting(_));
+        let is_heartbeat = preamble.is_empty() && is_early;
         if is_heartbeat {
             preamble = options.first_sign();
             if options.heartbeat().is_some() {
@@ -362,9 +313,6 @@ where
         }
         if self.verdict(cx) != DeadlineVerdict::Continue {
             return is_set.then_some(retry);
-        }
-        if matches!(self.state.phase, StreamPhase::Waiting(_)) {
-            return Some(retry);
         }
         // Some clients reject a block with two `retry` lines.
         match self.poll_source(cx) {

@@ -19,7 +19,7 @@ pub use self::{answer_body::AnswerBody, event_body::EventBody, sse_body::SseBody
 #[cfg(feature = "runs")]
 pub(crate) use self::answer_body::OwnBody;
 pub(crate) use self::event_body::warn_without_layer;
-pub(crate) use self::event_stream::{EarlyStream, Opening, StreamState};
+pub(crate) use self::event_stream::{Opening, StreamState};
 pub(crate) use self::stream_record::{Observation, StreamRecord};
 
 use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};
@@ -37,6 +37,6 @@ mod tests {
     #[test]
     fn stream_holds_as_much_as_is_written_here() {
         assert_eq!(size_of::<StreamState>() - size_of::<Option<Sleep>>(), 336);
-        assert_eq!([size_of::<ShutdownWait>(), size_of::<Deadline>()], [40, 64]);
+        assert_eq!([size_of::<ShutdownWait>(), size_of::<Deadline>()], [40, 48]);
     }
 }

@@ -1,12 +1,10 @@
 use std::{mem, thread, time::Duration};
 
-use http::Extensions;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::callback::{Opaque, catch_panic};
 use crate::connection::{CloseReason, CloseReport, DisconnectGuard, Label};
 use crate::options::{OnClose, OnOpen};
-use crate::signals::Handled;
 use crate::stats::Stats;
 
 /// The number of bytes after which a stream that is never idle updates the shared counters.
@@ -109,14 +107,6 @@ impl StreamRecord {
         {
             note(observation);
             self.stats_due |= observation.awaits_event;
-        }
-    }
-
-    /// Takes up the late answer to a request, which may be a refusal or replace `on_close`.
-    pub(super) fn answer_late(&mut self, late: &mut Extensions, on_close: Option<OnClose>) {
-        if let Some(stream) = &mut self.stream {
-            Handled::count_refusal(late, &stream.stats);
-            stream.on_close = on_close;
         }
     }
 

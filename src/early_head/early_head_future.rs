@@ -2,14 +2,18 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::{future::Future, time::Duration};
 
+use bytes::Bytes;
 use http::{Response, StatusCode, header::CONTENT_TYPE};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::task::coop;
 use tokio::time::{Instant, sleep_until};
 
-use super::{EarlyHeadBody, early_head_body::Waiting, late_response::LateEvent};
+use super::{
+    EarlyHeadBody, early_head_body::Kind, early_head_body::Waiting, late_response::LateEvent,
+};
 use crate::headers::{TEXT_EVENT_STREAM, forbid_storing};
-use crate::{idle_timer::is_within_reach, signals::EarlyHead};
+use crate::{BoxError, idle_timer::is_within_reach, signals::EarlyHead};
 
 pin_project! {
     /// The response future of [`EarlyHeadService`](super::EarlyHeadService). Dropping it drops the
@@ -57,20 +61,26 @@ impl<F> EarlyHeadFuture<F> {
 
 impl<F, B, E> Future for EarlyHeadFuture<F>
 where
-    F: Future<Output = Result<Response<B>, E>>,
+    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    E: Into<BoxError>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Output = Result<Response<EarlyHeadBody<F, B>>, E>;
+    type Output = Result<Response<EarlyHeadBody>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().progress.project() {
-            ProgressProj::Passing { call } => {
-                call.poll(cx).map_ok(|response| response.map(EarlyHeadBody::passing))
-            }
+        let polled = match self.project().progress.project() {
+            ProgressProj::Passing { call } => call.poll(cx).map_ok(passing),
             ProgressProj::Racing { race } => poll_race(race, cx),
-            ProgressProj::Stopped => Poll::Ready(Ok(stopped_response())),
-        }
+            ProgressProj::Stopped => return Poll::Ready(Ok(stopped_response())),
+        };
+        polled.map_ok(|response| response.map(EarlyHeadBody::new))
     }
+}
+
+/// Returns the response of a service that has answered in time.
+fn passing<F, B>(response: Response<B>) -> Response<Kind<F, B>> {
+    response.map(|body| Kind::Passing { body })
 }
 
 /// Waits for the call or the time at which the head is sent.
@@ -79,14 +89,14 @@ where
 fn poll_race<F, B, E>(
     race: &mut Option<Box<Waiting<F>>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<Response<EarlyHeadBody<F, B>>, E>>
+) -> Poll<Result<Response<Kind<F, B>>, E>>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
     let Some(racing) = race else { return Poll::Pending };
     if let Poll::Ready(answer) = racing.call.as_mut().poll(cx) {
         *race = None;
-        return Poll::Ready(answer.map(|response| response.map(EarlyHeadBody::passing)));
+        return Poll::Ready(answer.map(passing));
     }
     let Some(due) = racing.due else { return Poll::Pending };
     let sleep = racing.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
@@ -97,17 +107,17 @@ where
 }
 
 #[cold]
-fn stopped_response<F, B>() -> Response<EarlyHeadBody<F, B>> {
-    let mut response = Response::new(EarlyHeadBody::empty());
+fn stopped_response() -> Response<EarlyHeadBody> {
+    let mut response = Response::new(EarlyHeadBody::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     forbid_storing(response.headers_mut());
     response
 }
 
 /// Returns the head that is sent before the call has answered.
-fn early_response<F, B>(early: Box<Waiting<F>>) -> Response<EarlyHeadBody<F, B>> {
+fn early_response<F, B>(early: Box<Waiting<F>>) -> Response<Kind<F, B>> {
     let head = early.head.clone();
-    let mut response = Response::new(EarlyHeadBody::waiting(early));
+    let mut response = Response::new(Kind::Waiting { waiting: early });
     response.headers_mut().insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
     response.extensions_mut().insert(head.on_refusal());
     response.extensions_mut().insert(head);

@@ -109,8 +109,9 @@ impl EarlyHeadLayer {
     /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`: the client reconnects,
     /// and your handler runs again.
     ///
-    /// Inside of a [`RunLayer`](crate::runs::RunLayer), the [`StreamOptions`](crate::StreamOptions)
-    /// of a late answer are lost. Instead, add them to the response that `answer` returns. The
+    /// Most [`StreamOptions`](crate::StreamOptions) of a late answer are
+    /// [lost](crate::early_head#what-is-lost), inside of a [`RunLayer`](crate::runs::RunLayer) all of
+    /// them. Instead, add them to the response that `answer` returns. The
     /// `SseLayer` can refuse the early head, for example at
     /// [`max_streams`](crate::SseLayer::max_streams). A run that `call` has started continues even
     /// then.
@@ -118,13 +119,10 @@ impl EarlyHeadLayer {
     /// # Cancel safety
     ///
     /// Dropping the future drops `call`, as does dropping the response's body.
-    pub fn answer<F, B>(
-        &self,
-        call: F,
-    ) -> impl Future<Output = Response<impl Body<Data = Bytes, Error = BoxError> + use<F, B>>> + use<F, B>
+    pub fn answer<F, B>(&self, call: F) -> impl Future<Output = Response<EarlyHeadBody>> + use<F, B>
     where
-        F: Future<Output = Response<B>>,
-        B: Body<Data = Bytes, Error: Into<BoxError>>,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let call = async move { Ok::<_, Infallible>(call.await) };
         let answer = self.options.race(call, EarlyHead::default());
@@ -201,9 +199,10 @@ impl<S> EarlyHeadService<S> {
 impl<S, B, R> Service<Request<B>> for EarlyHeadService<S>
 where
     S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>>,
-    R: Body<Data = Bytes, Error: Into<BoxError>>,
+    S::Future: Send + 'static,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Response = Response<EarlyHeadBody<S::Future, R>>;
+    type Response = Response<EarlyHeadBody>;
     type Error = S::Error;
     type Future = EarlyHeadFuture<S::Future>;
 

@@ -1,4 +1,5 @@
-//! An early response head for handlers that take longer to answer than a proxy waits.
+//! An early response head for handlers that take longer to answer than a proxy waits (feature
+//! `early-head`).
 //!
 //! Your handler waits for a model or a queue. By default, nginx gives up after 60 seconds and
 //! answers with `504`, which stops an `EventSource` for good. Heartbeats don't help: they begin
@@ -112,16 +113,17 @@
 //! # What is lost
 //!
 //! A late answer loses its status and its headers, including cookies. Put layers that add headers
-//! to every response, such as CORS, outside of this one. The answer's
-//! [`StreamOptions`](crate::StreamOptions) still apply, except `retry` and `padding`. Its `drain` is
-//! also ignored if the shutdown began before the answer. Inside of a
-//! [`RunLayer`](crate::runs::RunLayer), all of them are [lost](EarlyHeadLayer::answer).
+//! to every response, such as CORS, outside of this one. Of its
+//! [`StreamOptions`](crate::StreamOptions), only `max_age` applies, counted from the answer. Set the
+//! others, such as a `terminator`, on the `SseLayer` or in the
+//! [request](crate::StreamOptions::merge_into_extensions). If this layer is inside of a
+//! [`RunLayer`](crate::runs::RunLayer), even `max_age` is [lost](EarlyHeadLayer::answer). A late
+//! [`Refusal`](crate::Refusal) isn't counted.
 //!
-//! If the handler adds a subject after the early head,
-//! [`Streams::close`](crate::streams::Streams::close) ends the stream only once the handler has
-//! answered. In that case, the subject's limit applies only if the handler calls
-//! [`try_add`](crate::streams::Subjects::try_add). If a hub's topic has ended, the late answer
-//! can't be a `204`, so the `EventSource` reconnects.
+//! If a hub's topic has ended, the late answer can't be a `204`, so the `EventSource` reconnects.
+//!
+//! If the handler adds a [subject](crate::streams::Subjects::add) after the early head, it takes a
+//! place at once, and a log-out since the request's arrival ends the stream and drops the handler.
 //!
 //! Put layers that set task-locals for the handler inside of this one. After the head, outer layers
 //! no longer wrap the call.

@@ -12,7 +12,7 @@ use crate::connection::{
 };
 use crate::options::{OnOpen, ResolvedOptions, StreamOptions};
 use crate::signals::{OnRefusal, Shutdown};
-use crate::streams::{Streams, Unopened};
+use crate::streams::{Streams, Subjects};
 use crate::{headers, stats::Stats};
 
 type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
@@ -45,12 +45,11 @@ impl Config {
         }
     }
 
-    pub(super) fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Unopened> {
-        let subjects = match &self.streams {
+    pub(super) fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Subjects> {
+        match &self.streams {
             Some(streams) => Some(streams.subjects_of(request)),
             None => request.extensions().get().cloned(),
-        };
-        subjects.map(Unopened::new)
+        }
     }
 
     /// Returns the options of a request, and applies the kind of client in them to `info`. Services

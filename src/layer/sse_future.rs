@@ -7,11 +7,11 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
-use crate::body::{EarlyStream, Observation, Opening, SseBody, StreamRecord, StreamState};
+use crate::body::{Observation, Opening, SseBody, StreamRecord, StreamState};
 use crate::connection::{ClientKind, CloseReason, Disconnect, DisconnectGuard};
 use crate::options::{ResolvedOptions, StreamOptions};
-use crate::signals::{EarlyHead, EndsWith, Handled, NothingMore, StartAt, within_layer};
-use crate::streams::{Membership, Unopened};
+use crate::signals::{Around, EarlyHead, EndsWith, Handled, NothingMore, StartAt, within_layer};
+use crate::streams::{Membership, Subjects};
 use crate::{BoxError, headers};
 
 pin_project! {
@@ -122,8 +122,7 @@ opaque_debug!(SseFuture<F, M>);
 pub(super) struct InFlight {
     pub(super) config: Arc<Config>,
     pub(super) request: RequestInfo,
-    /// Before `tracked`, whose drop reports a close: a program may take the places at once.
-    pub(super) subjects: Option<Unopened>,
+    pub(super) subjects: Option<Subjects>,
     pub(super) tracked: Option<Tracked>,
     pub(super) options: Option<StreamOptions>,
     /// The observation of its stream, if there is one, until the stream opens.
@@ -250,22 +249,19 @@ impl InFlight {
             return self.complete_head(response);
         }
         let subjects = self.subjects.take();
-        let early = response.extensions_mut().remove::<EarlyHead>().inspect(EarlyHead::adopt);
+        let (client, omits_start) = (self.request.client, options.merged.omits_defaults);
+        let early = response.extensions_mut().remove::<EarlyHead>();
+        let early = early.inspect(|it| it.adopt(Some(Around { client, omits_start })));
         let joined = match subjects {
-            Some(subjects) if early.is_some() => {
-                let opened = subjects.open_early(may_be_refused);
-                opened.map(|(membership, subjects)| (membership, Some(subjects)))
-            }
-            Some(subjects) => subjects.open(may_be_refused).map(|membership| (membership, None)),
-            None => Ok((None, None)),
+            Some(subjects) => subjects.open(early.as_ref(), may_be_refused),
+            None => Ok(None),
         };
         let opened = joined
-            .map_err(|_| NotOpened::Limited)
-            .and_then(|joined| Ok((joined, self.open_stream(&options, may_be_refused)?)));
+            .map_err(|()| NotOpened::Limited)
+            .and_then(|membership| Ok((membership, self.open_stream(&options, may_be_refused)?)));
         match opened {
-            Ok(((membership, subjects), record)) => {
-                let early = early.map(|head| Box::new(EarlyStream { head, subjects }));
-                self.start_stream(response, options, membership, record, early)
+            Ok((membership, record)) => {
+                self.start_stream(response, options, membership, record, early.is_some())
             }
             Err(not_opened) => self.refuse(response, not_opened),
         }
@@ -285,7 +281,7 @@ impl InFlight {
         options: Arc<ResolvedOptions>,
         membership: Option<Membership>,
         record: StreamRecord,
-        early: Option<Box<EarlyStream>>,
+        is_early: bool,
     ) -> Response<SseBody<B>> {
         let is_coded = headers::has_content_coding(response.headers());
         self.config.make_event_stream(response.headers_mut());
@@ -298,7 +294,8 @@ impl InFlight {
         let is_held = client == ClientKind::Fetch
             && response.extensions_mut().remove::<NothingMore>().is_some();
         let held = is_held.then_some(Opening::NothingMore);
-        let opening = early.map(Opening::Early).or(start.map(Opening::Start)).or(held);
+        let early = is_early.then_some(Opening::Early);
+        let opening = early.or(start.map(Opening::Start)).or(held);
         let opening = opening.map(Box::new);
         let id_line = options.id_line(response.extensions_mut());
         response.map(|source| {

@@ -96,13 +96,6 @@ impl ResolvedOptions {
         Some(Box::new(held.unwrap_or_default()))
     }
 
-    pub(crate) fn start_event(&self, start: StartAt) -> Bytes {
-        let id = Event::new().id(start.id);
-        // The decoder of the testing client keeps an id without data, and tests expect no `start`.
-        let is_quiet = self.merged.omits_defaults && !start.is_for_all;
-        Encoded::from(if is_quiet { id } else { id.event("start").data("{}") }).into()
-    }
-
     pub(crate) fn terminator(&self) -> Option<&Bytes> {
         self.merged.terminator.as_ref()?.as_ref()
     }
@@ -139,6 +132,14 @@ impl ResolvedOptions {
         let own = event.and_then(|event| last_event(event.id(INTERRUPTED)));
         own.or_else(|| last_event(interruption()))
     }
+}
+
+/// Returns the event with the position of a client that has no id yet.
+pub(crate) fn start_event(start: StartAt, omits_defaults: bool) -> Bytes {
+    let id = Event::new().id(start.id);
+    // The decoder of the testing client keeps an id without data, and tests expect no `start`.
+    let is_quiet = omits_defaults && !start.is_for_all;
+    Encoded::from(if is_quiet { id } else { id.event("start").data("{}") }).into()
 }
 
 /// Returns `first` and then `second`, without a copy if one of them is empty.

@@ -58,7 +58,7 @@ pub struct StreamOptions {
     pub(crate) retry: Option<Option<Retry>>,
     /// Whether the layer leaves out what it sends to an `EventSource` by default: the reconnection
     /// time and the event `start`. Those that the program sets still apply.
-    pub(super) omits_defaults: bool,
+    pub(crate) omits_defaults: bool,
     pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(crate) max_age: Option<MaxAge>,

@@ -14,17 +14,10 @@ pub(super) struct SubjectLimits {
 }
 
 #[derive(Debug)]
-struct Class {
+pub(super) struct Class {
     prefix: Arc<str>,
     limit: usize,
     refused: AtomicU64,
-}
-
-/// A place that a stream has taken. Dropping it frees the place.
-#[derive(Debug)]
-pub(super) struct LimitPlace {
-    limits: Arc<SubjectLimits>,
-    subject: Arc<str>,
 }
 
 impl SubjectLimits {
@@ -35,40 +28,51 @@ impl SubjectLimits {
         Self { classes, taken: Mutex::default() }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.classes.is_empty()
-    }
-
-    /// Takes a place for each subject, or none if one of them has no place left.
-    pub(super) fn take(self: &Arc<Self>, subjects: &[Arc<str>]) -> Result<Vec<LimitPlace>, Full> {
-        let mut limited: Vec<_> = subjects
-            .iter()
-            .filter_map(|subject| Some((subject, self.class_of(subject)?)))
-            .collect();
-        // Of several subjects without a place, the first by name is reported.
-        limited.sort_unstable_by_key(|(subject, _)| *subject);
+    /// Takes a place for each subject, or none if one of them has no place left. In that case,
+    /// returns the class of this subject.
+    pub(super) fn take(&self, subjects: &[Arc<str>]) -> Result<(), &Class> {
+        if self.classes.is_empty() {
+            return Ok(());
+        }
         let mut taken = lock(&self.taken);
-        for &(subject, class) in &limited {
+        for (subject, class) in self.limited(subjects) {
             if taken.get(subject).copied().unwrap_or_default() >= class.limit {
-                let (subject, prefix) = (Arc::clone(subject), Arc::clone(&class.prefix));
-                return Err(Full { subject, prefix, limit: class.limit });
+                return Err(class);
             }
         }
-        for (subject, _) in &limited {
+        for (subject, _) in self.limited(subjects) {
             *taken.entry(Arc::clone(subject)).or_default() += 1;
         }
-        drop(taken);
-        let place = |(subject, _): (&Arc<str>, _)| LimitPlace {
-            limits: Arc::clone(self),
-            subject: subject.clone(),
-        };
-        Ok(limited.into_iter().map(place).collect())
+        Ok(())
     }
 
-    pub(super) fn count_refusal(&self, full: &Full) {
-        if let Some(class) = self.class_of(&full.subject) {
-            class.refused.fetch_add(1, Relaxed);
+    /// Frees the places that [`take`](Self::take) has taken for these subjects.
+    pub(super) fn free(&self, subjects: &[Arc<str>]) {
+        if self.classes.is_empty() {
+            return;
         }
+        let mut taken = lock(&self.taken);
+        for (subject, _) in self.limited(subjects) {
+            if let Some(places) = taken.get_mut(subject) {
+                *places -= 1;
+                if *places == 0 {
+                    taken.remove(subject);
+                    shrink_if_sparse(&mut taken);
+                }
+            }
+        }
+    }
+
+    pub(super) fn has_place(&self, subject: &Arc<str>) -> bool {
+        let taken = || lock(&self.taken).get(subject).copied().unwrap_or_default();
+        self.class_of(subject).is_none_or(|class| taken() < class.limit)
+    }
+
+    fn limited<'s>(
+        &self,
+        subjects: &'s [Arc<str>],
+    ) -> impl Iterator<Item = (&'s Arc<str>, &Class)> {
+        subjects.iter().filter_map(move |subject| Some((subject, self.class_of(subject)?)))
     }
 
     pub(super) fn refused(&self) -> impl Iterator<Item = (Arc<str>, u64)> {
@@ -80,40 +84,11 @@ impl SubjectLimits {
     }
 }
 
-impl LimitPlace {
-    pub(super) fn is_of(&self, subject: &str) -> bool {
-        *self.subject == *subject
+impl Class {
+    pub(super) fn count_refusal(&self) {
+        self.refused.fetch_add(1, Relaxed);
     }
 }
-
-impl Drop for LimitPlace {
-    fn drop(&mut self) {
-        let mut taken = lock(&self.limits.taken);
-        if let Some(places) = taken.get_mut(&self.subject) {
-            *places -= 1;
-            if *places == 0 {
-                taken.remove(&self.subject);
-                shrink_if_sparse(&mut taken);
-            }
-        }
-    }
-}
-
-/// The error for a subject that has reached its [limit](super::StreamsBuilder::limit) of open
-/// streams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Full {
-    /// The subject that has reached its limit.
-    pub subject: Arc<str>,
-    /// The prefix for which the limit is set.
-    pub prefix: Arc<str>,
-    /// The number of open streams that the subject may have.
-    pub limit: usize,
-}
-
-// Not the subject, which can be an address or a name.
-error_text!(Full, |it| "a subject with the prefix {:?} has {} open streams", it.prefix, it.limit);
 
 /// Shrinks a table that is nearly empty, for example after a storm of clients.
 pub(super) fn shrink_if_sparse<V>(table: &mut HashMap<Arc<str>, V>) {

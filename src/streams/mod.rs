@@ -150,8 +150,10 @@
 //!
 //! A stream takes a place for each of its subjects when it opens. If one of the subjects is at its
 //! limit, the stream is refused with
-//! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). To reserve a place before a
-//! handler does its work, call [`Subjects::try_add`].
+//! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). By then, the handler has done
+//! its work. To refuse a request earlier, look at the result of [`Subjects::add`]. Requests that
+//! arrive at once can all find the last place free. An [early head](crate::early_head) after zero
+//! seconds takes the places before the handler waits for anything.
 //!
 //! A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
 //! vanishes without a FIN, the server notices late: set
@@ -269,11 +271,11 @@ mod streams;
 mod subjects;
 
 pub use self::streams::{CloseError, Streams, StreamsBuilder, StreamsStats};
-pub use self::{limits::Full, subjects::Subjects};
+pub use self::subjects::Subjects;
 
 pub(crate) use self::open_streams::{Closing, Revocation};
 pub(crate) use self::streams::{Followed, Publishing};
-pub(crate) use self::subjects::{EarlySubjects, Membership, Unopened};
+pub(crate) use self::subjects::Membership;
 
 /// The sizes of what a stream with subjects holds.
 #[cfg(all(test, target_pointer_width = "64"))]
@@ -284,6 +286,6 @@ mod tests {
 
     #[test]
     fn stream_with_subjects_holds_as_much_as_is_written_here() {
-        assert_eq!([size_of::<Membership>(), size_of::<Member>()], [32, 48]);
+        assert_eq!([size_of::<Membership>(), size_of::<Member>()], [16, 48]);
     }
 }

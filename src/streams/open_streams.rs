@@ -3,7 +3,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::{collections::hash_map::Entry, mem, task::Waker, vec};
+use std::{collections::hash_map::Entry, mem, slice, task::Waker, vec};
 
 use tokio_util::sync::DropGuard;
 
@@ -20,7 +20,7 @@ pub(super) struct OpenStreams {
     generation: AtomicU32,
     /// The generation again, and how many of its streams have not been closed.
     open: AtomicU64,
-    pub(super) limits: Arc<SubjectLimits>,
+    pub(super) limits: SubjectLimits,
     /// The runtimes of streams that were polled while more were open than one turn closes. A handle
     /// keeps resources of its runtime, even after the runtime has ended.
     runtimes: Mutex<Runtimes>,
@@ -34,25 +34,58 @@ type Shard = HashMap<Arc<str>, Members>;
 
 impl OpenStreams {
     pub(super) fn new(limits: SubjectLimits, follower: Option<DropGuard>) -> Self {
-        Self { limits: Arc::new(limits), _follower: follower, ..Self::default() }
+        Self { limits, _follower: follower, ..Self::default() }
     }
 
     pub(super) fn ticket(&self) -> Ticket {
         self.closes.ticket()
     }
 
-    pub(super) fn member(&self, subjects: &[Arc<str>]) -> Arc<Member> {
+    pub(super) fn member(&self, subjects: &[Arc<str>], has_places: bool) -> Arc<Member> {
         let subjects = subjects.iter().map(|subject| self.shared_name(subject)).collect();
-        Arc::new(Member::new(subjects, self.generation()))
+        Arc::new(Member::new(subjects, self.generation(), has_places))
     }
 
     /// Opens a stream, and closes it at once if one of its subjects was closed since the ticket.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
-        self.count_open(member, 1);
-        for subject in &member.subjects {
+        if member.is_listed() {
+            self.count_open(member, 1);
+        }
+        for subject in &member.subjects() {
             self.enter(member, subject);
         }
         self.close_since(ticket, member);
+    }
+
+    /// Adds a subject to an open stream, and closes the stream at once if the subject was closed
+    /// since the ticket. Returns `false` if the subject has no place left, which ends the stream.
+    pub(super) fn grow(&self, ticket: Ticket, member: &Arc<Member>, subject: &Arc<str>) -> bool {
+        if member.list(self.generation()) {
+            self.count_open(member, 1);
+        }
+        let subject = self.shared_name(subject);
+        let place = slice::from_ref(&subject);
+        if member.has_places
+            && let Err(class) = self.limits.take(place)
+        {
+            class.count_refusal();
+            _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
+            self.leave(member);
+            return false;
+        }
+        if !member.add(&subject) {
+            if member.has_places {
+                self.limits.free(place);
+            }
+            return true;
+        }
+        self.enter(member, &subject);
+        self.close_since(ticket, member);
+        // Its end may have left the lists before it entered this one.
+        if member.has_ended() {
+            self.leave_one(member, &subject);
+        }
+        true
     }
 
     fn enter(&self, member: &Arc<Member>, subject: &Arc<str>) {
@@ -68,13 +101,13 @@ impl OpenStreams {
     /// last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
-            let hashes: Vec<_> = member.subjects.iter().map(|name| self.hash(name)).collect();
+            let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
             if self.closes.has_closed(ticket, &hashes) {
                 _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
             }
         }
         // A close may have removed it only from the lists that it had entered by then.
-        if member.is_revoked() || member.generation != self.generation() {
+        if member.is_revoked() || member.generation() != self.generation() {
             self.leave(member);
         }
     }
@@ -146,10 +179,10 @@ impl OpenStreams {
     fn count_open(&self, member: &Member, change: i32) {
         let changed = self.open.fetch_update(Relaxed, Relaxed, |open| {
             let (generation, count) = ((open >> 32) as u32, open as u32);
-            (generation == member.generation)
+            (generation == member.generation())
                 .then(|| packed(generation, count.saturating_add_signed(change)))
         });
-        if changed == Ok(packed(member.generation, 1)) && change < 0 {
+        if changed == Ok(packed(member.generation(), 1)) && change < 0 {
             let runtimes = mem::take(&mut *lock(&self.runtimes));
             // Without the lock, because the last handle frees a runtime.
             drop(runtimes);
@@ -176,10 +209,15 @@ impl OpenStreams {
 
     pub(super) fn end(&self, member: &Arc<Member>) {
         self.begin_end(member);
+        let MemberShared { subjects, waker } = mem::take(&mut *lock(&member.shared));
         // The lists of an earlier generation are gone.
-        if member.generation == self.generation() {
-            self.leave(member);
+        if member.generation() == self.generation() {
+            subjects.iter().for_each(|subject| self.leave_one(member, subject));
         }
+        if member.has_places {
+            self.limits.free(&subjects);
+        }
+        _ = without_panic(|| drop(waker));
     }
 
     /// Closes the streams, and returns how many were open. No lock may be held.
@@ -190,21 +228,23 @@ impl OpenStreams {
                 self.count_open(&member, -1);
                 count += 1;
             }
-            if member.subjects.len() > 1 {
+            if member.has_several() {
                 self.leave(&member);
             }
         }
         count
     }
 
-    pub(super) fn leave(&self, member: &Arc<Member>) {
-        for subject in &member.subjects {
-            let mut shard = self.shard(subject);
-            if let Some(members) = shard.get_mut(subject)
-                && members.remove(member)
-            {
-                remove_list(&mut shard, subject);
-            }
+    fn leave(&self, member: &Arc<Member>) {
+        member.subjects().iter().for_each(|subject| self.leave_one(member, subject));
+    }
+
+    fn leave_one(&self, member: &Arc<Member>, subject: &Arc<str>) {
+        let mut shard = self.shard(subject);
+        if let Some(members) = shard.get_mut(subject)
+            && members.remove(member)
+        {
+            remove_list(&mut shard, subject);
         }
     }
 
@@ -376,11 +416,20 @@ fn address(member: &Arc<Member>) -> Address {
 
 #[derive(Debug)]
 pub(super) struct Member {
-    subjects: Box<[Arc<str>]>,
-    generation: Generation,
-    /// [`OPEN`], a [`Revocation`], or [`ENDING`].
+    /// Set with the first subject.
+    generation: AtomicU32,
+    /// [`UNLISTED`], [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,
-    waker: Mutex<Option<Waker>>,
+    /// Whether the stream has a place for each of its subjects that has a limit.
+    has_places: bool,
+    /// Locked after a shard.
+    shared: Mutex<MemberShared>,
+}
+
+#[derive(Debug, Default)]
+struct MemberShared {
+    subjects: Box<[Arc<str>]>,
+    waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,16 +443,62 @@ pub(crate) enum Revocation {
 type Generation = u32;
 
 const OPEN: u8 = 0;
+/// The stream has no subject yet, so no close concerns it.
+const UNLISTED: u8 = 4;
 /// The body has seen that the stream was closed.
 const ENDING: u8 = 3;
 
 impl Member {
-    pub(super) fn new(subjects: Box<[Arc<str>]>, generation: Generation) -> Self {
-        Self { subjects, generation, state: AtomicU8::new(OPEN), waker: Mutex::default() }
+    fn new(subjects: Box<[Arc<str>]>, generation: Generation, has_places: bool) -> Self {
+        let state = AtomicU8::new(if subjects.is_empty() { UNLISTED } else { OPEN });
+        let shared = Mutex::new(MemberShared { subjects, waker: None });
+        Self { generation: generation.into(), state, has_places, shared }
     }
 
-    pub(super) fn has(&self, subject: &str) -> bool {
-        self.subjects.iter().any(|name| **name == *subject)
+    fn has(&self, subject: &str) -> bool {
+        lock(&self.shared).subjects.iter().any(|name| **name == *subject)
+    }
+
+    fn subjects(&self) -> Box<[Arc<str>]> {
+        lock(&self.shared).subjects.clone()
+    }
+
+    fn has_several(&self) -> bool {
+        lock(&self.shared).subjects.len() > 1
+    }
+
+    fn generation(&self) -> Generation {
+        self.generation.load(Relaxed)
+    }
+
+    fn is_listed(&self) -> bool {
+        self.state.load(Acquire) != UNLISTED
+    }
+
+    /// Prepares for the first subject. Returns `false` if this isn't the first one.
+    fn list(&self, current: Generation) -> bool {
+        let _shared = lock(&self.shared);
+        if self.is_listed() {
+            return false;
+        }
+        self.generation.store(current, Relaxed);
+        self.state.compare_exchange(UNLISTED, OPEN, AcqRel, Acquire).is_ok()
+    }
+
+    /// Adds a subject. Returns `false` if the stream isn't open.
+    fn add(&self, subject: &Arc<str>) -> bool {
+        let mut shared = lock(&self.shared);
+        // Checked under the lock: the end takes the subjects after it has set the state.
+        if self.is_revoked() {
+            return false;
+        }
+        let subjects = mem::take(&mut shared.subjects).into_vec();
+        shared.subjects = subjects.into_iter().chain([Arc::clone(subject)]).collect();
+        true
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.load(Acquire) == ENDING
     }
 
     pub(super) fn is_revoked(&self) -> bool {
@@ -415,7 +510,7 @@ impl Member {
         if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
             return false;
         }
-        let waker = lock(&self.waker).take();
+        let waker = lock(&self.shared).waker.take();
         _ = without_panic(|| waker.map(Waker::wake));
         true
     }
@@ -429,8 +524,8 @@ impl Member {
     #[inline]
     pub(super) fn revocation(&self, current: Generation) -> Option<Revocation> {
         match self.state.load(Acquire) {
-            OPEN if self.generation != current => Some(Revocation::All),
-            OPEN | ENDING => None,
+            OPEN if self.generation() != current => Some(Revocation::All),
+            OPEN | ENDING | UNLISTED => None,
             state if state == Revocation::All as u8 => Some(Revocation::All),
             _ => Some(Revocation::Subject),
         }
@@ -439,17 +534,12 @@ impl Member {
     /// Lets a close wake `waker`, and returns whether it is new. Check afterwards whether the
     /// stream was closed meanwhile.
     pub(super) fn register(&self, waker: &Waker) -> bool {
-        let mut registered = lock(&self.waker);
-        let is_registered = registered.as_ref().is_some_and(|earlier| earlier.will_wake(waker));
-        let earlier = if is_registered { None } else { registered.replace(waker.clone()) };
-        drop(registered);
+        let mut shared = lock(&self.shared);
+        let is_registered = shared.waker.as_ref().is_some_and(|it| it.will_wake(waker));
+        let earlier = if is_registered { None } else { shared.waker.replace(waker.clone()) };
+        drop(shared);
         _ = without_panic(|| drop(earlier));
         !is_registered
-    }
-
-    pub(super) fn forget_waker(&self) {
-        let waker = lock(&self.waker).take();
-        _ = without_panic(|| drop(waker));
     }
 }
 
@@ -511,7 +601,8 @@ mod tests {
 
     use tokio::runtime::Builder;
 
-    use super::{BATCH, Closing, Member, OpenStreams, Revocation, packed, remove_list};
+    use super::{BATCH, Closing, Member, OpenStreams, Revocation};
+    use super::{SubjectLimits, packed, remove_list};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -521,7 +612,7 @@ mod tests {
         let open_streams = Arc::<OpenStreams>::default();
         let ticket = open_streams.ticket();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
-        let member = Arc::new(Member::new(Box::new(names.clone()), 0));
+        let member = Arc::new(Member::new(Box::new(names.clone()), 0, false));
         open_streams.enter(&member, &names[0]);
         assert_eq!(open_streams.close(Closing { subject: "a", kept: None }), 1);
         open_streams.enter(&member, &names[1]);
@@ -540,7 +631,7 @@ mod tests {
         for close in closes {
             let open_streams = Arc::<OpenStreams>::default();
             let ticket = open_streams.ticket();
-            let member = open_streams.member(&["a".into()]);
+            let member = open_streams.member(&["a".into()], false);
             open_streams.open(ticket, &member);
             thread::scope(|scope| {
                 let list = open_streams.shard("a");
@@ -562,7 +653,7 @@ mod tests {
     fn stream_that_opens_while_it_is_closed_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
-        let member = Arc::new(Member::new(Box::new(names.clone()), 0));
+        let member = Arc::new(Member::new(Box::new(names.clone()), 0, false));
         open_streams.closes.log(Some(Closing { subject: open_streams.hash("a"), kept: None }));
         let ticket = open_streams.ticket();
         open_streams.enter(&member, &names[0]);
@@ -573,6 +664,35 @@ mod tests {
         assert_eq!(open_streams.subjects(), []);
     }
 
+    #[test]
+    fn subject_that_is_added_while_its_stream_ends_leaves_nothing_behind() {
+        for round in 0..2_000 {
+            let streams = OpenStreams::new(SubjectLimits::new([("b".into(), 1)]), None);
+            let ticket = streams.ticket();
+            let has_one = round % 2 == 0;
+            let first: &[Arc<str>] = if has_one { &["a".into()] } else { &[] };
+            let member = streams.member(first, true);
+            streams.open(ticket, &member);
+            let ends: [&(dyn Fn() + Sync); 4] = [
+                &|| _ = streams.close(Closing { subject: "b", kept: None }),
+                &|| _ = streams.close(Closing { subject: "b", kept: Some("c") }),
+                &|| _ = streams.close_all(),
+                &|| streams.end(&member),
+            ];
+            let end = round / 2 % ends.len();
+            thread::scope(|scope| {
+                scope.spawn(|| streams.grow(ticket, &member, &"b".into()));
+                scope.spawn(ends[end]);
+            });
+            let is_closed = member.revocation(streams.generation()).is_some();
+            assert_eq!(is_closed, end != 3, "{round}");
+            assert_eq!(streams.subjects(), [], "{round}");
+            streams.end(&member);
+            assert!(streams.limits.has_place(&"b".into()), "{round}");
+            assert_eq!(streams.open.load(super::Relaxed) as u32, 0, "{round}");
+        }
+    }
+
     /// A handle would keep the file descriptors of a runtime that has ended.
     #[test]
     fn runtime_that_has_ended_is_not_kept() {
@@ -581,7 +701,7 @@ mod tests {
             let held = Arc::new(());
             let hook = Arc::clone(&held);
             let runtime = Builder::new_current_thread().on_thread_park(move || _ = &hook).build();
-            let member = open_streams.member(&["a".into()]);
+            let member = open_streams.member(&["a".into()], false);
             open_streams.open(open_streams.ticket(), &member);
             runtime.unwrap().block_on(async { open_streams.register(&member, Waker::noop()) });
             (held, member)

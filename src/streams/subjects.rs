@@ -1,9 +1,9 @@
-use std::sync::{Arc, Mutex};
-use std::{fmt, mem, slice, task::Waker};
+use std::sync::{Arc, Mutex, Weak};
+use std::{fmt, task::Waker};
 
 use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
-use super::{Full, limits::LimitPlace};
-use crate::{lock::lock, signals::is_recorded};
+use crate::lock::lock;
+use crate::signals::{EarlyHead, is_recorded};
 
 /// The subjects of a request, such as its user, tenant or address. You can close or limit the
 /// streams that share a subject.
@@ -25,29 +25,11 @@ struct OfRequest {
 #[derive(Default)]
 struct SubjectNames {
     added: Vec<Arc<str>>,
-    places: Vec<LimitPlace>,
-    is_open: bool,
-    /// The number of layers that have sent their head early, and wait for the answer.
-    early: usize,
-    /// The number of subjects with which an early stream was opened. They have their places.
-    opened: usize,
-    /// Whether the response is known to be no stream.
-    is_over: bool,
+    /// The open streams: an inner layer's too, which middleware may hide from the outer layer.
+    members: Vec<Weak<Member>>,
+    /// The head of the stream, if it was sent before the handler answered.
+    head: Option<EarlyHead>,
 }
-
-/// The subjects of a response that can become a stream. When this is dropped, the reserved places
-/// of a response that didn't become one are free, although the program may keep its [`Subjects`].
-pub(crate) struct Unopened(Subjects);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OpeningTime {
-    Head,
-    EarlyHead,
-    LateAnswer,
-}
-
-/// The subjects of a stream whose head was sent early. The handler can still add some.
-pub(crate) struct EarlySubjects(Unopened);
 
 impl Subjects {
     pub(super) fn new(open_streams: Arc<OpenStreams>) -> Self {
@@ -58,176 +40,82 @@ impl Subjects {
 
     /// Adds a subject to the stream that answers this request. Adding it again has no effect.
     ///
-    /// Call `add` before the layer receives the response. Afterwards, a call only logs a WARN line
-    /// (feature `tracing`). If the response isn't an event stream, the subjects are dropped.
-    pub fn add(&self, subject: impl Into<Arc<str>>) {
-        let subject = subject.into();
-        let mut names = lock(&self.request.names);
-        if names.is_open {
-            // A subscriber of `tracing` can use these subjects.
-            drop(names);
-            warn!(
-                subject = &*subject,
-                "the stream is already open: a subject that is added now has no effect"
-            );
-        } else if !names.added.contains(&subject) {
-            names.added.push(subject);
-        }
-    }
-
-    /// Adds a subject to this request's stream, and takes a place within the subject's limit. Call
-    /// it at the start of a handler, so that no work is done for a stream that would be refused.
+    /// Returns whether the subject has a place within its [limit](super#limits-for-each-subject).
+    /// Before the stream opens, this only tells whether a place is free now:
     ///
     /// ```
     /// use http::{Response, request::Parts};
     /// use tower_sse::{Refusal, layer::AnswerBody, streams::Subjects};
     ///
     /// fn admit(subjects: &Subjects, user: u64, parts: &Parts) -> Result<(), Response<AnswerBody>> {
-    ///     subjects
-    ///         .try_add(format!("user:{user}"))
-    ///         .map_err(|_full| Refusal::too_many_requests().answer(parts))
+    ///     if subjects.add(format!("user:{user}")) {
+    ///         return Ok(());
+    ///     }
+    ///     Err(Refusal::too_many_requests().answer(parts))
     /// }
     /// ```
     ///
-    /// The place is free again once the stream has ended. It's also freed if the response isn't an
-    /// event stream, or if the handler fails, panics or is dropped. Once the layer has the
-    /// handler's response, `try_add` returns `Ok` without taking a place.
+    /// You can also add a subject to a stream that is open, for example when its client joins a
+    /// room. It takes a place at once. If there is none, the stream ends like one that was
+    /// [closed](super#how-closed-streams-end), and `add` returns `false`.
     ///
-    /// # Errors
+    /// Until the handler has answered, a [`close`](super::Streams::close) call since the request's
+    /// arrival closes the stream, even if it came before `add`. After the answer, only later calls
+    /// count: call `add` before you check whether the client may join.
     ///
-    /// Returns an error if the subject is at its limit. In that case, the subject isn't added.
-    pub fn try_add(&self, subject: impl Into<Arc<str>>) -> Result<(), Full> {
-        let subject = subject.into();
-        let limits = &self.request.open_streams.limits;
-        let mut names = lock(&self.request.names);
-        if !names.is_open && !names.is_over && !names.has_place(&subject) {
-            match limits.take(slice::from_ref(&subject)) {
-                Ok(places) => names.places.extend(places),
-                Err(full) => {
-                    limits.count_refusal(&full);
-                    return Err(full);
-                }
-            }
+    /// If the response isn't an event stream, the subjects are dropped.
+    // Few callers have limits.
+    #[allow(clippy::must_use_candidate)]
+    pub fn add(&self, subject: impl Into<Arc<str>>) -> bool {
+        let (subject, OfRequest { open_streams, ticket, names }) = (subject.into(), &*self.request);
+        let mut names = lock(names);
+        let is_new = !names.added.contains(&subject);
+        if is_new {
+            names.added.push(Arc::clone(&subject));
         }
+        let open: Vec<_> = names.members.iter().filter_map(Weak::upgrade).collect();
+        let is_answered = names.head.as_ref().is_none_or(EarlyHead::is_answered);
         drop(names);
-        self.add(subject);
-        Ok(())
+        if open.is_empty() {
+            return open_streams.limits.has_place(&subject);
+        }
+        let since = if is_answered { open_streams.ticket() } else { *ticket };
+        !is_new || open.iter().all(|member| open_streams.grow(since, member, &subject))
     }
 
     pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {
         Arc::ptr_eq(&self.request.open_streams, open_streams)
     }
-}
 
-impl SubjectNames {
-    fn has_place(&self, subject: &str) -> bool {
-        let mut opened = self.added.iter().take(self.opened);
-        self.places.iter().any(|place| place.is_of(subject)) || opened.any(|it| **it == *subject)
-    }
-}
-
-impl Unopened {
-    pub(crate) fn new(subjects: Subjects) -> Self {
-        // Middleware outside of the layer can send the request again.
-        let mut names = lock(&subjects.request.names);
-        (names.is_open, names.is_over) = (false, false);
-        // An outer layer may have sent its head early.
-        names.opened = if names.early == 0 { 0 } else { names.opened };
-        drop(names);
-        Self(subjects)
-    }
-
-    /// Opens the stream. Returns `None` if it has no subjects, or is recorded for several clients.
-    pub(crate) fn open(&self, may_be_refused: bool) -> Result<Option<Membership>, Full> {
-        self.open_at(OpeningTime::Head, may_be_refused)
-    }
-
-    pub(crate) fn open_early(
-        self,
+    /// Opens the stream, with the `head` that was sent early. Returns `None` if the stream has no
+    /// subjects and can get none, or is recorded for several clients. Returns an error if a subject
+    /// is at its limit.
+    pub(crate) fn open(
+        &self,
+        head: Option<&EarlyHead>,
         may_be_refused: bool,
-    ) -> Result<(Option<Membership>, EarlySubjects), Full> {
-        let membership = self.open_at(OpeningTime::EarlyHead, may_be_refused)?;
-        lock(&self.0.request.names).early += 1;
-        Ok((membership, EarlySubjects(self)))
-    }
-
-    fn open_at(&self, time: OpeningTime, may_be_refused: bool) -> Result<Option<Membership>, Full> {
-        if is_recorded() {
-            return Ok(None);
-        }
-        let OfRequest { open_streams, ticket, names } = &*self.0.request;
+    ) -> Result<Option<Membership>, ()> {
+        let OfRequest { open_streams, ticket, names } = &*self.request;
         let mut names = lock(names);
-        let held = match (names.is_open, time) {
-            (false, _) => names.opened,
-            (true, OpeningTime::Head) => 0,
-            // An inner layer has opened the stream, and holds all places.
-            (true, _) => usize::MAX,
-        };
-        names.is_open = time != OpeningTime::EarlyHead;
-        if time == OpeningTime::EarlyHead {
-            names.opened = names.added.len();
-        }
-        if names.added.is_empty() {
+        if is_recorded() || names.added.is_empty() && Arc::strong_count(&self.request) == 1 {
             return Ok(None);
         }
-        let added = names.added.clone();
-        let mut places = mem::take(&mut names.places);
-        drop(names);
-        if !open_streams.limits.is_empty() {
-            let has_place = |name: &Arc<str>| places.iter().any(|place| place.is_of(name));
-            let others = added.iter().skip(held).filter(|name| !has_place(name));
-            let others: Vec<_> = others.cloned().collect();
-            match open_streams.limits.take(&others) {
-                Ok(taken) => places.extend(taken),
-                Err(full) if may_be_refused => {
-                    open_streams.limits.count_refusal(&full);
-                    return Err(full);
-                }
-                Err(_) => {}
+        names.members.retain(|member| member.strong_count() > 0);
+        let mut has_places = names.members.is_empty();
+        if has_places && let Err(class) = open_streams.limits.take(&names.added) {
+            if may_be_refused {
+                class.count_refusal();
+                return Err(());
             }
+            has_places = false;
         }
-        Ok(Some(Membership::open(open_streams, *ticket, &added, places)))
-    }
-}
-
-impl EarlySubjects {
-    /// Adds the subjects that the handler added since. They can no longer refuse the stream. If the
-    /// answer is the stream of an inner layer that waits for a late answer too, that layer adds
-    /// them.
-    pub(crate) fn reopen(
-        self,
-        mut early: Option<Membership>,
-        is_inner: bool,
-    ) -> Option<Membership> {
-        let Self(subjects) = &self;
-        if is_inner && lock(&subjects.0.request.names).early > 1 {
-            return early;
+        if names.members.is_empty() || head.is_some() {
+            names.head = head.cloned();
         }
-        if let Some(early) = &mut early {
-            lock(&subjects.0.request.names).places.extend(mem::take(&mut early.places));
-        }
-        // The former membership is dropped last, so that no close comes between the two.
-        subjects.open_at(OpeningTime::LateAnswer, false).unwrap_or_default()
-    }
-}
-
-impl Drop for EarlySubjects {
-    fn drop(&mut self) {
-        lock(&self.0.0.request.names).early -= 1;
-    }
-}
-
-impl Drop for Unopened {
-    fn drop(&mut self) {
-        let mut names = lock(&self.0.request.names);
-        // A layer that has sent its head early still waits for the answer.
-        if names.early > 0 {
-            return;
-        }
-        names.is_over = true;
-        let places = mem::take(&mut names.places);
-        drop(names);
-        drop(places);
+        // With the lock: a subject that is added meanwhile enters an open stream.
+        let membership = Membership::open(open_streams, *ticket, &names.added, has_places);
+        names.members.push(Arc::downgrade(&membership.member));
+        Ok(Some(membership))
     }
 }
 
@@ -241,7 +129,6 @@ impl fmt::Debug for Subjects {
 pub(crate) struct Membership {
     open_streams: Arc<OpenStreams>,
     member: Arc<Member>,
-    places: Box<[LimitPlace]>,
 }
 
 impl Membership {
@@ -249,12 +136,11 @@ impl Membership {
         open_streams: &Arc<OpenStreams>,
         ticket: Ticket,
         subjects: &[Arc<str>],
-        places: Vec<LimitPlace>,
+        has_places: bool,
     ) -> Self {
-        let member = open_streams.member(subjects);
+        let member = open_streams.member(subjects, has_places);
         // Created before the stream is in a list, so that its drop removes it.
-        let membership =
-            Self { open_streams: Arc::clone(open_streams), member, places: places.into() };
+        let membership = Self { open_streams: Arc::clone(open_streams), member };
         open_streams.open(ticket, &membership.member);
         membership
     }
@@ -280,7 +166,6 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.open_streams.end(&self.member);
-        self.member.forget_waker();
     }
 }
 
@@ -315,7 +200,7 @@ mod tests {
     fn close_after_the_waker_is_registered_is_seen_by_the_same_poll() {
         let open_streams = Arc::<OpenStreams>::default();
         let membership =
-            Membership::open(&open_streams, open_streams.ticket(), &["a".into()], Vec::new());
+            Membership::open(&open_streams, open_streams.ticket(), &["a".into()], false);
         let earlier = Waker::from(Arc::new(ClosesOnDrop(Arc::clone(&open_streams))));
         assert!(!membership.poll_revoked(&earlier));
         drop(earlier);
@@ -344,7 +229,7 @@ mod tests {
         let open = |_| {
             let _entered = driven.enter();
             let ticket = open_streams.ticket();
-            let member = Membership::open(&open_streams, ticket, &["a".into()], Vec::new());
+            let member = Membership::open(&open_streams, ticket, &["a".into()], false);
             let own = EndsWith::Own(Arc::clone(&shutdown));
             let mut wait = ShutdownWait::new(own).unwrap();
             assert!(!member.poll_revoked(&waker) && !wait.poll_begun(&waker));

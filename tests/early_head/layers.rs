@@ -57,31 +57,45 @@ async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn late_options_apply_although_middleware_copies_the_extensions_of_requests() {
-    let ended = || {
-        let stream = tower_sse::response(stream::iter([Event::from("one")]));
-        stream.with_options(StreamOptions::new().terminator("[DONE]")).into_response()
-    };
+async fn late_subject_enters_although_middleware_copies_the_extensions_of_requests() {
     let copy = async |request: Request<AxumBody>, next: axum::middleware::Next| {
         let extensions = request.extensions().clone();
         let mut response = next.run(request).await;
         response.extensions_mut().extend(extensions);
         response
     };
-    let layer = SseLayer::new().without_heartbeat().without_retry();
-    let app = slow(LATE, ended).layer(axum::middleware::from_fn(copy)).layer(early()).layer(layer);
-    let expected = ": \ndata: one\n\ndata: [DONE]\n\n";
-    assert_eq!(receive(&app, Requester::EventSource).await, (expected.into(), None));
+    let streams = tower_sse::streams::Streams::new();
+    let layer = SseLayer::new().without_heartbeat().streams(&streams);
+    let add = async |subjects: Subjects| {
+        sleep(LATE).await;
+        let joined = stream::once(sleep(SECOND)).map(move |()| {
+            subjects.add("room:7");
+            Event::from("joined")
+        });
+        tower_sse::response(joined.chain(stream::pending()))
+    };
+    let app = Router::new().fallback(any(add));
+    let app = app.layer(axum::middleware::from_fn(copy)).layer(early()).layer(layer);
+    let mut body = ask(&app, Requester::Get).await.into_body();
+    let closing = async {
+        sleep(LATE - AFTER + SECOND / 2).await;
+        streams.close("room:7").await.unwrap();
+    };
+    assert_eq!(poll_frame(&mut body), data(": \n"));
+    let (joined, ()) = tokio::join!(body.frame(), closing);
+    assert_eq!(joined.unwrap().unwrap().into_data().unwrap(), "data: joined\n\n");
+    assert_eq!(poll_frame(&mut body), Polled::Pending, "closed before the client joined");
+    assert_eq!(streams.close("room:7").await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_behind_two_early_heads_keeps_its_options_and_subjects() {
+async fn answer_behind_two_early_heads_keeps_its_maximum_age_and_subjects() {
     let handler = async |subjects: Subjects| {
         let call = async move {
             sleep(LATE).await;
             subjects.add("user:7");
             tower_sse::response(stream::pending::<Event>())
-                .with_options(StreamOptions::new().heartbeat(SECOND))
+                .with_options(StreamOptions::new().max_age(4 * SECOND))
         };
         EarlyHeadLayer::new(2 * AFTER).answer(call).await.into_response()
     };
@@ -89,12 +103,18 @@ async fn answer_behind_two_early_heads_keeps_its_options_and_subjects() {
     let layer = SseLayer::new().without_heartbeat().without_retry().streams(&streams);
     // The layer that is added twice passes the request to the outer one.
     let app = Router::new().fallback(any(handler)).layer(early()).layer(early()).layer(layer);
-    let closing = async {
-        sleep(LATE + 3 * SECOND + SECOND / 2).await;
-        streams.close("user:7").await.unwrap();
-    };
-    let (received, ()) = tokio::join!(receive(&app, Requester::EventSource), closing);
-    assert_eq!(received, (": \n: \n: \n: \n".into(), None));
+    for (closes_at, ends_at) in [(SECOND, SECOND), (LATE, 4 * SECOND)] {
+        let start = Instant::now();
+        let closing = async {
+            sleep(LATE + closes_at).await;
+            _ = streams.close("user:7").await;
+        };
+        let received = async {
+            let received = receive(&app, Requester::EventSource).await;
+            assert_eq!((received, start.elapsed()), ((": \n".into(), None), LATE + ends_at));
+        };
+        tokio::join!(received, closing);
+    }
 }
 
 /// Without a layer around it, and around one.
@@ -124,21 +144,4 @@ async fn body_of_endless_empty_frames_yields() {
     let body = ask(&app, Requester::Get).await.into_body();
     head_is_sent.notify_one();
     assert!(read(body).await.0.starts_with(": \n"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn answer_in_the_turn_of_a_second_early_head_keeps_its_options() {
-    let handler = async || {
-        let call = async {
-            sleep(2 * AFTER).await;
-            tokio::task::yield_now().await;
-            tower_sse::response(stream::empty::<Event>())
-                .with_options(StreamOptions::new().terminator("[DONE]"))
-        };
-        EarlyHeadLayer::new(2 * AFTER).answer(call).await.into_response()
-    };
-    let layer = SseLayer::new().without_heartbeat().without_retry();
-    let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
-    let expected = (": \ndata: [DONE]\n\n".into(), None);
-    assert_eq!(receive(&app, Requester::EventSource).await, expected);
 }

@@ -1,7 +1,6 @@
 //! Log lines with feature `tracing`: one at DEBUG for every stream, and hardly any other.
 #![cfg(feature = "tracing")]
 
-use tower_sse::streams::Streams;
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::*;
@@ -129,30 +128,4 @@ fn publishing_without_waiting_for_the_broker_warns_once_for_each_hub() {
         assert!(Hub::new().publish_now("a", "x").is_ok());
     });
     assert_lines(&lines, &[("WARN", "publish_now"); 2]);
-}
-
-/// A subscriber of `tracing` that looks at the subjects of a request.
-struct Reads(Subjects, mpsc::Sender<String>);
-
-impl<S: Subscriber> Layer<S> for Reads {
-    fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
-        self.1.send(format!("{:?}", self.0)).unwrap();
-    }
-}
-
-/// A subscriber is code of the program, so it may not be called with a lock held.
-#[test]
-fn log_subscriber_can_list_subjects_when_one_is_late() {
-    let (sender, read) = mpsc::channel();
-    thread::spawn(move || {
-        let streams = Streams::new();
-        let mut request = Requester::EventSource.request("/");
-        let subjects = streams.subjects_of(&mut request);
-        subjects.add("in time");
-        let layer = SseLayer::new().streams(&streams);
-        let _open = answer_to(request, &layer, event_stream(Feed::new().1));
-        let _recording = record_by(Registry::default().with(Reads(subjects.clone(), sender)));
-        subjects.add("late");
-    });
-    assert_eq!(read.recv_timeout(PATIENCE).expect("a line, and no deadlock"), r#"{"in time"}"#);
 }

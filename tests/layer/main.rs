@@ -26,7 +26,13 @@ mod unlayered;
 mod body;
 #[path = "../connection/mod.rs"]
 mod connection;
-#[cfg(all(feature = "axum", feature = "json", feature = "testing", feature = "tracing"))]
+#[cfg(all(
+    feature = "axum",
+    feature = "early-head",
+    feature = "json",
+    feature = "testing",
+    feature = "tracing"
+))]
 #[path = "../early_head/mod.rs"]
 mod early_head;
 #[path = "../streams/mod.rs"]

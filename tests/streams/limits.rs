@@ -2,8 +2,7 @@
 
 use std::sync::atomic::AtomicI64;
 
-use tower_sse::early_head::EarlyHeadLayer;
-use tower_sse::streams::{Full, Streams};
+use tower_sse::streams::Streams;
 
 use super::{rig::open, *};
 use crate::*;
@@ -22,7 +21,7 @@ fn send(
 ) -> Response<SseBody<FedBody>> {
     let mut request = client.request("/");
     let handle = streams.subjects_of(&mut request);
-    subjects.iter().for_each(|subject| handle.add(*subject));
+    subjects.iter().for_each(|subject| _ = handle.add(*subject));
     answer_to(request, &layer.clone().streams(streams), event_stream(Feed::new().1))
 }
 
@@ -68,34 +67,28 @@ async fn subject_that_is_added_twice_takes_one_place() {
     let streams = limited(&[("user:", 2)]);
     let mut request = Requester::EventSource.request("/");
     let subjects = streams.subjects_of(&mut request);
-    subjects.add("user:1");
     for _ in 0..2 {
-        subjects.try_add("user:1").unwrap();
+        assert!(subjects.add("user:1"));
     }
-    subjects.add("user:1");
     let _open = Rig::fed(SseLayer::new().streams(&streams), request);
     assert!(opens(&streams, &["user:1"]), "one place is left");
 }
 
 /// A layer outside, such as one that retries, repeats a request whose first answer was a stream.
 #[tokio::test(start_paused = true)]
-async fn repeated_request_can_add_subjects_and_be_refused() {
+async fn repeated_request_takes_its_places_again_and_can_be_refused() {
     let streams = limited(&[("user:", 1)]);
     let layer = SseLayer::new().streams(&streams);
-    let mut request = Requester::EventSource.request("/");
+    let mut request = Requester::Fetch.request("/");
     let subjects = streams.subjects_of(&mut request);
-    drop(answer_to(request.clone(), &layer, event_stream(Feed::new().1)));
+    let repeat = || answer_to(request.clone(), &layer, event_stream(Feed::new().1));
+    drop(repeat());
+    subjects.add("user:1");
+    let again = repeat();
+    assert_eq!((again.status(), opens(&streams, &["user:1"])), (StatusCode::OK, false));
+    drop(again);
     let _other = open(&streams, &["user:1"]);
-    let mut is_refused = false;
-    let answer = |_: Request<()>| {
-        is_refused = subjects.try_add("user:1").is_err();
-        subjects.add("session:a");
-        future::ready(Ok::<_, Infallible>(event_stream(Feed::new().1)))
-    };
-    let stream = layer.layer(service_fn(answer)).call(request).now_or_never();
-    let closed = now(streams.close("session:a"));
-    assert_eq!((is_refused, closed), (true, 1));
-    drop(stream);
+    assert_eq!(repeat().status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 /// A client that does not read could otherwise have any number of streams: open, close, open.
@@ -188,22 +181,23 @@ async fn stream_with_another_status_is_never_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn subject_without_a_place_is_not_added() {
+async fn subject_tells_whether_a_place_is_free_without_taking_it() {
     let streams = limited(&[("user:", 1)]);
-    let _open = open(&streams, &["user:1"]);
-    let mut request = Requester::EventSource.request("/");
+    let mut request = Requester::Fetch.request("/");
     let subjects = streams.subjects_of(&mut request);
-    let full: Full = subjects.try_add("user:1").unwrap_err();
-    assert_eq!((&*full.subject, &*full.prefix, full.limit), ("user:1", "user:", 1));
-    assert_eq!(full.to_string(), "a subject with the prefix \"user:\" has 1 open streams");
-    subjects.try_add("session:a").unwrap();
-    let _stream = Rig::fed(SseLayer::new().streams(&streams), request);
+    assert!(subjects.add("user:1") && subjects.add("session:a"));
+    let other = open(&streams, &["user:1"]);
+    assert!(!subjects.add("user:1"));
+    drop(other);
+    assert!(subjects.add("user:1"));
+    let _open = Rig::fed(SseLayer::new().streams(&streams), request);
     assert_eq!((streams.count("user:1"), streams.count("session:a")), (1, 1));
+    assert!(subjects.add("user:1"), "the place is its own");
 }
 
 /// The program can keep its handle longer than the request, such as on a task.
 #[tokio::test(start_paused = true)]
-async fn response_without_a_stream_leaves_no_count_and_frees_its_place() {
+async fn response_without_a_stream_leaves_no_count_and_no_place() {
     let stream = |status| event_stream(Feed::new().1).with_status(status);
     let (full, shutdown) = (SseLayer::new().max_streams(1), CancellationToken::new());
     let _open = crate::support::open::<Bodies>(&full).unwrap();
@@ -221,7 +215,7 @@ async fn response_without_a_stream_leaves_no_count_and_frees_its_place() {
         let request = Request::builder().method(method).header("accept", accept);
         let mut request = request.body(()).unwrap();
         let kept = streams.subjects_of(&mut request);
-        kept.try_add("user:1").unwrap();
+        kept.add("user:1");
         let response = answer_to(request, &layer.streams(&streams), answer);
         assert_eq!(response.status(), status);
         assert_eq!((streams.subjects(), now(streams.close("user:1"))), (vec![], 0));
@@ -232,94 +226,15 @@ async fn response_without_a_stream_leaves_no_count_and_frees_its_place() {
 
 /// A task of the handler goes on after the client has left.
 #[tokio::test(start_paused = true)]
-async fn place_is_not_taken_once_the_response_is_over() {
+async fn subject_that_is_added_after_the_response_takes_no_place() {
     let streams = limited(&[("user:", 1)]);
     let layer = SseLayer::new().streams(&streams);
-    for answer in [Some(Response::new(Feed::new().1)), Some(event_stream(Feed::new().1)), None] {
+    for answer in [Response::new(Feed::new().1), event_stream(Feed::new().1)] {
         let mut request = Requester::Fetch.request("/");
         let kept = streams.subjects_of(&mut request);
-        match answer {
-            Some(answer) => drop(answer_to(request, &layer, answer)),
-            // The client leaves before the answer.
-            None => {
-                let service = service_fn(|_| pending::<Result<Response<String>, Infallible>>());
-                drop(layer.layer(service).call(request));
-            }
-        }
-        kept.try_add("user:1").unwrap();
-        assert!(opens(&streams, &["user:1"]));
+        drop(answer_to(request, &layer, answer));
+        assert!(kept.add("user:1") && opens(&streams, &["user:1"]));
     }
-    let mut request = Requester::Fetch.request("/");
-    streams.subjects_of(&mut request).try_add("user:1").unwrap();
-    let panics = || answer_by(request, &layer, |_| -> Response<FedBody> { panic!("in a handler") });
-    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
-    assert!(opens(&streams, &["user:1"]));
-}
-
-/// Middleware outside of the layer keeps the subjects, and repeats the request.
-#[tokio::test(start_paused = true)]
-async fn repeated_request_takes_its_place_again() {
-    let streams = limited(&[("user:", 1)]);
-    let layer = SseLayer::new().streams(&streams);
-    let mut request = Requester::Fetch.request("/");
-    let subjects = streams.subjects_of(&mut request);
-    for (answer, is_free) in
-        [(Response::new(Feed::new().1), true), (event_stream(Feed::new().1), false)]
-    {
-        let response = answer_by(request.clone(), &layer, |_| {
-            subjects.try_add("user:1").unwrap();
-            assert!(!opens(&streams, &["user:1"]), "before the response");
-            answer
-        });
-        assert_eq!(opens(&streams, &["user:1"]), is_free);
-        drop(response);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn request_that_reaches_no_layer_frees_its_place() {
-    let streams = limited(&[("user:", 1)]);
-    let mut request = Request::new(());
-    streams.subjects_of(&mut request).try_add("user:1").unwrap();
-    assert!(!opens(&streams, &["user:1"]));
-    drop(request);
-    assert!(opens(&streams, &["user:1"]));
-}
-
-/// Of a client that leaves before a late answer or a bare stream, or whose service fails.
-#[tokio::test(start_paused = true)]
-async fn reserved_place_is_free_when_the_close_is_reported() {
-    fn observed<M>(streams: &Streams, found: &Arc<Mutex<Vec<bool>>>) -> SseLayer<M> {
-        let (others, found) = (streams.clone(), Arc::clone(found));
-        let observe = move |_: &_| found.lock().unwrap().push(opens(&others, &["user:1"]));
-        SseLayer::new().streams(streams).on_close(observe)
-    }
-    fn reserve(request: &Request<()>) {
-        request.extensions().get::<Subjects>().unwrap().try_add("user:1").unwrap();
-    }
-    let (streams, found) = (limited(&[("user:", 1)]), Arc::default());
-    let waiting = service_fn(async |request: Request<()>| {
-        sleep(SECOND).await;
-        reserve(&request);
-        pending::<Result<Response<FedBody>, Infallible>>().await
-    });
-    let early = EarlyHeadLayer::new(Duration::ZERO).when(|_| true).layer(waiting);
-    let mut early = observed(&streams, &found).layer(early);
-    let mut body = early.call(Request::new(())).await.unwrap().into_body();
-    assert_eq!(poll_frame(&mut body), data(": \n"));
-    idle(&mut body, SECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    drop(body);
-    for fails in [false, true] {
-        let mut bare = observed::<marker::Events>(&streams, &found).layer(service_fn(|request| {
-            reserve(&request);
-            let failed = Err::<stream::Empty<Event>, _>(io::Error::other("broken"));
-            async move { if fails { failed } else { pending().await } }
-        }));
-        let mut call = pin!(bare.call(Request::new(())));
-        assert_eq!(poll!(&mut call).is_ready(), fails);
-    }
-    assert_eq!(*found.lock().unwrap(), [true, true, true]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,7 +242,7 @@ async fn stream_of_two_layers_takes_one_place() {
     let streams = limited(&[("user:", 1)]);
     let layer = || SseLayer::new().streams(&streams);
     let mut request = Request::new(());
-    streams.subjects_of(&mut request).try_add("user:1").unwrap();
+    streams.subjects_of(&mut request).add("user:1");
     let response = answer_by(request, &layer(), |request| {
         answer_to(request, &layer(), event_stream(Feed::new().1))
     });
@@ -343,11 +258,11 @@ async fn refused_streams_are_counted_once_in_all_and_by_prefix() {
     let _open = open(&streams, &["user:1"]);
     let refused = send(&layer, &streams, Requester::Fetch, &["user:1"]);
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    // By the program, with a place that it did not get.
+    // By the program.
     let response = answer_by(Requester::Post.request("/"), &layer.streams(&streams), |request| {
         let (parts, ()) = request.into_parts();
         let subjects = parts.extensions.get::<tower_sse::streams::Subjects>().unwrap();
-        subjects.try_add("user:1").unwrap_err();
+        assert!(!subjects.add("user:1"));
         Refusal::too_many_requests().answer(&parts)
     });
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
@@ -358,7 +273,7 @@ async fn refused_streams_are_counted_once_in_all_and_by_prefix() {
         lines,
         [
             r#"sse_streams_limited_total{prefix="b\"\\\n"} 0"#,
-            r#"sse_streams_limited_total{prefix="user:"} 2"#
+            r#"sse_streams_limited_total{prefix="user:"} 1"#
         ]
     );
 }
@@ -368,13 +283,12 @@ async fn refused_streams_are_counted_once_in_all_and_by_prefix() {
 fn names_without_places_cost_no_memory() {
     let streams = limited(&[("user:", 1)]);
     let take = |count: usize| {
-        let mut requests = Vec::new();
         for name in 0..count {
             let mut request = Request::new(());
             let subjects = streams.subjects_of(&mut request);
             subjects.add(format!("session:{name}"));
-            subjects.try_add(format!("user:{name}")).unwrap();
-            requests.push(request);
+            subjects.add(format!("user:{name}"));
+            drop(Rig::fed(SseLayer::new().streams(&streams), request));
         }
     };
     take(100);
@@ -395,7 +309,7 @@ fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Siz
     let subjects = streams.subjects_of(&mut request);
     let user = format!("user:{}", round * 7 % USERS);
     if round.is_multiple_of(3) {
-        subjects.try_add(user).ok()?;
+        subjects.add(user).then_some(())?;
     } else {
         subjects.add(user);
     }
@@ -457,15 +371,15 @@ fn no_race_opens_more_streams_than_the_limits_or_loses_a_place() {
     assert!(opened > 1_000 && refused > 1_000, "{opened} opened, {refused} refused");
     assert_eq!(streams.subjects(), []);
     // All places are free.
-    let mut requests = Vec::new();
+    let mut bodies = Vec::new();
     for (subject, limit) in
         [("user:0", USER_LIMIT), ("user:3", USER_LIMIT), ("tenant:1", TENANT_LIMIT)]
     {
         for place in 0..=limit {
-            let mut request = Request::new(());
-            let taken = streams.subjects_of(&mut request).try_add(subject);
-            assert_eq!(taken.is_ok(), place < limit, "{subject}, place {place}");
-            requests.push(request);
+            let stream = send(&layer, &streams, Requester::Fetch, &[subject]);
+            let is_open = stream.status() == StatusCode::OK;
+            assert_eq!(is_open, place < limit, "{subject}, place {place}");
+            bodies.push(stream);
         }
     }
 }

@@ -3,6 +3,8 @@
 mod ends;
 #[cfg(feature = "axum")]
 mod extractor;
+#[cfg(feature = "early-head")]
+mod late;
 mod limits;
 mod races;
 pub(crate) mod rig;

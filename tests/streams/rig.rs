@@ -16,7 +16,7 @@ pub(crate) fn open_for(
 ) -> Rig {
     let mut request = client.request("/");
     let handle = streams.subjects_of(&mut request);
-    subjects.iter().for_each(|subject| handle.add(*subject));
+    subjects.iter().for_each(|subject| _ = handle.add(*subject));
     Rig::fed(layer, request)
 }
 

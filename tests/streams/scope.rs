@@ -115,17 +115,6 @@ async fn request_that_is_older_than_the_log_of_closes_opens_no_stream() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn subject_that_is_added_to_an_open_stream_has_no_effect() {
-    let streams = Streams::new();
-    let mut request: Request<()> = EventSource.request("/");
-    let subjects: Subjects = streams.subjects_of(&mut request);
-    subjects.add("a");
-    let _open = answer(&streams, request);
-    subjects.add("b");
-    assert_eq!((streams.count("a"), streams.count("b")), (1, 0));
-}
-
 // Closing thousands of streams of one subject except some, while others open and leave.
 
 /// Several times as many as a close visits at a time.

@@ -148,7 +148,7 @@ impl ExitPath {
         }
         drop(service);
         assert_eq!(streams.subjects(), []);
-        streams.subjects_of(&mut Request::new(())).try_add("a").expect("the place is free again");
+        assert!(streams.subjects_of(&mut Request::new(())).add("a"), "the place is free again");
         disconnect.lock().unwrap().take()
     }
 
@@ -178,7 +178,7 @@ impl ExitPath {
             }
             _ => Request::new(()),
         };
-        streams.subjects_of(&mut request).try_add("a").expect("a free place");
+        assert!(streams.subjects_of(&mut request).add("a"), "a free place");
         request
     }
 

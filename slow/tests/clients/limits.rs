@@ -17,20 +17,18 @@ struct Limited {
 impl Limited {
     async fn start() -> Self {
         let streams = Streams::builder().limit("user:", 1).build();
-        let mut other = http::Request::new(());
-        streams.subjects_of(&mut other).try_add("user:1").unwrap();
-        let other = Arc::new(Mutex::new(Some(other)));
+        let other = Arc::new(Mutex::new(Some(open_stream(&streams).await)));
         let requests = Arc::<AtomicUsize>::default();
         let (places, counter) = (streams.clone(), Arc::clone(&requests));
         let limit = from_fn(move |mut request: Request, next: Next| {
             let subjects = places.subjects_of(&mut request);
             let (other, number) = (Arc::clone(&other), counter.fetch_add(1, SeqCst) + 1);
             async move {
-                let taken = subjects.try_add("user:1");
+                let has_place = subjects.add("user:1");
                 if number >= REFUSED {
                     other.lock().unwrap().take();
                 }
-                if taken.is_ok() {
+                if has_place {
                     return next.run(request).await;
                 }
                 let (parts, _) = request.into_parts();
@@ -42,6 +40,14 @@ impl Limited {
         let address = serve_axum(app.layer(SseLayer::new().streams(&streams))).await;
         Self { url: format!("http://{address}"), requests }
     }
+}
+
+/// Opens a stream that takes the place.
+async fn open_stream(streams: &Streams) -> impl Sized + use<> {
+    let mut request = http::Request::new(());
+    streams.subjects_of(&mut request).add("user:1");
+    let pending = async |_| Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>()));
+    SseLayer::new().streams(streams).layer(service_fn(pending)).oneshot(request).await.unwrap()
 }
 
 fn refusal() -> Refusal {

@@ -3,7 +3,7 @@
 mod application;
 mod compression;
 mod layers;
-#[cfg(all(feature = "filter", feature = "runs"))]
+#[cfg(all(feature = "early-head", feature = "filter", feature = "runs"))]
 mod stacks;
 mod trace;
 

@@ -108,11 +108,13 @@ fn values_have_all_auto_traits() {
     assert_traits!(
         "Send Sync Unpin Clone":
         SseLayer, SseLayer<marker::Events>, SseLayer<Local>, SseLayer<Plain>, SseLayer<Pinned>,
-        tower_sse::early_head::EarlyHeadLayer, Event, Encoded, EventId, EventName, InvalidField, Message, MessageId, LastEventId,
+        Event, Encoded, EventId, EventName, InvalidField, Message, MessageId, LastEventId,
         Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
         CloseReport, CloseReason, Label, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
-        streams::Full, streams::Streams, streams::StreamsBuilder, streams::StreamsStats, streams::Subjects,
+        streams::Streams, streams::StreamsBuilder, streams::StreamsStats, streams::Subjects,
     );
+    #[cfg(feature = "early-head")]
+    assert_traits!("Send Sync Unpin Clone": tower_sse::early_head::EarlyHeadLayer);
 }
 
 #[cfg(feature = "filter")]

@@ -1,0 +1,139 @@
+//! Subjects that are added to a stream that is open.
+
+use std::task::Wake;
+
+use tower_sse::{early_head::EarlyHeadLayer, streams::Streams};
+
+use super::rig::{self, now, open};
+use crate::{rig::*, *};
+
+/// Opens a stream with these subjects, and returns it with its handle.
+fn open_kept(streams: &Streams, subjects: &[&'static str]) -> (Rig, Subjects) {
+    let mut request = Requester::EventSource.request("/");
+    let kept = streams.subjects_of(&mut request);
+    subjects.iter().for_each(|subject| _ = kept.add(*subject));
+    (Rig::fed(rig::layer(streams), request).begin(b""), kept)
+}
+
+#[tokio::test(start_paused = true)]
+async fn subject_enters_an_open_stream() {
+    for early in [&[][..], &["a"], &["a", "b"]] {
+        for closes in [
+            (|streams| now(streams.close("late"))) as fn(&Streams) -> usize,
+            |streams| now(streams.close_except("late", "other")),
+            |streams| streams.close_all(),
+        ] {
+            let streams = Streams::new();
+            let (mut stream, subjects) = open_kept(&streams, early);
+            for _ in 0..2 {
+                assert!(subjects.add("late"));
+            }
+            assert_eq!((streams.count("late"), streams.subjects().len()), (1, early.len() + 1));
+            assert_eq!(stream.poll(), Polled::Pending);
+            assert_eq!(closes(&streams), 1);
+            while stream.poll() != Polled::End {}
+            assert_eq!(streams.subjects(), []);
+        }
+        let streams = Streams::new();
+        let (stream, subjects) = open_kept(&streams, early);
+        subjects.add("late");
+        drop(stream);
+        assert_eq!(streams.subjects(), [], "it leaves with its stream");
+        subjects.add("later");
+        assert_eq!(streams.subjects(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn subject_that_is_kept_spares_an_open_stream() {
+    let streams = Streams::new();
+    let (mut stream, subjects) = open_kept(&streams, &["user:1"]);
+    subjects.add("session:a");
+    assert_eq!(now(streams.close_except("user:1", "session:a")), 0);
+    assert_eq!(stream.poll(), Polled::Pending);
+}
+
+/// An hour before, the room that the client joins now was closed for others.
+#[tokio::test(start_paused = true)]
+async fn close_before_the_subject_is_added_does_not_end_an_answered_stream() {
+    let streams = Streams::new();
+    let (mut stream, subjects) = open_kept(&streams, &["user:1"]);
+    now(streams.close("room:7"));
+    subjects.add("room:7");
+    assert_eq!((stream.poll(), streams.count("room:7")), (Polled::Pending, 1));
+    assert_eq!((now(streams.close("room:7")), stream.poll()), (1, Polled::End));
+}
+
+/// The handler may have checked the user before the close.
+#[tokio::test(start_paused = true)]
+async fn close_since_arrival_ends_a_stream_that_is_not_answered() {
+    for (adds, closes, answers) in [(2, 1, 3), (1, 2, 3), (1, 3, 2), (3, 1, 2), (3, 2, 1)] {
+        let _case = case(format!("added at {adds}, closed at {closes}, answered at {answers}"));
+        let streams = Streams::new();
+        let service = service_fn(move |request: Request<()>| async move {
+            let subjects = request.extensions().get::<Subjects>().unwrap().clone();
+            tokio::spawn(async move {
+                sleep(adds * SECOND).await;
+                subjects.add("user:1");
+            });
+            sleep(answers * SECOND).await;
+            Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>()))
+        });
+        let early = EarlyHeadLayer::new(Duration::ZERO).when(|_| true).layer(service);
+        let mut app = SseLayer::new().without_heartbeat().streams(&streams).layer(early);
+        let mut body = app.call(Requester::Get.request("/")).await.unwrap().into_body();
+        assert_eq!(poll_frame(&mut body), data(": \n"));
+        for second in 1..=3 {
+            sleep(SECOND).await;
+            _ = poll_frame(&mut body);
+            if second == closes {
+                now(streams.close("user:1"));
+            }
+        }
+        let ends = adds < answers || adds < closes;
+        sleep(SECOND).await;
+        assert_eq!(poll_frame(&mut body) == Polled::End, ends);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn place_of_a_late_subject_is_free_once_its_stream_has_ended() {
+    let streams = Streams::builder().limit("user:", 1).build();
+    let (stream, subjects) = open_kept(&streams, &[]);
+    assert!(subjects.add("user:1") && subjects.add("user:1"));
+    let (mut second, late) = open_kept(&streams, &["a"]);
+    assert!(!late.add("user:1"));
+    assert_eq!((second.poll(), streams.count("a")), (Polled::End, 0), "it has no place");
+    assert_eq!(streams.stats().refused_by_prefix, [("user:".into(), 1)]);
+    drop(stream);
+    let (_third, late) = open_kept(&streams, &["a"]);
+    assert!(late.add("user:1"), "though the handle of the first is kept");
+    drop(subjects);
+}
+
+/// Wakers are code of the program, so none is called with a lock held.
+#[test]
+fn waker_can_list_subjects_when_a_late_one_has_no_place() {
+    struct Lists(Streams, Subjects, mpsc::Sender<String>);
+
+    impl Wake for Lists {
+        fn wake(self: Arc<Self>) {
+            _ = self.2.send(format!("{:?} {:?}", self.0.subjects(), self.1));
+        }
+    }
+
+    let (sender, read) = mpsc::channel();
+    thread::spawn(move || {
+        let streams = Streams::builder().limit("user:", 1).build();
+        let mut request = Requester::Fetch.request("/");
+        let subjects = streams.subjects_of(&mut request);
+        let layer = SseLayer::new().without_heartbeat().streams(&streams);
+        let _other = open(&streams, &["user:1"]);
+        let mut body = answer_to(request, &layer, event_stream(Feed::new().1)).into_body();
+        let waker = Waker::from(Arc::new(Lists(streams, subjects.clone(), sender)));
+        _ = pin!(body.frame()).poll(&mut Context::from_waker(&waker));
+        subjects.add("user:1");
+    });
+    let expected = r#"[("user:1", 1)] {"user:1"}"#;
+    assert_eq!(read.recv_timeout(PATIENCE).expect("a wake, and no deadlock"), expected);
+}
