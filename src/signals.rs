@@ -199,6 +199,9 @@ pub(crate) struct EarlyHead(Arc<Early>);
 #[derive(Default)]
 struct Early {
     on_refusal: Mutex<Vec<OnRefusal>>,
+    /// Whether the service waits for a run of this process, so that the layer's shutdown doesn't end
+    /// the stream.
+    awaits_run: AtomicBool,
     /// Set once a layer has taken up the head.
     around: OnceLock<Option<Around>>,
     /// Set once the service has answered, maybe with another early head.
@@ -206,11 +209,14 @@ struct Early {
 }
 
 /// What an early head's body needs to know of the layer that sends its bytes.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Around {
+    pub(crate) ends_with: EndsWith,
     pub(crate) client: ClientKind,
     /// Whether the stream has no event `start` by default.
     pub(crate) omits_start: bool,
+    /// Whether heartbeats are events, which repeat the client's id.
+    pub(crate) repeats_id: bool,
 }
 
 impl EarlyHead {
@@ -222,7 +228,7 @@ impl EarlyHead {
         if let Some(second) = second
             && self.is_layered()
         {
-            second.adopt(self.around());
+            second.adopt(self.around().cloned());
         }
         _ = self.0.answered.set(second.cloned());
     }
@@ -235,13 +241,22 @@ impl EarlyHead {
     /// Takes up the head for a layer.
     pub(crate) fn adopt(&self, around: Option<Around>) {
         if let Some(Some(second)) = self.0.answered.get() {
-            second.adopt(around);
+            second.adopt(around.clone());
         }
         _ = self.0.around.set(around);
     }
 
-    pub(crate) fn around(&self) -> Option<Around> {
-        self.0.around.get().copied().flatten()
+    pub(crate) fn around(&self) -> Option<&Around> {
+        self.0.around.get()?.as_ref()
+    }
+
+    /// Notes whether the service waits for a run of this process, or sends its answer.
+    pub(crate) fn set_awaits_run(&self, awaits_run: bool) {
+        self.0.awaits_run.store(awaits_run, Release);
+    }
+
+    pub(crate) fn awaits_run(&self) -> bool {
+        self.0.awaits_run.load(Acquire)
     }
 
     /// Returns whether a layer is around the early head, which could write a terminator after a
@@ -253,8 +268,9 @@ impl EarlyHead {
     /// Adds what a layer calls if it refuses the stream: a request can start several runs. Only a
     /// request whose head can be sent early has the extension.
     pub(crate) fn add_on_refusal(request: &Extensions, on_refusal: OnRefusal) {
-        if let Some(Self(early)) = request.get() {
-            lock(&early.on_refusal).push(on_refusal);
+        if let Some(head) = request.get::<Self>() {
+            head.set_awaits_run(true);
+            lock(&head.0.on_refusal).push(on_refusal);
         }
     }
 
@@ -335,7 +351,9 @@ pub(crate) fn is_recorded() -> bool {
 
 /// The cause of an error with which a source stops its stream for good. The layer ends the stream
 /// cleanly, without a terminator or `on_error`, so its client doesn't reconnect.
-#[derive(Debug, PartialEq)]
+///
+/// In the extensions of an answer, it says so of an answer that is late.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stopped {
     /// The stream must end although its source continues.
     Due(CloseReason),
@@ -408,9 +426,12 @@ pub(crate) struct Shutdown {
 }
 
 /// The shutdown that ends a stream: its own layer's, or a slot for an outer layer's.
+#[derive(Clone)]
 pub(crate) enum EndsWith {
     Own(Arc<Shutdown>),
     Inherited(Inherited),
+    /// That of the layer around an early head, while the head waits for no run.
+    Early(EarlyHead),
 }
 
 impl EndsWith {
@@ -427,6 +448,8 @@ impl EndsWith {
         match self {
             Self::Own(shutdown) => Some(shutdown),
             Self::Inherited(inherited) => inherited.get(),
+            Self::Early(head) if head.awaits_run() => None,
+            Self::Early(head) => head.around()?.ends_with.get(),
         }
     }
 }
@@ -486,7 +509,7 @@ impl ShutdownWait {
                 None if Arc::strong_count(&inherited) > 1 => EndsWith::Inherited(inherited),
                 None => return None,
             },
-            own @ EndsWith::Own(_) => own,
+            other => other,
         };
         Some(Self { shutdown, place: None })
     }

@@ -1,6 +1,6 @@
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::{future::Future, mem};
+use std::{future::Future, mem, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Extensions, Response};
@@ -10,12 +10,13 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{LateResponse, late_response::LateEvent};
-use crate::connection::CloseReason;
+use crate::connection::{ClientKind, CloseReason};
+use crate::event::{Encoded, Event};
 use crate::idle_timer::is_within_reach;
 use crate::options::{StreamOptions, start_event};
-use crate::signals::{EarlyHead, FailedInside, Handled, StartAt, Stopped};
-use crate::{BoxError, body::warn_without_layer, callback::catch_panic};
-use crate::{coop::CoopBudget, event::Encoded, headers};
+use crate::signals::{Around, EarlyHead, FailedInside, Handled, HeldId};
+use crate::signals::{INTERRUPTED, ShutdownWait, StartAt, Stopped};
+use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget, headers};
 
 /// The body of an [`EarlyHeadService`](super::EarlyHeadService)'s responses. After an early head, it
 /// polls the inner service's call, and then the body of the late response. Dropping it drops both.
@@ -60,7 +61,7 @@ pin_project! {
         Collecting { #[pin] body: B, late: Late },
         // After the event of a late error, no terminator may follow.
         Stopping { head: EarlyHead },
-        Ending { error: Option<BoxError> },
+        Ending { last: Bytes, error: Option<BoxError> },
     }
 }
 
@@ -101,11 +102,12 @@ where
                             // looks before it asks for the first bytes.
                             return Poll::Ready(Some(Ok(Frame::data(Bytes::new()))));
                         }
-                        Err(error) => Self::Ending { error: Some(error.into()) },
+                        Err(error) => Self::failing(error),
                     }
                 }
                 KindProj::Streaming { body, late } => match ready!(late.poll_frame(body, cx)) {
-                    Some(Err(error)) if !is_due(&error) => Self::Ending { error: Some(error) },
+                    Some(Err(error)) if !is_due(&error) => Self::failing(error),
+                    None => Self::Ending { last: Bytes::new(), error: None },
                     polled => return Poll::Ready(polled),
                 },
                 KindProj::Collecting { body, late } => match ready!(body.poll_frame(cx)) {
@@ -114,27 +116,30 @@ where
                             ready!(late.budget.poll_empty(cx));
                             continue;
                         }
-                        Self::Ending { error: Some(late.without_body()) }
+                        Self::failing(late.without_body())
                     }
-                    Some(Err(error)) => Self::Ending { error: Some(error.into()) },
+                    Some(Err(error)) => Self::failing(error),
                     None => {
                         let (is_error, head) = (late.is_error(), late.head.clone());
-                        match late.last_frame() {
-                            Err(error) => Self::Ending { error: Some(error) },
+                        match late.last_event() {
+                            Err(error) => Self::failing(error),
+                            Ok(last) if !is_error => Self::Ending { last, error: None },
                             Ok(last) => {
-                                let stopping = Self::Stopping { head };
-                                let over = Self::Ending { error: None };
-                                self.set(if is_error { stopping } else { over });
-                                return Poll::Ready(Some(Ok(last)));
+                                self.set(Self::Stopping { head });
+                                return Poll::Ready(Some(Ok(Frame::data(last))));
                             }
                         }
                     }
                 },
                 // Asked only now: middleware can read the event before the layer has the head.
                 KindProj::Stopping { head } => {
-                    Self::Ending { error: head.is_layered().then(|| Stopped::Told.into()) }
+                    let error = head.is_layered().then(|| Stopped::Told.into());
+                    Self::Ending { last: Bytes::new(), error }
                 }
-                KindProj::Ending { error } => return Poll::Ready(error.take().map(Err)),
+                KindProj::Ending { last, .. } if !last.is_empty() => {
+                    return Poll::Ready(Some(Ok(Frame::data(mem::take(last)))));
+                }
+                KindProj::Ending { error, .. } => return Poll::Ready(error.take().map(Err)),
             };
             self.set(next);
         }
@@ -143,7 +148,7 @@ where
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Passing { body } => body.is_end_stream(),
-            Self::Ending { error } => error.is_none(),
+            Self::Ending { last, error } => last.is_empty() && error.is_none(),
             _ => false,
         }
     }
@@ -151,18 +156,29 @@ where
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Passing { body } => body.size_hint(),
-            Self::Ending { error: None } => SizeHint::with_exact(0),
+            _ if self.is_end_stream() => SizeHint::with_exact(0),
             _ => SizeHint::default(),
         }
     }
 }
 
 impl<F, B> Kind<F, B> {
+    fn failing(error: impl Into<BoxError>) -> Self {
+        Self::Ending { last: Bytes::new(), error: Some(error.into()) }
+    }
+
     /// Returns the rest of the body after this late response.
     fn of(response: Response<B>, waiting: &mut Waiting<F>) -> Self {
         let head = waiting.head.clone();
         head.answer(response.extensions());
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        if let Some(stopped) = parts.extensions.remove::<Stopped>() {
+            let is_page = head.around().is_some_and(|it| it.client == ClientKind::EventSource);
+            // It comes back after the clean end. This id stops it then, as a `204` would now.
+            let id = || Encoded::from(Event::new().id(INTERRUPTED)).into();
+            let last = is_page.then(id).unwrap_or_default();
+            return Self::Ending { last, error: Some(stopped.into()) };
+        }
         let is_coded = headers::has_content_coding(&parts.headers);
         let is_stream =
             parts.status.is_success() && headers::is_event_stream(parts.status, &parts.headers);
@@ -174,7 +190,7 @@ impl<F, B> Kind<F, B> {
         let mut late = Late { response, budget: CoopBudget::default(), late_event, head };
         // It may never end.
         if is_stream {
-            return Self::Ending { error: Some(late.without_body()) };
+            return Self::failing(late.without_body());
         }
         Self::Collecting { body, late }
     }
@@ -188,36 +204,53 @@ struct LateStream {
     handled: Option<Stopped>,
     /// The bytes of the event `start`, until they are sent.
     start: Bytes,
-    /// When the stream reaches the maximum age of its answer.
-    expires_at: Option<Instant>,
+    /// When the stream must end, and why.
+    due: Option<(Instant, CloseReason)>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The layer's shutdown, and how long the stream of a run may go on then.
+    drain: Option<(ShutdownWait, Duration)>,
 }
 
 impl LateStream {
     fn new(head: EarlyHead, mut late: Extensions) -> Self {
-        let (mut start, mut expires_at) = (Bytes::new(), None);
-        if let Some(around) = head.around() {
-            let found = StartAt::take(&mut late, around.client);
-            start = found.map(|it| start_event(it, around.omits_start)).unwrap_or_default();
-            let max_age = late.remove().and_then(|options: StreamOptions| options.max_age);
-            let age = max_age.map(|max_age| max_age.draw(around.client));
-            expires_at = age.and_then(|age| Instant::now().checked_add(age));
+        let (mut start, mut due, mut drain) = (Bytes::new(), None, None);
+        let options = late.remove::<StreamOptions>().unwrap_or_default();
+        let own_drain = options.drain.filter(|_| head.awaits_run());
+        // Otherwise, the layer ends the stream as all its others.
+        head.set_awaits_run(own_drain.is_some());
+        if let Some(Around { ends_with, client, omits_start, repeats_id }) = head.around() {
+            let held = late.remove::<HeldId>().filter(|_| *repeats_id);
+            let held = held.map(|HeldId(id)| Encoded::from(Event::new().id(id)).into());
+            let found = StartAt::take(&mut late, *client).map(|it| start_event(it, *omits_start));
+            start = found.or(held).unwrap_or_default();
+            due = options.max_age.and_then(|it| in_reach(it.draw(*client), CloseReason::Expired));
+            let delay = own_drain.and_then(|drain| drain.draw_delay(*client));
+            drain = delay.and_then(|delay| Some((ShutdownWait::new(ends_with.clone())?, delay)));
         }
         let handled = late.get().map(|handled| match handled {
             Handled::Stream(_) => Stopped::Whole,
             Handled::Refused { .. } => Stopped::Refused,
         });
-        let expires_at = expires_at.filter(|at| is_within_reach(*at));
-        Self { head, handled, start, expires_at, timer: None }
+        Self { head, handled, start, due, timer: None, drain }
     }
 
     fn poll_frame<B>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Polled>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        if self.poll_expired(cx).is_ready() {
-            self.expires_at = None;
-            return Poll::Ready(Some(Err(Stopped::Due(CloseReason::Expired).into())));
+        if let Some((shutdown, delay)) = &mut self.drain
+            && shutdown.poll_begun(cx.waker())
+        {
+            let drained = in_reach(*delay, CloseReason::Drained);
+            let earlier = self.due.filter(|(at, _)| drained.is_some_and(|(end, _)| *at < end));
+            self.due = earlier.or(drained);
+            (self.drain, self.timer) = (None, None);
+        }
+        if let Some((at, reason)) = self.due
+            && self.poll_until(at, cx).is_ready()
+        {
+            self.due = None;
+            return Poll::Ready(Some(Err(Stopped::Due(reason).into())));
         }
         if !self.start.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.start)))));
@@ -233,16 +266,19 @@ impl LateStream {
         )
     }
 
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(at) = self.expires_at else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+    fn poll_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
         // A timer would not elapse before the next millisecond.
         if at <= Instant::now() {
-            Poll::Ready(())
-        } else {
-            pin!(coop::unconstrained(timer)).poll(cx)
+            return Poll::Ready(());
         }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        pin!(coop::unconstrained(timer)).poll(cx)
     }
+}
+
+fn in_reach(delay: Duration, reason: CloseReason) -> Option<(Instant, CloseReason)> {
+    let at = Instant::now().checked_add(delay).filter(|at| is_within_reach(*at))?;
+    Some((at, reason))
 }
 
 /// Returns whether the layer ends the stream at the next point between events.
@@ -282,12 +318,12 @@ impl Late {
     }
 
     /// Returns the event for the response, or the error with which the body fails.
-    fn last_frame(&mut self) -> Result<Frame<Bytes>, BoxError> {
+    fn last_event(&mut self) -> Result<Bytes, BoxError> {
         let response = mem::take(&mut self.response).map(BytesMut::freeze);
         let to_event = self.late_event.take();
         let event = to_event.and_then(|it| catch_panic(|| it(&response)?.dispatched()).flatten());
         match event {
-            Some(event) => Ok(Frame::data(Encoded::from(event).into())),
+            Some(event) => Ok(Encoded::from(event).into()),
             None => Err(LateResponse::boxed(response)),
         }
     }

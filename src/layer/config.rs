@@ -97,6 +97,7 @@ impl Config {
     pub(super) fn admit(
         &self,
         request: RequestInfo,
+        has_drain: bool,
     ) -> Result<Option<OwnedSemaphorePermit>, NotOpened> {
         if !request.accepts_stream {
             return Err(NotOpened::NotAcceptable);
@@ -104,17 +105,19 @@ impl Config {
         if request.is_head {
             return Ok(None);
         }
-        if self.is_barred_by_shutdown(request) {
+        if self.is_barred_by_shutdown(request, has_drain) {
             return Err(NotOpened::Unavailable);
         }
         let permit = self.permits.as_ref().map(|permits| Arc::clone(permits).try_acquire_owned());
         permit.transpose().map_err(|_| NotOpened::Unavailable)
     }
 
-    /// Returns whether the shutdown prevents a stream from opening. It doesn't for a call that
-    /// arrived earlier, because the handler has already acted on it.
-    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
-        if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
+    /// Returns whether the shutdown prevents a stream from opening. It doesn't if the request
+    /// arrived earlier, and either is a call, on which the handler has already acted, or its stream
+    /// `has_drain`, so that it doesn't end at once.
+    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo, has_drain: bool) -> bool {
+        let may_end = request.client.is_call() || has_drain;
+        request.arrived_during_shutdown || !may_end && self.is_draining()
     }
 
     #[cold]
@@ -187,7 +190,7 @@ pub(super) fn without_body<B, C>(
 #[derive(Clone, Copy)]
 pub(super) struct RequestInfo {
     pub(super) client: ClientKind,
-    /// Whether the request is a call that arrived after the shutdown had begun.
+    /// Whether the request arrived after the shutdown had begun.
     pub(super) arrived_during_shutdown: bool,
     pub(super) is_head: bool,
     pub(super) accepts_stream: bool,
@@ -204,7 +207,7 @@ impl RequestInfo {
         let client = ClientKind::of_scanned(method, headers, scan);
         Self {
             client,
-            arrived_during_shutdown: client.is_call() && config.is_draining(),
+            arrived_during_shutdown: config.is_draining(),
             is_head: method == Method::HEAD,
             accepts_stream: !config.require_accept || accepts_event_stream(headers),
         }

@@ -169,7 +169,7 @@ impl InFlight {
         info: &mut RequestInfo,
     ) -> Result<Box<Self>, NotOpened> {
         let options = config.options_of(request, info);
-        let permit = config.admit(*info)?;
+        let permit = config.admit(*info, false)?;
         let subjects = config.subjects_of(request);
         let guard = insert_disconnect(request);
         let tracked = if info.is_head {
@@ -249,19 +249,19 @@ impl InFlight {
             return self.complete_head(response);
         }
         let subjects = self.subjects.take();
-        let (client, omits_start) = (self.request.client, options.merged.omits_defaults);
         let early = response.extensions_mut().remove::<EarlyHead>();
-        let early = early.inspect(|it| it.adopt(Some(Around { client, omits_start })));
+        let has_drain = early.as_ref().is_some_and(EarlyHead::awaits_run)
+            || !options.drain().is_immediate(self.request.client);
         let joined = match subjects {
             Some(subjects) => subjects.open(early.as_ref(), may_be_refused),
             None => Ok(None),
         };
-        let opened = joined
-            .map_err(|()| NotOpened::Limited)
-            .and_then(|membership| Ok((membership, self.open_stream(&options, may_be_refused)?)));
+        let opened = joined.map_err(|()| NotOpened::Limited).and_then(|membership| {
+            Ok((membership, self.open_stream(&options, has_drain, may_be_refused)?))
+        });
         match opened {
             Ok((membership, record)) => {
-                self.start_stream(response, options, membership, record, early.is_some())
+                self.start_stream(response, options, membership, record, early)
             }
             Err(not_opened) => self.refuse(response, not_opened),
         }
@@ -281,26 +281,32 @@ impl InFlight {
         options: Arc<ResolvedOptions>,
         membership: Option<Membership>,
         record: StreamRecord,
-        is_early: bool,
+        early: Option<EarlyHead>,
     ) -> Response<SseBody<B>> {
         let is_coded = headers::has_content_coding(response.headers());
         self.config.make_event_stream(response.headers_mut());
         headers::allow_chunks(response.version_mut());
-        let shutdown = EndsWith::of(self.config.shutdown.as_ref());
-        response.extensions_mut().insert(Handled::Stream(shutdown.inherited()));
+        let ends_with = EndsWith::of(self.config.shutdown.as_ref());
+        response.extensions_mut().insert(Handled::Stream(ends_with.inherited()));
         let client = self.request.client;
         let start = StartAt::take(response.extensions_mut(), client);
         // At a `204`, fetch-event-source would ask again every second, forever.
         let is_held = client == ClientKind::Fetch
             && response.extensions_mut().remove::<NothingMore>().is_some();
         let held = is_held.then_some(Opening::NothingMore);
-        let early = is_early.then_some(Opening::Early);
-        let opening = early.or(start.map(Opening::Start)).or(held);
-        let opening = opening.map(Box::new);
         let id_line = options.id_line(response.extensions_mut());
+        let (opening, ends_with) = match early {
+            None => (start.map(Opening::Start).or(held), ends_with),
+            Some(head) => {
+                let (omits_start, repeats_id) = (options.merged.omits_defaults, id_line.is_some());
+                head.adopt(Some(Around { ends_with, client, omits_start, repeats_id }));
+                (Some(Opening::Early), EndsWith::Early(head))
+            }
+        };
+        let opening = opening.map(Box::new);
         response.map(|source| {
             let mut state =
-                StreamState::new(is_coded, options, shutdown, client, membership, record, opening);
+                StreamState::new(is_coded, options, ends_with, client, membership, record, opening);
             state.id_line = id_line;
             SseBody::event_stream(source, state)
         })
@@ -317,7 +323,7 @@ impl InFlight {
     ) -> Response<SseBody<B>> {
         if let (Handled::Stream(inherited), Some(shutdown)) = (handled, &self.config.shutdown) {
             let may_be_refused = response.status() == StatusCode::OK && !self.request.is_head;
-            if may_be_refused && self.config.is_barred_by_shutdown(self.request) {
+            if may_be_refused && self.config.is_barred_by_shutdown(self.request, false) {
                 return self.refuse(response, NotOpened::Unavailable);
             }
             if let Some(inherited) = inherited {
@@ -331,6 +337,7 @@ impl InFlight {
     fn open_stream(
         &mut self,
         options: &ResolvedOptions,
+        has_drain: bool,
         may_be_refused: bool,
     ) -> Result<StreamRecord, NotOpened> {
         let guard = match self.tracked.take() {
@@ -341,7 +348,7 @@ impl InFlight {
             Some(Tracked::Disconnect(guard)) => Some(guard),
             None => None,
         };
-        let permit = match self.config.admit(self.request) {
+        let permit = match self.config.admit(self.request, has_drain) {
             Ok(permit) => permit,
             Err(_) if !may_be_refused => None,
             Err(not_opened) => {

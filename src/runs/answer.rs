@@ -11,7 +11,7 @@ use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{AnswerBody, EventBody, OwnBody, SseBody};
 use crate::connection::{ClientKind, LastEventId};
 use crate::options::StreamOptions;
-use crate::signals::{Handled, HeldId, INTERRUPTED, interruption};
+use crate::signals::{EarlyHead, Handled, HeldId, INTERRUPTED, Stopped, interruption};
 use crate::{event::Encoded, headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
@@ -19,6 +19,8 @@ pub(crate) struct Requester {
     pub(crate) last: Option<LastEventId>,
     /// Whether the request starts a run if it's repeated.
     pub(crate) starts: bool,
+    /// The head of the response, if it can be sent early.
+    pub(crate) head: Option<EarlyHead>,
 }
 
 impl Requester {
@@ -26,7 +28,15 @@ impl Requester {
         let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
         let last = last.filter(|last| !last.is_empty());
         let client = StreamOptions::client_or(extensions, ClientKind::of(method, headers));
-        Self { client, last, starts: true }
+        Self { client, last, starts: true, head: extensions.get().cloned() }
+    }
+
+    /// Notes that the request waits for a run, so that the shutdown doesn't end its early head if
+    /// the run is of this process.
+    pub(crate) fn await_run(&self, record: &Record) {
+        if let Some(head) = &self.head {
+            head.set_awaits_run(!record.lock().is_mirror);
+        }
     }
 
     pub(crate) fn of_parts(parts: &Parts) -> Self {
@@ -45,6 +55,7 @@ pub(crate) async fn answer(
         Err(NoEvents::GivenWay) => return Some(refusal(requester.client)),
         Err(_) => return Some(not_found(requester)),
     };
+    requester.await_run(record);
     match reader.started().await {
         Ok(()) => Some(events(reader)),
         Err(NoEvents::AllSeen(outcome)) => {
@@ -74,9 +85,9 @@ pub(crate) fn nothing_left(
 ) -> Response<OwnBody> {
     use Outcome::{Cancelled, Completed, Interrupted};
     let client = requester.client;
-    match (outcome, client, &requester.last, reader) {
+    let mut answer = match (outcome, client, &requester.last, reader) {
         // The run may still be going on in its process.
-        (.., Some(reader)) if reader.record.lock().is_lost => refusal(client),
+        (.., Some(reader)) if reader.record.lock().is_lost => return refusal(client),
         // The client can start the call on another process.
         (Some(Interrupted), _, None, _) if requester.starts => refusal(client),
         // After an empty 200, an `EventSource` would reconnect forever. For other kinds of streams,
@@ -97,7 +108,11 @@ pub(crate) fn nothing_left(
         // An empty 200 would mean that nothing is missing. After a 503, the client would start
         // again what the user has cancelled.
         _ => status(StatusCode::NOT_FOUND),
+    };
+    if outcome == Some(Cancelled) {
+        answer.extensions_mut().insert(Stopped::Cancelled);
     }
+    answer
 }
 
 fn events(reader: Reader) -> Response<OwnBody> {

@@ -18,6 +18,8 @@ mod recorded;
 mod refused;
 mod rig;
 mod served;
+#[cfg(feature = "early-head")]
+mod silence;
 #[cfg(feature = "tracing")]
 mod spans;
 mod start_with;

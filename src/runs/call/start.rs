@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::task::{Answer, CallStage, RunTask, spawn};
 use crate::runs::process::{Claim, Producer, Purpose};
-use crate::runs::record::Phase;
-use crate::runs::{Run, RunKey, Runs, StartError};
+use crate::runs::record::{NoEvents, Phase};
+use crate::runs::{Outcome, Run, RunKey, Runs, StartError};
 use crate::runs::{answer::Requester, run::on_refusal};
 use crate::{body::EventBody, event::Encode, layer::response, signals::EarlyHead};
 
@@ -164,18 +164,24 @@ impl Runs {
         key: &RunKey,
         request: Option<&Parts>,
     ) -> Result<Claim, StartError> {
-        let last = request.and_then(|parts| Requester::of_parts(parts).last);
+        let requester = request.map(Requester::of_parts);
+        let last = requester.as_ref().and_then(|requester| requester.last.as_ref());
         loop {
-            let record = match self.claim(key, last.as_ref(), Purpose::Attach).await? {
+            let record = match self.claim(key, last, Purpose::Attach).await? {
                 Claim::Existing(record) => record,
                 new => return Ok(new),
             };
+            if let Some(requester) = &requester {
+                requester.await_run(&record);
+            }
             if last.is_some() || !matches!(record.phase(), Phase::Starting | Phase::Void) {
                 return Ok(Claim::Existing(record));
             }
             // Its call may still return something else than an event stream.
-            if let Ok(reader) = record.attach(None) {
-                _ = reader.started().await;
+            if let Ok(reader) = record.attach(None)
+                && let Err(NoEvents::AllSeen(Outcome::Cancelled)) = reader.started().await
+            {
+                return Ok(Claim::Existing(record));
             }
         }
     }

@@ -33,7 +33,11 @@ impl MirrorWriter {
         counters: Arc<RunCounters>,
     ) -> (Arc<Record>, Self) {
         let record = Arc::new(Record::new(key, epoch, options, counters));
-        record.lock().overhead.set(RUN_OVERHEAD + record.key.len());
+        {
+            let mut state = record.lock();
+            state.is_mirror = true;
+            state.overhead.set(RUN_OVERHEAD + record.key.len());
+        }
         let mirror = Self(Arc::downgrade(&record));
         mirror.skip_to(after);
         (record, mirror)

@@ -81,6 +81,7 @@ impl Record {
                 phase: Phase::Starting,
                 is_lost: false,
                 is_forgotten: false,
+                is_mirror: false,
                 has_given_way: false,
                 log: Log::new(limits, 0, evicted, Arc::clone(&counters.memory)),
                 overhead,
@@ -235,6 +236,7 @@ pub(crate) struct State {
     pub(crate) is_lost: bool,
     /// Whether requests with the key no longer find the run.
     pub(crate) is_forgotten: bool,
+    pub(crate) is_mirror: bool,
     /// Whether a mirror has evicted events that the store may have.
     pub(crate) has_given_way: bool,
     pub(crate) log: Log,
