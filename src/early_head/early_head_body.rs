@@ -185,6 +185,7 @@ impl<F, B> Kind<F, B> {
         if is_stream && !is_coded {
             return Self::Streaming { body, late: LateStream::new(head, parts.extensions) };
         }
+        head.set_awaits_run(false);
         let response = Response::from_parts(parts, BytesMut::new());
         let late_event = waiting.late_event.take().filter(|_| !is_coded);
         let mut late = Late { response, budget: CoopBudget::default(), late_event, head };

@@ -114,7 +114,7 @@ impl EarlyHeadLayer {
     /// them. Instead, add them to the response that `answer` returns. The
     /// `SseLayer` can refuse the early head, for example at
     /// [`max_streams`](crate::SseLayer::max_streams). A run that `call` has started continues even
-    /// then.
+    /// then, and a shutdown doesn't wait for it.
     ///
     /// # Cancel safety
     ///

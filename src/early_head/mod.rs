@@ -83,6 +83,7 @@
 //! |---|---|
 //! | an event stream with a `2xx` status and without a content coding | its bytes, as they arrive |
 //! | another response of up to 64 KiB, with [`late_event`](EarlyHeadLayer::late_event) | the event that your closure returns, then a clean end; [in some cases](EarlyHeadLayer::late_event) a failed body |
+//! | the answer of a [cancelled](crate::runs::Outcome::Cancelled) run | a clean end, without a terminator |
 //! | any other response | a failed body |
 //! | an error from the service | a failed body |
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
@@ -160,7 +161,9 @@
 //!   answered, so both layers count and report it. If they are clones of one layer, the stream
 //!   counts twice towards `max_streams`.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
-//!   drops its handler. Requests with other methods have 30 seconds to finish.
+//!   drops its handler. Requests with other methods have 30 seconds to finish. A request that waits
+//!   for a run of this process gets the run's answer first. The answer then ends as its
+//!   [`drain`](crate::StreamOptions::drain) says, or else as the layer's.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
 //!   if the client doesn't accept event streams. So check `Accept` in your `when` closure, or
 //!   before you call `answer`. Otherwise, a client that wants JSON can get a `406`.

@@ -20,7 +20,8 @@ use crate::{connection::ClientKind, headers, signals::Handled};
 /// # What is refused
 ///
 /// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. A call
-/// (anything but a `GET`) that arrived before the shutdown began is refused only at a limit.
+/// (anything but a `GET`) that arrived before the shutdown began is refused only at a limit. So is
+/// a `GET` whose stream has a [drain](crate::StreamOptions::drain) that doesn't end it at once.
 ///
 /// The layer decides once it gets the response head, so the handler has already been called. The
 /// refusal keeps the response's headers that don't describe the stream, such as CORS headers.
