@@ -10,7 +10,7 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{LateResponse, late_response::LateEvent};
-use crate::connection::{ClientKind, CloseReason};
+use crate::connection::CloseReason;
 use crate::event::{Encoded, Event};
 use crate::idle_timer::is_within_reach;
 use crate::options::{StreamOptions, start_event};
@@ -41,11 +41,11 @@ impl Body for EarlyHeadBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(|body| body.is_end_stream())
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), |body| body.size_hint())
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -61,7 +61,7 @@ pin_project! {
         Collecting { #[pin] body: B, late: Late },
         // After the event of a late error, no terminator may follow.
         Stopping { head: EarlyHead },
-        Ending { last: Bytes, error: Option<BoxError> },
+        Ending { error: Option<BoxError> },
     }
 }
 
@@ -96,18 +96,18 @@ where
                     warn_without_layer();
                     match ready!(waiting.call.as_mut().poll(cx)) {
                         Ok(response) => {
-                            let late = Self::of(response, waiting);
+                            let (late, first) = Self::of(response, waiting);
                             self.set(late);
-                            // The call may have added a subject that ends the stream: the layer
-                            // looks before it asks for the first bytes.
-                            return Poll::Ready(Some(Ok(Frame::data(Bytes::new()))));
+                            // Often empty: the call may have added a subject that ends the stream,
+                            // and the layer looks before it asks for the first bytes.
+                            return Poll::Ready(Some(Ok(Frame::data(first))));
                         }
-                        Err(error) => Self::failing(error),
+                        Err(error) => Self::Ending { error: Some(error.into()) },
                     }
                 }
                 KindProj::Streaming { body, late } => match ready!(late.poll_frame(body, cx)) {
-                    Some(Err(error)) if !is_due(&error) => Self::failing(error),
-                    None => Self::Ending { last: Bytes::new(), error: None },
+                    Some(Err(error)) if !is_due(&error) => Self::Ending { error: Some(error) },
+                    None => Self::Ending { error: None },
                     polled => return Poll::Ready(polled),
                 },
                 KindProj::Collecting { body, late } => match ready!(body.poll_frame(cx)) {
@@ -116,16 +116,17 @@ where
                             ready!(late.budget.poll_empty(cx));
                             continue;
                         }
-                        Self::failing(late.without_body())
+                        Self::Ending { error: Some(late.without_body()) }
                     }
-                    Some(Err(error)) => Self::failing(error),
+                    Some(Err(error)) => Self::Ending { error: Some(error.into()) },
                     None => {
                         let (is_error, head) = (late.is_error(), late.head.clone());
                         match late.last_event() {
-                            Err(error) => Self::failing(error),
-                            Ok(last) if !is_error => Self::Ending { last, error: None },
+                            Err(error) => Self::Ending { error: Some(error) },
                             Ok(last) => {
-                                self.set(Self::Stopping { head });
+                                let stopping = Self::Stopping { head };
+                                let over = Self::Ending { error: None };
+                                self.set(if is_error { stopping } else { over });
                                 return Poll::Ready(Some(Ok(Frame::data(last))));
                             }
                         }
@@ -133,13 +134,9 @@ where
                 },
                 // Asked only now: middleware can read the event before the layer has the head.
                 KindProj::Stopping { head } => {
-                    let error = head.is_layered().then(|| Stopped::Told.into());
-                    Self::Ending { last: Bytes::new(), error }
+                    Self::Ending { error: head.is_layered().then(|| Stopped::Told.into()) }
                 }
-                KindProj::Ending { last, .. } if !last.is_empty() => {
-                    return Poll::Ready(Some(Ok(Frame::data(mem::take(last)))));
-                }
-                KindProj::Ending { error, .. } => return Poll::Ready(error.take().map(Err)),
+                KindProj::Ending { error } => return Poll::Ready(error.take().map(Err)),
             };
             self.set(next);
         }
@@ -148,7 +145,7 @@ where
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Passing { body } => body.is_end_stream(),
-            Self::Ending { last, error } => last.is_empty() && error.is_none(),
+            Self::Ending { error } => error.is_none(),
             _ => false,
         }
     }
@@ -156,44 +153,39 @@ where
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Passing { body } => body.size_hint(),
-            _ if self.is_end_stream() => SizeHint::with_exact(0),
+            Self::Ending { error: None } => SizeHint::with_exact(0),
             _ => SizeHint::default(),
         }
     }
 }
 
 impl<F, B> Kind<F, B> {
-    fn failing(error: impl Into<BoxError>) -> Self {
-        Self::Ending { last: Bytes::new(), error: Some(error.into()) }
-    }
-
-    /// Returns the rest of the body after this late response.
-    fn of(response: Response<B>, waiting: &mut Waiting<F>) -> Self {
+    /// Returns the rest of the body after this late response, and the next bytes.
+    fn of(response: Response<B>, waiting: &mut Waiting<F>) -> (Self, Bytes) {
         let head = waiting.head.clone();
         head.answer(response.extensions());
         let (mut parts, body) = response.into_parts();
         if let Some(stopped) = parts.extensions.remove::<Stopped>() {
-            let is_page = head.around().is_some_and(|it| it.client == ClientKind::EventSource);
+            let resumes = head.around().is_some_and(|it| it.client.resumes());
             // It comes back after the clean end. This id stops it then, as a `204` would now.
             let id = || Encoded::from(Event::new().id(INTERRUPTED)).into();
-            let last = is_page.then(id).unwrap_or_default();
-            return Self::Ending { last, error: Some(stopped.into()) };
+            let ending = Self::Ending { error: Some(stopped.into()) };
+            return (ending, resumes.then(id).unwrap_or_default());
         }
         let is_coded = headers::has_content_coding(&parts.headers);
         let is_stream =
             parts.status.is_success() && headers::is_event_stream(parts.status, &parts.headers);
         if is_stream && !is_coded {
-            return Self::Streaming { body, late: LateStream::new(head, parts.extensions) };
+            let late = LateStream::new(head, parts.extensions);
+            return (Self::Streaming { body, late }, Bytes::new());
         }
         head.set_awaits_run(false);
         let response = Response::from_parts(parts, BytesMut::new());
         let late_event = waiting.late_event.take().filter(|_| !is_coded);
         let mut late = Late { response, budget: CoopBudget::default(), late_event, head };
-        // It may never end.
-        if is_stream {
-            return Self::failing(late.without_body());
-        }
-        Self::Collecting { body, late }
+        // The body of a coded stream may never end.
+        let coded = is_stream.then(|| Self::Ending { error: Some(late.without_body()) });
+        (coded.unwrap_or_else(|| Self::Collecting { body, late }), Bytes::new())
     }
 }
 
@@ -243,12 +235,11 @@ impl LateStream {
             && shutdown.poll_begun(cx.waker())
         {
             let drained = in_reach(*delay, CloseReason::Drained);
-            let earlier = self.due.filter(|(at, _)| drained.is_some_and(|(end, _)| *at < end));
-            self.due = earlier.or(drained);
+            self.due = self.due.into_iter().chain(drained).min_by_key(|(at, _)| *at);
             (self.drain, self.timer) = (None, None);
         }
         if let Some((at, reason)) = self.due
-            && self.poll_until(at, cx).is_ready()
+            && self.has_come(at, cx)
         {
             self.due = None;
             return Poll::Ready(Some(Err(Stopped::Due(reason).into())));
@@ -267,13 +258,10 @@ impl LateStream {
         )
     }
 
-    fn poll_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        // A timer would not elapse before the next millisecond.
-        if at <= Instant::now() {
-            return Poll::Ready(());
-        }
+    fn has_come(&mut self, at: Instant, cx: &mut Context<'_>) -> bool {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        pin!(coop::unconstrained(timer)).poll(cx)
+        // A timer would not elapse before the next millisecond.
+        at <= Instant::now() || pin!(coop::unconstrained(timer)).poll(cx).is_ready()
     }
 }
 

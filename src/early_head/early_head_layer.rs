@@ -179,23 +179,6 @@ pub struct EarlyHeadService<S> {
     options: Arc<EarlyHeadOptions>,
 }
 
-impl<S> EarlyHeadService<S> {
-    /// Returns a reference to the inner service.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// Returns a mutable reference to the inner service.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// Returns the inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
 impl<S, B, R> Service<Request<B>> for EarlyHeadService<S>
 where
     S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>>,

@@ -97,7 +97,6 @@ impl Config {
     pub(super) fn admit(
         &self,
         request: RequestInfo,
-        has_drain: bool,
     ) -> Result<Option<OwnedSemaphorePermit>, NotOpened> {
         if !request.accepts_stream {
             return Err(NotOpened::NotAcceptable);
@@ -105,19 +104,16 @@ impl Config {
         if request.is_head {
             return Ok(None);
         }
-        if self.is_barred_by_shutdown(request, has_drain) {
+        if self.is_barred_by_shutdown(request) {
             return Err(NotOpened::Unavailable);
         }
         let permit = self.permits.as_ref().map(|permits| Arc::clone(permits).try_acquire_owned());
         permit.transpose().map_err(|_| NotOpened::Unavailable)
     }
 
-    /// Returns whether the shutdown prevents a stream from opening. It doesn't if the request
-    /// arrived earlier, and either is a call, on which the handler has already acted, or its stream
-    /// `has_drain`, so that it doesn't end at once.
-    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo, has_drain: bool) -> bool {
-        let may_end = request.client.is_call() || has_drain;
-        request.arrived_during_shutdown || !may_end && self.is_draining()
+    /// Returns whether the shutdown prevents a stream from opening.
+    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
+        request.arrived_during_shutdown || !request.has_drain && self.is_draining()
     }
 
     #[cold]
@@ -192,6 +188,9 @@ pub(super) struct RequestInfo {
     pub(super) client: ClientKind,
     /// Whether the request arrived after the shutdown had begun.
     pub(super) arrived_during_shutdown: bool,
+    /// Whether the shutdown may begin before the stream opens: for a call, because the handler has
+    /// already acted on it, and for a stream that doesn't end at once then.
+    pub(super) has_drain: bool,
     pub(super) is_head: bool,
     pub(super) accepts_stream: bool,
 }
@@ -208,6 +207,7 @@ impl RequestInfo {
         Self {
             client,
             arrived_during_shutdown: config.is_draining(),
+            has_drain: client.is_call(),
             is_head: method == Method::HEAD,
             accepts_stream: !config.require_accept || accepts_event_stream(headers),
         }

@@ -169,7 +169,7 @@ impl InFlight {
         info: &mut RequestInfo,
     ) -> Result<Box<Self>, NotOpened> {
         let options = config.options_of(request, info);
-        let permit = config.admit(*info, false)?;
+        let permit = config.admit(*info)?;
         let subjects = config.subjects_of(request);
         let guard = insert_disconnect(request);
         let tracked = if info.is_head {
@@ -250,15 +250,15 @@ impl InFlight {
         }
         let subjects = self.subjects.take();
         let early = response.extensions_mut().remove::<EarlyHead>();
-        let has_drain = early.as_ref().is_some_and(EarlyHead::awaits_run)
+        self.request.has_drain |= early.as_ref().is_some_and(EarlyHead::awaits_run)
             || !options.drain().is_immediate(self.request.client);
         let joined = match subjects {
             Some(subjects) => subjects.open(early.as_ref(), may_be_refused),
             None => Ok(None),
         };
-        let opened = joined.map_err(|()| NotOpened::Limited).and_then(|membership| {
-            Ok((membership, self.open_stream(&options, has_drain, may_be_refused)?))
-        });
+        let opened = joined
+            .map_err(|()| NotOpened::Limited)
+            .and_then(|membership| Ok((membership, self.open_stream(&options, may_be_refused)?)));
         match opened {
             Ok((membership, record)) => {
                 self.start_stream(response, options, membership, record, early)
@@ -323,7 +323,7 @@ impl InFlight {
     ) -> Response<SseBody<B>> {
         if let (Handled::Stream(inherited), Some(shutdown)) = (handled, &self.config.shutdown) {
             let may_be_refused = response.status() == StatusCode::OK && !self.request.is_head;
-            if may_be_refused && self.config.is_barred_by_shutdown(self.request, false) {
+            if may_be_refused && self.config.is_barred_by_shutdown(self.request) {
                 return self.refuse(response, NotOpened::Unavailable);
             }
             if let Some(inherited) = inherited {
@@ -337,7 +337,6 @@ impl InFlight {
     fn open_stream(
         &mut self,
         options: &ResolvedOptions,
-        has_drain: bool,
         may_be_refused: bool,
     ) -> Result<StreamRecord, NotOpened> {
         let guard = match self.tracked.take() {
@@ -348,7 +347,7 @@ impl InFlight {
             Some(Tracked::Disconnect(guard)) => Some(guard),
             None => None,
         };
-        let permit = match self.config.admit(self.request, has_drain) {
+        let permit = match self.config.admit(self.request) {
             Ok(permit) => permit,
             Err(_) if !may_be_refused => None,
             Err(not_opened) => {

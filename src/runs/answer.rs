@@ -35,7 +35,7 @@ impl Requester {
     /// the run is of this process.
     pub(crate) fn await_run(&self, record: &Record) {
         if let Some(head) = &self.head {
-            head.set_awaits_run(!record.lock().is_mirror);
+            head.set_awaits_run(!record.is_mirror);
         }
     }
 

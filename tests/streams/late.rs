@@ -111,6 +111,22 @@ async fn place_of_a_late_subject_is_free_once_its_stream_has_ended() {
     drop(subjects);
 }
 
+#[tokio::test(start_paused = true)]
+async fn place_of_a_late_subject_is_free_when_the_close_is_reported() {
+    let streams = Streams::builder().limit("user:", 1).build();
+    let (others, is_free) = (streams.clone(), Arc::new(AtomicBool::new(false)));
+    let found = Arc::clone(&is_free);
+    let layer = SseLayer::new().streams(&streams).on_close(move |_| {
+        found.store(others.subjects_of(&mut Request::new(())).add("user:1"), SeqCst);
+    });
+    let mut request = Requester::EventSource.request("/");
+    let kept = streams.subjects_of(&mut request);
+    let stream = Rig::fed(layer, request);
+    kept.add("user:1");
+    drop(stream);
+    assert!(is_free.load(SeqCst));
+}
+
 /// Wakers are code of the program, so none is called with a lock held.
 #[test]
 fn waker_can_list_subjects_when_a_late_one_has_no_place() {

@@ -32,12 +32,10 @@ impl MirrorWriter {
         options: &Options,
         counters: Arc<RunCounters>,
     ) -> (Arc<Record>, Self) {
-        let record = Arc::new(Record::new(key, epoch, options, counters));
-        {
-            let mut state = record.lock();
-            state.is_mirror = true;
-            state.overhead.set(RUN_OVERHEAD + record.key.len());
-        }
+        let mut record = Record::new(key, epoch, options, counters);
+        record.is_mirror = true;
+        let record = Arc::new(record);
+        record.lock().overhead.set(RUN_OVERHEAD + record.key.len());
         let mirror = Self(Arc::downgrade(&record));
         mirror.skip_to(after);
         (record, mirror)

@@ -32,6 +32,8 @@ pub struct Record {
     pub(super) changed: Notify,
     /// Whether the run's exporter was told of new events. The run's task sets it without a lock.
     pub(super) is_marked: AtomicBool,
+    /// Whether this is a copy of another process's run.
+    pub(crate) is_mirror: bool,
     state: Mutex<State>,
 }
 
@@ -77,11 +79,11 @@ impl Record {
             retain_bytes: options.max_record(),
             changed: Notify::new(),
             is_marked: AtomicBool::new(false),
+            is_mirror: false,
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 is_lost: false,
                 is_forgotten: false,
-                is_mirror: false,
                 has_given_way: false,
                 log: Log::new(limits, 0, evicted, Arc::clone(&counters.memory)),
                 overhead,
@@ -236,7 +238,6 @@ pub(crate) struct State {
     pub(crate) is_lost: bool,
     /// Whether requests with the key no longer find the run.
     pub(crate) is_forgotten: bool,
-    pub(crate) is_mirror: bool,
     /// Whether a mirror has evicted events that the store may have.
     pub(crate) has_given_way: bool,
     pub(crate) log: Log,
