@@ -1,6 +1,7 @@
 //! What clients do at the limit of a subject. The table in `docs/guide/limits.md` has it.
 
 use axum::middleware::{Next, from_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::*;
 
@@ -46,8 +47,10 @@ impl Limited {
 async fn open_stream(streams: &Streams) -> impl Sized + use<> {
     let mut request = http::Request::new(());
     streams.subjects_of(&mut request).add("user:1");
-    let pending = async |_| Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>()));
-    SseLayer::new().streams(streams).layer(service_fn(pending)).oneshot(request).await.unwrap()
+    let pending = service_fn(async |_: http::Request<()>| {
+        Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>()))
+    });
+    SseLayer::new().streams(streams).layer(pending).oneshot(request).await.unwrap()
 }
 
 fn refusal() -> Refusal {
