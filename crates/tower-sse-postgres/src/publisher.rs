@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::select;
-use tower_sse::BoxError;
 use tower_sse::hub::PublishError;
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
@@ -11,6 +10,7 @@ use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 use crate::connection::{Appended, Connection};
 use crate::error::{ends_session, is_rolled_back};
 use crate::settings::{Settings, since_epoch};
+use crate::{Error, ErrorKind};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later.
@@ -32,7 +32,11 @@ pub struct PostgresPublisher {
 
 impl Publisher for PostgresPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
-        check(&publication).map_err(|(kind, reason)| kind(reason.into()))?;
+        check(&publication).map_err(|(kind, reason)| {
+            let error = Error::new("store the event in PostgreSQL", kind, reason).into();
+            let is_too_large = kind == ErrorKind::TooLarge;
+            if is_too_large { PublishError::TooLarge(error) } else { PublishError::Invalid(error) }
+        })?;
         let not_sent = || self.settings.health.not_sent("publish an event to PostgreSQL");
         self.queue.publish(publication, self.deadline, not_sent).await
     }
@@ -53,7 +57,7 @@ impl fmt::Debug for PostgresPublisher {
 }
 
 /// Returns the kind of the error and its reason if no row can hold the event.
-fn check(publication: &Publication) -> Result<(), (fn(BoxError) -> PublishError, String)> {
+fn check(publication: &Publication) -> Result<(), (ErrorKind, String)> {
     let fields = publication.event.fields();
     let texts = [
         ("topic", Some(&*publication.topic), MAX_TOPIC),
@@ -65,15 +69,15 @@ fn check(publication: &Publication) -> Result<(), (fn(BoxError) -> PublishError,
         let text = text.unwrap_or_default();
         if text.len() > max {
             let reason = format!("{field} has {} bytes, more than {max}", text.len());
-            return Err((PublishError::TooLarge, reason));
+            return Err((ErrorKind::TooLarge, reason));
         }
         if let Some(at) = text.find('\0') {
-            return Err((PublishError::Invalid, format!("{field} contains U+0000 at byte {at}")));
+            return Err((ErrorKind::Other, format!("{field} contains U+0000 at byte {at}")));
         }
     }
     if let Some(retry) = fields.retry.filter(|retry| i64::try_from(*retry).is_err()) {
         let reason = format!("retry is {retry} ms, more than {}", i64::MAX);
-        return Err((PublishError::TooLarge, reason));
+        return Err((ErrorKind::TooLarge, reason));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use tower_sse_sqlite::Sqlite;
 
 use crate::*;
 
-/// What the program does about an event that was refused.
+/// What the program does about an event that was not published.
 #[derive(Debug, PartialEq)]
 enum Remedy {
     FreeSpace,
@@ -13,7 +13,9 @@ enum Remedy {
 }
 
 fn remedy_of(error: PublishError) -> Remedy {
-    let PublishError::Refused(reason) = error else { panic!("{error:?}") };
+    let (PublishError::Refused(reason) | PublishError::TooLarge(reason)) = error else {
+        panic!("{error:?}")
+    };
     let error: Error = *reason.downcast().unwrap();
     match error.kind() {
         ErrorKind::OutOfResources => Remedy::FreeSpace,
@@ -35,7 +37,8 @@ async fn one_match_handles_the_errors_of_two_stores() {
         [(redis.health(), redis.stats()), (sqlite.health(), sqlite.stats())];
     let hubs = [Hub::connect(redis).await.unwrap(), Hub::connect(sqlite).await.unwrap()];
     for hub in &hubs {
-        let error = hub.publish("a", "x".repeat((1 << 20) + 1)).await.unwrap_err();
+        let event = Event::new().data("x").comment("x".repeat(1 << 20));
+        let error = hub.publish("a", event).await.unwrap_err();
         assert_eq!(remedy_of(error), Remedy::Shorten);
     }
 
