@@ -65,11 +65,12 @@ impl Seen {
         self.received.iter().any(|it| it.data.parse() == Ok(number))
     }
 
-    /// Returns whether the last four requests followed each other within two seconds, and the last of them is new.
+    /// Returns whether the last six requests are new, and most of them came within two seconds after the one before.
     pub(crate) fn is_hammered(&self) -> bool {
         let soon = Duration::from_secs(2);
-        let [.., a, b, c, d] = self.requests[..] else { return false };
-        [b - a, c - b, d - c].iter().all(|gap| *gap < soon) && d.elapsed() < 2 * soon
+        let Some(last) = self.requests.last_chunk::<6>() else { return false };
+        let quick = last.windows(2).filter(|pair| pair[1] - pair[0] < soon).count();
+        quick >= 3 && last[5].elapsed() < 2 * soon
     }
 
     /// Returns how many requests came in the last `window`.

@@ -184,7 +184,7 @@ pub(crate) async fn kill(stage: &Stage) -> Facts {
 
 /// Counts requests of a client that is being refused, for as long as it takes to see whether it goes on.
 async fn refused(stage: &Stage, facts: &mut Facts) {
-    sleep(WINDOW).await;
+    sleep(2 * WINDOW).await;
     let seen = stage.shared.lock();
     (facts.asks, facts.hammers) = (seen.requests_within(WINDOW), seen.is_hammered());
 }
