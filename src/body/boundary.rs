@@ -76,6 +76,12 @@ impl Boundary {
         }
     }
 
+    /// Returns the bytes to send for an event of the layer, or none where no event fits.
+    pub(super) fn interject_event(&mut self, event: Option<&Bytes>) -> Bytes {
+        let event = event.filter(|_| self.between_events()).cloned();
+        event.map(|event| self.interject(event)).unwrap_or_default()
+    }
+
     /// Separates the layer's `retry` lines by an empty line: some clients reject a block with two.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;

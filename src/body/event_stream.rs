@@ -449,12 +449,7 @@ impl<B> EventStream<'_, B> {
 
     fn terminator(&mut self) -> Bytes {
         let this = self.state();
-        match this.options.terminator() {
-            Some(terminator) if this.boundary.between_events() => {
-                this.boundary.interject(terminator.clone())
-            }
-            _ => Bytes::new(),
-        }
+        this.boundary.interject_event(this.options.terminator())
     }
 
     /// Returns the last bytes of a clean end. They are never a comment line of the layer, at which
@@ -514,16 +509,9 @@ impl<B> EventStream<'_, B> {
         let this = self.state();
         let between_events = this.boundary.between_events();
         let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all);
-        let lines = match reason {
-            CloseReason::Drained if between_events => this.options.goodbye(),
-            // A `retry` line belongs to no event, so it can be written mid-event.
-            CloseReason::Drained if this.boundary.at_line_start() => {
-                this.options.reconnection_time()
-            }
-            CloseReason::Revoked if is_for_all && this.boundary.at_line_start() => {
-                this.options.reconnection_time()
-            }
-            _ => Bytes::new(),
+        let lines = match this.boundary.at_line_start() {
+            true => this.options.last_lines(reason, between_events, is_for_all),
+            false => Bytes::new(),
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(lines) };
         let is_clean = !this.client.is_cut_by_failing() && !is_recorded();

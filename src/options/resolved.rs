@@ -7,10 +7,11 @@ use tokio::{task::JoinError, time::Instant};
 use super::stream_options::{CancellationIf, last_event};
 use super::{COMMENT_LINE, Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::catch_panic;
+use crate::connection::{ClientKind, CloseReason};
 use crate::event::{Encoded, Event};
 use crate::signals::{HeldId, INTERRUPTED, Interrupted, StartAt, interruption};
 use crate::signals::{is_recorded, program_error, source_error};
-use crate::{BoxError, connection::ClientKind, error::causes};
+use crate::{BoxError, error::causes};
 
 /// The options of one stream, merged from those of its layer, its request and its response.
 #[derive(Clone, Debug)]
@@ -104,16 +105,32 @@ impl ResolvedOptions {
         self.merged.drain.clone().unwrap_or_default()
     }
 
+    /// Returns the last lines of a stream that the layer ends at the start of a line.
+    pub(crate) fn last_lines(
+        &self,
+        reason: CloseReason,
+        between_events: bool,
+        is_for_all: bool,
+    ) -> Bytes {
+        match reason {
+            CloseReason::Drained if between_events => self.goodbye(),
+            // A `retry` line belongs to no event, so it can be written mid-event.
+            CloseReason::Drained => self.reconnection_time(),
+            CloseReason::Revoked if is_for_all => self.reconnection_time(),
+            _ => Bytes::new(),
+        }
+    }
+
     /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
     /// If the farewell has a `retry` line, no other one is added: some clients reject a block with
     /// two.
-    pub(crate) fn goodbye(&self) -> Bytes {
+    fn goodbye(&self) -> Bytes {
         let farewell = self.merged.farewell.clone().flatten().unwrap_or_default();
         let retry = if has_retry_line(&farewell) { Bytes::new() } else { self.reconnection_time() };
         joined(retry, farewell)
     }
 
-    pub(crate) fn reconnection_time(&self) -> Bytes {
+    fn reconnection_time(&self) -> Bytes {
         self.drain().retry_line()
     }
 
