@@ -169,11 +169,10 @@ async fn last_bytes(
         CleanEnd::Cancelled => feed.fail("cancelled"),
         CleanEnd::LogOut => _ = streams.close("user").now_or_never(),
     }
-    let last = body.collect().await.map(|last| last.to_bytes());
-    last.map_or_else(
-        |error| format!("failed: {error}"),
-        |last| String::from_utf8(last.into()).unwrap(),
-    )
+    match body.collect().await {
+        Ok(last) => String::from_utf8(last.to_bytes().into()).unwrap(),
+        Err(error) => format!("failed: {error}"),
+    }
 }
 
 /// go-sse stops for good if the last line is a comment.

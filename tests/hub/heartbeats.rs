@@ -103,7 +103,7 @@ async fn heartbeat_event_has_the_id_with_which_the_source_ends() {
             assert_eq!(received, frame.len());
         }
         for _ in 0..2 {
-            assert_eq!(beat(&mut body).await, expected, "{:.60?}", frames);
+            assert_eq!(beat(&mut body).await, expected, "{frames:.60?}");
         }
     }
     feed.data("data: half\n");
