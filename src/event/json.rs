@@ -94,20 +94,20 @@ impl<T: Serialize> Encode for Json<T> {
     }
 }
 
-/// Returns JSON whose strings had raw [line ends](is_line_end_in_json) with these as escapes. `None` if it
-/// has none.
-#[inline]
+/// Returns JSON with its raw [line ends](is_line_end_in_json) as escapes, or `None` if it has none.
+// Inlined, it would slow down the serialiser around it.
+#[inline(never)]
 fn without_line_ends(json: &[u8]) -> Option<String> {
-    if json.is_ascii() || !has_line_end(json) {
+    let (chunks, _) = json.as_chunks::<32>();
+    let is_ascii = |chunk: &[u8; 32]| !chunk.iter().fold(false, |found, it| found | !it.is_ascii());
+    if chunks.iter().all(is_ascii) && json.last_chunk().map_or_else(|| json.is_ascii(), is_ascii) {
         return None;
     }
-    Some(escape_json(str::from_utf8(json).ok()?, is_line_end_in_json))
-}
-
-fn has_line_end(json: &[u8]) -> bool {
     // The first bytes of U+0085, and of U+2028 and U+2029.
-    memchr2_iter(0xc2, 0xe2, json)
-        .any(|at| matches!(json.get(at..), Some([0xc2, 0x85, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..])))
+    let has_line_end = memchr2_iter(0xc2, 0xe2, json)
+        .any(|at| matches!(json.get(at..), Some([0xc2, 0x85, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..])));
+    let text = has_line_end.then(|| str::from_utf8(json).ok()).flatten()?;
+    Some(escape_json(text, is_line_end_in_json))
 }
 
 thread_local! {

@@ -127,7 +127,7 @@ pub(crate) async fn quiet(stage: &Stage) -> Facts {
 
 /// Heartbeats are events.
 pub(crate) async fn heartbeat_events(stage: &Stage) -> Facts {
-    let heartbeat = Heartbeat::every(ms(200)).event("heartbeat", "");
+    let heartbeat = Heartbeat::every(ms(200)).event("heartbeat", "{}");
     let server = stage.serve(layer().heartbeat(heartbeat).max_age(ms(2_500)));
     if !stage.came().await {
         return Facts::default();
