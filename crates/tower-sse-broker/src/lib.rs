@@ -58,8 +58,8 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::health::Health;
 pub use crate::stats::{BrokerStats, LogStats, Waiting};
 
-#[doc(hidden)]
 pub mod __private {
+    #![doc(hidden)]
     //! What the crates of stores use. It can change in any release.
     #![doc = include_str!("../docs/following.md")]
     //! # An example
