@@ -95,7 +95,7 @@ fn kind_in_a_response_comes_too_late() {
 
 /// A call that arrives during a shutdown is refused, and one that arrived earlier is not.
 #[test]
-fn get_that_is_set_to_be_a_call_is_one_during_a_shutdown() {
+fn get_set_to_be_a_call_is_one_during_a_shutdown() {
     for (is_late, expected) in [(false, 200), (true, 503)] {
         let token = CancellationToken::new();
         let layer: SseLayer = SseLayer::new().shutdown(token.clone()).client_kind(Call);

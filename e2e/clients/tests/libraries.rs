@@ -87,7 +87,9 @@ async fn library_that_has_everything_of_an_ended_topic_stops() {
     let (received, ()) = tokio::join!(messages(&mut client, 2), end);
     assert_eq!(received, ["1", "2"]);
     let rest = timeout(PATIENCE, client.collect::<Vec<_>>()).await.expect("the client is over");
-    assert!(matches!(rest.last(), Some(Err(Error::InvalidStatusCode(status, _))) if *status == 204));
+    assert!(
+        matches!(rest.last(), Some(Err(Error::InvalidStatusCode(status, _))) if *status == 204)
+    );
     assert_eq!(stats.snapshot().opened, 1);
 }
 
