@@ -31,7 +31,7 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// message.data.make_ascii_uppercase();
 /// assert_eq!(
 ///     Encoded::from(Event::from(message)).as_bytes(),
-///     b"id: 7\ndata: TWO\ndata: LINES\n\n",
+///     b"data: TWO\ndata: LINES\nid: 7\n\n",
 /// );
 /// ```
 ///

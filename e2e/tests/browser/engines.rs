@@ -8,7 +8,7 @@ use crate::*;
 /// The page of a first visitor, at the path `/events`.
 const FIRST_VISITOR: &str = "
     const source = new EventSource('/events');
-    source.addEventListener('start', event => report('start ' + event.data + event.lastEventId));
+    source.addEventListener('start', event => report('start ' + event.data + ' ' + event.lastEventId));
     source.onmessage = event => report('message ' + event.data);";
 
 /// As the README's program.
@@ -20,7 +20,7 @@ async fn first_visit_survives_a_cut(engine: Engine) {
     };
     let app = Router::new().route("/events", get(events)).layer(SseLayer::new());
     let Some(mut page) = EnginePage::open(engine, app, FIRST_VISITOR).await else { return };
-    let position = format!("start {}", hub.position());
+    let position = format!("start {{}} {}", hub.position());
     assert_eq!(page.next_report().await, position, "{engine:?}");
 
     page.relay.cut();

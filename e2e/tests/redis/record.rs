@@ -47,7 +47,10 @@ impl Received {
         let sequence = sequence(&message.last_event_id);
         let (topic, number) = match message.data.split_once(' ') {
             Some((topic, number)) => (topic, Some(number.parse().unwrap())),
-            None => (&*message.data, None),
+            None => {
+                let topic = message.data.strip_prefix(r#"{"topic":""#);
+                (topic.and_then(|it| it.strip_suffix(r#""}"#)).unwrap(), None)
+            }
         };
         assert_eq!(message.event == "gap", number.is_none(), "{message:?}");
         Self { topic: topic.parse().unwrap(), sequence, number, received_at: now() }

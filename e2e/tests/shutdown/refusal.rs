@@ -7,11 +7,14 @@ async fn assert_refused(client: Requester, response: Response<Incoming>, what: &
     let end = read_to_end(response).await;
     assert!(!end.failed, "{what}");
     let body = String::from_utf8(end.bytes).unwrap();
-    if client == Requester::EventSource {
+    if matches!(client, Requester::EventSource | Requester::Library) {
         assert_eq!(status, 200, "{what}");
         assert_eq!(headers["content-type"], "text/event-stream", "{what}");
-        let retry = body.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n'));
-        let retry: u64 = retry.and_then(|retry| retry.parse().ok()).expect(&body);
+        let (retry, rest) =
+            body.strip_prefix("retry: ").and_then(|it| it.split_once('\n')).expect(&body);
+        let block = if client == Requester::Library { "event: retry\ndata: {}\n\n" } else { "" };
+        assert_eq!(rest, block, "{what}");
+        let retry: u64 = retry.parse().expect(&body);
         assert!((2_000..=10_000).contains(&retry), "{what}: {body:?}");
     } else {
         assert_eq!(status, 503, "{what}");
@@ -47,7 +50,7 @@ async fn open_connections_refuse_every_client_in_a_way_it_understands() {
                 let end = read_to_end(connection.send(client.request("/json")).await).await;
                 assert_eq!(end.bytes, b"{}", "{what}");
             }
-            assert_eq!((stats.snapshot().opened, stats.snapshot().refused), (0, 4));
+            assert_eq!((stats.snapshot().opened, stats.snapshot().refused), (0, 5));
             shutdown.cancel();
             server.finished().await;
         }
