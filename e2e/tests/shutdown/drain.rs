@@ -100,6 +100,8 @@ async fn assert_arrives_in_every_run(client: Requester, protocol: Protocol) {
         let text = String::from_utf8(end.bytes).unwrap();
         // The source may not have been polled at all.
         let goodbye = text.strip_prefix("data: hello\n\n").unwrap_or(&text);
+        // A busy server has not written the last bytes before a comment follows them.
+        let goodbye = goodbye.strip_suffix(": \n").unwrap_or(goodbye);
         let retry = goodbye
             .strip_prefix("retry: ")
             .and_then(|rest| rest.strip_suffix("\nevent: restart\ndata: soon\n\n"))
