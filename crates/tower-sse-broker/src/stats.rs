@@ -90,7 +90,7 @@ impl BrokerStats {
     ///
     /// If so, set `maxmemory-policy noeviction`. With the current policy, Redis can delete the
     /// hub's whole stream, or ended runs. Runs that are still in progress are usually
-    /// [restored](tower_sse::runs#several-processes).
+    /// [restored](https://docs.rs/tower-sse/latest/tower_sse/runs/#several-processes).
     #[must_use]
     pub fn evicts(&self) -> bool {
         lock(&self.0).evicts
