@@ -148,8 +148,8 @@
 //!   or `429` then keeps its status. A handler must change the session before the early head: later
 //!   changes can be lost.
 //! - **Runs** go inside. If a model refuses the call late, only the client that made the call
-//!   learns why, so have it read its response until the first event, before it attaches with an
-//!   `EventSource`.
+//!   learns why. So have it read its response to the end, and attach with an `EventSource` only if
+//!   the response breaks off.
 //! - **tower-http's `CatchPanicLayer`** goes inside, where it turns a late panic into a late `500`.
 //! - **Timeouts and concurrency limits** go inside. If they're outside, they stop applying once the
 //!   early head has been sent.
