@@ -1,5 +1,5 @@
-//! Calls of the program's callbacks, whose panics must not end a stream, `Debug` for types with
-//! closures, and names for enums' variants.
+//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` for types
+//! with closures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, future::poll_fn, mem, ops::Deref, pin::pin, task::Poll};
@@ -78,38 +78,6 @@ macro_rules! opaque_debug {
         {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($type)).finish_non_exhaustive()
-            }
-        }
-    };
-}
-
-/// Defines a public enum whose variants have names.
-macro_rules! named_enum {
-    ($(#[$attribute:meta])* pub enum $type:ident {
-        $($(#[$of_variant:meta])* $variant:ident = $name:literal,)+
-    }) => {
-        $(#[$attribute])*
-        pub enum $type {
-            $($(#[$of_variant])* $variant,)+
-        }
-
-        impl $type {
-            /// In the order of the variants, which is the order of their counters.
-            #[allow(dead_code)] // some have no counters
-            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// Returns the name of the variant in snake case, for logs and metric labels.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-        }
-
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
             }
         }
     };

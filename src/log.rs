@@ -1,4 +1,5 @@
-//! Logging macros that expand to nothing without the `tracing` feature.
+//! Logging macros that expand to nothing without the `tracing` feature, and the names of variants
+//! in logs and metrics.
 
 macro_rules! debug {
     ($($message:tt)+) => {{
@@ -20,4 +21,36 @@ macro_rules! error {
         #[cfg(feature = "tracing")]
         tracing::error!($($message)+);
     }};
+}
+
+/// Defines a public enum whose variants have names.
+macro_rules! named_enum {
+    ($(#[$attribute:meta])* pub enum $type:ident {
+        $($(#[$of_variant:meta])* $variant:ident = $name:literal,)+
+    }) => {
+        $(#[$attribute])*
+        pub enum $type {
+            $($(#[$of_variant])* $variant,)+
+        }
+
+        impl $type {
+            /// In the order of the variants, which is the order of their counters.
+            #[allow(dead_code)] // some have no counters
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Returns the name of the variant in snake case, for logs and metric labels.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
 }

@@ -477,7 +477,9 @@ impl<B> EventStream<'_, B> {
         // after a clean end. In a content coding, the layer can't see where events end.
         let ending = if this.options.is_cancellation(&error) {
             debug!(error = %error, "the source of an event stream was cancelled");
-            if between_events && !is_recorded && this.client.reconnects_after_clean_end() {
+            // A script can have a library's headers, and would take a clean end for the whole answer.
+            let comes_back = *this.client == ClientKind::EventSource;
+            if between_events && !is_recorded && comes_back {
                 LastFrames::clean(CloseReason::Cancelled, self.or_retry(Bytes::new()))
             } else {
                 LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)

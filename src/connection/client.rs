@@ -81,10 +81,6 @@ impl ClientKind {
         matches!(self, Self::Fetch | Self::Call)
     }
 
-    pub(crate) const fn reconnects_after_clean_end(self) -> bool {
-        matches!(self, Self::EventSource)
-    }
-
     /// Returns whether the client reconnects after every end, and stops for good at any status but
     /// 200.
     pub(crate) const fn resumes(self) -> bool {

@@ -262,10 +262,12 @@
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |
+// | `member.rs` | one open stream, and whether it was closed |
 // | `open_streams.rs` | which streams of a subject are open, and the closes that are remembered |
 // | `limits.rs` | how many streams a subject may have |
 
 mod limits;
+mod member;
 mod open_streams;
 mod streams;
 mod subjects;
@@ -273,16 +275,16 @@ mod subjects;
 pub use self::streams::{CloseError, Streams, StreamsBuilder, StreamsStats};
 pub use self::subjects::Subjects;
 
-pub(crate) use self::open_streams::{Closing, Revocation};
 pub(crate) use self::streams::{Followed, Publishing};
 pub(crate) use self::subjects::Membership;
+pub(crate) use self::{member::Revocation, open_streams::Closing};
 
 /// The sizes of what a stream with subjects holds.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use std::mem::size_of;
 
-    use super::{open_streams::Member, subjects::Membership};
+    use super::{member::Member, subjects::Membership};
 
     #[test]
     fn stream_with_subjects_holds_as_much_as_is_written_here() {

@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::{collections::hash_map::Entry, mem, slice, task::Waker, vec};
 
 use tokio_util::sync::DropGuard;
 
 use super::limits::{SubjectLimits, shrink_if_sparse};
+use super::member::{Generation, Member, Revocation};
 use crate::wake::{BATCH, Runtimes, in_batches};
 use crate::{callback::without_panic, lock::lock};
 
@@ -209,7 +210,7 @@ impl OpenStreams {
 
     pub(super) fn end(&self, member: &Arc<Member>) {
         self.begin_end(member);
-        let MemberShared { subjects, waker } = mem::take(&mut *lock(&member.shared));
+        let (subjects, waker) = member.take();
         // The lists of an earlier generation are gone.
         if member.generation() == self.generation() {
             subjects.iter().for_each(|subject| self.leave_one(member, subject));
@@ -412,135 +413,6 @@ impl Members {
 
 fn address(member: &Arc<Member>) -> Address {
     Arc::as_ptr(member).addr()
-}
-
-#[derive(Debug)]
-pub(super) struct Member {
-    /// Set with the first subject.
-    generation: AtomicU32,
-    /// [`UNLISTED`], [`OPEN`], a [`Revocation`], or [`ENDING`].
-    state: AtomicU8,
-    /// Whether the stream has a place for each of its subjects that has a limit.
-    has_places: bool,
-    /// Locked after a shard.
-    shared: Mutex<MemberShared>,
-}
-
-#[derive(Debug, Default)]
-struct MemberShared {
-    subjects: Box<[Arc<str>]>,
-    waker: Option<Waker>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Revocation {
-    Subject = 1,
-    /// All streams, whose clients should not reconnect at the same time.
-    All = 2,
-}
-
-/// How often all streams were closed. A stream of an earlier generation is closed.
-type Generation = u32;
-
-const OPEN: u8 = 0;
-/// The stream has no subject yet, so no close concerns it.
-const UNLISTED: u8 = 4;
-/// The body has seen that the stream was closed.
-const ENDING: u8 = 3;
-
-impl Member {
-    fn new(subjects: Box<[Arc<str>]>, generation: Generation, has_places: bool) -> Self {
-        let state = AtomicU8::new(if subjects.is_empty() { UNLISTED } else { OPEN });
-        let shared = Mutex::new(MemberShared { subjects, waker: None });
-        Self { generation: generation.into(), state, has_places, shared }
-    }
-
-    fn has(&self, subject: &str) -> bool {
-        lock(&self.shared).subjects.iter().any(|name| **name == *subject)
-    }
-
-    fn subjects(&self) -> Box<[Arc<str>]> {
-        lock(&self.shared).subjects.clone()
-    }
-
-    fn has_several(&self) -> bool {
-        lock(&self.shared).subjects.len() > 1
-    }
-
-    fn generation(&self) -> Generation {
-        self.generation.load(Relaxed)
-    }
-
-    fn is_listed(&self) -> bool {
-        self.state.load(Acquire) != UNLISTED
-    }
-
-    /// Prepares for the first subject. Returns `false` if this isn't the first one.
-    fn list(&self, current: Generation) -> bool {
-        let _shared = lock(&self.shared);
-        if self.is_listed() {
-            return false;
-        }
-        self.generation.store(current, Relaxed);
-        self.state.compare_exchange(UNLISTED, OPEN, AcqRel, Acquire).is_ok()
-    }
-
-    /// Adds a subject. Returns `false` if the stream isn't open.
-    fn add(&self, subject: &Arc<str>) -> bool {
-        let mut shared = lock(&self.shared);
-        // Checked under the lock: the end takes the subjects after it has set the state.
-        if self.is_revoked() {
-            return false;
-        }
-        let subjects = mem::take(&mut shared.subjects).into_vec();
-        shared.subjects = subjects.into_iter().chain([Arc::clone(subject)]).collect();
-        true
-    }
-
-    fn has_ended(&self) -> bool {
-        self.state.load(Acquire) == ENDING
-    }
-
-    pub(super) fn is_revoked(&self) -> bool {
-        self.state.load(Acquire) != OPEN
-    }
-
-    /// Closes the stream. Returns `false` if it was closed before.
-    pub(super) fn revoke(&self, how: Revocation) -> bool {
-        if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
-            return false;
-        }
-        let waker = lock(&self.shared).waker.take();
-        _ = without_panic(|| waker.map(Waker::wake));
-        true
-    }
-
-    /// Notes that the body ends, and returns whether the stream was open.
-    pub(super) fn set_ending(&self) -> bool {
-        self.state.swap(ENDING, AcqRel) == OPEN
-    }
-
-    /// Returns how the stream was closed, or `None` if it is open or its body has seen the close.
-    #[inline]
-    pub(super) fn revocation(&self, current: Generation) -> Option<Revocation> {
-        match self.state.load(Acquire) {
-            OPEN if self.generation() != current => Some(Revocation::All),
-            OPEN | ENDING | UNLISTED => None,
-            state if state == Revocation::All as u8 => Some(Revocation::All),
-            _ => Some(Revocation::Subject),
-        }
-    }
-
-    /// Lets a close wake `waker`, and returns whether it is new. Check afterwards whether the
-    /// stream was closed meanwhile.
-    pub(super) fn register(&self, waker: &Waker) -> bool {
-        let mut shared = lock(&self.shared);
-        let is_registered = shared.waker.as_ref().is_some_and(|it| it.will_wake(waker));
-        let earlier = if is_registered { None } else { shared.waker.replace(waker.clone()) };
-        drop(shared);
-        _ = without_panic(|| drop(earlier));
-        !is_registered
-    }
 }
 
 /// The log of the newest `close` calls, and the number of all calls so far.

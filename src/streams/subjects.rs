@@ -1,7 +1,8 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::{fmt, task::Waker};
 
-use super::open_streams::{Member, OpenStreams, Revocation, Ticket};
+use super::member::{Member, Revocation};
+use super::open_streams::{OpenStreams, Ticket};
 use crate::lock::lock;
 use crate::signals::{EarlyHead, is_recorded};
 

@@ -1,0 +1,142 @@
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::sync::{Arc, Mutex};
+use std::{mem, task::Waker};
+
+use crate::{callback::without_panic, lock::lock};
+
+/// An open stream, in the lists of its subjects.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// Set with the first subject.
+    generation: AtomicU32,
+    /// [`UNLISTED`], [`OPEN`], a [`Revocation`], or [`ENDING`].
+    state: AtomicU8,
+    /// Whether the stream has a place for each of its subjects that has a limit.
+    pub(super) has_places: bool,
+    /// Locked after a shard.
+    shared: Mutex<MemberShared>,
+}
+
+#[derive(Debug, Default)]
+struct MemberShared {
+    subjects: Box<[Arc<str>]>,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revocation {
+    Subject = 1,
+    /// All streams, whose clients should not reconnect at the same time.
+    All = 2,
+}
+
+/// How often all streams were closed. A stream of an earlier generation is closed.
+pub(super) type Generation = u32;
+
+const OPEN: u8 = 0;
+/// The stream has no subject yet, so no close concerns it.
+const UNLISTED: u8 = 4;
+/// The body has seen that the stream was closed.
+const ENDING: u8 = 3;
+
+impl Member {
+    pub(super) fn new(subjects: Box<[Arc<str>]>, generation: Generation, has_places: bool) -> Self {
+        let state = AtomicU8::new(if subjects.is_empty() { UNLISTED } else { OPEN });
+        let shared = Mutex::new(MemberShared { subjects, waker: None });
+        Self { generation: generation.into(), state, has_places, shared }
+    }
+
+    pub(super) fn has(&self, subject: &str) -> bool {
+        lock(&self.shared).subjects.iter().any(|name| **name == *subject)
+    }
+
+    pub(super) fn subjects(&self) -> Box<[Arc<str>]> {
+        lock(&self.shared).subjects.clone()
+    }
+
+    pub(super) fn has_several(&self) -> bool {
+        lock(&self.shared).subjects.len() > 1
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.generation.load(Relaxed)
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.state.load(Acquire) != UNLISTED
+    }
+
+    /// Prepares for the first subject. Returns `false` if this isn't the first one.
+    pub(super) fn list(&self, current: Generation) -> bool {
+        let _shared = lock(&self.shared);
+        if self.is_listed() {
+            return false;
+        }
+        self.generation.store(current, Relaxed);
+        self.state.compare_exchange(UNLISTED, OPEN, AcqRel, Acquire).is_ok()
+    }
+
+    /// Adds a subject. Returns `false` if the stream isn't open.
+    pub(super) fn add(&self, subject: &Arc<str>) -> bool {
+        let mut shared = lock(&self.shared);
+        // Checked under the lock: the end takes the subjects after it has set the state.
+        if self.is_revoked() {
+            return false;
+        }
+        let subjects = mem::take(&mut shared.subjects).into_vec();
+        shared.subjects = subjects.into_iter().chain([Arc::clone(subject)]).collect();
+        true
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.load(Acquire) == ENDING
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.state.load(Acquire) != OPEN
+    }
+
+    /// Closes the stream. Returns `false` if it was closed before.
+    pub(super) fn revoke(&self, how: Revocation) -> bool {
+        if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
+            return false;
+        }
+        let waker = lock(&self.shared).waker.take();
+        _ = without_panic(|| waker.map(Waker::wake));
+        true
+    }
+
+    /// Notes that the body ends, and returns whether the stream was open.
+    pub(super) fn set_ending(&self) -> bool {
+        self.state.swap(ENDING, AcqRel) == OPEN
+    }
+
+    /// Returns how the stream was closed, or `None` if it is open or its body has seen the close.
+    #[inline]
+    pub(super) fn revocation(&self, current: Generation) -> Option<Revocation> {
+        match self.state.load(Acquire) {
+            OPEN if self.generation() != current => Some(Revocation::All),
+            OPEN | ENDING | UNLISTED => None,
+            state if state == Revocation::All as u8 => Some(Revocation::All),
+            _ => Some(Revocation::Subject),
+        }
+    }
+
+    /// Takes the subjects, and the waker that is to be dropped without a lock.
+    pub(super) fn take(&self) -> (Box<[Arc<str>]>, Option<Waker>) {
+        let MemberShared { subjects, waker } = mem::take(&mut *lock(&self.shared));
+        (subjects, waker)
+    }
+
+    /// Lets a close wake `waker`, and returns whether it is new. Check afterwards whether the
+    /// stream was closed meanwhile.
+    pub(super) fn register(&self, waker: &Waker) -> bool {
+        let mut shared = lock(&self.shared);
+        let is_registered = shared.waker.as_ref().is_some_and(|it| it.will_wake(waker));
+        let earlier = if is_registered { None } else { shared.waker.replace(waker.clone()) };
+        drop(shared);
+        _ = without_panic(|| drop(earlier));
+        !is_registered
+    }
+}
