@@ -5,10 +5,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
-/// The bytes for which a body spends one of a task's 128 units, besides one for each frame.
+/// The number of bytes for which a body spends one of a task's 128 units. Each frame costs one more
+/// unit.
 const BYTES_PER_UNIT: usize = 1024;
-/// The consecutive items without bytes after which a body pauses outside of tokio's budget. Within
-/// it, the 128 units are spent earlier.
+/// The number of consecutive items without bytes after which a body pauses if tokio sets no budget.
+/// With a budget, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
 /// The budget that a body spends, because its source may use none of tokio's sockets or channels.
@@ -48,7 +49,8 @@ impl CoopBudget {
         polled.map(|unit| unit.made_progress())
     }
 
-    /// Spends budget for a frame, after it is made: the channel of the events needs budget too.
+    /// Spends budget for a frame that was just made. Spending it earlier could leave none for the
+    /// channel that the events come from.
     #[inline]
     pub(crate) fn spend(&mut self, cx: &mut Context<'_>, bytes: usize) {
         self.empty_items = 0;

@@ -33,14 +33,14 @@ use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{Runtimes, drop_waker, wake_all};
 use crate::{BoxError, error::causes, stats::Stats};
 
-/// A slot for an outer layer's shutdown, which it fills before the body is polled.
+/// A slot for an outer layer's shutdown. The outer layer fills it before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
 
 /// A mark that a layer leaves in a response's extensions for outer layers.
 #[derive(Clone)]
 pub(crate) enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer puts its own
-    /// here.
+    /// shutdown here.
     Stream(Option<Inherited>),
     /// The response is a refusal or an interruption, which can look like an event stream. The first
     /// layer that a program's refusal reaches counts it. Until then, `is_counted` is `false`.
@@ -137,7 +137,7 @@ impl RecordedError {
         program_error(&*self.0)
     }
 
-    /// Returns whether the last event of the source has told of the error.
+    /// Returns whether the last event of the source has reported the error.
     pub(crate) fn has_told(&self) -> bool {
         Stopped::cause_of(&*self.0) == Some(&Stopped::Told)
     }
@@ -164,11 +164,12 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
 }
 
 /// The mark of a response whose client has received all that its stream will ever have. An empty
-/// stream is no such mark: handlers that a client polls return one on purpose.
+/// stream is no such mark: handlers that a client polls return empty streams on purpose.
 #[derive(Clone, Copy)]
 pub(crate) struct NothingMore;
 
-/// The position at which a stream starts if its client has no id yet. The layer knows the client.
+/// The position at which a stream starts if its client has no id yet. The layer sends it, because
+/// only the layer knows the kind of client.
 #[derive(Clone)]
 pub(crate) struct StartAt {
     pub(crate) id: EventId,
@@ -188,7 +189,7 @@ impl StartAt {
 pub(crate) struct HeldId(pub(crate) EventId);
 
 /// A callback that a layer calls once it has refused the stream and dropped its body. The source
-/// can't learn it from the drop.
+/// can't learn of the refusal from the drop.
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
@@ -208,7 +209,7 @@ struct Early {
     answered: OnceLock<Option<EarlyHead>>,
 }
 
-/// What an early head's body needs to know of the layer that sends its bytes.
+/// What an early head's body needs to know about the layer that sends its bytes.
 #[derive(Clone)]
 pub(crate) struct Around {
     pub(crate) ends_with: EndsWith,
@@ -259,14 +260,15 @@ impl EarlyHead {
         self.0.awaits_run.load(Acquire)
     }
 
-    /// Returns whether a layer is around the early head, which could write a terminator after a
-    /// clean end. Tasks of the program's middleware may poll, or it may drop the extensions.
+    /// Returns whether a layer is around the early head: a layer could write a terminator after a
+    /// clean end. Neither sign of a layer suffices alone, because the program's middleware may drop
+    /// extensions, or poll on a task of its own.
     pub(crate) fn is_layered(&self) -> bool {
         self.0.around.get().is_some() || is_within_layer()
     }
 
-    /// Adds what a layer calls if it refuses the stream: a request can start several runs. Only a
-    /// request whose head can be sent early has the extension.
+    /// Adds a callback that a layer calls if it refuses the stream. A request that starts several
+    /// runs has several callbacks. Only a request whose head can be sent early has the extension.
     pub(crate) fn add_on_refusal(request: &Extensions, on_refusal: OnRefusal) {
         if let Some(head) = request.get::<Self>() {
             head.set_awaits_run(true);
@@ -303,15 +305,15 @@ enum Layer {
     Runs,
 }
 
-/// Calls `poll`, which polls a response or a body for a layer. Any other bodies may come between
-/// this crate's, so only the call stack connects those with the layer.
+/// Calls `poll`, which polls a response or a body for a layer. Other bodies may stand between the
+/// layer and this crate's bodies, so only the call stack connects them.
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
     within(Layer::Sse, poll)
 }
 
-/// Calls `poll` for the layer of runs. It copies each frame and drops it before the next poll, and
-/// takes a clean end for the end of the answer.
+/// Calls `poll` for the layer of runs. That layer copies each frame, drops it before the next poll,
+/// and takes a clean end for the end of the answer.
 #[inline]
 pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
     within(Layer::Runs, poll)
@@ -339,12 +341,12 @@ pub(crate) fn is_within_layer() -> bool {
     POLLED_BY.get().innermost != Layer::None
 }
 
-/// Returns whether the layer of runs is polling on this thread, and no layer inside of it.
+/// Returns whether the layer of runs is the innermost layer that is polling on this thread.
 pub(crate) fn is_within_recorder() -> bool {
     POLLED_BY.get().innermost == Layer::Runs
 }
 
-/// Returns whether the layer of runs is polling on this thread, maybe with layers inside of it.
+/// Returns whether the layer of runs is polling on this thread, even if layers inside it are too.
 pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }
@@ -352,7 +354,7 @@ pub(crate) fn is_recorded() -> bool {
 /// The cause of an error with which a source stops its stream for good. The layer ends the stream
 /// cleanly, without a terminator or `on_error`, so its client doesn't reconnect.
 ///
-/// In the extensions of an answer, it says so of an answer that is late.
+/// A late answer has this cause in its extensions.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stopped {
     /// The stream must end although its source continues.
@@ -361,7 +363,7 @@ pub(crate) enum Stopped {
     Whole,
     /// The late answer was a refusal.
     Refused,
-    /// The last event has told of the failure.
+    /// The last event has reported the failure.
     Told,
     /// The run was cancelled.
     Cancelled,
@@ -385,8 +387,8 @@ impl Stopped {
 
 error_text!(Stopped, |_| "the stream was stopped");
 
-/// The failure of a late stream of an inner layer, which has handled the error. An outer layer adds
-/// nothing.
+/// The failure of an inner layer's late stream. The inner layer has handled the error, so an outer
+/// layer adds nothing.
 #[derive(Debug)]
 pub(crate) struct FailedInside(pub(crate) BoxError);
 
@@ -414,8 +416,8 @@ impl Interrupted {
 
 error_text!(Interrupted, |it| "{}", it.0);
 
-/// The shutdown of a layer, which its streams share. A token for each would take three allocations,
-/// and a lock for each frame, and wake all in one turn.
+/// The shutdown of a layer, which its streams share. A token for each stream would take three
+/// allocations and a lock for each frame, and would wake all streams in one turn.
 #[derive(Default)]
 pub(crate) struct Shutdown {
     has_begun: AtomicBool,
@@ -430,7 +432,7 @@ pub(crate) struct Shutdown {
 pub(crate) enum EndsWith {
     Own(Arc<Shutdown>),
     Inherited(Inherited),
-    /// That of the layer around an early head, while the head waits for no run.
+    /// The shutdown of the layer around an early head, unless the head waits for a run.
     Early(EarlyHead),
 }
 
@@ -459,7 +461,7 @@ pub(crate) struct ShutdownWait {
     place: Option<(usize, Waker)>,
 }
 
-/// The number of places that an empty list keeps.
+/// The maximum capacity that an empty list keeps.
 const FEW: usize = 64;
 
 impl Shutdown {

@@ -64,8 +64,8 @@ struct Counters {
 #[derive(Debug)]
 struct Ages {
     since: Instant,
-    /// The seconds after `since` in which open streams opened, in ascending order, and how many. A
-    /// map would allocate for the first stream.
+    /// The seconds after `since`, in ascending order, each with the number of open streams that
+    /// opened in it. A map would allocate for the first stream.
     openings: VecDeque<(u64, u64)>,
 }
 

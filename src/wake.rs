@@ -8,9 +8,9 @@ use tokio::{runtime::Handle, task::yield_now};
 
 use crate::{callback::without_panic, lock::lock};
 
-/// The number of tasks that are woken in one turn, which takes some milliseconds. The turns of the
-/// tasks themselves take a few tenths of a second. Smaller turns cost more system calls, because an
-/// HTTP/2 connection writes the frames of all its streams.
+/// The number of tasks that are woken in one turn. Waking them takes some milliseconds; polling
+/// them takes a few tenths of a second. Smaller batches cost more system calls, because an HTTP/2
+/// connection writes the frames of all its streams.
 pub(crate) const BATCH: usize = 125_000;
 
 /// The number of items that are taken at a time under their lock.
@@ -23,8 +23,8 @@ const CHUNK: usize = 1_000;
 pub(crate) struct Runtimes(Option<Box<Vec<Option<Handle>>>>);
 
 impl Runtimes {
-    /// Notes the current runtime for the task at this index of a [list](wake_all), unless the first
-    /// turn always wakes the task.
+    /// Notes the current runtime for the task at this index of a [list](wake_all). Tasks of the
+    /// first batch need no note, because the first turn wakes them.
     #[inline]
     pub(crate) fn note_at(&mut self, index: usize) {
         if index >= BATCH {
@@ -43,7 +43,8 @@ impl Runtimes {
     }
 }
 
-/// Wakes the tasks of a list [in batches](in_batches). `runtimes` was told each task's index.
+/// Wakes the tasks of a list [in batches](in_batches). `runtimes` has [noted](Runtimes::note_at)
+/// each task.
 pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     let wakers = wakers.into_iter().map(|(_, waker)| waker);
     match runtimes.0 {
@@ -52,9 +53,10 @@ pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     }
 }
 
-/// Calls `wake` with the first [`BATCH`] items at once, and with the others in later turns of the
-/// tasks' own `runtimes`: one that is blocked delays only its own tasks. No lock may be held. All
-/// are woken at once if one of the others has no runtime, or if all runtimes have ended.
+/// Calls `wake` with the first [`BATCH`] items at once, and with the other items in later turns of
+/// the tasks' own `runtimes`, so a blocked runtime delays only its own tasks. The caller holds no
+/// lock. All items are woken at once if one of the other tasks has no runtime, or if all runtimes
+/// have ended.
 pub(crate) fn in_batches<I>(items: I, wake: fn(I::Item), runtimes: Runtimes)
 where
     I: Iterator + Send + 'static,
@@ -78,14 +80,14 @@ async fn later_turns<I: Iterator>(items: Arc<Items<I>>) {
     }
 }
 
-/// Items that several runtimes take. Its drop wakes those that none has taken.
+/// Items that several runtimes take. Dropping this wakes the items that no runtime has taken.
 struct Items<I: Iterator> {
     rest: Mutex<I>,
     wake: fn(I::Item),
 }
 
 impl<I: Iterator> Items<I> {
-    /// Wakes the tasks of the next [`BATCH`] items. Returns whether there may be others.
+    /// Wakes the tasks of the next [`BATCH`] items. Returns whether more items may be left.
     fn wake_batch(&self) -> bool {
         (0..BATCH / CHUNK).all(|_| {
             // The lock is released before foreign code runs.

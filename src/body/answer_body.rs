@@ -27,7 +27,7 @@ pin_project! {
     }
 }
 
-/// The body of this crate's own answer, whichever it is.
+/// The body of any answer that this crate makes itself.
 pub(crate) type OwnBody = SseBody<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send + Sync>>>;
 
 impl<B> AnswerBody<B> {

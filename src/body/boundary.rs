@@ -6,7 +6,7 @@ use memchr::{memchr2, memrchr2};
 use crate::{decode::BYTE_ORDER_MARK, options::has_retry_line};
 
 /// The position of a source's stream within its lines and events, which shows where the layer can
-/// write without changing the events. Of each frame, only the end is read.
+/// write without changing the events. Only the end of each frame is read.
 #[derive(Debug, Default)]
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
@@ -40,7 +40,7 @@ enum Block {
 #[derive(Clone, Copy, Debug, Default)]
 struct Start {
     matched: u8,
-    /// Whether the layer has sent bytes before the mark, which is then held back and dropped.
+    /// Whether the mark is held back and dropped, because the layer has sent bytes before it.
     is_held: bool,
     is_past: bool,
 }
@@ -76,7 +76,7 @@ impl Boundary {
         }
     }
 
-    /// Returns the bytes to send for an event of the layer, or none where no event fits.
+    /// Returns the bytes to send for an event of the layer, or no bytes if no event fits here.
     pub(super) fn interject_event(&mut self, event: Option<&Bytes>) -> Bytes {
         let event = event.filter(|_| self.between_events()).cloned();
         event.map(|event| self.interject(event)).unwrap_or_default()
@@ -95,8 +95,9 @@ impl Boundary {
         if has_retry_line(&lines) { [&b"\n"[..], &lines].concat().into() } else { lines }
     }
 
-    /// Returns the bytes to send for `comment` at this line start within an event. They end as the
-    /// line before them does, because some clients find an event's end only by two equal line ends.
+    /// Returns the bytes to send for `comment` at this line start within an event. These bytes have
+    /// the line end of the previous line, because some clients find an event's end only by two
+    /// equal line ends.
     pub(crate) fn interject_within_event(&self, comment: &Bytes) -> Bytes {
         let line_end: &[u8] = match (self.after_cr, self.after_crlf) {
             // If this CR is half a CRLF, the LF that follows completes that of the comment.
@@ -127,8 +128,8 @@ impl Boundary {
         }
     }
 
-    /// Notes the id line with which the last event of `frame` ends, and the end of its block. An older
-    /// id would send the client back, so after an event without one, there is none.
+    /// Notes the id line of the last event of `frame`, with the end of its block. After an event
+    /// without an id, there is no line: an older id would send the client back.
     #[cold]
     pub(crate) fn note_last_id(&self, id_line: &mut Bytes, frame: &[u8]) {
         if frame.is_empty() {
@@ -142,7 +143,7 @@ impl Boundary {
     }
 
     /// Passes a frame up to the first point between events, and drops the rest. A busy source's
-    /// frames may never end at such a point.
+    /// frames may all end within an event.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;
@@ -249,7 +250,7 @@ fn split_last_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at_checked(end).unwrap_or((bytes, &[]))
 }
 
-/// Removes the last of the complete `lines`, and returns whether another one precedes it.
+/// Removes the last of the complete `lines`. Returns it, and whether another line precedes it.
 fn pop_line<'b>(lines: &mut &'b [u8]) -> Option<(&'b [u8], bool)> {
     let ([ended @ .., b'\r', b'\n'] | [ended @ .., _]) = lines else {
         return None;

@@ -76,7 +76,7 @@ impl<S> EventBody<S> {
     }
 
     /// Lets the body poll its stream only once the server has written the previous frame: a stalled
-    /// client then doesn't receive events that newer ones have replaced.
+    /// client then doesn't receive events that newer events have replaced.
     #[cfg(feature = "hub")]
     pub(crate) fn with_newest_only(self) -> Self {
         Self { release: Some(Box::new(Release::within(MAX_RELEASE_WAIT))), ..self }
@@ -201,8 +201,8 @@ opaque_debug!(EventBody<S>);
 
 /// The frame size while the client keeps up, in bytes.
 const LARGE_FRAME: usize = 16 * 1024;
-/// The frame size while the server still holds earlier frames, in bytes. For a slow client, hyper
-/// holds up to 16.
+/// The frame size while the server still holds earlier frames, in bytes. hyper holds up to 16
+/// frames for a slow client.
 const SMALL_FRAME: usize = 4 * 1024;
 /// The capacity up to which a recorded body keeps its buffer, even while it is idle.
 const KEPT_CAPACITY: usize = 256;
@@ -287,7 +287,7 @@ impl FrameBatch {
     }
 
     /// Returns the frame, or `None` if it has no bytes. An uncopied event after other events is a
-    /// frame of its own. A recorder drops the frame soon, so the next one reuses its buffer.
+    /// frame of its own. A recorder drops the frame soon, so the next frame reuses its buffer.
     #[inline]
     fn take_frame(&mut self) -> Option<Bytes> {
         if self.buffer.bytes.is_empty() {
@@ -299,7 +299,7 @@ impl FrameBatch {
     }
 
     /// Prepares the buffer after a full frame. If the server has dropped that frame, the client
-    /// keeps up, and the buffer is a large one.
+    /// keeps up, so the next buffer is large.
     fn renew_buffer(&mut self) {
         self.is_full = false;
         // Reclaims the buffer of frames that were split off and dropped.

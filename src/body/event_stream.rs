@@ -101,7 +101,7 @@ impl StreamState {
 }
 
 impl<'p, B> EventStream<'p, B> {
-    /// Drops what must go before the state, whose drop reports the close.
+    /// Drops what must be dropped before the state: dropping the state reports the close.
     pub(super) fn abandon(mut self) {
         let state = self.state();
         // The client did not read, so the end could not be sent.
@@ -234,7 +234,8 @@ where
         }
     }
 
-    /// Returns the part of a source's frame to send now. If `is_ending`, it ends between events.
+    /// Returns the part of a source's frame to send now. If `is_ending`, this part ends between
+    /// events.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
@@ -302,7 +303,8 @@ where
         Some(preamble)
     }
 
-    /// Returns the first reconnection time. Polls the source first, which may set one.
+    /// Returns the first reconnection time. Polls the source first, because the source may set this
+    /// time.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
         let is_set = options.merged.retry.is_some();
@@ -452,8 +454,8 @@ impl<B> EventStream<'_, B> {
         this.boundary.interject_event(this.options.terminator())
     }
 
-    /// Returns the last bytes of a clean end. They are never a comment line of the layer, at which
-    /// go-sse stops for good: a `retry` line follows it.
+    /// Returns the last bytes of a clean end. If the last line is a comment of the layer, adds a
+    /// `retry` line, because go-sse stops for good at a comment.
     fn or_retry(&mut self, last: Bytes) -> Bytes {
         let this = self.state();
         if !last.is_empty() || !this.boundary.after_comment || !this.client.resumes() {
@@ -497,8 +499,8 @@ impl<B> EventStream<'_, B> {
         self.begin_ending(ending);
     }
 
-    /// Returns the comment line of a failure that sends nothing else, or no bytes mid-line. A server
-    /// that drops it has taken all earlier bytes.
+    /// Returns a comment line to send before a failure that sends nothing else, or no bytes
+    /// mid-line. When the server drops this line, it has taken all earlier bytes.
     fn last_line(&mut self) -> Bytes {
         let this = self.state();
         if !this.boundary.at_line_start() {

@@ -46,8 +46,9 @@ impl LastFrames {
         Self { reason, rest }
     }
 
-    /// Creates the end of a stream whose source ended cleanly, after the bytes `last`. Into a stream
-    /// that is not opaque, the layer may have written lines, so a digest would not be its own.
+    /// Creates the end of a stream whose source ended cleanly, after the bytes `last`. Removes
+    /// trailers such as a digest unless the stream is opaque, because the layer may have written
+    /// lines into the stream.
     pub(super) fn own(last: Bytes, trailers: Option<HeaderMap>, is_opaque: bool) -> Self {
         match trailers {
             None => Self::clean(CloseReason::Ended, last),
@@ -61,7 +62,8 @@ impl LastFrames {
         }
     }
 
-    /// Creates the clean end of a stream that stays open, but for a shutdown, after the bytes `last`.
+    /// Creates the clean end of a stream that stays open after the bytes `last`, for [`HOLD`] or
+    /// until the shutdown.
     pub(super) fn held(last: Bytes, shutdown: Option<ShutdownWait>) -> Self {
         let then = Then::Hold { timer: Box::pin(sleep(HOLD)), shutdown };
         Self { reason: CloseReason::Ended, rest: Some(Box::new(Rest { last, then })) }
@@ -154,9 +156,9 @@ struct CutShort(CloseReason);
 
 error_text!(CutShort, |it| "the event stream was cut short: {}", it.0);
 
-/// The wait between the last bytes of a stream and its failure, at which the server drops what it
-/// has not written. An empty last frame would show the same, but to HTTP/2 peers, many of them look
-/// like an attack.
+/// The wait between the last bytes of a stream and its failure. At the failure, the server drops
+/// the bytes that it has not written. An empty last frame would show when all bytes are written,
+/// but many empty frames look like an attack to HTTP/2 peers.
 #[derive(Debug)]
 enum FlushWait {
     Writing(Option<Release>),
@@ -164,13 +166,14 @@ enum FlushWait {
     Done,
 }
 
-/// How long the last bytes may be held before another line follows them. A compressor drops a
-/// frame only when it gets the next one. A server that has written keeps nothing for so long.
+/// How long the last bytes may be held before another line follows them. A compressor drops a frame
+/// only when it gets the next one. A server never keeps bytes for this long after it has written
+/// them.
 const HELD_AFTER: Duration = Duration::from_millis(10);
-/// The maximum wait for the server to drop the last bytes. It may never drop them.
+/// The maximum wait for the server to drop the last bytes. Some servers never drop them.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the failure. On HTTP/2, one more turn is not always enough to write the last
-/// bytes, and browsers drop those of a failed `fetch` body that page code has not read.
+/// bytes, and browsers drop the unread bytes of a `fetch` body that fails.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl FlushWait {
@@ -205,7 +208,7 @@ impl FlushWait {
         }
     }
 
-    /// Begins the pause. It is pending at least once, because only then hyper writes HTTP/1.
+    /// Begins the pause. It is pending at least once, because hyper writes HTTP/1 only then.
     fn begin_pause<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.
@@ -217,7 +220,7 @@ impl FlushWait {
     }
 }
 
-/// A body's wait until the server has dropped, and so written, its last frame.
+/// A body's wait until the server drops its last frame, which means that the frame is written.
 #[derive(Debug)]
 pub(super) struct Release {
     frame: Arc<Mutex<FrameState>>,

@@ -161,8 +161,7 @@ fn is_complete<B: Body>(body: &B) -> bool {
 }
 
 /// Implements `Body` for a type whose field `kind` has a field `body` in each variant, and
-/// `Default` by its function `pass_through`. The type has the parameter `B`, a body, and maybe
-/// another one before it.
+/// `Default` by its function `pass_through`. The type's last parameter is the body `B`.
 macro_rules! forward_to_kinds {
     ($type:ident: $($variant:ident),+) => {
         $crate::body::forward_to_kinds!($type<B>: $($variant),+);

@@ -199,7 +199,7 @@ impl Drop for StreamRecord {
     }
 }
 
-/// What labels and timings note about a stream.
+/// The facts about a stream that labels and timings need.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     pub(super) label: Option<Label>,

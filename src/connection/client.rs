@@ -190,7 +190,8 @@ fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The result of one pass over the headers of a request. Comparing few costs less than hashing.
+/// The result of one pass over the headers of a request. Comparing a few names costs less than
+/// hashing them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderScan {
     pub(crate) has_last_event_id: bool,

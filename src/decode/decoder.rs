@@ -168,7 +168,7 @@ impl ClientState {
         })
     }
 
-    /// Reads the lines of an event that are not data. Returns its name.
+    /// Reads the lines of an event that are not data. Returns the event's name.
     #[inline(never)]
     fn read_other_lines(&mut self, event: EventRef<'_>) -> Cow<'static, str> {
         if let Some(id) = event.id()

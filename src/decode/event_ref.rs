@@ -154,8 +154,8 @@ impl<'a> EventRef<'a> {
         Encoded::of(frame.take())
     }
 
-    /// Returns the bytes before the only `data` line and those after its value, or `None` for
-    /// another form of event. Most events have this one.
+    /// Returns the bytes before the only `data` line and the bytes after its value, or `None` if
+    /// the event has another form. Most events have a single `data` line.
     fn around_data(&self) -> Option<(&'a [u8], &'a [u8])> {
         if self.spans.has_more_data || !self.is_terminated() {
             return None;
@@ -174,7 +174,7 @@ impl<'a> EventRef<'a> {
         }
     }
 
-    /// Writes the event as a whole one, with `data` in place of its own.
+    /// Writes the complete event, with `data` in place of its own data.
     fn rewritten(&self, mut data: Option<&[u8]>) -> Encoded {
         let mut frame = FrameBuf::new();
         frame.reserve(self.raw.len() + data.map_or(0, |data| DATA.len_of(data)) + 4);
@@ -251,7 +251,7 @@ pub(super) struct FieldSpans {
     pub(super) has_other_lines: bool,
 }
 
-/// A part of an event's bytes, or none. No value starts at 0, because a name stands before it.
+/// A part of an event's bytes. The start 0 stands for no part: every value follows a field's name.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
     pub(super) start: usize,

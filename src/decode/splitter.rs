@@ -44,7 +44,8 @@ pub struct EventSplitter {
     max_event_size: usize,
     place: LinePlace,
     spans: FieldSpans,
-    /// The incomplete event or `retry` line, or the last piece, if it came in several chunks.
+    /// The incomplete event or `retry` line. Also the piece returned last, if it came in several
+    /// chunks.
     carried: Vec<u8>,
     /// `carried` has been returned.
     is_returned: bool,

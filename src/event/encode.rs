@@ -79,7 +79,7 @@ impl Event {
         self.encode_with(self.data_bytes(), frame);
     }
 
-    /// Encodes the event with `data` in place of its own.
+    /// Encodes the event with `data` in place of its own data.
     #[inline]
     pub(super) fn encode_with(&self, data: Option<&[u8]>, frame: &mut FrameBuf) {
         if frame.spare() < ROOM_FOR_FIELDS + data.map_or(0, <[u8]>::len) {
@@ -183,7 +183,7 @@ impl<'frame> Lines<'frame> {
         self.frame
     }
 
-    /// Writes the fields of an event, with `data` in place of its own.
+    /// Writes the fields of an event, with `data` in place of its own data.
     // Without `always`, unrelated code decides whether this is inlined.
     #[inline(always)]
     fn fields(&mut self, event: &Event, data: Option<&[u8]>) {

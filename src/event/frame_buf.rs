@@ -9,8 +9,8 @@ use memchr::{memchr2, memchr2_iter};
 #[derive(Debug)]
 pub struct FrameBuf {
     pub(crate) bytes: BytesMut,
-    /// Encoded bytes that were not copied into `bytes`. Large ones follow `bytes` as a frame of
-    /// their own. Small ones are here only while `bytes` is empty.
+    /// Encoded bytes that were not copied into `bytes`. Large encoded bytes follow `bytes` as a
+    /// frame of their own. Small ones are kept here only while `bytes` is empty.
     uncopied: Option<Bytes>,
 }
 

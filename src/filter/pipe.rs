@@ -274,7 +274,8 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 }
 
-/// Returns whether a layer that would take a clean end for that of a whole answer is around.
+/// Returns whether the stream is inside a layer that would take a clean end for the end of a
+/// complete answer.
 fn forbids_terminator(error: &BoxError) -> bool {
     is_within_layer() && !is_recorded() && Stopped::cause_of(&**error).is_some()
 }
@@ -296,7 +297,8 @@ struct Flow<F: EventFilter> {
     ends_in_cr: bool,
     /// A verdict has ended the stream, so that nothing of the source follows.
     is_stopped: bool,
-    /// The first event has not been sent, and nothing was sent before it.
+    /// A verdict has dropped an event at the start of the stream, so the first bytes sent can be
+    /// those of a later event.
     starts_late: bool,
     /// The last event was not sent, and ended in a CR. An LF that follows belongs to it.
     skips_lf: bool,
@@ -332,7 +334,7 @@ impl<F: EventFilter> Flow<F> {
         Some(self.apply(verdict, FilterOutcome::Stopped))
     }
 
-    /// Returns whether the head is sent, after which nothing can be rejected, whatever the frames.
+    /// Returns whether the head is sent. After that, nothing can be rejected.
     const fn releases_head(&self) -> bool {
         !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
     }

@@ -9,14 +9,14 @@ use super::memory::DeferredDrops;
 
 /// The maximum number of frames that a log keeps even if no client holds them.
 const MAX_KEPT: usize = 16;
-/// The number of frames that each access examines, to remove those that clients have dropped.
+/// The number of frames that each access examines. It removes the frames that clients have dropped.
 const EXAMINED_PER_ACCESS: usize = 4;
 /// The memory of a frame in the list besides its bytes, measured with an allocator.
 const ENTRY_MEMORY: usize = 170;
 
-/// The frames of a log: copies of consecutive events in one buffer. The newest few are kept, and
-/// count as memory of the log. Weak references let subscribers share the others while a client
-/// holds them.
+/// The frames of a log: copies of consecutive events in one buffer. The newest few frames are kept
+/// and count towards the log's memory. Weak references let subscribers share the other frames while
+/// a client holds them.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
@@ -26,8 +26,9 @@ pub(super) struct Frames {
     last_examined: Option<FrameKey>,
 }
 
-/// The block of a frame, and the offsets of the part in the frame. `None` stands for all events of
-/// the block that the log kept when the frame was assembled. Keys sort by block, the oldest first.
+/// The block of a frame, and the offsets of the block's part that is in the frame. `None` stands
+/// for all events of the block that the log kept when the frame was assembled. Keys sort by block,
+/// the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
     pub(super) block: u64,
@@ -55,7 +56,7 @@ impl Frames {
         self.kept_bytes + self.by_key.len() * ENTRY_MEMORY
     }
 
-    /// A frame with more than `room` bytes is not kept.
+    /// Returns a frame, and keeps it if it has at most `room` bytes.
     pub(super) fn get(
         &mut self,
         key: FrameKey,
@@ -117,7 +118,7 @@ impl Frames {
         !self.kept.is_empty()
     }
 
-    /// Evicts the kept frames. Those that a client holds are still shared.
+    /// Evicts the kept frames. Frames that a client holds are still shared.
     pub(super) fn evict(&mut self, drops: &mut DeferredDrops) {
         while self.evict_oldest(drops) {
             self.remove_some_dropped();

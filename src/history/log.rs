@@ -8,12 +8,12 @@ use super::memory::{DeferredDrops, MemoryCounter, MemoryShare};
 /// The size of a block in bytes. A frame has only events that start in one block, so subscribers
 /// that are behind soon read the same frames.
 const BLOCK_SIZE: u64 = 16 * 1024;
-/// The size in bytes from which an event is a block of its own, and sent without a copy. Any other
-/// block can exceed [`BLOCK_SIZE`] by less than this.
+/// The size in bytes from which an event is a block of its own and is sent without a copy. All
+/// other blocks exceed [`BLOCK_SIZE`] by less than this size.
 const LARGE_EVENT_SIZE: usize = 4 * 1024;
 /// The memory of an event besides its bytes on the wire: its entry and a reference count.
 pub(crate) const ENTRY_OVERHEAD: usize = 112;
-/// The number of events that a search looks at one by one.
+/// The number of newest events that a search examines one by one.
 const NEWEST: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +46,13 @@ pub(crate) struct Log {
     pub(super) entries: VecDeque<Entry>,
     pub(super) bytes: usize,
     /// The offset at which the next small event starts. Offsets count the bytes of all appended
-    /// events, and the padding that aligns large ones with blocks.
+    /// events, and the padding that aligns large events with blocks.
     pub(super) end: u64,
     pub(crate) evicted: Evicted,
     /// The gaps that the program reported, in ascending order, each after a kept event. A gap
     /// counts as evicted together with its event.
     gaps: Option<Box<Gaps>>,
-    /// The number of evicted events, without those that newer ones have replaced.
+    /// The number of evicted events, without the events that newer events have replaced.
     pub(crate) evicted_events: u64,
     /// Allocated once a subscriber is behind.
     pub(super) frames: Option<Box<Frames>>,
@@ -156,7 +156,7 @@ impl Log {
         self.trim(now, drops);
     }
 
-    /// Gaps without an event between them become one.
+    /// Adds a gap. Gaps without an event between them become one gap.
     pub(crate) fn add_gap(&mut self, sequence: u64) {
         let Some(newest) = self.entries.back().map(|newest| newest.sequence) else {
             self.evicted = Evicted { up_to: sequence, is_exact: true };
@@ -223,7 +223,7 @@ impl Log {
         self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
     }
 
-    /// Looks at the newest events first, because most subscribers have seen all others.
+    /// Looks at the newest events first, because most subscribers have seen all older events.
     // By index: an iterator over the end of the list takes several times as long for each event.
     #[inline]
     fn index_after(&self, seen: u64) -> usize {

@@ -4,7 +4,8 @@ use slab::Slab;
 
 use crate::wake::{Runtimes, wake, wake_all};
 
-/// Lists each subscription at most once. Its ticket is valid in one generation of the list.
+/// The wakers of waiting subscriptions, at most one for each. A subscription's ticket is valid in
+/// one generation of the list.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     generation: u64,

@@ -205,7 +205,8 @@ impl HubState {
     }
 
     /// Returns whether an event published `at` this time is dropped after the end of its topic.
-    /// After a loss it's kept: its process may have lost the end, and sends it to its clients.
+    /// After a loss, the event is kept: the process that published it may have lost the end, and
+    /// then sends the event to its clients.
     pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
         let loss = self.losses.first_after(end.sequence);
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)

@@ -76,9 +76,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   a few microseconds, or about 5 milliseconds if 125,000 subscriptions wait for it. A loss can
 ///   take 20 milliseconds. So yield to other tasks after about 100 events and after a loss, for
 ///   example with tokio's `consume_budget`.
-/// - The publisher is never dropped inside of `event` or `report_loss`, so its `drop` can wait for
-///   the thread that feeds, or for a lock that the broker holds while it feeds. The publisher may
-///   be dropped on a separate thread, in the context of the runtime that polled
+/// - The publisher is never dropped within `event` or `report_loss`. So its `drop` can wait for the
+///   feeding thread, or for a lock that the broker holds while it feeds. The publisher may be
+///   dropped on a separate thread, in the context of the runtime that polled
 ///   [`Hub::connect`](crate::hub::Hub::connect).
 /// - `event` and `report_loss` call wakers, and the program's
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). These never wait for a lock that the
@@ -191,7 +191,7 @@ impl Feed {
         result
     }
 
-    /// Drops a hub on a thread of its own, after its last owner left while it was fed. The
+    /// Drops a hub on a separate thread, because its last owner left while the hub was fed. The
     /// publisher's `drop` may take locks that the broker holds here, or wait for this thread.
     #[cold]
     fn drop_elsewhere(&self, hub: HubState) {

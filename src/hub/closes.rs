@@ -84,7 +84,7 @@ async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
 
 const NAME: &str = "close";
 
-/// The characters to encode: those that a line of data cannot have, and `%`.
+/// The characters to encode: `%`, and the characters that a line of data cannot have.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Encodes a close: the origin, the subject and, if there is one, the subject of the kept streams.

@@ -56,7 +56,8 @@ impl Link {
         }
     }
 
-    /// Does nothing while the history is loaded: old events do not mean that the hub is behind.
+    /// Does nothing while the history is being loaded: old events do not mean that the hub is
+    /// behind.
     pub(crate) fn set_lag(&self, lag: Duration) {
         if self.publisher.get().is_none() {
             return;

@@ -3,7 +3,8 @@ use std::collections::VecDeque;
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicU64, Mutex, lock};
 
-/// The number of kept losses. A client that resumes before the oldest gets its gap there.
+/// The maximum number of kept losses. A client that resumes before the oldest kept loss gets the
+/// gap of that loss.
 const MAX_LOSSES: usize = 64;
 
 /// The losses that a broker has reported: numbers up to which every topic may have lost events.

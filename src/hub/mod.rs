@@ -69,9 +69,9 @@
 //! topics. A subscription that [resumes](Subscribe::resume) after an id continues with the next
 //! event that the hub still keeps, without duplicates.
 //!
-//! An open subscription keeps its topics: to change them, the client opens a new stream. Its last
-//! event id is for the former topics, so call `resume(None)`, or begin with a greeting. Otherwise,
-//! it receives no earlier event of the new topics, and no gap.
+//! The topics of an open subscription are fixed: to change them, the client opens a new stream. The
+//! client's last event id is for the former topics, so call `resume(None)`, or begin with a
+//! greeting. Otherwise, it receives no earlier event of the new topics, and no gap.
 //!
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!

@@ -188,8 +188,9 @@ pub(super) struct RequestInfo {
     pub(super) client: ClientKind,
     /// Whether the request arrived after the shutdown had begun.
     pub(super) arrived_during_shutdown: bool,
-    /// Whether the shutdown may begin before the stream opens: for a call, because the handler has
-    /// already acted on it, and for a stream that doesn't end at once then.
+    /// Whether the stream opens even if the shutdown has begun since the request arrived. That
+    /// holds for a call, on which the handler has already acted, and for a stream that a shutdown
+    /// doesn't end at once.
     pub(super) has_drain: bool,
     pub(super) is_head: bool,
     pub(super) accepts_stream: bool,

@@ -125,7 +125,7 @@ pub(super) struct InFlight {
     pub(super) subjects: Option<Subjects>,
     pub(super) tracked: Option<Tracked>,
     pub(super) options: Option<StreamOptions>,
-    /// The observation of its stream, if there is one, until the stream opens.
+    /// The observation of the stream, if an option needs one, until the stream opens.
     pub(super) observation: Option<Box<Observation>>,
 }
 

@@ -4,12 +4,13 @@ use std::{cmp::Reverse, collections::HashMap, sync::atomic::AtomicU64};
 
 use crate::lock::lock;
 
-/// The limits of open streams for each subject, and the places that are taken.
+/// Each subject's limit of open streams, and the places in use.
 #[derive(Debug, Default)]
 pub(super) struct SubjectLimits {
     /// The longest prefix first, so that the first one that matches counts.
     classes: Vec<Class>,
-    /// The number of places that each subject has taken, at least 1.
+    /// The number of places in use for each subject, at least 1. With a lock for each subject, two
+    /// streams could each hold the place that the other needs, and both would be refused.
     taken: Mutex<HashMap<Arc<str>, usize>>,
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Member {
     state: AtomicU8,
     /// Whether the stream has a place for each of its subjects that has a limit.
     pub(super) has_places: bool,
-    /// Locked after a shard.
+    /// Lock order: a shard's lock comes first.
     shared: Mutex<MemberShared>,
 }
 
@@ -67,7 +67,7 @@ impl Member {
         self.state.load(Acquire) != UNLISTED
     }
 
-    /// Prepares for the first subject. Returns `false` if this isn't the first one.
+    /// Prepares for the first subject. Returns `false` if the stream already has one.
     pub(super) fn list(&self, current: Generation) -> bool {
         let _shared = lock(&self.shared);
         if self.is_listed() {
@@ -123,14 +123,14 @@ impl Member {
         }
     }
 
-    /// Takes the subjects, and the waker that is to be dropped without a lock.
+    /// Takes the subjects and the waker. The caller drops the waker without holding a lock.
     pub(super) fn take(&self) -> (Box<[Arc<str>]>, Option<Waker>) {
         let MemberShared { subjects, waker } = mem::take(&mut *lock(&self.shared));
         (subjects, waker)
     }
 
-    /// Lets a close wake `waker`, and returns whether it is new. Check afterwards whether the
-    /// stream was closed meanwhile.
+    /// Lets a close wake `waker`, and returns whether this waker is new. The caller then checks
+    /// whether the stream was closed meanwhile.
     pub(super) fn register(&self, waker: &Waker) -> bool {
         let mut shared = lock(&self.shared);
         let is_registered = shared.waker.as_ref().is_some_and(|it| it.will_wake(waker));

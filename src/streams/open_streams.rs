@@ -98,8 +98,8 @@ impl OpenStreams {
         }
     }
 
-    /// Closes a stream that a close since the ticket should have. [`CloseLog`] says why it comes
-    /// last.
+    /// Closes a stream that a close since the ticket should have closed. [`CloseLog`] says why this
+    /// comes last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
             let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
@@ -201,7 +201,7 @@ impl OpenStreams {
         }
     }
 
-    /// Notes that a stream is about to end. It stays in its lists.
+    /// Notes that a stream is about to end. The stream stays in its lists.
     pub(super) fn begin_end(&self, member: &Member) {
         if member.set_ending() {
             self.count_open(member, -1);
@@ -221,7 +221,7 @@ impl OpenStreams {
         _ = without_panic(|| drop(waker));
     }
 
-    /// Closes the streams, and returns how many were open. No lock may be held.
+    /// Closes the streams, and returns how many were open. The caller holds no lock.
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {
@@ -265,11 +265,12 @@ const fn packed(generation: Generation, open: u32) -> u64 {
     (generation as u64) << 32 | open as u64
 }
 
-/// An iterator over all streams, in the order of their addresses, which is about that of opening.
-/// In the order of a hash, each would free memory far from the last one's.
+/// An iterator over all streams in the order of their addresses, which is about the order in which
+/// they opened. In the order of a hash, each stream would free memory far from the previous
+/// stream's.
 ///
-/// For each stream that it moves into place, it first yields a `None`, so a turn moves no more than
-/// it wakes.
+/// For each stream that the iterator sorts, it first yields a `None`, so a turn sorts no more
+/// streams than it wakes.
 struct AllClosed {
     lists: Vec<Shard>,
     shard: Option<ShardIter>,
@@ -341,7 +342,7 @@ impl<T> Closing<T> {
     }
 }
 
-/// The open streams of one subject. Most sessions have one.
+/// The open streams of one subject. Most subjects have one stream.
 #[derive(Debug)]
 enum Members {
     One(Arc<Member>),
@@ -417,8 +418,9 @@ fn address(member: &Arc<Member>) -> Address {
 
 /// The log of the newest `close` calls, and the number of all calls so far.
 ///
-/// A stream first enters the lists of its subjects, and then looks here. A close is first added
-/// here, and then empties the list of its subject. So at least one of them sees the other.
+/// A stream first enters the lists of its subjects, then looks into the log. A close is first added
+/// to the log, then empties the list of its subject. So the stream sees the close, or the close
+/// sees the stream.
 #[derive(Debug, Default)]
 struct CloseLog {
     count: AtomicU64,
@@ -432,7 +434,8 @@ pub(super) type Ticket = u64;
 /// collision ends one more stream, whose client reconnects.
 pub(super) type Close = Option<Closing<u64>>;
 
-/// The number of `close` calls in the log. A request from before all of them gets a closed stream.
+/// The number of `close` calls in the log. The stream of a request from before all these calls is
+/// closed at once.
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {

@@ -38,9 +38,9 @@ impl Streams {
     /// Closes the streams of a subject, and returns how many of this process's streams it closed.
     ///
     /// If a request arrived before the call, its stream is closed as soon as it opens. Streams of
-    /// later requests stay open. Other processes close the streams of all requests that they got
-    /// before they hear of the close. With [several processes](super#many-processes), the future
-    /// waits for the broker's acknowledgement.
+    /// later requests stay open. Other processes close the streams of all requests that they
+    /// received before the close reached them. With [several processes](super#many-processes), the
+    /// future waits for the broker's acknowledgement.
     ///
     /// # Errors
     ///

@@ -156,7 +156,7 @@ where
         TestStream::opened(body, last_event_id, opened).time_limit(self.time_limit)
     }
 
-    /// Returns the body of an event stream, or the whole response if it's anything else.
+    /// Sends a request. Returns the body of an event stream, or any other response as a whole.
     async fn send(
         &mut self,
         uri: &Uri,

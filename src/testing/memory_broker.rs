@@ -40,7 +40,7 @@ use crate::{BoxError, lock::lock};
 pub struct MemoryBroker {
     state: Arc<Mutex<BrokerState>>,
     created: Instant,
-    /// So that the ids of two brokers differ.
+    /// A number that makes the ids of two brokers differ.
     number: u64,
 }
 

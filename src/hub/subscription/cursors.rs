@@ -31,7 +31,8 @@ impl Cursors {
         };
     }
 
-    /// Returns the number in the last id that was sent. One topic has nothing else up to its gap.
+    /// Returns the number in the last id that was sent. For a single topic, that is the newest
+    /// number that it has read.
     pub(super) const fn sent(&self) -> u64 {
         match self {
             Self::One(cursor) => cursor.seen,
@@ -78,8 +79,8 @@ impl DerefMut for Cursors {
 pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     seen: u64,
-    /// The sequence number of the last event of an earlier topic of this name, 0 if there was none
-    /// or it counts for the client. While it's set, the end of the earlier topic doesn't count.
+    /// The sequence number of the last event of an earlier topic whose name became free, or 0 if
+    /// there was none. While this is set, the client ignores the end of that topic.
     forgotten_end: u64,
     ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
@@ -107,12 +108,12 @@ impl TopicCursor {
         self.gap_due = gap_due;
     }
 
-    /// Lets the end of the earlier topic count.
+    /// Makes the client get the end of the earlier topic.
     pub(crate) const fn count_end(&mut self) {
         self.forgotten_end = 0;
     }
 
-    /// Returns whether the name was free, and an earlier topic of this name ended before `sequence`.
+    /// Returns whether an earlier topic, whose name became free, ended before `sequence`.
     pub(crate) const fn has_ended_before(&self, sequence: u64) -> bool {
         0 < self.forgotten_end && self.forgotten_end < sequence
     }
@@ -125,13 +126,14 @@ impl TopicCursor {
         &self.topic
     }
 
-    /// Events that were evicted before the subscription, which began at `newest`, are no gap.
+    /// Starts a first visit at `newest`. Events that were evicted before it are no gap.
     pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
         let evicted = self.topic.lock().log.evicted.up_to.min(newest);
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
     }
 
-    /// The client may have missed events of the topic, unless a kept one replaces them.
+    /// Starts for a foreign id: the client may have missed events, unless a kept event replaces
+    /// them.
     pub(crate) fn seek_foreign(&mut self) {
         let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
         self.seek(0, !is_replaced);
@@ -328,7 +330,7 @@ impl MergeQueue {
         Some(Next::Cursor { index, first, bound: self.left() })
     }
 
-    /// Removes the cursor with the lowest next item, unless that is after `last`.
+    /// Removes the cursor with the lowest next item, unless this item is after `last`.
     pub(crate) fn pop_up_to(
         &mut self,
         last: u64,

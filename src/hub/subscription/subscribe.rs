@@ -20,7 +20,7 @@ pub struct Subscribe {
     pub(super) window: Duration,
     pub(super) greeting: Option<Event>,
     pub(super) keeps_all: bool,
-    /// As [`Subscription`] has it.
+    /// The same as in [`Subscription`].
     start_for_all: Option<bool>,
 }
 

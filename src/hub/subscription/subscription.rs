@@ -46,7 +46,8 @@ pub struct Subscription {
     /// The client's last event id if it is of another hub, until the first gaps have been sent.
     pub(crate) unknown_id: Option<UnknownId>,
     pub(crate) preamble: Option<Box<Preamble>>,
-    /// The sequence number up to which losses have been reported to the client or do not affect it.
+    /// The sequence number up to which losses have been reported to the client or do not affect the
+    /// client.
     pub(crate) loss_seen: u64,
     pub(crate) ended: bool,
     /// Whether the stream ends as soon as the client's id is past its gaps, or nothing is left.
@@ -361,8 +362,8 @@ impl Subscription {
         }
     }
 
-    /// Returns whether the client's id is of another hub, and the topic keeps its newest value only.
-    /// Such a topic has no gap before its value, so one after it must be reported.
+    /// Returns whether the client's id is of another hub, and the topic keeps its newest value
+    /// only. Such a topic gets no gap before its value, so a gap after the value must be reported.
     fn is_unknown_and_latest(&self, index: usize) -> bool {
         let cursor = self.cursors.get(index);
         self.is_foreign && cursor.is_some_and(|cursor| cursor.topic().is_latest())
@@ -461,7 +462,8 @@ impl Preamble {
     }
 }
 
-/// Encodes a gap event for each topic. The final one has the id `last`, the rest have `before`.
+/// Encodes a gap event for each topic. The final event has the id `last`, all earlier ones have
+/// `before`.
 fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position, is_bare: bool) -> Encoded {
     let mut gaps = BytesMut::new();
     for (index, topic) in topics.iter().enumerate() {
@@ -483,10 +485,10 @@ fn gap_data(topic: &str) -> String {
 }
 
 impl Subscription {
-    /// Encodes the gap of a topic. If that has `evicted` events, given what is committed, encodes all
-    /// gaps of evicted events, up to the limit of one item. No id is later than an event that is left,
-    /// or one whose gap was not sent: another process may still have what this one has evicted or
-    /// lost.
+    /// Encodes the gap of a topic. With `evicted`, the newest committed number, encodes all gaps of
+    /// evicted events, up to the limit of one item. No id is later than an event that is left, or
+    /// than an event whose gap was not sent: another process may still have what this process has
+    /// evicted or lost.
     fn gaps(&mut self, index: usize, evicted: Option<u64>) -> Encoded {
         let (topics, left) = self.topics_with_gap(index, evicted);
         self.hub.count_gaps(topics.len());
@@ -513,7 +515,7 @@ impl Subscription {
     }
 
     /// Returns the id of all gaps but the last: a client that reconnects with it gets all of them
-    /// again, and no event. To this hub, it is as the one that the client has.
+    /// again, and no event. This hub treats that id like the id that the client has.
     fn position_before_gaps(&self) -> Position {
         match (self.unknown_id, self.cursors.sent()) {
             (Some(unknown_id), 0) => unknown_id.position(),
@@ -528,8 +530,9 @@ impl Subscription {
         self.hub.position(sequence)
     }
 
-    /// Consumes the gaps of evicted events, up to the limit of one item. Returns their topics, after
-    /// that of the cursor `first`, and the number before which nothing is left: 0 if more gaps are due.
+    /// Consumes the gaps of evicted events, up to the limit of one item. Returns the topic of the
+    /// cursor `first`, then the topics of these gaps. Also returns the number before which nothing
+    /// is left: 0 if more gaps are due.
     fn topics_with_gap(&mut self, first: usize, evicted: Option<u64>) -> (Vec<Arc<str>>, u64) {
         let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
         let mut topics: Vec<_> = self.cursors.get(first).map(name).into_iter().collect();

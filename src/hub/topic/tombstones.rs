@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::TopicEnd;
 use crate::history::Evicted;
 
-/// The number of remembered topics that were removed: this many ended ones, and this many others.
+/// The maximum number of remembered topics that have ended, and of remembered topics that have not.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
 /// The newest evicted sequence numbers of removed topics. With them, a client that resumes in such
@@ -14,13 +14,13 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 /// Topics are identified by a hash, because names can be long. A hash collision reports a spurious
 /// gap. The hash is keyed, so clients can't force one.
 ///
-/// Ended topics are counted apart. Otherwise, other topics would displace them before their names
-/// are free. If there are too many, the topic whose name is free first is forgotten.
+/// Ended topics are counted separately. Otherwise, other topics would displace them before their
+/// names are free. If there are too many, the topic whose name is free first is forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
     hash_key: RandomState,
     by_hash: HashMap<u64, Tombstone>,
-    /// The hashes of topics that have not ended, the first to be forgotten first.
+    /// The hashes of topics that have not ended, in the order in which they will be forgotten.
     others: BTreeMap<Turn, u64>,
     ended: BTreeMap<Turn, u64>,
     inserted: u64,
@@ -28,7 +28,8 @@ pub(crate) struct Tombstones {
     forgotten_up_to: u64,
 }
 
-/// The time at which the name of an ended topic is free, or zero, and the number of insertions.
+/// When an ended topic's name becomes free, or zero for another topic; then a counter of
+/// insertions.
 type Turn = (Duration, u64);
 
 #[derive(Debug)]
@@ -63,7 +64,8 @@ impl Tombstones {
         }
     }
 
-    /// Removes and returns a tombstone, or an upper bound of the newest evicted event.
+    /// Removes a topic's tombstone, and returns the topic's newest evicted event and its end.
+    /// Without a tombstone, the event is an upper bound.
     pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
             Some(tombstone) => {

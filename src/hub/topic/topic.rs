@@ -9,7 +9,8 @@ pub(crate) struct Topic {
     name: Arc<str>,
     is_latest: AtomicBool,
     /// The sequence number of the topic's newest event. Before the first event, an upper bound of
-    /// what earlier topics of this name evicted. A subscriber that has seen it needs no lock.
+    /// what earlier topics of this name evicted. A subscriber that has seen this number needs no
+    /// lock.
     newest: AtomicU64,
     /// A copy of the waiters' generation: subscribers check their tickets without the lock.
     generation: AtomicU64,
@@ -65,7 +66,7 @@ impl Topic {
         self.is_latest.load(Acquire)
     }
 
-    /// Raises the topic's limits to at least the default ones, and lets no event replace another.
+    /// Raises the topic's limits to at least the default limits, and lets no event replace another.
     /// The caller holds the topic's lock.
     pub(crate) fn keep_all(&self, state: &mut TopicState) {
         self.is_latest.store(false, Release);
@@ -100,7 +101,8 @@ impl Topic {
         Some(self.ended_at.load(Acquire)).filter(|sequence| *sequence > 0)
     }
 
-    /// Returns the waker, which the caller drops, if `is_needed` is `false` under the lock.
+    /// Adds a waker if `is_needed` is `true` under the lock. Otherwise returns the waker, which the
+    /// caller drops.
     #[inline]
     pub(crate) fn add_waiter(
         &self,
@@ -111,7 +113,7 @@ impl Topic {
         if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
     }
 
-    /// The caller drops the returned waker without a lock.
+    /// Removes and returns a waker. The caller drops it without holding a lock.
     #[inline]
     pub(crate) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
         self.lock().waiters.remove(ticket)
@@ -147,7 +149,7 @@ impl TopicState {
 /// The end of a topic: the position of its last event, and the time until which its name is taken.
 ///
 /// All processes of a hub share a clock. An event published before that time is dropped in each
-/// process, unless it follows a loss: its own process may have lost the end.
+/// process, unless the event follows a loss: the process that published it may have lost the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     pub(crate) sequence: u64,
@@ -164,7 +166,8 @@ pub(super) struct EvictionPlace {
     pub(super) by_age: ByAge,
 }
 
-/// What a topic evicts next if memory is short. Made unique by the number of its oldest event.
+/// A topic's key in the order of eviction by memory, which the number of its oldest event makes
+/// unique.
 pub(super) type ByMemory = (Evictable, u64);
 
 /// The time in nanoseconds after which the topic's oldest event is too old, and its number.

@@ -151,7 +151,8 @@ impl Topics {
         stats
     }
 
-    /// Changes a topic, and removes it if unused then. Returns `None` if it was removed before.
+    /// Changes a topic, and removes the topic if it is then unused. Returns `None` if it was
+    /// removed before.
     #[inline]
     pub(crate) fn change<R>(
         &self,
