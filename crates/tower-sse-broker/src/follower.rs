@@ -10,8 +10,8 @@ use crate::pace::{Backoff, PageSize};
 use crate::queue::{Queue, SendBatch};
 use crate::{Error, Health};
 
-/// How many entries the follower feeds before it yields to other tasks. That takes 0.2 to 0.8 ms,
-/// depending on the number of topics (`benches/redis.sh`).
+/// The number of entries that the follower feeds before it yields to other tasks. Feeding them
+/// takes 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
 const ENTRIES_PER_POLL: usize = 100;
 /// The number of timeouts in a row after which an entry is skipped. From the first timeout on, each
 /// read is of one entry.
@@ -101,7 +101,8 @@ enum Before {
     Entry(u64),
     /// This entry, and perhaps later ones, were trimmed. Other processes may have read them.
     Trimmed(u64),
-    /// Entries that no process may have read. The next mark reports them to all.
+    /// Entries are missing that perhaps no process has read. The next mark reports them to all
+    /// processes.
     Gone,
     /// Entries of an older state of the log, from which nothing was trimmed up to the page.
     Older,
@@ -257,7 +258,7 @@ impl<L: Log> Follower<L> {
         Ok(())
     }
 
-    /// Adapts the size of pages to the bytes of this one.
+    /// Adapts the size of pages to the bytes of this page.
     fn fit(&mut self, entries: &[L::Entry]) {
         self.page_size.fit(entries.len(), entries.iter().map(LogEntry::bytes).sum());
     }
@@ -354,7 +355,7 @@ impl<L: Log> Follower<L> {
         Ok(if has_older { Before::Older } else { Before::Gone })
     }
 
-    /// Reports the next entry as lost without reading it, so that it does not stop later ones.
+    /// Reports the next entry as lost without reading it, so that it does not stop later entries.
     async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let last = self.last;
         // After a roll-back, the large entry itself can have the number of the last one.
@@ -389,7 +390,7 @@ impl<L: Log> Follower<L> {
         Ok(())
     }
 
-    /// Feeds entries to the hub, and reports those that are missing.
+    /// Feeds entries to the hub, and reports missing entries.
     async fn feed_page(&mut self, mut before: Before, entries: Vec<L::Entry>) {
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
@@ -461,7 +462,7 @@ impl Before {
     }
 
     /// Returns whether entries are missing between this place and an entry. `previous` is the
-    /// number of the entry written before that one, if it is known.
+    /// number of the preceding entry in the log, if it is known.
     fn is_incomplete(self, previous: Option<u64>, content: &Content) -> bool {
         match self {
             // The mark reports them, at the same place in all processes.

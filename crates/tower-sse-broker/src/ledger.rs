@@ -4,9 +4,9 @@ use crate::log::Identity;
 
 /// The events acknowledged to this process. The reader must meet each of them in the log.
 ///
-/// An event is met if its number and fingerprint are. The same number or a newer one alone does not
-/// prove that the event is still there, because a server that has returned to an older state can
-/// assign numbers again.
+/// The reader meets an event if an entry has its number and its fingerprint. The same number or a
+/// newer one alone does not prove that the event is still there, because a server that has returned
+/// to an older state can assign numbers again.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// The number of the session whose acknowledgements count.
@@ -43,7 +43,7 @@ pub(crate) struct Sent {
 pub(crate) enum Unproven {
     /// The connection broke before the acknowledgement arrived.
     Late,
-    /// The number is not above those that were known when the event was sent.
+    /// The event's number is not above all numbers that were known when the event was sent.
     RolledBack,
     /// The reader has passed the number without meeting the event.
     Missing,
@@ -115,8 +115,8 @@ impl Ledger {
         self.pending.insert(index, Pending { entry, reads: self.reads });
     }
 
-    /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived,
-    /// which has no events that are sent later.
+    /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived.
+    /// Events that are sent later can't be in this page.
     pub(crate) fn needs_entries(&self) -> bool {
         !self.pending.is_empty() || self.recent.is_recording()
     }

@@ -43,7 +43,7 @@ impl Backoff {
 const MAX_ENTRIES: usize = 1000;
 /// The size of a page in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// The number of entries that is tried after a page of few entries, of which the next ones may be
+/// The number of entries to request after a page of few entries, because the next entries may be
 /// far larger.
 const TRIED: usize = 64;
 /// After answers that take less than this, full pages double. Otherwise, they grow by one entry,

@@ -47,8 +47,8 @@ pub struct Queued {
     reply: Reply,
 }
 
-/// Wakes the publisher, also when it is dropped. The waker is the program's, and its panic must not
-/// end the task that sends batches.
+/// The sender of an event's result. Sending or dropping it wakes the publisher, whose waker is the
+/// program's: a panic in that waker must not end the task that sends batches.
 #[derive(Debug)]
 struct Reply(Option<oneshot::Sender<Result<Acknowledged, PublishError>>>);
 
@@ -210,7 +210,7 @@ impl Queue {
 }
 
 impl Drop for Closing<'_> {
-    /// Answers waiting events, and later ones, with the error that the hub is closed.
+    /// Answers waiting and later events with the error that the hub is closed.
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
         state.is_closed = true;

@@ -98,7 +98,7 @@ impl HubProcess {
         self.acknowledged(soon(what, self.hub.gap(topic)).await?)
     }
 
-    /// Ends a topic, which has to be acknowledged at the first attempt.
+    /// Ends a topic. The end has to be acknowledged at the first attempt.
     pub(super) async fn end(
         &self,
         topic: &str,
@@ -171,8 +171,8 @@ impl HubProcess {
         self.at_once(events.into_iter().map(event).collect()).await
     }
 
-    /// Does the same for names, topics and events, of which some end their topics. Returns the names
-    /// in place of the data.
+    /// Does the same for tuples of a name, a topic and an event, some of which end their topics.
+    /// Returns the names in place of the data.
     pub(super) async fn at_once(
         &self,
         events: Vec<(String, String, Event, bool)>,

@@ -74,7 +74,8 @@ pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<()
 const EACH_LARGE: usize = 20;
 const LARGE: usize = 60_000;
 
-/// A break while a hub loads, at the beginning, between the pages that it loads, or after them.
+/// The connection breaks while a hub loads: at the beginning, between pages, or after the last
+/// page.
 pub(crate) async fn a_break_while_a_hub_loads_loses_nothing<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
@@ -148,8 +149,8 @@ fn ample() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
 }
 
-/// Publishes events of at least `size` bytes through both processes at once. Returns their data,
-/// and last the data of an event that follows all others.
+/// Publishes events of at least `size` bytes through both processes at once. Returns their data.
+/// The last item is the data of an event that follows all others.
 async fn publish_all(
     [a, b]: [&HubProcess; 2],
     name: &str,
@@ -181,8 +182,8 @@ async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Probl
     Ok(())
 }
 
-/// Does the same for a client of a hub that has loaded the events, which may keep fewer of them if
-/// it reports that.
+/// Does the same for a client of a hub that has loaded the events. The hub may keep fewer events if
+/// it reports a gap.
 async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
     if is_gap(&client.message("an event or a gap").await?) {
         return Ok(());

@@ -10,7 +10,7 @@ use crate::testing::world::ensure;
 /// Brokers may refuse larger events.
 const LARGE: usize = 64 << 10;
 
-/// A broker that stores an event by its own fields forgets a field, or changes line ends.
+/// A broker that stores an event in fields of its own can forget a field, or change line ends.
 pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Problem> {
     let events = [
         Event::new().data("plain"),
@@ -187,7 +187,7 @@ pub(crate) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Probl
     Ok(())
 }
 
-/// A broker that stores what is published at once in one batch mixes up the events' fields.
+/// A broker that stores simultaneous events in one batch can mix up their fields.
 pub(crate) async fn events_at_once_stay_apart<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let event = |index: u64| {

@@ -41,7 +41,8 @@ pub(crate) async fn ends_are_the_same_everywhere<W: World>(world: &W) -> Result<
     Ok(())
 }
 
-/// All processes free the name by one clock, so that none drops what another one publishes.
+/// All processes free the name by one clock, so that no process drops what another process
+/// publishes.
 pub(crate) async fn ended_names_become_free<W: World>(world: &W) -> Result<(), Problem> {
     const AGE: Duration = Duration::from_millis(500);
     // The age of the hub's retention frees names. The events themselves are kept for longer.
