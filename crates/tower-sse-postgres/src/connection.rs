@@ -235,8 +235,8 @@ impl Connection {
 }
 
 /// Listens to the stream's channel, and returns whether a notification from the publishers'
-/// connection arrives. One from the same connection would prove nothing, because even a pooler
-/// passes it on.
+/// connection arrives. A notification from the reading connection would prove nothing, because even
+/// a pooler passes it on.
 async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let Settings { schema, stream, wakes, health, .. } = &*reading.settings;
     // Discards an earlier wake-up.
@@ -343,7 +343,8 @@ impl Connection {
         polled.await
     }
 
-    /// Returns the newest row that is older than this age, other than one of a new connection.
+    /// Returns the newest row that is older than this age, without the rows that new connections
+    /// add.
     pub(crate) async fn before(&self, age: Duration) -> Result<Option<Identity>, Error> {
         let parameters: [Parameter<'_>; 2] = [self.stream(), (&age.as_secs_f64(), Type::FLOAT8)];
         let before = self.call_one("before($1, $2)", &parameters, |row| {
@@ -352,7 +353,7 @@ impl Connection {
         before.await
     }
 
-    /// Removes old rows. No row of the log has a number below `first`.
+    /// Removes old rows. `first` must not exceed any row's number.
     pub(crate) async fn trim(
         &self,
         first: i64,
@@ -407,10 +408,10 @@ pub(crate) struct Appended {
 
 impl Connection {
     /// Numbers the rows of the inbox, and adds these events after them. If the server's queue of
-    /// notifications is full, no process is notified: the others find the events by polling.
+    /// notifications is full, no process is notified: other processes find the events by polling.
     ///
-    /// `known` is the newest number that this process has read or received, and `lost` the newest
-    /// lost one, if no mark follows it yet. `opens` is `true` for a new connection.
+    /// `known` is the newest number that this process has read or received, and `lost` is the
+    /// newest lost number, if no mark follows it yet. `opens` is `true` for a new connection.
     pub(crate) async fn append(
         &self,
         covered: i64,

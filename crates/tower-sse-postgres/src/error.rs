@@ -48,8 +48,8 @@ fn state(error: &Error) -> Option<&SqlState> {
     error.cause().and_then(tokio_postgres::Error::code)
 }
 
-/// Returns whether the server has certainly rolled the statement back. The errors that end a
-/// connection do not say: the server can have committed before, and so can one behind a pooler.
+/// Returns whether the server has certainly rolled the statement back. An error that ends the
+/// connection does not tell: the server, or one behind a pooler, may have committed before.
 pub(crate) fn is_rolled_back(error: &Error) -> bool {
     let error = error.cause().and_then(tokio_postgres::Error::as_db_error);
     error.is_some_and(|error| {
@@ -100,8 +100,8 @@ fn kind_of(error: &tokio_postgres::Error) -> ErrorKind {
     }
 }
 
-/// Returns whether the client library has found a standby. The same kind of error is the operating
-/// system's if the process may not use the server's socket.
+/// Returns whether the client library has found a standby. The operating system reports the same
+/// kind of error if the process may not use the server's socket.
 fn reports_a_standby(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }

@@ -58,7 +58,7 @@ pub(crate) fn number(number: i64) -> u64 {
     number.try_into().unwrap_or_default()
 }
 
-/// Converts a number for the server, which has no unsigned ones.
+/// Converts a number for the server, which has no unsigned numbers.
 pub(crate) fn signed(number: u64) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }

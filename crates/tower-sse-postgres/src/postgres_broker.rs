@@ -18,7 +18,7 @@ pub struct PostgresBroker {
     options: LogOptions,
 }
 
-/// The maximum length of a stream's name in bytes. The server's indexes hold no long ones.
+/// The maximum length of a stream's name in bytes. The server's indexes hold no longer names.
 const MAX_STREAM: usize = 1 << 10;
 
 impl PostgresBroker {

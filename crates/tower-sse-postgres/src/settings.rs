@@ -25,7 +25,8 @@ pub(crate) struct Settings {
     pub(crate) wakes: Wakes,
     pub(crate) health: Health,
     pub(crate) clock: Clock,
-    /// The id of a transaction: the inbox rows of all earlier ones are numbered, in this session.
+    /// The id of a transaction: in this session, the inbox rows of all earlier transactions are
+    /// numbered.
     pub(crate) covered: AtomicI64,
     /// The time until which batches send no notifications, because the server's queue was full.
     pub(crate) quiet_until: Mutex<Option<Instant>>,
@@ -56,7 +57,7 @@ pub(crate) enum Encryption {
 }
 
 impl Settings {
-    /// Sets the options that every hub needs, and those that the address leaves out.
+    /// Sets the options that every hub needs, and the options that the address leaves out.
     pub(crate) fn with_defaults(mut self) -> Self {
         // A standby cannot serve a hub, so require a server that accepts writes. The first address
         // may not respond, so try them in random order.
