@@ -17,18 +17,19 @@ const END: &str = "end";
 pub(super) const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
 pub(crate) const SKIP: &str = "skip";
-/// The field that distinguishes a `skip` from others with its id, as the value of [`GAP`] does.
+/// The field that distinguishes a `skip` from others with the same id, as the value of [`GAP`]
+/// distinguishes markers.
 pub(crate) const NONCE: &str = "nonce";
 
 /// The maximum size of an event's topic, data, name and comment together, in bytes. Each process
 /// must read the event within the time limit of answers.
 const MAX_SIZE: usize = 1 << 20;
-/// The bits of a sequence number that count within a millisecond.
+/// The number of bits of a sequence number that count entries within a millisecond.
 const COUNTER_BITS: u32 = 20;
 /// The first millisecond that a sequence number cannot contain, in the year 2527.
 const END_OF_TIME: u64 = 1 << (u64::BITS - COUNTER_BITS);
 /// The maximum lead of an id over the server's clock, 100 years. Ids can be far ahead if the clock
-/// was set back, but markers of losses need even higher ones.
+/// was set back, but markers of losses need even higher ids.
 const MAX_LEAD: u64 = 100 * 365 * 86_400_000;
 /// The counter at which a reader advances the stream to the next millisecond.
 const HIGH_COUNTER: u64 = 1 << (COUNTER_BITS - 1);
@@ -51,6 +52,7 @@ impl AddEvent {
         ends_topic: bool,
     ) -> Result<Self, Error> {
         let mut command = redis::cmd("XADD");
+        // An event must not create a lost stream again: only a marker shows the loss.
         command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_events).arg("*");
         let Fields { data, name, retry, comment, .. } = event.fields();
         let size = [topic, data].into_iter().chain(name).chain(comment).map(str::len).sum();
@@ -202,7 +204,7 @@ impl StreamId {
     /// The highest id that Redis assigns.
     pub(crate) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
 
-    /// Returns whether the id has a sequence number, and leaves room for higher ones. `now` is the
+    /// Returns whether the id has a sequence number, and leaves room for higher ids. `now` is the
     /// server's time in milliseconds.
     pub(crate) fn is_in_range(self, now: u64) -> bool {
         let end = now.saturating_add(MAX_LEAD).min(END_OF_TIME);

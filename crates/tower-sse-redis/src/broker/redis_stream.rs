@@ -19,18 +19,19 @@ pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A script that adds a marker: with the argument `empty`, only to a stream without entries, and
 /// with the id of an entry, only if no marker follows this entry.
 ///
-/// The marker's id must be above all entries that may have been lost, even those that its writer
-/// does not know. So the id is in the next millisecond of the server's clock, with a counter that
-/// rises with its microseconds, or `leap` if ids are ahead of the clock. If the stream already has
-/// a higher id, Redis assigns the next one.
+/// The marker's id must be above all entries that may have been lost, even entries that the
+/// marker's writer does not know. So the id is in the next millisecond of the server's clock, with
+/// a counter that rises with its microseconds, or `leap` if ids are ahead of the clock. If the
+/// stream already has a higher id, Redis assigns the next one.
 const MARK: &str = include_str!("lua/mark.lua");
 
 /// A script that removes entries that are too old, and returns how many are left, the id of the
 /// oldest one, and the memory of the stream in bytes.
 ///
-/// It keeps the newest of those that are too old: a reader that has read them all finds its place
-/// by it, and an empty stream would look lost. The memory is unknown if the user may not ask for
-/// it. The script writes only if it trims, so it runs even while the server accepts no writes.
+/// The script keeps the newest entry that is too old. A reader that has read all of these entries
+/// finds its place by it, and an empty stream would look lost. The memory is unknown if the user
+/// may not ask for it. The script writes only if it trims, so it runs even while the server accepts
+/// no writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
 /// A script that does nothing. Because of its first line, Redis refuses it whenever it refuses
@@ -65,8 +66,8 @@ impl RedisStream {
         Ok(())
     }
 
-    /// Sends commands that this process sends later, or only in scripts. They change nothing. Their
-    /// errors name what Redis refuses, and those of scripts need not.
+    /// Sends, with arguments that change nothing, the commands that this process needs later or
+    /// only in scripts. Their errors name what Redis refuses; the errors of scripts need not.
     pub(crate) async fn probe(&mut self) -> Result<(), Error> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XLEN").arg(&*self.key);
@@ -288,7 +289,7 @@ impl RedisStream {
 /// Returns a text that makes a hub's own entry differ from all others.
 ///
 /// Two copies of a stream, or a lost stream and its successor, can get such entries with the same
-/// id. A process that has read one must not mistake the other for it.
+/// id. A process that has read one of the two entries must not mistake the other for it.
 fn nonce() -> String {
     fastrand::u64(..).to_string()
 }

@@ -51,9 +51,9 @@ pub(crate) struct OpenedLog {
     reading: RedisStream,
     publishing: RedisStream,
     checked: Option<Instant>,
-    /// The survey over the connection for publishing that is not over, which also checks this
-    /// connection. The reader does not wait for it: a reply that waits behind publications can take
-    /// as long as they may.
+    /// The survey in progress, over the publishers' connection, which it also checks. The reader
+    /// does not wait for the survey: its reply waits behind publications, for as long as those may
+    /// take.
     surveying: JoinSet<Surveyed>,
     /// Completes once Sentinels name another server.
     replaced: Pin<Box<dyn Future<Output = Error> + Send>>,
@@ -137,9 +137,9 @@ impl Log for StreamLog {
 
     /// Advances the ids if they are ahead of the server's clock, before this process publishes.
     ///
-    /// After a rollback, other processes may know ids that this one does not. While its clock is
-    /// behind, Redis increments its newest id, and would assign those ids again. One process does
-    /// this for each start of a server.
+    /// After a rollback, other processes may know ids that this one does not. While Redis' clock is
+    /// behind, Redis increments its newest id, and would assign the unknown ids again. One process
+    /// does this for each start of a server.
     async fn publishing(
         &mut self,
         OpenedLog { reading, publishing, .. }: &mut OpenedLog,
@@ -263,9 +263,9 @@ impl LogEntry for RawEntry {
 }
 
 impl StreamLog {
-    /// Connects, and creates the stream if it is empty. If the first event created it, a new stream
-    /// would look like a lost one. With `must_write`, returns an error if the server refuses writes,
-    /// and another may not.
+    /// Connects, and creates the stream if it is empty. If the first event created the stream, a
+    /// new stream would look like a lost one. With `must_write`, returns an error if this server
+    /// refuses writes and another server may accept them.
     async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {
         let Connections { connections, info } = self.connector.connect().await?;
         set_evicting(&self.health, info.eviction == Eviction::All);

@@ -133,13 +133,14 @@ pub(crate) struct Append {
     pub(crate) batch: Batch,
     /// Whether another batch of the run precedes this one in the same pipeline.
     pub(crate) follows: bool,
-    /// The number of entries before the batch, each large batch with the entry after it.
+    /// The number of entries before the batch, including the empty entry after each large batch.
     pub(crate) entries: u64,
     /// Whether to push the batch, because a client of another process watches the run.
     pub(crate) pushes: bool,
 }
 
-/// The size above which an empty entry follows a batch.
+/// The size above which an empty entry follows a batch. Scripts read the last entry, which takes
+/// Redis 3 µs if the entry is empty, and 196 µs if it has 64 KiB.
 const LARGE_BATCH: usize = 4 * 1024;
 
 /// Consecutive events of a run.
@@ -322,7 +323,8 @@ pub(crate) enum RenewReply {
         /// The time for which a client of another process still watches the run.
         watched: Duration,
     },
-    /// The run is not live here, or its stream has other entries than expected: send a `Sync`.
+    /// The run is not live in the store, or its stream has other entries than expected: send a
+    /// `Sync`.
     Unsure,
 }
 
@@ -464,7 +466,7 @@ pub(crate) enum Connection {
 const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// Returns how long the store keeps a run. The time starts again when the owner of a live run looks
-/// at the stream after an eighth of it. Owners look at least twice in three leases.
+/// at the stream, but only after an eighth of the time. Owners look at least twice in three leases.
 pub(crate) fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
     retain_for.max(lease * 4).max(MIN_KEPT_FOR)
 }
@@ -484,7 +486,8 @@ pub(crate) enum Incoming {
     /// Another process has ended, asks to stop, or watches a run of this process, which then
     /// synchronizes the run. A forged hint therefore costs only a command.
     Hint(Epoch),
-    /// Another run has taken the key of this run, live or ended, which requests no longer find.
+    /// Another run has taken the key of this run, so requests no longer find this run. It can be
+    /// live.
     Replaced(Epoch),
     /// A process has not been seen for most of a lease. This process looks after its runs.
     Silent(ProcessId),

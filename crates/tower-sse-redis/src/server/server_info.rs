@@ -32,7 +32,7 @@ pub(crate) enum Eviction {
 pub(crate) const SECTIONS: [&str; 3] = ["server", "memory", "replication"];
 
 impl ServerInfo {
-    /// Reads the reply of INFO.
+    /// Parses the reply to `INFO`.
     pub(crate) fn parse(reply: Value) -> Result<Self, Error> {
         let unexpected = |error| failed(ACTION, error);
         let lineage = from_redis_value(reply.clone()).map_err(unexpected)?;
@@ -119,7 +119,7 @@ const LINES: &str = "run_id master_replid cmdstat_copy cmdstat_move cmdstat_rena
 pub(crate) struct Lineage(String);
 
 impl FromRedisValue for Lineage {
-    /// Reads the reply of INFO.
+    /// Parses the reply to `INFO`.
     fn from_redis_value(reply: Value) -> Result<Self, ParsingError> {
         let info: String = from_redis_value(reply)?;
         let is_kept = |line: &&str| LINES.split(' ').any(|it| line.split(':').next() == Some(it));

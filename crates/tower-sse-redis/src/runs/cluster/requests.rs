@@ -20,8 +20,8 @@ use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 /// The highest sequence number of an id. Stores represent all numbers up to it exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// The number of looks before a request is refused. After a pause, one can take longer than a
-/// lease.
+/// The minimum number of looks before a request is refused. After the process was paused, a single
+/// look can take longer than a lease.
 const MIN_LOOKS: u32 = 4;
 /// How long a request to stop a run waits before it first looks whether the owner has stopped it.
 const MIN_STOP_PAUSE: Duration = Duration::from_millis(5);

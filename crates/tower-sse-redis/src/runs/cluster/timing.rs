@@ -6,7 +6,8 @@ use tokio::time::Instant;
 /// needs its events before it is watched or ends. After this interval, the run waits for the next
 /// [`UNWATCHED_TICK`], so exports are a second apart on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
-/// The interval at which runs without watchers are exported. Those that are due share a pipeline.
+/// The interval at which runs without watchers are exported. The runs that are due share a
+/// pipeline.
 pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
 /// How early a lease is renewed if a pipeline renews other leases or exports runs without watchers.
 pub(crate) const EARLY: Duration = Duration::from_millis(250);
@@ -39,7 +40,7 @@ pub(crate) fn next_tick(at: Instant, base: Instant, tick: Duration) -> Instant {
 }
 
 impl Timing {
-    /// How long a request waits for an event whose id its client already has.
+    /// Returns how long a request waits for an event whose id its client already has.
     pub(crate) fn id_wait(&self) -> Duration {
         self.beat + Duration::from_secs(1)
     }

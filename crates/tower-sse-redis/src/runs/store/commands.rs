@@ -67,7 +67,7 @@ impl Encoder<'_> {
 
     /// Returns the command that registers this process at a server, which is repeated at intervals.
     /// With `looks`, the reply names processes whose runs this process looks after. `server` is the
-    /// id of this server, and `earlier` the id of the previous one.
+    /// id of this server, and `earlier` that of the previous server.
     pub(super) fn join(&self, server: &str, earlier: Option<&str>, looks: bool) -> Cmd {
         let Scope { keys, process, kept_for, .. } = self.scope;
         let joined = [keys.data(), keys.processes(), keys.control(process)];

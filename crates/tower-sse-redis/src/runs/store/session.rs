@@ -28,8 +28,9 @@ const PROBE: &str = "try the commands that runs need";
 const KILL: &str =
     "close earlier connections by CLIENT KILL, without which their commands can run late";
 
-/// Commands that are sent later, or only in scripts, and their arguments behind a key. If the key is
-/// missing, they change nothing. Their errors name what Redis refuses, and those of scripts need not.
+/// Commands that are sent later, or only in scripts, and their arguments after a key. If the key is
+/// missing, they change nothing. Their errors name what Redis refuses; the errors of scripts need
+/// not.
 const PROBES: [(&str, &str); 11] = [
     ("DEL", ""),
     ("HDEL", "a"),
@@ -254,7 +255,7 @@ impl Session {
         }
     }
 
-    /// Reads the reply of the server at the end of a connection, which must be the session's.
+    /// Parses the reply of the server to which a connection leads. It must be the session's server.
     fn identify(&self, reply: RedisResult<Value>) -> Result<ServerInfo, Error> {
         let info = reply.and_then(Value::extract_error);
         let info = info.map_err(|error| failed("identify the Redis server", error))?;
@@ -284,8 +285,8 @@ fn reply_timeout(endpoint: &Endpoint) -> Duration {
     endpoint.route.servers.timeout.min(REPLY_TIMEOUT.max(endpoint.scope.lease / 4))
 }
 
-/// Returns the settings of a connection, whose pushes are received until the token is cancelled:
-/// when the connection breaks.
+/// Returns the settings of a connection. Pushes are received until the connection breaks, which
+/// cancels the token.
 fn config(
     endpoint: &Endpoint,
     pushes: Option<(&CancellationToken, &Arrival)>,

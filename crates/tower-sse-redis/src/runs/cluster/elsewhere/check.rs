@@ -12,7 +12,7 @@ use tower_sse_broker::tasks::caught;
 /// The result of a check of one mirror.
 #[derive(Default)]
 pub(super) struct Checked {
-    /// The liveness of the owner, if the run is live.
+    /// Whether the run's owner is alive. It only counts for a live run.
     pub(super) liveness: Liveness,
     /// Whether the run has ended.
     pub(super) has_ended: bool,

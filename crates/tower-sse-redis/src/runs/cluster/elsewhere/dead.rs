@@ -84,7 +84,7 @@ impl Mirrors {
     }
 
     /// Ends runs, reports those that this process has buried, and then records that in the store.
-    /// If this process dies in between, another one reports them again.
+    /// If this process dies in between, another process reports them again.
     pub(crate) async fn end_all(&self, ends: Vec<End>) -> Vec<Result<Reply, Failure>> {
         let commands = ends.iter().cloned().map(Command::End).collect();
         let results = self.store.execute(None, commands).await;
@@ -98,8 +98,8 @@ impl Mirrors {
         results
     }
 
-    /// Reports the end of a dead process's run, unless this process has just done so: the reply that
-    /// the store knows of it can be lost.
+    /// Reports the end of a dead process's run, unless this process has just reported it: the
+    /// store's reply to [`Reported`](Command::Reported) can be lost.
     fn report(&self, run: &RunId, newest: u64) {
         let is_new = {
             let mut recent = lock(&self.reported);

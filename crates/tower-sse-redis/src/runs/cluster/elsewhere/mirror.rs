@@ -80,8 +80,8 @@ impl Mirror {
         is_served.then_some(record)
     }
 
-    /// Begins the record, unless it has begun, at the latest after `newest`, the newest event in
-    /// the store. So it serves clients with any higher id.
+    /// Begins the record, unless it has begun. It begins at the latest after `newest`, the newest
+    /// event in the store, so it serves all clients with higher ids.
     pub(super) fn start_below(&self, newest: u64) {
         let mut state = lock(&self.state);
         state.stored = state.stored.max(newest);
@@ -153,12 +153,12 @@ impl Mirror {
         self.loaded.initialized()
     }
 
-    /// Records whether a page could be loaded. Only the first one counts.
+    /// Records whether a page could be loaded. Only the first call counts.
     pub(super) fn set_readable(&self, is_readable: bool) {
         _ = self.readable.set(is_readable);
     }
 
-    /// Records the result of a load. Only the first one counts.
+    /// Records the result of a load. Only the first call counts.
     pub(super) fn set_loaded(&self, is_loaded: bool) {
         self.set_readable(is_loaded);
         _ = self.loaded.set(is_loaded);

@@ -48,7 +48,7 @@ impl Mirrors {
     }
 
     /// Returns a run's record for a client that has seen the events up to `after`, once the record
-    /// has this event and the first page of later ones. If the event was not exported, returns a
+    /// has this event and the first page of later events. If the event was not exported, returns a
     /// record of the run's end.
     pub(crate) async fn open(
         self: &Arc<Self>,

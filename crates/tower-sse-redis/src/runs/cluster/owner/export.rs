@@ -293,8 +293,8 @@ const REFUSED: &str = "the store refuses the run";
 
 /// How the replies to a run's commands change its export.
 impl Export {
-    /// Applies one reply. After a failed reply, ignores the others, which are not reliable. But a
-    /// reply to a trim still counts: it says that entries are gone.
+    /// Applies one reply. After a failed reply, ignores later replies, which are not reliable. But
+    /// a reply to a trim still counts: entries are gone.
     pub(crate) fn apply(
         &mut self,
         target: &Target,
@@ -415,7 +415,7 @@ impl Export {
         }
     }
 
-    /// Returns whether the store may lack events before those that it has: a server with an older
+    /// Returns whether the store may lack events before its newest one: a server with an older
     /// state may have executed a command whose reply is missing.
     const fn doubts(&self, newest: u64, entries: u64) -> bool {
         let is_as_acknowledged = newest == self.exported && entries == self.entries;
@@ -490,7 +490,7 @@ impl Export {
         self.due + RETRY_DELAY <= now || self.is_failing && !self.has_confirmed_end()
     }
 
-    /// Returns when the run needs its next command, after all replies to the last ones.
+    /// Returns when the run needs its next command, once all replies have arrived.
     pub(super) fn next_due(&self, connection: u64, now: Instant) -> Instant {
         if self.has_failed && !self.has_confirmed_end() {
             return now + RETRY_DELAY;

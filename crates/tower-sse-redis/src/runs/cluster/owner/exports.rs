@@ -144,7 +144,7 @@ impl Exports {
         self.hasten_all([epoch], Export::synchronize);
     }
 
-    /// Records that another run has the key of a run of this process in the store.
+    /// Records that, in the store, another run has taken the key of this process's run.
     pub(crate) fn replaced(&self, epoch: Epoch) {
         self.lock().replaced(epoch);
         self.synchronize(epoch);
@@ -255,8 +255,8 @@ impl Exports {
 const COMMAND_TIME: Duration = Duration::from_micros(250);
 /// The maximum delay after one pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);
-/// The maximum idle time that is deducted from later delays, so that a few commands wait for none.
-/// This also makes up for timers, which fire up to a millisecond late.
+/// The maximum idle time that is deducted from later delays, so that a few commands are not
+/// delayed. This also makes up for timers, which fire up to a millisecond late.
 const MAX_SAVED: Duration = Duration::from_millis(1);
 
 /// Decides when pipelines begin. A few events go out at once, and thousands a second share

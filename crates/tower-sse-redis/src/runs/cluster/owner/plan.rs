@@ -10,7 +10,7 @@ const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last batch may exceed it.
 const MAX_BYTES: usize = 1 << 20;
 /// The maximum number of commands of a pipeline that renewals may join before they are due. In a
-/// larger one, they would delay commands that are due.
+/// larger pipeline, they would delay commands that are due.
 const MAX_EARLY: usize = 256;
 
 /// The commands of one pipeline, and what each reply belongs to.
@@ -47,7 +47,7 @@ pub(crate) enum Target {
     Run(Epoch),
     /// A batch of a run: its last event and its size.
     Batch(Epoch, u64, usize),
-    /// Remove the run's events below this number.
+    /// A trim of a run's events below this number.
     Trim(Epoch, u64),
     /// A claim that no run of this process has.
     Release(RunId),
@@ -66,8 +66,8 @@ impl Plan {
     }
 
     /// Returns whether renewals that are almost due may join. Pipelines with pushes are frequent,
-    /// and each would otherwise carry a renewal, so they take renewals only if they already have
-    /// one.
+    /// and each would otherwise carry a renewal, so such a pipeline takes more renewals only if it
+    /// has one already.
     pub(super) const fn takes_early_renewals(&self) -> bool {
         let has_room = 0 < self.len() && self.len() < MAX_EARLY;
         has_room && (!self.pushes || !self.renewals.is_empty())
@@ -90,12 +90,13 @@ impl Plan {
         self.first.push((Target::Release(run), command));
     }
 
-    /// Removes a run from those whose end another process reports if this one dies.
+    /// Records that this run's end is reported: no other process needs to report it if this process
+    /// dies.
     pub(super) fn report(&mut self, process: ProcessId, run: RunId) {
         self.first.push((Target::Deleted, Command::Reported(process, run)));
     }
 
-    /// Deletes a run that has ended, in this mode.
+    /// Deletes, in this mode, a run that has ended.
     pub(super) fn delete(&mut self, run: RunId, mode: EndMode) {
         self.first.push((Target::Deleted, Command::End(End { run, mode })));
     }

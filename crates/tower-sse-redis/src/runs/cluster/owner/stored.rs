@@ -25,7 +25,7 @@ struct StoredRun {
 }
 
 impl StoredRuns {
-    /// Adds a run that the store deletes by itself at a time.
+    /// Adds a run, which the store will delete by itself at `deleted_at`.
     pub(super) fn add(&mut self, run: RunId, bytes: usize, deleted_at: Instant) {
         self.order.insert((deleted_at, run.epoch));
         self.runs.insert(run.epoch, StoredRun { run, bytes, deleted_at });
@@ -56,7 +56,7 @@ impl StoredRuns {
     }
 
     /// Removes a run that must be deleted, and returns how: a run that was replaced long enough
-    /// ago. If all runs in the store, including `live` bytes of running ones, exceed `limit` bytes,
+    /// ago. If all runs in the store, including `live` bytes of running runs, exceed `limit` bytes,
     /// removes a replaced run, or the run that the store would delete first.
     pub(super) fn evict(
         &mut self,

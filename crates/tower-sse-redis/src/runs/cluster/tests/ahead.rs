@@ -39,7 +39,7 @@ async fn client_ahead_of_the_export_learns_of_a_cancel_elsewhere() {
     }
 }
 
-/// Also while the store is away for a time.
+/// This also holds while the store is away for a time.
 #[tokio::test(start_paused = true)]
 async fn handle_attaches_a_client_ahead_of_the_export() {
     for is_away in [false, true] {

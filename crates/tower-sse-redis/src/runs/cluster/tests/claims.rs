@@ -1,6 +1,7 @@
 use super::*;
 
-/// Or whose command panics. If the run were not removed, it would count as running for ever.
+/// The same holds for a claim whose command panics. If the run were not removed, it would count as
+/// running for ever.
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     for (lost_replies, panics) in [(1, 0), (0, 1)] {
@@ -23,7 +24,7 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     }
 }
 
-/// The second request finds a claim of its own process, of which the process does not know yet.
+/// The second request finds a claim of its own process before the process has the reply to it.
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_under_way_is_not_released_by_another_request() {
     let one = alone(|builder| builder).await;
@@ -111,7 +112,7 @@ async fn ask(process: &Process, last: Option<&LastEventId>, case: &str) {
 }
 
 /// Loses the claim `moment` milliseconds after a request, so that the key has no run, or an earlier
-/// one, which has failed. The owner reconnects a second later.
+/// run, which has failed. The owner reconnects a second later.
 async fn loss_at(has_earlier: bool, ends: bool, seen: Option<u64>, moment: u64) {
     let case = format!("{has_earlier}, ends: {ends}, {seen:?}, {moment} ms");
     let (one, other) = two().await;
@@ -145,7 +146,8 @@ async fn loss_at(has_earlier: bool, ends: bool, seen: Option<u64>, moment: u64) 
     assert_whole(other.attach().await, &["a", "b"]).await;
 }
 
-/// The owner of the run restores the claim. Also for a first visit, if no earlier run is there.
+/// The owner of the run restores the claim. This also holds for a first visit, if no earlier run is
+/// there.
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
     let all = [None, Some(0), Some(1), Some(2)];
@@ -215,8 +217,8 @@ async fn call_that_was_never_made_is_never_interrupted() {
     assert_eq!((one.runs.stats().started, other.runs.stats().started), (2, 0));
 }
 
-/// Whether the drain has a grace period or not, whether the key's run would be replaced, and whether
-/// the request has left.
+/// This holds with and without a grace period, for a key with and without a run, and after the
+/// request has left.
 #[tokio::test(start_paused = true)]
 async fn claim_that_a_drain_overtakes_is_given_back_before_it_ends() {
     for (grace, replaces, leaves) in

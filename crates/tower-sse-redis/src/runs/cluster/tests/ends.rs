@@ -1,6 +1,6 @@
 use super::*;
 
-/// Also if it is due at once.
+/// This also holds for a run that is due at once.
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
     for (retained, delay) in [(0, 0), (1, 2)] {
@@ -91,7 +91,8 @@ async fn assert_same(processes: [&Process; 2], expected: &[&str]) {
     }
 }
 
-/// At its owner; elsewhere; if the hint to the owner is lost; if the owner is away.
+/// The run is stopped at its owner, or elsewhere: with the hint to the owner, without it, or while
+/// the owner is away.
 #[tokio::test(start_paused = true)]
 async fn every_replay_after_a_stop_has_what_a_client_saw() {
     for (is_own, loses_hint, is_away) in

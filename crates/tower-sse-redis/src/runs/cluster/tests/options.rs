@@ -61,7 +61,8 @@ impl End {
     }
 }
 
-/// Asks for the rest of a run that ends this many milliseconds into the request, or long before.
+/// Requests the rest of a run. The run ends `moment` milliseconds into the request or, with `None`,
+/// long before it.
 async fn answer_when(
     end: End,
     is_trimmed: bool,

@@ -68,7 +68,7 @@ impl Process {
         soon(self.runs.get(key)).await
     }
 
-    /// Attaches a client of a request to the run with the key.
+    /// Attaches a client to the run with the key.
     pub(super) async fn attach(&self) -> Attachment {
         self.attach_as(&key()).await
     }

@@ -8,8 +8,8 @@ use super::*;
 const TRIP: Duration = Duration::from_millis(100);
 const CLIENTS: usize = 2_000;
 
-/// Starts the run, or finds it, by this number of clients at once. Returns the number of round trips
-/// until the last one is answered.
+/// Sends this many requests for the run at once: the first starts it, the others find it. Returns
+/// the number of round trips until the last one is answered.
 async fn post(process: &Process, clients: usize) -> u128 {
     // Waits until no command is under way.
     sleep(5 * TRIP).await;

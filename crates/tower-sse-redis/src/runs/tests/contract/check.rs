@@ -1,4 +1,4 @@
-//! What another process learns of a run.
+//! What another process learns about a run.
 
 use super::*;
 

@@ -88,7 +88,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     assert_eq!(scene.q.claim("a2").await, "claimed");
 }
 
-/// A run that ended may have a successor, of which an older state does not know.
+/// A run that ended may have a successor that an older state does not have.
 async fn ended_run_has_no_successor_while_claims_are_restored(scene: Scene) {
     scene.p.begin("a1").await;
     assert_eq!(scene.p.cancel("a1").await, "ended cancelled 0");

@@ -64,8 +64,8 @@ impl Redis {
         self.claim("").await
     }
 
-    /// Sets a field of `data` to a time, in milliseconds from now: `u` is that until which owners
-    /// restore their claims, and `t` that since which `data` is kept.
+    /// Sets a field of `data` to a time, in milliseconds from now: `u` is the time until which
+    /// owners restore their claims, and `t` the time since which `data` is kept.
     async fn set_data(&self, field: &str, milliseconds: i64) {
         let time = self.server.now().await as i64 + milliseconds;
         _ = self.server.command::<u32>(&format!("HSET {DATA} {field} {time}")).await;
@@ -147,7 +147,7 @@ async fn replicas_that_come_and_go_lose_no_claims() {
     assert_eq!(scene.q.claim("a2").await, "claimed");
 }
 
-/// The first replica clears what shows that the server was a replica itself.
+/// A server's first replica clears the signs that the server was a replica itself.
 #[tokio::test]
 async fn claims_may_be_lost_once_a_former_replica_has_one() {
     for demote in ["REPLICAOF", "SLAVEOF"] {

@@ -139,7 +139,7 @@ async fn missing_scripts_are_loaded_again() {
     assert_eq!(scene.p.number(), 1, "over the same connection");
 }
 
-/// A process that has mirrors of ended runs only has nothing to check.
+/// A process whose mirrors are all of ended runs has nothing to check.
 #[tokio::test]
 async fn no_commands_leave_the_connections_open() {
     let Some(scene) = redis().await else { return };

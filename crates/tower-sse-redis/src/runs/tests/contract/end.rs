@@ -57,7 +57,8 @@ async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
     assert_eq!(scene.p.renew("a2", Some(1)).await, "renewed", "nothing asks to stop it");
 }
 
-/// Also by a stop. The process that did it reports the end even if its first reply was lost.
+/// This also holds for a stop. The process that buried the run reports its end even if the first
+/// reply was lost.
 async fn only_a_dead_owner_is_buried(scene: Scene) {
     for (epoch, mode) in [("a1", CANCEL), ("b1", Bury)] {
         let end = async || scene.q.end(epoch, mode.clone()).await;
@@ -113,7 +114,7 @@ async fn run_without_a_claim_is_gone(scene: Scene) {
     assert!(scene.q.stream("a1").await.is_empty());
 }
 
-/// The owner may have trimmed the first one, and another run may have the key.
+/// The owner may have trimmed the stream's first head, and another run may have the key.
 async fn end_has_the_head_however_the_run_ends(scene: Scene) {
     let end_of = async |epoch, seen| {
         let end = scene.q.store.load(&run(epoch), seen).await.unwrap().end.unwrap();

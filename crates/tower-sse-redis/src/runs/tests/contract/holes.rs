@@ -62,7 +62,7 @@ async fn run_with_a_hole_does_not_complete(scene: Scene) {
     assert_eq!(scene.p.end("a1", completed(6, Some(2))).await, "ended completed 6");
 }
 
-/// A server with an older state has the run before this one.
+/// A server that was restored to an older state still has the previous run.
 async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene) {
     scene.p.begin("a9").await;
     assert_eq!(scene.p.complete("a9", 0).await, "ended completed 0");

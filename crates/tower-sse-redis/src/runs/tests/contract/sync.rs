@@ -30,7 +30,7 @@ async fn stream_begins_once(scene: Scene) {
     scene.q.has_received_all().await;
 }
 
-/// As is a stream that was lost alone, as by an eviction.
+/// The same holds for a stream that was lost alone, for example by an eviction.
 async fn lost_claim_is_created_again_only_on_demand(scene: Scene) {
     for (epoch, lost, appended, found) in
         [("a1", CLAIM, "appended 1", "gone"), ("b1", &stream("b1"), "refused", "behind")]
@@ -101,7 +101,8 @@ async fn lease_is_renewed_without_a_look_at_the_stream(scene: Scene) {
     assert_eq!(scene.q.look().await, "cancelled a1");
 }
 
-/// A renewal that looks at the stream does not change the lease if the store has less or more.
+/// A renewal that looks at the stream does not change the lease if the stream has fewer or more
+/// entries than expected.
 async fn lease_of_a_run_with_another_stream_is_not_renewed(scene: Scene) {
     scene.p.begin("a1").await;
     scene.p.append("a1", 1, 3).await;

@@ -49,7 +49,7 @@ async fn keys_of_a_live_run_outlive_a_forward_jump_of_a_minute() {
     assert!(scene.world.ttl_of(CLAIM).await > 55_000);
 }
 
-/// The next process may start a day later, and reports the runs of those that died.
+/// The next process may start a day later, and reports the runs of the processes that died.
 #[tokio::test]
 async fn live_runs_and_processes_are_listed_for_a_day() {
     let Some(scene) = redis().await else { return };
