@@ -30,7 +30,7 @@ pub(crate) struct SqliteLog {
     pub(crate) max_bytes: u64,
     pub(crate) health: Health,
     pub(crate) next_trim: Instant,
-    /// How much the log has grown since its rows were last counted, as a part of its maximum.
+    /// How much the log has grown since its rows were last counted, as a fraction of its maximum.
     pub(crate) growth: f64,
     pub(crate) last_row: LastRow,
 }

@@ -18,7 +18,7 @@ const JOB_LIMIT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&Table) + Send>;
 /// The newest row of all files that were removed or replaced. The process may not have read it. A
-/// thread keeps it locked until it has closed its file.
+/// thread keeps this locked until the thread has closed its file.
 pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 
 /// A handle to the thread that has the connection. The thread ends when the last handle is dropped,
@@ -33,7 +33,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a thread, which opens the file, once the last one has ended.
+    /// Starts a thread, which opens the file, once the previous thread has ended. A disk that hangs
+    /// would otherwise collect threads.
     pub(crate) async fn start(source: Source, last_row: &LastRow) -> Result<Self, Error> {
         let last_row = timeout(JOB_LIMIT, Arc::clone(last_row).lock_owned()).await;
         let mut last_row = last_row.map_err(|late| failed(ErrorKind::Unreachable, late))?;
@@ -64,7 +65,7 @@ impl Worker {
     }
 }
 
-/// Waits for an answer of the thread.
+/// Waits for an answer from the thread.
 async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
     let answer =
         timeout(JOB_LIMIT, answer).await.map_err(|late| failed(ErrorKind::Unreachable, late))?;
@@ -157,7 +158,7 @@ mod tests {
         assert!(last_row.lock().await.is_some());
     }
 
-    /// As while the disk does not respond.
+    /// The first thread stays for as long as the disk does not respond.
     #[tokio::test]
     async fn no_thread_is_started_before_the_last_one_has_ended() {
         let (directory, worker, last_row) = start("hang").await;
