@@ -76,7 +76,7 @@ impl<'a> Hop<'a> {
         last.unwrap_or_default()
     }
 
-    /// Counts the events that came together, but that the inner stream received apart.
+    /// Counts the events that came together although the inner stream received them apart.
     fn bunched(&self) -> usize {
         let events: Vec<_> = self.events().collect();
         let is_bunch = |group: &&[(&Event, &Event)]| {
@@ -100,7 +100,7 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// Pairs the events that are the same, by a property that most events do not share with others.
+/// Pairs the events that are the same, by a property in which most events differ.
 fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     for basis in [Basis::Ids, Basis::Data] {
         let key = |event: &Event| match basis {
@@ -368,7 +368,8 @@ fn key<'a>(id: &'a str, event: &'a Event, has_own_id: bool) -> Key<'a> {
 }
 
 /// Compares the events that a client received after reconnecting with the first `due` events after
-/// its id. If events replace each other, the first received one is `newest`, counted from one.
+/// its id. If events replace each other, the first received event is the one with the number
+/// `newest`, counted from one.
 fn judge(
     before: &[Key<'_>],
     after: &[Key<'_>],

@@ -179,7 +179,7 @@ impl Connection {
     }
 }
 
-/// Returns the text of the error that caused the others, which can quote what was received.
+/// Returns the text of the innermost error, which can quote what was received.
 pub(crate) fn innermost(mut error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;

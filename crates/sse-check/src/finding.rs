@@ -60,7 +60,7 @@ impl Finding {
         self
     }
 
-    /// Returns the first of the worst findings, with the others as evidence.
+    /// Returns the first of the worst findings, with the other findings as evidence.
     pub(crate) fn worst(mut findings: Vec<Self>) -> Option<Self> {
         // A stable sort from worse to better.
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));

@@ -9,7 +9,7 @@ use crate::finding::{Finding, Verdict, quoted, time};
 use crate::recording::{self, End, Event, Stream};
 use crate::{answer::buffers, session::Session};
 
-/// A time without bytes during which events may have been held back.
+/// A silence this long may mean that events were held back.
 const GAP: Duration = Duration::from_secs(1);
 const ERRORS: &str = "guide/errors/";
 const IDLE: &str = "guide/proxies/#idle-timeouts";

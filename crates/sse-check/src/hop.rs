@@ -16,7 +16,7 @@ use crate::origin::*;
 use crate::recording::{End, Event, Recording, Stream, lock};
 use crate::session::{Recorder, progress};
 
-/// How long an answer that the origin ends may take longer than its script.
+/// The time that an answer may take in addition to its script, if the origin ends it.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// An event that is held back for longer than this is late.
 const HELD: Duration = Duration::from_millis(150);
@@ -48,7 +48,8 @@ pub(crate) struct HopOptions {
     pub(crate) json: bool,
 }
 
-/// An answer to a script, and what the origin has seen of its request. Null if it has seen none.
+/// An answer to a script, and what the origin has seen of its request, which is null if no request
+/// arrived.
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) stream: Stream,
@@ -88,8 +89,8 @@ struct Observer<'a> {
 }
 
 impl Played {
-    /// Returns how long after its origin's write each event came, not counting the least delay,
-    /// which is that of the network.
+    /// Returns how late each event came after the origin wrote it, without the network's delay,
+    /// which is that of the fastest event.
     pub(crate) fn lags(&self) -> Vec<Duration> {
         let Stream { recording, events, .. } = &self.stream;
         let lag = |it: &Event| {

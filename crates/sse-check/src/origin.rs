@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::recording::lock;
 
-/// What stands in a query before the name of a script, a dot and the id of a request.
+/// The beginning of a query, which the name of a script, a dot and the id of a request follow.
 pub(crate) const PARAMETER: &str = "sse-check=";
 /// The body of each `POST` request.
 pub(crate) const BODY: &str = "{\"stream\":true}";
@@ -196,7 +196,7 @@ async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Re
     Ok(())
 }
 
-/// Returns the answer to a question, which has what is known about a request.
+/// Returns the answer to a question: what is known about a request.
 fn report(question: &str, id: &str, log: &Log) -> String {
     let seen = lock(log).iter().find(|(known, _)| known == id).map(|(_, seen)| {
         let Seen { head, writes, has_left } = &*lock(seen);

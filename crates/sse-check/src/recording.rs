@@ -128,7 +128,7 @@ impl Recording {
         (essence.to_owned(), charset.to_owned())
     }
 
-    /// Returns the charset in the content type if it is another one than UTF-8.
+    /// Returns the charset in the content type, unless it is UTF-8.
     pub(crate) fn other_charset(&self) -> Option<String> {
         Some(self.media_type().1).filter(|charset| !matches!(&**charset, "" | "utf-8"))
     }

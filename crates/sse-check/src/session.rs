@@ -39,7 +39,7 @@ pub(crate) struct Session {
     /// The streams nearer to the server, from the outside to the inside.
     pub(crate) inner: Vec<Stream>,
     pub(crate) resumption: Option<Resumption>,
-    /// The answer to `HEAD`, if no other one has come.
+    /// The answer to `HEAD`, if no other answer has come.
     pub(crate) proxy: Option<Stream>,
     pub(crate) method: Method,
     /// When the first requests were sent.
@@ -180,7 +180,8 @@ async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Re
     resumption
 }
 
-/// Connects to all targets with the id of one of the outermost one's last events, if it has any.
+/// Connects to all targets with the id of one of the last events of the outermost stream, if it has
+/// any.
 fn resume(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let stream = Stream::new(lock(&recorders.first()?.recording).clone());
     let mut ids: Vec<_> = stream.events.iter().filter_map(|event| event.id.clone()).collect();
