@@ -24,6 +24,11 @@ pub(crate) enum Engine {
     Node,
 }
 
+/// The preferences of Firefox: pages may open windows, and an idle service worker ends after 2 seconds
+/// instead of 30.
+const FIREFOX: &str = "user_pref('dom.disable_open_during_load', false);
+    user_pref('dom.serviceWorkers.idle_timeout', 2000);";
+
 /// Runs the script of a page. The arguments are the directory of the package and the URL of the page.
 const NODE: &str = "
     const [, library, url] = process.argv;
@@ -51,12 +56,13 @@ impl Engine {
             Self::Chromium => {
                 let mut command = Command::new(Tools::find()?.chromium);
                 command.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]);
-                command.arg("--disable-dev-shm-usage");
+                command.args(["--disable-dev-shm-usage", "--disable-popup-blocking"]);
                 command.arg(format!("--user-data-dir={}", profile.display()));
                 command
             }
             Self::Firefox => {
                 let mut command = Command::new(find(&["firefox-esr", "firefox"])?);
+                std::fs::write(profile.join("user.js"), FIREFOX).unwrap();
                 command.args(["--headless", "--no-remote", "--profile"]).arg(profile);
                 command
             }
@@ -86,7 +92,9 @@ impl EnginePage {
         let page = format!(
             "<!doctype html><script type=module>
             let last = Promise.resolve();
-            const report = body => last = last.then(() => fetch('/report', {{ method: 'POST', body }}));
+            window.report = body => last = last
+                .then(() => fetch('/report', {{ method: 'POST', body }}))
+                .catch(() => {{}}); // a cut can end its response
             {script}</script>"
         );
         let (sender, reports) = mpsc::unbounded_channel();

@@ -21,14 +21,18 @@ pub(crate) fn page(fetch_event_source: Option<PathBuf>) -> Router {
     let page = Router::new()
         .route("/", get(Html(include_str!("pages/clients.html"))))
         .route("/seen.mjs", get(seen));
-    let Some(package) = fetch_event_source else { return page };
-    // Its modules import one another without the extension, as bundlers allow.
+    fetch_event_source.map_or(page.clone(), |package| page.merge(modules(package)))
+}
+
+/// Returns a route for the modules of `@microsoft/fetch-event-source`.
+pub(crate) fn modules(package: PathBuf) -> Router {
+    // They import one another without the extension, as bundlers allow.
     let module = async move |Path(name): Path<String>| {
         let file = package.join("lib/esm").join(name).with_extension("js");
         ([("content-type", "text/javascript")], tokio::fs::read(file).await.unwrap())
             .into_response()
     };
-    page.route("/fetch-event-source/{name}", get(module))
+    Router::new().route("/fetch-event-source/{name}", get(module))
 }
 
 impl Chromium {

@@ -27,7 +27,11 @@ mod shutdown;
 mod steps;
 mod ticker;
 mod tickets;
+#[cfg(unix)]
+mod two_tabs;
 mod watchdog;
+#[cfg(unix)]
+mod worker;
 
 #[path = "../../../tests/support/browser.rs"]
 mod browser;
@@ -69,7 +73,8 @@ use tower_sse::hub::Hub;
 use tower_sse::runs::{Outcome, RunEnd, Runs};
 use tower_sse::stats::{Stats, StatsSnapshot};
 use tower_sse::{
-    CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retention, Retry,
+    ClientKind, CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retention,
+    Retry,
 };
 use tower_sse::{SseLayer, StreamOptions};
 

@@ -12,13 +12,13 @@ const PAGE: &str = include_str!("../../../docs/guide/clients.md");
 /// The interval of the heartbeat here, in place of the 15 seconds.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// Returns the block of the page that begins with this line, with the interval of these tests.
-fn page_code(first: &str) -> String {
+/// Returns the block of the page that begins with this line, with this interval.
+fn page_code(first: &str, beat: Duration) -> String {
     let blocks = PAGE.split("```js\n").skip(1);
     let mut codes = blocks.map(|block| block.split_once("```").unwrap().0);
     let code = codes.find(|code| code.starts_with(first)).expect("a block");
     assert!(code.contains("const BEAT = 15_000;"), "{code}");
-    code.replace("15_000", &BEAT.as_millis().to_string())
+    code.replace("15_000", &beat.as_millis().to_string())
 }
 
 struct Rig {
@@ -32,10 +32,14 @@ struct Rig {
 impl Rig {
     /// Serves and opens a page with this script, through the proxy.
     async fn start(tools: &Tools, script: &str, modules: Router) -> Self {
+        let layer = SseLayer::new().heartbeat(Heartbeat::every(BEAT).event("heartbeat", "{}"));
+        Self::start_with(tools, script, modules, layer).await
+    }
+
+    async fn start_with(tools: &Tools, script: &str, modules: Router, layer: SseLayer) -> Self {
         let (hub, streams) = (Hub::new(), Arc::<AtomicUsize>::default());
         let record = "const shown = []; const show = text => shown.push(text);";
         let page = Html(format!("<!doctype html><script>{record}</script>{script}"));
-        let layer = SseLayer::new().heartbeat(Heartbeat::every(BEAT).event("heartbeat", "{}"));
         let routes = Router::new()
             .route("/events", get(events))
             .route("/page", get(page))
@@ -52,7 +56,7 @@ impl Rig {
     }
 
     async fn until_opened(&self, streams: usize) {
-        until(|| self.streams.load(SeqCst) == streams).await;
+        until(|| self.streams.load(SeqCst) >= streams).await;
     }
 
     async fn publish(&self, text: &'static str) {
@@ -122,7 +126,7 @@ async fn freezable(server: SocketAddr, frozen: Arc<Notify>) -> Relay {
 #[tokio::test]
 async fn event_source_resumes_after_its_connection_froze() {
     let Some(tools) = Tools::find() else { return };
-    let script = format!("<script>{}</script>", page_code("const BEAT"));
+    let script = format!("<script>{}</script>", page_code("const BEAT", BEAT));
     assert_eq!(Rig::start(&tools, &script, Router::new()).await.check().await, 1);
 }
 
@@ -132,15 +136,15 @@ async fn fetch_resumes_after_its_connection_froze() {
         return;
     };
     // Chromium 156 delivers nothing more to a `fetch` once its page was frozen, and reports no error.
-    Rig::start(&tools, &fetch_script(), page(Some(package))).await.check().await;
+    Rig::start(&tools, &fetch_script(BEAT), page(Some(package))).await.check().await;
 }
 
-fn fetch_script() -> String {
+pub(crate) fn fetch_script(beat: Duration) -> String {
     let imports = json!({ "@microsoft/fetch-event-source": "/fetch-event-source/index.js" });
     format!(
         r#"<script type="importmap">{}</script><script type="module">{}</script>"#,
         json!({ "imports": imports }),
-        page_code("import { fetchEventSource } from")
+        page_code("import { fetchEventSource } from", beat)
     )
 }
 
@@ -158,7 +162,7 @@ async fn fetch_repeats_a_failure_but_not_a_refusal() {
             (statuses[count.fetch_add(1, SeqCst).min(2)], body)
         };
         let note = "<script>onerror = text => window.failure = text</script>";
-        let document = Html(format!("<!doctype html>{note}{}", fetch_script()));
+        let document = Html(format!("<!doctype html>{note}{}", fetch_script(BEAT)));
         let routes = Router::new().route("/events", get(events)).route("/page", get(document));
         let address = serve_axum(routes.merge(page(Some(package.clone())))).await;
         let browser = Chromium::start(&tools).await;
@@ -166,4 +170,79 @@ async fn fetch_repeats_a_failure_but_not_a_refusal() {
         browser.until("window.failure").await;
         assert_eq!(asked.load(SeqCst), 3);
     }
+}
+
+/// The layer ends a stream for this kind of client as a proxy does that makes a broken stream a clean end.
+#[tokio::test]
+async fn fetch_goes_on_after_clean_ends_until_the_last_event() {
+    let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {
+        return;
+    };
+    let script = format!(
+        "{};window.isOver=true;</script>",
+        fetch_script(BEAT).trim_end_matches("</script>")
+    );
+    let age = MaxAge::new(Duration::from_millis(200)).grace(Duration::ZERO);
+    let layer = SseLayer::new().client_kind(ClientKind::EventSource).max_age(age);
+    let layer = layer.retry(Duration::from_millis(50));
+    let rig = Rig::start_with(&tools, &script, clients::modules(package), layer).await;
+    for (opened, text) in [(2, "one"), (4, "two")] {
+        until(|| rig.streams.load(SeqCst) >= opened).await;
+        rig.publish(text).await;
+    }
+    rig.shows(&["one", "two"]).await;
+    rig.hub.publish("news", Event::new().event("done").data("")).await.unwrap();
+    rig.browser.until("window.isOver").await;
+    until(|| rig.hub.stats().subscribers == 0).await;
+}
+
+/// Returns the function of the page that posts, without its types.
+fn ask() -> String {
+    let blocks = PAGE.split("```ts\n").skip(1);
+    let mut codes = blocks.map(|block| block.split_once("```").unwrap().0);
+    let code = codes.find(|code| code.contains("function ask(")).expect("a block");
+    [": string", ": (text) => void", ": Promise<void>"]
+        .iter()
+        .fold(code.to_owned(), |code, kind| code.replace(kind, ""))
+        .replace("export async function", "window.ask = async function")
+}
+
+#[tokio::test]
+async fn answer_without_its_last_event_is_half_an_answer() {
+    let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {
+        return;
+    };
+    let asked = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&asked);
+    let answers = async move |question: String| {
+        count.fetch_add(1, SeqCst);
+        let words = futures_util::stream::iter(["one", " two\n"].map(tower_sse::Json::new));
+        let options = StreamOptions::new();
+        let options = if question == "half" { options } else { options.terminator("[DONE]") };
+        (options, tower_sse::response(words))
+    };
+    let imports =
+        json!({ "imports": { "@microsoft/fetch-event-source": "/fetch-event-source/index.js" } });
+    let document = Html(format!(
+        r#"<!doctype html><script type="importmap">{imports}</script><script type="module">{}</script>"#,
+        ask()
+    ));
+    let routes = Router::new()
+        .route("/answers", axum::routing::post(answers))
+        .route("/page", get(document))
+        .merge(clients::modules(package))
+        .layer(SseLayer::new());
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{}/page", serve_axum(routes).await)).await;
+    for (question, end) in [("whole", "over"), ("half", "half an answer")] {
+        let ask = format!(
+            "const answer = arguments[arguments.length - 1], seen = [];
+            const look = () => window.ask ? start() : setTimeout(look, 10);
+            const start = () => ask('{question}', text => seen.push(text))
+                .then(() => 'over', error => error.message).then(end => answer([...seen, end]));
+            look();"
+        );
+        assert_eq!(browser.answer(&ask).await, Some(json!(["one", " two\n", end])), "{question}");
+    }
+    assert_eq!(asked.load(SeqCst), 2);
 }

@@ -19,6 +19,18 @@ const PAGE: &str = include_str!("../../../../docs/guide/frameworks.md");
 const PROGRAMS: [&str; 3] =
     [include_str!("htmx.rs"), include_str!("datastar.rs"), include_str!("openapi.rs")];
 
+/// Returns the document for htmx 4.
+pub(crate) fn htmx_4_page() -> &'static str {
+    let (_, page) = PROGRAMS[0].split_once("r#\"").unwrap();
+    page.split_once("\"#").unwrap().0
+}
+
+/// Serves the scripts of htmx 4, whose package this is.
+pub(crate) fn htmx_4_scripts(routes: Router, package: &Path) -> Router {
+    let routes = script(routes, "/assets/htmx.js", package, "dist/htmx.js");
+    script(routes, "/assets/hx-sse.js", package, "dist/ext/hx-sse.js")
+}
+
 /// Serves a file of an npm package.
 fn script(routes: Router, path: &str, package: &Path, file: &str) -> Router {
     let file = package.join(file);
@@ -29,7 +41,8 @@ fn script(routes: Router, path: &str, package: &Path, file: &str) -> Router {
     routes.route(path, get(script))
 }
 
-/// Checks that the page at `path` shows what is published, also what it has missed.
+/// Checks that the page at `path` shows what is published, also what it has missed, and is over after
+/// its last event.
 async fn check_htmx(tools: &Tools, routes: Router, hub: &Hub, path: &str) {
     let relay = Relay::to(serve_axum(routes).await.port()).await;
     let browser = Chromium::start(tools).await;
@@ -46,6 +59,14 @@ async fn check_htmx(tools: &Tools, routes: Router, hub: &Hub, path: &str) {
         relay.cut();
         until(|| hub.subscriber_count("news") == 0).await;
     }
+    until(|| hub.subscriber_count("news") == 1).await;
+    for (event, reason) in [("htmx:sse:close", "reason"), ("htmx:sseClose", "type")] {
+        let note = format!("event => window.reason = event.detail.{reason}");
+        browser.until(&format!("(addEventListener('{event}', {note}), true)")).await;
+    }
+    hub.publish("news", Event::new().event("done").data("{}")).await.unwrap();
+    browser.until("window.reason === 'message'").await;
+    until(|| hub.subscriber_count("news") == 0).await;
 }
 
 #[test]
@@ -57,13 +78,14 @@ fn page_shows_the_programs_that_are_tested() {
     }
 }
 
-/// Answers the first request for the stream as a proxy does while the server restarts.
-async fn fail_at_first(
+/// Answers the first request for the stream, and then every second one, as a proxy does while the
+/// server restarts.
+async fn fail_every_other(
     State(has_failed): State<Arc<AtomicBool>>,
     request: Request,
     next: Next,
 ) -> axum::response::Response {
-    if request.uri().path() == "/events" && !has_failed.swap(true, SeqCst) {
+    if request.uri().path() == "/events" && !has_failed.fetch_not(SeqCst) {
         return (StatusCode::BAD_GATEWAY, Html("<li>Bad Gateway</li>")).into_response();
     }
     next.run(request).await
@@ -73,10 +95,34 @@ async fn fail_at_first(
 async fn htmx_4_shows_events_and_resumes() {
     let (Some(tools), Some(package)) = (Tools::find(), package("htmx.org")) else { return };
     let hub = Hub::new();
-    let routes = script(htmx::app(hub.clone()), "/assets/htmx.js", &package, "dist/htmx.js");
-    let routes = script(routes, "/assets/hx-sse.js", &package, "dist/ext/hx-sse.js");
-    let routes = routes.layer(from_fn_with_state(Arc::default(), fail_at_first));
+    let routes = htmx_4_scripts(htmx::app(hub.clone()), &package);
+    let routes = routes.layer(from_fn_with_state(Arc::default(), fail_every_other));
     check_htmx(&tools, routes, &hub, "/").await;
+}
+
+/// Counts streams, and has the layer end each as a proxy does that makes a broken stream a clean end.
+async fn end_cleanly(
+    State(opened): State<Arc<AtomicUsize>>,
+    mut request: Request,
+    next: Next,
+) -> axum::response::Response {
+    let age = MaxAge::new(Duration::from_millis(100)).grace(Duration::ZERO);
+    let options = StreamOptions::new().client_kind(ClientKind::EventSource).max_age(age);
+    options.merge_into_extensions(request.extensions_mut());
+    opened.fetch_add(usize::from(request.uri().path() == "/events"), SeqCst);
+    next.run(request).await
+}
+
+#[tokio::test]
+async fn htmx_4_goes_on_after_clean_ends() {
+    let (Some(tools), Some(package)) = (Tools::find(), package("htmx.org")) else { return };
+    let hub = Hub::new();
+    let opened = Arc::default();
+    let routes = htmx_4_scripts(htmx::app(hub.clone()), &package);
+    let routes = routes.layer(from_fn_with_state(Arc::clone(&opened), end_cleanly));
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{}/", serve_axum(routes).await)).await;
+    until(|| opened.load(SeqCst) >= 3).await;
 }
 
 #[tokio::test]
@@ -89,6 +135,9 @@ async fn htmx_2_shows_events_and_resumes() {
     let routes = htmx::app(hub.clone()).route("/2", get(Html(page)));
     let routes = script(routes, "/assets/htmx.js", &htmx, "dist/htmx.js");
     let routes = script(routes, "/assets/sse.js", &extension, "dist/sse.js");
+    // Its first request succeeds.
+    let has_failed = Arc::new(AtomicBool::new(true));
+    let routes = routes.layer(from_fn_with_state(has_failed, fail_every_other));
     check_htmx(&tools, routes, &hub, "/2").await;
 }
 

@@ -1,0 +1,110 @@
+//! An `EventSource` behind a service worker: the one that the page on clients shows, and the same without its
+//! remedy.
+
+use axum::extract::Path;
+use axum::routing::get;
+
+use crate::engine::{Engine, EnginePage};
+use crate::*;
+
+const PAGE: &str = include_str!("../../../docs/guide/clients.md");
+
+/// The scopes of the workers. The stream of the last one has a maximum age.
+const SCOPES: [&str; 3] = ["passing", "answering", "aged"];
+
+/// Opens a frame in each scope once its worker is active.
+const FRAMES: &str = "for (const scope of ['passing', 'answering', 'aged']) {
+        const registered = await navigator.serviceWorker.register(`/${scope}/worker.js`);
+        const worker = registered.installing ?? registered.waiting ?? registered.active;
+        await new Promise(resolve => {
+            const look = () => worker.state === 'activated' && resolve();
+            worker.onstatechange = look;
+            look();
+        });
+        document.body.append(Object.assign(document.createElement('iframe'), { src: `/${scope}/` }));
+    }";
+
+const FRAME: &str = "<!doctype html><script>
+        const [, scope] = location.pathname.split('/');
+        const source = new EventSource(`/${scope}/events`);
+        source.onopen = () => parent.report(`${scope} open`);
+        source.onmessage = event => parent.report(`${scope} ${event.data}`);
+        source.onerror = () => { if (source.readyState === 2) parent.report(`${scope} closed`); };
+    </script>";
+
+/// Returns the worker of the page, or the same without its remedy.
+fn worker(scope: &str) -> String {
+    let remedy =
+        "  if (event.request.headers.get(\"accept\")?.includes(\"text/event-stream\")) return;\n";
+    let start = "self.addEventListener(\"fetch\"";
+    let (_, code) = PAGE.split_once(&format!("```js\n{start}")).expect("a block");
+    let (code, _) = code.split_once("```").unwrap();
+    assert!(code.contains(remedy), "{code}");
+    let code = if scope == "passing" { code.to_owned() } else { code.replace(remedy, "") };
+    format!("{start}{code}")
+}
+
+fn app(hub: &Hub) -> Router {
+    let script = async |Path(scope): Path<String>| {
+        ([("content-type", "text/javascript")], worker(&scope)).into_response()
+    };
+    let events =
+        async |State(hub): State<Hub>, Path(scope): Path<String>, last: Option<LastEventId>| {
+            let options = StreamOptions::new();
+            let age = MaxAge::new(Duration::from_millis(500)).jitter(0.0);
+            let options = if scope == "aged" { options.max_age(age) } else { options };
+            (options, hub.subscribe_to("news").resume(last).response())
+        };
+    Router::new()
+        .route("/{scope}/", get(Html(FRAME)))
+        .route("/{scope}/worker.js", get(script))
+        .route("/{scope}/events", get(events))
+        .layer(SseLayer::new().retry(Duration::from_millis(100)))
+        .with_state(hub.clone())
+}
+
+/// Reads reports until these have come, each once or more often. Returns all.
+async fn until_reported(page: &mut EnginePage, awaited: &[&str]) -> Vec<String> {
+    let mut reports = Vec::new();
+    while !awaited.iter().all(|awaited| reports.iter().any(|report| report == awaited)) {
+        reports.push(page.next_report().await);
+    }
+    reports
+}
+
+async fn worker_that_lets_streams_pass_stops_none(engine: Engine) {
+    let hub = Hub::new();
+    let Some(mut page) = EnginePage::open(engine, app(&hub), FRAMES).await else { return };
+    let open = SCOPES.map(|scope| format!("{scope} open"));
+    until_reported(&mut page, &open.each_ref().map(|open| &**open)).await;
+    // In Firefox, it is enough that the worker has been idle.
+    if matches!(engine, Engine::Chromium) {
+        page.relay.cut();
+    }
+    let mut reports = until_reported(&mut page, &["answering closed"]).await;
+    hub.publish("news", "one").await.unwrap();
+    // A cut also stops the stream that is younger than its maximum age in Chromium.
+    let received: &[_] = match engine {
+        Engine::Firefox => &["passing one", "aged one"],
+        _ => &["passing one"],
+    };
+    reports.extend(until_reported(&mut page, received).await);
+    if matches!(engine, Engine::Firefox) {
+        page.relay.cut();
+        until(|| hub.stats().subscribers == 0).await;
+        hub.publish("news", "two").await.unwrap();
+        reports.extend(until_reported(&mut page, &["passing two"]).await);
+    }
+    assert!(!reports.iter().any(|report| report == "passing closed"), "{reports:?}");
+}
+
+#[tokio::test]
+async fn chromium_goes_on_behind_a_worker_that_lets_streams_pass() {
+    worker_that_lets_streams_pass_stops_none(Engine::Chromium).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Firefox: `.ci/slow engines`"]
+async fn firefox_goes_on_behind_a_worker_that_lets_streams_pass() {
+    worker_that_lets_streams_pass_stops_none(Engine::Firefox).await;
+}
