@@ -20,7 +20,12 @@ export class Chat extends AbstractChat {
         const ofPage = (input, init) => fetch(input, { ...init, signal: page.signal });
         super({
             id,
-            transport: new DefaultChatTransport({ api: url, fetch: ofPage }),
+            transport: new DefaultChatTransport({
+                api: url,
+                fetch: ofPage,
+                // As on the page about clients of runs.
+                prepareReconnectToStreamRequest: ({ api, id }) => ({ api: `${api}/${id}/stream?tab=${Math.random()}` }),
+            }),
             state: new State(messages),
         });
         this.page = page;
