@@ -341,6 +341,12 @@
 //! [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
 //! [builder](HubBuilder).
 //!
+//! Choose an age that is longer than clients usually stay disconnected. The default covers a
+//! deployment, but not a sleeping laptop.
+//!
+//! 64 MiB hold about 90,000 topics with one small event each. Beyond that, an event in a new topic
+//! evicts an event of another topic. Clients that missed the evicted event get a gap.
+//!
 //! The hub keeps no queue per client, and a slow client doesn't delay others. A client that is
 //! behind gets several events of a topic in one frame, which the topic caches for other clients.
 //! Events can still wait in the buffers of a slow client's connection. To limit this, set

@@ -1,6 +1,7 @@
 //! The directions in which the files of each crate import each other, as CONTRIBUTING lists them, and
-//! the versions of the crates and the length of the front pages.
+//! the versions of the crates, and the length and the figures of the front pages.
 
+mod figures;
 mod files;
 mod pages;
 mod paths;

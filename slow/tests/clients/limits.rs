@@ -1,4 +1,4 @@
-//! What clients do at the limit of a subject. The table in `docs/guide/limits.md` has it.
+//! What clients do at the limit of a subject. `docs/guide/limits.md` says it.
 
 use axum::middleware::{Next, from_fn};
 use tower::{Layer, ServiceExt, service_fn};
@@ -58,7 +58,7 @@ fn refusal() -> Refusal {
 }
 
 #[tokio::test]
-async fn clients_at_the_limit_of_a_subject_do_what_the_table_says() {
+async fn clients_at_the_limit_of_a_subject_do_what_the_guide_says() {
     // The number of requests, and the client's last words.
     for (name, requests, end) in [
         ("openai", 3, "complete"),
