@@ -4,7 +4,7 @@
 //! | page | for |
 //! |---|---|
 //! | [notifications] | notifications for logged-in users, with log-out (a whole program) |
-//! | [runs_quickstart] | answers of a language model that survive a reload (a whole program) |
+//! | [assistant] | a language model's answers, through its silence, reloads and deployments (a whole program) |
 //! | [mcp] | an MCP server (a whole program) |
 //! | [agents] | an AG-UI agent whose answers survive its process, and an A2A server (two programs) |
 //! | [graphql] | GraphQL subscriptions, on hyper or axum (a whole program) |
@@ -54,12 +54,12 @@ macro_rules! program {
 }
 
 program!(agents);
+program!(assistant);
 program!(frameworks);
 program!(graphql);
 program!(mcp);
 program!(notifications);
 program!(observing);
-program!(runs_quickstart);
 program!(serving);
 
 page!(authentication, "axum", "hub");

@@ -174,7 +174,7 @@
 //! - metrics for Prometheus: [`metrics`]
 //! - LLM tokens with `[DONE]`: [`llm_tokens`]
 //! - a slow model behind an impatient proxy: [`early_head`][early_head_example]
-//! - answers that survive a reload: [`runs_quickstart`](guide::runs_quickstart)
+//! - answers that survive silence, reloads and deployments: [`assistant`](guide::assistant)
 //! - answers that survive network failures:
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs)
 //! - an MCP server: [`mcp`](guide::mcp)

@@ -36,7 +36,7 @@
 //!
 //! Your handler can return a stream from this crate, axum's own `Sse`, or the bytes of [an
 //! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource`, [add a
-//! `GET` route](crate::guide::runs_clients#eventsource). [The guide](crate::guide::runs_clients)
+//! `GET` route](crate::guide::assistant#the-program). [The guide](crate::guide::runs_clients)
 //! covers other clients. [A table](#a-hub-or-a-run) shows when a hub fits better.
 //!
 //! # Keys
@@ -162,7 +162,7 @@
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown. Set a grace period that is
 //! long enough for an answer, and keep the clients' streams open meanwhile, as [this
-//! program](crate::guide::shutdown#runs) does.
+//! program](crate::guide::assistant#the-program) does.
 //!
 //! # Several processes
 //!

@@ -181,7 +181,7 @@ impl Runs {
     /// progress to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
     /// Drain the runs concurrently with the server's graceful shutdown, which waits for all
-    /// response bodies. [This program](crate::guide::shutdown#runs) does both, with a deadline.
+    /// response bodies. [This program](crate::guide::assistant#the-program) does both, with a deadline.
     ///
     /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures for the
     /// interrupted runs, and waits up to two seconds for closures that are still running on other

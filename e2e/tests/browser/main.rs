@@ -21,7 +21,6 @@ mod node;
 mod notifications;
 mod proxies;
 mod runs;
-mod runs_quickstart;
 mod service;
 mod shutdown;
 mod steps;

@@ -8,9 +8,9 @@ const PAGES: [(&str, &str); 8] = [
          rust examples/notifications/database.rs",
     ),
     (
-        "docs/guide/runs_quickstart.md",
-        "rust examples/runs_quickstart/src/main.rs, rust examples/runs_quickstart/src/model.rs, \
-         html examples/runs_quickstart/src/page.html",
+        "docs/guide/assistant.md",
+        "rust examples/assistant/src/main.rs, rust examples/assistant/src/model.rs, \
+         html examples/assistant/src/page.html",
     ),
     ("docs/guide/mcp.md", "rust examples/mcp/src/main.rs"),
     (

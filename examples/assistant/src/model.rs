@@ -15,19 +15,22 @@ const ANSWER: &str = "The server makes this answer on a task of its own, and rec
     Close the page, and come back later for the rest of the answer.";
 
 /// The longest silence of an API, before its response too.
-const SILENCE: Duration = Duration::from_secs(60);
+const MAX_SILENCE: Duration = Duration::from_secs(300);
 
-/// Handlers return its answers. They know nothing of runs.
+/// Knows nothing of runs.
 #[derive(Clone)]
 pub(crate) enum Model {
-    StandIn,
+    /// Thinks for this time. It refuses the question `busy`.
+    StandIn(Duration),
     Api(Api),
 }
 
 impl Model {
     /// Returns the API whose key is in the environment, or a stand-in.
     pub(crate) fn from_env() -> Self {
-        let Ok(key) = env::var("OPENAI_API_KEY") else { return Self::StandIn };
+        let Ok(key) = env::var("OPENAI_API_KEY") else {
+            return Self::StandIn(seconds("SILENCE", 30.0));
+        };
         let base = env::var("OPENAI_BASE_URL").unwrap_or("https://api.openai.com/v1".into());
         let name = env::var("OPENAI_MODEL").unwrap_or("gpt-4o-mini".into());
         Self::Api(Api { client: Client::new(), key, base, name })
@@ -35,7 +38,13 @@ impl Model {
 
     pub(crate) async fn answer(self, question: String) -> Response {
         match self {
-            Self::StandIn => stand_in().into_response(),
+            Self::StandIn(silence) => {
+                sleep(silence).await;
+                match &*question {
+                    "busy" => StatusCode::TOO_MANY_REQUESTS.into_response(),
+                    _ => stand_in().into_response(),
+                }
+            }
             Self::Api(api) => api.answer(&question).await.unwrap_or_else(|error| {
                 eprintln!("the model: {error:?}");
                 StatusCode::BAD_GATEWAY.into_response()
@@ -45,10 +54,16 @@ impl Model {
 }
 
 fn stand_in() -> impl IntoResponse {
-    tower_sse::response(stream::iter(ANSWER.split_inclusive(' ')).then(async |word| {
+    let words = stream::iter(ANSWER.split_inclusive(' ')).then(async |word| {
         sleep(Duration::from_millis(150)).await;
         Event::from(word)
-    }))
+    });
+    tower_sse::response(words.chain(stream::iter([done()])))
+}
+
+/// Tells the page that the answer is whole.
+fn done() -> Event {
+    Event::new().event("done").data("{}")
 }
 
 /// An API that streams chat completions as OpenAI's does.
@@ -67,19 +82,27 @@ impl Api {
         let url = format!("{}/chat/completions", self.base);
         let sent = self.client.post(url).bearer_auth(self.key).json(&request).send();
         // A refusal isn't an answer: no run is kept for it, and the page can ask again.
-        let upstream = timeout(SILENCE, sent).await??.error_for_status()?;
+        let upstream = timeout(MAX_SILENCE, sent).await??.error_for_status()?;
         let messages = MessageStream::new(Body::from(upstream)).terminator("[DONE]");
-        let tokens = messages.max_silence(SILENCE).try_filter_map(|message| {
+        let tokens = messages.max_silence(MAX_SILENCE).try_filter_map(|message| {
             ready(
                 serde_json::from_str(&message.data).map(|chunk| token(&chunk)).map_err(Into::into),
             )
         });
         let tokens = tokens.inspect_err(|error| eprintln!("the model: {error}"));
-        Ok(tower_sse::response(tokens).into_response())
+        // After an error, it isn't sent.
+        let events = tokens.chain(stream::iter([Ok(done())]));
+        Ok(tower_sse::response(events).into_response())
     }
 }
 
 fn token(chunk: &Value) -> Option<Event> {
     let text = chunk["choices"][0]["delta"]["content"].as_str()?;
     (!text.is_empty()).then(|| Event::from(text))
+}
+
+/// Returns the seconds in a variable.
+pub(crate) fn seconds(variable: &str, default: f64) -> Duration {
+    let seconds = env::var(variable).ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs_f64(seconds.unwrap_or(default))
 }

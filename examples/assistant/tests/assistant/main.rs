@@ -1,0 +1,43 @@
+//! The example as a process, with the stand-in for a model, and with an API that the test serves.
+
+mod api;
+mod example;
+mod model;
+mod silence;
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use futures_util::{StreamExt, TryStreamExt};
+use reqwest::{Body, Response};
+use tokio::time::timeout;
+use tower_sse::BoxError;
+use tower_sse::decode::{Message, MessageStream};
+
+use self::{api::Api, example::Example};
+
+/// Longer than anything a test awaits, so that a test that hangs fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn messages(response: Response) -> MessageStream<Body> {
+    assert_eq!(response.status(), StatusCode::OK);
+    MessageStream::new(Body::from(response))
+}
+
+/// Returns the names and data of an answer's events.
+async fn events(response: Response) -> Result<Vec<(String, String)>, BoxError> {
+    let events = messages(response).map_ok(|message| (message.event.into_owned(), message.data));
+    timeout(PATIENCE, events.try_collect()).await.expect("an end in time")
+}
+
+/// Returns the words of a whole answer.
+async fn words(response: Response) -> Vec<String> {
+    let mut events = events(response).await.unwrap();
+    assert_eq!(events.pop().expect("an event").0, "done");
+    assert!(events.iter().all(|(name, _)| name == "message"), "{events:?}");
+    events.into_iter().map(|(_, data)| data).collect()
+}
+
+async fn next(messages: &mut MessageStream<Body>) -> Message {
+    timeout(PATIENCE, messages.next()).await.unwrap().unwrap().unwrap()
+}
