@@ -44,7 +44,12 @@ pub(crate) struct EnginePage {
     reports: mpsc::UnboundedReceiver<String>,
     /// All connections between the engine and the server.
     pub(crate) relay: Relay,
-    engine: Child,
+    _engine: OpenEngine,
+}
+
+/// An engine with a page. Dropping it kills the engine with its processes and its display.
+pub(crate) struct OpenEngine {
+    process: Child,
     _profile: Directory,
 }
 
@@ -81,14 +86,20 @@ impl Engine {
         };
         Some(command)
     }
+
+    /// Opens a page. Returns `None` if the engine is not here.
+    pub(crate) fn open(self, url: &str) -> Option<OpenEngine> {
+        let profile = Directory::new("engine");
+        let mut command = self.command(profile.path())?;
+        command.arg(url).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Some(OpenEngine { process: command.spawn().unwrap(), _profile: profile })
+    }
 }
 
 impl EnginePage {
     /// Serves `app` and a page with this script, and opens the page. In the script, `report(text)`
     /// sends a report. Returns `None` if the engine is not here.
     pub(crate) async fn open(engine: Engine, app: Router, script: &str) -> Option<Self> {
-        let profile = Directory::new("engine");
-        let mut command = engine.command(profile.path())?;
         let page = format!(
             "<!doctype html><script type=module>
             let last = Promise.resolve();
@@ -102,14 +113,8 @@ impl EnginePage {
         let app = app.route("/", get(Html(page))).route("/report", post(report));
         let server = serve_axum(app).await;
         let relay = Relay::to(server.port()).await;
-        let engine = command
-            .arg(format!("http://{}/", relay.address))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        Some(Self { reports, relay, engine, _profile: profile })
+        let engine = engine.open(&format!("http://{}/", relay.address))?;
+        Some(Self { reports, relay, _engine: engine })
     }
 
     pub(crate) async fn next_report(&mut self) -> String {
@@ -117,10 +122,9 @@ impl EnginePage {
     }
 }
 
-impl Drop for EnginePage {
-    /// Kills the engine with its processes and its display.
+impl Drop for OpenEngine {
     fn drop(&mut self) {
-        let group = self.engine.id().expect("it is not awaited");
+        let group = self.process.id().expect("it is not awaited");
         _ = killpg(Pid::from_raw(group.cast_signed()), Signal::SIGKILL);
     }
 }

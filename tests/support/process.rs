@@ -1,8 +1,9 @@
 //! Programs in processes of their own, and servers among them.
 
 use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
 use std::process::{self, ExitStatus, Stdio, exit};
-use std::{env, io::Read, net::SocketAddr, path::Path, thread};
+use std::{env, io::Read, net::SocketAddr, thread};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -95,6 +96,25 @@ impl Program {
     pub async fn exited(&mut self) -> ExitStatus {
         soon(self.child.wait()).await.unwrap()
     }
+}
+
+/// The packages of the examples that these tests run.
+const PACKAGES: [&str; 4] =
+    ["tower-sse", "tower-sse-assistant", "tower-sse-redis", "tower-sse-tonic"];
+
+/// Returns the path of an example. `cargo test` builds the examples with the tests of their own
+/// package, but not if only this package or only this test is selected.
+pub fn example_program(name: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let directory = test.ancestors().nth(2).unwrap();
+    // Where Cargo puts examples, and the programs of an example that is a package.
+    let mut places = [directory.join("examples"), directory.to_owned()]
+        .map(|place| place.join(name).with_extension(env::consts::EXE_EXTENSION))
+        .into_iter();
+    places.find(|program| program.exists()).unwrap_or_else(|| {
+        let packages = PACKAGES.map(|name| format!("--package {name} ")).concat();
+        panic!("first run: cargo build {packages}--bins --examples --all-features")
+    })
 }
 
 /// Returns a command that runs a script of this package with these packages of npm. Returns `None`,

@@ -1,6 +1,8 @@
 //! Tests with independent clients: headless Chromium, directly and through proxies, and packages
 //! for Node.
 
+#[cfg(unix)]
+mod assistant;
 mod certificate;
 mod chat;
 mod clients;
@@ -39,6 +41,9 @@ mod chromium;
 #[path = "../../../examples/dashboard/src/main.rs"]
 #[allow(dead_code)]
 mod example;
+#[cfg(unix)]
+#[path = "../../../tests/support/redis_server.rs"]
+mod redis_server;
 #[path = "../../../tests/support/relay.rs"]
 mod relay;
 #[path = "../../../tests/support/mod.rs"]

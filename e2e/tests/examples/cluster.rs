@@ -23,7 +23,7 @@ impl Cluster {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../crates/tower-sse-redis/examples/cluster/run.sh");
         let mut script = Command::new(path);
-        script.arg(example).arg(program(example)).env("PORT", "0");
+        script.arg(example).arg(example_program(example)).env("PORT", "0");
         let mut script = Program::start(&mut script);
         // In any order.
         let mut addresses = BTreeMap::new();

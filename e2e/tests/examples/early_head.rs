@@ -4,7 +4,7 @@ use crate::*;
 
 /// Starts the example with a model that takes longer than the head.
 async fn gateway() -> Process {
-    let mut command = Command::new(program("early_head"));
+    let mut command = Command::new(example_program("early_head"));
     serve(command.env("HEAD_AFTER", "0.1").env("MODEL_TAKES", "1")).await
 }
 

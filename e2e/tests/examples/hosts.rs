@@ -76,7 +76,7 @@ async fn answer(upstream: &tokio::net::TcpListener, event: &str) -> String {
 #[tokio::test]
 async fn client_notices_nothing_of_an_upstream_that_breaks_off() {
     let (upstream, address) = support::listen().await;
-    let proxy = serve(Command::new(program("proxy")).arg(address.to_string())).await;
+    let proxy = serve(Command::new(example_program("proxy")).arg(address.to_string())).await;
     let began = std::time::Instant::now();
     let (response, _) = tokio::join!(
         client::get(proxy.address, "/news", &[("accept", "text/event-stream")]),

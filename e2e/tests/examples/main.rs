@@ -26,7 +26,7 @@ mod server;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use std::{collections::BTreeMap, env, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use futures_util::future::join_all;
@@ -40,7 +40,7 @@ use tokio::time::sleep;
 use tower::ServiceExt;
 use tower_sse::{SseLayer, hub::Hub};
 
-use process::{open, post, program, run, serve};
-use support::{EventReader, Process, Protocol, client, soon};
+use process::{open, post, run, serve};
+use support::{EventReader, Process, Protocol, client, example_program, soon};
 #[cfg(unix)]
 use support::{PATIENCE, Program, find, until_async};

@@ -9,7 +9,7 @@ use crate::*;
 
 /// Starts the example with the Redis, and waits until it knows the state of its stream.
 async fn start(server: &Server) -> Process {
-    let mut command = Command::new(program("metrics"));
+    let mut command = Command::new(example_program("metrics"));
     let example = serve(command.env("REDIS_URL", server.url())).await;
     until_async(async || scrape(&example).await.contains("\nsse_redis_stream_entries ")).await;
     example

@@ -2,30 +2,12 @@ use crate::*;
 
 /// Starts an example on a free port.
 pub(crate) async fn run(name: &str) -> Process {
-    serve(&mut Command::new(program(name))).await
+    serve(&mut Command::new(example_program(name))).await
 }
 
 /// Starts a command on a free port.
 pub(crate) async fn serve(command: &mut Command) -> Process {
     Process::serve(command.env("PORT", "0")).await
-}
-
-/// The packages of the examples that these tests run.
-const PACKAGES: [&str; 3] = ["tower-sse", "tower-sse-redis", "tower-sse-tonic"];
-
-/// Returns the path of an example. `cargo test` builds the examples with the tests of their own
-/// package, but not if only this package or only this test is selected.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let directory = test.ancestors().nth(2).unwrap();
-    // Where Cargo puts examples, and the programs of an example that is a package.
-    let mut places = [directory.join("examples"), directory.to_owned()]
-        .map(|place| place.join(name).with_extension(env::consts::EXE_EXTENSION))
-        .into_iter();
-    places.find(|program| program.exists()).unwrap_or_else(|| {
-        let packages = PACKAGES.map(|name| format!("--package {name} ")).concat();
-        panic!("first run: cargo build {packages}--bins --examples --all-features")
-    })
 }
 
 /// Opens a stream, after this last event id if it is not empty.

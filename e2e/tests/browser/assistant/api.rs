@@ -1,0 +1,91 @@
+//! A model's API that says a word when the test allows it.
+
+use std::sync::atomic::AtomicBool;
+
+use axum::routing::post;
+
+use crate::*;
+
+pub(crate) const WORDS: usize = 6;
+
+#[derive(Clone, Default)]
+pub(crate) struct Api(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    calls: AtomicUsize,
+    /// Calls that go on.
+    open: AtomicUsize,
+    /// A call has no head before its first word.
+    quota: Quota,
+    refuses: AtomicBool,
+}
+
+/// Counts the words that may still be said.
+struct Quota(Semaphore);
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self(Semaphore::new(0))
+    }
+}
+
+impl Api {
+    pub(crate) async fn serve(&self) -> SocketAddr {
+        let own = self.clone();
+        let complete = post(async move || own.complete().await);
+        let app = Router::new().route("/v1/chat/completions", complete).layer(SseLayer::new());
+        serve_axum(app).await
+    }
+
+    async fn complete(self) -> axum::response::Response {
+        self.0.calls.fetch_add(1, SeqCst);
+        self.0.open.fetch_add(1, SeqCst);
+        let call = Call(self);
+        let Api(state) = &call.0;
+        state.quota.0.acquire().await.unwrap().forget();
+        if state.refuses.load(SeqCst) {
+            return StatusCode::TOO_MANY_REQUESTS.into_response();
+        }
+        let words = stream! {
+            for word in 1..=WORDS {
+                if word > 1 {
+                    call.0.0.quota.0.acquire().await.unwrap().forget();
+                }
+                let delta = json!({ "choices": [{ "delta": { "content": format!("{word} ") } }] });
+                yield Event::from(delta.to_string());
+            }
+            yield Event::from("[DONE]");
+        };
+        tower_sse::response(words).into_response()
+    }
+
+    /// Lets the model say words, and waits until it has.
+    pub(crate) async fn say(&self, words: usize) {
+        self.0.quota.0.add_permits(words);
+        until(|| self.0.quota.0.available_permits() == 0).await;
+    }
+
+    /// Refuses the call that waits, and later ones.
+    pub(crate) async fn refuse(&self) {
+        self.0.refuses.store(true, SeqCst);
+        self.say(1).await;
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.0.calls.load(SeqCst)
+    }
+
+    /// Waits until no call goes on.
+    pub(crate) async fn is_idle(&self) {
+        until(|| self.0.open.load(SeqCst) == 0).await;
+    }
+}
+
+struct Call(Api);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, SeqCst);
+    }
+}

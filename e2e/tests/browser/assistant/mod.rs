@@ -1,0 +1,205 @@
+//! The example `assistant`, as one process and as three over Redis: what its page shows in real
+//! engines, whatever happens while the model is silent or writes.
+
+mod api;
+mod front;
+mod rig;
+
+use self::api::WORDS;
+use self::rig::{Moment, Rig, SOON, Store};
+use crate::engine::Engine::{self, Chromium, Firefox};
+use crate::support::{case, until_async};
+use crate::*;
+use tokio::time::sleep;
+
+const STORES: [Store; 2] = [Store::Memory, Store::Redis];
+
+async fn reload(engine: Engine) {
+    for store in STORES {
+        let Some(rig) = Rig::start(engine, store).await else { return };
+        for (turn, moment) in Moment::BOTH.into_iter().enumerate() {
+            let _case = case(format!("{store:?}, {moment:?}"));
+            rig.ask(moment).await;
+            rig.reload(moment).await;
+            rig.reload(moment).await;
+            rig.complete(moment).await;
+            rig.front.reload().await;
+            rig.shows(WORDS, "done").await;
+            assert_eq!(rig.api.calls(), turn + 1);
+        }
+    }
+}
+
+async fn second_tab(engine: Engine) {
+    for store in STORES {
+        let Some(rig) = Rig::start(engine, store).await else { return };
+        for moment in Moment::BOTH {
+            let _case = case(format!("{store:?}, {moment:?}"));
+            rig.ask(moment).await;
+            rig.open_tab(moment).await;
+            rig.complete(moment).await;
+            rig.tab_shows(WORDS, "done").await;
+            rig.close_tab().await;
+        }
+        assert_eq!(rig.api.calls(), 2);
+    }
+}
+
+async fn stop(engine: Engine) {
+    for store in STORES {
+        let Some(rig) = Rig::start(engine, store).await else { return };
+        for moment in Moment::BOTH {
+            let _case = case(format!("{store:?}, {moment:?}"));
+            rig.ask(moment).await;
+            rig.open_tab(moment).await;
+            rig.front.until("($('stop').click(), true)").await;
+            rig.shows(moment.words(), "stopped").await;
+            rig.tab_shows(moment.words(), "ended").await;
+            rig.api.is_idle().await;
+            rig.front.reload().await;
+            rig.shows(moment.words(), "ended").await;
+        }
+    }
+}
+
+/// A new process takes over while the old one completes its answers.
+async fn sigterm(engine: Engine) {
+    for store in STORES {
+        let Some(mut rig) = Rig::start(engine, store).await else { return };
+        for moment in Moment::BOTH {
+            for is_attached in [false, true] {
+                let _case = case(format!("{store:?}, {moment:?}, {is_attached}"));
+                rig.ask(moment).await;
+                if is_attached {
+                    rig.reload(moment).await;
+                }
+                let mut old = rig.remove_process(&Method::POST);
+                old.signal("TERM");
+                rig.add_process(SOON).await;
+                if store == Store::Redis {
+                    // Any process has the answer.
+                    rig.reload(moment).await;
+                }
+                rig.complete(moment).await;
+                assert!(old.exited().await.success());
+            }
+        }
+        assert_eq!(rig.api.calls(), 4);
+    }
+}
+
+async fn kill_of_the_only_process(engine: Engine) {
+    let Some(mut rig) = Rig::start(engine, Store::Memory).await else { return };
+    for moment in Moment::BOTH {
+        for is_attached in [false, true] {
+            let _case = case(format!("{moment:?}, {is_attached}"));
+            rig.ask(moment).await;
+            if is_attached {
+                rig.reload(moment).await;
+            }
+            rig.kill(&Method::POST).await;
+            // With the id of an event, its `EventSource` is told that the rest is lost.
+            let has_id = is_attached && moment == Moment::Middle;
+            rig.shows(moment.words(), if has_id { "interrupted" } else { "gone" }).await;
+            rig.api.is_idle().await;
+        }
+    }
+}
+
+async fn kill_of_another_process(engine: Engine) {
+    let Some(mut rig) = Rig::start(engine, Store::Redis).await else { return };
+    for moment in Moment::BOTH {
+        let _case = case(format!("{moment:?}"));
+        rig.ask(moment).await;
+        rig.reload(moment).await;
+        assert_ne!(rig.front.server_of(&Method::GET), rig.front.server_of(&Method::POST));
+        rig.kill(&Method::GET).await;
+        rig.complete(moment).await;
+    }
+    assert_eq!(rig.api.calls(), 2);
+}
+
+async fn kill_of_the_process_of_the_answer(engine: Engine) {
+    let Some(mut rig) = Rig::start(engine, Store::Redis).await else { return };
+    for moment in Moment::BOTH {
+        let _case = case(format!("{moment:?}"));
+        rig.ask(moment).await;
+        rig.kill(&Method::POST).await;
+        rig.front.until("['gone', 'interrupted'].includes($('state').textContent)").await;
+        rig.api.is_idle().await;
+    }
+}
+
+async fn late_refusal(engine: Engine) {
+    let Some(rig) = Rig::start(engine, Store::Memory).await else { return };
+    rig.ask(Moment::Silence).await;
+    rig.open_tab(Moment::Silence).await;
+    rig.api.refuse().await;
+    rig.shows(0, "refused: 502").await;
+    rig.tab_shows(0, "gone").await;
+}
+
+/// The model works for the next page of the same user, and not for others.
+async fn log_out(engine: Engine) {
+    let Some(rig) = Rig::start(engine, Store::Redis).await else { return };
+    rig.ask(Moment::Middle).await;
+    let answer = rig.front.until("location.hash").await;
+    rig.front.until("($('log-out').click(), true)").await;
+    rig.front.until("!location.hash && document.readyState === 'complete'").await;
+    rig.front.until(&format!("location.hash = {answer}")).await;
+    rig.front.reload().await;
+    rig.shows(0, "gone").await;
+}
+
+const LIMIT: Duration = Duration::from_secs(2);
+
+async fn proxy_with_a_limit(engine: Engine) {
+    let behind =
+        async |proxy_timeout| Rig::behind(engine, Store::Memory, LIMIT, proxy_timeout).await;
+    // The early head and the heartbeats would come after half a minute.
+    let Some(rig) = behind(60.0).await else { return };
+    rig.front.until("document.readyState === 'complete' && ($('ask').click(), true)").await;
+    rig.shows(0, "refused: 504").await;
+    assert_eq!(rig.front.timeouts(), 1);
+
+    let Some(rig) = behind(LIMIT.as_secs_f64() / 10.0).await else { return };
+    until_async(async || {
+        let timeouts = rig.front.timeouts();
+        rig.ask(Moment::Silence).await;
+        sleep(2 * LIMIT).await;
+        rig.complete(Moment::Silence).await;
+        // On a busy machine, a heartbeat can be late.
+        rig.front.timeouts() == timeouts
+    })
+    .await;
+}
+
+macro_rules! in_chromium {
+    ($($name:ident: $case:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                $case(Chromium).await;
+            }
+        )*
+
+        #[tokio::test]
+        #[ignore = "needs Firefox: `.ci/slow engines`"]
+        async fn all_of_it_holds_in_firefox() {
+            $($case(Firefox).await;)*
+        }
+    };
+}
+
+in_chromium! {
+    answer_survives_reloads: reload,
+    second_tab_reads_along: second_tab,
+    stop_is_a_stop_in_the_silence_and_in_the_middle: stop,
+    sigterm_lets_the_page_have_its_answer: sigterm,
+    page_says_what_the_kill_of_the_only_process_took: kill_of_the_only_process,
+    kill_of_another_process_takes_nothing: kill_of_another_process,
+    kill_of_the_process_of_an_answer_is_told: kill_of_the_process_of_the_answer,
+    late_refusal_is_shown: late_refusal,
+    log_out_ends_the_answer_for_the_page: log_out,
+    proxy_with_a_limit_does_not_end_the_silence: proxy_with_a_limit,
+}
