@@ -53,6 +53,10 @@ pub(crate) async fn answer(
         Ok(reader) => reader,
         Err(NoEvents::NoRun) => return None,
         Err(NoEvents::GivenWay) => return Some(refusal(requester.client)),
+        // As after a failure.
+        Err(NoEvents::Lost) if requester.last.is_some() => {
+            return Some(nothing_left(None, Some(Outcome::Failed), requester));
+        }
         Err(_) => return Some(not_found(requester)),
     };
     requester.await_run(record);
@@ -98,8 +102,8 @@ pub(crate) fn nothing_left(
             status(StatusCode::NO_CONTENT)
         }
         // A page cannot tell a `404` from the `204` at the end of a complete answer.
-        (Some(_), ClientKind::EventSource, last, _)
-        | (None, ClientKind::EventSource, last @ Some(_), _) => interrupted(last.as_ref()),
+        (Some(_), ClientKind::EventSource, last, _) => interrupted(last.as_ref(), "{}"),
+        (None, ClientKind::EventSource, last @ Some(_), _) => interrupted(last.as_ref(), UNKNOWN),
         // Clients of other kinds do not expect 204, and some retry it forever. A client with an id
         // has read everything from before the cancellation.
         (Some(Completed), _, _, Some(reader)) | (Some(Cancelled), _, Some(_), Some(reader)) => {
@@ -129,11 +133,14 @@ fn events(reader: Reader) -> Response<OwnBody> {
     response
 }
 
-fn interrupted(last: Option<&LastEventId>) -> Response<OwnBody> {
+/// The data of the event `interrupted` if the page may have the whole answer.
+const UNKNOWN: &str = r#"{"run":"unknown"}"#;
+
+fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<OwnBody> {
     if last.is_some_and(|last| last.as_str() == INTERRUPTED) {
         return status(StatusCode::NO_CONTENT);
     }
-    let event = Encoded::from(interruption()).into();
+    let event = Encoded::from(interruption().data(data)).into();
     let mut response = Response::new(SseBody::whole(event));
     make_event_stream(response.headers_mut());
     // A layer would open a stream, and send its terminator, and a filter would miss the end.

@@ -84,8 +84,12 @@
 //!   run's last event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that
 //!   reports an error, `SseLayer` ends the stream cleanly. `interrupted` then comes when the
 //!   `EventSource` reconnects.
-//! - The server can't resume from the client's last event id, for example because the run is no
-//!   longer kept, or was [replaced](Runs::replace).
+//! - The client's next event is lost: it was evicted, or its process died.
+//! - The client's last event id isn't from the key's run, for example because the run is no longer
+//!   kept, was [replaced](Runs::replace), or was in memory before a restart. The data is then
+//!   `{"run":"unknown"}` instead of `{}`, because the client may have the whole answer. To never see
+//!   this event after a whole answer, end answers with an event at which your page closes the
+//!   `EventSource`, as [this page](crate::guide::assistant#the-page) does.
 //!
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
 //! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`. Clients other than

@@ -21,7 +21,7 @@ struct Page {
     rig: Rig,
     around: Around,
     last: String,
-    /// The data of its events, or the name of those that have one.
+    /// The data of its events, or the name of those that have one and no data but `{}`.
     events: Vec<String>,
 }
 
@@ -41,8 +41,11 @@ impl Page {
             let mut bytes = frame.into_data().unwrap();
             while let Some(message) = decoder.decode(&mut bytes).unwrap() {
                 self.last = message.last_event_id.to_string();
-                let is_named = message.event != "message";
-                self.events.push(if is_named { message.event.to_string() } else { message.data });
+                self.events.push(match (&*message.event, &*message.data) {
+                    ("message", data) => data.to_owned(),
+                    ("interrupted", data) if data != "{}" => format!("interrupted {data}"),
+                    (name, _) => name.to_owned(),
+                });
             }
         }
     }
@@ -126,13 +129,33 @@ async fn page_that_reconnects_learns_once_that_its_answer_is_incomplete() {
     }
 }
 
-/// The run's process was restarted.
+/// The run's process was restarted, or another run has its key: the answer may be whole.
 #[tokio::test(start_paused = true)]
-async fn page_whose_run_is_unknown_learns_that_its_answer_is_incomplete() {
+async fn page_whose_run_is_unknown_learns_that_it_is() {
+    for is_replaced in [false, true] {
+        for around in AROUND {
+            let (mut page, _feed, _client) = running(around).await;
+            if !is_replaced {
+                page.rig.runs = Runs::new();
+            }
+            "4fzo8gk0o2yl-7".clone_into(&mut page.last);
+            assert_eq!(page.read_all(None).await, 2);
+            assert_eq!(page.events, [r#"interrupted {"run":"unknown"}"#]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn page_whose_next_event_was_evicted_learns_that_its_answer_is_incomplete() {
     for around in AROUND {
-        let (mut page, _feed, _client) = running(around).await;
-        page.rig.runs = Runs::new();
-        "4fzo8gk0o2yl-7".clone_into(&mut page.last);
+        let (mut page, feed, mut client) = running(around).await;
+        client.read().await;
+        page.last = sibling(&client.last, 0);
+        drop(client);
+        for _ in 0..5 {
+            feed.data(format!("data: {}\n\n", "x".repeat(500_000)));
+            settle().await;
+        }
         assert_eq!(page.read_all(None).await, 2);
         assert_eq!(page.events, ["interrupted"]);
     }

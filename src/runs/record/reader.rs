@@ -24,8 +24,10 @@ pub(crate) type Read = Option<Result<Bytes, RunError>>;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoEvents {
-    /// The id is not one of this run, or the events after it are no longer kept.
+    /// The id is not one of this run.
     NotFound,
+    /// The id is one of this run, but the event after it is evicted, or was never heard of.
+    Lost,
     /// The mirror has evicted events that the store may have. The client has to ask again.
     GivenWay,
     /// The run is forgotten, or its call did not return an event stream.
@@ -41,10 +43,13 @@ impl Record {
         if state.is_forgotten || state.phase == Phase::Void {
             return Err(NoEvents::NoRun);
         }
-        let position = seen(last, self.epoch, state.newest).ok_or(NoEvents::NotFound)?;
+        let Some(position) = seen(last, self.epoch, state.newest) else {
+            let is_own = seen(last, self.epoch, u64::MAX).is_some();
+            return Err(if is_own { NoEvents::Lost } else { NoEvents::NotFound });
+        };
         if state.log.evicted_after(position).is_some() {
             let is_given_way = state.has_given_way;
-            return Err(if is_given_way { NoEvents::GivenWay } else { NoEvents::NotFound });
+            return Err(if is_given_way { NoEvents::GivenWay } else { NoEvents::Lost });
         }
         self.counters.attached.fetch_add(1, Relaxed);
         let index = state.readers.add(position);
