@@ -40,7 +40,7 @@ pub(crate) struct Front {
 }
 
 struct State {
-    /// Requests go to these in turn.
+    /// A request goes to any of these.
     servers: Mutex<Vec<SocketAddr>>,
     /// After this time without a byte, a response is cut.
     limit: Duration,
@@ -164,16 +164,11 @@ async fn pass(Shared(front): Shared<Arc<State>>, request: Request<Body>) -> Answ
 }
 
 impl State {
-    /// Connects to the next server that listens, and waits for one if none does.
+    /// Connects to a server that listens, and waits for one if none does.
     async fn connect(&self) -> (SocketAddr, TcpStream) {
         loop {
-            let servers = {
-                let mut servers = self.servers.lock().unwrap();
-                if !servers.is_empty() {
-                    servers.rotate_left(1);
-                }
-                servers.clone()
-            };
+            let mut servers = self.servers.lock().unwrap().clone();
+            fastrand::shuffle(&mut servers);
             for server in servers {
                 if let Ok(io) = TcpStream::connect(server).await {
                     io.set_nodelay(true).unwrap();
