@@ -7,6 +7,13 @@
 //! They request it with POST and `accept: application/json`. The model is a stand-in that repeats
 //! the prompt, word by word.
 //!
+//! `[DONE]` is the only sign of a whole answer that all clients see. Some, and some proxies, end an
+//! answer that was cut as if it were complete. A page that reads with `fetch` checks for it:
+//!
+//! ```js
+//! if (!text.endsWith("data: [DONE]\n\n")) throw new Error("half an answer");
+//! ```
+//!
 //! One line turns the answer to a request with the header `idempotency-key` into a run, which
 //! continues when its client disconnects. A repeated request gets the same answer, from the
 //! beginning or after its `last-event-id`:

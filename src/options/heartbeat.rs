@@ -63,7 +63,8 @@ impl Heartbeat {
     /// the page can tell an idle source from a broken connection. If the heartbeat is due in the
     /// middle of another event, the comment is sent instead.
     ///
-    /// As data, set JSON such as `{}`: some clients decode the data of every event.
+    /// As data, set JSON such as `{}`: some clients decode the data of every event. With an empty
+    /// name, the event has no `event` line, for clients that know only `data`.
     ///
     /// The event repeats the id that ended the previous event. Before the first event, it has the
     /// id with which a hub's or a run's stream starts or resumes. A source without ids can't give
@@ -82,7 +83,9 @@ impl Heartbeat {
     /// Panics if `name` is a string literal that contains a line feed, a carriage return or U+0000.
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName, data: impl Into<String>) -> Self {
-        self.event = Some(Encoded::from(Event::new().event(name).data(data)).into());
+        let (name, event) = (name.into_name(), Event::new().data(data));
+        let event = if name.as_str().is_empty() { event } else { event.event(name) };
+        self.event = Some(Encoded::from(event).into());
         self
     }
 

@@ -96,6 +96,10 @@
 //! an `EventSource` never get `interrupted`. For them, the body fails or ends with an event from
 //! `on_error` or `late_event`, or the answer has an error status.
 //!
+//! Some clients take a failed body for a complete one, as do all behind some proxies. Set a
+//! [`terminator`](crate::SseLayer::terminator), and have your page check for it, as [this
+//! one](crate::guide::clients#typescript-and-react) does.
+//!
 //! # Runs without the layer
 //!
 //! If the key is in the body, or a chat's turns share a key, start runs in your handlers:

@@ -80,11 +80,13 @@ async fn layers_options_apply_to_a_response_without_options() {
 async fn each_option_can_be_set_or_undone_for_one_response() {
     let (bare, new) = (SseLayer::new(), StreamOptions::new);
     let beat = Heartbeat::every(SECOND).event("beat", "1");
+    let unnamed = Heartbeat::every(SECOND).event("", "{}");
     for (layer, options, expected) in [
         (&layer(), new().without_heartbeat(), "retry: 5000\n:  \ndata: one\n\ndata: [DONE]\n\n"),
         (&layer(), new().padding(0), "retry: 5000\n: beat\ndata: one\n\ndata: [DONE]\n\n"),
         (&layer(), new().without_terminator(), "retry: 5000\n:  \n: beat\ndata: one\n\n"),
         (&bare, new().heartbeat(beat), "event: beat\ndata: 1\n\ndata: one\n\n"),
+        (&bare, new().heartbeat(unnamed), "data: {}\n\ndata: one\n\n"),
         (&bare, new().retry(Retry::fixed(7 * SECOND)), "retry: 7000\ndata: one\n\n"),
         (&bare, new().padding(5), ":   \ndata: one\n\n"),
         (&bare, new().terminator(Event::from("end")), "data: one\n\ndata: end\n\n"),

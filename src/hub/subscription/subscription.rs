@@ -598,6 +598,10 @@ impl Subscription {
 /// A gap is an event with the name `gap`. Its data is a JSON object with the topic's name, such as
 /// `{"topic":"news"}`. Its id is a position to resume from. One outage can cause several gaps in a row.
 ///
+/// Clients must listen for this name, or they don't notice the loss: a page with
+/// `addEventListener("gap", …)`, Go's go-sse with `SubscribeToAll`, which gets the events of all
+/// names.
+///
 /// Gaps for evicted events come before all other events that the client is due to receive. If a
 /// broker loses events, a connected client first receives the events from before the loss, and then
 /// a gap for each topic.
