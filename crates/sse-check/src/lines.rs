@@ -62,6 +62,7 @@ fn odd_line(line: &[u8]) -> [(bool, &'static str); 6] {
 struct Block<'a> {
     first: Option<&'a [u8]>,
     len: usize,
+    bytes: usize,
     /// How many lines have each of the [`NAMES`].
     counts: [usize; NAMES.len()],
 }
@@ -70,13 +71,14 @@ impl<'a> Block<'a> {
     fn push(&mut self, line: &'a [u8]) {
         self.first.get_or_insert(line);
         self.len += 1;
+        self.bytes += line.len();
         let counts = NAMES.iter().zip(&mut self.counts);
         counts.filter(|(name, _)| **name == field(line).0).for_each(|(_, count)| *count += 1);
     }
 }
 
 /// Returns each oddity that a block can have, and whether this one has it.
-fn odd_block(block: &Block<'_>) -> [(bool, &'static str); 3] {
+fn odd_block(block: &Block<'_>) -> [(bool, &'static str); 4] {
     let [comments, data, events, ids, retries] = block.counts;
     let is_between = block.len == comments + retries;
     let has_several = [events, ids, retries].iter().any(|count| *count > 1);
@@ -85,6 +87,7 @@ fn odd_block(block: &Block<'_>) -> [(bool, &'static str); 3] {
     [
         (is_between, comment),
         (!is_between && data == 0, "events without data, which some clients dispatch"),
+        (block.bytes >= 64 << 10, "events above 64 KiB, which some clients cannot read"),
         (has_several, "several ids, names or retry fields in one event"),
     ]
 }

@@ -238,6 +238,14 @@ async fn lines_that_parsers_read_differently_do_not_pass() {
     }
 }
 
+#[tokio::test]
+async fn events_that_are_too_large_for_some_clients_do_not_pass() {
+    for (len, verdict, text) in [(65_000, "pass", ""), (65_536, "warning", "64 KiB")] {
+        let report = look_at("lines", format!("data: {}\n\n", "a".repeat(len))).await;
+        report.expect_with("lines", verdict, text);
+    }
+}
+
 type Resumed = fn(u64) -> Vec<Step>;
 
 /// Serves nine events, and `resumed` with the number after that of the header.
