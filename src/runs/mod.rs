@@ -34,6 +34,9 @@
 //! its unfinished answers break off. Without a [store](#several-processes), the finished ones are
 //! lost too.
 //!
+//! A page's `EventSource` reads these raw tokens as they are. Some libraries [lose
+//! blanks](crate::Event::data): for them, send each token as JSON.
+//!
 //! Your handler can return a stream from this crate, axum's own `Sse`, or the bytes of [an
 //! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource`, [add a
 //! `GET` route](crate::guide::assistant#the-program). [The guide](crate::guide::runs_clients)
