@@ -9,6 +9,7 @@ mod host;
 mod middlewares;
 mod one_connection;
 mod overtaken;
+mod resets;
 mod unnoticed;
 mod upstream;
 #[cfg(target_os = "linux")]
