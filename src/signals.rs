@@ -261,7 +261,7 @@ impl EarlyHead {
     }
 
     /// Returns whether a layer is around the early head: a layer could write a terminator after a
-    /// clean end. Neither sign of a layer suffices alone, because the program's middleware may drop
+    /// clean end. Either of two signs shows a layer, because the program's middleware may drop
     /// extensions, or poll on a task of its own.
     pub(crate) fn is_layered(&self) -> bool {
         self.0.around.get().is_some() || is_within_layer()

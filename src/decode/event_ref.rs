@@ -375,8 +375,8 @@ const fn line_end_bits(word: u64) -> u64 {
     (lf.wrapping_sub(ONES) & !lf | cr.wrapping_sub(ONES) & !cr) & (ONES << 7)
 }
 
-/// Writes `data` as lines of their own, the last of which remains open. The other lines end with
-/// the line end at the start of `after`.
+/// Writes `data` as `data` lines, the last of which remains open. The other lines end with the line
+/// end at the start of `after`.
 #[inline]
 fn put_data(frame: &mut FrameBuf, data: &[u8], after: &[u8]) {
     frame.open(DATA);

@@ -31,7 +31,7 @@ pub(crate) enum Revocation {
     All = 2,
 }
 
-/// How often all streams were closed. A stream of an earlier generation is closed.
+/// The number of times that all streams were closed. A stream of an earlier generation is closed.
 pub(super) type Generation = u32;
 
 const OPEN: u8 = 0;

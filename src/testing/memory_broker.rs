@@ -178,7 +178,8 @@ struct BrokerState {
 }
 
 impl BrokerState {
-    /// Returns the connections to deliver the event to once the state is unlocked.
+    /// Appends an event. Returns the connections to which the caller delivers it once the state is
+    /// unlocked.
     fn append(
         &mut self,
         publication: Publication,
@@ -199,7 +200,8 @@ impl BrokerState {
         (published, connections)
     }
 
-    /// Returns the connections to deliver the loss to once the state is unlocked.
+    /// Loses all events. Returns the connections to which the caller delivers the loss once the
+    /// state is unlocked.
     fn lose_history(&mut self) -> Vec<Arc<Connection>> {
         self.newest += 1;
         self.lost = self.newest;

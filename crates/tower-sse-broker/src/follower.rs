@@ -153,8 +153,8 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Opens the first session, and tries again after timeouts: a program that connected again
-    /// would start from the beginning, and fail at the same page.
+    /// Opens the first session, and tries again after timeouts. If the program connected again
+    /// instead, it would start from the beginning and fail at the same page.
     async fn load(&mut self) -> Result<Opened<L>, Error> {
         let mut attempts = 0;
         loop {

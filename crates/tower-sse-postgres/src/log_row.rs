@@ -9,7 +9,7 @@ pub(crate) struct LogRow {
     pub(crate) identity: Identity,
     pub(crate) at: SystemTime,
     pub(crate) kind: Kind,
-    /// The number of octets of the data. The server limits a page by their sum.
+    /// The number of octets of the data. The server limits a page by the sum of these numbers.
     pub(crate) bytes: usize,
 }
 

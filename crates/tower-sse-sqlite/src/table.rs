@@ -52,7 +52,7 @@ pub(crate) struct Appended {
 
 /// What a trim has left.
 pub(crate) struct Trimmed {
-    /// Whether the trim has removed as many rows as one may.
+    /// Whether the trim has removed the maximum number of rows.
     pub(crate) is_full: bool,
     /// Whether no row is beyond the limits.
     pub(crate) is_done: bool,

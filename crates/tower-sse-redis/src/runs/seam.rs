@@ -72,9 +72,9 @@ pub(crate) enum Command {
         run: RunId,
         /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step.
         ///
-        /// With `None`, the key is claimed if it has no run, a void one, or one that has ended with
-        /// an outcome other than [`Completed`](Outcome::Completed). Any other run is returned, as
-        /// by `Look`.
+        /// With `None`, the key is claimed if it has no run, a void run, or a run that has ended
+        /// with an outcome other than [`Completed`](Outcome::Completed). Any other run is returned,
+        /// as by `Look`.
         earlier: Option<RunId>,
     },
     /// Renews the lease of a run of this process, begins its stream, and returns what the store has
@@ -162,7 +162,8 @@ impl Batch {
         usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len())
     }
 
-    /// Returns whether an empty entry follows the batch, which scripts read instead.
+    /// Returns whether an empty entry follows the batch. Scripts then read this entry instead of
+    /// the batch.
     pub(crate) const fn is_large(&self) -> bool {
         self.bytes.len() > LARGE_BATCH
     }
@@ -192,9 +193,9 @@ pub(crate) enum EndMode {
     /// Its owner no longer has all events to export. The outcome is
     /// [`Interrupted`](Outcome::Interrupted).
     Lost,
-    /// A client or the program stops it at another process. The owner receives a hint, and the
-    /// request in the reply to its next [`Sync`], and ends the run itself. If the owner is dead,
-    /// this acts like [`Bury`](Self::Bury).
+    /// A client or the program stops it at another process. The owner receives a hint, learns of
+    /// the request by the reply to its next [`Sync`], and ends the run itself. If the owner is
+    /// dead, this acts like [`Bury`](Self::Bury).
     Cancel {
         /// The lines of an event to add before the end, without an id.
         lines: Option<Bytes>,

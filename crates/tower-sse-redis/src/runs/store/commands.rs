@@ -65,9 +65,9 @@ impl Encoder<'_> {
         });
     }
 
-    /// Returns the command that registers this process at a server, which is repeated at intervals.
-    /// With `looks`, the reply names processes whose runs this process looks after. `server` is the
-    /// id of this server, and `earlier` that of the previous server.
+    /// Returns the command that registers this process at a server. The process repeats the command
+    /// at intervals. With `looks`, the reply names processes whose runs this process looks after.
+    /// `server` is the id of this server, and `earlier` that of the previous server.
     pub(super) fn join(&self, server: &str, earlier: Option<&str>, looks: bool) -> Cmd {
         let Scope { keys, process, kept_for, .. } = self.scope;
         let joined = [keys.data(), keys.processes(), keys.control(process)];

@@ -28,7 +28,7 @@ pub(crate) struct Faults {
     pub(crate) is_overtaken: bool,
     /// The number of calls that panic instead of executing their commands.
     pub(crate) panics: usize,
-    /// Whether the next load does.
+    /// Whether the next load panics.
     pub(crate) load_panics: bool,
     /// Whether the next message of lost pushes panics.
     pub(crate) reconnection_panics: bool,

@@ -162,7 +162,7 @@ async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
     }
 }
 
-/// If a check reported another run in the claim, the mirror's clients would find theirs
+/// If a check reported another run in the claim, the mirror's clients would find their run
 /// interrupted.
 #[tokio::test(start_paused = true)]
 async fn client_reads_on_while_the_store_has_an_earlier_run() {

@@ -86,7 +86,7 @@ async fn store_that_loses_data_is_filled_again() {
     }
 }
 
-/// Its user sends again before anybody knows that the process has died.
+/// The user sends again before any process knows that the owner has died.
 #[tokio::test(start_paused = true)]
 async fn replaced_run_of_a_dead_process_is_reported() {
     let (one, other, _source) = started(&["a"]).await;

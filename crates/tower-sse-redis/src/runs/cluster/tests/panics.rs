@@ -15,7 +15,7 @@ async fn request_whose_load_panics_is_refused_and_the_next_one_loads_again() {
     assert_eq!(read(&mut other.attach().await, 1).await, ["a"]);
 }
 
-/// Another one follows at once if it was asked for meanwhile, and otherwise within a lease.
+/// The next load follows at once if it was requested meanwhile, and otherwise within a lease.
 #[tokio::test(start_paused = true)]
 async fn load_that_panics_is_made_again() {
     for (asks, limit) in [(2, Duration::from_millis(30)), (1, LEASE)] {

@@ -13,7 +13,7 @@ use tower_sse::runs::{Run, RunEnd, RunError, Runs};
 use super::*;
 use crate::runs::cluster::cluster::Cluster;
 
-/// One process: its runs and its way to the server.
+/// One process: its runs and its connection to the server.
 pub(super) struct Process {
     pub(super) runs: Runs,
     pub(super) store: Way,

@@ -46,7 +46,7 @@ impl Redis {
         assert_eq!(self.joined(server, earlier).await, "joined");
     }
 
-    /// The same, and returns the reply.
+    /// Does the same as [`join`](Self::join), and returns the reply.
     async fn joined(&self, server: &str, earlier: &str) -> String {
         let lease = LEASE_MS.to_string();
         let keys = [DATA, PROCESSES, "app:run:ctl@0:p"];

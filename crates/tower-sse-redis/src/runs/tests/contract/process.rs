@@ -7,8 +7,8 @@ use crate::{Error, Health, runs::RedisRuns, runs::store::RedisStore};
 /// The time for which runs are kept.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);
 
-/// One process that is connected to a store. Runs of the key of scenes are named by their epochs,
-/// and replies are texts.
+/// One process that is connected to a store. Its methods name the runs of the scenes' key by their
+/// epochs, and return replies as texts.
 pub(crate) struct Process {
     pub(crate) store: RedisStore,
     pub(crate) health: Health,
