@@ -206,6 +206,31 @@ proptest! {
     }
 }
 
+// A gap from before a visit is no gap for the client, but it is evicted with the event before it. A
+// client that has received that event, and a gap of another topic since, receives it all the same.
+#[test]
+fn client_receives_gap_from_before_its_visit_once_evicted() {
+    block_on(async {
+        let age = 1_000_000;
+        let mut world =
+            World::in_process(Limits { events: 1, bytes: 1 << 20, age, memory: AMPLE_MEMORY });
+        world.publish(0, 0, 1).await;
+        world.gap(0, 0).await;
+        let mut client = Visitor::default();
+        (client.topics, client.last) = (vec![0, 1], Some(last_id("zz-1")));
+        client.connect(&mut world, 0);
+        assert!(client.poll(&mut world), "a gap of each topic");
+        assert!(client.poll(&mut world), "the event");
+        world.gap(0, 1).await;
+        assert!(client.poll(&mut world), "the gap of the other topic");
+        world.publish(0, 0, 1).await;
+        assert!(client.poll(&mut world), "the gap that was evicted with the event");
+        assert!(client.poll(&mut world), "the new event");
+        assert!(!client.poll(&mut world));
+        world.check();
+    });
+}
+
 /// Runs with a paused clock, which the hub has to be created in.
 fn block_on(run: impl Future<Output = ()>) {
     let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build();

@@ -166,12 +166,19 @@ impl Visitor {
     fn check_gap(&mut self, index: usize, gap_due: bool, message: &Message, naive: &Naive) {
         let evicted = naive.evicted_up_to(self.topics[index]);
         let is_evicted = gap_due || evicted > self.served[index];
-        self.skip_gaps(if is_evicted { 0 } else { u64::MAX }, naive);
         let reported = self.reported_gap(index, naive).filter(|_| !is_evicted);
         assert!(is_evicted || reported.is_some(), "a gap, and nothing was evicted");
         let served = reported.unwrap_or(evicted).max(self.served[index]);
         self.served[index] = served;
+        self.skip_gaps(reported.unwrap_or(0), naive);
+        // The hub has not passed the gaps after this one: they can still be evicted.
+        let passed = self.served.clone();
         self.skip_gaps(u64::MAX, naive);
+        self.check_id_of_gap(served, message, naive);
+        self.served = passed;
+    }
+
+    fn check_id_of_gap(&mut self, served: u64, message: &Message, naive: &Naive) {
         let mut others = 0..self.topics.len();
         if others.any(|other| self.has_evicted(other, naive)) {
             self.check_id_before_gaps(message);
