@@ -101,14 +101,8 @@ impl Runs {
     where
         F: RunSource<Stream: Stream<Item: Encode> + Send + 'static>,
     {
-        let request = request.into();
-        Ok(match self.claim_to_start(key, request).await? {
-            Claim::New(producer) => {
-                self.end_if_refused(request, &producer);
-                self.record(producer, source)
-            }
-            Claim::Existing(record) => Run::new(self.clone(), record, false),
-        })
+        let claim = self.claim_to_start(key, request.into()).await?;
+        Ok(self.record(claim, source))
     }
 
     /// Starts a run that records the stream of `source`, and cancels the key's previous run, if
@@ -150,13 +144,9 @@ impl Runs {
     {
         let request: Option<&Parts> = request.into();
         let last = request.and_then(|parts| Requester::of_parts(parts).last);
-        Ok(match self.claim(key, last.as_ref(), Purpose::Replace).await? {
-            Claim::New(producer) => {
-                self.end_if_refused(request, &producer);
-                self.record(producer, source)
-            }
-            Claim::Existing(record) => Run::new(self.clone(), record, false),
-        })
+        let claim = self.claim(key, last.as_ref(), Purpose::Replace).await?;
+        self.end_if_refused(request, &claim);
+        Ok(self.record(claim, source))
     }
 
     async fn claim_to_start(
@@ -169,7 +159,10 @@ impl Runs {
         loop {
             let record = match self.claim(key, last, Purpose::Attach).await? {
                 Claim::Existing(record) => record,
-                new => return Ok(new),
+                new => {
+                    self.end_if_refused(request, &new);
+                    return Ok(new);
+                }
             };
             if let Some(requester) = &requester {
                 requester.await_run(&record);
@@ -186,19 +179,23 @@ impl Runs {
         }
     }
 
-    /// Ends the run if the request already has its head, and this response is refused.
-    fn end_if_refused(&self, request: Option<&Parts>, producer: &Producer) {
-        if let Some(parts) = request {
+    /// Ends a new run if the request already has its head, and this response is refused.
+    fn end_if_refused(&self, request: Option<&Parts>, claim: &Claim) {
+        if let (Some(parts), Claim::New(producer)) = (request, claim) {
             let on_refusal = on_refusal(&self.process, &producer.record);
             EarlyHead::add_on_refusal(&parts.extensions, on_refusal);
         }
     }
 
-    fn record<F, S>(&self, producer: Producer, source: F) -> Run
+    fn record<F, S>(&self, claim: Claim, source: F) -> Run
     where
         F: FnOnce() -> S,
         S: Stream<Item: Encode> + Send + 'static,
     {
+        let producer = match claim {
+            Claim::New(producer) => producer,
+            Claim::Existing(record) => return Run::new(self.clone(), record, false),
+        };
         let record = Arc::clone(&producer.record);
         let source = producer.within_call(source);
         producer.begin(None);
@@ -271,12 +268,8 @@ impl Runs {
         S: Stream<Item: Encode> + Send + 'static,
         R: Send + 'static,
     {
-        let request = request.into();
-        Ok(match self.claim_to_start(key, request).await? {
-            Claim::New(producer) => {
-                self.end_if_refused(request, &producer);
-                self.call(producer, call).await
-            }
+        Ok(match self.claim_to_start(key, request.into()).await? {
+            Claim::New(producer) => self.call(producer, call).await,
             Claim::Existing(record) => Ok(Run::new(self.clone(), record, false)),
         })
     }

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use tokio::{runtime::Id, task::JoinHandle, time::Instant};
 
+use crate::history::{DeferredDrops, Epoch};
 use crate::runs::key::{epoch_after, unique_epoch};
 use crate::runs::record::{Deferred, Phase, Record, State};
 use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunKey, StartError};
-use crate::{history::Epoch, runs::options::Options, runs::outcome::Failure};
+use crate::{runs::options::Options, runs::outcome::Failure};
 
 /// All runs, by key and by age. Lock order: this lock before a record's.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Registry {
     pub(super) by_key: HashMap<RunKey, Arc<Record>>,
     /// Runs that are starting or running. Later runs have later epochs.
@@ -36,19 +37,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(is_connected: bool) -> Self {
-        Self {
-            by_key: HashMap::new(),
-            running: BTreeMap::new(),
-            running_by_owner: HashMap::new(),
-            kept: BTreeMap::new(),
-            ending: BTreeMap::new(),
-            is_connected,
-            lingering: Vec::new(),
-            newest_epoch: None,
-            is_draining: false,
-            reporting: 0,
-            sweepers: Vec::new(),
-        }
+        Self { is_connected, ..Self::default() }
     }
 
     pub(crate) fn get(&self, key: &RunKey) -> Option<&Arc<Record>> {
@@ -92,14 +81,7 @@ impl Registry {
         failure: Option<Failure>,
         deferred: &mut Deferred,
     ) -> bool {
-        self.end_if(
-            record,
-            deferred,
-            |_| true,
-            |state, deferred| {
-                state.end(record, outcome, failure, deferred);
-            },
-        )
+        self.end_if(record, outcome, failure, deferred, |_, _| true)
     }
 
     /// Returns whether the run was still running.
@@ -109,17 +91,13 @@ impl Registry {
         lines: Option<&[u8]>,
         deferred: &mut Deferred,
     ) -> bool {
-        self.end_if(
-            record,
-            deferred,
-            |_| true,
-            |state, deferred| {
-                if let Some(lines) = lines {
-                    record.append_last(state, lines, &mut deferred.drops);
-                }
-                state.end(record, Outcome::Cancelled, None, deferred);
-            },
-        )
+        let append = |state: &mut State, drops: &mut DeferredDrops| {
+            if let Some(lines) = lines {
+                record.append_last(state, lines, drops);
+            }
+            true
+        };
+        self.end_if(record, Outcome::Cancelled, None, deferred, append)
     }
 
     /// Ends a run if no client is attached. Returns whether this call ended the run.
@@ -129,25 +107,25 @@ impl Registry {
         outcome: Outcome,
         deferred: &mut Deferred,
     ) -> bool {
-        let is_unattended = |state: &State| !state.readers.is_attended(Instant::now());
-        self.end_if(record, deferred, is_unattended, |state, deferred| {
-            state.end(record, outcome, None, deferred);
-        })
+        let is_unattended =
+            |state: &mut State, _: &mut _| !state.readers.is_attended(Instant::now());
+        self.end_if(record, outcome, None, deferred, is_unattended)
     }
 
-    /// Ends the run if it is live and `ends` returns `true`. Returns whether it did.
+    /// Ends the run if it is live and `prepare` returns `true`. Returns whether it did.
     fn end_if(
         &mut self,
         record: &Arc<Record>,
+        outcome: Outcome,
+        failure: Option<Failure>,
         deferred: &mut Deferred,
-        ends: impl FnOnce(&State) -> bool,
-        end: impl FnOnce(&mut State, &mut Deferred),
+        prepare: impl FnOnce(&mut State, &mut DeferredDrops) -> bool,
     ) -> bool {
         let mut state = record.lock();
-        if !state.phase.is_live() || !ends(&state) {
+        if !state.phase.is_live() || !prepare(&mut state, &mut deferred.drops) {
             return false;
         }
-        end(&mut state, deferred);
+        state.end(record, outcome, failure, deferred);
         drop(state);
         deferred.changed.push(Arc::clone(record));
         self.remove_running(record);
