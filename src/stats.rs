@@ -120,7 +120,7 @@ struct Labelled {
 
 const MAX_LABELS: usize = 100;
 /// The label under which streams with further labels are counted.
-const OTHER: Label = Label::from_static("other");
+const OTHER: &str = "other";
 
 impl Stats {
     /// Creates counters that are all zero.
@@ -170,14 +170,14 @@ impl Stats {
     /// Counts a stream under its label, or under [`OTHER`] if there are too many labels.
     fn count_labelled(&self, label: &Label, count: impl FnOnce(&mut Labelled)) {
         let mut labels = lock(&self.counters.labels);
-        let is_known = |label: &Label| labels.iter().position(|known| known.label == *label);
+        let is_known = |label: &str| labels.iter().position(|known| *known.label == *label);
         let known =
-            is_known(label).or_else(|| (labels.len() >= MAX_LABELS).then(|| is_known(&OTHER))?);
+            is_known(label).or_else(|| (labels.len() >= MAX_LABELS).then(|| is_known(OTHER))?);
         if let Some(streams) = known.and_then(|at| labels.get_mut(at)) {
             count(streams);
             return;
         }
-        let label = if labels.len() < MAX_LABELS { label.clone() } else { OTHER };
+        let label = if labels.len() < MAX_LABELS { label.clone() } else { OTHER.into() };
         let mut streams = Labelled { label, open: 0, opened: 0 };
         count(&mut streams);
         labels.push(streams);

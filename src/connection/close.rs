@@ -1,4 +1,3 @@
-use std::hash::{Hash, Hasher};
 use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
 
 named_enum! {
@@ -92,63 +91,20 @@ pub struct CloseReport {
 /// The label of a stream, such as the path of its route, from
 /// [`SseLayer::label`](crate::SseLayer::label). It dereferences to `str`: `as_deref` turns
 /// [`CloseReport::label`](crate::CloseReport::label) into an `Option<&str>`. Clones share the text.
-#[derive(Clone)]
-pub struct Label(Text);
-
-#[derive(Clone)]
-enum Text {
-    Static(&'static str),
-    Shared(Arc<str>),
-}
-
-impl Label {
-    /// Creates a label from a literal.
-    #[must_use]
-    pub const fn from_static(text: &'static str) -> Self {
-        Self(Text::Static(text))
-    }
-}
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Label(Arc<str>);
 
 impl Deref for Label {
     type Target = str;
 
     fn deref(&self) -> &str {
-        match &self.0 {
-            Text::Static(text) => text,
-            Text::Shared(text) => text,
-        }
+        &self.0
     }
 }
 
-impl From<&'static str> for Label {
-    fn from(text: &'static str) -> Self {
-        Self::from_static(text)
-    }
-}
-
-impl From<Arc<str>> for Label {
-    fn from(text: Arc<str>) -> Self {
-        Self(Text::Shared(text))
-    }
-}
-
-impl From<String> for Label {
-    fn from(text: String) -> Self {
-        Self(Text::Shared(text.into()))
-    }
-}
-
-impl PartialEq for Label {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Label {}
-
-impl Hash for Label {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
+impl<T: Into<Arc<str>>> From<T> for Label {
+    fn from(text: T) -> Self {
+        Self(text.into())
     }
 }
 

@@ -187,7 +187,7 @@ async fn request_is_unchanged_behind_the_label() {
     let layer = SseLayer::new().label(|parts: &Parts| {
         assert_eq!((parts.uri.path(), parts.method.as_str()), ("/a", "GET"));
         assert_eq!(parts.extensions.get(), Some(&7_u8));
-        Label::from_static("a")
+        "a"
     });
     answer_by(request("/a"), &layer, |request| {
         assert_eq!(
