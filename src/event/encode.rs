@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::event::{Id, RareFields};
 use super::frame_buf::{COMMENT, DATA, EVENT, Field, ID, RETRY};
@@ -300,21 +300,12 @@ impl AsRef<[u8]> for Encoded {
     }
 }
 
-impl FromIterator<Self> for Encoded {
-    fn from_iter<I: IntoIterator<Item = Self>>(events: I) -> Self {
-        let mut bytes = BytesMut::new();
-        for event in events {
-            bytes.extend_from_slice(event.as_bytes());
-        }
-        Self(bytes.freeze())
-    }
-}
-
-impl FromIterator<Event> for Encoded {
-    fn from_iter<I: IntoIterator<Item = Event>>(events: I) -> Self {
+impl<T: Encode<Error = Infallible>> FromIterator<T> for Encoded {
+    fn from_iter<I: IntoIterator<Item = T>>(events: I) -> Self {
         let mut frame = FrameBuf::new();
         for event in events {
             let Ok(()) = event.encode(&mut frame);
+            frame.copy_first(0);
         }
         Self(frame.take())
     }
