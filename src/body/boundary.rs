@@ -1,9 +1,10 @@
 use std::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
-use memchr::{memchr2, memrchr2};
+use memchr::memrchr2;
 
-use crate::{decode::BYTE_ORDER_MARK, options::has_retry_line};
+use crate::decode::{BYTE_ORDER_MARK, first_line};
+use crate::options::has_retry_line;
 
 /// The position of a source's stream within its lines and events, which shows where the layer can
 /// write without changing the events. Only the end of each frame is read.
@@ -150,7 +151,7 @@ impl Boundary {
         }
         let mut passed = BytesMut::new();
         while !frame.is_empty() {
-            let line = frame.split_to(first_line_len(&frame));
+            let line = frame.split_to(first_line(&frame).0);
             passed.extend_from_slice(&self.pass(line));
             if self.between_events() {
                 break;
@@ -232,15 +233,6 @@ impl Boundary {
             }
         }
         self.line = LineKind::Empty.extended(tail);
-    }
-}
-
-/// Returns the length of the first line, including the part of its line end that has arrived.
-fn first_line_len(bytes: &[u8]) -> usize {
-    match memchr2(b'\n', b'\r', bytes) {
-        Some(at) if bytes.get(at..at + 2) == Some(b"\r\n") => at + 2,
-        Some(at) => at + 1,
-        None => bytes.len(),
     }
 }
 

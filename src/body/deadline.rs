@@ -71,16 +71,13 @@ impl Deadline {
         client: ClientKind,
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
-        let max_age = max_age.map(|max_age| max_age.draw(client));
-        if max_age.is_none() {
-            return before;
-        }
+        let Some(age) = max_age.map(|max_age| max_age.draw(client)) else { return before };
         let mut this = before.unwrap_or_else(|| Box::new(Self::new(client, None)));
-        if max_age.is_some_and(|age| age.is_zero()) {
+        if age.is_zero() {
             // A timer would not elapse before the next millisecond.
             this.advance(cx);
         } else {
-            let until = max_age.and_then(|age| Instant::now().checked_add(age));
+            let until = Instant::now().checked_add(age);
             this.enter(cx, Stage::Open, earlier(this.until, until));
         }
         Some(this)

@@ -353,7 +353,7 @@ impl EventSplitter {
 }
 
 /// Returns the length of the first line of a chunk, with its line end, and whether it is complete.
-fn first_line(bytes: &[u8]) -> (usize, bool) {
+pub(crate) fn first_line(bytes: &[u8]) -> (usize, bool) {
     let Some(at) = memchr2(b'\n', b'\r', bytes) else { return (bytes.len(), false) };
     (at + line_end_len(bytes.get(at..).unwrap_or_default()), true)
 }
