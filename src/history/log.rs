@@ -16,7 +16,7 @@ pub(crate) const ENTRY_OVERHEAD: usize = 112;
 /// The number of newest events that a search examines one by one.
 const NEWEST: usize = 4;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
     /// The number of events, or zero if each event replaces the one before it.
     pub(crate) events: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Limits {
     pub(crate) memory: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evicted {
     /// Its sequence number, or an upper bound of it; 0 if no event was evicted.
     pub(crate) up_to: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Evicted {
 /// The recent events of a topic, in the order of publication.
 ///
 /// Each method that changes the log's memory also updates the shared [`MemoryCounter`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(super) limits: Limits,
     /// The memory of a topic besides its events. It counts only while the topic keeps events.
@@ -80,24 +80,14 @@ impl Entry {
 }
 
 impl Log {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         limits: Limits,
         topic_overhead: usize,
         evicted: Evicted,
         counter: Arc<MemoryCounter>,
     ) -> Self {
-        Self {
-            limits,
-            topic_overhead,
-            memory: MemoryShare::new(counter),
-            entries: VecDeque::new(),
-            bytes: 0,
-            end: 0,
-            evicted,
-            gaps: None,
-            evicted_events: 0,
-            frames: None,
-        }
+        let memory = MemoryShare::new(counter);
+        Self { limits, topic_overhead, memory, evicted, ..Self::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -14,7 +14,7 @@ impl MemoryCounter {
 }
 
 /// The memory of one log in the total. It's subtracted when the log is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct MemoryShare {
     /// `None` if the log contributes to no total.
     pub(super) counter: Option<Arc<MemoryCounter>>,

@@ -118,19 +118,17 @@ pub enum StartError {
     Unavailable,
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "too many runs are running",
-            Self::OwnerFull => "too many runs of this owner are running",
-            Self::Draining => "no runs are started during a shutdown",
-            Self::Unavailable => "the key may have a run that cannot be found or loaded now",
-            Self::NotFound => "no run with the request's key has its last event id",
-        })
+error_text!(
+    StartError,
+    |it| "{}",
+    match it {
+        Self::Full => "too many runs are running",
+        Self::OwnerFull => "too many runs of this owner are running",
+        Self::Draining => "no runs are started during a shutdown",
+        Self::Unavailable => "the key may have a run that cannot be found or loaded now",
+        Self::NotFound => "no run with the request's key has its last event id",
     }
-}
-
-impl Error for StartError {}
+);
 
 /// The error of an [`Attachment`](super::Attachment).
 ///

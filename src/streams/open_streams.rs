@@ -167,7 +167,7 @@ impl OpenStreams {
         let revoke = |closed: Option<Arc<Member>>| {
             closed.map(|member| member.revoke(Revocation::All));
         };
-        in_batches(AllClosed::new(lists), revoke, runtimes);
+        in_batches(AllClosed { lists, ..AllClosed::default() }, revoke, runtimes);
         // The lower half.
         open as u32 as usize
     }
@@ -271,6 +271,7 @@ const fn packed(generation: Generation, open: u32) -> u64 {
 ///
 /// For each stream that the iterator sorts, it first yields a `None`, so a turn sorts no more
 /// streams than it wakes.
+#[derive(Default)]
 struct AllClosed {
     lists: Vec<Shard>,
     shard: Option<ShardIter>,
@@ -282,10 +283,6 @@ struct AllClosed {
 type ShardIter = std::collections::hash_map::IntoValues<Arc<str>, Members>;
 
 impl AllClosed {
-    const fn new(lists: Vec<Shard>) -> Self {
-        Self { lists, shard: None, unsorted: Vec::new(), sorted: Vec::new() }
-    }
-
     /// Collects the next streams. Returns `false` if none is left.
     fn collect(&mut self) -> bool {
         loop {
