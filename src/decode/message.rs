@@ -118,15 +118,9 @@ impl Deref for MessageId {
     }
 }
 
-impl From<&str> for MessageId {
-    fn from(id: &str) -> Self {
+impl<T: Into<Arc<str>>> From<T> for MessageId {
+    fn from(id: T) -> Self {
         Self(Some(id.into()))
-    }
-}
-
-impl From<String> for MessageId {
-    fn from(id: String) -> Self {
-        Self::from(&*id)
     }
 }
 

@@ -179,26 +179,8 @@ impl PartialEq for Event {
 
 impl Eq for Event {}
 
-impl From<&str> for Event {
-    fn from(data: &str) -> Self {
-        Self::new().data(data)
-    }
-}
-
-impl From<Cow<'_, str>> for Event {
-    fn from(data: Cow<'_, str>) -> Self {
-        Self::new().data(data)
-    }
-}
-
-impl From<&String> for Event {
-    fn from(data: &String) -> Self {
-        Self::new().data(data)
-    }
-}
-
-impl From<String> for Event {
-    fn from(data: String) -> Self {
+impl<T: Into<String>> From<T> for Event {
+    fn from(data: T) -> Self {
         Self::new().data(data)
     }
 }

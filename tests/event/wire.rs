@@ -26,6 +26,19 @@ fn text_of_every_kind_is_data() {
     assert_wire(Event::new().comment(borrowed), ": hello\n");
 }
 
+struct Tick(u8);
+
+impl From<Tick> for Event {
+    fn from(Tick(n): Tick) -> Self {
+        Self::new().event("tick").data(n.to_string())
+    }
+}
+
+#[test]
+fn type_of_a_program_can_convert_into_an_event() {
+    assert_wire(Tick(7).into(), "event: tick\ndata: 7\n\n");
+}
+
 #[test]
 fn last_value_of_each_field_is_a_line_in_a_fixed_order() {
     let event = Event::new;
