@@ -28,15 +28,10 @@ impl FlushWindow {
             return Poll::Ready(());
         };
         if Instant::now() < until {
-            let sleep = match &mut self.sleep {
-                Some(sleep) => {
-                    if sleep.deadline() != until {
-                        sleep.as_mut().reset(until);
-                    }
-                    sleep
-                }
-                None => self.sleep.insert(Box::pin(sleep_until(until))),
-            };
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            if sleep.deadline() != until {
+                sleep.as_mut().reset(until);
+            }
             if sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -46,7 +41,7 @@ impl FlushWindow {
     }
 
     pub(crate) fn start_delay(&mut self) {
-        if std::mem::take(&mut self.has_sent) && !self.length.is_zero() {
+        if std::mem::take(&mut self.has_sent) {
             self.delayed_until = Some(Instant::now() + self.length);
         }
     }
