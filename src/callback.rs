@@ -38,12 +38,14 @@ pub(crate) fn with_head<B, T>(
     result
 }
 
-pub(crate) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
+/// Calls a function and returns its result, or `None` if it panics.
+pub fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     // Dropping the payload could panic again.
     catch_unwind(AssertUnwindSafe(callback)).map_err(mem::forget).ok()
 }
 
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+/// Runs a future and returns its output, or `None` if it panics.
+pub async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match without_panic(|| future.as_mut().poll(cx)) {
         Some(poll) => poll.map(Some),

@@ -451,6 +451,13 @@ pub use self::receipt::{PublishError, Receipt};
 pub use self::stats::HubStats;
 pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, TopicNames};
 
+#[doc(hidden)]
+pub mod __private {
+    // What the crates of stores need too.
+    pub use crate::callback::{caught, without_panic};
+    pub use crate::{error::with_causes, lock::lock};
+}
+
 /// The sizes of a hub's part of a stream. `.ci/slow` measures the memory of a whole stream.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {

@@ -3,7 +3,7 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tower_sse::BoxError;
 
-use crate::{error::with_sources, tasks::caught};
+use crate::tasks::{caught, with_causes};
 
 /// A user name and a password for a server, returned by a closure in your program.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ impl CredentialsProvider {
     pub async fn ask(&self, limit: Duration) -> Result<Credentials, String> {
         let asking = async {
             match timeout(limit, (self.0)()).await {
-                Ok(asked) => asked.map_err(|error| with_sources(&*error)),
+                Ok(asked) => asked.map_err(|error| with_causes(&*error)),
                 Err(_) => Err("the closure that returns them took too long".to_owned()),
             }
         };

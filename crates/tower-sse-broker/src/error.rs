@@ -1,6 +1,8 @@
-use std::{error, fmt, io, iter, sync::Arc};
+use std::{error, fmt, sync::Arc};
 
 use tower_sse::BoxError;
+
+use crate::tasks::with_causes;
 
 /// An error from a store, such as an invalid address, a failed connection or a failed statement.
 ///
@@ -86,7 +88,7 @@ impl Error {
     /// Creates the error of an action, such as `connect to Redis`, with its cause.
     pub fn new(action: impl fmt::Display, kind: ErrorKind, cause: impl Into<BoxError>) -> Self {
         let cause: BoxError = cause.into();
-        let text = format!("failed to {action}: {}", with_sources(&*cause));
+        let text = format!("failed to {action}: {}", with_causes(&*cause));
         Self { kind, text, cause: Arc::from(cause) }
     }
 
@@ -112,22 +114,3 @@ impl fmt::Display for Error {
 }
 
 impl error::Error for Error {}
-
-/// Returns the messages of an error and of its sources, as in `a: b: c`.
-pub(crate) fn with_sources(error: &(dyn error::Error + 'static)) -> String {
-    type Source = dyn error::Error + 'static;
-    let sources = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
-        // `source` skips the error that an `io::Error` wraps.
-        Some(outer) => outer.get_ref().map(|inner| inner as &Source),
-        None => error.source(),
-    });
-    let mut text = error.to_string();
-    for source in sources.skip(1) {
-        let source = source.to_string();
-        // Some errors include the text of their source.
-        if !text.contains(&source) {
-            text.extend([": ", &source]);
-        }
-    }
-    text
-}

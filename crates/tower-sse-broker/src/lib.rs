@@ -48,8 +48,6 @@ mod options;
 mod pace;
 mod queue;
 mod stats;
-#[doc(hidden)]
-pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -57,6 +55,8 @@ pub use crate::credentials::Credentials;
 pub use crate::error::{Error, ErrorKind};
 pub use crate::health::Health;
 pub use crate::stats::{BrokerStats, LogStats, Waiting};
+#[doc(hidden)]
+pub use tower_sse::hub::__private as tasks;
 
 pub mod __private {
     #![doc(hidden)]

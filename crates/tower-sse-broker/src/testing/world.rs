@@ -2,7 +2,7 @@ use std::{error::Error, fmt, pin::Pin};
 
 use tower_sse::hub::broker::Broker;
 
-use crate::error::with_sources;
+use crate::tasks::with_causes;
 
 /// A future that causes a fault in a [`World`] when it is polled.
 pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -91,7 +91,7 @@ impl Problem {
 
     /// Creates a problem from an error and its sources.
     pub(super) fn caused_by(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
-        Self::new(format_args!("{what}: {}", with_sources(error)))
+        Self::new(format_args!("{what}: {}", with_causes(error)))
     }
 
     /// Creates the problem of a world that cannot cause the scene's fault.
