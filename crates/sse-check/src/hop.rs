@@ -251,14 +251,13 @@ impl Observer<'_> {
         self.watch(&recorder, ARRIVAL, |it| !it.bytes.is_empty()).await;
         recorder.stop(self.start.elapsed());
         let left = Instant::now();
-        loop {
-            if self.seen(&id).await["has_left"] == true {
-                return Ok(left.elapsed());
-            } else if left.elapsed() >= self.hop.length {
+        while self.seen(&id).await["has_left"] != true {
+            if left.elapsed() >= self.hop.length {
                 return Err(left.elapsed());
             }
             sleep(STEP).await;
         }
+        Ok(left.elapsed())
     }
 
     /// Opens many streams, and counts those that have reached the origin.
@@ -273,9 +272,7 @@ impl Observer<'_> {
                 count += usize::from(!self.seen(id).await.is_null());
             }
         }
-        for (_, recorder) in streams {
-            recorder.stop(self.start.elapsed());
-        }
+        streams.into_iter().for_each(|(_, it)| _ = it.stop(self.start.elapsed()));
         count
     }
 }

@@ -129,7 +129,7 @@ struct Seen {
     has_left: bool,
 }
 
-/// The requests by their ids, the oldest first.
+/// The requests by their ids, the newest first.
 type Log = Mutex<VecDeque<(String, Arc<Mutex<Seen>>)>>;
 
 /// Serves until the address cannot be listened on any more.
@@ -174,13 +174,8 @@ async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Re
             return stream.shutdown().await;
         };
         let seen = Arc::new(Mutex::new(Seen { head: head.clone(), ..Seen::default() }));
-        {
-            let mut log = lock(log);
-            log.push_back((id.to_owned(), Arc::clone(&seen)));
-            if log.len() > REMEMBERED {
-                log.pop_front();
-            }
-        }
+        lock(log).push_front((id.to_owned(), Arc::clone(&seen)));
+        lock(log).truncate(REMEMBERED);
         let (mut reader, mut writer) = stream.split();
         let is_written = tokio::select! {
             result = script.write(&mut writer, is_chunked, &seen) => result.is_ok(),
@@ -198,7 +193,8 @@ async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Re
 
 /// Returns the answer to a question: what is known about a request.
 fn report(question: &str, id: &str, log: &Log) -> String {
-    let seen = lock(log).iter().find(|(known, _)| known == id).map(|(_, seen)| {
+    // A hop may have sent the request twice.
+    let seen = lock(log).iter().rfind(|(known, _)| known == id).map(|(_, seen)| {
         let Seen { head, writes, has_left } = &*lock(seen);
         json!({ "head": head, "writes": writes, "has_left": has_left })
     });

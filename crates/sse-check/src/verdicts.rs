@@ -31,9 +31,8 @@ impl Judgement {
         let mut rows = rows.filter_map(|row| <[&str; 9]>::try_from(row).ok());
         let row = rows.find(|row| row[1..3] == [name, case]).unwrap_or_default();
         let [_, _, _, result, event_source, fetch, call, page, _] = row;
-        let is = |verdict: &Verdict| verdict.to_string() == result;
-        let verdict = [Verdict::Pass, Verdict::Warning, Verdict::Fail].into_iter().find(is);
-        let verdict = verdict.unwrap_or(Verdict::NotChecked);
+        let mut verdicts = [Verdict::Pass, Verdict::Warning, Verdict::Fail].into_iter();
+        let verdict = verdicts.find(|it| it.to_string() == result).unwrap_or(Verdict::NotChecked);
         let evidence = match event_source == fetch && fetch == call {
             true => vec![format!("EventSource, fetch, call: {call}")],
             false => [("EventSource", event_source), ("fetch", fetch), ("call", call)]
@@ -117,12 +116,10 @@ fn held_bytes(observed: &Observed) -> Judgement {
 fn compressed(observed: &Observed) -> Judgement {
     let coding = |it: &Played| it.stream.recording.coding();
     let (guarded, bare) = (coding(&observed.events), coding(&observed.bare));
-    let (case, text) = match () {
-        () if !guarded.is_empty() => ("always", format!("by {}", quoted(guarded.as_bytes()))),
-        () if !bare.is_empty() => {
-            ("bare", format!("by {}, unless no-transform forbids it", quoted(bare.as_bytes())))
-        }
-        () => ("no", "no".to_owned()),
+    let (case, text) = match (guarded.as_bytes(), bare.as_bytes()) {
+        (b"", b"") => ("no", "no".to_owned()),
+        (b"", it) => ("bare", format!("by {}, unless no-transform forbids it", quoted(it))),
+        (it, _) => ("always", format!("by {}", quoted(it))),
     };
     Judgement::new("compressed", case, case, text)
 }
