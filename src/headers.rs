@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 /// The media type without parameters, because some proxies match the whole header value.
 pub(crate) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
+const UTF_8: [&[u8]; 2] = [b"charset=utf-8", b"charset=\"utf-8\""];
+
 const TEXT_EVENT_STREAM_UTF_8: HeaderValue =
     HeaderValue::from_static("text/event-stream; charset=utf-8");
 
@@ -112,11 +114,9 @@ pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<I
 /// Makes these the headers of an event stream. The service's own `charset` stays, because Python's
 /// `requests` reads text without one as Latin-1.
 pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
-    let is_utf_8 = |it: &[u8]| {
-        let it = it.trim_ascii();
-        it.eq_ignore_ascii_case(b"charset=utf-8") || it.eq_ignore_ascii_case(b"charset=\"utf-8\"")
-    };
-    let has_utf_8 = last_media_type(headers).split(|byte| *byte == b';').any(is_utf_8);
+    let mut parameters =
+        last_media_type(headers).split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let has_utf_8 = parameters.any(|it| UTF_8.iter().any(|utf_8| it.eq_ignore_ascii_case(utf_8)));
     let content_type = if has_utf_8 { TEXT_EVENT_STREAM_UTF_8 } else { TEXT_EVENT_STREAM };
     headers.insert(CONTENT_TYPE, content_type);
     forbid_transforming(headers);

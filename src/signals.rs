@@ -5,8 +5,7 @@
 //! | [`within_layer`]: whether a layer polls the caller, and records it | layers, runs | bodies, streams, the hub | the thread |
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals | outer layers, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
-//! | [`StartAt`]: the position of a client without an id | the hub | layers | an extension of the response |
-//! | [`HeldId`]: the id of a client to which nothing was sent yet | the hub, runs | layers | an extension of the response |
+//! | [`StartAt`]: the id of a client to which nothing was sent yet | the hub, runs | layers | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
@@ -65,7 +64,6 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
-    extensions.remove::<HeldId>();
     if let Some(head) = extensions.remove::<EarlyHead>() {
         head.adopt(None);
     }
@@ -173,20 +171,16 @@ pub(crate) struct NothingMore;
 #[derive(Clone)]
 pub(crate) struct StartAt {
     pub(crate) id: EventId,
-    /// Whether every client receives it. By default, an `EventSource` and a library do.
-    pub(crate) is_for_all: bool,
+    /// Whether every client receives it, or only an `EventSource` and a library. `None` if no client
+    /// needs it, because it has an id, or because the first item has one.
+    pub(crate) is_for_all: Option<bool>,
 }
 
 impl StartAt {
-    pub(crate) fn take(extensions: &mut Extensions, client: ClientKind) -> Option<Self> {
-        let start: Self = extensions.remove()?;
-        (start.is_for_all || client.resumes()).then_some(start)
+    pub(crate) fn is_sent_to(&self, client: ClientKind) -> bool {
+        self.is_for_all.is_some_and(|is_for_all| is_for_all || client.resumes())
     }
 }
-
-/// The id that the client has when its stream starts, or the position at which it starts.
-#[derive(Clone)]
-pub(crate) struct HeldId(pub(crate) EventId);
 
 /// A callback that a layer calls once it has refused the stream and dropped its body. The source
 /// can't learn of the refusal from the drop.

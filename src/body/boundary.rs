@@ -129,18 +129,13 @@ impl Boundary {
         }
     }
 
-    /// Notes the id line of the last event of `frame`, with the end of its block. After an event
+    /// Returns the id line of the last event of `frame`, with the end of its block. After an event
     /// without an id, there is no line: an older id would send the client back.
     #[cold]
-    pub(crate) fn note_last_id(&self, id_line: &mut Bytes, frame: &[u8]) {
-        if frame.is_empty() {
-            return;
-        }
-        let lines = frame.strip_suffix(b"\n\n").unwrap_or_default();
-        let start = memrchr2(b'\n', b'\r', lines).map_or(0, |at| at + 1);
-        let is_whole = !lines.is_empty() && (start > 0 || self.at_line_start());
-        let line = frame.get(start..).filter(|line| is_whole && line.starts_with(b"id:"));
-        *id_line = line.map_or_else(Bytes::new, Bytes::copy_from_slice);
+    pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
+        let (before, line) = split_last_line(frame.strip_suffix(b"\n\n").unwrap_or_default());
+        let has_id = line.starts_with(b"id:") && (!before.is_empty() || self.at_line_start());
+        if has_id { [line, b"\n\n"].concat().into() } else { Bytes::new() }
     }
 
     /// Passes a frame up to the first point between events, and drops the rest. A busy source's

@@ -38,7 +38,7 @@ pin_project! {
         options: Arc<ResolvedOptions>,
         // The id line with which the newest event ended, and the end of its block. `None` if no
         // heartbeat is an event.
-        pub(crate) id_line: Option<Box<Bytes>>,
+        id_line: Option<Box<Bytes>>,
         boundary: Boundary,
         client: ClientKind,
         budget: CoopBudget,
@@ -57,7 +57,6 @@ enum StreamPhase {
 }
 
 pub(crate) enum Opening {
-    /// The position of a client that has no id yet.
     Start(StartAt),
     /// The head was sent before the service has answered.
     Early,
@@ -243,8 +242,8 @@ where
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = StreamPhase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
-        if let Some(id_line) = this.id_line {
-            this.boundary.note_last_id(id_line, &data);
+        if let Some(id_line) = this.id_line.as_mut().filter(|_| !data.is_empty()) {
+            **id_line = this.boundary.last_id(&data);
         }
         if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
     }
@@ -274,6 +273,7 @@ where
                 }
             }
         }
+        *this.id_line = this.options.id_line(start.as_ref());
         let max_age = this.options.merged.max_age.as_ref();
         *this.deadline = Deadline::start(this.deadline.take(), max_age, *this.client, cx);
         if this.boundary.is_opaque {
@@ -281,7 +281,8 @@ where
         }
         let (client, retry) = (*this.client, self.first_retry(cx));
         let options = &self.state.options;
-        let start = start.map(|start| start_event(start, options.merged.omits_defaults));
+        let start = start.filter(|start| start.is_sent_to(client));
+        let start = start.map(|it| start_event(it, client, options.merged.omits_defaults));
         let start = start.unwrap_or_default();
         let (mut preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
         let is_heartbeat = preamble.is_empty() && is_early;
@@ -443,15 +444,14 @@ impl<B> EventStream<'_, B> {
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) {
-        let last = self.terminator();
-        let last = self.or_retry(last);
-        let last = LastFrames::own(last, trailers, self.state.boundary.is_opaque);
+        let last = LastFrames::own(self.terminator(), trailers, self.state.boundary.is_opaque);
         self.begin_ending(last);
     }
 
     fn terminator(&mut self) -> Bytes {
         let this = self.state();
-        this.boundary.interject_event(this.options.terminator())
+        let last = this.boundary.interject_event(this.options.terminator());
+        self.or_retry(last)
     }
 
     /// Returns the last bytes of a clean end. If the last line is a comment of the layer, adds a
@@ -480,8 +480,7 @@ impl<B> EventStream<'_, B> {
         let ending = if this.options.is_cancellation(&error) {
             debug!(error = %error, "the source of an event stream was cancelled");
             // A script can have a library's headers, and would take a clean end for the whole answer.
-            let comes_back = *this.client == ClientKind::EventSource;
-            if between_events && !is_recorded && comes_back {
+            if between_events && !is_recorded && *this.client == ClientKind::EventSource {
                 LastFrames::clean(CloseReason::Cancelled, self.or_retry(Bytes::new()))
             } else {
                 LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)
@@ -513,16 +512,18 @@ impl<B> EventStream<'_, B> {
         let this = self.state();
         let between_events = this.boundary.between_events();
         let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all);
-        let lines = match this.boundary.at_line_start() {
-            true => this.options.last_lines(reason, between_events, is_for_all),
-            false => Bytes::new(),
+        let lines = match reason {
+            _ if !this.boundary.at_line_start() => Bytes::new(),
+            CloseReason::Drained if between_events => this.options.goodbye(),
+            // A `retry` line belongs to no event, so it can be written mid-event.
+            CloseReason::Drained => this.options.drain().retry_line(),
+            CloseReason::Revoked if is_for_all => this.options.drain().retry_line(),
+            _ => Bytes::new(),
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(lines) };
         let is_clean = !this.client.is_cut_by_failing() && !is_recorded();
         let ending = if between_events && is_clean {
-            // A `Drain` says by itself when clients are to return.
-            let is_drained = reason == CloseReason::Drained;
-            LastFrames::clean(reason, if is_drained { last } else { self.or_retry(last) })
+            LastFrames::clean(reason, self.or_retry(last))
         } else {
             let last = if last.is_empty() { self.last_line() } else { last };
             LastFrames::cut_short(reason, last)

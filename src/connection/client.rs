@@ -67,7 +67,8 @@ impl ClientKind {
             Self::Fetch
         } else if ranges(headers).count() == 1
             && !headers.contains_key(CACHE_CONTROL)
-            && !is_browser(headers)
+            // Over plain http, a browser's `fetch` has no `Sec-Fetch-Mode`.
+            && !headers.get(USER_AGENT).is_some_and(|it| it.as_bytes().starts_with(b"Mozilla/"))
         {
             Self::Library
         } else {
@@ -91,12 +92,6 @@ impl ClientKind {
     pub(crate) const fn is_call(self) -> bool {
         matches!(self, Self::Call)
     }
-}
-
-/// Returns whether a browser sent the request. Over plain http, its `fetch` has no
-/// `Sec-Fetch-Mode`.
-fn is_browser(headers: &HeaderMap) -> bool {
-    headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"))
 }
 
 /// Returns whether the request has `Cache-Control: no-cache`. An `EventSource` always sends it.

@@ -14,7 +14,7 @@ use crate::connection::CloseReason;
 use crate::event::{Encoded, Event};
 use crate::idle_timer::is_within_reach;
 use crate::options::{StreamOptions, start_event};
-use crate::signals::{Around, EarlyHead, FailedInside, Handled, HeldId};
+use crate::signals::{Around, EarlyHead, FailedInside, Handled};
 use crate::signals::{INTERRUPTED, ShutdownWait, StartAt, Stopped};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget, headers};
 
@@ -212,10 +212,8 @@ impl LateStream {
         // Otherwise, the layer ends the stream as all its others.
         head.set_awaits_run(own_drain.is_some());
         if let Some(Around { ends_with, client, omits_start, repeats_id }) = head.around() {
-            let held = late.remove::<HeldId>().filter(|_| *repeats_id);
-            let held = held.map(|HeldId(id)| Encoded::from(Event::new().id(id)).into());
-            let found = StartAt::take(&mut late, *client).map(|it| start_event(it, *omits_start));
-            start = found.or(held).unwrap_or_default();
+            let found = late.remove().filter(|it: &StartAt| *repeats_id || it.is_sent_to(*client));
+            start = found.map(|it| start_event(it, *client, *omits_start)).unwrap_or_default();
             due = options.max_age.and_then(|it| in_reach(it.draw(*client), CloseReason::Expired));
             let delay = own_drain.and_then(|drain| drain.draw_delay(*client));
             drain = delay.and_then(|delay| Some((ShutdownWait::new(ends_with.clone())?, delay)));

@@ -52,24 +52,14 @@ impl Config {
         }
     }
 
-    /// Returns the options of a request, and applies the kind of client in them to `info`. Services
-    /// inside see the kind that the layer sets.
-    pub(super) fn options_of<B>(
-        &self,
-        request: &mut Request<B>,
-        info: &mut RequestInfo,
-    ) -> Option<StreamOptions> {
+    /// Applies the kind of client that the program has set. Services inside see it too.
+    pub(super) fn set_client<B>(&self, request: &mut Request<B>, info: &mut RequestInfo) {
         if let Some(kind) = self.options.merged.client_kind {
             let own: StreamOptions = request.extensions_mut().remove().unwrap_or_default();
             request.extensions_mut().insert(own.or(&StreamOptions::new().client_kind(kind)));
         }
-        let options: Option<StreamOptions> = request.extensions().get().cloned();
-        let set = options.as_ref().and_then(|options| options.client_kind);
-        if let Some(kind) = set.filter(|_| !info.client.is_call()) {
-            info.client = kind;
-            info.arrived_during_shutdown = kind.is_call() && self.is_draining();
-        }
-        options
+        info.client = StreamOptions::client_or(request.extensions(), info.client);
+        info.has_drain |= info.client.is_call();
     }
 
     /// Begins to observe the answer to a request, if an option of the layer needs it.
@@ -159,9 +149,8 @@ impl Config {
 
     /// Returns whether every response is tracked.
     pub(super) fn tracks_all(&self) -> bool {
-        let has_label_or_streams = self.label.is_some() || self.streams.is_some();
-        let sets_client_kind = self.options.merged.client_kind.is_some();
-        self.track_disconnects || self.timings || has_label_or_streams || sets_client_kind
+        let sets_label_or_kind = self.label.is_some() || self.options.merged.client_kind.is_some();
+        self.track_disconnects || self.timings || self.streams.is_some() || sets_label_or_kind
     }
 }
 

@@ -151,7 +151,8 @@ impl InFlight {
         mut info: RequestInfo,
     ) -> Option<Box<Self>> {
         let subjects = config.subjects_of(request);
-        let options = config.options_of(request, &mut info);
+        config.set_client(request, &mut info);
+        let options = request.extensions().get().cloned();
         let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
         let tracked = guard.map(Tracked::Disconnect);
         let observation = config.observe(request);
@@ -168,7 +169,8 @@ impl InFlight {
         request: &mut Request<B>,
         info: &mut RequestInfo,
     ) -> Result<Box<Self>, NotOpened> {
-        let options = config.options_of(request, info);
+        config.set_client(request, info);
+        let options: Option<StreamOptions> = request.extensions().get().cloned();
         let permit = config.admit(*info)?;
         let subjects = config.subjects_of(request);
         let guard = insert_disconnect(request);
@@ -289,27 +291,23 @@ impl InFlight {
         let ends_with = EndsWith::of(self.config.shutdown.as_ref());
         response.extensions_mut().insert(Handled::Stream(ends_with.inherited()));
         let client = self.request.client;
-        let start = StartAt::take(response.extensions_mut(), client);
+        let start = response.extensions_mut().remove::<StartAt>();
         // At a `204`, fetch-event-source would ask again every second, forever.
-        let is_held = client == ClientKind::Fetch
-            && response.extensions_mut().remove::<NothingMore>().is_some();
-        let held = is_held.then_some(Opening::NothingMore);
-        let id_line = options.id_line(response.extensions_mut());
+        let held = response.extensions_mut().remove::<NothingMore>();
+        let held = held.filter(|_| client == ClientKind::Fetch).map(|_| Opening::NothingMore);
         let (opening, ends_with) = match early {
-            None => (start.map(Opening::Start).or(held), ends_with),
+            None => (held.or(start.map(Opening::Start)), ends_with),
             Some(head) => {
-                let (omits_start, repeats_id) = (options.merged.omits_defaults, id_line.is_some());
+                let omits_start = options.merged.omits_defaults;
+                let repeats_id = options.heartbeat().is_some_and(|it| it.event.is_some());
                 head.adopt(Some(Around { ends_with, client, omits_start, repeats_id }));
                 (Some(Opening::Early), EndsWith::Early(head))
             }
         };
         let opening = opening.map(Box::new);
-        response.map(|source| {
-            let mut state =
-                StreamState::new(is_coded, options, ends_with, client, membership, record, opening);
-            state.id_line = id_line;
-            SseBody::event_stream(source, state)
-        })
+        let state =
+            StreamState::new(is_coded, options, ends_with, client, membership, record, opening);
+        response.map(|source| SseBody::event_stream(source, state))
     }
 
     /// Completes a response that an inner layer has handled.

@@ -96,7 +96,8 @@ impl Drain {
         self
     }
 
-    /// Sends no reconnection time when the shutdown ends a stream.
+    /// Sends no reconnection time of its own when the shutdown ends a stream. If a comment line was
+    /// sent last, some clients get that of the stream again, because they would stop for good.
     pub fn without_retry(mut self) -> Self {
         self.retry = None;
         self

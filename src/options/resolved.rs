@@ -1,15 +1,14 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::Extensions;
 use tokio::{task::JoinError, time::Instant};
 
 use super::stream_options::{CancellationIf, last_event};
 use super::{COMMENT_LINE, Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
 use crate::callback::catch_panic;
-use crate::connection::{ClientKind, CloseReason};
+use crate::connection::ClientKind;
 use crate::event::{Encoded, Event};
-use crate::signals::{HeldId, INTERRUPTED, Interrupted, StartAt, interruption};
+use crate::signals::{INTERRUPTED, Interrupted, StartAt, interruption};
 use crate::signals::{is_recorded, program_error, source_error};
 use crate::{BoxError, error::causes};
 
@@ -91,10 +90,10 @@ impl ResolvedOptions {
 
     /// Returns the line of the id that the client has, and the end of its block. `None` if no
     /// heartbeat is an event, which repeats it.
-    pub(crate) fn id_line(&self, extensions: &mut Extensions) -> Option<Box<Bytes>> {
-        let held = extensions.remove().map(|HeldId(id)| Encoded::from(Event::new().id(id)).into());
+    pub(crate) fn id_line(&self, start: Option<&StartAt>) -> Option<Box<Bytes>> {
         self.heartbeat()?.event.as_ref()?;
-        Some(Box::new(held.unwrap_or_default()))
+        let line = |start: &StartAt| Encoded::from(Event::new().id(start.id.clone())).into();
+        Some(Box::new(start.map(line).unwrap_or_default()))
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {
@@ -105,33 +104,14 @@ impl ResolvedOptions {
         self.merged.drain.clone().unwrap_or_default()
     }
 
-    /// Returns the last lines of a stream that the layer ends at the start of a line.
-    pub(crate) fn last_lines(
-        &self,
-        reason: CloseReason,
-        between_events: bool,
-        is_for_all: bool,
-    ) -> Bytes {
-        match reason {
-            CloseReason::Drained if between_events => self.goodbye(),
-            // A `retry` line belongs to no event, so it can be written mid-event.
-            CloseReason::Drained => self.reconnection_time(),
-            CloseReason::Revoked if is_for_all => self.reconnection_time(),
-            _ => Bytes::new(),
-        }
-    }
-
     /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
     /// If the farewell has a `retry` line, no other one is added: some clients reject a block with
     /// two.
-    fn goodbye(&self) -> Bytes {
+    pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.merged.farewell.clone().flatten().unwrap_or_default();
-        let retry = if has_retry_line(&farewell) { Bytes::new() } else { self.reconnection_time() };
+        let retry =
+            if has_retry_line(&farewell) { Bytes::new() } else { self.drain().retry_line() };
         joined(retry, farewell)
-    }
-
-    fn reconnection_time(&self) -> Bytes {
-        self.drain().retry_line()
     }
 
     /// Returns the event into which `on_error` turns `error`, or `None` if `on_error` is not set or
@@ -151,12 +131,13 @@ impl ResolvedOptions {
     }
 }
 
-/// Returns the event with the position of a client that has no id yet.
-pub(crate) fn start_event(start: StartAt, omits_defaults: bool) -> Bytes {
-    let id = Event::new().id(start.id);
+/// Returns the event with the position of a client that has no id yet, or its id alone.
+pub(crate) fn start_event(start: StartAt, client: ClientKind, omits_defaults: bool) -> Bytes {
     // The decoder of the testing client keeps an id without data, and tests expect no `start`.
-    let is_quiet = omits_defaults && !start.is_for_all;
-    Encoded::from(if is_quiet { id } else { id.event("start").data("{}") }).into()
+    let is_default = start.is_sent_to(client) && !omits_defaults;
+    let id = Event::new().id(start.id);
+    let is_event = is_default || start.is_for_all == Some(true);
+    Encoded::from(if is_event { id.event("start").data("{}") } else { id }).into()
 }
 
 /// Returns `first` and then `second`, without a copy if one of them is empty.

@@ -10,9 +10,10 @@ use super::record::{NoEvents, Reader, Record};
 use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{AnswerBody, EventBody, OwnBody, SseBody};
 use crate::connection::{ClientKind, LastEventId};
+use crate::event::{Encoded, EventId};
 use crate::options::StreamOptions;
-use crate::signals::{EarlyHead, Handled, HeldId, INTERRUPTED, Stopped, interruption};
-use crate::{event::Encoded, headers, headers::make_event_stream, layer::Refusal};
+use crate::signals::{EarlyHead, Handled, INTERRUPTED, StartAt, Stopped, interruption};
+use crate::{headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
     pub(crate) client: ClientKind,
@@ -61,7 +62,7 @@ pub(crate) async fn answer(
     };
     requester.await_run(record);
     match reader.started().await {
-        Ok(()) => Some(events(reader)),
+        Ok(()) => Some(events(reader, requester)),
         Err(NoEvents::AllSeen(outcome)) => {
             Some(nothing_left(Some(reader), Some(outcome), requester))
         }
@@ -87,6 +88,7 @@ pub(crate) fn nothing_left(
     outcome: Option<Outcome>,
     requester: &Requester,
 ) -> Response<OwnBody> {
+    use ClientKind::{EventSource, Library};
     use Outcome::{Cancelled, Completed, Interrupted};
     let client = requester.client;
     let mut answer = match (outcome, client, &requester.last, reader) {
@@ -94,20 +96,17 @@ pub(crate) fn nothing_left(
         (.., Some(reader)) if reader.record.lock().is_lost => return refusal(client),
         // The client can start the call on another process.
         (Some(Interrupted), _, None, _) if requester.starts => refusal(client),
-        // After an empty 200, an `EventSource` would reconnect forever. For other kinds of streams,
-        // the layer decides on a 204.
-        (Some(Completed | Cancelled), ClientKind::EventSource, ..)
-        // Like an `EventSource`, it would ask forever.
-        | (Some(Completed | Cancelled), ClientKind::Library, Some(_), _) => {
-            status(StatusCode::NO_CONTENT)
-        }
+        // After an empty 200, these would reconnect forever. For other kinds of streams, the layer
+        // decides on a 204.
+        (Some(Completed | Cancelled), EventSource, ..)
+        | (Some(Completed | Cancelled), Library, Some(_), _) => status(StatusCode::NO_CONTENT),
         // A page cannot tell a `404` from the `204` at the end of a complete answer.
-        (Some(_), ClientKind::EventSource, last, _) => interrupted(last.as_ref(), "{}"),
-        (None, ClientKind::EventSource, last @ Some(_), _) => interrupted(last.as_ref(), UNKNOWN),
+        (Some(_), EventSource, last, _) => interrupted(last.as_ref(), "{}"),
+        (None, EventSource, last @ Some(_), _) => interrupted(last.as_ref(), UNKNOWN),
         // Clients of other kinds do not expect 204, and some retry it forever. A client with an id
         // has read everything from before the cancellation.
         (Some(Completed), _, _, Some(reader)) | (Some(Cancelled), _, Some(_), Some(reader)) => {
-            events(reader)
+            events(reader, requester)
         }
         // An empty 200 would mean that nothing is missing. After a 503, the client would start
         // again what the user has cancelled.
@@ -119,13 +118,12 @@ pub(crate) fn nothing_left(
     answer
 }
 
-fn events(reader: Reader) -> Response<OwnBody> {
+fn events(reader: Reader, requester: &Requester) -> Response<OwnBody> {
     let options = reader.record.lock().options.as_deref().cloned();
-    let held = reader.held_id();
     let mut response = Response::new(events_of(reader));
     make_event_stream(response.headers_mut());
-    if let Some(held) = held {
-        response.extensions_mut().insert(HeldId(held));
+    if let Some(Ok(id)) = requester.last.as_ref().map(|last| EventId::try_from(last.as_str())) {
+        response.extensions_mut().insert(StartAt { id, is_for_all: None });
     }
     if let Some(options) = options {
         response.extensions_mut().insert(options);

@@ -109,3 +109,16 @@ fn get_set_to_be_a_call_is_one_during_a_shutdown() {
         assert_eq!(answer.status(), expected, "late: {is_late}");
     }
 }
+
+/// Its stream could go on after the shutdown has begun, but may not begin then.
+#[test]
+fn late_request_is_refused_whatever_kind_is_set() {
+    let token = CancellationToken::new();
+    token.cancel();
+    let layer = SseLayer::new().shutdown(token).drain(Drain::never());
+    for (kind, ..) in KINDS {
+        let layer = layer.clone().client_kind(kind).refusal(Refusal::unavailable());
+        let answer = answer_to(Request::new(()), &layer, event_stream(Feed::new().1));
+        assert_eq!(answer.status(), 503, "{kind:?}");
+    }
+}

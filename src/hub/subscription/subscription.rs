@@ -8,11 +8,11 @@ use tokio::task::coop;
 
 use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead};
 use super::flush_window::FlushWindow;
-use crate::event::one_line::{escape_json, is_line_end_in_json};
+use crate::event::one_line::escape_json;
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId};
 use crate::hub::append::{GAP, HubState};
-use crate::signals::{HeldId, NothingMore, StartAt};
+use crate::signals::{NothingMore, StartAt};
 use crate::{body::EventBody, layer, wake::drop_waker};
 
 /// A stream of events from one or more topics, in the order in which they were published.
@@ -194,15 +194,13 @@ impl Subscription {
     pub fn response(self) -> Response<EventBody<Self>> {
         let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
         // Losses count from the position at which a subscription without an id starts.
-        let (start, id) = (self.start_for_all, self.hub.position(self.loss_seen));
-        let held = HeldId(self.position_before_gaps().into());
+        let start = self.start_for_all.map(|_| self.hub.position(self.loss_seen));
+        let id = start.unwrap_or_else(|| self.position_before_gaps()).into();
+        let is_for_all = self.start_for_all.filter(|_| !has_ended);
         let mut response = layer::response(self);
-        response.extensions_mut().insert(held);
-        // The layer makes a `204` of the first of these, and an event of the second.
+        response.extensions_mut().insert(StartAt { id, is_for_all });
         if has_ended {
             response.extensions_mut().insert(NothingMore);
-        } else if let Some(is_for_all) = start {
-            response.extensions_mut().insert(StartAt { id: id.into(), is_for_all });
         }
         if is_latest { response.map(EventBody::with_newest_only) } else { response }
     }
@@ -478,9 +476,8 @@ fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position, is_bare: b
 }
 
 fn gap_data(topic: &str) -> String {
-    let topic = escape_json(topic, |it| {
-        matches!(it, '"' | '\\' | '\0'..='\x1f') || is_line_end_in_json(it)
-    });
+    // Some clients end a line at each of the last two, and at a control character, U+0085.
+    let topic = escape_json(topic, |it| it.is_control() || "\"\\\u{2028}\u{2029}".contains(it));
     format!(r#"{{"topic":"{topic}"}}"#)
 }
 

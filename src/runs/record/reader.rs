@@ -5,8 +5,7 @@ use bytes::Bytes;
 
 use super::record::{Deferred, Phase, Record, State};
 use crate::connection::LastEventId;
-use crate::event::EventId;
-use crate::history::{DeferredDrops, Position, Ticket, seen};
+use crate::history::{DeferredDrops, Ticket, seen};
 use crate::runs::{Outcome, RunError};
 use crate::wake::{drop_waker, wake};
 
@@ -81,13 +80,6 @@ impl Reader {
             }
         };
         self.record.until(has_answered).await
-    }
-
-    /// Returns the id of the last event that the client has seen, if it has seen one.
-    pub(crate) fn held_id(&self) -> Option<EventId> {
-        let sequence = self.record.lock().readers.get(self.index);
-        let position = Position { epoch: self.record.epoch, sequence };
-        (sequence > 0).then(|| position.into())
     }
 
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
