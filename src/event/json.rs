@@ -3,7 +3,7 @@ use std::cell::Cell;
 use memchr::memchr2_iter;
 use serde::Serialize;
 
-use super::one_line::{escape_json, is_line_end_in_json};
+use super::one_line::escape_json;
 use super::{Encode, Event, FrameBuf};
 use crate::error::Sealed;
 
@@ -59,8 +59,11 @@ impl Event {
     ///
     /// Returns an error if `value` fails to serialise.
     pub fn json_data<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, serde_json::Error> {
-        let json = serde_json::to_string(value)?;
-        Ok(self.data(without_line_ends(json.as_bytes()).unwrap_or(json)))
+        let mut json = serde_json::to_string(value)?;
+        if !is_ascii(json.as_bytes()) {
+            json = escaped(json.as_bytes()).unwrap_or(json);
+        }
+        Ok(self.data(json))
     }
 }
 
@@ -83,8 +86,10 @@ impl<T: Serialize> Encode for Json<T> {
         let mut json = SCRATCH.try_with(Cell::take).unwrap_or_default();
         let serialized = serde_json::to_writer(&mut json, &self.value);
         if serialized.is_ok() {
-            let escaped = without_line_ends(&json);
-            self.event.encode_with(Some(escaped.as_ref().map_or(&json, String::as_bytes)), frame);
+            if !is_ascii(&json) {
+                json = escaped(&json).map_or(json, String::into_bytes);
+            }
+            self.event.encode_with(Some(&json), frame);
         }
         if json.capacity() <= SCRATCH_KEPT {
             json.clear();
@@ -94,20 +99,23 @@ impl<T: Serialize> Encode for Json<T> {
     }
 }
 
-/// Returns JSON with its raw [line ends](is_line_end_in_json) as escapes, or `None` if it has none.
 // Inlined, it would slow down the serialiser around it.
 #[inline(never)]
-fn without_line_ends(json: &[u8]) -> Option<String> {
-    let (chunks, _) = json.as_chunks::<32>();
-    let is_ascii = |chunk: &[u8; 32]| !chunk.iter().fold(false, |found, it| found | !it.is_ascii());
-    if chunks.iter().all(is_ascii) && json.last_chunk().map_or_else(|| json.is_ascii(), is_ascii) {
-        return None;
-    }
-    // The first bytes of U+0085, and of U+2028 and U+2029.
-    let has_line_end = memchr2_iter(0xc2, 0xe2, json)
-        .any(|at| matches!(json.get(at..), Some([0xc2, 0x85, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..])));
-    let text = has_line_end.then(|| str::from_utf8(json).ok()).flatten()?;
-    Some(escape_json(text, is_line_end_in_json))
+fn is_ascii(json: &[u8]) -> bool {
+    let Some(last) = json.last_chunk::<64>() else { return json.is_ascii() };
+    let (chunks, _) = json.as_chunks::<64>();
+    chunks.iter().all(|chunk| chunk.is_ascii()) && last.is_ascii()
+}
+
+/// Returns JSON with raw U+0085, U+2028 and U+2029 as escapes, or `None` if it has none. Clients that
+/// use Python's `splitlines` end a line at each of them.
+#[cold]
+fn escaped(json: &[u8]) -> Option<String> {
+    memchr2_iter(0xc2, 0xe2, json).find(|at| {
+        matches!(json.get(*at..), Some([0xc2, 0x85, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..]))
+    })?;
+    let text = str::from_utf8(json).ok()?;
+    Some(escape_json(text, |it| matches!(it, '\u{85}' | '\u{2028}' | '\u{2029}')))
 }
 
 thread_local! {

@@ -1,6 +1,6 @@
 //! Text of one line: what an id and a name of an event can be, and JSON for all clients.
 
-use std::{error::Error, fmt, fmt::Write as _};
+use std::{error::Error, fmt};
 
 /// The error for text that can't be the name or the id of an event. The text contains a line feed,
 /// a carriage return or U+0000.
@@ -71,24 +71,12 @@ pub(crate) const fn is_one_line(text: &str) -> bool {
     first_forbidden(text).is_none()
 }
 
-/// Returns whether JSON allows the character in a string, but some clients end a line there, such as
-/// those that use Python's `splitlines`.
-#[cfg(any(feature = "hub", feature = "json"))]
-pub(crate) const fn is_line_end_in_json(character: char) -> bool {
-    matches!(character, '\u{85}' | '\u{2028}' | '\u{2029}')
-}
-
 /// Replaces the characters that `is_escaped` chooses by escapes of JSON.
 #[cfg(any(feature = "hub", feature = "json"))]
 pub(crate) fn escape_json(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut escaped, character| {
-        if is_escaped(character) {
-            // Writing to a string cannot fail.
-            _ = write!(escaped, "\\u{:04x}", u32::from(character));
-        } else {
-            escaped.push(character);
-        }
-        escaped
+    text.chars().fold(String::new(), |escaped, character| match is_escaped(character) {
+        true => escaped + &format!("\\u{:04x}", u32::from(character)),
+        false => escaped + character.encode_utf8(&mut [0; 4]),
     })
 }
 
