@@ -149,7 +149,7 @@
 //!   changes can be lost.
 //! - **Runs** go inside. If a model refuses the call late, only the client that made the call
 //!   learns why. So have it read its response to the end, and attach with an `EventSource` only if
-//!   the response breaks off.
+//!   the response breaks off, as [this page](crate::guide::assistant#the-page) does.
 //! - **tower-http's `CatchPanicLayer`** goes inside, where it turns a late panic into a late `500`.
 //! - **Timeouts and concurrency limits** go inside. If they're outside, they stop applying once the
 //!   early head has been sent.

@@ -16,9 +16,9 @@ use crate::*;
 
 type Answer = axum::response::Response;
 
-/// Evaluates the expression of each order until it is truthy.
+/// Evaluates the expression of each order until it is truthy, but not in a second tab.
 const SCRIPT: &str = "<script>
-if (window === top) (async () => {
+if (!location.search) (async () => {
   for (;;) {
     await new Promise(resolve => setTimeout(resolve, 10));
     try {

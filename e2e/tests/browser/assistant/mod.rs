@@ -12,80 +12,70 @@ use crate::support::{case, until_async};
 use crate::*;
 use tokio::time::sleep;
 
-const STORES: [Store; 2] = [Store::Memory, Store::Redis];
-
-async fn reload(engine: Engine) {
-    for store in STORES {
-        let Some(rig) = Rig::start(engine, store).await else { return };
-        for (turn, moment) in Moment::BOTH.into_iter().enumerate() {
-            let _case = case(format!("{store:?}, {moment:?}"));
-            rig.ask(moment).await;
-            rig.reload(moment).await;
-            rig.reload(moment).await;
-            rig.complete(moment).await;
-            rig.front.reload().await;
-            rig.shows(WORDS, "done").await;
-            assert_eq!(rig.api.calls(), turn + 1);
-        }
+async fn reload(engine: Engine, store: Store) {
+    let Some(rig) = Rig::start(engine, store).await else { return };
+    for (turn, moment) in Moment::BOTH.into_iter().enumerate() {
+        let _case = case(format!("{store:?}, {moment:?}"));
+        rig.ask(moment).await;
+        rig.reload(moment).await;
+        rig.reload(moment).await;
+        rig.complete(moment).await;
+        rig.front.reload().await;
+        rig.shows(WORDS, "done").await;
+        assert_eq!(rig.api.calls(), turn + 1);
     }
 }
 
-async fn second_tab(engine: Engine) {
-    for store in STORES {
-        let Some(rig) = Rig::start(engine, store).await else { return };
-        for moment in Moment::BOTH {
-            let _case = case(format!("{store:?}, {moment:?}"));
-            rig.ask(moment).await;
-            rig.open_tab(moment).await;
-            rig.complete(moment).await;
-            rig.tab_shows(WORDS, "done").await;
-            rig.close_tab().await;
-        }
-        assert_eq!(rig.api.calls(), 2);
+async fn second_tab(engine: Engine, store: Store) {
+    let Some(rig) = Rig::start(engine, store).await else { return };
+    for moment in Moment::BOTH {
+        let _case = case(format!("{store:?}, {moment:?}"));
+        rig.ask(moment).await;
+        rig.open_tab(moment).await;
+        rig.complete(moment).await;
+        rig.tab_shows(WORDS, "done").await;
+        rig.close_tab().await;
     }
+    assert_eq!(rig.api.calls(), 2);
 }
 
-async fn stop(engine: Engine) {
-    for store in STORES {
-        let Some(rig) = Rig::start(engine, store).await else { return };
-        for moment in Moment::BOTH {
-            let _case = case(format!("{store:?}, {moment:?}"));
-            rig.ask(moment).await;
-            rig.open_tab(moment).await;
-            rig.front.until("($('stop').click(), true)").await;
-            rig.shows(moment.words(), "stopped").await;
-            rig.tab_shows(moment.words(), "ended").await;
-            rig.api.is_idle().await;
-            rig.front.reload().await;
-            rig.shows(moment.words(), "ended").await;
-        }
+async fn stop(engine: Engine, store: Store) {
+    let Some(rig) = Rig::start(engine, store).await else { return };
+    for moment in Moment::BOTH {
+        let _case = case(format!("{store:?}, {moment:?}"));
+        rig.ask(moment).await;
+        rig.open_tab(moment).await;
+        rig.front.until("($('stop').click(), true)").await;
+        rig.shows(moment.words(), "stopped").await;
+        rig.tab_shows(moment.words(), "ended").await;
+        rig.api.is_idle().await;
+        rig.front.reload().await;
+        rig.shows(moment.words(), "ended").await;
     }
 }
 
 /// A new process takes over while the old one completes its answers.
-async fn sigterm(engine: Engine) {
-    for store in STORES {
-        let Some(mut rig) = Rig::start(engine, store).await else { return };
-        for moment in Moment::BOTH {
-            for is_attached in [false, true] {
-                let _case = case(format!("{store:?}, {moment:?}, {is_attached}"));
-                rig.ask(moment).await;
-                if is_attached {
-                    rig.reload(moment).await;
-                }
-                let mut old = rig.remove_process(&Method::POST);
-                old.signal("TERM");
-                rig.add_process(SOON).await;
-                if store == Store::Redis {
-                    // Any process has the answer.
-                    rig.reload(moment).await;
-                }
-                rig.complete(moment).await;
-                assert!(old.exited().await.success());
+async fn sigterm(engine: Engine, store: Store) {
+    let Some(mut rig) = Rig::start(engine, store).await else { return };
+    for moment in Moment::BOTH {
+        for is_attached in [false, true] {
+            let _case = case(format!("{store:?}, {moment:?}, {is_attached}"));
+            rig.ask(moment).await;
+            if is_attached {
+                rig.reload(moment).await;
             }
+            let mut old = rig.remove_process(&Method::POST);
+            old.signal("TERM");
+            rig.add_process(SOON).await;
+            if store == Store::Redis {
+                // Any process has the answer.
+                rig.reload(moment).await;
+            }
+            rig.complete(moment).await;
+            assert!(old.exited().await.success());
         }
-        assert_eq!(rig.api.calls(), 4);
     }
+    assert_eq!(rig.api.calls(), 4);
 }
 
 async fn kill_of_the_only_process(engine: Engine) {
@@ -122,14 +112,15 @@ async fn kill_of_another_process(engine: Engine) {
 }
 
 async fn kill_of_the_process_of_the_answer(engine: Engine) {
-    let Some(mut rig) = Rig::start(engine, Store::Redis).await else { return };
-    for moment in Moment::BOTH {
-        let _case = case(format!("{moment:?}"));
+    let kill = async |moment| {
+        let Some(mut rig) = Rig::start(engine, Store::Redis).await else { return };
         rig.ask(moment).await;
         rig.kill(&Method::POST).await;
+        // Once the process counts as dead.
         rig.front.until("$('state').textContent === 'interrupted'").await;
         rig.api.is_idle().await;
-    }
+    };
+    tokio::join!(kill(Moment::Silence), kill(Moment::Middle));
 }
 
 async fn late_refusal(engine: Engine) {
@@ -141,7 +132,7 @@ async fn late_refusal(engine: Engine) {
     rig.tab_shows(0, "gone").await;
 }
 
-/// The model works for the next page of the same user, and not for others.
+/// The next visitor of the same browser does not get the answer.
 async fn log_out(engine: Engine) {
     let Some(rig) = Rig::start(engine, Store::Redis).await else { return };
     rig.ask(Moment::Middle).await;
@@ -176,32 +167,72 @@ async fn proxy_with_a_limit(engine: Engine) {
     .await;
 }
 
-macro_rules! in_chromium {
-    ($($name:ident: $case:ident,)*) => {
-        $(
-            #[tokio::test]
-            async fn $name() {
-                $case(Chromium).await;
-            }
-        )*
-
-        #[tokio::test]
-        #[ignore = "needs Firefox: `.ci/slow engines`"]
-        async fn all_of_it_holds_in_firefox() {
-            $($case(Firefox).await;)*
-        }
-    };
+/// Most of the time, a page waits for its next connection, so the cases wait together.
+async fn in_stores(engine: Engine, case: impl AsyncFn(Engine, Store)) {
+    tokio::join!(case(engine, Store::Memory), case(engine, Store::Redis));
 }
 
-in_chromium! {
-    answer_survives_reloads: reload,
-    second_tab_reads_along: second_tab,
-    stop_is_a_stop_in_the_silence_and_in_the_middle: stop,
-    sigterm_lets_the_page_have_its_answer: sigterm,
-    page_says_what_the_kill_of_the_only_process_took: kill_of_the_only_process,
-    kill_of_another_process_takes_nothing: kill_of_another_process,
-    kill_of_the_process_of_an_answer_is_told: kill_of_the_process_of_the_answer,
-    late_refusal_is_shown: late_refusal,
-    log_out_ends_the_answer_for_the_page: log_out,
-    proxy_with_a_limit_does_not_end_the_silence: proxy_with_a_limit,
+#[tokio::test]
+async fn answer_survives_reloads() {
+    in_stores(Chromium, reload).await;
+}
+
+#[tokio::test]
+async fn second_tab_reads_along() {
+    in_stores(Chromium, second_tab).await;
+}
+
+#[tokio::test]
+async fn stop_is_a_stop_in_the_silence_and_in_the_middle() {
+    in_stores(Chromium, stop).await;
+}
+
+#[tokio::test]
+async fn sigterm_lets_the_page_have_its_answer() {
+    in_stores(Chromium, sigterm).await;
+}
+
+#[tokio::test]
+async fn page_says_what_the_kill_of_the_only_process_took() {
+    kill_of_the_only_process(Chromium).await;
+}
+
+#[tokio::test]
+async fn kill_of_another_process_takes_nothing() {
+    kill_of_another_process(Chromium).await;
+}
+
+#[tokio::test]
+async fn kill_of_the_process_of_an_answer_is_told() {
+    kill_of_the_process_of_the_answer(Chromium).await;
+}
+
+#[tokio::test]
+async fn late_refusal_is_shown() {
+    late_refusal(Chromium).await;
+}
+
+#[tokio::test]
+async fn log_out_ends_the_answer_for_the_page() {
+    log_out(Chromium).await;
+}
+
+#[tokio::test]
+async fn proxy_with_a_limit_does_not_end_the_silence() {
+    proxy_with_a_limit(Chromium).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Firefox: `.ci/slow engines`"]
+async fn all_of_it_holds_in_firefox() {
+    in_stores(Firefox, reload).await;
+    in_stores(Firefox, second_tab).await;
+    in_stores(Firefox, stop).await;
+    in_stores(Firefox, sigterm).await;
+    kill_of_the_only_process(Firefox).await;
+    kill_of_another_process(Firefox).await;
+    kill_of_the_process_of_the_answer(Firefox).await;
+    late_refusal(Firefox).await;
+    log_out(Firefox).await;
+    proxy_with_a_limit(Firefox).await;
 }

@@ -143,23 +143,21 @@ impl Rig {
         self.front.until(&is_shown("window", words, state)).await;
     }
 
-    /// Opens another page with the same answer, and waits until it shows this.
+    /// Opens the answer in a second tab too.
     pub(crate) async fn open_tab(&self, moment: Moment) {
         let heads = self.front.heads();
-        let tab = "document.body.append(Object.assign(document.createElement('iframe'), \
-            { src: '/?tab' + location.hash })), true";
-        self.front.until(tab).await;
+        self.front.until("(window.tab = open('/?tab' + location.hash), true)").await;
         until(|| self.front.heads() > heads).await;
         let state = if moment == Moment::Silence { "thinking" } else { "answering" };
         self.tab_shows(moment.words(), state).await;
     }
 
     pub(crate) async fn tab_shows(&self, words: usize, state: &str) {
-        self.front.until(&is_shown("frames[0]", words, state)).await;
+        self.front.until(&is_shown("tab", words, state)).await;
     }
 
     pub(crate) async fn close_tab(&self) {
-        self.front.until("(document.querySelector('iframe').remove(), true)").await;
+        self.front.until("(tab.close(), true)").await;
     }
 }
 
