@@ -209,35 +209,43 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 /// A snapshot of [`Stats`].
+///
+/// Beside each field is its name in [`prometheus`](Self::prometheus). Each process counts its own
+/// streams: add the values up, except for `oldest_age`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatsSnapshot {
-    /// The number of streams that are open.
+    /// The number of streams that are open: `sse_streams_open`.
     pub open: u64,
-    /// The age of the oldest open stream, to within a second. If a stream is much older than its
+    /// The age of the oldest open stream, to within a second: `sse_streams_oldest_age_seconds`, 0
+    /// if no stream is open. Across processes, take the maximum. If a stream is much older than its
     /// [maximum age](crate::SseLayer::max_age) plus jitter and grace period, the server has
     /// stopped polling it, usually because the client doesn't read.
     pub oldest_age: Option<Duration>,
-    /// The total number of streams that were opened, including those that have closed.
+    /// The total number of streams that were opened, including reconnections and streams that have
+    /// closed: `sse_streams_opened_total`.
     pub opened: u64,
     /// The number of streams that have closed.
     pub closed: u64,
-    /// How many streams have closed for each reason. Reasons with a count of zero are included.
+    /// How many streams have closed for each reason, including reasons with a count of zero:
+    /// `sse_streams_closed_total` with the label `reason`.
     pub closed_by_reason: Vec<(CloseReason, u64)>,
     /// The number of [refused](crate::Refusal#what-is-refused) streams, including those that a
     /// handler or middleware inside the layer refuses with
-    /// [`Refusal::answer`](crate::Refusal::answer). Refusals by [runs](crate::runs) don't count.
+    /// [`Refusal::answer`](crate::Refusal::answer): `sse_streams_refused_total`. Refusals by
+    /// [runs](crate::runs) don't count.
     pub refused: u64,
-    /// The number of data frames that were passed to the server.
+    /// The number of data frames that were passed to the server: `sse_frames_total`.
     pub frames: u64,
-    /// The number of bytes in those frames.
+    /// The number of bytes in those frames, before any compression: `sse_bytes_total`.
     pub bytes: u64,
-    /// The number of frames that were heartbeats.
+    /// The number of frames that were heartbeats: `sse_heartbeats_total`.
     pub heartbeats: u64,
     /// The number of open streams with each [label](crate::SseLayer::label), in the order in which
-    /// the labels were first seen.
+    /// the labels were first seen: `sse_label_streams_open` with the label `label`.
     pub open_by_label: Vec<(Label, u64)>,
-    /// The total number of streams that were opened with each label, in the same order.
+    /// The total number of streams that were opened with each label, in the same order:
+    /// `sse_label_streams_opened_total` with the label `label`.
     pub opened_by_label: Vec<(Label, u64)>,
 }
 

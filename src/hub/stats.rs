@@ -3,26 +3,34 @@ use std::{fmt::Display, time::Duration};
 use crate::stats::Metrics;
 
 /// Statistics of a hub, as returned by [`Hub::stats`](super::Hub::stats).
+///
+/// Beside each field is its name in [`prometheus`](Self::prometheus). With a broker, every process
+/// keeps the same events: across processes, take the maximum of `memory`, `topics`, `events`,
+/// `evicted` and `lag`, and add up the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubStats {
     /// The memory of all events and topics in bytes, as
-    /// [`max_memory`](super::HubBuilder::max_memory) counts it.
+    /// [`max_memory`](super::HubBuilder::max_memory) counts it: `sse_hub_memory_bytes`. Above the
+    /// limit, the hub evicts the oldest events.
     pub memory: usize,
-    /// The number of topics that have subscriptions or keep events.
+    /// The number of topics that have subscriptions in this process or keep events:
+    /// `sse_hub_topics`.
     pub topics: usize,
-    /// The number of events that are kept.
+    /// The number of events that are kept: `sse_hub_events`.
     pub events: usize,
     /// The number of subscriptions in this process. A subscription to several topics counts once
-    /// for each topic.
+    /// for each topic: `sse_hub_subscribers`.
     pub subscribers: usize,
     /// The number of events that have been evicted since the hub was created, not counting those
-    /// that a newer event [replaced](crate::Retention::latest).
+    /// that a newer event [replaced](crate::Retention::latest): `sse_hub_evicted_total`. Clients
+    /// that keep up have already received them.
     pub evicted: u64,
-    /// The number of gaps that subscriptions have sent since the hub was created.
+    /// The number of gaps that subscriptions have sent since the hub was created:
+    /// `sse_hub_gaps_total`.
     pub gaps: u64,
     /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
-    /// event when it arrived. It's `None` without a broker, and zero until the first event arrives
+    /// event when it arrived: `sse_hub_lag_seconds`. It's `None` without a broker, and zero until the first event arrives
     /// after the hub has connected. It changes only when an event arrives. To notice a lost
     /// connection, use the broker's health type, such as
     /// [`tower_sse_redis::Health`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.Health.html).

@@ -14,44 +14,60 @@ pub(crate) struct RunCounters {
 }
 
 /// Statistics of this process's runs, from [`Runs::stats`](crate::runs::Runs::stats).
+///
+/// Beside each field is its name in [`prometheus`](Self::prometheus). Add up the values of your
+/// processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunsStats {
-    /// The number of runs that are starting or running.
+    /// The number of runs that are starting or running: `sse_runs_running`. Compare it with
+    /// [`max_running`](crate::runs::RunsBuilder::max_running), and with the number of runs that
+    /// [`max_memory`](crate::runs::RunsBuilder::max_memory) admits.
     pub running: usize,
-    /// The number of runs that have ended and are kept. With a store, a run is counted once the
+    /// The number of runs that have ended and are kept: `sse_runs_kept`. With a store, a run is counted once the
     /// store has recorded its end. A run that the store can no longer keep is counted too.
     pub kept: usize,
     /// The number of clients that are attached in this process, including those that wait for a run
-    /// to start.
+    /// to start: `sse_runs_attached`.
     pub attached: usize,
     /// The memory of all runs in bytes, not counting what
-    /// [`max_memory`](crate::runs::RunsBuilder::max_memory) reserves for running runs.
+    /// [`max_memory`](crate::runs::RunsBuilder::max_memory) reserves for running runs:
+    /// `sse_runs_memory_bytes`. When it reaches the limit, the process drops ended runs and its
+    /// copies of other processes' events.
     pub memory: usize,
     /// The number of times a service or source was called to start a run, even if it didn't return
-    /// an event stream.
+    /// an event stream: `sse_runs_started_total`.
     pub started: u64,
     /// The number of requests without a last event id that couldn't start a run because of a limit,
-    /// a shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable). Refusals by
+    /// a shutdown or [`StartError::Unavailable`](crate::runs::StartError::Unavailable):
+    /// `sse_runs_refused_total`. Refusals by
     /// [`Runs::answer`](crate::runs::Runs::answer) and [`Run::answer`](crate::runs::Run::answer)
     /// don't count.
     pub refused: u64,
-    /// The number of attached clients whose next event was evicted before they had read it.
+    /// The number of attached clients whose next event was evicted before they had read it:
+    /// `sse_runs_lagged_total`. If `memory` reaches its limit, raise
+    /// [`max_memory`](crate::runs::RunsBuilder::max_memory). Otherwise, raise
+    /// [`retention`](crate::runs::RunsBuilder::retention).
     pub lagged: u64,
-    /// The number of copies of other processes' runs that this process holds; 0 without a
-    /// [store](crate::runs::RunStore).
+    /// The number of copies of other processes' runs that this process holds: `sse_runs_mirrors`.
+    /// Without a [store](crate::runs::RunStore), this field and the next three are 0.
     pub mirrors: usize,
     /// The number of runs whose export to the store is failing, or is late by at least a quarter of
-    /// a second.
+    /// a second: `sse_runs_waiting_exports`. If it stays above 0, the store is probably slow, full or
+    /// unreachable.
     pub waiting_exports: usize,
     /// The number of runs that another process declared dead while they were still running in this
-    /// one. This happens if this process doesn't reach the store in time.
+    /// one: `sse_runs_fenced_total`. This process was paused, or couldn't reach the store, for
+    /// longer than its lease.
     pub fenced: u64,
-    /// The number of runs that this process reported as dead.
+    /// The number of runs that this process reported as dead: `sse_runs_declared_dead_total`. Their
+    /// process ended without [`Runs::drain`](crate::runs::Runs::drain), was paused or couldn't reach
+    /// the store.
     pub declared_dead: u64,
-    /// The sum of [`RunEnd::events`] over the runs that this process reported as ended.
+    /// The sum of [`RunEnd::events`] over the runs that this process reported as ended:
+    /// `sse_runs_events_total`.
     pub events: u64,
-    /// The sum of [`RunEnd::bytes`] over the same runs as `events`. A run that this process
+    /// The sum of [`RunEnd::bytes`] over the same runs as `events`: `sse_runs_bytes_total`. A run that this process
     /// reported as dead adds 0 bytes.
     pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
@@ -81,7 +97,7 @@ impl RunCounters {
 impl RunsStats {
     /// Returns how many ended runs this process reported with each outcome, including outcomes with
     /// a count of zero. A run that was stopped before its call is counted here, and not in
-    /// [`started`](Self::started).
+    /// [`started`](Self::started). The metric is `sse_runs_ended_total` with the label `outcome`.
     #[must_use]
     pub fn ended_by_outcome(&self) -> impl ExactSizeIterator<Item = (Outcome, u64)> + use<> {
         Outcome::ALL.iter().copied().zip(self.ended)

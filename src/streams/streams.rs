@@ -168,7 +168,8 @@ impl StreamsBuilder {
 #[non_exhaustive]
 pub struct StreamsStats {
     /// The number of refused streams for each prefix that has a
-    /// [limit](super::StreamsBuilder::limit), including prefixes without refusals. An open stream
+    /// [limit](super::StreamsBuilder::limit), including prefixes without refusals:
+    /// `sse_streams_limited_total` with the label `prefix`. An open stream
     /// that ends because a [late subject](super::Subjects::add) has no place counts too.
     pub refused_by_prefix: Vec<(Arc<str>, u64)>,
 }

@@ -11,8 +11,9 @@
 //! metrics. A registry has the others: the ages of streams and the times to their first event, which
 //! come from `on_close`, the outcomes of `publish`, and the statistics of Redis.
 //!
-//! The guide's page `observing` explains each metric, and says what to alert on. `grafana.json` is a
-//! dashboard for Grafana.
+//! The guide's page `observing` says what to look at and what to alert on. The docs of `StatsSnapshot`,
+//! `HubStats`, `RunsStats` and `StreamsStats` explain their metrics, and the page `running` of
+//! `tower-sse-redis` those of Redis. `grafana.json` is a dashboard for Grafana.
 //!
 //! With `REDIS_URL` set, processes share the news and the answers through Redis. `/ready` is the route
 //! of a readiness probe, and answers 503 while the process does not follow Redis.
