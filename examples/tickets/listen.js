@@ -1,3 +1,11 @@
+// Shows the events of the token's user, until the page calls the function that this one returns, for
+// example when the user logs out. In your own code:
+//
+// - Get a new ticket only once `readyState` is `CLOSED`. Before that, the browser waits for a random
+//   time, so that clients don't all return at once. It then sends the used ticket, and gets a 401.
+// - Set `last` in every event listener. Named events have ids too.
+// - To end a stream for good, send an event whose listener closes the `EventSource`. Don't answer 204:
+//   it closes the `EventSource`, so the page would get another ticket.
 function listen(token, show, logIn) {
   let last = "", failures = 0, source = null, isOver = false;
 
