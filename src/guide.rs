@@ -22,8 +22,7 @@
 //! | [errors] | errors from the source, cancellations, `Lagged` |
 //! | [observing] | metrics, alerts, logs and traces |
 //! | [upstreams] | forwarding the streams of another server, and compressing streams |
-//! | [axum] | moving from axum's `Sse` |
-//! | [coming_from] | moving from actix-web-lab, warp, poem or ASP.NET Core |
+//! | [coming_from] | moving from axum's `Sse`, actix-web, warp, poem, ASP.NET Core, Go or Spring |
 //! | [frameworks] | htmx, datastar, OpenAPI and salvo; leptos, dioxus and topcoat |
 //! | [runs_clients] | attaching client libraries to runs: AI SDK, LangGraph, OpenAI's APIs |
 //! | [troubleshooting] | programs that do not compile, or misbehave |
@@ -63,7 +62,6 @@ program!(observing);
 program!(serving);
 
 page!(authentication, "axum", "hub");
-page!(axum);
 page!(clients, "axum");
 page!(coming_from, "axum", "json");
 page!(errors);
