@@ -197,8 +197,7 @@
 //!
 //! - `axum`: handlers can extract [`LastEventId`], [`Disconnect`] and
 //!   [`Subjects`](streams::Subjects), and return [`StreamOptions`] with a response. Closures such
-//!   as [`on_error`](SseLayer::on_error) receive [your own
-//!   error](guide::errors#the-error-of-the-program), not the `axum::Error` around it.
+//!   as [`on_error`](SseLayer::on_error) receive your own error, not the `axum::Error` around it.
 //! - `early-head`, `filter`, `hub`, `runs`, `testing`: the modules [`early_head`], [`filter`],
 //!   [`hub`], [`runs`] and [`testing`].
 //! - `json`: [`Json`] and [`Event::json_data`].

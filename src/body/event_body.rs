@@ -35,7 +35,7 @@ pin_project! {
     ///   sizes. An [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
     /// - If an item is an `Err` or fails to serialise, or if the stream panics, the body first
     ///   returns all earlier events. Then it fails or panics. The layer
-    ///   [waits](crate::guide::errors#timing) before it passes on a failure, so that the server can
+    ///   [waits](crate::SseLayer::on_error) before it passes on a failure, so that the server can
     ///   write the earlier events. The layer passes on a panic at once.
     /// - The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {

@@ -112,7 +112,7 @@ pub enum Verdict {
     /// The body fails with this error, and the event is not sent. If an outer
     /// [`SseLayer`](crate::SseLayer) has an [`on_error`](crate::SseLayer::on_error) closure, the
     /// closure's event ends the stream cleanly instead. Without `on_error`, the layer gives the
-    /// server time to [write earlier bytes](crate::guide::errors#timing) before the body fails.
+    /// server time to [write earlier bytes](crate::SseLayer::on_error) before the body fails.
     Fail(BoxError),
     /// The client gets this response in place of the stream, if the [head is
     /// held](super::FilterLayer::hold_head). Otherwise, the body fails.

@@ -205,16 +205,11 @@ impl<M> SseLayer<M> {
     /// without the [terminator](Self::terminator). By default, the body fails. An `EventSource`
     /// then reconnects, as after any end. Most other clients notice the error.
     ///
-    /// The closure receives [the error that your stream
-    /// returned](crate::guide::errors#the-error-of-the-program). It isn't called for a
-    /// [cancellation](Self::cancellation_if). If the error comes mid-event, or if the body has a
-    /// content coding, the closure isn't called, and the body fails. The body also fails if the
-    /// closure panics, or returns an event with neither data nor a name. If the closure panics or
-    /// returns such an event, an `EventSource` that reads a failed [run](crate::runs) gets the
-    /// event [`interrupted`](crate::runs#half-an-answer) instead.
-    ///
-    /// Before the body fails, the layer sends the events that preceded the error, and waits [a
-    /// moment](crate::guide::errors#timing). A slow client may still lose the last of them.
+    /// The closure isn't called for a [cancellation](Self::cancellation_if). If the error comes
+    /// mid-event, or if the body has a content coding, the closure isn't called, and the body fails.
+    /// The body also fails if the closure panics, or returns an event with neither data nor a name.
+    /// If the closure panics or returns such an event, an `EventSource` that reads a failed
+    /// [run](crate::runs) gets the event [`interrupted`](crate::runs#half-an-answer) instead.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -226,6 +221,32 @@ impl<M> SseLayer<M> {
     ///
     /// Don't send the error's text to clients you don't trust. Don't name the event `error`:
     /// `EventSource` dispatches its own `error` event when the connection breaks.
+    ///
+    /// # The error
+    ///
+    /// The closure receives the error that your stream returned. Frameworks wrap it, axum in an
+    /// `axum::Error` and tonic in a `Status`. The layer removes all wrappers from a body that this
+    /// crate made, for example with [`response`](crate::response). From any other body, such as
+    /// axum's `Sse`, it removes an `axum::Error` and everything around it, but nothing without the
+    /// feature `axum`.
+    ///
+    /// For a [run](crate::runs), the closure receives your stream's error only in the process that
+    /// started the run. In other processes, it receives a [`RunError`](crate::runs::RunError) with
+    /// the error's text.
+    ///
+    /// # A body that fails
+    ///
+    /// When a body fails, servers drop what they haven't written. So after the events that preceded
+    /// the error, the layer writes an empty comment, and waits up to about a second for the server
+    /// to write everything. A compressor outside the layer keeps the comment until more bytes
+    /// follow, so after 10 milliseconds, the layer writes another. If the stream fails in the middle
+    /// of a line, or is compressed inside the layer, the layer waits only 20 milliseconds. A slow
+    /// client can still lose the last events.
+    ///
+    /// Over HTTP/1, hyper's `serve_connection` then returns the error `error from user's Body
+    /// stream`, which `axum::serve` logs only at TRACE. Over HTTP/2, hyper resets the stream, usually
+    /// with `INTERNAL_ERROR`, and reports nothing. nginx, if it speaks HTTP/1.1 to your server, logs
+    /// `upstream prematurely closed connection` at level `error`.
     pub fn on_error<F>(self, to_event: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
@@ -246,9 +267,10 @@ impl<M> SseLayer<M> {
     /// answer is incomplete. The guide has [predicates](crate::guide::errors#cancellations) for
     /// tonic and hyper.
     ///
-    /// The closure is called for [the error that your stream
-    /// returned](crate::guide::errors#the-error-of-the-program) and then for each of the error's
-    /// causes, until one call returns `true`. A panic counts as `false`.
+    /// The closure is called for the error that your stream returned, as
+    /// [`on_error`](Self::on_error) receives it, and then for each of the error's causes, until one
+    /// call returns `true`. A panic counts as `false`. For a [run](crate::runs), the error is always
+    /// a [`RunError`](crate::runs::RunError), so even a cancelled task's `JoinError` is a failure.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;

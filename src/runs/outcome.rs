@@ -164,7 +164,7 @@ impl RunError {
     }
 
     /// Returns the error of the run's source, without the
-    /// [wrappers](crate::guide::errors#the-error-of-the-program) of frameworks such as axum.
+    /// [wrappers](crate::SseLayer::on_error) of frameworks such as axum.
     ///
     /// Returns `None` if the attachment failed for another reason, or if the source ran in another
     /// process.

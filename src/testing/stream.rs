@@ -143,8 +143,7 @@ impl TestStream {
         })
     }
 
-    /// Waits until the body fails. Returns the
-    /// [error](crate::guide::errors#the-error-of-the-program) as
+    /// Waits until the body fails. Returns the error as
     /// [`on_error`](crate::SseLayer::on_error) would receive it. This method doesn't consume the
     /// messages that come before the error: [`next`](Self::next) and [`take`](Self::take) return
     /// them.
