@@ -159,7 +159,7 @@
 //! # In production
 //!
 //! Start from [this server](guide::serving). It sets a shutdown deadline, and `TCP_NODELAY`,
-//! without which small events can arrive late. Any status except `200` and redirects stops an
+//! without which events can arrive late. Any status except `200` and redirects stops an
 //! `EventSource` for good. Before you deploy, go through the [checklist](guide::operating). When
 //! something goes wrong, see [troubleshooting](guide::troubleshooting).
 //!
