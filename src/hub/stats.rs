@@ -5,8 +5,8 @@ use crate::stats::Metrics;
 /// Statistics of a hub, as returned by [`Hub::stats`](super::Hub::stats).
 ///
 /// Beside each field is its name in [`prometheus`](Self::prometheus). With a broker, every process
-/// keeps the same events: across processes, take the maximum of `memory`, `topics`, `events`,
-/// `evicted` and `lag`, and add up the others.
+/// keeps the same events: across processes, take the maximum of `topics`, `events`, `evicted` and
+/// `lag`, and add up the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubStats {

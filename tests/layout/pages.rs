@@ -25,6 +25,20 @@ fn front_pages_and_guide_are_short() {
     assert!(guide.len() <= 25, "{} pages", guide.len());
     let words_of_guide: usize =
         guide.iter().map(|page| words(&fs::read_to_string(page).unwrap())).sum();
-    assert!(words_of_guide <= 15_000, "the guide has {words_of_guide} words");
+    assert!(words_of_guide <= 13_570, "the guide has {words_of_guide} words");
     assert_eq!(words("one `two`\n```sh\nthree\n```\n| four | - |\n[five]: https://six\n"), 3);
+}
+
+#[test]
+fn index_of_guide_lists_each_page_once() {
+    let index = fs::read_to_string("docs/README.md").unwrap();
+    let declared = fs::read_to_string("src/guide.rs").unwrap();
+    for page in fs::read_dir("docs/guide").unwrap() {
+        let page = page.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        let link = format!("[{page}]");
+        let listed = index.lines().filter(|line| !line.starts_with('[') && line.contains(&link));
+        assert_eq!(listed.count(), 1, "{page} in docs/README.md");
+        assert!(index.contains(&format!("\n{link}: ")), "the address of {page} in docs/README.md");
+        assert!(declared.contains(&format!("!({page}")), "{page} in src/guide.rs");
+    }
 }
