@@ -73,8 +73,9 @@ pub(crate) struct Observed {
     pub(crate) idle: Played,
     /// A client that leaves a silent stream, and one that leaves a stream with events.
     pub(crate) left: [Result<Duration, Duration>; 2],
-    /// How many streams that were opened together have reached the origin.
-    pub(crate) streams: usize,
+    /// How many streams that were opened together have reached the origin, and the highest error
+    /// status that others got, or 0.
+    pub(crate) streams: (usize, u16),
     pub(crate) down: Stream,
 }
 
@@ -186,6 +187,7 @@ impl Observer<'_> {
         let (idle, quiet, busy) =
             tokio::join!(self.play(&QUIET, get), self.leave(&QUIET), self.leave(&BUSY));
         self.bar.set_message("streams");
+        ask(&self.hop.origin, "end.").await;
         let (streams, fill, left) = (self.open_together().await, [fill, fill_bare], [quiet, busy]);
         self.bar.set_message("no server");
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
@@ -260,19 +262,26 @@ impl Observer<'_> {
         Ok(left.elapsed())
     }
 
-    /// Opens many streams, and counts those that have reached the origin.
-    async fn open_together(&self) -> usize {
-        let streams = (0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get));
-        let streams: Vec<_> = streams.collect();
-        let (began, mut count) = (Instant::now(), 0);
-        while began.elapsed() < ARRIVAL && count < streams.len() {
+    /// Opens many streams, and counts those that have reached the origin until no further one does.
+    /// Returns the highest error status too.
+    async fn open_together(&self) -> (usize, u16) {
+        let streams: Vec<_> =
+            (0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get)).collect();
+        let (mut last, mut count) = (Instant::now(), (0, 0));
+        while last.elapsed() < 2 * ARRIVAL && count.0 < streams.len() {
             sleep(STEP).await;
-            count = 0;
-            for (id, _) in &streams {
-                count += usize::from(!self.seen(id).await.is_null());
+            let before = std::mem::take(&mut count);
+            for (id, recorder) in &streams {
+                let status = lock(&recorder.recording).status();
+                match status {
+                    0 if self.seen(id).await.is_null() => {}
+                    0 | 200 => count.0 += 1,
+                    status => count.1 = status.max(count.1),
+                }
             }
+            last = if count.0 > before.0 { Instant::now() } else { last };
         }
-        streams.into_iter().for_each(|(_, it)| _ = it.stop(self.start.elapsed()));
+        streams.iter().for_each(|(_, recorder)| recorder.task.abort());
         count
     }
 }

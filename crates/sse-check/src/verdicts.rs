@@ -227,8 +227,8 @@ fn left(left: [Result<Duration, Duration>; 2]) -> Judgement {
 }
 
 fn idle_limit(recording: &Recording) -> Judgement {
-    let from = recording.chunks.last().map_or(recording.sent, |chunk| chunk.at);
-    let silence = recording.end_at.saturating_sub(from);
+    // Since the request, as a hop can send bytes of its own at the end.
+    let silence = recording.age();
     let (case, text) = match recording.end {
         End::Open => ("none", "none within"),
         _ if silence > HEARTBEAT => ("long", "a silent stream ends after"),
@@ -239,10 +239,15 @@ fn idle_limit(recording: &Recording) -> Judgement {
     Judgement::new("idle_limit_s", value, case, format!("{text} {}", time(silence)))
 }
 
-fn streams(hop: &HopOptions, count: usize) -> Judgement {
-    let case = if count == hop.streams { "all" } else { "some" };
-    let text = format!("{count} of {} reach the server at the same time", hop.streams);
-    Judgement::new("streams", count, case, text)
+fn streams(hop: &HopOptions, (count, status): (usize, u16)) -> Judgement {
+    let (case, others) = match status {
+        _ if count == hop.streams => ("all", String::new()),
+        0 => ("waiting", "; the others wait".to_owned()),
+        _ => ("refused", format!("; others get {status}")),
+    };
+    let text = format!("{count} of {} reach the server at the same time{others}", hop.streams);
+    let status = Some(status).filter(|it| *it > 0);
+    Judgement::new("streams", json!({ "open": count, "status": status }), case, text)
 }
 
 fn down_status(recording: &Recording) -> Judgement {

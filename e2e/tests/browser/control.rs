@@ -198,6 +198,69 @@ async fn connections_of(
     count.load(SeqCst)
 }
 
+/// Serves `/ticks`, and on `/flood` events without a pause, whose number is counted.
+async fn serve_flood() -> (SocketAddr, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let flood = async move || {
+        let events = futures_util::stream::repeat_with(move || {
+            counted.fetch_add(1, SeqCst);
+            Event::from("x".repeat(4096))
+        });
+        tower_sse::response(events)
+    };
+    let ticks = async || {
+        let ticks = IntervalStream::new(interval(Duration::from_millis(20)));
+        tower_sse::response(ticks.map(|_| Event::from("tick")))
+    };
+    let app = Router::new().route("/flood", get(flood)).route("/ticks", get(ticks));
+    (serve_axum(app.layer(SseLayer::new())).await, count)
+}
+
+/// Shows why the guide has no shared connections for HAProxy.
+#[tokio::test]
+async fn client_that_does_not_read_silences_others_on_a_connection_of_haproxy() {
+    let Some(certificate) = Certificate::new() else { return };
+    for shares in [false, true] {
+        let (server, count) = serve_flood().await;
+        let app = format!("backend app\n    server one {server}");
+        let shared =
+            format!("backend app\n    http-reuse always\n    server one {server} proto h2");
+        let one_thread = ("defaults\n", "global\n    nbthread 1\ndefaults\n");
+        let changes = [one_thread, (&app, if shares { &shared } else { &app })];
+        let Some(proxy) = Kind::HaProxy.start(server, &certificate, &changes).await else { return };
+        let open = async |path: &str| {
+            let mut connection = certificate.connect(proxy.address, Protocol::Http2).await;
+            let request = Request::get(format!("https://localhost{path}"));
+            (connection.send(request.body(Full::<Bytes>::default()).unwrap()).await, connection)
+        };
+        let (response, _connection) = open("/ticks").await;
+        let mut ticks = EventReader::new(response);
+        let _flood = open("/flood").await;
+        let mut others = EventReader::new(client::get(server, "/ticks", &[]).await);
+        let mut take_directly = async || {
+            for _ in 0..100 {
+                others.next().await.unwrap();
+            }
+        };
+        // The client's window and HAProxy's buffers are full.
+        let mut before = 0;
+        while before < count.load(SeqCst) || before == 0 {
+            before = count.load(SeqCst);
+            // What came until then.
+            tokio::select! {
+                () = take_directly() => {}
+                () = async { while ticks.next().await.is_some() {} } => {}
+            }
+        }
+        let is_silent = tokio::select! {
+            () = take_directly() => true,
+            _ = ticks.next() => false,
+        };
+        assert_eq!(is_silent, shares, "shared connections: {shares}");
+    }
+}
+
 #[tokio::test]
 async fn caddy_and_haproxy_share_connections_over_http_2_and_nginx_does_not() {
     const STREAMS: usize = 60;

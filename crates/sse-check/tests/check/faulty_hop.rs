@@ -4,7 +4,10 @@ use std::{convert::Infallible, future::pending, io, net::SocketAddr, sync::Arc, 
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::{Router, response::Response};
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+};
 use flate2::{Compression, write::GzEncoder};
 use futures_util::StreamExt;
 use http::{StatusCode, Version, header};
@@ -74,6 +77,8 @@ pub(crate) struct Faults {
     pub(crate) on_leaving: OnLeaving,
     pub(crate) idle_limit: Option<Duration>,
     pub(crate) streams: Option<usize>,
+    /// Whether a stream that finds no place is refused. Otherwise, it waits.
+    pub(crate) refuses: bool,
     pub(crate) while_down: WhileDown,
 }
 
@@ -103,6 +108,9 @@ async fn pass(
     faults: Faults,
     places: Arc<Semaphore>,
 ) -> Result<Response, Infallible> {
+    if faults.refuses && places.available_permits() == 0 {
+        return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    }
     let place = places.acquire_owned().await.unwrap();
     let Ok(answer) = ask(request, origin, faults).await else {
         return Ok(answer_while_down(faults.while_down).await);

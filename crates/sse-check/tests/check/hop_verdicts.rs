@@ -28,7 +28,7 @@ fn expect(report: &Report, faults: &[(&str, Value, &str)]) {
         ("http2", json!(true), "pass"),
         ("cut", json!({ "fin": "cut", "reset": "cut" }), "pass"),
         ("idle_limit_s", Value::Null, "pass"),
-        ("streams", json!(3), "pass"),
+        ("streams", json!({ "open": 3, "status": null }), "pass"),
         ("down_status", json!(502), "fail"),
     ];
     for (name, value, verdict) in faultless {
@@ -165,9 +165,15 @@ async fn idle_limit_is_measured() {
 
 #[tokio::test]
 async fn streams_that_find_no_connection_fail() {
-    let report = look_at(Faults { streams: Some(5), ..Faults::default() }, "--for 1s").await;
-    report.expect_value("streams", 5, "fail");
-    report.expect_value("passes", true, "pass");
+    let waiting = Faults { streams: Some(5), ..Faults::default() };
+    for (refuses, status, text) in
+        [(false, json!(null), "the others wait"), (true, json!(503), "others get 503")]
+    {
+        let report = look_at(Faults { refuses, ..waiting }, "--for 1s").await;
+        report.expect_value("streams", json!({ "open": 5, "status": status }), "fail");
+        report.expect_text("streams", text);
+        report.expect_value("passes", true, "pass");
+    }
 }
 
 #[tokio::test]

@@ -7,21 +7,49 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 )
+
+func inGin(engine *gin.Engine, handler http.Handler) http.Handler {
+	engine.Any("/*path", gin.WrapH(handler))
+	return engine
+}
 
 func main() {
 	target, err := url.Parse(os.Args[3])
 	if err != nil {
 		log.Fatal(err)
 	}
+	gin.SetMode(gin.ReleaseMode)
+	limit := 8 * time.Second
 	var handler http.Handler = httputil.NewSingleHostReverseProxy(target)
-	if os.Args[1] == "gin" {
-		gin.SetMode(gin.ReleaseMode)
-		engine := gin.Default()
-		engine.Any("/*path", gin.WrapH(handler))
-		handler = engine
+	server := &http.Server{Addr: os.Args[2]}
+	switch os.Args[1] {
+	case "gin":
+		handler = inGin(gin.Default(), handler)
+	case "gin-new":
+		handler = inGin(gin.New(), handler)
+	case "timeout-handler":
+		handler = http.TimeoutHandler(handler, limit, "")
+	case "write-timeout":
+		server.WriteTimeout = limit
+	case "no-write-deadline":
+		server.WriteTimeout = limit
+		proxy := handler
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).SetWriteDeadline(time.Time{})
+			proxy.ServeHTTP(w, r)
+		})
+	case "chi-timeout":
+		router := chi.NewRouter()
+		router.Use(middleware.Timeout(limit))
+		router.Handle("/*", handler)
+		handler = router
 	}
-	log.Fatal(http.ListenAndServe(os.Args[2], handler))
+	server.Handler = handler
+	log.Fatal(server.ListenAndServe())
 }
