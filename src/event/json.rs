@@ -107,8 +107,8 @@ fn is_ascii(json: &[u8]) -> bool {
     chunks.iter().all(|chunk| chunk.is_ascii()) && last.is_ascii()
 }
 
-/// Returns JSON with raw U+0085, U+2028 and U+2029 as escapes, or `None` if it has none. Clients that
-/// use Python's `splitlines` end a line at each of them.
+/// Returns JSON with raw U+0085, U+2028 and U+2029 as escapes, or `None` if it has none. Clients
+/// that use Python's `splitlines` end a line at each of them.
 #[cold]
 fn escaped(json: &[u8]) -> Option<String> {
     memchr2_iter(0xc2, 0xe2, json).find(|at| {
