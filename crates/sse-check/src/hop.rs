@@ -121,7 +121,7 @@ pub(crate) async fn observe(hop: &HopOptions) -> Result<Observed, String> {
     let http2 = Some(Version::HTTP_2);
     let get_http2 = Request { version: http2, connector: connector(http2), ..get.clone() };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let bar = progress(hop.length + Duration::from_secs(12));
+    let bar = progress(hop.length + Duration::from_secs(25));
     let id = Cell::new(now.as_nanos());
     let observer = Observer { hop, get, start: Instant::now(), bar, id };
     let observed = observer.observe(get_http2).await;
@@ -186,12 +186,16 @@ impl Observer<'_> {
         self.bar.set_message("silence, and clients that leave");
         let (idle, quiet, busy) =
             tokio::join!(self.play(&QUIET, get), self.leave(&QUIET), self.leave(&BUSY));
-        self.bar.set_message("streams");
-        ask(&self.hop.origin, "end.").await;
-        let (streams, fill, left) = (self.open_together().await, [fill, fill_bare], [quiet, busy]);
         self.bar.set_message("no server");
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
         let down = self.play(&EVENTS, get).await.stream;
+        // A hop that doesn't notice a client's leaving has lost its connections for those above.
+        self.bar.set_message("streams");
+        let began = Instant::now();
+        while began.elapsed() < 6 * ARRIVAL && self.play(&EVENTS, get).await.seen.is_null() {
+            sleep(HELD).await;
+        }
+        let (streams, fill, left) = (self.open_together().await, [fill, fill_bare], [quiet, busy]);
         let (cut, sent) = ([fin, reset], get.headers.clone());
         Ok(Observed { sent, events, bare, post, http2, late, cut, fill, idle, left, streams, down })
     }

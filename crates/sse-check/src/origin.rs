@@ -7,7 +7,7 @@ use std::{future::pending, io, time::Duration};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -129,9 +129,6 @@ struct Seen {
     has_left: bool,
 }
 
-/// Ends all answers.
-static ENDS: Notify = Notify::const_new();
-
 /// The requests by their ids, the newest first.
 type Log = Mutex<VecDeque<(String, Arc<Mutex<Seen>>)>>;
 
@@ -139,7 +136,7 @@ type Log = Mutex<VecDeque<(String, Arc<Mutex<Seen>>)>>;
 pub(crate) async fn serve(mut listener: TcpListener) -> io::Result<()> {
     let (address, log) = (listener.local_addr()?, Arc::new(Log::default()));
     loop {
-        let (down, mut closed) = mpsc::channel(1);
+        let (down, mut closed) = channel(1);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -161,7 +158,7 @@ pub(crate) async fn serve(mut listener: TcpListener) -> io::Result<()> {
 }
 
 /// Answers the requests of a connection.
-async fn converse(mut stream: TcpStream, log: &Log, down: &mpsc::Sender<()>) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     while let Some((head, is_chunked)) = read_request(&mut stream, &mut buffer).await? {
@@ -171,10 +168,8 @@ async fn converse(mut stream: TcpStream, log: &Log, down: &mpsc::Sender<()>) -> 
         let (name, id) = named.unwrap_or_default();
         let Some(script) = SCRIPTS.iter().find(|script| script.name == name) else {
             stream.write_all(report(name, id, log).as_bytes()).await?;
-            match name {
-                "down" => _ = down.send(()).await,
-                "end" => ENDS.notify_waiters(),
-                _ => {}
+            if name == "down" {
+                _ = down.send(()).await;
             }
             return stream.shutdown().await;
         };
@@ -185,8 +180,6 @@ async fn converse(mut stream: TcpStream, log: &Log, down: &mpsc::Sender<()>) -> 
         let is_written = tokio::select! {
             result = script.write(&mut writer, is_chunked, &seen) => result.is_ok(),
             () = gone(&mut reader) => false,
-            // A hop that doesn't notice a client's leaving would keep the connection.
-            () = ENDS.notified() => false,
         };
         lock(&seen).has_left = !is_written;
         if script.ending == Ending::Reset {

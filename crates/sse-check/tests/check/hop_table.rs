@@ -92,8 +92,9 @@ impl Hop {
         let hop = {
             let _starts_alone = starting.lock().await;
             let mut command = Command::new("unshare");
-            // All that the hop starts ends with it.
-            command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "bash"]);
+            // All that the hop starts ends with the outer shell.
+            command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+            command.args(["bash", "-c", "bash $0; exit $?"]);
             Proxy::start(command, |address| {
                 shell(&format!(
                     "ADDRESS={address} PORT={} ORIGIN=127.0.0.1:{server} ORIGIN_PORT={server}\n{}",
@@ -224,7 +225,12 @@ fn cells(report: &Value, bridges: bool) -> [String; 8] {
         ([Some(2_000..), _], _) => "seen late",
         _ => "seen",
     };
-    let limit = limit.map_or_else(|| "none".to_owned(), |limit| format!("{limit} s"));
+    let limit = match limit {
+        Some(limit) => format!("{limit} s"),
+        // An error has ended.
+        None if report["idle_limit_s"].is_number() => "–".to_owned(),
+        None => "none".to_owned(),
+    };
     [passes(report), streams, cut, down, limit, left.to_owned(), changes(report), String::new()]
 }
 
@@ -285,7 +291,7 @@ fn changes(report: &Value) -> String {
     cells.join("; ")
 }
 
-/// Looks at a hop, and a second time, alone, if it isn't what is known: a busy machine can change a row.
+/// Looks at a hop, and a second time, beside fewer, if it isn't what is known: a busy machine can change a row.
 async fn row(hop: &Hop, known: Option<&str>, permits: &Semaphore, starting: &Mutex<()>) -> String {
     let version = hop.version().await;
     let line = |cells: String| format!("| {} | {version} | {cells}{} |\n", hop.name, hop.notes);
@@ -297,7 +303,7 @@ async fn row(hop: &Hop, known: Option<&str>, permits: &Semaphore, starting: &Mut
     if known.is_none_or(|known| known == row) {
         return row;
     }
-    let again = once(AT_A_TIME as u32).await;
+    let again = once(AT_A_TIME as u32 / 2).await;
     print!("first: {row}again: {again}");
     again
 }
