@@ -111,7 +111,8 @@ impl Front {
         let number = self.state.orders.fetch_add(1, SeqCst) + 1;
         let order = Order { number, expression: expression.to_owned(), reloads, answer };
         *self.state.order.lock().unwrap() = Some(order);
-        let answered = timeout(PATIENCE, answered).await;
+        // Also for the start of an engine, which takes long on a busy machine.
+        let answered = timeout(4 * PATIENCE, answered).await;
         answered.unwrap_or_else(|_| panic!("{expression} did not become true")).unwrap()
     }
 }
