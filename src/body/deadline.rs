@@ -7,11 +7,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::{ClientKind, CloseReason};
 use crate::idle_timer::is_within_reach;
-use crate::options::{MaxAge, PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
+use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
 use crate::streams::{Membership, Revocation};
 
-/// The time at which a stream must end although its source continues: at its maximum age, during a
-/// shutdown, or when the program closes it.
+/// The time at which a stream must end although its source continues: at its maximum age, as a long
+/// poll, during a shutdown, or when the program closes it.
 // The timer is boxed, because many streams never need it.
 pub(crate) struct Deadline {
     // `None` once closed.
@@ -23,6 +23,9 @@ pub(crate) struct Deadline {
     /// The reason for closing the stream, if the deadline ends it.
     reason: CloseReason,
     client: ClientKind,
+    is_long_poll: bool,
+    /// Whether the source's bytes were sent.
+    has_delivered: bool,
     /// Whether all streams were closed. Their clients return at random times.
     pub(super) is_for_all: bool,
 }
@@ -60,6 +63,8 @@ impl Deadline {
             until: None,
             reason: CloseReason::Expired,
             client,
+            is_long_poll: false,
+            has_delivered: false,
             is_for_all: false,
         }
     }
@@ -67,20 +72,37 @@ impl Deadline {
     /// Starts the deadline. Returns `None` if only the source can end the stream.
     pub(super) fn start(
         before: Option<Box<Self>>,
-        max_age: Option<&MaxAge>,
+        options: &ResolvedOptions,
         client: ClientKind,
+        has_start: bool,
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
-        let Some(age) = max_age.map(|max_age| max_age.draw(client)) else { return before };
+        let max_age = options.merged.max_age.as_ref().map(|max_age| max_age.draw(client));
+        let max_wait = options.max_wait(has_start);
+        let Some(limit) = earlier(max_age, max_wait) else {
+            return before;
+        };
         let mut this = before.unwrap_or_else(|| Box::new(Self::new(client, None)));
-        if age.is_zero() {
+        this.is_long_poll = max_wait.is_some();
+        if max_age != Some(limit) {
+            this.reason = CloseReason::Answered;
+        }
+        if limit.is_zero() {
             // A timer would not elapse before the next millisecond.
             this.advance(cx);
         } else {
-            let until = Instant::now().checked_add(age);
-            this.enter(cx, Stage::Open, earlier(this.until, until));
+            this.enter(cx, Stage::Open, earlier(this.until, Instant::now().checked_add(limit)));
         }
         Some(this)
+    }
+
+    pub(super) const fn note_data(&mut self) {
+        self.has_delivered = true;
+    }
+
+    /// Returns whether a long poll has something to end with.
+    pub(super) const fn has_answered(&self) -> bool {
+        self.is_long_poll && self.has_delivered
     }
 
     /// Returns what the stream must do now. Called for every frame, so it doesn't poll the timer.
@@ -209,6 +231,6 @@ impl Deadline {
     }
 }
 
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.into_iter().chain(other).min()
 }

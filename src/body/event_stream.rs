@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
+use tokio::task::coop;
 
 use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
@@ -191,6 +192,10 @@ where
                 }
             };
             match self.poll_source(cx) {
+                Poll::Pending if self.has_answered() => {
+                    self.cut(CloseReason::Answered);
+                    return Poll::Ready(None);
+                }
                 Poll::Pending => {}
                 Poll::Ready(None) => {
                     self.end(None);
@@ -211,6 +216,9 @@ where
                         let this = self.state();
                         if !data.is_empty() {
                             this.budget.spend(cx, data.len());
+                            if let Some(deadline) = this.deadline {
+                                deadline.note_data();
+                            }
                             self.state().idle.reset();
                             return Poll::Ready(Some(Frame::data(data)));
                         }
@@ -274,17 +282,18 @@ where
             }
         }
         *this.id_line = this.options.id_line(start.as_ref());
-        let max_age = this.options.merged.max_age.as_ref();
-        *this.deadline = Deadline::start(this.deadline.take(), max_age, *this.client, cx);
+        let client = *this.client;
+        let start = start.filter(|start| start.is_sent_to(client));
+        let (deadline, has_start) = (this.deadline.take(), start.is_some());
+        *this.deadline = Deadline::start(deadline, this.options, client, has_start, cx);
         if this.boundary.is_opaque {
             return None;
         }
-        let (client, retry) = (*this.client, self.first_retry(cx));
+        let retry = self.first_retry(cx);
         let options = &self.state.options;
-        let start = start.filter(|start| start.is_sent_to(client));
         let start = start.map(|it| start_event(it, client, options.merged.omits_defaults));
         let start = start.unwrap_or_default();
-        let (mut preamble, has_start) = (options.preamble(retry, start.clone()), !start.is_empty());
+        let mut preamble = options.preamble(retry, start);
         let is_heartbeat = preamble.is_empty() && is_early;
         if is_heartbeat {
             preamble = options.first_sign();
@@ -429,6 +438,15 @@ impl<B> EventStream<'_, B> {
         this.deadline.as_mut().map_or(DeadlineVerdict::Continue, |deadline| deadline.check(cx))
     }
 
+    /// Returns whether the stream is a long poll that has sent all that was ready.
+    fn has_answered(&mut self) -> bool {
+        let this = self.state();
+        // Without budget, a source is pending although more is ready.
+        this.deadline.as_ref().is_some_and(|deadline| deadline.has_answered())
+            && this.boundary.between_events()
+            && coop::has_budget_remaining()
+    }
+
     #[cold]
     fn drain(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         let this = self.state();
@@ -521,7 +539,8 @@ impl<B> EventStream<'_, B> {
             _ => Bytes::new(),
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(lines) };
-        let is_clean = !this.client.is_cut_by_failing() && !is_recorded();
+        let is_clean =
+            reason == CloseReason::Answered || !this.client.is_cut_by_failing() && !is_recorded();
         let ending = if between_events && is_clean {
             LastFrames::clean(reason, self.or_retry(last))
         } else {

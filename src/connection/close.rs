@@ -19,6 +19,9 @@ named_enum! {
         Drained = "drained",
         /// The stream reached its [maximum age](crate::SseLayer::max_age).
         Expired = "expired",
+        /// The stream was a [long poll](crate::StreamOptions::long_poll), and it was answered, or its
+        /// time was up.
+        Answered = "answered",
         /// The source panicked, or a panic in other code dropped the stream.
         Panicked = "panicked",
         /// The program cancelled the stream's [run](crate::runs::Runs::cancel) or its source. The

@@ -29,6 +29,10 @@ pub(crate) struct IdleInterval {
     pub(crate) grid: Option<Instant>,
 }
 
+/// The longest wait of a poll that begins with a position. A client behind a proxy that fails longer
+/// answers would never get its id.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
 impl Default for ResolvedOptions {
     fn default() -> Self {
         let merged = StreamOptions::new().heartbeat(Heartbeat::default());
@@ -71,8 +75,16 @@ impl ResolvedOptions {
         match self.merged.retry {
             Some(set) => set,
             None if client != ClientKind::EventSource || self.merged.omits_defaults => None,
+            None if self.merged.long_poll.is_some() => Some(Retry::AT_ONCE),
             None => Some(Retry::SOON),
         }
+    }
+
+    /// Returns how long the stream may wait as a long poll. A recorded stream is none: each of its
+    /// clients polls by itself.
+    pub(crate) fn max_wait(&self, has_start: bool) -> Option<Duration> {
+        let max_wait = self.merged.long_poll.filter(|_| !is_recorded())?;
+        Some(if has_start { max_wait.min(FIRST_WAIT) } else { max_wait })
     }
 
     /// Returns the lines that the stream starts with, of which the event `start` is the last.

@@ -54,6 +54,7 @@ impl Retry {
         Self { milliseconds: (milliseconds(min), milliseconds(max)) }
     }
 
+    pub(crate) const AT_ONCE: Self = Self { milliseconds: (200, 1_000) };
     pub(crate) const SOON: Self = Self { milliseconds: (1_000, 5_000) };
     pub(crate) const LATER: Self = Self { milliseconds: (2_000, 10_000) };
     pub(crate) const MUCH_LATER: Self = Self { milliseconds: (30_000, 60_000) };

@@ -1,4 +1,4 @@
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Extensions, Response};
@@ -29,7 +29,8 @@ use crate::event::{Encoded, Event};
 /// With feature `axum`, a handler can also return options as part of its response:
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
-/// Each option is documented at the method of the same name on [`SseLayer`](crate::SseLayer).
+/// Each option but [`long_poll`](Self::long_poll) is documented at the method of the same name on
+/// [`SseLayer`](crate::SseLayer).
 ///
 /// # Precedence
 ///
@@ -47,7 +48,7 @@ use crate::event::{Encoded, Event};
 /// [`SseLayer`](crate::SseLayer) adds to the earlier ones too.
 ///
 /// Each `without_…` method turns off an option, and so does a [`padding`](Self::padding) of zero.
-/// `max_age`, `on_error` and `on_close` can't be turned off. A route without them needs a layer of
+/// `max_age`, `long_poll`, `on_error` and `on_close` can't be turned off. A route without them needs a layer of
 /// its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -62,6 +63,7 @@ pub struct StreamOptions {
     pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
     pub(crate) max_age: Option<MaxAge>,
+    pub(crate) long_poll: Option<Duration>,
     pub(crate) drain: Option<Drain>,
     pub(crate) farewell: Option<Option<Bytes>>,
     pub(crate) terminator: Option<Option<Bytes>>,
@@ -150,6 +152,46 @@ impl StreamOptions {
         self
     }
 
+    /// Makes the stream a long poll, for clients behind a proxy that holds an answer back until it
+    /// ends. It ends cleanly for every client, once it has sent what its source had ready, but
+    /// `max_wait` after its first poll at the latest. The client then reconnects and continues after
+    /// its last id. If the source's events have no ids, those between two polls are lost.
+    ///
+    /// By default, an `EventSource` reconnects after a random time from 200 to 1,000 milliseconds.
+    /// If the stream begins with the event [`start`](crate::hub::Subscribe::start_event), it waits for at
+    /// most one second, because a proxy that fails longer answers would keep the id from the client.
+    ///
+    /// Between two polls, the client has no open stream. Its place under a [limit](crate::SseLayer::max_streams)
+    /// is free for any other client, and [closing its streams](crate::streams) doesn't reach it:
+    /// authenticate each request.
+    ///
+    /// The layer can't see events in a body with a content coding, so such a body fails after
+    /// `max_wait`. The recorded answer of a [run](crate::runs) ignores this option.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::extract::Query;
+    /// use tower_sse::StreamOptions;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Params {
+    ///     poll: Option<u64>,
+    /// }
+    ///
+    /// /// Returns the options for `/events` and for `/events?poll=8`.
+    /// fn options(Query(params): Query<Params>) -> StreamOptions {
+    ///     let max_wait = |seconds: u64| Duration::from_secs(seconds.clamp(1, 25));
+    ///     match params.poll {
+    ///         Some(seconds) => StreamOptions::new().long_poll(max_wait(seconds)),
+    ///         None => StreamOptions::new(),
+    ///     }
+    /// }
+    /// ```
+    pub const fn long_poll(mut self, max_wait: Duration) -> Self {
+        self.long_poll = Some(max_wait);
+        self
+    }
+
     /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
     ///
     /// `drain` replaces the layer's whole drain, including its [`Drain::retry`].
@@ -223,10 +265,10 @@ impl StreamOptions {
         options
     }
 
-    /// Returns the options that apply to every client of one source: all but the maximum age
-    /// and `on_close`, which concern only the client for which they were set.
+    /// Returns the options that apply to every client of one source: all but the maximum age, the
+    /// long poll and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, on_close: None, ..self.clone() }
+        Self { max_age: None, long_poll: None, on_close: None, ..self.clone() }
     }
 
     /// Returns these options, with `defaults` for those that are not set.
@@ -238,6 +280,7 @@ impl StreamOptions {
             client_kind: self.client_kind.or(defaults.client_kind),
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: self.max_age.or_else(|| defaults.max_age.clone()),
+            long_poll: self.long_poll.or(defaults.long_poll),
             drain: self.drain.or_else(|| defaults.drain.clone()),
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),

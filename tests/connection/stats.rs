@@ -9,7 +9,7 @@ fn every_reason_has_a_name_of_its_own_for_a_label() {
         assert!(reason.as_str().bytes().all(|byte| byte.is_ascii_lowercase()), "{reason}");
         names.insert(reason.as_str());
     }
-    assert_eq!(names.len(), 8);
+    assert_eq!(names.len(), 9);
 }
 
 #[tokio::test(start_paused = true)]

@@ -176,3 +176,29 @@ async fn test_client_resumes_after_a_start_that_it_does_not_show() {
     let again = client.reconnect(first).await.next().await;
     assert_eq!((&*again.data, sequence(&again.last_event_id)), ("missed", missed));
 }
+
+/// Behind a proxy that fails longer answers, a longer wait would keep the position from the client.
+#[tokio::test(start_paused = true)]
+async fn long_poll_that_begins_with_it_waits_for_one_second() {
+    let hub = hub_with_events();
+    let poll = |subscription: Subscription| {
+        let options = tower_sse::StreamOptions::new().long_poll(Duration::from_secs(8));
+        let layer = SseLayer::new().without_retry().options(options);
+        let request = Requester::EventSource.request("/");
+        answer_to(request, &layer, subscription.response()).into_body()
+    };
+    let mut first = poll(hub.subscribe_to("a").resume(None));
+    let position = start_in(poll_frame(&mut first)).unwrap();
+    for step in [SECOND - MILLISECOND, MILLISECOND] {
+        assert_eq!(poll_frame(&mut first), Polled::Pending);
+        advance(step).await;
+    }
+    assert_eq!(poll_frame(&mut first), Polled::End);
+
+    let mut second = poll(hub.subscribe_to("a").resume(position));
+    assert_eq!(poll_frame(&mut second), Polled::Pending);
+    advance(7 * SECOND).await;
+    publish(&hub, "a", "a5");
+    assert!(matches!(poll_frame(&mut second), Polled::Data(_)));
+    assert_eq!(poll_frame(&mut second), Polled::End);
+}

@@ -176,6 +176,25 @@ async fn run_does_not_get_the_options_of_the_request_that_starts_it() {
     assert_eq!(frame().await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn run_outlives_the_long_poll_of_the_client_that_starts_it() {
+    let poll = || StreamOptions::new().long_poll(Duration::from_secs(8));
+    let rig = Rig::new(Runs::new());
+    let mut request = post();
+    poll().merge_into_extensions(request.extensions_mut());
+    let first = rig.call(request).await;
+    let (feed, body) = Feed::new();
+    let inner = SseLayer::new().options(poll());
+    let answer = support::answer_to(post(), &inner, event_stream(body));
+    rig.handler.reply(Ok(answer.map(BodyExt::boxed_unsync)));
+    let mut first = first.client().await;
+    feed.data("data: a\n\n");
+    assert_eq!((first.read().await, first.end), (vec!["a".into()], Some(End::Clean)));
+    feed.data("data: b\n\n");
+    let mut second = rig.send(post()).client().await;
+    assert_eq!((second.read().await, second.end), (vec!["a".into(), "b".into()], None));
+}
+
 /// Over HTTP/1.0, a client can't tell that a body failed, and hyper panics at HTTP/3.
 #[tokio::test(start_paused = true)]
 async fn head_of_an_upstream_in_any_version_allows_chunks() {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::{task::yield_now, time::advance};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{Disconnect, Drain, MaxAge, Retry, streams::Streams};
+use tower_sse::{Disconnect, Drain, MaxAge, Retry, StreamOptions, streams::Streams};
 
 use super::{kind::Body, *};
 
@@ -41,6 +41,7 @@ exit_paths! {
     Cancelled: Cancelled, CancelledByFailing;
     Drained: Drained, DrainedByFailing;
     Expired: Expired, ExpiredByFailing, ExpiredAtTheFirstPoll;
+    Answered: Answered;
     Revoked: Revoked, RevokedByFailing, RevokedUnread;
 }
 
@@ -65,6 +66,7 @@ impl ExitPath {
         match self {
             ClientLeavesBeforeTheFirstPoll
             | ExpiredAtTheFirstPoll
+            | Answered
             | ClientLeavesBeforeTheHead
             | ServiceFails
             | ServicePanics
@@ -161,6 +163,7 @@ impl ExitPath {
             Drained | DrainedByFailing => layer.drain(drain()).farewell(Event::from("bye")),
             Expired | ExpiredByFailing => layer.max_age(MaxAge::new(AGE)),
             ExpiredAtTheFirstPoll => layer.max_age(MaxAge::new(Duration::ZERO)),
+            Answered => layer.options(StreamOptions::new().long_poll(AGE)),
             NotAcceptable => layer.require_accept(true),
             _ => layer,
         }
@@ -226,6 +229,7 @@ impl ExitPath {
             }
             Drained | DrainedByFailing => shutdown.cancel(),
             Expired | ExpiredByFailing => advance(AGE).await,
+            Answered => idle(&mut body, AGE).await,
             _ => {}
         }
         assert_polls(&mut body, frames);

@@ -5,6 +5,7 @@ mod busy;
 mod causes;
 mod foreign;
 mod goodbye;
+mod long_poll;
 mod max_age;
 mod phases;
 mod reader;

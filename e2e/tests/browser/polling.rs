@@ -1,0 +1,136 @@
+//! The page that changes over to long polls, as it stands in the guide, behind hops that buffer.
+
+use std::{collections::HashMap, mem};
+
+use axum::body::Body;
+use axum::extract::{Query, Request as AxumRequest};
+use axum::routing::get;
+
+use crate::engine::{Engine, EnginePage};
+use crate::*;
+
+const PAGE: &str = include_str!("../../../docs/guide/clients.md");
+const EVENTS: usize = 100;
+
+/// What a hop does with the answers of the server.
+#[derive(Clone, Copy, Debug)]
+enum Hop {
+    /// Holds each answer until its end, with its head.
+    HoldsAll,
+    /// Sends the head, and the body in blocks of 4 KiB.
+    HoldsBlocks,
+    /// Ends each answer after three seconds.
+    Kills,
+}
+
+/// The guide's page, with shorter times before it gives up on streaming.
+fn script() -> String {
+    let code = PAGE.split("```js\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    let mut code = code.filter(|code| code.contains("poll=8"));
+    let page = code.next().expect("the page that changes over");
+    let show = "const show = text => report(text);\n";
+    let mut page = format!("{show}{page}");
+    for (from, to) in [("15_000", "500"), ("5_000", "500"), ("1000)", "100)")] {
+        assert!(page.contains(from), "{page}");
+        page = page.replace(from, to);
+    }
+    page
+}
+
+/// The guide's handler.
+async fn events(
+    State(hub): State<Hub>,
+    Query(query): Query<HashMap<String, String>>,
+    last: Option<LastEventId>,
+) -> impl IntoResponse {
+    let mut options = StreamOptions::new();
+    if let Some(seconds) = query.get("poll").and_then(|seconds| seconds.parse::<u64>().ok()) {
+        options = options.long_poll(Duration::from_secs(seconds.clamp(1, 25)));
+    }
+    (options, hub.subscribe_to("news").resume(last).response())
+}
+
+/// Passes requests to the server, and its answers as this hop does.
+fn hop(kind: Hop, server: SocketAddr) -> Router {
+    Router::new().fallback(async move |request: AxumRequest| {
+        let (parts, _) = request.into_parts();
+        let mut connection = Protocol::Http1.connect(server).await;
+        let answer = connection.send(Request::from_parts(parts, Full::default())).await;
+        let (head, mut body) = answer.into_parts();
+        let body = match kind {
+            Hop::HoldsAll => Body::from(body.collect().await.unwrap().to_bytes()),
+            Hop::HoldsBlocks => Body::from_stream(stream! {
+                let _connection = connection;
+                let mut held = Vec::new();
+                while let Some(Ok(frame)) = body.frame().await {
+                    held.extend(frame.into_data().unwrap());
+                    if held.len() >= 4096 {
+                        let rest = held.split_off(4096);
+                        yield Ok::<_, Infallible>(mem::replace(&mut held, rest));
+                    }
+                }
+                yield Ok(held);
+            }),
+            Hop::Kills => Body::from_stream(stream! {
+                let _connection = connection;
+                let deadline = Instant::now() + Duration::from_secs(3);
+                while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(deadline, body.frame()).await {
+                    yield Ok(frame.into_data().unwrap());
+                }
+                yield Err("killed");
+            }),
+        };
+        Response::from_parts(head, body)
+    })
+}
+
+/// Publishes events in front of a page behind this hop, which must show each of them once, in order.
+async fn shows_every_event_once(engine: Engine, kind: Hop) {
+    let (hub, stats) = (Hub::new(), Stats::new());
+    let layer = SseLayer::new().stats(&stats).last_event_id_query("last");
+    let heartbeat = Heartbeat::every(Duration::from_millis(500)).event("heartbeat", "{}");
+    let app = Router::new().route("/events", get(events)).with_state(hub.clone());
+    let server = serve_axum(app.layer(layer.heartbeat(heartbeat))).await;
+    let Some(mut page) = EnginePage::open(engine, hop(kind, server), &script()).await else {
+        return;
+    };
+    let answered = || {
+        let closed = stats.snapshot().closed_by_reason;
+        closed.iter().find(|(reason, _)| *reason == CloseReason::Answered).map_or(0, |it| it.1)
+    };
+    if !matches!(kind, Hop::Kills) {
+        until(|| answered() > 0).await;
+    } else {
+        until(|| stats.snapshot().opened > 0).await;
+    }
+    for number in 0..EVENTS {
+        hub.publish("news", number.to_string()).await.unwrap();
+        if number % 10 == 9 {
+            for shown in number - 9..=number {
+                assert_eq!(page.next_report().await, shown.to_string(), "{engine:?}, {kind:?}");
+            }
+            until(|| stats.snapshot().open <= 1).await;
+        }
+    }
+    if !matches!(kind, Hop::Kills) {
+        assert!(answered() >= 10, "{:?}", stats.snapshot());
+    }
+}
+
+async fn shows_every_event_once_behind_each_hop(engine: Engine) {
+    for kind in [Hop::HoldsAll, Hop::HoldsBlocks, Hop::Kills] {
+        shows_every_event_once(engine, kind).await;
+    }
+}
+
+#[tokio::test]
+async fn chromium_receives_every_event_once_behind_hops_that_buffer() {
+    shows_every_event_once_behind_each_hop(Engine::Chromium).await;
+}
+
+#[tokio::test]
+#[ignore = "needs three engines: `.ci/slow engines`"]
+async fn other_engines_receive_every_event_once_behind_hops_that_buffer() {
+    shows_every_event_once_behind_each_hop(Engine::Firefox).await;
+    shows_every_event_once_behind_each_hop(Engine::WebKitGtk).await;
+}
