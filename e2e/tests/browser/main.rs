@@ -21,11 +21,15 @@ mod limit;
 mod manual;
 mod node;
 mod notifications;
+#[cfg(unix)]
+mod polling;
 mod proxies;
 mod runs;
 mod service;
 mod shutdown;
 mod steps;
+#[cfg(unix)]
+mod tabs;
 mod ticker;
 mod tickets;
 #[cfg(unix)]

@@ -5,6 +5,7 @@ use std::{collections::HashMap, mem};
 use axum::body::Body;
 use axum::extract::{Query, Request as AxumRequest};
 use axum::routing::get;
+use http::header::TRANSFER_ENCODING;
 
 use crate::engine::{Engine, EnginePage};
 use crate::*;
@@ -29,8 +30,9 @@ fn script() -> String {
     let mut code = code.filter(|code| code.contains("poll=8"));
     let page = code.next().expect("the page that changes over");
     let show = "const show = text => report(text);\n";
-    let mut page = format!("{show}{page}");
-    for (from, to) in [("15_000", "500"), ("5_000", "500"), ("1000)", "100)")] {
+    let mut page = format!("{{ {show}{page} }}");
+    let times = [("15_000", "2_000"), ("5_000", "2_000"), ("1000)", "100)"), ("poll=8", "poll=1")];
+    for (from, to) in times {
         assert!(page.contains(from), "{page}");
         page = page.replace(from, to);
     }
@@ -56,7 +58,8 @@ fn hop(kind: Hop, server: SocketAddr) -> Router {
         let (parts, _) = request.into_parts();
         let mut connection = Protocol::Http1.connect(server).await;
         let answer = connection.send(Request::from_parts(parts, Full::default())).await;
-        let (head, mut body) = answer.into_parts();
+        let (mut head, mut body) = answer.into_parts();
+        head.headers.remove(TRANSFER_ENCODING);
         let body = match kind {
             Hop::HoldsAll => Body::from(body.collect().await.unwrap().to_bytes()),
             Hop::HoldsBlocks => Body::from_stream(stream! {
@@ -88,7 +91,7 @@ fn hop(kind: Hop, server: SocketAddr) -> Router {
 async fn shows_every_event_once(engine: Engine, kind: Hop) {
     let (hub, stats) = (Hub::new(), Stats::new());
     let layer = SseLayer::new().stats(&stats).last_event_id_query("last");
-    let heartbeat = Heartbeat::every(Duration::from_millis(500)).event("heartbeat", "{}");
+    let heartbeat = Heartbeat::every(Duration::from_secs(2)).event("heartbeat", "{}");
     let app = Router::new().route("/events", get(events)).with_state(hub.clone());
     let server = serve_axum(app.layer(layer.heartbeat(heartbeat))).await;
     let Some(mut page) = EnginePage::open(engine, hop(kind, server), &script()).await else {
@@ -98,11 +101,12 @@ async fn shows_every_event_once(engine: Engine, kind: Hop) {
         let closed = stats.snapshot().closed_by_reason;
         closed.iter().find(|(reason, _)| *reason == CloseReason::Answered).map_or(0, |it| it.1)
     };
-    if !matches!(kind, Hop::Kills) {
-        until(|| answered() > 0).await;
-    } else {
-        until(|| stats.snapshot().opened > 0).await;
-    }
+    // Before its position, the page would miss events without a gap.
+    let is_positioned = || match kind {
+        Hop::Kills => stats.snapshot().open > 0,
+        Hop::HoldsAll | Hop::HoldsBlocks => answered() > 0,
+    };
+    until(is_positioned).await;
     for number in 0..EVENTS {
         hub.publish("news", number.to_string()).await.unwrap();
         if number % 10 == 9 {
@@ -111,10 +115,12 @@ async fn shows_every_event_once(engine: Engine, kind: Hop) {
             }
             until(|| stats.snapshot().open <= 1).await;
         }
+        if matches!(kind, Hop::Kills) && number == EVENTS / 2 {
+            let opened = stats.snapshot().opened;
+            until(|| stats.snapshot().opened > opened).await;
+        }
     }
-    if !matches!(kind, Hop::Kills) {
-        assert!(answered() >= 10, "{:?}", stats.snapshot());
-    }
+    assert!(answered() >= 10 || matches!(kind, Hop::Kills), "{:?}", stats.snapshot());
 }
 
 async fn shows_every_event_once_behind_each_hop(engine: Engine) {

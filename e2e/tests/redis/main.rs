@@ -23,6 +23,7 @@ mod load;
 #[path = "../../../tests/support/redis_nodes.rs"]
 mod nodes;
 mod outcomes;
+mod polls;
 mod process;
 mod proxy;
 mod record;

@@ -9,6 +9,7 @@
 mod file;
 #[path = "../../../tests/support/hub_process.rs"]
 mod hub_process;
+mod polls;
 mod postgres;
 #[path = "../../../crates/tower-sse-postgres/tests/postgres/server.rs"]
 #[allow(dead_code)]

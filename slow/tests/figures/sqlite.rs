@@ -8,7 +8,7 @@ use super::file::File;
 use crate::*;
 
 /// Returns the seconds of a processor that this process has taken.
-fn own_time() -> f64 {
+pub(crate) fn own_time() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     processor_time(&fields(&stat)).as_secs_f64()
 }

@@ -1,0 +1,89 @@
+//! The guide's worker that holds one stream for all tabs, and the page that closes it while hidden.
+
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+
+use crate::engine::{Engine, EnginePage};
+use crate::*;
+
+const PAGE: &str = include_str!("../../../docs/guide/clients.md");
+
+/// Returns the guide's script that contains this text.
+fn script(text: &str) -> &'static str {
+    let scripts = PAGE.split("```js\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    scripts.into_iter().find(|script| script.contains(text)).expect("a script")
+}
+
+/// Opens and closes frames, which share a worker as tabs do, and reports what each of them shows.
+const TABS: &str = "
+    globalThis.tabs = {};
+    globalThis.open = (name, last) => {
+        const tab = document.createElement('iframe');
+        tab.src = `/tab?${name}#${last}`;
+        tabs[name] = document.body.appendChild(tab);
+    };
+    globalThis.say = (name, text) => report(`${name} ${text}`);
+    const commands = new EventSource('/commands');
+    commands.onmessage = ({ data }) => eval(data);";
+
+async fn each_tab_shows_every_event_once(engine: Engine) {
+    let (hub, commands, stats) = (Hub::new(), Hub::new(), Stats::new());
+    let tab = format!(
+        "<!doctype html><script>
+        const name = location.search.slice(1);
+        const show = text => parent.say(name, text), reload = () => show('reload');
+        {}
+        last = decodeURIComponent(location.hash.slice(1));
+        port.addEventListener('message', () => parent['last_' + name] = last);
+        </script>",
+        script("new SharedWorker")
+    );
+    let subscribe = |hub: &Hub, topic: &'static str| {
+        let hub = hub.clone();
+        get(async move |last: Option<LastEventId>| hub.subscribe_to(topic).resume(last).response())
+    };
+    let layer = SseLayer::new().last_event_id_query("last");
+    let worker = get(([(CONTENT_TYPE, "text/javascript")], script("onconnect")));
+    let app = Router::new()
+        .route("/commands", subscribe(&commands, "all").layer(layer.clone()))
+        .route("/events", subscribe(&hub, "news").layer(layer.stats(&stats)))
+        .route("/tab", get(Html(tab)))
+        .route("/worker.js", worker);
+    let Some(mut page) = EnginePage::open(engine, app, TABS).await else { return };
+    until(|| commands.stats().subscribers == 1).await;
+    let run = async |script: &str| _ = commands.publish("all", script).await.unwrap();
+    let publish = async |text: &str| _ = hub.publish("news", text).await.unwrap();
+
+    run("open('a', '')").await;
+    until(|| hub.stats().subscribers == 1).await;
+    publish("1").await;
+    assert_eq!(page.next_report().await, "a 1", "{engine:?}");
+    run("open('b', encodeURIComponent(last_a)), tabs.b.onload = () => say('b', 'is open')").await;
+    assert_eq!(page.next_report().await, "b is open");
+    publish("2").await;
+    let mut shown = [page.next_report().await, page.next_report().await];
+    shown.sort();
+    assert_eq!(shown, ["a 2", "b 2"], "{engine:?}");
+
+    // One tab misses an event, and another has an id that the worker does not know.
+    run("tabs.b.remove(), say('b', 'is closed')").await;
+    assert_eq!(page.next_report().await, "b is closed");
+    publish("3").await;
+    assert_eq!(page.next_report().await, "a 3", "{engine:?}");
+    run("open('b', encodeURIComponent(last_b))").await;
+    assert_eq!(page.next_report().await, "b 3", "{engine:?}");
+    run("open('c', 'unknown')").await;
+    assert_eq!(page.next_report().await, "c reload", "{engine:?}");
+    assert_eq!(stats.snapshot().opened, 1, "one stream for all tabs");
+}
+
+#[tokio::test]
+async fn chromium_shares_one_stream_between_tabs() {
+    each_tab_shows_every_event_once(Engine::Chromium).await;
+}
+
+#[tokio::test]
+#[ignore = "needs three engines: `.ci/slow engines`"]
+async fn firefox_shares_one_stream_between_tabs() {
+    each_tab_shows_every_event_once(Engine::Firefox).await;
+}
