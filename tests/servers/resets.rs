@@ -17,7 +17,7 @@ async fn stream_survives(limit: Option<usize>) -> bool {
     let events = Arc::new(Mutex::new(Some(events)));
     let answer = service_fn(move |_: Request<Incoming>| {
         let events = events.lock().unwrap().take();
-        let events = events.map_or_else(|| unbounded_channel().1, |events| events);
+        let events = events.unwrap_or_else(|| unbounded_channel().1);
         let stream = UnboundedReceiverStream::new(events).map(Event::from);
         std::future::ready(Ok::<_, Infallible>(tower_sse::response(stream)))
     });
