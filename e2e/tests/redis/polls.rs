@@ -11,7 +11,7 @@ use crate::*;
 /// The published events are numbered. Each client must receive each number once, in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
-    let load = env::var("TOWER_SSE_POLLS").unwrap_or_else(|_| "2000x20".to_owned());
+    let load = env::var("TOWER_SSE_POLLS").unwrap_or_else(|_| "500x10".to_owned());
     let (events, clients) = load.split_once('x').expect("events, an x, and clients");
     let (events, clients): (usize, usize) = (events.parse().unwrap(), clients.parse().unwrap());
     let Some(server) = Server::start().await else { return };
