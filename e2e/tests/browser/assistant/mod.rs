@@ -71,7 +71,10 @@ async fn sigterm(engine: Engine, store: Store) {
                 // Any process has the answer.
                 rig.reload(moment).await;
             }
+            let heads = rig.front.heads();
             rig.complete(moment).await;
+            // The new process may know nothing of the answer.
+            assert_eq!(rig.front.heads(), heads, "the page asks for more");
             assert!(old.exited().await.success());
         }
     }
