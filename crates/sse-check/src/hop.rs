@@ -73,8 +73,7 @@ pub(crate) struct Observed {
     pub(crate) idle: Played,
     /// A client that leaves a silent stream, and one that leaves a stream with events.
     pub(crate) left: [Result<Duration, Duration>; 2],
-    /// How many streams that were opened together have reached the origin, and the highest error
-    /// status that others got, or 0.
+    /// How many streams that were opened together reached the origin, and the highest status.
     pub(crate) streams: (usize, u16),
     pub(crate) down: Stream,
 }
@@ -131,12 +130,11 @@ pub(crate) async fn observe(hop: &HopOptions) -> Result<Observed, String> {
 
 /// Starts an origin, unless one listens at the address.
 async fn listen(origin: &str) -> Result<(), String> {
-    if ask(origin, "ping.").await.is_some_and(|it| it["sse-check"] == "ping") {
-        return Ok(());
+    if !ask(origin, "ping.").await.is_some_and(|it| it["sse-check"] == "ping") {
+        let listener = TcpListener::bind(origin).await;
+        let listener = listener.map_err(|it| format!("no origin at {origin}, and no room: {it}"));
+        tokio::spawn(serve(listener?));
     }
-    let listener = TcpListener::bind(origin).await;
-    let listener = listener.map_err(|it| format!("no origin at {origin}, and no room: {it}"))?;
-    tokio::spawn(serve(listener));
     Ok(())
 }
 
@@ -186,11 +184,10 @@ impl Observer<'_> {
         self.bar.set_message("silence, and clients that leave");
         let (idle, quiet, busy) =
             tokio::join!(self.play(&QUIET, get), self.leave(&QUIET), self.leave(&BUSY));
-        self.bar.set_message("no server");
+        self.bar.set_message("no server, and streams");
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
         let down = self.play(&EVENTS, get).await.stream;
-        // A hop that doesn't notice a client's leaving has lost its connections for those above.
-        self.bar.set_message("streams");
+        // Only now has a hop that doesn't notice its clients' leaving lost its connections for them.
         let began = Instant::now();
         while began.elapsed() < 6 * ARRIVAL && self.play(&EVENTS, get).await.seen.is_null() {
             sleep(HELD).await;
@@ -204,12 +201,9 @@ impl Observer<'_> {
     fn begin(&self, script: &Script, request: &Request) -> (String, Recorder) {
         let id = self.id.replace(self.id.get() + 1).to_string();
         let url = &self.hop.url;
-        let path = url.path_and_query().map_or("/", |it| it.as_str());
         let separator = if url.query().is_some() { '&' } else { '?' };
-        let path = format!("{path}{separator}{PARAMETER}{}.{id}", script.name);
-        let mut parts = url.clone().into_parts();
-        parts.path_and_query = path.parse().ok();
-        let url = Uri::from_parts(parts).unwrap_or_else(|_| url.clone());
+        let asked = format!("{url}{separator}{PARAMETER}{}.{id}", script.name);
+        let url = asked.parse().unwrap_or_else(|_| url.clone());
         (id, Recorder::start(None, &url, request, None, self.start))
     }
 
@@ -266,26 +260,23 @@ impl Observer<'_> {
         Ok(left.elapsed())
     }
 
-    /// Opens many streams, and counts those that have reached the origin until no further one does.
-    /// Returns the highest error status too.
+    /// Counts the streams that reach the origin until no further one does. Returns the highest
+    /// status too.
     async fn open_together(&self) -> (usize, u16) {
-        let streams: Vec<_> =
-            (0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get)).collect();
-        let (mut last, mut count) = (Instant::now(), (0, 0));
-        while last.elapsed() < 2 * ARRIVAL && count.0 < streams.len() {
+        let streams = (0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get));
+        let streams: Vec<_> = streams.collect();
+        let (mut last, mut count, mut highest) = (Instant::now(), 0, 0);
+        while last.elapsed() < 2 * ARRIVAL && count < streams.len() {
             sleep(STEP).await;
             let before = std::mem::take(&mut count);
             for (id, recorder) in &streams {
                 let status = lock(&recorder.recording).status();
-                match status {
-                    0 if self.seen(id).await.is_null() => {}
-                    0 | 200 => count.0 += 1,
-                    status => count.1 = status.max(count.1),
-                }
+                highest = status.max(highest);
+                count += usize::from(status < 300 && !self.seen(id).await.is_null());
             }
-            last = if count.0 > before.0 { Instant::now() } else { last };
+            last = if count > before { Instant::now() } else { last };
         }
         streams.iter().for_each(|(_, recorder)| recorder.task.abort());
-        count
+        (count, highest)
     }
 }

@@ -227,7 +227,6 @@ fn left(left: [Result<Duration, Duration>; 2]) -> Judgement {
 }
 
 fn idle_limit(recording: &Recording) -> Judgement {
-    // Since the request, as a hop can send bytes of its own at the end.
     let silence = recording.age();
     let (case, text) = match recording.end {
         End::Open => ("none", "none within"),
@@ -240,13 +239,12 @@ fn idle_limit(recording: &Recording) -> Judgement {
 }
 
 fn streams(hop: &HopOptions, (count, status): (usize, u16)) -> Judgement {
-    let (case, others) = match status {
-        _ if count == hop.streams => ("all", String::new()),
-        0 => ("waiting", "; the others wait".to_owned()),
-        _ => ("refused", format!("; others get {status}")),
+    let text = format!("{count} of {} reach the server at the same time", hop.streams);
+    let (case, text, status) = match status {
+        _ if count == hop.streams => ("all", text, None),
+        ..300 => ("waiting", text + "; the others wait", None),
+        _ => ("refused", format!("{text}; others get {status}"), Some(status)),
     };
-    let text = format!("{count} of {} reach the server at the same time{others}", hop.streams);
-    let status = Some(status).filter(|it| *it > 0);
     Judgement::new("streams", json!({ "open": count, "status": status }), case, text)
 }
 

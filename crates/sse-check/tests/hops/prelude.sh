@@ -90,7 +90,7 @@ traefik_in() {
 
 traefik_files() {
     local names
-    names=$(sed -n 's/^      \([a-z]*\):.*/\1/p' <<<"$1" | paste -sd, )
+    names=$(sed -n 's/^    \([a-z]*\): .*/\1/p' <<<"$1" | paste -sd, )
     cat >routes.yml <<END
 http:
   routers:
