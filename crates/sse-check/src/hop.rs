@@ -260,11 +260,9 @@ impl Observer<'_> {
         Ok(left.elapsed())
     }
 
-    /// Counts the streams that reach the origin until no further one does. Returns the highest
-    /// status too.
+    /// Counts the streams that reach the origin. Returns the highest status too.
     async fn open_together(&self) -> (usize, u16) {
-        let streams = (0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get));
-        let streams: Vec<_> = streams.collect();
+        let streams = Vec::from_iter((0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get)));
         let (mut last, mut count, mut highest) = (Instant::now(), 0, 0);
         while last.elapsed() < 2 * ARRIVAL && count < streams.len() {
             sleep(STEP).await;

@@ -233,8 +233,7 @@ fn idle_limit(recording: &Recording) -> Judgement {
         _ if silence > HEARTBEAT => ("long", "a silent stream ends after"),
         _ => ("short", "a silent stream ends after"),
     };
-    let seconds = (silence.as_secs_f64() * 10.0).round() / 10.0;
-    let value = (case != "none").then_some(seconds);
+    let value = (case != "none").then_some((silence.as_secs_f64() * 10.0).round() / 10.0);
     Judgement::new("idle_limit_s", value, case, format!("{text} {}", time(silence)))
 }
 

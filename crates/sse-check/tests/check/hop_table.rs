@@ -169,7 +169,7 @@ async fn limit_of_busy_stream(hop: &Proxy, path: &str, origin: &str) -> Option<u
     let begin = Instant::now();
     let (_, mut stream) = ask(hop, path, "busy").await;
     let end = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|count| count > 0) {} };
-    timeout(LATE, end).await.ok().map(|()| begin.elapsed().as_secs())
+    timeout(LATE, end).await.ok().map(|()| known_limit(begin.elapsed().as_secs_f64()))
 }
 
 /// Returns whether a request that comes while the server is away gets an answer afterwards.
@@ -217,14 +217,16 @@ async fn late_head(hop: &Proxy, path: &str, origin: &str) -> String {
     }
 }
 
+fn known_limit(seconds: f64) -> u64 {
+    // A client's time begins a little before the server's.
+    let known = LIMITS.into_iter().rev().find(|limit| seconds + 0.3 >= *limit as f64);
+    known.unwrap_or(seconds as u64)
+}
+
 fn cells(report: &Value, bridges: bool) -> [String; 8] {
     let text = |it: &Value| it.as_str().map(str::to_owned);
     let number = |it: &Value| it.as_u64();
-    let limit = report["idle_limit_s"].as_f64().filter(|it| *it > 1.0).map(|it| {
-        // A client's time begins a little before the server's.
-        let known = LIMITS.into_iter().rev().find(|limit| it + 0.3 >= *limit as f64);
-        known.unwrap_or(it as u64)
-    });
+    let limit = report["idle_limit_s"].as_f64().filter(|it| *it > 1.0).map(known_limit);
     let streams = match (&report["streams"]["open"], number(&report["streams"]["status"])) {
         (open, Some(status)) => format!("**{open}**, others get {status}"),
         (open, None) if *open == 300 => "over 300".to_owned(),
