@@ -174,6 +174,8 @@ pub(crate) struct StartAt {
     /// Whether every client receives it, or only an `EventSource` and a library. `None` if no client
     /// needs it, because it has an id, or because the first item has one.
     pub(crate) is_for_all: Option<bool>,
+    /// Where the layer notes for a hub's view whether the client needs an event for an id.
+    pub(crate) needs_event: Option<Arc<OnceLock<bool>>>,
 }
 
 impl StartAt {

@@ -219,7 +219,9 @@ where
                             if let Some(deadline) = this.deadline {
                                 deadline.note_data();
                             }
-                            self.state().idle.reset();
+                            if this.id_line.is_none() || !is_position(&data) {
+                                self.state().idle.reset();
+                            }
                             return Poll::Ready(Some(Frame::data(data)));
                         }
                         if this.budget.poll_empty(cx).is_ready() {
@@ -336,6 +338,12 @@ where
             }
         }
     }
+}
+
+/// Returns whether the frame begins with a mere id. Pages don't see those, so they must not delay
+/// the heartbeats that a page's watchdog expects.
+fn is_position(data: &[u8]) -> bool {
+    data.starts_with(b"id: ") || data.starts_with(b"event: start\n")
 }
 
 fn first_data(first: &Polled) -> Option<&[u8]> {

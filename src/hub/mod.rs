@@ -296,42 +296,80 @@
 //!
 //! # One client's view
 //!
-//! Say each client is allowed to see only some of a topic's events. A [filter](crate::filter)
-//! changes or drops events for one client. Here, an order's data begins with the name of its user:
+//! Say each client is allowed to see only some of a topic's events, or needs an encoding of its own.
+//! A [view](Subscription::view) passes each event to a closure, and sends what the closure returns.
+//! Here, an order's data begins with the name of its user:
 //!
 //! ```
 //! use axum::response::IntoResponse;
-//! use tower_sse::{
-//!     Event, LastEventId,
-//!     filter::{self, FilterBody, Verdict},
-//!     hub::Hub,
-//! };
+//! use tower_sse::{LastEventId, hub::Hub};
 //!
 //! async fn orders(hub: Hub, user: String, last: Option<LastEventId>) -> impl IntoResponse {
-//!     let own = filter::from_fn(move |event| match (&*event.name(), event.id()) {
-//!         ("order", Some(id)) if event.data().split(' ').next() != Some(&*user) => {
-//!             match Event::new().try_id(&*id) {
-//!                 Ok(event) => Verdict::Replace(event.into()),
-//!                 Err(error) => Verdict::Fail(error.into()),
-//!             }
+//!     hub.subscribe_to("orders").resume(last).view(move |item| match item {
+//!         Ok(order) => {
+//!             let is_own = order.data.split(' ').next() == Some(&*user);
+//!             is_own.then(|| order.into())
 //!         }
-//!         _ => Verdict::Pass,
-//!     });
-//!     hub.subscribe_to("orders").resume(last).response().map(|body| FilterBody::new(body, own))
+//!         Err(gap) => Some(gap.into()),
+//!     }).response()
 //! }
-//! # _ = orders;
 //! ```
 //!
-//! Publish each order as an event named `order`. The filter passes all other events, such as
-//! [gaps](GapPolicy) and the [greeting](Subscribe::greeting), to every client.
+//! You might expect that a client that sees few events keeps an old id, and gets a gap when it
+//! reconnects. It doesn't, because it also receives the positions of events that it doesn't see.
 //!
-//! If the filter [dropped](crate::filter::Verdict::Drop) other users' orders, a client that sees
-//! few events would keep an old id, and could get a gap when it reconnects. So for those orders,
-//! the filter sends only the id, which clients [store][html] without dispatching an event. Some
-//! clients, such as Firefox, ignore an id without data, and can still get the gap. For them, also
-//! add [empty data and a name](crate::Event::id) that the page doesn't listen for.
+//! The closure also gets [gaps](GapPolicy). Some clients fail at an event name that they don't know:
+//! send them the gap under a name of their protocol, or return `None` to hide it.
 //!
-//! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+//! # Your own ids
+//!
+//! Say your events are blocks in a database, and clients ask for the blocks after a height. Give
+//! each event the height as its id. A client that returns first receives the blocks that it missed
+//! from your database, and then new ones from the hub:
+//!
+//! ```
+//! use futures_util::{StreamExt, stream};
+//! use tower_sse::{Event, LastEventId, event::Encoded, hub::{GapPolicy, Hub}};
+//! use axum::response::IntoResponse;
+//! # struct Database;
+//! # impl Database {
+//! #     async fn newest_height(&self) -> u64 { 0 }
+//! #     async fn blocks_after(&self, _: u64) -> Vec<(u64, String)> { Vec::new() }
+//! # }
+//!
+//! fn block(height: u64, data: &str) -> Event {
+//!     Event::new().event("block").id(height).data(data)
+//! }
+//!
+//! async fn blocks(hub: Hub, database: Database, last: Option<LastEventId>) -> impl IntoResponse {
+//!     let position = hub.position(); // before the query
+//!     let mut height = match last.and_then(|last| last.as_str().parse().ok()) {
+//!         Some(height) => height,
+//!         None => database.newest_height().await,
+//!     };
+//!     let missed = database.blocks_after(height).await;
+//!     height = missed.last().map_or(height, |(newest, _)| *newest);
+//!     let missed = missed.into_iter().map(|(height, data)| Encoded::from(block(height, &data)));
+//!     let blocks = hub.subscribe_to("blocks").gap_policy(GapPolicy::ReportAndEnd);
+//!     let new = blocks.since(position).start_event(false).resume(None).view(move |item| {
+//!         let message = item.ok()?; // no event for a gap: the stream ends
+//!         let (own, data) = message.data.split_once(' ')?;
+//!         let own = own.parse().ok().filter(|own| *own > height)?; // not one of the missed
+//!         height = own;
+//!         Some(block(own, data))
+//!     });
+//!     tower_sse::response(stream::iter(missed).chain(new))
+//! }
+//! ```
+//!
+//! Commit each block before you publish it, as in [State in a database](#state-in-a-database), and
+//! publish blocks in the order of their heights. Here, the data that you publish is the height, a
+//! space and the block.
+//!
+//! The hub's own ids would replace the client's height, so `start_event(false)` keeps the view from
+//! sending any. At a gap, the stream ends without an event. The client then reconnects with its
+//! newest height, and the database has what the hub has evicted or lost. For the same reason, a
+//! restart of your process costs no block.
 //!
 //! # Memory
 //!
@@ -449,7 +487,7 @@ pub use self::builder::HubBuilder;
 pub use self::hub::{Hub, IntoEvent};
 pub use self::receipt::{PublishError, Receipt};
 pub use self::stats::HubStats;
-pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, TopicNames};
+pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, TopicNames, View};
 
 #[doc(hidden)]
 pub mod __private {

@@ -292,6 +292,9 @@ impl InFlight {
         response.extensions_mut().insert(Handled::Stream(ends_with.inherited()));
         let client = self.request.client;
         let start = response.extensions_mut().remove::<StartAt>();
+        if let Some(needs_event) = start.as_ref().and_then(|start| start.needs_event.as_ref()) {
+            _ = needs_event.set(client.resumes() && !options.merged.omits_defaults);
+        }
         // At a `204`, fetch-event-source would ask again every second, forever.
         let held = response.extensions_mut().remove::<NothingMore>();
         let held = held.filter(|_| client == ClientKind::Fetch).map(|_| Opening::NothingMore);

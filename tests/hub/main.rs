@@ -28,6 +28,7 @@ mod since;
 mod start;
 mod stats;
 mod threads;
+mod view;
 mod visitor;
 mod wakes;
 mod world;

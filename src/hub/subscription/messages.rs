@@ -1,11 +1,18 @@
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
+use http::Response;
+use tokio::time::{Sleep, sleep};
 
 use super::Subscription;
+use super::subscription::{StartPolicy, gap_data, respond};
 use crate::decode::{Decoder, Message, MessageId};
+use crate::event::{Encoded, Event, EventId};
+use crate::{body::EventBody, coop::CoopBudget};
 
 /// A stream of [`Message`]s and [`Gap`]s, from [`Subscription::messages`]. It ends with the
 /// subscription.
@@ -32,6 +39,14 @@ impl Gap {
     #[must_use]
     pub const fn last_event_id(&self) -> &MessageId {
         &self.0.last_event_id
+    }
+}
+
+/// Converts into the event that a plain subscription sends for the gap.
+impl From<Gap> for Event {
+    fn from(Gap(message): Gap) -> Self {
+        let data = gap_data(&message.data);
+        Self::from(Message { data, ..message })
     }
 }
 
@@ -70,6 +85,49 @@ impl Subscription {
         let decoder = Decoder::new().max_event_size(usize::MAX);
         Messages { subscription: self, decoder, rest: Bytes::new() }
     }
+
+    /// Filters, encodes or translates each event for one client. `show` returns the event that the
+    /// client receives, or `None` to hide it:
+    ///
+    /// ```
+    /// use axum::response::IntoResponse;
+    /// use tower_sse::{Event, LastEventId, hub::Hub};
+    ///
+    /// async fn alarms(hub: Hub, level: u8, last: Option<LastEventId>) -> impl IntoResponse {
+    ///     hub.subscribe_to("alarms").resume(last).view(move |item| match item {
+    ///         Ok(alarm) if alarm.data.parse::<u8>().is_ok_and(|it| it >= level) => {
+    ///             Some(Event::new().event("alarm").data(alarm.data))
+    ///         }
+    ///         Ok(_) => None,
+    ///         Err(_gap) => Some(Event::new().event("reload").data("{}")),
+    ///     }).response()
+    /// }
+    /// ```
+    ///
+    /// `show` gets each event of the topics, each gap, and the
+    /// [greeting](super::Subscribe::greeting). To send a gap on unchanged, return `gap.into()`. An
+    /// event without an id gets the id of the event or gap that it stands for.
+    ///
+    /// A client that sees few events moves on all the same, so it gets no gap for hidden events when
+    /// it reconnects. At the latest after 256 hidden events, or 5 seconds after the first, it
+    /// receives the newest position: an `EventSource` or a
+    /// [library](crate::ClientKind::Library) in a [`start`](super::Subscribe::start_event) event,
+    /// other clients as an id alone. With `start_event(false)`, no client does: choose this if your
+    /// events have [ids of your own](crate::hub#your-own-ids), and then set an id on each.
+    ///
+    /// If `show` panics, the stream [fails](EventBody), as one whose source panics.
+    ///
+    /// # Panics
+    ///
+    /// Poll the view in a tokio runtime with timers enabled. Otherwise, polling it panics while
+    /// hidden events are waiting.
+    pub fn view<F>(self, show: F) -> View<F>
+    where
+        F: FnMut(Result<Message, Gap>) -> Option<Event>,
+    {
+        let (messages, budget) = (self.messages(), CoopBudget::default());
+        View { messages, show, hidden: None, budget, needs_event: Arc::default() }
+    }
 }
 
 impl Stream for Messages {
@@ -89,3 +147,95 @@ impl Stream for Messages {
         }
     }
 }
+
+/// The events of a subscription as one client sees them, from [`Subscription::view`].
+#[must_use = "call `response`"]
+pub struct View<F> {
+    messages: Messages,
+    show: F,
+    hidden: Option<Hidden>,
+    budget: CoopBudget,
+    /// Whether the client stores an id only from an event with data. The layer sets it.
+    needs_event: Arc<OnceLock<bool>>,
+}
+
+/// The events since the last one that the client received.
+struct Hidden {
+    count: usize,
+    /// The id of the newest of them.
+    id: MessageId,
+    due: Pin<Box<Sleep>>,
+}
+
+/// The number of hidden events after which the client gets a position.
+const MAX_HIDDEN: usize = 256;
+/// How long after the first hidden event the client gets a position: long before the hub evicts the
+/// event, and within most long polls.
+const MAX_DELAY: Duration = Duration::from_secs(5);
+
+impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> View<F> {
+    /// Turns the view into a response, as [`Subscription::response`] does.
+    #[must_use]
+    pub fn response(self) -> Response<EventBody<Self>> {
+        let needs_event = Arc::clone(&self.needs_event);
+        respond(self, |view| &view.messages.subscription, Some(needs_event))
+    }
+}
+
+// The closure is not polled.
+impl<F> Unpin for View<F> {}
+
+impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> Stream for View<F> {
+    type Item = Encoded;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Encoded>> {
+        let this = self.get_mut();
+        loop {
+            let item = match Pin::new(&mut this.messages).poll_next(cx) {
+                Poll::Ready(Some(item)) => item,
+                Poll::Ready(None) => return Poll::Ready(this.position()),
+                Poll::Pending => {
+                    let Some(hidden) = &mut this.hidden else { return Poll::Pending };
+                    ready!(hidden.due.as_mut().poll(cx));
+                    return Poll::Ready(this.position());
+                }
+            };
+            let id = item.as_ref().map_or_else(Gap::last_event_id, |it| &it.last_event_id).clone();
+            if let Some(event) = (this.show)(item) {
+                this.hidden = None;
+                return Poll::Ready(Some(with_id(event, &id)));
+            }
+            if this.messages.subscription.start != StartPolicy::Off && this.hide(id) == MAX_HIDDEN {
+                return Poll::Ready(this.position());
+            }
+            ready!(this.budget.poll_empty(cx));
+        }
+    }
+}
+
+impl<F> View<F> {
+    /// Returns the number of hidden events.
+    fn hide(&mut self, id: MessageId) -> usize {
+        let hidden = self.hidden.take();
+        let (count, due) =
+            hidden.map_or_else(|| (0, Box::pin(sleep(MAX_DELAY))), |it| (it.count, it.due));
+        self.hidden.insert(Hidden { count: count + 1, id, due }).count
+    }
+
+    fn position(&mut self) -> Option<Encoded> {
+        let hidden = self.hidden.take()?;
+        let needs_event = self.needs_event.get() == Some(&true);
+        let event = Event::new();
+        let event = if needs_event { event.event("start").data("{}") } else { event };
+        Some(with_id(event, &hidden.id))
+    }
+}
+
+fn with_id(event: Event, id: &str) -> Encoded {
+    match EventId::try_from(id.to_owned()) {
+        Ok(id) if !event.has_id() => event.id(id).into(),
+        _ => event.into(),
+    }
+}
+
+opaque_debug!(View<F>);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `subscribe.rs` | the options of a subscription, and its start |
 //! | `subscription.rs` | the stream: what it reads next, and the gaps that it reports |
-//! | `messages.rs` | the stream as decoded messages and gaps |
+//! | `messages.rs` | the stream decoded: as messages and gaps, or as one client sees them |
 //! | `cursors.rs` | the positions in all topics, and the order of their events |
 //! | `flush_window.rs` | the delay in which events accumulate |
 
@@ -14,6 +14,6 @@ mod messages;
 mod subscribe;
 mod subscription;
 
-pub use self::messages::{Gap, Messages};
+pub use self::messages::{Gap, Messages, View};
 pub use self::subscribe::{Subscribe, TopicNames};
 pub use self::subscription::{GapPolicy, Subscription};

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
-use super::subscription::Preamble;
+use super::subscription::{Preamble, StartPolicy};
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
@@ -20,8 +20,7 @@ pub struct Subscribe {
     pub(super) window: Duration,
     pub(super) greeting: Option<Event>,
     pub(super) keeps_all: bool,
-    /// The same as in [`Subscription`].
-    start_for_all: Option<bool>,
+    start: StartPolicy,
 }
 
 impl Subscribe {
@@ -39,7 +38,7 @@ impl Subscribe {
             window: Duration::ZERO,
             greeting: None,
             keeps_all: false,
-            start_for_all: Some(false),
+            start: StartPolicy::On { is_for_all: false },
         }
     }
 
@@ -138,10 +137,13 @@ impl Subscribe {
     ///   [latest](crate::Retention::latest) event.
     /// - The layer adds the event to the subscription's own [`response`](Subscription::response).
     ///   If you wrap the subscription in another stream, send a greeting instead.
+    /// - A [view](Subscription::view) sends later positions under this name, unless you turn the
+    ///   event off.
     /// - If you publish your own events named `start`, give them other data, so that clients can
     ///   tell them from the hub's.
     pub fn start_event(mut self, is_sent: bool) -> Self {
-        self.start_for_all = is_sent.then_some(true);
+        let on = StartPolicy::On { is_for_all: true };
+        self.start = if is_sent { on } else { StartPolicy::Off };
         self
     }
 }
@@ -176,7 +178,7 @@ impl Subscribe {
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())
         };
-        let (last, start_for_all) = (parse(last.into()), self.start_for_all);
+        let (last, start) = (parse(last.into()), self.start);
         match self.since.take() {
             Some(since) => {
                 subscription.begins_anew = true;
@@ -185,8 +187,9 @@ impl Subscribe {
             }
             None => self.start(last, newest, &mut subscription),
         }
-        if !matches!(last, ResumeFrom::Seen(_)) && !subscription.has_id_first() {
-            subscription.start_for_all = start_for_all;
+        let is_needed = !matches!(last, ResumeFrom::Seen(_)) && !subscription.has_id_first();
+        if is_needed || start == StartPolicy::Off {
+            subscription.start = start;
         }
         subscription
     }

@@ -1,5 +1,5 @@
 use std::task::{Context, Poll, Waker, ready};
-use std::{collections::HashSet, mem, pin::Pin, sync::Arc};
+use std::{collections::HashSet, mem, pin::Pin, sync::Arc, sync::OnceLock};
 
 use bytes::BytesMut;
 use futures_core::Stream;
@@ -54,11 +54,21 @@ pub struct Subscription {
     ends: bool,
     /// Whether a client whose stream ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
-    /// Whether every client receives the position at which the stream starts, or only an
-    /// `EventSource`. `None` if no client needs it, because the first item has an id.
-    pub(super) start_for_all: Option<bool>,
+    pub(super) start: StartPolicy,
     /// Whether the data of a gap is the topic alone, for [`Messages`](super::Messages).
     pub(super) has_bare_gaps: bool,
+}
+
+/// The clients that receive positions besides the ids of events.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StartPolicy {
+    Off,
+    /// None at the start, because the client has an id, or the first item does.
+    NotNeeded,
+    /// Every client, or only an `EventSource` and a library.
+    On {
+        is_for_all: bool,
+    },
 }
 
 pub(super) enum Read {
@@ -96,7 +106,7 @@ impl Subscription {
             ended: false,
             ends: false,
             begins_anew: false,
-            start_for_all: None,
+            start: StartPolicy::NotNeeded,
             has_bare_gaps: false,
         }
     }
@@ -192,18 +202,35 @@ impl Subscription {
     /// client can get more of them.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
-        let (has_ended, is_latest) = (self.has_ended(), self.is_latest());
-        // Losses count from the position at which a subscription without an id starts.
-        let start = self.start_for_all.map(|_| self.hub.position(self.loss_seen));
-        let id = start.unwrap_or_else(|| self.position_before_gaps()).into();
-        let is_for_all = self.start_for_all.filter(|_| !has_ended);
-        let mut response = layer::response(self);
-        response.extensions_mut().insert(StartAt { id, is_for_all });
-        if has_ended {
-            response.extensions_mut().insert(NothingMore);
-        }
-        if is_latest { response.map(EventBody::with_newest_only) } else { response }
+        respond(self, |it| it, None)
     }
+}
+
+/// Turns a stream of a subscription's events into a response. `needs_event` is set if the stream is
+/// a [`View`](super::View).
+pub(super) fn respond<S: Stream<Item = Encoded>>(
+    stream: S,
+    subscription: fn(&S) -> &Subscription,
+    needs_event: Option<Arc<OnceLock<bool>>>,
+) -> Response<EventBody<S>> {
+    let it = subscription(&stream);
+    let (has_ended, is_latest) = (it.has_ended(), it.is_latest());
+    let (id, is_for_all) = match it.start {
+        // Losses count from the position at which a subscription without an id starts.
+        StartPolicy::On { is_for_all } => (it.hub.position(it.loss_seen), Some(is_for_all)),
+        _ => (it.position_before_gaps(), None),
+    };
+    // With ids of the program, a heartbeat must not repeat one of the hub.
+    let has_own_ids = needs_event.is_some() && it.start == StartPolicy::Off;
+    let mut response = layer::response(stream);
+    if !has_own_ids {
+        let is_for_all = is_for_all.filter(|_| !has_ended);
+        response.extensions_mut().insert(StartAt { id: id.into(), is_for_all, needs_event });
+    }
+    if has_ended {
+        response.extensions_mut().insert(NothingMore);
+    }
+    if is_latest { response.map(EventBody::with_newest_only) } else { response }
 }
 
 impl Stream for Subscription {
@@ -475,7 +502,7 @@ fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position, is_bare: b
     Encoded::of(gaps.freeze())
 }
 
-fn gap_data(topic: &str) -> String {
+pub(super) fn gap_data(topic: &str) -> String {
     // Some clients end a line at each of the last two, and at a control character, U+0085.
     let topic = escape_json(topic, |it| it.is_control() || "\"\\\u{2028}\u{2029}".contains(it));
     format!(r#"{{"topic":"{topic}"}}"#)

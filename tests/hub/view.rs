@@ -1,0 +1,367 @@
+//! Subscriptions that each client sees in its own way.
+
+use tower_sse::hub::{Gap, View};
+use tower_sse::{Heartbeat, StreamOptions};
+
+use crate::*;
+
+type Shown = Result<Message, Gap>;
+
+/// Hides each event whose data does not begin with `v`. Gaps stay as they are.
+fn visible(item: Shown) -> Option<Event> {
+    match item {
+        Ok(message) => message.data.starts_with('v').then(|| message.into()),
+        Err(gap) => Some(gap.into()),
+    }
+}
+
+fn hidden(_: Shown) -> Option<Event> {
+    None
+}
+
+type Show = fn(Shown) -> Option<Event>;
+
+fn view_of(hub: &Hub, last: Option<LastEventId>, show: Show) -> View<Show> {
+    hub.subscribe_to("a").resume(last).view(show)
+}
+
+/// Everything that there is now, as the client receives it.
+async fn wire(view: &mut (impl Stream<Item = Encoded> + Unpin)) -> String {
+    let mut all = String::new();
+    // Hidden events use up the budget of a poll of the task.
+    for _ in 0..POLLS {
+        yield_now().await;
+        while let Some(Some(item)) = view.next().now_or_never() {
+            all += str::from_utf8(item.as_bytes()).unwrap();
+        }
+    }
+    all
+}
+
+async fn text(body: &mut (impl Body<Data = Bytes, Error: ToString> + Unpin)) -> String {
+    let mut all = String::new();
+    for _ in 0..POLLS {
+        yield_now().await;
+        while let Polled::Data(bytes) = poll_frame(body) {
+            all += str::from_utf8(&bytes).unwrap();
+        }
+    }
+    all
+}
+
+const POLLS: usize = 20;
+
+fn last_id_in(wire: &str) -> LastEventId {
+    last_id(wire.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().unwrap())
+}
+
+fn position(hub: &Hub, number: u64) -> String {
+    format!("id: {}\n\n", id(hub, number).as_str())
+}
+
+fn publish_many(hub: &Hub, data: &str, count: usize) {
+    (0..count).for_each(|_| _ = publish(hub, "a", data));
+}
+
+#[tokio::test(start_paused = true)]
+async fn view_shows_each_client_its_own_events_with_their_ids() {
+    let (_broker, [one, other]) = connected();
+    for (publisher, hub) in [(&Hub::new(), None), (&one, Some(&other))] {
+        let hub = hub.unwrap_or(publisher);
+        let mut views = [b'1', b'2'].map(|user| {
+            hub.subscribe(["a", "b"]).resume(None).view(move |item| {
+                let message = item.unwrap();
+                let is_own = message.data.as_bytes()[1] == user;
+                is_own.then(|| Event::new().event("own").data(message.data.to_uppercase()))
+            })
+        });
+        publish_all(publisher, ["a1", "b2", "b1", "a2", "a3"]);
+        let own =
+            |data: &str, number| format!("event: own\ndata: {data}\n{}", position(hub, number));
+        assert_eq!(wire(&mut views[0]).await, own("A1", 1) + &own("B1", 3));
+        assert_eq!(wire(&mut views[1]).await, own("B2", 2) + &own("A2", 4));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_whose_events_are_all_hidden_moves_on() {
+    let hub = Hub::builder().retention(Retention::new().events(300)).build();
+    let mut view = view_of(&hub, Some(id(&hub, 0)), visible);
+    publish_many(&hub, "hidden", 255);
+    assert_eq!(wire(&mut view).await, "");
+    publish_many(&hub, "hidden", 1);
+    assert_eq!(wire(&mut view).await, position(&hub, 256));
+    publish_many(&hub, "hidden", 3);
+    assert_eq!(wire(&mut view).await, "");
+    advance(4 * SECOND).await;
+    assert_eq!(wire(&mut view).await, "", "5 seconds after the first");
+    publish_many(&hub, "hidden", 1);
+    assert_eq!(wire(&mut view).await, "");
+    advance(2 * SECOND).await;
+    let moved = wire(&mut view).await;
+    assert_eq!(moved, position(&hub, 260));
+    advance(60 * SECOND).await;
+    assert_eq!(wire(&mut view).await, "", "nothing was hidden since");
+    // The hub evicts what was hidden, and nothing is missed or received again.
+    publish_many(&hub, "hidden", 299);
+    publish_many(&hub, "v", 1);
+    let shown = format!("data: v\n{}", position(&hub, 560));
+    assert_eq!(wire(&mut view).await, position(&hub, 516) + &shown);
+    for show in [visible as Show, |item| Some(item.unwrap().into())] {
+        assert!(!wire(&mut view_of(&hub, Some(last_id_in(&moved)), show)).await.contains("gap"));
+    }
+    assert!(wire(&mut view_of(&hub, Some(id(&hub, 0)), visible)).await.starts_with("event: gap\n"));
+    assert_eq!(wire(&mut view_of(&hub, Some(last_id_in(&shown)), visible)).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shown_event_carries_the_position_and_restarts_the_delay() {
+    let hub = Hub::new();
+    let mut view = view_of(&hub, None, visible);
+    for (round, number) in [2, 4].into_iter().enumerate() {
+        publish_many(&hub, "hidden", 1);
+        assert_eq!(wire(&mut view).await, "");
+        advance(4 * SECOND).await;
+        publish_many(&hub, "v", 1);
+        assert_eq!(
+            wire(&mut view).await,
+            format!("data: v\n{}", position(&hub, number)),
+            "{round}"
+        );
+    }
+    advance(60 * SECOND).await;
+    assert_eq!(wire(&mut view).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gap_has_the_name_that_the_closure_gives_it_or_none() {
+    let (broker, [hub]) = connected();
+    let start = |show| view_of(&hub, Some(id(&hub, 0)), show);
+    let mut views = [visible as Show, hidden, |item| match item {
+        Ok(message) => Some(message.into()),
+        Err(gap) => Some(Event::new().event("reload").data(gap.topic())),
+    }]
+    .map(start);
+    publish(&hub, "a", "v1");
+    broker.lose_history();
+    publish(&hub, "a", "v3");
+    let shown = |number| format!("data: v{number}\n{}", position(&hub, number));
+    let around = |gap: &str| shown(1) + gap + &position(&hub, 2) + &shown(3);
+    assert_eq!(wire(&mut views[0]).await, around("event: gap\ndata: {\"topic\":\"a\"}\n"));
+    assert_eq!(wire(&mut views[1]).await, "", "the stream goes on");
+    assert_eq!(wire(&mut views[2]).await, around("event: reload\ndata: a\n"));
+    advance(10 * SECOND).await;
+    assert_eq!(wire(&mut views[1]).await, position(&hub, 3));
+    // The stream can end without an event, and the client that returns is past the gap.
+    let ends = hub.subscribe_to("a").gap_policy(GapPolicy::ReportAndEnd).resume(id(&hub, 0));
+    let mut ends = ends.view(|item| item.ok().map(Into::into));
+    let ended = wire(&mut ends).await;
+    assert_eq!(ended, shown(1) + &position(&hub, 2));
+    assert_eq!(ends.next().now_or_never(), Some(None));
+    assert_eq!(wire(&mut view_of(&hub, Some(last_id_in(&ended)), visible)).await, shown(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn view_starts_and_stops_a_client_as_its_subscription_does() {
+    let hub = Hub::new();
+    publish(&hub, "a", "hidden");
+    let layer = SseLayer::new().without_retry();
+    let open = |client: Requester, last| {
+        answer_to(client.request("/"), &layer, view_of(&hub, last, visible).response())
+    };
+    let start = |number| format!("event: start\ndata: {{}}\n{}", position(&hub, number));
+    let mut page = open(Requester::EventSource, None).into_body();
+    let mut fetch = open(Requester::Fetch, None).into_body();
+    assert_eq!((text(&mut page).await, text(&mut fetch).await), (start(1), String::new()));
+    // Some browsers ignore an id without data, and some other clients don't know `start`.
+    publish_many(&hub, "hidden", 256);
+    assert_eq!((text(&mut page).await, text(&mut fetch).await), (start(257), position(&hub, 257)));
+    end(&hub, "a", "hidden");
+    assert_eq!((text(&mut page).await, text(&mut fetch).await), (start(258), position(&hub, 258)));
+    assert_eq!(poll_frame(&mut page), Polled::End);
+    assert_eq!(open(Requester::EventSource, Some(id(&hub, 258))).status(), 204);
+    assert_eq!(open(Requester::EventSource, Some(id(&hub, 257))).status(), 200);
+}
+
+/// Otherwise, a client that polls for hours would get a gap for hidden events.
+#[tokio::test(start_paused = true)]
+async fn long_poll_ends_with_the_position_of_hidden_events() {
+    let hub = Hub::new();
+    publish_many(&hub, "hidden", 1);
+    let mut response = view_of(&hub, Some(id(&hub, 0)), hidden).response();
+    StreamOptions::new().long_poll(8 * SECOND).merge_into(&mut response);
+    let layer = SseLayer::new().without_retry();
+    let mut body = answer_to(Requester::EventSource.request("/"), &layer, response).into_body();
+    assert_eq!(text(&mut body).await, "");
+    advance(6 * SECOND).await;
+    let start = format!("event: start\ndata: {{}}\n{}", position(&hub, 1));
+    assert_eq!(text(&mut body).await, start);
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeat_events_repeat_the_position_and_are_not_delayed_by_it() {
+    let hub = Hub::new();
+    let heartbeat = Heartbeat::every(15 * SECOND).event("heartbeat", "{}");
+    let layer = SseLayer::new().heartbeat(heartbeat).without_retry();
+    let view = view_of(&hub, Some(id(&hub, 0)), hidden).response();
+    let mut body = answer_to(Requester::EventSource.request("/"), &layer, view).into_body();
+    let mut all = String::new();
+    for _ in 0..32 {
+        publish_many(&hub, "x", 1);
+        all += &text(&mut body).await;
+        advance(SECOND).await;
+    }
+    let beats: Vec<_> = all.split("event: heartbeat\ndata: {}\n").skip(1).collect();
+    assert_eq!(beats.len(), 2, "{all}");
+    let repeats = |beat: &&str| (10..=15).any(|at| beat.starts_with(&position(&hub, at)));
+    assert!(repeats(&beats[0]), "{all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn program_with_own_ids_gets_none_of_the_hub() {
+    let hub = Hub::new();
+    let subscription = hub.subscribe_to("a").start_event(false).resume(foreign());
+    let mut view = subscription.view(|item| {
+        let message = item.ok()?;
+        let height = message.data.strip_prefix('v')?.parse::<u32>().ok()?;
+        Some(Event::new().id(height).data("block"))
+    });
+    publish_many(&hub, "hidden", 1000);
+    publish(&hub, "a", "v7");
+    publish_many(&hub, "hidden", 1000);
+    advance(60 * SECOND).await;
+    assert_eq!(wire(&mut view).await, "data: block\nid: 7\n\n");
+    hub.close();
+    assert_eq!(wire(&mut view).await, "");
+    assert_eq!(view.next().now_or_never(), Some(None));
+    // Nor does a heartbeat repeat one.
+    let heartbeat = Heartbeat::every(SECOND).event("heartbeat", "{}");
+    let view = hub.subscribe_to("b").start_event(false).resume(None).view(hidden).response();
+    let layer = SseLayer::new().heartbeat(heartbeat);
+    let mut body = answer_to(Requester::EventSource.request("/"), &layer, view).into_body();
+    assert!(!text(&mut body).await.contains("id: "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_in_the_closure_is_handled_as_one_in_a_source() {
+    let hub = Hub::new();
+    let view = view_of(&hub, Some(id(&hub, 0)), |item| match &*item.unwrap().data {
+        "bad" => panic!("in the closure"),
+        data => Some(data.to_owned().into()),
+    });
+    let mut body = view.response().into_body();
+    publish_all(&hub, ["a1"]);
+    publish(&hub, "a", "bad");
+    publish_all(&hub, ["a3"]);
+    assert_eq!(text_once(&mut body), format!("data: a1\n{}", position(&hub, 1)));
+    let polled = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body)));
+    assert!(polled.is_err());
+    drop(body);
+    assert_eq!(hub.subscriber_count("a"), 0);
+}
+
+fn text_once(body: &mut (impl Body<Data = Bytes, Error: ToString> + Unpin)) -> String {
+    let Polled::Data(bytes) = poll_frame(body) else { panic!("no frame") };
+    str::from_utf8(&bytes).unwrap().to_owned()
+}
+
+/// A client that comes back after each event that it could have seen last.
+#[tokio::test(start_paused = true)]
+async fn client_cut_off_anywhere_gets_each_shown_event_once() {
+    let (_broker, [one, other]) = connected();
+    for hubs in [[&Hub::new(); 2], [&one, &other]] {
+        let data = |n: u64| if n.is_multiple_of(5) { format!("v{n}") } else { format!("h{n}") };
+        let topics = ["a", "b"];
+        for n in 1..=40 {
+            publish(hubs[0], topics[usize::from(n % 3 == 0)], &data(n));
+        }
+        let shown = |from: u64| {
+            (from + 1..=40).filter(|n| n.is_multiple_of(5)).map(data).collect::<Vec<_>>()
+        };
+        for seen in 0..=40 {
+            let view = hubs[1].subscribe(topics).resume(id(hubs[1], seen)).view(visible as Show);
+            let mut decoder = Decoder::new();
+            let mut received = Vec::new();
+            let mut view = view;
+            let all = wire(&mut view).await;
+            let mut bytes = all.as_bytes();
+            while let Some(message) = decoder.decode(&mut bytes).unwrap() {
+                received.push(message.data);
+            }
+            assert_eq!(received, shown(seen), "after {seen}");
+        }
+    }
+}
+
+/// A program's blocks, by height from 1, and the hub to which it publishes them.
+struct Chain {
+    hub: Hub,
+    blocks: u64,
+}
+
+impl Chain {
+    fn grow(&mut self, count: u64) {
+        for _ in 0..count {
+            self.blocks += 1;
+            publish(&self.hub, "a", &self.blocks.to_string());
+        }
+    }
+
+    /// The heights after `height`, from the store and then live. New blocks come between the steps.
+    fn open(&mut self, mut height: u64, new: u64) -> impl Stream<Item = Encoded> + Unpin + use<> {
+        let block = |height: u64| Event::new().id(height).data("block");
+        let position = self.hub.position();
+        self.grow(new);
+        let missed = height + 1..=self.blocks;
+        height = self.blocks;
+        self.grow(new);
+        let live = self.hub.subscribe_to("a").gap_policy(GapPolicy::ReportAndEnd);
+        let live = live.since(position).start_event(false).resume(None).view(move |item| {
+            let own = item.ok()?.data.parse().ok().filter(|own| *own > height)?;
+            height = own;
+            Some(block(own))
+        });
+        stream::iter(missed.map(move |height| block(height).into())).chain(live)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn program_with_own_ids_replays_from_its_store_without_a_hole() {
+    let mut cuts = 0;
+    for (retained, restarts, with_loss) in
+        [(1000, false, false), (2, false, false), (2, true, false), (1000, true, true)]
+    {
+        for cut in 1..=12 {
+            for new in 0..=3 {
+                let broker = MemoryBroker::new();
+                let hub = || {
+                    let builder = Hub::builder().retention(Retention::new().events(retained));
+                    if with_loss { connect_with(builder, &broker) } else { builder.build() }
+                };
+                let mut chain = Chain { hub: hub(), blocks: 0 };
+                let mut seen = 0;
+                while seen < 50 {
+                    let mut stream = chain.open(seen, new);
+                    // One connection: it receives some events, or its stream ends at a gap.
+                    for received in 0..cut {
+                        yield_now().await;
+                        chain.grow(if received == 2 { 3 } else { 1 });
+                        if with_loss && received == 1 {
+                            broker.lose_history();
+                        }
+                        let Some(Some(item)) = stream.next().now_or_never() else { break };
+                        let text = str::from_utf8(item.as_bytes()).unwrap();
+                        seen += 1;
+                        assert_eq!(text, format!("data: block\nid: {seen}\n\n"));
+                    }
+                    cuts += 1;
+                    if restarts {
+                        chain.hub = hub();
+                    }
+                }
+            }
+        }
+    }
+    assert!(cuts > 1000, "{cuts}");
+}
