@@ -3,7 +3,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -45,9 +44,13 @@ func r3labs(at, url string) {
 	over(at, client.Subscribe("", func(it *sse.Event) { event(at, string(it.Event), string(it.Data)) }))
 }
 
-// The loop of docs/clients.md, which the build puts beside this file.
+// The same client in a loop, so that it keeps the last id.
 func r3labsLoop(at, url string) {
-	follow(context.Background(), url, func(it *sse.Event) { event(at, string(it.Event), string(it.Data)) })
+	client := sse.NewClient(url, sse.ClientMaxBufferSize(1<<24))
+	for {
+		_ = client.Subscribe("", func(it *sse.Event) { event(at, string(it.Event), string(it.Data)) })
+		time.Sleep(2 * time.Second)
+	}
 }
 
 func goSse(at, url string, isSet bool) {
@@ -70,8 +73,13 @@ func goSse(at, url string, isSet bool) {
 	}
 }
 
-func launchDarkly(at, url string, options ...launchdarkly.StreamOption) {
-	stream, err := launchdarkly.SubscribeWithURL(url, options...)
+// The program of docs/clients.md, which the build puts beside this file.
+func launchDarklySet(at, url string) {
+	over(at, follow(url, func(data string) { event(at, "", data) }, func() { event(at, "gap", "") }))
+}
+
+func launchDarkly(at, url string) {
+	stream, err := launchdarkly.SubscribeWithURL(url)
 	if err != nil {
 		over(at, err)
 		return
@@ -152,7 +160,7 @@ func run(client, at, url string) {
 	case "launchdarkly":
 		launchDarkly(at, url)
 	case "launchdarkly, set":
-		launchDarkly(at, url, launchdarkly.StreamOptionCanRetryFirstConnection(-1))
+		launchDarklySet(at, url)
 	case "launchdarkly, unread":
 		launchDarklyUnread(at, url)
 	case "donovanhide":

@@ -78,8 +78,10 @@ public class Main {
         if (isSet) {
             // That of docs/clients.md, which the build puts beside this file.
             new Follow(url) {
-                void show(String name, String data) { event(at, name, data); }
-            };
+                void show(String data) { event(at, "", data); }
+                void reload() { event(at, "gap", ""); }
+                void over(int status, Throwable error) { Main.over(at, status + " " + error); }
+            }.start();
             return;
         }
         Request request = new Request.Builder().url(url).build();

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import threading
+import time
 
 ACCEPT = {"Accept": "text/event-stream"}
 ROOT = os.path.abspath(f"{os.path.dirname(__file__)}/../../..")
@@ -33,8 +34,29 @@ def httpx_sse(url, at):
             event(at, it.event, it.data)
 
 
-def httpx_sse_loop(url, at):
-    """The loop of docs/clients.md."""
+def httpx_connect(url, at):
+    """`connect_sse` in a loop, whose requests say `Cache-Control: no-store`."""
+    import httpx
+    from httpx_sse import SSEError, connect_sse
+
+    last = ""
+    with httpx.Client(timeout=httpx.Timeout(5, read=45)) as client:
+        while True:
+            try:
+                headers = {"Last-Event-ID": last} if last else {}
+                with connect_sse(client, "GET", url, headers=headers) as source:
+                    if source.response.status_code == 204:
+                        return
+                    for it in source.iter_sse():
+                        event(at, it.event, it.data)
+                        last = it.id or last
+            except (httpx.TransportError, SSEError):
+                pass
+            time.sleep(2)
+
+
+def httpx_sse_program(url, at):
+    """The program of docs/clients.md."""
     with open(f"{ROOT}/docs/clients.md", encoding="utf-8") as page:
         code = page.read().split("```python\n")[1].split("```")[0]
     names = {}
@@ -115,7 +137,9 @@ def launchdarkly_set(url, at):
 
 CLIENTS = {
     "httpx-sse": httpx_sse,
-    "httpx-sse, set": httpx_sse_loop,
+    "httpx-sse, connect": httpx_connect,
+    "httpx-sse, connect set": httpx_connect,
+    "httpx-sse, set": httpx_sse_program,
     "sseclient-py": sseclient_py,
     "sseclient": sseclient,
     "requests": requests_lines,

@@ -35,6 +35,13 @@ fn of<'s>(seen: &'s Seen, situation: &str) -> &'s Facts {
     &seen[situation]
 }
 
+/// What stands where a client that never comes back has nothing to lose or to ask for.
+const NOTHING_TO_SEE: &str = "–";
+
+fn never_returns(seen: &Seen) -> bool {
+    RETURNS.iter().all(|(it, _)| !of(seen, it).back)
+}
+
 pub(crate) fn comes_back(seen: &Seen) -> String {
     let not: Vec<_> = RETURNS.iter().filter(|(it, _)| !of(seen, it).back).map(|it| it.1).collect();
     let mut cell = match not.len() {
@@ -55,7 +62,11 @@ pub(crate) fn comes_back(seen: &Seen) -> String {
 pub(crate) fn loses(seen: &Seen) -> String {
     let lost = LOSSES.iter().filter(|(it, _)| of(seen, it).lost > 0).map(|it| it.1);
     let lost: Vec<_> = lost.collect();
-    if lost.is_empty() { "nothing".to_owned() } else { format!("**{}**", lost.join(", ")) }
+    match lost.is_empty() {
+        true if never_returns(seen) => NOTHING_TO_SEE.to_owned(),
+        true => "nothing".to_owned(),
+        false => format!("**{}**", lost.join(", ")),
+    }
 }
 
 /// What the client does once a topic has ended.
@@ -63,6 +74,7 @@ pub(crate) fn afterwards(seen: &Seen) -> &'static str {
     match of(seen, "ended_topic") {
         it if it.hammers => "**asks again and again**",
         it if it.asks > 0 => "asks now and then",
+        _ if never_returns(seen) => NOTHING_TO_SEE,
         _ => "stops",
     }
 }
@@ -80,7 +92,7 @@ pub(crate) fn largest(seen: &Seen) -> String {
     let it = of(seen, "large");
     let kilobytes = it.largest / 1_000;
     match it.back {
-        false if kilobytes == 0 => "–".to_owned(),
+        false if kilobytes == 0 => "none".to_owned(),
         true => "over 1 MB".to_owned(),
         false if it.hammers => format!("{kilobytes} kB; **asks for it again and again**"),
         false => format!("{kilobytes} kB"),

@@ -7,13 +7,14 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_sse::{SseLayer, hub::Hub};
 
-use crate::origin::TOPIC;
+use crate::origin::{TOPIC, set};
 
-/// Returns the kind, by how a full layer answers a request with this head.
-pub(crate) async fn kind(head: &HeaderMap) -> &'static str {
+/// Returns the kind, by how a full layer answers a request of this client.
+pub(crate) async fn kind(client: &str, head: &HeaderMap) -> &'static str {
     let hub = Hub::new();
     let events = async move || hub.subscribe_to(TOPIC).resume(None).response();
-    let routes = Router::new().route("/", get(events)).layer(SseLayer::new().max_streams(1));
+    let layer = set(client, SseLayer::new().max_streams(1));
+    let routes = Router::new().route("/", get(events)).layer(layer);
     let _occupant = routes.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await;
     let mut request = Request::get("/").body(Body::empty()).unwrap();
     *request.headers_mut() = head.clone();

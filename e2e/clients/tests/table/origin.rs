@@ -35,6 +35,16 @@ pub(crate) struct Stage {
     _reservation: Socket,
 }
 
+/// Sets what the client's row tells the server to set.
+pub(crate) fn set(client: &str, layer: SseLayer) -> SseLayer {
+    match client {
+        "event-source-polyfill, set" => layer.last_event_id_query("lastEventId"),
+        "httpx-sse, connect set" => layer.client_kind(ClientKind::Library),
+        "micronaut, set" => layer.client_kind(ClientKind::Other),
+        _ => layer,
+    }
+}
+
 fn reusable(address: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
@@ -82,20 +92,10 @@ impl Stage {
                 missed.publish(published.load(Ordering::Relaxed));
                 closed.change(|seen| seen.closed.push(Instant::now()));
             });
-        // What the rows of these clients tell the server to set.
-        let layer = match self.client {
-            "event-source-polyfill, set" => layer.last_event_id_query("lastEventId"),
-            "micronaut, set" => layer.client_kind(ClientKind::Other),
-            _ => layer,
-        };
-        let has_start = self.client == "httpx-sse, set";
+        let layer = set(self.client, layer);
         let subscribed = hub.clone();
         let events = async move |last: Option<LastEventId>| {
-            let mut subscribe = subscribed.subscribe_to(TOPIC);
-            if has_start {
-                subscribe = subscribe.start_event(true);
-            }
-            subscribe.resume(last).response()
+            subscribed.subscribe_to(TOPIC).resume(last).response()
         };
         let streams = Router::new().route("/events", get(events)).layer(layer);
         let note = move |request: Request, next: Next| {

@@ -109,7 +109,7 @@ async fn row(client: &Client, permits: &Semaphore, patience: Duration) -> Result
         "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
         client.title,
         if client.name.contains(", ") { String::new() } else { client.version() },
-        kind(&head).await,
+        kind(client.name, &head).await,
         cells::comes_back(&seen),
         cells::loses(&seen),
         cells::afterwards(&seen),
