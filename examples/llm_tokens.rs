@@ -25,7 +25,9 @@
 //! Set `PORT` to use another port.
 
 use std::{
-    env, io, process,
+    env,
+    error::Error,
+    io, process,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -125,7 +127,7 @@ async fn complete(
         .terminator(Event::from("[DONE]"))
         // The status line was sent before, so the error is an event, which clients raise as an
         // error.
-        .on_error(|error| Event::from(Failure::internal(error.to_string()).body().to_string()));
+        .on_error(|error| Event::from(Failure::internal(error).body().to_string()));
     Ok((options, tower_sse::response(chunks)).into_response())
 }
 
@@ -204,8 +206,11 @@ impl Failure {
         Self { status, kind, message: message.into() }
     }
 
-    fn internal(message: String) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "server_error", message }
+    /// Hides the error's text from the client. It can be that of a panic.
+    fn internal(error: &(dyn Error + 'static)) -> Self {
+        eprintln!("an answer failed: {error}");
+        let (status, kind) = (StatusCode::INTERNAL_SERVER_ERROR, "server_error");
+        Self { status, kind, message: "internal error".to_owned() }
     }
 
     fn body(&self) -> Value {
@@ -216,7 +221,7 @@ impl Failure {
 
 impl From<BoxError> for Failure {
     fn from(error: BoxError) -> Self {
-        Self::internal(error.to_string())
+        Self::internal(&*error)
     }
 }
 
