@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::link::{Arrival, Link};
 use super::topic::{Topic, TopicEnd, TopicState, Topics};
-use super::{HubStats, PublishError, Receipt, losses::Losses};
+use super::{GapReason, HubStats, PublishError, Receipt, losses::Losses};
 use crate::callback::without_panic;
 use crate::event::Event;
 use crate::history::{DeferredDrops, Epoch, Position};
@@ -33,8 +33,8 @@ pub(crate) struct HubState {
     pub(super) newest: Mutex<u64>,
     started: Instant,
     pub(crate) link: Option<Link>,
-    /// The number of gaps that were sent. A std atomic even under loom, whose models don't need it.
-    gaps: std::sync::atomic::AtomicU64,
+    /// The number of gaps that were sent for each reason. A std atomic even under loom, whose models don't need it.
+    gaps: [std::sync::atomic::AtomicU64; GapReason::ALL.len()],
 }
 
 impl HubState {
@@ -49,7 +49,7 @@ impl HubState {
             newest: Mutex::default(),
             started: Instant::now(),
             link,
-            gaps: std::sync::atomic::AtomicU64::new(0),
+            gaps: Default::default(),
         }
     }
 
@@ -95,8 +95,10 @@ impl HubState {
         end.is_some_and(|end| self.now() < end.free_here)
     }
 
-    pub(crate) fn count_gaps(&self, gaps: usize) {
-        self.gaps.fetch_add(gaps as u64, Relaxed);
+    pub(crate) fn count_gaps(&self, reason: GapReason, gaps: usize) {
+        if let Some(count) = self.gaps.get(reason as usize) {
+            count.fetch_add(gaps as u64, Relaxed);
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -120,9 +122,12 @@ impl HubState {
     }
 
     pub(crate) fn stats(&self) -> HubStats {
+        let gaps = GapReason::ALL.iter().zip(&self.gaps);
+        let gaps: Vec<_> = gaps.map(|(reason, gaps)| (*reason, gaps.load(Relaxed))).collect();
         HubStats {
             memory: self.topics.memory.total(),
-            gaps: self.gaps.load(Relaxed),
+            gaps: gaps.iter().map(|(_, gaps)| gaps).sum(),
+            gaps_by_reason: gaps,
             lag: self.link.as_ref().map(Link::lag),
             ..self.topics.stats()
         }

@@ -76,7 +76,7 @@
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is a JSON object with the `topic`. In a topic that [keeps only the newest value](#only-the-newest-value),
+//! data is a JSON object with the `topic` and the [`reason`](GapReason). In a topic that [keeps only the newest value](#only-the-newest-value),
 //! replaced values cause no gap. A client whose id the hub doesn't know gets gaps too:
 //! [`resume`](Subscribe::resume) lists the cases.
 //!
@@ -486,7 +486,7 @@ pub(crate) use self::append::HubState;
 pub use self::builder::HubBuilder;
 pub use self::hub::{Hub, IntoEvent};
 pub use self::receipt::{PublishError, Receipt};
-pub use self::stats::HubStats;
+pub use self::stats::{GapReason, HubStats};
 pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, TopicNames, View};
 
 #[doc(hidden)]

@@ -26,9 +26,11 @@ pub struct HubStats {
     /// that a newer event [replaced](crate::Retention::latest): `sse_hub_evicted_total`. Clients
     /// that keep up have already received them.
     pub evicted: u64,
-    /// The number of gaps that subscriptions have sent since the hub was created:
-    /// `sse_hub_gaps_total`.
+    /// The number of gaps that subscriptions have sent since the hub was created.
     pub gaps: u64,
+    /// How many gaps were sent for each reason, including reasons with a count of zero:
+    /// `sse_hub_gaps_total` with the label `reason`.
+    pub gaps_by_reason: Vec<(GapReason, u64)>,
     /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
     /// event when it arrived: `sse_hub_lag_seconds`. It's `None` without a broker, and zero until the first event arrives
     /// after the hub has connected. It changes only when an event arrives. To notice a lost
@@ -41,15 +43,38 @@ impl HubStats {
     /// Returns the statistics as metrics in Prometheus' text format.
     #[must_use]
     pub fn prometheus(&self) -> impl Display + use<> {
+        let gaps = self.gaps_by_reason.iter().map(|(reason, gaps)| (reason.as_str(), *gaps));
+        let help = "Gaps that were sent, by reason.";
         let metrics = Metrics::default()
             .gauge("sse_hub_memory_bytes", "Memory of events and topics.", self.memory)
             .gauge("sse_hub_topics", "Topics that are used.", self.topics)
             .gauge("sse_hub_events", "Events that are kept.", self.events)
             .gauge("sse_hub_subscribers", "Subscriptions in this process.", self.subscribers)
             .counter("sse_hub_evicted_total", "Events that were evicted.", self.evicted)
-            .counter("sse_hub_gaps_total", "Gaps that were sent.", self.gaps);
+            .labelled("counter", "sse_hub_gaps_total", help, "reason", gaps);
         let Some(lag) = self.lag else { return metrics };
         let help = "Age of the newest event when it was received.";
         metrics.gauge("sse_hub_lag_seconds", help, lag.as_secs_f64())
+    }
+}
+
+named_enum! {
+    /// The reason for a [gap](super::GapPolicy).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum GapReason {
+        /// The hub evicted events before the client received them, because the client was away for
+        /// too long, or didn't read fast enough. With [`since`](super::Subscribe::since), also the
+        /// reasons below, if the client returns with an id of the hub.
+        Evicted = "evicted",
+        /// The [broker](super::Hub::connect) may have lost events.
+        Lost = "lost",
+        /// The program [reported](super::Hub::gap) the gap, and the hub still keeps the event before
+        /// it.
+        Reported = "reported",
+        /// The client's id is of another hub, for example from before a restart.
+        OtherHub = "other_hub",
+        /// No hub has assigned the client's id, or this hub hasn't yet.
+        UnknownId = "unknown_id",
     }
 }

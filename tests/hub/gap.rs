@@ -132,7 +132,7 @@ fn gap_is_an_object_with_its_topic() {
         let hub = Hub::new();
         let mut wire = hub.subscribe_to(topic).resume(foreign());
         let wire = Bytes::from(wire.next().now_or_never().unwrap().unwrap());
-        let data = format!("{{\"topic\":\"{escaped}\"}}");
+        let data = format!("{{\"topic\":\"{escaped}\",\"reason\":\"other_hub\"}}");
         let expected = format!("event: gap\ndata: {data}\nid: {}\n\n", hub.position());
         assert_eq!(str::from_utf8(&wire).unwrap(), expected);
         let parsed: serde_json::Value = serde_json::from_str(&data).unwrap();
@@ -141,6 +141,43 @@ fn gap_is_an_object_with_its_topic() {
         let gap = messages.next().now_or_never().unwrap().unwrap().unwrap_err();
         assert_eq!((gap.topic(), sequence(gap.last_event_id())), (topic, 0));
     }
+}
+
+#[test]
+fn gap_says_why_to_the_client_the_program_and_the_operator() {
+    let (broker, [lossy]) = connected();
+    publish_all(&lossy, ["a1"]);
+    broker.lose_history();
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
+    let mut slow = hub.subscribe_to("a").resume(None);
+    publish_all(&hub, ["a1", "a2", "a3"]);
+    publish_all(&hub, ["b4"]);
+    gap(&hub, "b");
+    for (hub, topic, last, reason) in [
+        (&hub, "a", id(&hub, 0), GapReason::Evicted),
+        (&lossy, "a", id(&lossy, 1), GapReason::Lost),
+        (&hub, "b", id(&hub, 4), GapReason::Reported),
+        (&hub, "a", foreign(), GapReason::OtherHub),
+        (&hub, "a", last_id("?"), GapReason::UnknownId),
+        (&hub, "a", id(&hub, 9), GapReason::UnknownId),
+    ] {
+        let counted = || hub.stats().gaps_by_reason.iter().find(|it| it.0 == reason).unwrap().1;
+        let before = counted();
+        let mut messages = hub.subscribe_to(topic).resume(last.clone()).messages();
+        let gap = messages.next().now_or_never().unwrap().unwrap().unwrap_err();
+        assert_eq!((gap.topic(), gap.reason()), (topic, reason));
+        let data = format!("data: {{\"topic\":\"{topic}\",\"reason\":\"{reason}\"}}\n");
+        let mut wire = hub.subscribe_to(topic).resume(last).map(Bytes::from);
+        let wire = wire.next().now_or_never().unwrap().unwrap();
+        assert!(str::from_utf8(&wire).unwrap().contains(&data), "{wire:?}");
+        assert!(Encoded::from(Event::from(gap)).as_bytes().starts_with(&wire[..data.len()]));
+        assert_eq!(counted(), before + 2);
+        let metrics = hub.stats().prometheus().to_string();
+        let sample = format!("sse_hub_gaps_total{{reason=\"{reason}\"}} {}\n", before + 2);
+        assert!(metrics.contains(&sample), "{metrics}");
+    }
+    let wire = Bytes::from(slow.next().now_or_never().unwrap().unwrap());
+    assert!(str::from_utf8(&wire).unwrap().contains("evicted"));
 }
 
 /// Users can choose an event's name, and a forged gap would make all pages reload.

@@ -63,7 +63,9 @@ async fn heartbeat_event_of_a_hub_repeats_the_id_that_the_client_has() {
     assert_eq!(beat(&mut body).await, with(hub.position().as_str()));
     let mut returned = open(Requester::EventSource, &["c"], Some(foreign()));
     let gap = text(poll_frame(&mut returned));
-    let gap_id = gap.strip_prefix("event: gap\ndata: {\"topic\":\"c\"}\nid: ").unwrap();
+    let gap_id = gap
+        .strip_prefix("event: gap\ndata: {\"topic\":\"c\",\"reason\":\"other_hub\"}\nid: ")
+        .unwrap();
     assert_eq!(beat(&mut returned).await, with(gap_id.trim_end()));
 }
 

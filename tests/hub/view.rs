@@ -147,7 +147,10 @@ async fn gap_has_the_name_that_the_closure_gives_it_or_none() {
     publish(&hub, "a", "v3");
     let shown = |number| format!("data: v{number}\n{}", position(&hub, number));
     let around = |gap: &str| shown(1) + gap + &position(&hub, 2) + &shown(3);
-    assert_eq!(wire(&mut views[0]).await, around("event: gap\ndata: {\"topic\":\"a\"}\n"));
+    assert_eq!(
+        wire(&mut views[0]).await,
+        around("event: gap\ndata: {\"topic\":\"a\",\"reason\":\"lost\"}\n")
+    );
     assert_eq!(wire(&mut views[1]).await, "", "the stream goes on");
     assert_eq!(wire(&mut views[2]).await, around("event: reload\ndata: a\n"));
     advance(10 * SECOND).await;

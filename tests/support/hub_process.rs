@@ -161,8 +161,8 @@ impl Client {
     pub async fn gap(&mut self, topic: &str) {
         let message = self.next().await;
         let object = message.data.strip_prefix(r#"{"topic":""#);
-        let name = object.and_then(|rest| rest.strip_suffix(r#""}"#));
-        let data = name.unwrap_or(&message.data);
+        let name = object.and_then(|rest| rest.split_once('"'));
+        let data = name.map_or(&*message.data, |(name, _)| name);
         assert_eq!((&*message.event, data), ("gap", topic), "{message:?}");
     }
 }

@@ -49,7 +49,7 @@ impl Received {
             Some((topic, number)) => (topic, Some(number.parse().unwrap())),
             None => {
                 let topic = message.data.strip_prefix(r#"{"topic":""#);
-                (topic.and_then(|it| it.strip_suffix(r#""}"#)).unwrap(), None)
+                (topic.and_then(|it| it.split_once('"')).unwrap().0, None)
             }
         };
         assert_eq!(message.event == "gap", number.is_none(), "{message:?}");

@@ -111,7 +111,7 @@ impl Received {
     pub(crate) fn of(message: &Message, at: u64, life: usize, is_first: bool) -> Self {
         let (topic, kind) = match message.data.split_once(' ') {
             Some((topic, number)) => (topic, Kind::Event(number.parse().unwrap())),
-            // The object of a gap has only its topic, which is a number.
+            // The only digits in the object of a gap are those of its topic.
             None => (message.data.trim_matches(|it: char| !it.is_ascii_digit()), Kind::Gap),
         };
         assert_eq!(message.event == "gap", kind == Kind::Gap, "{message:?}");

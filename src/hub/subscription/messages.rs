@@ -12,7 +12,7 @@ use super::Subscription;
 use super::subscription::{StartPolicy, gap_data, respond};
 use crate::decode::{Decoder, Message, MessageId};
 use crate::event::{Encoded, Event, EventId};
-use crate::{body::EventBody, coop::CoopBudget};
+use crate::{body::EventBody, coop::CoopBudget, hub::GapReason};
 
 /// A stream of [`Message`]s and [`Gap`]s, from [`Subscription::messages`]. It ends with the
 /// subscription.
@@ -26,13 +26,20 @@ pub struct Messages {
 
 /// A [gap](super::GapPolicy) in the messages of a topic: messages may have been missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap(pub(crate) Message);
+pub struct Gap(Message);
 
 impl Gap {
     /// Returns the topic's name.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.0.data
+        self.0.data.split_once(' ').map_or("", |(_, topic)| topic)
+    }
+
+    /// Returns why messages may be missing.
+    #[must_use]
+    pub fn reason(&self) -> GapReason {
+        let is_reason = |reason: &&GapReason| self.0.data.starts_with(reason.as_str());
+        GapReason::ALL.iter().find(is_reason).copied().unwrap_or(GapReason::Evicted)
     }
 
     /// Returns the id of the gap. A subscription can [resume](super::Subscribe::resume) from it.
@@ -44,9 +51,9 @@ impl Gap {
 
 /// Converts into the event that a plain subscription sends for the gap.
 impl From<Gap> for Event {
-    fn from(Gap(message): Gap) -> Self {
-        let data = gap_data(&message.data);
-        Self::from(Message { data, ..message })
+    fn from(gap: Gap) -> Self {
+        let data = gap_data(gap.topic(), gap.reason());
+        Self::from(Message { data, ..gap.0 })
     }
 }
 

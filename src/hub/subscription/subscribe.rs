@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
-use super::subscription::{Preamble, StartPolicy};
+use super::subscription::{Preamble, StartPolicy, reason_of};
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
@@ -285,6 +285,7 @@ impl Subscription {
         let greeting = greeting.filter(|_| !ends);
         let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
         let before = missed_after.unwrap_or(start);
+        let reason = reason_of(before);
         if missed_after.is_some() || greeting.is_some() {
             self.preamble = Some(Box::new(Preamble {
                 before,
@@ -293,6 +294,7 @@ impl Subscription {
                 next_gap: if missed_after.is_some() { 0 } else { self.cursors.len() },
                 greeting,
                 ends,
+                reason,
             }));
         }
     }

@@ -11,6 +11,7 @@ use super::flush_window::FlushWindow;
 use crate::event::one_line::escape_json;
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId};
+use crate::hub::GapReason;
 use crate::hub::append::{GAP, HubState};
 use crate::signals::{NothingMore, StartAt};
 use crate::{body::EventBody, layer, wake::drop_waker};
@@ -140,9 +141,9 @@ impl Subscription {
     #[cold]
     fn next_of_preamble(&mut self) -> Option<Encoded> {
         let preamble = self.preamble.as_mut()?;
-        let gaps_before = preamble.next_gap;
+        let (gaps_before, reason) = (preamble.next_gap, preamble.reason);
         let item = preamble.next(&self.cursors, self.has_bare_gaps);
-        self.hub.count_gaps(preamble.next_gap - gaps_before);
+        self.hub.count_gaps(reason, preamble.next_gap - gaps_before);
         if preamble.is_done(&self.cursors) {
             self.ended = preamble.ends;
             self.preamble = None;
@@ -464,6 +465,7 @@ pub(crate) struct Preamble {
     pub(crate) next_gap: usize,
     pub(crate) greeting: Option<Encoded>,
     pub(crate) ends: bool,
+    pub(crate) reason: GapReason,
 }
 
 impl Preamble {
@@ -479,7 +481,7 @@ impl Preamble {
             .collect();
         self.next_gap += topics.len();
         let last = if topics.len() == rest.len() { self.last } else { self.before };
-        Some(encode_gaps(&topics, self.before, last, is_bare))
+        Some(encode_gaps(&topics, self.reason, self.before, last, is_bare))
     }
 
     const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
@@ -489,23 +491,39 @@ impl Preamble {
 
 /// Encodes a gap event for each topic. The final event has the id `last`, all earlier ones have
 /// `before`.
-fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position, is_bare: bool) -> Encoded {
+fn encode_gaps(
+    topics: &[Arc<str>],
+    reason: GapReason,
+    before: Position,
+    last: Position,
+    is_bare: bool,
+) -> Encoded {
     let mut gaps = BytesMut::new();
     for (index, topic) in topics.iter().enumerate() {
         let position = if index + 1 == topics.len() { last } else { before };
         // Each gap has an id. By the HTML standard, an event without an id resets the client's last
         // event id if it is the first of a connection.
-        let data = if is_bare { String::from(&**topic) } else { gap_data(topic) };
+        let data = if is_bare { format!("{reason} {topic}") } else { gap_data(topic, reason) };
         let gap = Event::new().event(GAP).id(EventId::from(position)).data(data);
         gaps.extend_from_slice(Encoded::from(gap).as_bytes());
     }
     Encoded::of(gaps.freeze())
 }
 
-pub(super) fn gap_data(topic: &str) -> String {
+pub(super) fn gap_data(topic: &str, reason: GapReason) -> String {
     // Some clients end a line at each of the last two, and at a control character, U+0085.
     let topic = escape_json(topic, |it| it.is_control() || "\"\\\u{2028}\u{2029}".contains(it));
-    format!(r#"{{"topic":"{topic}"}}"#)
+    format!(r#"{{"topic":"{topic}","reason":"{reason}"}}"#)
+}
+
+/// Returns the reason for gaps of a client that has this position before them.
+pub(super) fn reason_of(before: Position) -> GapReason {
+    let is = |id: UnknownId| before == id.position();
+    match () {
+        () if is(UnknownId::Foreign) => GapReason::OtherHub,
+        () if is(UnknownId::Malformed) => GapReason::UnknownId,
+        () => GapReason::Evicted,
+    }
 }
 
 impl Subscription {
@@ -515,10 +533,15 @@ impl Subscription {
     /// evicted or lost.
     fn gaps(&mut self, index: usize, evicted: Option<u64>) -> Encoded {
         let (topics, left) = self.topics_with_gap(index, evicted);
-        self.hub.count_gaps(topics.len());
         let before = self.position_before_gaps();
+        let reason = match (evicted, self.unknown_id) {
+            (None, _) => GapReason::Reported,
+            (_, Some(_)) => GapReason::OtherHub,
+            (_, None) => GapReason::Evicted,
+        };
+        self.hub.count_gaps(reason, topics.len());
         if left == 0 {
-            return encode_gaps(&topics, before, before, self.has_bare_gaps);
+            return encode_gaps(&topics, reason, before, before, self.has_bare_gaps);
         }
         let end = self.unreported_loss().map_or(left, |loss| loss.min(left));
         let last = self.newest_seen(end).max(self.cursors.sent());
@@ -529,7 +552,8 @@ impl Subscription {
         self.ends = self.gap_policy == GapPolicy::ReportAndEnd;
         // With an id below the newest gap, the client would get this gap whenever it reconnects.
         self.ended = self.ends && (self.begins_anew || self.newest_seen(u64::MAX) <= last);
-        encode_gaps(&topics, before, self.position_after_gaps(last), self.has_bare_gaps)
+        let last = self.position_after_gaps(last);
+        encode_gaps(&topics, reason, before, last, self.has_bare_gaps)
     }
 
     /// Returns the newest number below `end` that was sent in any topic, or reported as evicted.
@@ -609,6 +633,7 @@ impl Subscription {
                 next_gap: 0,
                 greeting: None,
                 ends: self.gap_policy == GapPolicy::ReportAndEnd,
+                reason: GapReason::Lost,
             }));
         }
         Read::Loss
@@ -620,7 +645,7 @@ impl Subscription {
 /// client's id, or if the program [reports a gap](crate::hub::Hub::gap).
 ///
 /// A gap is an event with the name `gap`. Its data is a JSON object with the topic's name, such as
-/// `{"topic":"news"}`. Its id is a position to resume from. One outage can cause several gaps in a row.
+/// `{"topic":"news","reason":"evicted"}`, and the [reason](super::GapReason) for it. Its id is a position to resume from. One outage can cause several gaps in a row.
 ///
 /// Clients must listen for this name, or they don't notice the loss: a page with
 /// `addEventListener("gap", …)`, Go's go-sse with `SubscribeToAll`, which gets the events of all

@@ -37,7 +37,7 @@ pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Probl
     a.gap("news").await?;
     let late = HubProcess::connect(world, "late").await?;
     let mut expected = lines_without_broker("news", &events).await?;
-    expected.push("event: gap\ndata: {\"topic\":\"news\"}\n\n".to_owned());
+    expected.push("event: gap\ndata: {\"topic\":\"news\",\"reason\":\"reported\"}\n\n".to_owned());
     for (name, process) in [("a", a), ("b", b), ("late", late)] {
         let subscription = process.hub.subscribe_to("news").resume(start.clone());
         let received = lines_of(subscription, expected.len()).await?;
