@@ -103,7 +103,7 @@ impl EnginePage {
         let page = format!(
             "<!doctype html><script type=module>
             let last = Promise.resolve();
-            window.report = body => last = last
+            globalThis.report = body => last = last
                 .then(() => fetch('/report', {{ method: 'POST', body }}))
                 .catch(() => {{}}); // a cut can end its response
             {script}</script>"
