@@ -15,7 +15,7 @@ macro_rules! faults {
 faults! {
     ClientLeaves, ClientLeavesAtOnce, ClientLeavesBeforeTheHead,
     SourceEnds, SourceFails, SourceIsCancelled, SourcePanics,
-    Expires, Drains, IsRevoked, IsHead, IsDroppedUnpolled
+    Expires, Answers, Drains, IsRevoked, IsHead, IsDroppedUnpolled
 }
 
 impl Fault {
@@ -49,6 +49,7 @@ impl Fault {
                 get("panic").await.ends(End::Failed, CloseReason::Panicked).await;
             }
             Self::Expires => get("aged").await.ends(End::Clean, CloseReason::Expired).await,
+            Self::Answers => get("polled").await.ends(End::Clean, CloseReason::Answered).await,
             Self::Drains => drain(ledger, rng).await,
             Self::IsRevoked => {
                 let mut client = get(if rng.bool() { "silence" } else { "busy" }).await;

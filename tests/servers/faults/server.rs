@@ -99,6 +99,10 @@ async fn answer(
                     options = options.max_age(MaxAge::new(Duration::from_millis(20)).jitter(1.0));
                     if id % 2 == 0 { "silence" } else { "busy" }
                 }
+                "polled" => {
+                    options = options.long_poll(Duration::from_millis(20));
+                    if id % 2 == 0 { "silence" } else { "busy" }
+                }
                 "unpolled" => "busy",
                 then => then,
             };
