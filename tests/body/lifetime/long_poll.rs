@@ -52,7 +52,7 @@ async fn poll_completes_the_event_that_it_has_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn poll_of_a_source_that_is_always_ready_ends_after_its_longest_wait() {
+async fn poll_of_a_busy_source_ends_after_its_longest_wait() {
     let source = stream::repeat_with(|| Ok::<_, BoxError>(Frame::data(Bytes::from("data: a\n\n"))));
     let answer = event_stream(StreamBody::new(source)).with_options(polling());
     let mut rig = Rig::of(layer(Drain::per_client()), Requester::EventSource, answer);
