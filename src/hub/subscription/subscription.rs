@@ -644,8 +644,9 @@ impl Subscription {
 /// evicted, if a [broker](crate::hub::Hub::connect) lost events, if the hub doesn't know the
 /// client's id, or if the program [reports a gap](crate::hub::Hub::gap).
 ///
-/// A gap is an event with the name `gap`. Its data is a JSON object with the topic's name, such as
-/// `{"topic":"news","reason":"evicted"}`, and the [reason](super::GapReason) for it. Its id is a position to resume from. One outage can cause several gaps in a row.
+/// A gap is an event with the name `gap`. Its data is a JSON object with the topic's name and the
+/// [reason](crate::hub::GapReason), such as `{"topic":"news","reason":"evicted"}`. Its id is a
+/// position to resume from. One outage can cause several gaps in a row.
 ///
 /// Clients must listen for this name, or they don't notice the loss: a page with
 /// `addEventListener("gap", …)`, Go's go-sse with `SubscribeToAll`, which gets the events of all
