@@ -24,8 +24,8 @@ pub(crate) struct Deadline {
     reason: CloseReason,
     client: ClientKind,
     is_long_poll: bool,
-    /// Whether the source's bytes were sent.
-    has_delivered: bool,
+    /// Whether a long poll has sent bytes of its source.
+    has_answered: bool,
     /// Whether all streams were closed. Their clients return at random times.
     pub(super) is_for_all: bool,
 }
@@ -64,7 +64,7 @@ impl Deadline {
             reason: CloseReason::Expired,
             client,
             is_long_poll: false,
-            has_delivered: false,
+            has_answered: false,
             is_for_all: false,
         }
     }
@@ -97,12 +97,15 @@ impl Deadline {
     }
 
     pub(super) const fn note_data(&mut self) {
-        self.has_delivered = true;
+        // Other streams' events write nothing here.
+        if self.is_long_poll {
+            self.has_answered = true;
+        }
     }
 
-    /// Returns whether a long poll has something to end with.
+    /// Returns whether the stream is a long poll that has something to end with.
     pub(super) const fn has_answered(&self) -> bool {
-        self.is_long_poll && self.has_delivered
+        self.has_answered
     }
 
     /// Returns what the stream must do now. Called for every frame, so it doesn't poll the timer.

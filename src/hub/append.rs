@@ -33,7 +33,8 @@ pub(crate) struct HubState {
     pub(super) newest: Mutex<u64>,
     started: Instant,
     pub(crate) link: Option<Link>,
-    /// The number of gaps that were sent for each reason. A std atomic even under loom, whose models don't need it.
+    /// The number of gaps that were sent for each reason. Std atomics even under loom, whose models
+    /// don't need them.
     gaps: [std::sync::atomic::AtomicU64; GapReason::ALL.len()],
 }
 

@@ -76,9 +76,9 @@
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is a JSON object with the `topic` and the [`reason`](GapReason). In a topic that [keeps only the newest value](#only-the-newest-value),
-//! replaced values cause no gap. A client whose id the hub doesn't know gets gaps too:
-//! [`resume`](Subscribe::resume) lists the cases.
+//! data is a JSON object with the `topic` and the [`reason`](GapReason). In a topic that [keeps only
+//! the newest value](#only-the-newest-value), replaced values cause no gap. A client whose id the
+//! hub doesn't know gets gaps too: [`resume`](Subscribe::resume) lists the cases.
 //!
 //! [`GapPolicy`] sets what happens at a gap. If your program may have missed events itself, for
 //! example from an upstream, report a gap with [`Hub::gap`].

@@ -32,9 +32,9 @@ pub struct HubStats {
     /// `sse_hub_gaps_total` with the label `reason`.
     pub gaps_by_reason: Vec<(GapReason, u64)>,
     /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
-    /// event when it arrived: `sse_hub_lag_seconds`. It's `None` without a broker, and zero until the first event arrives
-    /// after the hub has connected. It changes only when an event arrives. To notice a lost
-    /// connection, use the broker's health type, such as
+    /// event when it arrived: `sse_hub_lag_seconds`. It's `None` without a broker, and zero until
+    /// the first event arrives after the hub has connected. It changes only when an event arrives.
+    /// To notice a lost connection, use the broker's health type, such as
     /// [`tower_sse_redis::Health`](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.Health.html).
     pub lag: Option<Duration>,
 }

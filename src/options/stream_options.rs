@@ -48,8 +48,8 @@ use crate::event::{Encoded, Event};
 /// [`SseLayer`](crate::SseLayer) adds to the earlier ones too.
 ///
 /// Each `without_…` method turns off an option, and so does a [`padding`](Self::padding) of zero.
-/// `max_age`, `long_poll`, `on_error` and `on_close` can't be turned off. A route without them needs a layer of
-/// its own.
+/// `max_age`, `long_poll`, `on_error` and `on_close` can't be turned off. A route without them
+/// needs a layer of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -158,12 +158,13 @@ impl StreamOptions {
     /// its last id. If the source's events have no ids, those between two polls are lost.
     ///
     /// By default, an `EventSource` reconnects after a random time from 200 to 1,000 milliseconds.
-    /// If the stream begins with the event [`start`](crate::hub::Subscribe::start_event), it waits for at
-    /// most one second, because a proxy that fails longer answers would keep the id from the client.
+    /// If the stream begins with the event [`start`](crate::hub::Subscribe::start_event), it waits
+    /// for at most one second, because a proxy that fails longer answers would keep the id from the
+    /// client.
     ///
-    /// Between two polls, the client has no open stream. Its place under a [limit](crate::SseLayer::max_streams)
-    /// is free for any other client, and [closing its streams](crate::streams) doesn't reach it:
-    /// authenticate each request.
+    /// Between two polls, the client has no open stream. Its place under a
+    /// [limit](crate::SseLayer::max_streams) is free for any other client, and [closing its
+    /// streams](crate::streams) doesn't reach it: authenticate each request.
     ///
     /// The layer can't see events in a body with a content coding, so such a body fails after
     /// `max_wait`. The recorded answer of a [run](crate::runs) ignores this option.

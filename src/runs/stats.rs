@@ -24,8 +24,9 @@ pub struct RunsStats {
     /// [`max_running`](crate::runs::RunsBuilder::max_running), and with the number of runs that
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) admits.
     pub running: usize,
-    /// The number of runs that have ended and are kept: `sse_runs_kept`. With a store, a run is counted once the
-    /// store has recorded its end. A run that the store can no longer keep is counted too.
+    /// The number of runs that have ended and are kept: `sse_runs_kept`. With a store, a run is
+    /// counted once the store has recorded its end. A run that the store can no longer keep is
+    /// counted too.
     pub kept: usize,
     /// The number of clients that are attached in this process, including those that wait for a run
     /// to start: `sse_runs_attached`.
@@ -67,8 +68,8 @@ pub struct RunsStats {
     /// The sum of [`RunEnd::events`] over the runs that this process reported as ended:
     /// `sse_runs_events_total`.
     pub events: u64,
-    /// The sum of [`RunEnd::bytes`] over the same runs as `events`: `sse_runs_bytes_total`. A run that this process
-    /// reported as dead adds 0 bytes.
+    /// The sum of [`RunEnd::bytes`] over the same runs as `events`: `sse_runs_bytes_total`. A run
+    /// that this process reported as dead adds 0 bytes.
     pub bytes: u64,
     ended: [u64; Outcome::ALL.len()],
 }

@@ -26,15 +26,12 @@ async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
         })
         .collect();
     let [publisher, stopped, _third] = hubs;
-    let mut stopped = Some(stopped);
-    let mut restarted = None;
     for number in 0..events {
         publisher.0.publish("news", number.to_string()).await.unwrap();
         if number == events / 2 {
-            let replacement = serve(&server).await;
-            addresses.lock().unwrap()[1] = replacement.1;
-            stopped.take().unwrap().0.close();
-            restarted = Some(replacement);
+            let (_, replacement) = serve(&server).await;
+            addresses.lock().unwrap()[1] = replacement;
+            stopped.0.close();
         }
     }
     let mut polls = 0;
@@ -42,7 +39,6 @@ async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
         polls += client.await.unwrap();
     }
     println!("{load}: {polls} polls");
-    assert!(restarted.is_some());
 }
 
 /// Serves a hub of its own, for long polls.
