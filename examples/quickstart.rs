@@ -1,4 +1,4 @@
-//! The first program of the README.
+//! The first program of the README, with the shutdown that the README adds.
 //!
 //! cargo run --example quickstart --features axum,hub,signal
 //!
@@ -6,13 +6,12 @@
 
 use axum::serve::ListenerExt;
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use tokio::{net::TcpListener, time::Duration};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let shutdown = CancellationToken::new();
+    let shutdown = tokio_util::sync::CancellationToken::new();
     let app = Router::new()
         .route("/events", get(subscribe).post(publish))
         .layer(SseLayer::new().shutdown(shutdown.clone())) // covers the routes above it
@@ -22,7 +21,7 @@ async fn main() -> std::io::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    let stop = tower_sse::stop_on_signal(shutdown, std::time::Duration::from_secs(10));
     tokio::select! { served = server => served, stopped = stop => stopped }
 }
 

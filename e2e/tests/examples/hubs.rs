@@ -5,10 +5,37 @@ use crate::*;
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.rs");
 const README: &str = include_str!("../../../README.md");
 
+/// The lines of the example that open a port of its own.
+const PORT: &str = r#"    let port = std::env::var("PORT").unwrap_or("3000".into());
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+"#;
+
+/// Returns the README's program with the changes that it shows under `# Deploy`.
+fn deployed() -> String {
+    let code = |language: &str, from: &str| {
+        let (_, after) = from.split_once(&format!("```{language}\n")).expect(language);
+        after.split_once("```").expect("an end").0.to_owned()
+    };
+    let (before, deploy) = README.split_once("\n## Deploy\n").expect("a section");
+    let mut program = code("rust,no_run", before);
+    for hunk in code("diff", deploy).split("\n\n") {
+        let side = |mark| {
+            let lines = hunk.lines().filter(|line| line.starts_with([' ', mark]));
+            lines.map(|line| format!("{}\n", &line[1..])).collect::<String>()
+        };
+        assert_eq!(program.matches(&side('-')).count(), 1, "{hunk}");
+        program = program.replace(&side('-'), &side('+'));
+    }
+    let port = "    let listener = TcpListener::bind(\"127.0.0.1:3000\").await?;\n";
+    assert!(program.contains(port), "{program}");
+    program.replace(port, PORT)
+}
+
 #[tokio::test]
 async fn quickstart_resumes_after_a_publish() {
     let (_, program) = QUICKSTART.split_once("\n\n").unwrap();
-    assert!(README.contains(&format!("```rust,no_run\n{program}```")), "the README shows it");
+    assert_eq!(deployed(), program, "the README shows it");
     let example = run("quickstart").await;
     let first = post(example.address, "/events", "one").await;
     post(example.address, "/events", "two").await;
