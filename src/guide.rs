@@ -31,11 +31,10 @@ program!(serving);
 
 page!(authentication, "axum", "hub");
 page!(clients, "axum");
+page!(clouds);
 page!(coming_from, "axum", "json");
 page!(errors);
-page!(kubernetes);
 page!(limits);
-page!(load_balancers);
 page!(nginx);
 page!(operating);
 page!(other_proxies);

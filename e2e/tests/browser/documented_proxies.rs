@@ -209,7 +209,7 @@ fn example_answers_as_the_page_of_nginx_does() {
 // The shutdown that the guide shows: the signals that its programs handle, and the numbers of its
 // manifest for Kubernetes.
 
-const MANIFEST: &str = include_str!("../../../docs/guide/kubernetes.md");
+const MANIFEST: &str = include_str!("../../../docs/guide/clouds.md");
 const RECIPE: &str = include_str!("../../../docs/guide/serving.md");
 const PROGRAM: &str = include_str!("../../../docs/guide/assistant.md");
 
