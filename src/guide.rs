@@ -20,7 +20,6 @@ macro_rules! program {
     };
 }
 
-program!(agents);
 program!(assistant);
 program!(frameworks);
 program!(graphql);

@@ -179,7 +179,7 @@
 //!   [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs)
 //! - an MCP server: [`mcp`](guide::mcp)
 //! - GraphQL subscriptions: [`graphql`](guide::graphql)
-//! - an AG-UI agent and an A2A server: [`agents`](guide::agents)
+//! - an AG-UI agent and an A2A server: [`agents`]
 //! - axum's `Sse`: [`existing_axum`]
 //! - hyper without a framework: [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
@@ -234,6 +234,7 @@
 //! [`notifications_postgres`]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
 //! [`notes`]: https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs
+//! [`agents`]: https://docs.rs/crate/tower-sse/latest/source/docs/agents.md
 //! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs
 //! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
 //! [`ticker`]: https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs

@@ -19,7 +19,7 @@ const PAGES: [(&str, &str); 7] = [
          rust examples/graphql_sse/tests/graphql_sse/axum_handler.rs",
     ),
     (
-        "docs/guide/agents.md",
+        "docs/agents.md",
         "rust examples/ag_ui/src/main.rs, js examples/ag_ui/src/ask.mjs, \
          rust examples/a2a/src/main.rs, json examples/a2a/src/agent_card.json",
     ),
