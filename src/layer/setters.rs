@@ -380,7 +380,7 @@ impl<M> SseLayer<M> {
     /// Allows at most `limit` streams of this layer and its clones to be open at the same time, and
     /// [refuses](Self::refusal) further ones. By default there is no limit.
     ///
-    /// If a client [doesn't read](crate::guide::proxies#http2-clients-that-grant-no-window), its
+    /// If a client [doesn't read](crate::guide::proxies#hostile-http2-clients), its
     /// streams can still count after their maximum age.
     ///
     /// # Panics

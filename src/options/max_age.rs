@@ -10,7 +10,7 @@ use crate::connection::ClientKind;
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. A body with
 /// a content coding fails as soon as its time is up. If the [client doesn't
-/// read](crate::guide::proxies#http2-clients-that-grant-no-window), its stream can outlive the
+/// read](crate::guide::proxies#hostile-http2-clients), its stream can outlive the
 /// maximum age.
 #[derive(Clone, Debug, PartialEq)]
 #[doc(alias = "timeout")]

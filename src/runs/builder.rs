@@ -16,7 +16,7 @@ impl Runs {
         RunsBuilder::default()
     }
 
-    /// Connects to a store, and keeps the default limits of runs. See [`RunsBuilder::connect`].
+    /// Connects to a store, with the default limits. See [`RunsBuilder::connect`].
     ///
     /// # Errors
     ///

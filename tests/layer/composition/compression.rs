@@ -9,7 +9,7 @@ use tower_sse::streams::Streams;
 use super::{application::application, *};
 use crate::*;
 
-/// Returns a compressor that includes event streams, as in the docs of `guide::compression`.
+/// Returns a compressor that includes event streams, as on the page `guide::upstreams`.
 fn everything() -> CompressionLayer<impl Predicate> {
     let predicate =
         SizeAbove::default().and(NotForContentType::GRPC).and(NotForContentType::IMAGES);
