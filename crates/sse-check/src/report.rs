@@ -49,10 +49,7 @@ fn table(findings: &[Finding], label: impl Fn(&Finding) -> String) -> String {
     let mut text = String::new();
     for finding in findings {
         let Finding { verdict, summary, evidence, page, .. } = finding;
-        let mut verdict_name = verdict.to_string();
-        if verdict_name == "fail" {
-            verdict_name.make_ascii_uppercase();
-        }
+        let verdict_name = verdict.to_string().replace("fail", "FAIL");
         let start = format!("{verdict_name:11} {} ", label(finding));
         _ = writeln!(text, "{start}{summary}");
         let title = if *verdict == Verdict::Pass { "About it" } else { "To fix it" };

@@ -95,8 +95,9 @@ fn bare(played: &Played) -> Judgement {
 }
 
 fn held_bytes(observed: &Observed) -> Judgement {
-    let mut filled = observed.fill.iter().zip(["", ", with only a content type"]);
-    let Some((Some(filled), head)) = filled.find(|(it, _)| it.is_some()) else {
+    let heads = [("all", ""), ("bare", ", with only a content type")];
+    let mut filled = observed.fill.iter().zip(heads);
+    let Some((Some(filled), (case, head))) = filled.find(|(it, _)| it.is_some()) else {
         return Judgement::new("held_bytes", 0, "none", "none".to_owned());
     };
     let recording = &filled.stream.recording;
@@ -109,7 +110,7 @@ fn held_bytes(observed: &Observed) -> Judgement {
             let text = format!("about {count} KiB{head}");
             Judgement::new("held_bytes", count * FILL.size, "some", text)
         }
-        _ => Judgement::new("held_bytes", Value::Null, "all", format!("a whole answer{head}")),
+        _ => Judgement::new("held_bytes", Value::Null, case, format!("a whole answer{head}")),
     }
 }
 

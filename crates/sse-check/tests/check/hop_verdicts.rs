@@ -69,6 +69,7 @@ async fn hop_that_holds_answers_back_holds_their_heads_too() {
     for (name, value, verdict) in faults {
         report.expect_value(name, value, verdict);
     }
+    report.expect_text("held_bytes", "unless you use long polls");
 }
 
 #[tokio::test]
@@ -89,6 +90,7 @@ async fn compressors_are_told_apart_by_what_no_transform_does() {
         ("held_bytes", Value::Null, "warning"),
     ];
     expect(&report, &held);
+    report.expect_text("held_bytes", "unless the server sends more headers");
     let report = look_at(Faults { gzip: Gzip::All, ..Faults::default() }, SHORT).await;
     expect(&report, &[("compressed", json!("always"), "warning")]);
 }
