@@ -22,6 +22,8 @@ enum Hop {
     HoldsBlocks,
     /// Ends each answer after three seconds.
     Kills,
+    /// Passes everything to an nginx that buffers, and its answers as they come.
+    Nginx,
 }
 
 /// The guide's page, with shorter times before it gives up on streaming.
@@ -82,6 +84,12 @@ fn hop(kind: Hop, server: SocketAddr) -> Router {
                 }
                 yield Err("killed");
             }),
+            Hop::Nginx => Body::from_stream(stream! {
+                let _connection = connection;
+                while let Some(Ok(frame)) = body.frame().await {
+                    yield Ok::<_, Infallible>(frame.into_data().unwrap());
+                }
+            }),
         };
         Response::from_parts(head, body)
     })
@@ -93,7 +101,14 @@ async fn shows_every_event_once(engine: Engine, kind: Hop) {
     let layer = SseLayer::new().stats(&stats).last_event_id_query("last");
     let heartbeat = Heartbeat::every(Duration::from_secs(2)).event("heartbeat", "{}");
     let app = Router::new().route("/events", get(events)).with_state(hub.clone());
-    let server = serve_axum(app.layer(layer.heartbeat(heartbeat))).await;
+    let mut server = serve_axum(app.layer(layer.heartbeat(heartbeat))).await;
+    let mut proxy = None;
+    if matches!(kind, Hop::Nginx) {
+        let Some(program) = find_nginx() else { return };
+        let (upstream, buffers) =
+            (format!("server {server};"), "proxy_ignore_headers X-Accel-Buffering;");
+        server = proxy.insert(Proxy::nginx(&program, &upstream, buffers).await).address;
+    }
     let Some(mut page) = EnginePage::open(engine, hop(kind, server), &script()).await else {
         return;
     };
@@ -104,7 +119,7 @@ async fn shows_every_event_once(engine: Engine, kind: Hop) {
     // Before its position, the page would miss events without a gap.
     let is_positioned = || match kind {
         Hop::Kills => stats.snapshot().open > 0,
-        Hop::HoldsAll | Hop::HoldsBlocks => answered() > 0,
+        Hop::HoldsAll | Hop::HoldsBlocks | Hop::Nginx => answered() > 0,
     };
     until(is_positioned).await;
     for number in 0..EVENTS {
@@ -124,7 +139,7 @@ async fn shows_every_event_once(engine: Engine, kind: Hop) {
 }
 
 async fn shows_every_event_once_behind_each_hop(engine: Engine) {
-    for kind in [Hop::HoldsAll, Hop::HoldsBlocks, Hop::Kills] {
+    for kind in [Hop::HoldsAll, Hop::HoldsBlocks, Hop::Kills, Hop::Nginx] {
         shows_every_event_once(engine, kind).await;
     }
 }

@@ -87,3 +87,73 @@ async fn chromium_shares_one_stream_between_tabs() {
 async fn firefox_shares_one_stream_between_tabs() {
     each_tab_shows_every_event_once(Engine::Firefox).await;
 }
+
+/// Opens tabs in front of the page with the guide's watchdog, and reports what the page shows.
+const WATCHDOG: &str = "
+    const show = report;
+    globalThis.EventSource = class extends EventSource {
+        constructor(url) {
+            super(url);
+            this.addEventListener('gap', () => report('gap'));
+        }
+    };
+    document.addEventListener('visibilitychange', () => report(document.visibilityState));
+    const commands = new EventSource('/commands');
+    commands.onmessage = ({ data }) => eval(data);";
+
+async fn hidden_tab_closes_its_stream_and_misses_nothing(engine: Engine) {
+    let hub = Hub::builder().retention(Retention::new().events(10)).build();
+    let commands = Hub::new();
+    let subscribe = |hub: &Hub, topic: &'static str| {
+        let hub = hub.clone();
+        get(async move |last: Option<LastEventId>| hub.subscribe_to(topic).resume(last).response())
+    };
+    let heartbeat = Heartbeat::every(Duration::from_secs(15)).event("heartbeat", "{}");
+    let app = Router::new()
+        .route("/commands", subscribe(&commands, "all"))
+        .route("/events", subscribe(&hub, "news"))
+        .route("/other", get(Html("<!doctype html>")))
+        .layer(SseLayer::new().heartbeat(heartbeat).last_event_id_query("last"));
+    // In a block, because the page of the test has a `last` too.
+    let scripts = [WATCHDOG, script("const BEAT = 15_000"), script("visibilitychange")];
+    let script = format!("{{ {} }}", scripts.join("\n"));
+    let Some(mut page) = EnginePage::open(engine, app, &script).await else { return };
+    until(|| commands.stats().subscribers == 1 && hub.stats().subscribers == 1).await;
+    let mut number = 0;
+    let mut publish = async |events: usize| {
+        for _ in 0..events {
+            hub.publish("news", number.to_string()).await.unwrap();
+            number += 1;
+        }
+    };
+
+    publish(1).await;
+    assert_eq!(page.next_report().await, "0", "{engine:?}");
+    // Fewer than the hub keeps, and more.
+    let all_missed = ["1", "2", "3"].as_slice();
+    let newest = ["gap", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23"].as_slice();
+    for (missed, shown) in [(3, all_missed), (20, newest)] {
+        commands.publish("all", "globalThis.other = open('/other')").await.unwrap();
+        assert_eq!(page.next_report().await, "hidden", "{engine:?}");
+        until(|| hub.stats().subscribers == 0).await;
+        publish(missed).await;
+        commands.publish("all", "other.close()").await.unwrap();
+        assert_eq!(page.next_report().await, "visible", "{engine:?}");
+        for shown in shown {
+            assert_eq!(page.next_report().await, *shown, "{engine:?}");
+        }
+    }
+    publish(1).await;
+    assert_eq!(page.next_report().await, "24", "nothing came twice");
+}
+
+#[tokio::test]
+async fn chromium_closes_the_stream_of_a_hidden_tab() {
+    hidden_tab_closes_its_stream_and_misses_nothing(Engine::Chromium).await;
+}
+
+#[tokio::test]
+#[ignore = "needs three engines: `.ci/slow engines`"]
+async fn firefox_closes_the_stream_of_a_hidden_tab() {
+    hidden_tab_closes_its_stream_and_misses_nothing(Engine::Firefox).await;
+}
