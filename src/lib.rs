@@ -180,6 +180,7 @@
 //! - an MCP server: [`mcp`](guide::mcp)
 //! - GraphQL subscriptions: [`graphql`](guide::graphql)
 //! - an AG-UI agent and an A2A server: [`agents`]
+//! - protocols with their own event names: [`jmap_push`], [`beacon_events`] of an Ethereum node
 //! - axum's `Sse`: [`existing_axum`]
 //! - hyper without a framework: [`hyper_raw`]
 //! - an upstream that streams: [`proxy`]
@@ -241,6 +242,8 @@
 //! [`metrics`]: https://docs.rs/crate/tower-sse-redis/latest/source/examples/metrics/main.rs
 //! [early_head_example]: https://docs.rs/crate/tower-sse/latest/source/examples/early_head.rs
 //! [`llm_tokens`]: https://docs.rs/crate/tower-sse/latest/source/examples/llm_tokens.rs
+//! [`jmap_push`]: https://docs.rs/crate/tower-sse/latest/source/examples/jmap_push.rs
+//! [`beacon_events`]: https://docs.rs/crate/tower-sse/latest/source/examples/beacon_events.rs
 //! [`existing_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/existing_axum.rs
 //! [`hyper_raw`]: https://docs.rs/crate/tower-sse/latest/source/examples/hyper_raw.rs
 //! [`gateway`]: https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs

@@ -29,6 +29,8 @@ where
             if let Some(message) = self.decoder.decode(&mut self.bytes).unwrap() {
                 return Some(message);
             }
+            // An empty rest would hold the frame, as a server does that has not written it yet.
+            self.bytes = Bytes::new();
             let frame = self.body.frame().await?.unwrap();
             self.bytes = frame.into_data().unwrap_or_default();
         }

@@ -1,6 +1,7 @@
 //! Each example as its users run it: a process, and the exchange that shows what the example is for.
 //! The crate's own tests guard its promises, and `../browser` tests the pages.
 
+mod beacon_events;
 #[cfg(unix)]
 mod cluster;
 mod early_head;
@@ -8,6 +9,7 @@ mod early_head;
 mod graceful;
 mod hosts;
 mod hubs;
+mod jmap_push;
 #[cfg(unix)]
 mod many_clients;
 #[cfg(unix)]

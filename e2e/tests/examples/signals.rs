@@ -5,11 +5,13 @@ use std::time::Instant;
 use crate::*;
 
 /// The examples without a drill of their own, and the path of a `GET` that opens a stream.
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: [(&str, &str); 16] = [
+    ("beacon_events", "/eth/v1/events?topics=head"),
     ("early_head", ""),
     ("existing_axum", "/messages"),
     ("gateway", ""),
     ("hyper_raw", "/ticks"),
+    ("jmap_push", "/jmap/eventsource?types=*&closeafter=no&ping=0"),
     ("job", ""),
     ("llm_tokens", ""),
     ("metrics", "/news"),
