@@ -5,9 +5,9 @@
 //! off after 60 seconds of silence. Your next deployment waits for streams that never end. Clients
 //! that reconnect have missed what you sent while they were away.
 //!
-//! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer or change the stream,
+//! [`SseLayer`] wraps your existing handlers. It asks proxies not to buffer or change the stream
 //! and sends a heartbeat after 15 seconds without a byte. Options limit your streams, count them,
-//! and end them at shutdown. A [hub] keeps recent events, and sends clients what they missed.
+//! and end them at shutdown. A [hub] keeps recent events and sends clients what they missed.
 //!
 //! # A layer around what you have
 //!

@@ -138,7 +138,7 @@ impl Boundary {
         if has_id { [line, b"\n\n"].concat().into() } else { Bytes::new() }
     }
 
-    /// Passes a frame up to the first point between events, and drops the rest. A busy source's
+    /// Passes a frame up to the first point between events and drops the rest. A busy source's
     /// frames may all end within an event.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {

@@ -103,7 +103,7 @@ pub(crate) struct DisconnectGuard {
 }
 
 impl DisconnectGuard {
-    /// Creates a `Disconnect` in the extensions of a request, and returns its guard.
+    /// Creates a `Disconnect` in the extensions of a request and returns its guard.
     pub(crate) fn insert(extensions: &mut Extensions) -> Self {
         let disconnect = Disconnect { token: CancellationToken::new(), reason: Arc::default() };
         extensions.insert(disconnect.clone());

@@ -71,7 +71,7 @@ impl Decoder {
         self
     }
 
-    /// Consumes `input` up to the end of the next message, and returns that message. If there is no
+    /// Consumes `input` up to the end of the next message and returns that message. If there is no
     /// complete message, consumes all of `input` and returns `None`.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Decodes the next piece of `input`, and returns it with its message. Consumes all of `input`
+    /// Decodes the next piece of `input` and returns it with its message. Consumes all of `input`
     /// and returns `None` if no piece ends in it.
     #[inline]
     pub(crate) fn decode_piece<'a, 'b: 'a>(

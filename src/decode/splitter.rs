@@ -132,7 +132,7 @@ impl EventSplitter {
         self
     }
 
-    /// Consumes `input` up to the end of the next piece, and returns that piece. If there is no
+    /// Consumes `input` up to the end of the next piece and returns that piece. If there is no
     /// complete piece, consumes all of `input` and returns `None`.
     ///
     /// # Errors
@@ -394,7 +394,7 @@ impl EventSplitter {
         }
     }
 
-    /// Empties the buffer, and frees it if it has more than `kept` bytes.
+    /// Empties the buffer and frees it if it has more than `kept` bytes.
     fn free(&mut self, kept: usize) {
         self.is_returned = false;
         if self.carried.capacity() > kept {

@@ -122,7 +122,7 @@ impl Event {
         len
     }
 
-    /// Encodes the event without the end of its block, and reserves room for an id line whose
+    /// Encodes the event without the end of its block and reserves room for an id line whose
     /// prefix has `prefix_len` bytes.
     pub(crate) fn encode_open(&self, prefix_len: usize) -> OpenBlock {
         let mut frame = FrameBuf::new();

@@ -126,7 +126,7 @@ where
         }))
     }
 
-    /// Begins to filter an answer, and returns its head. Returns other answers whole.
+    /// Begins to filter an answer and returns its head. Returns other answers whole.
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {
         let outcome = match &answer {
             Ok(_) if self.is_head => FilterOutcome::Head,

@@ -56,7 +56,7 @@ impl Frames {
         self.kept_bytes + self.by_key.len() * ENTRY_MEMORY
     }
 
-    /// Returns a frame, and keeps it if it has at most `room` bytes.
+    /// Returns a frame and keeps it if it has at most `room` bytes.
     pub(super) fn get(
         &mut self,
         key: FrameKey,

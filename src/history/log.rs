@@ -94,7 +94,7 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Raises the limits, and excludes the log's memory from the total of all logs.
+    /// Raises the limits and excludes the log's memory from the total of all logs.
     pub(crate) fn raise_limits(&mut self, events: usize, bytes: usize, age: Duration) {
         let limits = &mut self.limits;
         limits.events = limits.events.max(events);

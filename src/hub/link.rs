@@ -76,7 +76,7 @@ impl Link {
 /// The hub can call [`publish`](Self::publish) from any task of the program, with thousands of
 /// calls in flight at once. Each event has data and no id.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes an event, and returns once the broker has acknowledged it. If events are published
+    /// Publishes an event and returns once the broker has acknowledged it. If events are published
     /// at the same time, the broker may number them in any order.
     ///
     /// # Errors

@@ -184,7 +184,7 @@ impl InFlight {
         Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, *info) }))
     }
 
-    /// Polls the inner service's future, and notes a panic as [`CloseReason::Panicked`].
+    /// Polls the inner service's future and notes a panic as [`CloseReason::Panicked`].
     fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.tracked {
             None => call(),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::event::{Encoded, Event, IntoEventName};
 
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing an idle
-/// connection, and lets the server notice a peer that has vanished.
+/// connection and lets the server notice a peer that has vanished.
 ///
 /// By default, the layer sends the comment line `: ` after 15 seconds in which the stream has sent
 /// nothing.

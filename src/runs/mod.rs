@@ -182,7 +182,7 @@
 //! same run, whichever process they reach, and any process can [cancel](Runs::cancel_with) or
 //! replace it.
 //!
-//! The *run's process* is the one that started the run. It drives the stream, and exports the
+//! The *run's process* is the one that started the run. It drives the stream and exports the
 //! events to the store. If this process exits before the answer is complete, the answer is
 //! interrupted. If another process exits, the answer goes on.
 //!

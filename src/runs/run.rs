@@ -65,7 +65,7 @@ impl Run {
         EventId::from(Position { epoch: self.record.epoch, sequence: n }).into()
     }
 
-    /// Attaches the client of a request, and returns [the answer](super::Runs#answers), to which
+    /// Attaches the client of a request and returns [the answer](super::Runs#answers), to which
     /// you can add headers and [`StreamOptions`](crate::StreamOptions).
     ///
     /// With a [store](super#several-processes), a request whose id isn't from this run gets the

@@ -98,7 +98,7 @@ opaque_debug!(Runs);
 
 /// Finding runs.
 impl Runs {
-    /// Attaches the client of a request to the run with this key, and returns [the
+    /// Attaches the client of a request to the run with this key and returns [the
     /// answer](Self#answers). Never starts a run.
     ///
     /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks

@@ -129,7 +129,7 @@ impl Member {
         (subjects, waker)
     }
 
-    /// Lets a close wake `waker`, and returns whether this waker is new. The caller then checks
+    /// Lets a close wake `waker` and returns whether this waker is new. The caller then checks
     /// whether the stream was closed meanwhile.
     pub(super) fn register(&self, waker: &Waker) -> bool {
         let mut shared = lock(&self.shared);

@@ -47,7 +47,7 @@ impl OpenStreams {
         Arc::new(Member::new(subjects, self.generation(), has_places))
     }
 
-    /// Opens a stream, and closes it at once if one of its subjects was closed since the ticket.
+    /// Opens a stream and closes it at once if one of its subjects was closed since the ticket.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
         if member.is_listed() {
             self.count_open(member, 1);
@@ -58,7 +58,7 @@ impl OpenStreams {
         self.close_since(ticket, member);
     }
 
-    /// Adds a subject to an open stream, and closes the stream at once if the subject was closed
+    /// Adds a subject to an open stream and closes the stream at once if the subject was closed
     /// since the ticket. Returns `false` if the subject has no place left, which ends the stream.
     pub(super) fn grow(&self, ticket: Ticket, member: &Arc<Member>, subject: &Arc<str>) -> bool {
         if member.list(self.generation()) {
@@ -221,7 +221,7 @@ impl OpenStreams {
         _ = without_panic(|| drop(waker));
     }
 
-    /// Closes the streams, and returns how many were open. The caller holds no lock.
+    /// Closes the streams and returns how many were open. The caller holds no lock.
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {
@@ -371,7 +371,7 @@ impl Members {
         }
     }
 
-    /// Removes a stream, and returns whether none is left.
+    /// Removes a stream and returns whether none is left.
     fn remove(&mut self, member: &Arc<Member>) -> bool {
         match self {
             Self::One(only) => Arc::ptr_eq(only, member),

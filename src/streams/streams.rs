@@ -35,7 +35,7 @@ impl Streams {
         subjects
     }
 
-    /// Closes the streams of a subject, and returns how many of this process's streams it closed.
+    /// Closes the streams of a subject and returns how many of this process's streams it closed.
     ///
     /// If a request arrived before the call, its stream is closed as soon as it opens. Streams of
     /// later requests stay open. Other processes close the streams of all requests that they

@@ -49,7 +49,7 @@
 //! ```
 //!
 //! A test doesn't hang: a method panics if what it awaits doesn't come within [30
-//! seconds](TestStream::time_limit). The panic names the caller's line, and lists the newest
+//! seconds](TestStream::time_limit). The panic names the caller's line and lists the newest
 //! messages and comments:
 //!
 //! ```text

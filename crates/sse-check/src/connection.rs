@@ -1,4 +1,4 @@
-//! Reads the address of a stream, and connects to the server.
+//! Reads the address of a stream and connects to the server.
 
 use std::{error::Error, time::Duration};
 
@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// Sends the request, and returns the response when its head has come.
+    /// Sends the request and returns the response when its head has come.
     pub(crate) async fn send(
         &mut self,
         target: &Uri,

@@ -67,7 +67,7 @@ fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
     Some(new.clone().reduce(f64::max)? - new.reduce(f64::min)?)
 }
 
-/// Finds a time in a text, and returns it in seconds after `began`: a Unix time in any unit from
+/// Finds a time in a text and returns it in seconds after `began`: a Unix time in any unit from
 /// seconds to nanoseconds, or a time in the format of RFC 3339.
 fn time_in(text: &str, began: SystemTime) -> Option<f64> {
     let seconds = |it: SystemTime| it.duration_since(UNIX_EPOCH).map(|it| it.as_secs_f64()).ok();

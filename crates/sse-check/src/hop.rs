@@ -1,4 +1,4 @@
-//! Asks the origin through a hop, and records what comes.
+//! Asks the origin through a hop and records what comes.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -221,7 +221,7 @@ impl Observer<'_> {
         }
     }
 
-    /// Asks for a script, and waits until it should be over.
+    /// Asks for a script and waits until it should be over.
     async fn play(&self, script: &Script, request: &Request) -> Played {
         let (id, recorder) = self.begin(script, request);
         let limit = script.length().map_or(self.hop.length, |length| length + PATIENCE);

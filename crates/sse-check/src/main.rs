@@ -72,7 +72,7 @@ fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Reads an event stream the way clients do, and finds the proxy that delays it.
+/// Reads an event stream the way clients do and finds the proxy that delays it.
 ///
 /// The exit status is 0 if no check failed, 1 if one did, and 2 if the stream cannot be checked.
 /// Without an event, the check `answer` fails, unless you pass `--allow-empty`.

@@ -164,7 +164,7 @@ pub(crate) fn lock<T>(recorded: &Mutex<T>) -> MutexGuard<'_, T> {
     recorded.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends the request, and records the response until it has ended.
+/// Sends the request and records the response until it has ended.
 pub(crate) async fn record(
     mut connection: Connection,
     request: &Request,

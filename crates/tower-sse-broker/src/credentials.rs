@@ -57,7 +57,7 @@ impl CredentialsProvider {
         }))
     }
 
-    /// Calls the closure, and waits at most `limit` for its result.
+    /// Calls the closure and waits at most `limit` for its result.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ const ENTRIES_PER_POLL: usize = 100;
 /// read is of one entry.
 const MAX_TIMEOUTS: u32 = 3;
 
-/// Loads the history of a log into a hub, and spawns a task that follows the log until the hub is
+/// Loads the history of a log into a hub and spawns a task that follows the log until the hub is
 /// closed or dropped. Call this in your [`Broker::start`](tower_sse::hub::broker::Broker::start).
 ///
 /// If your broker has a publishing task, such as [`Queue::run`], pass an
@@ -153,7 +153,7 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Opens the first session, and tries again after timeouts. If the program connected again
+    /// Opens the first session and tries again after timeouts. If the program connected again
     /// instead, it would start from the beginning and fail at the same page.
     async fn load(&mut self) -> Result<Opened<L>, Error> {
         let mut attempts = 0;
@@ -269,7 +269,7 @@ impl<L: Log> Follower<L> {
         Known { last: self.last.number, newest: ledger.newest_known, lost: ledger.lost }
     }
 
-    /// Reads to the end of the log, and finds losses.
+    /// Reads to the end of the log and finds losses.
     async fn catch_up(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let result = self.read_to_end(session).await;
         if let Err(error) = &result
@@ -390,7 +390,7 @@ impl<L: Log> Follower<L> {
         Ok(())
     }
 
-    /// Feeds entries to the hub, and reports missing entries.
+    /// Feeds entries to the hub and reports missing entries.
     async fn feed_page(&mut self, mut before: Before, entries: Vec<L::Entry>) {
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
@@ -401,7 +401,7 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Feeds entries without a pause, and returns the place after them. Does nothing once the hub
+    /// Feeds entries without a pause and returns the place after them. Does nothing once the hub
     /// is closed: the task ends at its next `await`.
     fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
         let tracks = self.gate.ledger().needs_entries();

@@ -61,7 +61,7 @@ impl Unproven {
 }
 
 impl Ledger {
-    /// Starts a session, and returns its number. Earlier acknowledgements no longer count.
+    /// Starts a session and returns its number. Earlier acknowledgements no longer count.
     pub(crate) fn begin_session(&mut self) -> u64 {
         self.session += 1;
         self.session

@@ -96,7 +96,7 @@ impl Drop for Reply {
 }
 
 impl Queue {
-    /// Adds an event, and waits at most `deadline` for its outcome. If the deadline passes or this
+    /// Adds an event and waits at most `deadline` for its outcome. If the deadline passes or this
     /// future is dropped, the event is removed from the queue, unless it was already sent.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and passes on each notification from the server.
+    /// Connects and passes on each notification from the server.
     pub(crate) async fn open(
         settings: &Arc<Settings>,
         config: &Config,
@@ -95,7 +95,7 @@ impl Connection {
         }
     }
 
-    /// Calls a function of the schema, and decodes the rows that it returns.
+    /// Calls a function of the schema and decodes the rows that it returns.
     pub(crate) async fn call<T>(
         &self,
         function: &str,
@@ -234,7 +234,7 @@ impl Connection {
     }
 }
 
-/// Listens to the stream's channel, and returns whether a notification from the publishers'
+/// Listens to the stream's channel and returns whether a notification from the publishers'
 /// connection arrives. A notification from the reading connection would prove nothing, because even
 /// a pooler passes it on.
 async fn listen(reading: &Connection, publishing: &Connection) -> bool {
@@ -407,7 +407,7 @@ pub(crate) struct Appended {
 }
 
 impl Connection {
-    /// Numbers the rows of the inbox, and adds these events after them. If the server's queue of
+    /// Numbers the rows of the inbox and adds these events after them. If the server's queue of
     /// notifications is full, no process is notified: other processes find the events by polling.
     ///
     /// `known` is the newest number that this process has read or received, and `lost` is the

@@ -238,7 +238,7 @@ impl LogEntry for LogRow {
 }
 
 impl PostgresLog {
-    /// Trims the log, and returns the time of its oldest row.
+    /// Trims the log and returns the time of its oldest row.
     async fn trim(&mut self, connection: &Connection) -> Result<Option<SystemTime>, Error> {
         let state = &mut self.state;
         state.trims = state.trims.wrapping_add(1);

@@ -20,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) provider: Option<CredentialsProvider>,
     pub(crate) schema: String,
     pub(crate) stream: String,
-    /// Whether the hub listens for notifications, and sends them.
+    /// Whether the hub listens for notifications and sends them.
     pub(crate) listens: bool,
     pub(crate) wakes: Wakes,
     pub(crate) health: Health,

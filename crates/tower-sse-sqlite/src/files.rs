@@ -18,7 +18,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Opens the file, and creates it if it is missing.
+    /// Opens the file and creates it if it is missing.
     ///
     /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: new ones
     /// beside these would corrupt the database.

@@ -80,7 +80,7 @@ impl Source {
 }
 
 impl Table {
-    /// Opens the file, and creates what is missing.
+    /// Opens the file and creates what is missing.
     pub(crate) fn open(source: Source) -> Result<Self, Error> {
         let name = source.table.clone();
         let wrong = |kind, reason| Err(failed(kind, format!("table {name:?} {reason}")));

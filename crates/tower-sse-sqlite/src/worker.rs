@@ -87,7 +87,7 @@ fn open(source: &Source) -> Result<Table, Error> {
     }
 }
 
-/// Runs jobs, and looks for other connections' commits.
+/// Runs jobs and looks for other connections' commits.
 fn serve(table: &Table, queue: &Receiver<Job>, changed: &Notify, last_row: &mut Option<Identity>) {
     let (mut version, mut next_poll) = (None, Instant::now());
     loop {

@@ -64,7 +64,7 @@ impl Tombstones {
         }
     }
 
-    /// Removes a topic's tombstone, and returns the topic's newest evicted event and its end.
+    /// Removes a topic's tombstone and returns the topic's newest evicted event and its end.
     /// Without a tombstone, the event is an upper bound.
     pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {

@@ -66,7 +66,7 @@ impl Topic {
         self.is_latest.load(Acquire)
     }
 
-    /// Raises the topic's limits to at least the default limits, and lets no event replace another.
+    /// Raises the topic's limits to at least the default limits and lets no event replace another.
     /// The caller holds the topic's lock.
     pub(crate) fn keep_all(&self, state: &mut TopicState) {
         self.is_latest.store(false, Release);

@@ -151,7 +151,7 @@ impl Topics {
         stats
     }
 
-    /// Changes a topic, and removes the topic if it is then unused. Returns `None` if it was
+    /// Changes a topic and removes the topic if it is then unused. Returns `None` if it was
     /// removed before.
     #[inline]
     pub(crate) fn change<R>(

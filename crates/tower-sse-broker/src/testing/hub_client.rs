@@ -121,7 +121,7 @@ fn shown(message: &Message) -> String {
     }
 }
 
-/// Quotes data, and cuts them to a length that can be read.
+/// Quotes data and cuts them to a length that can be read.
 pub(super) fn quoted(data: &str) -> String {
     const MAX_CHARS: usize = 60;
     match data.char_indices().nth(MAX_CHARS) {

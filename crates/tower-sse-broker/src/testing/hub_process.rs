@@ -48,7 +48,7 @@ impl HubProcess {
         }
     }
 
-    /// Connects two processes, and publishes the first event of the log. Returns its id, after
+    /// Connects two processes and publishes the first event of the log. Returns its id, after
     /// which the clients of the scene resume.
     pub(super) async fn pair<W: World>(world: &W) -> Result<(Self, Self, EventId), Problem> {
         Self::pair_with(Hub::builder, world).await
@@ -83,7 +83,7 @@ impl HubProcess {
         self.acknowledged(self.try_publish(topic, event).await?)
     }
 
-    /// Publishes an event, and returns the hub's result.
+    /// Publishes an event and returns the hub's result.
     pub(super) async fn try_publish(
         &self,
         topic: &str,

@@ -51,7 +51,7 @@ where
     );
 }
 
-/// Runs all [scenes](super#the-scenes), and returns the name and outcome of each.
+/// Runs all [scenes](super#the-scenes) and returns the name and outcome of each.
 ///
 /// For a skipped scene, the outcome is an error whose [`is_skipped`](Problem::is_skipped) returns
 /// `true`. In a test, use [`check`] instead.

@@ -263,7 +263,7 @@ impl LogEntry for RawEntry {
 }
 
 impl StreamLog {
-    /// Connects, and creates the stream if it is empty. If the first event created the stream, a
+    /// Connects and creates the stream if it is empty. If the first event created the stream, a
     /// new stream would look like a lost one. With `must_write`, returns an error if this server
     /// refuses writes and another server may accept them.
     async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {

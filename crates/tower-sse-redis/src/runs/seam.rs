@@ -90,7 +90,7 @@ pub(crate) enum Command {
     Trim(Trim),
     /// Ends a run. Nothing can be appended afterwards. Answered by [`Reply::End`].
     End(End),
-    /// Returns the state of another process's run, and notifies its owner that the run is watched.
+    /// Returns the state of another process's run and notifies its owner that the run is watched.
     /// Answered by [`Reply::Check`].
     Check(Check),
     /// Returns the runs of a process that are live, or whose end is not reported yet.

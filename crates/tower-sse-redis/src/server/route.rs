@@ -30,7 +30,7 @@ impl Route {
         Self { servers, redirected, current: Mutex::new(None), useless: Mutex::new(None) }
     }
 
-    /// Begins a round of attempts, and forgets the servers of the last round.
+    /// Begins a round of attempts and forgets the servers of the last round.
     pub(crate) fn begin(&self) {
         (*lock(&self.current), *lock(&self.useless)) = (None, None);
     }

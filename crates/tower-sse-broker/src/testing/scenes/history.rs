@@ -41,7 +41,7 @@ pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<()
     b.client(["news"], start.clone()).reads(["old"]).await?;
     // What a broker records when a process connects must not be too old for `late`.
     sleep(AGE / 4 * 3).await;
-    // Loads the event, and evicts it when it is old.
+    // Loads the event and evicts it when it is old.
     let early = HubProcess::connect_with(short(), world, "early").await?;
     sleep_until(is_old).await;
     let published = Instant::now();

@@ -122,7 +122,7 @@ pub(crate) async fn an_overtaken_log_is_told_to_all<W: World>(world: &W) -> Resu
     roll_back(world, 5, 30).await
 }
 
-/// Rolls the log back over `lost` acknowledged events, and publishes `after` events at once.
+/// Rolls the log back over `lost` acknowledged events and publishes `after` events at once.
 async fn roll_back<W: World>(world: &W, lost: usize, after: usize) -> Result<(), Problem> {
     let (copy, put_back) = world.roll_back().ok_or_else(|| Problem::skipped("roll_back"))?;
     let (a, b, start) = HubProcess::pair(world).await?;

@@ -34,7 +34,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Opens a store, and starts the tasks that export and check runs.
+    /// Opens a store and starts the tasks that export and check runs.
     pub(crate) async fn connect<S: Into<Store>, E, F>(
         options: Options,
         open: impl FnOnce(ProcessId, Receive) -> F,

@@ -128,7 +128,7 @@ impl Session {
         Encoder { scope, hashes: &self.hashes, is_cluster, is_new }
     }
 
-    /// Sends commands, and returns their replies. Each reply can be an error.
+    /// Sends commands and returns their replies. Each reply can be an error.
     pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
         let mut connection = self.commands.clone();
         let replies = connection.send_packed_commands(commands, 0, commands.len()).await;
@@ -247,7 +247,7 @@ impl Session {
         self.identify(self.pushes.send(&identify()).await).map(drop)
     }
 
-    /// Checks the connection for loads, and replaces it if it is broken.
+    /// Checks the connection for loads and replaces it if it is broken.
     pub(super) async fn check_loads(&self, endpoint: &Endpoint) -> Result<(), Error> {
         match self.load(endpoint, &identify()).await {
             Ok(reply) => self.identify(Ok(reply)).map(drop),
@@ -343,7 +343,7 @@ async fn load_scripts(
     Ok(hashes)
 }
 
-/// Sends a command, and reads its reply. `action` names it in errors.
+/// Sends a command and reads its reply. `action` names it in errors.
 async fn send<T: FromRedisValue>(
     connection: &mut MultiplexedConnection,
     command: &Cmd,

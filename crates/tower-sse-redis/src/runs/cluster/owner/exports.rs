@@ -156,7 +156,7 @@ impl Exports {
         self.hasten_all(epochs, Export::synchronize);
     }
 
-    /// Changes runs, and makes them due.
+    /// Changes runs and makes them due.
     fn hasten_all(&self, epochs: impl IntoIterator<Item = Epoch>, change: impl Fn(&mut Export)) {
         let now = Instant::now();
         let mut queue = self.lock();
