@@ -218,7 +218,7 @@ impl HubState {
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)
     }
 
-    /// The caller holds the lock of `topic` and appends the event before releasing it.
+    /// The caller holds the lock of `topic`, and appends the event before releasing it.
     fn commit(&self, topic: &Topic, assigned: Option<u64>) -> Result<u64, NotAppended> {
         let mut newest = lock(&self.newest);
         *newest = self.following(*newest, assigned)?;
