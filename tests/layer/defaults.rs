@@ -191,7 +191,8 @@ mod of_runs {
 // What the pages and the examples show, which people copy.
 
 fn pages() -> Vec<(String, String)> {
-    let pages = documented::pages(&["src", "docs/guide", "docs/agents.md", "examples", "README.md"]);
+    let pages =
+        documented::pages(&["src", "docs/guide", "docs/agents.md", "examples", "README.md"]);
     assert!(pages.len() > 150, "{} files", pages.len());
     pages
 }
