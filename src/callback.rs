@@ -18,7 +18,7 @@ pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     value
 }
 
-/// Calls a callback with the head of a request, and returns its result, or `None` if it panics.
+/// Calls a callback with a request's head, and returns its result, or `None` if it panics.
 #[cold]
 pub(crate) fn with_head<B, T>(
     request: &mut Request<B>,

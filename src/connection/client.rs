@@ -30,7 +30,7 @@ pub enum ClientKind {
     /// [`start`](crate::hub::Subscribe::start_event), and a [refusal](crate::Refusal) is an event
     /// named `retry` with the data `{}`: reqwest-eventsource 0.6 keeps no id and obeys no `retry`
     /// line without data. A script, for example with Python's `requests`, can send the same
-    /// headers, but needs the status of a refusal. Set [`Other`](Self::Other) for it.
+    /// headers, but needs a refusal's status. Set [`Other`](Self::Other) for it.
     Library,
     /// Any other client that sent a `GET`, such as a script. It doesn't reconnect.
     Other,
@@ -185,7 +185,7 @@ fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The result of one pass over the headers of a request. Comparing a few names costs less than
+/// The result of one pass over a request's headers. Comparing a few names costs less than
 /// hashing them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderScan {

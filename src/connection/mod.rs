@@ -1,4 +1,4 @@
-//! What is known about one connection: the kind of its client, the last event id that the client
+//! What is known about one connection: its client's kind, the last event id that the client
 //! sent, and the reason its stream closed.
 
 mod client;

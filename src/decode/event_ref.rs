@@ -22,7 +22,7 @@ pub struct EventRef<'a> {
 }
 
 impl<'a> EventRef<'a> {
-    /// Returns the bytes of the event, including the empty line that ends it. If the CRLF of this
+    /// Returns the event's bytes, including the empty line that ends it. If the CRLF of this
     /// line is split across two chunks, the bytes end with the CR. [`to_encoded`](Self::to_encoded)
     /// and [`with_data`](Self::with_data) add the missing LF.
     #[must_use]

@@ -185,7 +185,7 @@ impl<T: Into<String>> From<T> for Event {
     }
 }
 
-/// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
+/// An event's id, which a client sends as `Last-Event-ID` when it reconnects.
 ///
 /// An id can't contain a line feed, a carriage return or U+0000, so text received at run time can't
 /// forge other fields. Leading and trailing spaces and tabs are lost when the client sends the id
@@ -273,7 +273,7 @@ macro_rules! integer_ids {
 
 integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
-/// The name of an event. Your page passes it to `addEventListener`. An empty name means `message`.
+/// An event's name. Your page passes it to `addEventListener`. An empty name means `message`.
 ///
 /// A name can't contain a line feed, a carriage return or U+0000, so text received at run time
 /// can't forge other fields.

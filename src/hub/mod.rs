@@ -461,7 +461,7 @@
 // A publish goes from `hub.rs` down this table, and an event up to its client the other way:
 //
 // | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
-// | `append.rs` | `HubState`: the number of an event, and whether its topic has ended |
+// | `append.rs` | `HubState`: an event's number, and whether its topic has ended |
 // | `losses.rs` | the losses that a broker reports |
 // | `topic/` | the log of a topic, its end, and the eviction of all topics |
 // | `subscription/` | one client: its start, what it reads next, its gaps |

@@ -15,7 +15,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Returns the id of the event.
+    /// Returns the event's id.
     #[must_use]
     pub fn id(&self) -> EventId {
         self.position.into()

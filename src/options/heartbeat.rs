@@ -53,7 +53,7 @@ impl Heartbeat {
         Self { interval, comment: COMMENT_LINE, event: None }
     }
 
-    /// Sets the text of the comment. Every line of the text becomes a comment line.
+    /// Sets the comment's text. Every line of the text becomes a comment line.
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.comment = Encoded::from(Event::new().comment(text)).into();
         self

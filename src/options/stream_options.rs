@@ -141,7 +141,7 @@ impl StreamOptions {
         self
     }
 
-    /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
+    /// Limits the stream's age; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
     /// By default, the answer to a call (anything but a `GET`) may continue for 30 seconds beyond
     /// the maximum age. If it mustn't outlive its request's

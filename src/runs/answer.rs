@@ -20,7 +20,7 @@ pub(crate) struct Requester {
     pub(crate) last: Option<LastEventId>,
     /// Whether the request starts a run if it's repeated.
     pub(crate) starts: bool,
-    /// The head of the response, if it can be sent early.
+    /// The response's head, if it can be sent early.
     pub(crate) head: Option<EarlyHead>,
 }
 

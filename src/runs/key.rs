@@ -6,7 +6,7 @@ use crate::history::{Epoch, milliseconds, now};
 /// The maximum length of an owner or a name, in bytes.
 const MAX_LEN: usize = 512;
 
-/// The key of a run: an owner and a name. Only clients of this owner can reach the run, unless the
+/// A run's key: an owner and a name. Only clients of this owner can reach the run, unless the
 /// key is [shared](Self::shared). A key names [one answer or a whole chat](super#keys).
 ///
 /// If clients choose the names, use keys with an owner, such as the user's id from an authenticated

@@ -63,7 +63,7 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunEnd {
-    /// The key of the run.
+    /// The run's key.
     pub key: RunKey,
     pub(crate) epoch: Epoch,
     /// How the run ended.

@@ -32,7 +32,7 @@ impl Run {
         Self { runs, record, is_own: false, starts: false }
     }
 
-    /// Returns the key of the run.
+    /// Returns the run's key.
     #[must_use]
     pub fn key(&self) -> &RunKey {
         &self.record.key

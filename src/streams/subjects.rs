@@ -28,7 +28,7 @@ struct SubjectNames {
     added: Vec<Arc<str>>,
     /// The open streams: an inner layer's too, which middleware may hide from the outer layer.
     members: Vec<Weak<Member>>,
-    /// The head of the stream, if it was sent before the handler answered.
+    /// The stream's head, if it was sent before the handler answered.
     head: Option<EarlyHead>,
 }
 

@@ -1,4 +1,4 @@
-//! Checks the head of the response.
+//! Checks the response's head.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ impl fmt::Display for Verdict {
 /// What a check has found.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    /// The number of the check.
+    /// The check's number.
     pub(crate) number: usize,
     pub(crate) name: &'static str,
     pub(crate) verdict: Verdict,

@@ -59,7 +59,7 @@ pub(crate) struct Played {
 /// What was observed of a hop.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// The headers of the requests.
+    /// The requests' headers.
     pub(crate) sent: HeaderMap,
     pub(crate) events: Played,
     pub(crate) bare: Played,
@@ -78,7 +78,7 @@ pub(crate) struct Observed {
     pub(crate) down: Stream,
 }
 
-/// The state of an observation.
+/// An observation's state.
 struct Observer<'a> {
     hop: &'a HopOptions,
     get: Request,

@@ -31,7 +31,7 @@ use crate::lines::lines;
 use crate::session::{Plan, Session, observe};
 use crate::verdicts::verdicts;
 
-/// The name of a check, what it looks at, and the check.
+/// A check's name, what it looks at, and the check.
 type Check = (&'static str, &'static str, fn(&Session) -> Finding);
 
 /// The number of a check is its place in this list, and must not change.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::recording::lock;
 
-/// The beginning of a query, which the name of a script, a dot and the id of a request follow.
+/// The beginning of a query, which a script's name, a dot and the id of a request follow.
 pub(crate) const PARAMETER: &str = "sse-check=";
 /// The body of each `POST` request.
 pub(crate) const BODY: &str = "{\"stream\":true}";
@@ -52,7 +52,7 @@ pub(crate) struct Script {
     /// The time between the head and the first event.
     pub(crate) delay: Duration,
     pub(crate) count: usize,
-    /// The size of an event.
+    /// An event's size.
     pub(crate) size: usize,
     interval: Duration,
     ending: Ending,

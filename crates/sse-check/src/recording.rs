@@ -35,7 +35,7 @@ pub(crate) enum End {
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     pub(crate) at: Duration,
-    /// Where the chunk ends in the bytes of the stream.
+    /// Where the chunk ends in the stream's bytes.
     pub(crate) end: usize,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Recording {
     pub(crate) sent: Duration,
     pub(crate) head: Option<(Duration, Parts)>,
     pub(crate) chunks: Vec<Chunk>,
-    /// The bytes of the body, without the content coding. None if its decoder is missing.
+    /// The body's bytes, without the content coding. None if its decoder is missing.
     pub(crate) bytes: Vec<u8>,
     pub(crate) end: End,
     /// When the response ended, or was no longer watched.
@@ -69,7 +69,7 @@ impl Recording {
         self.end == End::Open && !self.is_full
     }
 
-    /// Returns the text of a header, which is empty if the response does not have it.
+    /// Returns a header's text, which is empty if the response does not have it.
     pub(crate) fn header(&self, name: &str) -> String {
         let head = self.head.as_ref();
         let values = head.map(|(_, parts)| parts.headers.get_all(name)).into_iter().flatten();
@@ -335,7 +335,7 @@ impl Stream {
         }
     }
 
-    /// Returns the bytes of an event.
+    /// Returns an event's bytes.
     pub(crate) fn raw(&self, event: &Event) -> &[u8] {
         self.recording.bytes.get(event.range.clone()).unwrap_or_default()
     }

@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     pub(crate) targets: Vec<Uri>,
     pub(crate) request: Request,
     pub(crate) length: Duration,
-    /// Whether to connect a second time, with the id of an event.
+    /// Whether to connect a second time, with an event's id.
     pub(crate) resumes: bool,
     pub(crate) may_be_empty: bool,
 }
@@ -145,7 +145,7 @@ pub(crate) fn progress(length: Duration) -> ProgressBar {
     ProgressBar::new(length.as_secs()).with_style(style)
 }
 
-/// The id of an event, and the recorders of the connections with it.
+/// An event's id, and the recorders of the connections with it.
 type Resuming = (String, Vec<Recorder>);
 
 /// Waits until the streams or the time are over. Meanwhile, resumes them.

@@ -92,7 +92,7 @@ impl Error {
         Self { kind, text, cause: Arc::from(cause) }
     }
 
-    /// Returns the kind of the error.
+    /// Returns the error's kind.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind

@@ -258,7 +258,7 @@ impl<L: Log> Follower<L> {
         Ok(())
     }
 
-    /// Adapts the size of pages to the bytes of this page.
+    /// Adapts the size of pages to this page's bytes.
     fn fit(&mut self, entries: &[L::Entry]) {
         self.page_size.fit(entries.len(), entries.iter().map(LogEntry::bytes).sum());
     }

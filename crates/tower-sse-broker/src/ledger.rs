@@ -162,7 +162,7 @@ impl Ledger {
         self.pending.retain(|pending| pending.entry.number >= first);
     }
 
-    /// Records that clients receive a gap at the position of a marker.
+    /// Records that clients receive a gap at a marker's position.
     pub(crate) fn cover(&mut self, marker: u64) {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }

@@ -21,7 +21,7 @@ impl Backoff {
         Self { attempts: 0, max: max.min(MAX) }
     }
 
-    /// Makes the delays start over if `age`, the length of the session, is at least 5 seconds.
+    /// Makes the delays start over if `age`, the session's length, is at least 5 seconds.
     pub fn end_session(&mut self, age: Duration) {
         if age >= STABLE_SESSION {
             self.attempts = 0;
@@ -84,7 +84,7 @@ impl PageSize {
         }
     }
 
-    /// Adapts to the size of a page. A size of 0 is unknown.
+    /// Adapts to a page's size. A size of 0 is unknown.
     pub(crate) fn fit(&mut self, entries: usize, bytes: usize) {
         if let Some(fitting) = entries.saturating_mul(MAX_BYTES).checked_div(bytes) {
             self.0 = self.0.min(fitting).min(entries.saturating_mul(4).max(TRIED)).max(1);

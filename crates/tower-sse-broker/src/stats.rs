@@ -70,7 +70,7 @@ impl BrokerStats {
         lock(&self.0).losses
     }
 
-    /// Returns the state of the log, or `None` before it's known. While the hub is
+    /// Returns the log's state, or `None` before it's known. While the hub is
     /// [ready](crate::Health::is_ready), the state is updated about every two seconds, unless the
     /// store refuses it. The size in PostgreSQL is updated about every ten.
     #[must_use]

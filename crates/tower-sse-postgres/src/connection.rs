@@ -374,7 +374,7 @@ impl Connection {
         trimmed.await
     }
 
-    /// Returns the state of the inbox and the size of the log.
+    /// Returns the state of the inbox and the log's size.
     pub(crate) async fn survey(&self) -> Result<Surveyed, Error> {
         let parameters: [Parameter<'_>; 1] = [(&COUNTED, Type::INT4)];
         let surveyed = self.call_one("survey($1)", &parameters, |row| {
@@ -397,7 +397,7 @@ const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
 
 /// The response of `append`.
 pub(crate) struct Appended {
-    /// The id of a transaction: all rows of the inbox by earlier transactions are numbered.
+    /// A transaction's id: all rows of the inbox by earlier transactions are numbered.
     pub(crate) covered: i64,
     /// The number before the number of the first event.
     pub(crate) before: u64,

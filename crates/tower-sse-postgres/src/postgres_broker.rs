@@ -26,7 +26,7 @@ impl PostgresBroker {
         Self { settings, options: LogOptions::new(Duration::from_secs(2)) }
     }
 
-    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// Returns a handle to the connections' state. The handle stays valid after
     /// `Hub::connect`.
     ///
     /// ```no_run

@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) wakes: Wakes,
     pub(crate) health: Health,
     pub(crate) clock: Clock,
-    /// The id of a transaction: in this session, the inbox rows of all earlier transactions are
+    /// A transaction's id: in this session, the inbox rows of all earlier transactions are
     /// numbered.
     pub(crate) covered: AtomicI64,
     /// The time until which batches send no notifications, because the server's queue was full.

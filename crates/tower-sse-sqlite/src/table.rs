@@ -250,7 +250,7 @@ impl Table {
         Ok(Trimmed { is_full: count == MAX_TRIMMED, is_done })
     }
 
-    /// Returns the age of the oldest row, and the size of the database.
+    /// Returns the age of the oldest row, and the database's size.
     pub(crate) fn survey(&self) -> Result<(Duration, u64)> {
         let now = now();
         let oldest =

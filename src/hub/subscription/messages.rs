@@ -42,7 +42,7 @@ impl Gap {
         GapReason::ALL.iter().find(is_reason).copied().unwrap_or(GapReason::Evicted)
     }
 
-    /// Returns the id of the gap. A subscription can [resume](super::Subscribe::resume) from it.
+    /// Returns the gap's id. A subscription can [resume](super::Subscribe::resume) from it.
     #[must_use]
     pub const fn last_event_id(&self) -> &MessageId {
         &self.0.last_event_id
@@ -88,7 +88,7 @@ impl Subscription {
     #[must_use]
     pub fn messages(mut self) -> Messages {
         self.has_bare_gaps = true;
-        // The hub has no limit for the size of an event.
+        // The hub has no limit for an event's size.
         let decoder = Decoder::new().max_event_size(usize::MAX);
         Messages { subscription: self, decoder, rest: Bytes::new() }
     }

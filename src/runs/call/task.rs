@@ -281,7 +281,7 @@ impl Recorder {
         let appended = producer.record.append(&mut self.cutter, &mut self.bytes);
         self.budget.spend(cx, before - self.bytes.len());
         if self.bytes.is_empty() {
-            // An empty slice would keep the memory of its frame.
+            // An empty slice would keep its frame's memory.
             self.bytes = Bytes::new();
         }
         self.memory.set(self.cutter.memory());

@@ -231,7 +231,7 @@ impl Registry {
         }
     }
 
-    /// Frees the key of a run. Clients that are still reading can read the rest.
+    /// Frees a run's key. Clients that are still reading can read the rest.
     pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         self.remove_key(record);
         let mut state = record.lock();

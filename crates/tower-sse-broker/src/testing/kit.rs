@@ -8,7 +8,7 @@ use crate::tasks::caught;
 /// How long a scene may take.
 const SCENE_LIMIT: Duration = Duration::from_secs(60);
 
-/// The name of a scene, and whether it passed.
+/// A scene's name, and whether it passed.
 type Outcome = (&'static str, Result<(), Problem>);
 
 /// A scene that is played. Boxed, because the compiler cannot prove that futures of many references

@@ -46,7 +46,7 @@ impl Redis {
 }
 
 impl RedisBroker {
-    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// Returns a handle to the connections' state. The handle stays valid after
     /// `Hub::connect`.
     ///
     /// ```no_run

@@ -17,7 +17,7 @@ use crate::server::{MultiplexedConnection, failed, whole_milliseconds};
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A script that adds a marker: with the argument `empty`, only to a stream without entries, and
-/// with the id of an entry, only if no marker follows this entry.
+/// with an entry's id, only if no marker follows this entry.
 ///
 /// The marker's id must be above all entries that may have been lost, even entries that the
 /// marker's writer does not know. So the id is in the next millisecond of the server's clock, with
@@ -42,7 +42,7 @@ const WRITE: &str = "#!lua flags=allow-oom\nreturn 1";
 /// may be too slow for them.
 const FIRST_ID: &str = include_str!("lua/first_id.lua");
 
-/// The number of entries of a stream, the id of the oldest, and the memory in bytes, if known.
+/// The number of entries of a stream, the oldest's id, and the memory in bytes, if known.
 pub(crate) type Survey = (u64, StreamId, Option<u64>);
 
 /// The Redis stream of one hub, over one connection.
@@ -191,7 +191,7 @@ impl RedisStream {
         }
     }
 
-    /// Removes the entries that are older than `max_age`, and returns the state of the stream, or
+    /// Removes the entries that are older than `max_age`, and returns the stream's state, or
     /// `None` if it has no entries.
     pub(crate) async fn survey(
         &mut self,
@@ -249,7 +249,7 @@ impl RedisStream {
         Ok(entries)
     }
 
-    /// Parses the reply to a command that adds an event: the id of the entry, or `None` if the
+    /// Parses the reply to a command that adds an event: the entry's id, or `None` if the
     /// stream is missing and nothing was added.
     pub(crate) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
         const ACTION: &str = "add an entry to the Redis stream";

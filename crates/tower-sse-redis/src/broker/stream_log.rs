@@ -43,7 +43,7 @@ pub(crate) struct LogState {
     advanced_server: String,
 }
 
-/// The state of the stream, and whether Redis accepts writes.
+/// The stream's state, and whether Redis accepts writes.
 type Surveyed = (Result<Option<Survey>, Error>, Result<(), Error>);
 
 /// Two connections to one server: one for the reader, whose reads block, and one for publishers.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tower_sse::runs::__private::{Epoch, Record};
 use tower_sse::runs::{Outcome, RunKey};
 
-/// The name of a run. Runs of different keys can have the same epoch.
+/// A run's name. Runs of different keys can have the same epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RunId {
     pub(crate) key: RunKey,
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Renews the lease of a run of this process, begins its stream, and returns what the store has
     /// of the run. Answered by [`Reply::Sync`].
     Sync(Sync),
-    /// Renews the lease of a run, at a lower cost than `Sync`, even if it looks at the stream.
+    /// Renews a run's lease, at a lower cost than `Sync`, even if it looks at the stream.
     /// Answered by [`Reply::Renew`].
     Renew(Renew),
     /// Appends a batch to a run's stream. Only sent after a `Sync` that was answered by `InStep`
@@ -487,7 +487,7 @@ pub(crate) enum Incoming {
     /// Another process has ended, asks to stop, or watches a run of this process, which then
     /// synchronizes the run. A forged hint therefore costs only a command.
     Hint(Epoch),
-    /// Another run has taken the key of this run, so requests no longer find this run. It can be
+    /// Another run has taken this run's key, so requests no longer find this run. It can be
     /// live.
     Replaced(Epoch),
     /// A process has not been seen for most of a lease. This process looks after its runs.

@@ -72,7 +72,7 @@ impl Servers {
         }
     }
 
-    /// Returns the number of the database, the same in all URLs.
+    /// Returns the database's number, the same in all URLs.
     pub(crate) fn database(&self) -> i64 {
         let client = self.clients.first();
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())

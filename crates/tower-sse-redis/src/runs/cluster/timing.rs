@@ -24,7 +24,7 @@ pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     pub(crate) lease: Duration,
-    /// The interval at which an owner renews the lease of a run.
+    /// The interval at which an owner renews a run's lease.
     pub(crate) beat: Duration,
     /// The interval at which a process checks the runs of others that it mirrors.
     pub(crate) check: Duration,

@@ -80,7 +80,7 @@ impl RedisRuns {
         self
     }
 
-    /// Returns a handle to the state of the connections. The handle stays valid after
+    /// Returns a handle to the connections' state. The handle stays valid after
     /// [`RunsBuilder::connect`](tower_sse::runs::RunsBuilder::connect).
     #[must_use]
     pub fn health(&self) -> Health {

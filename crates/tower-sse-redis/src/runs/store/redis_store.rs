@@ -82,7 +82,7 @@ impl RedisStore {
         Overhead { claim: CLAIM + name, stream: STREAM + name, batch: ENTRY }
     }
 
-    /// Returns the state of the connection. The state changes with each new connection.
+    /// Returns the connection's state. The state changes with each new connection.
     pub(crate) fn connection(&self) -> watch::Receiver<Connection> {
         self.link.state.subscribe()
     }

@@ -95,7 +95,7 @@ fn decode_append(batch: Value, mark: Option<&Value>) -> Result<Reply, Failure> {
     }))
 }
 
-/// The reply of a script: a status and its fields.
+/// A script's reply: a status and its fields.
 struct Fields<'a>(&'a [Value]);
 
 impl Fields<'_> {
@@ -309,7 +309,7 @@ pub(super) fn parse_push(message: Vec<u8>) -> Option<Push> {
     }
 }
 
-/// Returns the text of an error, or `None` if it is empty.
+/// Returns an error's text, or `None` if it is empty.
 pub(super) fn error_text(text: &str) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| text.into())
 }

@@ -47,7 +47,7 @@ pub(crate) struct Export {
     pub(super) stored: StoredBatches,
     /// The memory in the store, apart from the batches, the run's head and its error.
     overhead: Overhead,
-    /// The length of the head, which is in the claim, and at both ends of the stream.
+    /// The head's length, which is in the claim, and at both ends of the stream.
     head_len: usize,
     /// The bytes of this run that the queue's `live_bytes` includes.
     pub(super) counted: usize,

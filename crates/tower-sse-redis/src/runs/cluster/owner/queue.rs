@@ -14,7 +14,7 @@ use crate::runs::cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing};
 use crate::runs::seam::{EndReply, Failure, Overhead, ProcessId, Reply, RunId, kept_for};
 use tower_sse_broker::tasks::without_panic;
 
-/// When each run is due, and the state of its export.
+/// When each run is due, and its export's state.
 pub(super) struct Queue {
     pub(super) exports: HashMap<Epoch, Export>,
     pub(super) due: BTreeSet<(Instant, Epoch)>,

@@ -91,7 +91,7 @@ impl StoredRuns {
 /// The batches of a run in the store, according to the replies that its owner has received.
 #[derive(Default)]
 pub(super) struct StoredBatches {
-    /// The last event and the size of each batch, the oldest first.
+    /// The last event and each batch's size, the oldest first.
     batches: VecDeque<(u64, usize)>,
     /// The total size of the batches.
     bytes: usize,
