@@ -36,7 +36,7 @@ fn host() -> Option<Rc<dyn Host>> {
     HOST.with_borrow(Clone::clone)
 }
 
-/// Wraps a task of the process that runs at present.
+/// Makes a task part of the process that is running now.
 pub fn adopt(task: impl Future<Output = ()> + Send + 'static) -> Task {
     let task: Task = Box::pin(task);
     match host() {

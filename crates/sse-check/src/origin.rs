@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::recording::lock;
 
-/// The beginning of a query, which a script's name, a dot and the id of a request follow.
+/// The beginning of a query. A script's name, a dot and the request's id follow.
 pub(crate) const PARAMETER: &str = "sse-check=";
 /// The body of each `POST` request.
 pub(crate) const BODY: &str = "{\"stream\":true}";
-/// The headers of an answer that says to proxies that it is a stream.
+/// The headers that tell proxies that an answer is a stream.
 pub(crate) const GUARDED: [(&str, &str); 4] = [
     ("content-type", "text/event-stream"),
     ("cache-control", "no-cache, no-transform"),

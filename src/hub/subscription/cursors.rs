@@ -126,7 +126,7 @@ impl TopicCursor {
         &self.topic
     }
 
-    /// Starts a first visit at `newest`. Events that were evicted before it are no gap.
+    /// Starts a first visit at `newest`. Events evicted before then cause no gap.
     pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
         let evicted = self.topic.lock().log.evicted.up_to.min(newest);
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);

@@ -269,7 +269,7 @@ async fn sweep(process: Weak<Process>) {
         process.with_registry(|registry, deferred| {
             let due = registry.expire(age, deferred);
             if due.is_none() {
-                // A run that ends before this task does needs another one.
+                // This task looks no further, so the next run that ends starts another one.
                 registry.remove_sweeper(Handle::current().id());
             }
             due

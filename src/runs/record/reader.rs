@@ -144,9 +144,9 @@ impl Reader {
 }
 
 enum Step {
-    /// With the waker of the run's task, if the task waits for room.
+    /// What was read, and the waker of the run's task if the task waits for room.
     Read(Read, Option<Waker>),
-    /// With the earlier waker, which the new waker has replaced, if there was one.
+    /// Nothing to read yet. Has the waker that the new one has replaced, if any.
     Waiting(Option<Waker>),
     NeedsWaker,
 }

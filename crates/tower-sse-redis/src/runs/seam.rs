@@ -193,9 +193,9 @@ pub(crate) enum EndMode {
     /// Its owner no longer has all events to export. The outcome is
     /// [`Interrupted`](Outcome::Interrupted).
     Lost,
-    /// A client or the program stops it at another process. The owner receives a hint, learns of
-    /// the request by the reply to its next [`Sync`], and ends the run itself. If the owner is
-    /// dead, this acts like [`Bury`](Self::Bury).
+    /// A client or the program stops the run through another process. The owner receives a hint,
+    /// learns of the request by the reply to its next [`Sync`], and ends the run itself. If the
+    /// owner is dead, this acts like [`Bury`](Self::Bury).
     Cancel {
         /// The lines of an event to add before the end, without an id.
         lines: Option<Bytes>,

@@ -64,7 +64,7 @@ impl SharedRuns for Cluster {
                 looks += 1;
                 let locked = self.keys.try_lock(key);
                 let found = match &locked {
-                    // A replacement looks only once it may claim the key, because it claims any.
+                    // A replacement takes any key over, so it needs no look before it has the lock.
                     Err(_) if purpose == Purpose::Replace => Found::Claimable(None),
                     _ => self.find_claim(key, purpose, locked.is_err()).await?,
                 };
