@@ -85,7 +85,7 @@
 //! | [`hub`] | one event for many clients, with resumption |
 //! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | one hub for many processes |
 //! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | a hub whose events survive a restart |
-//! | [`streams`] | closing a user's streams, for example at log-out |
+//! | [`streams`] | closing a user's streams, for example at logout |
 //! | [`runs`] | answers that outlive their connection, such as a language model's |
 //! | [`early_head`] | handlers that take longer to answer than a proxy waits |
 //! | [`filter`] | reading, changing or dropping another server's events |
@@ -166,7 +166,7 @@
 //! # Examples
 //!
 //! - a first hub: [`quickstart`]
-//! - notifications, with log-out: [`notifications`](guide::notifications)
+//! - notifications, with logout: [`notifications`](guide::notifications)
 //! - rooms: [`chat`]
 //! - the progress of a job: [`job`]
 //! - state from a database, then live events: [`notes`]

@@ -100,7 +100,7 @@ async fn check<D: Database>(
 }
 
 /// Deletes the session, then closes its streams in all tabs. It needs no valid session: if a
-/// log-out fails after the session is deleted, the client repeats it.
+/// logout fails after the session is deleted, the client repeats it.
 async fn log_out<D: Database>(
     State(app): State<App<D>>,
     headers: HeaderMap,

@@ -124,7 +124,7 @@
 //! If a hub's topic has ended, the late answer can't be a `204`, so the `EventSource` reconnects.
 //!
 //! If the handler adds a [subject](crate::streams::Subjects::add) after the early head, it takes a
-//! place at once, and a log-out since the request's arrival ends the stream and drops the handler.
+//! place at once, and a logout since the request's arrival ends the stream and drops the handler.
 //!
 //! Put layers that set task-locals for the handler inside of this one. After the head, outer layers
 //! no longer wrap the call.

@@ -25,7 +25,7 @@ impl Streams {
     /// events again. [Many processes](crate::streams#many-processes) says how long close events are
     /// kept, and what happens if some are lost.
     ///
-    /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction
+    /// [transaction]: https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-logout-in-a-transaction
     ///
     /// # Panics
     ///

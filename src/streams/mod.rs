@@ -52,7 +52,7 @@
 //!
 //! # Log out
 //!
-//! First record the log-out in your session store, then close the streams. Do both on a spawned
+//! First record the logout in your session store, then close the streams. Do both on a spawned
 //! task: axum drops a handler whose client disconnects. If the `log_out` below returns an error,
 //! answer `503`, and have the client repeat the request:
 //!
@@ -79,7 +79,7 @@
 //! and the `session:abc` to keep.
 //!
 //! An `EventSource` reconnects after its stream is closed, so your check must know about every
-//! earlier log-out. Don't let the check read from a cache, or from a replica that lags behind. If
+//! earlier logout. Don't let the check read from a cache, or from a replica that lags behind. If
 //! you check tokens without a store, as with JWTs, keep a list of revoked ones. If the check can't
 //! tell, for example because the store is down, answer with a [refusal](crate::Refusal::answer). An
 //! error status would stop an `EventSource` for good.
@@ -89,7 +89,7 @@
 //! Otherwise, a `close` call during the check can miss the stream.
 //!
 //! With [`Streams::follow`], closing can fail when your program has already deleted the session. If
-//! the client repeats the log-out, close the streams even though the session is gone.
+//! the client repeats the logout, close the streams even though the session is gone.
 //!
 //! # How closed streams end
 //!
@@ -124,11 +124,11 @@
 //! If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //! each process.
 //!
-//! If a process crashes between the two steps of a log-out, the session's streams in other
-//! processes stay open until the log-out is repeated. A [maximum age](crate::SseLayer::max_age)
+//! If a process crashes between the two steps of a logout, the session's streams in other
+//! processes stay open until the logout is repeated. A [maximum age](crate::SseLayer::max_age)
 //! limits how long they stay open. If your sessions and your broker are in the same PostgreSQL
 //! database, do both steps [in one
-//! transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-log-out-in-a-transaction).
+//! transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-logout-in-a-transaction).
 //!
 //! # Limits for each subject
 //!

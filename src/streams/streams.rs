@@ -22,7 +22,7 @@ impl Streams {
     }
 
     /// Returns the subjects of a request, for middleware outside of the layer. Call it before you
-    /// authenticate the request, so that a log-out during or after the check closes the stream.
+    /// authenticate the request, so that a logout during or after the check closes the stream.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {

@@ -267,7 +267,7 @@ async fn late_place_counts_once_for_any_layers() {
             assert_eq!(matches!(poll_frame(&mut body), Polled::Pending), !is_full);
             bodies.push(body);
         }
-        assert!(streams.close("user:7").await.unwrap() >= 2, "a log-out finds the streams");
+        assert!(streams.close("user:7").await.unwrap() >= 2, "a logout finds the streams");
     }
 }
 

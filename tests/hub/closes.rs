@@ -111,7 +111,7 @@ async fn burst_of_other_events_evicts_no_close() {
     assert_eq!((other.streams.count("a"), other.streams.count("c")), (0, 1));
 }
 
-/// Otherwise many log-outs would evict the events of all other topics.
+/// Otherwise many logouts would evict the events of all other topics.
 #[tokio::test]
 async fn closes_take_no_memory_from_other_topics() {
     const MEMORY: usize = 64 << 10;

@@ -1,5 +1,5 @@
-//! Races of a request's check with a log-out, on several threads. The program follows two rules:
-//! the log-out writes the store before it closes, and the request's check reads the store.
+//! Races of a request's check with a logout, on several threads. The program follows two rules:
+//! the logout writes the store before it closes, and the request's check reads the store.
 
 use tower_sse::streams::Streams;
 
@@ -80,7 +80,7 @@ fn request(
     service.call(request).now_or_never().expect("ready").unwrap()
 }
 
-/// Returns how many requests opened a stream, and how many of these are open after the log-out.
+/// Returns how many requests opened a stream, and how many of these are open after the logout.
 fn race(place: Place) -> (usize, usize) {
     let (mut opened, mut left) = (0, 0);
     let start = Barrier::new(2);

@@ -197,7 +197,7 @@ impl Opened {
         };
         let (reading, publishing) = opened?;
         let server = reading.identify().await?;
-        // During a fail-over, the address can lead the two connections to different servers.
+        // During a failover, the address can lead the two connections to different servers.
         if server != publishing.identify().await? {
             return Err(failed(ACTION, "the addresses lead to different servers"));
         }

@@ -39,7 +39,7 @@
 //! ```
 //!
 //! Clients can reconnect to any process, and resume after the last event that they received. The
-//! page [notifications] has a complete program, which also handles log-outs.
+//! page [notifications] has a complete program, which also handles logouts.
 //!
 //! # Setup
 //!
@@ -62,7 +62,7 @@
 //!   returns [`Unknown`](tower_sse::hub::PublishError::Unknown), the event is published once or not
 //!   at all.
 //! - A client that stays connected or resumes receives each published event of its topics, or a
-//!   [gap](tower_sse::hub::GapPolicy). This holds even after a crash, a restore or a fail-over. It
+//!   [gap](tower_sse::hub::GapPolicy). This holds even after a crash, a restore or a failover. It
 //!   doesn't hold for an event that is published after its topic [ended](tower_sse::hub::Hub::end),
 //!   or in a topic that keeps only its [latest](tower_sse::Retention::latest) event.
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.

@@ -62,7 +62,7 @@
 //!   [set up Redis](operating#losses) so that a restart loses no event.
 //! - A program deletes individual entries (`XDEL`, `XDELEX` or `XACKDEL`) before a process has read
 //!   them. That process's clients miss these events.
-//! - After a fail-over, the old primary still accepts events, and one of the two primaries has
+//! - After a failover, the old primary still accepts events, and one of the two primaries has
 //!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
 //!   prevents this.
 //!
@@ -128,7 +128,7 @@
 //! In a cluster, your URL can name any node. The keys of [runs](tower_sse::runs) must be on one
 //! node, so give their [prefix](Redis::runs) a hash tag, such as `{app}`.
 //!
-//! With replicas but no cluster, each connection must lead to the primary, even after a fail-over.
+//! With replicas but no cluster, each connection must lead to the primary, even after a failover.
 //! [Ask Sentinel](Redis::open_by_sentinel), [list](Redis::open_any) all servers' URLs, or use a
 //! host name that always leads to the primary.
 

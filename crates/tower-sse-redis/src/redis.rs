@@ -59,7 +59,7 @@ impl Redis {
     /// List all servers that can become the primary, or several nodes of the cluster. The first
     /// primary that responds is used. If it refuses writes, or isn't part of the cluster, the others
     /// are tried too. In a cluster, any node that responds leads to the one that has the keys. After
-    /// a fail-over, all servers are tried again. But a process doesn't leave a primary that begins to
+    /// a failover, all servers are tried again. But a process doesn't leave a primary that begins to
     /// refuse writes.
     ///
     /// Give the primary at least two replicas, and set

@@ -1,4 +1,4 @@
-//! Notifications for logged-in users: unread ones, live ones, and a log-out.
+//! Notifications for logged-in users: unread ones, live ones, and a logout.
 
 use crate::*;
 
@@ -74,7 +74,7 @@ async fn log_out_ends_the_streams_of_its_session_only() {
     assert_eq!((first.rest().await.len(), second.rest().await.len()), (0, 0));
     assert_eq!(laptop.status().await, StatusCode::UNAUTHORIZED);
     assert_eq!(laptop.post("/notify/ann", "no").await, StatusCode::UNAUTHORIZED);
-    // A page repeats a log-out whose close has failed.
+    // A page repeats a logout whose close has failed.
     assert_eq!(laptop.post("/log_out", "").await, StatusCode::SEE_OTHER);
     phone.notify("ann", "still here").await;
     assert_eq!(next(&mut other).await, (1, "still here".to_owned()));

@@ -43,7 +43,7 @@ async fn server_that_a_cluster_named_is_not_the_only_one() {
     let mut process = Process::connect(nodes[other].broker()).await;
     process.delivers([0]).await;
     nodes[owner].kill();
-    // What a fail-over does, but without the data.
+    // What a failover does, but without the data.
     let _: String = nodes[other].command(&format!("CLUSTER DELSLOTS {slot}")).await;
     let _: String = nodes[other].command(&format!("CLUSTER ADDSLOTS {slot}")).await;
     _ = process.publish([1]).await;

@@ -95,7 +95,7 @@ fn app(runs: Runs, streams: Streams, model: Model, shutdown: CancellationToken) 
         .with_state(App { runs, streams, model })
 }
 
-/// Admits users who are logged in. A log-out closes their streams.
+/// Admits users who are logged in. A logout closes their streams.
 async fn check(subjects: Subjects, request: Request, next: Next) -> Response {
     let Some(user) = user(request.headers()) else {
         return StatusCode::UNAUTHORIZED.into_response();

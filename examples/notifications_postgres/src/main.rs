@@ -1,5 +1,5 @@
 //! Notifications for logged-in users, in PostgreSQL. A notification and its event are one
-//! transaction, and so are a log-out and the close of its streams. Whatever is killed in between,
+//! transaction, and so are a logout and the close of its streams. Whatever is killed in between,
 //! neither happens without the other.
 //!
 //! ```text

@@ -8,8 +8,8 @@ const WITHOUT_KEYS: [&str; 9] =
 
 /// The time after a redirect in which it reaches a process, unless the process is cut off.
 const REDIRECTED_FOR: Duration = Duration::from_millis(100);
-/// The time after a fail-over in which no slot moves: longer than the time between two checks of a
-/// process. Until the nodes agree on the fail-over, they do not agree on a move either.
+/// The time after a failover in which no slot moves: longer than the time between two checks of a
+/// process. Until the nodes agree on the failover, they do not agree on a move either.
 const AFTER_FAILOVER: Duration = Duration::from_secs(3);
 /// The number of redirects that a process can miss, because the requests that caused them were cut.
 const MAX_REDIRECTS: usize = 4;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// How long a server keeps its backlog after a fail-over. Redis keeps it for an hour by default. Here,
+/// How long a server keeps its backlog after a failover. Redis keeps it for an hour by default. Here,
 /// a minute is enough: no process goes without a check for longer.
 const BACKLOG_TIME: Duration = Duration::from_secs(60);
 

@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) appointment: Option<(usize, &'static [&'static str])>,
     /// A process that has not followed a redirect.
     pub(super) stays_redirected: Option<usize>,
-    /// The time of the last fail-over within a cluster.
+    /// The time of the last failover within a cluster.
     pub(super) failed_over_at: Option<Instant>,
 }
 

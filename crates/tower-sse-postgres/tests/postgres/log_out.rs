@@ -1,4 +1,4 @@
-//! A log-out in a transaction of the program, as the documentation shows it.
+//! A logout in a transaction of the program, as the documentation shows it.
 
 use axum::extract::Path;
 use axum::response::IntoResponse;

@@ -4,7 +4,7 @@
 //!
 //! The example `notifications` on two processes: their hubs share one stream in Redis, and nginx
 //! distributes the pages. The script starts all of them, and needs `redis-server` and `nginx`. A
-//! notification reaches the user's pages at both processes, and a log-out closes them at both.
+//! notification reaches the user's pages at both processes, and a logout closes them at both.
 //!
 //! The line that differs from the `main` of `notifications` is the one with the hub. The tables,
 //! which all processes share, are in Redis here, to have one program less; yours are in your

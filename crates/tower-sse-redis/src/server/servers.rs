@@ -164,7 +164,7 @@ async fn open_all<const N: usize>(
     let mut connections = configs.each_ref().map(|_| connection.clone());
     for (connection, config) in connections.iter_mut().zip(configs).skip(1) {
         let other = open(client.clone(), config.clone(), names.clone()).await?;
-        // During a fail-over, the address can lead this connection to a different server.
+        // During a failover, the address can lead this connection to a different server.
         if other.info.run_id != info.run_id {
             return Err(failed(ACTION, "the address leads to different servers"));
         }

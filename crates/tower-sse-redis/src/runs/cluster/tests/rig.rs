@@ -143,7 +143,7 @@ impl Way {
         self.network.take_snapshot();
     }
 
-    /// Replaces all data by the copy, as a fail-over to an older state does.
+    /// Replaces all data by the copy, as a failover to an older state does.
     pub(super) fn put_back(&self) {
         self.network.put_back(|name| name.contains('}'));
     }

@@ -165,7 +165,7 @@ async fn entry_behind_a_large_batch_is_not_added_alone() {
     assert!(newest > 0 && refused > 0, "{newest} {refused}");
 }
 
-/// After a fail-over, the connection leads to a server that is no longer the primary. A refused
+/// After a failover, the connection leads to a server that is no longer the primary. A refused
 /// command ends the session before its next check.
 #[tokio::test]
 async fn replica_is_unavailable_until_it_is_the_primary_again() {

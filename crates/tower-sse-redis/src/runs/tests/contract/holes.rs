@@ -43,7 +43,7 @@ async fn voided_run_is_over_for_late_renewals(scene: Scene) {
     assert_eq!(scene.q.look().await, "free");
 }
 
-/// A fail-over that kept the connection gives an older state. The next event fits behind it, so
+/// A failover that kept the connection gives an older state. The next event fits behind it, so
 /// only the number of entries shows the hole.
 async fn run_with_a_hole_does_not_complete(scene: Scene) {
     scene.p.begin("a1").await;
