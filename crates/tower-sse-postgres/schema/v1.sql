@@ -33,7 +33,7 @@ create table tower_sse.log (
 
 -- The events that wait for a number. Rows of other transactions appear when they commit.
 create table tower_sse.inbox (
-    id bigint generated always as identity primary key,
+    id bigint generated always as identity,
     stream text not null,
     topic text not null check (octet_length(topic) <= 1024),
     data text not null check (octet_length(data) <= 1048576),
@@ -42,10 +42,9 @@ create table tower_sse.inbox (
     comment text check (octet_length(comment) <= 4096),
     ends boolean not null default false,
     xid xid8 not null default pg_current_xact_id(),
-    at timestamptz not null default clock_timestamp()
+    at timestamptz not null default clock_timestamp(),
+    primary key (stream, xid, id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-
-create index on tower_sse.inbox (stream, xid, id);
 
 create function tower_sse.version() returns int immutable language sql as 'select 1';
 
@@ -64,21 +63,26 @@ create function tower_sse.channel(stream text) returns text immutable language s
 -- A trigger instead of a foreign key: its check would lock the row of the stream in each
 -- transaction that publishes, and each set of transactions that hold a lock consumes a multixact.
 create function tower_sse.require_stream() returns trigger language plpgsql as $$
+declare
+    missing text;
 begin
-    if not exists (select from tower_sse.stream s where s.name = new.stream) then
+    select stream into missing from added a
+        where not exists (select from tower_sse.stream s where s.name = a.stream) limit 1;
+    if found then
         raise foreign_key_violation using
-            message = pg_catalog.format('stream "%s" does not exist', new.stream),
+            message = pg_catalog.format('stream "%s" does not exist', missing),
             hint = 'Add a row to the table "stream", or start a hub of this stream.';
     end if;
-    return new;
+    return null;
 end $$;
 
-create trigger require_stream before insert on tower_sse.inbox
-    for each row execute function tower_sse.require_stream();
+-- Once for each statement, which can insert many rows.
+create trigger require_stream after insert on tower_sse.inbox
+    referencing new table as added
+    for each statement execute function tower_sse.require_stream();
 
 -- Publishes an event when the transaction commits. `wake` notifies the hubs, which otherwise find the
--- event within a tenth of a second: transactions that notify commit one after another, and cannot be
--- prepared.
+-- event by polling: transactions that notify commit one after another, and cannot be prepared.
 create function tower_sse.publish(
     topic text, data text, stream text, event text default null,
     ends boolean default false, wake boolean default false,
@@ -105,8 +109,9 @@ create function tower_sse.append(
 #variable_conflict use_column
 declare
     most constant int := 5000; most_bytes constant int := 16777216;
-    here constant text := tower_sse.cluster();
-    owner text; newest bigint; clock bigint; horizon bigint; found int; moved int; loses boolean;
+    has_events constant boolean := cardinality(topics) > 0;
+    here text; owner text; newest bigint; clock bigint; horizon bigint;
+    waits boolean; seen int := 0; moved int := 0; loses boolean;
 begin
     -- Each statement must see what was committed before the lock was granted.
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -118,19 +123,34 @@ begin
     if current_setting('synchronous_commit') = 'off' then
         perform set_config('synchronous_commit', 'local', true);
     end if;
-    if not exists (select from tower_sse.stream where name = append.stream) then
-        insert into tower_sse.stream (name) values (append.stream) on conflict do nothing;
+    -- The rows of all transactions before this one are committed, and found below, or never will be.
+    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    covered := case when covered <= horizon then covered else 0 end;
+    waits := exists (select from tower_sse.inbox i
+        where i.stream = append.stream and i.xid >= append.covered::text::xid8);
+    at := clock_timestamp();
+    if not (waits or has_events or opens or lost is not null) then
+        -- Another hub was faster. Without a lock, this transaction writes nothing.
+        before := 0; more := false; covered := horizon;
+        return;
     end if;
     select cluster into owner from tower_sse.stream where name = append.stream for no key update;
+    if not found then
+        insert into tower_sse.stream (name) values (append.stream) on conflict do nothing;
+        select cluster into owner from tower_sse.stream where name = append.stream for no key update;
+    end if;
+    here := tower_sse.cluster();
     select seq into newest from tower_sse.log l
         where l.stream = append.stream order by l.stream desc, l.seq desc limit 1;
     at := clock_timestamp();
     clock := extract(epoch from append.at) * 1000000;
-    loses := newest is null or newest < known or owner is distinct from here
-        or lost is not null and not exists (
+    loses := newest is null or newest < known or owner is distinct from here;
+    if lost is not null and not loses then
+        loses := not exists (
             select from tower_sse.log l
             where l.stream = append.stream and l.seq > append.lost and l.kind = 2
         );
+    end if;
     before := newest;
     if loses then
         update tower_sse.stream set cluster = here where name = append.stream and cluster <> here;
@@ -141,37 +161,38 @@ begin
         insert into tower_sse.log (stream, seq, at, kind, data)
             values (append.stream, append.before, append.at, 3, newest::text);
     end if;
-    -- The rows of all transactions before this one are committed, and found below, or never will be.
-    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    covered := case when covered <= horizon then covered else 0 end;
-    with waiting as materialized (
-        select i.place, sum(octet_length(i.data)) over (order by i.xid, i.id) - octet_length(i.data) as bytes
-        from (
-            select i.ctid as place, i.* from tower_sse.inbox i
-            where i.stream = append.stream and i.xid >= append.covered::text::xid8
-            order by i.stream, i.xid, i.id limit most
-        ) i
-    ), taken as (
-        -- By their places, which need no index: with old statistics, the wrong one looks as cheap.
-        delete from tower_sse.inbox
-        where ctid = any (array(select place from waiting where bytes < most_bytes)) returning *
-    ), added as (
-        insert into tower_sse.log (stream, seq, at, kind, topic, data, event, retry, comment)
-        select append.stream, append.before + row_number() over (order by t.id), append.at,
-            t.ends::int, t.topic, t.data, t.event, t.retry, t.comment
-        from taken t
-        returning 1
-    )
-    select count(*), (select count(*) from waiting) into moved, found from added;
+    if waits then
+        with waiting as materialized (
+            select i.place, sum(octet_length(i.data)) over (order by i.xid, i.id) - octet_length(i.data) as bytes
+            from (
+                select i.ctid as place, i.* from tower_sse.inbox i
+                where i.stream = append.stream and i.xid >= append.covered::text::xid8
+                order by i.stream, i.xid, i.id limit most
+            ) i
+        ), taken as (
+            -- By their places, which need no index: with old statistics, the wrong one looks as cheap.
+            delete from tower_sse.inbox
+            where ctid = any (array(select place from waiting where bytes < most_bytes)) returning *
+        ), added as (
+            insert into tower_sse.log (stream, seq, at, kind, topic, data, event, retry, comment)
+            select append.stream, append.before + row_number() over (order by t.id), append.at,
+                t.ends::int, t.topic, t.data, t.event, t.retry, t.comment
+            from taken t
+            returning 1
+        )
+        select count(*), (select count(*) from waiting) into moved, seen from added;
+    end if;
     before := before + moved;
-    insert into tower_sse.log (stream, seq, nonce, at, kind, topic, data, event, retry, comment)
-        select append.stream, append.before + e.n, e.nonce, append.at,
-            e.ends::int, e.topic, e.data, e.event, e.retry, e.comment
-        from unnest(topics, contents, append.events, retries, comments, append.ends, nonces)
-            with ordinality e (topic, data, event, retry, comment, ends, nonce, n);
-    more := found = most or found > moved;
+    if has_events then
+        insert into tower_sse.log (stream, seq, nonce, at, kind, topic, data, event, retry, comment)
+            select append.stream, append.before + e.n, e.nonce, append.at,
+                e.ends::int, e.topic, e.data, e.event, e.retry, e.comment
+            from unnest(topics, contents, append.events, retries, comments, append.ends, nonces)
+                with ordinality e (topic, data, event, retry, comment, ends, nonce, n);
+    end if;
+    more := seen = most or seen > moved;
     covered := case when more then 0 else horizon end;
-    if wake and (before is distinct from newest or cardinality(topics) > 0) then
+    if wake and (before is distinct from newest or has_events) then
         perform pg_notify(tower_sse.channel(append.stream), 'log');
     end if;
 end $$;
@@ -264,9 +285,9 @@ end $$;
 -- waits, and how many bytes the log takes.
 create function tower_sse.survey(most int, out waiting bigint, out since timestamptz, out bytes bigint)
 stable language sql set search_path = pg_catalog as $$
-    select (select count(*) from (select from tower_sse.inbox limit most) i),
-        (select at from tower_sse.inbox order by id limit 1),
+    select count(*), min(i.at),
         coalesce(pg_total_relation_size((select tableoid from tower_sse.log limit 1)), 0)
+    from (select at from tower_sse.inbox limit most) i
 $$;
 
 revoke all on all functions in schema tower_sse from public;

@@ -1,11 +1,11 @@
-use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed};
+use std::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
-use std::{future::poll_fn, task::Context};
+use std::{collections::HashMap, future::poll_fn, task::Context};
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, tls::TlsStream};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, Statement, tls::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower_sse_broker::__private::{Identity, Queued};
 use tower_sse_broker::{tasks::lock, warn};
@@ -21,6 +21,7 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
 pub(crate) const ACTION: &str = "connect to PostgreSQL";
+const PREPARE: &str = "prepare a statement in PostgreSQL";
 const ASK: &str = "get the credentials for PostgreSQL";
 
 /// A parameter of a statement, with its type on the server.
@@ -34,6 +35,8 @@ pub(crate) struct Connection {
     pub(crate) ended: CancellationToken,
     /// How often the driver was polled: to send a statement, and whenever bytes arrived.
     polls: Arc<AtomicU64>,
+    /// The statements that were prepared, by their text, if the connection has a session of its own.
+    statements: Option<Mutex<HashMap<String, Statement>>>,
     _driver: JoinSet<()>,
 }
 
@@ -73,18 +76,28 @@ impl Connection {
                 }
             }
         });
-        Ok(Self { client, settings: Arc::clone(settings), ended, polls, _driver: driver })
+        let (settings, statements) = (Arc::clone(settings), None);
+        Ok(Self { client, settings, ended, polls, statements, _driver: driver })
     }
 
-    /// Sends a statement without preparing it, so that it passes through every pooler.
+    /// Sends a statement. It is prepared only if notifications have shown that no pooler shares the
+    /// server's session: other statements pass through every pooler.
     pub(crate) async fn query(
         &self,
         text: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Error> {
         let action = || format!("run `{}` in PostgreSQL", text.split('(').next().unwrap_or(text));
+        let statement = self.prepared(text, parameters).await?;
         let polls = self.polls.load(Relaxed);
-        match timeout(RESPONSE_LIMIT, self.client.query_typed(text, parameters)).await {
+        let querying = async {
+            let Some(statement) = &statement else {
+                return self.client.query_typed(text, parameters).await;
+            };
+            let parameters: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+            self.client.query(statement, &parameters).await
+        };
+        match timeout(RESPONSE_LIMIT, querying).await {
             Ok(result) => result.map_err(|error| failed(&action(), error)),
             Err(_) => {
                 // The first poll has sent the statement.
@@ -92,6 +105,27 @@ impl Connection {
                 _ = timeout(CANCEL_LIMIT, self.cancel()).await;
                 Err(late(&action(), RESPONSE_LIMIT, has_begun))
             }
+        }
+    }
+
+    /// Returns the prepared statement with this text, if this connection prepares statements.
+    async fn prepared(
+        &self,
+        text: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Option<Statement>, Error> {
+        let Some(statements) = &self.statements else { return Ok(None) };
+        if let Some(statement) = lock(statements).get(text) {
+            return Ok(Some(statement.clone()));
+        }
+        let types: Vec<_> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
+        match timeout(RESPONSE_LIMIT, self.client.prepare_typed(text, &types)).await {
+            Ok(Ok(statement)) => {
+                lock(statements).insert(text.to_owned(), statement.clone());
+                Ok(Some(statement))
+            }
+            Ok(Err(error)) => Err(failed(PREPARE, error)),
+            Err(_) => Err(late(PREPARE, RESPONSE_LIMIT, false)),
         }
     }
 
@@ -195,7 +229,7 @@ impl Opened {
             let late = format!("not within {CONNECT_LIMIT:?}");
             return Err(Error::new(ACTION, ErrorKind::Unreachable, late));
         };
-        let (reading, publishing) = opened?;
+        let (mut reading, mut publishing) = opened?;
         let server = reading.identify().await?;
         // During a failover, the address can lead the two connections to different servers.
         if server != publishing.identify().await? {
@@ -203,6 +237,9 @@ impl Opened {
         }
         let listens = settings.listens && listen(&reading, &publishing).await;
         settings.health.stats().update(|stats| stats.listens = listens);
+        for connection in [&mut reading, &mut publishing] {
+            connection.statements = listens.then(Mutex::default);
+        }
         Ok(Self { reading, publishing: Arc::new(publishing) })
     }
 }
@@ -429,7 +466,8 @@ impl Connection {
         let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
         let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
         let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-        let Settings { listens, quiet_until, wakes, health, .. } = &*self.settings;
+        let settings = &*self.settings;
+        let Settings { listens, quiet_until, wakes, health, .. } = settings;
         let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
         let mut wake = *listens && !is_quiet;
         loop {
@@ -452,6 +490,9 @@ impl Connection {
             match appended {
                 Err(error) if wake && exceeds_limit(&error) => health.set_error(error),
                 appended => {
+                    if let Ok(appended) = &appended {
+                        settings.clock.set(appended.at);
+                    }
                     // Otherwise, the server's notification does.
                     if !wake || !health.stats().listens() {
                         wakes.log.notify_one();

@@ -34,11 +34,12 @@
 //! ```sql
 //! begin;
 //! update orders set status = 'paid' where id = 42;
-//! select tower_sse.publish('orders:42', 'paid', stream => 'orders');
+//! select tower_sse.publish('orders:42', 'paid', stream => 'orders', wake => true);
 //! commit;
 //! ```
 //!
-//! Clients can reconnect to any process, and resume after the last event that they received. The
+//! With [`wake => true`](#publishing-by-sql), clients receive the event a few milliseconds after the
+//! commit. Clients can reconnect to any process, and resume after the last event that they received. The
 //! page [notifications] has a complete program, which also handles logouts.
 //!
 //! # Setup
@@ -83,7 +84,8 @@
 //! - `event`: the event's name
 //! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Until
 //!   this event exceeds the hub's age limit, hubs drop later events of the topic.
-//! - `wake`: whether to notify hubs when the transaction commits. See below.
+//! - `wake`: whether to wake the hubs that [listen](BrokerStats::listens) when the transaction
+//!   commits, so that clients receive the event within a few milliseconds
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
@@ -98,13 +100,14 @@
 //! and neither topic nor data may be null. `retry` must not be negative, and all texts must be
 //! within these [limits](operating#sizes).
 //!
-//! Hubs look for new events about 10 times a second, or less often if the server is slow. To
-//! shorten the delay to a few milliseconds, call a hub's [waker](PostgresBroker::waker) after the
-//! commit.
+//! Leave out `wake` if you commit more than a few hundred of these transactions a second: they
+//! commit one after another. Also leave it out for `PREPARE TRANSACTION`, which fails. A program with
+//! a hub can call the hub's [waker](PostgresBroker::waker) after the commit instead. It costs less,
+//! and is as fast.
 //!
-//! A program without a hub can pass `wake => true` instead, which wakes the hubs that
-//! [listen](BrokerStats::listens). Use it only for rare events: transactions with `wake` commit one
-//! after another, and `PREPARE TRANSACTION` fails.
+//! Without either, a hub finds the event by polling. The first event after a quiet minute takes up
+//! to about a second, and the next ones up to about 100 ms, or longer if the server is slow. Hubs
+//! that don't listen always poll about 10 times a second.
 //!
 //! An open transaction delays only its own events, unless it [stays open for hours or locks the
 //! crate's tables](operating#transactions).

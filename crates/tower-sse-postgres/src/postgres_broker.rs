@@ -56,8 +56,8 @@ impl PostgresBroker {
     ///
     /// Clients of this hub then receive the transaction's events a few milliseconds later. So do
     /// clients of other hubs that [listen](BrokerStats::listens), unless this hub has
-    /// [`listen(false)`](Self::listen). Without the call, a hub needs up to about 100 ms to find an
-    /// event published by SQL, or longer if the server is slow.
+    /// [`listen(false)`](Self::listen). Without the call, a hub [polls](crate#publishing-by-sql) for
+    /// events published by SQL.
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;

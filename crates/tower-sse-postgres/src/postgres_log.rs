@@ -21,15 +21,20 @@ const PAGE_BYTES: usize = 4 << 20;
 /// The longest age that is passed to the server, which cannot express longer ones. No row of the
 /// log is older, so a longer age means no limit.
 pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
-/// The time between two polls, give or take a quarter.
+/// The time between two polls, give or take a quarter, without notifications or while programs
+/// publish without waking the hub.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The time between two polls otherwise. Each takes processor time from the server.
+const QUIET_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a hub polls often after a poll has found an event.
+const BUSY: Duration = Duration::from_secs(60);
 /// The pause between slow polls, as a multiple of a poll's duration.
 const POLL_SHARE: u32 = 10;
 /// The maximum pause between polls that are slow.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// One poll in this many looks at the whole inbox, in case `Settings::covered` is past rows without
+/// The time between two looks at the whole inbox, in case `Settings::covered` is past rows without
 /// numbers.
-const FULL_POLL: u32 = 50;
+const FULL_INTERVAL: Duration = Duration::from_secs(5);
 /// The time between two trims, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 /// The number of trims for each survey of the tables.
@@ -51,7 +56,9 @@ pub(crate) struct LogState {
     next_poll: Option<Instant>,
     /// The time that the last poll took.
     last_took: Duration,
-    polls: u32,
+    next_full: Option<Instant>,
+    /// When a poll last found rows in the inbox.
+    found: Option<Instant>,
     /// Whether the next look is a poll. Otherwise, the log has new rows.
     is_due: bool,
     next_trim: Option<Instant>,
@@ -122,21 +129,27 @@ impl Log for PostgresLog {
     }
 
     async fn wait(&mut self, session: &mut Opened) -> Result<(), Error> {
-        let (wakes, next_poll) = (&self.settings.wakes, self.state.next_poll);
-        let next_poll = next_poll.unwrap_or_else(Instant::now);
-        self.state.is_due = select! {
-            biased;
-            () = session.reading.ended.cancelled() => {
-                return Err(Self::broken("the reader's connection has ended"));
-            }
-            () = session.publishing.ended.cancelled() => {
-                return Err(Self::broken("the publishers' connection has ended"));
-            }
-            () = wakes.inbox.notified() => true,
-            () = wakes.log.notified() => Instant::now() >= next_poll,
-            () = sleep_until(next_poll) => true,
-        };
-        Ok(())
+        loop {
+            let next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
+            self.state.is_due = select! {
+                biased;
+                () = session.reading.ended.cancelled() => {
+                    return Err(Self::broken("the reader's connection has ended"));
+                }
+                () = session.publishing.ended.cancelled() => {
+                    return Err(Self::broken("the publishers' connection has ended"));
+                }
+                () = self.settings.wakes.inbox.notified() => {
+                    // The batch finds the rows, and the log's new rows wake this task again.
+                    self.queue.wake();
+                    self.state.next_poll = Some(next_poll.max(Instant::now() + self.interval()));
+                    continue;
+                }
+                () = self.settings.wakes.log.notified() => Instant::now() >= next_poll,
+                () = sleep_until(next_poll) => true,
+            };
+            return Ok(());
+        }
     }
 
     /// Polls if that is due.
@@ -149,18 +162,20 @@ impl Log for PostgresLog {
         if !self.state.is_due {
             return Ok(None);
         }
-        self.state.polls = self.state.polls.wrapping_add(1);
-        if self.state.polls.is_multiple_of(FULL_POLL) {
+        let asked = Instant::now();
+        if self.state.next_full.is_none_or(|due| due <= asked) {
+            self.state.next_full = Some(asked + FULL_INTERVAL);
             self.settings.covered.store(0, Relaxed);
         }
-        let asked = Instant::now();
         let polled = session.reading.poll(self.settings.covered.load(Relaxed)).await?;
         let took = asked.elapsed();
-        self.state.next_poll = Some(Instant::now() + pause(took, self.state.last_took));
-        self.state.last_took = took;
         if polled.waits {
+            self.state.found = Some(Instant::now());
             self.queue.wake();
         }
+        let pause = pause(self.interval(), took, self.state.last_took);
+        self.state.next_poll = Some(Instant::now() + pause);
+        self.state.last_took = took;
         Ok((polled.newest == Some(last)).then(Vec::new))
     }
 
@@ -238,6 +253,13 @@ impl LogEntry for LogRow {
 }
 
 impl PostgresLog {
+    /// Returns the time between two polls.
+    fn interval(&self) -> Duration {
+        let is_busy = self.state.found.is_some_and(|found| found.elapsed() < BUSY);
+        let is_quiet = !is_busy && self.settings.health.stats().listens();
+        jittered(if is_quiet { QUIET_INTERVAL } else { POLL_INTERVAL })
+    }
+
     /// Trims the log and returns the time of its oldest row.
     async fn trim(&mut self, connection: &Connection) -> Result<Option<SystemTime>, Error> {
         let state = &mut self.state;
@@ -283,11 +305,11 @@ impl PostgresLog {
     }
 }
 
-/// Returns the pause after a poll, from the durations of this poll and the previous one. A single
-/// slow poll does not delay the next one.
-fn pause(took: Duration, last_took: Duration) -> Duration {
+/// Returns the pause after a poll, from the usual one and the durations of this poll and the previous
+/// one. A single slow poll does not delay the next one.
+fn pause(interval: Duration, took: Duration, last_took: Duration) -> Duration {
     let share = took.min(last_took).saturating_mul(POLL_SHARE);
-    jittered(POLL_INTERVAL).max(share.min(MAX_PAUSE))
+    interval.max(share.min(MAX_PAUSE))
 }
 
 /// Returns a random time of three quarters to five quarters of `time`.
@@ -304,14 +326,13 @@ mod tests {
     #[test]
     fn pause_grows_after_several_slow_polls_up_to_a_second() {
         let [quick, slow, stuck] = [1, 50, 4000].map(Duration::from_millis);
-        let usual = Duration::from_millis(75)..=Duration::from_millis(125);
+        let usual = Duration::from_millis(100);
         for (took, last_took) in [(quick, quick), (stuck, quick), (quick, stuck)] {
-            let pause = pause(took, last_took);
-            assert!(usual.contains(&pause), "{took:?} {last_took:?} {pause:?}");
+            assert_eq!(pause(usual, took, last_took), usual, "{took:?} {last_took:?}");
         }
         for (took, last_took) in [(slow, slow), (slow, stuck), (stuck, slow)] {
-            assert_eq!(pause(took, last_took), slow * 10);
+            assert_eq!(pause(usual, took, last_took), slow * 10);
         }
-        assert_eq!(pause(stuck, stuck), Duration::from_secs(1));
+        assert_eq!(pause(usual, stuck, stuck), Duration::from_secs(1));
     }
 }

@@ -23,7 +23,7 @@ async fn bad_input_is_an_error_of_its_statement() {
         (publish("'a', '', 'tower_sse', comment => repeat('x', 4097)"), SqlState::CHECK_VIOLATION),
         (publish("'a', '', 'tower_sse', retry => -1"), SqlState::CHECK_VIOLATION),
         (publish("'a', '', stream => 'other'"), SqlState::FOREIGN_KEY_VIOLATION),
-        (publish("'a', '', null"), SqlState::FOREIGN_KEY_VIOLATION),
+        (publish("'a', '', null"), SqlState::NOT_NULL_VIOLATION),
         (publish("'a', ''"), SqlState::UNDEFINED_FUNCTION),
         (publish("null, '', 'tower_sse'"), SqlState::NOT_NULL_VIOLATION),
         (publish("'a', null, 'tower_sse'"), SqlState::NOT_NULL_VIOLATION),

@@ -77,6 +77,49 @@ async fn hub_that_does_not_listen_polls() {
     process.reads(0..5).await;
 }
 
+/// Two hubs at the same time: one listens, and the other does not.
+#[tokio::test]
+async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
+    let Some(server) = Server::start_with(&["track_functions=pl"]).await else { return };
+    let client = server.connect().await;
+    sql(&client, &schema_named("deaf").unwrap()).await;
+    let deaf = Postgres::open(&server.address()).unwrap().schema("deaf").unwrap();
+    let _deaf = Process::connect(deaf.broker("tower_sse").listen(false)).await;
+    let mut process = Process::connect(server.broker()).await;
+    assert!(process.stats.listens());
+    let polls = async |schema: &str| -> u64 {
+        let calls = "select coalesce(sum(calls), 0)::bigint from pg_stat_user_functions
+            where funcname = 'poll' and schemaname = $1";
+        client.query_one(calls, &[&schema]).await.unwrap().get::<_, i64>(0).try_into().unwrap()
+    };
+    // The polls of the hub that listens, while the other one polls often.
+    let count = async || {
+        let (own, other) = (polls("tower_sse").await, polls("deaf").await);
+        until_async(async || polls("deaf").await >= other + 80).await;
+        polls("tower_sse").await - own
+    };
+    let quiet = count().await;
+    sql(&client, "select tower_sse.publish('a', '1', 'tower_sse')").await;
+    process.reads([1]).await;
+    let busy = count().await;
+    println!("{quiet} polls while quiet, then {busy}, beside 80");
+    assert!(quiet < 27 && busy > 40, "{quiet}, {busy}");
+}
+
+/// A wake reaches all hubs, and one of them finds the event.
+#[tokio::test]
+async fn batch_with_nothing_to_number_writes_nothing() {
+    let Some((server, mut process)) = Process::start().await else { return };
+    process.delivers([1]).await;
+    let client = server.connect().await;
+    let append = "begin; select from tower_sse.append('tower_sse', 0, 0, null, false, \
+        '{}', '{}', '{}', '{}', '{}', '{}', '{}', true)";
+    sql(&client, append).await;
+    let written = "select pg_current_xact_id_if_assigned()::text from (select 1) one";
+    let written = client.query_one(written, &[]).await.unwrap();
+    assert_eq!(written.get::<_, Option<String>>(0), None);
+}
+
 /// The server cannot prepare a transaction that notifies.
 #[tokio::test]
 async fn transaction_that_wakes_hubs_cannot_be_prepared() {
@@ -101,7 +144,7 @@ async fn transaction_that_wakes_hubs_cannot_be_prepared() {
 // meanwhile.
 
 /// Far more than an event by SQL takes, and far less than ten times the standstill.
-const USUAL: Duration = Duration::from_secs(2);
+const USUAL: Duration = Duration::from_secs(4);
 
 /// Whether a poll waits for a lock.
 async fn poll_waits(observer: &Sql) -> bool {
