@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, atomic::AtomicU64, atomic::Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use std::{collections::HashMap, future::poll_fn, task::Context};
 
@@ -36,7 +36,7 @@ pub(crate) struct Connection {
     /// How often the driver was polled: to send a statement, and whenever bytes arrived.
     polls: Arc<AtomicU64>,
     /// The statements that were prepared, by their text, if the connection has a session of its own.
-    statements: Option<Mutex<HashMap<String, Statement>>>,
+    statements: OnceLock<Mutex<HashMap<String, Statement>>>,
     _driver: JoinSet<()>,
 }
 
@@ -76,7 +76,7 @@ impl Connection {
                 }
             }
         });
-        let (settings, statements) = (Arc::clone(settings), None);
+        let (settings, statements) = (Arc::clone(settings), OnceLock::new());
         Ok(Self { client, settings, ended, polls, statements, _driver: driver })
     }
 
@@ -114,7 +114,7 @@ impl Connection {
         text: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Option<Statement>, Error> {
-        let Some(statements) = &self.statements else { return Ok(None) };
+        let Some(statements) = self.statements.get() else { return Ok(None) };
         if let Some(statement) = lock(statements).get(text) {
             return Ok(Some(statement.clone()));
         }
@@ -199,18 +199,37 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens the connections of a session. If the server refuses the credentials, asks once for
-    /// others.
+    /// Opens the connections of a session, and checks and prepares what they lead to.
     pub(crate) async fn connect(settings: &Arc<Settings>) -> Result<Self, Error> {
+        let Self { reading, publishing } = Self::open(settings).await?;
+        let server = reading.identify().await?;
+        // During a fail-over, the address can lead the two connections to different servers.
+        if server != publishing.identify().await? {
+            return Err(failed(ACTION, "the addresses lead to different servers"));
+        }
+        let listens = settings.listens && listen(&reading, &publishing).await;
+        settings.health.stats().update(|stats| stats.listens = listens);
+        if listens {
+            for connection in [&reading, &publishing] {
+                _ = connection.statements.set(Mutex::default());
+            }
+        }
+        Ok(Self { reading, publishing })
+    }
+
+    /// Opens the connections. If the server refuses the credentials, asks once for others.
+    pub(crate) async fn open(settings: &Arc<Settings>) -> Result<Self, Error> {
         let mut config = settings.config.clone();
-        let Some(provider) = &settings.provider else { return Self::open(settings, &config).await };
+        let Some(provider) = &settings.provider else {
+            return Self::open_as(settings, &config).await;
+        };
         let mut is_refused = false;
         loop {
             let asked = provider.ask(CONNECT_LIMIT).await;
             let credentials =
                 asked.map_err(|reason| Error::new(ASK, ErrorKind::NotPermitted, reason))?;
             config.user(credentials.user()).password(credentials.password());
-            match Self::open(settings, &config).await {
+            match Self::open_as(settings, &config).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
                 }
@@ -219,28 +238,17 @@ impl Opened {
         }
     }
 
-    async fn open(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {
+    async fn open_as(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {
         let opening = async {
             let reading = Connection::open(settings, config, settings.wakes.clone()).await?;
             // The publishers' connection listens to nothing.
-            Ok((reading, Connection::open(settings, config, Wakes::default()).await?))
+            let publishing = Connection::open(settings, config, Wakes::default()).await?;
+            Ok(Self { reading, publishing: Arc::new(publishing) })
         };
-        let Ok(opened) = timeout(CONNECT_LIMIT, opening).await else {
+        timeout(CONNECT_LIMIT, opening).await.unwrap_or_else(|_| {
             let late = format!("not within {CONNECT_LIMIT:?}");
-            return Err(Error::new(ACTION, ErrorKind::Unreachable, late));
-        };
-        let (mut reading, mut publishing) = opened?;
-        let server = reading.identify().await?;
-        // During a failover, the address can lead the two connections to different servers.
-        if server != publishing.identify().await? {
-            return Err(failed(ACTION, "the addresses lead to different servers"));
-        }
-        let listens = settings.listens && listen(&reading, &publishing).await;
-        settings.health.stats().update(|stats| stats.listens = listens);
-        for connection in [&mut reading, &mut publishing] {
-            connection.statements = listens.then(Mutex::default);
-        }
-        Ok(Self { reading, publishing: Arc::new(publishing) })
+            Err(Error::new(ACTION, ErrorKind::Unreachable, late))
+        })
     }
 }
 

@@ -19,6 +19,7 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let postgres = Postgres::open("host=127.0.0.1 user=app dbname=shop")?;
+//! postgres.install().await?; // or in a migration
 //! let hub = Hub::connect(postgres.broker("orders")).await?;
 //! let app: Router =
 //!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
@@ -44,11 +45,9 @@
 //!
 //! # Setup
 //!
-//! 1. In a migration, apply [`SCHEMA`], grant the [rights](operating#rights) to your roles, and
-//!    insert a row for each stream: `insert into tower_sse.stream (name) values ('orders')`. To try
-//!    the crate out, run
-//!    [`schema/v1.sql`](https://docs.rs/crate/tower-sse-postgres/latest/source/schema/v1.sql) with
-//!    `psql --file`, as the database user that your hub connects as.
+//! 1. To try the crate out, call [`Postgres::install`], which creates the schema. In production,
+//!    apply [`SCHEMA`] in a migration, grant the [rights](operating#rights) to your roles, and insert
+//!    a row for each stream: `insert into tower_sse.stream (name) values ('orders')`.
 //! 2. Connect a hub, as above. You need PostgreSQL 14 or later, and a tokio runtime with timers and
 //!    IO.
 //! 3. Before you go live, read the page [operating].

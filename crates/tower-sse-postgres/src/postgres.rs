@@ -1,12 +1,14 @@
-use std::{fmt, str::FromStr, sync::Mutex, sync::atomic::AtomicI64};
+use std::sync::{Arc, Mutex, atomic::AtomicI64};
+use std::{fmt, str::FromStr};
 
 use tokio_postgres::{Config, config::SslMode};
 use tower_sse::BoxError;
 use tower_sse_broker::__private::CredentialsProvider;
 
-use crate::error::failed;
-use crate::settings::{Clock, Encryption, Settings, Wakes, schema_name};
-use crate::{Credentials, Error, Health, PostgresBroker};
+use crate::settings::{Clock, Encryption, Settings, Wakes, quoted, schema_name};
+use crate::{
+    Credentials, Error, Health, PostgresBroker, connection::Opened, error::failed, schema_named,
+};
 
 /// A PostgreSQL server, or a primary and its standbys. All hubs of a program can share one
 /// `Postgres`.
@@ -170,20 +172,65 @@ impl Postgres {
     /// # Ok::<_, tower_sse_postgres::Error>(())
     /// ```
     pub fn broker(&self, stream: impl Into<String>) -> PostgresBroker {
+        PostgresBroker::new(self.settings(stream.into()))
+    }
+
+    /// Creates the [schema](crate::SCHEMA) if the database doesn't have it yet, with the
+    /// [name](Self::schema) that is set. Processes that call this at the same time wait for each
+    /// other. An existing schema stays as it is, whatever its version:
+    /// [`Hub::connect`](tower_sse::hub::Hub::connect) checks that.
+    ///
+    /// The role needs the right to create schemas in the database, and then owns the tables. For
+    /// [separate roles](crate::operating#rights), create the schema in a migration instead.
+    ///
+    /// If this future is dropped, the schema is created whole or not at all.
+    ///
+    /// ```no_run
+    /// # use tower_sse::hub::Hub;
+    /// # use tower_sse_postgres::Postgres;
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let postgres = Postgres::open("host=127.0.0.1 user=app")?;
+    /// postgres.install().await?;
+    /// let hub = Hub::connect(postgres.broker("orders")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server can't be reached, if the role may not create the schema, or if
+    /// another schema has its name.
+    pub async fn install(&self) -> Result<(), Error> {
+        let settings = Arc::new(self.settings(String::new()).with_defaults());
+        let schema = quoted(&self.schema);
+        let install = format!(
+            "do $install$ begin
+                perform pg_advisory_xact_lock(hashtext('tower_sse.install'));
+                if to_regprocedure('{schema}.version()') is null then
+                    execute $schema${}$schema$;
+                end if;
+            end $install$",
+            schema_named(&self.schema)?
+        );
+        Opened::open(&settings).await?.publishing.query(&install, &[]).await?;
+        Ok(())
+    }
+
+    fn settings(&self, stream: String) -> Settings {
         let Self { config, encryption, provider, schema } = self.clone();
-        PostgresBroker::new(Settings {
+        Settings {
             config,
             encryption,
             provider,
             schema,
-            stream: stream.into(),
+            stream,
             listens: true,
             wakes: Wakes::default(),
             health: Health::default(),
             clock: Clock::new(),
             covered: AtomicI64::new(0),
             quiet_until: Mutex::new(None),
-        })
+        }
     }
 }
 

@@ -212,6 +212,68 @@ async fn missing_right_or_schema_is_told_by_its_kind() {
 }
 
 #[tokio::test]
+async fn processes_that_install_at_once_make_one_schema() {
+    let Some(server) = Server::start_empty(&[]).await else { return };
+    let client = server.connect().await;
+    for schema in ["tower_sse", "billing_events"] {
+        let postgres = Postgres::open(&server.address()).unwrap().schema(schema).unwrap();
+        let mut installing = JoinSet::new();
+        for _ in 0..8 {
+            let postgres = postgres.clone();
+            installing.spawn(async move { postgres.install().await.unwrap() });
+        }
+        installing.join_all().await;
+        let mut process = Process::connect(patient(postgres.broker("orders"))).await;
+        process.delivers([1]).await;
+        postgres.install().await.unwrap();
+        process.delivers([2]).await;
+    }
+    // Another version stays, and a hub refuses it.
+    let version = "create or replace function tower_sse.version() returns int language sql as";
+    sql(&client, &format!("{version} 'select 2'")).await;
+    let postgres = Postgres::open(&server.address()).unwrap();
+    postgres.install().await.unwrap();
+    let error = Hub::connect(postgres.broker("orders")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongSchema);
+    sql(&client, "create role hub login").await;
+    let postgres = Postgres::open(&server.address_of("hub")).unwrap();
+    let error = postgres.schema("mine").unwrap().install().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotPermitted);
+}
+
+/// As the page on operating shows it.
+#[tokio::test]
+async fn query_names_transactions_and_which_of_them_blocks() {
+    let Some((server, mut process)) = Process::start().await else { return };
+    process.delivers([1]).await;
+    let [open, locking, client] =
+        [server.connect().await, server.connect().await, server.connect().await];
+    sql(&open, "begin; create table other (id int)").await;
+    sql(&locking, "begin; select from tower_sse.stream for update").await;
+    let hub = process.hub.clone();
+    let publishing = tokio::spawn(async move { hub.publish("a", "2").await });
+    let blocks = statements_of("blocks");
+    let found = async || {
+        let rows = client.query(&*blocks, &[]).await.unwrap();
+        let row = |row: &tokio_postgres::Row| {
+            (row.get::<_, String>("state"), row.get("query"), row.get::<_, bool>("blocks"))
+        };
+        rows.iter().map(row).filter(|row| row.0 != "active").collect::<Vec<_>>()
+    };
+    let state = "idle in transaction".to_owned();
+    let expected = [
+        (state.clone(), "begin; create table other (id int)".to_owned(), false),
+        (state, "begin; select from tower_sse.stream for update".to_owned(), true),
+    ];
+    until_async(async || found().await == expected).await;
+    sql(&locking, "commit").await;
+    publishing.await.unwrap().unwrap();
+    sql(&open, "prepare transaction 'forgotten'").await;
+    until_async(async || found().await == [("prepared".to_owned(), "forgotten".to_owned(), false)])
+        .await;
+}
+
+#[tokio::test]
 async fn other_encodings_are_refused() {
     let Some(server) = Server::start_empty(&[]).await else { return };
     let client = server.connect().await;
