@@ -203,7 +203,7 @@ impl Opened {
     pub(crate) async fn connect(settings: &Arc<Settings>) -> Result<Self, Error> {
         let Self { reading, publishing } = Self::open(settings).await?;
         let server = reading.identify().await?;
-        // During a fail-over, the address can lead the two connections to different servers.
+        // During a failover, the address can lead the two connections to different servers.
         if server != publishing.identify().await? {
             return Err(failed(ACTION, "the addresses lead to different servers"));
         }
