@@ -192,7 +192,7 @@ where
                 }
             };
             match self.poll_source(cx) {
-                Poll::Pending if self.has_answered() => {
+                Poll::Pending if self.has_answered(cx) => {
                     self.cut(CloseReason::Answered);
                     return Poll::Ready(None);
                 }
@@ -447,12 +447,17 @@ impl<B> EventStream<'_, B> {
     }
 
     /// Returns whether the stream is a long poll that has sent all that was ready.
-    fn has_answered(&mut self) -> bool {
+    fn has_answered(&mut self, cx: &Context<'_>) -> bool {
         let this = self.state();
-        // Without budget, a source is pending although more is ready.
-        this.deadline.as_ref().is_some_and(|deadline| deadline.has_answered())
-            && this.boundary.between_events()
-            && coop::has_budget_remaining()
+        let has_answered = this.deadline.as_ref().is_some_and(|deadline| deadline.has_answered())
+            && this.boundary.between_events();
+        if has_answered && !coop::has_budget_remaining() {
+            // Without budget, a source is pending although more is ready. Not every source asks to
+            // be polled again.
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        has_answered
     }
 
     #[cold]

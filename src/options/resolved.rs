@@ -32,6 +32,8 @@ pub(crate) struct IdleInterval {
 /// The longest wait of a poll that begins with a position. A client behind a proxy that fails longer
 /// answers would never get its id.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The shortest wait of a poll, within which its source sends what is ready.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 impl Default for ResolvedOptions {
     fn default() -> Self {
@@ -83,7 +85,7 @@ impl ResolvedOptions {
     /// Returns how long the stream may wait as a long poll. A recorded stream is none: each of its
     /// clients polls by itself.
     pub(crate) fn max_wait(&self, has_start: bool) -> Option<Duration> {
-        let max_wait = self.merged.long_poll.filter(|_| !is_recorded())?;
+        let max_wait = self.merged.long_poll.filter(|_| !is_recorded())?.max(SHORTEST_WAIT);
         Some(if has_start { max_wait.min(FIRST_WAIT) } else { max_wait })
     }
 

@@ -154,8 +154,12 @@ impl StreamOptions {
 
     /// Makes the stream a long poll, for clients behind a proxy that holds an answer back until it
     /// ends. It ends cleanly for every client, once it has sent what its source had ready, but
-    /// `max_wait` after its first poll at the latest. The client then reconnects and continues after
-    /// its last id. If the source's events have no ids, those between two polls are lost.
+    /// `max_wait` after its first poll at the latest. If the source is in the middle of an event by
+    /// then, it has 5 seconds to complete it, or the body fails. The client then reconnects and
+    /// continues after its last id. If the source's events have no ids, those between two polls are
+    /// lost. A hub gives a client without an id one at once only if it's an `EventSource` or a
+    /// [library](ClientKind::Library): for a `fetch`, turn
+    /// [`start_event`](crate::hub::Subscribe::start_event) on.
     ///
     /// By default, an `EventSource` reconnects after a random time from 200 to 1,000 milliseconds.
     /// If the stream begins with the event [`start`](crate::hub::Subscribe::start_event), it waits

@@ -137,3 +137,41 @@ async fn source_that_ends_during_a_poll_has_ended() {
     assert_eq!(rig.poll(), data("data: a\n\n"));
     rig.assert_ends_with("data: [DONE]\n\n", CloseReason::Ended);
 }
+
+/// A program may ask for what there is now.
+#[tokio::test(start_paused = true)]
+async fn poll_that_may_not_wait_sends_what_is_ready() {
+    for client in Requester::ALL {
+        let options = StreamOptions::new().long_poll(Duration::ZERO);
+        let change = |answer: Response<FedBody>| answer.with_options(options);
+        let mut rig = Rig::answering(layer(Drain::per_client()), client.request("/"), change);
+        rig.feed.data("data: a\n\n");
+        rig.feed.data("data: b\n\n");
+        rig.assert_polls([data("data: a\n\n"), data("data: b\n\n")]);
+        rig.assert_ends(CloseReason::Answered);
+    }
+}
+
+/// Nothing else would wake the task before the longest wait.
+#[tokio::test(start_paused = true)]
+async fn poll_ends_at_once_although_its_source_spends_the_last_budget() {
+    let (mut event, mut silences) = (Some(Event::from("a")), 0);
+    let source = stream::poll_fn(move |cx| {
+        if event.is_some() {
+            return Poll::Ready(event.take());
+        }
+        silences += 1;
+        // The body asks a second time in the same turn, because it has sent the event meanwhile.
+        while silences == 2 && coop::has_budget_remaining() {
+            let Poll::Ready(unit) = coop::poll_proceed(cx) else { break };
+            unit.made_progress();
+        }
+        Poll::Pending
+    });
+    let answer = tower_sse::response(source).with_options(polling());
+    let layer = SseLayer::new().without_retry();
+    let body = answer_to(Requester::EventSource.request("/"), &layer, answer).into_body();
+    let start = Instant::now();
+    tokio::spawn(read_to_end(body)).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
