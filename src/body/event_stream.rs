@@ -276,8 +276,8 @@ where
                 Some(Opening::Start(start_at)) => start = Some(start_at),
                 Some(Opening::Early) => is_early = true,
                 Some(Opening::NothingMore) => {
-                    let shutdown = this.shutdown.take();
-                    let ending = LastFrames::held(self.terminator(), shutdown);
+                    let (shutdown, max_wait) = (this.shutdown.take(), this.options.max_wait(false));
+                    let ending = LastFrames::held(self.terminator(), shutdown, max_wait);
                     self.begin_ending(ending);
                     return None;
                 }

@@ -63,9 +63,14 @@ impl LastFrames {
     }
 
     /// Creates the clean end of a stream that stays open after the bytes `last`, for [`HOLD`] or
-    /// until the shutdown.
-    pub(super) fn held(last: Bytes, shutdown: Option<ShutdownWait>) -> Self {
-        let then = Then::Hold { timer: Box::pin(sleep(HOLD)), shutdown };
+    /// the wait of a long poll, or until the shutdown.
+    pub(super) fn held(
+        last: Bytes,
+        shutdown: Option<ShutdownWait>,
+        max_wait: Option<Duration>,
+    ) -> Self {
+        let timer = Box::pin(sleep(max_wait.map_or(HOLD, |it| it.min(HOLD))));
+        let then = Then::Hold { timer, shutdown };
         Self { reason: CloseReason::Ended, rest: Some(Box::new(Rest { last, then })) }
     }
 

@@ -1,6 +1,6 @@
 //! A `fetch` client that has received everything gets a stream that stays open for a while.
 
-use tower_sse::{CloseReason, stats::Stats};
+use tower_sse::{CloseReason, StreamOptions, stats::Stats};
 
 use super::support::{assert_polls, data, idle, poll_frame_with, through};
 use crate::*;
@@ -79,4 +79,15 @@ async fn held_stream_takes_a_place_and_no_task_until_its_client_leaves() {
     assert_eq!(reports.take(), [CloseReason::Ended], "the client has everything");
     assert_eq!(stats.snapshot().open, 0);
     assert_eq!(other(&layer), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_poll_waits_no_longer_for_nothing_more() {
+    let reports = Reports::default();
+    let options = StreamOptions::new().long_poll(3 * SECOND);
+    let mut body = nothing_more(&reports.observe(SseLayer::new().options(options)));
+    idle(&mut body, 3 * SECOND - MILLISECOND).await;
+    idle(&mut body, 2 * MILLISECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_eq!(reports.take(), [CloseReason::Ended]);
 }
