@@ -340,10 +340,15 @@ where
     }
 }
 
-/// Returns whether the frame begins with a mere id. Pages don't see those, so they must not delay
-/// the heartbeats that a page's watchdog expects.
+/// Returns whether the frame has only ids. Pages don't see those, so they must not delay the
+/// heartbeats that a page's watchdog expects.
 fn is_position(data: &[u8]) -> bool {
-    data.starts_with(b"id: ") || data.starts_with(b"event: start\n")
+    let is_id = |block: &str| {
+        let line = block.strip_prefix("event: start\ndata: {}\n").unwrap_or(block);
+        line.starts_with("id: ") && !line.contains('\n')
+    };
+    str::from_utf8(data)
+        .is_ok_and(|it| it.ends_with("\n\n") && it.split_terminator("\n\n").all(is_id))
 }
 
 fn first_data(first: &Polled) -> Option<&[u8]> {

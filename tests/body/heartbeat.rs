@@ -148,3 +148,26 @@ async fn busy_source_without_bytes_does_not_starve_heartbeats() {
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), ": \n");
     }
 }
+
+/// Many servers write an event's id first.
+#[tokio::test(start_paused = true)]
+async fn only_positions_without_an_event_delay_no_heartbeat_event() {
+    let start = "event: start\ndata: {}\nid: 1\n\n";
+    for (frame, delays) in [
+        ("id: 1\n\n", false),
+        (start, false),
+        ("id: 1\n\nevent: start\ndata: {}\nid: 2\n\n", false),
+        ("id: 1\ndata: x\n\n", true),
+        ("id: 1\n\ndata: x\nid: 2\n\n", true),
+        ("event: start\ndata: of the program\nid: 1\n\n", true),
+        ("data: {}\nid: 1\n\n", true),
+    ] {
+        let heartbeat = Heartbeat::every(16 * SECOND).event("beat", "{}");
+        let (feed, mut body) = fed(&SseLayer::new().heartbeat(heartbeat));
+        idle(&mut body, 15 * SECOND).await;
+        feed.passes(frame, &mut body);
+        idle(&mut body, 2 * SECOND).await;
+        let polled = poll_frame(&mut body);
+        assert_eq!(polled == Polled::Pending, delays, "{polled:?} after {frame:?}");
+    }
+}
