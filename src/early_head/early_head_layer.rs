@@ -217,8 +217,8 @@ where
 fn was_stopped<B>(request: &Request<B>) -> bool {
     let (method, headers) = (request.method(), request.headers());
     let client = StreamOptions::client_or(request.extensions(), ClientKind::of(method, headers));
-    LastEventId::from_headers(headers).is_some_and(|last| last.as_str() == INTERRUPTED)
-        && client == ClientKind::EventSource
+    let last = request.extensions().get().cloned().or_else(|| LastEventId::from_headers(headers));
+    last.is_some_and(|last| last.as_str() == INTERRUPTED) && client == ClientKind::EventSource
 }
 
 opaque_debug!(EarlyHeadService<S>);

@@ -141,11 +141,16 @@ async fn late_answer_that_stops_an_event_source_stops_it_after_one_request() {
             continue;
         }
         assert_eq!(text.lines().count(), event.lines().count());
-        let mut request = Requester::EventSource.request("/");
-        request.headers_mut().insert("last-event-id", HeaderValue::from_static("interrupted"));
-        let start = Instant::now();
-        assert_eq!(send(&app, request).await.status(), StatusCode::NO_CONTENT);
-        assert_eq!(start.elapsed(), Duration::ZERO, "the service was not called");
+        // Polyfills send the id in the URL.
+        let app = app.layer(layer().last_event_id_query("last"));
+        let [mut by_header, by_query] =
+            ["/", "/?last=interrupted"].map(|uri| Requester::EventSource.request(uri));
+        by_header.headers_mut().insert("last-event-id", HeaderValue::from_static("interrupted"));
+        for request in [by_header, by_query] {
+            let start = Instant::now();
+            assert_eq!(send(&app, request).await.status(), StatusCode::NO_CONTENT);
+            assert_eq!(start.elapsed(), Duration::ZERO, "the service was not called");
+        }
     }
 }
 
