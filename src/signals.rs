@@ -18,7 +18,7 @@
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Wake, Waker};
-use std::{cell::Cell, error::Error, fmt, future::Future, iter, mem};
+use std::{cell::Cell, error::Error, fmt, future::Future, iter, mem, time::Duration};
 
 use http::Extensions;
 use slab::Slab;
@@ -170,15 +170,29 @@ pub(crate) struct NothingMore;
 /// only the layer knows the kind of client.
 #[derive(Clone)]
 pub(crate) struct StartAt {
-    pub(crate) id: EventId,
+    /// `None` if a client with this id would miss the first item.
+    pub(crate) id: Option<EventId>,
     /// Whether every client receives it, or only an `EventSource` and a library. `None` if no client
     /// needs it, because it has an id, or because the first item has one.
     pub(crate) is_for_all: Option<bool>,
-    /// Where the layer notes for a hub's view whether the client needs an event for an id.
-    pub(crate) needs_event: Option<Arc<OnceLock<bool>>>,
+    /// Where the layer notes what a hub's view needs to know.
+    pub(crate) seen_by: Option<Arc<OnceLock<Viewer>>>,
+}
+
+/// The client of a hub's view.
+#[derive(Clone, Copy)]
+pub(crate) struct Viewer {
+    /// Whether it stores an id only from an event with data.
+    pub(crate) needs_event: bool,
+    /// The longest wait of its long poll.
+    pub(crate) max_wait: Option<Duration>,
 }
 
 impl StartAt {
+    pub(crate) fn note_viewer(&self, needs_event: bool, max_wait: Option<Duration>) {
+        _ = self.seen_by.as_ref().map(|it| it.set(Viewer { needs_event, max_wait }));
+    }
+
     pub(crate) fn is_sent_to(&self, client: ClientKind) -> bool {
         self.is_for_all.is_some_and(|is_for_all| is_for_all || client.resumes())
     }
@@ -214,6 +228,8 @@ pub(crate) struct Around {
     pub(crate) omits_start: bool,
     /// Whether heartbeats are events, which repeat the client's id.
     pub(crate) repeats_id: bool,
+    /// The longest wait of a long poll.
+    pub(crate) max_wait: Option<Duration>,
 }
 
 impl EarlyHead {

@@ -211,8 +211,12 @@ impl LateStream {
         let own_drain = options.drain.filter(|_| head.awaits_run());
         // Otherwise, the layer ends the stream as all its others.
         head.set_awaits_run(own_drain.is_some());
-        if let Some(Around { ends_with, client, omits_start, repeats_id }) = head.around() {
-            let found = late.remove().filter(|it: &StartAt| *repeats_id || it.is_sent_to(*client));
+        if let Some(Around { ends_with, client, omits_start, repeats_id, max_wait }) = head.around()
+        {
+            let found = late.remove().filter(|it: &StartAt| {
+                it.note_viewer(client.resumes() && !omits_start, *max_wait);
+                *repeats_id || it.is_sent_to(*client)
+            });
             start = found.map(|it| start_event(it, *client, *omits_start)).unwrap_or_default();
             due = options.max_age.and_then(|it| in_reach(it.draw(*client), CloseReason::Expired));
             let delay = own_drain.and_then(|drain| drain.draw_delay(*client));

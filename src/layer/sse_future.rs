@@ -292,8 +292,9 @@ impl InFlight {
         response.extensions_mut().insert(Handled::Stream(ends_with.inherited()));
         let client = self.request.client;
         let start = response.extensions_mut().remove::<StartAt>();
-        if let Some(needs_event) = start.as_ref().and_then(|start| start.needs_event.as_ref()) {
-            _ = needs_event.set(client.resumes() && !options.merged.omits_defaults);
+        let (omits_start, max_wait) = (options.merged.omits_defaults, options.max_wait(false));
+        if let Some(start) = &start {
+            start.note_viewer(client.resumes() && !omits_start, max_wait);
         }
         // At a `204`, fetch-event-source would ask again every second, forever.
         let held = response.extensions_mut().remove::<NothingMore>();
@@ -301,9 +302,8 @@ impl InFlight {
         let (opening, ends_with) = match early {
             None => (held.or(start.map(Opening::Start)), ends_with),
             Some(head) => {
-                let omits_start = options.merged.omits_defaults;
                 let repeats_id = options.heartbeat().is_some_and(|it| it.event.is_some());
-                head.adopt(Some(Around { ends_with, client, omits_start, repeats_id }));
+                head.adopt(Some(Around { ends_with, client, omits_start, repeats_id, max_wait }));
                 (Some(Opening::Early), EndsWith::Early(head))
             }
         };

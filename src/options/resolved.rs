@@ -106,8 +106,8 @@ impl ResolvedOptions {
     /// heartbeat is an event, which repeats it.
     pub(crate) fn id_line(&self, start: Option<&StartAt>) -> Option<Box<Bytes>> {
         self.heartbeat()?.event.as_ref()?;
-        let line = |start: &StartAt| Encoded::from(Event::new().id(start.id.clone())).into();
-        Some(Box::new(start.map(line).unwrap_or_default()))
+        let line = |id| Encoded::from(Event::new().id(id)).into();
+        Some(Box::new(start.and_then(|it| it.id.clone()).map(line).unwrap_or_default()))
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {
@@ -149,7 +149,8 @@ impl ResolvedOptions {
 pub(crate) fn start_event(start: StartAt, client: ClientKind, omits_defaults: bool) -> Bytes {
     // The decoder of the testing client keeps an id without data, and tests expect no `start`.
     let is_default = start.is_sent_to(client) && !omits_defaults;
-    let id = Event::new().id(start.id);
+    let Some(id) = start.id else { return Bytes::new() };
+    let id = Event::new().id(id);
     let is_event = is_default || start.is_for_all == Some(true);
     Encoded::from(if is_event { id.event("start").data("{}") } else { id }).into()
 }

@@ -123,7 +123,7 @@ fn events(reader: Reader, requester: &Requester) -> Response<OwnBody> {
     let mut response = Response::new(events_of(reader));
     make_event_stream(response.headers_mut());
     if let Some(Ok(id)) = requester.last.as_ref().map(|last| EventId::try_from(last.as_str())) {
-        response.extensions_mut().insert(StartAt { id, is_for_all: None, needs_event: None });
+        response.extensions_mut().insert(StartAt { id: Some(id), is_for_all: None, seen_by: None });
     }
     if let Some(options) = options {
         response.extensions_mut().insert(options);

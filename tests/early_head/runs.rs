@@ -233,6 +233,56 @@ async fn first_visit_of_a_late_hub_gets_an_id() {
     assert_eq!(reports.closed()[0].time_to_first_event, Some(LATE));
 }
 
+/// Some browsers ignore an id without data.
+#[tokio::test(start_paused = true)]
+async fn late_view_moves_each_client_on_as_an_early_one_does() {
+    let layer = || SseLayer::new().without_retry().without_heartbeat();
+    for client in [Requester::EventSource, Requester::Fetch] {
+        for waits in [Duration::ZERO, LATE] {
+            let hub = Hub::new();
+            let topic = hub.clone();
+            let view = move || topic.subscribe(["news"]).resume(None).view(|_| None);
+            let app = slow(waits, move || view().response()).layer(early()).layer(layer());
+            let mut body = ask(&app, client).await.into_body();
+            while poll_frame(&mut body) != Polled::Pending {}
+            sleep(LATE).await;
+            while poll_frame(&mut body) != Polled::Pending {}
+            hub.publish("news", Event::from("hidden")).await.unwrap();
+            assert_eq!(poll_frame(&mut body), Polled::Pending);
+            sleep(6 * SECOND).await;
+            let Polled::Data(moved) = poll_frame(&mut body) else { panic!("no position") };
+            let has_event = moved.starts_with(b"event: start\ndata: {}\nid: ");
+            assert_eq!(has_event, client == Requester::EventSource, "{waits:?} {moved:?}");
+        }
+    }
+}
+
+/// A client that has the position behind them would not get them when it comes back.
+#[tokio::test(start_paused = true)]
+async fn late_hub_repeats_no_id_that_skips_a_greeting_or_gap() {
+    let heartbeat = Heartbeat::every(SECOND).event("beat", "{}");
+    let hub = Hub::new();
+    for (last, first) in [(None, "data: hello\n"), (Some("?"), "event: gap\n")] {
+        let last = last.map(|last| LastEventId::try_from(last).unwrap());
+        let topic = hub.clone();
+        let visit = move || topic.subscribe(["news"]).greeting("hello").resume(last.clone());
+        let app = slow(LATE, move || visit().response()).layer(early());
+        let layer = SseLayer::new().without_retry().heartbeat(heartbeat.clone());
+        let mut body = ask(&app.layer(layer), Requester::EventSource).await.into_body();
+        let late = loop {
+            match poll_frame(&mut body) {
+                Polled::Data(bytes) if bytes.starts_with(b"event: beat\n") => {}
+                Polled::Data(bytes) => break bytes,
+                polled => {
+                    assert_eq!(polled, Polled::Pending);
+                    sleep(SECOND).await;
+                }
+            }
+        };
+        assert!(late.starts_with(first.as_bytes()), "{late:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_answer_resumes() {
     let app = slow(LATE, events).layer(Runs::new().layer(key)).layer(early());

@@ -202,6 +202,41 @@ async fn long_poll_ends_with_the_position_of_hidden_events() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
+/// Otherwise, each poll would begin with a gap for what the one before it has hidden.
+#[tokio::test(start_paused = true)]
+async fn client_of_short_polls_moves_on_without_a_visible_event() {
+    let hub = Hub::builder().retention(Retention::new().events(20)).build();
+    for longest in [SECOND / 2, SECOND, 3 * SECOND, 8 * SECOND] {
+        let layer =
+            SseLayer::new().without_retry().options(StreamOptions::new().long_poll(longest));
+        let mut last = LastEventId::from(hub.position());
+        for round in 0..20 {
+            let view = view_of(&hub, Some(last.clone()), visible).response();
+            let mut body = answer_to(Requester::Fetch.request("/"), &layer, view).into_body();
+            let mut wire = String::new();
+            for step in 0.. {
+                yield_now().await;
+                match poll_frame(&mut body) {
+                    Polled::Data(bytes) => wire += str::from_utf8(&bytes).unwrap(),
+                    Polled::Pending => {}
+                    polled => {
+                        assert_eq!(polled, Polled::End);
+                        break;
+                    }
+                }
+                if step % 10 == 5 {
+                    publish(&hub, "a", "hidden");
+                }
+                advance(SECOND / 10).await;
+            }
+            assert!(!wire.contains("gap"), "{wire} in round {round} of {longest:?}");
+            if !wire.is_empty() {
+                last = last_id_in(&wire);
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn heartbeat_events_repeat_the_position_and_are_not_delayed_by_it() {
     let hub = Hub::new();

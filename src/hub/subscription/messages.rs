@@ -12,7 +12,7 @@ use super::Subscription;
 use super::subscription::{StartPolicy, gap_data, respond};
 use crate::decode::{Decoder, Message, MessageId};
 use crate::event::{Encoded, Event, EventId};
-use crate::{body::EventBody, coop::CoopBudget, hub::GapReason};
+use crate::{body::EventBody, coop::CoopBudget, hub::GapReason, signals::Viewer};
 
 /// A stream of [`Message`]s and [`Gap`]s, from [`Subscription::messages`]. It ends with the
 /// subscription.
@@ -119,8 +119,10 @@ impl Subscription {
     /// it reconnects. At the latest after 256 hidden events, or 5 seconds after the first, it
     /// receives the newest position: an `EventSource` or a
     /// [library](crate::ClientKind::Library) in a [`start`](super::Subscribe::start_event) event,
-    /// other clients as an id alone. With `start_event(false)`, no client does: choose this if your
-    /// events have [ids of your own](crate::hub#your-own-ids), and then set an id on each.
+    /// other clients as an id alone. In a [long poll](crate::StreamOptions::long_poll) of less than
+    /// 10 seconds, the position comes after half of the poll's wait. With `start_event(false)`, no
+    /// client receives one: choose this if your events have [ids of your
+    /// own](crate::hub#your-own-ids), and then set an id on each.
     ///
     /// If `show` panics, the stream [fails](EventBody), as one whose source panics.
     ///
@@ -133,7 +135,7 @@ impl Subscription {
         F: FnMut(Result<Message, Gap>) -> Option<Event>,
     {
         let (messages, budget) = (self.messages(), CoopBudget::default());
-        View { messages, show, hidden: None, budget, needs_event: Arc::default() }
+        View { messages, show, hidden: None, budget, viewer: Arc::default() }
     }
 }
 
@@ -162,8 +164,8 @@ pub struct View<F> {
     show: F,
     hidden: Option<Hidden>,
     budget: CoopBudget,
-    /// Whether the client stores an id only from an event with data. The layer sets it.
-    needs_event: Arc<OnceLock<bool>>,
+    /// Set by the layer.
+    viewer: Arc<OnceLock<Viewer>>,
 }
 
 /// The events since the last one that the client received.
@@ -177,15 +179,15 @@ struct Hidden {
 /// The number of hidden events after which the client gets a position.
 const MAX_HIDDEN: usize = 256;
 /// How long after the first hidden event the client gets a position: long before the hub evicts the
-/// event, and within most long polls.
+/// event.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
 impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> View<F> {
     /// Turns the view into a response, as [`Subscription::response`] does.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
-        let needs_event = Arc::clone(&self.needs_event);
-        respond(self, |view| &view.messages.subscription, Some(needs_event))
+        let viewer = Arc::clone(&self.viewer);
+        respond(self, |view| &view.messages.subscription, Some(viewer))
     }
 }
 
@@ -223,15 +225,18 @@ impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> Stream for View<F> {
 impl<F> View<F> {
     /// Returns the number of hidden events.
     fn hide(&mut self, id: MessageId) -> usize {
+        let max_wait = self.viewer.get().and_then(|it| it.max_wait);
+        // Before a long poll ends, or it would end without a position again and again.
+        let delay = max_wait.map_or(MAX_DELAY, |it| MAX_DELAY.min(it / 2));
         let hidden = self.hidden.take();
         let (count, due) =
-            hidden.map_or_else(|| (0, Box::pin(sleep(MAX_DELAY))), |it| (it.count, it.due));
+            hidden.map_or_else(|| (0, Box::pin(sleep(delay))), |it| (it.count, it.due));
         self.hidden.insert(Hidden { count: count + 1, id, due }).count
     }
 
     fn position(&mut self) -> Option<Encoded> {
         let hidden = self.hidden.take()?;
-        let needs_event = self.needs_event.get() == Some(&true);
+        let needs_event = self.viewer.get().is_some_and(|it| it.needs_event);
         let event = Event::new();
         let event = if needs_event { event.event("start").data("{}") } else { event };
         Some(with_id(event, &hidden.id))

@@ -13,7 +13,7 @@ use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId};
 use crate::hub::GapReason;
 use crate::hub::append::{GAP, HubState};
-use crate::signals::{NothingMore, StartAt};
+use crate::signals::{NothingMore, StartAt, Viewer};
 use crate::{body::EventBody, layer, wake::drop_waker};
 
 /// A stream of events from one or more topics, in the order in which they were published.
@@ -194,39 +194,42 @@ impl Subscription {
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` or a [library](crate::ClientKind::Library) with `204`, which stops it from
     /// reconnecting. Other clients receive an empty stream. That of a `fetch` stays open for 20
-    /// seconds, or until the shutdown, because some libraries reconnect at once. On a first visit,
-    /// the layer can add the [`start`](super::Subscribe::start_event) event.
+    /// seconds, or for the wait of a [long poll](crate::StreamOptions::long_poll) if that's shorter,
+    /// or until the shutdown, because some libraries reconnect at once. On a first visit, the layer
+    /// can add the [`start`](super::Subscribe::start_event) event.
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets few old values: mainly those in the buffers of its connection. Behind a
     /// compressor, or behind a [filter](crate::filter) that changes, drops or inserts events, the
-    /// client can get more of them.
+    /// client can get more of them. In a long poll, such a client can need several polls to get more
+    /// than about 4 KiB of values.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         respond(self, |it| it, None)
     }
 }
 
-/// Turns a stream of a subscription's events into a response. `needs_event` is set if the stream is
-/// a [`View`](super::View).
+/// Turns a stream of a subscription's events into a response. `seen_by` is set if the stream is a
+/// [`View`](super::View).
 pub(super) fn respond<S: Stream<Item = Encoded>>(
     stream: S,
     subscription: fn(&S) -> &Subscription,
-    needs_event: Option<Arc<OnceLock<bool>>>,
+    seen_by: Option<Arc<OnceLock<Viewer>>>,
 ) -> Response<EventBody<S>> {
     let it = subscription(&stream);
     let (has_ended, is_latest) = (it.has_ended(), it.is_latest());
     let (id, is_for_all) = match it.start {
         // Losses count from the position at which a subscription without an id starts.
-        StartPolicy::On { is_for_all } => (it.hub.position(it.loss_seen), Some(is_for_all)),
-        _ => (it.position_before_gaps(), None),
+        StartPolicy::On { is_for_all } => (Some(it.hub.position(it.loss_seen)), Some(is_for_all)),
+        // A client with the position behind its first gaps and the greeting would not get them.
+        _ => (it.preamble.is_none().then(|| it.position_before_gaps()), None),
     };
     // With ids of the program, a heartbeat must not repeat one of the hub.
-    let has_own_ids = needs_event.is_some() && it.start == StartPolicy::Off;
+    let has_own_ids = seen_by.is_some() && it.start == StartPolicy::Off;
     let mut response = layer::response(stream);
     if !has_own_ids {
-        let is_for_all = is_for_all.filter(|_| !has_ended);
-        response.extensions_mut().insert(StartAt { id: id.into(), is_for_all, needs_event });
+        let (id, is_for_all) = (id.map(EventId::from), is_for_all.filter(|_| !has_ended));
+        response.extensions_mut().insert(StartAt { id, is_for_all, seen_by });
     }
     if has_ended {
         response.extensions_mut().insert(NothingMore);
