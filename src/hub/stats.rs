@@ -74,7 +74,9 @@ named_enum! {
         Reported = "reported",
         /// The client's id is of another hub, for example from before a restart.
         OtherHub = "other_hub",
-        /// No hub has assigned the client's id, or this hub hasn't yet.
+        /// No hub has assigned the client's id, or this hub hasn't yet. With
+        /// [`since`](super::Subscribe::since), also if [`ReportAndEnd`](super::GapPolicy) has ended
+        /// the client's last stream, or if the position is of another hub.
         UnknownId = "unknown_id",
     }
 }
