@@ -29,9 +29,9 @@ program!(observing);
 program!(serving);
 
 page!(authentication, "axum", "hub");
-page!(clients, "axum");
+page!(clients, "axum", "hub");
 page!(clouds);
-page!(coming_from, "axum", "json");
+page!(coming_from, "axum", "hub", "json");
 page!(errors);
 page!(limits);
 page!(nginx);
