@@ -19,9 +19,12 @@ async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
     let start = LastEventId::from(hubs[0].0.position());
     let addresses = Arc::new(Mutex::new(hubs.each_ref().map(|(_, address)| *address)));
 
+    // As an `EventSource`, so that many clients leave time for the publisher.
+    let max_pause = Duration::from_millis(10) * clients as u32;
     let clients: Vec<_> = (0..clients)
         .map(|_| {
-            let client = Poller { addresses: Arc::clone(&addresses), last: start.clone() };
+            let (addresses, last) = (Arc::clone(&addresses), start.clone());
+            let client = Poller { addresses, last, max_pause };
             AbortOnDropHandle::new(tokio::spawn(client.read(events)))
         })
         .collect();
@@ -43,8 +46,9 @@ async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
 
 /// Serves a hub of its own, for long polls.
 async fn serve(server: &Server) -> (Hub, SocketAddr) {
-    let retention = Retention::new().events(200_000);
-    let hub = Hub::builder().retention(retention).connect(server.broker()).await.unwrap();
+    let retention = Retention::new().events(200_000).bytes(64 << 20);
+    let builder = Hub::builder().retention(retention).max_memory(256 << 20);
+    let hub = builder.connect(server.broker()).await.unwrap();
     let events = async |State(hub): State<Hub>, last: Option<LastEventId>| {
         hub.subscribe_to("news").resume(last).response()
     };
@@ -56,6 +60,8 @@ async fn serve(server: &Server) -> (Hub, SocketAddr) {
 struct Poller {
     addresses: Arc<Mutex<[SocketAddr; 3]>>,
     last: LastEventId,
+    /// The longest time between two polls.
+    max_pause: Duration,
 }
 
 impl Poller {
@@ -79,6 +85,7 @@ impl Poller {
                 next += 1;
             }
             polls += 1;
+            tokio::time::sleep(self.max_pause.mul_f64(fastrand::f64())).await;
         }
         polls
     }
