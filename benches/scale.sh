@@ -31,7 +31,7 @@ stream. *draft*: the layer with a heartbeat, a shutdown, a limit and a close rep
 a shared topic and to one of its own. *full*: the same, with a subject for each stream. In brackets: what is above
 bare hyper, or how many times it is.
 
-*bare* ends when its clients drop their connections, *draft* by \`cancel()\` of the token of the shutdown, *full* by
+*bare* ends all its bodies, *draft* by \`cancel()\` of the token of the shutdown, *full* by
 \`close_all\`. The times for which calls hold the thread are times of its processor, that of \`subscribe\` is one of the
 wall clock; a *turn* is the longest that a task which sleeps for a millisecond has waited. No heartbeat is due meanwhile.
 

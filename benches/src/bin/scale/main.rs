@@ -1,8 +1,11 @@
 //! How many event streams one process holds over HTTP/2, and what they cost: opening, an event to all,
 //! a shutdown, a close of all. `scale measure STREAMS` measures bare hyper and the layer in one run,
-//! and prints Markdown. See `benches/scale.sh`.
+//! and prints Markdown. See `benches/scale.sh`. `scale count STREAMS` counts with valgrind, which no
+//! other load disturbs.
 
+mod count;
 mod measure;
+mod orders;
 
 use std::env;
 use std::io::{self, Write};
@@ -13,7 +16,11 @@ use tower_sse_benches::{many::Subject, many::server::Server, sockets::process::e
 fn main() -> io::Result<()> {
     let args: Vec<_> = env::args().skip(1).collect();
     match &*args.iter().map(String::as_str).collect::<Vec<_>>() {
-        ["serve", subject] => serve(Subject::named(subject)),
+        ["serve", subject] => serve(Subject::named(subject), false),
+        ["serve", subject, "counted"] => serve(Subject::named(subject), true),
+        ["count", streams, limits @ ..] => {
+            count::count(streams.parse().expect("a number of streams"), limits)
+        }
         ["measure", streams] => {
             measure::measure(streams.parse().expect("a number of streams"), &Subject::ALL)
         }
@@ -21,18 +28,18 @@ fn main() -> io::Result<()> {
             let subjects: Vec<_> = subjects.iter().map(|name| Subject::named(name)).collect();
             measure::measure(streams.parse().expect("a number of streams"), &subjects)
         }
-        _ => panic!("usage: scale measure STREAMS [SUBJECT…]"),
+        _ => panic!("usage: scale measure STREAMS [SUBJECT…], or scale count STREAMS [LIMIT…]"),
     }
 }
 
 /// Serves on one thread until standard input ends.
-fn serve(subject: Subject) -> io::Result<()> {
+fn serve(subject: Subject, is_counted: bool) -> io::Result<()> {
     end_with_parent();
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("listening on {}", listener.local_addr()?);
         io::stdout().flush()?;
-        Server::default().serve(subject, listener).await
+        Server::default().serve(subject, is_counted, listener).await
     })
 }

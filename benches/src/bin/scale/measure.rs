@@ -1,10 +1,9 @@
-use std::io::{self, BufRead, BufReader, Write};
-use std::time::{Duration, Instant};
-use std::{env, net::TcpStream, process::Command, thread::sleep};
+use std::{env, io, process::Command, time::Instant};
 
-use tower_sse_benches::many::Subject;
-use tower_sse_benches::many::client::{Client, PATIENCE};
+use tower_sse_benches::many::{Subject, client::Client};
 use tower_sse_benches::sockets::process::{Server, raise_open_files};
+
+use crate::orders::{Orders, settle};
 
 /// What one subject has cost. Times of the processor are those of the server.
 struct Row {
@@ -76,17 +75,9 @@ impl Row {
         let turns_of_event = orders.give("turns")?;
 
         let (before, start) = (server.cpu_time()?.total_ns, Instant::now());
-        let (ending, end_seen) = match subject {
-            Subject::Bare => {
-                drop(client);
-                (0, [0.0; 2])
-            }
-            Subject::Draft | Subject::Full => {
-                orders.send(if subject == Subject::Draft { "cancel" } else { "close all" })?;
-                client.read_ends()?;
-                (orders.answer()?, client.ends.since(start))
-            }
-        };
+        orders.send(if subject == Subject::Full { "close all" } else { "cancel" })?;
+        client.read_ends()?;
+        let (ending, end_seen) = (orders.answer()?, client.ends.since(start));
         let end = each(settle(&server)? - before);
         let ms = |ns: u64| ns as f64 / 1e6;
         Ok(Self {
@@ -105,47 +96,6 @@ impl Row {
             turns: [turns_of_opening, turns_of_event, orders.give("turns")?].map(ms),
             seconds: begun.elapsed().as_secs_f64(),
         })
-    }
-}
-
-/// Waits until the server has nothing more to do, and returns the processor time that it has used.
-fn settle(server: &Server) -> io::Result<u64> {
-    let start = Instant::now();
-    let mut last = server.cpu_time()?.total_ns;
-    loop {
-        sleep(Duration::from_millis(300));
-        let now = server.cpu_time()?.total_ns;
-        // The task that watches the thread takes some of it.
-        if now - last < 15_000_000 || start.elapsed() > PATIENCE {
-            return Ok(now);
-        }
-        last = now;
-    }
-}
-
-/// The connection over which the server is told what to do.
-struct Orders(BufReader<TcpStream>);
-
-impl Orders {
-    fn connect(server: &Server) -> io::Result<Self> {
-        let connection = TcpStream::connect(server.address)?;
-        connection.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self(BufReader::new(connection)))
-    }
-
-    fn send(&mut self, order: &str) -> io::Result<()> {
-        self.0.get_mut().write_all(format!("{order}\n").as_bytes())
-    }
-
-    fn answer(&mut self) -> io::Result<u64> {
-        let mut line = String::new();
-        self.0.read_line(&mut line)?;
-        line.trim().parse().map_err(|_| io::Error::other("the server has not obeyed"))
-    }
-
-    fn give(&mut self, order: &str) -> io::Result<u64> {
-        self.send(order)?;
-        self.answer()
     }
 }
 
@@ -186,10 +136,7 @@ fn print(rows: &[Row]) {
     table("one event to all, µs each", &times(|row| row.event));
     table("the first client has it after", &|row| seen(row.event_seen));
     table("the end of all, µs each", &times(|row| row.end));
-    table("the first client has it after", &|row| match row.subject {
-        Subject::Bare => "clients drop".to_owned(),
-        _ => seen(row.end_seen),
-    });
+    table("the first client has it after", &|row| seen(row.end_seen));
     table("longest `subscribe`, ms", &ours(&|row| format!("{:.1}", row.subscribe)));
     table("`publish`, ms", &|row| format!("{:.1}", row.publish));
     table("`stats`, ms", &ours(&|row| format!("{:.1}", row.stats)));
