@@ -2,12 +2,13 @@ use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::time::Instant;
 
+use super::changes::Changes;
 use super::link::{Arrival, Link};
 use super::topic::{Topic, TopicEnd, TopicState, Topics};
 use super::{GapReason, HubStats, PublishError, Receipt, losses::Losses};
 use crate::callback::without_panic;
 use crate::event::Event;
-use crate::history::{DeferredDrops, Epoch, Position};
+use crate::history::{DeferredDrops, Epoch, Position, WakeList};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, lock};
 
@@ -28,6 +29,7 @@ pub(crate) struct HubState {
     /// The losses that a broker reported. Added while `newest` is locked, before later events
     /// commit.
     pub(crate) losses: Losses,
+    pub(crate) changes: Changes,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Lock order: a topic's lock comes first.
     pub(super) newest: Mutex<u64>,
@@ -46,6 +48,7 @@ impl HubState {
             topics,
             committed: AtomicU64::new(0),
             losses: Losses::default(),
+            changes: Changes::new(),
             closed: AtomicBool::new(false),
             newest: Mutex::default(),
             started: Instant::now(),
@@ -118,6 +121,9 @@ impl HubState {
     fn wake_all(&self) {
         for topic in self.topics.all() {
             let waiters = topic.take_waiters(&mut topic.lock());
+            if !waiters.is_empty() {
+                self.changes.add_all();
+            }
             waiters.wake();
         }
     }
@@ -182,7 +188,7 @@ impl HubState {
             if state.end.as_ref().is_some_and(|end| self.drops_after(end, sequence, at)) {
                 return Err(self.drop_ended(assigned));
             }
-            self.commit(topic, assigned).map(|sequence| {
+            self.commit(topic, state, assigned).map(|(sequence, waiters)| {
                 // The event is committed before it is in the log, but readers of the topic wait for
                 // its lock.
                 if is_gap {
@@ -192,7 +198,7 @@ impl HubState {
                     state.log.append(sequence, bytes, here, now, &mut drops);
                 }
                 topic.set_end(state, ends_topic.then(|| self.end(sequence, here, at)));
-                (sequence, state.subscribers as usize, topic.take_waiters(state))
+                (sequence, state.subscribers as usize, waiters)
             })
         });
         let (sequence, subscribers, waiters) = appended?;
@@ -219,12 +225,20 @@ impl HubState {
     }
 
     /// The caller holds the lock of `topic`, and appends the event before releasing it.
-    fn commit(&self, topic: &Topic, assigned: Option<u64>) -> Result<u64, NotAppended> {
+    fn commit(
+        &self,
+        topic: &Topic,
+        state: &mut TopicState,
+        assigned: Option<u64>,
+    ) -> Result<(u64, WakeList), NotAppended> {
         let mut newest = lock(&self.newest);
         *newest = self.following(*newest, assigned)?;
         topic.set_newest(*newest);
+        let waiters = topic.take_waiters(state);
+        // Readers of the committed number find the change.
+        self.changes.add(topic);
         self.committed.store(*newest, Release);
-        Ok(*newest)
+        Ok((*newest, waiters))
     }
 
     fn following(&self, newest: u64, assigned: Option<u64>) -> Result<u64, NotAppended> {

@@ -472,6 +472,7 @@
 mod append;
 pub mod broker;
 mod builder;
+mod changes;
 mod closes;
 mod hub;
 mod link;
@@ -507,6 +508,6 @@ mod tests {
     #[test]
     fn subscription_and_topic_hold_as_much_as_is_written_here() {
         let body = size_of::<EventBody<Subscription>>();
-        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [216, 104, 312]);
+        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [224, 112, 312]);
     }
 }

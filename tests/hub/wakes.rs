@@ -29,6 +29,22 @@ fn event_wakes_each_waiting_subscriber_of_its_topic_once_and_no_other() {
 }
 
 #[test]
+fn events_are_received_however_many_other_topics_changed_since() {
+    for others in [0, 1, 29, 30, 31, 32, 33, 64, 100] {
+        let hub = Hub::new();
+        let (count, waker) = Wakes::new();
+        let mut client = asleep(&hub, &["a", "b"], &waker);
+        for round in 1..=3 {
+            publish(&hub, "b", "x");
+            (0..others).for_each(|_| _ = publish(&hub, "other", "x"));
+            publish(&hub, "a", "x");
+            assert_eq!(client.read_with(&waker).len(), 2, "after {others} others");
+            assert_eq!(count.get(), 2 * round, "both topics have woken it");
+        }
+    }
+}
+
+#[test]
 fn close_wakes_all_subscribers() {
     let hub = Hub::new();
     let (count, waker) = Wakes::new();

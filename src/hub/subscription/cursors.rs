@@ -278,9 +278,10 @@ impl MergeQueue {
         queue: &mut Option<Box<Self>>,
         committed: u64,
         cursors: &mut [TopicCursor],
+        has_changed: impl Fn(&Topic) -> bool,
     ) -> Next {
         if cursors.len() <= FEW {
-            Self::next_of_few(committed, cursors)
+            Self::next_of_few(committed, cursors, has_changed)
         } else {
             queue.get_or_insert_default().next(committed, cursors)
         }
@@ -304,10 +305,17 @@ impl MergeQueue {
         self.complete_to.filter(|_| self.scan.is_none())
     }
 
-    fn next_of_few(committed: u64, cursors: &[TopicCursor]) -> Next {
+    fn next_of_few(
+        committed: u64,
+        cursors: &[TopicCursor],
+        has_changed: impl Fn(&Topic) -> bool,
+    ) -> Next {
         let end = committed.saturating_add(1);
         let (mut first, mut following) = (None, end);
         for (index, cursor) in cursors.iter().enumerate() {
+            if !has_changed(&cursor.topic) {
+                continue;
+            }
             let Some(next) = cursor.next() else { continue };
             match first {
                 Some((earlier, _)) if earlier <= next => following = following.min(next),

@@ -13,6 +13,7 @@ use crate::event::{Encoded, Event, EventId};
 use crate::history::{DeferredDrops, Position, UnknownId};
 use crate::hub::GapReason;
 use crate::hub::append::{GAP, HubState};
+use crate::hub::{changes::Changes, topic::Topic};
 use crate::signals::{NothingMore, StartAt, Viewer};
 use crate::{body::EventBody, layer, wake::drop_waker};
 
@@ -38,6 +39,9 @@ use crate::{body::EventBody, layer, wake::drop_waker};
 /// next item, such as `StreamExt::next`, loses no event.
 pub struct Subscription {
     pub(crate) hub: Arc<HubState>,
+    /// The number of the hub's changes after which the subscription had nothing to read and waited
+    /// in all its topics. [`Changes::NONE`] before, and after its waker has changed.
+    quiet_since: u64,
     pub(crate) cursors: Cursors,
     pub(crate) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
@@ -73,7 +77,8 @@ pub(super) enum StartPolicy {
 }
 
 pub(super) enum Read {
-    Nothing,
+    /// There was nothing to read after this number of changes of the hub.
+    Nothing(u64),
     Item(Encoded),
     /// A loss that the broker reported. Its gaps are now in the preamble, unless gaps are ignored.
     Loss,
@@ -96,6 +101,7 @@ impl Subscription {
     ) -> Self {
         Self {
             hub,
+            quiet_since: Changes::NONE,
             cursors: Cursors::default(),
             waker: None,
             window,
@@ -243,6 +249,9 @@ impl Stream for Subscription {
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Encoded>> {
         let this = self.get_mut();
+        if this.is_quiet(cx.waker()) {
+            return Poll::Pending;
+        }
         if let Some(window) = &mut this.window {
             ready!(window.poll_elapsed(cx));
         }
@@ -250,7 +259,7 @@ impl Stream for Subscription {
         while !this.ended && !this.cursors.is_empty() {
             // Loaded before reading, so that events published before the close are still sent.
             let is_closed = this.hub.is_closed();
-            match this.read() {
+            let changes = match this.read() {
                 // The gaps of a loss are now in the preamble, unless gaps are ignored.
                 Read::Loss => continue,
                 Read::Item(item) => {
@@ -264,8 +273,8 @@ impl Stream for Subscription {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Read::Nothing => {}
-            }
+                Read::Nothing(changes) => changes,
+            };
             if is_closed && !this.has_scanned(this.hub.committed()) {
                 // The scan began before the last events.
                 cx.waker().wake_by_ref();
@@ -275,7 +284,7 @@ impl Stream for Subscription {
                 this.ended = true;
                 continue;
             }
-            match this.wait(cx.waker()) {
+            match this.wait(cx.waker(), changes) {
                 Wait::NotNeeded => {}
                 Wait::Yield => {
                     cx.waker().wake_by_ref();
@@ -319,6 +328,10 @@ impl Subscription {
         for _ in 0..READS_PER_POLL {
             // No event with a lower sequence number can be committed after this.
             let committed = self.hub.committed();
+            // Loaded after `committed`: the changes up to that number are counted.
+            let changes = self.hub.changes.count();
+            let (hub, quiet_since) = (&self.hub, self.quiet_since);
+            let has_changed = |topic: &Topic| hub.changes.include(topic, quiet_since, changes);
             let (index, bound) = match self.unreported_loss() {
                 // A later loss is not committed yet.
                 Some(loss) if loss <= committed => match self.next_before(loss, committed) {
@@ -326,18 +339,22 @@ impl Subscription {
                     Err(read) => return read,
                 },
                 _ => match &mut self.cursors {
-                    Cursors::One(cursor) if cursor.is_caught_up() => return Read::Nothing,
+                    Cursors::One(cursor) if cursor.is_caught_up() => {
+                        return Read::Nothing(changes);
+                    }
                     Cursors::One(_) => (0, committed.saturating_add(1)),
                     Cursors::Many(cursors, queue, _) => {
-                        match MergeQueue::next_of(queue, committed, cursors) {
-                            Next::Nothing => return Read::Nothing,
+                        match MergeQueue::next_of(queue, committed, cursors, has_changed) {
+                            Next::Nothing => return Read::Nothing(changes),
                             Next::Yield => return Read::Yield,
                             Next::Cursor { index, bound, .. } => (index, bound),
                         }
                     }
                 },
             };
-            let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
+            let Some(cursor) = self.cursors.get_mut(index) else {
+                return Read::Nothing(changes);
+            };
             let (item, next) = cursor.read(bound, &self.hub.topics);
             self.requeue(index, next);
             match item {
@@ -375,7 +392,9 @@ impl Subscription {
                 Some(first) if first < end => Next::Cursor { index: 0, first, bound: end },
                 _ => Next::Nothing,
             },
-            Cursors::Many(cursors, queue, _) => MergeQueue::next_of(queue, committed, cursors),
+            Cursors::Many(cursors, queue, _) => {
+                MergeQueue::next_of(queue, committed, cursors, |_| true)
+            }
         };
         match next {
             Next::Yield => Err(Read::Yield),
@@ -420,18 +439,30 @@ impl Subscription {
         }
     }
 
-    /// Starts to wait in all topics. If this takes several polls, the last one checks the earlier
-    /// topics again: their events may have woken only an earlier poll.
-    fn wait(&mut self, waker: &Waker) -> Wait {
+    /// Returns whether nothing has changed since the last poll, which waits in all topics.
+    #[inline]
+    fn is_quiet(&self, waker: &Waker) -> bool {
+        self.quiet_since == self.hub.changes.count()
+            && self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
+    }
+
+    /// Starts to wait in all topics, with nothing to read after this number of changes. If this
+    /// takes several polls, the last one checks the earlier topics again: their events may have
+    /// woken only an earlier poll.
+    fn wait(&mut self, waker: &Waker, changes: u64) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {
             for cursor in self.cursors.iter_mut() {
                 cursor.stop_waiting();
             }
+            self.quiet_since = Changes::NONE;
             drop_waker(self.waker.replace(waker.clone()));
         }
         let mut started = 0;
         for cursor in self.cursors.iter_mut() {
+            if !self.hub.changes.include(cursor.topic(), self.quiet_since, changes) {
+                continue;
+            }
             if cursor.is_waiting() {
                 if cursor.is_caught_up() {
                     continue;
@@ -451,7 +482,11 @@ impl Subscription {
         // A close or a loss wakes the waiters of all topics, but not a subscription that was not
         // waiting yet.
         let has_loss = self.unreported_loss().is_some();
-        if self.hub.is_closed() || has_loss { Wait::NotNeeded } else { Wait::Started }
+        if self.hub.is_closed() || has_loss {
+            return Wait::NotNeeded;
+        }
+        self.quiet_since = changes;
+        Wait::Started
     }
 }
 
