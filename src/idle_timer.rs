@@ -46,26 +46,37 @@ impl IdleTimer {
         cx: &mut Context<'_>,
         interval: IdleInterval,
     ) -> Poll<()> {
-        let this = self.as_mut().project();
-        let now = Instant::now();
-        let since = *this.idle_since.get_or_insert(now);
-        let is_set = |alarm: &Alarm| now < alarm.fires_at && alarm.waker.will_wake(cx.waker());
-        // The timer itself is not polled, which would load two more cache lines for each event. It
-        // never fires before `fires_at`, because tokio rounds up. If it was set in an earlier idle
-        // period and fires in this one, it is set again.
-        if this.alarm.as_ref().is_some_and(is_set) {
+        if self.as_mut().is_running(cx) {
             return Poll::Pending;
         }
-        self.poll_timer(cx, since, interval)
+        self.poll_timer(cx, interval)
+    }
+
+    /// Returns whether the timer is set for this task, and does not fire yet. The stream is idle.
+    // The timer itself is not polled, which would load two more cache lines for each event. It never
+    // fires before `fires_at`, because tokio rounds up. If it was set in an earlier idle period and
+    // fires in this one, it is set again.
+    #[inline]
+    pub(crate) fn is_running(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
+        let (now, wakes) = (Instant::now(), self.wakes(cx));
+        let this = self.project();
+        this.idle_since.get_or_insert(now);
+        wakes && this.alarm.as_ref().is_some_and(|alarm| now < alarm.fires_at)
+    }
+
+    /// Returns whether the timer was set for this task.
+    #[inline]
+    pub(crate) fn wakes(&self, cx: &Context<'_>) -> bool {
+        self.alarm.as_ref().is_some_and(|alarm| alarm.waker.will_wake(cx.waker()))
     }
 
     fn poll_timer(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        since: Instant,
         interval: IdleInterval,
     ) -> Poll<()> {
         let mut this = self.project();
+        let since = *this.idle_since.get_or_insert_with(Instant::now);
         let due = match interval.grid {
             Some(grid) => round_up(grid, since, interval.length),
             None => since.checked_add(interval.length),

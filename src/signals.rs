@@ -468,9 +468,11 @@ impl EndsWith {
     }
 }
 
+// `repr(C)`: the shutdown is beside the fields of the stream that each poll needs.
+#[repr(C)]
 pub(crate) struct ShutdownWait {
-    shutdown: EndsWith,
     place: Option<(usize, Waker)>,
+    shutdown: EndsWith,
 }
 
 /// The maximum capacity that an empty list keeps.
@@ -540,6 +542,12 @@ impl ShutdownWait {
             Some((_, registered)) if registered.will_wake(waker) => self.has_begun(),
             _ => self.register(waker),
         }
+    }
+
+    /// Returns whether the shutdown will wake `waker`, which no other shutdown can.
+    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
+        matches!(self.shutdown, EndsWith::Own(_))
+            && self.place.as_ref().is_some_and(|(_, registered)| registered.will_wake(waker))
     }
 
     fn register(&mut self, waker: &Waker) -> bool {

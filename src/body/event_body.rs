@@ -38,19 +38,25 @@ pin_project! {
     ///   [waits](crate::SseLayer::on_error) before it passes on a failure, so that the server can
     ///   write the earlier events. The layer passes on a panic at once.
     /// - The body drops the stream as soon as the stream ends or fails.
+    // `repr(C)`: a poll that finds no event needs no more than the first fields.
+    #[repr(C)]
     pub struct EventBody<S> {
-        #[pin]
-        stream: Option<S>,
-        batch: FrameBatch,
-        // Maybe a `DeferredPanic`.
-        error: Option<BoxError>,
-        budget: CoopBudget,
+        // Whether the last poll found no event, and nothing is held back.
+        is_idle: bool,
         // Cleared at the first poll.
         expects_layer: bool,
+        budget: CoopBudget,
+        #[pin]
+        stream: Option<S>,
         // Boxed, because few streams have one.
         release: Option<Box<Release>>,
+        // Maybe a `DeferredPanic`.
+        error: Option<BoxError>,
+        batch: FrameBatch,
     }
 }
+
+type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
 impl<S> EventBody<S> {
     /// Creates a body that sends the events of `stream`. `stream` is polled only while a server
@@ -66,6 +72,7 @@ impl<S> EventBody<S> {
 
     pub(crate) fn ended() -> Self {
         Self {
+            is_idle: false,
             stream: None,
             batch: FrameBatch::new(),
             error: None,
@@ -94,10 +101,31 @@ impl<S> EventBody<S>
 where
     S: Stream<Item: Encode>,
 {
+    /// Returns what must leave before the stream is polled again: the result of this poll, if any.
+    fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Polled>> {
+        let this = self.project();
+        // Once the stream has ended, no later frame can be newer.
+        if let Some(release) = this.release
+            && this.stream.is_some()
+            && release.poll_released(cx).is_pending()
+        {
+            return Some(Poll::Pending);
+        }
+        if let Some(bytes) = this.batch.buffer.take_uncopied() {
+            this.budget.spend(cx, bytes.len());
+            return Some(Poll::Ready(Some(Ok(Frame::data(tracked(this.release, bytes))))));
+        }
+        if let Some(error) = this.error.take() {
+            return Some(Poll::Ready(Some(Err(DeferredPanic::resume(error)))));
+        }
+        this.stream.is_none().then_some(Poll::Ready(None))
+    }
+
     /// Encodes events into the batch until the frame is full, or no event or budget is left.
     #[inline(always)]
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
+        let mut is_idle = mem::take(this.is_idle);
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {
             let event = match stream.poll_next(cx) {
                 Poll::Ready(Some(event)) => event,
@@ -107,10 +135,14 @@ where
                     break;
                 }
                 Poll::Pending => {
-                    this.batch.shrink();
+                    if !is_idle {
+                        this.batch.shrink();
+                    }
+                    *this.is_idle = is_idle;
                     return Poll::Pending;
                 }
             };
+            is_idle = false;
             match this.batch.push(event) {
                 Ok(Pushed::Room) => {}
                 // Only bytes spend budget, so events without bytes are counted.
@@ -146,28 +178,19 @@ where
             *this.expects_layer = false;
             warn_without_layer();
         }
-        if this.batch.buffer.has_uncopied() || this.stream.is_some() {
+        if *this.is_idle || this.batch.buffer.has_uncopied() || this.stream.is_some() {
             ready!(CoopBudget::poll_ready(cx));
         }
-        // Once the stream has ended, no later frame can be newer.
-        if let Some(release) = this.release
-            && this.stream.is_some()
+        if !*this.is_idle
+            && let Some(polled) = self.as_mut().poll_held(cx)
         {
-            ready!(release.poll_released(cx));
+            return polled;
         }
-        if let Some(bytes) = this.batch.buffer.take_uncopied() {
-            this.budget.spend(cx, bytes.len());
-            return Poll::Ready(Some(Ok(Frame::data(tracked(this.release, bytes)))));
-        }
-        if let Some(error) = this.error.take() {
-            return Poll::Ready(Some(Err(DeferredPanic::resume(error))));
-        }
-        if this.stream.is_none() {
-            return Poll::Ready(None);
-        }
-
         let polled = catch_unwind(AssertUnwindSafe(|| self.as_mut().poll_batch(cx)));
         let this = self.project();
+        if *this.is_idle {
+            return Poll::Pending;
+        }
         let polled = polled.unwrap_or_else(|panic| {
             *this.error = Some(DeferredPanic::new(panic).into());
             Poll::Ready(())
@@ -176,7 +199,10 @@ where
             this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(tracked(this.release, bytes)))));
         }
-        ready!(polled);
+        if polled.is_pending() {
+            *this.is_idle = this.release.is_none();
+            return Poll::Pending;
+        }
         Poll::Ready(this.error.take().map(|error| Err(DeferredPanic::resume(error))))
     }
 

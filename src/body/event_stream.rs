@@ -26,25 +26,29 @@ pub(super) struct EventStream<'p, B> {
 pin_project! {
     /// The state of an event stream besides its source.
     // `repr(C)` places the fields used for every event next to each other, so that an event touches
-    // few cache lines. These fields go from the end of `record` to the start of `idle`.
+    // few cache lines. These fields go from the end of `record` to the start of `idle`. A poll
+    // without an event needs only those from the end of `shutdown`.
     #[repr(C)]
     #[project = StateProj]
     pub(crate) struct StreamState {
         record: StreamRecord,
+        boundary: Boundary,
+        client: ClientKind,
+        budget: CoopBudget,
+        // `None` before the first poll, and once the shutdown has moved the deadline.
+        shutdown: Option<ShutdownWait>,
+        // Whether the last poll found nothing, and only the source, the shutdown and the timer can
+        // change that.
+        is_quiet: bool,
+        #[pin]
+        idle: IdleTimer,
         phase: StreamPhase,
         // Boxed, because most streams have none.
         deadline: Option<Box<Deadline>>,
-        // `None` before the first poll, and once the shutdown has moved the deadline.
-        shutdown: Option<ShutdownWait>,
         options: Arc<ResolvedOptions>,
         // The id line with which the newest event ended, and the end of its block. `None` if no
         // heartbeat is an event.
         id_line: Option<Box<Bytes>>,
-        boundary: Boundary,
-        client: ClientKind,
-        budget: CoopBudget,
-        #[pin]
-        idle: IdleTimer,
     }
 }
 
@@ -87,6 +91,7 @@ impl StreamState {
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
             phase: StreamPhase::Beginning(ends_with, opening),
             shutdown: None,
+            is_quiet: false,
             id_line: None,
             budget: CoopBudget::default(),
             options,
@@ -124,12 +129,21 @@ where
 {
     #[inline]
     pub(super) fn poll_frame(mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        if self.is_quiet(cx)
+            && let Some(polled) = self.poll_quiet(cx)
+        {
+            return polled;
+        }
+        *self.state().is_quiet = false;
         // Check the deadline even without budget: a task that spends all of it elsewhere would keep
         // the stream open past the shutdown.
         if CoopBudget::poll_ready(cx).is_pending() && !self.must_be_cut_now(cx) {
             return Poll::Pending;
         }
-        let polled = ready!(self.poll_phase(cx));
+        let Poll::Ready(polled) = self.poll_phase(cx) else {
+            self.note_quiet(cx);
+            return Poll::Pending;
+        };
         let this = self.state();
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
@@ -165,14 +179,67 @@ where
         }
     }
 
+    /// Returns whether the source and the timer are all that this poll needs.
+    #[inline]
+    fn is_quiet(&self, cx: &Context<'_>) -> bool {
+        self.state.is_quiet
+            && self.state.idle.wakes(cx)
+            && !self.state.shutdown.as_ref().is_some_and(ShutdownWait::has_begun)
+    }
+
+    fn note_quiet(&mut self, cx: &Context<'_>) {
+        let this = self.state();
+        *this.is_quiet = matches!(this.phase, StreamPhase::Open)
+            && this.deadline.is_none()
+            && this.id_line.is_none()
+            && this.idle.wakes(cx)
+            && this.shutdown.as_ref().is_none_or(|shutdown| shutdown.will_wake(cx.waker()));
+    }
+
+    /// Polls the source of a quiet stream. Returns `None` if the poll needs the whole state.
+    #[inline]
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Option<Poll<Polled>> {
+        if CoopBudget::poll_ready(cx).is_pending() {
+            return Some(Poll::Pending);
+        }
+        let polled = self.poll_body(cx);
+        let mut this = self.state();
+        let held = match polled {
+            Poll::Pending => return this.idle.is_running(cx).then_some(Poll::Pending),
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) if data.len() <= LARGEST_PIECE => {
+                    let data = this.boundary.pass(data);
+                    if !data.is_empty() {
+                        this.budget.spend(cx, data.len());
+                        this.idle.as_mut().reset();
+                        this.record.count_frame(&data);
+                        return Some(Poll::Ready(Some(Ok(Frame::data(data)))));
+                    }
+                    Some(Ok(Frame::data(data)))
+                }
+                Ok(data) => Some(Ok(Frame::data(data))),
+                Err(frame) => Some(Ok(frame)),
+            },
+            Poll::Ready(last) => last,
+        };
+        *this.phase = StreamPhase::Holding(Box::new(held));
+        None
+    }
+
     #[inline(always)]
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
-        let state = self.state.as_mut().project();
-        if let StreamPhase::Holding(result) = state.phase {
+        let phase = self.state().phase;
+        if let StreamPhase::Holding(result) = phase {
             let result = result.take();
-            *state.phase = StreamPhase::Open;
+            *phase = StreamPhase::Open;
             return Poll::Ready(result);
         }
+        self.poll_body(cx)
+    }
+
+    #[inline(always)]
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        let state = self.state.as_mut().project();
         let Some(source) = self.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };

@@ -35,11 +35,11 @@ impl<B> SseBody<B> {
     }
 
     fn managed(source: Option<B>, role: Role) -> Self {
-        Self { kind: Kind::Managed { body: ManagedBody { source, role: Box::pin(role) } } }
+        Self { kind: Kind::Managed { body: ManagedBody { source, role } } }
     }
 
     pub(crate) fn event_stream(source: B, state: StreamState) -> Self {
-        Self::managed(Some(source), Role::Stream { state })
+        Self::managed(Some(source), Role::Stream(Box::pin(state)))
     }
 
     pub(crate) fn unsent() -> Self {
@@ -51,7 +51,7 @@ impl<B> SseBody<B> {
     }
 
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::managed(None, Role::Whole { bytes })
+        Self::managed(None, Role::Whole(Box::new(bytes)))
     }
 }
 
@@ -61,7 +61,7 @@ impl<B: Body> SseBody<B> {
         if is_complete(&body) {
             guard.reason = CloseReason::Ended;
         }
-        Self::managed(Some(body), Role::Tracked { guard })
+        Self::managed(Some(body), Role::Tracked(Box::new(guard)))
     }
 }
 
@@ -75,49 +75,44 @@ pin_project! {
         // other.
         #[pin]
         source: Option<B>,
-        // Boxed, so that responses that are not event streams stay small.
-        role: Pin<Box<Role>>,
+        role: Role,
     }
 
     impl<B> PinnedDrop for ManagedBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let RoleProj::Stream { state } = this.role.as_mut().project() {
-                EventStream { source: this.source, state }.abandon();
+            if let Role::Stream(state) = this.role {
+                EventStream { source: this.source, state: state.as_mut() }.abandon();
             }
         }
     }
 }
 
-pin_project! {
-    #[project = RoleProj]
-    // It is always in a box, and most are streams.
-    #[allow(clippy::large_enum_variant)]
-    enum Role {
-        // An event stream of this layer.
-        Stream { #[pin] state: StreamState },
-        // Another body, whose end fires a `Disconnect`.
-        Tracked { guard: DisconnectGuard },
-        // The body of the answer to a HEAD request: no frames and no size hint.
-        Unsent,
-        // A body of at most one frame, without a size hint before its end.
-        Whole { bytes: Bytes },
-    }
+/// Boxed, so that responses that are not event streams stay small.
+enum Role {
+    /// An event stream of this layer.
+    Stream(Pin<Box<StreamState>>),
+    /// Another body, whose end fires a `Disconnect`.
+    Tracked(Box<DisconnectGuard>),
+    /// The body of the answer to a HEAD request: no frames and no size hint.
+    Unsent,
+    /// A body of at most one frame, without a size hint before its end.
+    Whole(Box<Bytes>),
 }
 
 impl<B: Body> ManagedBody<B> {
     fn is_end_stream(&self) -> bool {
-        match &*self.role {
-            Role::Stream { state } => state.is_over(),
-            Role::Tracked { .. } => self.source.as_ref().is_none_or(Body::is_end_stream),
+        match &self.role {
+            Role::Stream(state) => state.is_over(),
+            Role::Tracked(_) => self.source.as_ref().is_none_or(Body::is_end_stream),
             Role::Unsent => false,
-            Role::Whole { bytes } => bytes.is_empty(),
+            Role::Whole(bytes) => bytes.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&*self.role, &self.source) {
-            (Role::Tracked { .. }, Some(body)) => body.size_hint(),
+        match (&self.role, &self.source) {
+            (Role::Tracked(_), Some(body)) => body.size_hint(),
             (Role::Unsent, _) => SizeHint::default(),
             _ if self.is_end_stream() => SizeHint::with_exact(0),
             _ => SizeHint::default(),
@@ -134,9 +129,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        match this.role.as_mut().project() {
-            RoleProj::Stream { state } => EventStream { source: this.source, state }.poll_frame(cx),
-            RoleProj::Tracked { guard } => {
+        match this.role {
+            Role::Stream(state) => {
+                EventStream { source: this.source, state: state.as_mut() }.poll_frame(cx)
+            }
+            Role::Tracked(guard) => {
                 let Some(mut body) = this.source.as_pin_mut() else { return Poll::Ready(None) };
                 let polled = ready!(guard.reason.noting_panic(|| body.as_mut().poll_frame(cx)));
                 let polled = polled.map(|frame| frame.map_err(Into::into));
@@ -147,9 +144,9 @@ where
                 }
                 Poll::Ready(polled)
             }
-            RoleProj::Unsent => Poll::Ready(None),
-            RoleProj::Whole { bytes } => {
-                let bytes = mem::take(bytes);
+            Role::Unsent => Poll::Ready(None),
+            Role::Whole(bytes) => {
+                let bytes = mem::take(&mut **bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
         }
