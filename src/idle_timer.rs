@@ -70,11 +70,7 @@ impl IdleTimer {
         self.alarm.as_ref().is_some_and(|alarm| alarm.waker.will_wake(cx.waker()))
     }
 
-    fn poll_timer(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        interval: IdleInterval,
-    ) -> Poll<()> {
+    fn poll_timer(self: Pin<&mut Self>, cx: &mut Context<'_>, interval: IdleInterval) -> Poll<()> {
         let mut this = self.project();
         let since = *this.idle_since.get_or_insert_with(Instant::now);
         let due = match interval.grid {

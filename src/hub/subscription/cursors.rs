@@ -5,11 +5,12 @@ use std::{cmp::Reverse, mem, slice, sync::Arc, task::Waker};
 use crate::history::{Batch, DeferredDrops, Log, Ticket};
 use crate::{hub::topic::Topic, hub::topic::Topics, wake::drop_waker};
 
-// Most subscriptions have one topic. Its cursor is stored in place, which saves a cache line per
-// event.
+// Most subscriptions have one topic or two. Their cursors are stored in place, which saves a cache
+// line per event.
 pub(crate) enum Cursors {
     One(TopicCursor),
     /// The last field is the number in the last id that was sent.
+    Two([TopicCursor; 2], u64),
     Many(Vec<TopicCursor>, Option<Box<MergeQueue>>, u64),
 }
 
@@ -22,7 +23,8 @@ impl Default for Cursors {
 impl Cursors {
     pub(crate) fn push(&mut self, cursor: TopicCursor) {
         *self = match mem::take(self) {
-            Self::One(first) => Self::Many(vec![first, cursor], None, 0),
+            Self::One(first) => Self::Two([first, cursor], 0),
+            Self::Two([first, second], sent) => Self::Many(vec![first, second, cursor], None, sent),
             Self::Many(cursors, ..) if cursors.is_empty() => Self::One(cursor),
             Self::Many(mut cursors, queue, sent) => {
                 cursors.push(cursor);
@@ -36,14 +38,26 @@ impl Cursors {
     pub(super) const fn sent(&self) -> u64 {
         match self {
             Self::One(cursor) => cursor.seen,
-            Self::Many(.., sent) => *sent,
+            Self::Two(_, sent) | Self::Many(.., sent) => *sent,
         }
     }
 
     #[inline]
     pub(super) const fn set_sent(&mut self, sequence: u64) {
-        if let Self::Many(.., sent) = self {
+        if let Self::Two(_, sent) | Self::Many(.., sent) = self {
             *sent = sequence;
+        }
+    }
+
+    /// Returns the cursor with the next item. `has_changed` is `false` for topics of which the
+    /// subscription has read everything.
+    #[inline]
+    pub(super) fn next(&mut self, committed: u64, has_changed: impl Fn(&Topic) -> bool) -> Next {
+        match self {
+            Self::Many(cursors, queue, _) if cursors.len() > FEW => {
+                queue.get_or_insert_default().next(committed, cursors)
+            }
+            few => MergeQueue::next_of_few(committed, few, has_changed),
         }
     }
 
@@ -61,6 +75,7 @@ impl Deref for Cursors {
     fn deref(&self) -> &[TopicCursor] {
         match self {
             Self::One(cursor) => slice::from_ref(cursor),
+            Self::Two(cursors, _) => cursors,
             Self::Many(cursors, ..) => cursors,
         }
     }
@@ -71,6 +86,7 @@ impl DerefMut for Cursors {
     fn deref_mut(&mut self) -> &mut [TopicCursor] {
         match self {
             Self::One(cursor) => slice::from_mut(cursor),
+            Self::Two(cursors, _) => cursors,
             Self::Many(cursors, ..) => cursors,
         }
     }
@@ -273,20 +289,6 @@ pub(crate) struct MergeQueue {
 }
 
 impl MergeQueue {
-    #[inline]
-    pub(crate) fn next_of(
-        queue: &mut Option<Box<Self>>,
-        committed: u64,
-        cursors: &mut [TopicCursor],
-        has_changed: impl Fn(&Topic) -> bool,
-    ) -> Next {
-        if cursors.len() <= FEW {
-            Self::next_of_few(committed, cursors, has_changed)
-        } else {
-            queue.get_or_insert_default().next(committed, cursors)
-        }
-    }
-
     fn next(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> Next {
         if let Some(next) = self.pop(cursors) {
             return next;
@@ -311,11 +313,16 @@ impl MergeQueue {
         has_changed: impl Fn(&Topic) -> bool,
     ) -> Next {
         let end = committed.saturating_add(1);
+        let is_behind = |cursor: &TopicCursor| has_changed(&cursor.topic) && !cursor.is_caught_up();
+        let mut behind = cursors.iter().enumerate().filter(|(_, cursor)| is_behind(cursor));
+        match (behind.next(), behind.next()) {
+            (None, _) => return Next::Nothing,
+            // Most often: this takes no lock.
+            (Some((index, _)), None) => return Next::Cursor { index, first: 0, bound: end },
+            _ => {}
+        }
         let (mut first, mut following) = (None, end);
         for (index, cursor) in cursors.iter().enumerate() {
-            if !has_changed(&cursor.topic) {
-                continue;
-            }
             let Some(next) = cursor.next() else { continue };
             match first {
                 Some((earlier, _)) if earlier <= next => following = following.min(next),

@@ -6,7 +6,7 @@ use futures_core::Stream;
 use http::Response;
 use tokio::task::coop;
 
-use super::cursors::{Cursors, MergeQueue, Next, TopicCursor, TopicRead};
+use super::cursors::{Cursors, Next, TopicCursor, TopicRead};
 use super::flush_window::FlushWindow;
 use crate::event::one_line::escape_json;
 use crate::event::{Encoded, Event, EventId};
@@ -37,31 +37,33 @@ use crate::{body::EventBody, layer, wake::drop_waker};
 ///
 /// Dropping the stream unsubscribes it from its topics. Dropping a future that awaits the stream's
 /// next item, such as `StreamExt::next`, loses no event.
+// `repr(C)`: a poll that finds nothing needs only the fields before `window`.
+#[repr(C)]
 pub struct Subscription {
-    pub(crate) hub: Arc<HubState>,
-    /// The number of the hub's changes after which the subscription had nothing to read and waited
-    /// in all its topics. [`Changes::NONE`] before, and after its waker has changed.
-    quiet_since: u64,
-    pub(crate) cursors: Cursors,
-    pub(crate) waker: Option<Waker>,
-    window: Option<Box<FlushWindow>>,
+    pub(crate) ended: bool,
+    /// Whether the stream ends as soon as the client's id is past its gaps, or nothing is left.
+    ends: bool,
     pub(crate) gap_policy: GapPolicy,
     /// Whether the client's last event id is of another hub.
     pub(crate) is_foreign: bool,
     /// The client's last event id if it is of another hub, until the first gaps have been sent.
     pub(crate) unknown_id: Option<UnknownId>,
-    pub(crate) preamble: Option<Box<Preamble>>,
-    /// The sequence number up to which losses have been reported to the client or do not affect the
-    /// client.
-    pub(crate) loss_seen: u64,
-    pub(crate) ended: bool,
-    /// Whether the stream ends as soon as the client's id is past its gaps, or nothing is left.
-    ends: bool,
     /// Whether a client whose stream ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
     pub(super) start: StartPolicy,
     /// Whether the data of a gap is the topic alone, for [`Messages`](super::Messages).
     pub(super) has_bare_gaps: bool,
+    pub(crate) hub: Arc<HubState>,
+    /// The number of the hub's changes after which the subscription had nothing to read and waited
+    /// in all its topics. [`Changes::NONE`] before, and after its waker has changed.
+    quiet_since: u64,
+    pub(crate) waker: Option<Waker>,
+    window: Option<Box<FlushWindow>>,
+    pub(crate) preamble: Option<Box<Preamble>>,
+    /// The sequence number up to which losses have been reported to the client or do not affect the
+    /// client.
+    pub(crate) loss_seen: u64,
+    pub(crate) cursors: Cursors,
 }
 
 /// The clients that receive positions besides the ids of events.
@@ -343,13 +345,11 @@ impl Subscription {
                         return Read::Nothing(changes);
                     }
                     Cursors::One(_) => (0, committed.saturating_add(1)),
-                    Cursors::Many(cursors, queue, _) => {
-                        match MergeQueue::next_of(queue, committed, cursors, has_changed) {
-                            Next::Nothing => return Read::Nothing(changes),
-                            Next::Yield => return Read::Yield,
-                            Next::Cursor { index, bound, .. } => (index, bound),
-                        }
-                    }
+                    several => match several.next(committed, has_changed) {
+                        Next::Nothing => return Read::Nothing(changes),
+                        Next::Yield => return Read::Yield,
+                        Next::Cursor { index, bound, .. } => (index, bound),
+                    },
                 },
             };
             let Some(cursor) = self.cursors.get_mut(index) else {
@@ -386,20 +386,14 @@ impl Subscription {
     /// none, begins to report the loss.
     #[cold]
     fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
-        let end = committed.saturating_add(1);
-        let next = match &mut self.cursors {
-            Cursors::One(cursor) => match cursor.next() {
-                Some(first) if first < end => Next::Cursor { index: 0, first, bound: end },
-                _ => Next::Nothing,
-            },
-            Cursors::Many(cursors, queue, _) => {
-                MergeQueue::next_of(queue, committed, cursors, |_| true)
-            }
-        };
-        match next {
+        match self.cursors.next(committed, |_| true) {
             Next::Yield => Err(Read::Yield),
-            Next::Cursor { index, first, bound } if first < loss => Ok((index, bound.min(loss))),
-            Next::Cursor { index, first, .. } => {
+            Next::Cursor { index, first, bound } => {
+                let next = self.cursors.get(index).and_then(TopicCursor::next);
+                let first = next.map_or(first, |next| next.min(committed.saturating_add(1)));
+                if first < loss {
+                    return Ok((index, bound.min(loss)));
+                }
                 self.requeue(index, Some(first));
                 Err(self.begin_loss(loss, first))
             }
