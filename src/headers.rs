@@ -21,7 +21,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const INCREMENTAL: HeaderName = HeaderName::from_static("incremental");
 
 /// The headers that cannot be right for a stream into which the layer writes.
-const NOT_OF_A_STREAM: [HeaderName; 7] = [
+static NOT_OF_A_STREAM: [HeaderName; 7] = [
     CONTENT_LENGTH,
     ETAG,
     ACCEPT_RANGES,
@@ -32,7 +32,7 @@ const NOT_OF_A_STREAM: [HeaderName; 7] = [
 ];
 
 /// The headers that only the server may set. HTTP/2 forbids them (RFC 9113, section 8.2.2).
-const HOP_BY_HOP: [HeaderName; 4] = [
+static HOP_BY_HOP: [HeaderName; 4] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -121,10 +121,17 @@ pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, content_type);
     forbid_transforming(headers);
     headers.entry(X_ACCEL_BUFFERING).or_insert(HeaderValue::from_static("no"));
-    for name in NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
+    let unfit = || NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP);
+    // Comparing few names costs less than looking up each of these.
+    if headers.keys_len() > FEW || headers.keys().any(|name| unfit().any(|it| it == name)) {
+        for name in unfit() {
+            headers.remove(name);
+        }
     }
 }
+
+/// The number of headers up to which each is compared.
+const FEW: usize = 8;
 
 /// Asks proxies to forward each event as it arrives, unless the service has set the header (RFC
 /// 10036, section 3).

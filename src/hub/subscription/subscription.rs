@@ -128,8 +128,13 @@ impl Subscription {
         for name in topics {
             // Pushed one by one: if `retention_of` panics, dropping `self` leaves the joined
             // topics.
+            let cursors = &self.cursors;
             let cursor = self.hub.change_topic(name, |topic, state| {
-                if topics.len() > 1 && !joined.insert(Arc::as_ptr(topic)) {
+                let has_joined = match topics.len() {
+                    ..=FEW => cursors.iter().any(|cursor| Arc::ptr_eq(cursor.topic(), topic)),
+                    _ => !joined.insert(Arc::as_ptr(topic)),
+                };
+                if has_joined {
                     return None;
                 }
                 state.subscribers += 1;
@@ -313,6 +318,9 @@ impl Drop for Subscription {
 }
 
 opaque_debug!(Subscription);
+
+/// The number of topics up to which a topic is looked for among those that were joined.
+const FEW: usize = 8;
 
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
