@@ -201,3 +201,18 @@ fn event_that_is_named_gap_is_invalid_to_publish() {
         assert_eq!(client.read(), ["gap a@6"]);
     }
 }
+
+/// The first of them have the client's old id: with only a part, it would get all of them again.
+#[tokio::test(start_paused = true)]
+async fn long_poll_begins_with_the_gaps_of_all_topics() {
+    let hub = Hub::new();
+    let topics: Vec<_> = (0..1000).map(|topic| format!("t{topic}")).collect();
+    let poll = tower_sse::StreamOptions::new().long_poll(SECOND);
+    let layer = SseLayer::new().without_retry().options(poll);
+    let visit = hub.subscribe(&topics).resume(foreign()).response();
+    let body = answer_to(Requester::EventSource.request("/"), &layer, visit).into_body();
+    let read = tokio::spawn(body.collect()).await.unwrap().unwrap().to_bytes();
+    let read = str::from_utf8(&read).unwrap();
+    assert_eq!(read.matches("event: gap\n").count(), topics.len());
+    assert!(read.ends_with(&format!("id: {}\n\n", hub.position())), "{read}");
+}

@@ -304,6 +304,52 @@ fn text_once(body: &mut (impl Body<Data = Bytes, Error: ToString> + Unpin)) -> S
     str::from_utf8(&bytes).unwrap().to_owned()
 }
 
+/// The view's messages are decoded and encoded again. Nothing may be lost, reordered or renamed by it.
+#[tokio::test(start_paused = true)]
+async fn view_that_hides_nothing_sends_what_its_subscription_sends() {
+    let mut gaps = 0;
+    for case in 0..300 {
+        let mut random = fastrand::Rng::with_seed(case);
+        let (broker, [shared]) = connected();
+        let retention = Retention::new().events(random.usize(1..5));
+        let hub = if random.bool() { shared } else { Hub::builder().retention(retention).build() };
+        let topics: Vec<_> = (0..random.usize(1..8)).map(|topic| format!("t{topic}")).collect();
+        for _ in 0..random.usize(..30) {
+            let topic = random.choice(&topics).unwrap();
+            match random.u8(..12) {
+                0 => hub.gap(topic.clone()).await.map(drop).unwrap(),
+                1 => broker.lose_history(),
+                _ => _ = publish(&hub, topic, "event"),
+            }
+            yield_now().await;
+        }
+        let newest = sequence(hub.position().as_str());
+        let mut seen = || id(&hub, random.u64(..=newest));
+        let last = match case % 5 {
+            0 => None,
+            1 => Some(foreign()),
+            2 => Some(last_id("?")),
+            _ => Some(seen()),
+        };
+        let since = (case % 3 == 0).then(|| EventId::try_from(seen().as_str()).unwrap());
+        let policies = [GapPolicy::Report, GapPolicy::ReportAndEnd, GapPolicy::Ignore];
+        let policy = *random.choice(policies).as_ref().unwrap();
+        let open = || {
+            let visit = hub.subscribe(&topics).gap_policy(policy).recent(3).greeting("hello");
+            let visit = match &since {
+                Some(since) => visit.since(since.clone()),
+                None => visit,
+            };
+            visit.resume(last.clone())
+        };
+        let plain = wire(&mut open()).await;
+        let mut view = open().view(|item| Some(item.map_or_else(Into::into, Into::into)));
+        assert_eq!(wire(&mut view).await, plain, "case {case}");
+        gaps += plain.matches("event: gap\n").count();
+    }
+    assert!(gaps > 200, "{gaps}");
+}
+
 /// A client that comes back after each event that it could have seen last.
 #[tokio::test(start_paused = true)]
 async fn client_cut_off_anywhere_gets_each_shown_event_once() {
