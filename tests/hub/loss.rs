@@ -67,6 +67,23 @@ fn client_that_leaves_between_gaps_gets_all_gaps_but_no_event_again() {
 }
 
 #[test]
+fn events_of_other_topics_precede_loss_although_next_value_follows_it() {
+    let broker = MemoryBroker::new();
+    let builder = Hub::builder().retention_of(|topic| (topic == "value").then(Retention::latest));
+    let hub = connect_with(builder, &broker);
+    let topics = ["value", "a", "b", "c", "d"];
+    let mut client = subscribed(&hub, &topics);
+    for topic in ["a", "value", "b"] {
+        publish(&hub, topic, "x");
+    }
+    assert_eq!(describe(&client.items(Waker::noop()).next().unwrap()[0]), "x@1");
+    broker.lose_history();
+    publish(&hub, "value", "later");
+    let gaps = topics.map(|topic| format!("gap {topic}@{}", if topic == "d" { 4 } else { 3 }));
+    assert_eq!(client.read(), [&["x@3".to_owned()], &gaps[..], &["later@5".to_owned()]].concat());
+}
+
+#[test]
 fn loss_wakes_all_waiting_subscribers() {
     let (broker, [hub]) = connected();
     let (count, waker) = Wakes::new();

@@ -398,7 +398,7 @@ impl Subscription {
             Next::Yield => Err(Read::Yield),
             Next::Cursor { index, first, bound } => {
                 let next = self.cursors.get(index).and_then(TopicCursor::next);
-                let first = next.map_or(first, |next| next.min(committed.saturating_add(1)));
+                let first = next.map_or(first, |next| next.min(bound));
                 if first < loss {
                     return Ok((index, bound.min(loss)));
                 }
