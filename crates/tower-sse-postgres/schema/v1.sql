@@ -50,15 +50,17 @@ create function tower_sse.version() returns int immutable language sql as 'selec
 
 -- Returns what changes when the data of another server, or of another time, take the place of these:
 -- a restored backup, a promoted standby. Replace it where a service forbids these functions.
-create function tower_sse.cluster() returns text stable language sql set search_path = pg_catalog
-as $$
-    select s.system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
-    from pg_control_system() s
-$$;
+-- PL/pgSQL parses a function once in a session, and SQL at each call.
+create function tower_sse.cluster() returns text stable language plpgsql set search_path = pg_catalog
+as $$ begin
+    return (pg_control_system()).system_identifier || '/'
+        || left(pg_walfile_name(pg_current_wal_lsn()), 8);
+end $$;
 
-create function tower_sse.channel(stream text) returns text immutable language sql
-    set search_path = pg_catalog
-    as $$ select 'tower_sse_' || left(encode(sha256(convert_to(stream, 'UTF8')), 'hex'), 32) $$;
+create function tower_sse.channel(stream text) returns text immutable language plpgsql
+    set search_path = pg_catalog as $$ begin
+    return 'tower_sse_' || left(encode(sha256(convert_to(stream, 'UTF8')), 'hex'), 32);
+end $$;
 
 -- A trigger instead of a foreign key: its check would lock the row of the stream in each
 -- transaction that publishes, and each set of transactions that hold a lock consumes a multixact.

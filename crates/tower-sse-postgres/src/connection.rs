@@ -3,14 +3,14 @@ use std::time::{Duration, SystemTime};
 use std::{collections::HashMap, future::poll_fn, task::Context};
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket, Statement, tls::TlsStream};
 use tokio_util::sync::CancellationToken;
-use tower_sse_broker::__private::{Identity, Queued};
+use tower_sse_broker::__private::Identity;
 use tower_sse_broker::{tasks::lock, warn};
 
-use crate::error::{exceeds_limit, failed, late};
+use crate::error::{failed, late};
 use crate::log_row::{LogRow, number, signed};
 use crate::settings::{Encryption, Settings, Wakes, quoted};
 use crate::{Error, ErrorKind, SCHEMA_VERSION};
@@ -119,14 +119,11 @@ impl Connection {
             return Ok(Some(statement.clone()));
         }
         let types: Vec<_> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
-        match timeout(RESPONSE_LIMIT, self.client.prepare_typed(text, &types)).await {
-            Ok(Ok(statement)) => {
-                lock(statements).insert(text.to_owned(), statement.clone());
-                Ok(Some(statement))
-            }
-            Ok(Err(error)) => Err(failed(PREPARE, error)),
-            Err(_) => Err(late(PREPARE, RESPONSE_LIMIT, false)),
-        }
+        let prepared = timeout(RESPONSE_LIMIT, self.client.prepare_typed(text, &types)).await;
+        let prepared = prepared.map_err(|_| late(PREPARE, RESPONSE_LIMIT, false))?;
+        let statement = prepared.map_err(|error| failed(PREPARE, error))?;
+        lock(statements).insert(text.to_owned(), statement.clone());
+        Ok(Some(statement))
     }
 
     /// Calls a function of the schema and decodes the rows that it returns.
@@ -139,7 +136,7 @@ impl Connection {
         let text = format!("select * from {}.{function}", quoted(&self.settings.schema));
         let rows = self.query(&text, parameters).await?;
         let decoded = rows.iter().map(decode).collect::<Result<_, _>>();
-        decoded.map_err(|error| failed("read a response of PostgreSQL", error))
+        decoded.map_err(unreadable)
     }
 
     /// Calls a function that returns one row.
@@ -170,6 +167,11 @@ impl Connection {
             Encryption::Tls(tls) => token.cancel_query(tls.clone()).await,
         }
     }
+}
+
+/// Creates the error of a response with other columns.
+fn unreadable(error: tokio_postgres::Error) -> Error {
+    failed("read a response of PostgreSQL", error)
 }
 
 /// Checks a server's version and encoding, as far as it reports them.
@@ -279,6 +281,10 @@ impl Connection {
     }
 }
 
+/// A function that makes the server drop notifications that no listener still needs. Without this
+/// call, a full queue stays full.
+pub(crate) const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
+
 /// Listens to the stream's channel and returns whether a notification from the publishers'
 /// connection arrives. A notification from the reading connection would prove nothing, because even
 /// a pooler passes it on.
@@ -354,27 +360,19 @@ impl Connection {
         self.call("read($1, $2, $3, $4)", &parameters, LogRow::decode).await
     }
 
-    /// Returns the first row of the log from this number on, without reading its content.
-    pub(crate) async fn first_from(&self, number: u64) -> Result<Option<Identity>, Error> {
+    /// Returns the first row of the log from this number on, with its time and without its content.
+    pub(crate) async fn first_from(
+        &self,
+        number: u64,
+    ) -> Result<Option<(Identity, SystemTime)>, Error> {
         let text = format!(
-            "select seq, nonce from {}.log where stream = $1 and seq >= $2 order by stream, seq limit 1",
+            "select seq, nonce, at from {}.log where stream = $1 and seq >= $2 order by stream, seq limit 1",
             quoted(&self.settings.schema)
         );
         let rows = self.query(&text, &[self.stream(), (&signed(number), Type::INT8)]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let first = row.try_get(0).and_then(|seq| Ok(identity(seq, row.try_get(1)?)));
-        first.map_err(|error| failed("read a response of PostgreSQL", error))
-    }
-
-    /// Returns the time of the first row of the log.
-    pub(crate) async fn oldest(&self) -> Result<Option<SystemTime>, Error> {
-        let text = format!(
-            "select at from {}.log where stream = $1 order by stream, seq limit 1",
-            quoted(&self.settings.schema)
-        );
-        let rows = self.query(&text, &[self.stream()]).await?;
-        let oldest = rows.first().map(|row| row.try_get(0)).transpose();
-        oldest.map_err(|error| failed("read a response of PostgreSQL", error))
+        let first = || Ok(identity(row.try_get(0)?, row.try_get(1)?).zip(row.try_get(2)?));
+        first().map_err(unreadable)
     }
 
     /// Returns whether there are new rows, and sets the clock.
@@ -432,92 +430,4 @@ impl Connection {
 
 fn identity(seq: Option<i64>, nonce: Option<i64>) -> Option<Identity> {
     Some(Identity { number: number(seq?), fingerprint: number(nonce?) })
-}
-
-/// How long a hub sends no notifications after it has found the queue full.
-const QUIET: Duration = Duration::from_secs(1);
-/// A function that makes the server drop notifications that no listener still needs. Without this
-/// call, a full queue stays full.
-const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
-
-/// The response of `append`.
-pub(crate) struct Appended {
-    /// A transaction's id: all rows of the inbox by earlier transactions are numbered.
-    pub(crate) covered: i64,
-    /// The number before the number of the first event.
-    pub(crate) before: u64,
-    pub(crate) at: SystemTime,
-    /// Whether rows are left in the inbox.
-    pub(crate) more: bool,
-}
-
-impl Connection {
-    /// Numbers the rows of the inbox and adds these events after them. If the server's queue of
-    /// notifications is full, no process is notified: other processes find the events by polling.
-    ///
-    /// `known` is the newest number that this process has read or received, and `lost` is the
-    /// newest lost number, if no mark follows it yet. `opens` is `true` for a new connection.
-    pub(crate) async fn append(
-        &self,
-        covered: i64,
-        known: u64,
-        lost: Option<u64>,
-        opens: bool,
-        batch: &[Queued],
-    ) -> Result<Appended, Error> {
-        let fields = || batch.iter().map(|queued| queued.publication.event.fields());
-        let topics: Vec<_> = batch.iter().map(|queued| &queued.publication.topic).collect();
-        let data: Vec<_> = fields().map(|fields| fields.data).collect();
-        let names: Vec<_> = fields().map(|fields| fields.name).collect();
-        let retries: Vec<_> = fields().map(|fields| fields.retry.map(signed)).collect();
-        let comments: Vec<_> = fields().map(|fields| fields.comment).collect();
-        let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
-        let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
-        let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-        let settings = &*self.settings;
-        let Settings { listens, quiet_until, wakes, health, .. } = settings;
-        let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
-        let mut wake = *listens && !is_quiet;
-        loop {
-            let parameters: [Parameter<'_>; 13] = [
-                self.stream(),
-                (&covered, Type::INT8),
-                (&signed(known), Type::INT8),
-                (&lost.map(signed), Type::INT8),
-                (&opens, Type::BOOL),
-                (&topics, Type::TEXT_ARRAY),
-                (&data, Type::TEXT_ARRAY),
-                (&names, Type::TEXT_ARRAY),
-                (&retries, Type::INT8_ARRAY),
-                (&comments, Type::TEXT_ARRAY),
-                (&ends, Type::BOOL_ARRAY),
-                (&nonces, Type::INT8_ARRAY),
-                (&wake, Type::BOOL),
-            ];
-            let appended = self.call_one(function, &parameters, Appended::decode).await;
-            match appended {
-                Err(error) if wake && exceeds_limit(&error) => health.set_error(error),
-                appended => {
-                    if let Ok(appended) = &appended {
-                        settings.clock.set(appended.at);
-                    }
-                    // Otherwise, the server's notification does.
-                    if !wake || !health.stats().listens() {
-                        wakes.log.notify_one();
-                    }
-                    return appended;
-                }
-            }
-            wake = false;
-            *lock(quiet_until) = Some(Instant::now() + QUIET);
-            _ = self.query(&format!("select from {EMPTY_QUEUE}"), &[]).await;
-        }
-    }
-}
-
-impl Appended {
-    fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
-        Ok(Self { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
-    }
 }

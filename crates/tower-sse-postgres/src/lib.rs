@@ -105,7 +105,7 @@
 //! and is as fast.
 //!
 //! Without either, a hub finds the event by polling. The first event after a quiet minute takes up
-//! to about a second, and the next ones up to about 100 ms, or longer if the server is slow. Hubs
+//! to about two seconds, and the next ones up to about 100 ms, or longer if the server is slow. Hubs
 //! that don't listen always poll about 10 times a second.
 //!
 //! An open transaction delays only its own events, unless it [stays open for hours or locks the
@@ -167,10 +167,12 @@
 // | `settings.rs` | what all connections of a hub have in common |
 // | `log_row.rs` | a row of the log |
 // | `connection.rs` | one connection, and the statements that hubs send |
+// | `append.rs` | the statement that numbers events |
 // | `publisher.rs` | publishing in batches |
 // | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |
 // | `error.rs` | the kinds of errors |
 
+mod append;
 #[doc = include_str!("../docs/clients.md")]
 pub mod clients {}
 mod connection;

@@ -107,7 +107,8 @@ impl PostgresBroker {
     /// and a half times the maximum age in the hub's
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
-    /// Each connected process removes old rows about every two seconds. The newest row always
+    /// Each connected process removes old rows about every two seconds, or every ten while there are
+    /// no new events. The newest row always
     /// stays. A process that is disconnected for longer than `age` can miss rows. It then reports a
     /// gap to its clients. Set the same age and the same [`max_events`](Self::max_events) in all
     /// processes.

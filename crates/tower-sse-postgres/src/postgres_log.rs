@@ -1,7 +1,7 @@
 //! The table as a log, which `follower.rs` of `tower-sse-broker` follows.
 
 use std::time::{Duration, SystemTime};
-use std::{sync::Arc, sync::atomic::Ordering::Relaxed};
+use std::{mem, sync::Arc, sync::atomic::Ordering::Relaxed};
 
 use tokio::select;
 use tokio::time::{Instant, sleep_until};
@@ -25,7 +25,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 /// publish without waking the hub.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The time between two polls otherwise. Each takes processor time from the server.
-const QUIET_INTERVAL: Duration = Duration::from_secs(1);
+const QUIET_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a hub polls often after a poll has found an event.
 const BUSY: Duration = Duration::from_secs(60);
 /// The pause between slow polls, as a multiple of a poll's duration.
@@ -37,7 +37,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 const FULL_INTERVAL: Duration = Duration::from_secs(5);
 /// The time between two trims, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
-/// The number of trims for each survey of the tables.
+/// The number of trims for each survey of the tables, if there are new rows.
 const TRIMS_PER_SURVEY: u32 = 5;
 
 /// The log of a hub.
@@ -63,6 +63,8 @@ pub(crate) struct LogState {
     is_due: bool,
     next_trim: Option<Instant>,
     trims: u32,
+    /// How many rows had been read at the last trim.
+    trimmed: u64,
     /// The lowest number that can still be in the log.
     first: i64,
     /// How many rows had been read when the log's rows were last counted.
@@ -105,7 +107,7 @@ impl Log for PostgresLog {
 
     async fn has_up_to(&mut self, session: &mut Opened, number: u64) -> Result<bool, Error> {
         let oldest = session.reading.first_from(0).await?;
-        Ok(oldest.is_some_and(|oldest| oldest.number <= number))
+        Ok(oldest.is_some_and(|(oldest, _)| oldest.number <= number))
     }
 
     async fn mark(
@@ -184,14 +186,19 @@ impl Log for PostgresLog {
         if self.state.next_trim.is_some_and(|due| Instant::now() < due) {
             return Ok(());
         }
-        self.state.next_trim = Some(Instant::now() + jittered(TRIM_INTERVAL));
+        let is_idle = mem::replace(&mut self.state.trimmed, self.state.rows) == self.state.rows;
+        // Without new rows, one trim in five, which also surveys.
+        let interval = TRIM_INTERVAL * if is_idle { TRIMS_PER_SURVEY } else { 1 };
+        self.state.next_trim = Some(Instant::now() + jittered(interval));
         // Use the publishers' connection: a proxy may have closed it while nothing was published.
         let connection = &*session.publishing;
         let trimmed = self.trim(connection).await;
         // Even if rows are locked: who operates the log has to see how it grows.
         let measured = match self.tolerate(trimmed)? {
             Some(oldest) => Some(oldest),
-            None => self.tolerate(connection.oldest().await)?,
+            None => {
+                self.tolerate(connection.first_from(0).await)?.map(|first| first.map(|(_, at)| at))
+            }
         };
         if let Some(oldest) = measured {
             let age_of = |at| self.settings.clock.age_of(at);
@@ -201,7 +208,7 @@ impl Log for PostgresLog {
                 stats.log = Some(log);
             });
         }
-        if self.state.trims % TRIMS_PER_SURVEY == 1 {
+        if is_idle || self.state.trims % TRIMS_PER_SURVEY == 1 {
             let surveyed = self.survey(connection).await;
             self.tolerate(surveyed)?;
         }
@@ -209,7 +216,7 @@ impl Log for PostgresLog {
     }
 
     async fn skip(&mut self, session: &mut Opened, from: u64) -> Result<Option<Identity>, Error> {
-        session.reading.first_from(from).await
+        Ok(session.reading.first_from(from).await?.map(|(first, _)| first))
     }
 
     fn content(&mut self, row: LogRow) -> Content {

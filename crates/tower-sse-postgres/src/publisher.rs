@@ -7,10 +7,10 @@ use tower_sse::hub::PublishError;
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 
-use crate::connection::{Appended, Connection};
 use crate::error::{ends_session, is_rolled_back};
 use crate::settings::{Settings, since_epoch};
 use crate::{Error, ErrorKind};
+use crate::{append::Appended, connection::Connection};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later.

@@ -1,0 +1,98 @@
+//! The statement that numbers events.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tokio_postgres::{Row, types::Type};
+use tower_sse_broker::{__private::Queued, tasks::lock};
+
+use crate::Error;
+use crate::connection::{Connection, EMPTY_QUEUE, Parameter};
+use crate::error::exceeds_limit;
+use crate::log_row::{number, signed};
+use crate::settings::Settings;
+
+/// How long a hub sends no notifications after it has found the queue full.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// The response of `append`.
+pub(crate) struct Appended {
+    /// The id of a transaction: all rows of the inbox by earlier transactions are numbered.
+    pub(crate) covered: i64,
+    /// The number before the number of the first event.
+    pub(crate) before: u64,
+    pub(crate) at: SystemTime,
+    /// Whether rows are left in the inbox.
+    pub(crate) more: bool,
+}
+
+impl Connection {
+    /// Numbers the rows of the inbox, and adds these events after them. If the server's queue of
+    /// notifications is full, no process is notified: other processes find the events by polling.
+    ///
+    /// `known` is the newest number that this process has read or received, and `lost` is the
+    /// newest lost number, if no mark follows it yet. `opens` is `true` for a new connection.
+    pub(crate) async fn append(
+        &self,
+        covered: i64,
+        known: u64,
+        lost: Option<u64>,
+        opens: bool,
+        batch: &[Queued],
+    ) -> Result<Appended, Error> {
+        let fields = || batch.iter().map(|queued| queued.publication.event.fields());
+        let topics: Vec<_> = batch.iter().map(|queued| &queued.publication.topic).collect();
+        let data: Vec<_> = fields().map(|fields| fields.data).collect();
+        let names: Vec<_> = fields().map(|fields| fields.name).collect();
+        let retries: Vec<_> = fields().map(|fields| fields.retry.map(signed)).collect();
+        let comments: Vec<_> = fields().map(|fields| fields.comment).collect();
+        let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
+        let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
+        let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        let settings = &*self.settings;
+        let Settings { listens, quiet_until, wakes, health, .. } = settings;
+        let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
+        let mut wake = *listens && !is_quiet;
+        loop {
+            let parameters: [Parameter<'_>; 13] = [
+                self.stream(),
+                (&covered, Type::INT8),
+                (&signed(known), Type::INT8),
+                (&lost.map(signed), Type::INT8),
+                (&opens, Type::BOOL),
+                (&topics, Type::TEXT_ARRAY),
+                (&data, Type::TEXT_ARRAY),
+                (&names, Type::TEXT_ARRAY),
+                (&retries, Type::INT8_ARRAY),
+                (&comments, Type::TEXT_ARRAY),
+                (&ends, Type::BOOL_ARRAY),
+                (&nonces, Type::INT8_ARRAY),
+                (&wake, Type::BOOL),
+            ];
+            let appended = self.call_one(function, &parameters, Appended::decode).await;
+            match appended {
+                Err(error) if wake && exceeds_limit(&error) => health.set_error(error),
+                appended => {
+                    if let Ok(appended) = &appended {
+                        settings.clock.set(appended.at);
+                    }
+                    // Otherwise, the server's notification does.
+                    if !wake || !health.stats().listens() {
+                        wakes.log.notify_one();
+                    }
+                    return appended;
+                }
+            }
+            wake = false;
+            *lock(quiet_until) = Some(Instant::now() + QUIET);
+            _ = self.query(&format!("select from {EMPTY_QUEUE}"), &[]).await;
+        }
+    }
+}
+
+impl Appended {
+    fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
+        Ok(Self { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
+    }
+}
