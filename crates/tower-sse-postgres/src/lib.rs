@@ -167,12 +167,11 @@
 // | `settings.rs` | what all connections of a hub have in common |
 // | `log_row.rs` | a row of the log |
 // | `connection.rs` | one connection, and the statements that hubs send |
-// | `append.rs` | the statement that numbers events |
+// | `numbering.rs` | the statement that numbers events |
 // | `publisher.rs` | publishing in batches |
 // | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |
 // | `error.rs` | the kinds of errors |
 
-mod append;
 #[doc = include_str!("../docs/clients.md")]
 pub mod clients {}
 mod connection;
@@ -180,6 +179,7 @@ mod error;
 mod log_row;
 #[doc = include_str!("../docs/notifications.md")]
 pub mod notifications {}
+mod numbering;
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 mod postgres;

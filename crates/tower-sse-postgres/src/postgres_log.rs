@@ -13,6 +13,7 @@ use tower_sse_broker::debug;
 use crate::connection::{Connection, Opened};
 use crate::error::{ends_session, is_too_large};
 use crate::log_row::{Kind, LogRow, signed};
+use crate::numbering::Appended;
 use crate::settings::{Settings, since_epoch};
 use crate::{Error, ErrorKind};
 
@@ -82,7 +83,7 @@ impl Log for PostgresLog {
     async fn open(&mut self, known: Known) -> Result<Opened, Error> {
         let opened = Opened::connect(&self.settings).await?;
         // This adds a mark if the log is empty, or not the same as before.
-        opened.publishing.append(0, known.newest, known.lost, true, &[]).await?;
+        Appended::append(&opened.publishing, 0, known.newest, known.lost, true, &[]).await?;
         Ok(opened)
     }
 
@@ -115,7 +116,7 @@ impl Log for PostgresLog {
         session: &mut Opened,
         known: Known,
     ) -> Result<Option<Identity>, Error> {
-        session.publishing.append(0, known.newest, known.lost, false, &[]).await?;
+        Appended::append(&session.publishing, 0, known.newest, known.lost, false, &[]).await?;
         Ok(None)
     }
 

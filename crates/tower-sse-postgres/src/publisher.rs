@@ -10,7 +10,7 @@ use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 use crate::error::{ends_session, is_rolled_back};
 use crate::settings::{Settings, since_epoch};
 use crate::{Error, ErrorKind};
-use crate::{append::Appended, connection::Connection};
+use crate::{connection::Connection, numbering::Appended};
 
 /// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
 /// is later.
@@ -104,7 +104,7 @@ impl SendBatch<Arc<Connection>> for Batcher {
         let (covered, known) = (settings.covered.load(Relaxed), in_flight.newest_known());
         let appended = select! {
             biased;
-            appended = session.connection.append(covered, known, None, false, &batch) => appended,
+            appended = Appended::append(&session.connection, covered, known, None, false, &batch) => appended,
             // Its acknowledgement would no longer count, and the next session must not wait for it.
             () = session.ended.cancelled() => Err(session.connection.abandon().await),
         };

@@ -26,14 +26,14 @@ pub(crate) struct Appended {
     pub(crate) more: bool,
 }
 
-impl Connection {
+impl Appended {
     /// Numbers the rows of the inbox, and adds these events after them. If the server's queue of
     /// notifications is full, no process is notified: other processes find the events by polling.
     ///
     /// `known` is the newest number that this process has read or received, and `lost` is the
     /// newest lost number, if no mark follows it yet. `opens` is `true` for a new connection.
     pub(crate) async fn append(
-        &self,
+        connection: &Connection,
         covered: i64,
         known: u64,
         lost: Option<u64>,
@@ -49,13 +49,13 @@ impl Connection {
         let ends: Vec<_> = batch.iter().map(|queued| queued.publication.ends_topic).collect();
         let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
         let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-        let settings = &*self.settings;
+        let settings = &*connection.settings;
         let Settings { listens, quiet_until, wakes, health, .. } = settings;
         let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
         let mut wake = *listens && !is_quiet;
         loop {
             let parameters: [Parameter<'_>; 13] = [
-                self.stream(),
+                connection.stream(),
                 (&covered, Type::INT8),
                 (&signed(known), Type::INT8),
                 (&lost.map(signed), Type::INT8),
@@ -69,7 +69,7 @@ impl Connection {
                 (&nonces, Type::INT8_ARRAY),
                 (&wake, Type::BOOL),
             ];
-            let appended = self.call_one(function, &parameters, Appended::decode).await;
+            let appended = connection.call_one(function, &parameters, Appended::decode).await;
             match appended {
                 Err(error) if wake && exceeds_limit(&error) => health.set_error(error),
                 appended => {
@@ -85,12 +85,10 @@ impl Connection {
             }
             wake = false;
             *lock(quiet_until) = Some(Instant::now() + QUIET);
-            _ = self.query(&format!("select from {EMPTY_QUEUE}"), &[]).await;
+            _ = connection.query(&format!("select from {EMPTY_QUEUE}"), &[]).await;
         }
     }
-}
 
-impl Appended {
     fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
         Ok(Self { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
