@@ -196,7 +196,7 @@ async fn load<S: Side>(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hub_costs_no_more_than_its_peer() {
+async fn hub_keeps_its_ratios_to_its_peer() {
     let rounds = env::var("TOWER_SSE_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
     let settings = ["fsync=on", "max_wal_size=4GB", "shared_buffers=128MB"];
     let Some(server) = Server::start_with(&settings).await else { return };
@@ -220,4 +220,10 @@ async fn hub_costs_no_more_than_its_peer() {
         let cells = sides.each_ref().map(|side| format!(" {:.3} |", side.median(name)));
         println!("| {row} |{}", cells.concat());
     }
+    let ratio = |name: &str| sides[1].median(name) / sides[0].median(name);
+    assert!(ratio("p50") < 1.5, "{}", ratio("p50"));
+    assert!(ratio("an event") < 1.8, "{}", ratio("an event"));
+    assert!(ratio("transactions") > 1.5, "{}", ratio("transactions"));
+    assert!(ratio("received") > 1.0, "{}", ratio("received"));
+    assert!(sides[1].median("idle") < 0.1, "{}", sides[1].median("idle"));
 }
