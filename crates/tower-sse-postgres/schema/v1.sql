@@ -1,6 +1,6 @@
 -- The schema of tower-sse-postgres, version 1, for PostgreSQL 14 or later.
 --
--- Apply it once, in a migration. The crate checks `tower_sse.version()`, and changes nothing else.
+-- Apply it once, in a migration or by `Postgres::install`. Hubs check `tower_sse.version()`.
 -- Programs insert into `inbox`. Hubs move the committed rows into `log`, which numbers them. The
 -- functions that hubs call use only operators and functions of the server, whatever other roles create.
 

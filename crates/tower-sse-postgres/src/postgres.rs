@@ -204,8 +204,7 @@ impl Postgres {
         let settings = Arc::new(self.settings(String::new()).with_defaults());
         let schema = quoted(&self.schema);
         let install = format!(
-            "do $install$ begin
-                perform pg_advisory_xact_lock(hashtext('tower_sse.install'));
+            "do $install$ begin perform pg_advisory_xact_lock(hashtext('tower_sse.install'));
                 if to_regprocedure('{schema}.version()') is null then
                     execute $schema${}$schema$;
                 end if;
