@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// The response of `append`.
 pub(crate) struct Appended {
-    /// The id of a transaction: all rows of the inbox by earlier transactions are numbered.
+    /// A transaction's id: all rows of the inbox by earlier transactions are numbered.
     pub(crate) covered: i64,
     /// The number before the number of the first event.
     pub(crate) before: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Appended {
 }
 
 impl Appended {
-    /// Numbers the rows of the inbox, and adds these events after them. If the server's queue of
+    /// Numbers the rows of the inbox and adds these events after them. If the server's queue of
     /// notifications is full, no process is notified: other processes find the events by polling.
     ///
     /// `known` is the newest number that this process has read or received, and `lost` is the
