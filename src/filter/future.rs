@@ -127,6 +127,8 @@ where
     }
 
     /// Begins to filter an answer and returns its head. Returns other answers whole.
+    // The caller would move the answer anyway.
+    #[allow(clippy::result_large_err)]
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {
         let outcome = match &answer {
             Ok(_) if self.is_head => FilterOutcome::Head,
