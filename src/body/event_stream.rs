@@ -2,20 +2,19 @@
 //! first lines and heartbeats, and decides when and how the stream ends.
 
 use std::task::{Context, Poll, ready};
-use std::{mem, pin::Pin, sync::Arc};
+use std::{mem, pin::Pin};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
-use pin_project_lite::pin_project;
 use tokio::task::coop;
 
-use super::{Boundary, Deadline, LastFrames, StreamRecord, deadline::DeadlineVerdict};
+use super::stream_state::{Opening, Polled, StateProj, StreamPhase, StreamState};
+use super::{Deadline, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
-use crate::options::{COMMENT_LINE, ResolvedOptions, Retry, start_event};
-use crate::signals::{EndsWith, ShutdownWait, StartAt, Stopped, is_recorded, within_layer};
-use crate::streams::Membership;
-use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry, idle_timer::IdleTimer};
+use crate::options::{COMMENT_LINE, Retry, start_event};
+use crate::signals::{ShutdownWait, Stopped, is_recorded, within_layer};
+use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
 pub(super) struct EventStream<'p, B> {
@@ -23,87 +22,8 @@ pub(super) struct EventStream<'p, B> {
     pub(super) state: Pin<&'p mut StreamState>,
 }
 
-pin_project! {
-    /// The state of an event stream besides its source.
-    // `repr(C)` places the fields used for every event next to each other, so that an event touches
-    // few cache lines. These fields go from the end of `record` to the start of `idle`. A poll
-    // without an event needs only those from the end of `shutdown`.
-    #[repr(C)]
-    #[project = StateProj]
-    pub(crate) struct StreamState {
-        record: StreamRecord,
-        boundary: Boundary,
-        client: ClientKind,
-        budget: CoopBudget,
-        // `None` before the first poll, and once the shutdown has moved the deadline.
-        shutdown: Option<ShutdownWait>,
-        // Whether the last poll found nothing, and only the source, the shutdown and the timer can
-        // change that.
-        is_quiet: bool,
-        #[pin]
-        idle: IdleTimer,
-        phase: StreamPhase,
-        // Boxed, because most streams have none.
-        deadline: Option<Box<Deadline>>,
-        options: Arc<ResolvedOptions>,
-        // The id line with which the newest event ended, and the end of its block. `None` if no
-        // heartbeat is an event.
-        id_line: Option<Box<Bytes>>,
-    }
-}
-
-enum StreamPhase {
-    // Boxed, because most streams have no opening.
-    Beginning(EndsWith, Option<Box<Opening>>),
-    Open,
-    /// The stream is open, with an early result or the rest of a large frame still to send.
-    Holding(Box<Polled>),
-    Ending(LastFrames),
-}
-
-pub(crate) enum Opening {
-    Start(StartAt),
-    /// The head was sent before the service has answered.
-    Early,
-    /// The client has received everything that the stream will ever have.
-    NothingMore,
-}
-
-type Polled = Option<Result<Frame<Bytes>, BoxError>>;
-
 /// The size of the pieces of larger frames: a line-by-line read of 16 MiB took 71 ms.
 const LARGEST_PIECE: usize = 256 * 1024;
-
-impl StreamState {
-    pub(crate) fn new(
-        has_content_coding: bool,
-        options: Arc<ResolvedOptions>,
-        ends_with: EndsWith,
-        client: ClientKind,
-        membership: Option<Membership>,
-        record: StreamRecord,
-        opening: Option<Box<Opening>>,
-    ) -> Self {
-        Self {
-            idle: IdleTimer::default(),
-            // Created here, because the program can close the stream before its first poll.
-            deadline: Deadline::before_start(client, membership),
-            boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
-            phase: StreamPhase::Beginning(ends_with, opening),
-            shutdown: None,
-            is_quiet: false,
-            id_line: None,
-            budget: CoopBudget::default(),
-            options,
-            client,
-            record,
-        }
-    }
-
-    pub(super) const fn is_over(&self) -> bool {
-        matches!(&self.phase, StreamPhase::Ending(ending) if ending.is_over())
-    }
-}
 
 impl<'p, B> EventStream<'p, B> {
     /// Drops what must be dropped before the state: dropping the state reports the close.

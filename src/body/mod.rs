@@ -2,7 +2,8 @@
 //!
 //! `event_stream.rs` decides when a stream sends a heartbeat, and when it ends. `boundary.rs` says
 //! where lines fit between a source's bytes, `deadline.rs` and `src/idle_timer.rs` when, and
-//! `last_frames.rs` what comes last. `stream_record.rs` says how the stream was closed.
+//! `last_frames.rs` what comes last. `stream_state.rs` has what a stream keeps, and
+//! `stream_record.rs` how it was closed.
 
 mod answer_body;
 mod boundary;
@@ -12,6 +13,7 @@ mod event_stream;
 mod last_frames;
 mod sse_body;
 mod stream_record;
+mod stream_state;
 
 pub(crate) use self::sse_body::forward_to_kinds;
 pub use self::{answer_body::AnswerBody, event_body::EventBody, sse_body::SseBody};
@@ -19,8 +21,8 @@ pub use self::{answer_body::AnswerBody, event_body::EventBody, sse_body::SseBody
 #[cfg(feature = "runs")]
 pub(crate) use self::answer_body::OwnBody;
 pub(crate) use self::event_body::warn_without_layer;
-pub(crate) use self::event_stream::{Opening, StreamState};
 pub(crate) use self::stream_record::{Observation, StreamRecord};
+pub(crate) use self::stream_state::{Opening, StreamState};
 
 use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};
 

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::event_stream::{EventStream, StreamState};
+use super::event_stream::EventStream;
+use super::stream_state::StreamState;
 use crate::BoxError;
 use crate::connection::{CloseReason, DisconnectGuard};
 

@@ -9,7 +9,8 @@ use http::Response;
 use tokio::time::{Sleep, sleep};
 
 use super::Subscription;
-use super::subscription::{StartPolicy, gap_data, respond};
+use super::preamble::gap_data;
+use super::subscription::{StartPolicy, respond};
 use crate::decode::{Decoder, Message, MessageId};
 use crate::event::{Encoded, Event, EventId};
 use crate::{body::EventBody, coop::CoopBudget, hub::GapReason, signals::Viewer};

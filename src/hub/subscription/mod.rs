@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `subscribe.rs` | the options of a subscription, and its start |
 //! | `subscription.rs` | the stream: what it reads next, and the gaps that it reports |
+//! | `preamble.rs` | what comes before its first events, and how a gap is written |
 //! | `messages.rs` | the stream decoded: as messages and gaps, or as one client sees them |
 //! | `cursors.rs` | the positions in all topics, and the order of their events |
 //! | `flush_window.rs` | the delay in which events accumulate |
@@ -11,6 +12,7 @@
 mod cursors;
 mod flush_window;
 mod messages;
+mod preamble;
 mod subscribe;
 mod subscription;
 

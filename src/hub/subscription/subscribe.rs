@@ -2,7 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
-use super::subscription::{Preamble, StartPolicy, reason_of};
+use super::preamble::{Preamble, reason_of};
+use super::subscription::StartPolicy;
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};

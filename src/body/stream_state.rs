@@ -1,0 +1,94 @@
+//! The state of an [`EventStream`](super::event_stream::EventStream) besides its source.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body::Frame;
+use pin_project_lite::pin_project;
+
+use super::{Boundary, Deadline, LastFrames, StreamRecord};
+use crate::BoxError;
+use crate::connection::ClientKind;
+use crate::options::ResolvedOptions;
+use crate::signals::{EndsWith, ShutdownWait, StartAt};
+use crate::streams::Membership;
+use crate::{coop::CoopBudget, idle_timer::IdleTimer};
+
+pin_project! {
+    /// The state of an event stream besides its source.
+    // `repr(C)` places the fields used for every event next to each other, so that an event touches
+    // few cache lines. These fields go from the end of `record` to the start of `idle`. A poll
+    // without an event needs only those from the end of `shutdown`.
+    #[repr(C)]
+    #[project = StateProj]
+    pub(crate) struct StreamState {
+        pub(super) record: StreamRecord,
+        pub(super) boundary: Boundary,
+        pub(super) client: ClientKind,
+        pub(super) budget: CoopBudget,
+        // `None` before the first poll, and once the shutdown has moved the deadline.
+        pub(super) shutdown: Option<ShutdownWait>,
+        // Whether the last poll found nothing, and only the source, the shutdown and the timer can
+        // change that.
+        pub(super) is_quiet: bool,
+        #[pin]
+        pub(super) idle: IdleTimer,
+        pub(super) phase: StreamPhase,
+        // Boxed, because most streams have none.
+        pub(super) deadline: Option<Box<Deadline>>,
+        pub(super) options: Arc<ResolvedOptions>,
+        // The id line with which the newest event ended, and the end of its block. `None` if no
+        // heartbeat is an event.
+        pub(super) id_line: Option<Box<Bytes>>,
+    }
+}
+
+pub(super) enum StreamPhase {
+    // Boxed, because most streams have no opening.
+    Beginning(EndsWith, Option<Box<Opening>>),
+    Open,
+    /// The stream is open, with an early result or the rest of a large frame still to send.
+    Holding(Box<Polled>),
+    Ending(LastFrames),
+}
+
+pub(crate) enum Opening {
+    Start(StartAt),
+    /// The head was sent before the service has answered.
+    Early,
+    /// The client has received everything that the stream will ever have.
+    NothingMore,
+}
+
+pub(super) type Polled = Option<Result<Frame<Bytes>, BoxError>>;
+
+impl StreamState {
+    pub(crate) fn new(
+        has_content_coding: bool,
+        options: Arc<ResolvedOptions>,
+        ends_with: EndsWith,
+        client: ClientKind,
+        membership: Option<Membership>,
+        record: StreamRecord,
+        opening: Option<Box<Opening>>,
+    ) -> Self {
+        Self {
+            idle: IdleTimer::default(),
+            // Created here, because the program can close the stream before its first poll.
+            deadline: Deadline::before_start(client, membership),
+            boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
+            phase: StreamPhase::Beginning(ends_with, opening),
+            shutdown: None,
+            is_quiet: false,
+            id_line: None,
+            budget: CoopBudget::default(),
+            options,
+            client,
+            record,
+        }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(&self.phase, StreamPhase::Ending(ending) if ending.is_over())
+    }
+}

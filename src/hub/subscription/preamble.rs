@@ -1,0 +1,85 @@
+//! What a subscription sends before its first events, and how a gap is written.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::cursors::TopicCursor;
+use crate::event::one_line::escape_json;
+use crate::event::{Encoded, Event, EventId};
+use crate::history::{Position, UnknownId};
+use crate::hub::{GapReason, append::GAP};
+
+/// The maximum number of gaps in one item.
+pub(super) const GAPS_PER_ITEM: usize = 256;
+
+/// What a subscription sends before the next events: the gaps of its topics, and then the greeting.
+#[derive(Debug)]
+pub(crate) struct Preamble {
+    /// The id of all gaps except the last. A client that sends it receives all of them again.
+    pub(crate) before: Position,
+    /// The id of the last gap, the position from which the subscription continues.
+    pub(crate) last: Position,
+    pub(crate) next_gap: usize,
+    pub(crate) greeting: Option<Encoded>,
+    pub(crate) ends: bool,
+    pub(crate) reason: GapReason,
+}
+
+impl Preamble {
+    pub(super) fn next(&mut self, cursors: &[TopicCursor], is_bare: bool) -> Option<Encoded> {
+        let rest = cursors.get(self.next_gap..).unwrap_or_default();
+        if rest.is_empty() {
+            return self.greeting.take();
+        }
+        let topics: Vec<_> = rest
+            .iter()
+            .take(GAPS_PER_ITEM)
+            .map(|cursor| Arc::clone(cursor.topic().name()))
+            .collect();
+        self.next_gap += topics.len();
+        let last = if topics.len() == rest.len() { self.last } else { self.before };
+        Some(encode_gaps(&topics, self.reason, self.before, last, is_bare))
+    }
+
+    pub(super) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
+        self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
+    }
+}
+
+/// Encodes a gap event for each topic. The final event has the id `last`, all earlier ones have
+/// `before`.
+pub(super) fn encode_gaps(
+    topics: &[Arc<str>],
+    reason: GapReason,
+    before: Position,
+    last: Position,
+    is_bare: bool,
+) -> Encoded {
+    let mut gaps = BytesMut::new();
+    for (index, topic) in topics.iter().enumerate() {
+        let position = if index + 1 == topics.len() { last } else { before };
+        // Each gap has an id. By the HTML standard, an event without an id resets the client's last
+        // event id if it is the first of a connection.
+        let data = if is_bare { format!("{reason} {topic}") } else { gap_data(topic, reason) };
+        let gap = Event::new().event(GAP).id(EventId::from(position)).data(data);
+        gaps.extend_from_slice(Encoded::from(gap).as_bytes());
+    }
+    Encoded::of(gaps.freeze())
+}
+
+pub(super) fn gap_data(topic: &str, reason: GapReason) -> String {
+    // Some clients end a line at each of the last two, and at a control character, U+0085.
+    let topic = escape_json(topic, |it| it.is_control() || "\"\\\u{2028}\u{2029}".contains(it));
+    format!(r#"{{"topic":"{topic}","reason":"{reason}"}}"#)
+}
+
+/// Returns the reason for gaps of a client that has this position before them.
+pub(super) fn reason_of(before: Position) -> GapReason {
+    let is = |id: UnknownId| before == id.position();
+    match () {
+        () if is(UnknownId::Foreign) => GapReason::OtherHub,
+        () if is(UnknownId::Malformed) => GapReason::UnknownId,
+        () => GapReason::Evicted,
+    }
+}
