@@ -324,8 +324,8 @@
 //! # Your own ids
 //!
 //! Say your events are blocks in a database, and clients ask for the blocks after a height. Give
-//! each event the height as its id. A client that returns first receives the blocks that it missed
-//! from your database, and then new ones from the hub:
+//! each event the height as its id; no two events may have the same. A client that returns first
+//! receives the blocks that it missed from your database, and then new ones from the hub:
 //!
 //! ```
 //! use futures_util::{StreamExt, stream};
@@ -367,7 +367,8 @@
 //! space and the block.
 //!
 //! The hub's own ids would replace the client's height, so `start_event(false)` keeps the view from
-//! sending any. At a gap, the stream ends without an event. The client then reconnects with its
+//! sending any. Don't pass the client's height to `resume`, which would take it for a malformed id.
+//! If the view sends an event for a gap, set its id too. At a gap, the stream ends without an event. The client then reconnects with its
 //! newest height, and the database has what the hub has evicted or lost. For the same reason, a
 //! restart of your process costs no block.
 //!
