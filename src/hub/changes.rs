@@ -43,7 +43,7 @@ impl Changes {
     }
 
     fn slot(&self, index: u64) -> &AtomicU64 {
-        // The remainder is an index of the array.
+        // A remainder of `SIZE` is an index of the array.
         #[allow(clippy::indexing_slicing)]
         &self.recent[(index % SIZE) as usize]
     }

@@ -368,9 +368,9 @@
 //!
 //! The hub's own ids would replace the client's height, so `start_event(false)` keeps the view from
 //! sending any. Don't pass the client's height to `resume`, which would take it for a malformed id.
-//! If the view sends an event for a gap, set its id too. At a gap, the stream ends without an event. The client then reconnects with its
-//! newest height, and the database has what the hub has evicted or lost. For the same reason, a
-//! restart of your process costs no block.
+//! At a gap, the stream above ends without an event; a view that sends one must set its id too. The
+//! client then reconnects with its newest height, and the database has what the hub has evicted or
+//! lost. For the same reason, a restart of your process costs no block.
 //!
 //! # Memory
 //!
@@ -463,6 +463,7 @@
 //
 // | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
 // | `append.rs` | `HubState`: an event's number, and whether its topic has ended |
+// | `changes.rs` | which topics have changed, so that subscriptions look only at these |
 // | `losses.rs` | the losses that a broker reports |
 // | `topic/` | the log of a topic, its end, and the eviction of all topics |
 // | `subscription/` | one client: its start, what it reads next, its gaps |

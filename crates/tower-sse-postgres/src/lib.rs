@@ -40,8 +40,8 @@
 //! ```
 //!
 //! With [`wake => true`](#publishing-by-sql), clients receive the event a few milliseconds after the
-//! commit. Clients can reconnect to any process, and resume after the last event that they received. The
-//! page [notifications] has a complete program, which also handles logouts.
+//! commit. Clients can reconnect to any process and resume after the last event that they received.
+//! The page [notifications] has a complete program, which also handles logouts.
 //!
 //! # Setup
 //!

@@ -108,10 +108,9 @@ impl PostgresBroker {
     /// [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
     /// Each connected process removes old rows about every two seconds, or every ten while there are
-    /// no new events. The newest row always
-    /// stays. A process that is disconnected for longer than `age` can miss rows. It then reports a
-    /// gap to its clients. Set the same age and the same [`max_events`](Self::max_events) in all
-    /// processes.
+    /// no new events. The newest row always stays. A process that is disconnected for longer than
+    /// `age` can miss rows. It then reports a gap to its clients. Set the same age and the same
+    /// [`max_events`](Self::max_events) in all processes.
     ///
     /// ```
     /// # use std::time::Duration;
