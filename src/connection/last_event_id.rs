@@ -50,14 +50,7 @@ impl LastEventId {
     /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     #[must_use]
     pub fn from_query<N: AsRef<str>>(uri: &Uri, names: &[N]) -> Option<Self> {
-        let query = uri.query()?;
-        names.iter().find_map(|name| {
-            query
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .find(|(key, value)| !value.is_empty() && decodes_to(key, name.as_ref()))
-                .and_then(|(_, value)| Self::from_bytes(&decode_form(value)))
-        })
+        names.iter().find_map(|name| Self::from_bytes(&query_value(uri, name.as_ref())?))
     }
 
     /// Returns the id as a string slice.
@@ -116,6 +109,13 @@ impl From<EventId> for Option<LastEventId> {
     fn from(id: EventId) -> Self {
         Some(id.into())
     }
+}
+
+/// Returns the first value of a query's parameter that isn't empty.
+pub(crate) fn query_value<'u>(uri: &'u Uri, name: &str) -> Option<Cow<'u, [u8]>> {
+    let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, value)| !value.is_empty() && decodes_to(key, name))?;
+    Some(decode_form(value))
 }
 
 /// Decodes `application/x-www-form-urlencoded` text, the format in which browsers write queries.

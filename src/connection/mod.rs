@@ -10,6 +10,7 @@ pub use self::client::ClientKind;
 pub use self::close::{CloseReason, CloseReport, Label};
 pub use self::disconnect::Disconnect;
 pub use self::last_event_id::LastEventId;
+pub(crate) use self::last_event_id::query_value;
 
 pub(crate) use self::client::{HeaderScan, accepts_event_stream, names_event_stream};
 pub(crate) use self::disconnect::DisconnectGuard;

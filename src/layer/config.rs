@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::header::VARY;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
@@ -8,7 +8,7 @@ use super::Refusal;
 use crate::body::{Observation, SseBody, StreamRecord};
 use crate::callback::{Opaque, with_head};
 use crate::connection::{
-    ClientKind, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream,
+    ClientKind, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream, query_value,
 };
 use crate::options::{OnOpen, ResolvedOptions, StreamOptions};
 use crate::signals::{OnRefusal, Shutdown};
@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(super) refusal: Refusal,
     pub(super) require_accept: bool,
     pub(super) last_event_id_query: Vec<String>,
+    pub(super) long_poll_query: Option<String>,
     pub(super) track_disconnects: bool,
     pub(super) timings: bool,
     pub(super) omits_incremental: bool,
@@ -45,6 +46,19 @@ impl Config {
         }
     }
 
+    /// Makes the stream a long poll if the query asks for one.
+    pub(super) fn set_long_poll<B>(&self, request: &mut Request<B>, name: &str) {
+        if request.method() != Method::GET {
+            return;
+        }
+        let seconds = query_value(request.uri(), name);
+        let seconds = seconds.and_then(|digits| str::from_utf8(&digits).ok()?.parse::<u64>().ok());
+        if let Some(seconds) = seconds {
+            let max_wait = Duration::from_secs(seconds.clamp(1, 25));
+            add_options(request, &StreamOptions::new().long_poll(max_wait));
+        }
+    }
+
     pub(super) fn subjects_of<B>(&self, request: &mut Request<B>) -> Option<Subjects> {
         match &self.streams {
             Some(streams) => Some(streams.subjects_of(request)),
@@ -52,11 +66,10 @@ impl Config {
         }
     }
 
-    /// Applies the kind of client that the program has set. Services inside see it too.
+    /// Applies the kind of client that the program has set.
     pub(super) fn set_client<B>(&self, request: &mut Request<B>, info: &mut RequestInfo) {
         if let Some(kind) = self.options.merged.client_kind {
-            let own: StreamOptions = request.extensions_mut().remove().unwrap_or_default();
-            request.extensions_mut().insert(own.or(&StreamOptions::new().client_kind(kind)));
+            add_options(request, &StreamOptions::new().client_kind(kind));
         }
         info.client = StreamOptions::client_or(request.extensions(), info.client);
         info.has_drain |= info.client.is_call();
@@ -152,6 +165,12 @@ impl Config {
         let sets_label_or_kind = self.label.is_some() || self.options.merged.client_kind.is_some();
         self.track_disconnects || self.timings || self.streams.is_some() || sets_label_or_kind
     }
+}
+
+/// Adds options that the request doesn't have yet. Services inside the layer see them too.
+fn add_options<B>(request: &mut Request<B>, options: &StreamOptions) {
+    let own: StreamOptions = request.extensions_mut().remove().unwrap_or_default();
+    request.extensions_mut().insert(own.or(options));
 }
 
 #[derive(Clone, Copy)]

@@ -109,6 +109,23 @@ impl<M> SseLayer<M> {
         self
     }
 
+    /// Makes the stream of a `GET` a [long poll](crate::StreamOptions::long_poll) if the request has
+    /// the query parameter `name`. Its value is the longest wait, in seconds: values below 1 count
+    /// as 1, those above 25 as 25, and the layer ignores other text. Off by default.
+    ///
+    /// A page in a [network that buffers](crate::guide::clients#networks-that-buffer) sets the
+    /// parameter. The options of a request or a response take precedence.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    /// // For `/events?poll=8&last=…`:
+    /// let layer: SseLayer = SseLayer::new().last_event_id_query("last").long_poll_query("poll");
+    /// ```
+    pub fn long_poll_query(mut self, name: impl Into<String>) -> Self {
+        self.config_mut().long_poll_query = Some(name.into());
+        self
+    }
+
     /// Sets the kind of client that sends the layer's `GET` requests. By default, the layer
     /// [recognises](crate::guide::clients#how-clients-reconnect) it by their headers. Other methods
     /// are always calls.

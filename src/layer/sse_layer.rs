@@ -47,7 +47,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// - **Stay open**: [`heartbeat`](Self::heartbeat), [`padding`](Self::padding),
 ///   [`incremental`](Self::incremental)
-/// - **Resume**: [`last_event_id_query`](Self::last_event_id_query), [`retry`](Self::retry),
+/// - **Resume**: [`last_event_id_query`](Self::last_event_id_query),
+///   [`long_poll_query`](Self::long_poll_query), [`retry`](Self::retry),
 ///   [`client_kind`](Self::client_kind)
 /// - **End**: [`terminator`](Self::terminator), [`on_error`](Self::on_error),
 ///   [`cancellation_if`](Self::cancellation_if), [`max_age`](Self::max_age),
@@ -177,6 +178,9 @@ where
         let scan = HeaderScan::of(request.headers());
         if scan.has_last_event_id || !self.config.last_event_id_query.is_empty() {
             self.config.insert_last_event_id(&mut request);
+        }
+        if let Some(name) = &self.config.long_poll_query {
+            self.config.set_long_poll(&mut request, name);
         }
         let mut info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
         // `STREAMS` is a constant, so services that never return bare streams have no code for a

@@ -180,18 +180,19 @@ impl StreamOptions {
     ///
     /// #[derive(serde::Deserialize)]
     /// struct Params {
-    ///     poll: Option<u64>,
+    ///     closeafter: Option<String>,
     /// }
     ///
-    /// /// Returns the options for `/events` and for `/events?poll=8`.
+    /// /// Returns the options for `/events` and for JMAP's `/events?closeafter=state`.
     /// fn options(Query(params): Query<Params>) -> StreamOptions {
-    ///     let max_wait = |seconds: u64| Duration::from_secs(seconds.clamp(1, 25));
-    ///     match params.poll {
-    ///         Some(seconds) => StreamOptions::new().long_poll(max_wait(seconds)),
-    ///         None => StreamOptions::new(),
+    ///     match params.closeafter.as_deref() {
+    ///         Some("state") => StreamOptions::new().long_poll(Duration::from_secs(25)),
+    ///         _ => StreamOptions::new(),
     ///     }
     /// }
     /// ```
+    ///
+    /// For a query like `poll=8`, the layer can [set this](crate::SseLayer::long_poll_query).
     pub const fn long_poll(mut self, max_wait: Duration) -> Self {
         self.long_poll = Some(max_wait);
         self

@@ -1,9 +1,9 @@
 //! The page that changes over to long polls, as it stands in the guide, behind hops that buffer.
 
-use std::{collections::HashMap, mem};
+use std::mem;
 
 use axum::body::Body;
-use axum::extract::{Query, Request as AxumRequest};
+use axum::extract::Request as AxumRequest;
 use axum::routing::get;
 use http::header::TRANSFER_ENCODING;
 
@@ -41,17 +41,8 @@ fn script() -> String {
     page
 }
 
-/// The guide's handler.
-async fn events(
-    State(hub): State<Hub>,
-    Query(query): Query<HashMap<String, String>>,
-    last: Option<LastEventId>,
-) -> impl IntoResponse {
-    let mut options = StreamOptions::new();
-    if let Some(seconds) = query.get("poll").and_then(|seconds| seconds.parse::<u64>().ok()) {
-        options = options.long_poll(Duration::from_secs(seconds.clamp(1, 25)));
-    }
-    (options, hub.subscribe_to("news").resume(last).response())
+async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+    hub.subscribe_to("news").resume(last).response()
 }
 
 /// Passes requests to the server, and its answers as this hop does.
@@ -98,7 +89,7 @@ fn hop(kind: Hop, server: SocketAddr) -> Router {
 /// Publishes events in front of a page behind this hop, which must show each of them once, in order.
 async fn shows_every_event_once(engine: Engine, kind: Hop) {
     let (hub, stats) = (Hub::new(), Stats::new());
-    let layer = SseLayer::new().stats(&stats).last_event_id_query("last");
+    let layer = SseLayer::new().stats(&stats).last_event_id_query("last").long_poll_query("poll");
     let heartbeat = Heartbeat::every(Duration::from_secs(2)).event("heartbeat", "{}");
     let app = Router::new().route("/events", get(events)).with_state(hub.clone());
     let mut server = serve_axum(app.layer(layer.heartbeat(heartbeat))).await;

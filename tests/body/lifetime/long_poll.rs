@@ -42,6 +42,41 @@ async fn poll_without_news_ends_after_its_longest_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn query_asks_for_a_poll_of_up_to_25_seconds() {
+    for (query, wait) in
+        [("poll=8", 8), ("a&b=1&poll=&poll=8", 8), ("p%6Fll=0", 1), ("poll=99", 25)]
+    {
+        let layer = layer(Drain::per_client()).long_poll_query("poll");
+        let request = Requester::EventSource.request(&format!("/?{query}"));
+        let mut rig = Rig::answering(layer, request, |answer| answer);
+        assert_eq!(rig.poll(), Polled::Pending, "{query}");
+        rig.assert_waits(wait * SECOND).await;
+        rig.assert_ends(CloseReason::Answered);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_get_with_a_number_in_its_query_is_a_poll() {
+    let page = Requester::EventSource;
+    for query in ["", "poll", "poll=", "poll=x", "poll=-1", "poll=1.5", "polls=8"] {
+        assert_streams(page.request(&format!("/?{query}")));
+    }
+    let mut call: Request<()> = page.request("/?poll=8");
+    *call.method_mut() = Method::POST;
+    assert_streams(call);
+}
+
+/// Asserts that the stream goes on after an event.
+#[track_caller]
+fn assert_streams(request: Request<()>) {
+    let layer = layer(Drain::per_client()).long_poll_query("poll");
+    let mut rig = Rig::answering(layer, request, |answer| answer);
+    rig.feed.data("data: a\n\n");
+    assert_eq!(rig.poll(), data("data: a\n\n"));
+    assert_eq!(rig.poll(), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
 async fn poll_completes_the_event_that_it_has_begun() {
     let mut rig = rig_of(layer(Drain::per_client()), Requester::EventSource);
     rig.passes("data: a\n");
