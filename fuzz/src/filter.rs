@@ -24,8 +24,7 @@ fn run(chunks: &[Bytes], plan: &Plan) -> Expected {
     let log = Logged::default();
     let make = |_: &Request<()>| Some(Planned { plan: plan.clone(), log: Arc::clone(&log) });
     let layer = FilterLayer::new(make)
-        .max_event_size(plan.max_event_size)
-        .pass_oversized(plan.pass_oversized);
+        .max_event_size(plan.max_event_size);
     let error = plan.fails.then(|| Err(BoxError::from(OF_SOURCE)));
     let mut frames: Vec<_> =
         chunks.iter().map(|chunk| Ok(Frame::data(chunk.clone()))).chain(error).collect();
@@ -59,7 +58,6 @@ fn plan(data: &[u8]) -> Option<(Plan, &[u8])> {
         events: choices.iter().map(choice).collect(),
         source_end: choice(&end),
         max_event_size,
-        pass_oversized: mode & 1 == 1,
         fails: mode & 2 == 2,
     };
     Some((plan, rest))

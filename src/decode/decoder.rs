@@ -94,9 +94,6 @@ impl Decoder {
 
     #[inline]
     fn decode_chunk(&mut self, chunk: &mut &[u8]) -> Result<Option<Message>, EventTooLarge> {
-        if let Some(error) = self.splitter.abandon_oversized() {
-            return Err(error);
-        }
         while let Some(piece) = self.splitter.next(chunk)? {
             if let Some(message) = self.client.read_piece(piece) {
                 return Ok(Some(message));
@@ -112,9 +109,6 @@ impl Decoder {
         &'a mut self,
         input: &mut &'b [u8],
     ) -> Result<Option<(Piece<'a>, Option<Message>)>, EventTooLarge> {
-        if let Some(error) = self.splitter.abandon_oversized() {
-            return Err(error);
-        }
         let Some(piece) = self.splitter.next(input)? else { return Ok(None) };
         Ok(Some((piece, self.client.read_piece(piece))))
     }

@@ -61,9 +61,6 @@ pub enum Piece<'a> {
     Between(&'a [u8]),
     /// A comment line between events, or a part of one. Only the last part contains the line end.
     Comment(&'a [u8]),
-    /// A part of an [oversized](EventSplitter::max_event_size) event or `retry` line. You get it if
-    /// you call [`EventSplitter::next`] again after [`EventTooLarge`].
-    Oversized(&'a [u8]),
 }
 
 impl<'a> Piece<'a> {
@@ -73,7 +70,7 @@ impl<'a> Piece<'a> {
     pub const fn as_bytes(&self) -> &'a [u8] {
         match self {
             Self::Event(event) => event.raw,
-            Self::Between(bytes) | Self::Comment(bytes) | Self::Oversized(bytes) => bytes,
+            Self::Between(bytes) | Self::Comment(bytes) => bytes,
         }
     }
 
@@ -86,7 +83,7 @@ impl<'a> Piece<'a> {
                 Line::Field { name: b"retry", value } if is_reconnection_time(value) => Some(value),
                 _ => None,
             },
-            Self::Comment(_) | Self::Oversized(_) => None,
+            Self::Comment(_) => None,
         }
     }
 }
@@ -104,7 +101,8 @@ enum LinePlace {
     RLine,
     Comment,
     Event,
-    Oversized(Oversized),
+    /// Nothing: an event or `retry` line was too large.
+    TooLarge,
 }
 
 impl EventSplitter {
@@ -137,14 +135,14 @@ impl EventSplitter {
     ///
     /// # Errors
     ///
-    /// Returns [`EventTooLarge`] once for each event or `retry` line that exceeds the
-    /// [limit](Self::max_event_size). Further calls return its bytes, as [`Piece::Oversized`].
+    /// Returns [`EventTooLarge`] if an event or `retry` line exceeds the
+    /// [limit](Self::max_event_size). Every later call also returns this error.
     #[inline]
     pub fn next<'a, 'b: 'a>(
         &'a mut self,
         input: &mut &'b [u8],
     ) -> Result<Option<Piece<'a>>, EventTooLarge> {
-        let Some(first) = input.first() else { return Ok(None) };
+        let Some(first) = input.first() else { return self.nothing() };
         if matches!(self.place, LinePlace::Between)
             && self.carried.is_empty()
             && !matches!(first, b'\n' | b'\r' | b':' | b'r')
@@ -168,15 +166,14 @@ impl EventSplitter {
     }
 
     /// Returns what is left when a stream has ended: an event that is not
-    /// [terminated](EventRef::is_terminated), or a part of a `retry` line or of an oversized event.
-    /// Returns `None` if nothing is left. After this call, the splitter can split a new stream.
+    /// [terminated](EventRef::is_terminated), or a part of a `retry` line. Returns `None` if nothing
+    /// is left. After this call, the splitter can split a new stream.
     pub fn finish(&mut self) -> Option<Piece<'_>> {
         let place = std::mem::replace(&mut self.place, LinePlace::Start);
         if std::mem::replace(&mut self.is_returned, true) || self.carried.is_empty() {
             return None;
         }
         match place {
-            LinePlace::Oversized(_) => Some(Piece::Oversized(&self.carried)),
             LinePlace::RLine if is_retry(&self.carried) => Some(Piece::Between(&self.carried)),
             _ => {
                 self.spans.read_last(&self.carried);
@@ -224,13 +221,6 @@ impl EventSplitter {
         }
         let Some(first) = input.first() else { return Ok(None) };
         match self.place {
-            LinePlace::Oversized(_) if !self.carried.is_empty() => {
-                self.is_returned = true;
-                Ok(Some(Piece::Oversized(&self.carried)))
-            }
-            LinePlace::Oversized(oversized) => {
-                Ok(Some(Piece::Oversized(self.next_oversized(oversized, input))))
-            }
             LinePlace::Start => self.next_mark(input),
             LinePlace::Between => match first {
                 b':' => Ok(Some(self.next_comment(input))),
@@ -245,6 +235,7 @@ impl EventSplitter {
             LinePlace::Comment => Ok(Some(self.next_comment(input))),
             LinePlace::RLine => self.next_r_line(input),
             LinePlace::Event => self.resume_event(input),
+            LinePlace::TooLarge => self.nothing(),
         }
     }
 
@@ -292,7 +283,7 @@ impl EventSplitter {
         }
         self.spans = FieldSpans::default();
         if size > self.max_event_size {
-            return Err(self.line_too_large());
+            return Err(self.too_large());
         }
         self.place = LinePlace::RLine;
         self.carried.extend_from_slice(take(input, len - lf));
@@ -305,7 +296,7 @@ impl EventSplitter {
         self.place = LinePlace::Event;
         self.spans.read(&self.carried);
         if self.carried.len() + lf > self.max_event_size {
-            return Err(self.too_large(true));
+            return Err(self.too_large());
         }
         self.spans.len += lf;
         self.carried.extend_from_slice(take(input, lf));
@@ -316,8 +307,7 @@ impl EventSplitter {
     #[cold]
     fn carry_event(&mut self, input: &mut &[u8]) -> Result<(), EventTooLarge> {
         if input.len() > self.max_event_size {
-            self.spans.len = 0;
-            return Err(self.too_large(true));
+            return Err(self.too_large());
         }
         self.place = LinePlace::Event;
         self.carried.extend_from_slice(take(input, input.len()));
@@ -333,7 +323,7 @@ impl EventSplitter {
             let (len, is_complete) = first_line(input);
             let added = if is_empty_line && !is_lf_of_crlf { 0 } else { len };
             if self.carried.len() + added > self.max_event_size {
-                return Err(self.too_large(true));
+                return Err(self.too_large());
             }
             self.spans.len += usize::from(is_lf_of_crlf);
             self.carried.extend_from_slice(take(input, len));
@@ -343,6 +333,21 @@ impl EventSplitter {
             }
         }
         Ok(None)
+    }
+
+    #[cold]
+    fn too_large(&mut self) -> EventTooLarge {
+        self.place = LinePlace::TooLarge;
+        self.carried = Vec::new();
+        EventTooLarge { max_event_size: self.max_event_size }
+    }
+
+    /// Returns that there is no piece, and after an event that was too large the error again.
+    fn nothing(&self) -> Next<'static> {
+        match self.place {
+            LinePlace::TooLarge => Err(EventTooLarge { max_event_size: self.max_event_size }),
+            _ => Ok(None),
+        }
     }
 
     fn complete(&mut self) -> &[u8] {
@@ -401,98 +406,6 @@ impl EventSplitter {
             self.carried = Vec::new();
         }
         self.carried.clear();
-    }
-}
-
-/// The position in an event or `retry` line that is too large.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Oversized {
-    /// Whether it is an event, which ends with an empty line, and not a `retry` line.
-    is_event: bool,
-    is_line_start: bool,
-    /// The last byte was a CR, so an LF that follows belongs to the same line end.
-    after_cr: bool,
-    /// The length of the current line if it is a prefix of `retry`: the next bytes decide.
-    undecided: Option<usize>,
-}
-
-const RETRY: &[u8] = b"retry";
-
-impl Oversized {
-    /// Decides whether the line is a `retry` line. Returns the number of bytes compared.
-    fn decide(&mut self, bytes: &[u8]) -> usize {
-        let Some(matched) = self.undecided else { return 0 };
-        let awaited = RETRY.get(matched..).unwrap_or_default();
-        let common = awaited.iter().zip(bytes).take_while(|(word, byte)| word == byte).count();
-        self.undecided = bytes.get(common).is_none().then_some(matched + common);
-        let is_colon_or_end = matches!(bytes.get(common), Some(b':' | b'\n' | b'\r'));
-        self.is_event = common < awaited.len() || !is_colon_or_end;
-        common
-    }
-}
-
-impl EventSplitter {
-    #[cold]
-    fn too_large(&mut self, is_event: bool) -> EventTooLarge {
-        self.place = LinePlace::Oversized(Oversized {
-            is_event,
-            is_line_start: is_event && self.spans.len == self.carried.len(),
-            after_cr: self.carried.ends_with(b"\r"),
-            undecided: None,
-        });
-        EventTooLarge { max_event_size: self.max_event_size }
-    }
-
-    /// Treats the current line, which may be a `retry` line, as too large from here on.
-    #[cold]
-    fn line_too_large(&mut self) -> EventTooLarge {
-        let error = self.too_large(!is_retry(&self.carried));
-        if let LinePlace::Oversized(oversized) = &mut self.place {
-            oversized.is_line_start = false;
-            oversized.undecided = RETRY.starts_with(&self.carried).then_some(self.carried.len());
-        }
-        error
-    }
-
-    pub(crate) const fn is_oversized(&self) -> bool {
-        matches!(self.place, LinePlace::Oversized(_))
-    }
-
-    /// Returns the error again if the next byte belongs to an event that is too large.
-    #[inline]
-    pub(crate) fn abandon_oversized(&mut self) -> Option<EventTooLarge> {
-        if !self.is_oversized() {
-            return None;
-        }
-        self.carried = Vec::new();
-        Some(EventTooLarge { max_event_size: self.max_event_size })
-    }
-
-    /// Consumes and returns `input` up to the end of the event or line that is too large.
-    fn next_oversized<'b>(&mut self, mut oversized: Oversized, input: &mut &'b [u8]) -> &'b [u8] {
-        let bytes = *input;
-        let mut len = oversized.decide(bytes);
-        if mem::take(&mut oversized.after_cr) && bytes.starts_with(b"\n") {
-            len = 1;
-        }
-        let is_over = loop {
-            let rest = bytes.get(len..).unwrap_or_default();
-            let Some(line_len) = memchr2(b'\n', b'\r', rest) else {
-                oversized.is_line_start &= rest.is_empty();
-                len = bytes.len();
-                break false;
-            };
-            len += line_len + line_end_len(rest.get(line_len..).unwrap_or_default());
-            let is_empty_line = line_len == 0 && oversized.is_line_start;
-            if is_empty_line || !oversized.is_event {
-                break true;
-            }
-            oversized.is_line_start = true;
-        };
-        let part = input.split_off(..len).unwrap_or_default();
-        oversized.after_cr = part.ends_with(b"\r");
-        self.place = if is_over { LinePlace::Between } else { LinePlace::Oversized(oversized) };
-        part
     }
 }
 

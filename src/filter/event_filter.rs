@@ -38,12 +38,11 @@ pub trait EventFilter {
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
     /// Decides how the client's stream ends. Called when the source ends, unless a verdict or an
-    /// event that was [too large](super::FilterLayer::pass_oversized) has already ended the stream.
+    /// event that was [too large](super::FilterLayer::max_event_size) has already ended the stream.
     ///
-    /// The client first receives the events in the verdict. They are dropped if the source ended
-    /// inside an event that was too large. Next comes an incomplete last event, if the filter
-    /// passed it. It's dropped if the verdict on the source's end fails the stream or rejects the
-    /// response. Then, depending on the verdict, the client receives:
+    /// The client first receives the events in the verdict. Next comes an incomplete last event, if
+    /// the filter passed it. It's dropped if the verdict on the source's end fails the stream or
+    /// rejects the response. Then, depending on the verdict, the client receives:
     ///
     /// - `Pass`, `Insert`: a clean end, or the source's error
     /// - `Drop`, `Replace`, `End`: a clean end
@@ -163,9 +162,6 @@ pub struct FilterEnd {
     pub outcome: FilterOutcome,
     /// The number of events that the filter saw.
     pub events: u64,
-    /// The number of events that passed unseen because they were [too
-    /// large](super::FilterLayer::pass_oversized).
-    pub oversized: u64,
     /// The number of bytes received from the source.
     pub bytes_received: u64,
     /// The number of bytes that the filter passed or inserted. The client may have received fewer.
@@ -194,7 +190,5 @@ impl<F: FnMut(EventRef<'_>) -> Verdict> EventFilter for FromFn<F> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct FilterOptions {
     pub(super) max_event_size: Option<usize>,
-    pub(super) pass_oversized: bool,
-    pub(super) pass_encoded: bool,
     pub(super) hold_head: Option<Duration>,
 }

@@ -24,12 +24,11 @@ use crate::BoxError;
 ///
 /// # What is refused
 ///
-/// By default, an event that the filter has not seen, or has rejected, does not reach the client:
+/// An event that the filter has not seen, or has rejected, does not reach the client:
 ///
 /// - If an event is [larger](Self::max_event_size) than 1 MiB, the body fails.
-///   [`pass_oversized`](Self::pass_oversized) changes this.
-/// - If an event stream has a content coding, the client receives a `502`.
-///   [`pass_encoded`](Self::pass_encoded) changes this.
+/// - If an event stream has a content coding, the client receives a `502`. Remove
+///   `accept-encoding` from requests to the upstream, and compress outside of this layer.
 /// - If the filter [rejects](super::Verdict::Reject) an event after the response head was sent, the
 ///   body fails.
 ///
@@ -93,21 +92,6 @@ impl<M> FilterLayer<M> {
     pub const fn max_event_size(mut self, bytes: usize) -> Self {
         assert!(bytes > 0, "the maximum size of an event cannot be zero");
         self.options.max_event_size = Some(bytes);
-        self
-    }
-
-    /// Lets events larger than [`max_event_size`](Self::max_event_size) pass unseen. Off by
-    /// default. Use it only for filters that just observe events.
-    pub const fn pass_oversized(mut self, passes: bool) -> Self {
-        self.options.pass_oversized = passes;
-        self
-    }
-
-    /// Lets event streams with a content coding pass unseen, instead of answering with `502`. Off
-    /// by default. Use it only for filters that just observe events. It's better to remove
-    /// `accept-encoding` from requests to the upstream, and to compress outside of this layer.
-    pub const fn pass_encoded(mut self, passes: bool) -> Self {
-        self.options.pass_encoded = passes;
         self
     }
 

@@ -150,7 +150,7 @@ where
             }
             answer => {
                 self.body.as_mut().end(outcome);
-                let passes = outcome != FilterOutcome::Encoded || self.options.pass_encoded;
+                let passes = outcome != FilterOutcome::Encoded;
                 Err(answer.map(|response| {
                     if passes { response.map(FilterBody::pass_through) } else { refuse(response) }
                 }))

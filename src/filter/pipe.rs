@@ -194,7 +194,6 @@ where
 struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
     flow: Flow<F>,
-    pass_oversized: bool,
 }
 
 impl<F: EventFilter> FilterPipe<F> {
@@ -203,8 +202,7 @@ impl<F: EventFilter> FilterPipe<F> {
         if let Some(bytes) = options.max_event_size {
             splitter = splitter.max_event_size(bytes);
         }
-        let flow = Flow::new(FilterGuard::new(filter));
-        Self { splitter, flow, pass_oversized: options.pass_oversized }
+        Self { splitter, flow: Flow::new(FilterGuard::new(filter)) }
     }
 
     /// Returns `true` once the stream has ended and no error is left to return. The stream can end
@@ -224,7 +222,6 @@ impl<F: EventFilter> FilterPipe<F> {
                     self.flow.piece(piece, frame.len() - input.len(), &mut output);
                 }
                 Ok(None) => {}
-                Err(_) if self.pass_oversized => self.flow.guard.report.oversized += 1,
                 Err(error) => self.flow.end(FilterOutcome::TooLarge, Some(error.into())),
             }
         }
@@ -243,7 +240,6 @@ impl<F: EventFilter> FilterPipe<F> {
         let whole = error.take_if(|it| Stopped::cause_of(&**it) == Some(&Stopped::Whole));
         let mut output = Vec::new();
         if self.flow.is_open {
-            let is_oversized = self.splitter.is_oversized();
             let is_mid_line = self.splitter.is_in_comment() || self.flow.ends_in_cr;
             let tail = self.splitter.finish().filter(|_| error.is_none());
             let is_event = matches!(tail, Some(Piece::Event(_)));
@@ -255,8 +251,8 @@ impl<F: EventFilter> FilterPipe<F> {
                 passes = is_passed;
             }
             if self.flow.is_open {
-                let events = self.flow.source_end(is_event || is_oversized, error);
-                if !events.as_bytes().is_empty() && !is_oversized {
+                let events = self.flow.source_end(is_event, error);
+                if !events.as_bytes().is_empty() {
                     if is_mid_line && output.is_empty() {
                         output.push(b'\n');
                     }
@@ -357,10 +353,6 @@ impl<F: EventFilter> Flow<F> {
                         return;
                     }
                 }
-                self.has_sent_event = true;
-            }
-            Piece::Oversized(_) => {
-                self.skips_lf = false;
                 self.has_sent_event = true;
             }
             Piece::Between(_) | Piece::Comment(_) => {

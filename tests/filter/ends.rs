@@ -99,27 +99,18 @@ async fn responses_that_are_not_filtered_pass_unchanged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_with_a_content_coding_is_refused_unless_it_may_pass() {
-    let answer = || {
-        event_stream("coded".to_owned())
-            .with_header("content-encoding", "gzip")
-            .with_header("access-control-allow-origin", "*")
-    };
+async fn stream_with_a_content_coding_is_refused() {
+    let answer = event_stream("coded".to_owned())
+        .with_header("content-encoding", "gzip")
+        .with_header("access-control-allow-origin", "*");
     let (layer, log) = filters(PASS);
-    let response = through(&layer, answer());
+    let response = through(&layer, answer);
     assert_eq!(response.status(), 502);
     assert!(!response.headers().contains_key("content-encoding"));
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
     assert_eq!(outcome(&log), "encoded");
     let (text, _) = read_to_end(response.into_body()).await;
     assert_eq!(text, "an event stream with a content coding cannot be filtered");
-
-    let (layer, log) = filters(PASS);
-    let response = through(&layer.pass_encoded(true), answer());
-    assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["content-encoding"], "gzip");
-    assert_eq!(outcome(&log), "encoded");
-    assert_eq!(read_to_end(response.into_body()).await.0, "coded");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,12 +16,11 @@ fn choice() -> impl Strategy<Value = Choice> {
 
 fn plan() -> impl Strategy<Value = Plan> {
     let limit = prop_oneof![Just(usize::MAX), 3..40_usize];
-    (vec(choice(), 0..8), choice(), limit, any::<bool>(), any::<bool>()).prop_map(
-        |(events, source_end, max_event_size, pass_oversized, fails)| Plan {
+    (vec(choice(), 0..8), choice(), limit, any::<bool>()).prop_map(
+        |(events, source_end, max_event_size, fails)| Plan {
             events,
             source_end,
             max_event_size,
-            pass_oversized,
             fails,
         },
     )

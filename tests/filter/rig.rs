@@ -7,13 +7,8 @@ use http_body::Body;
 use crate::naive_filter::{Choice, Plan};
 use crate::{support::*, *};
 
-pub(crate) const PASS: Plan = Plan {
-    events: vec![],
-    source_end: Choice::Pass,
-    max_event_size: usize::MAX,
-    pass_oversized: false,
-    fails: false,
-};
+pub(crate) const PASS: Plan =
+    Plan { events: vec![], source_end: Choice::Pass, max_event_size: usize::MAX, fails: false };
 
 /// Returns a plan that only has verdicts on its first events.
 pub(crate) fn on_events(choices: &[Choice]) -> Plan {
@@ -30,9 +25,9 @@ pub(crate) fn filters<B>(
     plan: Plan,
 ) -> (FilterLayer<impl Fn(&Request<B>) -> Option<Planned> + Clone>, Logged) {
     let log = Logged::default();
-    let (made, limit, pass_oversized) = (log.clone(), plan.max_event_size, plan.pass_oversized);
+    let (made, limit) = (log.clone(), plan.max_event_size);
     let make = move |_: &Request<B>| Some(Planned { plan: plan.clone(), log: made.clone() });
-    (FilterLayer::new(make).max_event_size(limit).pass_oversized(pass_oversized), log)
+    (FilterLayer::new(make).max_event_size(limit), log)
 }
 
 /// Calls a service inside `layer` that answers by `answer`.

@@ -27,7 +27,6 @@ pub struct Plan {
     pub events: Vec<Choice>,
     pub source_end: Choice,
     pub max_event_size: usize,
-    pub pass_oversized: bool,
     /// The source fails at its end.
     pub fails: bool,
 }
@@ -42,7 +41,6 @@ pub struct Expected {
     pub error: Option<&'static str>,
     pub outcome: &'static str,
     pub seen: Vec<Block>,
-    pub oversized: u64,
     pub source_ends: Vec<&'static str>,
     /// The first event was dropped, and nothing was sent before it.
     pub starts_late: bool,
@@ -66,8 +64,8 @@ pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
             }
         };
         match part {
-            _ if is_too_large && !plan.pass_oversized => return too_large(expected),
-            Part::Event(block) if !is_too_large => match expected.decide(block, plan) {
+            _ if is_too_large => return too_large(expected),
+            Part::Event(block) => match expected.decide(block, plan) {
                 Some(true) => expected.pass(raw),
                 Some(false) => {}
                 None => {
@@ -76,10 +74,7 @@ pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
                     return expected;
                 }
             },
-            _ => {
-                expected.oversized += u64::from(is_too_large);
-                expected.pass(raw);
-            }
+            Part::Line(_) => expected.pass(raw),
         }
     }
     expected.end(last, plan)
@@ -143,15 +138,10 @@ impl Expected {
 
     /// Adds the end of the source, with the event or line in whose middle it has ended.
     fn end(mut self, last: Option<Part>, plan: &Plan) -> Self {
-        let (mut tail, mut is_mid_event, mut can_add, mut line_end) = (vec![], false, true, "");
+        let (mut tail, mut is_mid_event, mut line_end) = (vec![], false, "");
         match last {
             Some(Part::Event(block)) if block.size > plan.max_event_size => {
-                if !plan.pass_oversized {
-                    return too_large(self);
-                }
-                self.oversized += 1;
-                self.pass(block.raw);
-                (is_mid_event, can_add) = (true, false);
+                return too_large(self);
             }
             Some(Part::Event(_)) if plan.fails => {}
             Some(Part::Event(block)) => {
@@ -168,12 +158,7 @@ impl Expected {
             }
             Some(Part::Line(line)) if is_retry(&line) => {
                 if line.len() > plan.max_event_size {
-                    if !plan.pass_oversized {
-                        return too_large(self);
-                    }
-                    self.oversized += 1;
-                    self.sent.extend(line);
-                    (is_mid_event, can_add) = (true, false);
+                    return too_large(self);
                 } else if !plan.fails {
                     tail = line;
                 }
@@ -194,7 +179,7 @@ impl Expected {
             end => end,
         };
         let choice = plan.source_end;
-        if can_add && matches!(choice, Choice::Replace | Choice::Insert | Choice::End) {
+        if matches!(choice, Choice::Replace | Choice::Insert | Choice::End) {
             if self.sent.ends_with(b"\r") {
                 // The LF may be missing.
                 line_end = "\n";

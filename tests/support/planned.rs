@@ -98,11 +98,11 @@ impl EventFilter for Planned {
 pub fn done(log: &Logged, sent: Vec<u8>, error: Option<String>) -> Expected {
     let outcome = outcome(log);
     let Log { seen, source_ends, ends, .. } = mem::take(&mut *log.lock().unwrap());
-    let FilterEnd { events, bytes_sent, oversized, .. } = ends[0];
+    let FilterEnd { events, bytes_sent, .. } = ends[0];
     assert_eq!((events, bytes_sent), (seen.len() as u64, sent.len() as u64));
     let known = [TOO_LARGE, BY_FILTER, REJECTED, OF_SOURCE];
     let error = error.map(|error| {
         known.into_iter().find(|known| error.contains(known)).unwrap_or_else(|| panic!("{error}"))
     });
-    Expected { sent, error, outcome, seen, oversized, source_ends, starts_late: false }
+    Expected { sent, error, outcome, seen, source_ends, starts_late: false }
 }
