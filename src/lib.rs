@@ -312,7 +312,7 @@ pub mod testing;
 mod wake;
 
 pub use crate::{
-    connection::{ClientKind, CloseReason, CloseReport, Disconnect, Label, LastEventId},
+    connection::{ClientKind, CloseReason, CloseReport, Disconnect, LastEventId},
     error::BoxError,
     event::event::{Event, EventId, EventName},
     layer::{into_sse::response, refusal::Refusal, sse_layer::SseLayer},

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::connection::{CloseReason, CloseReport, Label};
+use crate::connection::{CloseReason, CloseReport};
 use crate::lock::lock;
 
 /// Counters of event streams, for a `/metrics` route or a health check.
@@ -113,7 +113,7 @@ impl Ages {
 
 #[derive(Debug)]
 struct Labelled {
-    label: Label,
+    label: Arc<str>,
     open: u64,
     opened: u64,
 }
@@ -156,7 +156,7 @@ impl Stats {
         }
     }
 
-    pub(crate) fn opened(&self, at: Instant, label: Option<&Label>) {
+    pub(crate) fn opened(&self, at: Instant, label: Option<&Arc<str>>) {
         self.counters.opened.fetch_add(1, Relaxed);
         lock(&self.counters.ages).add(at);
         if let Some(label) = label {
@@ -168,7 +168,7 @@ impl Stats {
     }
 
     /// Counts a stream under its label, or under [`OTHER`] if there are too many labels.
-    fn count_labelled(&self, label: &Label, count: impl FnOnce(&mut Labelled)) {
+    fn count_labelled(&self, label: &Arc<str>, count: impl FnOnce(&mut Labelled)) {
         let mut labels = lock(&self.counters.labels);
         let is_known = |label: &str| labels.iter().position(|known| *known.label == *label);
         let known =
@@ -243,10 +243,10 @@ pub struct StatsSnapshot {
     pub heartbeats: u64,
     /// The number of open streams with each [label](crate::SseLayer::label), in the order in which
     /// the labels were first seen: `sse_label_streams_open` with the label `label`.
-    pub open_by_label: Vec<(Label, u64)>,
+    pub open_by_label: Vec<(Arc<str>, u64)>,
     /// The total number of streams that were opened with each label, in the same order:
     /// `sse_label_streams_opened_total` with the label `label`.
-    pub opened_by_label: Vec<(Label, u64)>,
+    pub opened_by_label: Vec<(Arc<str>, u64)>,
 }
 
 impl StatsSnapshot {

@@ -1,9 +1,9 @@
-use std::{mem, thread, time::Duration};
+use std::{mem, sync::Arc, thread, time::Duration};
 
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::callback::{Opaque, catch_panic};
-use crate::connection::{CloseReason, CloseReport, DisconnectGuard, Label};
+use crate::connection::{CloseReason, CloseReport, DisconnectGuard};
 use crate::options::{OnClose, OnOpen};
 use crate::stats::Stats;
 
@@ -202,7 +202,7 @@ impl Drop for StreamRecord {
 /// The facts about a stream that labels and timings need.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
-    pub(super) label: Option<Label>,
+    pub(super) label: Option<Arc<str>>,
     arrived: Option<Instant>,
     pub(super) time_to_head: Option<Duration>,
     pub(super) time_to_first_event: Option<Duration>,
@@ -214,7 +214,7 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    pub(crate) fn new(label: Option<Label>, has_timings: bool) -> Self {
+    pub(crate) fn new(label: Option<Arc<str>>, has_timings: bool) -> Self {
         Self {
             label,
             arrived: has_timings.then(Instant::now),

@@ -1,4 +1,4 @@
-use std::{fmt, mem, ops::Deref, sync::Arc, thread, time::Duration};
+use std::{mem, sync::Arc, thread, time::Duration};
 
 named_enum! {
     /// The reason a stream closed.
@@ -79,7 +79,7 @@ pub struct CloseReport {
     /// The number of frames that were heartbeats.
     pub heartbeats: u64,
     /// The label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
-    pub label: Option<Label>,
+    pub label: Option<Arc<str>>,
     /// The time from the request to the response head. `None` without
     /// [`SseLayer::timings`](crate::SseLayer::timings), or if the stream closed before there was a
     /// head.
@@ -89,36 +89,4 @@ pub struct CloseReport {
     /// body counts instead. `None` without [`SseLayer::timings`](crate::SseLayer::timings), or if
     /// there was no event.
     pub time_to_first_event: Option<Duration>,
-}
-
-/// The label of a stream, such as the path of its route, from
-/// [`SseLayer::label`](crate::SseLayer::label). It dereferences to `str`: `as_deref` turns
-/// [`CloseReport::label`](crate::CloseReport::label) into an `Option<&str>`. Clones share the text.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Label(Arc<str>);
-
-impl Deref for Label {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<T: Into<Arc<str>>> From<T> for Label {
-    fn from(text: T) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self)
-    }
 }

@@ -7,7 +7,7 @@ mod disconnect;
 mod last_event_id;
 
 pub use self::client::ClientKind;
-pub use self::close::{CloseReason, CloseReport, Label};
+pub use self::close::{CloseReason, CloseReport};
 pub use self::disconnect::Disconnect;
 pub use self::last_event_id::LastEventId;
 pub(crate) use self::last_event_id::query_value;

@@ -8,14 +8,14 @@ use super::Refusal;
 use crate::body::{Observation, SseBody, StreamRecord};
 use crate::callback::{Opaque, with_head};
 use crate::connection::{
-    ClientKind, DisconnectGuard, HeaderScan, Label, LastEventId, accepts_event_stream, query_value,
+    ClientKind, DisconnectGuard, HeaderScan, LastEventId, accepts_event_stream, query_value,
 };
 use crate::options::{OnOpen, ResolvedOptions, StreamOptions};
 use crate::signals::{OnRefusal, Shutdown};
 use crate::streams::{Streams, Subjects};
 use crate::{headers, stats::Stats};
 
-type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Label + Send + Sync>>;
+type LabelOf = Opaque<Arc<dyn Fn(&Parts) -> Arc<str> + Send + Sync>>;
 
 /// The options of a layer, which its services and their streams share.
 #[derive(Clone, Debug, Default)]

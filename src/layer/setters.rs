@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{Refusal, SseLayer};
-use crate::connection::{ClientKind, CloseReport, Label};
+use crate::connection::{ClientKind, CloseReport};
 use crate::options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions};
 use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, streams::Streams};
 
@@ -539,10 +539,10 @@ impl<M> SseLayer<M> {
     /// ```
     /// use axum::extract::MatchedPath;
     /// use http::request::Parts;
-    /// use tower_sse::{Label, SseLayer};
+    /// use tower_sse::SseLayer;
     ///
-    /// fn route(parts: &Parts) -> Label {
-    ///     parts.extensions.get().map_or("other".into(), |path: &MatchedPath| path.as_str().to_owned().into())
+    /// fn route(parts: &Parts) -> String {
+    ///     parts.extensions.get().map_or("other", MatchedPath::as_str).to_owned()
     /// }
     ///
     /// let layer: SseLayer = SseLayer::new().label(route);
@@ -550,7 +550,7 @@ impl<M> SseLayer<M> {
     pub fn label<F, L>(mut self, label: F) -> Self
     where
         F: Fn(&Parts) -> L + Send + Sync + 'static,
-        L: Into<Label>,
+        L: Into<Arc<str>>,
     {
         self.config_mut().label = Some(Opaque(Arc::new(move |parts: &Parts| label(parts).into())));
         self

@@ -226,7 +226,7 @@ async fn streams_with_too_many_labels_count_as_other() {
 
 #[tokio::test(start_paused = true)]
 async fn closure_that_panics_leaves_the_stream_without_a_label() {
-    let layer = SseLayer::new().label(|_| -> Label { panic!("in the label") });
+    let layer = SseLayer::new().label(|_| -> &str { panic!("in the label") });
     assert_eq!(Rig::fed(layer, request("/")).leave().label, None);
 }
 

@@ -99,7 +99,7 @@ use tower_sse::streams::{CloseError, Subjects};
 #[cfg(feature = "testing")]
 use tower_sse::testing::{TestClient, TestStream};
 use tower_sse::{BoxError, CloseReason, CloseReport, Disconnect, Drain, Event, EventId, EventName};
-use tower_sse::{Heartbeat, Label, LastEventId, MaxAge, Refusal, Retry, SseLayer};
+use tower_sse::{Heartbeat, LastEventId, MaxAge, Refusal, Retry, SseLayer};
 use tracing::Subscriber;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 

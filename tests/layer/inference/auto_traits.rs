@@ -110,7 +110,7 @@ fn values_have_all_auto_traits() {
         SseLayer, SseLayer<marker::Events>, SseLayer<Local>, SseLayer<Plain>, SseLayer<Pinned>,
         Event, Encoded, EventId, EventName, InvalidField, Message, MessageId, LastEventId,
         Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
-        CloseReport, CloseReason, Label, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
+        CloseReport, CloseReason, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
         streams::Streams, streams::StreamsBuilder, streams::StreamsStats, streams::Subjects,
     );
     #[cfg(feature = "early-head")]

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use prometheus_client::{encoding::text, registry::Registry};
 use tokio::time::sleep;
 use tower_sse::streams::{Streams, Subjects};
-use tower_sse::{Event, Label, LastEventId, hub::Hub, runs::Runs, stats::Stats};
+use tower_sse::{Event, LastEventId, hub::Hub, runs::Runs, stats::Stats};
 
 use super::{publish_metrics::PublishMetrics, redis_metrics::RedisMetrics};
 
@@ -54,9 +54,8 @@ pub(super) async fn answer() -> impl IntoResponse {
 
 /// Returns the label of a request's stream: the path of its route, and not that of the request,
 /// which clients choose.
-pub(super) fn route(parts: &Parts) -> Label {
-    let path: Option<&MatchedPath> = parts.extensions.get();
-    path.map_or("other".into(), |path| path.as_str().to_owned().into())
+pub(super) fn route(parts: &Parts) -> String {
+    parts.extensions.get().map_or("other", MatchedPath::as_str).to_owned()
 }
 
 /// Names the address of the client, whose streams are limited. Behind a proxy, take it from the
