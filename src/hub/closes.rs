@@ -3,7 +3,7 @@ use std::{borrow::Cow, future::poll_fn, pin::Pin, sync::Arc};
 use futures_core::Stream;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::{Hub, Messages, PublishError};
+use super::{Hub, Messages};
 use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder};
 use crate::{decode::Message, event::Event};
 
@@ -62,12 +62,7 @@ impl StreamsBuilder {
 }
 
 async fn publish(hub: Hub, topic: String, close: Event) -> Result<(), CloseError> {
-    hub.publish(topic, close).await.map(drop).map_err(|error| match error {
-        PublishError::Closed => CloseError::Closed,
-        PublishError::Refused(error) => CloseError::Refused(error),
-        PublishError::Unknown(error) => CloseError::Unknown(error),
-        error => CloseError::Refused(error.into()),
-    })
+    hub.publish(topic, close).await.map(drop).map_err(|error| CloseError(error.into()))
 }
 
 async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {

@@ -1,11 +1,11 @@
 use std::sync::{Arc, Weak};
-use std::{collections::BTreeMap, error::Error, fmt, fmt::Display, future::Future, pin::Pin};
+use std::{collections::BTreeMap, fmt::Display, future::Future, pin::Pin};
 
 use http::Request;
 use tokio_util::sync::CancellationToken;
 
 use super::{Closing, Subjects, limits::SubjectLimits, open_streams::OpenStreams};
-use crate::{BoxError, error::with_causes, stats::Metrics};
+use crate::{BoxError, stats::Metrics};
 
 /// The open streams of each subject. Clones share them. The [module](super) has an overview.
 #[derive(Clone, Default)]
@@ -185,34 +185,12 @@ impl StreamsStats {
 }
 
 /// The reason why other processes might not receive the close event of a
-/// [`Streams::close`](super::Streams::close) call. Its text includes the cause;
-/// [`source`](Error::source) returns `None`.
+/// [`Streams::close`](super::Streams::close) call. Its text includes the cause, which says whether
+/// the event may still arrive; [`source`](std::error::Error::source) returns `None`.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum CloseError {
-    /// The hub is closed, so no other process has received the close event.
-    Closed,
-    /// The close event was not published, so no other process has received it.
-    Refused(BoxError),
-    /// The broker has not acknowledged the close event. Other processes may have received it
-    /// already, or may still receive it.
-    Unknown(BoxError),
-}
+pub struct CloseError(pub(crate) BoxError);
 
-impl fmt::Display for CloseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, cause) = match self {
-            Self::Refused(cause) => ("other processes did not receive the close", cause),
-            Self::Unknown(cause) => ("other processes may not have received the close", cause),
-            Self::Closed => {
-                return f.write_str("hub is closed, so other processes did not receive the close");
-            }
-        };
-        write!(f, "{what}: {}", with_causes(&**cause))
-    }
-}
-
-impl Error for CloseError {}
+error_text!(CloseError, |it| "other processes may not have received the close: {}", it.0);
 
 /// The streams of this process, for the task that follows the close events of other processes. They
 /// exist until the last `Streams` is dropped and the last stream with a subject has ended.

@@ -191,16 +191,20 @@ async fn errors_say_whether_other_processes_have_received_the_close() {
     let (broker, [one, ..]) = processes();
     let mut body = one.open(&["a"]);
     broker.refuse(1);
-    assert!(matches!(one.streams.close("a").await, Err(CloseError::Refused(_))));
+    let error = async || one.streams.close("a").await.unwrap_err().to_string();
+    let unsure = "other processes may not have received the close";
+    let refused = "event was not published: refused by the test";
+    assert_eq!(error().await, format!("{unsure}: {refused}"));
     assert_eq!(poll_frame(&mut body), Polled::End, "the streams here have ended");
     broker.lose_acknowledgements(1);
-    assert!(matches!(one.streams.close("a").await, Err(CloseError::Unknown(_))));
+    let lost = "broker did not acknowledge the event: acknowledgement lost by the test";
+    assert_eq!(error().await, format!("{unsure}: {lost}"));
 
     let mut body = one.open(&["a"]);
     one.hub.close();
     until(|| one.hub.subscriber_count(TOPIC) == 0).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending, "the close of the hub ends no stream");
-    assert!(matches!(one.streams.close("a").await, Err(CloseError::Closed)));
+    assert_eq!(error().await, format!("{unsure}: hub is closed"));
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 

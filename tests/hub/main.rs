@@ -65,7 +65,7 @@ use tower_sse::filter::{self, FilterBody, Verdict};
 use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Feed, Publication, Publisher};
 use tower_sse::hub::{GapPolicy, GapReason, Hub, HubBuilder, HubStats};
 use tower_sse::hub::{PublishError, Subscribe, Subscription};
-use tower_sse::streams::{CloseError, Streams};
+use tower_sse::streams::Streams;
 use tower_sse::testing::{MemoryBroker, TestClient};
 use tower_sse::{BoxError, Event, EventId, LastEventId, event::Encoded, layer::EventBody};
 use tower_sse::{Drain, Retention, SseLayer, layer::SseBody};

@@ -3,7 +3,7 @@
 use std::{iter, path::Path};
 
 use tower_sse::{BoxError, hub::PublishError};
-use tower_sse::{runs::RunKey, runs::Runs, streams::CloseError};
+use tower_sse::{runs::RunKey, runs::Runs};
 
 use crate::*;
 
@@ -25,9 +25,6 @@ async fn errors() -> Vec<(Box<dyn Error>, &'static str)> {
     ] {
         errors.push((publish.into(), CAUSES));
     }
-    for close in [CloseError::Refused(cause()), CloseError::Unknown(cause())] {
-        errors.push((close.into(), CAUSES));
-    }
     let fails = || stream::iter([Err::<Event, _>(cause())]);
     let run = Runs::new().start(&RunKey::new("ann", "a").unwrap(), None, fails).await.unwrap();
     let failed = run.attach(None).await.unwrap().next().await.unwrap().unwrap_err();
@@ -35,7 +32,6 @@ async fn errors() -> Vec<(Box<dyn Error>, &'static str)> {
 
     for without in [
         Box::new(PublishError::Closed) as Box<dyn Error>,
-        Box::new(CloseError::Closed),
         Box::new(tower_sse::runs::StartError::Unavailable),
         Box::new(RunKey::new("", "").unwrap_err()),
         Box::new(Event::new().try_event("a\n").unwrap_err()),
