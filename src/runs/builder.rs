@@ -144,20 +144,6 @@ impl RunsBuilder {
         self
     }
 
-    /// Sets how long a run may take from its start. After this time, it ends as
-    /// [`Failed`](super::Outcome::Failed), even if clients are attached. By default, there is no
-    /// limit: a browser page that stays open keeps an endless source running.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the time is zero.
-    #[track_caller]
-    pub fn max_duration(mut self, time: Duration) -> Self {
-        assert!(!time.is_zero(), "the maximum duration of a run must not be zero");
-        self.options.max_duration = time.min(MAX_TIME);
-        self
-    }
-
     /// Limits how many runs may be running at a time. The default is 10,000, but
     /// [`max_memory`](Self::max_memory) admits only 1,022 by default. Ended runs do not count.
     ///

@@ -12,7 +12,6 @@ pub struct Options {
     pub max_memory: usize,
     pub retain_for: Duration,
     pub(crate) abandon_after: Duration,
-    pub(crate) max_duration: Duration,
     pub(crate) limits: RunLimits,
     pub(crate) on_end: Vec<OnEnd>,
 }
@@ -48,7 +47,6 @@ impl Default for Options {
             max_memory: 2 << 30,
             retain_for,
             abandon_after: Duration::from_secs(10 * 60),
-            max_duration: MAX_TIME,
             limits: RunLimits { running: 10_000, running_per_owner: 16 },
             on_end: Vec::new(),
         }

@@ -19,7 +19,6 @@ named_enum! {
         ///
         /// - The source failed or panicked, or your code panicked before it returned a stream.
         /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
-        /// - The run took longer than [`max_duration`](super::RunsBuilder::max_duration).
         /// - An [`SseLayer`](crate::SseLayer) inside the [`RunLayer`](super::RunLayer) ended the
         ///   stream early.
         ///

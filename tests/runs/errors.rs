@@ -52,9 +52,9 @@ async fn on_error_receives_the_programs_error_for_every_client_of_a_run() {
 
 #[tokio::test(start_paused = true)]
 async fn other_ends_of_a_run_have_no_error_of_the_program() {
-    let rig = naming(Runs::builder().max_duration(Duration::from_secs(1)).build());
-    let (_feed, mut client) = rig.stream(post()).await;
-    tokio::time::advance(Duration::from_secs(2)).await;
+    let rig = naming(Runs::builder().retention(Retention::new().bytes(1)).build());
+    let (feed, mut client) = rig.stream(post()).await;
+    feed.data("data: larger than a run may be\n\n");
     assert_eq!(client.read().await, ["run"]);
 }
 

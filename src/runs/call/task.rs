@@ -112,7 +112,7 @@ where
             if this.abandonment.as_ref().is_some_and(|timer| !timer.is_elapsed()) {
                 return Poll::Pending;
             }
-            let Some(due) = this.producer.end_if_due() else {
+            let Some(due) = this.producer.abandon_if_due() else {
                 return Poll::Ready(());
             };
             let mut timer = Box::pin(sleep_until(due));

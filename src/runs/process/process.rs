@@ -370,19 +370,9 @@ impl Producer {
         !is_live
     }
 
-    /// Ends the run if its maximum duration or `abandon_after` has passed. Returns when to check
-    /// next, or `None` if the run is over.
-    pub(crate) fn end_if_due(&self) -> Option<Instant> {
-        let max = self.process.options.max_duration;
-        let end = self.record.started_at + max;
-        if end <= Instant::now() {
-            self.fail(format!("the run took longer than {max:?}").into());
-            return None;
-        }
-        self.abandon().map(|due| due.min(end))
-    }
-
-    fn abandon(&self) -> Option<Instant> {
+    /// Ends the run if `abandon_after` has passed. Returns when to check next, or `None` if the run
+    /// is over.
+    pub(crate) fn abandon_if_due(&self) -> Option<Instant> {
         let after = self.process.options.abandon_after;
         let now = Instant::now();
         let since = self.record.lock().readers.unattended_since();
