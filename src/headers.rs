@@ -59,15 +59,8 @@ pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
 /// Returns the last media type of all values, as the Fetch standard extracts it.
 #[cold]
 fn last_media_type(headers: &HeaderMap) -> &[u8] {
-    let values = headers.get_all(CONTENT_TYPE).iter().flat_map(|value| {
-        let mut is_quoted = false;
-        value.as_bytes().split(move |byte| {
-            is_quoted ^= *byte == b'"';
-            *byte == b',' && !is_quoted
-        })
-    });
     let is_token = |name: &[u8]| !name.is_empty() && name.iter().copied().all(is_token_byte);
-    let media_types = values.map(<[u8]>::trim_ascii).filter(|value| {
+    let media_types = elements(headers, CONTENT_TYPE).filter(|value| {
         let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
         let mut names = essence.trim_ascii_end().splitn(2, |byte| *byte == b'/');
         *essence != *b"*/*"
@@ -107,8 +100,14 @@ pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
 
 /// Returns the elements of a header that is a list.
 pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    let values = headers.get_all(name).iter();
-    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
+    headers.get_all(name).iter().flat_map(|value| {
+        let mut is_quoted = false;
+        let elements = value.as_bytes().split(move |byte| {
+            is_quoted ^= *byte == b'"';
+            *byte == b',' && !is_quoted
+        });
+        elements.map(<[u8]>::trim_ascii)
+    })
 }
 
 /// Makes these the headers of an event stream. The service's own `charset` stays, because Python's

@@ -133,12 +133,7 @@ fn any_names_event_stream(headers: &HeaderMap) -> bool {
 }
 
 fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(ACCEPT)
-        .iter()
-        .flat_map(|value| split_unquoted(value.as_bytes(), b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|range| !range.is_empty())
+    elements(headers, ACCEPT).filter(|range| !range.is_empty())
 }
 
 struct RangeMatch {
@@ -151,7 +146,7 @@ const BY_NAME: u8 = 2;
 
 impl RangeMatch {
     fn of(range: &[u8]) -> Option<Self> {
-        let mut parts = split_unquoted(range, b';').map(<[u8]>::trim_ascii);
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let media_range = parts.next()?;
         let specificity = match media_range {
             b"*/*" => 0,
@@ -169,20 +164,6 @@ fn is_zero_weight(parameter: &[u8]) -> bool {
         [b'q' | b'Q', b'=', b'0', b'.', digits @ ..] => digits.iter().all(|digit| *digit == b'0'),
         _ => false,
     }
-}
-
-/// Splits `list` at every `separator` outside of quoted strings.
-fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    list.split(move |byte| {
-        if escaped {
-            escaped = false;
-        } else {
-            escaped = quoted && *byte == b'\\';
-            quoted ^= *byte == b'"';
-        }
-        !quoted && *byte == separator
-    })
 }
 
 /// The result of one pass over a request's headers. Comparing a few names costs less than
