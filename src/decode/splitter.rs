@@ -416,14 +416,6 @@ pub struct EventTooLarge {
     max_event_size: usize,
 }
 
-impl EventTooLarge {
-    /// Returns the limit, in bytes.
-    #[must_use]
-    pub const fn max_event_size(&self) -> usize {
-        self.max_event_size
-    }
-}
-
 error_text!(EventTooLarge, |it| "an event is larger than {} bytes", it.max_event_size);
 
 #[cfg(test)]

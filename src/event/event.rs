@@ -125,7 +125,7 @@ impl Event {
     /// }
     ///
     /// assert_eq!(row("eu-17")?, Event::new().id("eu-17").data("…"));
-    /// assert_eq!(row("7\ndata: forged").unwrap_err().position(), 1);
+    /// assert!(row("7\ndata: forged").is_err());
     /// # Ok::<_, InvalidField>(())
     /// ```
     pub fn try_id(mut self, id: impl Into<String>) -> Result<Self, InvalidField> {

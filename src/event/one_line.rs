@@ -16,26 +16,6 @@ pub struct InvalidField {
     position: usize,
 }
 
-impl InvalidField {
-    /// Returns the field's name in the wire format: `event` or `id`.
-    #[must_use]
-    pub const fn field(&self) -> &'static str {
-        self.field
-    }
-
-    /// Returns the first character that is not allowed.
-    #[must_use]
-    pub const fn character(&self) -> char {
-        self.character
-    }
-
-    /// Returns the byte index of the first character that is not allowed.
-    #[must_use]
-    pub const fn position(&self) -> usize {
-        self.position
-    }
-}
-
 impl fmt::Display for InvalidField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { field, character, position } = self;

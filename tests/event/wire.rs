@@ -116,26 +116,22 @@ fn several_events_can_be_encoded_as_one() {
 
 #[test]
 fn no_run_time_text_can_forge_a_field() {
-    for (text, character, position) in
-        [("\n", '\n', 0), ("7\r", '\r', 1), ("ab\0c", '\0', 2), ("ü\ndata: x", '\n', 2)]
-    {
+    for (text, what) in [
+        ("\n", r"'\n' at byte 0"),
+        ("7\r", r"'\r' at byte 1"),
+        ("ab\0c", r"'\0' at byte 2"),
+        ("ü\ndata: x", r"'\n' at byte 2"),
+    ] {
         let name = EventName::try_from(text).unwrap_err();
-        assert_eq!(
-            (name.field(), name.character(), name.position()),
-            ("event", character, position)
-        );
+        assert_eq!(name.to_string(), format!("event name contains {what}"));
         let id = EventId::try_from(text.to_owned()).unwrap_err();
-        assert_eq!((id.field(), id.character(), id.position()), ("id", character, position));
+        assert_eq!(id.to_string(), format!("event id contains {what}"));
         assert_eq!(text.parse::<EventId>().unwrap_err(), id);
         assert_eq!(text.parse::<EventName>().unwrap_err(), name);
         assert!(name.source().is_none());
         assert_eq!(Event::new().try_event(text).unwrap_err(), name);
         assert_eq!(Event::new().try_id(text).unwrap_err(), id);
     }
-    assert_eq!(
-        EventName::try_from("a\rb").unwrap_err().to_string(),
-        r"event name contains '\r' at byte 1"
-    );
 }
 
 #[test]
