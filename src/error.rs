@@ -29,10 +29,6 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The supertrait of sealed traits: other crates can't name it, so they can't implement those
-/// traits.
-pub trait Sealed {}
-
 /// Implements `Display` with the arguments of `format!`, and `Error` without a source.
 macro_rules! error_text {
     ($type:ty, |$error:pat_param| $($text:tt)+) => {

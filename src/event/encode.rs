@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::event::{Id, RareFields};
 use super::frame_buf::{COMMENT, DATA, EVENT, Field, ID, RETRY};
 use super::{Event, FrameBuf, whole_milliseconds};
-use crate::{BoxError, error::Sealed};
+use crate::BoxError;
 
 /// An item of a stream of events.
 ///
@@ -25,17 +25,16 @@ use crate::{BoxError, error::Sealed};
     note = "text becomes an event by `stream.map(Event::from)`, a value by `stream.map(Json::new)`",
     note = "axum's own `Event` belongs in `axum::response::Sse`, which `SseLayer` accepts unchanged"
 )]
-pub trait Encode: Sealed {
+pub trait Encode {
     /// The error of an item that is an `Err` or fails to serialise.
     type Error: Into<BoxError>;
 
     /// Appends the item to `frame`. After an error, the frame may contain a part of the item, which
     /// the caller removes.
+    // Other crates can't name the type of `frame`, so they can't implement the trait.
     #[doc(hidden)]
     fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
 }
-
-impl<T: Encode, E> Sealed for Result<T, E> {}
 
 impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
     type Error = BoxError;
@@ -48,8 +47,6 @@ impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
         }
     }
 }
-
-impl Sealed for Event {}
 
 impl Encode for Event {
     type Error = Infallible;
@@ -110,7 +107,6 @@ impl Event {
         if let Some(id) = &self.id {
             len += match id {
                 Id::Unsigned(id) => ID.len_of(b"") + decimal_len(*id),
-                Id::Signed(id) => ID.len_of(b"-") + decimal_len(id.unsigned_abs()),
                 Id::Text(id) => ID.len_of(id.as_str().as_bytes()),
             };
         }
@@ -201,7 +197,6 @@ impl<'frame> Lines<'frame> {
             let frame = self.open(ID);
             match id {
                 Id::Unsigned(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
-                Id::Signed(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
                 Id::Text(id) => frame.put(id.as_str().as_bytes()),
             }
         }
@@ -310,8 +305,6 @@ impl<T: Encode<Error = Infallible>> FromIterator<T> for Encoded {
         Self(frame.take())
     }
 }
-
-impl Sealed for Encoded {}
 
 impl Encode for Encoded {
     type Error = Infallible;

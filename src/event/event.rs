@@ -1,7 +1,6 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::one_line::{InvalidField, is_one_line, one_line_text};
-use crate::error::Sealed;
 
 /// An event to send in a stream.
 ///
@@ -226,7 +225,7 @@ one_line_text!(EventId, "id", "an event's id");
     note = "text known only at run time must be validated: `event.try_id(text)?` or \
             `EventId::try_from(text)?`"
 )]
-pub trait IntoEventId: Sealed {
+pub trait IntoEventId {
     #[doc(hidden)]
     fn into_id(self) -> Id;
 }
@@ -235,7 +234,6 @@ pub trait IntoEventId: Sealed {
 #[derive(Clone, Debug)]
 pub enum Id {
     Unsigned(u64),
-    Signed(i64),
     Text(EventId),
 }
 
@@ -245,8 +243,6 @@ impl IntoEventId for &'static str {
         Id::Text(EventId::from_static(self))
     }
 }
-
-impl Sealed for EventId {}
 
 impl IntoEventId for EventId {
     fn into_id(self) -> Id {
@@ -258,14 +254,10 @@ impl IntoEventId for EventId {
 /// later could make `id(42)` ambiguous in existing code.
 macro_rules! integer_ids {
     ($($integer:ty)*) => {$(
-        impl Sealed for $integer {}
-
         impl IntoEventId for $integer {
             fn into_id(self) -> Id {
-                u64::try_from(self)
-                    .map(Id::Unsigned)
-                    .or_else(|_| i64::try_from(self).map(Id::Signed))
-                    .unwrap_or_else(|_| Id::Text(EventId(Cow::Owned(self.to_string()))))
+                let text = |_| Id::Text(EventId(Cow::Owned(self.to_string())));
+                u64::try_from(self).map_or_else(text, Id::Unsigned)
             }
         }
     )*};
@@ -293,20 +285,18 @@ pub struct EventName(Cow<'static, str>);
 
 one_line_text!(EventName, "event", "an event's name");
 
-/// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`]. The
-/// trait is sealed. For run-time text, use [`Event::try_event`](crate::Event::try_event).
+/// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`]. For
+/// run-time text, use [`Event::try_event`](crate::Event::try_event).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't name an event",
     label = "neither a literal nor an `EventName`",
     note = "text known only at run time must be validated: `event.try_event(text)?` or \
             `EventName::try_from(text)?`"
 )]
-pub trait IntoEventName: Sealed {
+pub trait IntoEventName {
     #[doc(hidden)]
     fn into_name(self) -> EventName;
 }
-
-impl Sealed for &'static str {}
 
 impl IntoEventName for &'static str {
     #[track_caller]
@@ -314,8 +304,6 @@ impl IntoEventName for &'static str {
         EventName::from_static(self)
     }
 }
-
-impl Sealed for EventName {}
 
 impl IntoEventName for EventName {
     fn into_name(self) -> EventName {

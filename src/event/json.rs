@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::one_line::escape_json;
 use super::{Encode, Event, FrameBuf};
-use crate::error::Sealed;
 
 /// An event whose data is a Rust value, serialised as JSON when the event is sent.
 ///
@@ -76,8 +75,6 @@ impl<T: Serialize> TryFrom<Json<T>> for Event {
         json.event.json_data(&json.value)
     }
 }
-
-impl<T: Serialize> Sealed for Json<T> {}
 
 impl<T: Serialize> Encode for Json<T> {
     type Error = serde_json::Error;
