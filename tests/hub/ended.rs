@@ -25,7 +25,6 @@ fn late_client_receives_what_is_kept_and_the_end() {
     publish_all(&hub, ["a1", "a2"]);
     end(&hub, "a", "a3");
     let of = || hub.subscribe(["a"]);
-    let ignoring = || of().gap_policy(GapPolicy::Ignore);
     for (name, subscription, expected) in [
         // There is nothing to wait for.
         ("first visit", of().resume(None), &[][..]),
@@ -36,7 +35,6 @@ fn late_client_receives_what_is_kept_and_the_end() {
         ("missed nothing", of().resume(id(&hub, 3)), &[]),
         ("foreign id", of().resume(foreign()), &["gap a@1", "a2@2", "a3@3"]),
         ("malformed id", of().resume(last_id("nonsense")), &["gap a@3"]),
-        ("malformed id, ignoring gaps", ignoring().resume(last_id("nonsense")), &[]),
     ] {
         let _case = case(name);
         Client::new(subscription).assert_ends_with(expected);
@@ -168,7 +166,7 @@ async fn client_that_has_seen_the_last_of_several_ends_is_told() {
 
 /// It gets no id behind the gap, so it would reconnect again and again.
 #[tokio::test]
-async fn client_that_ignores_gaps_is_stopped_if_only_a_gap_is_left() {
+async fn gap_that_is_all_that_is_left_is_sent() {
     let evicting = Hub::builder().max_memory(0).build();
     let broker = MemoryBroker::new();
     let losing = Hub::connect(broker.clone()).await.unwrap();
@@ -177,29 +175,24 @@ async fn client_that_ignores_gaps_is_stopped_if_only_a_gap_is_left() {
     }
     broker.lose_history();
     for (hub, seen) in [(&evicting, 0), (&losing, 1)] {
-        for (gap_policy, expected) in [(GapPolicy::Report, 200), (GapPolicy::Ignore, 204)] {
-            let subscribe = || hub.subscribe(["a"]).gap_policy(gap_policy).resume(id(hub, seen));
-            assert_eq!(status(subscribe()), expected, "{gap_policy:?} after {seen}");
-            let mut client = Client::new(subscribe());
-            let gap = format!("gap a@{}", seen + 1);
-            let gaps = if gap_policy == GapPolicy::Ignore { &[][..] } else { &[gap.as_str()] };
-            client.assert_ends_with(gaps);
-        }
+        let subscribe = || hub.subscribe(["a"]).resume(id(hub, seen));
+        assert_eq!(status(subscribe()), 200, "after {seen}");
+        let gap = format!("gap a@{}", seen + 1);
+        Client::new(subscribe()).assert_ends_with(&[gap]);
     }
 }
 
 /// Its topic ended while it was away, and the name has been free again since.
 #[tokio::test(start_paused = true)]
 async fn client_that_missed_a_forgotten_end_is_stopped() {
-    for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd, GapPolicy::Ignore] {
+    for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd] {
         let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
         publish(&hub, "a", "a1");
         end(&hub, "a", "a2");
         advance(11 * SECOND).await;
         let subscribe = || hub.subscribe(["a"]).gap_policy(gap_policy).resume(id(&hub, 1));
-        let gaps = if gap_policy == GapPolicy::Ignore { &[][..] } else { &["gap a@2"] };
-        Client::new(subscribe()).assert_ends_with(gaps);
-        assert_eq!(status(subscribe()), if gaps.is_empty() { 204 } else { 200 });
+        Client::new(subscribe()).assert_ends_with(&["gap a@2"]);
+        assert_eq!(status(subscribe()), 200);
     }
 }
 

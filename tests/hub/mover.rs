@@ -230,9 +230,6 @@ impl Reader {
 
     /// Counts what it has missed without a gap. Of a topic that keeps its newest value, only that.
     pub(crate) fn count_silent(&mut self, has_latest: bool, log: &[Entry]) {
-        if self.policy == GapPolicy::Ignore {
-            return;
-        }
         let is_value = |entry: &Entry| matches!(entry, Entry::Event(0) | Entry::End(0));
         let value = log.iter().rposition(is_value).unwrap_or(0);
         for (index, entry) in log.iter().enumerate().skip(self.owed_after) {

@@ -37,13 +37,11 @@ fn play(scene: &Scene, seed: u64) -> (Reader, usize) {
     let mut nodes: Vec<_> = scene.kept.iter().map(|kept| Node::new(scene, *kept)).collect();
     let mut log = Vec::new();
     let mut ended = vec![false; scene.topics];
-    let policies = [GapPolicy::ReportAndEnd, GapPolicy::ReportAndEnd, GapPolicy::Ignore];
     let mut reader = Reader {
-        policy: scene
-            .has_all
-            .then(|| policies.get(rng.usize(..6)).copied())
-            .flatten()
-            .unwrap_or_default(),
+        policy: match scene.has_all && rng.u8(..3) == 0 {
+            true => GapPolicy::ReportAndEnd,
+            false => GapPolicy::Report,
+        },
         is_greeted: scene.has_all && rng.u8(..4) == 0,
         recent: if scene.has_all { rng.usize(..5) } else { 0 },
         connection: None,

@@ -166,19 +166,10 @@ impl TopicCursor {
         self.topic.ended_at().is_some_and(is_end) && self.is_caught_up()
     }
 
-    pub(super) fn has_only_gaps_left(&self) -> bool {
-        self.topic.ended_at().is_some_and(|last| last > self.forgotten_end)
-            && self.topic.lock().log.next(self.seen).is_none()
-    }
-
     fn gap(&self, log: &Log) -> Option<u64> {
         let is_replaced = || self.topic.is_latest() && !log.is_empty();
         let evicted = log.evicted_after(self.seen).filter(|_| !is_replaced());
         if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
-    }
-
-    pub(super) fn has_event(&self) -> bool {
-        !self.is_caught_up() && self.topic.lock().log.next(self.seen).is_some()
     }
 
     /// Returns the sequence number of the next item, or 0 if a gap of evicted events is due: such

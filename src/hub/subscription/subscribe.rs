@@ -262,11 +262,7 @@ impl Subscription {
     }
 
     fn has_id_first(&self) -> bool {
-        let has_id = |cursor: &TopicCursor| match self.gap_policy {
-            GapPolicy::Ignore => cursor.has_event(),
-            _ => !cursor.is_caught_up(),
-        };
-        self.preamble.is_some() || self.cursors.iter().any(has_id)
+        self.preamble.is_some() || !self.cursors.iter().all(TopicCursor::is_caught_up)
     }
 
     /// Returns whether the client has missed events that were committed up to `newest`.
@@ -277,7 +273,6 @@ impl Subscription {
 
     /// A client that leaves before the greeting reconnects with the id `missed_after`.
     fn begin_with(&mut self, missed_after: Option<Position>, start: u64, greeting: Option<Event>) {
-        let missed_after = missed_after.filter(|_| self.gap_policy != GapPolicy::Ignore);
         self.cursors.set_sent(start);
         let start = self.hub.position(start);
         let ends = missed_after.is_some()

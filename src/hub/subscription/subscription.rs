@@ -174,9 +174,6 @@ impl Subscription {
         if self.cursors.is_empty() || self.preamble.is_some() {
             return false;
         }
-        if self.gap_policy == GapPolicy::Ignore {
-            return self.cursors.iter().all(TopicCursor::has_only_gaps_left);
-        }
         self.unreported_loss().is_none() && self.have_topics_ended()
     }
 
@@ -376,7 +373,6 @@ impl Subscription {
                 // topic's first gap.
                 TopicRead::Reported(sequence)
                     if sequence <= self.loss_seen && !self.is_unknown_and_latest(index) => {}
-                _ if self.gap_policy == GapPolicy::Ignore => {}
                 TopicRead::Gap => return Read::Item(self.gaps(index, Some(committed))),
                 TopicRead::Reported(_) => return Read::Item(self.gaps(index, None)),
             }
@@ -591,16 +587,14 @@ impl Subscription {
             cursor.seek(cursor.seen().max(loss), false);
         }
         self.unknown_id = None;
-        if self.gap_policy != GapPolicy::Ignore {
-            self.preamble = Some(Box::new(Preamble {
-                before,
-                last: self.position_after_gaps(loss),
-                next_gap: 0,
-                greeting: None,
-                ends: self.gap_policy == GapPolicy::ReportAndEnd,
-                reason: GapReason::Lost,
-            }));
-        }
+        self.preamble = Some(Box::new(Preamble {
+            before,
+            last: self.position_after_gaps(loss),
+            next_gap: 0,
+            greeting: None,
+            ends: self.gap_policy == GapPolicy::ReportAndEnd,
+            reason: GapReason::Lost,
+        }));
         Read::Loss
     }
 }
@@ -636,6 +630,4 @@ pub enum GapPolicy {
     /// don't end the stream. If a topic evicts events faster than its clients reconnect, those
     /// clients receive mostly gaps.
     ReportAndEnd,
-    /// Continues without a report.
-    Ignore,
 }
