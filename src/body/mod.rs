@@ -5,7 +5,6 @@
 //! `last_frames.rs` what comes last. `stream_state.rs` has what a stream keeps, and
 //! `stream_record.rs` how it was closed.
 
-mod answer_body;
 mod boundary;
 mod deadline;
 mod event_body;
@@ -16,10 +15,8 @@ mod stream_record;
 mod stream_state;
 
 pub(crate) use self::sse_body::forward_to_kinds;
-pub use self::{answer_body::AnswerBody, event_body::EventBody, sse_body::SseBody};
+pub use self::{event_body::EventBody, sse_body::SseBody};
 
-#[cfg(feature = "runs")]
-pub(crate) use self::answer_body::OwnBody;
 pub(crate) use self::event_body::warn_without_layer;
 pub(crate) use self::stream_record::{Observation, StreamRecord};
 pub(crate) use self::stream_state::{Opening, StreamState};

@@ -16,7 +16,13 @@ pin_project! {
     /// For an event stream, it sends the source's bytes and the layer's own lines. It has no size
     /// hint, and `is_end_stream` returns `true` only after the last byte, so servers send no
     /// `content-length`. Any other body passes through unchanged.
-    pub struct SseBody<B> {
+    ///
+    /// It's also the body of responses that this crate makes by itself, such as the answer of a
+    /// [`Refusal`](crate::Refusal::answer) or a [run](crate::runs::Runs::answer). A layer that makes
+    /// some of its responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes the
+    /// service's body `B` through.
+    // `String` is a body that needs no other crate. No value of it ever occurs.
+    pub struct SseBody<B = String> {
         #[pin]
         kind: Kind<B>,
     }
@@ -27,8 +33,11 @@ pin_project! {
     enum Kind<B> {
         PassThrough { #[pin] body: B },
         Managed { #[pin] body: ManagedBody<B> },
+        Boxed { #[pin] body: BoxedBody },
     }
 }
+
+type BoxedBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send + Sync>>;
 
 impl<B> SseBody<B> {
     pub(crate) const fn pass_through(body: B) -> Self {
@@ -56,6 +65,21 @@ impl<B> SseBody<B> {
     }
 }
 
+impl SseBody {
+    pub(crate) fn boxed(body: BoxedBody) -> Self {
+        Self { kind: Kind::Boxed { body } }
+    }
+
+    /// Returns the same body for a service whose own bodies have another type.
+    pub(crate) fn of_service<B>(self) -> SseBody<B> {
+        let body = match self.kind {
+            Kind::Boxed { body } => body,
+            kind => Box::pin(Self { kind }),
+        };
+        SseBody { kind: Kind::Boxed { body } }
+    }
+}
+
 impl<B: Body> SseBody<B> {
     /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of `guard`.
     pub(crate) fn tracked(body: B, mut guard: DisconnectGuard) -> Self {
@@ -66,7 +90,7 @@ impl<B: Body> SseBody<B> {
     }
 }
 
-forward_to_kinds!(SseBody: PassThrough, Managed);
+forward_to_kinds!(SseBody<B>: PassThrough, Managed, Boxed);
 
 opaque_debug!(SseBody<B>);
 
@@ -161,9 +185,6 @@ fn is_complete<B: Body>(body: &B) -> bool {
 /// Implements `Body` for a type whose field `kind` has a field `body` in each variant, and
 /// `Default` by its function `pass_through`. The type's last parameter is the body `B`.
 macro_rules! forward_to_kinds {
-    ($type:ident: $($variant:ident),+) => {
-        $crate::body::forward_to_kinds!($type<B>: $($variant),+);
-    };
     ($type:ident<B $(, $filter:ident: $bound:ident)?>: $($variant:ident),+) => {
         impl<$($filter: $bound,)? B> http_body::Body for $type<$($filter,)? B>
         where

@@ -139,12 +139,12 @@ impl Config {
             NotOpened::Unavailable => {
                 self.stats.refused();
                 debug!("an event stream was refused");
-                self.refusal.refuse(response, request.client, SseBody::whole)
+                self.refusal.refuse(response, request.client)
             }
             NotOpened::Limited => {
                 self.stats.refused();
                 debug!("an event stream was refused at the limit of a subject");
-                Refusal::too_many_requests().refuse(response, request.client, SseBody::whole)
+                Refusal::too_many_requests().refuse(response, request.client)
             }
         }
     }

@@ -21,7 +21,7 @@ pub(crate) mod sse_layer;
 
 pub use self::into_sse::{AnyStream, IntoSse, marker};
 pub use self::{sse_future::SseFuture, sse_layer::SseService};
-pub use crate::body::{AnswerBody, EventBody, SseBody};
+pub use crate::body::{EventBody, SseBody};
 
 pub(crate) use self::{into_sse::response, refusal::Refusal, sse_layer::SseLayer};
 

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode, request::Parts};
 
-use crate::body::{AnswerBody, SseBody};
+use crate::body::SseBody;
 use crate::options::{Retry, StreamOptions};
 use crate::{connection::ClientKind, headers, signals::Handled};
 
@@ -121,11 +121,10 @@ impl Refusal {
     /// }
     /// # _ = axum::middleware::from_fn::<_, (Request,)>(admit);
     /// ```
-    pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+    pub fn answer(&self, parts: &Parts) -> Response<SseBody> {
         let shown = ClientKind::of(&parts.method, &parts.headers);
         let client = StreamOptions::client_or(&parts.extensions, shown);
-        let whole = |bytes| AnswerBody::passing(SseBody::whole(bytes));
-        let mut response = self.refuse(Response::new(()), client, whole);
+        let mut response = self.refuse(Response::new(()), client);
         response.extensions_mut().insert(Handled::Refused { is_counted: false });
         response
     }
@@ -135,8 +134,7 @@ impl Refusal {
         &self,
         response: Response<B>,
         client: ClientKind,
-        whole: impl FnOnce(Bytes) -> C,
-    ) -> Response<C> {
+    ) -> Response<SseBody<C>> {
         let is_stream = match self.answer {
             RefusalAnswer::PerClient => client.resumes(),
             RefusalAnswer::RetryLater => true,
@@ -150,7 +148,7 @@ impl Refusal {
             Some(retry) if is_stream => retry.line(),
             _ => Bytes::new(),
         };
-        let mut response = response.map(|_| whole(line));
+        let mut response = response.map(|_| SseBody::whole(line));
         response.extensions_mut().insert(Handled::Refused { is_counted: true });
         if is_stream {
             response.headers_mut().remove(CONTENT_ENCODING);

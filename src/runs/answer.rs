@@ -8,7 +8,7 @@ use tokio::task::coop;
 
 use super::record::{NoEvents, Reader, Record};
 use super::{InvalidKey, Outcome, RunError, StartError};
-use crate::body::{AnswerBody, EventBody, OwnBody, SseBody};
+use crate::body::{EventBody, SseBody};
 use crate::connection::{ClientKind, LastEventId};
 use crate::event::{Encoded, EventId};
 use crate::options::StreamOptions;
@@ -49,7 +49,7 @@ impl Requester {
 pub(crate) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
-) -> Option<Response<OwnBody>> {
+) -> Option<Response<SseBody>> {
     let reader = match record.attach(requester.last.as_ref()) {
         Ok(reader) => reader,
         Err(NoEvents::NoRun) => return None,
@@ -71,14 +71,14 @@ pub(crate) async fn answer(
 }
 
 /// A run is forgotten, for example, if it was replaced before its call had answered.
-pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<OwnBody> {
+pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<SseBody> {
     // A run that has recorded events was answered, and its retention is over.
     let outcome = record.phase().outcome().filter(|_| record.lock().newest == 0);
     nothing_left(None, outcome, requester)
 }
 
 /// The response is the same for every reason, to hide whether a run exists.
-pub(crate) fn not_found(requester: &Requester) -> Response<OwnBody> {
+pub(crate) fn not_found(requester: &Requester) -> Response<SseBody> {
     nothing_left(None, None, requester)
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn nothing_left(
     reader: Option<Reader>,
     outcome: Option<Outcome>,
     requester: &Requester,
-) -> Response<OwnBody> {
+) -> Response<SseBody> {
     use ClientKind::{EventSource, Library};
     use Outcome::{Cancelled, Completed, Interrupted};
     let client = requester.client;
@@ -118,7 +118,7 @@ pub(crate) fn nothing_left(
     answer
 }
 
-fn events(reader: Reader, requester: &Requester) -> Response<OwnBody> {
+fn events(reader: Reader, requester: &Requester) -> Response<SseBody> {
     let options = reader.record.lock().options.as_deref().cloned();
     let mut response = Response::new(events_of(reader));
     make_event_stream(response.headers_mut());
@@ -134,7 +134,7 @@ fn events(reader: Reader, requester: &Requester) -> Response<OwnBody> {
 /// The data of the event `interrupted` if the page may have the whole answer.
 const UNKNOWN: &str = r#"{"run":"unknown"}"#;
 
-fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<OwnBody> {
+fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<SseBody> {
     if last.is_some_and(|last| last.as_str() == INTERRUPTED) {
         return status(StatusCode::NO_CONTENT);
     }
@@ -146,11 +146,11 @@ fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<OwnBody> {
     response
 }
 
-pub(crate) fn refusal(client: ClientKind) -> Response<OwnBody> {
-    Refusal::per_client().refuse(Response::new(()), client, SseBody::whole)
+pub(crate) fn refusal(client: ClientKind) -> Response<SseBody> {
+    Refusal::per_client().refuse(Response::new(()), client)
 }
 
-pub(crate) fn bad_request(error: &InvalidKey) -> Response<OwnBody> {
+pub(crate) fn bad_request(error: &InvalidKey) -> Response<SseBody> {
     let mut response = status(StatusCode::BAD_REQUEST);
     *response.body_mut() = SseBody::whole(error.to_string().into());
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -158,7 +158,7 @@ pub(crate) fn bad_request(error: &InvalidKey) -> Response<OwnBody> {
     response
 }
 
-fn status(status: StatusCode) -> Response<OwnBody> {
+fn status(status: StatusCode) -> Response<SseBody> {
     let mut response = Response::new(SseBody::empty());
     *response.status_mut() = status;
     // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and answer
@@ -174,11 +174,11 @@ impl StartError {
     /// [`interrupted`](super#half-an-answer) for an `EventSource` with an id. For all other errors,
     /// it's [`Refusal::per_client`](crate::Refusal::per_client).
     #[must_use]
-    pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
-        self.answer_to(&Requester::of_parts(parts)).map(AnswerBody::own)
+    pub fn answer(&self, parts: &Parts) -> Response<SseBody> {
+        self.answer_to(&Requester::of_parts(parts))
     }
 
-    pub(crate) fn answer_to(self, requester: &Requester) -> Response<OwnBody> {
+    pub(crate) fn answer_to(self, requester: &Requester) -> Response<SseBody> {
         match self {
             Self::NotFound => not_found(requester),
             _ => refusal(requester.client),
@@ -233,6 +233,6 @@ impl Stream for Attachment {
 
 opaque_debug!(Attachment);
 
-pub(crate) fn events_of(reader: Reader) -> OwnBody {
-    SseBody::pass_through(Box::pin(EventBody::expecting_layer(Attachment::new(reader))))
+pub(crate) fn events_of(reader: Reader) -> SseBody {
+    SseBody::boxed(Box::pin(EventBody::expecting_layer(Attachment::new(reader))))
 }

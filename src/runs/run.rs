@@ -5,7 +5,7 @@ use http::{Response, request::Parts};
 use super::answer::{self, Requester};
 use super::record::{NoEvents, Record};
 use super::{Attachment, Outcome, RunKey, Runs, StartError, process::Process};
-use crate::body::AnswerBody;
+use crate::body::SseBody;
 use crate::history::{Position, seen};
 use crate::{connection::LastEventId, decode::Message, event::EventId, signals::OnRefusal};
 
@@ -77,12 +77,12 @@ impl Run {
     /// # Cancel safety
     ///
     /// Dropping the future detaches the client.
-    pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+    pub async fn answer(&self, parts: &Parts) -> Response<SseBody> {
         let requester = Requester { starts: self.starts, ..Requester::of_parts(parts) };
         let is_of_run = seen(requester.last.as_ref(), self.record.epoch, u64::MAX).is_some();
         if self.runs.shared.is_some() && !is_of_run {
             let answer = self.runs.answer(self.key(), parts).await;
-            return answer.unwrap_or_else(|| answer::not_found(&requester).map(AnswerBody::own));
+            return answer.unwrap_or_else(|| answer::not_found(&requester));
         }
         let mut response = match self.serve(requester.last.as_ref(), false).await {
             Ok(record) => match answer::answer(&record, &requester).await {
@@ -95,7 +95,7 @@ impl Run {
         if self.is_own {
             response.extensions_mut().insert(on_refusal(&self.runs.process, &self.record));
         }
-        response.map(AnswerBody::own)
+        response
     }
 
     /// Attaches a client that has seen the events up to the id `last`. Pass `None` for all events.

@@ -10,7 +10,7 @@ use super::record::{Record, lines_of};
 use super::shared::{Pending, SharedRuns};
 use super::{RunKey, RunsStats, StartError};
 use crate::connection::{ClientKind, LastEventId};
-use crate::{body::AnswerBody, event::Event};
+use crate::{body::SseBody, event::Event};
 
 /// How long a drain waits for `on_end` closures and claims after its grace period.
 const REPORT_WAIT: Duration = Duration::from_secs(2);
@@ -110,7 +110,7 @@ impl Runs {
     /// # Cancel safety
     ///
     /// Dropping the future detaches the client.
-    pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<AnswerBody>> {
+    pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<SseBody>> {
         let requester = Requester { starts: false, ..Requester::of_parts(parts) };
         let answer = match self.find(key, requester.last.as_ref()).await {
             Ok(Some(record)) => answer::answer(&record, &requester).await,
@@ -119,8 +119,7 @@ impl Runs {
         };
         // An `EventSource` with a part of the answer is told that no more follows.
         let has_part = requester.client == ClientKind::EventSource && requester.last.is_some();
-        let answer = answer.or_else(|| has_part.then(|| answer::not_found(&requester)));
-        Some(answer?.map(AnswerBody::own))
+        answer.or_else(|| has_part.then(|| answer::not_found(&requester)))
     }
 }
 

@@ -46,9 +46,9 @@ impl Subjects {
     ///
     /// ```
     /// use http::{Response, request::Parts};
-    /// use tower_sse::{Refusal, layer::AnswerBody, streams::Subjects};
+    /// use tower_sse::{Refusal, layer::SseBody, streams::Subjects};
     ///
-    /// fn admit(subjects: &Subjects, user: u64, parts: &Parts) -> Result<(), Response<AnswerBody>> {
+    /// fn admit(subjects: &Subjects, user: u64, parts: &Parts) -> Result<(), Response<SseBody>> {
     ///     if subjects.add(format!("user:{user}")) {
     ///         return Ok(());
     ///     }

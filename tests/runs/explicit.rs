@@ -118,7 +118,7 @@ async fn answer_of_a_handler_takes_options_and_is_refused_like_any_other() {
         let run = rig.runs.start(&key, None, endless).await.unwrap();
         let run = if is_own { run } else { rig.runs.get(&key).await.unwrap() };
         let (parts, ()) = post().into_parts();
-        let pass = async |answer: http::Response<AnswerBody>| {
+        let pass = async |answer: http::Response<SseBody>| {
             let answer = answer.map(http_body_util::BodyExt::boxed_unsync);
             rig.pass(post(), answer).await
         };

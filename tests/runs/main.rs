@@ -52,7 +52,7 @@ use tokio::time::{Instant, advance};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn, util::ServiceFn};
 use tower_sse::decode::{Decoder, Message};
-use tower_sse::layer::{AnswerBody, EventBody, SseBody};
+use tower_sse::layer::{EventBody, SseBody};
 use tower_sse::runs::{Attachment, InvalidKey, Outcome, Run, RunEnd, RunError};
 use tower_sse::runs::{RunKey, Runs, RunsBuilder, RunsStats, StartError};
 use tower_sse::streams::{Streams, Subjects};

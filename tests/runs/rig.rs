@@ -5,7 +5,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use crate::*;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
-pub(crate) type Answer = Response<SseBody<AnswerBody<Body>>>;
+pub(crate) type Answer = Response<SseBody<SseBody<Body>>>;
 
 /// What a call comes to.
 pub(crate) type Reply = Result<Response<Body>, BoxError>;
@@ -298,7 +298,7 @@ pub(crate) enum End {
 pub(crate) struct Client {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    body: SseBody<AnswerBody<Body>>,
+    body: SseBody<SseBody<Body>>,
     decoder: Decoder,
     pub(crate) last: String,
     pub(crate) bytes: Vec<u8>,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tower_service::Service;
 
 use super::task::{Answer, CallStage, RunTask, spawn};
-use crate::body::{AnswerBody, OwnBody, SseBody};
+use crate::body::SseBody;
 use crate::connection::{CloseReason, DisconnectGuard};
 use crate::headers::{allow_chunks, has_body, make_event_stream};
 use crate::runs::answer::{self, Requester};
@@ -23,7 +23,7 @@ pub(crate) async fn join_or_call<S, B, R>(
     key: RunKey,
     mut service: S,
     mut request: Request<B>,
-) -> Result<Response<OwnBody>, Other<R, S::Error>>
+) -> Result<Response<SseBody>, Other<R, S::Error>>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Future: Send + 'static,
@@ -81,11 +81,11 @@ where
 pub(super) type Other<R, E> = (Result<Response<R>, E>, Option<DisconnectGuard>);
 
 enum Action {
-    Answer(Response<OwnBody>),
+    Answer(Response<SseBody>),
     Start(Producer, Reader),
 }
 
-fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<OwnBody> {
+fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<SseBody> {
     let outcome = reader.record.phase().outcome();
     answer::nothing_left(Some(reader), outcome, requester)
 }
@@ -132,18 +132,18 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
     }
 }
 
-pub(super) fn pass<B: Body, E>((answer, guard): Other<B, E>) -> Result<Response<AnswerBody<B>>, E> {
+pub(super) fn pass<B: Body, E>((answer, guard): Other<B, E>) -> Result<Response<SseBody<B>>, E> {
     let Some(mut guard) = guard else {
-        return answer.map(|response| response.map(AnswerBody::pass_through));
+        return answer.map(|response| response.map(SseBody::pass_through));
     };
     match answer {
         // The end of the body fires the `Disconnect`.
         Ok(response) if has_body(response.status()) => {
-            Ok(response.map(|body| AnswerBody::passing(SseBody::tracked(body, guard))))
+            Ok(response.map(|body| SseBody::tracked(body, guard)))
         }
         Ok(response) => {
             guard.reason = CloseReason::Ended;
-            Ok(response.map(AnswerBody::pass_through))
+            Ok(response.map(SseBody::pass_through))
         }
         Err(error) => {
             guard.reason = CloseReason::Failed;

@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::join::{join_or_call, pass};
-use crate::body::{AnswerBody, OwnBody};
+use crate::body::SseBody;
 use crate::runs::{InvalidKey, RunKey, Runs, answer};
 use crate::{BoxError, connection::DisconnectGuard};
 
@@ -102,7 +102,7 @@ where
     B: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Response = Response<AnswerBody<R>>;
+    type Response = Response<SseBody<R>>;
     type Error = S::Error;
     type Future = RunFuture<S::Future>;
 
@@ -146,7 +146,7 @@ pin_project! {
 }
 
 /// The answer to a request with a key, or else what the service has answered.
-type Keyed<T> = dyn Future<Output = Result<Response<OwnBody>, (T, Option<DisconnectGuard>)>> + Send;
+type Keyed<T> = dyn Future<Output = Result<Response<SseBody>, (T, Option<DisconnectGuard>)>> + Send;
 
 pin_project! {
     #[project = FutureKindProj]
@@ -161,17 +161,17 @@ where
     F: Future<Output = Result<Response<R>, E>>,
     R: Body,
 {
-    type Output = Result<Response<AnswerBody<R>>, E>;
+    type Output = Result<Response<SseBody<R>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
             FutureKindProj::PassThrough { future } => {
-                future.poll(cx).map_ok(|response| response.map(AnswerBody::pass_through))
+                future.poll(cx).map_ok(|response| response.map(SseBody::pass_through))
             }
             FutureKindProj::Keyed { answer } => {
                 Poll::Ready(match ready!(answer.as_mut().poll(cx)) {
-                    Ok(response) => Ok(response.map(AnswerBody::own)),
+                    Ok(response) => Ok(response.map(SseBody::of_service)),
                     Err(other) => pass(other),
                 })
             }

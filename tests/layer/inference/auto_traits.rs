@@ -176,7 +176,7 @@ fn test_client_and_its_streams_are_send() {
 #[cfg(feature = "runs")]
 #[test]
 fn runs_have_all_auto_traits_and_attachments_all_but_clone() {
-    use tower_sse::layer::AnswerBody;
+    use tower_sse::layer::SseBody;
     use tower_sse::runs::{
         Attachment, InvalidKey, Outcome, Run, RunEnd, RunError, RunFuture, RunKey, RunLayer,
         RunService, Runs, RunsBuilder, RunsStats, StartError,
@@ -185,7 +185,7 @@ fn runs_have_all_auto_traits_and_attachments_all_but_clone() {
     assert_traits!("Send Sync Unpin Clone": Runs, Run, RunKey, InvalidKey, RunEnd, RunError);
     assert_traits!("Send Sync Unpin Clone": RunsStats, Outcome, StartError);
     assert_traits!("Send Sync Unpin Clone": RunLayer<Cloning>, RunService<Cloning, Cloning>);
-    assert_traits!("Send Sync Unpin": RunsBuilder, Attachment, AnswerBody, AnswerBody<Plain>);
+    assert_traits!("Send Sync Unpin": RunsBuilder, Attachment, SseBody, SseBody<Plain>);
     assert_traits!("Send Sync Unpin": RunLayer<Plain>, RunService<Cloning, Plain>);
     assert_traits!("Send Unpin": RunFuture<std::future::Ready<Plain>>);
 }

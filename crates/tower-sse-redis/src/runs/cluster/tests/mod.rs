@@ -25,7 +25,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::layer::AnswerBody;
+use tower_sse::layer::SseBody;
 use tower_sse::runs::{Attachment, Outcome, RunKey, RunsBuilder, StartError};
 use tower_sse::{Event, LastEventId, Retention, StreamOptions, runs::__private::Epoch};
 

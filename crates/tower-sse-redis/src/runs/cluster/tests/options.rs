@@ -37,7 +37,7 @@ async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
     (one, other, source)
 }
 
-fn assert_has_options(answer: &Response<AnswerBody>, case: &str) {
+fn assert_has_options(answer: &Response<SseBody>, case: &str) {
     assert_eq!(answer.status(), StatusCode::OK, "{case}");
     let received = answer.extensions().get::<StreamOptions>();
     assert_eq!(format!("{received:?}"), format!("{:?}", Some(options())), "{case}");
@@ -68,7 +68,7 @@ async fn answer_when(
     is_trimmed: bool,
     seen: Option<u64>,
     moment: Option<u64>,
-) -> Response<AnswerBody> {
+) -> Response<SseBody> {
     let (one, other, source) = recorded(is_trimmed).await;
     let last = seen.map(|seen| one.id(seen));
     let Some(moment) = moment else {

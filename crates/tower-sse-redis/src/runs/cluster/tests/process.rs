@@ -79,7 +79,7 @@ impl Process {
     }
 
     /// Answers a request to the run with the key, whichever process owns the run.
-    pub(super) async fn answer(&self, last: Option<&LastEventId>) -> Response<AnswerBody> {
+    pub(super) async fn answer(&self, last: Option<&LastEventId>) -> Response<SseBody> {
         soon(self.runs.answer(&key(), &request(last))).await.expect("an answer")
     }
 
