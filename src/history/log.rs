@@ -213,6 +213,11 @@ impl Log {
         self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
     }
 
+    pub(crate) fn kept(&self, up_to: u64) -> impl Iterator<Item = (u64, Bytes)> {
+        let end = self.index_after(up_to);
+        self.entries.range(..end).map(|entry| (entry.sequence, entry.bytes.clone()))
+    }
+
     /// Looks at the newest events first, because most subscribers have seen all older events.
     // By index: an iterator over the end of the list takes several times as long for each event.
     #[inline]

@@ -323,9 +323,37 @@
 //!
 //! # Your own ids
 //!
-//! Say your events are blocks in a database, and clients ask for the blocks after a height. Give
-//! each event the height as its id; no two events may have the same. A client that returns first
-//! receives the blocks that it missed from your database, and then new ones from the hub:
+//! Say your clients expect ids of your protocol, such as the number of a trade. Tell the hub with
+//! [`own_ids`](Subscribe::own_ids) where the id stands in a message. Here, the data of a trade is
+//! its number, a space and the rest:
+//!
+//! ```
+//! use axum::response::IntoResponse;
+//! use tower_sse::{LastEventId, hub::Hub};
+//!
+//! async fn trades(hub: Hub, symbol: String, last: Option<LastEventId>) -> impl IntoResponse {
+//!     let trades = hub.subscribe_to("trades");
+//!     let trades = trades.own_ids(|trade| Some(trade.data.split(' ').next()?.into()));
+//!     trades.resume(last).view(move |item| match item {
+//!         Ok(trade) => trade.data.contains(&symbol).then(|| trade.into()),
+//!         Err(gap) => Some(gap.into()),
+//!     }).response()
+//! }
+//! ```
+//!
+//! The client comes back with such an id, and receives what it missed. A client that sees few trades
+//! moves on: it receives the numbers of hidden ones too. No two messages may have the same number.
+//!
+//! The hub finds a message as long as it keeps it. After that, the client gets a gap, so choose a
+//! [retention](#memory) that is longer than the pauses between your messages. At a gap, a client can
+//! receive an id of the hub, which `resume` also takes. If your clients can't read it, replace it:
+//! `Event::from(gap).id(…)`.
+//!
+//! ## Messages in a database
+//!
+//! If your database has all messages, a client never needs a gap. Say they are blocks, and clients
+//! ask for those after a height. A client that returns first receives the blocks that it missed from
+//! the database, and then new ones from the hub:
 //!
 //! ```
 //! use futures_util::{StreamExt, stream};
@@ -366,11 +394,10 @@
 //! publish blocks in the order of their heights. Here, the data that you publish is the height, a
 //! space and the block.
 //!
-//! The hub's own ids would replace the client's height, so `start_event(false)` keeps the view from
-//! sending any. Don't pass the client's height to `resume`, which would take it for a malformed id.
-//! At a gap, the stream above ends without an event; a view that sends one must set its id too. The
-//! client then reconnects with its newest height, and the database has what the hub has evicted or
-//! lost. For the same reason, a restart of your process costs no block.
+//! `start_event(false)` keeps the view from sending ids of the hub. At a gap, the stream ends
+//! without an event; a view that sends one must set its id too. The client then reconnects with its
+//! newest height, and the database has what the hub has evicted or lost. For the same reason, a
+//! restart of your process costs no block.
 //!
 //! # Memory
 //!
@@ -510,6 +537,6 @@ mod tests {
     #[test]
     fn subscription_and_topic_hold_as_much_as_is_written_here() {
         let body = size_of::<EventBody<Subscription>>();
-        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [280, 168, 320]);
+        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [288, 176, 320]);
     }
 }

@@ -19,6 +19,7 @@ mod model;
 mod mover;
 mod moves;
 mod outcomes;
+mod own_ids;
 mod presence;
 mod recipes;
 mod reentry;

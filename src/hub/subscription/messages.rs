@@ -23,6 +23,8 @@ pub struct Messages {
     decoder: Decoder,
     /// What is left of the subscription's last item.
     rest: Bytes,
+    /// Whether `rest` comes before the first messages.
+    is_preamble: bool,
 }
 
 /// A [gap](super::GapPolicy) in the messages of a topic: messages may have been missed.
@@ -91,7 +93,7 @@ impl Subscription {
         self.has_bare_gaps = true;
         // The hub has no limit for an event's size.
         let decoder = Decoder::new().max_event_size(usize::MAX);
-        Messages { subscription: self, decoder, rest: Bytes::new() }
+        Messages { subscription: self, decoder, rest: Bytes::new(), is_preamble: false }
     }
 
     /// Filters, encodes or translates each event for one client. `show` returns the event that the
@@ -122,8 +124,7 @@ impl Subscription {
     /// [library](crate::ClientKind::Library) in a [`start`](super::Subscribe::start_event) event,
     /// other clients as an id alone. In a [long poll](crate::StreamOptions::long_poll) of less than
     /// 10 seconds, the position comes after half of the poll's wait. With `start_event(false)`, no
-    /// client receives one: choose this if your events have [ids of your
-    /// own](crate::hub#your-own-ids), and then set an id on each.
+    /// client receives one, or each as an id alone with [`own_ids`](super::Subscribe::own_ids).
     ///
     /// If `show` panics, the stream [fails](EventBody), as one whose source panics.
     ///
@@ -146,10 +147,14 @@ impl Stream for Messages {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Ok(Some(message)) = this.decoder.decode(&mut this.rest) {
+            if let Ok(Some(mut message)) = this.decoder.decode(&mut this.rest) {
                 let is_gap = message.event == "gap";
+                if let Some(own_ids) = &mut this.subscription.own_ids {
+                    own_ids.set_id(&mut message, is_gap || this.is_preamble);
+                }
                 return Poll::Ready(Some(if is_gap { Err(Gap(message)) } else { Ok(message) }));
             }
+            this.is_preamble = this.subscription.preamble.is_some();
             match ready!(Pin::new(&mut this.subscription).poll_next(cx)) {
                 Some(item) => this.rest = item.into(),
                 None => return Poll::Ready(None),
@@ -215,7 +220,9 @@ impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> Stream for View<F> {
                 this.hidden = None;
                 return Poll::Ready(Some(with_id(event, &id)));
             }
-            if this.messages.subscription.start != StartPolicy::Off && this.hide(id) == MAX_HIDDEN {
+            let Subscription { start, own_ids, .. } = &this.messages.subscription;
+            let has_ids = *start != StartPolicy::Off || own_ids.is_some();
+            if has_ids && this.hide(id) == MAX_HIDDEN {
                 return Poll::Ready(this.position());
             }
             ready!(this.budget.poll_empty(cx));
@@ -237,7 +244,8 @@ impl<F> View<F> {
 
     fn position(&mut self) -> Option<Encoded> {
         let hidden = self.hidden.take()?;
-        let needs_event = self.viewer.get().is_some_and(|it| it.needs_event);
+        let may_start = self.messages.subscription.start != StartPolicy::Off;
+        let needs_event = may_start && self.viewer.get().is_some_and(|it| it.needs_event);
         let event = Event::new();
         let event = if needs_event { event.event("start").data("{}") } else { event };
         Some(with_id(event, &hidden.id))

@@ -6,12 +6,14 @@
 //! | `subscription.rs` | the stream: what it reads next, and the gaps that it reports |
 //! | `preamble.rs` | what comes before its first events, and how a gap is written |
 //! | `messages.rs` | the stream decoded: as messages and gaps, or as one client sees them |
+//! | `own_ids.rs` | ids that the program gives its messages |
 //! | `cursors.rs` | the positions in all topics, and the order of their events |
 //! | `flush_window.rs` | the delay in which events accumulate |
 
 mod cursors;
 mod flush_window;
 mod messages;
+mod own_ids;
 mod preamble;
 mod subscribe;
 mod subscription;

@@ -2,9 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
+use super::own_ids::OwnIds;
 use super::preamble::{Preamble, reason_of};
 use super::subscription::StartPolicy;
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
+use crate::decode::{Message, MessageId};
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, ResumeFrom, UnknownId};
 use crate::{body::EventBody, connection::LastEventId, hub::append::HubState, layer::IntoSse};
@@ -21,6 +23,7 @@ pub struct Subscribe {
     pub(super) window: Duration,
     pub(super) greeting: Option<Event>,
     pub(super) keeps_all: bool,
+    own_ids: Option<Box<OwnIds>>,
     start: StartPolicy,
 }
 
@@ -39,6 +42,7 @@ impl Subscribe {
             window: Duration::ZERO,
             greeting: None,
             keeps_all: false,
+            own_ids: None,
             start: StartPolicy::On { is_for_all: false },
         }
     }
@@ -147,6 +151,49 @@ impl Subscribe {
         self.start = if is_sent { on } else { StartPolicy::Off };
         self
     }
+
+    /// Makes a [view](Subscription::view) send [ids of your own](crate::hub#your-own-ids). `id_of`
+    /// returns the id of a message, or `None` to keep the hub's:
+    ///
+    /// ```
+    /// use axum::response::IntoResponse;
+    /// use tower_sse::{LastEventId, hub::Hub};
+    ///
+    /// async fn trades(hub: Hub, symbol: String, last: Option<LastEventId>) -> impl IntoResponse {
+    ///     // The data of a message is its number, a symbol and a price.
+    ///     let trades = hub.subscribe_to("trades");
+    ///     let trades = trades.own_ids(|trade| Some(trade.data.split(' ').next()?.into()));
+    ///     trades.resume(last).view(move |item| match item {
+    ///         Ok(trade) => trade.data.contains(&symbol).then(|| trade.into()),
+    ///         Err(gap) => Some(gap.into()),
+    ///     }).response()
+    /// }
+    /// ```
+    ///
+    /// The messages and positions of the view then have these ids, and so have its start event and
+    /// greeting. A position without an id of yours, such as that of a gap in the middle of a stream,
+    /// keeps the hub's. [`resume`](Self::resume) accepts both kinds.
+    ///
+    /// `resume` looks for the client's id in all messages that the topics keep. If none has it, the
+    /// client receives a gap for each topic, with the reason
+    /// [`UnknownId`](crate::hub::GapReason::UnknownId), and then the same as on a first visit. That
+    /// happens if the message was evicted, even if the client has missed nothing, so let the
+    /// [retention](crate::hub::HubBuilder::retention) exceed the time between two messages. It also
+    /// happens after a restart without a broker, and in a process to which the broker has not
+    /// brought the message yet. If all topics keep only their [latest](crate::Retention::latest)
+    /// message, the client receives these messages instead, without a gap.
+    ///
+    /// Each id must be unique among the topics of the subscription. After an id that two messages
+    /// have, the client continues with the older one, and receives the newer one again.
+    ///
+    /// If `id_of` panics, `resume` panics, or the stream [fails](EventBody).
+    pub fn own_ids<F>(mut self, id_of: F) -> Self
+    where
+        F: Fn(&Message) -> Option<MessageId> + Send + Sync + 'static,
+    {
+        self.own_ids = Some(Box::new(OwnIds::new(id_of)));
+        self
+    }
 }
 
 opaque_debug!(Subscribe);
@@ -179,7 +226,13 @@ impl Subscribe {
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())
         };
-        let (last, start) = (parse(last.into()), self.start);
+        let last = last.into();
+        let mut resume_from = parse(last.clone());
+        let mut own_ids = self.own_ids.take();
+        if let (ResumeFrom::Unknown(_), Some(own_ids), Some(last)) = (resume_from, &own_ids, last) {
+            resume_from = own_ids.find(&last, &subscription);
+        }
+        let (last, start) = (resume_from, self.start);
         match self.since.take() {
             Some(since) => {
                 subscription.begins_anew = true;
@@ -192,6 +245,10 @@ impl Subscribe {
         if is_needed || start == StartPolicy::Off {
             subscription.start = start;
         }
+        if let Some(own_ids) = &mut own_ids {
+            own_ids.start_at(hub.position(subscription.cursors.sent()), &subscription.cursors);
+        }
+        subscription.own_ids = own_ids;
         subscription
     }
 

@@ -7,8 +7,9 @@ use tokio::task::coop;
 
 use super::cursors::{Cursors, Next, TopicCursor, TopicRead};
 use super::flush_window::FlushWindow;
+use super::own_ids::OwnIds;
 use super::preamble::{GAPS_PER_ITEM, Preamble, encode_gaps};
-use crate::event::{Encoded, EventId};
+use crate::event::Encoded;
 use crate::history::{DeferredDrops, Position, UnknownId};
 use crate::hub::GapReason;
 use crate::hub::append::HubState;
@@ -62,6 +63,7 @@ pub struct Subscription {
     /// The sequence number up to which losses have been reported to the client or do not affect the
     /// client.
     pub(crate) loss_seen: u64,
+    pub(super) own_ids: Option<Box<OwnIds>>,
     pub(crate) cursors: Cursors,
 }
 
@@ -116,6 +118,7 @@ impl Subscription {
             begins_anew: false,
             start: StartPolicy::NotNeeded,
             has_bare_gaps: false,
+            own_ids: None,
         }
     }
 
@@ -177,7 +180,7 @@ impl Subscription {
         self.unreported_loss().is_none() && self.have_topics_ended()
     }
 
-    fn is_latest(&self) -> bool {
+    pub(super) fn is_latest(&self) -> bool {
         !self.cursors.is_empty() && self.cursors.iter().all(|cursor| cursor.topic().is_latest())
     }
 
@@ -233,11 +236,15 @@ pub(super) fn respond<S: Stream<Item = Encoded>>(
         // A client with the position behind its first gaps and the greeting would not get them.
         _ => (it.preamble.is_none().then(|| it.position_before_gaps()), None),
     };
-    // With ids of the program, a heartbeat must not repeat one of the hub.
-    let has_own_ids = seen_by.is_some() && it.start == StartPolicy::Off;
+    let id = id.map(|id| match &it.own_ids {
+        Some(own_ids) => own_ids.start_id(id),
+        None => id.into(),
+    });
+    // With ids that only the view sets, a heartbeat must not repeat one of the hub.
+    let has_other_ids = seen_by.is_some() && it.start == StartPolicy::Off && it.own_ids.is_none();
     let mut response = layer::response(stream);
-    if !has_own_ids {
-        let (id, is_for_all) = (id.map(EventId::from), is_for_all.filter(|_| !has_ended));
+    if !has_other_ids {
+        let is_for_all = is_for_all.filter(|_| !has_ended);
         response.extensions_mut().insert(StartAt { id, is_for_all, seen_by });
     }
     if has_ended {
