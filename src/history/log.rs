@@ -207,15 +207,10 @@ impl Log {
         [self.gap_after(seen), self.next(seen)].into_iter().flatten().min()
     }
 
-    /// Returns the newest `count` sequence numbers up to `newest`, in descending order.
-    pub(crate) fn recent(&self, count: usize, newest: u64) -> impl Iterator<Item = u64> {
+    /// Returns the newest `count` events up to `newest`, in descending order.
+    pub(crate) fn recent(&self, count: usize, newest: u64) -> impl Iterator<Item = (u64, &Bytes)> {
         let end = self.index_after(newest);
-        self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
-    }
-
-    pub(crate) fn kept(&self, up_to: u64) -> impl Iterator<Item = (u64, Bytes)> {
-        let end = self.index_after(up_to);
-        self.entries.range(..end).map(|entry| (entry.sequence, entry.bytes.clone()))
+        self.entries.range(..end).rev().take(count).map(|entry| (entry.sequence, &entry.bytes))
     }
 
     /// Looks at the newest events first, because most subscribers have seen all older events.

@@ -1,42 +1,35 @@
 //! Ids that the program gives its messages: the position that stands for such an id, and back.
 
-use bytes::Bytes;
-
-use super::{Subscription, cursors::TopicCursor};
+use super::Subscription;
 use crate::connection::LastEventId;
 use crate::decode::{Decoder, Message, MessageId};
 use crate::event::EventId;
 use crate::history::{Position, ResumeFrom, UnknownId};
 
 pub(super) struct OwnIds {
-    id_of: Box<dyn Fn(&Message) -> Option<MessageId> + Send + Sync>,
+    pub(super) id_of: Box<dyn Fn(&Message) -> Option<MessageId> + Send + Sync>,
     /// The newest position that has an id of the program, and that id.
-    newest: Option<(MessageId, MessageId)>,
+    pub(super) newest: Option<(MessageId, MessageId)>,
 }
 
 impl OwnIds {
-    pub(super) fn new(
-        id_of: impl Fn(&Message) -> Option<MessageId> + Send + Sync + 'static,
-    ) -> Self {
-        Self { id_of: Box::new(id_of), newest: None }
-    }
-
     /// Looks for the message with this id. The oldest counts, because a duplicate is better than a
     /// loss.
     pub(super) fn find(&self, last: &LastEventId, subscription: &Subscription) -> ResumeFrom {
-        let is_last = |message: &Message| (self.id_of)(message).as_deref() == Some(last.as_str());
-        match kept(&subscription.cursors, u64::MAX).find(|(_, message)| is_last(message)) {
-            Some((sequence, _)) => ResumeFrom::Seen(sequence),
-            // Newer values have replaced the client's.
-            None if subscription.is_latest() => ResumeFrom::Unknown(UnknownId::Foreign),
-            None => ResumeFrom::Unknown(UnknownId::Malformed),
-        }
+        let found = self.kept(subscription, u64::MAX).find(|(_, own)| **own == *last.as_str());
+        // Newer values may have replaced the client's.
+        let is_replaced = subscription.is_latest();
+        let unknown = if is_replaced { UnknownId::Foreign } else { UnknownId::Malformed };
+        found.map_or(ResumeFrom::Unknown(unknown), |(sequence, _)| ResumeFrom::Seen(sequence))
     }
 
     /// Gives the position at which the stream starts the id of the newest message up to there.
-    pub(super) fn start_at(&mut self, start: Position, cursors: &[TopicCursor]) {
-        let newest = kept(cursors, start.sequence).rev().find_map(|(_, it)| (self.id_of)(&it));
-        self.newest = newest.map(|own| (start.to_string().into(), own));
+    pub(super) fn start(mut self: Box<Self>, subscription: &Subscription) -> Box<Self> {
+        let start = subscription.cursors.sent();
+        let newest = self.kept(subscription, start).next_back();
+        let start = subscription.hub.position(start).to_string();
+        self.newest = newest.map(|(_, own)| (start.into(), own));
+        self
     }
 
     /// A gap, and what comes before the first message, have no id of their own.
@@ -55,26 +48,24 @@ impl OwnIds {
 
     /// Returns the hub's id for a position without an id of the program.
     fn id_at(&self, position: MessageId) -> MessageId {
-        match &self.newest {
-            Some((newest, own)) if *newest == position => own.clone(),
-            _ => position,
+        let newest = self.newest.as_ref().filter(|(newest, _)| *newest == position);
+        newest.map_or(position, |(_, own)| own.clone())
+    }
+
+    /// Returns the messages that the topics keep up to a sequence number, by their numbers and ids.
+    fn kept(&self, of: &Subscription, up_to: u64) -> impl DoubleEndedIterator<Item = Kept> {
+        let mut kept = Vec::new();
+        for cursor in of.cursors.iter() {
+            let log = &cursor.topic().lock().log;
+            kept.extend(log.recent(usize::MAX, up_to).map(|(number, it)| (number, it.clone())));
         }
+        kept.sort_unstable_by_key(|(sequence, _)| *sequence);
+        // Decoded without a lock, because the program's closure follows.
+        kept.into_iter().filter_map(|(sequence, mut bytes)| {
+            let message = Decoder::new().max_event_size(usize::MAX).decode(&mut bytes).ok()??;
+            Some((sequence, (self.id_of)(&message)?))
+        })
     }
 }
 
-/// Returns the messages that the topics keep up to a sequence number, in the order of publication.
-fn kept(
-    cursors: &[TopicCursor],
-    up_to: u64,
-) -> impl DoubleEndedIterator<Item = (u64, Message)> + use<> {
-    let mut kept: Vec<(u64, Bytes)> = Vec::new();
-    for cursor in cursors {
-        kept.extend(cursor.topic().lock().log.kept(up_to));
-    }
-    kept.sort_unstable_by_key(|(sequence, _)| *sequence);
-    // Decoded without a lock, because the program's closure follows.
-    kept.into_iter().filter_map(|(sequence, mut bytes)| {
-        let message = Decoder::new().max_event_size(usize::MAX).decode(&mut bytes);
-        Some((sequence, message.ok()??))
-    })
-}
+type Kept = (u64, MessageId);

@@ -191,7 +191,7 @@ impl Subscribe {
     where
         F: Fn(&Message) -> Option<MessageId> + Send + Sync + 'static,
     {
-        self.own_ids = Some(Box::new(OwnIds::new(id_of)));
+        self.own_ids = Some(Box::new(OwnIds { id_of: Box::new(id_of), newest: None }));
         self
     }
 }
@@ -226,13 +226,11 @@ impl Subscribe {
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())
         };
-        let last = last.into();
-        let mut resume_from = parse(last.clone());
-        let mut own_ids = self.own_ids.take();
-        if let (ResumeFrom::Unknown(_), Some(own_ids), Some(last)) = (resume_from, &own_ids, last) {
-            resume_from = own_ids.find(&last, &subscription);
-        }
-        let (last, start) = (resume_from, self.start);
+        let (id, own_ids, start) = (last.into(), self.own_ids.take(), self.start);
+        let last = match (parse(id.clone()), &own_ids, id) {
+            (ResumeFrom::Unknown(_), Some(own_ids), Some(id)) => own_ids.find(&id, &subscription),
+            (last, ..) => last,
+        };
         match self.since.take() {
             Some(since) => {
                 subscription.begins_anew = true;
@@ -245,10 +243,7 @@ impl Subscribe {
         if is_needed || start == StartPolicy::Off {
             subscription.start = start;
         }
-        if let Some(own_ids) = &mut own_ids {
-            own_ids.start_at(hub.position(subscription.cursors.sent()), &subscription.cursors);
-        }
-        subscription.own_ids = own_ids;
+        subscription.own_ids = own_ids.map(|it| it.start(&subscription));
         subscription
     }
 
@@ -361,7 +356,7 @@ fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
     }
     let mut recent: Vec<u64> = Vec::new();
     for cursor in cursors.iter().filter(|cursor| !cursor.topic().is_latest()) {
-        recent.extend(cursor.topic().lock().log.recent(count, newest));
+        recent.extend(cursor.topic().lock().log.recent(count, newest).map(|(number, _)| number));
     }
     recent.sort_unstable_by(|one, other| other.cmp(one));
     match recent.get(count - 1).or(recent.last()) {

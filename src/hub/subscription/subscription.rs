@@ -236,10 +236,7 @@ pub(super) fn respond<S: Stream<Item = Encoded>>(
         // A client with the position behind its first gaps and the greeting would not get them.
         _ => (it.preamble.is_none().then(|| it.position_before_gaps()), None),
     };
-    let id = id.map(|id| match &it.own_ids {
-        Some(own_ids) => own_ids.start_id(id),
-        None => id.into(),
-    });
+    let id = id.map(|id| it.own_ids.as_ref().map_or(id.into(), |own| own.start_id(id)));
     // With ids that only the view sets, a heartbeat must not repeat one of the hub.
     let has_other_ids = seen_by.is_some() && it.start == StartPolicy::Off && it.own_ids.is_none();
     let mut response = layer::response(stream);
