@@ -237,29 +237,40 @@ async fn client_of_short_polls_moves_on_by_own_ids() {
 /// What a client has received: the shown events, and whether a gap came before each.
 struct Received {
     last: Option<LastEventId>,
-    newest: u64,
-    has_gap: bool,
+    /// The newest event of each topic, and whether a gap of the topic has come since.
+    topics: [(u64, bool); 2],
     gaps: usize,
 }
 
 impl Received {
-    /// Each shown event comes once and in order. Without a gap, none is missing.
+    /// Without a gap of its topic, each shown event comes once, in order, and none is missing.
     fn take(&mut self, item: &Encoded) {
         let text = str::from_utf8(item.as_bytes()).unwrap();
         self.last = newest_id(text).or(self.last.take());
-        if text.starts_with("event: gap\n") {
-            (self.has_gap, self.gaps) = (true, self.gaps + 1);
+        if let Some(gap) = text.strip_prefix("event: gap\ndata: {\"topic\":\"") {
+            self.topics[usize::from(gap.starts_with('b'))].1 = true;
+            self.gaps += 1;
         } else if let Some(data) = text.strip_prefix("data: own-") {
             let n = data.split(' ').next().unwrap().parse().unwrap();
-            let due = (self.newest + 1..).find(|n| is_shown(*n)).unwrap();
-            assert!(if self.has_gap { n >= due } else { n == due }, "{n} instead of {due}");
-            (self.newest, self.has_gap) = (n, false);
+            let topic = topic_of(n);
+            let (newest, has_gap) = self.topics[topic];
+            let due = due_after(newest, topic);
+            assert!(has_gap || n == due, "{n} instead of {due}");
+            self.topics[topic] = (n, false);
         }
     }
 }
 
 fn is_shown(n: u64) -> bool {
     n.is_multiple_of(3)
+}
+
+fn topic_of(n: u64) -> usize {
+    usize::from(n.is_multiple_of(5))
+}
+
+fn due_after(newest: u64, topic: usize) -> u64 {
+    (newest + 1..).find(|n| is_shown(*n) && topic_of(*n) == topic).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,7 +293,7 @@ async fn client_cut_off_anywhere_misses_nothing_without_a_gap() {
             let (mut current, mut published) = (hub(), 0);
             let mut grow = |hub: &Hub, count: u64| {
                 for _ in 0..count {
-                    let topic = ["a", "b"][usize::from(published % 5 == 0)];
+                    let topic = ["a", "b"][topic_of(published)];
                     let kind = if is_shown(published) { "shown" } else { "hidden" };
                     publish(hub, topic, &format!("own-{published} {kind}"));
                     published += 1;
@@ -290,7 +301,7 @@ async fn client_cut_off_anywhere_misses_nothing_without_a_gap() {
                 published
             };
             grow(&current, 1);
-            let mut client = Received { last: own(0), newest: 0, has_gap: false, gaps: 0 };
+            let mut client = Received { last: own(0), topics: [(0, false); 2], gaps: 0 };
             while grow(&current, new) < 120 {
                 let mut view = view_of(&current, client.last.clone());
                 for _ in 0..cut {
@@ -310,8 +321,9 @@ async fn client_cut_off_anywhere_misses_nothing_without_a_gap() {
             while let Some(Some(item)) = view.next().now_or_never() {
                 client.take(&item);
             }
-            let newest = (0..grow(&current, 0)).rev().find(|n| is_shown(*n));
-            assert!(client.has_gap || Some(client.newest) == newest);
+            for (topic, (newest, has_gap)) in client.topics.into_iter().enumerate() {
+                assert!(has_gap || due_after(newest, topic) >= grow(&current, 0));
+            }
             gaps += client.gaps;
         }
         assert_eq!(gaps > 0, retained < 1000 || (restarts && !has_broker), "{gaps}");

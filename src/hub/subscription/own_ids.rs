@@ -17,9 +17,9 @@ impl OwnIds {
     /// loss.
     pub(super) fn find(&self, last: &LastEventId, subscription: &Subscription) -> ResumeFrom {
         let found = self.kept(subscription, u64::MAX).find(|(_, own)| **own == *last.as_str());
-        // Newer values may have replaced the client's.
-        let is_replaced = subscription.is_latest();
-        let unknown = if is_replaced { UnknownId::Foreign } else { UnknownId::Malformed };
+        // Without another source of events, the client gets all that are kept.
+        let has_source = subscription.begins_anew;
+        let unknown = if has_source { UnknownId::Malformed } else { UnknownId::Foreign };
         found.map_or(ResumeFrom::Unknown(unknown), |(sequence, _)| ResumeFrom::Seen(sequence))
     }
 

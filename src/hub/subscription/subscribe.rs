@@ -175,13 +175,12 @@ impl Subscribe {
     /// keeps the hub's. [`resume`](Self::resume) accepts both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If none has it, the
-    /// client receives a gap for each topic, with the reason
-    /// [`UnknownId`](crate::hub::GapReason::UnknownId), and then the same as on a first visit. That
+    /// client receives what a client with an id of another hub receives: a gap for each topic, with the
+    /// reason [`UnknownId`](crate::hub::GapReason::UnknownId), and all messages that the topics keep. That
     /// happens if the message was evicted, even if the client has missed nothing, so let the
     /// [retention](crate::hub::HubBuilder::retention) exceed the time between two messages. It also
     /// happens after a restart without a broker, and in a process to which the broker has not
-    /// brought the message yet. If all topics keep only their [latest](crate::Retention::latest)
-    /// message, the client receives these messages instead, without a gap.
+    /// brought the message yet.
     ///
     /// Each id must be unique among the topics of the subscription. After an id that two messages
     /// have, the client continues with the older one, and receives the newer one again.
@@ -223,6 +222,7 @@ impl Subscribe {
         // start: a client without an id has missed nothing, and after an unknown id each topic has
         // a gap anyway.
         subscription.loss_seen = newest;
+        subscription.begins_anew = self.since.is_some();
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())
         };
@@ -233,7 +233,6 @@ impl Subscribe {
         };
         match self.since.take() {
             Some(since) => {
-                subscription.begins_anew = true;
                 let since = parse(Some(since.into()));
                 self.start_since(since, last, newest, &mut subscription);
             }

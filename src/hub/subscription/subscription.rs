@@ -180,7 +180,7 @@ impl Subscription {
         self.unreported_loss().is_none() && self.have_topics_ended()
     }
 
-    pub(super) fn is_latest(&self) -> bool {
+    fn is_latest(&self) -> bool {
         !self.cursors.is_empty() && self.cursors.iter().all(|cursor| cursor.topic().is_latest())
     }
 
@@ -501,6 +501,7 @@ impl Subscription {
         let before = self.position_before_gaps();
         let reason = match (evicted, self.unknown_id) {
             (None, _) => GapReason::Reported,
+            (_, Some(_)) if self.own_ids.is_some() => GapReason::UnknownId,
             (_, Some(_)) => GapReason::OtherHub,
             (_, None) => GapReason::Evicted,
         };
