@@ -7,6 +7,8 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
 #[derive(Debug)]
 pub(crate) struct Topic {
     name: Arc<str>,
+    /// The hash of the name in the table of topics.
+    pub(super) hash: u64,
     is_latest: AtomicBool,
     /// The sequence number of the topic's newest event. Before the first event, an upper bound of
     /// what earlier topics of this name evicted. A subscriber that has seen this number needs no
@@ -37,12 +39,14 @@ pub(crate) struct TopicState {
 impl Topic {
     pub(crate) fn new(
         name: Arc<str>,
+        hash: u64,
         is_latest: bool,
         log: Log,
         end: Option<Box<TopicEnd>>,
     ) -> Self {
         Self {
             name,
+            hash,
             is_latest: AtomicBool::new(is_latest),
             newest: AtomicU64::new(log.evicted.up_to),
             generation: AtomicU64::new(0),

@@ -105,7 +105,7 @@ impl Topics {
         let (evicted, end) = lock(&self.tombstones).take(name);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
-        let topic = Arc::new(Topic::new(Arc::from(name), is_latest, log, end));
+        let topic = Arc::new(Topic::new(Arc::from(name), hash, is_latest, log, end));
         let named = ByName { hash, topic: Arc::clone(&topic) };
         names.by_name.insert_unique(hash, named, |named| named.hash);
         topic
@@ -175,8 +175,7 @@ impl Topics {
 
     #[cold]
     fn remove_unused(&self, topic: &Arc<Topic>) {
-        let hash = self.hash(topic.name());
-        let mut names = self.names_of(hash).write().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names_of(topic.hash).write().unwrap_or_else(PoisonError::into_inner);
         let mut state = topic.lock();
         if state.is_removed || state.is_used() {
             return;
@@ -186,7 +185,7 @@ impl Topics {
         names.evicted_of_removed += state.log.evicted_events;
         // The caller still has the topic, so that nothing is dropped while the locks are held.
         let is_topic = |named: &ByName| Arc::ptr_eq(&named.topic, topic);
-        if let Ok(entry) = names.by_name.find_entry(hash, is_topic) {
+        if let Ok(entry) = names.by_name.find_entry(topic.hash, is_topic) {
             entry.remove();
         }
     }
