@@ -12,6 +12,7 @@ use std::io::{self, Write};
 
 use tokio::{net::TcpListener, runtime};
 use tower_sse_benches::{many::Subject, many::server::Server, sockets::process::end_with_parent};
+use tracing::subscriber::NoSubscriber;
 
 fn main() -> io::Result<()> {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -35,6 +36,8 @@ fn main() -> io::Result<()> {
 /// Serves on one thread until standard input ends.
 fn serve(subject: Subject, is_counted: bool) -> io::Result<()> {
     end_with_parent();
+    // Without a subscriber, h2's spans go to the log: the peers turn on that feature for all.
+    tracing::subscriber::set_global_default(NoSubscriber::new()).expect("the first subscriber");
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
