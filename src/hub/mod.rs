@@ -341,13 +341,16 @@
 //! }
 //! ```
 //!
-//! The client comes back with such an id, and receives what it missed. A client that sees few trades
-//! moves on: it receives the numbers of hidden ones too. No two messages may have the same number.
+//! A client that reconnects sends the number that it received last, and gets what it missed. One
+//! that sees few trades moves on, because it also receives the numbers of hidden trades. No two
+//! messages of a subscription may have the same number.
 //!
-//! The hub finds a message as long as it keeps it. After that, the client gets a gap, so choose a
-//! [retention](#memory) that is longer than the pauses between your messages. At a gap, a client can
-//! receive an id of the hub, which `resume` also takes. If your clients can't read it, replace it:
-//! `Event::from(gap).id(…)`.
+//! The hub finds a number as long as it keeps the message. After that, the client gets a gap, and
+//! then all messages that the hub still has. By default, that's after five minutes, so choose a longer
+//! [retention](#memory) if your topics can be quiet for longer.
+//!
+//! At a gap, a client can receive an id of the hub, which `resume` accepts too. If your clients can't
+//! read such an id, send `Event::from(gap).id(0)`: a client that returns with it gets the gap again.
 //!
 //! ## Messages in a database
 //!

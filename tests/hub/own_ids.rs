@@ -185,6 +185,31 @@ async fn client_comes_past_a_gap_at_which_its_stream_ends() {
     assert_eq!(wire(items(&mut view_of(&empty, newest_id(&gaps)))).await, "");
 }
 
+/// Without another source of events, that is all that the client can get.
+#[tokio::test(start_paused = true)]
+async fn client_whose_own_id_was_evicted_gets_a_gap_and_what_is_kept() {
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
+    publish_both(&hub, 1..=6);
+    let gap =
+        |topic| format!("event: gap\ndata: {{\"topic\":\"{topic}\",\"reason\":\"unknown_id\"}}\n");
+    let all = wire(items(&mut view_of(&hub, own(1)))).await;
+    let (gaps, kept) = all.split_at(all.find("data: own-").unwrap());
+    assert!(gaps.starts_with(&gap("a")) && gaps.contains(&gap("b")), "{gaps}");
+    assert_eq!(kept, (3..=6).map(event).collect::<String>());
+    let figures = hub.stats().gaps_by_reason;
+    assert!(figures.contains(&(GapReason::UnknownId, 2)), "{figures:?}");
+    // The program has the events: it begins with its state.
+    let state = |last| {
+        let visit = visit(&hub).since(hub.position()).greeting("the state");
+        visit.resume(last).view(show as Show)
+    };
+    let all = wire(items(&mut state(own(1)))).await;
+    let (gaps, rest) = all.split_at(all.find("data: the").unwrap());
+    assert!(gaps.starts_with(&gap("a")) && gaps.contains(&gap("b")), "{gaps}");
+    assert_eq!(rest, "data: the state\nid: own-6\n\n");
+    assert_eq!(wire(items(&mut state(own(5)))).await, event(6));
+}
+
 #[tokio::test(start_paused = true)]
 async fn replaced_value_of_the_own_id_causes_no_gap() {
     let hub = Hub::builder().retention(Retention::latest()).build();
@@ -218,8 +243,9 @@ async fn client_of_short_polls_moves_on_by_own_ids() {
     publish(&hub, "a", &shown(0));
     let layer = SseLayer::new().without_retry().options(StreamOptions::new().long_poll(SECOND));
     let (mut last, mut n) = (own(0), 0);
-    for _ in 0..50 {
-        let view = view_of(&hub, last.clone()).response();
+    for round in 0..50 {
+        let view = visit(&hub).start_event(round % 2 == 0).resume(last.clone());
+        let view = view.view(show as Show).response();
         let mut body = answer_to(Requester::Fetch.request("/"), &layer, view).into_body();
         let mut all = String::new();
         for _ in 0..12 {

@@ -1,34 +1,31 @@
 //! Ids that the program gives its messages: the position that stands for such an id, and back.
 
-use super::Subscription;
+use super::cursors::TopicCursor;
 use crate::connection::LastEventId;
 use crate::decode::{Decoder, Message, MessageId};
 use crate::event::EventId;
-use crate::history::{Position, ResumeFrom, UnknownId};
+use crate::history::Position;
+
+type IdOf = dyn Fn(&Message) -> Option<MessageId> + Send + Sync;
 
 pub(super) struct OwnIds {
-    pub(super) id_of: Box<dyn Fn(&Message) -> Option<MessageId> + Send + Sync>,
+    pub(super) id_of: Box<IdOf>,
     /// The newest position that has an id of the program, and that id.
     pub(super) newest: Option<(MessageId, MessageId)>,
 }
 
 impl OwnIds {
-    /// Looks for the message with this id. The oldest counts, because a duplicate is better than a
-    /// loss.
-    pub(super) fn find(&self, last: &LastEventId, subscription: &Subscription) -> ResumeFrom {
-        let found = self.kept(subscription, u64::MAX).find(|(_, own)| **own == *last.as_str());
-        // Without another source of events, the client gets all that are kept.
-        let has_source = subscription.begins_anew;
-        let unknown = if has_source { UnknownId::Malformed } else { UnknownId::Foreign };
-        found.map_or(ResumeFrom::Unknown(unknown), |(sequence, _)| ResumeFrom::Seen(sequence))
+    /// Returns the number of the message with this id. The oldest counts, because a duplicate is
+    /// better than a loss.
+    pub(super) fn find(&self, last: &LastEventId, cursors: &[TopicCursor]) -> Option<u64> {
+        let mut kept = self.kept(cursors, u64::MAX);
+        kept.find(|(_, own)| **own == *last.as_str()).map(|(sequence, _)| sequence)
     }
 
     /// Gives the position at which the stream starts the id of the newest message up to there.
-    pub(super) fn start(mut self: Box<Self>, subscription: &Subscription) -> Box<Self> {
-        let start = subscription.cursors.sent();
-        let newest = self.kept(subscription, start).next_back();
-        let start = subscription.hub.position(start).to_string();
-        self.newest = newest.map(|(_, own)| (start.into(), own));
+    pub(super) fn start(mut self: Box<Self>, at: Position, cursors: &[TopicCursor]) -> Box<Self> {
+        let newest = self.kept(cursors, at.sequence).next_back();
+        self.newest = newest.map(|(_, own)| (at.to_string().into(), own));
         self
     }
 
@@ -53,9 +50,9 @@ impl OwnIds {
     }
 
     /// Returns the messages that the topics keep up to a sequence number, by their numbers and ids.
-    fn kept(&self, of: &Subscription, up_to: u64) -> impl DoubleEndedIterator<Item = Kept> {
+    fn kept(&self, cursors: &[TopicCursor], up_to: u64) -> impl DoubleEndedIterator<Item = Kept> {
         let mut kept = Vec::new();
-        for cursor in of.cursors.iter() {
+        for cursor in cursors {
             let log = &cursor.topic().lock().log;
             kept.extend(log.recent(usize::MAX, up_to).map(|(number, it)| (number, it.clone())));
         }

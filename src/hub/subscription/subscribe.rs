@@ -170,22 +170,26 @@ impl Subscribe {
     /// }
     /// ```
     ///
-    /// The messages and positions of the view then have these ids, and so have its start event and
-    /// greeting. A position without an id of yours, such as that of a gap in the middle of a stream,
-    /// keeps the hub's. [`resume`](Self::resume) accepts both kinds.
+    /// The messages of the view then have these ids, and so have its positions, its start event and
+    /// its greeting. A gap keeps the hub's id if no message stands at its position.
+    /// [`resume`](Self::resume) accepts both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If none has it, the
-    /// client receives what a client with an id of another hub receives: a gap for each topic, with the
-    /// reason [`UnknownId`](crate::hub::GapReason::UnknownId), and all messages that the topics keep. That
-    /// happens if the message was evicted, even if the client has missed nothing, so let the
-    /// [retention](crate::hub::HubBuilder::retention) exceed the time between two messages. It also
-    /// happens after a restart without a broker, and in a process to which the broker has not
-    /// brought the message yet.
+    /// client is treated like one with an id of another hub, but the reason of its gaps is
+    /// [`UnknownId`](crate::hub::GapReason::UnknownId). This happens in three cases:
+    ///
+    /// - The message was evicted. If it was the newest one, the client has missed nothing and gets a
+    ///   gap all the same, so let the [retention](crate::hub::HubBuilder::retention) exceed the pauses
+    ///   between messages.
+    /// - The process was restarted without a [broker](crate::hub::Hub::connect).
+    /// - The broker has not brought the message to this process yet.
     ///
     /// Each id must be unique among the topics of the subscription. After an id that two messages
     /// have, the client continues with the older one, and receives the newer one again.
     ///
-    /// If `id_of` panics, `resume` panics, or the stream [fails](EventBody).
+    /// # Panics
+    ///
+    /// If `id_of` panics, so does `resume`. If it panics later, the stream [fails](EventBody).
     pub fn own_ids<F>(mut self, id_of: F) -> Self
     where
         F: Fn(&Message) -> Option<MessageId> + Send + Sync + 'static,
@@ -222,17 +226,23 @@ impl Subscribe {
         // start: a client without an id has missed nothing, and after an unknown id each topic has
         // a gap anyway.
         subscription.loss_seen = newest;
-        subscription.begins_anew = self.since.is_some();
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())
         };
         let (id, own_ids, start) = (last.into(), self.own_ids.take(), self.start);
         let last = match (parse(id.clone()), &own_ids, id) {
-            (ResumeFrom::Unknown(_), Some(own_ids), Some(id)) => own_ids.find(&id, &subscription),
+            (ResumeFrom::Unknown(_), Some(own_ids), Some(id)) => {
+                // With `since`, the program has another source of what was missed.
+                let is_alone = self.since.is_none();
+                let unknown = if is_alone { UnknownId::Foreign } else { UnknownId::Malformed };
+                let found = own_ids.find(&id, &subscription.cursors);
+                found.map_or(ResumeFrom::Unknown(unknown), ResumeFrom::Seen)
+            }
             (last, ..) => last,
         };
         match self.since.take() {
             Some(since) => {
+                subscription.begins_anew = true;
                 let since = parse(Some(since.into()));
                 self.start_since(since, last, newest, &mut subscription);
             }
@@ -242,7 +252,8 @@ impl Subscribe {
         if is_needed || start == StartPolicy::Off {
             subscription.start = start;
         }
-        subscription.own_ids = own_ids.map(|it| it.start(&subscription));
+        subscription.own_ids = own_ids
+            .map(|it| it.start(hub.position(subscription.cursors.sent()), &subscription.cursors));
         subscription
     }
 
