@@ -237,7 +237,8 @@
 //!
 //! A first visit begins with the newest value of each topic. A client that was away gets only the
 //! newest values. The same goes for a client that is behind. First, it may still get old values
-//! that are already in the [buffers](Subscription::response) of its connection. The example
+//! that are already in the [buffers](Subscription::response) of its connection, which you can
+//! [limit](crate::guide::proxies#sockets). The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
 //! program.
 //!
@@ -444,14 +445,15 @@
 //! | [`Hub::new`] | one process, whose clients reload their state after a restart |
 //! | [SQLite](https://docs.rs/tower-sse-sqlite) | several processes on one machine, without a database server |
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines; as with SQLite, you can publish in the same transaction as your data |
-//! | [Redis](https://docs.rs/tower-sse-redis) | several machines, and the most events per second |
+//! | [Redis](https://docs.rs/tower-sse-redis) | several machines, the [most events per second](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#postgresql-or-redis), or [runs](crate::runs#several-processes) |
 //!
 //! To move to a broker, change the line that creates the hub, and replace
 //! [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish).
 //!
-//! Give the hubs of all processes the same [retention](HubBuilder::retention) and [memory
+//! Give these hubs the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client that moves to another process can get a gap
-//! for events that its first process still keeps.
+//! for events that its first process still keeps. To end a user's streams in all processes, use
+//! [`Streams::follow`](crate::streams#many-processes).
 //!
 //! # Stopping work
 //!

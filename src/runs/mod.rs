@@ -38,9 +38,10 @@
 //! blanks](crate::Event::data): for them, send each token as JSON.
 //!
 //! Your handler can return a stream from this crate, axum's own `Sse`, or the bytes of [an
-//! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource`, [add a
-//! `GET` route](crate::guide::assistant#the-program). [The guide](crate::guide::runs_clients)
-//! covers other clients. [A table](#a-hub-or-a-run) shows when a hub fits better.
+//! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource` and a Stop
+//! button, see [this program](crate::guide::assistant#the-program). [The
+//! guide](crate::guide::runs_clients) covers other clients. [A table](#a-hub-or-a-run) shows when a
+//! hub fits better.
 //!
 //! # Keys
 //!
@@ -178,7 +179,8 @@
 //! # Several processes
 //!
 //! A client that reconnects may reach another of your processes. With [`Runs::connect`], the
-//! processes share their runs through a [store](RunStore). Requests with the same key then get the
+//! processes share their runs through a [store](RunStore), of which there is one, over
+//! [Redis](https://docs.rs/tower-sse-redis). Requests with the same key then get the
 //! same run, whichever process they reach, and any process can [cancel](Runs::cancel_with) or
 //! replace it.
 //!

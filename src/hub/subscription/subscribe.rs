@@ -102,8 +102,9 @@ impl Subscribe {
     }
 
     /// After sending an event, holds back further events for `window`, and then sends them
-    /// together. This saves writes if a topic has many small events: start with 20 ms. The
-    /// default is zero, which holds nothing back.
+    /// together, or only the newest one of a topic that [keeps no other](crate::Retention::latest).
+    /// This saves writes if a topic has many small events: start with 20 ms. The default is zero,
+    /// which holds nothing back.
     ///
     /// The first event after a pause is sent at once, and opens a window. If a limit evicts held
     /// events from their topic, the client receives a [gap](GapPolicy).
