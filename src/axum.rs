@@ -72,15 +72,6 @@ impl<S: Sync> FromRequestParts<S> for Disconnect {
     }
 }
 
-/// Extracts the signal that fires when the response is over, or `None` if no layer has inserted it.
-impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(parts.extensions.get::<Self>().cloned())
-    }
-}
-
 /// Extracts the subjects of the request. It needs a layer with
 /// [`SseLayer::streams`](crate::SseLayer::streams) around the handler, or middleware that calls
 /// [`Streams::subjects_of`](crate::streams::Streams::subjects_of). Otherwise, the request is

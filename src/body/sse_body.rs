@@ -1,4 +1,4 @@
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::{mem, pin::Pin};
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use super::event_stream::EventStream;
 use super::stream_state::StreamState;
 use crate::BoxError;
-use crate::connection::{CloseReason, DisconnectGuard};
+use crate::connection::DisconnectGuard;
 
 pin_project! {
     /// The body of the responses that the [layer](crate::SseLayer) returns.
@@ -52,6 +52,11 @@ impl<B> SseBody<B> {
         Self::managed(Some(source), Role::Stream(Box::pin(state)))
     }
 
+    /// Passes `body` through. Its drop fires the [`Disconnect`](crate::Disconnect) of `guard`.
+    pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
+        Self::managed(Some(body), Role::Tracked { _guard: Box::new(guard) })
+    }
+
     pub(crate) fn unsent() -> Self {
         Self::managed(None, Role::Unsent)
     }
@@ -77,16 +82,6 @@ impl SseBody {
             kind => Box::pin(Self { kind }),
         };
         SseBody { kind: Kind::Boxed { body } }
-    }
-}
-
-impl<B: Body> SseBody<B> {
-    /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of `guard`.
-    pub(crate) fn tracked(body: B, mut guard: DisconnectGuard) -> Self {
-        if is_complete(&body) {
-            guard.reason = CloseReason::Ended;
-        }
-        Self::managed(Some(body), Role::Tracked(Box::new(guard)))
     }
 }
 
@@ -117,8 +112,8 @@ pin_project! {
 enum Role {
     /// An event stream of this layer.
     Stream(Pin<Box<StreamState>>),
-    /// Another body, whose end fires a `Disconnect`.
-    Tracked(Box<DisconnectGuard>),
+    /// Another body, whose drop fires a `Disconnect`.
+    Tracked { _guard: Box<DisconnectGuard> },
     /// The body of the answer to a HEAD request: no frames and no size hint.
     Unsent,
     /// A body of at most one frame, without a size hint before its end.
@@ -129,7 +124,7 @@ impl<B: Body> ManagedBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.role {
             Role::Stream(state) => state.is_over(),
-            Role::Tracked(_) => self.source.as_ref().is_none_or(Body::is_end_stream),
+            Role::Tracked { .. } => self.source.as_ref().is_none_or(Body::is_end_stream),
             Role::Unsent => false,
             Role::Whole(bytes) => bytes.is_empty(),
         }
@@ -137,7 +132,7 @@ impl<B: Body> ManagedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match (&self.role, &self.source) {
-            (Role::Tracked(_), Some(body)) => body.size_hint(),
+            (Role::Tracked { .. }, Some(body)) => body.size_hint(),
             (Role::Unsent, _) => SizeHint::default(),
             _ if self.is_end_stream() => SizeHint::with_exact(0),
             _ => SizeHint::default(),
@@ -158,17 +153,10 @@ where
             Role::Stream(state) => {
                 EventStream { source: this.source, state: state.as_mut() }.poll_frame(cx)
             }
-            Role::Tracked(guard) => {
-                let Some(mut body) = this.source.as_pin_mut() else { return Poll::Ready(None) };
-                let polled = ready!(guard.reason.noting_panic(|| body.as_mut().poll_frame(cx)));
-                let polled = polled.map(|frame| frame.map_err(Into::into));
-                if let Some(Err(_)) = &polled {
-                    guard.reason = CloseReason::Failed;
-                } else if polled.is_none() || is_complete(&*body) {
-                    guard.reason = CloseReason::Ended;
-                }
-                Poll::Ready(polled)
-            }
+            Role::Tracked { .. } => match this.source.as_pin_mut() {
+                Some(body) => body.poll_frame(cx).map_err(Into::into),
+                None => Poll::Ready(None),
+            },
             Role::Unsent => Poll::Ready(None),
             Role::Whole(bytes) => {
                 let bytes = mem::take(&mut **bytes);
@@ -176,10 +164,6 @@ where
             }
         }
     }
-}
-
-fn is_complete<B: Body>(body: &B) -> bool {
-    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 /// Implements `Body` for a type whose field `kind` has a field `body` in each variant, and

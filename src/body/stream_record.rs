@@ -183,9 +183,7 @@ impl OpenStream {
                 "an event stream closed"
             );
         });
-        if let Some(mut disconnect) = self.disconnect.take() {
-            disconnect.reason = reason;
-        }
+        drop(self.disconnect.take());
         if let Some(on_close) = self.on_close.take() {
             _ = catch_panic(|| on_close(&report));
         }

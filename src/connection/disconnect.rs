@@ -1,9 +1,6 @@
-use std::sync::{Arc, OnceLock};
-
 use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
-use super::CloseReason;
 use crate::callback::without_panic;
 
 /// A signal that fires when the response is over, for tasks that the handler has spawned. It fires
@@ -40,28 +37,18 @@ use crate::callback::without_panic;
 ///
 /// # When it fires
 ///
-/// - For an event stream: when the stream closes, with the reason from its [`CloseReport`].
+/// - For an event stream: when the stream closes.
 /// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): when it's
-///   refused, with [`Ended`].
-/// - For any other body: when it's dropped, with [`Ended`], [`Failed`], [`Panicked`] or
-///   [`Disconnected`]. A server may drop a body after the last byte that `content-length` allows.
-///   The reason is then [`Disconnected`], unless the body has reported its end, for example with
-///   [`is_end_stream`](http_body::Body::is_end_stream).
+///   refused.
+/// - For any other body: when it's dropped.
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
-///   layer returns the response head, with [`Ended`].
+///   layer returns the response head.
 ///
 /// If two layers track the same response, only the outer one fires the signal. That layer treats
 /// the inner layer's event stream like any other body.
-///
-/// [`CloseReport`]: super::CloseReport
-/// [`Ended`]: CloseReason::Ended
-/// [`Failed`]: CloseReason::Failed
-/// [`Panicked`]: CloseReason::Panicked
-/// [`Disconnected`]: CloseReason::Disconnected
 #[derive(Clone, Debug)]
 pub struct Disconnect {
     token: CancellationToken,
-    reason: Arc<OnceLock<CloseReason>>,
 }
 
 impl Disconnect {
@@ -86,36 +73,24 @@ impl Disconnect {
     pub fn token(&self) -> CancellationToken {
         self.token.child_token()
     }
-
-    /// Returns why the response is over, or `None` if it isn't yet.
-    #[must_use]
-    pub fn reason(&self) -> Option<CloseReason> {
-        self.reason.get().copied()
-    }
 }
 
 /// A guard that fires a [`Disconnect`] when it is dropped.
 #[derive(Debug)]
-pub(crate) struct DisconnectGuard {
-    disconnect: Disconnect,
-    /// The reason that is reported when the guard is dropped.
-    pub(crate) reason: CloseReason,
-}
+pub(crate) struct DisconnectGuard(CancellationToken);
 
 impl DisconnectGuard {
     /// Creates a `Disconnect` in the extensions of a request and returns its guard.
     pub(crate) fn insert(extensions: &mut Extensions) -> Self {
-        let disconnect = Disconnect { token: CancellationToken::new(), reason: Arc::default() };
-        extensions.insert(disconnect.clone());
-        Self { disconnect, reason: CloseReason::Disconnected }
+        let token = CancellationToken::new();
+        extensions.insert(Disconnect { token: token.clone() });
+        Self(token)
     }
 }
 
 impl Drop for DisconnectGuard {
     fn drop(&mut self) {
-        self.reason.note_unwinding();
-        _ = self.disconnect.reason.set(self.reason);
         // A waker can panic.
-        without_panic(|| self.disconnect.token.cancel());
+        without_panic(|| self.0.cancel());
     }
 }

@@ -187,25 +187,15 @@ impl InFlight {
     /// Polls the inner service's future and notes a panic as [`CloseReason::Panicked`].
     fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.tracked {
-            None => call(),
-            Some(tracked) => tracked.reason().noting_panic(call),
+            Some(Tracked::Stream(record)) => record.reason.noting_panic(call),
+            _ => call(),
         }
     }
 
     fn end(&mut self, reason: CloseReason) {
         self.subjects = None;
-        if let Some(mut tracked) = self.tracked.take() {
-            *tracked.reason() = reason;
-        }
-    }
-}
-
-impl Tracked {
-    /// Returns the reason that is reported when this is dropped.
-    const fn reason(&mut self) -> &mut CloseReason {
-        match self {
-            Self::Disconnect(guard) => &mut guard.reason,
-            Self::Stream(record) => &mut record.reason,
+        if let Some(Tracked::Stream(mut record)) = self.tracked.take() {
+            record.reason = reason;
         }
     }
 }

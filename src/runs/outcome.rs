@@ -2,7 +2,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{RunKey, key::epoch_age};
 use crate::signals::{Interrupted, RecordedError, Stopped, program_error};
-use crate::{BoxError, connection::CloseReason, error::with_causes, history::Epoch};
+use crate::{BoxError, error::with_causes, history::Epoch};
 
 named_enum! {
     /// The way a run ended.
@@ -43,18 +43,6 @@ named_enum! {
         /// declared dead, or the store couldn't keep the run. The clients' streams end in the same
         /// way as after [`Failed`](Self::Failed).
         Interrupted = "interrupted",
-    }
-}
-
-impl Outcome {
-    pub(crate) const fn close_reason(self) -> CloseReason {
-        match self {
-            Self::Completed => CloseReason::Ended,
-            Self::Failed => CloseReason::Failed,
-            Self::Cancelled => CloseReason::Cancelled,
-            Self::Abandoned => CloseReason::Disconnected,
-            Self::Interrupted => CloseReason::Drained,
-        }
     }
 }
 

@@ -235,12 +235,12 @@ async fn layer_inside_leaves_heartbeats_to_the_one_outside() {
 
 #[tokio::test(start_paused = true)]
 async fn disconnect_fires_when_the_run_is_over() {
-    for (outcome, reason) in [
-        (Outcome::Completed, CloseReason::Ended),
-        (Outcome::Failed, CloseReason::Failed),
-        (Outcome::Cancelled, CloseReason::Cancelled),
-        (Outcome::Abandoned, CloseReason::Disconnected),
-        (Outcome::Interrupted, CloseReason::Drained),
+    for outcome in [
+        Outcome::Completed,
+        Outcome::Failed,
+        Outcome::Cancelled,
+        Outcome::Abandoned,
+        Outcome::Interrupted,
     ] {
         let mut rig = Rig::new(Runs::new());
         rig.layer = SseLayer::new().track_disconnects(true);
@@ -251,7 +251,7 @@ async fn disconnect_fires_when_the_run_is_over() {
         settle().await;
         assert!(!disconnect.is_cancelled(), "the client left, and the run goes on");
         rig.end(outcome, &feed).await;
-        assert_eq!(disconnect.reason(), Some(reason), "{outcome:?}");
+        assert!(disconnect.is_cancelled(), "{outcome:?}");
         assert!(feed.is_dropped(), "{outcome:?}");
     }
 }
@@ -265,7 +265,7 @@ async fn disconnect_of_a_plain_answer_fires_with_its_body() {
     let answer = first.answer().await;
     assert!(!disconnect.is_cancelled());
     _ = answer.into_body().collect().await.unwrap();
-    assert_eq!(disconnect.reason(), Some(CloseReason::Ended));
+    assert!(disconnect.is_cancelled());
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::task::{Answer, CallStage, RunTask, spawn};
 use crate::body::SseBody;
-use crate::connection::{CloseReason, DisconnectGuard};
+use crate::connection::DisconnectGuard;
 use crate::headers::{allow_chunks, has_body, make_event_stream};
 use crate::runs::answer::{self, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
@@ -133,21 +133,9 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
 }
 
 pub(super) fn pass<B: Body, E>((answer, guard): Other<B, E>) -> Result<Response<SseBody<B>>, E> {
-    let Some(mut guard) = guard else {
-        return answer.map(|response| response.map(SseBody::pass_through));
-    };
-    match answer {
-        // The end of the body fires the `Disconnect`.
-        Ok(response) if has_body(response.status()) => {
-            Ok(response.map(|body| SseBody::tracked(body, guard)))
-        }
-        Ok(response) => {
-            guard.reason = CloseReason::Ended;
-            Ok(response.map(SseBody::pass_through))
-        }
-        Err(error) => {
-            guard.reason = CloseReason::Failed;
-            Err(error)
-        }
-    }
+    answer.map(|response| match guard.filter(|_| has_body(response.status())) {
+        // The drop of the body fires the `Disconnect`.
+        Some(guard) => response.map(|body| SseBody::tracked(body, guard)),
+        None => response.map(SseBody::pass_through),
+    })
 }

@@ -90,11 +90,6 @@ where
             ready!(self.as_mut().poll_stage(cx));
         }
         let mut this = self.project();
-        if let (Some(guard), Some(outcome)) =
-            (this.disconnect.as_mut(), this.producer.record.phase().outcome())
-        {
-            guard.reason = outcome.close_reason();
-        }
         // Drop the source within the span: its drop may log.
         this.stage.set(CallStage::Over);
         *this.disconnect = None;

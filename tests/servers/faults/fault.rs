@@ -38,7 +38,7 @@ impl Fault {
             Self::ClientLeavesBeforeTheHead => {
                 let client = get("waiting").await;
                 ledger.until_arrived(client.id).await;
-                client.leave(how, Outcome::NotOpened(disconnected)).await;
+                client.leave(how, Outcome::NotOpened).await;
             }
             Self::SourceEnds => get("end").await.ends(End::Clean, CloseReason::Ended).await,
             Self::SourceIsCancelled => {
@@ -61,7 +61,7 @@ impl Fault {
                 let mut client =
                     Client::send("HEAD", server, ledger, protocol, "silence", events).await;
                 assert!(client.peer.head().await);
-                client.leave(how, Outcome::NotOpened(CloseReason::Ended)).await;
+                client.leave(how, Outcome::NotOpened).await;
             }
             Self::IsDroppedUnpolled => {
                 let mut client = get("unpolled").await;

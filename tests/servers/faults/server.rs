@@ -65,7 +65,7 @@ impl Server {
             let outcome = if place < PLACES {
                 Outcome::Closed(CloseReason::Disconnected)
             } else {
-                Outcome::NotOpened(CloseReason::Ended)
+                Outcome::NotOpened
             };
             ledger.settle(id, outcome).await;
         }
