@@ -123,31 +123,29 @@ error_text!(
 /// up to 1,024 bytes. If the source failed in this process, [`on_error`](crate::SseLayer::on_error)
 /// receives the [source's error](Self::error), not the `RunError`.
 #[derive(Clone, Debug)]
-pub struct RunError(RunErrorKind);
-
-#[derive(Clone, Debug)]
-enum RunErrorKind {
-    Ended(Outcome, Option<Failure>),
-    Lagged,
-    Lost,
+pub struct RunError {
+    what: &'static str,
+    outcome: Option<Outcome>,
+    failure: Option<Failure>,
 }
 
 impl RunError {
-    pub(super) const LAGGED: Self = Self(RunErrorKind::Lagged);
-    pub(super) const LOST: Self = Self(RunErrorKind::Lost);
+    pub(super) const LAGGED: Self = Self::new("the next event of the run was evicted");
+    pub(super) const LOST: Self = Self::new("the contact with the run's process is lost");
+
+    const fn new(what: &'static str) -> Self {
+        Self { what, outcome: None, failure: None }
+    }
 
     pub(super) const fn ended(outcome: Outcome, failure: Option<Failure>) -> Self {
-        Self(RunErrorKind::Ended(outcome, failure))
+        Self { what: "the run ended", outcome: Some(outcome), failure }
     }
 
     /// Returns how the run ended. Returns `None` if the client's next event was evicted, or if this
     /// process has lost contact with the run's process.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
-        match self.0 {
-            RunErrorKind::Ended(outcome, _) => Some(outcome),
-            RunErrorKind::Lagged | RunErrorKind::Lost => None,
-        }
+        self.outcome
     }
 
     /// Returns the error of the run's source, without the
@@ -161,23 +159,15 @@ impl RunError {
     }
 
     fn recorded(&self) -> Option<&RecordedError> {
-        match &self.0 {
-            RunErrorKind::Ended(_, failure) => failure.as_ref()?.error(),
-            RunErrorKind::Lagged | RunErrorKind::Lost => None,
-        }
+        self.failure.as_ref()?.error()
     }
 }
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            RunErrorKind::Lagged => f.write_str("the next event of the run was evicted"),
-            RunErrorKind::Lost => f.write_str("the contact with the run's process is lost"),
-            RunErrorKind::Ended(outcome, None) => write!(f, "the run ended: {outcome}"),
-            RunErrorKind::Ended(outcome, Some(failure)) => {
-                write!(f, "the run ended: {outcome}: {}", failure.text())
-            }
-        }
+        f.write_str(self.what)?;
+        self.outcome.iter().try_for_each(|outcome| write!(f, ": {outcome}"))?;
+        self.failure.iter().try_for_each(|failure| write!(f, ": {}", failure.text()))
     }
 }
 
