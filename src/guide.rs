@@ -1,45 +1,38 @@
 #![doc = include_str!("../docs/README.md")]
 
-/// Declares the page `docs/guide/$name.md`. The tests of its code need the features.
+/// Declares the page `docs/guide/$name.md`, and when its code is tested: `any()` is never. The files
+/// of a program, or code that needs crates which no other test of this crate needs, are tested in
+/// `e2e/`.
 macro_rules! page {
-    ($name:ident $(, $feature:literal)*) => {
+    ($name:ident, $tested:meta) => {
         #[cfg_attr(
-            any(not(doctest), all($(feature = $feature),*)),
-            doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md"))
-        )]
+                    any(not(doctest), $tested),
+                    doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md"))
+                )]
         pub mod $name {}
     };
 }
 
-/// Declares the page `docs/guide/$name.md`, whose code `e2e/` tests: the files of a program, or code
-/// that needs crates which no other test of this crate needs.
-macro_rules! program {
-    ($name:ident) => {
-        #[cfg_attr(not(doctest), doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md")))]
-        pub mod $name {}
-    };
-}
+page!(assistant, any());
+page!(frameworks, any());
+page!(graphql, any());
+page!(mcp, any());
+page!(notifications, any());
+page!(observing, any());
+page!(serving, any());
 
-program!(assistant);
-program!(frameworks);
-program!(graphql);
-program!(mcp);
-program!(notifications);
-program!(observing);
-program!(serving);
-
-page!(authentication, "axum", "hub");
-page!(clients, "axum", "hub");
-page!(clouds);
-page!(coming_from, "axum", "hub", "json");
-page!(errors);
-page!(limits);
-page!(nginx);
-page!(operating);
-page!(other_proxies);
-page!(placement);
-page!(proxies);
-page!(runs_clients, "axum", "runs");
-page!(shutdown, "axum", "runs");
-page!(troubleshooting, "hub", "json");
-page!(upstreams, "axum");
+page!(authentication, all(feature = "axum", feature = "hub"));
+page!(clients, all(feature = "axum", feature = "hub"));
+page!(clouds, all());
+page!(coming_from, all(feature = "axum", feature = "hub", feature = "json"));
+page!(errors, all());
+page!(limits, all());
+page!(nginx, all());
+page!(operating, all());
+page!(other_proxies, all());
+page!(placement, all());
+page!(proxies, all());
+page!(runs_clients, all(feature = "axum", feature = "runs"));
+page!(shutdown, all(feature = "axum", feature = "runs"));
+page!(troubleshooting, all(feature = "hub", feature = "json"));
+page!(upstreams, all(feature = "axum"));
