@@ -153,7 +153,7 @@ impl RunsBuilder {
     #[track_caller]
     pub fn max_running(mut self, runs: usize) -> Self {
         assert!(runs > 0, "the limit of running runs must not be zero");
-        self.options.limits.running = runs;
+        self.options.max_running = runs;
         self
     }
 
@@ -166,7 +166,7 @@ impl RunsBuilder {
     #[track_caller]
     pub fn max_running_per_owner(mut self, runs: usize) -> Self {
         assert!(runs > 0, "the limit of running runs must not be zero");
-        self.options.limits.running_per_owner = runs;
+        self.options.max_running_per_owner = runs;
         self
     }
 

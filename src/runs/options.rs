@@ -12,14 +12,9 @@ pub struct Options {
     pub max_memory: usize,
     pub retain_for: Duration,
     pub(crate) abandon_after: Duration,
-    pub(crate) limits: RunLimits,
+    pub(crate) max_running: usize,
+    pub(crate) max_running_per_owner: usize,
     pub(crate) on_end: Vec<OnEnd>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RunLimits {
-    pub(crate) running: usize,
-    pub(crate) running_per_owner: usize,
 }
 
 /// The maximum of the times that a program sets. Longer ones could overflow a clock.
@@ -47,7 +42,8 @@ impl Default for Options {
             max_memory: 2 << 30,
             retain_for,
             abandon_after: Duration::from_secs(10 * 60),
-            limits: RunLimits { running: 10_000, running_per_owner: 16 },
+            max_running: 10_000,
+            max_running_per_owner: 16,
             on_end: Vec::new(),
         }
     }

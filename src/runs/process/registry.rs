@@ -206,11 +206,11 @@ impl Registry {
         }
         let running = self.running.len() - replaced;
         let memory = options.memory_of_running(running + 1).saturating_add(self.ending_memory());
-        if running >= options.limits.running || memory > options.max_memory {
+        if running >= options.max_running || memory > options.max_memory {
             return Err(StartError::Full);
         }
         let of_owner = key.shared_owner().and_then(|owner| self.running_by_owner.get(owner));
-        if of_owner.is_some_and(|count| count - replaced >= options.limits.running_per_owner) {
+        if of_owner.is_some_and(|count| count - replaced >= options.max_running_per_owner) {
             return Err(StartError::OwnerFull);
         }
         Ok(())
