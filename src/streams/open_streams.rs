@@ -168,8 +168,8 @@ impl OpenStreams {
             closed.map(|member| member.revoke(Revocation::All));
         };
         in_batches(AllClosed { lists, ..AllClosed::default() }, revoke, runtimes);
-        // The lower half.
-        open as u32 as usize
+        // The lower half. It's below zero if a stream has ended before it was counted.
+        (open as i32).max(0) as usize
     }
 
     #[inline]
@@ -181,7 +181,7 @@ impl OpenStreams {
         let changed = self.open.fetch_update(Relaxed, Relaxed, |open| {
             let (generation, count) = ((open >> 32) as u32, open as u32);
             (generation == member.generation())
-                .then(|| packed(generation, count.saturating_add_signed(change)))
+                .then(|| packed(generation, count.wrapping_add_signed(change)))
         });
         if changed == Ok(packed(member.generation(), 1)) && change < 0 {
             let runtimes = mem::take(&mut *lock(&self.runtimes));
