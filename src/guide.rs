@@ -6,9 +6,9 @@
 macro_rules! page {
     ($name:ident, $tested:meta) => {
         #[cfg_attr(
-                    any(not(doctest), $tested),
-                    doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md"))
-                )]
+                            any(not(doctest), $tested),
+                            doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md"))
+                        )]
         pub mod $name {}
     };
 }

@@ -192,7 +192,9 @@ impl OpenStream {
 
 impl Drop for StreamRecord {
     fn drop(&mut self) {
-        self.reason.note_unwinding();
+        if self.reason == CloseReason::Disconnected && thread::panicking() {
+            self.reason = CloseReason::Panicked;
+        }
         self.close();
     }
 }

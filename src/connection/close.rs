@@ -1,4 +1,4 @@
-use std::{mem, sync::Arc, thread, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 named_enum! {
     /// The reason a stream closed.
@@ -52,14 +52,6 @@ impl CloseReason {
         // Only a panic drops the note, so a call that returns does not touch the reason.
         mem::forget(note);
         returned
-    }
-
-    /// Changes the reason of a stream that is dropped while its thread unwinds, unless it has
-    /// closed for another reason.
-    pub(crate) fn note_unwinding(&mut self) {
-        if *self == Self::Disconnected && thread::panicking() {
-            *self = Self::Panicked;
-        }
     }
 }
 

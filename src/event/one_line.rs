@@ -109,14 +109,6 @@ macro_rules! one_line_text {
             }
         }
 
-        impl std::str::FromStr for $type {
-            type Err = $crate::event::InvalidField;
-
-            fn from_str(text: &str) -> Result<Self, $crate::event::InvalidField> {
-                Self::try_from(text)
-            }
-        }
-
         impl AsRef<str> for $type {
             fn as_ref(&self) -> &str {
                 self.as_str()

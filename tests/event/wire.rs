@@ -126,8 +126,6 @@ fn no_run_time_text_can_forge_a_field() {
         assert_eq!(name.to_string(), format!("event name contains {what}"));
         let id = EventId::try_from(text.to_owned()).unwrap_err();
         assert_eq!(id.to_string(), format!("event id contains {what}"));
-        assert_eq!(text.parse::<EventId>().unwrap_err(), id);
-        assert_eq!(text.parse::<EventName>().unwrap_err(), name);
         assert!(name.source().is_none());
         assert_eq!(Event::new().try_event(text).unwrap_err(), name);
         assert_eq!(Event::new().try_id(text).unwrap_err(), id);
@@ -140,7 +138,6 @@ fn run_time_names_and_ids_are_written_unchanged() -> Result<(), tower_sse::event
     assert_eq!((name.as_str(), id.as_str()), (" ü: ", "épée"));
     assert_eq!((name.as_ref(), id.as_ref()), (" ü: ", "épée"));
     assert_eq!((&*name.to_string(), &*id.to_string()), (" ü: ", "épée"));
-    assert_eq!((" ü: ".parse(), "épée".parse()), (Ok(name.clone()), Ok(id.clone())));
     let event = Event::new().event(name).id(id);
     let name = String::from(" ü: ");
     assert_eq!(Event::new().try_event(&name)?.try_id("épée")?, event);
