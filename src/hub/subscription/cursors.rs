@@ -55,7 +55,7 @@ impl Cursors {
     pub(super) fn next(&mut self, committed: u64, has_changed: impl Fn(&Topic) -> bool) -> Next {
         match self {
             Self::Many(cursors, queue, _) if cursors.len() > FEW => {
-                queue.get_or_insert_default().next(committed, cursors)
+                queue.get_or_insert_default().next(committed, cursors, has_changed)
             }
             few => MergeQueue::next_of_few(committed, few, has_changed),
         }
@@ -280,14 +280,19 @@ pub(crate) struct MergeQueue {
 }
 
 impl MergeQueue {
-    fn next(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> Next {
+    fn next(
+        &mut self,
+        committed: u64,
+        cursors: &mut [TopicCursor],
+        has_changed: impl Fn(&Topic) -> bool,
+    ) -> Next {
         if let Some(next) = self.pop(cursors) {
             return next;
         }
         if self.is_complete(committed) {
             return Next::Nothing;
         }
-        if !self.scan(committed, cursors) {
+        if !self.scan(committed, cursors, has_changed) {
             return Next::Yield;
         }
         self.pop(cursors).unwrap_or(Next::Nothing)
@@ -363,7 +368,7 @@ impl MergeQueue {
             self.heap.clear();
             self.scan = None;
             cursors.iter_mut().for_each(|cursor| cursor.is_queued = false);
-            self.scan(committed, cursors);
+            self.scan(committed, cursors, |_| true);
         }
     }
 
@@ -380,13 +385,19 @@ impl MergeQueue {
 
     /// Returns whether all cursors have been visited. Events published during a scan have higher
     /// sequence numbers, so the next scan adds them.
-    fn scan(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> bool {
+    fn scan(
+        &mut self,
+        committed: u64,
+        cursors: &mut [TopicCursor],
+        has_changed: impl Fn(&Topic) -> bool,
+    ) -> bool {
         let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
         let to = cursors.len().min(from.saturating_add(SCANNED_PER_POLL));
         let scanned = cursors.get_mut(from..to).unwrap_or_default();
         for (cursor, index) in scanned.iter_mut().zip(from..) {
-            // The check without a lock comes first, because most cursors are caught up.
-            if !cursor.is_caught_up()
+            // The checks without a lock come first, because most cursors are caught up.
+            if has_changed(&cursor.topic)
+                && !cursor.is_caught_up()
                 && !cursor.is_queued
                 && let Some(next) = cursor.next()
             {
