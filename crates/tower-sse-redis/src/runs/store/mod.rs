@@ -51,7 +51,8 @@
 //!
 //! A process that finds `data` missing, or returns to a restarted server, begins a lease in which
 //! owners restore their claims. Until it ends, a key without a claim is not treated as free. The
-//! first process on an empty server needs no such lease.
+//! first process on an empty server needs no such lease, unless the server is a replica that took
+//! over.
 //!
 //! This includes a process that follows its keys to another node, even if that node has everything
 //! that was acknowledged to the process: a replica that lags can still lack the claim of another

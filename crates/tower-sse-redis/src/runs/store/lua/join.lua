@@ -11,10 +11,15 @@
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local processes, process, ttl = KEYS[2], ARGV[5], math.max(tonumber(ARGV[6]), LIST_TTL)
 
+-- A replica that took over may lack claims, and processes may not have found it yet.
+local function has_taken_over()
+  return string.find(redis.call('INFO', 'replication'), 'master_replid2:0*[1-9a-f]')
+end
+
 local f = redis.call('HMGET', data, 'u', 'r')
 local is_first = earlier == ''
 local others = f[1] or redis.call('PUBLISH', everyone, '')
-if is_first and others == 0 then
+if is_first and others == 0 and not has_taken_over() then
   -- A new server has neither data nor other processes.
   redis.call('HSET', data, 'u', 0, 's', history())
 elseif not f[1] or not is_first and earlier ~= server and f[2] ~= server then

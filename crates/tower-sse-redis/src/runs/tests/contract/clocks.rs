@@ -147,6 +147,26 @@ async fn replicas_that_come_and_go_lose_no_claims() {
     assert_eq!(scene.q.claim("a2").await, "claimed");
 }
 
+/// A replica that lags can lack the first claim and `data`. Until the owner has found the replica,
+/// a process that starts there finds no other.
+#[tokio::test]
+async fn process_that_starts_at_a_promoted_replica_waits_for_claims() {
+    let Some(world) = Redis::start(LEASE).await else { return };
+    let Some(replica) = Server::start().await else { return };
+    replica.replicate(&world.server).await;
+    let _: String = replica.command("REPLICAOF NO ONE").await;
+    let p = Process::connect(world.store(), "p").await;
+    assert_eq!(p.claim("a1").await, "claimed", "an empty server that was no replica");
+
+    let at_replica = || replica.redis().runs("app").lease(LEASE);
+    let q = Process::connect(at_replica(), "q").await;
+    assert_eq!(q.look().await, "restoring");
+    assert_eq!(q.claim("a2").await, "restoring");
+    let p = Process::connect(at_replica(), "p").await;
+    assert_eq!(p.sync("a1", RESTORE).await, "ok 0 1");
+    assert_eq!(q.claim("a2").await, "live a1 of p or restoring");
+}
+
 /// A server's first replica clears the signs that the server was a replica itself.
 #[tokio::test]
 async fn claims_may_be_lost_once_a_former_replica_has_one() {
