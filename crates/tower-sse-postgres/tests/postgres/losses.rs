@@ -340,6 +340,21 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
     assert_eq!(process.stats.losses(), 1);
 }
 
+/// An older copy without it, and an event by SQL that the reader numbers. The publisher may have
+/// passed the number on.
+#[tokio::test]
+async fn number_of_an_acknowledged_event_is_not_given_again() {
+    let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };
+    let client = server.connect().await;
+    let replace = "delete from tower_sse.log where data = '2' returning seq::text";
+    let acknowledged = sql(&client, replace).await;
+    sql(&client, "select tower_sse.publish('a', '3', 'tower_sse', wake => true)").await;
+    proxy.release();
+    process.reads_after_a_gap([3]).await;
+    let number = sql(&client, "select seq::text from tower_sse.log where data = '3'").await;
+    assert!(number > acknowledged, "{number:?} after {acknowledged:?}");
+}
+
 /// An older copy, in which a new process numbers on and then trims. By its numbers, the log lacks
 /// nothing after the event that was read. Only the publisher knows.
 #[tokio::test]

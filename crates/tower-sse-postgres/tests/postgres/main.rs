@@ -18,6 +18,7 @@ mod queue;
 mod rights;
 mod server;
 mod sizes;
+mod survives;
 #[cfg(feature = "tls")]
 mod tls;
 mod wake;
