@@ -131,10 +131,11 @@
 //! [`PublishError::Invalid`]: to report a gap, call [`Hub::gap`]. Brokers accept a gap that another
 //! program writes.
 //!
-//! Other names aren't reserved, but pages can confuse some of them with events that the hub or the
-//! browser sends. An event named `start` with the data `{}` looks like the hub's. `EventSource` itself
-//! dispatches `open` and `error`. In a stream of [runs](crate::runs#half-an-answer), `interrupted`
-//! means that the answer is incomplete. If users choose names, give these a prefix.
+//! Other names aren't reserved, but pages can confuse some of them with events that the crate or the
+//! browser sends. An event named `start` with the data `{}` looks like the hub's, and one named
+//! `retry` like a [refusal's](crate::Refusal). `EventSource` itself dispatches `open` and `error`. In a
+//! stream of [runs](crate::runs#half-an-answer), `interrupted` means that the answer is incomplete. If
+//! users choose names, give these a prefix.
 //!
 //! # Progress of a job
 //!
@@ -320,38 +321,42 @@
 //! reconnects. It doesn't, because it also receives the positions of events that it doesn't see.
 //!
 //! The closure also gets [gaps](GapPolicy). Some clients fail at an event name that they don't know:
-//! send them the gap under a name of their protocol, or return `None` to hide it.
+//! send them the gap under a name of their protocol, or return `None` to hide it. To keep the event
+//! `start` from them too, call [`start_event(false)`](Subscribe::start_event).
 //!
 //! # Your own ids
 //!
 //! Say your clients expect ids of your protocol, such as the number of a trade. Tell the hub with
 //! [`own_ids`](Subscribe::own_ids) where the id stands in a message. Here, the data of a trade is
-//! its number, a space and the rest:
+//! its number, a symbol and a price:
 //!
 //! ```
 //! use axum::response::IntoResponse;
 //! use tower_sse::{LastEventId, hub::Hub};
 //!
 //! async fn trades(hub: Hub, symbol: String, last: Option<LastEventId>) -> impl IntoResponse {
-//!     let trades = hub.subscribe_to("trades");
+//!     let trades = hub.subscribe_to("trades").start_event(false);
 //!     let trades = trades.own_ids(|trade| Some(trade.data.split(' ').next()?.into()));
 //!     trades.resume(last).view(move |item| match item {
-//!         Ok(trade) => trade.data.contains(&symbol).then(|| trade.into()),
+//!         Ok(trade) => (trade.data.split(' ').nth(1) == Some(&*symbol)).then(|| trade.into()),
 //!         Err(gap) => Some(gap.into()),
 //!     }).response()
 //! }
 //! ```
 //!
 //! A client that reconnects sends the number that it received last, and gets what it missed. One
-//! that sees few trades moves on, because it also receives the numbers of hidden trades. No two
-//! messages of a subscription may have the same number.
+//! that sees few trades moves on, because it also receives the numbers of hidden trades. With
+//! `start_event(false)`, they come as an id alone, otherwise some clients get them in an event named
+//! `start`. No two messages of a subscription may have the same number.
 //!
 //! The hub finds a number as long as it keeps the message. After that, the client gets a gap, and
-//! then all messages that the hub still has. By default, that's after five minutes, so choose a longer
-//! [retention](#memory) if your topics can be quiet for longer.
+//! then all messages that the hub still has. By default, that's after five minutes. If your topics can
+//! be quiet for longer, choose a longer [age](crate::Retention::age), such as `Duration::MAX`.
 //!
-//! At a gap, a client can receive an id of the hub, which `resume` accepts too. If your clients can't
-//! read such an id, send `Event::from(gap).id(0)`: a client that returns with it gets the gap again.
+//! At a gap, and before a topic's first message, a client can receive an id of the hub, which `resume`
+//! accepts too. If your clients can't read such an id, return an event with an id of yours for each
+//! gap, such as `Event::new().comment("gap").id(newest)`, where `newest` is the last number that the
+//! closure has seen.
 //!
 //! ## Messages in a database
 //!

@@ -162,26 +162,25 @@ impl Subscribe {
     ///
     /// async fn trades(hub: Hub, symbol: String, last: Option<LastEventId>) -> impl IntoResponse {
     ///     // The data of a message is its number, a symbol and a price.
-    ///     let trades = hub.subscribe_to("trades");
+    ///     let trades = hub.subscribe_to("trades").start_event(false);
     ///     let trades = trades.own_ids(|trade| Some(trade.data.split(' ').next()?.into()));
     ///     trades.resume(last).view(move |item| match item {
-    ///         Ok(trade) => trade.data.contains(&symbol).then(|| trade.into()),
+    ///         Ok(trade) => (trade.data.split(' ').nth(1) == Some(&*symbol)).then(|| trade.into()),
     ///         Err(gap) => Some(gap.into()),
     ///     }).response()
     /// }
     /// ```
     ///
     /// The messages of the view then have these ids, and so have its positions, its start event and
-    /// its greeting. A gap keeps the hub's id if no message stands at its position.
-    /// [`resume`](Self::resume) accepts both kinds.
+    /// its greeting. Where no message of the topics has one yet, and at a gap without a message at its
+    /// position, the client gets the hub's. [`resume`](Self::resume) accepts both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If none has it, the
     /// client is treated like one with an id of another hub, but the reason of its gaps is
     /// [`UnknownId`](crate::hub::GapReason::UnknownId). This happens in three cases:
     ///
-    /// - The message was evicted. If it was the newest one, the client has missed nothing and gets a
-    ///   gap all the same, so let the [retention](crate::hub::HubBuilder::retention) exceed the pauses
-    ///   between messages.
+    /// - The message was evicted. Even if the hub has all later ones, the client gets a gap, so let the
+    ///   [retention](crate::hub::HubBuilder::retention) exceed the pauses between messages.
     /// - The process was restarted without a [broker](crate::hub::Hub::connect).
     /// - The broker has not brought the message to this process yet.
     ///
