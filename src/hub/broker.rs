@@ -39,10 +39,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    event, and below that of the event to feed.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds at least the events
 ///    that are at most [`Feed::max_age`] old. If older events are left out or no longer exist, it
-///    first reports a loss with the number of the newest such event. If the broker can't tell
-///    whether an empty log is new or has lost its events, it begins the log with a special entry, a
-///    *mark*. Each process that reads the mark reports a loss (rule 4). A first visit receives no
-///    gap for it.
+///    first reports a loss, as in rule 2. If the broker can't tell whether an empty log is new or has
+///    lost its events, it begins the log with a special entry, a *mark*. Each process that reads the
+///    mark reports a loss (rule 4). A first visit receives no gap for it.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
 ///    nothing is published. Before it reports a loss, it feeds all earlier events that it has.
 ///    - *The log has lost events:* the server has returned to an older state, or an event that was

@@ -82,7 +82,7 @@ impl Cutter {
         self.plain_len > 0 || !self.lines.is_empty()
     }
 
-    /// Returns the memory of an incomplete event.
+    /// Returns the capacity of both buffers.
     pub(crate) const fn memory(&self) -> usize {
         self.lines.capacity() + self.splitter.memory()
     }

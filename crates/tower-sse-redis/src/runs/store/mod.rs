@@ -27,7 +27,7 @@
 //! slot. Channels contain the database's number, because Redis delivers messages across databases.
 //!
 //! Each session calls `join` first: a node that no longer has the keys redirects this command, and a
-//! replica refuses it. A session ends when a node redirects any later command.
+//! replica refuses it. A session ends soon after a node redirects commands.
 //!
 //! The channels of a cluster are sharded (`SPUBLISH`, `SSUBSCRIBE`), so other nodes do not receive
 //! the messages. A node that gives the keys away ends the subscriptions, which ends the session too.
