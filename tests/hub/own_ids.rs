@@ -187,7 +187,7 @@ async fn client_comes_past_a_gap_at_which_its_stream_ends() {
 
 /// Without another source of events, that is all that the client can get.
 #[tokio::test(start_paused = true)]
-async fn client_whose_own_id_was_evicted_gets_a_gap_and_what_is_kept() {
+async fn client_whose_own_id_was_evicted_gets_a_gap_and_all_kept() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_both(&hub, 1..=6);
     let gap =
@@ -220,7 +220,7 @@ async fn replaced_value_of_the_own_id_causes_no_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_with_an_id_of_two_messages_gets_one_twice_and_loses_none() {
+async fn client_with_an_id_of_two_messages_loses_none() {
     let hub = Hub::new();
     publish_both(&hub, [1, 2, 2, 3]);
     publish(&hub, "b", &shown(2));
