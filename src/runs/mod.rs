@@ -180,9 +180,8 @@
 //!
 //! A client that reconnects may reach another of your processes. With [`Runs::connect`], the
 //! processes share their runs through a [store](RunStore), of which there is one, over
-//! [Redis](https://docs.rs/tower-sse-redis). Requests with the same key then get the
-//! same run, whichever process they reach, and any process can [cancel](Runs::cancel_with) or
-//! replace it.
+//! [Redis](https://docs.rs/tower-sse-redis). Requests with the same key then get the same run,
+//! whichever process they reach, and any process can [cancel](Runs::cancel_with) or replace it.
 //!
 //! The *run's process* is the one that started the run. It drives the stream and exports the
 //! events to the store. If this process exits before the answer is complete, the answer is

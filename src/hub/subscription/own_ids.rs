@@ -18,13 +18,14 @@ impl OwnIds {
     /// Returns the number of the message with this id. The oldest counts, because a duplicate is
     /// better than a loss.
     pub(super) fn find(&self, last: &LastEventId, cursors: &[TopicCursor]) -> Option<u64> {
-        let mut kept = self.kept(cursors, u64::MAX);
+        let mut kept = self.kept(cursors, usize::MAX, u64::MAX);
         kept.find(|(_, own)| **own == *last.as_str()).map(|(sequence, _)| sequence)
     }
 
-    /// Gives the position at which the stream starts the id of the newest message up to there.
+    /// Gives the position at which the stream starts the id of the newest message up to there. This
+    /// looks at one message of each topic, because every client does it.
     pub(super) fn start(mut self: Box<Self>, at: Position, cursors: &[TopicCursor]) -> Box<Self> {
-        let newest = self.kept(cursors, at.sequence).next_back();
+        let newest = self.kept(cursors, 1, at.sequence).next_back();
         self.newest = newest.map(|(_, own)| (at.to_string().into(), own));
         self
     }
@@ -49,12 +50,18 @@ impl OwnIds {
         newest.map_or(position, |(_, own)| own.clone())
     }
 
-    /// Returns the messages that the topics keep up to a sequence number, by their numbers and ids.
-    fn kept(&self, cursors: &[TopicCursor], up_to: u64) -> impl DoubleEndedIterator<Item = Kept> {
+    /// Returns the newest `count` messages of each topic up to a sequence number, by their numbers
+    /// and ids.
+    fn kept(
+        &self,
+        cursors: &[TopicCursor],
+        count: usize,
+        up_to: u64,
+    ) -> impl DoubleEndedIterator<Item = Kept> {
         let mut kept = Vec::new();
         for cursor in cursors {
             let log = &cursor.topic().lock().log;
-            kept.extend(log.recent(usize::MAX, up_to).map(|(number, it)| (number, it.clone())));
+            kept.extend(log.recent(count, up_to).map(|(number, it)| (number, it.clone())));
         }
         kept.sort_unstable_by_key(|(sequence, _)| *sequence);
         // Decoded without a lock, because the program's closure follows.
