@@ -12,6 +12,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 )
 
 func inGin(engine *gin.Engine, handler http.Handler) http.Handler {
@@ -26,7 +28,8 @@ func main() {
 	}
 	gin.SetMode(gin.ReleaseMode)
 	limit := 8 * time.Second
-	var handler http.Handler = httputil.NewSingleHostReverseProxy(target)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	var handler http.Handler = proxy
 	server := &http.Server{Addr: os.Args[2]}
 	switch os.Args[1] {
 	case "gin":
@@ -39,11 +42,13 @@ func main() {
 		server.WriteTimeout = limit
 	case "no-write-deadline":
 		server.WriteTimeout = limit
-		proxy := handler
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.NewResponseController(w).SetWriteDeadline(time.Time{})
 			proxy.ServeHTTP(w, r)
 		})
+	case "http3":
+		// The default sends PINGs, which not every client does.
+		proxy.Transport = &http3.Transport{QUICConfig: &quic.Config{}}
 	case "chi-timeout":
 		router := chi.NewRouter()
 		router.Use(middleware.Timeout(limit))

@@ -167,8 +167,35 @@ varnish_in() {
     exec varnishd -F -a "$ADDRESS" -f "$PWD/app.vcl" -n "$PWD/varnish" -T none -s malloc,16m
 }
 
+# go_gateway NAME [ORIGIN]
 go_gateway() {
-    exec "$TOOLS/hops/bin/gateway" "$1" "$ADDRESS" "http://$ORIGIN"
+    exec "$TOOLS/hops/bin/gateway" "$1" "$ADDRESS" "${2-http://$ORIGIN}"
+}
+
+# http3_in COMMAND...: a proxy with TLS at $SECURE, and in front of it one that asks it over HTTP/3 alone.
+http3_in() {
+    "$@" &
+    SSL_CERT_FILE=$TOOLS/hops/authority.pem go_gateway http3 "https://$SECURE"
+}
+
+free_address() {
+    python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print("%s:%d" % s.getsockname())'
+}
+
+caddy_http3() {
+    SECURE=$(free_address)
+    printf '{\n admin off\n auto_https off\n}\nhttps://%s {\n bind 127.0.0.1\n tls %s %s\n reverse_proxy %s\n}\n' \
+        "$SECURE" "$CERTIFICATE" "$KEY" "$ORIGIN" >Caddyfile
+    http3_in "$TOOLS/hops/bin/caddy" run --adapter caddyfile --config Caddyfile
+}
+
+traefik_http3() {
+    SECURE=$(free_address)
+    traefik_files ""
+    sed -i 's/service: app,/& tls: {},/' routes.yml
+    echo "tls: { certificates: [{ certFile: $CERTIFICATE, keyFile: $KEY }] }" >>routes.yml
+    http3_in "$TOOLS/hops/bin/traefik" --entrypoints.web.address="$SECURE" --entrypoints.web.http3 \
+        --providers.file.filename=routes.yml
 }
 
 oauth2_proxy() {
