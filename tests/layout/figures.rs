@@ -157,7 +157,9 @@ fn figures_of_servers() -> Vec<String> {
     let seconds = figure(&peers, "paced-10000", "hub", "µs a delivery") * 0.1;
     assert!((0.7..1.4).contains(&seconds), "100,000 clients: {seconds} s, which is about a second");
     vec![
-        format!("One of 4 GiB holds about {clients_on_axum} idle HTTP/1 clients on `axum::serve`"),
+        format!(
+            "A machine with 4 GiB holds about {clients_on_axum} idle HTTP/1 clients on `axum::serve`"
+        ),
         "event to 100,000 clients takes one core about a second".to_owned(),
         format!("client with a hub takes {on_axum:.0} KiB"),
         format!("Allow {allowed_on_axum} KiB"),
