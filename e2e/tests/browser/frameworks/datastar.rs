@@ -4,7 +4,7 @@ use tower_sse::{Event, LastEventId, SseLayer, hub::Hub};
 /// Appends HTML to the list.
 pub(crate) fn append(html: &str) -> Event {
     let mut data = String::from("mode append\nselector #list");
-    // A lone CR begins a new line too. In it, a user could set a selector.
+    // A lone CR begins a new line too, in which a user could set a selector.
     for line in html.lines().flat_map(|line| line.split('\r')) {
         data.push_str("\nelements ");
         data.push_str(line);

@@ -22,5 +22,5 @@ pub(crate) fn app(hub: Hub) -> Router {
 }
 
 async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-    hub.subscribe_to("news").resume(last).response() // of HTML, such as `<li>one</li>`
+    hub.subscribe_to("news").resume(last).response() // the events are HTML, such as `<li>one</li>`
 }
