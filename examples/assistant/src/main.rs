@@ -32,7 +32,7 @@ use self::model::{Model, seconds};
 
 /// The time that a shutdown gives answers to complete.
 const GRACE: Duration = Duration::from_secs(60);
-/// How much longer their streams stay open.
+/// How much longer the streams of answers stay open.
 const LEEWAY: Duration = Duration::from_secs(5);
 /// The time that a shutdown may take.
 const DEADLINE: Duration = Duration::from_secs(75);
@@ -95,7 +95,7 @@ fn app(runs: Runs, streams: Streams, model: Model, shutdown: CancellationToken) 
         .with_state(App { runs, streams, model })
 }
 
-/// Admits users who are logged in. A logout closes their streams.
+/// Admits users who are logged in, and notes whose streams a logout must close.
 async fn check(subjects: Subjects, request: Request, next: Next) -> Response {
     let Some(user) = user(request.headers()) else {
         return StatusCode::UNAUTHORIZED.into_response();
@@ -117,7 +117,7 @@ fn key(headers: &HeaderMap, uri: &Uri) -> Result<RunKey, InvalidKey> {
 }
 
 async fn ask(State(app): State<App>, question: String) -> impl IntoResponse {
-    // Not on the layer, where it would also keep streams open that never end.
+    // Not on the layer, where this would also keep endless streams open.
     let options = StreamOptions::new().drain(Drain::after(GRACE + LEEWAY));
     (options, app.model.answer(question).await)
 }
@@ -155,7 +155,7 @@ async fn page(headers: HeaderMap) -> Response {
     ([(header::SET_COOKIE, cookie)], page).into_response()
 }
 
-/// Deletes the cookie in place of a session, and closes the user's streams in all processes.
+/// Deletes the cookie, which stands for a session, and closes the user's streams everywhere.
 async fn log_out(State(app): State<App>, headers: HeaderMap) -> Response {
     let subject = format!("user:{}", user(&headers).unwrap_or_default());
     // On a task, because axum drops the handler of a client that leaves.

@@ -17,10 +17,10 @@ const ANSWER: &str = "The server makes this answer on a task of its own, and rec
 /// The longest silence of an API, before its response too.
 const MAX_SILENCE: Duration = Duration::from_secs(300);
 
-/// Knows nothing of runs.
+/// The model doesn't know that its answers are recorded.
 #[derive(Clone)]
 pub(crate) enum Model {
-    /// Thinks for this time. It refuses the question `busy`.
+    /// Thinks for this time, then answers, or refuses the question `busy`.
     StandIn(Duration),
     Api(Api),
 }
@@ -90,7 +90,7 @@ impl Api {
             )
         });
         let tokens = tokens.inspect_err(|error| eprintln!("the model: {error}"));
-        // After an error, it isn't sent.
+        // After an error, `done` isn't sent.
         let events = tokens.chain(stream::iter([Ok(done())]));
         Ok(tower_sse::response(events).into_response())
     }
