@@ -46,7 +46,7 @@ pub(crate) struct Memory(Arc<Mutex<Tables>>);
 struct Tables {
     sessions: HashMap<String, User>,
     notifications: Vec<Notification>,
-    /// The ids of users and of notifications.
+    /// A user's id, with the id of a notification that the user has read.
     read: HashSet<(String, u64)>,
 }
 

@@ -99,8 +99,8 @@ async fn check<D: Database>(
     Ok(tokio::spawn(next.run(request)).await.map_err(later(&parts))?)
 }
 
-/// Deletes the session, then closes its streams in all tabs. It needs no valid session: if a
-/// logout fails after the session is deleted, the client repeats it.
+/// Deletes the session, then closes its streams in all tabs. A client can repeat a logout that
+/// failed after the session was deleted, because no valid session is needed.
 async fn log_out<D: Database>(
     State(app): State<App<D>>,
     headers: HeaderMap,
@@ -123,7 +123,7 @@ async fn events<D: Database>(
     let unread = app.database.unread(&user).await.map_err(later(&parts))?;
     let unread = Event::new().event("unread").json_data(&unread).map_err(later(&parts))?;
     let events = app.hub.subscribe(["all", &format!("user:{}", user.id)]).since(position);
-    // Without the last event id: the tab may have got it for a user who has logged out since.
+    // Ignores the last event id: the tab may have it from a user who has since logged out.
     Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(None).response())
 }
 
