@@ -23,7 +23,7 @@ pub(crate) struct Message {
     text: String,
 }
 
-/// Messages may be missing: load them with `messages`.
+/// Messages may be missing: the client loads them with the query `messages`.
 #[derive(SimpleObject)]
 pub(crate) struct Reload {
     room: String,
@@ -74,7 +74,7 @@ impl Live {
         room: String,
     ) -> Result<impl Stream<Item = Result<Update>>> {
         let messages = context.data::<Hub>()?.subscribe_to(&room).resume(None).messages();
-        // The first item is for clients that connect again, because the protocol resumes nothing.
+        // The first item is for clients that reconnect, because the protocol can't resume.
         let first = Update::Reload(Reload { room });
         Ok(stream::iter([Ok(first)]).chain(messages.map(|item| {
             Ok(match item {

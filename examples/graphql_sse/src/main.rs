@@ -79,7 +79,7 @@ async fn answer(schema: Chat, request: Request<Incoming>) -> Result<Response<Bod
         Ok(request) => request,
         Err((status, reason)) => return Ok(reject(status, reason)),
     };
-    // At a shutdown, queries and mutations have 30 seconds to finish. A subscription never does.
+    // At a shutdown, queries and mutations have 30 seconds to finish. Subscriptions never finish.
     let drain = if is_subscription(&mut request) { Drain::at_once() } else { Drain::per_client() };
     let results = schema.execute_stream(request);
     let events = results.map(|result| Event::new().event("next").json(result));

@@ -36,8 +36,8 @@ async fn main() -> io::Result<()> {
     let shutdown = CancellationToken::new();
     // `serve` has the deadline.
     tokio::spawn(tower_sse::stop_on_signal(shutdown.clone(), Duration::ZERO));
-    // The token stops the layer and the server. rmcp does not get it: it would drop the calls in
-    // progress.
+    // The token stops the layer and the server. Don't pass it to rmcp, which would drop the calls
+    // in progress.
     let sse = SseLayer::new().shutdown(shutdown.clone());
     let app = mcp(Kitchen).layer(early_head(Duration::from_secs(10))).layer(sse);
     serve(listener, app, shutdown, Duration::from_secs(40)).await
@@ -50,12 +50,14 @@ pub(crate) fn mcp<S: ServerHandler + Clone>(server: S) -> Router {
     Router::new().nest_service("/mcp", service)
 }
 
-/// Begins the answers of slow tools before a proxy gives them up.
+/// Sends the response heads of slow tools early, before a proxy times out.
 pub(crate) fn early_head(after: Duration) -> EarlyHeadLayer {
     EarlyHeadLayer::new(after).when(calls_a_tool).late_event(json_event)
 }
 
-/// Clients of MCP version 2026-07-28 name the method. Those of earlier versions name a session.
+/// Clients of MCP version 2026-07-28 send the method's name in a header. Clients of earlier
+/// versions send a session id. Return `false` for `initialize`: the head of its response must carry
+/// the session id.
 fn calls_a_tool(request: &Parts) -> bool {
     match request.headers.get("mcp-method") {
         Some(method) => method == "tools/call",
@@ -63,7 +65,8 @@ fn calls_a_tool(request: &Parts) -> bool {
     }
 }
 
-/// rmcp answers some errors with JSON, and clients read the same JSON in an event.
+/// rmcp answers some errors with plain JSON. After an early head, such a body would fail, so the
+/// same JSON is sent as an event, without the HTTP status.
 fn json_event(late: &Response<Bytes>) -> Option<Event> {
     let content_type = late.headers().get(CONTENT_TYPE)?.to_str().ok()?;
     let json = content_type.starts_with("application/json").then_some(late.body())?;
