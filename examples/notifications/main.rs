@@ -95,7 +95,7 @@ async fn check<D: Database>(
     subjects.add(format!("session:{session}"));
     subjects.add(format!("user:{}", user.id));
     request.extensions_mut().insert(user);
-    // On a task, because axum drops the handler of a client that leaves.
+    // On a task, because axum drops the handler of a client that disconnects.
     Ok(tokio::spawn(next.run(request)).await.map_err(later(&parts))?)
 }
 

@@ -158,7 +158,7 @@ async fn page(headers: HeaderMap) -> Response {
 /// Deletes the cookie, which stands for a session, and closes the user's streams everywhere.
 async fn log_out(State(app): State<App>, headers: HeaderMap) -> Response {
     let subject = format!("user:{}", user(&headers).unwrap_or_default());
-    // On a task, because axum drops the handler of a client that leaves.
+    // On a task, because axum drops the handler of a client that disconnects.
     let closed = tokio::spawn(async move { app.streams.close(subject).await }).await;
     match closed {
         Ok(Ok(_)) => {

@@ -14,10 +14,10 @@ const ANSWER: &str = "The server makes this answer on a task of its own, and rec
     A page that reloads gets all of them, and a second tab reads along. The model is asked once. \
     Close the page, and come back later for the rest of the answer.";
 
-/// The longest silence of an API, before its response too.
+/// The longest silence of an API, before and during its response.
 const MAX_SILENCE: Duration = Duration::from_secs(300);
 
-/// The model doesn't know that its answers are recorded.
+/// A model, which doesn't know that its answers are recorded.
 #[derive(Clone)]
 pub(crate) enum Model {
     /// Thinks for this time, then answers, or refuses the question `busy`.

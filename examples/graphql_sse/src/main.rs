@@ -40,7 +40,7 @@ pub(crate) fn graphql_layer() -> SseLayer {
     SseLayer::new().terminator(Event::new().event("complete").data("")).require_accept(true)
 }
 
-/// Serves until `shutdown` is cancelled and every stream has ended, at most for 40 seconds more.
+/// Serves until `shutdown` is cancelled and every stream has ended, at most 40 seconds later.
 pub(crate) async fn serve(
     listener: TcpListener,
     schema: Chat,
