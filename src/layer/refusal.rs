@@ -65,7 +65,8 @@ impl Refusal {
     /// [`per_client`](Self::per_client) sends it, and all others with a `retry` line.
     ///
     /// Use it if all clients reconnect after a clean end, and a proxy [removes the
-    /// headers](crate::guide::proxies#what-a-proxy-hides) by which the layer recognises them.
+    /// headers](crate::guide::proxies#what-a-proxy-hides) by which the layer recognises them. It
+    /// changes neither the `429` at a user's limit nor the refusals of `Runs`.
     pub const fn retry_later() -> Self {
         Self::new(RefusalAnswer::RetryLater)
     }
