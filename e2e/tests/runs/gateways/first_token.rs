@@ -8,15 +8,15 @@ use tokio::time::timeout;
 use tower_sse::BoxError;
 use tower_sse::decode::{Message, MessageStream};
 
-/// Calls the upstream, and returns its messages once there is a token, or the response to send
-/// instead. The limit begins with the call.
+/// Calls the upstream and waits for its first token, `limit` from the call on. Returns all messages,
+/// or the response to send instead.
 pub(crate) async fn messages(
     call: impl Future<Output = Response>,
     limit: Duration,
 ) -> Result<impl Stream<Item = Result<Message, BoxError>> + Send, Response> {
     let begin = async {
         let upstream = call.await;
-        // An error of the upstream is not an event stream.
+        // An upstream's error response isn't an event stream.
         if upstream.status() != StatusCode::OK {
             return Err(upstream);
         }

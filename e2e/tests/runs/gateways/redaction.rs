@@ -33,7 +33,7 @@ pub(crate) fn redact(
     (StreamOptions::new().terminator("[DONE]"), tower_sse::response(events)).into_response()
 }
 
-/// Returns the end of the text with which the secret may begin.
+/// Returns the end of the text that could be the beginning of the secret.
 fn beginning(text: &str) -> &str {
     let mut beginnings = SECRET.char_indices().rev().map(|(end, _)| &SECRET[..end]);
     beginnings.find(|beginning| text.ends_with(beginning)).unwrap_or_default()
