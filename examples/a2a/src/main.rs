@@ -72,7 +72,7 @@ async fn call(State(runs): State<Runs>, parts: Parts, Json(call): Json<Value>) -
     };
     (answer["jsonrpc"], answer["id"]) = ("2.0".into(), id);
     Ok(match method {
-        // Its client reads errors from a stream, too.
+        // The client of this method reads errors from a stream, too.
         "tasks/resubscribe" => tower_sse::response(stream::iter([event(&answer)])).into_response(),
         _ => Json(answer).into_response(),
     })
@@ -91,8 +91,8 @@ async fn follow(run: &Run, id: Value) -> Result<Response> {
     Ok(tower_sse::response(results).map(|body| FilterBody::new(body, answer)).into_response())
 }
 
-/// Returns a task as its results have made it so far, and how many they are. `None` if the run has
-/// evicted the first ones.
+/// Returns the task as its results so far have changed it, and the number of results. `None` if the
+/// run has evicted the first results.
 fn task(run: &Run) -> Option<(Value, u64)> {
     let messages = run.messages()?;
     let results = messages.iter().map(|it| serde_json::from_str(&it.data).unwrap_or_default());

@@ -1,4 +1,4 @@
-/** Repeats a request until its run is over. The same `runId` joins the run that it has started. */
+/** Repeats a request until its run is over. A repeated `runId` joins the run that exists. */
 export async function ask(agent, runId) {
   let isOver = false;
   const end = () => { isOver = true; };
@@ -6,10 +6,10 @@ export async function ask(agent, runId) {
   for (;;) {
     try {
       const result = await agent.runAgent({ runId }, subscriber);
-      // Not over: a proxy has cut the answer, or has sent a page in its place, such as a log-in.
+      // Not over: a proxy has cut the answer, or has sent a page instead, such as a login page.
       if (isOver || agent.abortController.signal.aborted) return result;
     } catch (error) {
-      // Only the answer to a request that the agent refuses for good has such a status.
+      // With such a status, the agent refuses the request for good.
       if (error.status < 500) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, 1000 + 1000 * Math.random()));

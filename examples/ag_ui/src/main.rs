@@ -80,7 +80,7 @@ fn work(app: App, key: RunKey, input: Value) -> impl Stream<Item = Event> {
     parts(app, key, input).map(move |result| result.unwrap_or_else(|it| event(error(it))))
 }
 
-/// A run that its snapshot fills would fail, and the client would ask forever.
+/// A larger thread could fill its run. The run would fail, and the client would ask forever.
 const MAX_THREAD: usize = 1 << 20;
 
 /// Each part of the answer stands for a call of a model.
