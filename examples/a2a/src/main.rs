@@ -45,7 +45,7 @@ async fn call(State(runs): State<Runs>, parts: Parts, Json(call): Json<Value>) -
     let mut run = runs.get(&key).await;
     let is_canceled = run.as_ref().is_some_and(|run| run.outcome() == Some(Outcome::Cancelled));
     if !is_canceled && matches!(method, "message/send" | "message/stream") {
-        // This joins a task in progress or complete, and starts one again that has broken off.
+        // This joins a task in progress or complete, and restarts a task that has broken off.
         let started = runs.start(&key, &parts, || work(name, message)).await;
         run = Some(started.map_err(|error| error.answer(&parts))?);
     }
@@ -110,8 +110,9 @@ fn task(run: &Run) -> Option<(Value, u64)> {
     Some((task, messages.len() as u64))
 }
 
-/// Stands for an agent. Its first result is the task, which the other results change. An error is
-/// its last result, `status(&task, "failed")`: after a panic, the client would ask forever.
+/// Stands for an agent. Its first result is the task, which the other results change. Return an
+/// error as the last result, `status(&task, "failed")`: after a panic, the client would ask
+/// forever.
 fn work(id: &str, message: &Value) -> impl Stream<Item = Event> + use<> {
     let task = json!({ "kind": "task", "id": id, "history": [message],
         "contextId": message.get("contextId").unwrap_or(&json!(id)),

@@ -52,12 +52,12 @@ fn key(parts: &Parts, id: &str) -> Result<RunKey, StatusCode> {
     RunKey::new(user.ok_or(StatusCode::UNAUTHORIZED)?, id).map_err(|_| StatusCode::BAD_REQUEST)
 }
 
-/// Starts a run, or joins it. In both cases, the client gets all events from the first.
+/// Starts or joins a run. In both cases, the client gets all events from the first.
 async fn ask(State(app): State<App>, parts: Parts, Json(input): Json<Value>) -> Result<Response> {
     let key = key(&parts, input["runId"].as_str().unwrap_or_default())?;
     let work = || work(app.clone(), key.clone(), input);
     let run = match app.runs.get(&key).await {
-        // A repeated request must not start again what the user has stopped.
+        // A repeated request must not restart a run that the user has stopped.
         Some(run) if run.outcome() == Some(Outcome::Cancelled) => run,
         _ => app.runs.start(&key, &parts, work).await.map_err(|error| error.answer(&parts))?,
     };
@@ -91,7 +91,7 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
             // A page that was reloaded has lost its messages.
             input = serde_json::from_str(&first)?;
         }
-        // A client that repeats its request sends what it has of the answer, too.
+        // A client that repeats its request also sends the part of the answer that it has.
         let messages = input["messages"].as_array_mut().ok_or("no messages")?;
         messages.retain(|it| !it["id"].as_str().is_some_and(|it| it.starts_with(&own)));
         let thread = input.to_string();
@@ -100,7 +100,7 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
         }
         save(&app, &key, 0, &thread).await?;
         yield event(json!({ "type": "RUN_STARTED", "threadId": input["threadId"], "runId": id }));
-        // Clients add to what they have, so a replay takes them back to before the answer.
+        // Clients append events to their messages. This removes what they have of the answer.
         yield event(json!({ "type": "MESSAGES_SNAPSHOT", "messages": input["messages"] }));
         for part in 1..=3 {
             let chunk = |delta: &str| event(json!({ "type": "TEXT_MESSAGE_CHUNK",
@@ -121,13 +121,13 @@ fn parts(app: App, key: RunKey, mut input: Value) -> impl Stream<Item = Result<E
     }
 }
 
-/// Restarts the runs whose process has died. Redis has their input, and the parts that are done.
+/// Restarts the runs whose process has died. Redis has their input and their finished parts.
 pub(crate) async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>) {
     while let Some(RunEnd { key, outcome, .. }) = ends.recv().await {
         if outcome != Outcome::Interrupted {
             continue;
         }
-        // A late report must not start again what the user has stopped.
+        // A late report must not restart a run that the user has stopped.
         let run = app.runs.get(&key).await;
         let is_stopped = run.is_some_and(|run| run.outcome() == Some(Outcome::Cancelled));
         // Without its input, the run starts when the client asks again.

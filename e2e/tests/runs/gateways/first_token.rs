@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use tower_sse::BoxError;
 use tower_sse::decode::{Message, MessageStream};
 
-/// Calls the upstream and waits for its first token, `limit` from the call on. Returns all messages,
-/// or the response to send instead.
+/// Calls the upstream and waits for its first token, for at most `limit`. Returns all messages, or
+/// the response to send instead.
 pub(crate) async fn messages(
     call: impl Future<Output = Response>,
     limit: Duration,
@@ -32,7 +32,7 @@ pub(crate) async fn messages(
     timeout(limit, begin).await.map_err(|_| StatusCode::GATEWAY_TIMEOUT.into_response())?
 }
 
-/// Before the first token, OpenAI's API sends the role, and Azure's a chunk without a choice.
+/// Before the first token, OpenAI's API sends the role. Azure's API sends a chunk without a choice.
 fn has_token(message: &Result<Message, BoxError>) -> bool {
     let Ok(message) = message else { return true };
     let Ok(chunk) = serde_json::from_str::<Value>(&message.data) else { return true };
