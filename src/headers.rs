@@ -111,7 +111,8 @@ pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<I
 }
 
 /// Makes these the headers of an event stream. The service's own `charset` stays, because Python's
-/// `requests` reads text without one as Latin-1.
+/// `requests` reads text without a charset as Latin-1. None is added, because some proxies compare
+/// the whole header.
 pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     let mut parameters =
         last_media_type(headers).split(|byte| *byte == b';').map(<[u8]>::trim_ascii);

@@ -66,7 +66,8 @@ impl Files {
     /// Prepares the end of a connection whose files are not in place.
     ///
     /// SQLite doesn't save the `-wal` of a main file that was removed or replaced, and opens the
-    /// next main file with it. If `-wal` itself was removed, only the last connection saves it.
+    /// next main file with it: a backup that was moved into place became malformed. If `-wal` itself
+    /// was removed, only the last connection saves it.
     pub(crate) fn leave(&self, connection: &Connection) {
         let (has_moved, others) = (self.has_moved(), others(&self.target));
         if has_moved || !others[0].exists() {
