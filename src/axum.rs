@@ -41,7 +41,7 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
         .or_else(|| LastEventId::from_headers(&parts.headers))
 }
 
-/// Extracts the signal that fires when the response is over. It needs a layer with
+/// Extracts the signal that fires when the response is over. The extractor needs a layer with
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) around the handler, or a
 /// [`RunLayer`](crate::runs::RunLayer) if the request has a key. Otherwise, the request is rejected
 /// with a `500` whose text names the missing option.
@@ -72,7 +72,7 @@ impl<S: Sync> FromRequestParts<S> for Disconnect {
     }
 }
 
-/// Extracts the subjects of the request. It needs a layer with
+/// Extracts the subjects of the request. The extractor needs a layer with
 /// [`SseLayer::streams`](crate::SseLayer::streams) around the handler, or middleware that calls
 /// [`Streams::subjects_of`](crate::streams::Streams::subjects_of). Otherwise, the request is
 /// rejected with a `500` whose text names the missing option.

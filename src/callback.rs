@@ -10,7 +10,7 @@ use http::{Request, request::Parts};
 pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     let value = without_panic(callback);
     if value.is_none() {
-        // The panic may be that of a subscriber.
+        // If a `tracing` subscriber panicked, this panics again.
         _ = without_panic(|| {
             warn!("a callback of an event stream panicked");
         });
@@ -18,13 +18,13 @@ pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     value
 }
 
-/// Calls a callback with a request's head, and returns its result, or `None` if it panics.
+/// Calls a callback with a request's head. Returns its result, or `None` if it panics.
 #[cold]
 pub(crate) fn with_head<B, T>(
     request: &mut Request<B>,
     callback: impl FnOnce(&Parts) -> T,
 ) -> Option<T> {
-    // The callback borrows the parts alone, and so doesn't depend on the body's type.
+    // The callback borrows only the parts, so it doesn't depend on the body's type.
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.method = request.method().clone();
     parts.version = request.version();

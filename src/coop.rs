@@ -12,7 +12,7 @@ const BYTES_PER_UNIT: usize = 1024;
 /// With a budget, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// The budget that a body spends, because its source may use none of tokio's sockets or channels.
+/// Spends a body's budget, because its source may use no socket or channel of tokio that does.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.
@@ -20,8 +20,8 @@ pub(crate) struct CoopBudget {
 }
 
 impl CoopBudget {
-    /// Waits until the task has budget left. Unlike `wake_by_ref`, tokio lets other tasks run
-    /// first.
+    /// Waits until the task has budget left. Tokio then lets other tasks run first; `wake_by_ref`
+    /// doesn't.
     #[inline]
     pub(crate) fn poll_ready(cx: &mut Context<'_>) -> Poll<()> {
         if !coop::has_budget_remaining() {
@@ -31,8 +31,8 @@ impl CoopBudget {
         Poll::Ready(())
     }
 
-    /// Spends one unit for an item without bytes, or waits until the task has budget left. Outside
-    /// of tokio's budget, pauses after [`MAX_EMPTY_ITEMS`] items.
+    /// Spends one unit for an item without bytes, or waits until the task has budget left. If tokio
+    /// sets no budget, pauses after [`MAX_EMPTY_ITEMS`] items.
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -67,7 +67,7 @@ fn last_media_type(headers: &HeaderMap) -> &[u8] {
             && names.next().is_some_and(is_token)
             && names.next().is_some_and(is_token)
     });
-    // The state of quotes allows no search from the end.
+    // A search from the end can't tell whether a comma is inside quotes.
     media_types.reduce(|_, last| last).unwrap_or_default()
 }
 
@@ -90,7 +90,7 @@ fn is_text_event_stream(media_type: &[u8]) -> bool {
 }
 
 /// Returns whether the body has a content coding, so that its bytes are not the events themselves.
-/// Servers in JavaScript send `none`, which is not registered, so that nothing compresses a stream.
+/// JavaScript servers send the unregistered coding `none` to keep streams from being compressed.
 pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
     let is_none = |coding: &[u8]| {
         [&b""[..], b"identity", b"none"].iter().any(|none| coding.eq_ignore_ascii_case(none))
@@ -145,8 +145,8 @@ pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
     }
 }
 
-/// Lets the server send the body in chunks. HTTP/1.0 has none, so a body that fails would look
-/// complete, and hyper panics at HTTP/3. An upstream's version says nothing about the client (RFC
+/// Lets the server send the body in chunks. HTTP/1.0 has no chunks, so a body that fails would look
+/// complete. At HTTP/3, hyper panics. An upstream's version says nothing about the client (RFC
 /// 9110, section 2.5).
 pub(crate) const fn allow_chunks(version: &mut Version) {
     *version = Version::HTTP_11;
@@ -160,13 +160,14 @@ pub(crate) fn make_empty(headers: &mut HeaderMap) {
     }
 }
 
-/// Forbids caches to store a response that depends on more than the URL, as they may store `204` and
-/// `404`.
+/// Forbids caches to store a response that depends on more than the URL. By default, they may store
+/// `204` and `404`.
 pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// Adds `no-transform` to `Cache-Control`, or `no-cache` too if the service has not set the header.
+/// Adds `no-transform` to `Cache-Control`. Also adds `no-cache` if the service has not set the
+/// header.
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";
 

@@ -52,10 +52,10 @@ impl IdleTimer {
         self.poll_timer(cx, interval)
     }
 
-    /// Returns whether the timer is set for this task, and does not fire yet. The stream is idle.
-    // The timer itself is not polled, which would load two more cache lines for each event. It never
-    // fires before `fires_at`, because tokio rounds up. If it was set in an earlier idle period and
-    // fires in this one, it is set again.
+    /// Returns whether the timer of an idle stream is set for this task and doesn't fire yet.
+    // The timer itself is not polled, which would load two more cache lines for each event. It
+    // never fires before `fires_at`, because tokio rounds up. A timer that was set in an earlier
+    // idle period and fires in this one is set again.
     #[inline]
     pub(crate) fn is_running(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
         let (now, wakes) = (Instant::now(), self.wakes(cx));

@@ -101,7 +101,7 @@
 //! # What the layer changes
 //!
 //! The layer treats a response as an event stream if its type is `text/event-stream` and its status
-//! isn't 1xx, 204 or 304. It removes parameters from the type, and changes these headers:
+//! isn't 1xx, 204 or 304. It removes parameters from the type and changes these headers:
 //!
 //! | Header | Value |
 //! |---|---|
@@ -158,10 +158,10 @@
 //!
 //! # In production
 //!
-//! Start from [this server](guide::serving). It sets a shutdown deadline, and `TCP_NODELAY`,
-//! without which events can arrive late. Any status except `200` and redirects stops an
-//! `EventSource` for good. Before you deploy, go through the [checklist](guide::operating). When
-//! something goes wrong, see [troubleshooting](guide::troubleshooting).
+//! Start from [this server](guide::serving). It sets a shutdown deadline and `TCP_NODELAY`, without
+//! which events can arrive late. Any status except `200` and redirects stops an `EventSource` for
+//! good. Before you deploy, go through the [checklist](guide::operating). When something goes
+//! wrong, see [troubleshooting](guide::troubleshooting).
 //!
 //! # Examples
 //!
@@ -211,7 +211,7 @@
 //!
 //! - **Rust.** 1.88 or later. [`sse-check`](https://docs.rs/crate/sse-check) and the `tower-sse-…`
 //!   crates need the same Rust version, and always have this crate's version number.
-//! - **axum.** The feature `axum` is for axum 0.8. To use axum 0.7, leave the feature off, and
+//! - **axum.** The feature `axum` is for axum 0.8. To use axum 0.7, leave the feature off and
 //!   extract the last event id as `Option<Extension<LastEventId>>`.
 //! - **hyper and tonic.** Any version that uses `http` 1 works. gRPC responses pass through
 //!   unchanged.

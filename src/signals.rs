@@ -69,7 +69,7 @@ pub(crate) fn disown(extensions: &mut Extensions) {
     }
 }
 
-/// A mark around an error that an item of the program's stream returned. Hosts such as axum or
+/// A mark around an error that the program's stream returned as an item. Hosts such as axum or
 /// tonic wrap the errors of bodies, and the mark shows which cause is the program's.
 #[derive(Debug)]
 pub(crate) struct ItemError(BoxError);
@@ -104,8 +104,8 @@ impl Error for ItemError {
 
 /// Returns the error that the program's stream or body returned, without the hosts' wrappers.
 pub(crate) fn program_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    // Only the mark stands right around the program's error: what is inside an error of axum may be
-    // the wrapper of another host. Either may be inside wrappers that this crate doesn't know.
+    // The mark comes first, because it directly wraps the program's error. An `axum::Error` may
+    // wrap another host's wrapper. Either may be inside wrappers that this crate doesn't know.
     let marked = causes(error).find_map(inside::<ItemError>);
     let wrapped = marked.or_else(|| causes(error).find_map(inside_wrapper));
     iter::successors(wrapped, |&error| inside_wrapper(error)).last().unwrap_or(error)
@@ -125,8 +125,8 @@ fn inside<'e, W: Error + 'static>(
     error.downcast_ref::<W>()?.source()
 }
 
-/// The error with which a recorded source has failed. It hides the causes, because a cancellation
-/// of the source is a failure for the clients.
+/// The error with which a recorded source has failed. It hides the causes, because a cancelled
+/// source is a failure for the clients.
 #[derive(Clone)]
 pub(crate) struct RecordedError(pub(crate) Arc<dyn Error + Send + Sync>);
 
@@ -147,7 +147,7 @@ impl fmt::Debug for RecordedError {
     }
 }
 
-// The client's error has the text already.
+// The error that the client gets already has the source's text.
 error_text!(RecordedError, |_| "the source failed");
 
 /// Returns the error for `on_error`: the recorded source's own, or else the program's.
@@ -162,7 +162,7 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
 }
 
 /// The mark of a response whose client has received all that its stream will ever have. An empty
-/// stream is no such mark: handlers that a client polls return empty streams on purpose.
+/// stream doesn't mean this: handlers that a client polls return empty streams on purpose.
 #[derive(Clone, Copy)]
 pub(crate) struct NothingMore;
 
@@ -172,19 +172,19 @@ pub(crate) struct NothingMore;
 pub(crate) struct StartAt {
     /// `None` if a client with this id would miss the first item.
     pub(crate) id: Option<EventId>,
-    /// Whether every client receives it, or only an `EventSource` and a library. `None` if no client
-    /// needs it, because it has an id, or because the first item has one.
+    /// Whether every client receives the position, or only an `EventSource` and a library. `None`
+    /// if no client needs it, because the client or the first item has an id.
     pub(crate) is_for_all: Option<bool>,
-    /// Where the layer notes what a hub's view needs to know.
+    /// The slot in which the layer describes the client to a hub's view.
     pub(crate) seen_by: Option<Arc<OnceLock<Viewer>>>,
 }
 
-/// The client of a hub's view.
+/// What a hub's view needs to know about its client.
 #[derive(Clone, Copy)]
 pub(crate) struct Viewer {
-    /// Whether it stores an id only from an event with data.
+    /// Whether the client stores an id only from an event with data.
     pub(crate) needs_event: bool,
-    /// The longest wait of its long poll.
+    /// The longest wait of the client's long poll.
     pub(crate) max_wait: Option<Duration>,
 }
 
@@ -198,8 +198,8 @@ impl StartAt {
     }
 }
 
-/// A callback that a layer calls once it has refused the stream and dropped its body. The source
-/// can't learn of the refusal from the drop.
+/// A callback that a layer calls once it has refused the stream and dropped its body. To the
+/// source, the drop alone looks like any other.
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
@@ -210,10 +210,10 @@ pub(crate) struct EarlyHead(Arc<Early>);
 #[derive(Default)]
 struct Early {
     on_refusal: Mutex<Vec<OnRefusal>>,
-    /// Whether the service waits for a run of this process, so that the layer's shutdown doesn't end
+    /// Whether the service waits for a run of this process. The layer's shutdown then doesn't end
     /// the stream.
     awaits_run: AtomicBool,
-    /// Set once a layer has taken up the head.
+    /// Set once a layer has adopted the head.
     around: OnceLock<Option<Around>>,
     /// Set once the service has answered, maybe with another early head.
     answered: OnceLock<Option<EarlyHead>>,
@@ -251,7 +251,7 @@ impl EarlyHead {
         self.0.answered.get().is_some_and(|second| second.as_ref().is_none_or(Self::is_answered))
     }
 
-    /// Takes up the head for a layer.
+    /// Adopts the head for a layer.
     pub(crate) fn adopt(&self, around: Option<Around>) {
         if let Some(Some(second)) = self.0.answered.get() {
             second.adopt(around.clone());
@@ -263,7 +263,7 @@ impl EarlyHead {
         self.0.around.get()?.as_ref()
     }
 
-    /// Notes whether the service waits for a run of this process, or sends its answer.
+    /// Notes whether the service waits for a run of this process or already sends the run's answer.
     pub(crate) fn set_awaits_run(&self, awaits_run: bool) {
         self.0.awaits_run.store(awaits_run, Release);
     }
@@ -272,9 +272,9 @@ impl EarlyHead {
         self.0.awaits_run.load(Acquire)
     }
 
-    /// Returns whether a layer is around the early head: a layer could write a terminator after a
-    /// clean end. Either of two signs shows a layer, because the program's middleware may drop
-    /// extensions, or poll on a task of its own.
+    /// Returns whether a layer is around the early head. It could write a terminator after a clean
+    /// end. Two signs are checked, because the program's middleware may drop extensions or poll on
+    /// a task of its own.
     pub(crate) fn is_layered(&self) -> bool {
         self.0.around.get().is_some() || is_within_layer()
     }
@@ -306,7 +306,7 @@ thread_local! {
 #[derive(Clone, Copy)]
 struct PolledBy {
     innermost: Layer,
-    /// Whether the layer of runs is one of them.
+    /// Whether the layer of runs is among these layers.
     is_recorded: bool,
 }
 
@@ -386,7 +386,7 @@ impl Stopped {
         causes(error).find_map(<dyn Error>::downcast_ref)
     }
 
-    /// Returns the reason to report.
+    /// Returns the close reason to report.
     pub(crate) const fn reason(&self) -> CloseReason {
         match self {
             Self::Due(reason) => *reason,
@@ -415,8 +415,8 @@ pub(crate) fn interruption() -> Event {
     Event::new().event(INTERRUPTED).id(INTERRUPTED).data("{}")
 }
 
-/// The cause of the error of an answer whose rest no client can get. A [`RecordedError`] means the
-/// same.
+/// The cause of a body's error when no client can get the rest of the answer. A [`RecordedError`]
+/// means the same.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub(crate) &'static str);
 
@@ -429,7 +429,7 @@ impl Interrupted {
 error_text!(Interrupted, |it| "{}", it.0);
 
 /// The shutdown of a layer, which its streams share. A token for each stream would take three
-/// allocations and a lock for each frame, and would wake all streams in one turn.
+/// allocations. It would take a lock for each frame and wake all streams in one turn.
 #[derive(Default)]
 pub(crate) struct Shutdown {
     has_begun: AtomicBool,
@@ -468,7 +468,7 @@ impl EndsWith {
     }
 }
 
-// `repr(C)`: the shutdown is beside the fields of the stream that each poll needs.
+// `repr(C)` puts the shutdown beside the fields of the stream that each poll needs.
 #[repr(C)]
 pub(crate) struct ShutdownWait {
     place: Option<(usize, Waker)>,
@@ -521,7 +521,8 @@ impl ShutdownWait {
         let shutdown = match shutdown {
             EndsWith::Inherited(inherited) => match inherited.get() {
                 Some(shutdown) => EndsWith::Own(Arc::clone(shutdown)),
-                // Middleware reads the body before an outer layer has seen the response.
+                // The outer layer fills the slot later: middleware inside it already reads the
+                // body.
                 None if Arc::strong_count(&inherited) > 1 => EndsWith::Inherited(inherited),
                 None => return None,
             },
@@ -535,7 +536,7 @@ impl ShutdownWait {
         self.shutdown.get().is_some_and(|shutdown| shutdown.has_begun())
     }
 
-    /// Returns whether the shutdown has begun. If not, it will wake `waker`.
+    /// Returns whether the shutdown has begun. If not, the shutdown will wake `waker`.
     #[inline]
     pub(crate) fn poll_begun(&mut self, waker: &Waker) -> bool {
         match &self.place {
@@ -544,7 +545,7 @@ impl ShutdownWait {
         }
     }
 
-    /// Returns whether the shutdown will wake `waker`, which no other shutdown can.
+    /// Returns whether the shutdown will wake `waker`, and can't be replaced by another shutdown.
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
         matches!(self.shutdown, EndsWith::Own(_))
             && self.place.as_ref().is_some_and(|(_, registered)| registered.will_wake(waker))
@@ -555,7 +556,7 @@ impl ShutdownWait {
         let (listed, own) = (waker.clone(), waker.clone());
         let Some(shutdown) = self.shutdown.get() else { return false };
         let mut waiting = lock(&shutdown.waiting);
-        // Checked under the lock: the list is taken after the shutdown has begun.
+        // Checked under the lock, because `begin` sets the flag before it takes the list.
         if shutdown.has_begun() {
             return true;
         }
@@ -583,7 +584,7 @@ impl Drop for ShutdownWait {
         let Some(shutdown) = self.shutdown.get() else { return };
         let mut waiting = lock(&shutdown.waiting);
         let listed = waiting.0.try_remove(place);
-        // Free what a storm of clients has left.
+        // Free the capacity that a storm of clients has left.
         let unused =
             (waiting.0.is_empty() && waiting.0.capacity() > FEW).then(|| mem::take(&mut *waiting));
         drop(waiting);

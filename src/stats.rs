@@ -55,7 +55,7 @@ struct Counters {
     frames: AtomicU64,
     bytes: AtomicU64,
     heartbeats: AtomicU64,
-    /// The labels, in the order in which they were first seen: at most [`MAX_LABELS`], and
+    /// The labels, in the order in which they were first seen: at most [`MAX_LABELS`] plus
     /// [`OTHER`].
     labels: Mutex<Vec<Labelled>>,
 }
@@ -65,7 +65,7 @@ struct Counters {
 struct Ages {
     since: Instant,
     /// The seconds after `since`, in ascending order, each with the number of open streams that
-    /// opened in it. A map would allocate for the first stream.
+    /// opened in that second. A map would allocate for the first stream.
     openings: VecDeque<(u64, u64)>,
 }
 

@@ -36,11 +36,11 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Panics
 ///
-/// Panics if it is polled outside of a tokio runtime, or in one without IO or timers.
+/// Panics if the future is polled outside of a tokio runtime, or in a runtime without IO or timers.
 ///
 /// # Cancel safety
 ///
-/// On Unix, the signals are handled from the first poll until the process ends: further ones do
+/// On Unix, the signals are handled from the first poll until the process ends: further signals do
 /// nothing, even if the future was dropped. So a second Ctrl-C doesn't stop the program sooner. On
 /// Windows, the process ends about 5 seconds after its console is closed.
 pub async fn stop_on_signal(shutdown: CancellationToken, deadline: Duration) -> io::Result<()> {

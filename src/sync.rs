@@ -1,4 +1,4 @@
-//! Locks and atomics. Under loom they are loom's, so that its models run the production code.
+//! Locks and atomics: under loom, those of loom, so that loom's models run the production code.
 
 #[cfg(not(tower_sse_loom))]
 pub(crate) use {

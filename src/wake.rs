@@ -8,9 +8,9 @@ use tokio::{runtime::Handle, task::yield_now};
 
 use crate::{callback::without_panic, lock::lock};
 
-/// The number of tasks that are woken in one turn. Waking them takes some milliseconds; polling
-/// them takes a few tenths of a second. Smaller batches cost more system calls, because an HTTP/2
-/// connection writes the frames of all its streams.
+/// The number of tasks that are woken in one turn. Waking these tasks takes some milliseconds;
+/// polling them takes a few tenths of a second. Smaller batches cost more system calls, because an
+/// HTTP/2 connection writes the frames of all its streams.
 pub(crate) const BATCH: usize = 125_000;
 
 /// The number of items that are taken at a time under their lock.
@@ -54,9 +54,9 @@ pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
 }
 
 /// Calls `wake` with the first [`BATCH`] items at once, and with the other items in later turns of
-/// the tasks' own `runtimes`, so a blocked runtime delays only its own tasks. The caller holds no
-/// lock. All items are woken at once if one of the other tasks has no runtime, or if all runtimes
-/// have ended.
+/// the tasks' own `runtimes`, so a blocked runtime delays only its own tasks. The caller must hold
+/// no lock. All items are woken at once if one of the other tasks has no runtime, or if all
+/// runtimes have ended.
 pub(crate) fn in_batches<I>(items: I, wake: fn(I::Item), runtimes: Runtimes)
 where
     I: Iterator + Send + 'static,
@@ -75,12 +75,12 @@ where
 
 async fn later_turns<I: Iterator>(items: Arc<Items<I>>) {
     while items.wake_batch() {
-        // The tasks that were woken have their turns first.
+        // Lets the tasks that were woken run first.
         yield_now().await;
     }
 }
 
-/// Items that several runtimes take. Dropping this wakes the items that no runtime has taken.
+/// Items that several runtimes wake in batches. Dropping `Items` wakes those that are left.
 struct Items<I: Iterator> {
     rest: Mutex<I>,
     wake: fn(I::Item),
@@ -105,7 +105,7 @@ impl<I: Iterator> Drop for Items<I> {
     }
 }
 
-/// Wakes a task without panicking. It runs code of a runtime, so no lock may be held.
+/// Wakes a task without panicking. This can run any code of a runtime, so no lock may be held.
 pub(crate) fn wake(waker: Waker) {
     // A panic must not stop the loop, because the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());
