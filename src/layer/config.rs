@@ -167,7 +167,7 @@ impl Config {
     }
 }
 
-/// Adds options that the request doesn't have yet. Services inside the layer see them too.
+/// Adds options that the request doesn't have yet, also for services inside the layer.
 fn add_options<B>(request: &mut Request<B>, options: &StreamOptions) {
     let own: StreamOptions = request.extensions_mut().remove().unwrap_or_default();
     request.extensions_mut().insert(own.or(options));
@@ -196,9 +196,9 @@ pub(super) struct RequestInfo {
     pub(super) client: ClientKind,
     /// Whether the request arrived after the shutdown had begun.
     pub(super) arrived_during_shutdown: bool,
-    /// Whether the stream opens even if the shutdown has begun since the request arrived. That
-    /// holds for a call, on which the handler has already acted, and for a stream that a shutdown
-    /// doesn't end at once.
+    /// Whether the stream opens even if the shutdown has begun since the request arrived. `true`
+    /// for a call, on which the handler has already acted, and for a stream that a shutdown doesn't
+    /// end at once.
     pub(super) has_drain: bool,
     pub(super) is_head: bool,
     pub(super) accepts_stream: bool,

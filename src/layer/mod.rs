@@ -6,8 +6,8 @@
 // A request passes through these files from top to bottom, and its stream continues in
 // `body/sse_body.rs`:
 //
-// | `sse_layer.rs` | `SseService` records the `RequestInfo`, and calls the inner service |
-// | `into_sse.rs` | what a service may return, and `response`, which makes a response of a stream |
+// | `sse_layer.rs` | `SseService` records the `RequestInfo` and calls the inner service |
+// | `into_sse.rs` | what a service may return, and `response`, which turns a stream into a response |
 // | `sse_future.rs` | `InFlight` decides what becomes of the response: a stream, a refusal, `204`, or unchanged |
 // | `refusal.rs` | the answer to a client whose stream may not open |
 // | `config.rs`, `setters.rs` | the options, and the methods that set them |

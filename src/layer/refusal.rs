@@ -130,7 +130,7 @@ impl Refusal {
         response
     }
 
-    /// Turns `response` into the answer to a refused `client`, whose body `whole` creates.
+    /// Turns `response` into the answer to a refused `client`. The response's body is dropped.
     pub(crate) fn refuse<B, C>(
         &self,
         response: Response<B>,

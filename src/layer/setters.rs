@@ -59,9 +59,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Starts every stream with a comment line of `bytes` bytes, at least three, for proxies and old browsers that
-    /// hold back the first 2 KiB of a response. The default is zero. A body with a content coding
-    /// gets no padding.
+    /// Starts every stream with a comment line of `bytes` bytes, at least three. It's for proxies
+    /// and old browsers that hold back the first 2 KiB of a response. The default is zero. A body
+    /// with a content coding gets no padding.
     ///
     /// # Panics
     ///
@@ -127,8 +127,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Sets the kind of client that sends the layer's `GET` requests. By default, the layer
-    /// [recognises](crate::guide::clients#how-clients-reconnect) it by their headers. Other methods
-    /// are always calls.
+    /// [recognises](crate::guide::clients#how-clients-reconnect) the client by the request's
+    /// headers. Requests with other methods are always calls.
     ///
     /// Set it if all clients of a route are of one kind, and the layer can't tell. For example, a
     /// script can send the same headers as a [`Library`](ClientKind::Library), but needs to see a
@@ -223,10 +223,10 @@ impl<M> SseLayer<M> {
     /// then reconnects, as after any end. Most other clients notice the error.
     ///
     /// The closure isn't called for a [cancellation](Self::cancellation_if). If the error comes
-    /// mid-event, or if the body has a content coding, the closure isn't called, and the body fails.
-    /// The body also fails if the closure panics, or returns an event with neither data nor a name.
-    /// If the closure panics or returns such an event, an `EventSource` that reads a failed
-    /// [run](crate::runs) gets the event [`interrupted`](crate::runs#half-an-answer) instead.
+    /// mid-event, or if the body has a content coding, the body fails without a call. The body also
+    /// fails if the closure panics or returns an event with neither data nor a name. In these two
+    /// cases, an `EventSource` that reads a failed [run](crate::runs) gets the event
+    /// [`interrupted`](crate::runs#half-an-answer) instead.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -254,9 +254,9 @@ impl<M> SseLayer<M> {
     /// # A body that fails
     ///
     /// When a body fails, servers drop what they haven't written. So after the events that preceded
-    /// the error, the layer writes an empty comment, and waits up to about a second for the server
+    /// the error, the layer writes an empty comment and waits up to about a second for the server
     /// to write everything. A compressor outside the layer keeps the comment until more bytes
-    /// follow, so after 10 milliseconds, the layer writes another. If the stream fails in the middle
+    /// follow, so the layer writes another after 10 milliseconds. If the stream fails in the middle
     /// of a line, or is compressed inside the layer, the layer waits only 20 milliseconds. A slow
     /// client can still lose the last events.
     ///
@@ -446,7 +446,7 @@ impl<M> SseLayer<M> {
 
 /// Options that report what streams do.
 impl<M> SseLayer<M> {
-    /// Calls a closure when a stream opens, which is when the layer gets the response head. A bare
+    /// Calls a closure when a stream opens, that is, when the layer gets the response head. A bare
     /// stream opens when the service is called.
     ///
     /// A `HEAD` request opens no stream. A [refused](crate::Refusal#what-is-refused) request

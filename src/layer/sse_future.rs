@@ -16,13 +16,14 @@ use crate::{BoxError, headers};
 
 pin_project! {
     /// The response future of [`SseService`](super::SseService). If it's dropped before it
-    /// completes, it drops the inner service's future, and frees the places that the request has
+    /// completes, it drops the inner service's future and frees the places that the request has
     /// already taken in [`max_streams`](crate::SseLayer::max_streams) and in the limits of its
     /// subjects.
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,
-        // The compiler infers `M` at the layer, so each type between has to pass it on.
+        // The compiler infers `M` at the layer, so every type between the layer and this future has
+        // `M`.
         kind: PhantomData<fn() -> M>,
     }
 }
@@ -41,7 +42,7 @@ pin_project! {
 }
 
 /// The state that completes the response of a called service.
-// Two words, because futures are moved several times before they are polled.
+// Two words large, because futures are moved several times before they are polled.
 pub(super) enum Completion {
     Untracked { config: Arc<Config>, request: RequestInfo },
     InFlight(Box<InFlight>),
@@ -129,7 +130,7 @@ pub(super) struct InFlight {
     pub(super) observation: Option<Box<Observation>>,
 }
 
-/// A tracked response. Each variant holds the object to which its end is reported.
+/// A tracked response. Each variant holds the object to which the response's end is reported.
 pub(super) enum Tracked {
     Disconnect(DisconnectGuard),
     /// The record of a stream that opened when the service was called.
@@ -142,8 +143,8 @@ impl InFlight {
         Self { config, request, tracked: None, subjects: None, options: None, observation: None }
     }
 
-    /// Starts tracking the response to a request, unless an outer layer tracks it, and takes the
-    /// subjects and the options of the request.
+    /// Starts tracking the response to a request, unless an outer layer tracks it. Also takes the
+    /// request's subjects and options.
     #[cold]
     pub(super) fn track<B>(
         config: &Arc<Config>,
@@ -200,13 +201,13 @@ impl InFlight {
     }
 }
 
-/// Inserts a `Disconnect` into a request, unless it has one of an outer layer.
+/// Inserts a `Disconnect` into a request, unless an outer layer has done so.
 fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
     let is_tracked = request.extensions().get::<Disconnect>().is_some();
     (!is_tracked).then(|| DisconnectGuard::insert(request.extensions_mut()))
 }
 
-/// The decision on a response. For `HEAD`, a stream has only its headers.
+/// The decision on a response. A stream that answers `HEAD` has only headers.
 impl InFlight {
     /// Completes a response that is an event stream or that is tracked.
     // Out of line, so that all other responses pay only for the check.
@@ -228,8 +229,7 @@ impl InFlight {
         }
         let stops = may_be_refused && self.request.client.resumes();
         if stops && response.extensions_mut().remove::<NothingMore>().is_some() {
-            // After a `204`, such a client does not reconnect. `runs/answer.rs` answers so for
-            // runs.
+            // After a `204`, such a client does not reconnect. For runs, `runs/answer.rs` sends it.
             let mut response = without_body(response, StatusCode::NO_CONTENT);
             headers::forbid_storing(response.headers_mut());
             self.end(CloseReason::Ended);
@@ -286,7 +286,7 @@ impl InFlight {
         if let Some(start) = &start {
             start.note_viewer(client.resumes() && !omits_start, max_wait);
         }
-        // At a `204`, fetch-event-source would ask again every second, forever.
+        // After a `204`, fetch-event-source would repeat the request every second, forever.
         let held = response.extensions_mut().remove::<NothingMore>();
         let held = held.filter(|_| client == ClientKind::Fetch).map(|_| Opening::NothingMore);
         let (opening, ends_with) = match early {

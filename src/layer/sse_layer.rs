@@ -33,7 +33,7 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// let app: Router = Router::new().route("/count", get(count)).layer(layer);
 /// ```
 ///
-/// In an axum `Router`, the layer covers the routes that are added before it, and [changes the
+/// In an axum `Router`, the layer covers the routes that are added before it and [changes the
 /// headers](crate#what-the-layer-changes) of their event streams. The *source* of an event stream
 /// is the body or the stream that the service returns.
 ///
@@ -184,7 +184,7 @@ where
         }
         let mut info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
         // `STREAMS` is a constant, so services that never return bare streams have no code for a
-        // refusal. The compiler copies the future once for each path that returns one.
+        // refusal. The compiler copies the future's code once for each path that returns a future.
         let in_flight = if S::Response::STREAMS {
             match InFlight::open(&self.config, &mut request, &mut info) {
                 Ok(in_flight) => Some(in_flight),
@@ -200,7 +200,7 @@ where
             None
         };
         let future = self.inner.call(request);
-        // Cloned after the call, which would otherwise have to drop it when it panics.
+        // Cloned after the call: a panic in the call would otherwise have to drop the clone.
         let completion = match in_flight {
             Some(in_flight) => Completion::InFlight(in_flight),
             None => Completion::Untracked { config: Arc::clone(&self.config), request: info },

@@ -97,7 +97,8 @@ impl Drain {
     }
 
     /// Sends no reconnection time of its own when the shutdown ends a stream. If a comment line was
-    /// sent last, some clients get that of the stream again, because they would stop for good.
+    /// sent last, some clients would stop for good, so they get the stream's own reconnection time
+    /// again.
     pub fn without_retry(mut self) -> Self {
         self.retry = None;
         self

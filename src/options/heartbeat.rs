@@ -31,7 +31,8 @@ pub struct Heartbeat {
     pub(crate) event: Option<Bytes>,
 }
 
-/// The shortest comment that every client passes over: RESTEasy's drops the line after a bare `:`.
+/// The shortest comment that every client ignores: RESTEasy's client drops the line after a bare
+/// `:`.
 pub(crate) const COMMENT_LINE: Bytes = Bytes::from_static(b": \n");
 
 impl Heartbeat {
@@ -67,9 +68,9 @@ impl Heartbeat {
     /// name, the event has no `event` line, for clients that know only `data`.
     ///
     /// The event repeats the id that ended the previous event. Before the first event, it has the
-    /// id with which a hub's or a run's stream starts or resumes. A source without ids can't give
-    /// it one, and the heartbeats of an early head have none. Some clients forget their own id at
-    /// such an event, and then miss events when they reconnect.
+    /// id with which a hub's or a run's stream starts or resumes. If the source has no ids, the
+    /// heartbeat has none either. Nor do the heartbeats of an early head have ids. At an event
+    /// without an id, some clients forget the id they have and miss events when they reconnect.
     ///
     /// ```
     /// use std::time::Duration;
@@ -89,7 +90,7 @@ impl Heartbeat {
         self
     }
 
-    /// Returns the heartbeat of a client that has the id of `id_line`, which ends its block.
+    /// Returns the heartbeat for a client whose id is in `id_line`, which also ends the event.
     pub(crate) fn between_events(&self, id_line: Option<&Bytes>) -> Bytes {
         let Some(event) = &self.event else { return self.comment.clone() };
         match (event.strip_suffix(b"\n"), id_line) {

@@ -25,14 +25,14 @@ pub(crate) struct ResolvedOptions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdleInterval {
     pub(crate) length: Duration,
-    /// Deadlines are rounded up to a grid that begins here, if there is one.
+    /// The start of the grid to which deadlines are rounded up, if there is a grid.
     pub(crate) grid: Option<Instant>,
 }
 
-/// The longest wait of a poll that begins with a position. A client behind a proxy that fails longer
-/// answers would never get its id.
+/// The longest wait of a long poll that begins with the client's position. Behind a proxy that
+/// fails longer answers, the client would never get that id.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The shortest wait of a poll, within which its source sends what is ready.
+/// The shortest wait of a long poll, in which the source can send what is ready.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 impl Default for ResolvedOptions {
@@ -82,14 +82,14 @@ impl ResolvedOptions {
         }
     }
 
-    /// Returns how long the stream may wait as a long poll. A recorded stream is none: each of its
-    /// clients polls by itself.
+    /// Returns how long the stream may wait as a long poll. A recorded stream is never a long poll:
+    /// each of its clients polls by itself.
     pub(crate) fn max_wait(&self, has_start: bool) -> Option<Duration> {
         let max_wait = self.merged.long_poll.filter(|_| !is_recorded())?.max(SHORTEST_WAIT);
         Some(if has_start { max_wait.min(FIRST_WAIT) } else { max_wait })
     }
 
-    /// Returns the lines that the stream starts with, of which the event `start` is the last.
+    /// Returns the lines at the start of the stream, the event `start` last.
     pub(crate) fn preamble(&self, retry: Option<Retry>, start: Bytes) -> Bytes {
         let retry = retry.map(Retry::line).unwrap_or_default();
         let padding = self.merged.padding.as_deref().cloned().unwrap_or_default();
@@ -102,8 +102,8 @@ impl ResolvedOptions {
         self.heartbeat().map_or(COMMENT_LINE, |it| it.between_events(None))
     }
 
-    /// Returns the line of the id that the client has, and the end of its block. `None` if no
-    /// heartbeat is an event, which repeats it.
+    /// Returns the client's id line and an empty line, for heartbeats that are events. Returns
+    /// `None` if heartbeats are comments.
     pub(crate) fn id_line(&self, start: Option<&StartAt>) -> Option<Box<Bytes>> {
         self.heartbeat()?.event.as_ref()?;
         let line = |id| Encoded::from(Event::new().id(id)).into();
@@ -132,7 +132,7 @@ impl ResolvedOptions {
     /// panics, or if the event has neither data nor a name.
     ///
     /// For an `EventSource` whose answer was [interrupted](Interrupted), the event has the id that
-    /// stops the client. By default, it is [`interruption`].
+    /// stops the client. The default event is [`interruption`].
     pub(crate) fn event_for(&self, error: &BoxError, client: ClientKind) -> Option<Bytes> {
         let to_event = self.merged.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
@@ -145,7 +145,7 @@ impl ResolvedOptions {
     }
 }
 
-/// Returns the event with the position of a client that has no id yet, or its id alone.
+/// Returns the event with the position of a client that has no id yet, or only an id line.
 pub(crate) fn start_event(start: StartAt, client: ClientKind, omits_defaults: bool) -> Bytes {
     // The decoder of the testing client keeps an id without data, and tests expect no `start`.
     let is_default = start.is_sent_to(client) && !omits_defaults;

@@ -53,8 +53,8 @@ use crate::event::{Encoded, Event};
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
-    // Of two nested `Option`s, the outer one is `None` for an option that is not set, the inner one
-    // for an option that is turned off.
+    // In an `Option<Option<_>>`, the outer `None` means that the option is not set, the inner
+    // `None` that it is turned off.
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
     pub(crate) retry: Option<Option<Retry>>,
     /// Whether the layer leaves out what it sends to an `EventSource` by default: the reconnection
@@ -112,15 +112,15 @@ impl StreamOptions {
         self
     }
 
-    /// Returns the kind of client that the program has set for a request, or the one that its
-    /// headers show. Requests with other methods than `GET` are always calls.
+    /// Returns the kind of client that the program has set for a request, or else the kind `shown`
+    /// by the headers. Requests with methods other than `GET` are always calls.
     pub(crate) fn client_or(extensions: &Extensions, shown: ClientKind) -> ClientKind {
         let set = extensions.get().and_then(|options: &Self| options.client_kind);
         set.filter(|_| !shown.is_call()).unwrap_or(shown)
     }
 
     /// Leaves out the default reconnection time and the default event `start`, but not those that
-    /// another place sets.
+    /// the program sets elsewhere.
     #[cfg(feature = "testing")]
     pub(crate) const fn omitting_defaults(mut self) -> Self {
         self.omits_defaults = true;
@@ -152,19 +152,19 @@ impl StreamOptions {
         self
     }
 
-    /// Makes the stream a long poll, for clients behind a proxy that holds an answer back until it
-    /// ends. It ends cleanly for every client, once it has sent what its source had ready, but
-    /// `max_wait` after its first poll at the latest. If the source is in the middle of an event by
-    /// then, it has 5 seconds to complete it, or the body fails. The client then reconnects and
+    /// Makes the stream a long poll, for clients behind a proxy that holds an answer back until the
+    /// answer ends. The stream ends cleanly for every client once it has sent what its source had
+    /// ready, or `max_wait` after its first poll at the latest. A source that is mid-event by then
+    /// has 5 seconds to complete the event, or the body fails. The client then reconnects and
     /// continues after its last id. If the source's events have no ids, those between two polls are
-    /// lost. A hub gives a client without an id one at once only if it's an `EventSource` or a
+    /// lost. By default, a hub sends a new client an id at once only if it's an `EventSource` or a
     /// [library](ClientKind::Library): for a `fetch`, turn
     /// [`start_event`](crate::hub::Subscribe::start_event) on.
     ///
     /// By default, an `EventSource` reconnects after a random time from 200 to 1,000 milliseconds.
-    /// If the stream begins with the event [`start`](crate::hub::Subscribe::start_event), it waits
-    /// for at most one second, because a proxy that fails longer answers would keep the id from the
-    /// client.
+    /// If the stream begins with the event [`start`](crate::hub::Subscribe::start_event), the
+    /// stream waits for at most one second, because a proxy that fails longer answers would keep
+    /// the id from the client.
     ///
     /// Between two polls, the client has no open stream. Its place under a
     /// [limit](crate::SseLayer::max_streams) is free for any other client, and [closing its
@@ -260,7 +260,8 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns these options, with `below`'s for those that are not set. Both maximum ages count.
+    /// Returns these options. An option that is not set here is taken from `below`. Both maximum
+    /// ages count.
     pub(super) fn over(self, below: &Self) -> Self {
         let both = match (&self.max_age, &below.max_age) {
             (Some(one), Some(other)) => Some(one.clone().and(other.clone())),
@@ -277,7 +278,7 @@ impl StreamOptions {
         Self { max_age: None, long_poll: None, on_close: None, ..self.clone() }
     }
 
-    /// Returns these options, with `defaults` for those that are not set.
+    /// Returns these options. An option that is not set here is taken from `defaults`.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
